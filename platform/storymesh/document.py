@@ -1,0 +1,272 @@
+"""YAML files as people write them: values by the YAML 1.2 core schema, and the place of every value in its file.
+
+PyYAML alone reads YAML 1.1 (`on` and `NO` are booleans there) and lets the last of two equal keys win. Here `on` is a
+key, `NO` is Norway, a date stays the text that was written, and a duplicate key is a finding.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from storymesh.errors import Finding, Refused, nearest
+from storymesh.location import Location
+
+Step = str | int
+Model = TypeVar("Model", bound=BaseModel)
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_NODES = 200_000
+MAX_DEPTH = 60
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML file: its plain `value` (dict, list, str, int, float, bool, None) and where each part stands."""
+
+    path: str
+    value: Any
+    places: Mapping[tuple[Step, ...], Location] = field(repr=False)
+    keys: Mapping[tuple[Step, ...], Location] = field(repr=False)
+
+    def at(self, *steps: Step) -> Location:
+        """The place of the value under `steps`; of the nearest parent that exists when the value itself is missing."""
+        for length in range(len(steps), -1, -1):
+            if steps[:length] in self.places:
+                return self.places[steps[:length]]
+        return Location(self.path)
+
+    def key_at(self, *steps: Step) -> Location:
+        """The place of the *key* under `steps`, for findings about the name rather than the value."""
+        return self.keys.get(steps) or self.at(*steps)
+
+    def finding(self, steps: Iterable[Step], rule: str, words: str, hint: str = "") -> Finding:
+        return Finding(self.at(*steps), rule, words, hint)
+
+    def parse(self, model: type[Model]) -> Model:
+        """The document as `model`. Raises Refused with a finding for each field that does not fit."""
+        if not isinstance(self.value, dict):
+            words = f"this file should hold fields, it holds {kind_of(self.value)}"
+            raise Refused([Finding(Location(self.path), "yaml", words)])
+        try:
+            return model.model_validate(self.value)
+        except ValidationError as error:
+            raise Refused(self._finding_of(model, detail) for detail in error.errors()) from None
+
+    def _finding_of(self, model: type[BaseModel], detail: ErrorDetails) -> Finding:
+        steps = self._steps_of(detail["loc"])
+        name = steps[-1] if steps else ""
+        match detail["type"]:
+            case "extra_forbidden":
+                return Finding(
+                    self.key_at(*steps), "unknown-field", f"unknown field '{name}'", nearest(str(name), _fields(model, steps))
+                )
+            case "missing":
+                parent = self.at(*steps[:-1])
+                return Finding(parent, "missing-field", f"field '{name}' is missing", _describe(model, steps))
+            case "value_error":
+                words = str(detail.get("ctx", {}).get("error", detail["msg"]))
+                return Finding(self.at(*steps), "wrong-value", words)
+            case _:
+                met = detail["input"]
+                words = f"'{name}' is {_show(met)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+                return Finding(self.at(*steps), "wrong-value", words)
+
+    def _steps_of(self, loc: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Pydantic's path without what names no place in the file (union tags, `[key]`)."""
+        steps: tuple[Step, ...] = ()
+        for position, step in enumerate(loc):
+            candidate = (*steps, step)
+            if candidate in self.places or position == len(loc) - 1:
+                steps = candidate
+        return steps
+
+
+def read_document(path: Path, root: Path) -> Document:
+    """Read one YAML file. Raises Refused when it is not readable as YAML 1.2; `root` makes the paths of findings."""
+    name = relative(path, root)
+    try:
+        raw = path.read_bytes()
+        if len(raw) > MAX_BYTES:
+            raise Refused([Finding(Location(name), "yaml", f"the file is larger than {MAX_BYTES // 2**20} MiB")])
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        raise Refused([Finding(Location(name), "unreadable", f"the file cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        words = "the file is not UTF-8 text"
+        raise Refused([Finding(Location(name, line), "yaml", words, "save it as UTF-8")]) from None
+    return parse_document(text, name)
+
+
+def parse_document(text: str, name: str) -> Document:
+    """`read_document` for a text at hand; `name` stands for the path in findings."""
+    try:
+        node = yaml.compose(text, Loader=_CoreLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
+        raise Refused([Finding(place, "yaml", f"not YAML: {error.problem or error.context}")]) from None
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        place = Location(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise Refused([Finding(place, "yaml", f"not YAML: {error.reason}")]) from None
+    except RecursionError:
+        raise Refused([Finding(Location(name), "yaml", f"nested deeper than {MAX_DEPTH} levels")]) from None
+    building = _Building(name)
+    value = building.build(node, ()) if node is not None else None
+    if building.findings:
+        raise Refused(building.findings)
+    return Document(name, value, building.places, building.keys)
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` as findings print it: relative to the mesh root where it lies inside, with `/`."""
+    try:
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def kind_of(value: object) -> str:
+    """What a YAML value is, in words: 'a list', 'a text'."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true or false"
+        case str():
+            return "a text"
+        case int() | float():
+            return "a number"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return "fields"
+
+
+class _CoreLoader(yaml.SafeLoader):
+    """The YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema)."""
+
+
+_CoreLoader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+):
+    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+class _Building:
+    """One walk over the composed nodes that makes values and remembers places; bounded against alias bombs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.places: dict[tuple[Step, ...], Location] = {}
+        self.keys: dict[tuple[Step, ...], Location] = {}
+        self.findings: list[Finding] = []
+        self.count = 0
+
+    def build(self, node: yaml.Node, steps: tuple[Step, ...]) -> Any:
+        place = self._place(node)
+        self.count += 1
+        if self.count > MAX_NODES or len(steps) > MAX_DEPTH:
+            words = f"more than {MAX_NODES:,} values or {MAX_DEPTH} levels, aliases counted out"
+            raise Refused([Finding(place, "yaml", words)])
+        self.places[steps] = place
+        match node:
+            case yaml.MappingNode():
+                return self._mapping(node, steps)
+            case yaml.SequenceNode():
+                return [self.build(item, (*steps, index)) for index, item in enumerate(node.value)]
+            case yaml.ScalarNode():
+                return self._scalar(node)
+            case _:  # pragma: no cover - PyYAML composes no other node
+                raise AssertionError(node)
+
+    def _mapping(self, node: yaml.MappingNode, steps: tuple[Step, ...]) -> dict[str, Any]:
+        value: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.findings.append(Finding(self._place(key_node), "yaml", "a key has to be a plain text"))
+                continue
+            key = key_node.value
+            if key in value:
+                first = self.keys[(*steps, key)]
+                words = f"the key '{key}' stands twice, first on line {first.line}"
+                self.findings.append(Finding(self._place(key_node), "duplicate-key", words, "keep one of the two"))
+                continue
+            self.keys[(*steps, key)] = self._place(key_node)
+            value[key] = self.build(value_node, (*steps, key))
+        return value
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        text: str = node.value
+        match node.tag.removeprefix("tag:yaml.org,2002:"):
+            case "str":
+                return text
+            case "null":
+                return None
+            case "bool":
+                return text.lower() == "true"
+            case "int":
+                return int(text, {"0o": 8, "0x": 16}.get(text[:2].lower(), 10)) if len(text) < 400 else text
+            case "float":
+                return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+            case tag:
+                words = f"the tag '{tag}' is not in the YAML core schema"
+                self.findings.append(Finding(self._place(node), "yaml", words, "write the plain value"))
+                return text
+
+    def _place(self, node: yaml.Node) -> Location:
+        return Location(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _model_at(model: type[BaseModel], steps: tuple[Step, ...]) -> type[BaseModel] | None:
+    """The nested model that holds the last of `steps`, as far as annotations tell."""
+    current: type[BaseModel] | None = model
+    for step in steps[:-1]:
+        if current is None:
+            return None
+        if isinstance(step, int):
+            continue
+        named = {info.alias or name: info for name, info in current.model_fields.items()}
+        if step in named:
+            current = next(iter(_models_in(named[step].annotation)), None)
+    return current
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in getattr(annotation, "__args__", ()) for model in _models_in(argument)]
+
+
+def _fields(model: type[BaseModel], steps: tuple[Step, ...]) -> list[str]:
+    holder = _model_at(model, steps)
+    return [info.alias or name for name, info in holder.model_fields.items()] if holder else []
+
+
+def _describe(model: type[BaseModel], steps: tuple[Step, ...]) -> str:
+    holder = _model_at(model, steps)
+    if holder is None:
+        return ""
+    for name, info in holder.model_fields.items():
+        if (info.alias or name) == steps[-1]:
+            return info.description or ""
+    return ""
+
+
+def _show(value: object) -> str:
+    return kind_of(value) if isinstance(value, dict | list) else repr(value)
