@@ -1,0 +1,1 @@
+"""From cases to records to an immutable, documented release."""

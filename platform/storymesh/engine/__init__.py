@@ -1,0 +1,1 @@
+"""Opens relations and writes expressions to Parquet; knows no word of the domain."""

@@ -1,0 +1,112 @@
+"""The types of the language: what a contract's property is, what an expression gives, what a filter takes.
+
+Whether a value may be null, who may see it and when it is known are facts about a *place* where a value stands, not
+about its type: `Field` bears what a contract says of them, `check` follows them through expressions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+Classification = Literal["public", "internal", "restricted"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Unicode text. `labels` maps the codes of an enumeration to what people call them."""
+
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+
+    def __str__(self) -> str:
+        return "text"
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number of 64 bits."""
+
+    def __str__(self) -> str:
+        return "integer"
+
+
+@dataclass(frozen=True)
+class Decimal:
+    """An exact number: up to 38 digits, `scale` of them behind the point."""
+
+    precision: int = 38
+    scale: int = 9
+
+    def __str__(self) -> str:
+        return "decimal"
+
+
+@dataclass(frozen=True)
+class Float:
+    """A binary number of 64 bits; never printed without a format."""
+
+    def __str__(self) -> str:
+        return "float"
+
+
+@dataclass(frozen=True)
+class Boolean:
+    def __str__(self) -> str:
+        return "true or false"
+
+
+@dataclass(frozen=True)
+class Date:
+    """A day; where a moment is wanted, its midnight in UTC."""
+
+    def __str__(self) -> str:
+        return "date"
+
+
+@dataclass(frozen=True)
+class Timestamp:
+    """A moment in UTC, to the microsecond."""
+
+    def __str__(self) -> str:
+        return "timestamp"
+
+
+@dataclass(frozen=True)
+class Null:
+    """The type of `none` itself."""
+
+    def __str__(self) -> str:
+        return "none"
+
+
+@dataclass(frozen=True)
+class Struct:
+    fields: Mapping[str, "Field"]
+
+    def __str__(self) -> str:
+        return "a row"
+
+
+@dataclass(frozen=True)
+class Array:
+    """A list. `item` says what stands in it, also whether an item may be null."""
+
+    item: "Field"
+
+    def __str__(self) -> str:
+        return "a list"
+
+
+Type = Text | Integer | Decimal | Float | Boolean | Date | Timestamp | Null | Struct | Array
+NUMBERS = (Integer, Decimal, Float)
+MOMENTS = (Date, Timestamp)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A place where a value of `type` stands, with what is promised about it."""
+
+    type: Type
+    nullable: bool = False
+    classification: Classification = "public"
+    unit: str | None = None

@@ -1,0 +1,1 @@
+"""Every definition below one root, linked and frozen."""

@@ -1,0 +1,1 @@
+"""What a domain publishes: ODPS files, raw sources, Iceberg snapshots, write–audit–publish."""
