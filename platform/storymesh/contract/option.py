@@ -1,0 +1,87 @@
+"""The `logicalTypeOptions` of a property: which of them the audit understands, and whether they make sense."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from storymesh.document import Document, Step
+from storymesh.errors import Finding, nearest
+
+FORMATS: Mapping[str, str] = {
+    "email": r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+    "uuid": r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
+    "uri": r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$",
+    "hostname": r"^(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
+    "ipv4": r"^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$",
+    "ipv6": r"^(?=.*:)[0-9a-fA-F:.]{2,45}$",
+}
+"""A text format of the standard and the pattern that a value of it has to match."""
+
+RANGES: Mapping[str, tuple[int, int]] = {
+    **{f"i{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    **{f"u{bits}": (0, 2**bits - 1) for bits in (8, 16, 32)},
+}
+"""A whole-number format of the standard and its bounds; the wider ones end where 64 bits do."""
+
+_UNCHECKED_FORMATS = ("password", "byte", "binary", "date", "date-time")
+_BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+_UTC = ("UTC", "Etc/UTC", "Z")
+
+
+def findings_of_options(
+    document: Document, at: tuple[Step, ...], logical_type: str, options: Mapping[str, Any]
+) -> list[Finding]:
+    """What is wrong with the options at `at`; that they belong to the type, the standard's schema has seen."""
+    found: list[Finding] = []
+
+    def add(name: str, words: str, hint: str = "") -> None:
+        found.append(document.finding((*at, name), "type-option", words, hint))
+
+    def warn(name: str, words: str, hint: str = "") -> None:
+        found.append(Finding(document.at(*at, name), "not-run", words, hint, "warning"))
+
+    match logical_type:
+        case "string":
+            if "pattern" in options:
+                try:
+                    re.compile(options["pattern"])
+                except re.error as error:
+                    add("pattern", f"the pattern is not a regular expression: {error}")
+            written = options.get("format")
+            if written is not None and written not in FORMATS and written not in _UNCHECKED_FORMATS:
+                add("format", f"the format '{written}' is not known", nearest(written, [*FORMATS, *_UNCHECKED_FORMATS]))
+            if options.get("minLength", 0) > options.get("maxLength", float("inf")):
+                add("maxLength", "maxLength is below minLength, so no text fits")
+        case "date" | "timestamp":
+            for name in _BOUNDS:
+                if name in options and parse_moment(options[name]) is None:
+                    add(name, f"{options[name]!r} is no moment", "write it as 2024-01-31 or 2024-01-31T12:00:00Z")
+            if options.get("defaultTimezone", "UTC") not in _UTC:
+                add("defaultTimezone", "times are UTC", "convert them before they are published")
+            if "format" in options:
+                warn("format", "the format is not applied: dates and times are read in ISO 8601")
+        case "integer" | "number":
+            lowest = max(options.get("minimum", -float("inf")), options.get("exclusiveMinimum", -float("inf")))
+            highest = min(options.get("maximum", float("inf")), options.get("exclusiveMaximum", float("inf")))
+            if lowest > highest:
+                name = "maximum" if "maximum" in options else "exclusiveMaximum"
+                add(name, f"the maximum {highest} is below the minimum {lowest}, so no number fits")
+        case "object":
+            for name in ("minProperties", "maxProperties", "required"):
+                if name in options:
+                    warn(name, f"'{name}' is not audited", "mark the nested properties as required")
+    return found
+
+
+def parse_moment(text: Any) -> datetime | None:
+    """A date or a timestamp in ISO 8601 as a naive moment in UTC; None when it is neither."""
+    if not isinstance(text, str):
+        return None
+    try:
+        if len(text) == 10:
+            return datetime.combine(date.fromisoformat(text), datetime.min.time())
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
