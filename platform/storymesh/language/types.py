@@ -81,7 +81,10 @@ class Null:
 
 @dataclass(frozen=True)
 class Struct:
-    fields: Mapping[str, "Field"]
+    """A row. `origin` names what it is a row of (for the narrative: a role), so that its source can be told."""
+
+    fields: Mapping[str, "Field | Hidden"]
+    origin: str | None = None
 
     def __str__(self) -> str:
         return "a row"
@@ -110,3 +113,13 @@ class Field:
     nullable: bool = False
     classification: Classification = "public"
     unit: str | None = None
+    pseudonym: bool = False  # the value was replaced by its pseudonym in the data
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A name that exists but may not be used here; `rule`, `words` and `hint` make the finding."""
+
+    rule: str
+    words: str
+    hint: str = ""

@@ -1,0 +1,333 @@
+"""The closed list of filters: what each takes, what it means, and its meaning in Python.
+
+The Python functions are the definition: the interpreter calls them, the compiler is tested against them. None of them
+leans on an engine's or a locale's idea of a format.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from typing import Any
+
+from storymesh.errors import NotInLanguage
+from storymesh.language.types import MOMENTS, NUMBERS, Array, Integer, Text, Type
+
+DATE_CODES = ("%Y", "%m", "%-d", "%d", "%B", "%b", "%A", "%a", "%H", "%M", "%S", "%%")
+UNITS: Mapping[str, int] = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+LARGEST_EXACT = 2.0**63
+
+
+@dataclass(frozen=True)
+class Parameter:
+    name: str
+    required: bool = False
+    literal: type | None = None  # the value has to be written out, so that the checker can read it
+
+    @property
+    def written(self) -> str:
+        return {int: "a whole number", str: "a text in quotes", bool: "true or false"}[self.literal or str]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One filter: `function(value, *arguments)` is its meaning; `accepts` and `wants` say what it works on."""
+
+    name: str
+    takes: tuple[type, ...]
+    wants: str
+    meaning: str
+    parameters: tuple[Parameter, ...]
+    function: Callable[..., Any]
+    example: tuple[str, str]
+
+    def accepts(self, type_: Type) -> bool:
+        return not self.takes or isinstance(type_, self.takes)
+
+    @property
+    def usage(self) -> str:
+        inner = ", ".join(parameter.name + ("" if parameter.required else "=…") for parameter in self.parameters)
+        return f"{self.name}({inner})" if inner else self.name
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value) or abs(value) >= LARGEST_EXACT:
+        raise NotInLanguage("a number is not finite or too large to print exactly")
+    return value
+
+
+def number(value: int | float | Decimal, digits: int = 0) -> str:
+    """Python's `format(x, ',.nf')` of the binary value: thousands by comma, ties to even, no minus zero."""
+    text = f"{value:,}" if isinstance(value, int) and digits == 0 else f"{_finite(float(value)):,.{digits}f}"
+    return text[1:] if text.startswith("-") and not text.strip("-0.,") else text
+
+
+def percent(value: int | float | Decimal, digits: int = 0) -> str:
+    return number(100 * float(value), digits) + "%"
+
+
+def format_date(value: date, format: str = "%Y-%m-%d") -> str:
+    moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
+    parts = {
+        "%Y": f"{moment.year:04d}",
+        "%m": f"{moment.month:02d}",
+        "%d": f"{moment.day:02d}",
+        "%-d": str(moment.day),
+        "%B": MONTHS[moment.month - 1],
+        "%b": MONTHS[moment.month - 1][:3],
+        "%A": WEEKDAYS[moment.weekday()],
+        "%a": WEEKDAYS[moment.weekday()][:3],
+        "%H": f"{moment.hour:02d}",
+        "%M": f"{moment.minute:02d}",
+        "%S": f"{moment.second:02d}",
+        "%%": "%",
+    }
+    return re.sub(r"%-d|%[YmdBbAaHMS%]", lambda met: parts[met[0]], format)
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{number(count)} {one if count == 1 else many if many is not None else one + 's'}"
+
+
+def duration(value: int | float | Decimal, unit: str) -> str:
+    """The two largest whole units of day, hour and minute; what is smaller is cut off, a part that is zero left out."""
+    if isinstance(value, float):
+        _finite(value)
+    minutes = int(abs(Fraction(value)) * UNITS[unit] / 60)
+    parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
+    while len(parts) > 1 and not parts[0][0]:
+        del parts[0]
+    shown = [plural(count, name) for count, name in parts[:2] if count] or ["0 minutes"]
+    return ("-" if value < 0 and minutes else "") + " ".join(shown)
+
+
+def listing(items: Iterable[Any], last: str = "and") -> str:
+    texts = [printed(item) for item in items]
+    return f"{', '.join(texts[:-1])} {last} {texts[-1]}" if len(texts) > 1 else "".join(texts)
+
+
+def pseudonym(value: Any, key: bytes) -> str:
+    """`p-` and 12 hex digits of SHA-256(key, `|`, value)."""
+    return "p-" + hashlib.sha256(key + b"|" + printed(value).encode()).hexdigest()[:12]
+
+
+def chosen(options: tuple[str, ...], case_id: str, template: str, place: int) -> int:
+    """Which of the options `choose` takes: a fixed draw for the case, the file and the place in it."""
+    digest = hashlib.md5(f"{case_id}:{template}:{place}".encode(), usedforsecurity=False).hexdigest()
+    return int(digest[:8], 16) % len(options)
+
+
+def printed(value: Any) -> str:
+    """A value as it stands in text: what Python's `str` prints."""
+    if value is None or isinstance(value, float | list | dict):
+        raise NotInLanguage(f"a {type(value).__name__} was about to be printed")
+    return str(value)
+
+
+def round_half_even(value: int | float | Decimal, precision: int = 0) -> int | float | Decimal:
+    if isinstance(value, Decimal):
+        return value.quantize(Decimal(1).scaleb(-precision), rounding=ROUND_HALF_EVEN)
+    return value if isinstance(value, int) else float(round(value, precision))
+
+
+def whole(value: int | float | Decimal) -> int:
+    return int(_finite(value)) if isinstance(value, float) else int(value)
+
+
+def _property(item: Any, attribute: str | None) -> Any:
+    for step in attribute.split(".") if attribute else ():
+        item = item[step] if item is not None else None
+    return item
+
+
+def first(items: list[Any]) -> Any:
+    return items[0] if items else None
+
+
+def last(items: list[Any]) -> Any:
+    return items[-1] if items else None
+
+
+def total(items: list[Any], attribute: str | None = None) -> Any:
+    return sum((_property(item, attribute) for item in items), 0)
+
+
+def _sort_key(attribute: str | None) -> Callable[[Any], Any]:
+    # Jinja compares texts without regard to case.
+    def key(item: Any) -> Any:
+        found = _property(item, attribute)
+        return found.lower() if isinstance(found, str) else found
+
+    return key
+
+
+def smallest(items: list[Any], attribute: str | None = None) -> Any:
+    return min(items, key=_sort_key(attribute), default=None)
+
+
+def largest(items: list[Any], attribute: str | None = None) -> Any:
+    return max(items, key=_sort_key(attribute), default=None)
+
+
+def in_order(items: list[Any], attribute: str | None = None, reverse: bool = False) -> list[Any]:
+    return sorted(items, key=_sort_key(attribute), reverse=reverse)
+
+
+def distinct(items: list[Any], attribute: str | None = None) -> list[Any]:
+    seen: dict[Any, Any] = {}
+    for item in items:
+        seen.setdefault(_sort_key(attribute)(item), item)
+    return list(seen.values())
+
+
+def joined(items: list[Any], separator: str = "", attribute: str | None = None) -> str:
+    return separator.join(printed(_property(item, attribute)) for item in items)
+
+
+def mapped(items: list[Any], attribute: str) -> list[Any]:
+    return [_property(item, attribute) for item in items]
+
+
+_TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "eq": lambda met, wanted: met == wanted,
+    "ne": lambda met, wanted: met != wanted,
+    "lt": lambda met, wanted: met < wanted,
+    "le": lambda met, wanted: met <= wanted,
+    "gt": lambda met, wanted: met > wanted,
+    "ge": lambda met, wanted: met >= wanted,
+    "in": lambda met, wanted: met in wanted,
+    "none": lambda met, wanted: met is None,
+    "true": lambda met, wanted: met is True,
+    "false": lambda met, wanted: met is False,
+    "defined": lambda met, wanted: True,
+}
+SPELLINGS: Mapping[str, str] = {
+    "==": "eq", "equalto": "eq", "!=": "ne", "<": "lt", "lessthan": "lt", "<=": "le", ">": "gt", "greaterthan": "gt",
+    ">=": "ge",
+}  # fmt: skip
+
+
+def selected(items: list[Any], attribute: str, test: str | None = None, value: Any = None) -> list[Any]:
+    if test is None:
+        return [item for item in items if _property(item, attribute)]
+    holds = _TESTS[SPELLINGS.get(test, test)]
+    return [item for item in items if holds(_property(item, attribute), value)]
+
+
+def rejected(items: list[Any], attribute: str, test: str | None = None, value: Any = None) -> list[Any]:
+    kept = selected(items, attribute, test, value)
+    return [item for item in items if not any(item is other for other in kept)]
+
+
+def _all(*signatures: Signature) -> Mapping[str, Signature]:
+    return {signature.name: signature for signature in signatures}
+
+
+_ATTRIBUTE = Parameter("attribute", literal=str)
+_SELECTING = (Parameter("attribute", True, str), Parameter("test", literal=str), Parameter("value"))
+
+FILTERS: Mapping[str, Signature] = _all(
+    Signature(
+        "number", NUMBERS, "a number", "thousands with comma, correctly rounded, ties to even",
+        (Parameter("digits", literal=int),), number, ("1234.5 | number", "1,234"),
+    ),
+    Signature(
+        "percent", NUMBERS, "a number", "`number` of 100 x and a percent sign",
+        (Parameter("digits", literal=int),), percent, ("0.125 | percent(1)", "12.5%"),
+    ),
+    Signature(
+        "date", MOMENTS, "a date or timestamp", f"a date in a format of {' '.join(DATE_CODES)}",
+        (Parameter("format", literal=str),), format_date, ('case.at | date("%-d %B %Y")', "3 March 2024"),
+    ),
+    Signature(
+        "plural", (Integer,), "an integer", "the number and the word in the right form",
+        (Parameter("one", True, str), Parameter("many", literal=str)), plural, ('1 | plural("day")', "1 day"),
+    ),
+    Signature(
+        "duration", NUMBERS, "a number", "the two largest whole units of day, hour and minute",
+        (Parameter("unit", True, str),), duration, ('37 | duration("hours")', "1 day 13 hours"),
+    ),
+    Signature(
+        "listing", (Array,), "a list", "items with commas and a word before the last",
+        (Parameter("last", literal=str),), listing, ('["a", "b", "c"] | listing', "a, b and c"),
+    ),
+    Signature(
+        "default", (), "anything", "another value where this one is null",
+        (Parameter("value", True),), lambda value, other: other if value is None else value,
+        ('none | default("none known")', "none known"),
+    ),
+    Signature(
+        "label", (Text,), "a code with labels", "the label that the contract's enum gives a code",
+        (), lambda code, labels: labels.get(code, code), ("delay.waterway | label", "Suez Canal"),
+    ),
+    Signature(
+        "pseudonym", (Text, Integer), "a text or an integer", "a stable stand-in that does not lead back without the key",
+        (), pseudonym, ("shipment.consignee | pseudonym", "p-1f0c9a6b2d3e"),
+    ),
+    Signature("upper", (Text,), "a text", "capital letters", (), str.upper, ('"suez" | upper', "SUEZ")),
+    Signature("lower", (Text,), "a text", "small letters", (), str.lower, ('"SUEZ" | lower', "suez")),
+    Signature(
+        "capitalize", (Text,), "a text", "the first letter capital, the others small",
+        (), str.capitalize, ('"suez CANAL" | capitalize', "Suez canal"),
+    ),
+    Signature(
+        "title", (Text,), "a text", "the first letter of each word capital, the others small",
+        (), lambda text: "".join(part[:1].upper() + part[1:].lower() for part in re.split(r"([-\s({\[<]+)", text)),
+        ('"suez canal" | title', "Suez Canal"),
+    ),
+    Signature("trim", (Text,), "a text", "without white space at both ends", (), str.strip, ('" a " | trim', "a")),
+    Signature(
+        "replace", (Text,), "a text", "every occurrence of a text by another",
+        (Parameter("old", True), Parameter("new", True)), lambda text, old, new: text.replace(old, new),
+        ('"a-b" | replace("-", " ")', "a b"),
+    ),
+    Signature("length", (Text, Array), "a text or a list", "how many", (), len, ('["a", "b"] | length', "2")),
+    Signature("first", (Array,), "a list", "the first item, null if there is none", (), first, ('["a", "b"] | first', "a")),
+    Signature("last", (Array,), "a list", "the last item, null if there is none", (), last, ('["a", "b"] | last', "b")),
+    Signature("sum", (Array,), "a list of numbers", "the sum", (_ATTRIBUTE,), total, ("[1, 2] | sum", "3")),
+    Signature(
+        "min", (Array,), "a list", "the smallest item (by a property)", (_ATTRIBUTE,), smallest, ("[2, 1] | min", "1")
+    ),
+    Signature(
+        "max", (Array,), "a list", "the largest item (by a property)", (_ATTRIBUTE,), largest, ("[2, 1] | max", "2")
+    ),
+    Signature(
+        "join", (Array,), "a list", "the items in one text",
+        (Parameter("separator", literal=str), _ATTRIBUTE), joined, ('["a", "b"] | join("/")', "a/b"),
+    ),
+    Signature(
+        "round", NUMBERS, "a number", "rounded to some digits, ties to even",
+        (Parameter("precision", literal=int),), round_half_even, ("2.5 | round | number", "2"),
+    ),
+    Signature("abs", NUMBERS, "a number", "without its sign", (), abs, ("-3 | abs", "3")),
+    Signature("int", NUMBERS, "a number", "cut off to a whole number", (), whole, ("2.9 | int", "2")),
+    Signature(
+        "map", (Array,), "a list of rows", "one property of each row",
+        (Parameter("attribute", True, str),), mapped, ('resolution | map(attribute="action_code") | listing', "WAIT"),
+    ),
+    Signature(
+        "selectattr", (Array,), "a list of rows", "the rows whose property passes a test",
+        _SELECTING, selected, ('resolution | selectattr("cost_usd", "none") | length', "0"),
+    ),
+    Signature(
+        "rejectattr", (Array,), "a list of rows", "the rows whose property does not pass a test",
+        _SELECTING, rejected, ('resolution | rejectattr("cost_usd", "none") | length', "1"),
+    ),
+    Signature(
+        "sort", (Array,), "a list", "in order (of a property)",
+        (_ATTRIBUTE, Parameter("reverse", literal=bool)), in_order, ('["b", "a"] | sort | listing', "a and b"),
+    ),
+    Signature(
+        "unique", (Array,), "a list", "each item once, texts without regard to case",
+        (_ATTRIBUTE,), distinct, ('["a", "b", "a"] | unique | listing', "a and b"),
+    ),
+)  # fmt: skip

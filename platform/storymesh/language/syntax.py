@@ -1,0 +1,512 @@
+"""Jinja's own parser, and from its tree the closed list of nodes that the language has.
+
+Jinja's lexer knows lines only. Here every token's line number is an integer that also bears its column, so that the
+positions travel through Jinja's parser into its tree, and from there into every node and every finding.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, TemplateSyntaxError, nodes
+from jinja2.lexer import TokenStream, newline_re
+from jinja2.parser import Parser
+
+from storymesh.errors import Finding, Refused
+from storymesh.location import Location
+
+MAX_SIZE = 256 * 1024
+MAX_NODES = 20_000
+MAX_DEPTH = 80
+
+
+@dataclass(frozen=True)
+class Literal:
+    at: Location
+    value: str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class ListOf:
+    at: Location
+    items: tuple["Expression", ...]
+
+
+@dataclass(frozen=True)
+class Name:
+    at: Location
+    name: str
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """`base.name`; `at` is the place of the name."""
+
+    at: Location
+    base: "Expression"
+    name: str
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    at: Location
+    operator: str  # + - * / // %
+    left: "Expression"
+    right: "Expression"
+
+
+@dataclass(frozen=True)
+class Negative:
+    at: Location
+    operand: "Expression"
+
+
+@dataclass(frozen=True)
+class Concat:
+    """`a ~ b ~ c`."""
+
+    at: Location
+    parts: tuple["Expression", ...]
+
+
+@dataclass(frozen=True)
+class Compare:
+    at: Location
+    operator: str  # == != < <= > >= in "not in"
+    left: "Expression"
+    right: "Expression"
+
+
+@dataclass(frozen=True)
+class Both:
+    """`left and right`."""
+
+    at: Location
+    left: "Expression"
+    right: "Expression"
+
+
+@dataclass(frozen=True)
+class Either:
+    """`left or right`."""
+
+    at: Location
+    left: "Expression"
+    right: "Expression"
+
+
+@dataclass(frozen=True)
+class Not:
+    at: Location
+    operand: "Expression"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`then if test else otherwise`."""
+
+    at: Location
+    test: "Expression"
+    then: "Expression"
+    otherwise: "Expression"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """`base | name(arguments, name=…)`; `at` is the place of the filter's name."""
+
+    at: Location
+    base: "Expression"
+    name: str
+    arguments: tuple["Expression", ...]
+    named: tuple[tuple[str, "Expression"], ...]
+
+
+@dataclass(frozen=True)
+class Test:
+    """`base is name`."""
+
+    at: Location
+    base: "Expression"
+    name: str
+
+
+@dataclass(frozen=True)
+class Choose:
+    """`choose(a, b, …)`, the `place`-th of its file, counted from 0."""
+
+    at: Location
+    options: tuple["Expression", ...]
+    place: int
+
+
+Expression = (
+    Literal
+    | ListOf
+    | Name
+    | Attribute
+    | Arithmetic
+    | Negative
+    | Concat
+    | Compare
+    | Both
+    | Either
+    | Not
+    | Choice
+    | Filter
+    | Test
+    | Choose
+)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Text that stands in the template itself."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Print:
+    at: Location
+    value: Expression
+
+
+@dataclass(frozen=True)
+class If:
+    at: Location
+    test: Expression
+    body: tuple["Statement", ...]
+    otherwise: tuple["Statement", ...]
+
+
+@dataclass(frozen=True)
+class For:
+    """`for target in items if test`; `otherwise` stands when there is no item."""
+
+    at: Location
+    target: str
+    items: Expression
+    test: Expression | None
+    body: tuple["Statement", ...]
+    otherwise: tuple["Statement", ...]
+
+
+@dataclass(frozen=True)
+class Assign:
+    """`set name = value`."""
+
+    at: Location
+    name: str
+    value: Expression
+
+
+@dataclass(frozen=True)
+class Include:
+    at: Location
+    template: str
+
+
+Statement = Words | Print | If | For | Assign | Include
+
+
+@dataclass(frozen=True)
+class Template:
+    """One template file; `name` is its file name, which `choose` counts with."""
+
+    name: str
+    path: str
+    body: tuple[Statement, ...]
+
+
+class Position(int):
+    """A line number that also bears its column: Jinja passes it on as any line number."""
+
+    column: int = 1
+
+    def __new__(cls, line: int, column: int) -> "Position":
+        self = super().__new__(cls, line)
+        self.column = column
+        return self
+
+
+class PositionedEnvironment(Environment):
+    """Jinja set up as the language wants it, with tokens that know their column."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(trim_blocks=True, lstrip_blocks=True, autoescape=False, cache_size=0, **options)
+
+    def _tokenize(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> TokenStream:
+        tokens = self.lexer.tokeniter(source, name, filename, state)
+        return TokenStream(self.lexer.wrap(_positioned(source, tokens), name, filename), name, filename)
+
+
+def _positioned(source: str, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+    # The lexer yields every token in order and leaves out nothing but white space, so the next token is the next
+    # occurrence of its text.
+    text = "\n".join(newline_re.split(source)[::2])
+    starts = [0, *(index + 1 for index, letter in enumerate(text) if letter == "\n")]
+    offset = 0
+    for line, kind, value in tokens:
+        found = text.find(value, offset) if value else offset
+        if found < 0:  # pragma: no cover - the lexer's text always comes from the source
+            yield line, kind, value
+            continue
+        row = bisect_right(starts, found)
+        yield Position(row, found - starts[row - 1] + 1), kind, value
+        offset = found + len(value)
+
+
+_ENVIRONMENT = PositionedEnvironment()
+
+
+def parse_template(text: str, name: str, path: str) -> Template:
+    """A template file's tree. Raises Refused with findings for what is not Jinja or not in the language."""
+    if len(text) > MAX_SIZE:
+        words = f"the template is larger than {MAX_SIZE // 1024} KiB"
+        raise Refused([Finding(Location(path), "too-large", words, "split it with include")])
+    try:
+        tree = _ENVIRONMENT._parse(text, name, path)
+    except TemplateSyntaxError as error:
+        raise Refused([_syntax_finding(error, Location(path))]) from None
+    except RecursionError:
+        raise Refused([Finding(Location(path), "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
+    conversion = _Conversion(Location(path))
+    body = conversion.statements(tree.body)
+    if conversion.findings:
+        raise Refused(conversion.findings)
+    return Template(name, path, body)
+
+
+def parse_expression(text: str, at: Location) -> Expression:
+    """One expression that stands at `at` in a YAML file. Raises Refused with findings placed in that file."""
+    if len(text) > MAX_SIZE:
+        raise Refused([Finding(at, "too-large", "the expression is too long")])
+    try:
+        parser = Parser(_ENVIRONMENT, text, name=at.path, state="variable")
+        tree = parser.parse_expression()
+        if not parser.stream.eos:
+            left_over = parser.stream.current
+            parser.fail(f"unexpected '{left_over.value}'", left_over.lineno)
+    except TemplateSyntaxError as error:
+        raise Refused([_syntax_finding(error, at)]) from None
+    except RecursionError:
+        raise Refused([Finding(at, "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
+    conversion = _Conversion(at)
+    expression = conversion.expression(tree)
+    if conversion.findings:
+        raise Refused(conversion.findings)
+    return expression
+
+
+def _shift(origin: Location, line: int) -> Location:
+    """A place inside a text that itself begins at `origin`."""
+    column = getattr(line, "column", 1)
+    if line == 1:
+        return Location(origin.path, origin.line, origin.column + column - 1)
+    return Location(origin.path, origin.line + line - 1, column)
+
+
+def _syntax_finding(error: TemplateSyntaxError, origin: Location) -> Finding:
+    words = error.message or "not a template"
+    hint = ""
+    if "unknown tag" in words:
+        rule, hint = "outside-language", "the tags are if, for, set and include"
+    else:
+        rule = "syntax"
+    return Finding(_shift(origin, error.lineno), rule, words[:1].lower() + words[1:].rstrip("."), hint)
+
+
+_ARITHMETIC = {
+    nodes.Add: "+",
+    nodes.Sub: "-",
+    nodes.Mul: "*",
+    nodes.Div: "/",
+    nodes.FloorDiv: "//",
+    nodes.Mod: "%",
+}
+_COMPARISON = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
+_INSTEAD = {
+    "Block": "use include",
+    "Extends": "use include",
+    "Import": "use include",
+    "FromImport": "use include",
+    "Macro": "use include with set",
+    "CallBlock": "use include",
+    "FilterBlock": "put the filter behind the value: {{ value | filter }}",
+    "AssignBlock": "write set name = value",
+    "With": "use set",
+    "Getitem": "write a.b for a property, and `first` or `last` for an item of a list",
+    "Slice": "use `first`, `last` or a loop",
+    "Dict": "there are no dictionaries; use properties",
+    "Pow": "multiply instead",
+    "Pos": "leave the + out",
+    "Call": "the only function is choose(a, b, …)",
+}
+
+
+class _Conversion:
+    """One walk over Jinja's tree; every failure goes through `fail`, so that none can forget its place."""
+
+    def __init__(self, origin: Location) -> None:
+        self.origin = origin
+        self.findings: list[Finding] = []
+        self.nodes = 0
+        self.depth = 0
+        self.chooses = 0
+
+    def fail(self, node: nodes.Node, words: str, hint: str = "") -> None:
+        self.findings.append(Finding(_shift(self.origin, node.lineno), "outside-language", words, hint))
+
+    def place(self, node: nodes.Node) -> Location:
+        return _shift(self.origin, node.lineno)
+
+    def statements(self, body: list[nodes.Node]) -> tuple[Statement, ...]:
+        found: list[Statement] = []
+        for node in body:
+            found.extend(self._statement(node))
+        return tuple(found)
+
+    def _enter(self, node: nodes.Node) -> None:
+        self.nodes += 1
+        self.depth += 1
+        if self.nodes > MAX_NODES or self.depth > MAX_DEPTH:
+            words = f"the template has more than {MAX_NODES:,} parts or {MAX_DEPTH} levels"
+            raise Refused([Finding(self.place(node), "too-large", words, "split it")])
+
+    def _statement(self, node: nodes.Node) -> Iterator[Statement]:
+        self._enter(node)
+        at = self.place(node)
+        match node:
+            case nodes.Output():
+                for part in node.nodes:
+                    if isinstance(part, nodes.TemplateData):
+                        yield Words(part.data)
+                    else:
+                        yield Print(self.place(part), self.expression(part))
+            case nodes.If():
+                yield self._if(node, list(node.elif_))
+            case nodes.For():
+                yield from self._for(node, at)
+            case nodes.Assign(target=nodes.Name() as target):
+                yield Assign(self.place(target), target.name, self.expression(node.node))
+            case nodes.Assign():
+                self.fail(node, "`set` takes one plain name")
+            case nodes.Include(template=nodes.Const(value=str() as template)):
+                if node.ignore_missing:
+                    self.fail(node, "`include … ignore missing` hides a mistake", "include a template that exists")
+                if not node.with_context:
+                    self.fail(node, "`include … without context`: a partial sees what its template sees")
+                yield Include(at, template)
+            case nodes.Include():
+                self.fail(node, "`include` takes the name of a template in quotes")
+            case _:
+                kind = type(node).__name__
+                self.fail(node, f"`{_spoken(kind)}` is not in the language", _INSTEAD.get(kind, ""))
+        self.depth -= 1
+
+    def _if(self, node: nodes.If, elifs: list[nodes.If]) -> If:
+        otherwise: tuple[Statement, ...]
+        if elifs:
+            otherwise = (self._if_with(elifs[0], elifs[1:], node.else_),)
+        else:
+            otherwise = self.statements(node.else_)
+        return If(self.place(node), self.expression(node.test), self.statements(node.body), otherwise)
+
+    def _if_with(self, node: nodes.If, elifs: list[nodes.If], otherwise: list[nodes.Node]) -> If:
+        last = (self._if_with(elifs[0], elifs[1:], otherwise),) if elifs else self.statements(otherwise)
+        return If(self.place(node), self.expression(node.test), self.statements(node.body), last)
+
+    def _for(self, node: nodes.For, at: Location) -> Iterator[Statement]:
+        if node.recursive:
+            self.fail(node, "a recursive loop is not in the language")
+        if not isinstance(node.target, nodes.Name):
+            self.fail(node, "a loop names one variable", "write for x in list")
+            return
+        test = self.expression(node.test) if node.test is not None else None
+        items = self.expression(node.iter)
+        yield For(at, node.target.name, items, test, self.statements(node.body), self.statements(node.else_))
+
+    def expression(self, node: nodes.Node) -> Expression:
+        self._enter(node)
+        try:
+            return self._expression(node)
+        finally:
+            self.depth -= 1
+
+    def _expression(self, node: nodes.Node) -> Expression:
+        at = self.place(node)
+        match node:
+            case nodes.Const(value=bool() | str() | int() | float() | None as value):
+                return Literal(at, value)
+            case nodes.Name():
+                return Name(at, node.name)
+            case nodes.Getattr():
+                return Attribute(Location(at.path, at.line, at.column + 1), self.expression(node.node), node.attr)
+            case nodes.List() | nodes.Tuple():
+                return ListOf(at, tuple(self.expression(item) for item in node.items))
+            case nodes.Concat():
+                return Concat(at, tuple(self.expression(part) for part in node.nodes))
+            case nodes.Neg():
+                return Negative(at, self.expression(node.node))
+            case nodes.Not():
+                return Not(at, self.expression(node.node))
+            case nodes.And():
+                return Both(at, self.expression(node.left), self.expression(node.right))
+            case nodes.Or():
+                return Either(at, self.expression(node.left), self.expression(node.right))
+            case nodes.Compare():
+                return self._comparison(node, at)
+            case nodes.CondExpr(expr2=None):
+                self.fail(node, "an inline `if` without `else` prints nothing silently", "add `else \"\"`")
+                return Literal(at, "")
+            case nodes.CondExpr():
+                assert node.expr2 is not None
+                return Choice(
+                    at, self.expression(node.test), self.expression(node.expr1), self.expression(node.expr2)
+                )
+            case nodes.Filter() if node.node is not None:
+                if node.dyn_args is not None or node.dyn_kwargs is not None:
+                    self.fail(node, "`*` and `**` arguments are not in the language")
+                arguments = tuple(self.expression(argument) for argument in node.args)
+                named = tuple((pair.key, self.expression(pair.value)) for pair in node.kwargs)
+                return Filter(at, self.expression(node.node), node.name, arguments, named)
+            case nodes.Test():
+                return self._test(node, at)
+            case nodes.Call(node=nodes.Name(name="choose")):
+                if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
+                    self.fail(node, "choose takes texts only", "choose(a, b, …)")
+                place = self.chooses
+                self.chooses += 1
+                return Choose(at, tuple(self.expression(argument) for argument in node.args), place)
+            case nodes.BinExpr() if type(node) in _ARITHMETIC:
+                left, right = self.expression(node.left), self.expression(node.right)
+                return Arithmetic(at, _ARITHMETIC[type(node)], left, right)
+            case _:
+                kind = type(node).__name__
+                self.fail(node, f"`{_spoken(kind)}` is not in the language", _INSTEAD.get(kind, ""))
+                return Literal(at, None)
+
+    def _comparison(self, node: nodes.Compare, at: Location) -> Expression:
+        left = self.expression(node.expr)
+        compared: Expression | None = None
+        for operand in node.ops:
+            right = self.expression(operand.expr)
+            one = Compare(at, _COMPARISON[operand.op], left, right)
+            compared = one if compared is None else Both(at, compared, one)
+            left = right
+        assert compared is not None
+        return compared
+
+    def _test(self, node: nodes.Test, at: Location) -> Expression:
+        if node.args or node.kwargs:
+            self.fail(node, f"the test `{node.name}` takes no argument")
+        # Jinja gives the test the place of its name's token; the value stands before it.
+        return Test(at, self.expression(node.node), node.name)
+
+
+def _spoken(kind: str) -> str:
+    return {"Getitem": "a[b]", "Pow": "**", "Call": "a call", "Pos": "a leading +", "Dict": "{…}"}.get(kind, kind.lower())
