@@ -29,4 +29,4 @@ select
     victim
 from distances
 where distance <= 200
-qualify row_number() over (partition by reference, country order by distance, port_number) = 1
+qualify row_number() over (partition by reference order by distance, port_number) = 1
