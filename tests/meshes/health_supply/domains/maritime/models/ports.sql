@@ -1,7 +1,7 @@
--- Blanks are a space in this file. Two numbers stand twice: the row that fills more of its fields stays.
+-- Blanks are a space in this file. Numbers are text (49454.5); two stand twice: the row that fills more fields stays.
 with ports as (
     select
-        "World Port Index Number"::bigint as port_number,
+        "World Port Index Number" as port_number,
         trim("MAIN_PORT_NAME") as name,
         replace(trim("UN/LOCODE"), ' ', '') as locode,
         nullif(trim("Country Code"), '') as country,
