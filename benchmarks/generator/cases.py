@@ -52,7 +52,7 @@ def read_disruptions(path: Path) -> list[Disruption]:
             waterway = row["waterway"].strip().lower().replace(" ", "_").replace("-", "_")
             start = minutes(row["from_local"], row["zone"])
             end = minutes(row["to_local"], row["zone"]) if row["to_local"] else LAST_DETECTION
-            days = min(90, max(8, (end - start) // DAY))
+            days = min(90, max(25 if row["severity"] == "severe" else 8, (end - start) // DAY))
             disruptions[row["ref"]] = Disruption(
                 reference=row["ref"],
                 waterway=world.WATERWAYS.index(waterway),
