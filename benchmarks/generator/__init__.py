@@ -1,1 +1,1 @@
-"""Synthetic operations around real disruptions: raw exports of three desks, at any scale, the same for the same seed."""
+"""Synthetic operations around real disruptions: raw exports of three desks, at any scale."""

@@ -74,7 +74,10 @@ class Block:
 
 
 def draw_block(size: int, first_shipment: int, seed: tuple[int, int], disruptions: list[Disruption]) -> Block:
-    """A block of `size` delays whose shipments are numbered from `first_shipment`."""
+    """A block of `size` delays whose shipments are numbered from `first_shipment`, in the order of booking.
+
+    One shipment in twenty-five is late twice, on its main leg and on the feeder; one in nine is never late.
+    """
     rng = np.random.default_rng(seed)
     second_legs = size // 25
     first_legs = size - second_legs
@@ -85,7 +88,7 @@ def draw_block(size: int, first_shipment: int, seed: tuple[int, int], disruption
     delays["shipment"] = np.arange(first_legs)
     delays["leg"] = np.ones(first_legs, dtype=np.int64)
 
-    lane, origin, destination = _lanes(rng, delays["waterway"])
+    origin, destination = _lanes(rng, delays["waterway"])
     location = destination.copy()
     containers = 1 + _below(rng, ships, 24)
     cargo = _below(rng, ships, len(world.CARGO))
@@ -95,12 +98,12 @@ def draw_block(size: int, first_shipment: int, seed: tuple[int, int], disruption
     follow = _follow(rng, delays, followed)
     feeder = np.array([world.FEEDERS.get(w, "") for w in world.WATERWAYS])
     location[followed] = feeder[follow["waterway"]]
-    _, _, final = _lanes(rng, follow["waterway"])
+    _, final = _lanes(rng, follow["waterway"])
     destination[followed] = final
 
     # Shipments that nothing happens to, with a planned arrival of their own.
     quiet_waterway = _pick(rng, quiet, tuple(world.BACKGROUND_SHARE[w] for w in world.WATERWAYS))
-    _, quiet_origin, quiet_destination = _lanes(rng, quiet_waterway)
+    quiet_origin, quiet_destination = _lanes(rng, quiet_waterway)
     quiet_planned = FIRST_DAY + _below(rng, quiet, LAST_DETECTION - FIRST_DAY)
     quiet_planned -= quiet_planned % HOUR
 
@@ -259,13 +262,14 @@ def _draw_steps(
     return steps, outcome
 
 
-def _lanes(rng: np.random.Generator, waterway: Ints) -> tuple[Ints, NDArray, NDArray]:
+def _lanes(rng: np.random.Generator, waterway: Ints) -> tuple[NDArray, NDArray]:
+    """Origins and destinations: for each waterway, one of the lanes that lead through it."""
     lanes = [lane for name in world.WATERWAYS for lane in world.LANES[name]]
     count = np.array([len(world.LANES[name]) for name in world.WATERWAYS])
     first = np.cumsum(count) - count
     lane = first[waterway] + _below(rng, len(waterway), 60) % count[waterway]
     ends = np.array(lanes)
-    return lane, ends[lane, 0], ends[lane, 1]
+    return ends[lane, 0], ends[lane, 1]
 
 
 def _below(rng: np.random.Generator, size: int, bound: int) -> Ints:

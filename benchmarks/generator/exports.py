@@ -23,7 +23,9 @@ BAD_ACTION = (17, 41)  # resolutions whose action is not on the list
 """Rows that break their contract on purpose: a first run shows them in quarantine, far below its limit of 10 %."""
 
 
-def write_sources(out: Path, facts: Path, delays: int, seed: int, disruptions: list[Disruption], truth: Path | None) -> None:
+def write_sources(
+    out: Path, facts: Path, delays: int, seed: int, disruptions: list[Disruption], truth: Path | None
+) -> None:
     """Writes `domains/*/sources` under `out` for `delays` delays; the public facts are copied from the mesh `facts`."""
     folders = {name: out / "domains" / name / "sources" for name in ("shipping", "canal", "resolutions")}
     events = folders["shipping"] / "events"
@@ -122,7 +124,8 @@ def _write_shipments(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
                 getvariable('consignees')[consignee + 1] AS consignee,
                 loosely(getvariable('cargo')[cargo + 1], die // 100) AS cargo,
                 CASE WHEN number IN {BAD_COUNT} THEN 0 ELSE containers END AS boxes,
-                translate(format('{{:,}}', value_cents // 100), ',', '.') || printf(',%02d', value_cents % 100) AS value_usd,
+                translate(format('{{:,}}', value_cents // 100), ',', '.') || printf(',%02d', value_cents % 100)
+                    AS value_usd,
                 CASE WHEN die % 40 = 3 THEN lower(origin) ELSE origin END AS "from",
                 CASE WHEN number IN {BAD_LOCATION} THEN 'ROTTERDAM 1' ELSE destination END AS "to",
                 imo,
@@ -172,7 +175,8 @@ def _write_events(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
                 'EST', 'ARRI', location, cause, waterway, die // 7
             FROM told WHERE again
             UNION ALL
-            SELECT number, leg, 4, arrived_at + die % 300, arrived_at, 'ACT', 'ARRI', location, {NEVER}, {NEVER}, die // 11
+            SELECT number, leg, 4, arrived_at + die % 300, arrived_at, 'ACT', 'ARRI', location,
+                {NEVER}, {NEVER}, die // 11
             FROM told WHERE arrived_at <> {NEVER}
             UNION ALL
             SELECT number, leg, 6, detected_at - {hour} - die % {day}, estimate + 2 * late, 'EST', 'ARRI', location,
@@ -194,8 +198,8 @@ def _write_events(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
                 {NEVER}, {NEVER}, die // 23
             FROM shipments WHERE quiet_planned_at <> {NEVER}
             UNION ALL
-            SELECT number, 0, 10, quiet_planned_at - 3 * {day}, quiet_planned_at + (die % 9 - 4) * {hour}, 'EST', 'ARRI',
-                destination, {NEVER}, {NEVER}, die // 29
+            SELECT number, 0, 10, quiet_planned_at - 3 * {day}, quiet_planned_at + (die % 9 - 4) * {hour},
+                'EST', 'ARRI', destination, {NEVER}, {NEVER}, die // 29
             FROM shipments WHERE quiet_planned_at <> {NEVER} AND die % 10 < 3
             UNION ALL
             SELECT number, 0, 4, quiet_planned_at + (die % 20 - 10) * {hour} + die % 300,
@@ -204,8 +208,8 @@ def _write_events(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
         )
         SELECT *, number * 48 + leg * 16 + kind AS id, NULL::BIGINT AS retracts FROM all_events
         UNION ALL
-        SELECT number, leg, kind + 1, created_at + {hour} + die % 600, NULL, NULL, NULL, NULL, {NEVER}, {NEVER}, die // 2,
-            number * 48 + leg * 16 + kind + 1, number * 48 + leg * 16 + kind
+        SELECT number, leg, kind + 1, created_at + {hour} + die % 600, NULL, NULL, NULL, NULL, {NEVER}, {NEVER},
+            die // 2, number * 48 + leg * 16 + kind + 1, number * 48 + leg * 16 + kind
         FROM all_events WHERE kind IN (6, 8)
     """)
     late = f"CASE WHEN die % 50 = 0 THEN die % {9 * day} ELSE die % 10 END"
@@ -254,8 +258,8 @@ def _write_resolutions(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
                 local_time(decided_at, 'America/Panama', '{style}') AS decided_local,
                 CASE WHEN id IN {BAD_ACTION} THEN 'TO BE DEFINED'
                     ELSE loosely(getvariable('actions')[action + 1], die // 100) END AS action,
-                CASE WHEN settled_at <> {NEVER} THEN format('{{:,}}', cost_cents // 100) || printf('.%02d', cost_cents % 100)
-                    END AS cost_usd,
+                CASE WHEN settled_at <> {NEVER}
+                    THEN format('{{:,}}', cost_cents // 100) || printf('.%02d', cost_cents % 100) END AS cost_usd,
                 CASE WHEN settled_at <> {NEVER} THEN local_time(settled_at, 'America/Panama', '{style}') END
                     AS settled_local,
                 getvariable('deciders')[decider + 1] AS decided_by,
@@ -267,7 +271,7 @@ def _write_resolutions(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def _write_truth(db: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Which disruption held up which shipment, and which action truly had the best odds; CSV, or Parquet by its name."""
+    """Which disruption held up which shipment, and which action truly had the best odds; CSV or Parquet."""
     path.parent.mkdir(parents=True, exist_ok=True)
     form = "parquet" if path.suffix == ".parquet" else "csv, HEADER"
     db.execute(f"""

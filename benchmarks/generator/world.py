@@ -20,7 +20,7 @@ CONSIGNEES = tuple(
     for second in ("Foods BV", "Imports GmbH", "Trading Ltd", "Retail SA", "Components Inc", "Pharma AG")
 )
 DECIDERS = (
-    "Amina Okafor", "Björn Haldorsen", "Carla Mendieta", "Dinesh Raut", "Elif Aydın", "Farid Nasser",
+    "Amina Okafor", "Björn Haldorsen", "Carla Mendieta", "Dinesh Raut", "Elif Aydin", "Farid Nasser",
     "Greta Lindqvist", "Hana Kobayashi", "Ignacio Rúa", "Jolanta Wrona", "Kwame Asante", "Lucía Ferrán",
 )  # fmt: skip
 VESSEL_NAMES = tuple(
