@@ -1,0 +1,190 @@
+"""The content digest of a relation: equal rows give an equal digest, in any order, on any engine, folder or machine.
+
+**The canonical form of a value** is text, and says by itself where it ends. `n` is null; `t` and `f` are true and
+false; every other scalar is a letter, the length in bytes of what follows, `:`, and that text in UTF-8:
+
+    i  integer    its decimal digits                        s  text    as it is; no Unicode normalisation
+    e  decimal    its digits without trailing zeros         b  binary  lower-case hexadecimal
+    d  double     the shortest digits that round-trip, as Python's `repr` writes them; one zero, one `nan`
+    D  date       days since 1970-01-01                     H  time    microseconds since midnight
+    T  timestamp  microseconds since 1970-01-01 in UTC, and behind a point the nanoseconds, if any
+
+A list is `l`, the count, `:` and its items; a map is `m`, the count, `:` and its entries (key, value) in the byte order
+of their canonical form; a struct, and so a row, is `r` and its fields in the byte order of their names.
+
+**The digest** is the root of a hash tree of one level: a leaf is the SHA-256 of a row, the root is the SHA-256 of the
+relation's shape (the names and kinds of its columns), the count of rows, and the leaves in sorted order. A row counts
+as often as it stands there. The width of a number, the order of columns and how an engine stores a value are not
+content; a column's name and kind are.
+"""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow
+    from duckdb.sqltypes import DuckDBPyType
+
+FORM = "storymesh-relation-1"
+
+_SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
+_KINDS = {
+    "boolean": "boolean",
+    **dict.fromkeys(_SIGNED, "integer"),
+    **dict.fromkeys((f"u{width}" for width in _SIGNED), "integer"),
+    "decimal": "decimal",
+    "float": "double",
+    "double": "double",
+    "varchar": "text",
+    "enum": "text",
+    "uuid": "text",
+    "blob": "binary",
+    "date": "date",
+    "time": "time",
+    "timestamp": "timestamp",
+    "timestamp_s": "timestamp",
+    "timestamp_ms": "timestamp",
+    "timestamp_ns": "timestamp",
+    "timestamp with time zone": "timestamp",
+    "list": "list",
+    "array": "list",
+    "map": "map",
+    "struct": "struct",
+    '"null"': "null",
+}
+
+
+def relation_digest(relation: "duckdb.DuckDBPyRelation | pyarrow.RecordBatchReader | pyarrow.Table") -> str:
+    """The digest of `relation`, 64 hexadecimal digits. A reader is read to its end.
+
+    Raises TypeError for a column of a type that contracts do not have (intervals, unions, bit strings).
+    """
+    import duckdb
+
+    if not isinstance(relation, duckdb.DuckDBPyRelation):
+        with duckdb.connect() as connection:
+            return relation_digest(connection.from_arrow(relation))
+    fields = dict(zip(relation.columns, relation.types, strict=True))
+    names = sorted(fields, key=str.encode)
+    shape = "".join(_token(name) + _shape(name, fields[name]) for name in names)
+    row = f"concat('r', {', '.join(_canonical(_quoted(name), fields[name], 0) for name in names)})"
+    # Sorting spills to disk where memory ends, which an ordered aggregate does not.
+    leaves = relation.project(f"unhex(sha256({row})) AS leaf").order("leaf").to_arrow_reader(1 << 18)
+    tree = hashlib.sha256()
+    count = 0
+    for batch in leaves:
+        tree.update(_contents(batch.column(0)))
+        count += batch.num_rows
+    root = "".join(map(_token, (FORM, shape, str(count), tree.hexdigest())))
+    return hashlib.sha256(root.encode()).hexdigest()
+
+
+def _contents(leaves: "pyarrow.Array") -> "pyarrow.Buffer":
+    """The bytes of all leaves, one behind the other, without making an object of each."""
+    import pyarrow
+
+    contents = leaves.cast(pyarrow.binary(32)).buffers()[1]
+    return contents.slice(leaves.offset * 32, len(leaves) * 32)
+
+
+def _token(text: str) -> str:
+    return f"{len(text.encode())}:{text}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _kind(name: str, type_: "DuckDBPyType") -> str:
+    # An enumeration's text lists its values, so its id is asked first; the type of nothing has only a text.
+    for candidate in (str(type_.id), str(type_).lower()):
+        if candidate in _KINDS:
+            return _KINDS[candidate]
+    raise TypeError(
+        f"the column {name!r} is a {type_}, which has no canonical form; cast it to a type that contracts have"
+    )
+
+
+def _children(type_: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
+    """The parts of a nested type by name, in the byte order of the names; an array's size is no part."""
+    from duckdb.sqltypes import DuckDBPyType
+
+    parts = {name: part for name, part in type_.children if isinstance(part, DuckDBPyType)}
+    return {name: parts[name] for name in sorted(parts, key=str.encode)}
+
+
+def _shape(column: str, type_: "DuckDBPyType") -> str:
+    """The kind of `type_`; of a nested one with the shapes of its parts, and for a struct their names."""
+    kind = _kind(column, type_)
+    if kind not in ("list", "map", "struct"):
+        return kind
+    named = _token if kind == "struct" else (lambda name: "")
+    return f"{kind}<{','.join(named(name) + _shape(column, part) for name, part in _children(type_).items())}>"
+
+
+def _canonical(value: str, type_: "DuckDBPyType", depth: int) -> str:
+    """SQL for the canonical form of the SQL expression `value`; `depth` keeps the names of lambda parameters apart."""
+    kind = _kind(value, type_)
+    item = f"x{depth}"
+    match kind:
+        case "null":
+            return "'n'"
+        case "boolean":
+            return f"CASE {value} WHEN true THEN 't' WHEN false THEN 'f' ELSE 'n' END"
+        case "struct":
+            fields = ", ".join(
+                _canonical(f"struct_extract({value}, {_literal(name)})", part, depth)
+                for name, part in _children(type_).items()
+            )
+            return f"CASE WHEN {value} IS NULL THEN 'n' ELSE concat('r', {fields}) END"
+        case "list":
+            part = _children(type_)["child"]
+            # DuckDB's arrays of a fixed size have no len() and no lambdas.
+            values = f"{value}::{part}[]" if str(type_.id) == "array" else value
+            items = f"list_transform({values}, lambda {item}: {_canonical(item, part, depth + 1)})"
+            return f"coalesce('l' || len({values}) || ':' || array_to_string({items}, ''), 'n')"
+        case "map":
+            parts = _children(type_)
+            key = _canonical(f"{item}.key", parts["key"], depth + 1)
+            entry = f"concat({key}, {_canonical(f'{item}.value', parts['value'], depth + 1)})"
+            entries = f"list_sort(list_transform(map_entries({value}), lambda {item}: {entry}))"
+            return f"coalesce('m' || cardinality({value}) || ':' || array_to_string({entries}, ''), 'n')"
+        case _:
+            letter, text = _scalar(kind, value, type_)
+            return f"CASE WHEN {value} IS NULL THEN 'n' ELSE concat('{letter}', strlen({text}), ':', {text}) END"
+
+
+def _scalar(kind: str, value: str, type_: "DuckDBPyType") -> tuple[str, str]:
+    """The letter of a scalar kind, and SQL for its text (null where `value` is null)."""
+    match kind:
+        case "integer":
+            return "i", f"{value}::VARCHAR"
+        case "decimal":
+            scale = dict(type_.children)["scale"]
+            return "e", f"rtrim(rtrim({value}::VARCHAR, '0'), '.')" if scale else f"{value}::VARCHAR"
+        case "double":
+            number = f"{value}::DOUBLE"
+            return "d", f"CASE WHEN {number} = 0 THEN '0.0' WHEN isnan({number}) THEN 'nan' ELSE {number}::VARCHAR END"
+        case "text":
+            return "s", value if str(type_) == "VARCHAR" else f"{value}::VARCHAR"
+        case "binary":
+            return "b", f"lower(hex({value}))"
+        case "date":
+            return "D", f"({value} - DATE '1970-01-01')::VARCHAR"
+        case "time":
+            return "H", f"epoch_us({value})::VARCHAR"
+        case "timestamp" if str(type_) == "TIMESTAMP_NS":
+            rest = f"((epoch_ns({value}) % 1000 + 1000) % 1000)"
+            micros = f"((epoch_ns({value}) - {rest}) // 1000)::VARCHAR"
+            return "T", f"{micros} || CASE WHEN {rest} = 0 THEN '' ELSE '.' || lpad({rest}::VARCHAR, 3, '0') END"
+        case "timestamp" if str(type_) == "TIMESTAMP WITH TIME ZONE":
+            return "T", f"epoch_us({value})::VARCHAR"
+        case "timestamp":
+            return "T", f"epoch_us({value}::TIMESTAMP)::VARCHAR"
+        case _:  # pragma: no cover - `_kind` gives no other
+            raise AssertionError(kind)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
