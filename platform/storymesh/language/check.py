@@ -92,9 +92,15 @@ def check_expression(expression: Expression, scope: Scope) -> Checked:
     return checking.done(value)
 
 
-def check_template(template: Template, scope: Scope, partial: Callable[[str], Template | None]) -> Checked:
-    """What a template prints. `partial` gives the template that an include names. Raises Refused with findings."""
-    checking = _Checking(scope, strict=True, partial=partial)
+def check_template(
+    template: Template,
+    scope: Scope,
+    partial: Callable[[str], Template | None],
+    unprintable: Mapping[Path, Hidden] = MappingProxyType({}),
+) -> Checked:
+    """What a template prints. `partial` gives the template that an include names; `unprintable` are paths that may be
+    read but not printed. Raises Refused with findings."""
+    checking = _Checking(scope, strict=True, partial=partial, unprintable=unprintable)
     checking.stack.append(template.name)
     checking.body(template.body)
     return checking.done(Value(Text()))
@@ -102,9 +108,15 @@ def check_template(template: Template, scope: Scope, partial: Callable[[str], Te
 
 class _Checking:
     def __init__(
-        self, scope: Scope, *, strict: bool, partial: Callable[[str], Template | None] = lambda name: None
+        self,
+        scope: Scope,
+        *,
+        strict: bool,
+        partial: Callable[[str], Template | None] = lambda name: None,
+        unprintable: Mapping[Path, Hidden] = MappingProxyType({}),
     ) -> None:
         self.scope = scope
+        self.unprintable = unprintable
         self.strict = strict
         self.partial = partial
         self.findings: dict[Finding, None] = {}
@@ -271,6 +283,8 @@ class _Checking:
         if value.classification == "restricted":
             self.fail(at, "restricted", f"{words} is restricted", "print it through `| pseudonym`")
         for path in value.paths:
+            if (hidden := self.unprintable.get(path)) is not None:
+                self.fail(at, hidden.rule, hidden.words, hidden.hint)
             self.prints[path] = max(self.prints.get(path, "public"), value.classification, key=_RANK.__getitem__)
 
     def _present(self, expression: Expression, value: Value, doing: str) -> Value:
@@ -488,9 +502,12 @@ class _Checking:
         right = self._number(expression.right, expression.operator)
         if left.type is _ANYTHING or right.type is _ANYTHING:
             return Value(_ANYTHING)
+        if expression.operator in ("//", "%") and not (isinstance(left.type, Integer) and isinstance(right.type, Integer)):
+            words = f"`{expression.operator}` wants integers, it met {_a(left.type)} and {_a(right.type)}"
+            return self.fail(expression.at, "wrong-type", words, "use `| int`")
         type_: Type = arithmetic_type(expression.operator, left.type, right.type)
-        # Division by zero gives null, so a divisor that may be zero makes a value that wants a guard.
-        divides = expression.operator in ("/", "//", "%")
+        # `/` by zero is not finite, which drops the record that prints it; `//` and `%` by zero are null.
+        divides = expression.operator in ("//", "%")
         sure_divisor = isinstance(expression.right, syntax.Literal) and bool(expression.right.value)
         return Value(
             type_,
@@ -553,7 +570,9 @@ class _Checking:
         right = self._given(assumed | self._side(expression), lambda: self.value(expression.right))
         joined = self._joined(left, right)
         if joined is None:
-            return test
+            words = f"the sides of `{'and' if isinstance(expression, syntax.Both) else 'or'}` are "
+            words += f"{_a(left.type)} and {_a(right.type)}"
+            return self.fail(expression.at, "wrong-type", words, "compare each side, or use an inline `if`")
         keeps_null = left.nullable if isinstance(expression, syntax.Both) else False
         return replace(
             joined, nullable=right.nullable or keeps_null, when_true=test.when_true, when_false=test.when_false
@@ -594,6 +613,8 @@ class _Checking:
                 return self.fail(expression.at, "outside-language", f"there is no test `{name}`", nearest(name, TESTS))
 
     def _choose(self, expression: syntax.Choose) -> Value:
+        if not self.strict:
+            return self.fail(expression.at, "outside-language", "choose varies wording, so it stands in templates only")
         if len(expression.options) < 2:
             return self.fail(expression.at, "wrong-type", "choose wants at least two texts")
         nullable, classification, paths = False, _PUBLIC, frozenset[Path]()

@@ -274,7 +274,7 @@ def parse_template(text: str, name: str, path: str) -> Template:
         raise Refused([_syntax_finding(error, Location(path))]) from None
     except RecursionError:
         raise Refused([Finding(Location(path), "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
-    conversion = _Conversion(Location(path))
+    conversion = _Conversion(Location(path), choose_places(tree))
     body = conversion.statements(tree.body)
     if conversion.findings:
         raise Refused(conversion.findings)
@@ -295,11 +295,22 @@ def parse_expression(text: str, at: Location) -> Expression:
         raise Refused([_syntax_finding(error, at)]) from None
     except RecursionError:
         raise Refused([Finding(at, "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
-    conversion = _Conversion(at)
+    conversion = _Conversion(at, choose_places(nodes.Output([tree])))
     expression = conversion.expression(tree)
     if conversion.findings:
         raise Refused(conversion.findings)
     return expression
+
+
+def choose_places(tree: nodes.Node) -> dict[tuple[int, int], int]:
+    """(line, column) of each call of choose -> its place in the file, counted from 0 as the file is read."""
+    calls = (call for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name) and call.node.name == "choose")
+    places = sorted({position_of(call) for call in calls})
+    return {place: count for count, place in enumerate(places)}
+
+
+def position_of(node: nodes.Node) -> tuple[int, int]:
+    return int(node.lineno), getattr(node.lineno, "column", 1)
 
 
 def _shift(origin: Location, line: int) -> Location:
@@ -351,12 +362,12 @@ _INSTEAD = {
 class _Conversion:
     """One walk over Jinja's tree; every failure goes through `fail`, so that none can forget its place."""
 
-    def __init__(self, origin: Location) -> None:
+    def __init__(self, origin: Location, chooses: dict[tuple[int, int], int]) -> None:
         self.origin = origin
+        self.chooses = chooses
         self.findings: list[Finding] = []
         self.nodes = 0
         self.depth = 0
-        self.chooses = 0
 
     def fail(self, node: nodes.Node, words: str, hint: str = "") -> None:
         self.findings.append(Finding(_shift(self.origin, node.lineno), "outside-language", words, hint))
@@ -479,8 +490,7 @@ class _Conversion:
             case nodes.Call(node=nodes.Name(name="choose")):
                 if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
                     self.fail(node, "choose takes texts only", "choose(a, b, …)")
-                place = self.chooses
-                self.chooses += 1
+                place = self.chooses[position_of(node)]
                 return Choose(at, tuple(self.expression(argument) for argument in node.args), place)
             case nodes.BinExpr() if type(node) in _ARITHMETIC:
                 left, right = self.expression(node.left), self.expression(node.right)

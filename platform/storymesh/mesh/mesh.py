@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from storymesh.case.definition import NAME
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.document import Document, read_document
 from storymesh.errors import Finding, Refused, WrongUsage, nearest
 from storymesh.location import Location
-from storymesh.narrative.definition import NAME, Narrative, read_narrative
+from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.product.definition import Product, read_product
 
 PARTS = ("domains", "contracts", "narratives")
@@ -234,7 +235,7 @@ class _Reading:
                 self.findings.append(Finding(relationship.location, "unknown-name", words, hint))
                 continue
             for column in relationship.to_columns:
-                if column not in parent.properties:
+                if parent.property_at(column) is None:
                     words = f"'{relationship.to_contract}' has no property '{column}'"
                     hint = nearest(column, parent.properties)
                     self.findings.append(Finding(relationship.location, "unknown-name", words, hint))

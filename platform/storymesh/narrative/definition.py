@@ -6,140 +6,21 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from storymesh.case.definition import Case, Definition, Duration, Name, matching
 from storymesh.document import Document, read_document
 from storymesh.errors import Finding, Refused
 from storymesh.location import Location
 
-NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 VERSION = re.compile(r"^\d+\.\d+\.\d+$")
 PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>\d+)$")
-DURATION = re.compile(r"^(?P<sign>-?)(?P<parts>(\d+[wdhms])+)$")
-UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 # Names that mean something in every template; a role or a fact of this name would hide them.
-RESERVED = frozenset({"case", "outcome", "precedents", "option", "loop", "true", "false", "none", "choose", "range"})
+RESERVED = frozenset({"case", "outcome", "precedents", "option", "loop", "true", "false", "none", "choose"})
 
-
-def _duration(value: Any) -> Any:
-    if isinstance(value, timedelta):
-        return value
-    met = DURATION.match(value) if isinstance(value, str) else None
-    if met is None:
-        raise ValueError(f"{value!r} is no duration; write days, hours or minutes such as 14d, 36h, -90m")
-    parts = {UNITS[unit]: int(count) for count, unit in re.findall(r"(\d+)([wdhms])", met["parts"])}
-    length = timedelta(**parts)
-    return -length if met["sign"] else length
-
-
-def _matching(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not pattern.match(value):
-            raise ValueError(f"'{value}' is not {wanted}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _expression(value: Any) -> Any:
-    """YAML reads `worked: true` and `score: 1` as a boolean and a number; both are expressions too."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Name = Annotated[str, _matching(NAME, "a name: small letters, digits and _, a letter first")]
-Expression = Annotated[str, BeforeValidator(_expression)]
-Template = Annotated[str, _matching(re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$"), "a template beside narrative.yaml")]
-Expect = Literal["one", "optional", "some", "any"]
-
-
-class _Definition(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class Within(_Definition):
-    """after <= role.eventTime - case.at <= before, both inclusive, either may be negative."""
-
-    after: Duration
-    before: Duration
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Within":
-        if self.after > self.before:
-            raise ValueError("`after` lies behind `before`: no row can be within")
-        return self
-
-
-class Overlaps(_Definition):
-    """The role's interval, widened by `slack` at both ends, contains case.at."""
-
-    slack: Duration = timedelta(0)
-
-    @model_validator(mode="after")
-    def _not_negative(self) -> "Overlaps":
-        if self.slack < timedelta(0):
-            raise ValueError("`slack` widens the interval, so it cannot be negative")
-        return self
-
-
-class AsOf(_Definition):
-    """The latest row with eventTime at or before case.at."""
-
-
-class Link(_Definition):
-    expect: Expect
-    on: Mapping[str, str] | None = None
-    within: Within | None = None
-    overlaps: Overlaps | None = None
-    as_of: AsOf | None = None
-
-    @model_validator(mode="after")
-    def _one_rule_of_time(self) -> "Link":
-        given = [name for name in ("within", "overlaps", "as_of") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} cannot be combined; one rule of time a link")
-        if self.on is not None and not self.on and not given:
-            raise ValueError("an empty `on` and no rule of time would link every row to every case")
-        return self
-
-    @property
-    def single(self) -> bool:
-        """Whether templates see a row (or null) rather than a list."""
-        return self.expect in ("one", "optional")
-
-
-class Outcome(_Definition):
-    action: Expression
-    score: Expression
-    worked: Expression
-
-
-class Precedents(_Definition):
-    match: tuple[tuple[Expression, ...], ...] = Field(min_length=1)
-    min: int = Field(default=5, ge=1)
-    quote: int = Field(default=3, ge=0, le=100)
-
-    @model_validator(mode="after")
-    def _levels(self) -> "Precedents":
-        if any(not level for level in self.match):
-            raise ValueError("a level of `match` needs at least one value to match on")
-        return self
-
-
-class Case(_Definition):
-    anchor: Name
-    at: str
-    closes: str | None = None
-    links: Mapping[Name, Link] = Field(default_factory=dict)
-    facts: Mapping[Name, Expression] = Field(default_factory=dict)
-    outcome: Outcome | None = None
-    precedents: Precedents | None = None
-
-
+Template = Annotated[str, matching(re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$"), "a template beside narrative.yaml")]
 TemplateRole = Literal["text", "system", "user", "assistant", "prompt", "completion", "option"]
 Format = Literal["text", "messages", "prompt_completion", "preference", "unpaired_preference", "retrieval"]
 Phase = Literal["question", "answer", "hindsight"]
@@ -164,14 +45,14 @@ PHASES: Mapping[str, Phase] = {
 }
 
 
-class Narrator(_Definition):
+class Narrator(Definition):
     model: str
     prompt: Template
     attempts: int = Field(default=3, ge=1, le=20)
     otherwise: Literal["keep", "drop"] = "keep"
 
 
-class Record(_Definition):
+class Record(Definition):
     """One config of the dataset."""
 
     format: Format | None = None
@@ -210,7 +91,7 @@ class Record(_Definition):
         return {slot: name for slot, name in named.items() if name is not None}
 
 
-class Split(_Definition):
+class Split(Definition):
     validation: date
     test: date
     embargo: Duration = timedelta(0)
@@ -225,28 +106,28 @@ class Split(_Definition):
         return self
 
 
-class Dataset(_Definition):
+class Dataset(Definition):
     split: Split | None = None
     dedup: Literal["facts", "none"] = "none"
     pseudonymise: tuple[str, ...] = ()
 
 
-class _File(_Definition):
+class _File(Definition):
     api_version: Literal["storymesh/v1"] = Field(alias="apiVersion")
     kind: Literal["Narrative"]
-    id: Annotated[str, _matching(ID, "an id: small letters, digits and single hyphens")]
-    version: Annotated[str, _matching(VERSION, "a version such as 1.0.0")]
+    id: Annotated[str, matching(ID, "an id: small letters, digits and single hyphens")]
+    version: Annotated[str, matching(VERSION, "a version such as 1.0.0")]
     title: str
     description: str = ""
     owner: str
     license: str
-    cast: Mapping[Name, Annotated[str, _matching(PRODUCT, "a product at a major version, such as shipping.shipments@1")]]
+    cast: Mapping[Name, Annotated[str, matching(PRODUCT, "a product at a major version, such as shipping.shipments@1")]]
     case: Case
     records: Mapping[Name, Record] = Field(min_length=1)
     dataset: Dataset = Field(default_factory=Dataset)
 
 
-class Member(_Definition):
+class Member(Definition):
     """One role of the cast: the product `<domain>.<product>` at a major version of its contract."""
 
     role: str
@@ -254,7 +135,7 @@ class Member(_Definition):
     major: int
 
 
-class Narrative(_Definition):
+class Narrative(Definition):
     """One `narrative.yaml`, read; `folder` is relative to the mesh root, `templates` are the texts of its .jinja files."""
 
     id: str

@@ -1,0 +1,275 @@
+"""A case's links, resolved against the contracts of its cast: which columns join, which rows may lie in the future.
+
+This is where a narrative's words for a case become something that can be compiled; it reads no data.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from storymesh.case.definition import Case, Link
+from storymesh.contract.definition import Contract, Relationship
+from storymesh.errors import Finding, Refused, nearest
+from storymesh.language.types import MOMENTS, NUMBERS, Text, Type
+from storymesh.location import Location
+
+At = Callable[..., Location]
+
+
+@dataclass(frozen=True)
+class Join:
+    """`column` of the role's product equals `other_column` of the role `other`."""
+
+    column: str
+    other: str
+    other_column: str
+
+
+@dataclass(frozen=True)
+class Role:
+    """One role of the cast as the case sees it. The anchor has no link.
+
+    `listed` roles are gathered as lists in the data (ordered by eventTime, then key); of the others the contract says
+    that there is at most one row, so they are plain rows. `may_be_future` rows can lie after `case.at`.
+    """
+
+    name: str
+    contract: Contract
+    link: Link | None
+    joins: tuple[Join, ...] = ()
+    listed: bool = False
+    may_be_future: bool = False
+
+    @property
+    def single(self) -> bool:
+        """Templates see a row (or null), not a list."""
+        return self.link is None or self.link.single
+
+    def known_at_of(self, column: str) -> str | None:
+        """The column that says when `column` of a known row became known; None when it is known with its row."""
+        known = self.contract.known_at_of(column)
+        return None if known is None or known == self.contract.event_time else known
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Every role of a case that is linked, the anchor first, each after the roles that its joins read."""
+
+    roles: Mapping[str, Role]
+    at: str  # a column of the anchor
+    closes: str | None  # a column of the anchor
+    spare: frozenset[str] = field(default_factory=frozenset)  # roles of the cast that no link reaches
+
+    @property
+    def anchor(self) -> Role:
+        return next(iter(self.roles.values()))
+
+    def never_known(self, role: Role, column: str) -> bool:
+        """Whether a question can never know the column: it is the closing, or known only when the case closes."""
+        if role.contract.hindsight:
+            return True
+        if role is not self.anchor and role.link is not None:
+            return False
+        known = role.known_at_of(column)
+        ends = role.contract.end_time if self.at == role.contract.event_time else None
+        return column == self.closes or (known is not None and known in (self.closes, ends))
+
+    def known_with_row(self, role: Role, column: str) -> bool:
+        """Whether a question that has the row has the value, whatever the data."""
+        known = role.known_at_of(column)
+        if role.link is not None:
+            return known is None
+        # The anchor's row is known when its own eventTime says so, which may be another moment than case.at.
+        moment = known or role.contract.event_time
+        return moment is None or moment == self.at
+
+
+def resolve(case: Case, contracts: Mapping[str, Contract], at: At) -> Cast:
+    """Link the roles of `case` to the contracts of the cast (role -> contract).
+
+    `at(*steps)` gives the place of a part of narrative.yaml. Raises Refused with the findings.
+    """
+    resolving = _Resolving(case, contracts, at)
+    cast = resolving.cast()
+    if resolving.findings:
+        raise Refused(resolving.findings)
+    assert cast is not None
+    return cast
+
+
+class _Resolving:
+    def __init__(self, case: Case, contracts: Mapping[str, Contract], at: At) -> None:
+        self.case = case
+        self.contracts = contracts
+        self.at = at
+        self.findings: list[Finding] = []
+        self.roles: dict[str, Role] = {}
+
+    def fail(self, steps: Iterable[str | int], rule: str, words: str, hint: str = "") -> None:
+        self.findings.append(Finding(self.at("case", *steps), rule, words, hint))
+
+    def cast(self) -> Cast | None:
+        case = self.case
+        if case.anchor not in self.contracts:
+            words = f"the anchor '{case.anchor}' is no role of the cast"
+            self.fail(["anchor"], "unknown-name", words, nearest(case.anchor, self.contracts))
+            return None
+        self.roles[case.anchor] = Role(case.anchor, self.contracts[case.anchor], None)
+        at = self._moment("at", case.at)
+        closes = self._moment("closes", case.closes) if case.closes is not None else None
+        if at is not None and not self._required(at):
+            words = f"'{case.at}' may be null, and a case without its moment cannot be told"
+            self.fail(["at"], "may-be-null", words, "make it required in the contract")
+        for name, link in case.links.items():
+            self._link(name, link)
+        spare = [name for name in self.contracts if name not in self.roles and name not in case.links]
+        for name in spare:
+            finding = Finding(
+                self.at("cast", name), "unused-role", f"the role '{name}' has no link", "link it under case.links or leave it out"
+            )
+            self.findings.append(finding)
+        return Cast(self.roles, at, closes, frozenset(spare)) if at is not None else None
+
+    def _required(self, column: str) -> bool:
+        contract = self.contracts[self.case.anchor]
+        return contract.properties[column].required or column in contract.key
+
+    def _moment(self, name: str, path: str) -> str | None:
+        role, column = self._path([name], path, {self.case.anchor})
+        if role is None or column is None:
+            return None
+        type_ = role.contract.properties[column].type
+        if not isinstance(type_, MOMENTS):
+            self.fail([name], "wrong-type", f"'{path}' is {type_}, `{name}` wants a date or timestamp")
+            return None
+        return column
+
+    def _path(self, steps: list[str], path: str, roles: Iterable[str]) -> tuple[Role | None, str | None]:
+        parts = path.split(".")
+        known = list(roles)
+        if len(parts) != 2:
+            self.fail(steps, "wrong-value", f"'{path}' is no property of a role", "write role.property")
+            return None, None
+        name, column = parts
+        if name not in known:
+            if name in self.contracts:
+                words = f"'{name}' is linked after this, so it cannot be read here"
+                self.fail(steps, "wrong-order", words, "move its link up" if name in self.case.links else "link it")
+            else:
+                self.fail(steps, "unknown-name", f"unknown role '{name}'", nearest(name, known))
+            return None, None
+        role = self.roles.get(name)
+        if role is None:  # the role's own link failed, which has its finding
+            return None, None
+        if column not in role.contract.properties:
+            words = f"'{role.contract.id}' has no property '{column}'"
+            self.fail(steps, "unknown-name", words, nearest(column, role.contract.properties))
+            return None, None
+        return role, column
+
+    def _link(self, name: str, link: Link) -> None:
+        steps = ["links", name]
+        if name not in self.contracts:
+            self.fail(steps, "unknown-name", f"'{name}' is no role of the cast", nearest(name, self.contracts))
+            return
+        if name == self.case.anchor:
+            self.fail(steps, "wrong-value", "the anchor is not linked: it is the case's own row")
+            return
+        contract = self.contracts[name]
+        for rule in ("within", "overlaps", "as_of"):
+            if getattr(link, rule) is not None and contract.event_time is None:
+                words = f"`{rule}` needs to know when a row became true, and '{contract.id}' has no eventTime"
+                self.fail([*steps, rule], "no-event-time", words, "add the customProperty eventTime to its contract")
+        if link.overlaps is not None and contract.end_time is None:
+            words = f"`overlaps` needs an interval, and '{contract.id}' has no endTime"
+            self.fail([*steps, "overlaps"], "no-end-time", words, "add the customProperty endTime to its contract")
+        joins = self._joins(name, link, contract) if link.on is not None else self._by_relationship(name, link, contract)
+        if joins is None:
+            return
+        others = {join.other for join in joins}
+        through_list = any(self.roles[other].listed for other in others)
+        unique = contract.is_unique({join.column for join in joins}) and not through_list
+        self.roles[name] = Role(
+            name,
+            contract,
+            link,
+            joins,
+            listed=not (link.single and unique),
+            may_be_future=self._may_be_future(link, contract, joins),
+        )
+
+    def _may_be_future(self, link: Link, contract: Contract, joins: tuple[Join, ...]) -> bool:
+        for join in joins:
+            other = self.roles[join.other]
+            if other.link is not None and (other.may_be_future or other.known_at_of(join.other_column)):
+                return True
+            if other.link is None and not (known := other.known_at_of(join.other_column)) is None and known != self.case.at:
+                return True
+        if contract.event_time is None or link.as_of is not None:
+            return False
+        if link.overlaps is not None:
+            return bool(link.overlaps.slack)
+        if link.within is not None:
+            return link.within.before.total_seconds() > 0
+        return True
+
+    def _joins(self, name: str, link: Link, contract: Contract) -> tuple[Join, ...] | None:
+        joins: list[Join] = []
+        assert link.on is not None
+        for column, path in link.on.items():
+            steps = ["links", name, "on", column]
+            role, other = self._path(steps, path, self.roles)
+            if column not in contract.properties:
+                words = f"'{contract.id}' has no property '{column}'"
+                self.fail(steps, "unknown-name", words, nearest(column, contract.properties))
+                continue
+            if role is None or other is None:
+                continue
+            mine, theirs = contract.properties[column].type, role.contract.properties[other].type
+            if not _equatable(mine, theirs):
+                words = f"'{name}.{column}' is {mine} and '{path}' is {theirs}: they never equal each other"
+                self.fail(steps, "wrong-type", words)
+                continue
+            joins.append(Join(column, role.name, other))
+        return tuple(joins) if len(joins) == len(link.on) else None
+
+    def _by_relationship(self, name: str, link: Link, contract: Contract) -> tuple[Join, ...] | None:
+        """The joins of the one relationship between this role and the anchor, else an earlier role."""
+        timed = link.within or link.overlaps or link.as_of
+        anchor, *others = self.roles.values()
+        found = list(_related(contract, anchor))
+        if not found and not timed:
+            found = [joins for other in others for joins in _related(contract, other)]
+        if len(found) == 1:
+            return found[0]
+        if not found and timed:
+            return ()
+        steps = ["links", name]
+        if not found:
+            words = f"no relationship joins '{contract.id}' to a role before it"
+            self.fail(steps, "no-relationship", words, "write `on: {property: role.property}`")
+        else:
+            spoken = "; ".join(", ".join(f"{j.column} = {j.other}.{j.other_column}" for j in joins) for joins in found)
+            words = f"{len(found)} relationships join '{name}' to the roles before it: {spoken}"
+            self.fail(steps, "many-relationships", words, "choose one with `on`")
+        return None
+
+
+def _related(contract: Contract, other: Role) -> Iterable[tuple[Join, ...]]:
+    for relationship in contract.relationships:
+        if relationship.to_contract == other.contract.id:
+            to = _columns(other.contract, relationship)
+            yield tuple(Join(mine, other.name, theirs) for mine, theirs in zip(relationship.columns, to, strict=True))
+    for relationship in other.contract.relationships:
+        if relationship.to_contract == contract.id and other.contract.id != contract.id:
+            to = _columns(contract, relationship)
+            yield tuple(Join(mine, other.name, theirs) for theirs, mine in zip(relationship.columns, to, strict=True))
+
+
+def _columns(contract: Contract, relationship: Relationship) -> list[str]:
+    found = [contract.property_at(reference) for reference in relationship.to_columns]
+    return [item.name for item in found if item is not None]
+
+
+def _equatable(one: Type, two: Type) -> bool:
+    families = ((Text,), NUMBERS, MOMENTS)
+    return any(isinstance(one, family) and isinstance(two, family) for family in families) or type(one) is type(two)
