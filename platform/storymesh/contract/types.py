@@ -1,0 +1,89 @@
+"""A contract's types as Arrow types: the one place from which Iceberg, Parquet and ibis schemas derive."""
+
+from typing import TYPE_CHECKING, assert_never
+
+from storymesh.contract.definition import Contract
+from storymesh.language.types import (
+    Array,
+    Boolean,
+    Date,
+    Decimal,
+    Float,
+    Integer,
+    Null,
+    Struct,
+    Text,
+    Timestamp,
+    Type,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def arrow_schema(contract: Contract) -> "pa.Schema":
+    """The schema of a product's rows in the order of its contract. Every field may be null: staged rows are audited,
+    not trusted, and a key that is null has to be told apart from one that could not be stored."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(name, arrow_type(item.type)) for name, item in contract.properties.items()])
+
+
+def arrow_type(kind: Type) -> "pa.DataType":
+    """Timestamps are naive UTC microseconds; a number is a double unless the contract says how many digits it has."""
+    import pyarrow as pa
+
+    match kind:
+        case Text():
+            return pa.string()
+        case Integer():
+            return pa.int64()
+        case Decimal(precision, scale):
+            return pa.decimal128(precision, scale)
+        case Float():
+            return pa.float64()
+        case Boolean():
+            return pa.bool_()
+        case Date():
+            return pa.date32()
+        case Timestamp():
+            return pa.timestamp("us")
+        case Array(item):
+            return pa.list_(pa.field("element", arrow_type(item.type)))
+        case Struct(fields):
+            return pa.struct([pa.field(name, arrow_type(below.type)) for name, below in fields.items()])
+        case Null():
+            return pa.null()
+        case _:
+            assert_never(kind)
+
+
+def duckdb_type(kind: Type) -> str:
+    """The DuckDB type of the same name, for casts."""
+    match kind:
+        case Text() | Null():
+            return "VARCHAR"
+        case Integer():
+            return "BIGINT"
+        case Decimal(precision, scale):
+            return f"DECIMAL({precision}, {scale})"
+        case Float():
+            return "DOUBLE"
+        case Boolean():
+            return "BOOLEAN"
+        case Date():
+            return "DATE"
+        case Timestamp():
+            return "TIMESTAMP"
+        case Array(item):
+            return f"{duckdb_type(item.type)}[]"
+        case Struct(fields):
+            inside = ", ".join(f"{quoted(name)} {duckdb_type(below.type)}" for name, below in fields.items())
+            return f"STRUCT({inside})"
+        case _:
+            assert_never(kind)
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,258 @@
+"""Writing to a product's Iceberg table: stage on a branch, then move `main` to what was audited, in one commit.
+
+There is one writer for each product at a time (a lock on a file, let go by the system when a process dies). What a dead
+or refused run left behind is swept by the next one, so a publish can be killed at any point.
+"""
+
+import fcntl
+import itertools
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from storymesh.errors import PublishConflict
+from storymesh.product.store import MAIN, TAG_DIGITS, TAG_PREFIX, VERSION, ProductStore, data_paths
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.update import TableRequirement, TableUpdate
+
+AUDIT_PREFIX = "audit-"
+CLEAN_PREFIX = "clean-"
+TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.row-group-limit": "131072",
+    "write.metadata.previous-versions-max": "20",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "history.expire.max-snapshot-age-ms": str(2**62),
+}
+
+
+@dataclass(frozen=True)
+class WrittenFiles:
+    """Parquet files that no snapshot names yet. `paths` are absolute, in the order of the rows."""
+
+    files: tuple["DataFile", ...]
+    paths: tuple[str, ...]
+    rows: int
+
+
+@contextmanager
+def writing(store: ProductStore, product: str, schema: "pa.Schema", wait_s: float) -> Iterator["Staging"]:
+    """The right to publish `product`, for one process. Raises PublishConflict when another keeps it for `wait_s`."""
+    locks = store.folder / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with open(locks / f"{product}.lock", "a+b") as lock:
+        _acquire(lock.fileno(), product, wait_s)
+        lock.seek(0)
+        unfinished = bool(lock.read(1))
+        staging = Staging(store, product, schema)
+        staging.sweep(orphans=unfinished)
+        lock.truncate(0)
+        lock.write(b"writing\n")
+        lock.flush()
+        yield staging
+        # Only a run that got here knows that it left nothing but branches behind; after a kill the mark stays.
+        lock.truncate(0)
+
+
+def _acquire(descriptor: int, product: str, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                words = f"another run is publishing '{product}', waited {wait_s:g} s"
+                raise PublishConflict(words, "let it finish and run again") from None
+            time.sleep(0.05)
+
+
+class Staging:
+    """One product's table in the hands of its one writer. `base` is the snapshot that `main` names as it begins."""
+
+    def __init__(self, store: ProductStore, product: str, schema: "pa.Schema") -> None:
+        self._store = store
+        self._product = product
+        self._arrow = schema
+        self._table = self._open()
+        current = self._table.metadata.snapshot_by_name(MAIN)
+        self._base = current.snapshot_id if current is not None else None
+        self._schema = self._evolved()
+
+    def write(self, batches: Iterable["pa.Table"]) -> WrittenFiles:
+        """Write each table of rows as a Parquet file of the product; no reader knows of it yet."""
+        from pyiceberg.io.pyarrow import _dataframe_to_data_files
+
+        metadata = self._metadata_with_schema()
+        counter, batch_id, files, rows = itertools.count(), uuid.uuid4(), [], 0
+        for batch in batches:
+            rows += batch.num_rows
+            if batch.num_rows:
+                files += _dataframe_to_data_files(metadata, batch, self._table.io, batch_id, counter)
+        return WrittenFiles(tuple(files), tuple(str(self._store.folder / one.file_path) for one in files), rows)
+
+    def stage(self, branch: str, written: WrittenFiles, summary: Mapping[str, str]) -> int:
+        """Commit a snapshot of exactly these files to `branch`; gives its id. `main` and what it names do not move."""
+        from pyiceberg.table.refs import SnapshotRefType
+        from pyiceberg.table.update import AddSchemaUpdate, SetCurrentSchemaUpdate, SetSnapshotRefUpdate
+
+        before = self._table.metadata.current_schema_id
+        transaction = self._table.transaction()
+        if self._schema.schema_id != before:
+            transaction._apply((AddSchemaUpdate(schema=self._schema), SetCurrentSchemaUpdate(schema_id=self._schema.schema_id)))
+        # `branch=None`: PyIceberg refuses a first snapshot on any branch but main, and begins others without a parent.
+        producer = transaction.update_snapshot(snapshot_properties=dict(summary), branch=None).overwrite()
+        for old in self._data_files(self._base):
+            producer.delete_data_file(old)
+        for new in written.files:
+            producer.append_data_file(new)
+        producer.commit()
+        snapshot_id = producer.snapshot_id
+        ref = SetSnapshotRefUpdate(ref_name=branch, type=SnapshotRefType.BRANCH, snapshot_id=snapshot_id)
+        # Readers who take the table's current schema must not meet a schema that was never published.
+        transaction._apply((ref, SetCurrentSchemaUpdate(schema_id=before)))
+        transaction.commit_transaction()
+        self._table.refresh()
+        return snapshot_id
+
+    def promote(self, snapshot_id: int, version: str, branches: Iterable[str]) -> None:
+        """Move `main` to the snapshot and tag it, in one commit that requires `main` to be where this writer found it.
+
+        Raises PublishConflict when it is not: somebody without the lock has written to the table.
+        """
+        from pyiceberg.table.refs import SnapshotRefType
+        from pyiceberg.table.update import RemoveSnapshotRefUpdate, SetCurrentSchemaUpdate, SetSnapshotRefUpdate
+
+        snapshot = self._table.metadata.snapshot_by_id(snapshot_id)
+        assert snapshot is not None
+        updates: list[TableUpdate] = [
+            SetSnapshotRefUpdate(ref_name=MAIN, type=SnapshotRefType.BRANCH, snapshot_id=snapshot_id),
+            SetSnapshotRefUpdate(ref_name=tag_of(version), type=SnapshotRefType.TAG, snapshot_id=snapshot_id),
+        ]
+        if snapshot.schema_id is not None and snapshot.schema_id != self._table.metadata.current_schema_id:
+            updates.append(SetCurrentSchemaUpdate(schema_id=snapshot.schema_id))
+        updates += [RemoveSnapshotRefUpdate(ref_name=name) for name in branches if name in self._table.metadata.refs]
+        self._commit(updates)
+        self.sweep(orphans=False)
+
+    def published_as(self, version: str) -> int | None:
+        """The id of an earlier snapshot with this content; None when there is none."""
+        ref = self._table.metadata.refs.get(tag_of(version))
+        snapshot = self._table.metadata.snapshot_by_id(ref.snapshot_id) if ref is not None else None
+        if snapshot is None or snapshot.summary is None:
+            return None
+        return snapshot.snapshot_id if snapshot.summary.additional_properties.get(VERSION) == version else None
+
+    def sweep(self, *, orphans: bool, keep: str = "") -> None:
+        """Remove audit branches but `keep`, their snapshots and their files; with `orphans`, also the files that a
+        killed run wrote and no snapshot names."""
+        from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
+
+        metadata = self._table.metadata
+        branches = [name for name in metadata.refs if name.startswith((AUDIT_PREFIX, CLEAN_PREFIX)) and name != keep]
+        held = {ref.snapshot_id for name, ref in metadata.refs.items() if name not in branches}
+        # What was once `main` stays: law 1 lets a reader have any earlier snapshot.
+        abandoned = [one.snapshot_id for one in metadata.snapshots if one.snapshot_id not in held]
+        if branches or abandoned:
+            updates: list[TableUpdate] = [RemoveSnapshotRefUpdate(ref_name=name) for name in branches]
+            updates += [RemoveSnapshotsUpdate(snapshot_ids=abandoned)] if abandoned else []
+            self._commit(updates)
+        if orphans or branches or abandoned:
+            self._remove_orphans()
+
+    def _remove_orphans(self) -> None:
+        table = self._table
+        known = {str(self._store.folder / one.metadata_file) for one in table.metadata.metadata_log}
+        known.add(str(self._store.folder / table.metadata_location))
+        for snapshot in table.metadata.snapshots:
+            known.add(str(self._store.folder / snapshot.manifest_list))
+            known.update(str(self._store.folder / one.manifest_path) for one in snapshot.manifests(table.io))
+            known.update(str(self._store.folder / path) for path in data_paths(table, snapshot))
+        home = self._store.folder / table.location()
+        for path in itertools.chain((home / "data").rglob("*.parquet"), (home / "metadata").glob("*.avro")):
+            if str(path) not in known:
+                path.unlink(missing_ok=True)
+
+    def _commit(self, updates: list["TableUpdate"]) -> None:
+        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
+
+        requirements: tuple[TableRequirement, ...] = (
+            AssertTableUUID(uuid=self._table.metadata.table_uuid),
+            AssertRefSnapshotId(ref=MAIN, snapshot_id=self._base),
+        )
+        try:
+            self._store.catalog.commit_table(self._table, requirements, tuple(updates))
+        except CommitFailedException as error:
+            words = f"'{self._store.domain}.{self._product}' was published by somebody else while it was audited: {error}"
+            raise PublishConflict(words, "run again: it starts from what is published now") from None
+        self._table.refresh()
+        current = self._table.metadata.snapshot_by_name(MAIN)
+        self._base = current.snapshot_id if current is not None else None
+
+    def _data_files(self, snapshot_id: int | None) -> Iterator["DataFile"]:
+        snapshot = self._table.metadata.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+        if snapshot is None:
+            return
+        for manifest in snapshot.manifests(self._table.io):
+            for entry in manifest.fetch_manifest_entry(self._table.io, discard_deleted=True):
+                yield entry.data_file
+
+    def _open(self) -> "Table":
+        from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+
+        catalog = self._store.catalog
+        name = (self._store.domain, self._product)
+        if (table := self._store.table(self._product)) is not None:
+            return table
+        try:
+            catalog.create_namespace(self._store.domain)
+        except NamespaceAlreadyExistsError:
+            pass
+        try:
+            return catalog.create_table(
+                name, self._arrow, location=f"warehouse/{self._product}", properties=TABLE_PROPERTIES
+            )
+        except TableAlreadyExistsError:
+            return catalog.load_table(name)
+
+    def _evolved(self) -> "Schema":
+        """The contract's schema with the ids that Iceberg knows columns by: a column of the same name and type keeps
+        its id, any other gets one that was never used."""
+        from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids, schema_to_pyarrow
+        from pyiceberg.schema import Schema, assign_fresh_schema_ids
+
+        current = self._table.schema()
+        known = schema_to_pyarrow(current, include_field_ids=False)
+        if known.equals(self._arrow):
+            return current
+        ids = itertools.count(self._table.metadata.last_column_id + 1)
+        fresh = assign_fresh_schema_ids(_pyarrow_to_schema_without_ids(self._arrow), lambda: next(ids))
+        fields = [
+            current.find_field(column.name)
+            if column.name in known.names and known.field(column.name).type == self._arrow.field(column.name).type
+            else column
+            for column in fresh.fields
+        ]
+        for schema in self._table.schemas().values():
+            if schema.fields == tuple(fields):
+                return schema
+        return Schema(*fields, schema_id=max(self._table.schemas()) + 1)
+
+    def _metadata_with_schema(self) -> "TableMetadata":
+        schemas: list[Any] = [one for one in self._table.metadata.schemas if one.schema_id != self._schema.schema_id]
+        changed = {"schemas": [*schemas, self._schema], "current_schema_id": self._schema.schema_id}
+        return self._table.metadata.model_copy(update=changed)
+
+
+def tag_of(version: str) -> str:
+    return f"{TAG_PREFIX}{version[:TAG_DIGITS]}"
