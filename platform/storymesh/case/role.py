@@ -122,11 +122,6 @@ class _Resolving:
         for name, link in case.links.items():
             self._link(name, link)
         spare = [name for name in self.contracts if name not in self.roles and name not in case.links]
-        for name in spare:
-            finding = Finding(
-                self.at("cast", name), "unused-role", f"the role '{name}' has no link", "link it under case.links or leave it out"
-            )
-            self.findings.append(finding)
         return Cast(self.roles, at, closes, frozenset(spare)) if at is not None else None
 
     def _required(self, column: str) -> bool:

@@ -1,0 +1,85 @@
+"""The engine of one laptop: DuckDB in this process, bounded in memory, without access to the network."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from storymesh.errors import StorymeshError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+ROW_GROUP = 20_480
+
+
+class Engine:
+    """A DuckDB that opens Parquet files as relations and writes expressions to Parquet. Use it as a context manager."""
+
+    def __init__(self, *, memory: str | None = None, threads: int | None = None) -> None:
+        import ibis
+        import sqlglot.tokens
+
+        if "sqlglotc" in getattr(sqlglot.tokens, "__file__", ""):
+            words = "the compiled sqlglot is installed, which breaks array access on the engines"
+            raise StorymeshError(words, "install from requirements/lock.txt, which leaves it out")
+        self._spill = tempfile.TemporaryDirectory(prefix="storymesh-spill-")
+        self.connection = ibis.duckdb.connect(
+            ":memory:",
+            temp_directory=self._spill.name,
+            memory_limit=memory or os.environ.get("STORYMESH_MEMORY", "4GB"),
+            threads=threads or int(os.environ.get("STORYMESH_THREADS", str(os.cpu_count() or 1))),
+            preserve_insertion_order=False,
+        )
+        self.connection.raw_sql("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+        self.connection.raw_sql("SET TimeZone = 'UTC'")
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connection.disconnect()
+        self._spill.cleanup()
+
+    def open(self, files: Sequence[str | Path], schema: "pa.Schema") -> "ir.Table":
+        """Parquet files as one relation of `schema`; without files an empty one."""
+        import ibis
+        import ibis.expr.schema as sch
+
+        wanted = sch.Schema.from_pyarrow(schema)
+        if not files:
+            return ibis.memtable(schema.empty_table())
+        table = self.connection.read_parquet([str(file) for file in files])
+        return table.select(**{name: table[name].cast(kind) for name, kind in wanted.items()})
+
+    def read(self, path: Path) -> "ir.Table":
+        """One Parquet file that this engine wrote, with the types it has."""
+        return self.connection.read_parquet(str(path))
+
+    def write(self, table: "ir.Table", path: Path) -> int:
+        """Write an expression to one Parquet file, whole or not at all. Returns the number of rows."""
+        import pyarrow.parquet as pq
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            self.connection.to_parquet(table, staged, row_group_size=ROW_GROUP, compression="zstd")
+            rows = pq.read_metadata(staged).num_rows
+            staged.replace(path)
+        finally:
+            staged.unlink(missing_ok=True)
+        return int(rows)
+
+    def batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
+        """The rows of an expression, some at a time."""
+        yield from self.connection.to_pyarrow_batches(table, chunk_size=size)
+
+    def sql(self, table: "ir.Table") -> str:
+        import ibis
+
+        return str(ibis.to_sql(table, dialect="duckdb"))

@@ -1,0 +1,377 @@
+"""Expressions as ibis expressions: the same meaning as the interpreter's, written as columns of the engine.
+
+Null propagates; a condition that is null counts as false, as everywhere in the language. Types come from ibis, which
+has them from the contracts, so this needs no second type system.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from storymesh.engine import dialect
+from storymesh.errors import NotInLanguage
+from storymesh.language import syntax
+from storymesh.language.filters import MONTHS, SPELLINGS, UNITS, WEEKDAYS
+from storymesh.language.syntax import Expression
+from storymesh.location import Location
+
+Names = Mapping[str, ir.Value]
+Labels = Mapping[Location, Mapping[str, str]]
+
+
+def compile_expression(expression: Expression, names: Names, labels: Labels) -> ir.Value:
+    """The expression over `names` (columns of one table). `labels` come from the checker."""
+    return _Compiling(names, labels).value(expression)
+
+
+def truth(value: ir.Value) -> ir.BooleanValue:
+    """Whether a value counts as true: null, false, zero, empty text and empty lists do not."""
+    kind = value.type()
+    if kind.is_boolean():
+        return value.fill_null(False)
+    if kind.is_numeric():
+        return (value != 0).fill_null(False)
+    if kind.is_string():
+        return (value != "").fill_null(False)
+    if kind.is_array():
+        return (value.length() > 0).fill_null(False)
+    return value.notnull()
+
+
+class _Compiling:
+    def __init__(self, names: Names, labels: Labels) -> None:
+        self.names = names
+        self.labels = labels
+
+    def value(self, expression: Expression) -> ir.Value:
+        match expression:
+            case syntax.Literal(value=None):
+                return ibis.null()
+            case syntax.Literal(value=bool() | str() as constant):
+                return ibis.literal(constant)
+            case syntax.Literal(value=int() as constant):
+                return ibis.literal(constant, type="int64")
+            case syntax.Literal(value=constant):
+                return ibis.literal(constant, type="float64")
+            case syntax.ListOf():
+                return ibis.array([self.value(item) for item in expression.items])
+            case syntax.Name():
+                return self.names[expression.name]
+            case syntax.Attribute():
+                return self.value(expression.base)[expression.name]
+            case syntax.Arithmetic():
+                return self._arithmetic(expression)
+            case syntax.Negative():
+                return -self.value(expression.operand)
+            case syntax.Concat():
+                parts = [self.text(self.value(part)) for part in expression.parts]
+                return parts[0].concat(*parts[1:]) if len(parts) > 1 else parts[0]
+            case syntax.Compare():
+                return self._compare(expression)
+            case syntax.Both():
+                left, right = self.value(expression.left), self.value(expression.right)
+                return self._either(truth(left), right, left)
+            case syntax.Either():
+                left, right = self.value(expression.left), self.value(expression.right)
+                return self._either(truth(left), left, right)
+            case syntax.Not():
+                return ~truth(self.value(expression.operand))
+            case syntax.Choice():
+                then, otherwise = self.value(expression.then), self.value(expression.otherwise)
+                return self._either(truth(self.value(expression.test)), then, otherwise)
+            case syntax.Test():
+                return self._test(self.value(expression.base), expression.name)
+            case syntax.Filter():
+                return self._filter(expression)
+            case syntax.Choose():
+                raise NotInLanguage("choose stands in templates only")
+
+    def text(self, value: ir.Value) -> ir.StringValue:
+        """A value as it stands in text: what Python's `str` prints."""
+        kind = value.type()
+        if kind.is_string():
+            return value
+        if kind.is_boolean():
+            return ibis.ifelse(value, "True", "False")
+        if kind.is_timestamp():
+            seconds = value.strftime("%Y-%m-%d %H:%M:%S")
+            fraction = value.microsecond()
+            padded = fraction.cast("string").lpad(6, "0")
+            return ibis.ifelse(fraction == 0, seconds, seconds.concat(".", padded))
+        return value.cast("string")
+
+    def _either(self, test: ir.BooleanValue, then: ir.Value, otherwise: ir.Value) -> ir.Value:
+        then, otherwise = self._alike(then, otherwise)
+        return ibis.ifelse(test, then, otherwise)
+
+    def _alike(self, one: ir.Value, two: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Two numbers of different kinds as floats, so that both sides of a choice have one type."""
+        if one.type().is_numeric() and two.type().is_numeric() and one.type() != two.type():
+            if one.type().is_integer() and two.type().is_integer():
+                return one.cast("int64"), two.cast("int64")
+            return one.cast("float64"), two.cast("float64")
+        return one, two
+
+    def _arithmetic(self, expression: syntax.Arithmetic) -> ir.Value:
+        left, right = self.value(expression.left), self.value(expression.right)
+        floating = left.type().is_floating() or right.type().is_floating()
+        if floating or expression.operator == "/":
+            left, right = left.cast("float64"), right.cast("float64")
+        match expression.operator:
+            case "+":
+                result = left + right
+            case "-":
+                result = left - right
+            case "*":
+                result = left * right
+            case "/":
+                return dialect.divided(left, right)
+            case "//":
+                return left // right.nullif(0)
+            case _:
+                divisor = right.nullif(0)
+                return ((left % divisor) + divisor) % divisor
+        scale = _scale(expression.operator, left.type(), right.type())
+        return result if scale is None else result.cast(dt.Decimal(38, scale))
+
+    def _compare(self, expression: syntax.Compare) -> ir.Value:
+        left, right = self.value(expression.left), self.value(expression.right)
+        if expression.operator in ("in", "not in"):
+            found = right.contains(left) if right.type().is_array() else right.contains(left)
+            return ~found if expression.operator == "not in" else found
+        return _compared(expression.operator, left, right)
+
+    def _test(self, value: ir.Value, name: str) -> ir.BooleanValue:
+        match name:
+            case "none":
+                return value.isnull()
+            case "true":
+                return value.fill_null(False)
+            case "false":
+                return ~value.fill_null(True)
+            case _:
+                return ibis.literal(True)
+
+    def _filter(self, expression: syntax.Filter) -> ir.Value:
+        base = self.value(expression.base)
+        given = _Arguments(expression)
+        match expression.name:
+            case "number":
+                return dialect.grouped(base, given.literal(0, "digits", 0))
+            case "percent":
+                return dialect.grouped(base.cast("float64") * 100, given.literal(0, "digits", 0)).concat("%")
+            case "date":
+                return _date(base, given.literal(0, "format", "%Y-%m-%d"))
+            case "plural":
+                one = given.literal(0, "one", "")
+                many = given.literal(1, "many", one + "s")
+                word = ibis.ifelse(base == 1, one, many)
+                return dialect.grouped(base, 0).concat(" ", word)
+            case "duration":
+                return _duration(base, given.literal(0, "unit", "hours"))
+            case "default":
+                other = given.at(0, "value")
+                assert other is not None
+                one_side, two_side = self._alike(base, self.value(other))
+                return one_side.coalesce(two_side)
+            case "label":
+                known = self.labels.get(expression.at, {})
+                return base.cases(*known.items(), else_=base) if known else base
+            case "upper":
+                return base.upper()
+            case "lower":
+                return base.lower()
+            case "trim":
+                return base.strip()
+            case "replace":
+                old, new = given.at(0, "old"), given.at(1, "new")
+                assert old is not None and new is not None
+                return base.replace(self.value(old), self.value(new))
+            case "abs":
+                return base.abs()
+            case "int":
+                return base if base.type().is_integer() else _cut_off(base)
+            case "round":
+                return _rounded(base, given.literal(0, "precision", 0))
+            case "length":
+                return base.length().cast("int64")
+            case _:
+                return self._of_list(expression, base, given)
+
+    def _of_list(self, expression: syntax.Filter, base: ir.ArrayValue, given: "_Arguments") -> ir.Value:
+        name = expression.name
+        position = {"join": 1, "listing": 9}.get(name, 0)
+        attribute = given.literal(position, "attribute", None)
+
+        def looked_at(item: ir.Value) -> ir.Value:
+            for step in attribute.split(".") if attribute else ():
+                item = item[step]
+            return item
+
+        values = base.map(looked_at) if attribute else base
+        match name:
+            case "first":
+                return dialect.item(base, 0)
+            case "last":
+                return dialect.item(base, -1)
+            case "map":
+                return values
+            case "sum":
+                zero = ibis.literal(0, type="int64").cast(values.type().value_type)
+                return values.sums().coalesce(zero).cast(_summed(values.type().value_type))
+            case "min" if not attribute and not values.type().value_type.is_string():
+                return values.mins()
+            case "max" if not attribute and not values.type().value_type.is_string():
+                return values.maxs()
+            case "selectattr" | "rejectattr":
+                return self._selected(base, looked_at, given, keep=name == "selectattr")
+            case "join":
+                return values.map(self.text).join(given.literal(0, "separator", "")).fill_null("")
+            case "listing":
+                texts = base.map(self.text)
+                word = given.literal(0, "last", "and")
+                count = texts.length()
+                most = texts[: count - 1].join(", ")
+                return ibis.cases(
+                    (count == 0, ibis.literal("")),
+                    (count == 1, texts[0]),
+                    else_=most.concat(f" {word} ", dialect.item(texts, -1)),
+                )
+            case _:
+                words = f"`{name}` is not compiled in expressions of YAML"
+                raise NotInLanguage(words, "use it in a template")
+
+    def _selected(
+        self, base: ir.ArrayValue, looked_at: Callable[[ir.Value], ir.Value], given: "_Arguments", *, keep: bool
+    ) -> ir.ArrayValue:
+        test = given.literal(1, "test", None)
+        argument = given.at(2, "value")
+        wanted = self.value(argument) if argument is not None else None
+
+        def holds(item: ir.Value) -> ir.BooleanValue:
+            met = looked_at(item)
+            if test is None:
+                return truth(met)
+            if test in ("none", "true", "false", "defined"):
+                return self._test(met, test)
+            operator = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+            if test == "in":
+                return wanted.contains(met).fill_null(False)  # type: ignore[union-attr]
+            compared = _compared(operator[SPELLINGS.get(test, test)], met, wanted)
+            # Null is unequal to every value, as None is in Python.
+            return compared.fill_null(test in ("ne", "!="))
+
+        return base.filter(holds if keep else lambda item: ~holds(item))
+
+
+class _Arguments:
+    """The arguments of one filter, by place or by name."""
+
+    def __init__(self, expression: syntax.Filter) -> None:
+        self.places = expression.arguments
+        self.named = dict(expression.named)
+
+    def at(self, place: int, name: str) -> Expression | None:
+        return self.places[place] if place < len(self.places) else self.named.get(name)
+
+    def literal(self, place: int, name: str, otherwise: Any) -> Any:
+        argument = self.at(place, name)
+        return argument.value if isinstance(argument, syntax.Literal) else otherwise
+
+
+def _scale(operator: str, left: dt.DataType, right: dt.DataType) -> int | None:
+    if not (left.is_decimal() or right.is_decimal()) or left.is_floating() or right.is_floating():
+        return None
+    scales = [operand.scale or 0 if isinstance(operand, dt.Decimal) else 0 for operand in (left, right)]
+    return min(sum(scales), 37) if operator == "*" else max(scales)
+
+
+def _summed(kind: dt.DataType) -> dt.DataType:
+    return dt.Decimal(38, kind.scale) if isinstance(kind, dt.Decimal) else dt.int64 if kind.is_integer() else kind
+
+
+def _compared(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
+    if left.type().is_date() != right.type().is_date():
+        left, right = left.cast("timestamp"), right.cast("timestamp")
+    match operator:
+        case "==":
+            return left == right
+        case "!=":
+            return left != right
+        case "<":
+            return left < right
+        case "<=":
+            return left <= right
+        case ">":
+            return left > right
+        case _:
+            return left >= right
+
+
+def _cut_off(value: ir.NumericValue) -> ir.IntegerValue:
+    floating = value.cast("float64")
+    return ibis.ifelse(floating < 0, floating.ceil(), floating.floor()).cast("int64")
+
+
+def _rounded(value: ir.NumericValue, precision: int) -> ir.NumericValue:
+    if value.type().is_integer():
+        return value
+    if isinstance(value.type(), dt.Decimal):
+        return dialect.fixed(value, precision).cast(dt.Decimal(38, min(precision, value.type().scale or 0)))
+    return dialect.fixed(value, precision)
+
+
+def _date(value: ir.Value, pattern: str) -> ir.StringValue:
+    moment = value.cast("timestamp")
+    days = moment.day_of_week.index()
+
+    def named(index: ir.Value, names: tuple[str, ...], length: int | None, first: int) -> ir.StringValue:
+        return index.cases(*[(count + first, name[:length]) for count, name in enumerate(names)], else_="")
+
+    parts: list[Any] = []
+    rest = pattern
+    codes: Mapping[str, Callable[[], ir.StringValue]] = {
+        "%-d": lambda: moment.day().cast("string"),
+        "%Y": lambda: moment.year().cast("string").lpad(4, "0"),
+        "%m": lambda: moment.month().cast("string").lpad(2, "0"),
+        "%d": lambda: moment.day().cast("string").lpad(2, "0"),
+        "%B": lambda: named(moment.month(), MONTHS, None, 1),
+        "%b": lambda: named(moment.month(), MONTHS, 3, 1),
+        "%A": lambda: named(days, WEEKDAYS, None, 0),
+        "%a": lambda: named(days, WEEKDAYS, 3, 0),
+        "%H": lambda: moment.hour().cast("string").lpad(2, "0"),
+        "%M": lambda: moment.minute().cast("string").lpad(2, "0"),
+        "%S": lambda: moment.second().cast("string").lpad(2, "0"),
+        "%%": lambda: ibis.literal("%"),
+    }
+    while rest:
+        code = next((code for code in codes if rest.startswith(code)), None)
+        if code is not None:
+            parts.append(codes[code]())
+            rest = rest[len(code) :]
+        else:
+            parts.append(ibis.literal(rest[0]))
+            rest = rest[1:]
+    return ibis.literal("").concat(*parts)
+
+
+def _duration(value: ir.NumericValue, unit: str) -> ir.StringValue:
+    seconds = value.abs() * UNITS[unit]
+    minutes = (seconds // 60 if seconds.type().is_integer() else (seconds.cast("float64") / 60).floor()).cast("int64")
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+
+    def spoken(count: ir.IntegerValue, name: str) -> ir.StringValue:
+        return dialect.grouped(count, 0).concat(" ", ibis.ifelse(count == 1, name, name + "s"))
+
+    def two(first: ir.IntegerValue, one: str, second: ir.IntegerValue, other: str) -> ir.StringValue:
+        return ibis.ifelse(second == 0, spoken(first, one), spoken(first, one).concat(" ", spoken(second, other)))
+
+    text = ibis.cases(
+        (days > 0, two(days, "day", hours, "hour")),
+        (hours > 0, two(hours, "hour", rest, "minute")),
+        else_=spoken(rest, "minute"),
+    )
+    return ibis.ifelse((value < 0) & (minutes > 0), ibis.literal("-").concat(text), text)
