@@ -1,0 +1,153 @@
+"""Splits against brute force over pairs of cases, and the bounds that DESIGN fixes."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ibis.expr.types import Table
+
+from storymesh.dataset.split import assign
+from storymesh.narrative.definition import Split
+
+ENGINE = ibis.duckdb.connect()
+SCHEMA = pa.schema(
+    [
+        ("case_id", pa.string()),
+        ("at", pa.timestamp("us")),
+        ("closes", pa.timestamp("us")),
+        ("together", pa.list_(pa.string())),
+    ]
+)
+Case = tuple[str, datetime, datetime | None, list[str | None] | None]
+Verdict = tuple[str | None, str | None, str]
+
+
+def table_of(rows: pa.Table) -> Table:
+    name = ibis.util.gen_name("cases")
+    ENGINE.con.register(name, rows)
+    return ENGINE.table(name)
+
+
+def assigned(cases: list[Case], split: Split | None) -> dict[str, Verdict]:
+    rows = [dict(zip(SCHEMA.names, case, strict=True)) for case in cases]
+    table = assign(table_of(pa.Table.from_pylist(rows, SCHEMA)), split).to_pyarrow()
+    assert table.column_names == ["case_id", "split", "dropped", "component"]
+    verdicts = {row["case_id"]: (row["split"], row["dropped"], row["component"]) for row in table.to_pylist()}
+    assert len(verdicts) == len(table) == len(cases)
+    return verdicts
+
+
+def brute_force(cases: list[Case], split: Split) -> dict[str, Verdict]:
+    member = {case[0]: {case[0]} for case in cases}
+    for one in cases:
+        for other in cases:
+            if {v for v in one[3] or [] if v is not None} & {v for v in other[3] or [] if v is not None}:
+                whole = member[one[0]] | member[other[0]]
+                for case in whole:
+                    member[case] = whole
+    cuts = [datetime(day.year, day.month, day.day) for day in (split.validation, split.test)]
+    at = {case[0]: case[1] for case in cases}
+    verdicts: dict[str, Verdict] = {}
+    for name, asked, closes, _ in cases:
+        crossed = [cut for cut in cuts if len({at[other] < cut for other in member[name]}) == 2]
+        following = [cut for cut in cuts if asked < cut]
+        place = ("test", "validation", "train")[len(following)] if cuts[0] != cuts[1] or not following else "train"
+        dropped = None
+        if crossed and asked < max(crossed):
+            dropped = "straddles"
+        elif following and (closes is None or closes > min(following) - split.embargo):
+            dropped = "embargo"
+        verdicts[name] = (None if dropped else place, dropped, min(member[name]))
+    return verdicts
+
+
+days = st.integers(0, 12).map(lambda day: date(2024, 1, 1) + timedelta(days=day))
+moments = st.integers(0, 12 * 4).map(lambda quarter: datetime(2024, 1, 1) + timedelta(hours=6 * quarter))
+values = st.sampled_from([None, *"abcdefgh"])
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[list[Case], Split]:
+    least, most = draw(st.sampled_from([(0, 1), (0, 3), (1, 2), (2, 2)]))
+    names = draw(st.permutations([f"c{place:02d}" for place in range(14)]))[: draw(st.integers(0, 14))]
+    cases: list[Case] = [
+        (
+            name,
+            draw(moments),
+            draw(st.one_of(st.none(), moments)),
+            draw(st.one_of(*[st.none()] * (not least), st.lists(values, min_size=least, max_size=most))),
+        )
+        for name in names
+    ]
+    first, second = sorted([draw(days), draw(days)])
+    embargo = timedelta(hours=draw(st.sampled_from([0, 6, 24, 60])))
+    return cases, Split(validation=first, test=second, embargo=embargo, together=("role.key",))
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems())
+def test_splits_are_those_of_brute_force(problem: tuple[list[Case], Split]) -> None:
+    cases, split = problem
+    assert assigned(cases, split) == brute_force(cases, split)
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+SPLIT = Split(validation=date(2024, 1, 1), test=date(2024, 7, 1), embargo=timedelta(days=14))
+
+
+@pytest.mark.parametrize(
+    ("at", "closes", "expected"),
+    [
+        ("2023-12-01", "2023-12-18", "train"),
+        ("2023-12-01", "2023-12-18T00:00:00.000001", "embargo"),
+        ("2023-12-01", None, "embargo"),
+        ("2023-12-31T23:59:59.999999", "2023-12-01", "train"),
+        ("2024-01-01", "2024-02-01", "validation"),
+        ("2024-01-01", "2024-06-17", "validation"),
+        ("2024-01-01", "2024-06-17T00:00:01", "embargo"),
+        ("2024-06-30T23:59:59.999999", None, "embargo"),
+        ("2024-07-01", None, "test"),
+        ("2031-01-01", "2031-02-01", "test"),
+    ],
+)
+def test_a_cut_is_the_midnight_at_which_the_later_split_begins(at: str, closes: str | None, expected: str) -> None:
+    found = assigned([("a", moment(at), moment(closes) if closes else None, None)], SPLIT)["a"]
+    assert expected in found[:2]
+
+
+def test_straddling_is_counted_before_the_embargo() -> None:
+    cases: list[Case] = [
+        ("a", moment("2023-06-01"), None, ["s"]),
+        ("b", moment("2024-02-01"), moment("2024-02-02"), ["s"]),
+    ]
+    assert assigned(cases, SPLIT) == {"a": (None, "straddles", "a"), "b": ("validation", None, "a")}
+
+
+def test_without_a_split_every_case_is_train_and_stands_alone() -> None:
+    cases: list[Case] = [("a", moment("2023-06-01"), None, ["s"]), ("b", moment("2024-02-01"), None, ["s"])]
+    assert assigned(cases, None) == {"a": ("train", None, "a"), "b": ("train", None, "b")}
+
+
+def test_a_narrative_whose_cases_never_close_has_no_embargo_on_open_cases() -> None:
+    rows = pa.table({"case_id": ["a", "b"], "at": [moment("2023-06-01"), moment("2023-12-25")]})
+    found: list[dict[str, Any]] = assign(table_of(rows), SPLIT).order_by("case_id").to_pyarrow().to_pylist()
+    assert [row["split"] or row["dropped"] for row in found] == ["train", "embargo"]
+
+
+def test_a_long_chain_of_cases_is_one_component() -> None:
+    count = 20_000
+    # Shuffled names, so that neighbours in the chain are far apart in the order of ids.
+    names = [f"{place * 7919 % count:05d}" for place in range(count)]
+    cases: list[Case] = [
+        (name, moment("2023-01-01"), moment("2023-01-02"), [f"v{place}", f"v{place + 1}"])
+        for place, name in enumerate(names)
+    ]
+    found = assigned(cases, SPLIT)
+    assert {component for _, _, component in found.values()} == {"00000"}
