@@ -1,0 +1,52 @@
+# What people type. The environment is made once, from hashes, and made again when the lock changes.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help env run check test ui lint format lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## the Python environment in .venv
+
+$(STAMP): requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	  echo "storymesh needs Python 3.11; '$(PYTHON)' is not. Install it, or name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: env ## every product, case and release of the mesh
+	@$(BIN)/storymesh run
+
+check: env ## the findings of the mesh, without reading any data
+	@$(BIN)/storymesh check
+
+ui: env ## the mesh in Dagster's user interface
+	@$(BIN)/storymesh ui
+
+test: env ## the tests
+	@$(BIN)/python -m pytest
+
+lint: env ## ruff, mypy, the layers and the mesh's own findings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/storymesh check
+
+format: env ## let ruff write what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## requirements/lock.txt from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --override requirements/overrides.txt --group dev pyproject.toml --output-file requirements/lock.txt
+
+clean: ## everything that was made, except the environment and the releases
+	rm -rf .storymesh .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find domains tests -name target -prune -exec rm -rf {} + -o -name logs -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
