@@ -141,7 +141,8 @@ def _cast_text(text: str, kind: Type, target: str) -> str:
             seconds = rf"regexp_extract({text}, ':[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]+)?)', 1)"
             zone = rf"regexp_extract({text}, '[+-][0-9]{{2}}(:?[0-9]{{2}})?$')"
             colon = rf"regexp_replace({zone}, '^([+-][0-9]{{2}})([0-9]{{2}})$', '\1:\2')"
-            full = f"concat({day}, ' ', {clock}, coalesce(nullif({seconds}, ''), ':00'), coalesce(nullif({colon}, ''), '+00'))"
+            rest = f"coalesce(nullif({seconds}, ''), ':00'), coalesce(nullif({colon}, ''), '+00')"
+            full = f"concat({day}, ' ', {clock}, {rest})"
             zoned = f"make_timestamp(epoch_us(TRY_CAST({full} AS TIMESTAMPTZ)))"
             moment = (
                 f"CASE WHEN regexp_full_match({text}, '{_MOMENT}') THEN TRY_CAST({text} AS TIMESTAMP) "

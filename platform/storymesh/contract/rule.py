@@ -1,4 +1,4 @@
-"""The quality rules that a contract writes down, understood but bound to no engine: what is measured and what it must be.
+"""The quality rules that a contract writes down, bound to no engine: what is measured, and what it must be.
 
 Reading them here means that a rule which nobody could run is a finding in its file, not a surprise in an audit.
 """
@@ -242,7 +242,7 @@ def _read_expectation(
 ) -> Expectation:
     engine = fields["engine"]
     if engine.replace("-", "").replace("_", "").lower() != GREAT_EXPECTATIONS.lower():
-        words = f"the rule is not run: storymesh runs custom rules of engine {GREAT_EXPECTATIONS}, this one is for '{engine}'"
+        words = f"the rule is not run: it is for '{engine}', storymesh runs custom rules of {GREAT_EXPECTATIONS}"
         raise Refused([Finding(document.at(*at, "engine"), "not-run", words, severity="warning")])
     value = fields["implementation"]
     if isinstance(value, str):

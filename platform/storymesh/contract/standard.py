@@ -257,7 +257,7 @@ def _is_type(value: Any, name: str) -> bool:
             return value is None
         case "integer":
             return not isinstance(value, bool) and (
-                isinstance(value, int) or isinstance(value, float) and value.is_integer()
+                isinstance(value, int) or (isinstance(value, float) and value.is_integer())
             )
         case _:
             return isinstance(value, int | float) and not isinstance(value, bool)

@@ -17,27 +17,27 @@ The contract's prose has no part in it: whoever rewords a description publishes 
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
+from storymesh.contract.parquet import connect, scan_of
 from storymesh.contract.types import duckdb_type, quoted
 from storymesh.language.types import Array, Date, Float, Struct, Text, Timestamp, Type
-
-if TYPE_CHECKING:
-    import duckdb
 
 _LIMBS = 4
 
 
-def digest_of_rows(connection: "duckdb.DuckDBPyConnection", relation: str, contract: Contract) -> tuple[str, int]:
-    """The version of the rows of `relation` (SQL, with the contract's columns and types), and how many rows it has."""
+def digest_of_files(files: Sequence[str], contract: Contract) -> tuple[str, int]:
+    """The version of the rows in Parquet `files` (with the contract's columns and types), and how many there are."""
+    columns = [[name, duckdb_type(item.type)] for name, item in contract.properties.items()]
+    if not files:
+        return digest_of_sums(columns, 0, [0] * _LIMBS), 0
     values = ", ".join(_framed(quoted(name), item.type) for name, item in contract.properties.items())
     limbs = ", ".join(f"sum(CAST('0x' || substr(h, {1 + 16 * n}, 16) AS UBIGINT))" for n in range(_LIMBS))
-    query = f"SELECT count(*), {limbs} FROM (SELECT sha256(concat({values})) AS h FROM {relation})"
-    row = connection.execute(query).fetchone()
+    query = f"SELECT count(*), {limbs} FROM (SELECT sha256(concat({values})) AS h FROM {scan_of(files)})"
+    with connect() as connection:
+        row = connection.execute(query).fetchone()
     assert row is not None
     rows, *sums = row
-    columns = [[name, duckdb_type(item.type)] for name, item in contract.properties.items()]
     return digest_of_sums(columns, int(rows), [int(value or 0) for value in sums]), int(rows)
 
 
@@ -69,7 +69,8 @@ def _written(expression: str, kind: Type, depth: int) -> str:
             return f"CAST(epoch_us({expression}) AS VARCHAR)"
         case Array(item):
             name = f"x{depth}"
-            items = f"array_to_string(list_transform({expression}, lambda {name}: {_framed(name, item.type, depth + 1)}), '')"
+            each = f"lambda {name}: {_framed(name, item.type, depth + 1)}"
+            items = f"array_to_string(list_transform({expression}, {each}), '')"
             return f"('[' || len({expression}) || ']' || {items})"
         case Struct(fields):
             inside = " || ".join(_framed(f"({expression})[{_literal(n)}]", f.type, depth) for n, f in fields.items())

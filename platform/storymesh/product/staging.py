@@ -9,7 +9,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ def writing(store: ProductStore, product: str, schema: "pa.Schema", wait_s: floa
     """The right to publish `product`, for one process. Raises PublishConflict when another keeps it for `wait_s`."""
     locks = store.folder / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    with open(locks / f"{product}.lock", "a+b") as lock:
+    with (locks / f"{product}.lock").open("a+b") as lock:
         _acquire(lock.fileno(), product, wait_s)
         lock.seek(0)
         unfinished = bool(lock.read(1))
@@ -108,7 +108,9 @@ class Staging:
         before = self._table.metadata.current_schema_id
         transaction = self._table.transaction()
         if self._schema.schema_id != before:
-            transaction._apply((AddSchemaUpdate(schema=self._schema), SetCurrentSchemaUpdate(schema_id=self._schema.schema_id)))
+            transaction._apply(
+                (AddSchemaUpdate(schema=self._schema), SetCurrentSchemaUpdate(schema_id=self._schema.schema_id))
+            )
         # `branch=None`: PyIceberg refuses a first snapshot on any branch but main, and begins others without a parent.
         producer = transaction.update_snapshot(snapshot_properties=dict(summary), branch=None).overwrite()
         for old in self._data_files(self._base):
@@ -124,13 +126,14 @@ class Staging:
         self._table.refresh()
         return snapshot_id
 
-    def promote(self, snapshot_id: int, version: str, branches: Iterable[str]) -> None:
+    def promote(self, snapshot_id: int, version: str) -> None:
         """Move `main` to the snapshot and tag it, in one commit that requires `main` to be where this writer found it.
+        The audit branches go.
 
         Raises PublishConflict when it is not: somebody without the lock has written to the table.
         """
         from pyiceberg.table.refs import SnapshotRefType
-        from pyiceberg.table.update import RemoveSnapshotRefUpdate, SetCurrentSchemaUpdate, SetSnapshotRefUpdate
+        from pyiceberg.table.update import SetCurrentSchemaUpdate, SetSnapshotRefUpdate
 
         snapshot = self._table.metadata.snapshot_by_id(snapshot_id)
         assert snapshot is not None
@@ -140,7 +143,6 @@ class Staging:
         ]
         if snapshot.schema_id is not None and snapshot.schema_id != self._table.metadata.current_schema_id:
             updates.append(SetCurrentSchemaUpdate(schema_id=snapshot.schema_id))
-        updates += [RemoveSnapshotRefUpdate(ref_name=name) for name in branches if name in self._table.metadata.refs]
         self._commit(updates)
         self.sweep(orphans=False)
 
@@ -152,13 +154,13 @@ class Staging:
             return None
         return snapshot.snapshot_id if snapshot.summary.additional_properties.get(VERSION) == version else None
 
-    def sweep(self, *, orphans: bool, keep: str = "") -> None:
-        """Remove audit branches but `keep`, their snapshots and their files; with `orphans`, also the files that a
-        killed run wrote and no snapshot names."""
+    def sweep(self, *, orphans: bool) -> None:
+        """Remove audit branches, their snapshots and their files; with `orphans`, also the files that a killed run
+        wrote and no snapshot names."""
         from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
 
         metadata = self._table.metadata
-        branches = [name for name in metadata.refs if name.startswith((AUDIT_PREFIX, CLEAN_PREFIX)) and name != keep]
+        branches = [name for name in metadata.refs if name.startswith((AUDIT_PREFIX, CLEAN_PREFIX))]
         held = {ref.snapshot_id for name, ref in metadata.refs.items() if name not in branches}
         # What was once `main` stays: law 1 lets a reader have any earlier snapshot.
         abandoned = [one.snapshot_id for one in metadata.snapshots if one.snapshot_id not in held]
@@ -193,7 +195,9 @@ class Staging:
         try:
             self._store.catalog.commit_table(self._table, requirements, tuple(updates))
         except CommitFailedException as error:
-            words = f"'{self._store.domain}.{self._product}' was published by somebody else while it was audited: {error}"
+            words = (
+                f"'{self._store.domain}.{self._product}' was published by somebody else while it was audited: {error}"
+            )
             raise PublishConflict(words, "run again: it starts from what is published now") from None
         self._table.refresh()
         current = self._table.metadata.snapshot_by_name(MAIN)
@@ -214,10 +218,8 @@ class Staging:
         name = (self._store.domain, self._product)
         if (table := self._store.table(self._product)) is not None:
             return table
-        try:
+        with suppress(NamespaceAlreadyExistsError):
             catalog.create_namespace(self._store.domain)
-        except NamespaceAlreadyExistsError:
-            pass
         try:
             return catalog.create_table(
                 name, self._arrow, location=f"warehouse/{self._product}", properties=TABLE_PROPERTIES
