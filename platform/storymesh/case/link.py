@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.types as ir
 
 from storymesh.case.role import Cast, Join, Role
-from storymesh.contract.definition import Contract
+from storymesh.engine import dialect
 
 KNOWN, KEY = "_known", "_key"
 
@@ -42,8 +42,6 @@ class Pseudonym:
         self._key = key.decode()
 
     def __call__(self, value: ir.Value) -> ir.StringValue:
-        from storymesh.engine import dialect
-
         digest = dialect.sha256(ibis.literal(self._key + "|").concat(value.cast("string")))
         return ibis.ifelse(value.isnull(), ibis.null(str), ibis.literal("p-").concat(digest.substr(0, 12)))
 
@@ -239,7 +237,7 @@ class _Linking:
         nothing = ibis.null("string")
         if not role.listed:
             return ibis.ifelse(value.isnull(), none, nothing) if expect == "one" and not unsure else None
-        seen = value.filter(lambda row: row[KNOWN] <= linked["at"]) if unsure else value
+        seen = dialect.those(value, lambda row: row[KNOWN] <= linked["at"]) if unsure else value
         count = seen.length().coalesce(0)
         too_few = (count == 0) if expect in ("one", "some") and not unsure else ibis.literal(False)
         too_many = (count > 1) if expect in ("one", "optional") else ibis.literal(False)

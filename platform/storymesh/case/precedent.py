@@ -13,6 +13,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from storymesh.case.definition import Precedents
+from storymesh.engine import dialect
 
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval (Wilson 1927, JASA 22:209-212)
 
@@ -29,7 +30,7 @@ class Matching:
 
 
 def precedents(
-    cases: ir.Table, definition: Precedents, levels: Sequence[Sequence[str]], facts: Sequence[str], action: dt.DataType
+    cases: ir.Table, definition: Precedents, levels: Sequence[Sequence[str]], facts: Sequence[str]
 ) -> ir.Table:
     """case_id and `precedents` (a struct as templates see it) for each case that asks.
 
@@ -45,11 +46,7 @@ def precedents(
     counted = [_counted(events, probes, level, index) for index, level in enumerate(matching.levels)]
     chosen = _chosen(probes, counted, matching, definition.min)
     options = _options(chosen, counted, events, matching, definition, facts)
-    return _answers(asking, probes, options, matching, options_type(options))
-
-
-def options_type(options: ir.Table) -> dt.DataType:
-    return options["options"].type()
+    return _answers(asking, options, matching)
 
 
 def wilson(worked: ir.NumericValue, tried: ir.NumericValue, z: float, *, lower: bool = True) -> ir.FloatingValue:
@@ -201,7 +198,7 @@ def _options(
     )
     together = together.mutate(ordered=ordered)
     return together.group_by("rank", "day", *matching.all, "level", "all_tried").agg(
-        options=together["ordered"].collect().sort().map(lambda row: row["option"])
+        options=dialect.each(together["ordered"].collect().sort(), lambda row: row["option"])
     ).mutate(least=ibis.literal(definition.min, "int64"))
 
 
@@ -247,7 +244,7 @@ def _with_quotes(
     )
     by = ["rank", "day", "action", *matching_columns(options)]
     joined = joined.mutate(row=row)
-    gathered = joined.group_by(by).agg(quoted=joined["row"].collect().sort().map(lambda item: item["quoted"]))
+    gathered = joined.group_by(by).agg(quoted=dialect.each(joined["row"].collect().sort(), lambda item: item["quoted"]))
     renamed = gathered.rename({f"g_{name}": name for name in by})
     back = options.left_join(renamed, [options[name].identical_to(renamed[f"g_{name}"]) for name in by])
     empty = ibis.literal([], type=gathered["quoted"].type())
@@ -260,16 +257,14 @@ def matching_columns(options: ir.Table) -> list[str]:
     return [name for name in options.columns if name not in fixed]
 
 
-def _answers(
-    asking: ir.Table, probes: ir.Table, options: ir.Table, matching: Matching, kind: dt.DataType
-) -> ir.Table:
+def _answers(asking: ir.Table, options: ir.Table, matching: Matching) -> ir.Table:
     keys = ["rank", "day", *matching.all]
     renamed = options.rename({f"o_{name}": name for name in keys})
     joined = asking.left_join(renamed, [asking[name].identical_to(renamed[f"o_{name}"]) for name in keys])
-    found = joined["options"].coalesce(ibis.literal([], type=kind))
+    found = joined["options"].coalesce(ibis.literal([], type=options["options"].type()))
     least = joined["least"]
-    able = found.filter(lambda option: option["tried"] >= least)
-    good = able.filter(lambda option: option["worked"] > 0)
+    able = dialect.those(found, lambda option: option["tried"] >= least)
+    good = dialect.those(able, lambda option: option["worked"] > 0)
     enough = joined["level"].notnull()
     return joined.select(
         "case_id",
@@ -278,8 +273,8 @@ def _answers(
                 "enough": enough,
                 "level": joined["level"],
                 "tried": joined["all_tried"].coalesce(0),
-                "best": good[0],
-                "worst": able[-1],
+                "best": dialect.item(good, 0),
+                "worst": dialect.item(able, -1),
                 "options": found,
             }
         ),

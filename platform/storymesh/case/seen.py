@@ -93,11 +93,11 @@ def _seen(linked: ir.Table, cast: Cast, role: Role, phase: Phase) -> ir.Value:
     nothing = ibis.null(value.type().value_type if role.listed else value.type())
     unsure = role.may_be_future or role.contract.hindsight
     if role.listed:
-        known = value.filter(lambda row: row[KNOWN] <= at) if unsure else value
+        known = dialect.those(value, lambda row: row[KNOWN] <= at) if unsure else value
         if role.single:
             first = dialect.item(known, 0)
             return ibis.ifelse(first.isnull(), nothing, masked(first))
-        return known.map(masked)
+        return dialect.each(known, masked)
     seen = value.notnull() & (value[KNOWN] <= at).fill_null(False) if unsure else value.notnull()
     return ibis.ifelse(seen, masked(value), nothing)
 
@@ -136,8 +136,8 @@ def _known(linked: ir.Table, cast: Cast, paths: Iterable[Path]) -> list[ir.Times
             return latest([row[KNOWN], moment(row[own])]) if own else row[KNOWN]
 
         if role.listed:
-            moments = value.map(of_row)
-            unknown = moments.filter(lambda when: when.isnull()).length() > 0
+            moments = dialect.each(value, of_row)
+            unknown = dialect.those(moments, lambda when: when.isnull()).length() > 0
             last = moments.maxs().coalesce(at)
             found[role.name, own] = ibis.ifelse(unknown, ibis.null("timestamp(6)"), last)
         else:

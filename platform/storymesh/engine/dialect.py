@@ -1,7 +1,11 @@
 """What differs between engines, on one page. Everything else is ibis; nothing above this page asks which engine runs."""
 
+from collections.abc import Callable
+from contextvars import ContextVar
+
 import ibis
 import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 
@@ -42,3 +46,30 @@ def item(values: ir.ArrayValue, index: int) -> ir.Value:
 
 def sha256(text: ir.StringValue) -> ir.StringValue:
     return text.hexdigest("sha256")
+
+
+def each(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> ir.ArrayValue:
+    """`function` of every item."""
+    argument, body = _body(values, function)
+    return ops.ArrayMap(values, body=body, param=argument, index=None).to_expr()  # type: ignore[no-any-return]
+
+
+def those(values: ir.ArrayValue, holds: Callable[[ir.Value], ir.BooleanValue]) -> ir.ArrayValue:
+    """The items for which `holds` is true."""
+    argument, body = _body(values, holds)
+    return ops.ArrayFilter(values, body=body, param=argument, index=None).to_expr()  # type: ignore[no-any-return]
+
+
+# ibis names a lambda's argument after Python's, so that an inner one hides an outer one of the same name. Here the name
+# is the depth: inner arguments differ from outer ones, and the same expression gives the same SQL every time.
+_depth: ContextVar[int] = ContextVar("depth", default=0)
+
+
+def _body(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> tuple[ops.Argument, ir.Value]:
+    depth = _depth.get()
+    argument = ops.Argument(name=f"item{depth}", shape=values.op().shape, dtype=values.type().value_type)
+    token = _depth.set(depth + 1)
+    try:
+        return argument, function(argument.to_expr())
+    finally:
+        _depth.reset(token)

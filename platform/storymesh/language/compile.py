@@ -211,7 +211,7 @@ class _Compiling:
                 item = item[step]
             return item
 
-        values = base.map(looked_at) if attribute else base
+        values = dialect.each(base, looked_at) if attribute else base
         match name:
             case "first":
                 return dialect.item(base, 0)
@@ -229,9 +229,9 @@ class _Compiling:
             case "selectattr" | "rejectattr":
                 return self._selected(base, looked_at, given, keep=name == "selectattr")
             case "join":
-                return values.map(self.text).join(given.literal(0, "separator", "")).fill_null("")
+                return dialect.each(values, self.text).join(given.literal(0, "separator", "")).fill_null("")
             case "listing":
-                texts = base.map(self.text)
+                texts = dialect.each(base, self.text)
                 word = given.literal(0, "last", "and")
                 count = texts.length()
                 most = texts[: count - 1].join(", ")
@@ -264,7 +264,7 @@ class _Compiling:
             # Null is unequal to every value, as None is in Python.
             return compared.fill_null(test in ("ne", "!="))
 
-        return base.filter(holds if keep else lambda item: ~holds(item))
+        return dialect.those(base, holds if keep else lambda item: ~holds(item))
 
 
 class _Arguments:

@@ -1,0 +1,387 @@
+"""One narrative on fixed snapshots: its cases, splits, precedents and records, each written once and kept.
+
+The folder of a build is named by all that shapes what is in it, so a file that is there is right: a run that was killed
+goes on where it stopped, and nothing is made twice.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storymesh.contract.definition import Contract
+from storymesh.contract.types import arrow_schema
+from storymesh.dataset.pseudonym import pseudonym_key
+from storymesh.dataset.record import Drops, Versions, rendered, told
+from storymesh.dataset.split import SPLITS, assign
+from storymesh.engine.duckdb import ROW_GROUP, Engine
+from storymesh.errors import NotPublished, StorymeshError, WrongUsage, nearest
+from storymesh.mesh.mesh import Mesh
+from storymesh.narrative.definition import Narrative
+from storymesh.narrative.typed import TypedNarrative, type_narrative
+from storymesh.product.store import ProductStore, Snapshot
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+FORM = "storymesh-build-1"  # changes whenever the same inputs would give other cases or records
+Progress = Callable[[str, int], None]
+
+
+def _silent(what: str, rows: int) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Written:
+    """One file of a build. `drops`: reason -> count of what did not go on; `sample`: some rows for people to look at."""
+
+    path: Path
+    rows: int
+    unchanged: bool
+    drops: Mapping[str, int]
+    seconds: float
+    sample: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A typed narrative with a snapshot for each role of its cast; `key` is a digest of all that shapes its files."""
+
+    typed: TypedNarrative
+    snapshots: Mapping[str, Snapshot]
+    store: Path
+    releases: Path
+
+    @property
+    def narrative(self) -> Narrative:
+        return self.typed.narrative
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        return self.typed.contracts
+
+    @property
+    def fingerprint(self) -> str:
+        return self.typed.fingerprint
+
+    @cached_property
+    def pseudonym_key(self) -> bytes:
+        return pseudonym_key(self.store)
+
+    @cached_property
+    def key(self) -> str:
+        shaping = {
+            "form": FORM,
+            "narrative": self.fingerprint,
+            "cast": {role: [one.product, one.version] for role, one in sorted(self.snapshots.items())},
+            "contracts": {role: contract.digest for role, contract in sorted(self.contracts.items())},
+            "pseudonyms": hashlib.sha256(b"storymesh|" + self.pseudonym_key).hexdigest(),
+        }
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:24]
+
+    @property
+    def folder(self) -> Path:
+        return self.store / "narratives" / self.narrative.name / self.key
+
+    @property
+    def cases_path(self) -> Path:
+        return self.folder / "cases.parquet"
+
+    @property
+    def splits_path(self) -> Path:
+        return self.folder / "splits.parquet"
+
+    @property
+    def precedents_path(self) -> Path | None:
+        return self.folder / "precedents.parquet" if self.narrative.case.precedents else None
+
+    def records_path(self, config: str) -> Path:
+        return self.folder / "records" / f"{config}.parquet"
+
+    def record_drops_path(self, config: str) -> Path:
+        return self.folder / "records" / f"{config}.drops.parquet"
+
+    @property
+    def versions(self) -> Versions:
+        return {role: (snapshot.product, snapshot.version) for role, snapshot in self.snapshots.items()}
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        return tuple(self.typed.records)
+
+
+def pin(mesh: Mesh, narrative: Narrative) -> Build:
+    """A build on the latest snapshot of each role. Raises NotPublished for a product that nobody has published yet."""
+    snapshots: dict[str, Snapshot] = {}
+    missing: list[str] = []
+    for role, member in narrative.cast.items():
+        latest = _store_of(mesh, member.product).latest(mesh.product(member.product).name)
+        if latest is None:
+            missing.append(member.product)
+        else:
+            snapshots[role] = latest
+    if missing:
+        words = f"'{narrative.id}' needs {', '.join(dict.fromkeys(missing))}, which nobody has published yet"
+        raise NotPublished(words, "run the domain first: storymesh run")
+    build = _build(mesh, narrative, snapshots)
+    _remember(build)
+    return build
+
+
+def open_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
+    """The build that was pinned as `key`. Raises NotPublished when there is none, or the narrative has changed since."""
+    path = mesh.store / "narratives" / narrative.name / key / "pin.json"
+    if not path.is_file():
+        raise NotPublished(f"'{narrative.id}' has no build {key}", "make its cases first")
+    versions: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    snapshots = {}
+    for role, member in narrative.cast.items():
+        if role not in versions:
+            raise NotPublished(f"'{narrative.id}' has a new role '{role}' since build {key}", "make its cases again")
+        name = mesh.product(member.product).name
+        snapshots[role] = _store_of(mesh, member.product).find(name, versions[role])
+    build = _build(mesh, narrative, snapshots)
+    if build.key != key:
+        words = f"the files of '{narrative.id}' have changed since build {key}"
+        raise NotPublished(words, "make its cases again")
+    return build
+
+
+def write_cases(build: Build, progress: Progress = _silent) -> Written:
+    """Link, see and judge: the cases of the narrative and the split of each, as one Parquet file each."""
+    began = time.monotonic()
+    unchanged = build.cases_path.is_file() and build.splits_path.is_file()
+    with Engine() as engine:
+        if not unchanged:
+            progress("cases", 0)
+            engine.write(_cases(build, engine), build.cases_path)
+            progress("splits", 0)
+            engine.write(_splits(build, engine.read(build.cases_path)), build.splits_path)
+        cases, splits = engine.read(build.cases_path), engine.read(build.splits_path)
+        rows = int(engine.connection.execute(cases.count()))
+        drops = _counted(engine, _case_drops(build, cases, splits))
+        sample = engine.connection.to_pyarrow(cases.select("case_id", "at", "status").limit(5)).to_pylist()
+    return Written(build.cases_path, rows, unchanged, drops, time.monotonic() - began, tuple(sample))
+
+
+def write_precedents(build: Build, progress: Progress = _silent) -> Written:
+    """What worked before, for every case that the dataset keeps."""
+    began = time.monotonic()
+    path, definition = build.precedents_path, build.narrative.case.precedents
+    if path is None or definition is None:
+        raise WrongUsage(f"'{build.narrative.id}' asks for no precedents", "add `precedents` under `case`")
+    unchanged = path.is_file()
+    with Engine() as engine:
+        if not unchanged:
+            from storymesh.case.precedent import precedents
+
+            progress("precedents", 0)
+            cases, splits = engine.read(build.cases_path), engine.read(build.splits_path)
+            ranked = splits.select(split_id="case_id", rank=_rank(splits["split"]))
+            joined = cases.left_join(ranked, cases["case_id"] == ranked["split_id"]).drop("split_id")
+            levels = [[formula.name for formula in level] for level in build.typed.views.match]
+            engine.write(precedents(joined, definition, levels, build.typed.quoted_facts), path)
+        found = engine.read(path)
+        rows = int(engine.connection.execute(found.count()))
+        short = int(engine.connection.execute((~found["precedents"]["enough"]).sum().coalesce(0)))
+    return Written(path, rows, unchanged, {"too few": short} if short else {}, time.monotonic() - began)
+
+
+def write_records(build: Build, config: str, progress: Progress = _silent) -> Written:
+    """The records of one config, and what of it could not be told."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    began = time.monotonic()
+    record = _record(build, config)
+    path, dropped = build.records_path(config), build.record_drops_path(config)
+    unchanged = path.is_file() and dropped.is_file()
+    with Engine() as engine:
+        if not unchanged:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = told(cases_with_all(build, engine), build.typed, record, build.versions, build.pseudonym_key)
+            drops = Drops()
+            staged = path.with_name(f".{path.name}.staged")
+            writer: pq.ParquetWriter | None = None
+            done = 0
+            for batch in rendered(engine.batches(rows), record, interpreter(build), drops):
+                writer = writer or pq.ParquetWriter(staged, batch.schema, compression="zstd")
+                writer.write_batch(batch, row_group_size=ROW_GROUP)
+                done += batch.num_rows
+                progress(config, done)
+            if writer is None:  # no case at all: a file of the same columns without rows
+                batch = next(rendered(iter(_nothing(engine, rows)), record, interpreter(build), drops))
+                writer = pq.ParquetWriter(staged, batch.schema, compression="zstd")
+                writer.write_batch(batch)
+            writer.close()
+            table = pa.table(
+                {"case_id": pa.array(drops.cases, pa.string()), "reason": pa.array(drops.reasons, pa.string())}
+            )
+            pq.write_table(table, dropped.with_name(f".{dropped.name}.staged"))
+            dropped.with_name(f".{dropped.name}.staged").replace(dropped)
+            staged.replace(path)
+        records, drops_table = engine.read(path), engine.read(dropped)
+        count = int(engine.connection.execute(records.count()))
+        by_reason = _counted(engine, drops_table)
+        sample = engine.connection.to_pyarrow(records.order_by("at", "id").drop("facts", "sources").limit(2)).to_pylist()
+    return Written(path, count, unchanged, by_reason, time.monotonic() - began, tuple(sample))
+
+
+def preview(build: Build, config: str, case_id: str | None = None, sample: int = 1) -> list[dict[str, Any]]:
+    """Some records of one config as they would be released, without writing any. Raises WrongUsage for no such case."""
+    record = _record(build, config)
+    write_cases(build)
+    if build.precedents_path is not None:
+        write_precedents(build)
+    with Engine() as engine:
+        rows = told(cases_with_all(build, engine), build.typed, record, build.versions, build.pseudonym_key)
+        if case_id is not None:
+            chosen = rows.filter(rows["case_id"] == case_id)
+        else:
+            able = rows.filter(rows["undone"].isnull())
+            chosen = able.order_by(able["case_id"].hash().abs() % 1_000_003, "case_id").limit(sample)
+        drops = Drops()
+        found = [
+            row
+            for batch in rendered(engine.batches(chosen), record, interpreter(build), drops)
+            for row in batch.to_pylist()
+        ]
+        if case_id is not None and not found:
+            if drops.reasons:
+                raise StorymeshError(f"'{config}' does not tell case {case_id}: {drops.reasons[0]}")
+            cases = engine.read(build.cases_path)
+            some = engine.connection.to_pyarrow(cases.select("case_id").limit(2_000))["case_id"].to_pylist()
+            if case_id in some:
+                raise StorymeshError(f"case {case_id} is dropped before it is told", "see the drops of the narrative")
+            raise WrongUsage(f"'{build.narrative.id}' has no case {case_id}", nearest(case_id, some))
+    return found
+
+
+def cases_with_all(build: Build, engine: Engine) -> "ir.Table":
+    """The written cases with their split and, where the narrative has them, their precedents."""
+    cases, splits = engine.read(build.cases_path), engine.read(build.splits_path)
+    placed = splits.select(split_id="case_id", split="split")
+    joined = cases.left_join(placed, cases["case_id"] == placed["split_id"]).drop("split_id")
+    if build.precedents_path is None:
+        return joined
+    found = engine.read(build.precedents_path).rename(asking_id="case_id")
+    return joined.left_join(found, joined["case_id"] == found["asking_id"]).drop("asking_id")
+
+
+def interpreter(build: Build) -> Any:
+    from storymesh.language.interpret import Interpreter
+
+    narrative = build.narrative
+    return Interpreter(
+        narrative.templates, narrative.folder, build.typed.labels, build.typed.replaced, build.pseudonym_key
+    )
+
+
+def _store_of(mesh: Mesh, product: str) -> ProductStore:
+    return ProductStore(mesh.store, mesh.product(product).domain)
+
+
+def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
+    return Build(type_narrative(narrative, mesh.cast_of(narrative)), snapshots, mesh.store, mesh.releases)
+
+
+def _remember(build: Build) -> None:
+    build.folder.mkdir(parents=True, exist_ok=True)
+    path = build.folder / "pin.json"
+    if not path.exists():
+        staged = path.with_name(".pin.json.staged")
+        pinned = {role: snapshot.version for role, snapshot in build.snapshots.items()}
+        staged.write_text(json.dumps(pinned, indent=2) + "\n", encoding="utf-8")
+        staged.replace(path)
+
+
+def _record(build: Build, config: str) -> Any:
+    if config not in build.typed.records:
+        words = f"'{build.narrative.id}' has no record '{config}'"
+        raise WrongUsage(words, nearest(config, build.typed.records))
+    return build.typed.records[config]
+
+
+def _cases(build: Build, engine: Engine) -> "ir.Table":
+    from storymesh.case.link import Pseudonym, link
+    from storymesh.case.seen import with_facts
+
+    tables = {
+        role: engine.open(build.snapshots[role].files, arrow_schema(build.contracts[role]))
+        for role in build.typed.cast.roles
+    }
+    replace = Pseudonym(build.pseudonym_key)
+    pseudonyms = {(path[0], path[1]): replace for path in build.typed.pseudonymised}
+    linked = link(build.typed.cast, tables, build.typed.columns, pseudonyms)
+    return with_facts(linked, build.typed.cast, build.typed.views)
+
+
+def _splits(build: Build, cases: "ir.Table") -> "ir.Table":
+    """The split of every case that some view keeps."""
+    import ibis
+
+    from storymesh.engine import dialect
+
+    values: dict[str, ir.Value] = {}
+    if build.typed.together:
+        parts = []
+        for role, column in build.typed.together:
+            value = cases[role]
+            named = ibis.literal(f"{role}.{column}=")
+            if value.type().is_array():
+                texts = dialect.each(value, lambda row, column=column: row[column].cast("string"))  # type: ignore[misc]
+            else:
+                texts = ibis.array([value[column].cast("string")])
+            there = dialect.those(texts, lambda text: text.notnull())
+            parts.append(dialect.each(there, lambda text, named=named: named.concat(text)))  # type: ignore[misc]
+        joined = parts[0]
+        for part in parts[1:]:
+            joined = joined.concat(part)
+        values["together"] = joined
+    kept = cases.filter(_dropped(build, cases).isnull())
+    columns = ["case_id", "at", *(["closes"] if build.typed.cast.closes else [])]
+    return assign(kept.select(*columns, **values), build.narrative.dataset.split)
+
+
+def _dropped(build: Build, cases: "ir.Table") -> "ir.StringValue":
+    """Why a case is told by no config: the reason of the view that they need, when every such view drops it."""
+    import ibis
+
+    records = build.typed.records.values()
+    views = [name for name, used in (
+        ("dropped", any(record.hindsight for record in records)),
+        ("question_dropped", any(not record.hindsight for record in records)),
+    ) if used]
+    if len(views) == 1:
+        return cases[views[0]]
+    both = cases["dropped"].notnull() & cases["question_dropped"].notnull()
+    return ibis.ifelse(both, cases["dropped"], ibis.null("string"))
+
+
+def _case_drops(build: Build, cases: "ir.Table", splits: "ir.Table") -> "ir.Table":
+    """case_id and reason of every case that no config tells."""
+    linked = cases.select("case_id", reason=_dropped(build, cases))
+    late = splits.select("case_id", reason="dropped")
+    both = linked.union(late)
+    return both.filter(both["reason"].notnull())
+
+
+def _counted(engine: Engine, drops: "ir.Table") -> dict[str, int]:
+    counted = drops.group_by("reason").agg(count=drops.count()).order_by("reason")
+    return {row["reason"]: row["count"] for row in engine.connection.to_pyarrow(counted).to_pylist()}
+
+
+def _rank(split: "ir.StringValue") -> "ir.IntegerValue":
+    return split.cases(*[(name, rank) for rank, name in enumerate(SPLITS)], else_=None)
+
+
+def _nothing(engine: Engine, rows: "ir.Table") -> list[Any]:
+    import pyarrow as pa
+
+    table = engine.connection.to_pyarrow(rows.limit(0))
+    return [pa.RecordBatch.from_pylist([], schema=table.schema)]

@@ -1,0 +1,249 @@
+"""A narrative typed against the contracts of its cast: what compiles here cannot break, leak or invent when it runs.
+
+No data is read. Every template is checked in its own view of time; what it prints and which roles it names is kept,
+for the facts and sources of its records.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from storymesh.case.role import Cast, resolve
+from storymesh.case.view import Views, views
+from storymesh.contract.definition import Contract
+from storymesh.errors import Finding, Refused, nearest
+from storymesh.language.check import Checked, Path, check_template
+from storymesh.language.syntax import Template, parse_template
+from storymesh.language.types import Array, Classification, Field, Hidden, Struct
+from storymesh.location import Location
+from storymesh.narrative.definition import PHASES, Narrative, Phase, Record
+
+ANSWERED = frozenset({"messages", "prompt_completion", "preference", "unpaired_preference"})
+PREFERRED = frozenset({"preference", "unpaired_preference"})
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One template of a record, checked in its phase."""
+
+    name: str
+    template: str
+    phase: Phase
+    checked: Checked
+
+
+@dataclass(frozen=True)
+class TypedRecord:
+    """One config. `prints` are the paths that any of its templates prints, `roles` the roles that they name."""
+
+    config: str
+    record: Record
+    slots: Mapping[str, Slot]
+    prints: Mapping[Path, Classification]
+    roles: tuple[str, ...]
+
+    @property
+    def hindsight(self) -> bool:
+        return any(slot.phase == "hindsight" for slot in self.slots.values())
+
+    @property
+    def answered(self) -> bool:
+        """Whether it needs a judged outcome."""
+        return self.record.format in ANSWERED
+
+
+@dataclass(frozen=True)
+class TypedNarrative:
+    """A narrative that compiles. `columns` is what of each role is carried into the cases."""
+
+    narrative: Narrative
+    contracts: Mapping[str, Contract]
+    cast: Cast
+    views: Views
+    records: Mapping[str, TypedRecord]
+    columns: Mapping[str, frozenset[str]]
+    pseudonymised: frozenset[Path]
+    together: tuple[Path, ...]
+    quoted_facts: tuple[str, ...]
+    labels: Mapping[Location, Mapping[str, str]] = field(repr=False)
+    replaced: frozenset[Location] = field(repr=False)
+    warnings: tuple[Finding, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """What of the narrative's own files shapes its records: definition and templates, not their layout on disk."""
+        shaping = {"definition": self.narrative.document.value, "templates": dict(sorted(self.narrative.templates.items()))}
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> TypedNarrative:
+    """Type `narrative` against the contracts of its cast (role -> contract). Raises Refused with every finding."""
+    findings: list[Finding] = []
+    warnings: list[Finding] = []
+    cast = resolve(narrative.case, contracts, narrative.at)
+    for role in sorted(cast.spare):
+        words = f"the role '{role}' has no link, so no case has it"
+        warnings.append(Finding(narrative.at("cast", role), "unused-role", words, "link it, or leave it out", "warning"))
+    pseudonymised = frozenset(
+        path
+        for index, text in enumerate(narrative.dataset.pseudonymise)
+        if (path := _path(text, narrative.at("dataset", "pseudonymise", index), cast, findings))
+    )
+    together: list[Path] = []
+    if narrative.dataset.split is not None:
+        for index, text in enumerate(narrative.dataset.split.together):
+            place = narrative.at("dataset", "split", "together", index)
+            if path := _path(text, place, cast, findings):
+                together.append(path)
+    typed = views(narrative.case, cast, narrative.at, pseudonymised)
+    templates = _Templates(narrative, findings)
+    records: dict[str, TypedRecord] = {}
+    for config, record in narrative.records.items():
+        if record.from_ is not None:
+            words = f"'{config}' is retold by a language model, which this version does not do: the config is left out"
+            warnings.append(Finding(narrative.at("records", config), "not-retold", words, severity="warning"))
+            if record.from_ not in narrative.records:
+                place = narrative.at("records", config, "from")
+                hint = nearest(record.from_, narrative.records)
+                findings.append(Finding(place, "unknown-name", f"there is no record '{record.from_}'", hint))
+            continue
+        checked = _record(config, record, narrative, typed, templates, findings)
+        if checked is not None:
+            records[config] = checked
+    for name in sorted(set(narrative.templates) - templates.used):
+        place = Location(f"{narrative.folder}/{name}")
+        warnings.append(Finding(place, "unused-template", f"no record uses '{name}'", severity="warning"))
+    if findings:
+        raise Refused(findings)
+    slots = [slot.checked for record in records.values() for slot in record.slots.values()]
+    formulas = [formula.checked for formula in (*typed.facts.values(), *typed.outcome.values())]
+    formulas += [formula.checked for level in typed.match for formula in level]
+    return TypedNarrative(
+        narrative,
+        contracts,
+        cast,
+        typed,
+        records,
+        _columns(cast, typed, [*slots, *formulas], [*pseudonymised, *together]),
+        pseudonymised,
+        tuple(together),
+        _quoted_facts(typed, slots),
+        {place: labels for checked in [*slots, *formulas] for place, labels in checked.labels.items()},
+        frozenset(place for checked in slots for place in checked.replaced),
+        tuple(warnings),
+    )
+
+
+def _path(text: str, place: Location, cast: Cast, findings: list[Finding]) -> Path | None:
+    role, _, column = text.partition(".")
+    if role not in cast.roles:
+        findings.append(Finding(place, "unknown-name", f"unknown role '{role}'", nearest(role, cast.roles)))
+        return None
+    properties = cast.roles[role].contract.properties
+    if column not in properties:
+        words = f"'{cast.roles[role].contract.id}' has no property '{column}'"
+        findings.append(Finding(place, "unknown-name", words, nearest(column, properties)))
+        return None
+    return (role, column)
+
+
+class _Templates:
+    """The parsed templates of one folder."""
+
+    def __init__(self, narrative: Narrative, findings: list[Finding]) -> None:
+        self.narrative = narrative
+        self.findings = findings
+        self.used: set[str] = set()
+        self.parsed: dict[str, Template | None] = {}
+
+    def get(self, name: str) -> Template | None:
+        """The template; None when there is none, an empty one when it does not parse (which has its findings)."""
+        if name not in self.narrative.templates:
+            return None
+        self.used.add(name)
+        if name not in self.parsed:
+            path = f"{self.narrative.folder}/{name}"
+            try:
+                self.parsed[name] = parse_template(self.narrative.templates[name], name, path)
+            except Refused as refused:
+                self.findings.extend(refused.findings)
+                self.parsed[name] = Template(name, path, ())
+        return self.parsed[name]
+
+
+def _record(
+    config: str, record: Record, narrative: Narrative, typed: Views, templates: _Templates, findings: list[Finding]
+) -> TypedRecord | None:
+    here = narrative.at("records", config)
+    if record.format in ANSWERED and not typed.outcome:
+        words = f"'{config}' has an answer, and the case has no outcome to answer with"
+        findings.append(Finding(here, "no-outcome", words, "add `outcome` under `case`"))
+        return None
+    if record.format in PREFERRED and narrative.case.precedents is None:
+        words = f"'{config}' compares options, and the case asks for no precedents"
+        findings.append(Finding(here, "no-precedents", words, "add `precedents` under `case`"))
+        return None
+    slots: dict[str, Slot] = {}
+    for slot, name in record.templates.items():
+        template = templates.get(name)
+        if template is None:
+            hint = nearest(name, narrative.templates)
+            findings.append(
+                Finding(narrative.at("records", config, slot), "unknown-name", f"there is no template '{name}'", hint)
+            )
+            continue
+        phase = PHASES[slot]
+        scope = dict(typed.scopes[phase])
+        if slot == "option":
+            precedents = scope["precedents"]
+            assert isinstance(precedents, Field) and isinstance(precedents.type, Struct)
+            options = precedents.type.fields["options"]
+            assert isinstance(options, Field) and isinstance(options.type, Array)
+            scope["option"] = options.type.item
+        unprintable: Mapping[Path, Hidden] = typed.unprintable if phase == "question" else {}
+        try:
+            slots[slot] = Slot(slot, name, phase, check_template(template, scope, templates.get, unprintable))
+        except Refused as refused:
+            findings.extend(finding for finding in refused.findings if finding not in findings)
+    prints: dict[Path, Classification] = {}
+    for checked in slots.values():
+        prints.update(checked.checked.prints)
+    return TypedRecord(config, record, slots, prints, _roles(typed, slots.values()))
+
+
+def _roles(typed: Views, slots: Iterable[Slot]) -> tuple[str, ...]:
+    """The roles that templates name, by themselves or through a fact, in the order of the cast."""
+    named: set[str] = set()
+    for slot in slots:
+        for name in slot.checked.names:
+            if name in typed.facts:
+                named |= {path[0] for read in typed.facts[name].checked.reads for path in typed.spread(read)}
+                named |= _through(typed, typed.facts[name].checked.names)
+            named.add(name)
+    return tuple(sorted(named))
+
+
+def _through(typed: Views, names: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for name in names:
+        found |= _through(typed, typed.facts[name].checked.names) if name in typed.facts else {name}
+    return found
+
+
+def _columns(
+    cast: Cast, typed: Views, used: Iterable[Checked], paths: Iterable[Path]
+) -> Mapping[str, frozenset[str]]:
+    carried: dict[str, set[str]] = {role: set() for role in cast.roles}
+    reads = {path for checked in used for path in (*checked.reads, *checked.prints)} | set(paths)
+    for read in reads:
+        for path in typed.spread(read):
+            if path[0] in carried and len(path) > 1 and path[1] in cast.roles[path[0]].contract.properties:
+                carried[path[0]].add(path[1])
+    return {role: frozenset(columns) for role, columns in carried.items()}
+
+
+def _quoted_facts(typed: Views, slots: Iterable[Checked]) -> tuple[str, ...]:
+    """The facts that some template reads of a quoted precedent."""
+    read = {path for checked in slots for path in checked.reads}
+    return tuple(name for name in typed.facts if any("quoted" in path and name in path for path in read))
