@@ -21,5 +21,9 @@ def connect(**settings: str) -> "duckdb.DuckDBPyConnection":
 def scan_of(files: Sequence[str]) -> str:
     """SQL that reads exactly these files. A path may hold what DuckDB takes for a pattern (`[`, `*`) or for a
     partition (`x=1/`): neither is meant."""
-    literals = ", ".join("'" + re.sub(r"([*?\[])", r"[\1]", path).replace("'", "''") + "'" for path in files)
-    return f"read_parquet([{literals}], hive_partitioning = false)"
+    return f"read_parquet([{', '.join(map(literal_path, files))}], hive_partitioning = false)"
+
+
+def literal_path(path: str) -> str:
+    """A path as a text of SQL in which DuckDB finds no pattern."""
+    return "'" + re.sub(r"([*?\[])", r"[\1]", path).replace("'", "''") + "'"
