@@ -65,17 +65,17 @@ def _always_fits(met: "pa.DataType", kind: Type) -> bool:
 
     match kind:
         case Text():
-            return not at.is_binary(met) and not at.is_large_binary(met)
+            return bool(not at.is_binary(met) and not at.is_large_binary(met))
         case Integer():
-            return at.is_integer(met) and met != "uint64"
+            return bool(at.is_integer(met) and met != "uint64")
         case Float():
-            return at.is_integer(met) or at.is_floating(met) or at.is_decimal(met)
+            return bool(at.is_integer(met) or at.is_floating(met) or at.is_decimal(met))
         case Timestamp():
-            return at.is_timestamp(met) or at.is_date(met)
+            return bool(at.is_timestamp(met) or at.is_date(met))
         case Date():
-            return at.is_date(met)
+            return bool(at.is_date(met))
         case _:
-            return at.is_null(met)
+            return bool(at.is_null(met))
 
 
 def _cast(column: str, met: "pa.DataType", kind: Type) -> str:

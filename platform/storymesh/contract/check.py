@@ -227,6 +227,7 @@ def _nested_conditions(column: str, kind: Type, depth: int) -> Iterator[tuple[st
     match kind:
         case Struct(fields):
             for name, field in fields.items():
+                assert isinstance(field, Field)  # a contract hides nothing
                 literal = name.replace("'", "''")
                 below = f"({column})['{literal}']"
                 yield from (
@@ -259,7 +260,7 @@ _NOT_ROW_WISE = ("_of_type", "_in_type_list", "_increasing", "_decreasing", "_ou
 
 
 def _quality_check(rule: Rule) -> Check:
-    properties = (rule.property,) if rule.property else ()
+    properties: tuple[str, ...] = (rule.property,) if rule.property else ()
     words = rule.description or rule.name
     kind: Kind = "table"
     match rule.test:
@@ -277,7 +278,7 @@ def _quality_check(rule: Rule) -> Check:
 
 def columns_of(expectation: Expectation) -> list[str]:
     """The columns that an expectation names in its arguments."""
-    found: list[str] = []
+    found: list[Any] = []
     for name in ("column", "column_A", "column_B", "column_list", "column_set"):
         value = expectation.arguments.get(name, [])
         found += value if isinstance(value, list) else [value]

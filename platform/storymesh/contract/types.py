@@ -1,5 +1,6 @@
 """A contract's types as Arrow types: the one place from which Iceberg, Parquet and ibis schemas derive."""
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from storymesh.contract.definition import Contract
@@ -8,7 +9,9 @@ from storymesh.language.types import (
     Boolean,
     Date,
     Decimal,
+    Field,
     Float,
+    Hidden,
     Integer,
     Null,
     Struct,
@@ -51,7 +54,7 @@ def arrow_type(kind: Type) -> "pa.DataType":
         case Array(item):
             return pa.list_(pa.field("element", arrow_type(item.type)))
         case Struct(fields):
-            return pa.struct([pa.field(name, arrow_type(below.type)) for name, below in fields.items()])
+            return pa.struct([pa.field(name, arrow_type(kind)) for name, kind in _inside(fields)])
         case Null():
             return pa.null()
         case _:
@@ -78,10 +81,15 @@ def duckdb_type(kind: Type) -> str:
         case Array(item):
             return f"{duckdb_type(item.type)}[]"
         case Struct(fields):
-            inside = ", ".join(f"{quoted(name)} {duckdb_type(below.type)}" for name, below in fields.items())
+            inside = ", ".join(f"{quoted(name)} {duckdb_type(kind)}" for name, kind in _inside(fields))
             return f"STRUCT({inside})"
         case _:
             assert_never(kind)
+
+
+def _inside(fields: Mapping[str, Field | Hidden]) -> Iterator[tuple[str, Type]]:
+    """The fields of a struct in a contract, where nothing is hidden: that comes with a view of time."""
+    return ((name, below.type) for name, below in fields.items() if isinstance(below, Field))
 
 
 def quoted(name: str) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from storymesh.contract.definition import Contract
 from storymesh.contract.parquet import connect, scan_of
 from storymesh.contract.types import duckdb_type, quoted
-from storymesh.language.types import Array, Date, Float, Struct, Text, Timestamp, Type
+from storymesh.language.types import Array, Date, Field, Float, Struct, Text, Timestamp, Type
 
 _LIMBS = 4
 
@@ -73,7 +73,8 @@ def _written(expression: str, kind: Type, depth: int) -> str:
             items = f"array_to_string(list_transform({expression}, {each}), '')"
             return f"('[' || len({expression}) || ']' || {items})"
         case Struct(fields):
-            inside = " || ".join(_framed(f"({expression})[{_literal(n)}]", f.type, depth) for n, f in fields.items())
+            kinds = [(name, field.type) for name, field in fields.items() if isinstance(field, Field)]
+            inside = " || ".join(_framed(f"({expression})[{_literal(name)}]", kind, depth) for name, kind in kinds)
             return f"CASE WHEN {expression} IS NOT NULL THEN '{{' || {inside} || '}}' END"
         case _:
             return f"CAST({expression} AS VARCHAR)"

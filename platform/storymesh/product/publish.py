@@ -308,10 +308,10 @@ def _reasons(failures: Mapping[str, "np.ndarray[Any, Any]"], here: "np.ndarray[A
         found = np.intersect1d(here, rows, assume_unique=True, return_indices=True)[1]
         places.append(found)
         numbers.append(np.full(len(found), number))
-    place, number = np.concatenate(places), np.concatenate(numbers)
-    order = np.lexsort((number, place))
-    offsets = np.searchsorted(place[order], np.arange(len(here) + 1))
-    words = pa.array(names, pa.string()).take(pa.array(number[order]))
+    all_places, all_numbers = np.concatenate(places), np.concatenate(numbers)
+    order = np.lexsort((all_numbers, all_places))
+    offsets = np.searchsorted(all_places[order], np.arange(len(here) + 1))
+    words = pa.array(names, pa.string()).take(pa.array(all_numbers[order]))
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), words)
 
 

@@ -118,7 +118,7 @@ class Staging:
         for new in written.files:
             producer.append_data_file(new)
         producer.commit()
-        snapshot_id = producer.snapshot_id
+        snapshot_id: int = producer.snapshot_id
         ref = SetSnapshotRefUpdate(ref_name=branch, type=SnapshotRefType.BRANCH, snapshot_id=snapshot_id)
         # Readers who take the table's current schema must not meet a schema that was never published.
         transaction._apply((ref, SetCurrentSchemaUpdate(schema_id=before)))
