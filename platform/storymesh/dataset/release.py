@@ -1,0 +1,437 @@
+"""Cutting a release: records become an immutable, numbered directory that `datasets.load_dataset` reads as it is.
+
+A release is made in a hidden folder beside its future place, its certificate and digest are taken from the files as
+they were written, and one rename makes it visible. So a killed cut leaves nothing that looks like a release, and the
+next one sweeps what it left.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from storymesh import __version__
+from storymesh.dataset.card import Card, features_of, render_card
+from storymesh.dataset.certificate import certify
+from storymesh.dataset.curate import curate
+from storymesh.dataset.split import SPLITS
+from storymesh.engine.digest import relation_digest
+from storymesh.engine.duckdb import ROW_GROUP, Engine
+from storymesh.errors import StorymeshError
+
+if TYPE_CHECKING:
+    from ibis.expr.types import StringValue, Table
+
+    from storymesh.contract.definition import Contract
+    from storymesh.narrative.definition import Narrative
+    from storymesh.product.store import Snapshot
+
+LOCK = "release.json"
+CASE = "case"
+SHARD_ROWS = 200_000
+FORM = "storymesh-release-1"
+
+_STAGED = ".cutting-"
+_GUARD = ".lock"
+_FOLDER = re.compile(r"(?P<narrative>\d+\.\d+\.\d+)-r(?P<number>[1-9]\d*)")
+
+Counts = Mapping[str, Mapping[str, int]]
+
+
+class ReleaseRefused(StorymeshError):
+    """What would be released breaks a promise; nothing was released, and earlier releases stay as they are."""
+
+
+class Build(Protocol):
+    """One narrative on fixed snapshots, with its cases and records written. Records hold only cases with a split."""
+
+    @property
+    def narrative(self) -> "Narrative": ...
+    @property
+    def snapshots(self) -> "Mapping[str, Snapshot]": ...
+    @property
+    def contracts(self) -> "Mapping[str, Contract]": ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def releases(self) -> Path: ...
+    @property
+    def cases_path(self) -> Path: ...
+    @property
+    def splits_path(self) -> Path: ...
+    @property
+    def precedents_path(self) -> Path | None: ...
+    def records_path(self, config: str) -> Path: ...
+    def record_drops_path(self, config: str) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release. `configs`: config -> split -> rows; `drops`: config, or `case`, -> reason -> count.
+
+    `unchanged`: it stood there already when it was to be cut.
+    """
+
+    narrative: str
+    version: str
+    path: Path
+    digest: str
+    configs: Counts
+    drops: Counts
+    unchanged: bool = False
+
+
+def cut(build: Build, *, shard_rows: int = SHARD_ROWS) -> Release:
+    """Write the next release of the build's narrative, or return the one of the same version and digest, unchanged.
+
+    Raises ReleaseRefused when no record is left, when a case is neither told nor counted among the drops, or when the
+    certificate is not all zero. Two processes that cut the same narrative wait for each other.
+    """
+    folder = build.releases / build.narrative.id
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        for left in folder.glob(f"{_STAGED}*"):
+            shutil.rmtree(left)
+        staged = folder / f"{_STAGED}{os.getpid()}"
+        try:
+            with Engine() as engine:
+                lock, card = _Cutting(build, engine, staged, shard_rows).written()
+            same_version = [
+                release
+                for release in list_releases(build.releases, build.narrative.id)
+                if release.version.rpartition("-r")[0] == build.narrative.version
+            ]
+            for release in same_version:
+                if release.digest == lock["digest"]:
+                    return replace(release, unchanged=True)
+            version = f"{build.narrative.version}-r{1 + _last_number(folder, build.narrative.version)}"
+            lock = {"narrative": build.narrative.id, "version": version, **lock}
+            (staged / "README.md").write_text(render_card(replace(card, version=version)), encoding="utf-8")
+            (staged / LOCK).write_text(json.dumps(lock, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            _sync(staged)
+            staged.rename(folder / version)
+            _sync_folder(folder)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+    return read_release(folder / version)
+
+
+def list_releases(releases: Path, narrative: str | None = None) -> list[Release]:
+    """Every release below the folder `releases`, by narrative, version and number."""
+    folders = [
+        folder
+        for folder in releases.glob(f"{narrative or '*'}/*/")
+        if _FOLDER.fullmatch(folder.name) and (folder / LOCK).is_file()
+    ]
+    return [read_release(folder) for folder in sorted(folders, key=_order)]
+
+
+def read_release(folder: Path) -> Release:
+    """The release in `folder`. Raises StorymeshError when its lock is missing or damaged."""
+    lock = read_lock(folder)
+    try:
+        return Release(lock["narrative"], lock["version"], folder, lock["digest"], lock["configs"], lock["drops"])
+    except KeyError as error:
+        words = f"{folder / LOCK} does not say its {error}"
+        raise StorymeshError(words, "cut the release again, or remove its folder") from None
+
+
+def read_lock(folder: Path) -> dict[str, Any]:
+    """What `release.json` of the release in `folder` says. Raises StorymeshError when it is missing or damaged."""
+    try:
+        lock: dict[str, Any] = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        words = f"{folder / LOCK} cannot be read: {error}"
+        raise StorymeshError(words, "cut the release again, or remove its folder") from None
+    return lock
+
+
+@dataclass(frozen=True)
+class Digests:
+    """The digests of a release, from its files. `whole` covers the records with their splits, and what dropped for
+    which reason: nothing that only a machine or a moment gives."""
+
+    configs: Mapping[str, str]
+    drops: str
+
+    @property
+    def whole(self) -> str:
+        records = (part for config in sorted(self.configs) for part in (config, self.configs[config]))
+        parts = (FORM, *records, self.drops)
+        return hashlib.sha256("".join(f"{len(part.encode())}:{part}" for part in parts).encode()).hexdigest()
+
+
+def digests_of(folder: Path, configs: Iterable[str], engine: Engine) -> Digests:
+    """The digests of the release in `folder`, computed. A config without records has that of no bytes."""
+    names = sorted(configs)
+    records = {
+        config: " UNION ALL BY NAME ".join(
+            f"SELECT *, '{split}' AS split FROM read_parquet({_names(files)})"
+            for split, files in record_files(folder, config).items()
+        )
+        for config in names
+    }
+    drops = " UNION ALL ".join(
+        f"SELECT '{name}' AS config, case_id, reason FROM read_parquet({_names([drops_file(folder, name)])})"
+        for name in (CASE, *names)
+    )
+    return Digests({config: _digest(engine, query) for config, query in records.items()}, _digest(engine, drops))
+
+
+def record_files(folder: Path, config: str) -> dict[str, list[Path]]:
+    """The files of one config of a release: split -> shards, in order. A split without rows is not there."""
+    files = {split: sorted((folder / "data" / config).glob(f"{split}-*.parquet")) for split in SPLITS}
+    return {split: paths for split, paths in files.items() if paths}
+
+
+def drops_file(folder: Path, config: str) -> Path:
+    """Where a release keeps what dropped of a config, or of the cases (`case`); no config's data files reach there."""
+    return folder / "drops" / f"{config}.parquet"
+
+
+class _Cutting:
+    """One release on its way into the folder `staged`."""
+
+    def __init__(self, build: Build, engine: Engine, staged: Path, shard_rows: int) -> None:
+        self.build = build
+        self.engine = engine
+        self.staged = staged
+        self.shard_rows = shard_rows
+        self.split = build.narrative.dataset.split
+        cases, splits = engine.read(build.cases_path), engine.read(build.splits_path)
+        placed = splits.select(placed="case_id", split="split", late="dropped", component="component")
+        joined = cases.left_join(placed, cases.case_id == placed.placed)
+        # A case that one view drops goes on where another tells it; it is dropped when it has no place in the splits.
+        reason = joined.placed.isnull().ifelse(_reason(build.narrative, joined), joined.late)
+        columns = ("case_id", "at", "closes", "status", "split", "component")
+        self.cases = _kept(engine, joined.select(*columns, reason=reason))
+        (staged / "drops").mkdir(parents=True)
+
+    def written(self) -> "tuple[dict[str, Any], Card]":
+        """Writes data and drops; returns the lock without what only the number decides, and the card's content."""
+        narrative = self.build.narrative
+        drops: dict[str, dict[str, int]] = {CASE: self._drop_cases()}
+        configs: dict[str, dict[str, int]] = {}
+        conflicts: dict[str, int] = {}
+        for config in narrative.records:
+            configs[config], drops[config], conflicts[config] = self._write_config(config)
+        if not any(rows for splits in configs.values() for rows in splits.values()):
+            told = [f"{reason} ({count})" for reasons in drops.values() for reason, count in reasons.items()]
+            words = f"no record of '{narrative.id}' is left to release"
+            raise ReleaseRefused(words, f"dropped: {', '.join(told)}" if told else "its anchor has no rows")
+        certificate = self._certify()
+        digests = digests_of(self.staged, configs, self.engine)
+        lock = {
+            "digest": digests.whole,
+            "narrative_version": narrative.version,
+            "fingerprint": self.build.fingerprint,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "storymesh": __version__,
+            "cast": {
+                role: {
+                    "product": member.product,
+                    "contract_version": self.build.snapshots[role].contract_version,
+                    "contract_digest": self.build.snapshots[role].contract_digest,
+                    "product_version": self.build.snapshots[role].version,
+                    "snapshot": self.build.snapshots[role].snapshot_id,
+                    "rows": self.build.snapshots[role].rows,
+                }
+                for role, member in narrative.cast.items()
+            },
+            "configs": configs,
+            "drops": drops,
+            "conflicts": conflicts,
+            "digests": {"configs": digests.configs, "drops": digests.drops},
+            "certificate": certificate,
+        }
+        return lock, self._card(lock)
+
+    def _drop_cases(self) -> dict[str, int]:
+        lost = self.cases.filter(self.cases.split.isnull() & self.cases.reason.isnull())
+        self._refuse_lost(lost, "has neither a split nor a reason to drop")
+        # Only what says which case it was: the rows of its roles may hold what no release may print.
+        dropped = self.cases.filter(self.cases.reason.notnull()).select("case_id", "at", "closes", "status", "reason")
+        return self._write_drops(dropped, CASE)
+
+    def _write_config(self, config: str) -> tuple[dict[str, int], dict[str, int], int]:
+        """Writes one config. Returns its rows by split, its drops by reason, and how many records conflict."""
+        records = self.engine.read(self.build.records_path(config))
+        verdicts = _kept(self.engine, curate(records, self.build.narrative.dataset.dedup))
+        drops = self._write_drops_of(config, records, verdicts)
+        stays = records.semi_join(verdicts.filter(verdicts.dropped.isnull()), "id")
+        found = self._counted(stays, "split")
+        names = SPLITS if self.split is not None else SPLITS[:1]
+        rows = {split: found.get(split, 0) for split in names}
+        for split, count in rows.items():
+            if count:
+                self._write_split(config, split, stays.filter(stays.split == split).drop("split"), count)
+        told = stays.select("case_id").union(self.engine.read(drops_file(self.staged, config)).select("case_id"))
+        placed = self.cases.filter(self.cases.reason.isnull())
+        self._refuse_lost(placed.anti_join(told, "case_id"), f"has no record in '{config}' and no reason to drop")
+        if (total := sum(rows.values()) + sum(drops.values())) != (expected := _count(placed)):
+            words = f"'{config}' tells or drops {total} records of {expected} cases: a case is there more than once"
+            raise ReleaseRefused(words, "this is a defect of storymesh")
+        conflicting = records.semi_join(verdicts.filter(verdicts.conflict), "id").select("id", "case_id", "split")
+        conflicts = _count(conflicting)
+        if conflicts:
+            self.engine.write(conflicting.order_by("id"), self.staged / "drops" / f"{config}.conflicts.parquet")
+        return rows, drops, conflicts
+
+    def _write_drops_of(self, config: str, records: "Table", verdicts: "Table") -> dict[str, int]:
+        """Cases that made no record, and records that curation took out, these whole: they stay readable."""
+        import ibis
+
+        placed = self.cases.filter(self.cases.reason.isnull())
+        untold = self.engine.read(self.build.record_drops_path(config)).select("case_id", "reason")
+        untold = untold.semi_join(placed, "case_id").anti_join(records, "case_id")
+        gone = verdicts.filter(verdicts.dropped.notnull()).select("id", reason="dropped", same_as="same_as")
+        curated = records.inner_join(gone, "id")
+        empty = {name: ibis.null().cast(kind) for name, kind in curated.schema().items() if name not in untold.columns}
+        whole = untold.mutate(**empty).select(*curated.columns).union(curated)
+        return self._write_drops(whole.relocate("case_id", "reason", "same_as"), config)
+
+    def _write_drops(self, dropped: "Table", name: str) -> dict[str, int]:
+        path = drops_file(self.staged, name)
+        self.engine.write(dropped.order_by("case_id"), path)
+        return self._counted(self.engine.read(path), "reason")
+
+    def _counted(self, table: "Table", by: str) -> dict[str, int]:
+        """How often each value of `by` stands in the table, the most frequent first."""
+        counts = table.group_by(by).aggregate(rows=table.count()).to_pyarrow().to_pylist()
+        return {row[by]: row["rows"] for row in sorted(counts, key=lambda row: (-row["rows"], row[by]))}
+
+    def _write_split(self, config: str, split: str, records: "Table", count: int) -> None:
+        import ibis
+
+        shards = -(-count // self.shard_rows)
+        folder = self.staged / "data" / config
+        folder.mkdir(parents=True, exist_ok=True)
+        if shards > 1:
+            place = ibis.row_number().over(order_by=["at", "id"])
+            places = _kept(self.engine, records.select("id", "at").select("id", shard=place // self.shard_rows))
+        # The Parquet reader of `datasets` takes its features from here.
+        features = {"huggingface": json.dumps({"info": {"features": features_of(records.schema().to_pyarrow())}})}
+        for shard in range(shards):
+            part = records.semi_join(places.filter(places["shard"] == shard), "id") if shards > 1 else records
+            self.engine.connection.to_parquet(
+                part.order_by("at", "id"),
+                folder / f"{split}-{shard:05d}-of-{shards:05d}.parquet",
+                compression="zstd",
+                row_group_size=ROW_GROUP,
+                kv_metadata=features,
+            )
+
+    def _certify(self) -> dict[str, int]:
+        narrative = self.build.narrative
+        files = {config: record_files(self.staged, config) for config in narrative.records}
+        cases = self.cases if narrative.case.closes is not None else self.cases.drop("closes")
+        path = self.build.precedents_path
+        precedents = self.engine.read(path) if path is not None else None
+        certificate = certify(self.engine, files, self.split, cases, precedents)
+        if broken := [f"{name}: {count}" for name, count in certificate.items() if count]:
+            words = f"the certificate of '{narrative.id}' is not clean ({', '.join(broken)})"
+            raise ReleaseRefused(words, "nothing was released; a split leaks into another")
+        return certificate
+
+    def _refuse_lost(self, lost: "Table", words: str) -> None:
+        found = lost.select("case_id").order_by("case_id").limit(1).to_pyarrow().to_pylist()
+        if found:
+            words = f"{_count(lost)} cases are unaccounted for: '{found[0]['case_id']}' {words}"
+            raise ReleaseRefused(words, "this is a defect of storymesh")
+
+    def _card(self, lock: Mapping[str, Any]) -> Card:
+        files = {config: record_files(self.staged, config) for config in lock["configs"]}
+        return Card(
+            narrative=self.build.narrative,
+            version="",
+            contracts=self.build.contracts,
+            lock=lock,
+            schemas={
+                config: self.engine.read(self.build.records_path(config)).drop("split").schema().to_pyarrow()
+                for config in files
+            },
+            samples={
+                config: self.engine.read(next(iter(parts.values()))[0]).limit(1).to_pyarrow().to_pylist()[0]
+                for config, parts in files.items()
+                if parts
+            },
+            sizes={
+                config: {split: sum(path.stat().st_size for path in paths) for split, paths in parts.items()}
+                for config, parts in files.items()
+            },
+        )
+
+
+def _reason(narrative: "Narrative", cases: "Table") -> "StringValue":
+    """Why the views that the records need drop a case; that of hindsight where any record is told in hindsight."""
+    names = [name for name in ("dropped", "question_dropped") if name in cases.columns]
+    if not any("text" in record.templates for record in narrative.records.values()):
+        names.reverse()
+    first: StringValue = cases[names[0]]
+    return first if len(names) == 1 else first.coalesce(cases[names[1]])
+
+
+def _kept(engine: Engine, table: "Table") -> "Table":
+    """`table` computed once, as a temporary table that goes with the engine."""
+    from ibis.util import gen_name
+
+    kept: Table = engine.connection.create_table(gen_name("release"), table, temp=True)
+    return kept
+
+
+def _count(table: "Table") -> int:
+    return int(table.count().to_pyarrow().as_py())
+
+
+def _names(files: Sequence[Path]) -> str:
+    quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+    return f"[{quoted}]"
+
+
+def _digest(engine: Engine, query: str) -> str:
+    return relation_digest(engine.connection.con.sql(query)) if query else hashlib.sha256().hexdigest()
+
+
+def _order(folder: Path) -> tuple[str, tuple[int, ...], int]:
+    match = _FOLDER.fullmatch(folder.name)
+    assert match is not None
+    return folder.parent.name, tuple(map(int, match["narrative"].split("."))), int(match["number"])
+
+
+def _last_number(folder: Path, version: str) -> int:
+    """The highest number in use for the version, whether or not its release is whole."""
+    found = (_FOLDER.fullmatch(path.name) for path in folder.iterdir())
+    return max((int(match["number"]) for match in found if match and match["narrative"] == version), default=0)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One cut of a narrative at a time. The system lets go of the lock when its process ends, however it ends."""
+    with (folder / _GUARD).open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
+
+
+def _sync(folder: Path) -> None:
+    """What stands in the folder is on the disk before a rename makes it visible."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with (Path(parent) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(parent))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,237 @@
+"""A build made by hand: the files that a release is cut from, with few cases and known answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storymesh.narrative.definition import Narrative, read_narrative
+
+NARRATIVE = """
+apiVersion: storymesh/v1
+kind: Narrative
+id: canal-exceptions
+version: 1.0.0
+title: {title}
+owner: logistics-ai
+license: cc-by-4.0
+cast: {{delay: shipping.delays@1, shipment: shipping.shipments@1}}
+case:
+  anchor: delay
+  at: delay.detected_at
+  closes: delay.arrived_at
+  links:
+    shipment: {{on: {{id: delay.shipment_id}}, within: {{after: 0d, before: 36h}}, expect: one}}
+  outcome: {{action: delay.action, score: delay.hours, worked: delay.hours >= 24}}
+records:
+  report: {{format: text, text: a.jinja}}
+  advice: {{format: messages, user: a.jinja, assistant: a.jinja}}
+  verdict: {{format: unpaired_preference, prompt: a.jinja, option: a.jinja}}
+dataset:
+  split: {split}
+  dedup: {dedup}
+"""
+SPLIT = "{validation: 2024-01-01, test: 2024-07-01, embargo: 14d, together: [delay.shipment_id]}"
+
+TIME = pa.timestamp("us")
+CASES = pa.schema(
+    [
+        ("case_id", pa.string()),
+        ("at", TIME),
+        ("closes", TIME),
+        ("status", pa.string()),
+        ("dropped", pa.string()),
+        ("question_dropped", pa.string()),
+    ]
+)
+SPLITS = pa.schema([(name, pa.string()) for name in ("case_id", "split", "dropped", "component")])
+DROPS = pa.schema([("case_id", pa.string()), ("reason", pa.string())])
+OPTION = pa.struct([("action", pa.string()), ("quoted", pa.list_(pa.struct([("id", pa.string())])))])
+PRECEDENTS = pa.schema([("case_id", pa.string()), ("precedents", pa.struct([("options", pa.list_(OPTION))]))])
+FORMATS: Mapping[str, list[tuple[str, pa.DataType]]] = {
+    "report": [("text", pa.string())],
+    "advice": [("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))],
+    "verdict": [("prompt", pa.string()), ("completion", pa.string()), ("label", pa.bool_())],
+}
+FACTS = pa.struct([("delay", pa.struct([("waterway", pa.string()), ("hours", pa.decimal128(38, 9))]))])
+SOURCES = pa.list_(pa.struct([("product", pa.string()), ("version", pa.string()), ("key", pa.string())]))
+
+
+def records_schema(config: str) -> pa.Schema:
+    return pa.schema(
+        [
+            *[(name, pa.string()) for name in ("id", "case_id", "split")],
+            *FORMATS[config],
+            ("at", TIME),
+            ("facts", FACTS),
+            ("sources", SOURCES),
+        ]
+    )
+
+
+@dataclass
+class Told:
+    """One case. `split` null and `dropped` set: it drops, before the splits when `early`."""
+
+    name: str
+    at: datetime
+    split: str | None = "train"
+    dropped: str | None = None
+    early: bool = False
+    hindsight_dropped: str | None = None  # dropped in hindsight only: questions tell it
+    component: str | None = None
+    closes: datetime | None = None
+    question: str | None = None
+    answer: str = "wait"
+    hours: str = ""
+    label: bool = True
+    untold: Mapping[str, str] = field(default_factory=dict)  # config -> the reason why there is no record
+
+
+@dataclass(frozen=True)
+class FakeBuild:
+    narrative: Narrative
+    folder: Path
+    releases: Path
+    snapshots: Mapping[str, Any]
+    contracts: Mapping[str, Any]
+    fingerprint: str = "f" * 64
+    quotes: bool = False
+
+    @property
+    def cases_path(self) -> Path:
+        return self.folder / "cases.parquet"
+
+    @property
+    def splits_path(self) -> Path:
+        return self.folder / "splits.parquet"
+
+    @property
+    def precedents_path(self) -> Path | None:
+        return self.folder / "precedents.parquet" if self.quotes else None
+
+    def records_path(self, config: str) -> Path:
+        return self.folder / "records" / f"{config}.parquet"
+
+    def record_drops_path(self, config: str) -> Path:
+        return self.folder / "records" / f"{config}.drops.parquet"
+
+
+def usual() -> list[Told]:
+    """Five cases in three splits, and one that drops for each reason."""
+    return [
+        Told("d1", datetime(2023, 5, 1)),
+        Told("d2", datetime(2023, 5, 2), untold={"advice": "unjudged", "verdict": "unjudged"}),
+        Told("d3", datetime(2023, 5, 2)),
+        Told("d4", datetime(2024, 2, 1), "validation"),
+        Told("d5", datetime(2024, 8, 1), "test"),
+        Told("d6", datetime(2023, 12, 31), None, "embargo"),
+        Told("d7", datetime(2023, 6, 1), None, "shipment: none", early=True),
+    ]
+
+
+def make(
+    root: Path,
+    told: list[Told],
+    *,
+    quotes: Mapping[str, list[str]] | None = None,
+    title: str = "What worked",
+    split: str = SPLIT,
+    dedup: str = "facts",
+    version: str = "v" * 64,
+) -> FakeBuild:
+    """Writes the build's files under `root`; releases go to `root`/releases."""
+    mesh = root / "narratives" / "canal_exceptions"
+    mesh.mkdir(parents=True, exist_ok=True)
+    (mesh / "a.jinja").write_text("x")
+    (mesh / "narrative.yaml").write_text(NARRATIVE.format(title=title, split=split, dedup=dedup))
+    narrative = read_narrative(mesh / "narrative.yaml", root)
+    snapshot = SimpleNamespace(
+        contract_version="1.0.0", contract_digest="c" * 64, version=version, snapshot_id=17, rows=len(told)
+    )
+    contract = SimpleNamespace(
+        owner="shipping-team@example.com",
+        properties={
+            "waterway": SimpleNamespace(classification="public"),
+            "hours": SimpleNamespace(classification="internal"),
+        },
+    )
+    roles = tuple(narrative.cast)
+    build = FakeBuild(
+        narrative,
+        root / "build",
+        root / "releases",
+        dict.fromkeys(roles, snapshot),
+        dict.fromkeys(roles, contract),
+        quotes=quotes is not None,
+    )
+    (build.folder / "records").mkdir(parents=True, exist_ok=True)
+    write(build.cases_path, CASES, [case_row(one) for one in told])
+    write(
+        build.splits_path,
+        SPLITS,
+        [
+            {"case_id": one.name, "split": one.split, "dropped": one.dropped, "component": one.component or one.name}
+            for one in told
+            if not one.early
+        ],
+    )
+    for config in narrative.records:
+        placed = [one for one in told if one.split]
+        write(
+            build.records_path(config),
+            records_schema(config),
+            [record_row(config, one, version) for one in placed if config not in one.untold],
+        )
+        write(
+            build.record_drops_path(config),
+            DROPS,
+            [{"case_id": one.name, "reason": one.untold[config]} for one in placed if config in one.untold],
+        )
+    if build.precedents_path is not None:
+        rows = [
+            {"case_id": case, "precedents": {"options": [{"action": "wait", "quoted": [{"id": one} for one in ids]}]}}
+            for case, ids in (quotes or {}).items()
+        ]
+        write(build.precedents_path, PRECEDENTS, rows)
+    return build
+
+
+def case_row(one: Told) -> dict[str, Any]:
+    closes = one.closes or one.at + timedelta(days=1)
+    return {
+        "case_id": one.name,
+        "at": one.at,
+        "closes": closes,
+        "status": "judged",
+        "dropped": one.dropped if one.early else one.hindsight_dropped,
+        "question_dropped": one.dropped if one.early else None,
+    }
+
+
+def record_row(config: str, one: Told, version: str) -> dict[str, Any]:
+    question = one.question or f"What about {one.name}?"
+    told: dict[str, Any] = {
+        "report": {"text": f"{question} {one.answer}"},
+        "advice": {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": one.answer}]},
+        "verdict": {"prompt": question, "completion": one.answer, "label": one.label},
+    }[config]
+    return {
+        "id": f"{config}/{one.name}",
+        "case_id": one.name,
+        "split": one.split,
+        "at": one.at,
+        "facts": {"delay": {"waterway": "Suez", "hours": Decimal(one.hours or int(one.name.strip("d")))}},
+        "sources": [{"product": "shipping.delays", "version": version, "key": one.name}],
+        **told,
+    }
+
+
+def write(path: Path, schema: pa.Schema, rows: list[dict[str, Any]]) -> None:
+    pq.write_table(pa.Table.from_pylist(rows, schema), path)
