@@ -30,7 +30,9 @@ NarrativeArgument = Annotated[str, typer.Argument(metavar="NARRATIVE", help="The
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-@app.callback(no_args_is_help=True, epilog="Exit codes: 0 fine, 1 findings or a gate refused, 2 wrong usage, 3 a defect.")
+@app.callback(
+    no_args_is_help=True, epilog="Exit codes: 0 fine, 1 findings or a gate refused, 2 wrong usage, 3 a defect."
+)
 def storymesh() -> None:
     """A data mesh for training data: contracts, products, cases, stories, releases."""
 

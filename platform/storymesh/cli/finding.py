@@ -30,7 +30,5 @@ def summary(findings: Sequence[Finding]) -> str:
     """How many of which severity: '2 errors, 1 warning'."""
     if not findings:
         return "no findings"
-    counts = {
-        severity: sum(finding.severity == severity for finding in findings) for severity in ("error", "warning")
-    }
+    counts = {severity: sum(finding.severity == severity for finding in findings) for severity in ("error", "warning")}
     return ", ".join(f"{count} {severity}{'s' * (count > 1)}" for severity, count in counts.items() if count)

@@ -51,7 +51,9 @@ def _names(mesh: Mesh) -> Iterator[Finding]:
     for domain in mesh.domains:
         if domain in RESERVED_DOMAINS:
             place = Location(f"domains/{domain}/domain.yaml")
-            yield Finding(place, "reserved-name", f"'{domain}' means something to the platform", "name the domain otherwise")
+            yield Finding(
+                place, "reserved-name", f"'{domain}' means something to the platform", "name the domain otherwise"
+            )
     for narrative in mesh.narratives.values():
         if narrative.name in mesh.domains:
             words = f"the narrative '{narrative.id}' has the name of a domain, so their assets could not be told apart"

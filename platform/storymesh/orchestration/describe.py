@@ -1,0 +1,124 @@
+"""What people see of an asset: owners, tags, columns, samples and counts, in Dagster's own terms."""
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from storymesh.contract.definition import Contract, Property
+from storymesh.location import Location
+
+SAMPLE_ROWS = 5
+MASK = "(restricted)"
+_CELL = 80
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+def owners_of(*owners: str | None) -> list[str]:
+    """An address as it is, any other name as a team; the first that is there."""
+    for owner in owners:
+        if owner:
+            return [owner if _EMAIL.fullmatch(owner) else f"team:{owner.removeprefix('team:')}"]
+    return []
+
+
+def tags_of(names: Iterable[str]) -> dict[str, str]:
+    """Tags of a standard's file as Dagster allows them: letters, digits, `_`, `-` and `.`, at most 63."""
+    tags = (_NOT_IN_TAGS.sub("-", name).strip("-_.")[:63] for name in names)
+    return {tag: "" for tag in tags if tag}
+
+
+def columns_of(contract: Contract) -> dg.TableSchema:
+    """The contract's properties as a column schema; what the contract promises beside the type is in the constraints."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=item.name,
+                type=str(item.type),
+                description=item.description or item.title or None,
+                constraints=dg.TableColumnConstraints(
+                    nullable=item.field.nullable,
+                    unique=item.unique or contract.key == (item.name,),
+                    other=list(_constraints(item, contract)),
+                ),
+                tags={
+                    "classification": item.classification,
+                    **({"unit": item.unit} if item.unit else {}),
+                },
+            )
+            for item in contract.properties.values()
+        ]
+    )
+
+
+def _constraints(item: Property, contract: Contract) -> Iterable[str]:
+    if item.key_position is not None:
+        yield "part of the key" if len(contract.key) > 1 else "the key"
+    if item.name == contract.event_time:
+        yield "event time"
+    if item.name == contract.end_time:
+        yield "end time"
+    if item.known_at is not None:
+        yield f"known at {item.known_at}"
+    for option, value in item.options.items():
+        yield f"{option}: {value}"
+    if item.enum:
+        yield f"one of {', '.join(str(value) for value in item.enum)}"
+
+
+def references(root: Path, places: Mapping[str, Location]) -> dg.CodeReferencesMetadataValue:
+    """Links to files that people write, each under what it is called."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # the classes are in beta; nobody here can change that
+        return dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(file_path=str(root / place.path), line_number=place.line, label=label)
+                for label, place in places.items()
+            ]
+        )
+
+
+def sample_of(files: Sequence[str], contract: Contract, rows: int = SAMPLE_ROWS) -> dg.MetadataValue[Any]:
+    """The first rows of published files as a Markdown table; restricted values are masked."""
+    import pyarrow.parquet as pq
+
+    names = list(contract.properties)
+    masked = {name for name, item in contract.properties.items() if item.classification == "restricted"}
+    shown: list[Mapping[str, Any]] = []
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(batch_size=rows, columns=names):
+            shown += batch.to_pylist()
+            break
+        if len(shown) >= rows:
+            break
+    values = [[MASK if name in masked else row[name] for name in names] for row in shown[:rows]]
+    return dg.MetadataValue.md(markdown_table(names, values))
+
+
+def markdown_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; long cells are cut, and what Markdown would read as markup is escaped."""
+    lines = [_line(names), _line(["---"] * len(names))]
+    lines += [_line([_cell(value) for value in row]) for row in rows]
+    return "\n".join(lines)
+
+
+def counts_table(what: str, counts: Mapping[str, int]) -> dg.MetadataValue[Any]:
+    """Counts by reason, most first."""
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return dg.MetadataValue.md(markdown_table([what, "count"], [(name, f"{count:,}") for name, count in ordered]))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = " ".join(str(value).split())
+    text = text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
+    return re.sub(r"([\\|`*_\[\]<>#])", r"\\\1", text)

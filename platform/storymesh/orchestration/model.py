@@ -1,0 +1,284 @@
+"""A domain's dbt models as assets: raw files to the tables that its products are read from, run by dbt itself.
+
+What the models are and how they hang together comes from dbt's manifest. Making it takes dbt some seconds, so it is
+kept beside the store and made again only when a file that dbt reads has changed.
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from storymesh.contract.types import arrow_schema
+from storymesh.errors import NotPublished, StorymeshError, TransformFailed
+from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.describe import owners_of
+from storymesh.orchestration.key import model_key, product_key
+from storymesh.orchestration.product import failure
+from storymesh.product.store import ProductStore, Snapshot
+from storymesh.product.transform import DbtProject, prepare_dbt
+
+PARSE_TIMEOUT_S = 300
+BUSY_WAIT_S = 120.0
+_READ_BY_DBT = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
+_UNREAD = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
+
+
+def model_assets(mesh: Mesh, domain: str) -> list[dg.AssetsDefinition]:
+    """The assets [domain, "models", <model>], all made by one `dbt build`; none where the domain has no dbt project.
+
+    A project that dbt cannot parse gives assets that fail with dbt's words, so that the rest of the location loads.
+    """
+    if not has_models(mesh, domain):
+        return []
+    try:
+        manifest = manifest_of(mesh, domain)
+    except StorymeshError as error:
+        return [_broken(mesh, domain, error)]
+    return [_dbt_assets(mesh, domain, manifest)]
+
+
+def has_models(mesh: Mesh, domain: str) -> bool:
+    return (mesh.domain_folder(domain) / "dbt_project.yml").is_file()
+
+
+def wait_until_free(database: Path, wait_s: float = BUSY_WAIT_S) -> None:
+    """Wait until no other process holds the DuckDB file: a killed run may leave a dbt behind that is still writing.
+
+    Raises TransformFailed when it stays held.
+    """
+    import duckdb
+
+    ends = time.monotonic() + wait_s
+    while database.exists():
+        try:
+            duckdb.connect(str(database)).close()
+            return
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                return  # damaged or not ours: dbt says so in its own words
+            if time.monotonic() > ends:
+                words = f"another process holds {database}: {str(error).splitlines()[0]}"
+                raise TransformFailed(words, "end it, or wait for it, and run again") from None
+        time.sleep(0.5)
+
+
+def manifest_of(mesh: Mesh, domain: str) -> Mapping[str, Any]:
+    """dbt's manifest of the domain, parsed again only when what dbt reads has changed. Raises TransformFailed."""
+    home = mesh.store / "dagster" / "parse"
+    inputs = {product: _unpublished(mesh, product) for product in _inputs(mesh, domain)}
+    kept = home / domain / f"manifest-{_fingerprint(mesh, domain)}.json"
+    with _alone(home / f"{domain}.lock"):
+        if not kept.is_file():
+            project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs)
+            _parse(project)
+            for old in kept.parent.glob("manifest-*.json"):
+                old.unlink()
+            (project.target_path / "manifest.json").replace(kept)
+        manifest: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return manifest
+
+
+def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
+    from dagster_dbt import DbtCliResource, dbt_assets
+
+    @dbt_assets(
+        manifest=manifest,
+        name=f"models_{domain}",
+        dagster_dbt_translator=_translator(mesh, domain),
+        pool=f"{domain}_duckdb",
+    )
+    def building(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        try:
+            project = prepare_dbt(
+                domain, mesh.domain_folder(domain), mesh.store, _published(mesh, domain, _read_here(context))
+            )
+            wait_until_free(project.database)
+        except StorymeshError as error:
+            raise failure(error) from None
+        dbt = DbtCliResource(
+            project_dir=str(project.project_dir),
+            profiles_dir=str(project.profiles_dir),
+            dbt_executable=_executable(),
+            global_config_flags=["--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats"],
+        )
+        results = project.target_path / "run_results.json"
+        results.unlink(missing_ok=True)
+        invocation = dbt.cli(["build"], context=context, target_path=project.target_path, raise_on_error=False)
+        yield from invocation.stream()
+        if not invocation.is_successful():
+            words = "; ".join(_failed(project, domain)) or str(invocation.get_error())
+            error = TransformFailed(f"the dbt project of '{domain}' did not build: {words}")
+            raise failure(error) from None
+
+    return building
+
+
+def _translator(mesh: Mesh, domain: str) -> Any:
+    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
+
+    class Translator(DagsterDbtTranslator):
+        """Keys and owners as the rest of the mesh has them."""
+
+        def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+            name = str(dbt_resource_props["name"])
+            if dbt_resource_props["resource_type"] != "source":
+                return model_key(domain, name)
+            product = f"{dbt_resource_props['source_name']}.{name}"
+            if product in mesh.products:
+                return product_key(product)
+            return dg.AssetKey([domain, "sources", str(dbt_resource_props["source_name"]), name])
+
+        def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+            return domain
+
+        def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+            return owners_of(mesh.domains[domain].owner)
+
+    # The SQL stands in the description and the relation in metadata; columns of products come from their contracts.
+    return Translator(settings=DagsterDbtTranslatorSettings(enable_source_metadata=False))
+
+
+def _broken(mesh: Mesh, domain: str, error: StorymeshError) -> dg.AssetsDefinition:
+    """The models that products are read from, as assets that fail with what dbt said about the project."""
+    specs = [
+        dg.AssetSpec(
+            key=model_key(domain, product.name),
+            deps=[product_key(port.contract_id) for port in product.inputs],
+            group_name=domain,
+            description=f"dbt cannot read this project: {error.words}",
+            owners=owners_of(mesh.domains[domain].owner),
+            kinds={"dbt", "duckdb"},
+        )
+        for product in mesh.products_of(domain)
+        if product.source is None
+    ]
+
+    @dg.multi_asset(name=f"models_{domain}", specs=specs)
+    def refusing() -> None:
+        raise failure(error)
+
+    return refusing
+
+
+def _inputs(mesh: Mesh, domain: str) -> list[str]:
+    ports = (port.contract_id for product in mesh.products_of(domain) for port in product.inputs)
+    return sorted(set(ports))
+
+
+def _unpublished(mesh: Mesh, product: str) -> Snapshot:
+    """A product as dbt sees it where only its columns matter: without any row."""
+    contract = mesh.contract(product)
+    nothing = (0, contract.version, contract.digest, "", 0, datetime(1970, 1, 1))
+    return Snapshot(product, "", *nothing, files=(), schema=arrow_schema(contract))
+
+
+def _read_here(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
+    """What the selected models read."""
+    return {key for model in context.selected_asset_keys for key in context.assets_def.asset_deps[model]}
+
+
+def _published(mesh: Mesh, domain: str, read: set[dg.AssetKey]) -> dict[str, Snapshot]:
+    """The snapshots that the domain's models read. Raises NotPublished when one of `read` has none yet; the others
+    may have none, since a model that is not built reads nothing."""
+    found: dict[str, Snapshot] = {}
+    for product in _inputs(mesh, domain):
+        owner, name = product.split(".", 1)
+        latest = ProductStore(mesh.store, owner).latest(name)
+        if latest is None and product_key(product) in read:
+            words = f"the models of '{domain}' read '{product}', which nobody has published yet"
+            raise NotPublished(words, f"run the domain '{owner}' first")
+        found[product] = latest or _unpublished(mesh, product)
+    return found
+
+
+def _fingerprint(mesh: Mesh, domain: str) -> str:
+    """A digest of all that the manifest depends on: dbt's own files, the columns of the input ports, and dbt itself."""
+    folder = mesh.domain_folder(domain)
+    digest = hashlib.sha256()
+    for package in ("dbt-core", "dbt-duckdb", "dagster-dbt"):
+        digest.update(f"{package} {importlib.metadata.version(package)}\n".encode())
+    for product in _inputs(mesh, domain):
+        digest.update(f"{product} {mesh.contract(product).digest}\n".encode())
+    for path in sorted(_files(folder)):
+        content = path.read_bytes() if path.suffix in _READ_BY_DBT else str(path.stat().st_size).encode()
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:24]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for entry in folder.iterdir():
+        if entry.name.startswith(".") or entry.name in _UNREAD:
+            continue
+        if entry.is_dir():
+            yield from (path for path in entry.rglob("*") if path.is_file() and not _UNREAD & set(path.parts))
+        else:
+            yield entry
+
+
+def _parse(project: DbtProject) -> None:
+    command = [sys.executable, "-m", "dbt.cli.main", "--log-format", "json", "parse", *project.args]
+    done = subprocess.run(
+        command,
+        cwd=project.folder,
+        env={**os.environ, **project.env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PARSE_TIMEOUT_S,
+    )
+    if done.returncode != 0:
+        words = "; ".join(_errors(done.stdout)) or done.stderr.strip()[-2000:] or "it said nothing"
+        raise TransformFailed(f"dbt cannot read the project of '{project.domain}': {words}")
+
+
+def _errors(output: str) -> Iterable[str]:
+    for line in output.splitlines():
+        try:
+            told = json.loads(line)["info"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if told.get("level") == "error" and told.get("msg", "").strip():
+            yield " ".join(told["msg"].split())
+
+
+def _failed(project: DbtProject, domain: str) -> Iterator[str]:
+    """One line for each model or test that failed: its name, its file, and dbt's words."""
+    try:
+        results = json.loads((project.target_path / "run_results.json").read_text(encoding="utf-8"))["results"]
+        nodes = json.loads((project.target_path / "manifest.json").read_text(encoding="utf-8"))["nodes"]
+    except (OSError, ValueError, KeyError):
+        return
+    for result in results:
+        if result["status"] in ("error", "fail", "runtime error"):
+            node = nodes.get(result["unique_id"], {})
+            words = " ".join(str(result.get("message") or result["status"]).split())
+            name = node.get("name", result["unique_id"])
+            yield f"{name} (domains/{domain}/{node.get('original_file_path', '')}): {words}"
+
+
+def _executable() -> str:
+    """dbt of this Python environment, wherever it was started from."""
+    beside = Path(sys.executable).parent / "dbt"
+    return str(beside) if beside.exists() else "dbt"
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; the system lets go of it when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

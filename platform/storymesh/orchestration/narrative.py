@@ -1,0 +1,212 @@
+"""A narrative as assets: cases, precedents, the records of each config, and the release.
+
+The cases pin a snapshot of each product, and the key of that pinning is the value that flows on: whatever is published
+meanwhile, precedents, records and release are made from exactly what the cases were made from.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from storymesh.dataset.build import (
+    Build,
+    Written,
+    open_build,
+    pin,
+    write_cases,
+    write_precedents,
+    write_records,
+)
+from storymesh.dataset.release import Release, cut
+from storymesh.dataset.split import SPLITS
+from storymesh.document import relative
+from storymesh.errors import StorymeshError
+from storymesh.mesh.mesh import Mesh
+from storymesh.narrative.definition import Narrative
+from storymesh.orchestration.describe import counts_table, markdown_table, owners_of, references
+from storymesh.orchestration.key import cases_key, precedents_key, product_key, records_key, release_key
+from storymesh.orchestration.product import failure, telling
+
+STORY_CHARACTERS = 4_000
+
+
+def narrative_assets(mesh: Mesh, narrative: Narrative) -> list[dg.AssetsDefinition]:
+    """The assets of one narrative, in the order in which they are made. A config that is retold has none."""
+    configs = [config for config, record in narrative.records.items() if record.from_ is None]
+    assets = [_cases(mesh, narrative)]
+    if narrative.case.precedents is not None:
+        assets.append(_precedents(mesh, narrative))
+    assets += [_records(mesh, narrative, config) for config in configs]
+    return [*assets, _release(mesh, narrative, configs)]
+
+
+def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
+    products = dict.fromkeys(member.product for member in narrative.cast.values())
+
+    @dg.asset(
+        key=cases_key(narrative),
+        deps=[product_key(product) for product in products],
+        description=f"{narrative.title}: one row for each `{narrative.case.anchor}`, with everything linked to it.",
+        **_common(mesh, narrative, {"duckdb", "parquet"}),
+    )
+    def cases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[str]:
+        try:
+            build = pin(mesh, narrative)
+            written = write_cases(build, telling(context))
+        except StorymeshError as error:
+            raise failure(error) from None
+        return _made(mesh, build, written, {"cast": _cast(build)})
+
+    return cases
+
+
+def _precedents(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=precedents_key(narrative),
+        ins={"key": dg.AssetIn(key=cases_key(narrative))},
+        description="For each case what was done before in cases like it, and whether it worked.",
+        **_common(mesh, narrative, {"duckdb", "parquet"}),
+    )
+    def precedents(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
+        try:
+            build = open_build(mesh, narrative, key)
+            written = write_precedents(build, telling(context))
+        except StorymeshError as error:
+            raise failure(error) from None
+        return _made(mesh, build, written)
+
+    return precedents
+
+
+def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefinition:
+    upstream = precedents_key(narrative) if narrative.case.precedents is not None else cases_key(narrative)
+
+    @dg.asset(
+        key=records_key(narrative, config),
+        ins={"key": dg.AssetIn(key=upstream)},
+        description=f"The records of the config `{config}`, in the format {narrative.records[config].format}.",
+        **_common(mesh, narrative, {"parquet"}),
+    )
+    def records(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
+        try:
+            build = open_build(mesh, narrative, key)
+            written = write_records(build, config, telling(context))
+        except StorymeshError as error:
+            raise failure(error) from None
+        return _made(mesh, build, written)
+
+    return records
+
+
+def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=release_key(narrative),
+        ins={f"key_of_{config}": dg.AssetIn(key=records_key(narrative, config)) for config in configs},
+        description=f"{narrative.title}: an immutable version of the dataset, as Hugging Face `datasets` reads it.",
+        **_common(mesh, narrative, {"huggingface", "parquet"}),
+    )
+    def release(context: dg.AssetExecutionContext, **keys: str) -> dg.MaterializeResult[None]:
+        try:
+            build = open_build(mesh, narrative, _one_key(narrative, keys))
+            released = cut(build)
+        except StorymeshError as error:
+            raise failure(error) from None
+        return dg.MaterializeResult(
+            value=None, metadata=_release_metadata(mesh, released), data_version=dg.DataVersion(released.digest)
+        )
+
+    return release
+
+
+def _one_key(narrative: Narrative, keys: Mapping[str, str]) -> str:
+    """The pinning that all records were made from. Raises StorymeshError when they were made from several."""
+    if len(set(keys.values())) > 1:
+        told = ", ".join(f"{name.removeprefix('key_of_')} from {key}" for name, key in sorted(keys.items()))
+        words = f"the records of '{narrative.id}' were made from different cases: {told}"
+        raise StorymeshError(words, "materialise all of them from the same cases")
+    return next(iter(keys.values()))
+
+
+def _common(mesh: Mesh, narrative: Narrative, kinds: set[str]) -> dict[str, Any]:
+    places = {"narrative": narrative.at()}
+    return {
+        "group_name": narrative.name,
+        "owners": owners_of(narrative.owner),
+        "kinds": kinds,
+        "pool": narrative.name,
+        "metadata": {"dagster/code_references": references(mesh.root, places)},
+    }
+
+
+def _made(
+    mesh: Mesh, build: Build, written: Written, more: Mapping[str, Any] | None = None
+) -> dg.MaterializeResult[str]:
+    metadata: dict[str, Any] = {
+        "dagster/row_count": written.rows,
+        "unchanged": written.unchanged,
+        "seconds": round(written.seconds, 2),
+        "build": build.key,
+        "file": dg.MetadataValue.path(relative(written.path, mesh.root)),
+        "dropped": sum(written.drops.values()),
+        "drops": dg.MetadataValue.json(dict(written.drops)),
+        **(more or {}),
+    }
+    if written.drops:
+        metadata["drops_by_reason"] = counts_table("reason", written.drops)
+    if written.sample:
+        metadata["sample"] = dg.MetadataValue.md(_stories(written.sample))
+    return dg.MaterializeResult(value=build.key, metadata=metadata, data_version=dg.DataVersion(build.key))
+
+
+def _cast(build: Build) -> dg.MetadataValue[Any]:
+    rows = [
+        (role, snapshot.product, snapshot.version[:12], f"{snapshot.rows:,}")
+        for role, snapshot in build.snapshots.items()
+    ]
+    return dg.MetadataValue.md(markdown_table(["role", "product", "version", "rows"], rows))
+
+
+def _stories(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Records as people read them: each text on its own, under what its case is called."""
+    if not any(_texts(row) for row in rows):
+        names = list(rows[0])
+        return markdown_table(names, [[row[name] for name in names] for row in rows])
+    parts: list[str] = []
+    for row in rows:
+        parts.append(f"### {row.get('id', row.get('case_id', ''))}")
+        for name, text in _texts(row):
+            quoted = "\n".join(f"> {line}" for line in text[:STORY_CHARACTERS].splitlines())
+            parts.append(f"**{name}**\n\n{quoted}")
+    return "\n\n".join(parts)
+
+
+def _texts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The texts of a record in any of TRL's formats: a column of text, or of messages."""
+    found: list[tuple[str, str]] = []
+    for name in ("text", "messages", "prompt", "completion", "chosen", "rejected"):
+        value = row.get(name)
+        if isinstance(value, str):
+            found.append((name, value))
+        elif isinstance(value, list):
+            found += [(f"{name}: {message['role']}", str(message["content"])) for message in value]
+    return found
+
+
+def _release_metadata(mesh: Mesh, release: Release) -> dict[str, Any]:
+    splits = [split for split in SPLITS if any(split in counts for counts in release.configs.values())]
+    counts = [[config, *(f"{rows.get(split, 0):,}" for split in splits)] for config, rows in release.configs.items()]
+    drops = [
+        (what, reason, f"{count:,}") for what, reasons in release.drops.items() for reason, count in reasons.items()
+    ]
+    return {
+        "version": release.version,
+        "unchanged": release.unchanged,
+        "digest": release.digest,
+        "path": dg.MetadataValue.path(relative(release.path, mesh.root)),
+        "dagster/row_count": sum(sum(rows.values()) for rows in release.configs.values()),
+        "configs": dg.MetadataValue.json({config: dict(rows) for config, rows in release.configs.items()}),
+        "drops": dg.MetadataValue.json({what: dict(reasons) for what, reasons in release.drops.items()}),
+        "records": dg.MetadataValue.md(markdown_table(["config", *splits], counts)),
+        "drops_by_reason": dg.MetadataValue.md(markdown_table(["of", "reason", "count"], drops)),
+    }

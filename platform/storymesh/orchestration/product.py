@@ -1,0 +1,229 @@
+"""A data product as an asset: its rows are staged, audited and published, and every rule of its contract is a check.
+
+The audit happens before anybody can read the rows, so no check blocks in Dagster's sense: a red check says that rows
+were quarantined or that nothing was published, never that something wrong is already out.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from storymesh.contract.check import Check, CheckResult, checks_of
+from storymesh.contract.definition import Contract
+from storymesh.document import relative
+from storymesh.errors import StorymeshError
+from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.describe import columns_of, counts_table, owners_of, references, sample_of, tags_of
+from storymesh.orchestration.key import model_key, product_key, source_key
+from storymesh.product.definition import Product
+from storymesh.product.publish import Publication, PublicationRefused, publish
+from storymesh.product.source import open_rows
+from storymesh.product.store import ProductStore
+
+QUIET_S = 2.0
+"""Progress of a step is logged at most this often."""
+
+
+def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
+    """The asset [domain, product]. Publishing an equal content again leaves the snapshot as it is and says so."""
+    contract = mesh.contract(product.id)
+    key = product_key(product.id)
+    names = check_names(contract)
+
+    @dg.multi_asset(
+        name=f"publish_{key.to_python_identifier()}",
+        specs=[
+            dg.AssetSpec(
+                key=key,
+                deps=_upstream(product),
+                description=_description(product, contract),
+                group_name=product.domain,
+                owners=owners_of(product.owner, contract.owner, mesh.domains[product.domain].owner),
+                tags=tags_of((*product.tags, *contract.document.value.get("tags", ()))),
+                kinds={"iceberg", _format(product)},
+                metadata={
+                    "dagster/column_schema": columns_of(contract),
+                    "dagster/code_references": references(
+                        mesh.root, {"contract": contract.location, "product": product.location}
+                    ),
+                    "contract": dg.MetadataValue.path(contract.location.path),
+                    "contract_version": contract.version,
+                    "license": contract.license or "",
+                },
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                name=names[check],
+                asset=key,
+                description=check.words,
+                blocking=False,
+                metadata={"kind": check.kind, "severity": check.severity, "place": str(check.location)},
+            )
+            for check in checks_of(contract)
+        ],
+        pool=pool_of(product),
+    )
+    def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        try:
+            publication = _publish(mesh, product, contract, context)
+        except PublicationRefused as refused:
+            yield from _check_results(refused.publication, contract, key)
+            raise failure(refused, _quarantine(mesh, refused.publication)) from None
+        except StorymeshError as error:
+            raise failure(error) from None
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata=_metadata(mesh, contract, publication),
+            data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
+            check_results=list(_check_results(publication, contract, key)),
+        )
+
+    return publishing
+
+
+def source_specs(mesh: Mesh, domain: str) -> list[dg.AssetSpec]:
+    """The raw files of products that no model makes, as assets that come from outside."""
+    found: dict[dg.AssetKey, dg.AssetSpec] = {}
+    for product in mesh.products_of(domain):
+        if product.source is None:
+            continue
+        key = source_key(domain, product.source)
+        path = relative(mesh.domain_folder(domain) / product.source, mesh.root)
+        found[key] = dg.AssetSpec(
+            key=key,
+            description=f"The raw file {path}, as its owners leave it.",
+            group_name=domain,
+            kinds={_format(product)},
+            owners=owners_of(mesh.domains[domain].owner),
+            metadata={"path": dg.MetadataValue.path(path)},
+        )
+    return list(found.values())
+
+
+def pool_of(product: Product) -> str:
+    """Who may not run at once: one writer for each product; a dbt model is read while nobody writes its database."""
+    return f"{product.domain}_duckdb" if product.source is None else f"{product.domain}_{product.name}"
+
+
+def check_names(contract: Contract) -> dict[Check, str]:
+    """The name of each check in Dagster: letters, digits and `_`, unlike any other of the contract."""
+    names: dict[Check, str] = {}
+    for check in checks_of(contract):
+        name = re.sub(r"\W+", "_", "_".join((*check.properties, check.name)), flags=re.ASCII).strip("_").lower()
+        name = name[:80] or "rule"
+        taken = sum(other == name or other.startswith(f"{name}__") for other in names.values())
+        names[check] = f"{name}__{taken + 1}" if taken else name
+    return names
+
+
+def failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
+    """`error` as Dagster records it; trying again would change nothing."""
+    text = f"{error.words} ({error.hint})" if error.hint else error.words
+    return dg.Failure(text, metadata={**(metadata or {}), "hint": error.hint or "-"}, allow_retries=False)
+
+
+def telling(context: dg.AssetExecutionContext) -> Callable[[str, int], None]:
+    """A progress callback that writes to the run's log, not more often than people can read."""
+    last: dict[str, float] = {}
+
+    def tell(phase: str, rows: int) -> None:
+        now = time.monotonic()
+        if now - last.get(phase, 0.0) >= QUIET_S:
+            last[phase] = now
+            context.log.info(f"{phase} {rows:,} rows")
+
+    return tell
+
+
+def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.AssetExecutionContext) -> Publication:
+    store = ProductStore(mesh.store, product.domain)
+    folder, database = mesh.domain_folder(product.domain), database_of(mesh, product.domain)
+    with open_rows(product, contract, folder, database) as rows:
+        return publish(product, contract, rows, store, context.run.run_id, telling(context))
+
+
+def _upstream(product: Product) -> list[dg.AssetKey]:
+    """The model or file that the rows stand in; for a file, the input ports too (a model bears them itself)."""
+    if product.source is None:
+        return [model_key(product.domain, product.name)]
+    ports = [product_key(port.contract_id) for port in product.inputs]
+    return [source_key(product.domain, product.source), *ports]
+
+
+def _format(product: Product) -> str:
+    """The kind that Dagster shows beside Iceberg: dbt, or the file's format."""
+    if product.source is None:
+        return "dbt"
+    suffix = Path(product.source.removesuffix(".gz")).suffix.removeprefix(".").lower()
+    return {"jsonl": "json", "ndjson": "json", "xlsx": "excel", "pq": "parquet"}.get(suffix, suffix or "file")
+
+
+def _description(product: Product, contract: Contract) -> str:
+    parts = [f"**{product.title}**", product.description or contract.description, contract.terms]
+    if contract.description and contract.description != product.description:
+        parts.insert(2, contract.description)
+    return "\n\n".join(dict.fromkeys(part for part in parts if part))
+
+
+def _check_results(publication: Publication, contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+    """What the audit found, for every check that it came to."""
+    names = {(check.name, check.properties, check.location): name for check, name in check_names(contract).items()}
+    for result in publication.checks:
+        name = names.get((result.name, result.properties, result.location))
+        if name is None:
+            continue
+        severity = dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=name,
+            passed=result.passed,
+            severity=severity,
+            description=result.words,
+            metadata=_check_metadata(result),
+        )
+
+
+def _check_metadata(result: CheckResult) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"place": str(result.location), "kind": result.kind}
+    if result.failed_rows is not None:
+        metadata["failed_rows"] = result.failed_rows
+    if result.observed is not None:
+        metadata["observed"] = str(result.observed)
+    return metadata
+
+
+def _quarantine(mesh: Mesh, publication: Publication) -> dict[str, Any]:
+    if not publication.quarantined:
+        return {}
+    metadata: dict[str, Any] = {"reasons": counts_table("reason", publication.quarantined)}
+    if publication.quarantine_path is not None:
+        metadata["quarantine"] = dg.MetadataValue.path(relative(publication.quarantine_path, mesh.root))
+    return metadata
+
+
+def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[str, Any]:
+    """What stands beside a materialisation; the run's summary reads the same."""
+    metadata: dict[str, Any] = {
+        "dagster/row_count": publication.rows_out,
+        "rows_in": publication.rows_in,
+        "quarantined_rows": publication.rows_in - publication.rows_out,
+        "unchanged": publication.unchanged,
+        "contract_version": contract.version,
+        **_quarantine(mesh, publication),
+    }
+    snapshot = publication.snapshot
+    if snapshot is not None:
+        metadata["version"] = snapshot.version
+        metadata["snapshot_id"] = str(snapshot.snapshot_id)
+        metadata["sample"] = sample_of(snapshot.files, contract)
+    return metadata
+
+
+def database_of(mesh: Mesh, domain: str) -> Path:
+    """The DuckDB file that the domain's models stand in."""
+    return mesh.store / domain / "dbt" / f"{domain}.duckdb"
