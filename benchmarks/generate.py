@@ -13,7 +13,7 @@ from generator.cases import read_disruptions
 from generator.exports import write_sources
 
 HERE = Path(__file__).resolve().parent.parent
-DELAYS = 4200
+DELAYS = 4900
 SEED = 7
 LEFT_OUT = shutil.ignore_patterns("sources", "target", "logs", "dbt_packages", "__pycache__", "*.duckdb", "*.wal")
 

@@ -98,7 +98,7 @@ def _counted(events: ir.Table, probes: ir.Table, level: Sequence[str], index: in
     wanted = asked.rename(ask_rank="rank").inner_join(actions, ["ask_rank", *keys])
     marked = daily.select(
         "ask_rank", "action", *keys, day=daily["known_day"], asks=ibis.literal(0, "int8"),
-        tried=daily["tried"].cast("int64"), worked=daily["worked"].cast("int64"),
+        tried=daily["tried"], worked=dialect.total(daily["worked"]),
         total=daily["total"].cast(_sum_type(events)),
     ).union(
         wanted.select(
@@ -122,7 +122,7 @@ def _counted(events: ir.Table, probes: ir.Table, level: Sequence[str], index: in
     found = summed.filter((summed["asks"] == 1) & (summed["tried"] > 0))
     return found.select(
         rank="ask_rank", day="day", action="action", **{name: name for name in keys},
-        tried=found["tried"].cast("int64"), worked=found["worked"].cast("int64"),
+        tried=dialect.total(found["tried"]), worked=dialect.total(found["worked"]),
         mean_score=found["total"].cast("float64") / found["tried"].cast("float64"),
         level=ibis.literal(index + 1, "int64"),
     )
@@ -143,7 +143,7 @@ def _chosen(probes: ir.Table, counted: Sequence[ir.Table], matching: Matching, l
     per_level = []
     for index, (level, table) in enumerate(zip(matching.levels, counted, strict=True)):
         keys = ["rank", "day", *level]
-        totals = table.group_by(keys).agg(tried=table["tried"].sum().cast("int64"))
+        totals = table.group_by(keys).agg(tried=dialect.total(table["tried"].sum()))
         enough = totals.filter(totals["tried"] >= least)
         joined = probes.inner_join(enough, keys)
         per_level.append(

@@ -170,7 +170,7 @@ def _precedents(option: Field) -> Struct:
     maybe = Field(option.type, nullable=True)
     return Struct(
         {
-            "enough": Field(Boolean()),
+            "enough": Field(Boolean(), implies=("level",)),
             "level": Field(Integer(), nullable=True),
             "tried": Field(Integer()),
             "best": maybe,

@@ -228,7 +228,9 @@ def write_records(build: Build, config: str, progress: Progress = _silent) -> Wr
         records, drops_table = engine.read(path), engine.read(dropped)
         count = int(engine.connection.execute(records.count()))
         by_reason = _counted(engine, drops_table)
-        sample = engine.connection.to_pyarrow(records.order_by("at", "id").drop("facts", "sources").limit(2)).to_pylist()
+        sample = engine.connection.to_pyarrow(
+            records.order_by("at", "id").drop("facts", "sources").limit(2)
+        ).to_pylist()
     return Written(path, count, unchanged, by_reason, time.monotonic() - began, tuple(sample))
 
 
@@ -353,10 +355,14 @@ def _dropped(build: Build, cases: "ir.Table") -> "ir.StringValue":
     import ibis
 
     records = build.typed.records.values()
-    views = [name for name, used in (
-        ("dropped", any(record.hindsight for record in records)),
-        ("question_dropped", any(not record.hindsight for record in records)),
-    ) if used]
+    views = [
+        name
+        for name, used in (
+            ("dropped", any(record.hindsight for record in records)),
+            ("question_dropped", any(not record.hindsight for record in records)),
+        )
+        if used
+    ]
     if len(views) == 1:
         return cases[views[0]]
     both = cases["dropped"].notnull() & cases["question_dropped"].notnull()

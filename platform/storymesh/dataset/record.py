@@ -134,7 +134,9 @@ def _sources(
         if not options.type().is_array():
             options = ibis.array([options])
         quoted = dialect.each(options, lambda option: option["quoted"]).flatten()
-        parts.append(dialect.each(dialect.those(quoted, lambda row: row.notnull()), lambda row: _source(anchor, row["id"])))
+        parts.append(
+            dialect.each(dialect.those(quoted, lambda row: row.notnull()), lambda row: _source(anchor, row["id"]))
+        )
     joined = parts[0]
     for part in parts[1:]:
         joined = joined.concat(part)
@@ -221,7 +223,8 @@ def _words(
     """The text of each slot of one case, or the reason why it cannot be told."""
     try:
         return {
-            name: interpreter.render(slot.template, case_id, as_value(rows[name][index])) for name, slot in slots.items()
+            name: interpreter.render(slot.template, case_id, as_value(rows[name][index]))
+            for name, slot in slots.items()
         }
     except (NotInLanguage, TooLarge) as error:
         return error.words

@@ -39,6 +39,11 @@ def divided(left: ir.NumericValue, right: ir.NumericValue) -> ir.FloatingValue:
     return left.cast("float64") / right.cast("float64")
 
 
+def total(value: ir.IntegerValue) -> ir.IntegerValue:
+    """A sum of whole numbers as an integer of 64 bits: DuckDB adds them as HUGEINT, which ibis takes for int64."""
+    return value.cast(dt.Decimal(38, 0)).cast("int64")
+
+
 def item(values: ir.ArrayValue, index: int) -> ir.Value:
     """The item at `index` (from 0, negative from the end), null when there is none."""
     return values[index]

@@ -486,6 +486,7 @@ class _Checking:
             where,
             found.pseudonym,
             words=f"'{spoken}'",
+            when_true=frozenset(f"{base.known_as}.{name}" for name in found.implies if base.known_as),
         )
         return self._narrowed(value)
 

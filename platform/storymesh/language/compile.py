@@ -220,8 +220,9 @@ class _Compiling:
             case "map":
                 return values
             case "sum":
-                zero = ibis.literal(0, type="int64").cast(values.type().value_type)
-                return values.sums().coalesce(zero).cast(_summed(values.type().value_type))
+                kind = values.type().value_type
+                summed = values.sums().coalesce(ibis.literal(0).cast(kind))
+                return dialect.total(summed) if kind.is_integer() else summed.cast(_summed(kind))
             case "min" if not attribute and not values.type().value_type.is_string():
                 return values.mins()
             case "max" if not attribute and not values.type().value_type.is_string():
@@ -290,7 +291,7 @@ def _scale(operator: str, left: dt.DataType, right: dt.DataType) -> int | None:
 
 
 def _summed(kind: dt.DataType) -> dt.DataType:
-    return dt.Decimal(38, kind.scale) if isinstance(kind, dt.Decimal) else dt.int64 if kind.is_integer() else kind
+    return dt.Decimal(38, kind.scale) if isinstance(kind, dt.Decimal) else kind
 
 
 def _compared(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:

@@ -114,6 +114,7 @@ class Field:
     classification: Classification = "public"
     unit: str | None = None
     pseudonym: bool = False  # the value was replaced by its pseudonym in the data
+    implies: tuple[str, ...] = ()  # names beside it that are not null where it is true
 
 
 @dataclass(frozen=True)
