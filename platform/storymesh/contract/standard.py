@@ -8,7 +8,7 @@ one visits each value once, and knows what a person wants to hear. The tests hol
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,7 +60,8 @@ class _Verdict:
 def findings_of(document: Document) -> list[Finding]:
     """One finding for each place where the document breaks the standard's schema; none when it keeps to it."""
     schema = standard_schema()
-    violations = dict.fromkeys(_judge(schema, document.value, (), schema["$defs"]).violations)
+    judged = _judge(schema, document.value, (), schema["$defs"]).violations
+    violations = dict.fromkeys(one for found in judged if (one := _meant(found, document.value)) is not None)
     return [
         Finding(
             document.key_at(*found.steps) if found.on_key else document.at(*found.steps),
@@ -70,6 +71,24 @@ def findings_of(document: Document) -> list[Finding]:
         )
         for found in violations
     ]
+
+
+def _meant(found: _Violation, value: Any) -> _Violation | None:
+    """The standard's schema takes a property without `logicalType` for each type at once, and so asks it for a `map`
+    and a vector's options: what it means is that the type is missing."""
+    holders = [value]
+    for step in found.steps:
+        if not isinstance(holders[-1], dict | list) or (isinstance(holders[-1], dict) and step not in holders[-1]):
+            break
+        holders.append(holders[-1][step])
+    holder = holders[-1]
+    if found.missing == "map" and "logicalType" not in holder:
+        words = f"'{holder.get('name', 'items')}' has no logicalType"
+        return replace(found, words=words, hint="string, integer, number, boolean, date, timestamp, array or object")
+    if "logicalTypeOptions" in found.steps:
+        owner = holders[found.steps.index("logicalTypeOptions")]
+        return found if "logicalType" in owner else None
+    return found
 
 
 @cache
