@@ -27,7 +27,7 @@ case:
   at: delay.detected_at
   closes: delay.arrived_at
   links:
-    shipment: {{on: {{id: delay.shipment_id}}, within: {{after: 0d, before: 36h}}, expect: one}}
+    shipment: {{on: {{id: delay.shipment_id}}, within: {{after: 0d, before: 48h}}, expect: one}}
   outcome: {{action: delay.action, score: delay.hours, worked: delay.hours >= 24}}
 records:
   report: {{format: text, text: a.jinja}}

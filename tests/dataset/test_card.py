@@ -82,7 +82,7 @@ def test_the_page_says_what_people_ask(tmp_path: Path) -> None:
         "| `verdict` | a question with one answer and whether it was a good one (KTO) | 0 | 0 | 0 |",
         "It has no record in this release; the drops say why.",
         "| `delay` | `shipping.delays` | shipping-team@example.com | 1.0.0 | `vvvvvvvvvvvv` | 8 |",
-        "- `shipment`: exactly one row, whose id is delay.shipment\\_id, from 0 days to 36 hours after the case's moment",
+        "- `shipment`: exactly one row, whose id is delay.shipment\\_id, from 0 days to 2 days after the case's moment",
         "| cases | shipment: none | 1 |",
         "| records of verdict | no pair | 6 |",
         "| cases with records in two splits | 0 |",
