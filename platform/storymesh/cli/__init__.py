@@ -11,13 +11,17 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from storymesh.errors import Refused, StorymeshError
+from storymesh.errors import Refused, StorymeshError, WrongUsage, nearest
+
+if TYPE_CHECKING:
+    from storymesh.mesh.mesh import Mesh
 
 DEFECT = 3
+LOGS_KEPT = 20
 Format = Literal["text", "json"]
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -95,6 +99,122 @@ def check(mesh: MeshOption = None, format: FormatOption = "text") -> None:  # no
         typer.echo(summary(findings), err=True)
     if checking.errors_of(findings):
         raise typer.Exit(1)
+
+
+@command
+def run(
+    narratives: Annotated[
+        list[str] | None, typer.Argument(metavar="[NARRATIVE]...", help="Only these, with all they are built on.")
+    ] = None,
+    mesh: MeshOption = None,
+    only: Annotated[bool, typer.Option("--only", help="The narratives alone, on products as published.")] = False,
+) -> None:
+    """Make every product, case and release that is not there yet."""
+    from storymesh.cli.finding import summary
+    from storymesh.mesh import check as checking
+    from storymesh.mesh.mesh import load_mesh
+
+    findings = checking.check(root_of(mesh))
+    for finding in findings:
+        typer.echo(str(finding))
+    if checking.errors_of(findings):
+        typer.echo(f"{summary(findings)}: nothing was run", err=True)
+        raise typer.Exit(1)
+    loaded = load_mesh(root_of(mesh))
+    chosen = [loaded.narrative(name) for name in narratives or ()]
+    if only and not chosen:
+        raise WrongUsage("--only needs the name of a narrative", nearest("", loaded.narratives))
+    if not loaded.products:
+        raise WrongUsage("this mesh has no product", "write domains/<domain>/products/<product>.odps.yaml")
+
+    from storymesh.cli.progress import Display, show_outcome, terminal_for_us
+
+    log = new_log(loaded, "run")
+    with terminal_for_us(log) as console:
+        from storymesh.orchestration import run as running
+
+        display = Display(console)
+        try:
+            outcome = running.run(loaded, chosen, display.tell, log, upstream=not only)
+        finally:
+            display.stop()
+        show_outcome(console, outcome, relative_to_here(log))
+    if not outcome.success:
+        raise typer.Exit(1)
+
+
+@command
+def preview(
+    narrative: NarrativeArgument,
+    config: Annotated[str | None, typer.Argument(metavar="[CONFIG]", help="One of its records. Default: all.")] = None,
+    mesh: MeshOption = None,
+    case: Annotated[str | None, typer.Option("--case", metavar="ID", help="The case to tell.")] = None,
+    sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many cases.")] = 1,
+) -> None:
+    """Tell cases without releasing them, from the products as they are published."""
+    from storymesh.cli.story import story
+    from storymesh.dataset import build as building
+    from storymesh.mesh.mesh import load_mesh
+
+    loaded = load_mesh(root_of(mesh))
+    build = building.pin(loaded, loaded.narrative(narrative))
+    for name in [config] if config else build.configs:
+        for record in building.preview(build, name, case, sample):
+            typer.echo(story(record))
+
+
+@command
+def releases(
+    narrative: Annotated[str | None, typer.Argument(metavar="[NARRATIVE]", help="Default: of all.")] = None,
+    mesh: MeshOption = None,
+    format: FormatOption = "text",  # noqa: A002
+) -> None:
+    """List the releases that stand below the mesh's releases folder."""
+    from storymesh.cli.listing import releases_as_json, show_releases
+    from storymesh.dataset.release import list_releases
+    from storymesh.mesh.mesh import load_mesh
+
+    loaded = load_mesh(root_of(mesh))
+    chosen = loaded.narrative(narrative).id if narrative else None
+    found = list_releases(loaded.releases, chosen)
+    if format == "json":
+        typer.echo(releases_as_json(found, loaded.root))
+    elif found:
+        show_releases(found)
+    else:
+        typer.echo("no release yet: storymesh run makes one", err=True)
+
+
+@command
+def ui(
+    mesh: MeshOption = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 3000,
+    host: Annotated[str, typer.Option("--host", help="Whom to listen to. Default: this machine only.")] = "127.0.0.1",
+) -> None:
+    """Open the mesh in Dagster's user interface; Ctrl-C ends it."""
+    from storymesh.cli.serve import serve
+    from storymesh.mesh.mesh import load_mesh
+
+    code = serve(load_mesh(root_of(mesh)), host, port)
+    if code:
+        raise typer.Exit(code)
+
+
+def new_log(mesh: "Mesh", name: str) -> Path:
+    """A log file of its own in the mesh's store; the oldest go."""
+    folder = mesh.store / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob(f"{name}-*.log"))[: -LOGS_KEPT + 1]:
+        old.unlink(missing_ok=True)
+    return folder / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
+
+
+def relative_to_here(path: Path) -> str:
+    """A path as people can open it from where they are."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _write_traceback(mesh: Path | None) -> Path:

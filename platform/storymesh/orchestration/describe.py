@@ -33,7 +33,7 @@ def tags_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def columns_of(contract: Contract) -> dg.TableSchema:
-    """The contract's properties as a column schema; what the contract promises beside the type is in the constraints."""
+    """The contract's properties as a column schema; what it promises beside the type is in the constraints."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(

@@ -1,4 +1,4 @@
-"""The Dagster instance of a mesh: where its runs are remembered, with telemetry off, on SQLite, for UI and `run` alike."""
+"""The Dagster instance of a mesh: where the runs of the UI and of `run` are remembered, on SQLite, telemetry off."""
 
 import fcntl
 import os
@@ -58,7 +58,7 @@ def open_instance(mesh: Mesh) -> "dg.DagsterInstance":
 def held(mesh: Mesh, run_id: str) -> Iterator[dict[str, str]]:
     """Hold the lock of a run of this process while it goes on, and give the tags that say that it has one.
 
-    The system lets go of the lock when the process ends, however it ends, so a lock that is free tells an abandoned run.
+    The system lets go of the lock when the process ends, however it ends: a free lock tells an abandoned run.
     """
     path = _lock_of(mesh, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,7 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
         description=f"{narrative.title}: an immutable version of the dataset, as Hugging Face `datasets` reads it.",
         **_common(mesh, narrative, {"huggingface", "parquet"}),
     )
-    def release(context: dg.AssetExecutionContext, **keys: str) -> dg.MaterializeResult[None]:
+    def release(**keys: str) -> dg.MaterializeResult[None]:
         try:
             build = open_build(mesh, narrative, _one_key(narrative, keys))
             released = cut(build)

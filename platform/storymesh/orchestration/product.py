@@ -24,8 +24,8 @@ from storymesh.product.publish import Publication, PublicationRefused, publish
 from storymesh.product.source import open_rows
 from storymesh.product.store import ProductStore
 
-QUIET_S = 2.0
-"""Progress of a step is logged at most this often."""
+QUIET_S = 2.0  # progress of a step is logged at most this often
+PROGRESS = re.compile(r"(?P<phase>.+) (?P<rows>[\d,]+) rows")
 
 
 def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:

@@ -1,0 +1,63 @@
+"""Dagster's user interface on a mesh: `dagster dev` with the mesh's own instance, ended cleanly by Ctrl-C."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+from storymesh.errors import WrongUsage
+from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.instance import HOME, prepare_home
+
+STOP_S = 30
+
+
+def serve(mesh: Mesh, host: str, port: int) -> int:
+    """Serve until interrupted; returns the exit code. Raises WrongUsage when the port is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise WrongUsage(f"{host}:{port} is not free: {error.strerror}", "name another with --port") from None
+    home = prepare_home(mesh)
+    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
+    command += ["--workspace", str(workspace_of(mesh, home))]
+    command += ["--log-level", "warning"]
+    typer.echo(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
+    process = subprocess.Popen(command, cwd=mesh.root, env={**os.environ, HOME: str(home)})
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # The terminal has told the whole group already; a second signal would cut its cleaning up short.
+        try:
+            process.wait(STOP_S)
+        except (KeyboardInterrupt, subprocess.TimeoutExpired):
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+        return 0
+
+
+def workspace_of(mesh: Mesh, home: Path) -> Path:
+    """The mesh's workspace.yaml; where it has none, one is made beside the instance."""
+    written = mesh.root / "workspace.yaml"
+    if written.is_file():
+        return written
+    folders = [mesh.domain_folder(domain) for domain in mesh.domains]
+    if mesh.narratives:
+        folders.append(mesh.root / "narratives")
+    lines = ["load_from:"]
+    for folder in folders:
+        lines += [
+            "  - python_file:",
+            f"      relative_path: {folder / 'definitions.py'}",
+            f"      working_directory: {mesh.root}",
+            f"      location_name: {folder.name}",
+        ]
+    made = home / "workspace.yaml"
+    made.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return made

@@ -1,0 +1,273 @@
+"""The same assets as in the UI, executed in this process and in the mesh's order, on the same Dagster instance.
+
+What happens is told as it happens, as small values; how they look is for the caller to decide. One domain that fails
+does not stop the others: only what is built on it is left out.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+from dagster import DagsterEventType
+
+from storymesh.mesh.mesh import Mesh
+from storymesh.narrative.definition import Narrative
+from storymesh.orchestration.instance import close_abandoned, held, open_instance
+from storymesh.orchestration.key import cases_key, product_key, release_key
+from storymesh.orchestration.locations import load_locations
+from storymesh.orchestration.product import PROGRESS
+
+State = Literal["new", "unchanged", "refused", "left out"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The run begins; `steps` are the names of what it will do."""
+
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Started:
+    step: str
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A step that goes on: how far `phase` has come; `rows` is None where nothing is counted."""
+
+    step: str
+    phase: str
+    rows: int | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """`rows` is None for a step that counts none; `unchanged`: the result stood there already."""
+
+    step: str
+    rows: int | None
+    unchanged: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    step: str
+    words: str
+    expected: bool
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A step that did not run because something it is built on failed."""
+
+    step: str
+
+
+Told = Planned | Started | Reached | Finished | Failed | LeftOut
+Tell = Callable[[Told], None]
+
+
+@dataclass(frozen=True)
+class ProductOutcome:
+    """What came of one product. Rows, quarantined rows and version are None where it was not published in this run."""
+
+    product: str
+    state: State
+    rows: int | None
+    quarantined: int | None
+    version: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class NarrativeOutcome:
+    """What came of one narrative. `drops` and `configs` are the release's: what -> reason -> count and config -> split
+    -> rows; empty where it was not released in this run."""
+
+    narrative: str
+    state: State
+    cases: int | None
+    version: str | None
+    path: str | None
+    configs: Mapping[str, Mapping[str, int]]
+    drops: Mapping[str, Mapping[str, int]]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    run_id: str
+    success: bool
+    products: tuple[ProductOutcome, ...]
+    narratives: tuple[NarrativeOutcome, ...]
+    seconds: float
+    failures: Mapping[str, Failed]
+
+
+def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, upstream: bool = True) -> Outcome:
+    """Execute every asset of the mesh; with `narratives`, theirs and what they are built on (not without `upstream`).
+
+    Dagster's own log goes to the file `log`. Raises WrongUsage or Refused when a location cannot be loaded.
+    """
+    run_id = str(uuid.uuid4())
+    locations = load_locations(mesh)
+    job_name = "run"
+    job = dg.define_asset_job(job_name, selection=_selection(narratives, upstream=upstream))
+    loggers = {"file": _logger(log)}
+    merged = dg.Definitions.merge(locations, dg.Definitions(jobs=[job], loggers=loggers))
+    reading = _Reading(mesh, tell)
+    with open_instance(mesh) as instance, held(mesh, run_id) as tags:
+        close_abandoned(instance, mesh)
+        instance.add_event_listener(run_id, reading.hear)
+        merged.resolve_job_def(job_name).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            raise_on_error=False,
+            tags={**tags, "storymesh/command": "run"},
+            run_config={"loggers": {"file": {}}},
+        )
+    return reading.outcome(run_id)
+
+
+def _selection(narratives: Sequence[Narrative], *, upstream: bool) -> dg.AssetSelection:
+    if not narratives:
+        return dg.AssetSelection.all().materializable()
+    chosen: dg.AssetSelection = dg.AssetSelection.groups(*(narrative.name for narrative in narratives))
+    return (chosen.upstream() if upstream else chosen).materializable()
+
+
+def _logger(path: Path) -> dg.LoggerDefinition:
+    @dg.logger(description="Everything that Dagster has to say, in a file.")
+    def to_file(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("storymesh.run", logging.INFO)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        return logger
+
+    return to_file
+
+
+@dataclass
+class _Reading:
+    """Follows the events of one run, tells them on, and remembers what the outcome is made from."""
+
+    mesh: Mesh
+    tell: Tell
+    steps: dict[str, list[dg.AssetKey]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    made: dict[dg.AssetKey, Mapping[str, Any]] = field(default_factory=dict)
+    failures: dict[str, Failed] = field(default_factory=dict)
+    rows_of: dict[str, tuple[int | None, bool]] = field(default_factory=dict)
+    success: bool = False
+    first: float = 0.0
+    last: float = 0.0
+
+    def hear(self, entry: dg.EventLogEntry) -> None:
+        self.first = self.first or entry.timestamp
+        self.last = entry.timestamp
+        event, step = entry.dagster_event, entry.step_key
+        if event is None:
+            if step is not None and (met := PROGRESS.fullmatch(entry.user_message)):
+                self.tell(Reached(self._name(step), met["phase"], int(met["rows"].replace(",", "")) or None))
+            return
+        match event.event_type:
+            case DagsterEventType.ASSET_MATERIALIZATION_PLANNED if step is not None and event.asset_key is not None:
+                self.steps.setdefault(step, []).append(event.asset_key)
+            case DagsterEventType.RUN_START:
+                self.tell(Planned(tuple(self._name(planned) for planned in self.steps)))
+            case DagsterEventType.STEP_START if step is not None:
+                self.tell(Started(self._name(step)))
+            case DagsterEventType.ASSET_MATERIALIZATION if step is not None and event.asset_key is not None:
+                self._materialised(step, event.asset_key, event.step_materialization_data.materialization.metadata)
+            case DagsterEventType.STEP_SUCCESS if step is not None:
+                rows, unchanged = self.rows_of.get(step, (None, False))
+                self.ended.add(step)
+                seconds = event.step_success_data.duration_ms / 1000
+                self.tell(Finished(self._name(step), rows, unchanged, seconds))
+            case DagsterEventType.STEP_FAILURE if step is not None:
+                self.ended.add(step)
+                self.failures[step] = _failed(self._name(step), event.step_failure_data)
+                self.tell(self.failures[step])
+            case DagsterEventType.RUN_SUCCESS | DagsterEventType.RUN_FAILURE | DagsterEventType.RUN_CANCELED:
+                self.success = event.event_type is DagsterEventType.RUN_SUCCESS
+                for left in self.steps.keys() - self.ended:
+                    self.tell(LeftOut(self._name(left)))
+
+    def _materialised(self, step: str, key: dg.AssetKey, metadata: Mapping[str, Any]) -> None:
+        values = {name: value.value for name, value in metadata.items()}
+        self.made[key] = values
+        if len(self.steps.get(step, [])) > 1:
+            self.tell(Reached(self._name(step), key.path[-1], None))
+        else:
+            self.rows_of[step] = (values.get("dagster/row_count"), bool(values.get("unchanged")))
+
+    def _name(self, step: str) -> str:
+        """What a step is called for people: `canal.disruptions`, `canal: dbt models`, `canal-exceptions: cases`."""
+        keys = self.steps.get(step)
+        if not keys:
+            return step
+        head, *rest = keys[0].path
+        if head in self.mesh.domains:
+            return f"{head}: dbt models" if rest[0] == "models" else f"{head}.{rest[0]}"
+        return f"{head.replace('_', '-')}: {' '.join(rest)}"
+
+    def outcome(self, run_id: str) -> Outcome:
+        planned = {key for keys in self.steps.values() for key in keys}
+        products = [self._product(product) for product in self.mesh.products if product_key(product) in planned]
+        narratives = [
+            self._narrative(narrative)
+            for narrative in self.mesh.narratives.values()
+            if release_key(narrative) in planned
+        ]
+        return Outcome(
+            run_id, self.success, tuple(products), tuple(narratives), self.last - self.first, dict(self.failures)
+        )
+
+    def _product(self, product: str) -> ProductOutcome:
+        key = product_key(product)
+        made = self.made.get(key)
+        if made is None:
+            state, reason = self._why([key])
+            return ProductOutcome(product, state, None, None, None, reason)
+        state = "unchanged" if made["unchanged"] else "new"
+        rows, quarantined = made["dagster/row_count"], made["quarantined_rows"]
+        return ProductOutcome(product, state, rows, quarantined, made.get("version"), "")
+
+    def _narrative(self, narrative: Narrative) -> NarrativeOutcome:
+        cases = self.made.get(cases_key(narrative), {}).get("dagster/row_count")
+        made = self.made.get(release_key(narrative))
+        if made is None:
+            keys = [key for keys in self.steps.values() for key in keys if key.path[0] == narrative.name]
+            state, reason = self._why(keys)
+            return NarrativeOutcome(narrative.id, state, cases, None, None, {}, {}, reason)
+        state = "unchanged" if made["unchanged"] else "new"
+        version, path = made["version"], made["path"]
+        return NarrativeOutcome(narrative.id, state, cases, version, path, made["configs"], made["drops"], "")
+
+    def _why(self, keys: Sequence[dg.AssetKey]) -> tuple[State, str]:
+        """Why none of `keys` came about: what failed itself is refused, what is built on it is left out."""
+        for step, failed in self.failures.items():
+            if set(self.steps[step]) & set(keys):
+                return "refused", failed.words
+        broken = ", ".join(failed.step for failed in self.failures.values())
+        return "left out", f"it is built on what failed: {broken}" if broken else "the run ended before it"
+
+
+def _failed(name: str, failure: Any) -> Failed:
+    """The words of a failure: what was raised on purpose, or the innermost error of what was not."""
+    told = failure.user_failure_data
+    if told is not None and told.description:
+        return Failed(name, told.description, expected=True)
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    words = " ".join(error.message.split()) if error is not None else "it failed without a word"
+    return Failed(name, words, expected=False)
