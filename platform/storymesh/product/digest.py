@@ -49,7 +49,7 @@ def digest_of_sums(columns: Sequence[Sequence[str]], rows: int, sums: Sequence[i
 
 def _framed(expression: str, kind: Type, depth: int = 0) -> str:
     text = _written(expression, kind, depth)
-    return f"coalesce(concat(strlen({text}), ':', {text}), '~')" if _simple(kind) else f"coalesce({text}, '~')"
+    return f"coalesce(strlen({text}) || ':' || {text}, '~')" if _simple(kind) else f"coalesce({text}, '~')"
 
 
 def _simple(kind: Type) -> bool:

@@ -103,8 +103,7 @@ def publish(
             raise PublicationRefused(f"'{product.id}' is held back: {words}", hint, found)
         tell("publish", good.rows)
         version = summary[VERSION]
-        latest = store.latest(product.name)
-        unchanged = latest is not None and latest.version == version
+        unchanged = staging.published == version
         if unchanged:
             staging.sweep(orphans=False)
         else:
@@ -177,7 +176,7 @@ def _cast(
     start = 0
     with connect() as connection:
         connection.register("incoming", rows)
-        reader = connection.execute(plan.query).to_arrow_reader(122_880)
+        reader = connection.execute(plan.query).to_arrow_reader(min(ROWS_PER_FILE, 122_880))
         for table in _in_files(reader):
             for index, name in enumerate(plan.fallible):
                 raw = table.column(len(schema) + index)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from storymesh.errors import PublishConflict
 from storymesh.product.store import MAIN, TAG_DIGITS, TAG_PREFIX, VERSION, ProductStore, data_paths
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
-    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableRequirement, TableUpdate
 
 AUDIT_PREFIX = "audit-"
@@ -90,15 +89,41 @@ class Staging:
 
     def write(self, batches: Iterable["pa.Table"]) -> WrittenFiles:
         """Write each table of rows as a Parquet file of the product; no reader knows of it yet."""
-        from pyiceberg.io.pyarrow import _dataframe_to_data_files
+        batch_id = uuid.uuid4()
+        files = [
+            self._write_file(f"{number:05d}-{batch_id}.parquet", batch)
+            for number, batch in enumerate(one for one in batches if one.num_rows)
+        ]
+        paths = tuple(str(self._store.folder / one.file_path) for one in files)
+        return WrittenFiles(tuple(files), paths, sum(one.record_count for one in files))
 
-        metadata = self._metadata_with_schema()
-        counter, batch_id, files, rows = itertools.count(), uuid.uuid4(), [], 0
-        for batch in batches:
-            rows += batch.num_rows
-            if batch.num_rows:
-                files += _dataframe_to_data_files(metadata, batch, self._table.io, batch_id, counter)
-        return WrittenFiles(tuple(files), tuple(str(self._store.folder / one.file_path) for one in files), rows)
+    def _write_file(self, name: str, rows: "pa.Table") -> "DataFile":
+        """One data file. PyIceberg's own `append` turns a null list into an empty one and renames columns such as
+        `my col` in the file, which is read as it is; so the rows are laid out here, and only its writer is used."""
+        from pyiceberg.io.fileformat import FileFormatFactory
+        from pyiceberg.io.pyarrow import schema_to_pyarrow
+        from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+        from pyiceberg.table.locations import load_location_provider
+        from pyiceberg.typedef import Record
+
+        metadata = self._table.metadata
+        home = load_location_provider(metadata.location, metadata.properties)
+        output = self._table.io.new_output(path := home.new_data_location(name))
+        writer = FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, self._schema, metadata.properties)
+        with writer:
+            writer.write(rows.cast(schema_to_pyarrow(self._schema)))
+        return DataFile.from_args(
+            content=DataFileContent.DATA,
+            file_path=path,
+            file_format=FileFormat.PARQUET,
+            partition=Record(),
+            file_size_in_bytes=len(output),
+            sort_order_id=None,
+            spec_id=metadata.default_spec_id,
+            equality_ids=None,
+            key_metadata=None,
+            **writer.result().to_serialized_dict(),
+        )
 
     def stage(self, branch: str, written: WrittenFiles, summary: Mapping[str, str]) -> int:
         """Commit a snapshot of exactly these files to `branch`; gives its id. `main` and what it names do not move."""
@@ -146,13 +171,22 @@ class Staging:
         self._commit(updates)
         self.sweep(orphans=False)
 
+    @property
+    def published(self) -> str | None:
+        """The version that `main` named when this writer began; None: nothing, or nothing of storymesh's."""
+        return self._version_of(self._base)
+
     def published_as(self, version: str) -> int | None:
         """The id of an earlier snapshot with this content; None when there is none."""
         ref = self._table.metadata.refs.get(tag_of(version))
-        snapshot = self._table.metadata.snapshot_by_id(ref.snapshot_id) if ref is not None else None
+        return ref.snapshot_id if ref is not None and self._version_of(ref.snapshot_id) == version else None
+
+    def _version_of(self, snapshot_id: int | None) -> str | None:
+        snapshot = self._table.metadata.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
         if snapshot is None or snapshot.summary is None:
             return None
-        return snapshot.snapshot_id if snapshot.summary.additional_properties.get(VERSION) == version else None
+        version: str | None = snapshot.summary.additional_properties.get(VERSION)
+        return version
 
     def sweep(self, *, orphans: bool) -> None:
         """Remove audit branches, their snapshots and their files; with `orphans`, also the files that a killed run
@@ -249,11 +283,6 @@ class Staging:
             if schema.fields == tuple(fields):
                 return schema
         return Schema(*fields, schema_id=max(self._table.schemas()) + 1)
-
-    def _metadata_with_schema(self) -> "TableMetadata":
-        schemas: list[Any] = [one for one in self._table.metadata.schemas if one.schema_id != self._schema.schema_id]
-        changed = {"schemas": [*schemas, self._schema], "current_schema_id": self._schema.schema_id}
-        return self._table.metadata.model_copy(update=changed)
 
 
 def tag_of(version: str) -> str:

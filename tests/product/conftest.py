@@ -1,0 +1,116 @@
+"""A small mesh of one product, whose contract has one rule of every kind, and what it takes to publish it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from storymesh.contract.definition import Contract, read_contract
+from storymesh.product.definition import Product, read_product
+from storymesh.product.publish import Progress, Publication, publish
+from storymesh.product.store import ProductStore
+
+CONTRACT = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: shipping.delays
+version: 1.0.0
+status: active
+schema:
+  - name: delays
+    customProperties:
+      - {property: eventTime, value: at}
+      - {property: quarantineLimit, value: LIMIT}
+    quality: QUALITY
+    properties:
+      - {name: id, logicalType: string, primaryKey: true}
+      - {name: at, logicalType: timestamp, required: true}
+      - {name: code, logicalType: string, enum: [{value: W}, {value: C}]}
+      - {name: hours, logicalType: integer, logicalTypeOptions: {minimum: 0, multipleOf: 2}}
+      - {name: cost, logicalType: number, physicalType: "decimal(9,2)"}
+PROPERTIES"""
+PRODUCT = "apiVersion: v1.0.0\nkind: DataProduct\nid: shipping.delays\nstatus: active\n"
+Row = dict[str, Any]
+
+
+def a_row(number: int, **changes: Any) -> Row:
+    row = {"id": f"d{number}", "at": "2024-03-01T12:00:00Z", "code": "W", "hours": 2 * number, "cost": "1.50"}
+    return row | changes
+
+
+def good_rows(count: int) -> list[Row]:
+    return [a_row(number) for number in range(count)]
+
+
+def as_reader(rows: list[Row], schema: pa.Schema | None = None) -> pa.RecordBatchReader:
+    """Rows as a source gives them; a value that is not of its column's kind makes the column text."""
+    names = list(dict.fromkeys(name for row in rows for name in row)) or ["id", "at", "code", "hours", "cost"]
+    arrays = []
+    for name in names:
+        values = [row.get(name) for row in rows]
+        mixed = len({type(value) for value in values if value is not None}) > 1
+        arrays.append(pa.array([None if v is None else str(v) for v in values] if mixed else values))
+    return (pa.table(arrays, names=names) if schema is None else pa.Table.from_pylist(rows, schema)).to_reader()
+
+
+@dataclass
+class Desk:
+    """A domain's desk: writes the contract it is asked for and publishes rows under it."""
+
+    root: Path
+    limit: float = 0.5
+    quality: str = "[]"
+    properties: str = ""
+    version: str = "1.0.0"
+    runs: list[str] = field(default_factory=list)
+
+    @property
+    def store(self) -> ProductStore:
+        """A new one each time, as another process would have."""
+        return ProductStore(self.root / ".storymesh", "shipping")
+
+    def contract(self) -> Contract:
+        path = self.root / "contracts/shipping/delays.odcs.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = CONTRACT.replace("LIMIT", str(self.limit)).replace("QUALITY", self.quality)
+        path.write_text(
+            text.replace("PROPERTIES", self.properties).replace("version: 1.0.0", f"version: {self.version}")
+        )
+        return read_contract(path, self.root)
+
+    def product(self, source: str | None = None) -> Product:
+        path = self.root / "domains/shipping/products/delays.odps.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        custom = f"customProperties: [{{property: source, value: {source!r}}}]\n" if source else ""
+        path.write_text(PRODUCT + custom)
+        return read_product(path, self.root)
+
+    def publish(
+        self, rows: list[Row] | pa.RecordBatchReader, progress: Progress | None = None, wait_s: float = 5.0
+    ) -> Publication:
+        self.runs.append(f"run{len(self.runs) + 1}")
+        reader = as_reader(rows) if isinstance(rows, list) else rows
+        return publish(self.product(), self.contract(), reader, self.store, self.runs[-1], progress, wait_s)
+
+    def published(self) -> list[Row]:
+        """What a reader of the product sees, in the order of its key."""
+        snapshot = self.store.latest("delays")
+        if snapshot is None:
+            return []
+        import pyarrow.dataset as ds
+
+        rows: list[Row] = ds.dataset(list(snapshot.files), schema=snapshot.schema).to_table().to_pylist()
+        return sorted(rows, key=lambda row: str(row["id"]))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@pytest.fixture
+def desks(tmp_path: Path) -> Callable[[str], Desk]:
+    return lambda name: Desk(tmp_path / name)

@@ -1,0 +1,478 @@
+"""Write, audit, publish: what readers see, what is quarantined and why, and what happens when a run dies."""
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.product.conftest import Desk, a_row, as_reader, good_rows
+
+from storymesh.errors import AuditRefused, NotPublished, PublishConflict, Refused, SourceUnreadable
+from storymesh.product.publish import PublicationRefused
+
+
+def test_rows_arrive_with_the_types_of_the_contract(desk: Desk) -> None:
+    done = desk.publish(good_rows(3))
+    assert (done.rows_in, done.rows_out, done.unchanged, done.quarantine_path) == (3, 3, False, None)
+    assert desk.published()[1] == {
+        "id": "d1",
+        "at": pa.scalar("2024-03-01 12:00:00").cast(pa.timestamp("us")).as_py(),
+        "code": "W",
+        "hours": 2,
+        "cost": Decimal("1.50"),
+    }
+    assert all(check.passed for check in done.checks)
+
+
+BAD_VALUES: list[tuple[str, Any, str]] = [
+    ("id", None, "required: id"),
+    ("at", None, "required: at"),
+    ("at", "yesterday", "type: at"),
+    ("code", "X", "enum: code"),
+    ("hours", -2, "range: hours"),
+    ("hours", 3, "multipleOf: hours"),
+    ("hours", 1.5, "type: hours"),
+    ("hours", "many", "type: hours"),
+    ("hours", 2**70, "type: hours"),
+    ("cost", "1.005", "type: cost"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), BAD_VALUES, ids=[f"{n}={v}" for n, v, _ in BAD_VALUES])
+def test_a_bad_row_is_quarantined_with_its_reason_and_the_rest_goes_on(
+    name: str, value: Any, reason: str, desk: Desk
+) -> None:
+    bad = a_row(7, **{name: str(value) if isinstance(value, int | float) else value})
+    done = desk.publish([*good_rows(3), bad])
+    assert (done.rows_in, done.rows_out) == (4, 3)
+    assert dict(done.quarantined) == {reason: 1}
+    assert [row["id"] for row in desk.published()] == ["d0", "d1", "d2"]
+    assert done.quarantine_path is not None
+    (kept,) = pq.read_table(done.quarantine_path).to_pylist()
+    assert kept["reasons"] == [reason]
+    if value is not None:
+        assert str(kept[name]) == str(value), "what did not fit is kept as it was"
+
+
+def test_a_null_key_is_quarantined_and_readers_see_a_whole_snapshot(desk: Desk) -> None:
+    first = desk.publish(good_rows(2)).snapshot
+    with pytest.raises(AuditRefused):
+        desk.publish([a_row(1, id=None), a_row(2, id=None), a_row(3)])
+    assert desk.store.latest("delays") == first
+    assert len(desk.published()) == 2
+
+
+def test_of_rows_that_share_a_key_none_goes_on(desk: Desk) -> None:
+    desk.limit = 0.8
+    done = desk.publish([*good_rows(4), a_row(0, code="C"), a_row(1, hours=-2)])
+    assert [row["id"] for row in desk.published()] == ["d2", "d3"]
+    assert dict(done.quarantined) == {"primaryKey: id": 4, "range: hours": 1}
+    assert done.quarantine_path is not None
+    reasons = {tuple(row["reasons"]) for row in pq.read_table(done.quarantine_path).to_pylist()}
+    assert reasons == {("primaryKey: id",), ("range: hours", "primaryKey: id")}
+
+
+def test_over_the_limit_nothing_is_published_and_what_was_refused_can_be_read(desk: Desk) -> None:
+    desk.limit = 0.25
+    desk.publish(good_rows(4))
+    with pytest.raises(PublicationRefused) as refused:
+        desk.publish([*good_rows(2), a_row(8, code="X"), a_row(9, hours=-2, code="Y")])
+    assert "2 of 4 rows break the contract, more than 0.25 of them: enum: code (2); range: hours (1)" in str(
+        refused.value
+    )
+    assert [row["id"] for row in desk.published()] == ["d0", "d1", "d2", "d3"]
+    found = refused.value.publication
+    assert found.quarantine_path is not None
+    assert pq.read_table(found.quarantine_path).num_rows == 2
+    assert desk.publish([*good_rows(3), a_row(8, code="X")]).rows_out == 3, "a quarter may fail"
+
+
+GX = "{type: custom, engine: greatExpectations, implementation: IMPLEMENTATION}"
+MOSTLY_CLOSURES = json.dumps({
+    "expectation_type": "expect_column_values_to_be_in_set",
+    "kwargs": {"column": "code", "value_set": ["C"], "mostly": 0.9},
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{metric: rowCount, mustBeGreaterThan: 5}",
+        "{metric: duplicateValues, arguments: {properties: [code, hours]}, mustBe: 0}",
+        "{type: sql, query: 'select count(*) from ${table} where code = ''W''', mustBeLessThan: 2}",
+        "{type: sql, query: 'select bool_and(hours > 0) from {object}', mustBe: true}",
+        GX.replace("IMPLEMENTATION", "{type: expect_column_mean_to_be_between, kwargs: {column: hours, minValue: 90}}"),
+        GX.replace("IMPLEMENTATION", f"'{MOSTLY_CLOSURES}'"),
+    ],
+)
+def test_a_rule_about_the_table_holds_the_snapshot_back(rule: str, desk: Desk) -> None:
+    rows = [a_row(0, hours=0), a_row(1, hours=0)]
+    first = desk.publish(good_rows(1)).snapshot
+    desk.quality = f"[{rule}]"
+    with pytest.raises(PublicationRefused, match="is held back"):
+        desk.publish(rows)
+    assert desk.store.latest("delays") == first
+    desk.quality = f"[{rule[:-1]}, severity: warning}}]"
+    done = desk.publish(rows)
+    assert done.rows_out == 2
+    assert [check.severity for check in done.checks if not check.passed] == ["warning"]
+
+
+def test_metrics_of_properties_count_rows_or_percent(desk: Desk) -> None:
+    desk.properties = """\
+      - name: note
+        logicalType: string
+        quality:
+          - {name: nulls, metric: nullValues, mustBe: 1}
+          - {name: share, metric: nullValues, mustBe: 25, unit: percent}
+          - {name: missing, metric: missingValues, arguments: {missingValues: [null, 'n/a']}, mustBe: 2}
+          - {name: invalid, metric: invalidValues, arguments: {pattern: '^[a-z]$'}, mustBe: 1}
+          - {name: twice, metric: duplicateValues, mustBeBetween: [0, 1]}
+          - {name: sql, type: sql, query: 'select max(length({property})) from {object}', mustBeLessOrEqualTo: 3}
+"""
+    done = desk.publish([a_row(n, note=note) for n, note in enumerate(["a", "a", "n/a", None])])
+    observed = {check.name: (check.passed, check.observed) for check in done.checks if check.kind == "table"}
+    assert observed == {
+        "nulls": (True, 1),
+        "share": (True, 25.0),
+        "missing": (True, 2),
+        "invalid": (True, 1),
+        "twice": (True, 1),
+        "sql": (True, 3),
+    }
+
+
+def test_a_row_level_expectation_quarantines_rows(desk: Desk) -> None:
+    desk.quality = """
+      - name: cost pays for hours
+        type: custom
+        engine: greatExpectations
+        implementation:
+          type: expect_column_pair_values_a_to_be_greater_than_b
+          kwargs: {column_A: hours, column_B: floor, or_equal: true}"""
+    desk.properties = "      - {name: floor, logicalType: integer}\n"
+    done = desk.publish([a_row(n, floor=floor) for n, floor in enumerate([0, 2, 9, 1])])
+    assert dict(done.quarantined) == {"cost pays for hours: hours, floor": 1}
+
+
+@pytest.mark.parametrize(
+    ("implementation", "words"),
+    [
+        ("{type: expect_column_maen_to_be_between}", "did you mean 'expect_column_mean_to_be_between'?"),
+        ("{type: expect_table_row_count_to_be_between, kwargs: {min: 3}}", "'min': extra fields not permitted"),
+        ("{type: expect_column_mean_to_be_between, kwargs: {column: nope, min_value: 1}}", "cannot run"),
+    ],
+)
+def test_an_expectation_that_cannot_be_run_is_told_in_the_contract(implementation: str, words: str, desk: Desk) -> None:
+    desk.quality = f"[{{type: custom, engine: greatExpectations, implementation: {implementation}}}]"
+    with pytest.raises(Refused) as refused:
+        desk.publish(good_rows(2))
+    assert words in str(refused.value)
+    assert str(refused.value).startswith("contracts/shipping/delays.odcs.yaml:11:")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select count(*) from read_csv(''/etc/passwd'')",
+        "select count(*) from ''/etc/passwd''",
+        "select content from read_text(''/etc/hostname'')",
+        "attach ''/tmp/x.db'' as x",
+        "copy (select 1) to ''/tmp/x.csv''",
+        "install httpfs",
+        "set enable_external_access = true",
+        "select 1; select 2",
+        "select * from {object}",
+        "select getenv(''HOME'') from nowhere",
+    ],
+)
+def test_a_sql_rule_sees_the_staged_rows_and_nothing_else(query: str, desk: Desk) -> None:
+    desk.quality = f"[{{type: sql, query: '{query}', mustBeGreaterThan: -1}}]"
+    with pytest.raises(PublicationRefused, match="the query did not run"):
+        desk.publish(good_rows(2))
+
+
+def test_equal_content_publishes_nothing(desk: Desk) -> None:
+    rows = good_rows(5)
+    first = desk.publish(rows)
+    random.Random(1).shuffle(rows)
+    again = desk.publish(rows)
+    assert again.unchanged
+    assert again.snapshot == first.snapshot
+    assert len(desk.store.snapshots("delays")) == 1
+
+
+def test_the_version_is_what_its_definition_says(desk: Desk) -> None:
+    rows = [a_row(0, code=None), a_row(1, hours=None), a_row(1, id="ß|1:x")]
+    snapshot = desk.publish(rows).snapshot
+    sums = [0, 0, 0, 0]
+    for row in rows:
+        micros = 1709294400000000
+        texts = [row["id"], str(micros), row["code"], None if row["hours"] is None else str(row["hours"]), row["cost"]]
+        framed = "".join("~" if text is None else f"{len(text.encode())}:{text}" for text in texts)
+        bits = hashlib.sha256(framed.encode()).hexdigest()
+        sums = [total + int(bits[16 * n : 16 * n + 16], 16) for n, total in enumerate(sums)]
+    types = [
+        ["id", "VARCHAR"],
+        ["at", "TIMESTAMP"],
+        ["code", "VARCHAR"],
+        ["hours", "BIGINT"],
+        ["cost", "DECIMAL(9, 2)"],
+    ]
+    text = json.dumps(["storymesh/1", types, len(rows), sums], separators=(",", ":"), ensure_ascii=False)
+    assert snapshot is not None
+    assert snapshot.version == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_version_does_not_depend_on_order_place_or_how_rows_came(desks: Callable[[str], Desk]) -> None:
+    rows = [a_row(n, code=None if n % 3 else "C") for n in range(20)]
+    here, there = desks("here"), desks("there")
+    one = here.publish(rows).snapshot
+    typed = [row | {"hours": str(row["hours"]), "cost": Decimal("1.5")} for row in reversed(rows)]
+    two = there.publish(typed).snapshot
+    assert one is not None
+    assert two is not None
+    assert one.version == two.version
+    # Held, so that no release of a dependency can change what a published version is called.
+    assert one.version == "cee683c1ac5fbcaf8df0a71fbce59efaade4c481fb8414e20ea413276409bd53"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [a_row(0), a_row(1, code="C")],
+        [a_row(0), a_row(1, code=None)],
+        [a_row(0), a_row(1, hours=4)],
+        [a_row(0)],
+        [],
+    ],
+)
+def test_other_content_is_another_version(other: list[dict[str, Any]], desk: Desk) -> None:
+    first = desk.publish([a_row(0), a_row(1)]).snapshot
+    second = desk.publish(other).snapshot
+    assert first is not None
+    assert second is not None
+    assert first.version != second.version
+    assert second.rows == len(other) == len(desk.published())
+
+
+def test_any_earlier_snapshot_can_be_read(desk: Desk) -> None:
+    first = desk.publish(good_rows(1)).snapshot
+    desk.publish(good_rows(2))
+    assert first is not None
+    store = desk.store
+    assert store.find("shipping.delays", first.version[:12]) == first
+    assert pq.read_table(first.files[0]).num_rows == 1
+    assert [one.rows for one in store.snapshots("delays")] == [1, 2]
+    with pytest.raises(NotPublished, match="has no version ffffffffff"):
+        store.find("delays", "ffffffffff")
+
+
+def test_content_that_comes_back_is_the_version_that_it_was(desk: Desk) -> None:
+    first = desk.publish(good_rows(1)).snapshot
+    desk.publish(good_rows(2))
+    back = desk.publish(good_rows(1)).snapshot
+    assert first is not None
+    assert back is not None
+    assert (back.version, back.snapshot_id) == (first.version, first.snapshot_id)
+    assert [one.rows for one in desk.store.snapshots("delays")] == [2, 1]
+
+
+def test_a_contract_may_grow_and_change_its_types(desk: Desk) -> None:
+    desk.publish(good_rows(1))
+    desk.properties = "      - {name: note, logicalType: string}\n"
+    desk.version = "1.1.0"
+    snapshot = desk.publish([a_row(0, note="x")]).snapshot
+    assert snapshot is not None
+    assert (snapshot.contract_version, snapshot.schema.names[-1]) == ("1.1.0", "note")
+    desk.properties = "      - {name: note, logicalType: integer}\n"
+    assert desk.publish([a_row(0, note=5)]).rows_out == 1
+    assert desk.published()[0]["note"] == 5
+    assert [one.schema.names[-1] for one in desk.store.snapshots("delays")] == ["cost", "note", "note"]
+
+
+@pytest.mark.parametrize("phase", ["stage", "audit", "publish"])
+def test_a_run_that_dies_leaves_readers_alone_and_the_next_one_sweeps(phase: str, desk: Desk) -> None:
+    first = desk.publish(good_rows(2)).snapshot
+
+    def die(met: str, rows: int) -> None:
+        if met == phase:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        desk.publish([*good_rows(3), a_row(9, code="X")], die)
+    assert desk.store.latest("delays") == first
+    done = desk.publish([*good_rows(3), a_row(9, code="X")])
+    assert (done.rows_out, len(desk.published())) == (3, 3)
+    table = desk.store.table("delays")
+    assert table is not None
+    assert sorted(table.metadata.refs) == sorted(["main", *(name for name in table.metadata.refs if name[:2] == "v-")])
+    assert len(table.metadata.snapshots) == 2
+    files = {path.name for path in (desk.store.folder / "warehouse/delays/data").rglob("*.parquet")}
+    assert files == {Path(name).name for one in desk.store.snapshots("delays") for name in one.files}
+
+
+def test_who_publishes_without_the_lock_is_not_overwritten(desk: Desk) -> None:
+    desk.publish(good_rows(1))
+
+    def meddle(phase: str, rows: int) -> None:
+        if phase == "publish":
+            table = desk.store.table("delays")
+            assert table is not None
+            table.append(table.scan().to_arrow())
+
+    with pytest.raises(PublishConflict, match="published by somebody else"):
+        desk.publish(good_rows(3), meddle)
+
+
+def test_two_runs_do_not_publish_one_product_at_once(desk: Desk) -> None:
+    def second(phase: str, rows: int) -> None:
+        if phase == "publish":
+            desk.publish(good_rows(1), wait_s=0.1)
+
+    with pytest.raises(PublishConflict, match="another run is publishing 'delays'"):
+        desk.publish(good_rows(2), second)
+
+
+def test_readers_see_the_last_snapshot_while_another_is_audited(desk: Desk) -> None:
+    first = desk.publish(good_rows(1)).snapshot
+    desk.properties = "      - {name: note, logicalType: string}\n"
+    seen: list[Any] = []
+
+    def look(phase: str, rows: int) -> None:
+        table = desk.store.table("delays")
+        assert table is not None
+        seen.append((desk.store.latest("delays"), table.schema().column_names[-1], table.scan().to_arrow().num_rows))
+
+    desk.publish([a_row(n, note="x") for n in range(3)], look)
+    assert seen == [(first, "cost", 1)] * 3
+    assert len(desk.published()) == 3
+
+
+def test_a_mesh_that_is_moved_still_reads_and_publishes(desks: Callable[[str], Desk], tmp_path: Path) -> None:
+    here = desks("here")
+    first = here.publish(good_rows(2)).snapshot
+    shutil.move(tmp_path / "here", tmp_path / "elsewhere [1]")
+    there = desks("elsewhere [1]")
+    assert there.published() == [row for row in there.published() if row["code"] == "W"] != []
+    moved = there.store.latest("delays")
+    assert first is not None
+    assert moved is not None
+    assert moved.version == first.version
+    there.runs = ["run1"]
+    assert there.publish(good_rows(3)).rows_out == 3
+    assert there.publish(good_rows(2)).rows_out == 2
+
+
+def test_nested_values_are_staged_audited_and_told_apart(desk: Desk) -> None:
+    desk.properties = """\
+      - name: legs
+        logicalType: array
+        logicalTypeOptions: {maxItems: 2}
+        items:
+          logicalType: object
+          properties:
+            - {name: place, logicalType: string, required: true}
+            - {name: km, logicalType: number}
+"""
+    legs = [
+        [{"place": "A", "km": 1.5}],
+        [],
+        None,
+        [{"place": None, "km": 2.0}],
+        [{"place": "A", "km": None}] * 3,
+    ]
+    done = desk.publish([a_row(n, legs=value) for n, value in enumerate(legs)])
+    assert dict(done.quarantined) == {"items: legs": 1, "required: legs": 1}
+    assert [row["legs"] for row in desk.published()] == legs[:3]
+    first = done.snapshot
+    other = desk.publish([a_row(n, legs=value) for n, value in enumerate([legs[0], None, []])]).snapshot
+    assert first is not None
+    assert other is not None
+    assert first.version != other.version
+
+
+def test_text_rules_and_ranges_of_moments(desk: Desk) -> None:
+    desk.limit = 1
+    desk.properties = """\
+      - {name: mail, logicalType: string, logicalTypeOptions: {format: email, maxLength: 12}}
+      - {name: ip, logicalType: string, logicalTypeOptions: {format: ipv4}}
+      - {name: day, logicalType: date, logicalTypeOptions: {minimum: "2024-01-01"}}
+      - {name: nr, logicalType: string, unique: true}
+"""
+    fine: dict[str, Any] = {"mail": "a@b.example", "ip": "10.0.0.255", "day": "2024-01-01", "nr": None}
+    bad: list[dict[str, Any]] = [
+        {"mail": "nobody"},
+        {"mail": "longer@than.twelve"},
+        {"ip": "10.0.0.256"},
+        {"day": "2023-12-31"},
+        {"day": "2024-01-01T10:00:00"},
+        {"nr": "x"},
+        {"nr": "x"},
+    ]
+    rows = [a_row(n, **(fine | change)) for n, change in enumerate([{}, {}, *bad])]
+    done = desk.publish(rows)
+    assert dict(done.quarantined) == {
+        "unique: nr": 2,
+        "format: ip": 1,
+        "format: mail": 1,
+        "length: mail": 1,
+        "range: day": 1,
+        "type: day": 1,
+    }
+    assert done.rows_out == 2
+
+
+def test_freshness_only_warns(desk: Desk) -> None:
+    contract = desk.contract()
+    path = desk.root / contract.document.path
+    text = path.read_text() + "slaProperties: [{property: freshness, value: 1, unit: h}]\n"
+    desk.contract = lambda: _rewritten(path, text, desk)  # type: ignore[method-assign]
+    done = desk.publish(good_rows(2))
+    (late,) = [check for check in done.checks if not check.passed]
+    assert (late.name, late.severity, done.rows_out) == ("freshness", "warning", 2)
+
+
+def _rewritten(path: Path, text: str, desk: Desk) -> Any:
+    from storymesh.contract.definition import read_contract
+
+    path.write_text(text)
+    return read_contract(path, desk.root)
+
+
+def test_a_column_that_is_not_there_is_told_with_the_nearest(desk: Desk) -> None:
+    rows = [{"id": "a", "at": None, "code": None, "hour": 1, "cost": None}]
+    with pytest.raises(SourceUnreadable, match=r"have no column 'hours'.*there is 'hour'"):
+        desk.publish(rows)
+
+
+def test_large_input_is_written_in_several_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storymesh.product.publish.ROWS_PER_FILE", 2048)
+    # A source that hands over small batches, with a bad row in the last file and two that clash across files.
+    rows = [*good_rows(5000), a_row(3), a_row(77, id="bad", code="X")]
+    done = desk.publish(
+        pa.RecordBatchReader.from_batches(as_reader(rows).schema, as_reader(rows).read_all().to_batches(500))
+    )
+    assert dict(done.quarantined) == {"primaryKey: id": 2, "enum: code": 1}
+    assert done.snapshot is not None
+    assert len(done.snapshot.files) == 3
+    assert {row["id"] for row in desk.published()} == {f"d{n}" for n in range(5000) if n != 3}
+
+
+def test_a_column_may_have_any_name(desk: Desk) -> None:
+    desk.properties = """\
+      - {name: 'my "odd" col', logicalType: string, required: true}
+      - {name: select, logicalType: integer}
+      - {name: ünïcode.x, logicalType: boolean}
+"""
+    rows = [a_row(n, **{'my "odd" col': "x", "select": n, "ünïcode.x": True}) for n in range(2)]
+    desk.publish([*rows, a_row(3, **{'my "odd" col': None, "select": 1, "ünïcode.x": None})])
+    assert [row['my "odd" col'] for row in desk.published()] == ["x", "x"]
+    assert desk.published()[1]["ünïcode.x"] is True
