@@ -35,11 +35,12 @@ class Display:
         from storymesh.orchestration import run
 
         match told:
+            case run.Preparing(words):
+                if self.console.is_terminal:
+                    self.status = self.console.status(words)
+                    self.status.start()
             case run.Planned(steps):
                 self.console.print(f"{len(steps)} steps", style="dim", highlight=False)
-                if self.console.is_terminal:
-                    self.status = self.console.status("")
-                    self.status.start()
             case run.Started(step):
                 self.running = step
                 self._move(step)

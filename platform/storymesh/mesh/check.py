@@ -5,7 +5,7 @@ assets of one key, a domain that no code location serves, a product that nothing
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from storymesh.document import read_document, relative
 from storymesh.errors import Finding, Refused
 from storymesh.location import Location
 from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.narrative.definition import Narrative
+from storymesh.narrative.typed import type_narrative
 from storymesh.product.definition import Product
 
 # Folders of the store, and the code location of the narratives: a domain of that name would share them.
@@ -39,6 +41,8 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings += _locations(mesh)
     for product in mesh.products.values():
         findings += _rows(mesh, product)
+    for narrative in mesh.narratives.values():
+        findings += _types(mesh, narrative)
     return sorted(set(findings))
 
 
@@ -121,6 +125,14 @@ def _rows(mesh: Mesh, product: Product) -> Iterator[Finding]:
     if not any(_models(folder, product.name)):
         words = f"nothing makes the rows of '{product.id}': the dbt project has no model '{product.name}'"
         yield Finding(product.location, "no-rows", words, f"write domains/{product.domain}/models/{product.name}.sql")
+
+
+def _types(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
+    """What typing the narrative against its contracts finds."""
+    try:
+        return type_narrative(narrative, mesh.cast_of(narrative)).warnings
+    except Refused as refused:
+        return refused.findings
 
 
 def _models(folder: Path, name: str) -> Iterator[Path]:

@@ -13,10 +13,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -29,7 +30,11 @@ from storymesh.orchestration.product import failure
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.transform import DbtProject, prepare_dbt
 
+if TYPE_CHECKING:
+    from dagster_dbt import DbtCliResource
+
 PARSE_TIMEOUT_S = 300
+PARSED_AT_ONCE = 2
 BUSY_WAIT_S = 120.0
 _READ_BY_DBT = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
 _UNREAD = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
@@ -47,6 +52,17 @@ def model_assets(mesh: Mesh, domain: str) -> list[dg.AssetsDefinition]:
     except StorymeshError as error:
         return [_broken(mesh, domain, error)]
     return [_dbt_assets(mesh, domain, manifest)]
+
+
+def parse_all(mesh: Mesh) -> None:
+    """Make the manifests of all domains, two at a time. What dbt cannot read is told when its models are built."""
+
+    def parse(domain: str) -> None:
+        with suppress(StorymeshError):
+            manifest_of(mesh, domain)
+
+    with ThreadPoolExecutor(PARSED_AT_ONCE) as pool:
+        list(pool.map(parse, [domain for domain in mesh.domains if has_models(mesh, domain)]))
 
 
 def has_models(mesh: Mesh, domain: str) -> bool:
@@ -91,7 +107,7 @@ def manifest_of(mesh: Mesh, domain: str) -> Mapping[str, Any]:
 
 
 def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
-    from dagster_dbt import DbtCliResource, dbt_assets
+    from dagster_dbt import dbt_assets
 
     @dbt_assets(
         manifest=manifest,
@@ -107,7 +123,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             wait_until_free(project.database)
         except StorymeshError as error:
             raise failure(error) from None
-        dbt = DbtCliResource(
+        dbt = _resource()(
             project_dir=str(project.project_dir),
             profiles_dir=str(project.profiles_dir),
             dbt_executable=_executable(),
@@ -123,6 +139,20 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             raise failure(error) from None
 
     return building
+
+
+def _resource() -> "type[DbtCliResource]":
+    from dagster_dbt import DbtCliResource
+    from dagster_dbt.compat import DBT_PYTHON_VERSION
+
+    class Resource(DbtCliResource):
+        """dbt of this environment. Asking it for its version, as the library does, takes two seconds a domain."""
+
+        @property
+        def _cli_version(self) -> Any:
+            return DBT_PYTHON_VERSION
+
+    return Resource
 
 
 def _translator(mesh: Mesh, domain: str) -> Any:

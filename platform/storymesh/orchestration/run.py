@@ -19,9 +19,17 @@ from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.instance import close_abandoned, held, open_instance
 from storymesh.orchestration.key import cases_key, product_key, release_key
 from storymesh.orchestration.locations import load_locations
+from storymesh.orchestration.model import parse_all
 from storymesh.orchestration.product import PROGRESS
 
 State = Literal["new", "unchanged", "refused", "left out"]
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """Nothing runs yet."""
+
+    words: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class LeftOut:
     step: str
 
 
-Told = Planned | Started | Reached | Finished | Failed | LeftOut
+Told = Preparing | Planned | Started | Reached | Finished | Failed | LeftOut
 Tell = Callable[[Told], None]
 
 
@@ -116,6 +124,8 @@ def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, u
     Dagster's own log goes to the file `log`. Raises WrongUsage or Refused when a location cannot be loaded.
     """
     run_id = str(uuid.uuid4())
+    tell(Preparing("reading the dbt projects"))
+    parse_all(mesh)
     locations = load_locations(mesh)
     job_name = "run"
     job = dg.define_asset_job(job_name, selection=_selection(narratives, upstream=upstream))
