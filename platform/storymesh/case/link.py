@@ -5,7 +5,7 @@ the row (its eventTime, and the moments from which the rows and values that led 
 as text. Lists are ordered by eventTime, then key, because both stand first in the row.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import ibis
 import ibis.expr.types as ir
@@ -14,13 +14,14 @@ from storymesh.case.role import Cast, Join, Role
 from storymesh.engine import dialect
 
 KNOWN, KEY = "_known", "_key"
+Replace = Callable[[ir.Value], ir.Value]
 
 
 def link(
     cast: Cast,
     tables: Mapping[str, ir.Table],
     columns: Mapping[str, Iterable[str]],
-    pseudonyms: Mapping[tuple[str, str], "Pseudonym"],
+    pseudonyms: Mapping[tuple[str, str], Replace],
 ) -> ir.Table:
     """One row for each anchor row: case_id, at, closes, dropped, question_dropped, and a column for each role.
 
@@ -33,17 +34,6 @@ def link(
     for role in list(cast.roles.values())[1:]:
         linked = linking.join(linked, role)
     return linking.with_drops(linked)
-
-
-class Pseudonym:
-    """Replaces a value by its pseudonym on the engine: `p-` and 12 hex digits of SHA-256(key, `|`, value)."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key.decode()
-
-    def __call__(self, value: ir.Value) -> ir.StringValue:
-        digest = dialect.sha256(ibis.literal(self._key + "|").concat(value.cast("string")))
-        return ibis.ifelse(value.isnull(), ibis.null(str), ibis.literal("p-").concat(digest.substr(0, 12)))
 
 
 def key_text(parts: Sequence[ir.Value]) -> ir.StringValue:
@@ -75,7 +65,7 @@ class _Linking:
         cast: Cast,
         tables: Mapping[str, ir.Table],
         columns: Mapping[str, Iterable[str]],
-        pseudonyms: Mapping[tuple[str, str], Pseudonym],
+        pseudonyms: Mapping[tuple[str, str], Replace],
     ) -> None:
         self.cast = cast
         self.tables = tables

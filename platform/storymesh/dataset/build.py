@@ -9,21 +9,20 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.pseudonym import pseudonym_key
-from storymesh.dataset.record import Drops, Versions, rendered, told
+from storymesh.dataset.record import Drops, Versions, asked, broken, rendered, told
 from storymesh.dataset.split import SPLITS, assign
-from storymesh.engine.duckdb import ROW_GROUP, Engine
-from storymesh.errors import NotPublished, StorymeshError, WrongUsage, nearest
-from storymesh.mesh.mesh import Mesh
+from storymesh.engine.duckdb import Engine
+from storymesh.errors import StorymeshError, WrongUsage, nearest
 from storymesh.narrative.definition import Narrative
-from storymesh.narrative.typed import TypedNarrative, type_narrative
-from storymesh.product.store import ProductStore, Snapshot
+from storymesh.narrative.typed import TypedNarrative
+from storymesh.product.store import Snapshot
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -115,43 +114,6 @@ class Build:
         return tuple(self.typed.records)
 
 
-def pin(mesh: Mesh, narrative: Narrative) -> Build:
-    """A build on the latest snapshot of each role. Raises NotPublished for a product that nobody has published yet."""
-    snapshots: dict[str, Snapshot] = {}
-    missing: list[str] = []
-    for role, member in narrative.cast.items():
-        latest = _store_of(mesh, member.product).latest(mesh.product(member.product).name)
-        if latest is None:
-            missing.append(member.product)
-        else:
-            snapshots[role] = latest
-    if missing:
-        words = f"'{narrative.id}' needs {', '.join(dict.fromkeys(missing))}, which nobody has published yet"
-        raise NotPublished(words, "run the domain first: storymesh run")
-    build = _build(mesh, narrative, snapshots)
-    _remember(build)
-    return build
-
-
-def open_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
-    """The build that was pinned as `key`. Raises NotPublished when there is none, or the narrative has changed since."""
-    path = mesh.store / "narratives" / narrative.name / key / "pin.json"
-    if not path.is_file():
-        raise NotPublished(f"'{narrative.id}' has no build {key}", "make its cases first")
-    versions: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    snapshots = {}
-    for role, member in narrative.cast.items():
-        if role not in versions:
-            raise NotPublished(f"'{narrative.id}' has a new role '{role}' since build {key}", "make its cases again")
-        name = mesh.product(member.product).name
-        snapshots[role] = _store_of(mesh, member.product).find(name, versions[role])
-    build = _build(mesh, narrative, snapshots)
-    if build.key != key:
-        words = f"the files of '{narrative.id}' have changed since build {key}"
-        raise NotPublished(words, "make its cases again")
-    return build
-
-
 def write_cases(build: Build, progress: Progress = _silent) -> Written:
     """Link, see and judge: the cases of the narrative and the split of each, as one Parquet file each."""
     began = time.monotonic()
@@ -194,71 +156,57 @@ def write_precedents(build: Build, progress: Progress = _silent) -> Written:
 
 def write_records(build: Build, config: str, progress: Progress = _silent) -> Written:
     """The records of one config, and what of it could not be told."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     began = time.monotonic()
     record = _record(build, config)
     path, dropped = build.records_path(config), build.record_drops_path(config)
     unchanged = path.is_file() and dropped.is_file()
     with Engine() as engine:
         if not unchanged:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            rows = told(cases_with_all(build, engine), build.typed, record, build.versions, build.pseudonym_key)
-            drops = Drops()
-            staged = path.with_name(f".{path.name}.staged")
-            writer: pq.ParquetWriter | None = None
-            done = 0
-            for batch in rendered(engine.batches(rows), record, interpreter(build), drops):
-                writer = writer or pq.ParquetWriter(staged, batch.schema, compression="zstd")
-                writer.write_batch(batch, row_group_size=ROW_GROUP)
-                done += batch.num_rows
-                progress(config, done)
-            if writer is None:  # no case at all: a file of the same columns without rows
-                batch = next(rendered(iter(_nothing(engine, rows)), record, interpreter(build), drops))
-                writer = pq.ParquetWriter(staged, batch.schema, compression="zstd")
-                writer.write_batch(batch)
-            writer.close()
-            table = pa.table(
-                {"case_id": pa.array(drops.cases, pa.string()), "reason": pa.array(drops.reasons, pa.string())}
-            )
-            pq.write_table(table, dropped.with_name(f".{dropped.name}.staged"))
-            dropped.with_name(f".{dropped.name}.staged").replace(dropped)
-            staged.replace(path)
-        records, drops_table = engine.read(path), engine.read(dropped)
+            progress(config, 0)
+            rows = asked(cases_with_all(build, engine), build.typed, record, build.versions, build.pseudonym_key)
+            staged = path.with_name(f".{path.name}.told")
+            engine.write(told(rows, build.typed, record, build.pseudonym_key), staged)
+            records = engine.read(staged)
+            unfit = broken(records, record)
+            undone = rows.select("case_id", reason="undone")
+            engine.write(undone.filter(undone["reason"].notnull()).union(unfit), dropped)
+            if int(engine.connection.execute(unfit.count())):
+                engine.write(records.anti_join(unfit, "case_id"), path)
+                staged.unlink()
+            else:
+                staged.replace(path)
+        records = engine.read(path)
         count = int(engine.connection.execute(records.count()))
-        by_reason = _counted(engine, drops_table)
-        sample = engine.connection.to_pyarrow(
-            records.order_by("at", "id").drop("facts", "sources").limit(2)
-        ).to_pylist()
+        by_reason = _counted(engine, engine.read(dropped))
+        sample = engine.connection.to_pyarrow(records.order_by("at", "id").drop("facts", "sources").limit(2)).to_pylist()
     return Written(path, count, unchanged, by_reason, time.monotonic() - began, tuple(sample))
 
 
 def preview(build: Build, config: str, case_id: str | None = None, sample: int = 1) -> list[dict[str, Any]]:
-    """Some records of one config as they would be released, without writing any. Raises WrongUsage for no such case."""
+    """Some records of one config as they would be released, by the interpreter, without writing any.
+
+    Raises WrongUsage for a case that does not exist, StorymeshError for one that the config does not tell.
+    """
     record = _record(build, config)
     write_cases(build)
     if build.precedents_path is not None:
         write_precedents(build)
     with Engine() as engine:
-        rows = told(cases_with_all(build, engine), build.typed, record, build.versions, build.pseudonym_key)
+        rows = asked(cases_with_all(build, engine), build.typed, record, build.versions, build.pseudonym_key)
         if case_id is not None:
             chosen = rows.filter(rows["case_id"] == case_id)
         else:
             able = rows.filter(rows["undone"].isnull())
-            chosen = able.order_by(able["case_id"].hash().abs() % 1_000_003, "case_id").limit(sample)
+            chosen = able.order_by(able["case_id"].hexdigest("md5")).limit(sample)
         drops = Drops()
-        found = [
-            row
-            for batch in rendered(engine.batches(chosen), record, interpreter(build), drops)
-            for row in batch.to_pylist()
-        ]
+        found = list(rendered(engine.batches(chosen), record, interpreter(build), drops))
         if case_id is not None and not found:
             if drops.reasons:
                 raise StorymeshError(f"'{config}' does not tell case {case_id}: {drops.reasons[0]}")
             cases = engine.read(build.cases_path)
             some = engine.connection.to_pyarrow(cases.select("case_id").limit(2_000))["case_id"].to_pylist()
-            if case_id in some:
+            there = int(engine.connection.execute(cases.filter(cases["case_id"] == case_id).count()))
+            if there:
                 raise StorymeshError(f"case {case_id} is dropped before it is told", "see the drops of the narrative")
             raise WrongUsage(f"'{build.narrative.id}' has no case {case_id}", nearest(case_id, some))
     return found
@@ -284,24 +232,6 @@ def interpreter(build: Build) -> Any:
     )
 
 
-def _store_of(mesh: Mesh, product: str) -> ProductStore:
-    return ProductStore(mesh.store, mesh.product(product).domain)
-
-
-def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
-    return Build(type_narrative(narrative, mesh.cast_of(narrative)), snapshots, mesh.store, mesh.releases)
-
-
-def _remember(build: Build) -> None:
-    build.folder.mkdir(parents=True, exist_ok=True)
-    path = build.folder / "pin.json"
-    if not path.exists():
-        staged = path.with_name(".pin.json.staged")
-        pinned = {role: snapshot.version for role, snapshot in build.snapshots.items()}
-        staged.write_text(json.dumps(pinned, indent=2) + "\n", encoding="utf-8")
-        staged.replace(path)
-
-
 def _record(build: Build, config: str) -> Any:
     if config not in build.typed.records:
         words = f"'{build.narrative.id}' has no record '{config}'"
@@ -310,14 +240,15 @@ def _record(build: Build, config: str) -> Any:
 
 
 def _cases(build: Build, engine: Engine) -> "ir.Table":
-    from storymesh.case.link import Pseudonym, link
+    from storymesh.case.link import link
     from storymesh.case.seen import with_facts
+    from storymesh.language.compile import pseudonym
 
     tables = {
         role: engine.open(build.snapshots[role].files, arrow_schema(build.contracts[role]))
         for role in build.typed.cast.roles
     }
-    replace = Pseudonym(build.pseudonym_key)
+    replace = partial(pseudonym, key=build.pseudonym_key)
     pseudonyms = {(path[0], path[1]): replace for path in build.typed.pseudonymised}
     linked = link(build.typed.cast, tables, build.typed.columns, pseudonyms)
     return with_facts(linked, build.typed.cast, build.typed.views)
@@ -384,10 +315,3 @@ def _counted(engine: Engine, drops: "ir.Table") -> dict[str, int]:
 
 def _rank(split: "ir.StringValue") -> "ir.IntegerValue":
     return split.cases(*[(name, rank) for rank, name in enumerate(SPLITS)], else_=None)
-
-
-def _nothing(engine: Engine, rows: "ir.Table") -> list[Any]:
-    import pyarrow as pa
-
-    table = engine.connection.to_pyarrow(rows.limit(0))
-    return [pa.RecordBatch.from_pylist([], schema=table.schema)]

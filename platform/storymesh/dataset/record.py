@@ -1,6 +1,7 @@
-"""From cases to the records of one config: which cases it tells, the facts each record prints, and the rows behind it.
+"""From cases to the records of one config: which cases it tells, in which words, with the facts and rows behind them.
 
-Facts and sources are expressions of the engine. The words are the interpreter's, case by case.
+All of it is one expression of the engine: the templates are compiled into it. `rendered` gives the same records by the
+interpreter, one case after the other: for preview, for trace, and to hold the compiler against it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from storymesh.case.link import KEY, Pseudonym
+from storymesh.case.link import KEY
 from storymesh.case.role import Cast
 from storymesh.case.seen import names_in
 from storymesh.case.view import Views
@@ -19,15 +20,15 @@ from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage, Refused, TooLarge
 from storymesh.language import syntax
 from storymesh.language.check import Path, check_expression
-from storymesh.language.compile import compile_expression
-from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.syntax import Expression
+from storymesh.language.compile import UNPRINTABLE, Resolved, compile_expression, compile_templates, pseudonym
+from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
+from storymesh.language.syntax import Expression, Template, parse_template
 from storymesh.language.types import Struct
 from storymesh.narrative.typed import Slot, TypedNarrative, TypedRecord
 
 Versions = Mapping[str, tuple[str, str]]  # role -> (product, version)
-SOURCE = "struct<product: string, version: string, key: string>"
-Z90 = 1.6448536269514722  # the normal quantile of a two-sided 90 % interval
+NOT_EXACT = "a number is not finite or too large to print exactly"
+TOO_LONG = f"a text is longer than {MAX_OUTPUT // 1024} KiB"
 
 
 @dataclass
@@ -42,32 +43,73 @@ class Drops:
         self.reasons.append(reason)
 
 
-def told(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions: Versions, key: bytes) -> ir.Table:
-    """The rows from which the records of one config are rendered: one for each case with a split.
+def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions: Versions, key: bytes) -> ir.Table:
+    """What one config needs of each case that has a split: one row a case.
 
-    case_id, at, split, `undone` (why the config cannot tell this case, else null), `facts`, `sources`, and for each
-    slot a struct of the names that its template uses. `cases` are the written cases with split and precedents.
+    case_id, at, split, `undone` (why the config cannot tell this case, else null), `facts`, `sources`, and a column
+    `n_<name>` for each name that its templates use. `cases` are the written cases with split and precedents.
     """
     phase = "hindsight" if record.hindsight else "question"
     seen = names_in(cases, typed.cast, typed.views, phase)
     if record.answered:
-        seen = {**seen, **_answer(cases, typed)}
+        seen = {**seen, "outcome": names_in(cases, typed.cast, typed.views, "answer")["outcome"]}
     if "precedents" in cases.columns:
         seen = {**seen, "precedents": cases["precedents"]}
+    used = sorted({name for slot in record.slots.values() for name in slot.checked.names})
     columns: dict[str, ir.Value] = {
         "undone": _undone(cases, record),
         "facts": _facts(record, seen, key),
         "sources": _sources(cases, typed, record, seen, versions),
+        **{f"n_{name}": seen[name] for name in used},
     }
-    for slot in record.slots.values():
-        used = {name: seen[name] for name in sorted(slot.checked.names)}
-        columns[f"slot_{slot.name}"] = ibis.struct(used) if used else ibis.struct({"nothing": ibis.literal(True)})
     kept = cases.mutate(**columns)
     return kept.filter(kept["split"].notnull()).select("case_id", "at", "split", *columns)
 
 
-def _answer(cases: ir.Table, typed: TypedNarrative) -> dict[str, ir.Value]:
-    return {"outcome": names_in(cases, typed.cast, typed.views, "answer")["outcome"]}
+def told(rows: ir.Table, typed: TypedNarrative, record: TypedRecord, key: bytes) -> ir.Table:
+    """The records of the rows that `asked` gives and that the config can tell, with the columns of the format.
+
+    A text with a number that cannot be printed exactly contains UNPRINTABLE; see `broken`.
+    """
+    able = rows.filter(rows["undone"].isnull())
+    narrative = typed.narrative
+
+    def template(name: str) -> Template:
+        return parse_template(narrative.templates[name], name, f"{narrative.folder}/{name}")
+
+    names = {column.removeprefix("n_"): able[column] for column in able.columns if column.startswith("n_")}
+    templates = {f"text_{slot.name}": template(slot.template) for slot in record.slots.values()}
+    resolved = Resolved(typed.labels, typed.replaced, key)
+    texts = compile_templates(able, templates, names, able["case_id"], template, resolved)
+    return texts.select(
+        id=ibis.literal(f"{record.config}/").concat(texts["case_id"]),
+        case_id="case_id",
+        split="split",
+        **_shaped({name: texts[f"text_{name}"] for name in record.slots}, record),
+        at="at",
+        facts="facts",
+        sources="sources",
+    )
+
+
+def _shaped(texts: Mapping[str, ir.StringValue], record: TypedRecord) -> dict[str, ir.Value]:
+    """The format's own columns, named and typed as TRL takes them."""
+    if record.record.format != "messages":
+        return dict(texts)
+    order = [name for name in ("system", "user", "assistant") if name in texts]
+    return {"messages": ibis.array([ibis.struct({"role": name, "content": texts[name]}) for name in order])}
+
+
+def broken(records: ir.Table, record: TypedRecord) -> ir.Table:
+    """case_id and reason of the told records whose text cannot stand: a number that is not exact, or too long."""
+    if record.record.format == "messages":
+        texts = dialect.glued(dialect.each(records["messages"], lambda message: message["content"]))
+    else:
+        texts = dialect.concat([records[name] for name in record.slots])
+    inexact = texts.contains(UNPRINTABLE)
+    long = texts.length() > MAX_OUTPUT
+    reason = ibis.cases((inexact, NOT_EXACT), (long, TOO_LONG))
+    return records.select("case_id", reason=reason).filter(reason.notnull())
 
 
 def _undone(cases: ir.Table, record: TypedRecord) -> ir.StringValue:
@@ -100,7 +142,7 @@ def _pruned(value: ir.Value, below: Mapping[str, Any], key: bytes) -> ir.Value:
     if "#" in below and len(below) == 1:
         return value.length().cast("int64")
     if "~" in below:
-        return value if len(below) > 1 else Pseudonym(key)(value)
+        return value if len(below) > 1 else pseudonym(value, key)
     inner = {name: parts for name, parts in below.items() if name != "#"}
     if value.type().is_array():
         return dialect.each(value, lambda row: _struct(row, inner, key))
@@ -179,69 +221,38 @@ def rows_behind(
                         yield from rows_behind(inner, views, cast, names)
 
 
-# --- words ---
+# --- the interpreter's words ---
 
 
 def rendered(
     batches: Iterator[pa.RecordBatch], record: TypedRecord, interpreter: Interpreter, drops: Drops
-) -> Iterator[pa.RecordBatch]:
-    """The records of the rows that `told` gives, batch by batch; what cannot be told goes to `drops` with its reason."""
+) -> Iterator[dict[str, Any]]:
+    """The records of the rows that `asked` gives, by the interpreter; what cannot be told goes to `drops`."""
     for batch in batches:
-        undone = batch.column("undone").to_pylist()
-        case_ids = batch.column("case_id").to_pylist()
-        texts: dict[str, list[str | None]] = {name: [] for name in record.slots}
-        keep: list[bool] = []
-        slots = {name: batch.column(f"slot_{name}").to_pylist() for name in record.slots}
-        for index, (case_id, reason) in enumerate(zip(case_ids, undone, strict=True)):
-            words = {} if reason else _words(record.slots, slots, index, case_id, interpreter)
+        for row in batch.to_pylist():
+            names = as_value({name.removeprefix("n_"): value for name, value in row.items() if name.startswith("n_")})
+            words = row["undone"] or _words(record.slots, names, row["case_id"], interpreter)
             if isinstance(words, str):
-                reason = words
-            if reason:
-                drops.add(case_id, reason)
-            keep.append(not reason)
-            for name in record.slots:
-                texts[name].append(words[name] if isinstance(words, dict) and not reason else None)
-        columns = {
-            "id": pa.array([f"{record.config}/{case_id}" for case_id in case_ids], pa.string()),
-            "case_id": batch.column("case_id"),
-            "split": batch.column("split"),
-            **_shaped(record, texts),
-            "at": batch.column("at"),
-            "facts": batch.column("facts"),
-            "sources": batch.column("sources"),
-        }
-        yield pa.RecordBatch.from_pydict(columns).filter(pa.array(keep, pa.bool_()))
+                drops.add(row["case_id"], words)
+                continue
+            kept = {name: row[name] for name in ("case_id", "split", "at", "facts", "sources")}
+            yield {"id": f"{record.config}/{row['case_id']}", **_as_format(record, words), **kept}
 
 
 def _words(
-    slots: Mapping[str, Slot],
-    rows: Mapping[str, Sequence[Mapping[str, Any]]],
-    index: int,
-    case_id: str,
-    interpreter: Interpreter,
+    slots: Mapping[str, Slot], names: Mapping[str, Any], case_id: str, interpreter: Interpreter
 ) -> dict[str, str] | str:
     """The text of each slot of one case, or the reason why it cannot be told."""
     try:
-        return {
-            name: interpreter.render(slot.template, case_id, as_value(rows[name][index]))
-            for name, slot in slots.items()
-        }
-    except (NotInLanguage, TooLarge) as error:
-        return error.words
+        return {name: interpreter.render(slot.template, case_id, names) for name, slot in slots.items()}
+    except TooLarge:
+        return TOO_LONG
+    except NotInLanguage:
+        return NOT_EXACT
 
 
-MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
-
-
-def _shaped(record: TypedRecord, texts: Mapping[str, list[str | None]]) -> dict[str, pa.Array]:
-    """The format's own columns, named and typed as TRL takes them."""
-    match record.record.format:
-        case "messages":
-            order = [name for name in ("system", "user", "assistant") if name in texts]
-            messages = [
-                [{"role": name, "content": content} for name, content in zip(order, contents, strict=True)]
-                for contents in zip(*(texts[name] for name in order), strict=True)
-            ]
-            return {"messages": pa.array(messages, pa.list_(MESSAGE))}
-        case _:
-            return {name: pa.array(values, pa.string()) for name, values in texts.items()}
+def _as_format(record: TypedRecord, words: Mapping[str, str]) -> dict[str, Any]:
+    if record.record.format != "messages":
+        return dict(words)
+    order: Sequence[str] = [name for name in ("system", "user", "assistant") if name in words]
+    return {"messages": [{"role": name, "content": words[name]} for name in order]}

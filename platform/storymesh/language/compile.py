@@ -1,10 +1,12 @@
-"""Expressions as ibis expressions: the same meaning as the interpreter's, written as columns of the engine.
+"""Expressions and templates as ibis expressions: the same meaning as the interpreter's, written as columns of the engine.
 
 Null propagates; a condition that is null counts as false, as everywhere in the language. Types come from ibis, which
-has them from the contracts, so this needs no second type system.
+has them from the contracts, so this needs no second type system. What `set` names becomes a column of the table, so
+that no expression stands twice; inside a loop, where there are no columns, it is written out, up to a bound.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
@@ -12,10 +14,10 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from storymesh.engine import dialect
-from storymesh.errors import NotInLanguage
+from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language import syntax
 from storymesh.language.filters import MONTHS, SPELLINGS, UNITS, WEEKDAYS
-from storymesh.language.syntax import Expression
+from storymesh.language.syntax import Expression, Statement, Template
 from storymesh.location import Location
 
 Names = Mapping[str, ir.Value]
@@ -41,9 +43,48 @@ def truth(value: ir.Value) -> ir.BooleanValue:
     return value.notnull()
 
 
+MAX_PARTS = 50_000
+UNPRINTABLE = dialect.UNPRINTABLE
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the checker and the build know and a template does not say: labels, pseudonyms and the secret for them."""
+
+    labels: Labels
+    replaced: frozenset[Location]
+    key: bytes
+
+
+def compile_templates(
+    table: ir.Table,
+    templates: Mapping[str, Template],
+    names: Names,
+    case_id: ir.StringValue,
+    partial: Callable[[str], Template | None],
+    resolved: Resolved,
+) -> ir.Table:
+    """`table` with a column of text for each of `templates` (column -> template). `names` are values over the table.
+
+    A text that contains UNPRINTABLE met a number that cannot be printed exactly. Raises TooLarge for templates that
+    would make an expression past the bound.
+    """
+    for column, template in templates.items():
+        compiling = _Telling(table, names, case_id, partial, resolved, column)
+        text = compiling.text_of(template)
+        table = compiling.table.mutate(**{column: text})
+    return table
+
+
+def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:
+    """`p-` and 12 hex digits of SHA-256(key, `|`, value); null stays null."""
+    digest = dialect.sha256(ibis.literal(key.decode() + "|").concat(value.cast("string")))
+    return ibis.ifelse(value.isnull(), ibis.null("string"), ibis.literal("p-").concat(digest.substr(0, 12)))
+
+
 class _Compiling:
     def __init__(self, names: Names, labels: Labels) -> None:
-        self.names = names
+        self.names: dict[str, ir.Value] = dict(names)
         self.labels = labels
 
     def value(self, expression: Expression) -> ir.Value:
@@ -61,7 +102,8 @@ class _Compiling:
             case syntax.Name():
                 return self.names[expression.name]
             case syntax.Attribute():
-                return self.value(expression.base)[expression.name]
+                base = self.value(expression.base)
+                return base[expression.name]
             case syntax.Arithmetic():
                 return self._arithmetic(expression)
             case syntax.Negative():
@@ -78,16 +120,31 @@ class _Compiling:
                 left, right = self.value(expression.left), self.value(expression.right)
                 return self._either(truth(left), left, right)
             case syntax.Not():
-                return ~truth(self.value(expression.operand))
+                return ~self.test(expression.operand)
             case syntax.Choice():
                 then, otherwise = self.value(expression.then), self.value(expression.otherwise)
-                return self._either(truth(self.value(expression.test)), then, otherwise)
+                return self._either(self.test(expression.test), then, otherwise)
             case syntax.Test():
                 return self._test(self.value(expression.base), expression.name)
             case syntax.Filter():
                 return self._filter(expression)
             case syntax.Choose():
-                raise NotInLanguage("choose stands in templates only")
+                return self.choose(expression)
+
+    def test(self, expression: Expression) -> ir.BooleanValue:
+        """A condition: never null, and of any type on either side of `and` and `or`."""
+        match expression:
+            case syntax.Both():
+                return self.test(expression.left) & self.test(expression.right)
+            case syntax.Either():
+                return self.test(expression.left) | self.test(expression.right)
+            case syntax.Not():
+                return ~self.test(expression.operand)
+            case _:
+                return truth(self.value(expression))
+
+    def choose(self, expression: syntax.Choose) -> ir.StringValue:
+        raise NotInLanguage("choose stands in templates only")
 
     def text(self, value: ir.Value) -> ir.StringValue:
         """A value as it stands in text: what Python's `str` prints."""
@@ -163,6 +220,8 @@ class _Compiling:
                 return dialect.grouped(base, given.literal(0, "digits", 0))
             case "percent":
                 return dialect.grouped(base.cast("float64") * 100, given.literal(0, "digits", 0)).concat("%")
+            case "pseudonym":
+                return self.pseudonym(expression, base)
             case "date":
                 return _date(base, given.literal(0, "format", "%Y-%m-%d"))
             case "plural":
@@ -184,6 +243,10 @@ class _Compiling:
                 return base.upper()
             case "lower":
                 return base.lower()
+            case "capitalize":
+                return base.substr(0, 1).upper().concat(base.substr(1).lower())
+            case "title":
+                return _title(base)
             case "trim":
                 return base.strip()
             case "replace":
@@ -241,9 +304,18 @@ class _Compiling:
                     (count == 1, texts[0]),
                     else_=most.concat(f" {word} ", dialect.item(texts, -1)),
                 )
-            case _:
-                words = f"`{name}` is not compiled in expressions of YAML"
-                raise NotInLanguage(words, "use it in a template")
+            case "unique":
+                keys = dialect.each(base, lambda item: _folded(looked_at(item)))
+                places = dialect.numbered(base, lambda item, place: ibis.struct({"place": place, "item": item}))
+                first = dialect.those(places, lambda one: keys.index(_folded(looked_at(one["item"]))) == one["place"])
+                return dialect.each(first, lambda one: one["item"])
+            case _:  # sort, and min and max by a property or of texts: the first of an order
+                reverse = name == "max" or bool(given.literal(1, "reverse", False))
+                ordered = _in_order(base, lambda item: _folded(looked_at(item)), reverse=reverse)
+                return ordered if name == "sort" else dialect.item(ordered, 0)
+
+    def pseudonym(self, expression: syntax.Filter, base: ir.Value) -> ir.StringValue:
+        raise NotInLanguage("pseudonym stands in templates only")
 
     def _selected(
         self, base: ir.ArrayValue, looked_at: Callable[[ir.Value], ir.Value], given: "_Arguments", *, keep: bool
@@ -266,6 +338,178 @@ class _Compiling:
             return compared.fill_null(test in ("ne", "!="))
 
         return dialect.those(base, holds if keep else lambda item: ~holds(item))
+
+
+class _Telling(_Compiling):
+    """One template becoming text. `table` grows by a column for each `set`."""
+
+    def __init__(
+        self,
+        table: ir.Table,
+        names: Names,
+        case_id: ir.StringValue,
+        partial: Callable[[str], Template | None],
+        resolved: Resolved,
+        column: str,
+    ) -> None:
+        super().__init__(names, resolved.labels)
+        self.table = table
+        self.case_id = case_id
+        self.partial = partial
+        self.resolved = resolved
+        self.column = column
+        self.file = ""
+        self.loops = 0
+        self.parts = 0
+        self.sets = 0
+
+    def text_of(self, template: Template) -> ir.StringValue:
+        outer, self.file = self.file, template.name
+        text = dialect.concat(self.pieces(template.body))
+        self.file = outer
+        return text
+
+    def pieces(self, statements: Sequence[Statement]) -> list[ir.StringValue]:
+        pieces: list[ir.StringValue] = []
+        for statement in statements:
+            self.parts += 1
+            if self.parts > MAX_PARTS:
+                raise TooLarge(f"{self.file} grows past {MAX_PARTS:,} parts when it is compiled", "use fewer includes")
+            match statement:
+                case syntax.Words():
+                    pieces.append(ibis.literal(statement.text))
+                case syntax.Print():
+                    pieces.append(self.printed(statement.value))
+                case syntax.Assign():
+                    self.names[statement.name] = self.kept(statement.name, self.value(statement.value))
+                case syntax.If():
+                    pieces.append(self.either(statement))
+                case syntax.For():
+                    pieces.append(self.loop(statement))
+                case syntax.Include():
+                    before = dict(self.names)
+                    template = self.partial(statement.template)
+                    assert template is not None
+                    pieces.append(self.text_of(template))
+                    self.names = before
+        return pieces
+
+    def kept(self, name: str, value: ir.Value) -> ir.Value:
+        """A value under a name: a column where there can be one."""
+        if self.loops or value.type().is_null():
+            return value
+        self.sets += 1
+        column = f"{self.column}_{name}_{self.sets}"
+        self.table = self.table.mutate(**{column: value})
+        return self.table[column]
+
+    def printed(self, expression: Expression) -> ir.StringValue:
+        value = self.value(expression)
+        text = self.text(value)
+        computed = not isinstance(expression, syntax.Name | syntax.Attribute | syntax.Literal)
+        return text.fill_null(UNPRINTABLE) if computed and value.type().is_numeric() else text
+
+    def either(self, statement: syntax.If) -> ir.StringValue:
+        test = self.test(statement.test)
+        before = dict(self.names)
+        body = dialect.concat(self.pieces(statement.body))
+        after_body, self.names = self.names, dict(before)
+        otherwise = dialect.concat(self.pieces(statement.otherwise))
+        after_otherwise = self.names
+        self.names = before
+        for name in {**after_body, **after_otherwise}:
+            one, two = after_body.get(name), after_otherwise.get(name)
+            if one is two or one is None or two is None:
+                if one is two and one is not None:
+                    self.names[name] = one
+                continue
+            self.names[name] = self.kept(name, self._either(test, one, two))
+        return ibis.ifelse(test, body, otherwise)
+
+    def loop(self, statement: syntax.For) -> ir.StringValue:
+        items = self.value(statement.items)
+        before = dict(self.names)
+        self.loops += 1
+        if statement.test is not None:
+            test = statement.test
+
+            def holds(item: ir.Value) -> ir.BooleanValue:
+                self.names = {**before, statement.target: item}
+                return self.test(test)
+
+            items = dialect.those(items, holds)
+        count = items.length().cast("int64")
+
+        def body(item: ir.Value, place: ir.IntegerValue) -> ir.StringValue:
+            self.names = {**before, statement.target: item, "loop": _loop(place, count)}
+            return dialect.concat(self.pieces(statement.body))
+
+        if _uses_loop(statement.body):
+            texts = dialect.numbered(items, body)
+        else:
+            texts = dialect.each(items, lambda item: body(item, ibis.literal(0)))
+        self.loops -= 1
+        self.names = dict(before)
+        text = dialect.glued(texts).fill_null("")
+        if not statement.otherwise:
+            return text
+        # What the else sets stays, as in Jinja only where nothing of that name was set before.
+        nothing = dialect.concat(self.pieces(statement.otherwise))
+        self.names = before
+        return ibis.ifelse((items.length() > 0).fill_null(False), text, nothing)
+
+    def choose(self, expression: syntax.Choose) -> ir.StringValue:
+        options = [self.text(self.value(option)) for option in expression.options]
+        drawn = dialect.drawn(self.case_id.concat(f":{self.file}:{expression.place}"), len(options))
+        return drawn.cases(*enumerate(options[:-1]), else_=options[-1])
+
+    def pseudonym(self, expression: syntax.Filter, base: ir.Value) -> ir.StringValue:
+        return base if expression.at in self.resolved.replaced else pseudonym(base, self.resolved.key)
+
+
+def _loop(place: ir.IntegerValue, count: ir.IntegerValue) -> Mapping[str, ir.Value]:
+    return {
+        "index": place + 1,
+        "index0": place,
+        "revindex": count - place,
+        "revindex0": count - place - 1,
+        "first": place == 0,
+        "last": place == count - 1,
+        "length": count,
+    }
+
+
+def _uses_loop(part: object) -> bool:
+    if isinstance(part, syntax.Name):
+        return part.name == "loop"
+    if isinstance(part, tuple):
+        return any(_uses_loop(inner) for inner in part)
+    return hasattr(part, "__dataclass_fields__") and any(_uses_loop(inner) for inner in vars(part).values())
+
+
+def _folded(value: ir.Value) -> ir.Value:
+    """A value as Jinja orders it: texts without regard to case."""
+    return value.lower() if value.type().is_string() else value
+
+
+def _in_order(items: ir.ArrayValue, key: Callable[[ir.Value], ir.Value], *, reverse: bool) -> ir.ArrayValue:
+    """The items in the order of `key`; items of one key keep their order, also in reverse, as in Python."""
+    marked = dialect.numbered(
+        items,
+        lambda item, place: ibis.struct({"key": key(item), "place": -place if reverse else place, "item": item}),
+    ).sort()
+    return dialect.each(dialect.backwards(marked) if reverse else marked, lambda one: one["item"])
+
+
+def _title(text: ir.StringValue) -> ir.StringValue:
+    letters = dialect.letters(text)
+
+    def cased(letter: ir.StringValue, place: ir.IntegerValue) -> ir.StringValue:
+        before = dialect.item(letters, place - 1)
+        begins = (place == 0) | before.re_search(r"[-\s({\[<]")
+        return ibis.ifelse(begins, letter.upper(), letter.lower())
+
+    return dialect.glued(dialect.numbered(letters, cased))
 
 
 class _Arguments:
