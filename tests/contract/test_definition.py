@@ -153,7 +153,7 @@ ANYTHING = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_the_verdict_is_that_of_jsonschema(data: st.DataObject) -> None:
     from jsonschema import Draft201909Validator

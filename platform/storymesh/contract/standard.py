@@ -76,11 +76,12 @@ def findings_of(document: Document) -> list[Finding]:
 def _meant(found: _Violation, value: Any) -> _Violation | None:
     """The standard's schema takes a property without `logicalType` for each type at once, and so asks it for a `map`
     and a vector's options: what it means is that the type is missing."""
-    holders = [value]
+    holders: list[Any] = [value]
     for step in found.steps:
-        if not isinstance(holders[-1], dict | list) or (isinstance(holders[-1], dict) and step not in holders[-1]):
+        here = holders[-1]
+        if isinstance(here, dict) and step not in here:
             break
-        holders.append(holders[-1][step])
+        holders.append(here[step])
     holder = holders[-1]
     if found.missing == "map" and "logicalType" not in holder:
         words = f"'{holder.get('name', 'items')}' has no logicalType"

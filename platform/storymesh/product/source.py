@@ -6,6 +6,7 @@ so that one bad field quarantines one row instead of refusing the file.
 
 import csv
 import gzip
+import io
 import itertools
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -121,7 +122,7 @@ def _open_csv(path: Path, product: Product, contract: Contract) -> "pa.RecordBat
                     first = False
                     yield pa.RecordBatch.from_arrays(rest.columns, schema=schema)
             except (pa.ArrowInvalid, gzip.BadGzipFile, EOFError) as error:
-                raise _bad_csv(path, product, str(error)) from None
+                raise _bad_csv(path, product, delimiter, len(header), str(error)) from None
 
     return pa.RecordBatchReader.from_batches(schema, rows())
 
@@ -148,7 +149,8 @@ def _header(path: Path, product: Product, contract: Contract) -> tuple[list[str]
     return names, delimiter
 
 
-def _bad_csv(path: Path, product: Product, words: str) -> SourceUnreadable:
+def _bad_csv(path: Path, product: Product, delimiter: str, columns: int, words: str) -> SourceUnreadable:
+    """What Arrow could not read, with the line that it does not tell."""
     if "UTF8" in words or "UTF-8" in words:
         with _opened(path) as file:
             for number, line in enumerate(file, 1):
@@ -157,9 +159,18 @@ def _bad_csv(path: Path, product: Product, words: str) -> SourceUnreadable:
                 except UnicodeDecodeError as error:
                     met = f"line {number} is not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})"
                     return _unreadable(product, met, "save the file as UTF-8")
-    return _unreadable(
-        product, f"not a CSV: {words.removeprefix('CSV parse error: ')}", "check the quotes on that line"
-    )
+    with _opened(path) as file:
+        reader = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter=delimiter)
+        begin = 1
+        try:
+            for fields in reader:
+                if fields and len(fields) != columns:
+                    met = f"line {begin} has {len(fields)} fields, {columns} are wanted"
+                    return _unreadable(product, met, "check the quotes on that line")
+                begin = reader.line_num + 1
+        except csv.Error as error:
+            words = str(error)
+    return _unreadable(product, f"not a CSV: {words.removeprefix('CSV parse error: ')}")
 
 
 def _open_parquet(path: Path, product: Product, contract: Contract) -> "pa.RecordBatchReader":

@@ -1,0 +1,74 @@
+"""What a product may say, and how it is told that it is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from storymesh.errors import Refused
+from storymesh.product.definition import Product, read_product
+
+GOOD = """\
+apiVersion: v1.0.0
+kind: DataProduct
+id: shipping.delays
+name: Delays
+status: active
+description: {purpose: What ran late}
+tags: [logistics]
+customProperties:
+  - {property: source, value: sources/delays.csv}
+inputPorts:
+  - {name: disruptions, version: 1.0.0, contractId: canal.disruptions}
+outputPorts:
+  - {name: delays, version: 1.0.0, contractId: shipping.delays}
+team:
+  - {username: desk@example.com, role: owner}
+"""
+
+
+def read(text: str, root: Path) -> Product:
+    path = root / "domains/shipping/products/delays.odps.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return read_product(path, root)
+
+
+def test_a_product_says_what_it_reads_and_publishes(tmp_path: Path) -> None:
+    product = read(GOOD, tmp_path)
+    assert (product.id, product.domain, product.name, product.title) == (
+        "shipping.delays",
+        "shipping",
+        "delays",
+        "Delays",
+    )
+    assert (product.owner, product.source, product.tags) == ("desk@example.com", "sources/delays.csv", ("logistics",))
+    assert [(port.contract_id, port.location.line) for port in product.inputs] == [("canal.disruptions", 11)]
+    assert [port.contract_id for port in product.outputs] == ["shipping.delays"]
+
+
+def test_without_output_ports_there_is_one_of_its_own_name(tmp_path: Path) -> None:
+    text = GOOD.replace("outputPorts:\n  - {name: delays, version: 1.0.0, contractId: shipping.delays}\n", "")
+    (port,) = read(text, tmp_path).outputs
+    assert (port.name, port.contract_id) == ("delays", "shipping.delays")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "finding"),
+    [
+        ("status:", "staus:", "5:1: error[unknown-field]: unknown field 'staus' (did you mean 'status'?)"),
+        ("kind: DataProduct", "kind: Product", "2:7: error[wrong-value]"),
+        ("id: shipping.delays", "id: delays", "3:5: error[id]"),
+        ("id: shipping.delays", "id: shipping.delay", "3:5: error[id-and-place]"),
+        ("contractId: canal.disruptions", "contract: canal.disruptions", "11:41: error[unknown-field]"),
+        ("contractId: canal.disruptions", "contractId: shipping.delays", "11:53: error[own-input]"),
+        ("property: source", "property: sorce", "9:16: error[unknown-field]: unknown custom property 'sorce'"),
+        ("value: sources/delays.csv", "value: 3", "9:31: error[wrong-value]: source names a file"),
+        ("version: 1.0.0, contractId: canal", "version: 1, contractId: canal", "11:34: error[wrong-value]"),
+        ("team:\n", "team: {}\nx:\n", "14:7: error[wrong-value]"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_at_its_place(old: str, new: str, finding: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused) as refused:
+        read(GOOD.replace(old, new, 1), tmp_path)
+    told = [str(one) for one in refused.value.findings]
+    assert any(one.startswith(f"domains/shipping/products/delays.odps.yaml:{finding}") for one in told), told
