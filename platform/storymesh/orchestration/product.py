@@ -32,7 +32,6 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
     """The asset [domain, product]. Publishing an equal content again leaves the snapshot as it is and says so."""
     contract = mesh.contract(product.id)
     key = product_key(product.id)
-    names = check_names(contract)
 
     @dg.multi_asset(
         name=f"publish_{key.to_python_identifier()}",
@@ -58,13 +57,13 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
         ],
         check_specs=[
             dg.AssetCheckSpec(
-                name=names[check],
+                name=name,
                 asset=key,
                 description=check.words,
                 blocking=False,
                 metadata={"kind": check.kind, "severity": check.severity, "place": str(check.location)},
             )
-            for check in checks_of(contract)
+            for name, check in named_checks(contract).items()
         ],
         pool=pool_of(product),
     )
@@ -110,15 +109,15 @@ def pool_of(product: Product) -> str:
     return f"{product.domain}_duckdb" if product.source is None else f"{product.domain}_{product.name}"
 
 
-def check_names(contract: Contract) -> dict[Check, str]:
-    """The name of each check in Dagster: letters, digits and `_`, unlike any other of the contract."""
-    names: dict[Check, str] = {}
+def named_checks(contract: Contract) -> dict[str, Check]:
+    """The contract's checks by their names in Dagster: letters, digits and `_`, each once."""
+    named: dict[str, Check] = {}
     for check in checks_of(contract):
         name = re.sub(r"\W+", "_", "_".join((*check.properties, check.name)), flags=re.ASCII).strip("_").lower()
         name = name[:80] or "rule"
-        taken = sum(other == name or other.startswith(f"{name}__") for other in names.values())
-        names[check] = f"{name}__{taken + 1}" if taken else name
-    return names
+        taken = sum(other == name or other.startswith(f"{name}__") for other in named)
+        named[f"{name}__{taken + 1}" if taken else name] = check
+    return named
 
 
 def failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
@@ -172,15 +171,18 @@ def _description(product: Product, contract: Contract) -> str:
 
 def _check_results(publication: Publication, contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
     """What the audit found, for every check that it came to."""
-    names = {(check.name, check.properties, check.location): name for check, name in check_names(contract).items()}
+    names: dict[tuple[Any, ...], list[str]] = {}
+    for name, check in named_checks(contract).items():
+        names.setdefault((check.name, check.properties, check.location), []).append(name)
     for result in publication.checks:
-        name = names.get((result.name, result.properties, result.location))
-        if name is None:
+        # Two checks may stem from one place; what comes back stands in the order in which they were asked.
+        alike = names.get((result.name, result.properties, result.location))
+        if not alike:
             continue
         severity = dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN
         yield dg.AssetCheckResult(
             asset_key=key,
-            check_name=name,
+            check_name=alike.pop(0),
             passed=result.passed,
             severity=severity,
             description=result.words,

@@ -208,8 +208,9 @@ class _Reading:
                 self.tell(self.failures[step])
             case DagsterEventType.RUN_SUCCESS | DagsterEventType.RUN_FAILURE | DagsterEventType.RUN_CANCELED:
                 self.success = event.event_type is DagsterEventType.RUN_SUCCESS
-                for left in self.steps.keys() - self.ended:
-                    self.tell(LeftOut(self._name(left)))
+                for left in self.steps:
+                    if left not in self.ended:
+                        self.tell(LeftOut(self._name(left)))
 
     def _materialised(self, step: str, key: dg.AssetKey, metadata: Mapping[str, Any]) -> None:
         values = {name: value.value for name, value in metadata.items()}

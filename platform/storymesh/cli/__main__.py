@@ -1,0 +1,5 @@
+"""`python -m storymesh.cli`, where the console script is not installed."""
+
+from storymesh.cli import main
+
+main()
