@@ -71,7 +71,7 @@ def told(rows: ir.Table, typed: TypedNarrative, record: TypedRecord, key: bytes)
 
     A text with a number that cannot be printed exactly contains UNPRINTABLE; see `broken`.
     """
-    able = rows.filter(rows["undone"].isnull())
+    able = dialect.fenced(rows.filter(rows["undone"].isnull()))
     narrative = typed.narrative
 
     def template(name: str) -> Template:

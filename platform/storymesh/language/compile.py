@@ -400,7 +400,7 @@ class _Telling(_Compiling):
             return value
         self.sets += 1
         column = f"{self.column}_{name}_{self.sets}"
-        self.table = self.table.mutate(**{column: value})
+        self.table = dialect.fenced(self.table.mutate(**{column: value}))
         return self.table[column]
 
     def printed(self, expression: Expression) -> ir.StringValue:
