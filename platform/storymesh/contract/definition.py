@@ -155,13 +155,20 @@ class Contract:
         return self.event_time is None and not self.timeless
 
     def known_at_of(self, name: str) -> str | None:
-        """The property that says when the value of `name` became known; None: known at any time, or never said."""
+        """The property that says when the value of `name` became known; None: known at any time, or never said.
+
+        A moment that another property's knownAt names is itself known only when it comes, as an interval's end is.
+        """
         own = self.properties[name].known_at
         if own is not None:
             return own
-        if name == self.end_time:
+        if name == self.end_time or (name != self.event_time and name in self._moments):
             return name
         return self.known_at or self.event_time
+
+    @cached_property
+    def _moments(self) -> frozenset[str]:
+        return frozenset(item.known_at for item in self.properties.values() if item.known_at is not None)
 
     def is_unique(self, columns: Iterable[str]) -> bool:
         """Do equal values of `columns` mean the same row, by the promise of this contract?"""

@@ -55,15 +55,24 @@ def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions:
         seen = {**seen, "outcome": names_in(cases, typed.cast, typed.views, "answer")["outcome"]}
     if "precedents" in cases.columns:
         seen = {**seen, "precedents": cases["precedents"]}
-    used = sorted({name for slot in record.slots.values() for name in slot.checked.names})
-    columns: dict[str, ir.Value] = {
-        "undone": _undone(cases, record),
-        "facts": _facts(record, seen, key),
-        "sources": _sources(cases, typed, record, seen, versions),
-        **{f"n_{name}": seen[name] for name in used},
-    }
-    kept = cases.mutate(**columns)
-    return kept.filter(kept["split"].notnull()).select("case_id", "at", "split", *columns)
+    used = {name for slot in record.slots.values() for name in slot.checked.names}
+    rows = {name for name in record.roles if name in typed.cast.roles}
+    columns = {f"n_{name}": seen[name] for name in sorted(used | rows)}
+    action = _rows_behind_action(cases, typed, record)
+    columns |= {f"a_{index}": row for index, (_, row) in enumerate(action)}
+    kept = cases.filter(cases["split"].notnull())
+    named = dialect.fenced(kept.select("case_id", "at", "split", undone=_undone(cases, record), **columns))
+    names = {name: named[f"n_{name}"] for name in used | rows}
+    behind = [(role, named[f"a_{index}"]) for index, (role, _) in enumerate(action)]
+    return named.select(
+        "case_id",
+        "at",
+        "split",
+        "undone",
+        *(f"n_{name}" for name in sorted(used)),
+        facts=_facts(record, names, named["case_id"], key),
+        sources=_sources(typed, record, names, behind, versions),
+    )
 
 
 def told(rows: ir.Table, typed: TypedNarrative, record: TypedRecord, key: bytes) -> ir.Table:
@@ -124,14 +133,14 @@ def _undone(cases: ir.Table, record: TypedRecord) -> ir.StringValue:
 # --- facts: every path that the templates print ---
 
 
-def _facts(record: TypedRecord, names: Mapping[str, ir.Value], key: bytes) -> ir.StructValue:
+def _facts(record: TypedRecord, names: Mapping[str, ir.Value], case_id: ir.Value, key: bytes) -> ir.StructValue:
     tree: dict[str, Any] = {}
     for path in sorted(record.prints):
         place = tree
         for step in path:
             place = place.setdefault(step, {})
     if not tree:
-        return ibis.struct({"case": ibis.struct({"id": names["case"]["id"]})})
+        return ibis.struct({"case": ibis.struct({"id": case_id})})
     return ibis.struct({name: _pruned(names[name], below, key) for name, below in tree.items()})
 
 
@@ -157,7 +166,11 @@ def _struct(row: ir.StructValue, below: Mapping[str, Any], key: bytes) -> ir.Str
 
 
 def _sources(
-    cases: ir.Table, typed: TypedNarrative, record: TypedRecord, names: Mapping[str, ir.Value], versions: Versions
+    typed: TypedNarrative,
+    record: TypedRecord,
+    names: Mapping[str, ir.Value],
+    behind: Sequence[tuple[str, ir.Value]],
+    versions: Versions,
 ) -> ir.ArrayValue:
     """product, version and key of the rows of every role that the templates name, of the row behind `outcome.action`
     and of the anchors of printed quotes; each once, by product and key."""
@@ -165,11 +178,7 @@ def _sources(
     for role in record.roles:
         if role in typed.cast.roles:
             parts.append(_keys(names[role], versions[role]))
-    if any(path[0] == "outcome" for path in record.prints) or record.answered:
-        hindsight = names_in(cases, typed.cast, typed.views, "hindsight")
-        action = typed.views.outcome["action"].expression
-        for role, row in rows_behind(action, typed.views, typed.cast, hindsight):
-            parts.append(_keys(row, versions[role]))
+    parts += [_keys(row, versions[role]) for role, row in behind]
     anchor = versions[typed.cast.anchor.name]
     for kind in sorted({path[1] for path in record.prints if path[0] == "precedents" and "quoted" in path}):
         options = names["precedents"][kind]
@@ -179,10 +188,21 @@ def _sources(
         parts.append(
             dialect.each(dialect.those(quoted, lambda row: row.notnull()), lambda row: _source(anchor, row["id"]))
         )
+    if not parts:
+        parts = [ibis.literal([], type="array<struct<product: string, version: string, key: string>>")]
     joined = parts[0]
     for part in parts[1:]:
         joined = joined.concat(part)
-    return joined.unique().sort()
+    return dialect.distinct(joined)
+
+
+def _rows_behind_action(
+    cases: ir.Table, typed: TypedNarrative, record: TypedRecord
+) -> list[tuple[str, ir.Value]]:
+    if not record.answered and not any(path[0] == "outcome" for path in record.prints):
+        return []
+    hindsight = names_in(cases, typed.cast, typed.views, "hindsight")
+    return list(rows_behind(typed.views.outcome["action"].expression, typed.views, typed.cast, hindsight))
 
 
 def _source(version: tuple[str, str], key: ir.Value) -> ir.StructValue:

@@ -82,7 +82,7 @@ def sha256(text: ir.StringValue) -> ir.StringValue:
 
 def drawn(text: ir.StringValue, count: int) -> ir.IntegerValue:
     """The first 8 hex digits of the MD5 of `text`, modulo `count`."""
-    return ibis.literal("0x").concat(text.hexdigest("md5").substr(0, 8)).cast("int64") % count
+    return ibis.literal("0x").concat(part(text.hexdigest("md5"), 0, 8)).cast("int64") % count
 
 
 @ibis.udf.scalar.builtin(name="isfinite", signature=((dt.float64,), dt.boolean))
@@ -96,21 +96,37 @@ def printable(value: ir.NumericValue) -> ir.BooleanValue:
     return _finite(floating) & (floating.abs() < 2.0**63)
 
 
+@ibis.udf.scalar.builtin(name="substr", signature=((dt.string, dt.int64, dt.int64), dt.string))
+def _substr(text, start, length):  # type: ignore[no-untyped-def]
+    ...
+
+
+def part(text: ir.StringValue, start: int, length: int = 2**31 - 1) -> ir.StringValue:
+    """`length` characters from `start` (from 0): ibis writes the text itself once more into the arguments."""
+    return _substr(text, start + 1, length)  # type: ignore[no-any-return]
+
+
 def letters(text: ir.StringValue) -> ir.ArrayValue:
     """The characters of a text, one code point each."""
     return text.split("")
 
 
 def backwards(values: ir.ArrayValue) -> ir.ArrayValue:
-    return _reversed(values.type())(values)
+    """The items of a list in reverse order."""
+    return _of_list("list_reverse", values.type())(values)
+
+
+def distinct(values: ir.ArrayValue) -> ir.ArrayValue:
+    """The items of a list without nulls, each once, in order."""
+    return _of_list("list_sort", values.type())(_of_list("list_distinct", values.type())(values))
 
 
 @lru_cache
-def _reversed(kind: dt.DataType) -> Callable[[ir.ArrayValue], ir.ArrayValue]:
-    def list_reverse(values):  # type: ignore[no-untyped-def]
+def _of_list(name: str, kind: dt.DataType) -> Callable[[ir.ArrayValue], ir.ArrayValue]:
+    def function(values):  # type: ignore[no-untyped-def]
         ...
 
-    return ibis.udf.scalar.builtin(list_reverse, name="list_reverse", signature=((kind,), kind))  # type: ignore[no-any-return]
+    return ibis.udf.scalar.builtin(function, name=name, signature=((kind,), kind))  # type: ignore[no-any-return]
 
 
 def glued(texts: ir.ArrayValue) -> ir.StringValue:

@@ -79,7 +79,7 @@ def compile_templates(
 def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:
     """`p-` and 12 hex digits of SHA-256(key, `|`, value); null stays null."""
     digest = dialect.sha256(ibis.literal(key.decode() + "|").concat(value.cast("string")))
-    return ibis.ifelse(value.isnull(), ibis.null("string"), ibis.literal("p-").concat(digest.substr(0, 12)))
+    return ibis.ifelse(value.isnull(), ibis.null("string"), ibis.literal("p-").concat(dialect.part(digest, 0, 12)))
 
 
 class _Compiling:
@@ -244,7 +244,7 @@ class _Compiling:
             case "lower":
                 return base.lower()
             case "capitalize":
-                return base.substr(0, 1).upper().concat(base.substr(1).lower())
+                return dialect.part(base, 0, 1).upper().concat(dialect.part(base, 1).lower())
             case "title":
                 return _title(base)
             case "trim":
