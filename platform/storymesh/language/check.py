@@ -5,9 +5,11 @@ YAML file null propagates as in SQL: a fact of a missing value is a missing fact
 `if x is not none` the checker knows that x is there, also through `set`, `and`, `or`, inline `if` and loops.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from types import MappingProxyType
+from unicodedata import normalize
 
 from storymesh.errors import Finding, Refused, nearest
 from storymesh.language import syntax
@@ -35,13 +37,25 @@ from storymesh.location import Location
 
 Path = tuple[str, ...]
 Scope = Mapping[str, "Field | Hidden | Fact"]
+Casts = Mapping[tuple[Location, str], Type]
+Guards = tuple[frozenset[str], frozenset[str], frozenset[str]]  # not null when there, when true, when false
 
 MAX_INTEGER = 2**63 - 1
 MAX_INCLUDES = 8
+MAX_STATEMENTS = 20_000  # over all includes, each counted as often as it is included
+MAX_DIGITS = 12
+RESERVED = frozenset({"loop", "choose", "self", "super", "caller", "varargs", "kwargs", "none", "true", "false"})
 TESTS = ("none", "defined", "true", "false")
 _RANK: Mapping[Classification, int] = {"public": 0, "internal": 1, "restricted": 2}
 _COMPARING = {"eq": "==", "==": "==", "equalto": "==", "ne": "!=", "!=": "!=", "lt": "<", "<": "<", "lessthan": "<"} | {
-    "le": "<=", "<=": "<=", "gt": ">", ">": ">", "greaterthan": ">", "ge": ">=", ">=": ">=", "in": "in"
+    "le": "<=",
+    "<=": "<=",
+    "gt": ">",
+    ">": ">",
+    "greaterthan": ">",
+    "ge": ">=",
+    ">=": ">=",
+    "in": "in",
 }
 
 
@@ -64,18 +78,24 @@ class Value:
     known_as: str | None = None  # the name under which a guard remembers it
     where: Path | None = None  # the path it stands at, when it is one plain path
     pseudonym: bool = False  # it was replaced by its pseudonym already
+    when_there: frozenset[str] = frozenset()  # what is not null where this is not null
     when_true: frozenset[str] = frozenset()
     when_false: frozenset[str] = frozenset()
     words: str = ""  # how to call it in a finding
 
     @property
     def field(self) -> Field:
-        return Field(self.type, self.nullable, self.classification)
+        return Field(self.type, self.nullable, self.classification, pseudonym=self.pseudonym)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a template or an expression uses and prints. `labels` is what each `label` filter prints for which code."""
+    """What a template or an expression uses and prints.
+
+    `labels` is what each `label` filter prints for which code; `replaced` are the `pseudonym` filters that leave their
+    value alone, `drawn` those that replace it; `casts` are the places (with the kind of their node) where numbers of
+    two kinds meet and stand for each other, or where a sum may have no item to take its kind from.
+    """
 
     value: Value
     names: frozenset[str]
@@ -83,6 +103,8 @@ class Checked:
     prints: Mapping[Path, Classification] = field(default_factory=lambda: MappingProxyType({}))
     labels: Mapping[Location, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     replaced: frozenset[Location] = frozenset()
+    drawn: frozenset[Location] = frozenset()
+    casts: Casts = field(default_factory=lambda: MappingProxyType({}))
 
 
 def check_expression(expression: Expression, scope: Scope) -> Checked:
@@ -102,6 +124,7 @@ def check_template(
     read but not printed. Raises Refused with findings."""
     checking = _Checking(scope, strict=True, partial=partial, unprintable=unprintable)
     checking.stack.append(template.name)
+    checking.path = template.path
     checking.body(template.body)
     return checking.done(Value(Text()))
 
@@ -124,11 +147,16 @@ class _Checking:
         self.sure: frozenset[str] = frozenset()  # what the guards around here say is not null
         self.counter = 0
         self.stack: list[str] = []
+        self.path = ""
         self.names: set[str] = set()
         self.reads: set[Path] = set()
         self.prints: dict[Path, Classification] = {}
         self.labels: dict[Location, Mapping[str, str]] = {}
         self.replaced: set[Location] = set()
+        self.drawn: set[Location] = set()
+        self.casts: dict[tuple[Location, str], Type] = {}
+        self.statements = 0
+        self.guards: dict[str, Guards] = {}
 
     def done(self, value: Value) -> Checked:
         if self.findings:
@@ -140,6 +168,8 @@ class _Checking:
             MappingProxyType(dict(self.prints)),
             MappingProxyType(dict(self.labels)),
             frozenset(self.replaced),
+            frozenset(self.drawn),
+            MappingProxyType(dict(self.casts)),
         )
 
     def fail(self, at: Location, rule: str, words: str, hint: str = "") -> Value:
@@ -151,6 +181,13 @@ class _Checking:
 
     def body(self, statements: Iterable[Statement]) -> None:
         for statement in statements:
+            self.statements += 1
+            if self.statements > MAX_STATEMENTS:
+                path = statement.at.path if not isinstance(statement, syntax.Words) else ""
+                words = f"with its includes the template has more than {MAX_STATEMENTS:,} parts"
+                raise Refused(
+                    [Finding(Location(path or self.path), "too-large", words, "include less"), *self.findings]
+                )
             match statement:
                 case syntax.Words():
                     pass
@@ -167,10 +204,16 @@ class _Checking:
 
     def _assign(self, statement: syntax.Assign) -> None:
         value = self.value(statement.value)
-        if statement.name in self.scope or statement.name == "loop":
-            words = f"'{statement.name}' already has a meaning"
-            self.fail(statement.at, "reserved-name", words, "set another name")
+        self._free(statement.at, statement.name)
         self.variables[statement.name] = self._renamed(value, statement.name)
+
+    def _free(self, at: Location, name: str) -> None:
+        if name in self.scope or name in RESERVED:
+            self.fail(at, "reserved-name", f"'{name}' already has a meaning", "choose another name")
+        elif normalize("NFKC", name) != name:
+            self.fail(
+                at, "reserved-name", f"'{name}' is written with letters that look like others", "use plain letters"
+            )
 
     def _renamed(self, value: Value, name: str) -> Value:
         if value.known_as is None:
@@ -199,8 +242,12 @@ class _Checking:
                 merged[name] = left
             elif isinstance(left, Value) and isinstance(right, Value):
                 joined = self._joined(left, right)
-                words = f"'{name}' is {left.type} in one branch and {right.type} in the other"
-                merged[name] = self._renamed(joined, name) if joined else Hidden("wrong-type", words, "set another name")
+                if joined and mixed(left.type, right.type):
+                    joined = None
+                words = f"'{name}' is {_a(left.type)} in one branch and {_a(right.type)} in the other"
+                merged[name] = (
+                    self._renamed(joined, name) if joined else Hidden("wrong-type", words, "set another name")
+                )
             else:
                 hint = f"set '{name}' before the `if`, or in each branch"
                 merged[name] = Hidden("unknown-name", f"'{name}' is set in one branch only", hint)
@@ -213,8 +260,9 @@ class _Checking:
         return Value(
             type_,
             left.nullable or right.nullable or isinstance(left.type, Null) or isinstance(right.type, Null),
-            max(left.classification, right.classification, key=_RANK.__getitem__),
+            _higher(left.classification, right),
             left.paths | right.paths,
+            pseudonym=left.pseudonym and right.pseudonym,
         )
 
     def _for(self, statement: syntax.For) -> None:
@@ -222,7 +270,9 @@ class _Checking:
         item: Value
         if isinstance(items.type, Array):
             inner = items.type.item
-            item = Value(inner.type, inner.nullable, _higher(inner.classification, items), items.paths, where=items.where)
+            item = Value(
+                inner.type, inner.nullable, _higher(inner.classification, items), items.paths, where=items.where
+            )
         else:
             if items.type is not _ANYTHING:
                 words = f"{items.words or 'this'} is {_a(items.type)}, a loop wants a list"
@@ -230,9 +280,8 @@ class _Checking:
             item = Value(_ANYTHING)
         before, sure = dict(self.variables), self.sure
         self.counter += 1
-        if statement.target in self.scope or statement.target == "loop":
-            self.fail(statement.at, "reserved-name", f"'{statement.target}' already has a meaning", "name it otherwise")
         name = statement.target
+        self._free(statement.at, name)
         self.variables[name] = replace(item, known_as=f"{name}#{self.counter}", words=f"'{name}'")
         if statement.test is not None:
             self.sure = sure | self.test(statement.test).when_true
@@ -240,8 +289,8 @@ class _Checking:
         self.body(statement.body)
         self.variables, self.sure = dict(before), sure
         self.body(statement.otherwise)
-        if statement.otherwise:
-            self.variables = self._merged(before, before, self.variables)
+        # What a loop sets ends with the loop, also in its `else`.
+        self.variables = before
 
     def _include(self, statement: syntax.Include) -> None:
         template = self.partial(statement.template)
@@ -251,13 +300,15 @@ class _Checking:
         elif len(self.stack) > MAX_INCLUDES:
             self.fail(statement.at, "too-large", f"more than {MAX_INCLUDES} includes inside each other")
         elif template is None:
-            self.fail(statement.at, "unknown-name", f"there is no template '{statement.template}'", "see the folder")
+            self.fail(statement.at, "unknown-name", f"there is no template '{statement.template}' in this folder")
         else:
             self.stack.append(statement.template)
-            before = dict(self.variables)
+            before, path = self.variables, self.path
+            # Jinja gives a partial the names of its template but not `loop`, and takes none back.
+            self.variables = {**before, "loop": _NO_LOOP} if "loop" in before else dict(before)
+            self.path = template.path
             self.body(template.body)
-            # Jinja gives a partial the names of its template, but takes none back.
-            self.variables = before
+            self.variables, self.path = before, path
             self.stack.pop()
 
     # --- values ---
@@ -277,13 +328,13 @@ class _Checking:
             case Float() if self.strict or joined:
                 self.fail(at, "float-unformatted", f"{words} is a float", "add `| number(2)` or another format")
             case Null():
-                self.fail(at, "may-be-null", f"{words} is none", "print something")
+                self.fail(at, "may-be-null", f"{words} is none, there is nothing to print", "leave it out")
             case _:
                 self._present(expression, value, "printed")
         if value.classification == "restricted":
             self.fail(at, "restricted", f"{words} is restricted", "print it through `| pseudonym`")
         for path in value.paths:
-            if (hidden := self.unprintable.get(path)) is not None:
+            if (hidden := self.unprintable.get(path[:-1] if path[-1] == "~" else path)) is not None:
                 self.fail(at, hidden.rule, hidden.words, hidden.hint)
             self.prints[path] = max(self.prints.get(path, "public"), value.classification, key=_RANK.__getitem__)
 
@@ -291,8 +342,7 @@ class _Checking:
         """In a template, `value` must be known not to be null before it is used."""
         if self.strict and value.nullable:
             words = f"{value.words or 'this'} may be null and is {doing} unguarded"
-            name = value.words.strip("'") or "x"
-            self.fail(expression.at, "may-be-null", words, f"guard it with `if {name} is not none` or `| default(…)`")
+            self.fail(expression.at, "may-be-null", words, _guard(value, expression))
         return replace(value, nullable=False) if self.strict else value
 
     def test(self, expression: Expression) -> Value:
@@ -374,6 +424,8 @@ class _Checking:
                     return self.fail(expression.at, "too-large", "the number does not fit into 64 bits")
                 return Value(Integer(), words=str(number))
             case float() as number:
+                if not isfinite(number):
+                    return self.fail(expression.at, "too-large", "the number is too large for a float")
                 return Value(Float(), words=str(number))
             case str():
                 return Value(Text(), words="this text")
@@ -382,13 +434,19 @@ class _Checking:
         joined: Value | None = None
         for part in expression.items:
             value = self.value(part)
+            if value.type is _ANYTHING:
+                return value
             together = value if joined is None else self._joined(joined, value)
-            if together is None:
-                return self.fail(part.at, "wrong-type", "the items of a list have one type")
+            if together is None or joined is None:
+                if together is None and joined is not None:
+                    words = f"the items of a list have one type, here stand {_a(joined.type)} and {_a(value.type)}"
+                    return self.fail(part.at, "wrong-type", words)
+            elif mixed(joined.type, value.type):
+                self.casts[expression.at, "ListOf"] = together.type
             joined = together
         if joined is None:
             return self.fail(expression.at, "wrong-type", "an empty list has no type", "leave it out")
-        return Value(Array(joined.field), paths=joined.paths)
+        return Value(Array(joined.field), False, joined.classification, joined.paths, words="this list")
 
     def _name(self, expression: syntax.Name) -> Value:
         name = expression.name
@@ -403,19 +461,23 @@ class _Checking:
                 return self.fail(expression.at, "unknown-name", f"unknown name '{name}'", nearest(name, known))
             case Hidden():
                 return self.fail(expression.at, found.rule, found.words, found.hint)
+            case Value() if found is _LOOP:
+                return self.fail(expression.at, "wrong-type", "'loop' is no value of its own", _LOOP_HINT)
             case Value():
                 value = found
             case Fact():
+                there, when_true, when_false = self._guards(name, found.expression)
                 value = self._of_field(found.field, name, (name,))
-                implied = self._implied(found.expression)
-                guards = self._guards(found.expression)
-                value = replace(value, when_true=guards[0] | implied, when_false=guards[1])
+                value = replace(value, when_there=there, when_true=there | when_true, when_false=when_false)
                 self.reads.add((name,))
             case Field():
                 value = self._of_field(found, name, (name,))
                 if not isinstance(found.type, Struct | Array):
                     self.reads.add((name,))
         return self._narrowed(value)
+
+    def _is_loop(self, expression: Expression) -> bool:
+        return isinstance(expression, syntax.Name) and self.variables.get(expression.name) is _LOOP
 
     def _of_field(self, found: Field, name: str, path: Path) -> Value:
         return Value(
@@ -434,17 +496,27 @@ class _Checking:
             return replace(value, nullable=False)
         return value
 
-    def _guards(self, expression: Expression) -> tuple[frozenset[str], frozenset[str]]:
-        quiet = _Checking(self.scope, strict=False)
-        value = quiet.test(expression)
-        return value.when_true, value.when_false
+    def _guards(self, name: str, expression: Expression) -> Guards:
+        """What a guard on a fact guards of what the fact reads."""
+        if name not in self.guards:
+            quiet = _Checking(self.scope, strict=False)
+            quiet.guards = self.guards  # a fact of facts asks for each of them once
+            value = quiet.test(expression)
+            self.guards[name] = (self._implied(expression), value.when_true, value.when_false)
+        return self.guards[name]
 
     def _implied(self, expression: Expression) -> frozenset[str]:
         """What cannot be null when the (propagating) expression is not null."""
         match expression:
             case syntax.Name() | syntax.Attribute():
                 known = _spelled(expression)
-                return frozenset({known}) | _parents(known) if known else frozenset()
+                if known is None:
+                    return frozenset()
+                fact = self.scope.get(known)
+                further = self._guards(known, fact.expression)[0] if isinstance(fact, Fact) else frozenset()
+                return frozenset({known}) | _parents(known) | further
+            case syntax.Filter() if expression.name in _PASSING_NULL:
+                return self._implied(expression.base)
             case syntax.Arithmetic() | syntax.Compare():
                 return self._implied(expression.left) | self._implied(expression.right)
             case syntax.Negative():
@@ -453,7 +525,7 @@ class _Checking:
                 return frozenset()
 
     def _attribute(self, expression: syntax.Attribute) -> Value:
-        base = self.value(expression.base)
+        base = self.value(expression.base) if not self._is_loop(expression.base) else _LOOP
         if base.type is _ANYTHING:
             return base
         if isinstance(base.type, Array):
@@ -471,8 +543,7 @@ class _Checking:
             return self.fail(expression.at, found.rule, found.words, found.hint)
         if self.strict and base.nullable:
             words = f"{base.words or 'this'} may be absent and is used unguarded"
-            hint = f"guard it with `if {base.words.strip(chr(39)) or 'x'}`"
-            self.fail(expression.at, "may-be-absent", words, hint)
+            self.fail(expression.base.at, "may-be-absent", words, _guard(base, expression.base))
         known_as = f"{base.known_as}.{expression.name}" if base.known_as else None
         where = (*base.where, expression.name) if base.where else None
         if where:
@@ -503,7 +574,9 @@ class _Checking:
         right = self._number(expression.right, expression.operator)
         if left.type is _ANYTHING or right.type is _ANYTHING:
             return Value(_ANYTHING)
-        if expression.operator in ("//", "%") and not (isinstance(left.type, Integer) and isinstance(right.type, Integer)):
+        if expression.operator in ("//", "%") and not (
+            isinstance(left.type, Integer) and isinstance(right.type, Integer)
+        ):
             words = f"`{expression.operator}` wants integers, it met {_a(left.type)} and {_a(right.type)}"
             return self.fail(expression.at, "wrong-type", words, "use `| int`")
         type_: Type = arithmetic_type(expression.operator, left.type, right.type)
@@ -545,36 +618,47 @@ class _Checking:
     def _compare(self, expression: syntax.Compare) -> Value:
         left, right = self.value(expression.left), self.value(expression.right)
         if isinstance(right.type, Null) or isinstance(left.type, Null):
-            return self.fail(expression.at, "wrong-type", "nothing compares to none", "write `x is none` or `x is not none`")
+            return self.fail(
+                expression.at, "wrong-type", "nothing compares to none", "write `x is none` or `x is not none`"
+            )
         left = self._present(expression.left, left, "compared")
         right = self._present(expression.right, right, "compared")
-        nullable = left.nullable or right.nullable
         if left.type is _ANYTHING or right.type is _ANYTHING:
             return Value(Boolean())
+        implied = frozenset[str]() if self.strict else self._implied(expression)
+        answer = Value(
+            Boolean(),
+            left.nullable or right.nullable,
+            _higher(left.classification, right),
+            left.paths | right.paths,
+            when_true=implied,
+        )
         if expression.operator in ("in", "not in"):
             wanted = right.type.item.type if isinstance(right.type, Array) else right.type
             fits = isinstance(right.type, Array) or (isinstance(left.type, Text) and isinstance(right.type, Text))
             if not fits or not _comparable(left.type, wanted, "=="):
                 words = f"{left.words or 'this'} is {_a(left.type)} and cannot be looked for in {_a(right.type)}"
                 return self.fail(expression.at, "wrong-type", words)
-            return Value(Boolean(), nullable)
+            return answer
         if not _comparable(left.type, right.type, expression.operator):
             words = f"{_a(left.type)} and {_a(right.type)} cannot be compared with `{expression.operator}`"
             return self.fail(expression.at, "wrong-type", words)
-        return Value(Boolean(), nullable)
+        return answer
 
     def _either(self, expression: syntax.Both | syntax.Either) -> Value:
         """`a or b` gives a when it counts as true, else b; `and` the other way round."""
         test = self.test(expression)
         left = self.value(expression.left)
-        assumed = test.when_true if isinstance(expression, syntax.Both) else frozenset()
-        right = self._given(assumed | self._side(expression), lambda: self.value(expression.right))
+        right = self._given(self._side(expression), lambda: self.value(expression.right))
+        if left.type is _ANYTHING or right.type is _ANYTHING:
+            return Value(_ANYTHING)
         joined = self._joined(left, right)
         if joined is None:
             words = f"the sides of `{'and' if isinstance(expression, syntax.Both) else 'or'}` are "
             words += f"{_a(left.type)} and {_a(right.type)}"
             return self.fail(expression.at, "wrong-type", words, "compare each side, or use an inline `if`")
         keeps_null = left.nullable if isinstance(expression, syntax.Both) else False
+        self._cast(expression, joined, left, right)
         return replace(
             joined, nullable=right.nullable or keeps_null, when_true=test.when_true, when_false=test.when_false
         )
@@ -593,14 +677,19 @@ class _Checking:
         if joined is None:
             words = f"the two sides of `if … else` are {_a(then.type)} and {_a(otherwise.type)}"
             return self.fail(expression.at, "wrong-type", words, "give both sides one type")
+        self._cast(expression, joined, then, otherwise)
         return joined
+
+    def _cast(self, expression: Expression, joined: Value, one: Value, two: Value) -> None:
+        if mixed(one.type, two.type):
+            self.casts[expression.at, type(expression).__name__] = joined.type
 
     def _test(self, expression: syntax.Test) -> Value:
         value = self.value(expression.base)
         match expression.name:
             case "none":
                 known = frozenset({value.known_as}) | _parents(value.known_as) if value.known_as else frozenset()
-                return Value(Boolean(), when_false=known | value.when_true if value.known_as else known)
+                return Value(Boolean(), when_false=known | value.when_there)
             case "defined":
                 return Value(Boolean())
             case "true" | "false":
@@ -648,11 +737,14 @@ class _Checking:
     def _arguments(self, expression: syntax.Filter, signature: Signature) -> dict[str, Expression] | None:
         names = [parameter.name for parameter in signature.parameters]
         given: dict[str, Expression] = {}
-        if len(expression.arguments) > len(names):
-            words = f"`{expression.name}` takes {len(names)} argument{'s' if len(names) != 1 else ''}"
-            self.fail(expression.at, "wrong-type", words, signature.usage)
+        placed = [parameter.name for parameter in signature.parameters if not parameter.by_name]
+        if len(expression.arguments) > len(placed):
+            words = f"`{expression.name}` takes {_count(len(placed), 'argument')}"
+            if len(placed) < len(names):
+                words = f"the arguments of `{expression.name}` are written with their names"
+            self.fail(expression.arguments[len(placed)].at, "wrong-type", words, signature.usage)
             return None
-        given.update(zip(names, expression.arguments, strict=False))
+        given.update(zip(placed, expression.arguments, strict=False))
         for name, argument in expression.named:
             if name not in names or name in given:
                 self.fail(argument.at, "wrong-type", f"`{expression.name}` has no argument '{name}'", signature.usage)
@@ -677,10 +769,13 @@ class _Checking:
 
     def _default(self, expression: syntax.Filter, base: Value, argument: Expression) -> Value:
         fallback = self.value(argument)
+        if fallback.type is _ANYTHING:
+            return fallback
         joined = self._joined(base, fallback)
         if joined is None:
             words = f"{base.words or 'this'} is {_a(base.type)}, its default is {_a(fallback.type)}"
             return self.fail(argument.at, "wrong-type", words, "give it the same type")
+        self._cast(expression, joined, base, fallback)
         return replace(joined, nullable=fallback.nullable)
 
     def _filtered(self, expression: syntax.Filter, base: Value, given: Mapping[str, Expression]) -> Value:
@@ -690,8 +785,8 @@ class _Checking:
         match expression.name:
             case "number" | "percent":
                 digits = given.get("digits")
-                if isinstance(digits, syntax.Literal) and not 0 <= int(digits.value or 0) <= 12:
-                    return self.fail(digits.at, "wrong-type", "a number has 0 to 12 digits")
+                if isinstance(digits, syntax.Literal) and int(digits.value or 0) > MAX_DIGITS:
+                    return self.fail(digits.at, "wrong-type", f"a number has 0 to {MAX_DIGITS} digits behind the point")
                 return text()
             case "date":
                 return self._date(expression, given, text())
@@ -706,30 +801,53 @@ class _Checking:
                 if not isinstance(base.type, Text) or not base.type.labels:
                     hint = "give the property an `enum` with labels in its contract"
                     return self.fail(expression.at, "wrong-type", f"{base.words or 'this'} has no labels", hint)
-                self.labels[expression.at] = base.type.labels
+                if self.labels.setdefault(expression.at, base.type.labels) != base.type.labels:
+                    words = f"{base.words or 'this'} has other labels where the same partial is included elsewhere"
+                    return self.fail(expression.at, "wrong-type", words, "put `label` before the include, with `set`")
                 return text()
             case "pseudonym":
-                self.replaced |= {expression.at} if base.pseudonym else set()
+                (self.replaced if base.pseudonym else self.drawn).add(expression.at)
+                if expression.at in self.replaced and expression.at in self.drawn:
+                    words = f"{base.words or 'this'} is replaced by its pseudonym in one include and not in another"
+                    return self.fail(
+                        expression.at, "restricted", words, "put `pseudonym` before the include, with `set`"
+                    )
                 return replace(text("public"), paths=frozenset({(*path, "~") for path in base.paths}))
             case "plural" | "upper" | "lower" | "capitalize" | "title" | "trim":
                 return text()
             case "replace":
+                result = text()
                 for argument in given.values():
-                    self._text(argument, self.value(argument))
-                return text()
+                    value = self.value(argument)
+                    if not isinstance(value.type, Text) and value.type is not _ANYTHING:
+                        words = f"`replace` wants texts, {value.words or 'this'} is {_a(value.type)}"
+                        return self.fail(argument.at, "wrong-type", words)
+                    self._present(argument, value, "given to `replace`")
+                    result = replace(
+                        result,
+                        nullable=result.nullable or (value.nullable and not self.strict),
+                        classification=_higher(result.classification, value),
+                        paths=result.paths | value.paths,
+                    )
+                return result
             case "abs":
-                return replace(base, known_as=None, where=None)
+                return self._computed(base, base.type)
             case "round":
                 type_: Type = base.type
+                digits = given.get("precision")
+                if isinstance(digits, syntax.Literal) and int(digits.value or 0) > MAX_DIGITS:
+                    return self.fail(digits.at, "wrong-type", f"`round` takes 0 to {MAX_DIGITS} digits")
                 if isinstance(base.type, Decimal):
-                    digits = given.get("precision")
                     places = int(digits.value or 0) if isinstance(digits, syntax.Literal) else 0
                     type_ = Decimal(38, min(places, base.type.scale))
-                return replace(base, type=type_, known_as=None, where=None)
+                return self._computed(base, type_)
             case "int":
-                return replace(base, type=Integer(), known_as=None, where=None)
+                return self._computed(base, Integer())
             case _:
                 return self._of_list(expression, base, given)
+
+    def _computed(self, base: Value, type_: Type) -> Value:
+        return Value(type_, base.nullable, base.classification, base.paths, words=base.words)
 
     def _date(self, expression: syntax.Filter, given: Mapping[str, Expression], text: Value) -> Value:
         pattern = given.get("format")
@@ -751,7 +869,9 @@ class _Checking:
         if item.type is _ANYTHING:
             return item
         name = expression.name
-        whole = Value(Array(base.type.item), base.nullable, base.classification, base.paths, where=base.where, words=base.words)
+        whole = Value(
+            Array(base.type.item), base.nullable, base.classification, base.paths, where=base.where, words=base.words
+        )
         match name:
             case "length":
                 if base.where:
@@ -759,35 +879,55 @@ class _Checking:
                 return Value(Integer(), base.nullable, "public", base.paths)
             case "first" | "last":
                 inner = base.type.item
-                return Value(inner.type, True, _higher(inner.classification, base), base.paths, where=base.where,
-                             words=f"the {name} of {base.words or 'this list'}")
+                return Value(
+                    inner.type,
+                    True,
+                    _higher(inner.classification, base),
+                    base.paths,
+                    where=base.where,
+                    words=f"the {name} of {base.words or 'this list'}",
+                )
             case "min" | "max":
                 self._ordered(expression, item)
                 inner = base.type.item
                 if "attribute" in given:
-                    return Value(inner.type, True, base.classification, base.paths, where=base.where, words=f"the {name}")
+                    return Value(
+                        inner.type, True, base.classification, base.paths, where=base.where, words=f"the {name}"
+                    )
                 return Value(item.type, True, item.classification, item.paths, words=f"the {name}")
             case "sum":
                 if not isinstance(item.type, NUMBERS):
-                    words = f"`sum` wants numbers, {item.words or 'the items'} are {item.type}"
-                    return self.fail(expression.at, "wrong-type", words)
-                self._present(expression, item, "summed")
+                    words = f"`sum` wants numbers, {item.words or 'an item'} is {_a(item.type)}"
+                    return self.fail(expression.at, "wrong-type", words, "name a property with attribute=")
+                self._whole_items(expression, item, "summed")
+                if isinstance(item.type, Decimal):
+                    self.casts[expression.at, "Filter"] = Decimal(38, item.type.scale)
                 type_: Type = Decimal(38, item.type.scale) if isinstance(item.type, Decimal) else item.type
                 return Value(type_, base.nullable, item.classification, item.paths)
             case "join" | "listing":
-                self._text(expression, item)
+                if self._whole_items(expression, item, "joined to a text"):
+                    self._text(expression, item)
                 return Value(Text(), base.nullable, item.classification, item.paths)
             case "map":
-                return Value(Array(Field(item.type, item.nullable, item.classification)), base.nullable,
-                             item.classification, item.paths, where=item.where, words=item.words)
+                return Value(
+                    Array(Field(item.type, item.nullable, item.classification)),
+                    base.nullable,
+                    item.classification,
+                    item.paths,
+                    where=item.where,
+                    words=item.words,
+                )
             case "selectattr" | "rejectattr":
                 self._selected(expression, item, given)
-                return whole
+                return replace(whole, type=Array(self._kept(expression, base.type.item, given)))
             case "sort":
                 self._ordered(expression, item)
                 return whole
             case "unique":
-                self._text(expression, item)
+                if isinstance(item.type, Array | Struct | Float | Null):
+                    words = f"{item.words} is {_a(item.type)}, `unique` wants what can equal another"
+                    return self.fail(expression.at, "wrong-type", words, "name a property with attribute=")
+                self._whole_items(expression, item, "compared")
                 return whole
             case _:  # pragma: no cover - the table of filters is closed
                 raise AssertionError(name)
@@ -797,7 +937,12 @@ class _Checking:
         assert isinstance(base.type, Array)
         inner = base.type.item
         item = Value(
-            inner.type, inner.nullable, _higher(inner.classification, base), base.paths, where=base.where, words="an item"
+            inner.type,
+            inner.nullable,
+            _higher(inner.classification, base),
+            base.paths,
+            where=base.where,
+            words="an item",
         )
         attribute = given.get("attribute")
         if attribute is None:
@@ -805,7 +950,7 @@ class _Checking:
         assert isinstance(attribute, syntax.Literal)
         for step in str(attribute.value).split("."):
             if not isinstance(item.type, Struct):
-                words = f"the items are {item.type} and have no property '{step}'"
+                words = f"{item.words} is {_a(item.type)} and has no property '{step}'"
                 return self.fail(attribute.at, "wrong-type", words)
             found = item.type.fields.get(step)
             if found is None:
@@ -832,7 +977,30 @@ class _Checking:
             self.fail(expression.at, "wrong-type", words, "name a property with attribute=")
         elif item.nullable:
             words = f"{item.words} may be null, which has no order"
-            self.fail(expression.at, "may-be-null", words, "leave those out with `selectattr` first")
+            self.fail(expression.at, "may-be-null", words, self._without_nulls(expression, item))
+
+    def _whole_items(self, expression: syntax.Filter, item: Value, doing: str) -> bool:
+        """In a template, no item may be null; an expression leaves null items to the engine."""
+        if not (self.strict and item.nullable) or isinstance(item.type, Null):
+            return True
+        words = f"{item.words} may be null and is {doing}"
+        self.fail(expression.at, "may-be-null", words, self._without_nulls(expression, item))
+        return False
+
+    def _without_nulls(self, expression: syntax.Filter, item: Value) -> str:
+        name = f'"{item.words[1:-1]}"' if item.words.startswith("'") else "…"
+        return f'leave those out first with `rejectattr({name}, "none")`'
+
+    def _kept(self, expression: syntax.Filter, inner: Field, given: Mapping[str, Expression]) -> Field:
+        """What stands in the list that a selection leaves: a property that passed a test is not null."""
+        attribute, test = given["attribute"], given.get("test")
+        assert isinstance(attribute, syntax.Literal)
+        name = str(test.value) if isinstance(test, syntax.Literal) else "true"
+        if expression.name == "rejectattr":
+            there = name == "none" or _COMPARING.get(name) == "!="
+        else:
+            there = name not in ("none", "defined") and _COMPARING.get(name) != "!="
+        return _there(inner, str(attribute.value).split(".")) if there else inner
 
     def _selected(self, expression: syntax.Filter, item: Value, given: Mapping[str, Expression]) -> None:
         test = given.get("test")
@@ -840,6 +1008,11 @@ class _Checking:
             return
         assert isinstance(test, syntax.Literal)
         if test.value in ("none", "true", "false", "defined"):
+            if test.value in ("true", "false") and not isinstance(item.type, Boolean):
+                words = f"{item.words} is {_a(item.type)}, not true or false"
+                self.fail(test.at, "wrong-type", words)
+            if "value" in given:
+                self.fail(given["value"].at, "wrong-type", f"the test '{test.value}' takes no value")
             return
         if test.value not in _COMPARING:
             words = f"there is no test '{test.value}' for rows"
@@ -857,12 +1030,18 @@ class _Checking:
                 return
             wanted = value.type.item.type
         elif item.nullable and _COMPARING[str(test.value)] not in ("==", "!="):
-            self.fail(expression.at, "may-be-null", f"{item.words} may be null, which has no order")
-        if not _comparable(item.type, wanted, "=="):
+            words = f"{item.words} may be null, which has no order"
+            self.fail(expression.at, "may-be-null", words, self._without_nulls(expression, item))
+        if value.type is not _ANYTHING and not _comparable(item.type, wanted, _COMPARING[str(test.value)]):
             words = f"{item.words} is {_a(item.type)} and cannot be compared with {_a(wanted)}"
             self.fail(argument.at, "wrong-type", words)
 
 
+# Filters that give null for null, and a value for a value.
+_PASSING_NULL = frozenset(
+    {"number", "percent", "date", "plural", "duration", "label", "pseudonym", "upper", "lower", "capitalize", "title"}
+    | {"trim", "abs", "int", "round"}
+)
 _ANYTHING = Null()  # what a failed part gives: no second finding comes of it
 _PUBLIC: Classification = "public"
 _LOOP = Value(
@@ -872,6 +1051,8 @@ _LOOP = Value(
     ),
     words="'loop'",
 )
+_LOOP_HINT = "print one of its properties: loop.index, loop.first, loop.last, loop.length, …"
+_NO_LOOP = Hidden("unknown-name", "a partial does not see the 'loop' of its template", "pass it on with `set` before")
 
 
 def joined_type(left: Type, right: Type) -> Type | None:
@@ -880,21 +1061,60 @@ def joined_type(left: Type, right: Type) -> Type | None:
         case (Null(), other) | (other, Null()):
             return other
         case (Text(), Text()):
+            shared = left.labels.keys() & right.labels.keys()
+            if any(left.labels[code] != right.labels[code] for code in shared):
+                return Text()  # a code that is called two things has no label
             return Text({**left.labels, **right.labels})
         case (Decimal(), Decimal()):
             return Decimal(38, max(left.scale, right.scale)) if left.scale == right.scale else Float()
         case (Struct(), Struct()):
-            return left if left.fields.keys() == right.fields.keys() and left.origin == right.origin else None
+            if left == right:
+                return left
+            if left.fields.keys() != right.fields.keys() or left.origin != right.origin:
+                return None
+            fields = {name: _joined_field(found, right.fields[name]) for name, found in left.fields.items()}
+            known = {name: found for name, found in fields.items() if found is not None}
+            return Struct(known, left.origin) if len(known) == len(fields) else None
         case (Array(), Array()):
-            item = joined_type(left.item.type, right.item.type)
-            nullable = left.item.nullable or right.item.nullable
-            return Array(Field(item, nullable, left.item.classification)) if item else None
+            item = None if mixed(left.item.type, right.item.type) else _joined_field(left.item, right.item)
+            return Array(item) if isinstance(item, Field) else None
         case _ if type(left) is type(right):
             return left
         case _ if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
             return Float()
         case _:
             return None
+
+
+def mixed(left: Type, right: Type) -> bool:
+    """Whether two numbers of different kinds stand for each other, so that both have to become floats."""
+    numbers = isinstance(left, NUMBERS) and isinstance(right, NUMBERS)
+    both = isinstance(left, Float) and isinstance(right, Float)
+    return numbers and not both and isinstance(joined_type(left, right), Float)
+
+
+def _joined_field(left: "Field | Hidden", right: "Field | Hidden") -> "Field | Hidden | None":
+    if isinstance(left, Hidden) or isinstance(right, Hidden):
+        return left if isinstance(left, Hidden) else right
+    type_ = joined_type(left.type, right.type)
+    if type_ is None:
+        return None
+    return Field(
+        type_,
+        left.nullable or right.nullable or isinstance(left.type, Null) or isinstance(right.type, Null),
+        max(left.classification, right.classification, key=_RANK.__getitem__),
+        left.unit,
+        left.pseudonym and right.pseudonym,
+        left.implies if left.implies == right.implies else (),
+    )
+
+
+def _there(place: Field, steps: Sequence[str]) -> Field:
+    """A place whose property along `steps` is known not to be null, nor the rows on the way."""
+    if steps and isinstance(place.type, Struct) and isinstance(found := place.type.fields.get(steps[0]), Field):
+        fields = {**place.type.fields, steps[0]: _there(found, steps[1:])}
+        place = replace(place, type=Struct(fields, place.type.origin))
+    return replace(place, nullable=False)
 
 
 def arithmetic_type(operator: str, left: Type, right: Type) -> Type:
@@ -938,6 +1158,22 @@ def _spelled(expression: Expression) -> str | None:
             return f"{base}.{expression.name}" if base else None
         case _:
             return None
+
+
+def _guard(value: Value, expression: Expression) -> str:
+    """What to write so that a value is known to be there."""
+    name = _spelled(expression)
+    if name is None:
+        return "give it a name with `set` and guard that, or add `| default(…)`"
+    return (
+        f"guard it with `if {name}`"
+        if isinstance(value.type, Struct)
+        else (f"guard it with `if {name} is not none`, or add `| default(…)`")
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 def _a(type_: Type) -> str:

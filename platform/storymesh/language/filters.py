@@ -6,12 +6,13 @@ leans on an engine's or a locale's idea of a format.
 
 import hashlib
 import math
+import operator as operators
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
-from fractions import Fraction
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import reduce
 from typing import Any
 
 from storymesh.errors import NotInLanguage
@@ -25,6 +26,7 @@ MONTHS = (
 )  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 LARGEST_EXACT = 2.0**63
+EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)  # so that arithmetic of 38 digits never rounds on its way
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Parameter:
     name: str
     required: bool = False
     literal: type | None = None  # the value has to be written out, so that the checker can read it
+    by_name: bool = False  # Jinja has another argument in this place, so it is always written with its name
 
     @property
     def written(self) -> str:
@@ -55,7 +58,10 @@ class Signature:
 
     @property
     def usage(self) -> str:
-        inner = ", ".join(parameter.name + ("" if parameter.required else "=…") for parameter in self.parameters)
+        inner = ", ".join(
+            parameter.name + ("" if parameter.required and not parameter.by_name else "=…")
+            for parameter in self.parameters
+        )
         return f"{self.name}({inner})" if inner else self.name
 
 
@@ -99,10 +105,15 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def duration(value: int | float | Decimal, unit: str) -> str:
-    """The two largest whole units of day, hour and minute; what is smaller is cut off, a part that is zero left out."""
-    if isinstance(value, float):
-        _finite(value)
-    minutes = int(abs(Fraction(value)) * UNITS[unit] / 60)
+    """The two largest whole units of day, hour and minute; what is smaller is cut off, a part that is zero left out.
+
+    An integer is exact. Any other number is taken as a float and its seconds are rounded to six digits first, so that
+    0.7 hours, which no float holds, are 42 minutes and not 41.
+    """
+    if isinstance(value, int):
+        minutes = whole(abs(value) * UNITS[unit] // 60)
+    else:
+        minutes = int(_finite(round(abs(_finite(float(value))) * UNITS[unit], 6)) // 60)
     parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
     while len(parts) > 1 and not parts[0][0]:
         del parts[0]
@@ -126,21 +137,35 @@ def chosen(options: tuple[str, ...], case_id: str, template: str, place: int) ->
     return int(digest[:8], 16) % len(options)
 
 
+def fallback(met: Any, value: Any) -> Any:
+    return value if met is None else met
+
+
 def printed(value: Any) -> str:
     """A value as it stands in text: what Python's `str` prints."""
     if value is None or isinstance(value, float | list | dict):
         raise NotInLanguage(f"a {type(value).__name__} was about to be printed")
-    return str(value)
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def round_half_even(value: int | float | Decimal, precision: int = 0) -> int | float | Decimal:
     if isinstance(value, Decimal):
-        return value.quantize(Decimal(1).scaleb(-precision), rounding=ROUND_HALF_EVEN)
+        places = min(precision, max(-int(value.as_tuple().exponent), 0))
+        return EXACT.add(value.quantize(Decimal(1).scaleb(-places), context=EXACT), 0)
     return value if isinstance(value, int) else float(round(value, precision))
 
 
 def whole(value: int | float | Decimal) -> int:
-    return int(_finite(value)) if isinstance(value, float) else int(value)
+    result = int(_finite(value)) if isinstance(value, float) else int(value)
+    if not -(2**63) <= result < 2**63:
+        raise NotInLanguage("a whole number grew past 64 bits")
+    return result
+
+
+def absolute(value: int | float | Decimal) -> int | float | Decimal:
+    return (
+        whole(abs(value)) if isinstance(value, int) else value.copy_abs() if isinstance(value, Decimal) else abs(value)
+    )
 
 
 def _property(item: Any, attribute: str | None) -> Any:
@@ -158,14 +183,43 @@ def last(items: list[Any]) -> Any:
 
 
 def total(items: list[Any], attribute: str | None = None) -> Any:
-    return sum((_property(item, attribute) for item in items), 0)
+    """The sum from left to right; integers stay within 64 bits, decimals are exact."""
+    found: list[Any] = [_property(item, attribute) for item in items]
+    if any(isinstance(value, Decimal) for value in found):
+        return reduce(EXACT.add, found)
+    added = sum(found, 0)
+    return whole(added) if isinstance(added, int) else added
+
+
+def compared(operator: str, left: Any, right: Any) -> bool:
+    """How values compare: a float makes both sides floats, a date is its midnight, and NaN is the largest number and
+    equal to itself, as in SQL."""
+    if operator in ("in", "notin", "not in"):
+        found = left in right if isinstance(right, str) else any(compared("==", left, item) for item in right)
+        return found if operator == "in" else not found
+    if left is None or right is None:
+        return (operator == "!=") != (left is right)
+    if isinstance(left, float) or isinstance(right, float):
+        left, right = _ordered(float(left)), _ordered(float(right))
+    return bool(_COMPARISONS[operator](left, right))
+
+
+def _ordered(value: float) -> tuple[bool, float]:
+    return (True, 0.0) if math.isnan(value) else (False, value)
+
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "==": operators.eq, "!=": operators.ne, "<": operators.lt, "<=": operators.le, ">": operators.gt, ">=": operators.ge
+}  # fmt: skip
 
 
 def _sort_key(attribute: str | None) -> Callable[[Any], Any]:
     # Jinja compares texts without regard to case.
     def key(item: Any) -> Any:
         found = _property(item, attribute)
-        return found.lower() if isinstance(found, str) else found
+        if isinstance(found, str):
+            return found.lower()
+        return _ordered(found) if isinstance(found, float) else found
 
     return key
 
@@ -197,19 +251,13 @@ def mapped(items: list[Any], attribute: str) -> list[Any]:
     return [_property(item, attribute) for item in items]
 
 
-_TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "eq": lambda met, wanted: met == wanted,
-    "ne": lambda met, wanted: met != wanted,
-    "lt": lambda met, wanted: met < wanted,
-    "le": lambda met, wanted: met <= wanted,
-    "gt": lambda met, wanted: met > wanted,
-    "ge": lambda met, wanted: met >= wanted,
-    "in": lambda met, wanted: met in wanted,
-    "none": lambda met, wanted: met is None,
-    "true": lambda met, wanted: met is True,
-    "false": lambda met, wanted: met is False,
-    "defined": lambda met, wanted: True,
+_TESTS: Mapping[str, Callable[[Any], bool]] = {
+    "none": lambda met: met is None,
+    "true": lambda met: met is True,
+    "false": lambda met: met is False,
+    "defined": lambda met: True,
 }
+_WRITTEN: Mapping[str, str] = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "in": "in"}
 SPELLINGS: Mapping[str, str] = {
     "==": "eq", "equalto": "eq", "!=": "ne", "<": "lt", "lessthan": "lt", "<=": "le", ">": "gt", "greaterthan": "gt",
     ">=": "ge",
@@ -217,15 +265,26 @@ SPELLINGS: Mapping[str, str] = {
 
 
 def selected(items: list[Any], attribute: str, test: str | None = None, value: Any = None) -> list[Any]:
-    if test is None:
-        return [item for item in items if _property(item, attribute)]
-    holds = _TESTS[SPELLINGS.get(test, test)]
-    return [item for item in items if holds(_property(item, attribute), value)]
+    return [item for item in items if _passes(_property(item, attribute), test, value)]
 
 
 def rejected(items: list[Any], attribute: str, test: str | None = None, value: Any = None) -> list[Any]:
-    kept = selected(items, attribute, test, value)
-    return [item for item in items if not any(item is other for other in kept)]
+    return [item for item in items if not _passes(_property(item, attribute), test, value)]
+
+
+def _passes(met: Any, test: str | None, value: Any) -> bool:
+    if test is None:
+        return bool(met)
+    if test in _TESTS:
+        return _TESTS[test](met)
+    operator = _WRITTEN[SPELLINGS.get(test, test)]
+    if met is None and operator not in ("==", "!=", "in"):
+        return False
+    return compared(operator, met, value)
+
+
+def title(text: str) -> str:
+    return "".join(part[:1].upper() + part[1:].lower() for part in re.split(r"([-\s({\[<]+)", text))
 
 
 def _all(*signatures: Signature) -> Mapping[str, Signature]:
@@ -233,6 +292,7 @@ def _all(*signatures: Signature) -> Mapping[str, Signature]:
 
 
 _ATTRIBUTE = Parameter("attribute", literal=str)
+_NAMED = Parameter("attribute", literal=str, by_name=True)
 _SELECTING = (Parameter("attribute", True, str), Parameter("test", literal=str), Parameter("value"))
 
 FILTERS: Mapping[str, Signature] = _all(
@@ -262,7 +322,7 @@ FILTERS: Mapping[str, Signature] = _all(
     ),
     Signature(
         "default", (), "anything", "another value where this one is null",
-        (Parameter("value", True),), lambda value, other: other if value is None else value,
+        (Parameter("value", True),), fallback,
         ('none | default("none known")', "none known"),
     ),
     Signature(
@@ -270,7 +330,8 @@ FILTERS: Mapping[str, Signature] = _all(
         (), lambda code, labels: labels.get(code, code), ("delay.waterway | label", "Suez Canal"),
     ),
     Signature(
-        "pseudonym", (Text, Integer), "a text or an integer", "a stable stand-in that does not lead back without the key",
+        "pseudonym", (Text, Integer), "a text or an integer",
+        "a stable stand-in that does not lead back without the key",
         (), pseudonym, ("shipment.consignee | pseudonym", "p-1f0c9a6b2d3e"),
     ),
     Signature("upper", (Text,), "a text", "capital letters", (), str.upper, ('"suez" | upper', "SUEZ")),
@@ -281,8 +342,7 @@ FILTERS: Mapping[str, Signature] = _all(
     ),
     Signature(
         "title", (Text,), "a text", "the first letter of each word capital, the others small",
-        (), lambda text: "".join(part[:1].upper() + part[1:].lower() for part in re.split(r"([-\s({\[<]+)", text)),
-        ('"suez canal" | title', "Suez Canal"),
+        (), title, ('"suez canal" | title', "Suez Canal"),
     ),
     Signature("trim", (Text,), "a text", "without white space at both ends", (), str.strip, ('" a " | trim', "a")),
     Signature(
@@ -291,14 +351,16 @@ FILTERS: Mapping[str, Signature] = _all(
         ('"a-b" | replace("-", " ")', "a b"),
     ),
     Signature("length", (Text, Array), "a text or a list", "how many", (), len, ('["a", "b"] | length', "2")),
-    Signature("first", (Array,), "a list", "the first item, null if there is none", (), first, ('["a", "b"] | first', "a")),
+    Signature(
+        "first", (Array,), "a list", "the first item, null if there is none", (), first, ('["a", "b"] | first', "a")
+    ),
     Signature("last", (Array,), "a list", "the last item, null if there is none", (), last, ('["a", "b"] | last', "b")),
     Signature("sum", (Array,), "a list of numbers", "the sum", (_ATTRIBUTE,), total, ("[1, 2] | sum", "3")),
     Signature(
-        "min", (Array,), "a list", "the smallest item (by a property)", (_ATTRIBUTE,), smallest, ("[2, 1] | min", "1")
+        "min", (Array,), "a list", "the smallest item (by a property)", (_NAMED,), smallest, ("[2, 1] | min", "1")
     ),
     Signature(
-        "max", (Array,), "a list", "the largest item (by a property)", (_ATTRIBUTE,), largest, ("[2, 1] | max", "2")
+        "max", (Array,), "a list", "the largest item (by a property)", (_NAMED,), largest, ("[2, 1] | max", "2")
     ),
     Signature(
         "join", (Array,), "a list", "the items in one text",
@@ -308,11 +370,12 @@ FILTERS: Mapping[str, Signature] = _all(
         "round", NUMBERS, "a number", "rounded to some digits, ties to even",
         (Parameter("precision", literal=int),), round_half_even, ("2.5 | round | number", "2"),
     ),
-    Signature("abs", NUMBERS, "a number", "without its sign", (), abs, ("-3 | abs", "3")),
+    Signature("abs", NUMBERS, "a number", "without its sign", (), absolute, ("-3 | abs", "3")),
     Signature("int", NUMBERS, "a number", "cut off to a whole number", (), whole, ("2.9 | int", "2")),
     Signature(
         "map", (Array,), "a list of rows", "one property of each row",
-        (Parameter("attribute", True, str),), mapped, ('resolution | map(attribute="action_code") | listing', "WAIT"),
+        (Parameter("attribute", True, str, by_name=True),), mapped,
+        ('resolution | map(attribute="action_code") | listing', "WAIT"),
     ),
     Signature(
         "selectattr", (Array,), "a list of rows", "the rows whose property passes a test",
@@ -324,10 +387,11 @@ FILTERS: Mapping[str, Signature] = _all(
     ),
     Signature(
         "sort", (Array,), "a list", "in order (of a property)",
-        (_ATTRIBUTE, Parameter("reverse", literal=bool)), in_order, ('["b", "a"] | sort | listing', "a and b"),
+        (_NAMED, Parameter("reverse", literal=bool, by_name=True)), in_order,
+        ('["b", "a"] | sort | listing', "a and b"),
     ),
     Signature(
         "unique", (Array,), "a list", "each item once, texts without regard to case",
-        (_ATTRIBUTE,), distinct, ('["a", "b", "a"] | unique | listing', "a and b"),
+        (_NAMED,), distinct, ('["a", "b", "a"] | unique | listing', "a and b"),
     ),
 )  # fmt: skip

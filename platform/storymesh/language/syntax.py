@@ -18,7 +18,9 @@ from storymesh.location import Location
 
 MAX_SIZE = 256 * 1024
 MAX_NODES = 20_000
-MAX_DEPTH = 80
+MAX_DEPTH = 40
+MAX_LOOPS = 8
+MAX_BRANCHES = 80
 
 
 @dataclass(frozen=True)
@@ -304,9 +306,14 @@ def parse_expression(text: str, at: Location) -> Expression:
 
 def choose_places(tree: nodes.Node) -> dict[tuple[int, int], int]:
     """(line, column) of each call of choose -> its place in the file, counted from 0 as the file is read."""
-    calls = (call for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name) and call.node.name == "choose")
-    places = sorted({position_of(call) for call in calls})
-    return {place: count for count, place in enumerate(places)}
+    places: set[tuple[int, int]] = set()
+    left = [tree]  # a list, not recursion: what is nested too deep is refused later, with its place
+    while left:
+        node = left.pop()
+        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == "choose":
+            places.add(position_of(node))
+        left.extend(node.iter_child_nodes())
+    return {place: count for count, place in enumerate(sorted(places))}
 
 
 def position_of(node: nodes.Node) -> tuple[int, int]:
@@ -339,7 +346,7 @@ _ARITHMETIC = {
     nodes.FloorDiv: "//",
     nodes.Mod: "%",
 }
-_COMPARISON = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
+COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
 _INSTEAD = {
     "Block": "use include",
     "Extends": "use include",
@@ -368,9 +375,14 @@ class _Conversion:
         self.findings: list[Finding] = []
         self.nodes = 0
         self.depth = 0
+        self.loops = 0
 
     def fail(self, node: nodes.Node, words: str, hint: str = "") -> None:
         self.findings.append(Finding(_shift(self.origin, node.lineno), "outside-language", words, hint))
+
+    def _readable(self, node: nodes.Node, text: str) -> None:
+        if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+            self.fail(node, "the text holds a sign that no file of text can hold", "leave out NUL and halves of pairs")
 
     def place(self, node: nodes.Node) -> Location:
         return _shift(self.origin, node.lineno)
@@ -395,6 +407,7 @@ class _Conversion:
             case nodes.Output():
                 for part in node.nodes:
                     if isinstance(part, nodes.TemplateData):
+                        self._readable(part, part.data)
                         yield Words(part.data)
                     else:
                         yield Print(self.place(part), self.expression(part))
@@ -420,16 +433,15 @@ class _Conversion:
         self.depth -= 1
 
     def _if(self, node: nodes.If, elifs: list[nodes.If]) -> If:
-        otherwise: tuple[Statement, ...]
-        if elifs:
-            otherwise = (self._if_with(elifs[0], elifs[1:], node.else_),)
-        else:
-            otherwise = self.statements(node.else_)
-        return If(self.place(node), self.expression(node.test), self.statements(node.body), otherwise)
-
-    def _if_with(self, node: nodes.If, elifs: list[nodes.If], otherwise: list[nodes.Node]) -> If:
-        last = (self._if_with(elifs[0], elifs[1:], otherwise),) if elifs else self.statements(otherwise)
-        return If(self.place(node), self.expression(node.test), self.statements(node.body), last)
+        if len(elifs) > MAX_BRANCHES:
+            words = f"an `if` has at most {MAX_BRANCHES} `elif`"
+            raise Refused([Finding(self.place(elifs[MAX_BRANCHES]), "too-large", words, "split it")])
+        branches = [(self.place(one), self.expression(one.test), self.statements(one.body)) for one in [node, *elifs]]
+        otherwise = self.statements(node.else_)
+        for at, test, body in reversed(branches[1:]):
+            otherwise = (If(at, test, body, otherwise),)
+        at, test, body = branches[0]
+        return If(at, test, body, otherwise)
 
     def _for(self, node: nodes.For, at: Location) -> Iterator[Statement]:
         if node.recursive:
@@ -437,9 +449,15 @@ class _Conversion:
         if not isinstance(node.target, nodes.Name):
             self.fail(node, "a loop names one variable", "write for x in list")
             return
+        if self.loops == MAX_LOOPS:
+            words = f"loops stand inside each other more than {MAX_LOOPS} deep"
+            raise Refused([Finding(at, "too-large", words, "loop over less")])
         test = self.expression(node.test) if node.test is not None else None
         items = self.expression(node.iter)
-        yield For(at, node.target.name, items, test, self.statements(node.body), self.statements(node.else_))
+        self.loops += 1
+        body = self.statements(node.body)
+        self.loops -= 1
+        yield For(self.place(node.target), node.target.name, items, test, body, self.statements(node.else_))
 
     def expression(self, node: nodes.Node) -> Expression:
         self._enter(node)
@@ -452,6 +470,8 @@ class _Conversion:
         at = self.place(node)
         match node:
             case nodes.Const(value=bool() | str() | int() | float() | None as value):
+                if isinstance(value, str):
+                    self._readable(node, value)
                 return Literal(at, value)
             case nodes.Name():
                 return Name(at, node.name)
@@ -472,18 +492,16 @@ class _Conversion:
             case nodes.Compare():
                 return self._comparison(node, at)
             case nodes.CondExpr(expr2=None):
-                self.fail(node, "an inline `if` without `else` prints nothing silently", "add `else \"\"`")
+                self.fail(node, "an inline `if` without `else` prints nothing silently", 'add `else ""`')
                 return Literal(at, "")
             case nodes.CondExpr():
                 assert node.expr2 is not None
-                return Choice(
-                    at, self.expression(node.test), self.expression(node.expr1), self.expression(node.expr2)
-                )
+                return Choice(at, self.expression(node.test), self.expression(node.expr1), self.expression(node.expr2))
             case nodes.Filter() if node.node is not None:
                 if node.dyn_args is not None or node.dyn_kwargs is not None:
                     self.fail(node, "`*` and `**` arguments are not in the language")
                 arguments = tuple(self.expression(argument) for argument in node.args)
-                named = tuple((pair.key, self.expression(pair.value)) for pair in node.kwargs)
+                named = tuple((str(pair.key), self.expression(pair.value)) for pair in node.kwargs)
                 return Filter(at, self.expression(node.node), node.name, arguments, named)
             case nodes.Test():
                 return self._test(node, at)
@@ -505,7 +523,7 @@ class _Conversion:
         compared: Expression | None = None
         for operand in node.ops:
             right = self.expression(operand.expr)
-            one = Compare(at, _COMPARISON[operand.op], left, right)
+            one = Compare(at, COMPARISONS[operand.op], left, right)
             compared = one if compared is None else Both(at, compared, one)
             left = right
         assert compared is not None
@@ -519,4 +537,6 @@ class _Conversion:
 
 
 def _spoken(kind: str) -> str:
-    return {"Getitem": "a[b]", "Pow": "**", "Call": "a call", "Pos": "a leading +", "Dict": "{…}"}.get(kind, kind.lower())
+    return {"Getitem": "a[b]", "Pow": "**", "Call": "a call", "Pos": "a leading +", "Dict": "{…}"}.get(
+        kind, kind.lower()
+    )
