@@ -12,6 +12,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from storymesh.case import preference
 from storymesh.case.link import KEY
 from storymesh.case.role import Cast
 from storymesh.case.seen import names_in
@@ -20,11 +21,11 @@ from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage, Refused, TooLarge
 from storymesh.language import syntax
 from storymesh.language.check import Path, check_expression
-from storymesh.language.compile import UNPRINTABLE, Resolved, compile_expression, compile_templates, pseudonym
+from storymesh.language.compile import UNPRINTABLE, Resolved, compile_expression, compile_template, pseudonym
 from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
 from storymesh.language.syntax import Expression, Template, parse_template
 from storymesh.language.types import Struct
-from storymesh.narrative.typed import Slot, TypedNarrative, TypedRecord
+from storymesh.narrative.typed import TypedNarrative, TypedRecord
 
 Versions = Mapping[str, tuple[str, str]]  # role -> (product, version)
 NOT_EXACT = "a number is not finite or too large to print exactly"
@@ -55,13 +56,21 @@ def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions:
         seen = {**seen, "outcome": names_in(cases, typed.cast, typed.views, "answer")["outcome"]}
     if "precedents" in cases.columns:
         seen = {**seen, "precedents": cases["precedents"]}
-    used = {name for slot in record.slots.values() for name in slot.checked.names}
+    if record.pair is not None:
+        pair = preference.pair(seen["precedents"], seen["outcome"], record.pair)
+        seen |= {f"option_{side}": getattr(pair, side) for side in ("own", "chosen", "rejected")}
+    used = {name for slot in record.slots.values() for name in slot.checked.names} - {"option"}
+    used |= {f"option_{telling.option}" for telling in record.tellings if telling.option}
     rows = {name for name in record.roles if name in typed.cast.roles}
     columns = {f"n_{name}": seen[name] for name in sorted(used | rows)}
     action = _rows_behind_action(cases, typed, record)
     columns |= {f"a_{index}": row for index, (_, row) in enumerate(action)}
+    undone = _undone(cases, record)
+    if record.record.format == "preference":
+        undone = undone.coalesce(pair.undone)
+    label = {"label": seen["outcome"]["worked"]} if record.record.format == "unpaired_preference" else {}
     kept = cases.filter(cases["split"].notnull())
-    named = dialect.fenced(kept.select("case_id", "at", "split", undone=_undone(cases, record), **columns))
+    named = dialect.fenced(kept.select("case_id", "at", "split", undone=undone, **label, **columns))
     names = {name: named[f"n_{name}"] for name in used | rows}
     behind = [(role, named[f"a_{index}"]) for index, (role, _) in enumerate(action)]
     return named.select(
@@ -69,6 +78,7 @@ def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions:
         "at",
         "split",
         "undone",
+        *label,
         *(f"n_{name}" for name in sorted(used)),
         facts=_facts(record, names, named["case_id"], key),
         sources=_sources(typed, record, names, behind, versions),
@@ -87,14 +97,18 @@ def told(rows: ir.Table, typed: TypedNarrative, record: TypedRecord, key: bytes)
         return parse_template(narrative.templates[name], name, f"{narrative.folder}/{name}")
 
     names = {column.removeprefix("n_"): able[column] for column in able.columns if column.startswith("n_")}
-    templates = {f"text_{slot.name}": template(slot.template) for slot in record.slots.values()}
     resolved = Resolved(typed.labels, typed.replaced, key)
-    texts = compile_templates(able, templates, names, able["case_id"], template, resolved)
+    texts = able
+    for telling in record.tellings:
+        seen = {**names, "option": names[f"option_{telling.option}"]} if telling.option else names
+        wanted = template(record.slots[telling.slot].template)
+        texts = compile_template(texts, f"text_{telling.column}", wanted, seen, able["case_id"], template, resolved)
     return texts.select(
         id=ibis.literal(f"{record.config}/").concat(texts["case_id"]),
         case_id="case_id",
         split="split",
-        **_shaped({name: texts[f"text_{name}"] for name in record.slots}, record),
+        **_shaped({telling.column: texts[f"text_{telling.column}"] for telling in record.tellings}, record),
+        **({"label": texts["label"]} if "label" in texts.columns else {}),
         at="at",
         facts="facts",
         sources="sources",
@@ -114,11 +128,12 @@ def broken(records: ir.Table, record: TypedRecord) -> ir.Table:
     if record.record.format == "messages":
         texts = dialect.glued(dialect.each(records["messages"], lambda message: message["content"]))
     else:
-        texts = dialect.concat([records[name] for name in record.slots])
+        texts = dialect.concat([records[telling.column] for telling in record.tellings])
     inexact = texts.contains(UNPRINTABLE)
     long = texts.length() > MAX_OUTPUT
     reason = ibis.cases((inexact, NOT_EXACT), (long, TOO_LONG))
-    return records.select("case_id", reason=reason).filter(reason.notnull())
+    found = records.select("case_id", reason=reason)
+    return found.filter(found["reason"].notnull())
 
 
 def _undone(cases: ir.Table, record: TypedRecord) -> ir.StringValue:
@@ -141,7 +156,11 @@ def _facts(record: TypedRecord, names: Mapping[str, ir.Value], case_id: ir.Value
             place = place.setdefault(step, {})
     if not tree:
         return ibis.struct({"case": ibis.struct({"id": case_id})})
-    return ibis.struct({name: _pruned(names[name], below, key) for name, below in tree.items()})
+    told = {name: _pruned(names[name], below, key) for name, below in tree.items() if name != "option"}
+    if "option" in tree:
+        sides = [telling.option for telling in record.tellings if telling.option]
+        told["option"] = ibis.struct({side: _pruned(names[f"option_{side}"], tree["option"], key) for side in sides})
+    return ibis.struct(told)
 
 
 def _pruned(value: ir.Value, below: Mapping[str, Any], key: bytes) -> ir.Value:
@@ -180,8 +199,10 @@ def _sources(
             parts.append(_keys(names[role], versions[role]))
     parts += [_keys(row, versions[role]) for role, row in behind]
     anchor = versions[typed.cast.anchor.name]
-    for kind in sorted({path[1] for path in record.prints if path[0] == "precedents" and "quoted" in path}):
-        options = names["precedents"][kind]
+    quoting = [names["precedents"][kind] for kind in sorted(_quoting(record, "precedents"))]
+    if _quoting(record, "option"):
+        quoting += [names[f"option_{telling.option}"] for telling in record.tellings if telling.option]
+    for options in quoting:
         if not options.type().is_array():
             options = ibis.array([options])
         quoted = dialect.each(options, lambda option: option["quoted"]).flatten()
@@ -203,6 +224,10 @@ def _rows_behind_action(
         return []
     hindsight = names_in(cases, typed.cast, typed.views, "hindsight")
     return list(rows_behind(typed.views.outcome["action"].expression, typed.views, typed.cast, hindsight))
+
+
+def _quoting(record: TypedRecord, root: str) -> set[str]:
+    return {path[1] for path in record.prints if path[0] == root and "quoted" in path}
 
 
 def _source(version: tuple[str, str], key: ir.Value) -> ir.StructValue:
@@ -251,20 +276,27 @@ def rendered(
     for batch in batches:
         for row in batch.to_pylist():
             names = as_value({name.removeprefix("n_"): value for name, value in row.items() if name.startswith("n_")})
-            words = row["undone"] or _words(record.slots, names, row["case_id"], interpreter)
+            words = row["undone"] or _words(record, names, row["case_id"], interpreter)
             if isinstance(words, str):
                 drops.add(row["case_id"], words)
                 continue
-            kept = {name: row[name] for name in ("case_id", "split", "at", "facts", "sources")}
+            kept = {name: row[name] for name in ("case_id", "split", "label", "at", "facts", "sources") if name in row}
             yield {"id": f"{record.config}/{row['case_id']}", **_as_format(record, words), **kept}
 
 
 def _words(
-    slots: Mapping[str, Slot], names: Mapping[str, Any], case_id: str, interpreter: Interpreter
+    record: TypedRecord, names: Mapping[str, Any], case_id: str, interpreter: Interpreter
 ) -> dict[str, str] | str:
-    """The text of each slot of one case, or the reason why it cannot be told."""
+    """The text of each column of one case, or the reason why it cannot be told."""
     try:
-        return {name: interpreter.render(slot.template, case_id, names) for name, slot in slots.items()}
+        return {
+            telling.column: interpreter.render(
+                record.slots[telling.slot].template,
+                case_id,
+                {**names, "option": names[f"option_{telling.option}"]} if telling.option else names,
+            )
+            for telling in record.tellings
+        }
     except TooLarge:
         return TOO_LONG
     except NotInLanguage:

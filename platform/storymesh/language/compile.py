@@ -56,24 +56,23 @@ class Resolved:
     key: bytes
 
 
-def compile_templates(
+def compile_template(
     table: ir.Table,
-    templates: Mapping[str, Template],
+    column: str,
+    template: Template,
     names: Names,
     case_id: ir.StringValue,
     partial: Callable[[str], Template | None],
     resolved: Resolved,
 ) -> ir.Table:
-    """`table` with a column of text for each of `templates` (column -> template). `names` are values over the table.
+    """`table` with a column of the template's text. `names` are values over the table.
 
     A text that contains UNPRINTABLE met a number that cannot be printed exactly. Raises TooLarge for templates that
     would make an expression past the bound.
     """
-    for column, template in templates.items():
-        compiling = _Telling(table, names, case_id, partial, resolved, column)
-        text = compiling.text_of(template)
-        table = compiling.table.mutate(**{column: text})
-    return table
+    compiling = _Telling(table, names, case_id, partial, resolved, column)
+    text = compiling.text_of(template)
+    return compiling.table.mutate(**{column: text})
 
 
 def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:

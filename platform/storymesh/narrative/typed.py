@@ -34,14 +34,37 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Telling:
+    """One column of text: the slot whose template tells it, and as which `option` (own, chosen or rejected)."""
+
+    column: str
+    slot: str
+    option: str | None = None
+
+
+@dataclass(frozen=True)
 class TypedRecord:
-    """One config. `prints` are the paths that any of its templates prints, `roles` the roles that they name."""
+    """One config. `prints` are the paths that any of its templates prints, `roles` the roles that they name; `pair` is
+    the least count of an option where the config compares options."""
 
     config: str
     record: Record
     slots: Mapping[str, Slot]
     prints: Mapping[Path, Classification]
     roles: tuple[str, ...]
+    pair: int | None = None
+
+    @property
+    def tellings(self) -> tuple[Telling, ...]:
+        """The columns of text, in order."""
+        match self.record.format:
+            case "preference":
+                sides = (Telling("chosen", "option", "chosen"), Telling("rejected", "option", "rejected"))
+                return (Telling("prompt", "prompt"), *sides)
+            case "unpaired_preference":
+                return (Telling("prompt", "prompt"), Telling("completion", "option", "own"))
+            case _:
+                return tuple(Telling(slot, slot) for slot in self.slots)
 
     @property
     def hindsight(self) -> bool:
@@ -209,7 +232,9 @@ def _record(
     prints: dict[Path, Classification] = {}
     for checked in slots.values():
         prints.update(checked.checked.prints)
-    return TypedRecord(config, record, slots, prints, _roles(typed, slots.values()))
+    precedents = narrative.case.precedents
+    least = precedents.min if precedents is not None and record.format in PREFERRED else None
+    return TypedRecord(config, record, slots, prints, _roles(typed, slots.values()), least)
 
 
 def _roles(typed: Views, slots: Iterable[Slot]) -> tuple[str, ...]:
