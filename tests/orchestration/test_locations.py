@@ -1,0 +1,135 @@
+"""What Dagster sees of a mesh: keys, edges across locations, owners, kinds, columns and checks."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from storymesh.errors import Refused, WrongUsage
+from storymesh.mesh.mesh import load_mesh
+from storymesh.orchestration import definitions
+from storymesh.orchestration.describe import markdown_table, owners_of, tags_of
+from storymesh.orchestration.locations import load_locations
+
+BOATS = dg.AssetKey(["fleet", "boats"])
+REPAIRS = dg.AssetKey(["yard", "repairs"])
+
+
+def graph_of(root: Path, folder: str) -> AssetGraph:
+    return definitions(str(root / folder / "definitions.py")).resolve_asset_graph()
+
+
+def paths(keys: object) -> set[str]:
+    return {key.to_user_string() for key in keys}  # type: ignore[attr-defined]
+
+
+def test_a_domain_brings_its_products_and_their_sources(harbour: Path) -> None:
+    graph = graph_of(harbour, "domains/fleet")
+    assert paths(graph.materializable_asset_keys) == {"fleet/boats"}
+    assert paths(graph.get(BOATS).parent_keys) == {"fleet/sources/boats.csv"}
+    assert graph.get(dg.AssetKey(["fleet", "sources", "boats.csv"])).is_external
+
+
+def test_a_product_depends_on_the_products_of_other_domains(harbour: Path) -> None:
+    graph = graph_of(harbour, "domains/yard")
+    assert paths(graph.get(REPAIRS).parent_keys) == {"yard/sources/repairs.parquet", "fleet/boats"}
+    assert graph.get(BOATS).is_external, "another location makes it"
+
+
+def test_narratives_bring_cases_precedents_records_and_release(harbour: Path) -> None:
+    graph = graph_of(harbour, "narratives")
+    assert paths(graph.materializable_asset_keys) == {
+        "late_repairs/cases",
+        "late_repairs/precedents",
+        "late_repairs/records/report",
+        "late_repairs/records/advice",
+        "late_repairs/release",
+    }
+    assert paths(graph.get(dg.AssetKey(["late_repairs", "cases"])).parent_keys) == {"fleet/boats", "yard/repairs"}
+    release = graph.get(dg.AssetKey(["late_repairs", "release"]))
+    assert paths(release.parent_keys) == {"late_repairs/records/report", "late_repairs/records/advice"}
+
+
+def test_without_precedents_there_is_no_asset_for_them(harbour: Path) -> None:
+    path = harbour / "narratives/late_repairs/narrative.yaml"
+    text = path.read_text(encoding="utf-8")
+    begins, ends = text.index("  precedents:"), text.index("records:")
+    path.write_text(text[:begins] + text[ends:], encoding="utf-8")
+    graph = graph_of(harbour, "narratives")
+    assert "late_repairs/precedents" not in paths(graph.materializable_asset_keys)
+    assert paths(graph.get(dg.AssetKey(["late_repairs", "records", "report"])).parent_keys) == {"late_repairs/cases"}
+
+
+def test_all_locations_make_one_graph(harbour: Path) -> None:
+    graph = load_locations(load_mesh(harbour)).resolve_asset_graph()
+    assert not graph.get(BOATS).is_external
+    assert len(graph.materializable_asset_keys) == 7
+
+
+def test_an_asset_says_whose_it_is_and_what_it_holds(harbour: Path) -> None:
+    node = graph_of(harbour, "domains/fleet").get(BOATS)
+    assert list(node.owners) == ["fleet@example.com"]
+    assert node.kinds == {"iceberg", "csv"}
+    assert node.group_name == "fleet"
+    assert {"harbour", "plain-files"} <= set(node.tags)
+    assert "Every boat of the harbour." in (node.description or "")
+    assert node.metadata["contract"].value == "contracts/fleet/boats.odcs.yaml"
+    schema = node.metadata["dagster/column_schema"]
+    columns = {column.name: column for column in schema.columns}
+    assert list(columns) == ["boat", "kind", "length", "skipper"]
+    assert columns["boat"].description == "The boat's name."
+    assert columns["boat"].constraints.unique
+    assert not columns["length"].constraints.nullable
+    assert dict(columns["length"].tags) == {"classification": "public", "unit": "metres"}
+    assert dict(columns["skipper"].tags) == {"classification": "restricted"}
+    assert "one of tug, ferry" in columns["kind"].constraints.other
+
+
+def test_every_rule_of_a_contract_is_a_check_that_blocks_nothing(harbour: Path) -> None:
+    graph = graph_of(harbour, "domains/fleet")
+    checks = {key.name: graph.get(key) for key in graph.asset_check_keys}
+    assert {"boat_primarykey", "kind_enum", "skipper_required", "there_are_boats"} <= set(checks)
+    assert not any(check.blocking for check in checks.values())
+    assert all(check.description for check in checks.values())
+
+
+def test_each_location_has_a_job_of_its_own(harbour: Path) -> None:
+    def jobs(folder: str) -> set[str]:
+        repository = definitions(str(harbour / folder / "definitions.py")).get_repository_def()
+        return {name for name in repository.job_names if not name.startswith("__")}
+
+    assert jobs("domains/fleet") == {"refresh_fleet"}
+    assert jobs("narratives") == {"release_late_repairs"}
+
+
+def test_a_definitions_file_in_a_strange_place_is_told(harbour: Path) -> None:
+    with pytest.raises(WrongUsage, match="neither in the folder of a domain nor in narratives"):
+        definitions(str(harbour / "contracts" / "definitions.py"))
+
+
+def test_a_broken_file_stops_the_location_with_its_finding(harbour: Path) -> None:
+    (harbour / "domains/fleet/domain.yaml").write_text("id: fleet\n", encoding="utf-8")
+    with pytest.raises(Refused, match=r"domains/fleet/domain\.yaml:1:1"):
+        definitions(str(harbour / "domains/fleet/definitions.py"))
+
+
+@pytest.mark.parametrize(
+    ("owners", "shown"),
+    [
+        (("a@example.com", "b"), ["a@example.com"]),
+        ((None, "yard-crew"), ["team:yard-crew"]),
+        (("team:yard",), ["team:yard"]),
+        ((None, ""), []),
+    ],
+)
+def test_an_owner_is_an_address_or_a_team(owners: tuple[str | None, ...], shown: list[str]) -> None:
+    assert owners_of(*owners) == shown
+
+
+def test_tags_hold_what_dagster_allows() -> None:
+    assert tags_of(["public record", "é", "x" * 80]) == {"public-record": "", "x" * 63: ""}
+
+
+def test_a_sample_cannot_break_its_table() -> None:
+    assert markdown_table(["a"], [["x | y\n<b>"], [None]]) == "| a |\n| --- |\n| x \\| y \\<b\\> |\n|  |"

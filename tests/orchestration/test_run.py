@@ -1,0 +1,188 @@
+"""The mesh run in this process: what is made, what is told, and what happens when something is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+from storymesh.dataset.release import list_releases
+from storymesh.mesh.mesh import load_mesh
+from storymesh.orchestration import run as running
+from storymesh.orchestration.instance import LOCK_TAG, close_abandoned, open_instance
+from storymesh.product.store import ProductStore
+
+BOATS = dg.AssetKey(["fleet", "boats"])
+
+
+def run(root: Path, *narratives: str, upstream: bool = True) -> tuple[running.Outcome, list[running.Told]]:
+    mesh = load_mesh(root)
+    told: list[running.Told] = []
+    chosen = [mesh.narrative(name) for name in narratives]
+    return running.run(mesh, chosen, told.append, root / "run.log", upstream=upstream), told
+
+
+def spoil_boats(root: Path, bad: int, good: int = 5) -> None:
+    lines = [f"boat-{n},tug,{10 + n},Skipper {n}" for n in range(good)]
+    lines += [f"bad-{n},tug,-1,Skipper" for n in range(bad)]
+    (root / "domains/fleet/sources/boats.csv").write_text("\n".join(["boat,kind,length,skipper", *lines]) + "\n")
+
+
+def test_a_mesh_of_plain_files_becomes_a_release_once(harbour: Path) -> None:
+    outcome, told = run(harbour)
+    assert outcome.success, outcome.failures
+    assert [(one.product, one.state, one.rows) for one in outcome.products] == [
+        ("fleet.boats", "new", 6),
+        ("yard.repairs", "new", 60),
+    ]
+    (narrative,) = outcome.narratives
+    assert (narrative.state, narrative.version, narrative.cases) == ("new", "1.0.0-r1", 60)
+    assert set(narrative.configs) == {"report", "advice"}
+    assert narrative.path == "releases/late-repairs/1.0.0-r1"
+    finished = [one.step for one in told if isinstance(one, running.Finished)]
+    assert finished[0] == "fleet.boats", "a product comes after what it is built on"
+    assert finished[-1] == "late-repairs: release"
+
+    again, told = run(harbour)
+    assert again.success
+    assert {one.state for one in (*again.products, *again.narratives)} == {"unchanged"}
+    assert all(one.unchanged for one in told if isinstance(one, running.Finished))
+    assert len(list_releases(harbour / "releases")) == 1
+
+    with open_instance(load_mesh(harbour)) as instance:
+        event = instance.get_latest_materialization_event(BOATS)
+        assert event is not None
+        assert event.asset_materialization is not None
+        metadata = event.asset_materialization.metadata
+        version = ProductStore(harbour / ".storymesh", "fleet").snapshots("boats")[0].version
+        assert event.asset_materialization.tags is not None
+        assert event.asset_materialization.tags["dagster/data_version"] == version == metadata["version"].value
+        sample = str(metadata["sample"].value)
+        assert "boat-0" in sample
+        assert "Skipper" not in sample, "restricted values are masked"
+
+
+def test_a_narrative_alone_takes_products_as_they_are_published(harbour: Path) -> None:
+    outcome, _ = run(harbour, "late-repairs", upstream=False)
+    assert not outcome.success
+    assert "nobody has published yet" in outcome.narratives[0].reason
+
+    outcome, told = run(harbour, "late-repairs")
+    assert outcome.success
+    assert len([one for one in told if isinstance(one, running.Finished)]) == 7
+
+    outcome, told = run(harbour, "late_repairs", upstream=False)
+    assert outcome.success
+    assert not outcome.products
+    assert len([one for one in told if isinstance(one, running.Finished)]) == 5
+
+
+def test_a_bad_row_is_quarantined_and_its_check_is_red(harbour: Path) -> None:
+    spoil_boats(harbour, bad=1, good=20)
+    outcome, _ = run(harbour)
+    assert outcome.success, "the rest goes on"
+    assert (outcome.products[0].rows, outcome.products[0].quarantined) == (20, 1)
+    mesh = load_mesh(harbour)
+    with open_instance(mesh) as instance:
+        event = instance.get_latest_materialization_event(BOATS)
+        assert event is not None
+        assert event.asset_materialization is not None
+        path = str(event.asset_materialization.metadata["quarantine"].value)
+        assert not Path(path).is_absolute()
+        assert (harbour / path).exists()
+        red = red_checks(instance, outcome.run_id)
+    assert [name for name in red if name.startswith("length")]
+    assert not [name for name in red if name.startswith(("boat", "kind", "skipper"))]
+
+
+def red_checks(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    records = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    evaluations = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
+    return [one.check_name for one in evaluations if not one.passed]
+
+
+def test_a_refused_product_keeps_its_snapshot_and_stops_only_what_is_built_on_it(harbour: Path) -> None:
+    first, _ = run(harbour)
+    assert first.success
+    add_domain(harbour)
+    spoil_boats(harbour, bad=5, good=5)
+    outcome, told = run(harbour)
+    assert not outcome.success
+    states = {one.product: one.state for one in outcome.products}
+    assert states == {"fleet.boats": "refused", "yard.repairs": "left out", "pier.berths": "new"}
+    refused = next(one for one in outcome.products if one.product == "fleet.boats")
+    assert "break the contract" in refused.reason
+    assert outcome.narratives[0].state == "left out"
+    assert "fleet.boats" in outcome.narratives[0].reason
+    assert [one.expected for one in told if isinstance(one, running.Failed)] == [True]
+    latest = ProductStore(harbour / ".storymesh", "fleet").latest("boats")
+    assert latest is not None
+    assert latest.version == first.products[0].version, "readers still see the last good snapshot"
+    assert pq.read_table(latest.files[0]).num_rows == 6
+    with open_instance(load_mesh(harbour)) as instance:
+        assert any(name.startswith("length") for name in red_checks(instance, outcome.run_id))
+
+
+def add_domain(root: Path) -> None:
+    """A third domain that nothing else has to do with."""
+    for part in ("domains/{}", "contracts/{}"):
+        source, target = root / part.format("fleet"), root / part.format("pier")
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                text = path.read_text(encoding="utf-8").replace("fleet", "pier").replace("boats", "berths")
+                new = target / path.relative_to(source).as_posix().replace("boats", "berths")
+                new.parent.mkdir(parents=True, exist_ok=True)
+                new.write_text(text, encoding="utf-8")
+    workspace = root / "workspace.yaml"
+    line = "  - python_file: {relative_path: domains/pier/definitions.py, working_directory: ., location_name: pier}\n"
+    workspace.write_text(workspace.read_text(encoding="utf-8") + line, encoding="utf-8")
+
+
+def test_a_missing_source_is_told_in_words(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
+    (harbour / "domains/fleet/sources/boats.csv").unlink()
+    outcome, told = run(harbour)
+    failed = next(one for one in told if isinstance(one, running.Failed))
+    assert failed.expected
+    assert "domains/fleet/products/boats.odps.yaml" in failed.words
+    assert "boats.csv" in failed.words
+    assert "Traceback" not in failed.words
+    assert {one.state for one in outcome.products} == {"refused", "left out"}
+
+
+def test_a_run_whose_process_was_killed_is_closed_by_the_next(harbour: Path) -> None:
+    mesh = load_mesh(harbour)
+    with open_instance(mesh) as instance:
+        job = dg.define_asset_job("left", selection="*").resolve(
+            asset_graph=running.load_locations(mesh).resolve_asset_graph()
+        )
+        left = instance.create_run_for_job(job, tags={LOCK_TAG: "held"}, status=dg.DagsterRunStatus.STARTED)
+        assert close_abandoned(instance, mesh) == [left.run_id]
+        closed = instance.get_run_by_id(left.run_id)
+        assert closed is not None
+        assert closed.status == dg.DagsterRunStatus.FAILURE
+        assert close_abandoned(instance, mesh) == []
+
+
+def test_after_a_kill_the_next_run_completes(harbour: Path) -> None:
+    command = [sys.executable, "-m", "storymesh.cli", "run", "--mesh", str(harbour)]
+    env = {**os.environ, "CI": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "fleet.boats" in line:
+                break
+        time.sleep(0.3)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    outcome, _ = run(harbour)
+    assert outcome.success, outcome.failures
+    assert [one.rows for one in outcome.products] == [6, 60]
+    assert len(list_releases(harbour / "releases")) == 1
+    with open_instance(load_mesh(harbour)) as instance:
+        statuses = {one.status for one in instance.get_runs()}
+    assert statuses == {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS}
