@@ -154,10 +154,11 @@ def preview(
     """Tell cases without releasing them, from the products as they are published."""
     from storymesh.cli.story import story
     from storymesh.dataset import build as building
+    from storymesh.mesh.pin import pin
     from storymesh.mesh.mesh import load_mesh
 
     loaded = load_mesh(root_of(mesh))
-    build = building.pin(loaded, loaded.narrative(narrative))
+    build = pin(loaded, loaded.narrative(narrative))
     for name in [config] if config else build.configs:
         for record in building.preview(build, name, case, sample):
             typer.echo(story(record))

@@ -12,8 +12,6 @@ import dagster as dg
 from storymesh.dataset.build import (
     Build,
     Written,
-    open_build,
-    pin,
     write_cases,
     write_precedents,
     write_records,
@@ -23,6 +21,7 @@ from storymesh.dataset.split import SPLITS
 from storymesh.document import relative
 from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
+from storymesh.mesh.pin import open_build, pin
 from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.describe import counts_table, markdown_table, owners_of, references
 from storymesh.orchestration.key import cases_key, precedents_key, product_key, records_key, release_key
