@@ -2,10 +2,14 @@
 
 Every linked row bears two columns of its own beside its properties: `_known`, the moment from which a question may see
 the row (its eventTime, and the moments from which the rows and values that led to it were known), and `_key`, its key
-as text. Lists are ordered by eventTime, then key, because both stand first in the row.
+as text. Lists are ordered by eventTime, then key, because both stand first in the row. Where what was known links other
+rows than what is known now (`Role.own_question`), `_later` and `_asked` say which view a row belongs to.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import reduce
+from operator import and_, or_
 
 import ibis
 import ibis.expr.types as ir
@@ -13,7 +17,7 @@ import ibis.expr.types as ir
 from storymesh.case.role import Cast, Join, Role
 from storymesh.engine import dialect
 
-KNOWN, KEY = "_known", "_key"
+KNOWN, KEY, LATER, ASKED = "_known", "_key", "_later", "_asked"
 Replace = Callable[[ir.Value], ir.Value]
 
 
@@ -78,14 +82,20 @@ class _Linking:
                 self.read_by_joins.setdefault(join.other, set()).add(join.other_column)
         self.narrow: dict[str, ir.Table] = {}
 
-    def row(self, role: Role, table: ir.Table, known: ir.Value) -> ir.StructValue:
+    def row(self, role: Role, table: ir.Table, known: ir.Value, prefix: str = "") -> ir.StructValue:
+        fields = {column: self._told(role, column, table[prefix + column]) for column in self._carried(role)}
+        fields |= {KNOWN: known, KEY: self._key(role, table, prefix)}
+        if role.own_question:
+            fields |= {LATER: table["later"], ASKED: table["asked"]}
+        return ibis.struct(fields)
+
+    def _carried(self, role: Role) -> list[str]:
+        """The columns of a row: what it is ordered by first, then what is read, and what says when that was known."""
         contract = role.contract
         first = [contract.event_time] if contract.event_time else []
         order = dict.fromkeys([*first, *contract.key, *sorted(self.columns.get(role.name, ()))])
         extra = [contract.end_time, *(role.known_at_of(column) for column in order)]
-        order |= dict.fromkeys(column for column in extra if column)
-        fields = {column: self._told(role, column, table[column]) for column in order}
-        return ibis.struct({**fields, KNOWN: known, KEY: self._key(role, table)})
+        return list(order | dict.fromkeys(column for column in extra if column))
 
     def _key(self, role: Role, table: ir.Table, prefix: str = "") -> ir.StringValue:
         return key_text([self._told(role, column, table[prefix + column]) for column in role.contract.key])
@@ -101,119 +111,158 @@ class _Linking:
         closes = moment(table[self.cast.closes]) if self.cast.closes else ibis.null("timestamp(6)")
         case_id = self._key(anchor, table)
         self.narrow[anchor.name] = table.select(case_id=case_id, at=at, **self._for_joins(anchor, table, at))
-        return table.select(case_id=case_id, at=at, closes=closes, **{anchor.name: self.row(anchor, table, at)})
+        return table.select(case_id=case_id, at=at, closes=closes, **{anchor.column: self.row(anchor, table, at)})
 
-    def _for_joins(self, role: Role, table: ir.Table, known: ir.Value) -> dict[str, ir.Value]:
+    def _for_joins(self, role: Role, table: ir.Table, known: ir.Value, prefix: str = "") -> dict[str, ir.Value]:
         """What later joins read of this role: the value as `v_`, and the moment from which it was known as `k_`."""
         found: dict[str, ir.Value] = {}
         for column in sorted(self.read_by_joins.get(role.name, ())):
-            found[f"v_{column}"] = table[column]
-            own = role.known_at_of(column)
-            anchored = role.link is None and (own is None or own == self.cast.at)
-            found[f"k_{column}"] = known if own is None or anchored else latest([known, moment(table[own])])
+            found[f"v_{column}"] = table[prefix + column]
+            found[f"k_{column}"] = self._value_known(role, column, table, known, prefix)
+        if role.own_question:
+            found |= {"later": table["later"], "asked": table["asked"]}
         return found
+
+    def _value_known(self, role: Role, column: str, table: ir.Table, known: ir.Value, prefix: str) -> ir.Value:
+        if self.cast.never_known(role, column):
+            return ibis.null("timestamp(6)")
+        # The anchor's row is there at case.at whatever its own eventTime says, which may be another moment.
+        own = role.contract.known_at_of(column) if role.link is None else role.known_at_of(column)
+        if own is None or (role.link is None and own == self.cast.at):
+            return known
+        return latest([known, moment(table[prefix + own])])
 
     def join(self, linked: ir.Table, role: Role) -> ir.Table:
         rows = self._rows(role)
         if role.listed:
-            gathered = rows.group_by("case_id").agg(**{role.name: rows["row"].collect().sort()})
+            gathered = rows.group_by("case_id").agg(**{role.column: rows["row"].collect().sort()})
             gathered = gathered.rename(linked_id="case_id")
             joined = linked.left_join(gathered, linked["case_id"] == gathered["linked_id"]).drop("linked_id")
-            empty = ibis.literal([], type=gathered[role.name].type())
-            return joined.mutate(**{role.name: joined[role.name].coalesce(empty)})
-        narrow = rows.select("case_id", "row").rename(linked_id="case_id", **{role.name: "row"})
+            empty = ibis.literal([], type=gathered[role.column].type())
+            return joined.mutate(**{role.column: joined[role.column].coalesce(empty)})
+        narrow = rows.select("case_id", "row").rename(linked_id="case_id", **{role.column: "row"})
         return linked.left_join(narrow, linked["case_id"] == narrow["linked_id"]).drop("linked_id")
 
     def _rows(self, role: Role) -> ir.Table:
         """case_id, row and what later joins read, for each pair of a case and a linked row."""
         assert role.link is not None
-        table = self.tables[role.name]
-        prefixed = table.rename({f"r_{column}": column for column in table.columns})
-        contract = role.contract
-        anchor = self.narrow[self.cast.anchor.name]
-        left = anchor
-        through_list = False
-        others = list(dict.fromkeys(join.other for join in role.joins))
-        for other in others:
-            if other == self.cast.anchor.name:
-                continue
-            read = [join.other_column for join in role.joins if join.other == other]
-            theirs = self.narrow[other].select(
-                other_id="case_id",
-                **{f"{other}_v_{column}": f"v_{column}" for column in read},
-                **{f"{other}_k_{column}": f"k_{column}" for column in read},
-            )
-            left = left.inner_join(theirs, left["case_id"] == theirs["other_id"]).drop("other_id")
-            through_list = through_list or self.cast.roles[other].listed
-        predicates = [self._equal(role, join, left, prefixed) for join in role.joins]
-        predicates += self._timed(role, left, prefixed)
-        if contract.id == self.cast.anchor.contract.id:
-            predicates.append(left["case_id"] != self._key(self.cast.anchor, prefixed, "r_"))
-        pairs = left.inner_join(prefixed, predicates) if predicates else left.cross_join(prefixed)
-        known = self._known(role, pairs)
-        own = pairs.select(
-            "case_id", "at", known=known, **{column: pairs[f"r_{column}"] for column in table.columns}
-        )
-        if role.link.as_of is not None:
-            own = self._latest(role, own)
-        if through_list:
+        right = self._right(role)
+        left = self.narrow[self.cast.anchor.name]
+        # Where the columns of each role stand that the joins read: the anchor's as they are, a parent's by its place.
+        places = {self.cast.anchor.name: ""}
+        parents = [name for name in dict.fromkeys(join.other for join in role.joins) if name not in places]
+        for place, name in enumerate(parents):
+            places[name] = f"p{place}_"
+            theirs = self.narrow[name].rename(f"p{place}_{{name}}")
+            left = left.inner_join(theirs, left["case_id"] == theirs[f"p{place}_case_id"])
+        predicates = [self._equal(join, left, right, places) for join in role.joins]
+        predicates += self._begun(role, left, right)
+        ended = self._not_ended(role, left, right)
+        if ended is not None:
+            known_end = right[f"r_{role.contract.known_at_of(role.contract.end_time or '')}"] if role.late_end else None
+            unsaid = [] if known_end is None else [known_end.isnull(), moment(known_end) > left["at"]]
+            predicates.append(_any_of([ended, *unsaid]))
+        if role.contract.id == self.cast.anchor.contract.id:
+            predicates.append(left["case_id"] != self._key(self.cast.anchor, right, "r_"))
+        pairs = left.inner_join(right, predicates) if predicates else left.cross_join(right)
+        own = {"known": self._known(role, pairs, places)}
+        if role.own_question:
+            faced = [places[name] for name in parents if self.cast.roles[name].own_question]
+            ended = self._not_ended(role, pairs, pairs)
+            own["later"] = _all_of([*([] if ended is None else [ended]), *(pairs[f"{place}later"] for place in faced)])
+            known = (own["known"] <= pairs["at"]).fill_null(False)
+            own["asked"] = _all_of([known, *(pairs[f"{place}asked"] for place in faced)])
+        rows = pairs.select("case_id", "at", **own, **{column: pairs[column] for column in right.columns})
+        if any(self.cast.roles[name].listed for name in parents):
             # Several parents may lead to one row: it is known as soon as the first of them is.
-            by = ["case_id", "at", *table.columns]
-            own = own.group_by(by).agg(known=own["known"].min())
-        rows = own.select("case_id", row=self.row(role, own, own["known"]), **self._for_joins(role, own, own["known"]))
+            merged = {"known": rows["known"].min()}
+            merged |= {name: rows[name].any() for name in ("later", "asked") if role.own_question}
+            rows = rows.group_by(["case_id", "at", *right.columns]).agg(**merged)
+        if role.link.as_of is not None:
+            rows = self._latest(role, rows)
+        elif role.own_question:
+            rows = rows.filter(rows["later"] | rows["asked"])
+        read = self._for_joins(role, rows, rows["known"], "r_")
+        rows = rows.select("case_id", row=self.row(role, rows, rows["known"], "r_"), **read)
         if role.name in self.read_by_joins:
             self.narrow[role.name] = rows.drop("row")
         return rows
 
-    def _equal(self, role: Role, join: Join, left: ir.Table, right: ir.Table) -> ir.BooleanValue:
-        anchored = join.other == self.cast.anchor.name
-        mine = right[f"r_{join.column}"]
-        theirs = left[f"v_{join.other_column}" if anchored else f"{join.other}_v_{join.other_column}"]
+    def _right(self, role: Role) -> ir.Table:
+        """The role's product with what is carried, joined by or read later, each column as `r_`."""
+        contract, table = role.contract, self.tables[role.name]
+        needed = dict.fromkeys(self._carried(role))
+        needed |= dict.fromkeys(join.column for join in role.joins)
+        needed |= dict.fromkeys(sorted(self.read_by_joins.get(role.name, ())))
+        needed |= dict.fromkeys(known for column in list(needed) if (known := contract.known_at_of(column)))
+        if contract.id == self.cast.anchor.contract.id:
+            needed |= dict.fromkeys(contract.key)
+        return table.select(**{f"r_{column}": table[column] for column in needed})
+
+    def _equal(self, join: Join, left: ir.Table, right: ir.Table, places: Mapping[str, str]) -> ir.BooleanValue:
+        mine, theirs = right[f"r_{join.column}"], left[f"{places[join.other]}v_{join.other_column}"]
         if mine.type().is_date() != theirs.type().is_date():
             return moment(mine) == moment(theirs)
         return mine == theirs
 
-    def _timed(self, role: Role, left: ir.Table, right: ir.Table) -> list[ir.BooleanValue]:
+    def _begun(self, role: Role, left: ir.Table, right: ir.Table) -> list[ir.BooleanValue]:
+        """The link's bounds of the row's eventTime."""
         link = role.link
         assert link is not None
         if not (link.within or link.overlaps or link.as_of):
             return []
-        event = moment(right[f"r_{role.contract.event_time}"])
-        at = left["at"]
-        if link.as_of is not None:
-            return [event <= at]
+        event, at = moment(right[f"r_{role.contract.event_time}"]), left["at"]
         if link.within is not None:
-            return [
-                event >= at + ibis.interval(seconds=int(link.within.after.total_seconds())),
-                event <= at + ibis.interval(seconds=int(link.within.before.total_seconds())),
-            ]
-        assert link.overlaps is not None
-        slack = ibis.interval(seconds=int(link.overlaps.slack.total_seconds()))
-        end = moment(right[f"r_{role.contract.end_time}"])
-        return [event <= at + slack, end.isnull() | (end >= at - slack)]
+            return [event >= at + _seconds(link.within.after), event <= at + _seconds(link.within.before)]
+        return [event <= at + _seconds(link.overlaps.slack)] if link.overlaps is not None else [event <= at]
 
-    def _known(self, role: Role, pairs: ir.Table) -> ir.TimestampValue:
-        contract = role.contract
-        parts: list[ir.Value] = []
-        if contract.event_time is not None:
-            parts.append(moment(pairs[f"r_{contract.event_time}"]))
-        elif contract.hindsight:
+    def _not_ended(self, role: Role, left: ir.Table, right: ir.Table) -> ir.BooleanValue | None:
+        """What `overlaps` asks of the row's endTime."""
+        assert role.link is not None
+        if role.link.overlaps is None:
+            return None
+        end = moment(right[f"r_{role.contract.end_time}"])
+        return end.isnull() | (end >= left["at"] - _seconds(role.link.overlaps.slack))
+
+    def _known(self, role: Role, pairs: ir.Table, places: Mapping[str, str]) -> ir.TimestampValue:
+        """From when a question sees the row: its eventTime, and whatever its link reads of it and of the roles before."""
+        contract, link = role.contract, role.link
+        assert link is not None
+        if contract.hindsight:
             return ibis.null("timestamp(6)")
+        parts: dict[str, ir.Value] = {}
+        if contract.event_time is not None:
+            parts[f"r_{contract.event_time}"] = moment(pairs[f"r_{contract.event_time}"])
+        timed = [contract.event_time] if contract.event_time and (link.within or link.overlaps or link.as_of) else []
+        for column in [*timed, *(join.column for join in role.joins)]:
+            if known := role.known_at_of(column):
+                parts[f"r_{known}"] = moment(pairs[f"r_{known}"])
         for join in role.joins:
-            anchored = join.other == self.cast.anchor.name
-            parts.append(pairs[f"k_{join.other_column}" if anchored else f"{join.other}_k_{join.other_column}"])
-        return latest(parts) if parts else pairs["at"]
+            place = f"{places[join.other]}k_{join.other_column}"
+            parts[place] = pairs[place]
+        return latest(list(parts.values())) if parts else pairs["at"]
 
     def _latest(self, role: Role, rows: ir.Table) -> ir.Table:
         contract = role.contract
-        order = [rows[contract.event_time].desc(), *(rows[column].desc() for column in contract.key)]
-        place = ibis.row_number().over(ibis.window(group_by=rows["case_id"], order_by=order))
-        ranked = rows.mutate(place=place)
-        return ranked.filter(ranked["place"] == 0).drop("place")
+        order = [rows[f"r_{column}"].desc() for column in (contract.event_time, *contract.key)]
+
+        def first(*group: str) -> ir.BooleanValue:
+            window = ibis.window(group_by=["case_id", *group], order_by=order)
+            return ibis.row_number().over(window) == 0
+
+        if not role.own_question:
+            ranked = rows.mutate(newest=first())
+            return ranked.filter(ranked["newest"]).drop("newest")
+        ranked = rows.mutate(newest_later=first("later"), newest_asked=first("asked"))
+        ranked = ranked.mutate(
+            later=ranked["later"] & ranked["newest_later"], asked=ranked["asked"] & ranked["newest_asked"]
+        )
+        return ranked.filter(ranked["later"] | ranked["asked"]).drop("newest_later", "newest_asked")
 
     def with_drops(self, linked: ir.Table) -> ir.Table:
-        dropped = [self._dropped(linked, role, question=False) for role in self.cast.roles.values() if role.link]
-        asked = [self._dropped(linked, role, question=True) for role in self.cast.roles.values() if role.link]
+        roles = [role for role in self.cast.roles.values() if role.link]
+        dropped = [self._dropped(linked, role, question=False) for role in roles]
+        asked = [self._dropped(linked, role, question=True) for role in roles]
         return linked.mutate(
             dropped=ibis.coalesce(ibis.null("string"), *[reason for reason in dropped if reason is not None]),
             question_dropped=ibis.coalesce(ibis.null("string"), *[reason for reason in asked if reason is not None]),
@@ -221,16 +270,40 @@ class _Linking:
 
     def _dropped(self, linked: ir.Table, role: Role, *, question: bool) -> ir.StringValue | None:
         assert role.link is not None
-        expect, value = role.link.expect, linked[role.name]
-        unsure = question and (role.may_be_future or role.contract.hindsight)
+        expect, value, at = role.link.expect, linked[role.column], linked["at"]
+        wanted = expect in ("one", "some") and not (question and role.may_be_future)
         none, several = ibis.literal(f"{role.name}: none"), ibis.literal(f"{role.name}: several")
         nothing = ibis.null("string")
         if not role.listed:
-            return ibis.ifelse(value.isnull(), none, nothing) if expect == "one" and not unsure else None
-        seen = dialect.those(value, lambda row: row[KNOWN] <= linked["at"]) if unsure else value
-        count = seen.length().coalesce(0)
-        too_few = (count == 0) if expect in ("one", "some") and not unsure else ibis.literal(False)
-        too_many = (count > 1) if expect in ("one", "optional") else ibis.literal(False)
-        if expect == "any" or (expect == "some" and unsure):
-            return None
-        return ibis.ifelse(too_few, none, ibis.ifelse(too_many, several, nothing))
+            there = value.notnull()
+            if question and role.may_be_unknown:
+                there = there & (value[KNOWN] <= at).fill_null(False)
+            return ibis.ifelse(there, nothing, none) if wanted else None
+        count = (rows_asked(role, value, at) if question else rows_told(role, value)).length().coalesce(0)
+        reasons = [(count == 0, none)] if wanted else []
+        reasons += [(count > 1, several)] if expect in ("one", "optional") else []
+        return ibis.cases(*reasons, else_=nothing) if reasons else None
+
+
+def rows_told(role: Role, rows: ir.ArrayValue) -> ir.ArrayValue:
+    """Of the rows of a listed role those that are linked by all that is known now."""
+    return dialect.those(rows, lambda row: row[LATER]) if role.own_question else rows
+
+
+def rows_asked(role: Role, rows: ir.ArrayValue, at: ir.TimestampValue) -> ir.ArrayValue:
+    """Of the rows of a listed role those that are linked by what was known at `at`."""
+    if role.own_question:
+        return dialect.those(rows, lambda row: row[ASKED])
+    return dialect.those(rows, lambda row: row[KNOWN] <= at) if role.may_be_unknown else rows
+
+
+def _seconds(length: timedelta) -> ir.IntervalScalar:
+    return ibis.interval(seconds=int(length.total_seconds()))
+
+
+def _all_of(conditions: Sequence[ir.BooleanValue]) -> ir.BooleanValue:
+    return reduce(and_, conditions) if conditions else ibis.literal(True)
+
+
+def _any_of(conditions: Sequence[ir.BooleanValue]) -> ir.BooleanValue:
+    return reduce(or_, conditions)

@@ -5,7 +5,7 @@ that ask the same (the match values and the day) are one *probe*: running sums b
 a case.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ibis
@@ -13,6 +13,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from storymesh.case.definition import Precedents
+from storymesh.case.link import KNOWN
 from storymesh.engine import dialect
 
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval (Wilson 1927, JASA 22:209-212)
@@ -97,13 +98,23 @@ def _counted(events: ir.Table, probes: ir.Table, level: Sequence[str], index: in
     actions = daily.select("ask_rank", "action", *keys).distinct()
     wanted = asked.rename(ask_rank="rank").inner_join(actions, ["ask_rank", *keys])
     marked = daily.select(
-        "ask_rank", "action", *keys, day=daily["known_day"], asks=ibis.literal(0, "int8"),
-        tried=daily["tried"], worked=dialect.total(daily["worked"]),
+        "ask_rank",
+        "action",
+        *keys,
+        day=daily["known_day"],
+        asks=ibis.literal(0, "int8"),
+        tried=daily["tried"],
+        worked=dialect.total(daily["worked"]),
         total=daily["total"].cast(_sum_type(events)),
     ).union(
         wanted.select(
-            "ask_rank", "action", *keys, "day", asks=ibis.literal(1, "int8"),
-            tried=ibis.literal(0, "int64"), worked=ibis.literal(0, "int64"),
+            "ask_rank",
+            "action",
+            *keys,
+            "day",
+            asks=ibis.literal(1, "int8"),
+            tried=ibis.literal(0, "int64"),
+            worked=ibis.literal(0, "int64"),
             total=ibis.literal(0).cast(_sum_type(events)),
         )
     )
@@ -121,8 +132,12 @@ def _counted(events: ir.Table, probes: ir.Table, level: Sequence[str], index: in
     )
     found = summed.filter((summed["asks"] == 1) & (summed["tried"] > 0))
     return found.select(
-        rank="ask_rank", day="day", action="action", **{name: name for name in keys},
-        tried=dialect.total(found["tried"]), worked=dialect.total(found["worked"]),
+        rank="ask_rank",
+        day="day",
+        action="action",
+        **{name: name for name in keys},
+        tried=dialect.total(found["tried"]),
+        worked=dialect.total(found["worked"]),
         mean_score=found["total"].cast("float64") / found["tried"].cast("float64"),
         level=ibis.literal(index + 1, "int64"),
     )
@@ -153,9 +168,7 @@ def _chosen(probes: ir.Table, counted: Sequence[ir.Table], matching: Matching, l
     for other in per_level[1:]:
         together = together.union(other)
     first = together.mutate(
-        place=ibis.row_number().over(
-            ibis.window(group_by=["rank", "day", *matching.all], order_by=[together["level"]])
-        )
+        place=ibis.row_number().over(ibis.window(group_by=["rank", "day", *matching.all], order_by=[together["level"]]))
     )
     return first.filter(first["place"] == 0).drop("place")
 
@@ -193,13 +206,13 @@ def _options(
         }
     )
     # The order stands first in the row that is sorted: the lower end and the count falling, then the action.
-    ordered = ibis.struct(
-        {"low": -lower, "fewer": -together["tried"], "name": together["action"], "option": option}
-    )
+    ordered = ibis.struct({"low": -lower, "fewer": -together["tried"], "name": together["action"], "option": option})
     together = together.mutate(ordered=ordered)
-    return together.group_by("rank", "day", *matching.all, "level", "all_tried").agg(
-        options=dialect.each(together["ordered"].collect().sort(), lambda row: row["option"])
-    ).mutate(least=ibis.literal(definition.min, "int64"))
+    return (
+        together.group_by("rank", "day", *matching.all, "level", "all_tried")
+        .agg(options=dialect.each(together["ordered"].collect().sort(), lambda row: row["option"]))
+        .mutate(least=ibis.literal(definition.min, "int64"))
+    )
 
 
 def _with_quotes(
@@ -215,7 +228,10 @@ def _with_quotes(
     placed = here.mutate(place=place.cast("int64") + 1)
     theirs = placed.rename({f"q_{name}": name for name in placed.columns})
     places = options.select(
-        "rank", "day", "action", *matching_columns(options),
+        "rank",
+        "day",
+        "action",
+        *matching_columns(options),
         place=ibis.range(options["tried"] - quote + 1, options["tried"] + 1).unnest(),
     )
     places = places.filter(places["place"] > 0)
@@ -230,10 +246,8 @@ def _with_quotes(
     told: dict[str, ir.Value] = {}
     for name in facts:
         value = joined[f"q_fact_{name}"]
-        if f"q_known_{name}" in joined.columns:
-            known = (joined[f"q_known_{name}"] < start).fill_null(False)
-            value = ibis.ifelse(known, value, ibis.null(value.type()))
-        told[name] = value
+        known = f"q_known_{name}"
+        told[name] = _told(value, joined[known], start) if known in joined.columns else value
     row = ibis.struct(
         {
             "place": -joined["place"],
@@ -250,6 +264,25 @@ def _with_quotes(
     empty = ibis.literal([], type=gathered["quoted"].type())
     back = back.mutate(quoted=back["quoted"].coalesce(empty))
     return back.select(*options.columns, "quoted")
+
+
+def _told(value: ir.Value, known: ir.Value, start: ir.TimestampValue) -> ir.Value:
+    """A fact as far as it was known before the day: null, or a row without the values that became known later."""
+
+    def before(when: ir.TimestampValue) -> ir.BooleanValue:
+        return (when < start).fill_null(False)
+
+    nothing = ibis.null(value.type())
+    if not known.type().is_struct():
+        return ibis.ifelse(before(known), value, nothing)
+    late = set(known.type().names)
+    fields = {
+        name: ibis.ifelse(before(known[name]), value[name], ibis.null(value[name].type()))
+        if name in late - {KNOWN}
+        else value[name]
+        for name in value.type().names
+    }
+    return ibis.ifelse(before(known[KNOWN]) & value.notnull(), ibis.struct(fields), nothing)
 
 
 def matching_columns(options: ir.Table) -> list[str]:

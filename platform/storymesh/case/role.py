@@ -14,6 +14,11 @@ from storymesh.location import Location
 
 At = Callable[..., Location]
 
+# What a case has beside its roles, from here to its records.
+CASE_COLUMNS = frozenset(
+    ["at", "asking_id", "case_id", "closes", "component", "dropped", "facts", "fact_known", "hindsight", "known", "linked_id", "match", "outcome", "precedents", "question", "question_dropped", "rank", "sources", "split", "split_id", "status", "together", "undone"]
+)
+
 
 @dataclass(frozen=True)
 class Join:
@@ -28,8 +33,12 @@ class Join:
 class Role:
     """One role of the cast as the case sees it. The anchor has no link.
 
-    `listed` roles are gathered as lists in the data (ordered by eventTime, then key); of the others the contract says
-    that there is at most one row, so they are plain rows. `may_be_future` rows can lie after `case.at`.
+    `listed` roles are gathered as lists in the data (ordered by eventTime, then key); of the others there is at most
+    one row, by the contract or the link, so they are plain rows.
+
+    `may_be_future`: what comes after `case.at` may bring a row, so a question can be without it and does not drop.
+    `may_be_unknown`: a linked row may not have been known at `case.at`, so a question has to look. `own_question`: what
+    was known may link other rows than all that is known now. `never_asked`: no question ever knows a row.
     """
 
     name: str
@@ -38,11 +47,25 @@ class Role:
     joins: tuple[Join, ...] = ()
     listed: bool = False
     may_be_future: bool = False
+    may_be_unknown: bool = False
+    own_question: bool = False
+    never_asked: bool = False
+
+    @property
+    def column(self) -> str:
+        """The column of a case that holds the role; a role may be called `status` or `at`, as the case's own are."""
+        return f"_{self.name}" if self.name in CASE_COLUMNS else self.name
 
     @property
     def single(self) -> bool:
         """Templates see a row (or null), not a list."""
         return self.link is None or self.link.single
+
+    @property
+    def late_end(self) -> bool:
+        """Whether a row may have ended before anybody knew, so that a question still sees it as open."""
+        end = self.contract.end_time
+        return end is not None and self.contract.known_at_of(end) != end
 
     def known_at_of(self, column: str) -> str | None:
         """The column that says when `column` of a known row became known; None when it is known with its row."""
@@ -65,13 +88,7 @@ class Cast:
 
     def never_known(self, role: Role, column: str) -> bool:
         """Whether a question can never know the column: it is the closing, or known only when the case closes."""
-        if role.contract.hindsight:
-            return True
-        if role is not self.anchor and role.link is not None:
-            return False
-        known = role.known_at_of(column)
-        ends = role.contract.end_time if self.at == role.contract.event_time else None
-        return column == self.closes or (known is not None and known in (self.closes, ends))
+        return _never_known(role, column, self.at, self.closes)
 
     def known_with_row(self, role: Role, column: str) -> bool:
         """Whether a question that has the row has the value, whatever the data."""
@@ -103,6 +120,8 @@ class _Resolving:
         self.at = at
         self.findings: list[Finding] = []
         self.roles: dict[str, Role] = {}
+        self.asked_at = ""  # the anchor's column of `at`
+        self.closes: str | None = None
 
     def fail(self, steps: Iterable[str | int], rule: str, words: str, hint: str = "") -> None:
         self.findings.append(Finding(self.at("case", *steps), rule, words, hint))
@@ -116,6 +135,7 @@ class _Resolving:
         self.roles[case.anchor] = Role(case.anchor, self.contracts[case.anchor], None)
         at = self._moment("at", case.at)
         closes = self._moment("closes", case.closes) if case.closes is not None else None
+        self.asked_at, self.closes = at or "", closes
         if at is not None and not self._required(at):
             words = f"'{case.at}' may be null, and a case without its moment cannot be told"
             self.fail(["at"], "may-be-null", words, "make it required in the contract")
@@ -177,29 +197,46 @@ class _Resolving:
         if link.overlaps is not None and contract.end_time is None:
             words = f"`overlaps` needs an interval, and '{contract.id}' has no endTime"
             self.fail([*steps, "overlaps"], "no-end-time", words, "add the customProperty endTime to its contract")
-        joins = self._joins(name, link, contract) if link.on is not None else self._by_relationship(name, link, contract)
-        if joins is None:
-            return
-        others = {join.other for join in joins}
-        through_list = any(self.roles[other].listed for other in others)
-        unique = contract.is_unique({join.column for join in joins}) and not through_list
-        self.roles[name] = Role(
-            name,
-            contract,
-            link,
-            joins,
-            listed=not (link.single and unique),
-            may_be_future=self._may_be_future(link, contract, joins),
+        joins = (
+            self._joins(name, link, contract) if link.on is not None else self._by_relationship(name, link, contract)
         )
+        if joins is not None:
+            self.roles[name] = self._role(name, contract, link, joins)
 
-    def _may_be_future(self, link: Link, contract: Contract, joins: tuple[Join, ...]) -> bool:
+    def _role(self, name: str, contract: Contract, link: Link, joins: tuple[Join, ...]) -> Role:
+        others = [self.roles[join.other] for join in joins]
+        bare = Role(name, contract, link, joins)
+        never = contract.hindsight or any(
+            other.never_asked
+            or (other.link is None and _never_known(other, join.other_column, self.asked_at, self.closes))
+            for other, join in zip(others, joins, strict=True)
+        )
+        # What the link reads of the row itself may have been known later than the row.
+        read = [join.column for join in joins]
+        if contract.event_time is not None and (link.within or link.overlaps or link.as_of):
+            read.append(contract.event_time)
+        late = any(bare.known_at_of(column) for column in read)
+        may_be_future = never or self._may_be_future(link, contract, joins, late)
+        may_be_unknown = may_be_future or late or any(other.may_be_unknown for other in others)
+        own_question = any(other.own_question for other in others) or bool(
+            (link.as_of and may_be_unknown) or (link.overlaps and bare.late_end)
+        )
+        through_list = any(other.listed for other in others)
+        one = link.as_of is not None or (contract.is_unique({join.column for join in joins}) and not through_list)
+        listed = own_question or not (link.single and one)
+        return Role(name, contract, link, joins, listed, may_be_future, may_be_unknown, own_question, never)
+
+    def _may_be_future(self, link: Link, contract: Contract, joins: tuple[Join, ...], late: bool) -> bool:
         for join in joins:
             other = self.roles[join.other]
             if other.link is not None and (other.may_be_future or other.known_at_of(join.other_column)):
                 return True
-            if other.link is None and not (known := other.known_at_of(join.other_column)) is None and known != self.case.at:
+            known = other.contract.known_at_of(join.other_column)
+            if other.link is None and known is not None and known != self.asked_at:
                 return True
-        if contract.event_time is None or link.as_of is not None:
+        if contract.event_time is None:
+            return late
+        if link.as_of is not None:
             return False
         if link.overlaps is not None:
             return bool(link.overlaps.slack)
@@ -247,6 +284,16 @@ class _Resolving:
             words = f"{len(found)} relationships join '{name}' to the roles before it: {spoken}"
             self.fail(steps, "many-relationships", words, "choose one with `on`")
         return None
+
+
+def _never_known(role: Role, column: str, at: str, closes: str | None) -> bool:
+    if role.contract.hindsight:
+        return True
+    if role.link is not None:
+        return False
+    known = role.known_at_of(column)
+    ends = role.contract.end_time if at == role.contract.event_time else None
+    return column == closes or (known is not None and known in (closes, ends))
 
 
 def _related(contract: Contract, other: Role) -> Iterable[tuple[Join, ...]]:

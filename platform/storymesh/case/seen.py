@@ -10,12 +10,13 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from storymesh.case.link import KNOWN, latest, moment
+from storymesh.case.link import KNOWN, latest, moment, rows_asked, rows_told
 from storymesh.case.role import Cast, Role
-from storymesh.case.view import SCORE, Phase, Views
+from storymesh.case.view import SCORE, Formula, Phase, Views
 from storymesh.engine import dialect
 from storymesh.language.check import Path
 from storymesh.language.compile import compile_expression
+from storymesh.language.types import Array, Struct, Type
 
 
 def rows_seen(linked: ir.Table, cast: Cast, phase: Phase) -> dict[str, ir.Value]:
@@ -61,14 +62,14 @@ def with_facts(linked: ir.Table, cast: Cast, views: Views) -> ir.Table:
     }
     made["score"] = _score(made["score"])
     judged = closes.notnull() & made["action"].notnull() & made["score"].notnull() & made["worked"].notnull()
-    reads = [path for formula in views.outcome.values() for read in formula.checked.reads for path in views.spread(read)]
-    known = latest([linked["at"], closes, *_known(linked, cast, reads)])
+    reads = frozenset(path for formula in views.outcome.values() for path in _reads(formula, cast, views))
+    known = latest([linked["at"], closes, *_known(linked, cast, sorted(reads))])
     return linked.mutate(
         **columns,
         outcome=ibis.ifelse(judged, ibis.struct(made), ibis.null(ibis.struct(made).type())),
         status=ibis.cases((closes.isnull(), "open"), (judged, "judged"), else_="unjudged"),
         known=ibis.ifelse(judged, known, ibis.null("timestamp(6)")),
-        **_facts_known(linked, cast, views, frozenset(reads)),
+        **_facts_known(linked, cast, views, told, reads),
     )
 
 
@@ -78,9 +79,10 @@ def case_row(linked: ir.Table, *, hindsight: bool) -> ir.StructValue:
 
 
 def _seen(linked: ir.Table, cast: Cast, role: Role, phase: Phase) -> ir.Value:
-    value = linked[role.name]
+    value = linked[role.column]
     if phase == "hindsight":
-        return dialect.item(value, 0) if role.listed and role.single else value
+        rows = rows_told(role, value) if role.listed else value
+        return _only(rows) if role.listed and role.single else rows
     at = linked["at"]
 
     def masked(row: ir.StructValue) -> ir.StructValue:
@@ -91,15 +93,20 @@ def _seen(linked: ir.Table, cast: Cast, role: Role, phase: Phase) -> ir.Value:
         return ibis.struct({name: _mask(cast, role, row, name, at) if name in hidden else row[name] for name in names})
 
     nothing = ibis.null(value.type().value_type if role.listed else value.type())
-    unsure = role.may_be_future or role.contract.hindsight
     if role.listed:
-        known = dialect.those(value, lambda row: row[KNOWN] <= at) if unsure else value
+        known = rows_asked(role, value, at)
         if role.single:
-            first = dialect.item(known, 0)
+            first = _only(known)
             return ibis.ifelse(first.isnull(), nothing, masked(first))
         return dialect.each(known, masked)
-    seen = value.notnull() & (value[KNOWN] <= at).fill_null(False) if unsure else value.notnull()
+    seen = value.notnull() & (value[KNOWN] <= at).fill_null(False) if role.may_be_unknown else value.notnull()
     return ibis.ifelse(seen, masked(value), nothing)
+
+
+def _only(rows: ir.ArrayValue) -> ir.StructValue:
+    """The row of a `one` or `optional`; where it met several, which drops the case from this view, it has none."""
+    first = dialect.item(rows, 0)
+    return ibis.ifelse(rows.length() == 1, first, ibis.null(first.type()))
 
 
 def _may_be_unknown(cast: Cast, role: Role, name: str) -> bool:
@@ -130,7 +137,9 @@ def _known(linked: ir.Table, cast: Cast, paths: Iterable[Path]) -> list[ir.Times
             own = role.contract.event_time
         if (role.name, own) in found:
             continue
-        value, at = linked[role.name], linked["at"]
+        value, at = linked[role.column], linked["at"]
+        if role.listed:
+            value = rows_told(role, value)
 
         def of_row(row: ir.StructValue, own: str | None = own) -> ir.TimestampValue:
             return latest([row[KNOWN], moment(row[own])]) if own else row[KNOWN]
@@ -145,15 +154,51 @@ def _known(linked: ir.Table, cast: Cast, paths: Iterable[Path]) -> list[ir.Times
     return list(found.values())
 
 
-def _facts_known(linked: ir.Table, cast: Cast, views: Views, answered: frozenset[Path]) -> dict[str, ir.Value]:
-    """For each fact that reads more than the outcome does, the moment from which it was known."""
+def _facts_known(
+    linked: ir.Table, cast: Cast, views: Views, told: Mapping[str, ir.Value], answered: frozenset[Path]
+) -> dict[str, ir.Value]:
+    """For each fact that reads more than the outcome does, the moment from which it was known.
+
+    Of a fact that is a row, that of the row as `_row`, and that of each value with a knownAt of its own.
+    """
     moments: dict[str, ir.Value] = {}
     for name, fact in views.facts.items():
-        reads = {path for read in fact.checked.reads for path in views.spread(read)}
-        if more := sorted(reads - answered):
-            known = _known(linked, cast, more)
-            moments[name] = latest([linked["at"], *known]) if known else linked["at"]
+        kind = fact.checked.value.type
+        reads = _reads(fact, cast, views)
+        if isinstance(kind, Array):
+            reads |= _values_of(kind.item.type, told[name].type().value_type, cast)
+        own = [path[1] for path in sorted(_values_of(kind, told[name].type(), cast))]
+        if not own and reads <= answered:
+            continue
+        known = latest([linked["at"], *_known(linked, cast, sorted(reads))])
+        if own:
+            assert isinstance(kind, Struct) and kind.origin is not None
+            role, value = cast.roles[kind.origin], told[name]
+            values = {column: latest([known, moment(value[role.known_at_of(column)])]) for column in own}
+            moments[name] = ibis.struct({KNOWN: known, **values})
+        else:
+            moments[name] = known
     return {"fact_known": ibis.struct(moments)} if moments else {}
+
+
+def _reads(formula: Formula, cast: Cast, views: Views) -> set[Path]:
+    """The paths that a formula reads, and the roles of which it reads no more than which rows there are."""
+    paths = {path for read in formula.checked.reads for path in views.spread(read)}
+    valued = {path[0] for path in paths}
+    for name in formula.checked.names:
+        if name in views.facts:
+            paths |= {path for path in _reads(views.facts[name], cast, views) if len(path) == 1}
+        elif name in cast.roles and name not in valued:
+            paths.add((name,))
+    return paths
+
+
+def _values_of(kind: Type, row: dt.DataType, cast: Cast) -> set[Path]:
+    """The values with a knownAt of their own in a row of a role, as far as the row carries them."""
+    if not isinstance(kind, Struct) or kind.origin is None or kind.origin not in cast.roles:
+        return set()
+    role = cast.roles[kind.origin]
+    return {(role.name, column) for column in kind.fields if column in row.names and role.known_at_of(column)}
 
 
 def _score(score: ir.NumericValue) -> ir.NumericValue:

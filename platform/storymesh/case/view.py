@@ -107,8 +107,10 @@ def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = froze
                 unprintable[path] = Hidden("gives-answer-away", words, "leave it to the answer")
         for name in facts:
             for path in list(unprintable):
-                if (name,) not in unprintable and path in result.spread((name,)) and not isinstance(
-                    facts[name].checked.value.type, Struct | Array
+                if (
+                    (name,) not in unprintable
+                    and path in result.spread((name,))
+                    and not isinstance(facts[name].checked.value.type, Struct | Array)
                 ):
                     words = f"'{name}' reads '{'.'.join(path)}', as `outcome.action` does: it gives the answer away"
                     unprintable[(name,)] = Hidden("gives-answer-away", words, "leave it to the answer")
@@ -149,8 +151,10 @@ def option_type(facts: Mapping[str, Formula], action: object, score: object, key
             "closes": Field(Timestamp()),
             "score": Field(score),  # type: ignore[arg-type]
             "worked": Field(Boolean()),
-            **{name: Field(fact.checked.value.type, True, fact.checked.value.classification)
-               for name, fact in facts.items()},
+            **{
+                name: Field(fact.checked.value.type, True, fact.checked.value.classification)
+                for name, fact in facts.items()
+            },
         },
         origin="precedent",
     )
@@ -195,9 +199,7 @@ def _score(outcome: Mapping[str, Formula]) -> Integer | Decimal:
 SCORE = Decimal(28, 9)  # a float score is kept to nine digits, so that sums are exact
 
 
-def _formula(
-    name: str, text: str, place: Location, scope: Scope, findings: list[Finding]
-) -> Formula | None:
+def _formula(name: str, text: str, place: Location, scope: Scope, findings: list[Finding]) -> Formula | None:
     try:
         expression = parse_expression(text, place)
         return Formula(name, expression, check_expression(expression, scope))
@@ -217,7 +219,11 @@ def _fact_in_question(formula: Formula, question: Scope) -> Fact | Hidden:
 
 
 def _outcome(outcome: Outcome, at: At, scope: Scope, findings: list[Finding]) -> dict[str, Formula]:
-    wanted = {"action": (Text, "a text"), "score": (NUMBERS, "a number"), "worked": (Boolean, "true or false")}
+    wanted: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+        "action": (Text, "a text"),
+        "score": (NUMBERS, "a number"),
+        "worked": (Boolean, "true or false"),
+    }
     formulas: dict[str, Formula] = {}
     for name, (types, spoken) in wanted.items():
         place = at("case", "outcome", name)
@@ -264,6 +270,9 @@ def _question(cast: Cast, role: Role, pseudonymised: frozenset[Path]) -> Field |
     if role.contract.hindsight:
         words = f"'{role.name}' is hindsight: '{role.contract.id}' does not say when its rows became true"
         return Hidden("out-of-view", words, "give the contract an eventTime, or `timeless: true`")
+    if role.never_asked:
+        words = f"'{role.name}' is linked through what no question knows"
+        return Hidden("out-of-view", words, "tell it in a `text` record, or link it otherwise")
     fields: dict[str, Field | Hidden] = {}
     for name, item in role.contract.properties.items():
         promised = _pseudonymised(role, name, item.field, pseudonymised)
@@ -271,9 +280,7 @@ def _question(cast: Cast, role: Role, pseudonymised: frozenset[Path]) -> Field |
             words = f"'{role.name}.{name}' is known only when the case closes"
             fields[name] = Hidden("out-of-view", words, "tell it in a `text` record")
         elif not cast.known_with_row(role, name):
-            fields[name] = Field(
-                promised.type, True, promised.classification, promised.unit, promised.pseudonym
-            )
+            fields[name] = Field(promised.type, True, promised.classification, promised.unit, promised.pseudonym)
         else:
             fields[name] = promised
     struct = Struct(fields, origin=role.name)

@@ -1,0 +1,213 @@
+"""Small products for the tests of cases, and the one way in which these tests ask the engine for cases and precedents."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from storymesh.case.definition import Case
+from storymesh.case.link import link
+from storymesh.case.precedent import precedents
+from storymesh.case.role import Cast, resolve
+from storymesh.case.seen import rows_seen, with_facts
+from storymesh.case.view import Views, views
+from storymesh.contract.definition import Contract, read_contract
+from storymesh.contract.types import arrow_schema
+from storymesh.engine.duckdb import Engine
+from storymesh.location import Location
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a contract says, as short as a test wants to write it: `columns` are name -> logical or decimal type."""
+
+    name: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...] = ("id",)
+    event: str | None = None
+    end: str | None = None
+    timeless: bool = False
+    known: str | None = None
+    known_of: Mapping[str, str] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    unique: tuple[str, ...] = ()
+    refers: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = ()
+
+    @property
+    def contract(self) -> Contract:
+        return _contract(json.dumps(self._odcs(), sort_keys=True), self.name)
+
+    def _odcs(self) -> dict[str, Any]:
+        said = {"eventTime": self.event, "endTime": self.end, "knownAt": self.known, "timeless": self.timeless or None}
+        relationships = [
+            {
+                "from": [f"{self.name}.{one}" for one in mine],
+                "to": [f"mesh/{other}.odcs.yaml#/schema/{other}/properties/{one}" for one in theirs],
+            }
+            for mine, other, theirs in self.refers
+        ]
+        fields: dict[str, Any] = {
+            "name": self.name,
+            "logicalType": "object",
+            "properties": [self._property(name, kind) for name, kind in self.columns.items()],
+        }
+        if relationships:
+            fields["relationships"] = relationships
+        if any(value is not None for value in said.values()):
+            fields["customProperties"] = [
+                {"property": name, "value": value} for name, value in said.items() if value is not None
+            ]
+        return {
+            "apiVersion": "v3.2.0",
+            "kind": "DataContract",
+            "id": f"mesh.{self.name}",
+            "version": "1.0.0",
+            "status": "active",
+            "schema": [fields],
+        }
+
+    def _property(self, name: str, kind: str) -> dict[str, Any]:
+        said: dict[str, Any] = {"name": name, "logicalType": "number" if kind.startswith("decimal") else kind}
+        if kind.startswith("decimal"):
+            said["physicalType"] = kind
+        if name in self.key:
+            said["primaryKey"] = True
+            said["primaryKeyPosition"] = self.key.index(name) + 1
+        if name in self.required:
+            said["required"] = True
+        if name in self.unique:
+            said["unique"] = True
+        if name in self.known_of:
+            said["customProperties"] = [{"property": "knownAt", "value": self.known_of[name]}]
+        return said
+
+
+@lru_cache(maxsize=4096)
+def _contract(text: str, name: str) -> Contract:
+    with tempfile.TemporaryDirectory() as root:
+        path = Path(root) / "contracts" / "mesh" / f"{name}.odcs.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8")
+        return read_contract(path, Path(root))
+
+
+@dataclass(frozen=True)
+class SmallMesh:
+    """The cast (role -> product), the case as narrative.yaml has it, and the rows of each product by its name."""
+
+    cast: Mapping[str, Product]
+    case: Mapping[str, Any]
+    rows: Mapping[str, Sequence[Row]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the engine says of one case; `hindsight` and `question` are role -> row, rows or null."""
+
+    hindsight: Mapping[str, Any]
+    question: Mapping[str, Any]
+    dropped: str | None
+    question_dropped: str | None
+    status: str
+    facts: Mapping[str, Any]
+    question_facts: Mapping[str, Any]
+    outcome: Mapping[str, Any] | None
+    known: Any
+    precedents: Mapping[str, Any] | None
+
+
+_ENGINE: list[Engine] = []
+
+
+def engine() -> Engine:
+    """One DuckDB for all the tests of this folder."""
+    if not _ENGINE:
+        _ENGINE.append(Engine(memory="1GB", threads=1))
+    return _ENGINE[0]
+
+
+def typed(mesh: SmallMesh) -> tuple[Case, Cast, Views]:
+    """Raises Refused as `check` would."""
+    case = Case.model_validate(mesh.case)
+    contracts = {role: product.contract for role, product in mesh.cast.items()}
+    cast = resolve(case, contracts, at)
+    return case, cast, views(case, cast, at)
+
+
+def at(*steps: str | int) -> Location:
+    return Location("narrative.yaml/" + "/".join(str(step) for step in steps))
+
+
+def tell(mesh: SmallMesh, ranks: Mapping[str, int | None] | None = None) -> dict[str, Told]:
+    """case_id -> what the engine says. `ranks` are the places of the cases' splits; without them all are in the first."""
+    case, cast, seen = typed(mesh)
+    connection = engine().connection
+    made: list[str] = []
+
+    def stored(table: Any) -> Any:
+        name = ibis.util.gen_name("small")
+        made.append(name)
+        if not isinstance(table, pa.Table):
+            return connection.create_table(name, table, temp=True)
+        connection.con.register("given_rows", table)
+        connection.raw_sql(f'CREATE TEMP TABLE "{name}" AS FROM given_rows')
+        connection.con.unregister("given_rows")
+        return connection.table(name)
+
+    def given(role: str) -> Any:
+        product = mesh.cast[role]
+        return pa.Table.from_pylist([dict(row) for row in mesh.rows[product.name]], arrow_schema(product.contract))
+
+    try:
+        tables = {role: stored(given(role)) for role in cast.roles}
+        columns = {role: frozenset(mesh.cast[role].columns) for role in cast.roles}
+        cases = stored(with_facts(link(cast, tables, columns, {}), cast, seen))
+        assert connection.execute(cases.case_id.nunique()) == connection.execute(cases.count())
+        hindsight, question = rows_seen(cases, cast, "hindsight"), rows_seen(cases, cast, "question")
+        told = {name: cases[name] for name in ("case_id", "dropped", "question_dropped", "status")}
+        told |= {name: cases[name] for name in ("hindsight", "question", "outcome", "known") if name in cases.columns}
+        told |= {f"h_{role}": value for role, value in hindsight.items()}
+        told |= {f"q_{role}": value for role, value in question.items()}
+        rows = connection.to_pyarrow(cases.select(**told)).to_pylist()
+        remembered = _precedents(case, cases, seen, ranks, stored, [row["case_id"] for row in rows])
+        return {
+            row["case_id"]: Told(
+                {role: row[f"h_{role}"] for role in cast.roles},
+                {role: row[f"q_{role}"] for role in cast.roles},
+                row["dropped"],
+                row["question_dropped"],
+                row["status"],
+                row.get("hindsight") or {},
+                row.get("question") or {},
+                row.get("outcome"),
+                row.get("known"),
+                remembered.get(row["case_id"]),
+            )
+            for row in rows
+        }
+    finally:
+        for name in reversed(made):
+            connection.raw_sql(f'DROP TABLE IF EXISTS "{name}"')
+
+
+def _precedents(
+    case: Case, cases: Any, seen: Views, ranks: Mapping[str, int | None] | None, stored: Any, ids: Sequence[str]
+) -> dict[str, Any]:
+    if case.precedents is None:
+        return {}
+    schema = pa.schema([("ranked", pa.string()), ("rank", pa.int64())])
+    places = [{"ranked": one, "rank": ranks.get(one) if ranks is not None else 0} for one in ids]
+    ranked = stored(pa.Table.from_pylist(places, schema))
+    joined = cases.left_join(ranked, cases["case_id"] == ranked["ranked"]).drop("ranked")
+    levels = [[formula.name for formula in level] for level in seen.match]
+    found = engine().connection.to_pyarrow(precedents(joined, case.precedents, levels, list(seen.facts)))
+    assert len(found) == len(set(found["case_id"].to_pylist()))
+    return {row["case_id"]: row["precedents"] for row in found.to_pylist()}
