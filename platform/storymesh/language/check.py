@@ -332,7 +332,9 @@ class _Checking:
             case _:
                 self._present(expression, value, "printed")
         if value.classification == "restricted":
-            self.fail(at, "restricted", f"{words} is restricted", "print it through `| pseudonym`")
+            part, secret = self._blamed(expression, value, lambda met: met.classification == "restricted")
+            words = f"{secret.words or 'this'} is restricted"
+            self.fail(part.at, "restricted", words, "print it through `| pseudonym`")
         for path in value.paths:
             if (hidden := self.unprintable.get(path[:-1] if path[-1] == "~" else path)) is not None:
                 self.fail(at, hidden.rule, hidden.words, hidden.hint)
@@ -341,9 +343,36 @@ class _Checking:
     def _present(self, expression: Expression, value: Value, doing: str) -> Value:
         """In a template, `value` must be known not to be null before it is used."""
         if self.strict and value.nullable:
+            expression, value = self._blamed(expression, value, lambda met: met.nullable)
             words = f"{value.words or 'this'} may be null and is {doing} unguarded"
             self.fail(expression.at, "may-be-null", words, _guard(value, expression))
         return replace(value, nullable=False) if self.strict else value
+
+    def _blamed(self, expression: Expression, value: Value, wrong: Callable[[Value], bool]) -> tuple[Expression, Value]:
+        """The part of an expression that a finding is about: the branch, the option, the joined piece."""
+        none = frozenset[str]()
+        match expression:
+            case syntax.Choice():
+                test = self.test(expression.test)
+                parts = [(test.when_true, expression.then), (test.when_false, expression.otherwise)]
+            case syntax.Either() | syntax.Both():
+                parts = [(none, expression.left), (self._side(expression), expression.right)]
+                parts = parts[1:] if isinstance(expression, syntax.Either) and value.nullable else parts
+            case syntax.Concat(parts=pieces) | syntax.Choose(options=pieces) | syntax.ListOf(items=pieces):
+                parts = [(none, piece) for piece in pieces]
+            case syntax.Compare() | syntax.Arithmetic():
+                parts = [(none, expression.left), (none, expression.right)]
+            case syntax.Filter():
+                arguments = (*expression.arguments, *(argument for _, argument in expression.named))
+                pieces = arguments if expression.name == "default" and value.nullable else (expression.base, *arguments)
+                parts = [(none, piece) for piece in pieces]
+            case _:
+                parts = []
+        for given, part in parts:
+            met = self._given(given, lambda part=part: self.value(part))  # type: ignore[misc]
+            if wrong(met):
+                return self._blamed(part, met, wrong)
+        return expression, value
 
     def test(self, expression: Expression) -> Value:
         """A condition: any value can stand there; null, zero and the empty count as false, as in Python."""
@@ -416,7 +445,7 @@ class _Checking:
     def _literal(self, expression: syntax.Literal) -> Value:
         match expression.value:
             case None:
-                return Value(Null(), nullable=True, words="none")
+                return Value(Null(), nullable=True)
             case bool():
                 return Value(Boolean(), words=str(expression.value).lower())
             case int() as number:
@@ -446,7 +475,7 @@ class _Checking:
             joined = together
         if joined is None:
             return self.fail(expression.at, "wrong-type", "an empty list has no type", "leave it out")
-        return Value(Array(joined.field), False, joined.classification, joined.paths, words="this list")
+        return Value(Array(joined.field), False, joined.classification, joined.paths)
 
     def _name(self, expression: syntax.Name) -> Value:
         name = expression.name
@@ -588,7 +617,9 @@ class _Checking:
             left.nullable or right.nullable or (divides and not sure_divisor),
             _higher(left.classification, right),
             left.paths | right.paths,
-            words="this quotient" if divides else "",
+            words=f"a {'quotient' if expression.operator == '//' else 'remainder'} by what may be zero"
+            if divides
+            else "",
         )
 
     def _concat(self, expression: syntax.Concat) -> Value:
@@ -609,7 +640,7 @@ class _Checking:
             return
         match value.type:
             case Array() | Struct() | Float() | Null():
-                hint = "add a format" if isinstance(value.type, Float) else ""
+                hint = "add `| number(2)` or another format" if isinstance(value.type, Float) else ""
                 rule = "float-unformatted" if isinstance(value.type, Float) else "wrong-type"
                 self.fail(expression.at, rule, f"{value.words or 'this'} is {_a(value.type)}, text is wanted", hint)
             case _:
@@ -641,7 +672,8 @@ class _Checking:
                 return self.fail(expression.at, "wrong-type", words)
             return answer
         if not _comparable(left.type, right.type, expression.operator):
-            words = f"{_a(left.type)} and {_a(right.type)} cannot be compared with `{expression.operator}`"
+            words = f"{left.words or 'this'} is {_a(left.type)} and {right.words or 'the other'} is {_a(right.type)}: "
+            words += f"`{expression.operator}` cannot compare them"
             return self.fail(expression.at, "wrong-type", words)
         return answer
 
@@ -698,7 +730,7 @@ class _Checking:
                     words = f"{value.words or 'this'} is {_a(value.type)}, not true or false"
                     return self.fail(expression.at, "wrong-type", words)
                 extra = value.when_true if expression.name == "true" else value.when_false
-                return Value(Boolean(), when_true=known | extra)
+                return Value(Boolean(), when_true=known | value.when_there | extra)
             case name:
                 return self.fail(expression.at, "outside-language", f"there is no test `{name}`", nearest(name, TESTS))
 
@@ -799,7 +831,7 @@ class _Checking:
                 return text()
             case "label":
                 if not isinstance(base.type, Text) or not base.type.labels:
-                    hint = "give the property an `enum` with labels in its contract"
+                    hint = "put `label` where the code still has them, or give the property an `enum` with labels"
                     return self.fail(expression.at, "wrong-type", f"{base.words or 'this'} has no labels", hint)
                 if self.labels.setdefault(expression.at, base.type.labels) != base.type.labels:
                     words = f"{base.words or 'this'} has other labels where the same partial is included elsewhere"
@@ -892,9 +924,9 @@ class _Checking:
                 inner = base.type.item
                 if "attribute" in given:
                     return Value(
-                        inner.type, True, base.classification, base.paths, where=base.where, words=f"the {name}"
+                        inner.type, True, base.classification, base.paths, where=base.where, words=_LEAST[name]
                     )
-                return Value(item.type, True, item.classification, item.paths, words=f"the {name}")
+                return Value(item.type, True, item.classification, item.paths, words=_LEAST[name])
             case "sum":
                 if not isinstance(item.type, NUMBERS):
                     words = f"`sum` wants numbers, {item.words or 'an item'} is {_a(item.type)}"
@@ -1051,6 +1083,7 @@ _LOOP = Value(
     ),
     words="'loop'",
 )
+_LEAST = {"min": "the smallest", "max": "the largest"}
 _LOOP_HINT = "print one of its properties: loop.index, loop.first, loop.last, loop.length, …"
 _NO_LOOP = Hidden("unknown-name", "a partial does not see the 'loop' of its template", "pass it on with `set` before")
 

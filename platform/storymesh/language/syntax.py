@@ -4,6 +4,7 @@ Jinja's lexer knows lines only. Here every token's line number is an integer tha
 positions travel through Jinja's parser into its tree, and from there into every node and every finding.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -317,7 +318,34 @@ def choose_places(tree: nodes.Node) -> dict[tuple[int, int], int]:
 
 
 def position_of(node: nodes.Node) -> tuple[int, int]:
-    return int(node.lineno), getattr(node.lineno, "column", 1)
+    """Line and column where a node is said to stand. Jinja gives what joins two values the place of the token after
+    it, or of the first of a chain: here it stands where its first value begins."""
+    line: int | None = begin_of(node) if isinstance(node, _JOINING) else node.lineno
+    while line is None:  # Jinja gives `autoescape` no place, but the statement inside it
+        node = next(node.iter_child_nodes())
+        line = node.lineno
+    return int(line), getattr(line, "column", 1)
+
+
+def begin_of(node: nodes.Node) -> int:
+    """The line number, with its column, of the leftmost part of an expression."""
+    while True:
+        match node:
+            case nodes.Compare(expr=first) | nodes.CondExpr(expr1=first):
+                node = first
+            case nodes.BinExpr(left=first):
+                node = first
+            case nodes.Getattr(node=first) | nodes.Test(node=first):
+                node = first
+            case nodes.Filter(node=first) if first is not None:
+                node = first
+            case nodes.Concat(nodes=[first, *_]):
+                node = first
+            case _:
+                return node.lineno
+
+
+_JOINING = (nodes.BinExpr, nodes.Compare, nodes.CondExpr, nodes.Concat)
 
 
 def _shift(origin: Location, line: int) -> Location:
@@ -329,15 +357,23 @@ def _shift(origin: Location, line: int) -> Location:
 
 
 def _syntax_finding(error: TemplateSyntaxError, origin: Location) -> Finding:
-    words = error.message or "not a template"
-    hint = ""
-    if "unknown tag" in words:
-        rule, hint = "outside-language", "the tags are if, for, set and include"
-    else:
-        rule = "syntax"
-    return Finding(_shift(origin, error.lineno), rule, words[:1].lower() + words[1:].rstrip("."), hint)
+    """What Jinja's parser says, in the words of the person who writes."""
+    at = _shift(origin, error.lineno)
+    met = error.message or "not a template"
+    if unknown := re.match(r"Encountered unknown tag '(.+?)'", met):
+        hint = "the tags are if, elif, else, for, set and include"
+        if unknown[1] in ("else", "elif") or unknown[1].startswith("end"):
+            return Finding(at, "syntax", f"`{unknown[1]}` has nothing to belong to here", "look for the tag before it")
+        return Finding(at, "outside-language", f"there is no tag `{unknown[1]}`", hint)
+    if open_block := re.search(r"needs to be closed is '(.+?)'", met):
+        words = f"the file ends inside `{open_block[1]}`"
+        return Finding(at, "syntax", words, f"close it with {{% end{open_block[1]} %}}")
+    for jinja, ours in _TOKENS.items():
+        met = met.replace(jinja, ours)
+    return Finding(at, "syntax", met[:1].lower() + met[1:].rstrip("."))
 
 
+_TOKENS = {"end of print statement": "}}", "end of statement block": "%}", "begin of print statement": "{{"}
 _ARITHMETIC = {
     nodes.Add: "+",
     nodes.Sub: "-",
@@ -362,7 +398,7 @@ _INSTEAD = {
     "Dict": "there are no dictionaries; use properties",
     "Pow": "multiply instead",
     "Pos": "leave the + out",
-    "Call": "the only function is choose(a, b, …)",
+    "Scope": "nothing is escaped here",
 }
 
 
@@ -378,14 +414,14 @@ class _Conversion:
         self.loops = 0
 
     def fail(self, node: nodes.Node, words: str, hint: str = "") -> None:
-        self.findings.append(Finding(_shift(self.origin, node.lineno), "outside-language", words, hint))
+        self.findings.append(Finding(self.place(node), "outside-language", words, hint))
 
     def _readable(self, node: nodes.Node, text: str) -> None:
         if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
             self.fail(node, "the text holds a sign that no file of text can hold", "leave out NUL and halves of pairs")
 
     def place(self, node: nodes.Node) -> Location:
-        return _shift(self.origin, node.lineno)
+        return _shift(self.origin, Position(*position_of(node)))
 
     def statements(self, body: list[nodes.Node]) -> tuple[Statement, ...]:
         found: list[Statement] = []
@@ -418,19 +454,37 @@ class _Conversion:
             case nodes.Assign(target=nodes.Name() as target):
                 yield Assign(self.place(target), target.name, self.expression(node.node))
             case nodes.Assign():
-                self.fail(node, "`set` takes one plain name")
+                self.fail(node, "`set` takes one plain name", "write set name = value")
             case nodes.Include(template=nodes.Const(value=str() as template)):
                 if node.ignore_missing:
                     self.fail(node, "`include … ignore missing` hides a mistake", "include a template that exists")
                 if not node.with_context:
                     self.fail(node, "`include … without context`: a partial sees what its template sees")
-                yield Include(at, template)
+                yield Include(self.place(node.template), template)
             case nodes.Include():
                 self.fail(node, "`include` takes the name of a template in quotes")
             case _:
-                kind = type(node).__name__
-                self.fail(node, f"`{_spoken(kind)}` is not in the language", _INSTEAD.get(kind, ""))
+                self._refuse(node)
         self.depth -= 1
+
+    def _refuse(self, node: nodes.Node) -> None:
+        match node:
+            case nodes.Call(node=nodes.Name(name=name)):
+                self.fail(node, f"there is no function `{name}`", "the only function is choose(a, b, …)")
+            case nodes.Call(node=nodes.Getattr(attr=name) as method):
+                hint = f"write `{name}` without () for a property, or `| {name}` for a filter"
+                line = Position(*position_of(method))
+                self.findings.append(
+                    Finding(
+                        _shift(self.origin, Position(int(line), line.column + 1)),
+                        "outside-language",
+                        f"`{name}()` calls a method, which is not in the language",
+                        hint,
+                    )
+                )
+            case _:
+                kind = type(node).__name__
+                self.fail(node, f"{_spoken(kind)} is not in the language", _INSTEAD.get(kind, ""))
 
     def _if(self, node: nodes.If, elifs: list[nodes.If]) -> If:
         if len(elifs) > MAX_BRANCHES:
@@ -445,7 +499,7 @@ class _Conversion:
 
     def _for(self, node: nodes.For, at: Location) -> Iterator[Statement]:
         if node.recursive:
-            self.fail(node, "a recursive loop is not in the language")
+            self.fail(node, "a recursive loop is not in the language", "leave out `recursive`")
         if not isinstance(node.target, nodes.Name):
             self.fail(node, "a loop names one variable", "write for x in list")
             return
@@ -514,8 +568,7 @@ class _Conversion:
                 left, right = self.expression(node.left), self.expression(node.right)
                 return Arithmetic(at, _ARITHMETIC[type(node)], left, right)
             case _:
-                kind = type(node).__name__
-                self.fail(node, f"`{_spoken(kind)}` is not in the language", _INSTEAD.get(kind, ""))
+                self._refuse(node)
                 return Literal(at, None)
 
     def _comparison(self, node: nodes.Compare, at: Location) -> Expression:
@@ -531,12 +584,22 @@ class _Conversion:
 
     def _test(self, node: nodes.Test, at: Location) -> Expression:
         if node.args or node.kwargs:
-            self.fail(node, f"the test `{node.name}` takes no argument")
+            self.fail(node, f"the test `{node.name}` takes no argument", "compare with ==, < or in")
         # Jinja gives the test the place of its name's token; the value stands before it.
         return Test(at, self.expression(node.node), node.name)
 
 
 def _spoken(kind: str) -> str:
-    return {"Getitem": "a[b]", "Pow": "**", "Call": "a call", "Pos": "a leading +", "Dict": "{…}"}.get(
-        kind, kind.lower()
-    )
+    spoken = {
+        "AssignBlock": "`set … endset`",
+        "Call": "a call",
+        "CallBlock": "`call`",
+        "Dict": "a dictionary {…}",
+        "FilterBlock": "`filter … endfilter`",
+        "FromImport": "`from … import`",
+        "Getitem": "a[b]",
+        "Pos": "a leading +",
+        "Pow": "`**`",
+        "Scope": "`autoescape`",
+    }
+    return spoken.get(kind, f"`{kind.lower()}`")
