@@ -1,0 +1,192 @@
+"""`storymesh check`, as people and machines call it: exact lines, exit codes, and how little it loads."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MESHES = [ROOT, ROOT / "tests/meshes/suez_2021", ROOT / "tests/meshes/health_supply"]
+HEAVY = ("dagster", "dagster_dbt", "datasets", "great_expectations", "dbt", "pandas", "pyspark", "langchain")
+Edit = Callable[[str, str, str], None]
+
+
+def storymesh(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "storymesh.cli", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+def check(root: Path) -> tuple[int, list[str]]:
+    done = storymesh("check", "--mesh", str(root))
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("root", MESHES, ids=lambda root: root.name)
+def test_the_meshes_of_this_project_have_no_findings(root: Path) -> None:
+    assert check(root) == (0, [])
+
+
+def test_a_sound_mesh_says_so(harbour: Path) -> None:
+    done = storymesh("check", "--mesh", str(harbour))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "no findings\n")
+
+
+def test_the_mesh_is_found_from_any_folder_in_it(harbour: Path) -> None:
+    assert storymesh("check", cwd=harbour / "narratives" / "late_repairs").returncode == 0
+
+
+BROKEN = [
+    pytest.param(
+        "domains/fleet/domain.yaml",
+        "title: Fleet office",
+        "titel: Fleet office",
+        "domains/fleet/domain.yaml:2:1: error[unknown-field]: unknown field 'titel' (did you mean 'title'?)",
+        id="a field that is not there",
+    ),
+    pytest.param(
+        "domains/fleet/domain.yaml",
+        "title: Fleet office",
+        "title: Fleet office\ntitle: Again",
+        "domains/fleet/domain.yaml:3:1: error[duplicate-key]: the key 'title' stands twice, first on line 2"
+        " (keep one of the two)",
+        id="a key that stands twice",
+    ),
+    pytest.param(
+        "domains/fleet/domain.yaml",
+        "title: Fleet office",
+        "title: [Fleet",
+        "domains/fleet/domain.yaml:3:6: error[yaml]: not YAML: expected ',' or ']', but got ':'",
+        id="not YAML",
+    ),
+    pytest.param(
+        "narratives/late_repairs/narrative.yaml",
+        "boat: fleet.boats@1",
+        "boat: fleet.boots@1",
+        "narratives/late_repairs/narrative.yaml:11:9: error[unknown-name]: nobody publishes the product 'fleet.boots'"
+        " (did you mean 'fleet.boats'?)",
+        id="a product that nobody publishes",
+    ),
+    pytest.param(
+        "narratives/late_repairs/narrative.yaml",
+        "boat: fleet.boats@1",
+        "boat: fleet.boats@2",
+        "narratives/late_repairs/narrative.yaml:11:9: error[wrong-version]: 'fleet.boats' is at version 1.0.0, the"
+        " cast wants major version 2 (follow the contract's change)",
+        id="another version of a contract",
+    ),
+    pytest.param(
+        "workspace.yaml",
+        "domains/yard/definitions.py",
+        "domains/yerd/definitions.py",
+        "workspace.yaml:2:3: error[not-listed]: domains/yard/definitions.py is not listed, so Dagster does not load it"
+        " (- python_file: {relative_path: domains/yard/definitions.py, working_directory: .})",
+        id="a location that is not listed",
+    ),
+    pytest.param(
+        "workspace.yaml",
+        "domains/yard/definitions.py",
+        "domains/fleet/definitions.py",
+        "workspace.yaml:3:5: error[duplicate-location]: domains/fleet/definitions.py is loaded twice (keep one)",
+        id="a location that is listed twice",
+    ),
+    pytest.param(
+        "domains/fleet/products/boats.odps.yaml",
+        "customProperties:\n  - {property: source, value: sources/boats.csv}\n",
+        "",
+        "domains/fleet/products/boats.odps.yaml:1:1: error[no-rows]: nothing makes the rows of 'fleet.boats': it names"
+        " no source, and fleet has no dbt project (add customProperties: [{property: source, value: sources/<file>}],"
+        " or a dbt_project.yml)",
+        id="a product that nothing makes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "old", "new", "line"), BROKEN)
+def test_a_broken_file_is_told_at_its_line(harbour: Path, edit: Edit, path: str, old: str, new: str, line: str) -> None:
+    edit(path, old, new)
+    code, lines = check(harbour)
+    assert code == 1
+    assert line in lines
+
+
+def test_a_missing_definitions_file_is_told(harbour: Path) -> None:
+    (harbour / "domains/yard/definitions.py").unlink()
+    code, lines = check(harbour)
+    assert code == 1
+    assert lines[0].startswith(
+        "domains/yard/definitions.py:1:1: error[missing-file]: this folder has no definitions.py"
+    )
+
+
+def test_a_narrative_may_not_take_the_name_of_a_domain(harbour: Path, edit: Edit) -> None:
+    edit("narratives/late_repairs/narrative.yaml", "id: late-repairs", "id: fleet")
+    (harbour / "narratives/late_repairs").rename(harbour / "narratives/fleet")
+    code, lines = check(harbour)
+    assert code == 1
+    assert "narratives/fleet/narrative.yaml:3:5: error[duplicate-id]" in lines[0]
+
+
+def test_a_template_is_checked_before_any_data_exists(harbour: Path, edit: Edit) -> None:
+    edit("narratives/late_repairs/ask.md.jinja", "boat.boat", "boat.skipper")
+    edit("narratives/late_repairs/report.md.jinja", "boat.length", "boat.lenght")
+    code, lines = check(harbour)
+    assert code == 1
+    assert any(line.startswith("narratives/late_repairs/ask.md.jinja:1:") for line in lines), lines
+    assert any(line.startswith("narratives/late_repairs/report.md.jinja:1:") and "length" in line for line in lines)
+
+
+def test_machines_get_json(harbour: Path, edit: Edit) -> None:
+    edit("domains/fleet/domain.yaml", "title:", "titel:")
+    done = storymesh("check", "--mesh", str(harbour), "--format", "json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert {
+        "path": "domains/fleet/domain.yaml",
+        "line": 2,
+        "column": 1,
+        "severity": "error",
+        "rule": "unknown-field",
+        "words": "unknown field 'titel'",
+        "hint": "did you mean 'title'?",
+    } in found
+
+
+def test_wrong_usage_has_a_code_of_its_own(tmp_path: Path) -> None:
+    for words in (["chek"], ["check", "--format", "xml"], ["check", "--mesh", str(tmp_path)], ["check", "--what"]):
+        done = storymesh(*words)
+        assert done.returncode == 2, words
+        assert "Traceback" not in done.stderr
+
+
+def test_check_is_quick_and_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; sys.argv = ['storymesh', 'check']\n"
+        "from storymesh.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"loaded = sorted(set({HEAVY!r}) & {{name.split('.')[0] for name in sys.modules}})\n"
+        "assert not loaded, loaded"
+    )
+    begins = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begins < 2 * 2, "2 s on a free machine; a busy one gets twice that"
+
+
+def test_nothing_phones_home_unless_asked() -> None:
+    program = "import storymesh, os, json; print(json.dumps(dict(os.environ)))"
+    quiet = {"PATH": ""}
+    done = subprocess.run([sys.executable, "-c", program], env=quiet, capture_output=True, text=True, check=True)
+    environment = json.loads(done.stdout)
+    for name in ("DAGSTER_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"):
+        assert environment[name] in ("1", "yes")
+    for name in ("DBT_SEND_ANONYMOUS_USAGE_STATS", "GX_ANALYTICS_ENABLED"):
+        assert environment[name] == "false"
+    asked = {**quiet, "GX_ANALYTICS_ENABLED": "true"}
+    done = subprocess.run([sys.executable, "-c", program], env=asked, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["GX_ANALYTICS_ENABLED"] == "true"

@@ -1,0 +1,179 @@
+"""The commands that make, show and list: what they print and how they end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from storymesh.cli.serve import workspace_of
+from storymesh.mesh.mesh import load_mesh
+from storymesh.orchestration.instance import prepare_home
+
+Edit = Callable[[str, str, str], None]
+
+
+def storymesh(root: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "storymesh.cli", *words]
+    env = {**os.environ, "CI": "1", **environment}
+    return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_run_preview_and_releases(harbour: Path) -> None:
+    done = storymesh(harbour, "releases")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no release yet" in done.stderr
+
+    done = storymesh(harbour, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "7 steps"
+    assert lines[1].startswith("✓ fleet.boats")
+    assert "late-repairs 1.0.0-r1 in releases/late-repairs/1.0.0-r1, 60 cases, new" in lines
+    assert lines[-1].startswith("done in ")
+    assert "\x1b" not in done.stdout, "no colours and no cursor moves in CI"
+    assert "dagster" not in done.stdout.lower().replace("/dagster", ""), "Dagster's own log is in the file"
+    log = harbour / lines[-1].rpartition("log: ")[2]
+    assert "publish_fleet__boats" in log.read_text(encoding="utf-8")
+    configuration = yaml.safe_load((harbour / ".storymesh/dagster/dagster.yaml").read_text(encoding="utf-8"))
+    assert configuration["telemetry"] == {"enabled": False}
+
+    done = storymesh(harbour, "releases", "late-repairs", "--format", "json")
+    (release,) = json.loads(done.stdout)
+    assert release["path"] == "releases/late-repairs/1.0.0-r1"
+    assert set(release["configs"]) == {"report", "advice"}
+    done = storymesh(harbour, "releases")
+    assert "late-repairs" in done.stdout
+    assert "1.0.0-r1" in done.stdout
+
+    done = storymesh(harbour, "preview", "late-repairs", "report", "--case", "R003")
+    assert done.returncode == 0, done.stderr
+    assert "boat-3 is a tug boat of 13 metres. It was reported on 2024-01-08." in done.stdout
+    done = storymesh(harbour, "preview", "late-repairs", "report", "--case", "R999")
+    assert done.returncode == 2
+    assert "has no case R999" in done.stderr
+    done = storymesh(harbour, "preview", "late-repairs", "reprot")
+    assert done.returncode == 2
+    assert "did you mean 'report'?" in done.stderr
+
+
+def test_findings_come_before_anything_runs(harbour: Path, edit: Edit) -> None:
+    edit("domains/fleet/domain.yaml", "owner: fleet@example.com", "owner: fleet@example.com\nowners: []")
+    done = storymesh(harbour, "run")
+    assert done.returncode == 1
+    words = "domains/fleet/domain.yaml:4:1: error[unknown-field]: unknown field 'owners' (did you mean 'owner'?)\n"
+    assert done.stdout == words
+    assert "nothing was run" in done.stderr
+    assert not (harbour / ".storymesh").exists()
+
+
+def test_an_unknown_narrative_is_wrong_usage(harbour: Path) -> None:
+    for words in (["run", "late-repair"], ["preview", "late-repair"], ["releases", "late-repair"]):
+        done = storymesh(harbour, *words)
+        assert done.returncode == 2
+        assert done.stderr.splitlines() == [
+            "storymesh: there is no narrative 'late-repair'",
+            "  did you mean 'late-repairs'?",
+        ]
+
+
+def test_preview_before_any_run_says_what_to_do(harbour: Path) -> None:
+    done = storymesh(harbour, "preview", "late-repairs")
+    assert done.returncode == 1
+    assert "which nobody has published yet" in done.stderr
+    assert "storymesh run" in done.stderr
+
+
+def test_a_refused_gate_is_told_and_gives_one(harbour: Path) -> None:
+    lines = [f"boat-{n},raft,-1," for n in range(6)]
+    (harbour / "domains/fleet/sources/boats.csv").write_text("\n".join(["boat,kind,length,skipper", *lines]) + "\n")
+    done = storymesh(harbour, "run")
+    assert done.returncode == 1
+    assert "✗ fleet.boats" in done.stdout
+    assert "break the contract" in done.stdout
+    assert "yard.repairs" in done.stdout
+    assert "left out" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_defect_is_one_line_and_a_file(harbour: Path) -> None:
+    (harbour / "domains/fleet/definitions.py").write_text("raise RuntimeError('a pebble in the gears')\n")
+    done = storymesh(harbour, "run")
+    assert done.returncode == 3
+    assert "a pebble in the gears" in done.stderr
+    assert "Traceback" not in done.stderr
+    (log,) = (harbour / ".storymesh/logs").glob("error-*.log")
+    assert "Traceback" in log.read_text(encoding="utf-8")
+    assert str(log) in done.stderr
+    done = storymesh(harbour, "run", STORYMESH_DEBUG="1")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_a_mesh_without_a_workspace_gets_one(harbour: Path) -> None:
+    mesh = load_mesh(harbour)
+    assert workspace_of(mesh, harbour) == harbour / "workspace.yaml"
+    (harbour / "workspace.yaml").unlink()
+    home = prepare_home(mesh)
+    made = yaml.safe_load(workspace_of(mesh, home).read_text(encoding="utf-8"))
+    files = [Path(entry["python_file"]["relative_path"]) for entry in made["load_from"]]
+    assert [file.parent.name for file in files] == ["fleet", "yard", "narratives"]
+    assert all(file.is_file() for file in files)
+
+
+def test_a_taken_port_is_told(harbour: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = storymesh(harbour, "ui", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert "is not free" in done.stderr
+
+
+def test_the_user_interface_serves_every_location_and_ends(harbour: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "storymesh.cli", "ui", "--port", str(port)]
+    process = subprocess.Popen(
+        command, cwd=harbour, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        assert locations(port) == {"fleet": 1, "yard": 1, "narratives": 5}
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert f"http://127.0.0.1:{port}" in output
+    assert "Traceback" not in output
+
+
+def locations(port: int) -> dict[str, int]:
+    """What the interface has loaded: location -> assets that it can make."""
+    query = "{ assetNodes { isMaterializable repository { location { name } } } }"
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        data=json.dumps({"query": query}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    ends = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                nodes = json.load(answer)["data"]["assetNodes"]
+        except OSError:
+            nodes = []
+        counts: dict[str, int] = {}
+        for node in nodes:
+            name = node["repository"]["location"]["name"]
+            counts[name] = counts.get(name, 0) + node["isMaterializable"]
+        if len(counts) == 3 or time.monotonic() > ends:
+            return counts
+        time.sleep(0.5)

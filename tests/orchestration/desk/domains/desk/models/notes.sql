@@ -1,0 +1,1 @@
+select * from read_csv('sources/notes.csv', header = true, all_varchar = true)
