@@ -154,8 +154,8 @@ def preview(
     """Tell cases without releasing them, from the products as they are published."""
     from storymesh.cli.story import story
     from storymesh.dataset import build as building
-    from storymesh.mesh.pin import pin
     from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.pin import pin
 
     loaded = load_mesh(root_of(mesh))
     build = pin(loaded, loaded.narrative(narrative))

@@ -135,8 +135,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
         yield from invocation.stream()
         if not invocation.is_successful():
             words = "; ".join(_failed(project, domain)) or str(invocation.get_error())
-            error = TransformFailed(f"the dbt project of '{domain}' did not build: {words}")
-            raise failure(error) from None
+            raise failure(TransformFailed(f"the dbt project of '{domain}' did not build: {words}")) from None
 
     return building
 

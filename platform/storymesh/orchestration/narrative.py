@@ -4,7 +4,7 @@ The cases pin a snapshot of each product, and the key of that pinning is the val
 meanwhile, precedents, records and release are made from exactly what the cases were made from.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -43,11 +43,13 @@ def narrative_assets(mesh: Mesh, narrative: Narrative) -> list[dg.AssetsDefiniti
 def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
     products = dict.fromkeys(member.product for member in narrative.cast.values())
 
-    @dg.asset(
-        key=cases_key(narrative),
+    @_asset(
+        mesh,
+        narrative,
+        cases_key(narrative),
         deps=[product_key(product) for product in products],
         description=f"{narrative.title}: one row for each `{narrative.case.anchor}`, with everything linked to it.",
-        **_common(mesh, narrative, {"duckdb", "parquet"}),
+        kinds={"duckdb", "parquet"},
     )
     def cases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[str]:
         try:
@@ -61,11 +63,13 @@ def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
 
 
 def _precedents(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=precedents_key(narrative),
+    @_asset(
+        mesh,
+        narrative,
+        precedents_key(narrative),
         ins={"key": dg.AssetIn(key=cases_key(narrative))},
         description="For each case what was done before in cases like it, and whether it worked.",
-        **_common(mesh, narrative, {"duckdb", "parquet"}),
+        kinds={"duckdb", "parquet"},
     )
     def precedents(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
         try:
@@ -81,11 +85,13 @@ def _precedents(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
 def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefinition:
     upstream = precedents_key(narrative) if narrative.case.precedents is not None else cases_key(narrative)
 
-    @dg.asset(
-        key=records_key(narrative, config),
+    @_asset(
+        mesh,
+        narrative,
+        records_key(narrative, config),
         ins={"key": dg.AssetIn(key=upstream)},
         description=f"The records of the config `{config}`, in the format {narrative.records[config].format}.",
-        **_common(mesh, narrative, {"parquet"}),
+        kinds={"parquet"},
     )
     def records(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
         try:
@@ -99,11 +105,13 @@ def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefiniti
 
 
 def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=release_key(narrative),
+    @_asset(
+        mesh,
+        narrative,
+        release_key(narrative),
         ins={f"key_of_{config}": dg.AssetIn(key=records_key(narrative, config)) for config in configs},
         description=f"{narrative.title}: an immutable version of the dataset, as Hugging Face `datasets` reads it.",
-        **_common(mesh, narrative, {"huggingface", "parquet"}),
+        kinds={"huggingface", "parquet"},
     )
     def release(**keys: str) -> dg.MaterializeResult[None]:
         try:
@@ -127,15 +135,28 @@ def _one_key(narrative: Narrative, keys: Mapping[str, str]) -> str:
     return next(iter(keys.values()))
 
 
-def _common(mesh: Mesh, narrative: Narrative, kinds: set[str]) -> dict[str, Any]:
-    places = {"narrative": narrative.at()}
-    return {
-        "group_name": narrative.name,
-        "owners": owners_of(narrative.owner),
-        "kinds": kinds,
-        "pool": narrative.name,
-        "metadata": {"dagster/code_references": references(mesh.root, places)},
-    }
+def _asset(
+    mesh: Mesh,
+    narrative: Narrative,
+    key: dg.AssetKey,
+    *,
+    description: str,
+    kinds: set[str],
+    ins: Mapping[str, dg.AssetIn] | None = None,
+    deps: Sequence[dg.AssetKey] = (),
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """`dg.asset` with what all assets of a narrative have in common. One at a time: they share the build's folder."""
+    return dg.asset(
+        key=key,
+        description=description,
+        kinds=kinds,
+        ins=ins,
+        deps=deps,
+        group_name=narrative.name,
+        owners=owners_of(narrative.owner),
+        pool=narrative.name,
+        metadata={"dagster/code_references": references(mesh.root, {"narrative": narrative.at()})},
+    )
 
 
 def _made(

@@ -153,7 +153,6 @@ def _selection(narratives: Sequence[Narrative], *, upstream: bool) -> dg.AssetSe
 
 
 def _logger(path: Path) -> dg.LoggerDefinition:
-    @dg.logger(description="Everything that Dagster has to say, in a file.")
     def to_file(_: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("storymesh.run", logging.INFO)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +161,7 @@ def _logger(path: Path) -> dg.LoggerDefinition:
         logger.addHandler(handler)
         return logger
 
-    return to_file
+    return dg.LoggerDefinition(to_file, description="Everything that Dagster has to say, in a file.")
 
 
 @dataclass
