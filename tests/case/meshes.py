@@ -179,7 +179,8 @@ def _link(draw: st.DrawFn, role: str, cast: Mapping[str, Product], links: Mappin
         if column not in product.columns:
             column = "k"
         on[column] = f"{other}.{theirs}"
-    if not (link.keys() & {"within", "overlaps", "as_of"}) or draw(st.integers(0, 2)) or related or product.name == "a" or any(to == "a" for _, to, _ in product.refers):
+    refers = product.name == "a" or any(to == "a" for _, to, _ in product.refers)
+    if refers or not (link.keys() & {"within", "overlaps", "as_of"}) or draw(st.integers(0, 2)):
         link["on"] = on
     return link
 
@@ -263,3 +264,45 @@ def _value(random: Random, column: str, kind: str) -> Any:
     if column == "act":
         return random.choice(ACTIONS)
     return random.choice("xxyz")
+
+
+@st.composite
+def memories(draw: st.DrawFn, anchors: int = 60) -> Problem:
+    """Many closed cases of a fortnight with few keys, so that there is something to remember on every level."""
+    kind = draw(st.sampled_from(["integer", "decimal(9,2)", "number"]))
+    time = _time(draw)
+    columns = {"id": "string", "began": time, "over": "timestamp", "told": "timestamp", "k": "string", "n": "integer"}
+    columns |= {"act": "string", "x": kind, "good": "boolean"}
+    late = draw(st.sampled_from([(), (), ("x",), ("act", "good")]))
+    anchor = Product("a", columns, ("id",), "began", "over", known_of=dict.fromkeys(late, "told"), required=("began",))
+    values = [_of("a", "k"), _of("a", "n")]
+    match = draw(st.sampled_from([[values], [values, values[:1]], [values, values[1:], values[:1]], [values[1:]]]))
+    outcome = {"action": _of("a", "act"), "score": _of("a", "x"), "worked": _of("a", "good")}
+    definition = {"match": [[one.text for one in level] for level in match]}
+    definition |= {"min": draw(st.integers(1, 6)), "quote": draw(st.integers(0, 4))}
+    case = {"anchor": "a", "at": "a.began", "closes": "a.over", "links": {}, "precedents": definition}
+    case |= {"outcome": {name: one.text for name, one in outcome.items()}, "facts": {"size": "a.n"}}
+    random = Random(draw(st.integers(0, 2**32)))
+    rows: list[Row] = []
+    for place in random.sample(range(100), random.randint(1, anchors)):
+        began = FIRST + timedelta(days=random.randrange(14), hours=random.choice([0, 0, 12]))
+        over = began + timedelta(days=random.choice([0, 0, 1, 2]), hours=random.choice([0, 12]))
+        number = random.randint(-40, 40)
+        score = {"integer": number, "decimal(9,2)": Decimal(number) / 4}.get(kind, number / 10)
+        row = {
+            "id": f"c{place}",
+            "began": began.date() if time == "date" else began,
+            "over": over,
+            "k": random.choice("xxy"),
+        }
+        row |= {"told": over + timedelta(days=random.choice([-1, 0, 1])), "n": random.choice([1, 1, 1, 2, None])}
+        row |= {"act": random.choice(ACTIONS), "x": score, "good": random.choice([True, True, False, False, None])}
+        rows.append(
+            {column: row[column] if random.random() > 0.03 or column in ("id", "began") else None for column in columns}
+        )
+    cuts = sorted(FIRST + timedelta(days=random.randrange(14)) for _ in range(2))
+    ranks = {
+        row["id"]: None if random.random() < 0.1 else sum(cut <= _moment(row["began"]) for cut in cuts) for row in rows
+    }
+    meaning = Meaning({"size": _of("a", "n")}, outcome, match, frozenset({"size"}))
+    return Problem(SmallMesh({"a": anchor}, case, {"a": rows}), meaning, ranks)

@@ -1,4 +1,4 @@
-"""What a case is by DESIGN's words, in plain Python over plain rows: nested loops, nothing clever, nothing of the library.
+"""What a case is by DESIGN's words, in plain Python over plain rows: nested loops and nothing of the library.
 
 Each view of time has a case of its own. The question's is linked over what was known at `case.at`: rows whose eventTime
 had come, and in them the values whose knownAt had; everything else is null there before anything is joined.

@@ -1,4 +1,4 @@
-"""Small products for the tests of cases, and the one way in which these tests ask the engine for cases and precedents."""
+"""Small products for the tests of cases, and the one way in which these tests ask the engine for what they want."""
 
 import json
 import tempfile
@@ -147,7 +147,7 @@ def at(*steps: str | int) -> Location:
 
 
 def tell(mesh: SmallMesh, ranks: Mapping[str, int | None] | None = None) -> dict[str, Told]:
-    """case_id -> what the engine says. `ranks` are the places of the cases' splits; without them all are in the first."""
+    """case_id -> what the engine says. `ranks` are the places of the cases' splits; without, all are in the first."""
     case, cast, seen = typed(mesh)
     connection = engine().connection
     made: list[str] = []

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import assume, event, given
-from meshes import PROFILE, Problem, problems
+from meshes import PROFILE, Problem, memories, problems
 from oracle import Expected, exact, precedents
 from oracle import tell as expect
 from small_mesh import Told, tell, typed
@@ -14,7 +14,7 @@ from storymesh.errors import Refused
 
 def told_by(problem: Problem) -> tuple[dict[str, Told], dict[str, Expected]]:
     try:
-        _, cast, seen = typed(problem.mesh)
+        _, _, seen = typed(problem.mesh)
     except Refused as refused:
         event(refused.findings[0].rule)
         assume(False)
@@ -39,6 +39,14 @@ def test_cases_and_precedents_are_those_of_the_oracle(problem: Problem) -> None:
         if answer["enough"]:
             event("enough precedents")
         assert plain(told[name].precedents) == plain(answer), name
+
+
+@PROFILE
+@given(memories())
+def test_many_cases_remember_what_the_oracle_does(problem: Problem) -> None:
+    told, expected = told_by(problem)
+    remembered = precedents(expected, problem.mesh.case["precedents"], problem.ranks)
+    assert {name: plain(one.precedents) for name, one in told.items() if one.precedents} == plain(remembered)
 
 
 def same(told: Told, one: Expected) -> None:

@@ -16,7 +16,11 @@ At = Callable[..., Location]
 
 # What a case has beside its roles, from here to its records.
 CASE_COLUMNS = frozenset(
-    ["at", "asking_id", "case_id", "closes", "component", "dropped", "facts", "fact_known", "hindsight", "known", "linked_id", "match", "outcome", "precedents", "question", "question_dropped", "rank", "sources", "split", "split_id", "status", "together", "undone"]
+    {
+        *("case_id", "at", "closes", "dropped", "question_dropped", "hindsight", "question", "match", "outcome"),
+        *("status", "known", "fact_known", "split", "rank", "component", "together", "precedents", "undone", "facts"),
+        *("sources", "linked_id", "split_id", "asking_id"),
+    }
 )
 
 
