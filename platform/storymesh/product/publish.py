@@ -19,7 +19,7 @@ from storymesh.contract.parquet import connect
 from storymesh.contract.types import arrow_schema
 from storymesh.errors import AuditRefused, SourceUnreadable, nearest
 from storymesh.product.definition import Product
-from storymesh.product.digest import digest_of_files
+from storymesh.product.digest import version_of
 from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, WrittenFiles, writing
 from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore, Snapshot
 
@@ -80,7 +80,7 @@ def publish(
     with writing(store, product.name, schema, wait_s) as staging:
         uncastable = _Uncastable()
         staged = staging.write(_cast(rows, contract, columns, uncastable, tell))
-        summary = _summary(contract, run_id, *digest_of_files(staged.paths, contract))
+        summary = _summary(contract, run_id, version_of(staged.paths, contract), staged.rows)
         snapshot_id = staging.stage(f"{AUDIT_PREFIX}{run_id}", staged, summary)
         counts = _counts(staged)
         audit = audit_rows(contract, staged.paths, counts, uncastable.rows(), lambda done: tell("audit", done))
@@ -93,7 +93,7 @@ def publish(
         good = staged
         if len(bad):
             good = staging.write(_without(staged, counts, bad))
-            summary = _summary(contract, run_id, *digest_of_files(good.paths, contract))
+            summary = _summary(contract, run_id, version_of(good.paths, contract), good.rows)
             snapshot_id = staging.stage(f"{CLEAN_PREFIX}{run_id}", good, summary)
         results = (*audit.results, *audit_table(contract, good.paths, schema))
         if broken := [one for one in results if one.kind == "table" and one.severity == "error" and not one.passed]:
