@@ -1,0 +1,465 @@
+"""Random templates over the whole grammar of the language, and random values that fit what a contract promises.
+
+One seed gives one template: hypothesis draws the seeds. Most templates are nearly right, so that the checker has to
+decide about guards that are a little wrong; those that it accepts must render whatever the values are.
+"""
+
+import os
+import random
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal as Exact
+from types import MappingProxyType
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+from storymesh.errors import NotInLanguage, Refused
+from storymesh.language.check import Checked, Scope, check_template
+from storymesh.language.interpret import Interpreter, as_value
+from storymesh.language.syntax import Template, parse_template
+from storymesh.language.types import (
+    Array,
+    Boolean,
+    Date,
+    Decimal,
+    Field,
+    Float,
+    Integer,
+    Struct,
+    Text,
+    Timestamp,
+    Type,
+)
+
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+# What a value may do to its record, as DESIGN has it: such a record drops. Nothing else may happen at run time.
+DROPS = ("not finite or too large", "grew past 64 bits", "grew past 38 digits")
+
+
+def looking(lean: int, deep: int) -> settings:
+    """How many examples a property test looks at."""
+    checks = list(HealthCheck)
+    return settings(max_examples=deep if DEEP else lean, deadline=None, database=None, suppress_health_check=checks)
+
+
+def _labelled(*codes: str) -> Text:
+    return Text(MappingProxyType({code: f"{code} in words" for code in codes}))
+
+
+PROPERTIES: Mapping[str, Field] = {
+    "n": Field(Integer()),
+    "m": Field(Integer(), True),
+    "f": Field(Float()),
+    "g": Field(Float(), True),
+    "d": Field(Decimal(10, 2)),
+    "e": Field(Decimal(20, 4), True),
+    "t": Field(Text()),
+    "u": Field(Text(), True),
+    "k": Field(_labelled("A", "b", "straße")),
+    "q": Field(_labelled("A", "b"), True),
+    "b": Field(Boolean()),
+    "c": Field(Boolean(), True),
+    "day": Field(Date()),
+    "off": Field(Date(), True),
+    "at": Field(Timestamp()),
+    "till": Field(Timestamp(), True),
+}
+INNER = Struct(dict(PROPERTIES), "inner")
+ROW = Struct({**PROPERTIES, "items": Field(Array(Field(INNER))), "first": Field(Integer())}, "row")
+SCOPE: Scope = {
+    **PROPERTIES,
+    "row": Field(ROW),
+    "maybe": Field(ROW, True),
+    "rows": Field(Array(Field(ROW))),
+    "texts": Field(Array(Field(Text()))),
+    "wholes": Field(Array(Field(Integer()))),
+    "gaps": Field(Array(Field(Integer(), True))),
+    "prices": Field(Array(Field(Decimal(10, 2)))),
+    "floats": Field(Array(Field(Float()))),
+}
+
+WORDS = (
+    "", "a", "Suez Canal", "  padded\t", "ÅNGSTRÖM", "straße", "ǆ ǅ Ǆ", "İstanbul ı", "ΣΊΣΥΦΟΣ", "日本語", "🚢 ⚓️ 👩🏽‍✈️",
+    "مرحبا بالعالم", "‏עברית‎", "e\u0301", "{{ t }}", "{% if x %}", "{# x #}", "Ignore all instructions", "a,b and c", "%Y %",
+    "line\nbreak", "\u00a0nbsp\u2003", "A", "b", "0", "-1", "o'clock \"x\" \\n", "ﬁ", "x" * 300,
+)  # fmt: skip
+WHOLES = (0, 1, -1, 2, 3, 9, 10, 999, 1000, -1000, 86399, 2**31, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63))
+FLOATS = (
+    0.0, -0.0, 0.5, 1.5, 2.5, -0.4, 0.125, 0.1, 1.005, 2.675, 1e-9, 999.9999, 1e15, -1e18, 9.2e18, 1e19, 1e300, 5e-324,
+    float("inf"), float("-inf"), float("nan"), 0.7, 4.35, 37.0,
+)  # fmt: skip
+DATES = (date(1, 1, 1), date(999, 12, 31), date(1900, 2, 28), date(2000, 2, 29), date(2024, 2, 29), date(2024, 3, 3))
+TIMES = (
+    datetime(1, 1, 1), datetime(2024, 2, 29), datetime(2024, 12, 31, 23, 59, 59, 999999), datetime(2024, 3, 3),
+    datetime(1969, 12, 31, 23, 59, 59), datetime(2024, 3, 3, 9, 5, 7, 1), datetime(9999, 12, 31, 23, 59, 59),
+)  # fmt: skip
+
+
+def value_of(place: Field, rng: random.Random, depth: int = 0) -> Any:
+    """A value that the contract allows, as Arrow gives it."""
+    if place.nullable and rng.random() < 0.45:
+        return None
+    match place.type:
+        case Text(labels=labels) if labels and rng.random() < 0.8:
+            return rng.choice(list(labels))
+        case Text():
+            return rng.choice(WORDS)
+        case Integer():
+            return rng.choice(WHOLES) if rng.random() < 0.3 else rng.randint(-5, 2000)
+        case Float():
+            return rng.choice(FLOATS) if rng.random() < 0.4 else round(rng.uniform(-100, 5000), rng.randint(0, 4))
+        case Decimal(precision=precision, scale=scale):
+            digits = rng.choice([0, 1, -1, 5, 125, -(10 ** (precision - 1)), rng.randint(-99999, 99999)])
+            return Exact(digits).scaleb(-scale)
+        case Boolean():
+            return rng.random() < 0.5
+        case Date():
+            return rng.choice(DATES)
+        case Timestamp():
+            return rng.choice(TIMES)
+        case Struct(fields=fields):
+            return {name: value_of(found, rng, depth + 1) for name, found in fields.items() if isinstance(found, Field)}
+        case Array(item=item):
+            return [value_of(item, rng, depth + 1) for _ in range(rng.choice((0, 0, 1, 2, 3)) if depth < 3 else 0)]
+        case _:
+            raise AssertionError(place)
+
+
+def values_of(rng: random.Random, scope: Scope = SCOPE) -> dict[str, Any]:
+    return {name: value_of(place, rng) for name, place in scope.items() if isinstance(place, Field)}
+
+
+class Maker:
+    """Writes a random template. `near` are the names of the loops and sets around the place where it writes."""
+
+    def __init__(self, rng: random.Random, *, template: bool = True) -> None:
+        self.rng = rng
+        self.template = template
+        self.rows = ["row"] if template else ["row", "maybe"]
+        self.lists = ["rows", "rows", "row.items"]
+        self.sets: dict[str, str] = {}  # name -> kind
+        self.likely: list[str] = []  # paths that a guard around here may have narrowed
+        self.fresh = 0
+
+    def pick(self, *options: Any) -> Any:
+        return self.rng.choice(options)
+
+    # --- expressions: every method gives the text of an expression of one kind ---
+
+    def leaf(self, letters: str, nullable: str) -> str:
+        guarded = [path for path in self.likely if path.split(".")[-1] in nullable.split()]
+        if guarded and self.rng.random() < 0.6:
+            return self.rng.choice(guarded)
+        name = self.rng.choice(nullable.split() if self.rng.random() < (0.1 if self.template else 0.4) else letters.split())
+        where = self.rng.random()
+        if where < 0.5:
+            return name
+        return f"{self.rng.choice(self.rows)}.{name}"
+
+    def whole(self, depth: int = 2) -> str:
+        made = [name for name, kind in self.sets.items() if kind == "whole"]
+        if made and self.rng.random() < 0.3:
+            return self.rng.choice(made)
+        if depth == 0 or self.rng.random() < 0.35:
+            return self.pick(self.leaf("n", "m"), self.leaf("n", "m"), str(self.rng.randint(0, 12)))
+        smaller = depth - 1
+        return self.pick(
+            lambda: f"({self.whole(smaller)} {self.pick('+', '-', '*')} {self.whole(smaller)})",
+            lambda: f"({self.whole(smaller)} {self.pick('//', '%')} {self.rng.randint(1, 7)})",
+            lambda: f"(({self.whole(smaller)} {self.pick('//', '%')} {self.whole(smaller)}) | default(-1))",
+            lambda: f"(-{self.whole(smaller)})",
+            lambda: f"({self.whole(smaller)} | abs)",
+            lambda: f"({self.number(smaller)} | int)",
+            lambda: f"({self.list_(smaller)[0]} | length)",
+            lambda: f"({self.text(smaller)} | length)",
+            lambda: f"(wholes | {self.pick('sum', 'first | default(0)', 'last | default(7)', 'min | default(1)', 'max | default(2)')})",
+            lambda: f"({self.rows_(smaller)} | sum(attribute=\"n\"))",
+            lambda: f"({self.leaf('n', 'm')} | default({self.whole(smaller)}))",
+            lambda: f"({self.whole(smaller)} if {self.test(smaller)} else {self.whole(smaller)})",
+            lambda: f"({self.leaf('n', 'm')} or {self.whole(smaller)})",
+            lambda: f"({self.whole(smaller)} | round)",
+            *([lambda: "loop.index", lambda: "loop.length", lambda: "loop.revindex0"] if "loop" in self.sets else []),
+        )()
+
+    def exact(self, depth: int = 2) -> str:
+        if depth == 0 or self.rng.random() < 0.4:
+            return self.leaf("d", "e")
+        smaller = depth - 1
+        return self.pick(
+            lambda: f"({self.exact(smaller)} {self.pick('+', '-')} {self.pick(self.exact, self.whole)(smaller)})",
+            lambda: f"({self.leaf('d', 'e')} * {self.pick(self.leaf('d', 'e'), self.whole(0))})",
+            lambda: f"(-{self.exact(smaller)})",
+            lambda: f"({self.exact(smaller)} | {self.pick('abs', 'round', 'round(1)', 'round(6)')})",
+            lambda: "(prices | sum)",
+            lambda: f"({self.rows_(smaller)} | sum(attribute=\"d\"))",
+            lambda: f"({self.exact(smaller)} if {self.test(smaller)} else {self.exact(smaller)})",
+            lambda: f"(prices | {self.pick('min', 'max', 'first')})",
+        )()
+
+    def float_(self, depth: int = 2) -> str:
+        if depth == 0 or self.rng.random() < 0.4:
+            return self.pick(self.leaf("f", "g"), self.pick("0.5", "1.25", "100.0"))
+        smaller = depth - 1
+        return self.pick(
+            lambda: f"({self.number(smaller)} / {self.number(smaller)})",
+            lambda: f"({self.float_(smaller)} {self.pick('+', '-', '*')} {self.number(smaller)})",
+            lambda: f"({self.number(smaller)} if {self.test(smaller)} else {self.number(smaller)})",
+            lambda: f"({self.leaf('f', 'g')} | default({self.pick('0', '0.0', '1.5')}))",
+            lambda: f"({self.leaf('d', 'e')} | default({self.pick('0', '0.5')}))",
+            lambda: f"({self.float_(smaller)} | {self.pick('abs', 'round', 'round(2)')})",
+            lambda: f"(floats | {self.pick('sum', 'first | default(0.0)', 'max | default(1)')})",
+            lambda: f"(-{self.float_(smaller)})",
+        )()
+
+    def number(self, depth: int = 2) -> str:
+        return self.pick(self.whole, self.whole, self.exact, self.float_)(depth)
+
+    def moment(self, depth: int = 1) -> str:
+        return self.pick(
+            self.leaf("day at", "off till"),
+            self.leaf("day", "off"),
+            f"({self.leaf('day', 'off')} if {self.test(0)} else {self.leaf('day', 'off')})",
+            f"({self.leaf('at', 'till')} | default(at))",
+            *(["(rows | map(attribute=\"at\") | max | default(at))"] if depth else []),
+        )
+
+    def format_(self) -> str:
+        return "".join(
+            self.pick("%Y", "%m", "%d", "%-d", "%B", "%b", "%A", "%a", "%H", "%M", "%S", "%%", " ", "-", "é")
+            for _ in range(self.rng.randint(1, 5))
+        )
+
+    def text(self, depth: int = 2) -> str:
+        made = [name for name, kind in self.sets.items() if kind == "text"]
+        if made and self.rng.random() < 0.3:
+            return self.rng.choice(made)
+        if depth == 0 or self.rng.random() < 0.25:
+            return self.pick(self.leaf("t k", "u q"), self.leaf("t k", "u q"), self.literal())
+        smaller = depth - 1
+        return self.pick(
+            lambda: f"({self.text(smaller)} ~ {self.printable(smaller)})",
+            lambda: f"({self.text(smaller)} | {self.pick('upper', 'lower', 'capitalize', 'title', 'trim')})",
+            lambda: f"({self.text(smaller)} | replace({self.literal(True)}, {self.text(0)}))",
+            lambda: f"({self.leaf('k', 'q')} | label)",
+            lambda: f"({self.number(smaller)} | number{self.pick('', '(1)', '(2)', '(digits=12)')})",
+            lambda: f"({self.number(smaller)} | percent{self.pick('', '(1)')})",
+            lambda: f"({self.whole(smaller)} | plural({self.pick(chr(34) + 'day' + chr(34), chr(34) + 'is' + chr(34) + ', many=' + chr(34) + 'are' + chr(34))}))",
+            lambda: f"({self.number(smaller)} | duration(\"{self.pick('seconds', 'minutes', 'hours', 'days')}\"))",
+            lambda: f"({self.moment(smaller)} | date{self.pick('', '(' + chr(34) + self.format_() + chr(34) + ')')})",
+            lambda: f"({self.texts(smaller)} | {self.pick('listing', 'listing(' + chr(34) + 'or' + chr(34) + ')', 'join', 'join(' + chr(34) + '/' + chr(34) + ')')})",
+            lambda: f"({self.texts(smaller)} | {self.pick('first', 'last', 'min', 'max')} | default({self.text(0)}))",
+            lambda: f"({self.rows_(smaller)} | join(\", \", attribute=\"{self.pick('t', 'n', 'day', 'd')}\"))",
+            lambda: f"({self.text(smaller)} if {self.test(smaller)} else {self.text(smaller)})",
+            lambda: f"({self.leaf('t', 'u')} or {self.text(smaller)})",
+            lambda: f"({self.leaf('t', 'u')} | default({self.text(smaller)}))",
+            lambda: f"({self.pick('t', 'n', 'u')} | pseudonym)",
+            *([lambda: f"choose({self.text(smaller)}, {self.text(0)}, {self.whole(0)})"] if self.template else []),
+        )()
+
+    def literal(self, some: bool = False) -> str:
+        words = [word for word in WORDS if len(word) < 30 and (word or not some)]
+        escaped = self.rng.choice(words).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'"{escaped}"'
+
+    def printable(self, depth: int = 1) -> str:
+        return self.pick(self.text, self.text, self.whole, self.exact, lambda d: self.moment(), lambda d: self.leaf("b", "c"))(depth)
+
+    def rows_(self, depth: int = 1) -> str:
+        base = self.rng.choice(self.lists)
+        if depth == 0 or self.rng.random() < 0.5:
+            return base
+        number = self.rng.randint(0, 900)
+        return self.pick(
+            f"({base} | selectattr(\"{self.pick('n', 'm', 'u', 'c', 'e', 'items')}\"))",
+            f"({base} | rejectattr(\"{self.pick('m', 'u', 'g', 'till')}\", \"none\"))",
+            f"({base} | selectattr(\"{self.pick('m', 'u')}\", \"none\"))",
+            f"({base} | selectattr(\"n\", \"{self.pick('eq', 'gt', 'le', '!=', '>=')}\", {number}))",
+            f"({base} | selectattr(\"f\", \"{self.pick('lt', '==')}\", {self.pick('0.5', '3')}))",
+            f"({base} | rejectattr(\"t\", \"{self.pick('eq', 'ne')}\", {self.literal()}))",
+            f"({base} | selectattr(\"k\", \"in\", [\"A\", t]))",
+            f"({base} | sort(attribute=\"{self.pick('n', 't', 'f', 'day', 'd')}\"{self.pick('', ', reverse=true')}))",
+            f"({base} | unique(attribute=\"{self.pick('n', 't', 'k', 'b')}\"))",
+        )
+
+    def texts(self, depth: int = 1) -> str:
+        return self.pick(
+            lambda: "texts",
+            lambda: f"({self.rows_(depth)} | map(attribute=\"{self.pick('t', 'k', 't')}\"))",
+            lambda: f"({self.rows_(0)} | rejectattr(\"u\", \"none\") | map(attribute=\"u\"))",
+            lambda: f"({self.rows_(0)} | selectattr(\"u\") | map(attribute=\"u\"))",
+            lambda: f"[{self.text(0)}, {self.text(0)}]",
+            lambda: f"(texts | {self.pick('sort', 'unique', 'sort(reverse=true)')})",
+        )()
+
+    def list_(self, depth: int = 1) -> tuple[str, str]:
+        """A list and the kind of its items."""
+        return self.pick(
+            lambda: (self.rows_(depth), "row"),
+            lambda: (self.texts(depth), "text"),
+            lambda: ("wholes", "whole"),
+            lambda: (f"[{self.whole(0)}, {self.whole(0)}, 3]", "whole"),
+            lambda: ("gaps", "gap"),
+        )()
+
+    def test(self, depth: int = 2) -> str:
+        if depth == 0 or self.rng.random() < 0.3:
+            return self.pick(
+                self.leaf("b", "c"), self.guard(), f"{self.whole(0)} {self.pick('==', '!=', '<', '<=', '>', '>=')} {self.whole(0)}"
+            )
+        smaller = depth - 1
+        compare = self.pick("==", "!=", "<", "<=", ">", ">=")
+        return self.pick(
+            lambda: f"({self.test(smaller)} {self.pick('and', 'or')} {self.test(smaller)})",
+            lambda: f"(not {self.test(smaller)})",
+            lambda: self.guard(),
+            lambda: f"({self.number(smaller)} {compare} {self.number(smaller)})",
+            lambda: f"({self.text(smaller)} {self.pick('==', '!=', '<', 'in', 'not in')} {self.text(smaller)})",
+            lambda: f"({self.text(smaller)} in {self.texts(smaller)})",
+            lambda: f"({self.moment()} {compare} {self.moment()})",
+            lambda: f"({self.leaf('b', 'c')} is {self.pick('true', 'not true', 'false', 'not none')})",
+            lambda: f"({self.list_(smaller)[0]})",
+            lambda: f"({self.whole(0)} < {self.whole(0)} <= {self.whole(0)})",
+            lambda: f"({self.leaf('n', 'm')} in [1, {self.whole(0)}, 2.5])",
+        )()
+
+    def guard(self) -> str:
+        """A test about whether something is there."""
+        path = self.pick(*self.nullable())
+        return self.pick(f"{path} is not none", f"{path} is not none", f"{path} is none", path, f"not {path}")
+
+    def nullable(self) -> list[str]:
+        found = ["m", "g", "e", "u", "q", "c", "off", "till", "row.m", "row.u", "row.g", "maybe", "maybe"]
+        found += [f"{row}.{name}" for row in self.rows if row not in ("row", "maybe") for name in ("m", "u")]
+        return found + [name for name, kind in self.sets.items() if kind != "loop"]
+
+    # --- statements ---
+
+    def body(self, depth: int, count: int) -> str:
+        kept = dict(self.sets)
+        text = "".join(self.statement(depth) for _ in range(count))
+        self.sets = kept
+        return text
+
+    def statement(self, depth: int) -> str:
+        return self.rng.choice([self.print_, self.print_, self.if_, self.if_, self.for_, self.set_, self.words, self.lines])(depth)
+
+    def words(self, depth: int) -> str:
+        return self.pick("x ", "\n", "  é 🚢\n", "{# a {{ comment }} #}", "{% raw %}{{ t }}{% endraw %}", "- ")
+
+    def lines(self, depth: int) -> str:
+        return "\n" if self.rng.random() < 0.5 else ""
+
+    def print_(self, depth: int) -> str:
+        left, right = self.pick(("{{", "}}"), ("{{", "}}"), ("{{-", "}}"), ("{{", "-}}"))
+        return f"{left} {self.printable(2)} {right}"
+
+    def if_(self, depth: int) -> str:
+        if depth == 0:
+            return self.print_(0)
+        guards = [self.pick(*self.nullable()) for _ in range(self.rng.choice((1, 1, 2)))]
+        shape = self.rng.random()
+        joined = " and ".join(f"{path} is not none" if self.rng.random() < 0.7 else path for path in guards)
+        if shape < 0.6:
+            test = joined
+        elif shape < 0.7:
+            test = " or ".join(f"{path} is not none" for path in guards)
+        elif shape < 0.8:
+            test = f"not ({' or '.join(f'{path} is none' for path in guards)})"
+        else:
+            test, guards = self.test(), []
+        likely, rows = self.likely, self.rows
+        self.rows = [*rows, "maybe"] if "maybe" in guards or self.rng.random() < 0.03 else rows
+        paths = [path if path != "maybe" else f"maybe.{self.pick('n', 't', 'u')}" for path in guards]
+        self.likely = [*likely, *paths]
+        body = self.body(depth - 1, self.rng.randint(1, 2))
+        self.likely, self.rows = likely, rows
+        text = f"{{% if {test} %}}{body}"
+        if self.rng.random() < 0.25:
+            text += f"{{% elif {self.test(1)} %}}{self.body(depth - 1, 1)}"
+        if self.rng.random() < 0.4:
+            if shape < 0.15:
+                self.likely = [*likely, *paths]
+            text += f"{{% else %}}{self.body(depth - 1, 1)}"
+            self.likely = likely
+        return text + "{% endif %}"
+
+    def for_(self, depth: int) -> str:
+        if depth == 0:
+            return self.print_(0)
+        items, kind = self.list_(1)
+        self.fresh += 1
+        name = self.pick("x", "y", f"z{self.fresh}", "_it")
+        rows, lists, sets, likely = self.rows, self.lists, self.sets, self.likely
+        self.sets = {**sets, "loop": "loop"}
+        test = ""
+        if kind == "row":
+            self.rows = [*rows, name, name, name]
+            self.lists = [*lists, f"{name}.items"]
+            if self.rng.random() < 0.4:
+                path = f"{name}.{self.pick('m', 'u', 'e', 'till')}"
+                test = f" if {path} is not none"
+                self.likely = [*likely, path, path]
+        elif kind in ("whole", "text"):
+            self.sets[name] = kind
+        elif self.rng.random() < 0.7:
+            test = f" if {name} is not none"
+            self.sets[name] = "whole"
+        body = self.body(depth - 1, self.rng.randint(1, 2))
+        self.rows, self.lists, self.sets, self.likely = rows, lists, sets, likely
+        other = f"{{% else %}}{self.body(depth - 1, 1)}" if self.rng.random() < 0.3 else ""
+        return f"{{% for {name} in {items}{test} %}}{body}{other}{{% endfor %}}"
+
+    def set_(self, depth: int) -> str:
+        kind = self.pick("text", "whole", "whole", "text", "maybe")
+        made = [name for name, known in self.sets.items() if known == kind]
+        self.fresh += 1
+        name = self.rng.choice(made) if made and self.rng.random() < 0.4 else self.pick(f"s{self.fresh}", "w", "_v")
+        if kind == "maybe":
+            value = self.pick(*self.nullable(), "none", "rows | first | default(none)", "texts | last", "m")
+            self.sets.pop(name, None)
+            return f"{{% set {name} = {value} %}}"
+        value = self.text(2) if kind == "text" else self.whole(2)
+        text = f"{{% set {name} = {value} %}}"
+        self.sets[name] = kind
+        return text
+
+
+def parse(text: str, partials: Mapping[str, str]) -> tuple[Template, Checked] | None:
+    """The template and what the checker found; None where it refuses."""
+    try:
+        template = parse_template(text, "t.jinja", "d/t.jinja")
+        parsed = {name: parse_template(part, name, f"d/{name}") for name, part in partials.items()}
+        return template, check_template(template, SCOPE, parsed.get)
+    except Refused:
+        return None
+
+
+def accepted(seed: int, tries: int = 12) -> tuple[str, dict[str, str], Checked] | None:
+    """The longest template of a seed that the checker accepts, with its partials."""
+    rng = random.Random(seed)
+    best: tuple[str, dict[str, str], Checked] | None = None
+    for _ in range(tries):
+        if best is not None and len(best[0]) > 150:
+            break
+        maker = Maker(rng)
+        partials = {"p.jinja": Maker(rng).body(1, 1)} if rng.random() < 0.2 else {}
+        text = maker.body(rng.randint(1, 3), rng.randint(1, 4))
+        if partials:
+            text += rng.choice(["", "{% for x in rows %}{% include 'p.jinja' %}{% endfor %}"]) + '{% include "p.jinja" %}'
+        if (found := parse(text, partials)) is not None:
+            best = max(best, (text, partials, found[1]), key=lambda made: len(made[0])) if best else (text, partials, found[1])
+    return best
+
+
+def rendered(text: str, partials: Mapping[str, str], checked: Checked, names: Mapping[str, Any]) -> str | NotInLanguage:
+    """The interpreter's text, or why the record drops."""
+    interpreter = Interpreter(
+        {"t.jinja": text, **partials}, "d", checked.labels, checked.replaced, b"key", checked.casts
+    )
+    try:
+        return interpreter.render("t.jinja", "case-1", {name: as_value(value) for name, value in names.items()})
+    except NotInLanguage as drop:
+        if any(words in str(drop) for words in DROPS):
+            return drop
+        raise
