@@ -165,6 +165,33 @@ def preview(
 
 
 @command
+def explain(
+    narrative: NarrativeArgument,
+    mesh: MeshOption = None,
+    case: Annotated[str | None, typer.Option("--case", metavar="ID", help="Everything that belongs to one case.")] = None,
+    drops: Annotated[bool, typer.Option("--drops", help="The cases that no record tells, and why.")] = False,
+    most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="How many drops to list.")] = 50,
+    sql: Annotated[bool, typer.Option("--sql", help="The SQL that makes the cases.")] = False,
+) -> None:
+    """Say how the cases of a narrative come about, from the products as they are published."""
+    from storymesh.cli.explain import show_case, show_drops, show_explanation
+    from storymesh.dataset import explain as explaining
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.pin import pin
+
+    loaded = load_mesh(root_of(mesh))
+    build = pin(loaded, loaded.narrative(narrative))
+    if case is not None:
+        show_case(explaining.one_case(build, case))
+    elif drops:
+        show_drops(explaining.dropped(build, most))
+    elif sql:
+        typer.echo(explaining.sql(build))
+    else:
+        show_explanation(explaining.explain(build))
+
+
+@command
 def releases(
     narrative: Annotated[str | None, typer.Argument(metavar="[NARRATIVE]", help="Default: of all.")] = None,
     mesh: MeshOption = None,

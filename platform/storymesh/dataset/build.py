@@ -121,12 +121,12 @@ def write_cases(build: Build, progress: Progress = _silent) -> Written:
     with Engine() as engine:
         if not unchanged:
             progress("cases", 0)
-            engine.write(_cases(build, engine), build.cases_path)
+            engine.write(cases_of(build, engine), build.cases_path)
             progress("splits", 0)
             engine.write(_splits(build, engine.read(build.cases_path)), build.splits_path)
         cases, splits = engine.read(build.cases_path), engine.read(build.splits_path)
         rows = int(engine.connection.execute(cases.count()))
-        drops = _counted(engine, _case_drops(build, cases, splits))
+        drops = _counted(engine, case_drops(build, cases, splits))
         sample = engine.connection.to_pyarrow(cases.select("case_id", "at", "status").limit(5)).to_pylist()
     return Written(build.cases_path, rows, unchanged, drops, time.monotonic() - began, tuple(sample))
 
@@ -178,7 +178,9 @@ def write_records(build: Build, config: str, progress: Progress = _silent) -> Wr
         records = engine.read(path)
         count = int(engine.connection.execute(records.count()))
         by_reason = _counted(engine, engine.read(dropped))
-        sample = engine.connection.to_pyarrow(records.order_by("at", "id").drop("facts", "sources").limit(2)).to_pylist()
+        sample = engine.connection.to_pyarrow(
+            records.order_by("at", "id").drop("facts", "sources").limit(2)
+        ).to_pylist()
     return Written(path, count, unchanged, by_reason, time.monotonic() - began, tuple(sample))
 
 
@@ -239,7 +241,8 @@ def _record(build: Build, config: str) -> Any:
     return build.typed.records[config]
 
 
-def _cases(build: Build, engine: Engine) -> "ir.Table":
+def cases_of(build: Build, engine: Engine) -> "ir.Table":
+    """The expression that makes the cases from the products' files."""
     from storymesh.case.link import link
     from storymesh.case.seen import with_facts
     from storymesh.language.compile import pseudonym
@@ -300,7 +303,7 @@ def _dropped(build: Build, cases: "ir.Table") -> "ir.StringValue":
     return ibis.ifelse(both, cases["dropped"], ibis.null("string"))
 
 
-def _case_drops(build: Build, cases: "ir.Table", splits: "ir.Table") -> "ir.Table":
+def case_drops(build: Build, cases: "ir.Table", splits: "ir.Table") -> "ir.Table":
     """case_id and reason of every case that no config tells."""
     linked = cases.select("case_id", reason=_dropped(build, cases))
     late = splits.select("case_id", reason="dropped")

@@ -20,7 +20,7 @@ from storymesh.case.view import Views
 from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage, Refused, TooLarge
 from storymesh.language import syntax
-from storymesh.language.check import Path, check_expression
+from storymesh.language.check import check_expression
 from storymesh.language.compile import UNPRINTABLE, Resolved, compile_expression, compile_template, pseudonym
 from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
 from storymesh.language.syntax import Expression, Template, parse_template
@@ -217,9 +217,7 @@ def _sources(
     return dialect.distinct(joined)
 
 
-def _rows_behind_action(
-    cases: ir.Table, typed: TypedNarrative, record: TypedRecord
-) -> list[tuple[str, ir.Value]]:
+def _rows_behind_action(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> list[tuple[str, ir.Value]]:
     if not record.answered and not any(path[0] == "outcome" for path in record.prints):
         return []
     hindsight = names_in(cases, typed.cast, typed.views, "hindsight")

@@ -20,7 +20,9 @@ PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>
 # Names that mean something in every template; a role or a fact of this name would hide them.
 RESERVED = frozenset({"case", "outcome", "precedents", "option", "loop", "true", "false", "none", "choose"})
 
-Template = Annotated[str, matching(re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$"), "a template beside narrative.yaml")]
+Template = Annotated[
+    str, matching(re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$"), "a template beside narrative.yaml")
+]
 TemplateRole = Literal["text", "system", "user", "assistant", "prompt", "completion", "option"]
 Format = Literal["text", "messages", "prompt_completion", "preference", "unpaired_preference", "retrieval"]
 Phase = Literal["question", "answer", "hindsight"]
@@ -173,11 +175,15 @@ def read_narrative(path: Path, root: Path) -> Narrative:
         findings.append(document.finding(["id"], "wrong-place", words, f"call the folder {file.id.replace('-', '_')}"))
     for role in file.cast:
         if role in RESERVED:
-            findings.append(Finding(document.key_at("cast", role), "reserved-name", f"'{role}' has a meaning of its own"))
+            findings.append(
+                Finding(document.key_at("cast", role), "reserved-name", f"'{role}' has a meaning of its own")
+            )
     for fact in file.case.facts:
         if fact in RESERVED or fact in file.cast:
             words = f"'{fact}' already means something in templates"
-            findings.append(Finding(document.key_at("case", "facts", fact), "reserved-name", words, "name the fact otherwise"))
+            findings.append(
+                Finding(document.key_at("case", "facts", fact), "reserved-name", words, "name the fact otherwise")
+            )
     templates: dict[str, str] = {}
     for template in sorted(folder.glob("*.jinja")):
         try:

@@ -96,7 +96,10 @@ class TypedNarrative:
     @property
     def fingerprint(self) -> str:
         """What of the narrative's own files shapes its records: definition and templates, not their layout on disk."""
-        shaping = {"definition": self.narrative.document.value, "templates": dict(sorted(self.narrative.templates.items()))}
+        shaping = {
+            "definition": self.narrative.document.value,
+            "templates": dict(sorted(self.narrative.templates.items())),
+        }
         return hashlib.sha256(json.dumps(shaping, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -107,7 +110,9 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     cast = resolve(narrative.case, contracts, narrative.at)
     for role in sorted(cast.spare):
         words = f"the role '{role}' has no link, so no case has it"
-        warnings.append(Finding(narrative.at("cast", role), "unused-role", words, "link it, or leave it out", "warning"))
+        warnings.append(
+            Finding(narrative.at("cast", role), "unused-role", words, "link it, or leave it out", "warning")
+        )
     pseudonymised = frozenset(
         path
         for index, text in enumerate(narrative.dataset.pseudonymise)
@@ -256,9 +261,7 @@ def _through(typed: Views, names: Iterable[str]) -> set[str]:
     return found
 
 
-def _columns(
-    cast: Cast, typed: Views, used: Iterable[Checked], paths: Iterable[Path]
-) -> Mapping[str, frozenset[str]]:
+def _columns(cast: Cast, typed: Views, used: Iterable[Checked], paths: Iterable[Path]) -> Mapping[str, frozenset[str]]:
     carried: dict[str, set[str]] = {role: set() for role in cast.roles}
     reads = {path for checked in used for path in (*checked.reads, *checked.prints)} | set(paths)
     for read in reads:
