@@ -14,11 +14,9 @@ from oracle import Formula, Meaning, Row
 from small_mesh import Product, SmallMesh
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
-PROFILE = settings(
-    max_examples=3_000 if DEEP else 40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+_QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+PROFILE = settings(max_examples=2_000 if DEEP else 20, deadline=None, suppress_health_check=_QUIET)
+FEW = settings(PROFILE, max_examples=300 if DEEP else 3)
 
 FIRST = datetime(2024, 2, 27)  # a leap day lies in the days that follow
 DAYS = 7

@@ -225,7 +225,7 @@ class _Linking:
         return end.isnull() | (end >= left["at"] - _seconds(role.link.overlaps.slack))
 
     def _known(self, role: Role, pairs: ir.Table, places: Mapping[str, str]) -> ir.TimestampValue:
-        """From when a question sees the row: its eventTime, and all that its link reads of it and of the roles before."""
+        """When a question first sees the row: by its eventTime and by all that its link reads of any role."""
         contract, link = role.contract, role.link
         assert link is not None
         if contract.hindsight:

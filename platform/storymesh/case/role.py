@@ -124,6 +124,7 @@ class _Resolving:
         self.at = at
         self.findings: list[Finding] = []
         self.roles: dict[str, Role] = {}
+        self.failed: set[str] = set()  # roles whose link has a finding
         self.asked_at = ""  # the anchor's column of `at`
         self.closes: str | None = None
 
@@ -169,6 +170,8 @@ class _Resolving:
             self.fail(steps, "wrong-value", f"'{path}' is no property of a role", "write role.property")
             return None, None
         name, column = parts
+        if name in self.failed:  # the role's own link has its finding
+            return None, None
         if name not in known:
             if name in self.contracts:
                 words = f"'{name}' is linked after this, so it cannot be read here"
@@ -176,9 +179,7 @@ class _Resolving:
             else:
                 self.fail(steps, "unknown-name", f"unknown role '{name}'", nearest(name, known))
             return None, None
-        role = self.roles.get(name)
-        if role is None:  # the role's own link failed, which has its finding
-            return None, None
+        role = self.roles[name]
         if column not in role.contract.properties:
             words = f"'{role.contract.id}' has no property '{column}'"
             self.fail(steps, "unknown-name", words, nearest(column, role.contract.properties))
@@ -204,7 +205,9 @@ class _Resolving:
         joins = (
             self._joins(name, link, contract) if link.on is not None else self._by_relationship(name, link, contract)
         )
-        if joins is not None:
+        if joins is None:
+            self.failed.add(name)
+        else:
             self.roles[name] = self._role(name, contract, link, joins)
 
     def _role(self, name: str, contract: Contract, link: Link, joins: tuple[Join, ...]) -> Role:
