@@ -13,7 +13,7 @@ from unicodedata import normalize
 
 from storymesh.errors import Finding, Refused, nearest
 from storymesh.language import syntax
-from storymesh.language.filters import DATE_CODES, FILTERS, UNITS, Signature
+from storymesh.language.filters import DATE_CODE, DATE_CODES, FILTERS, UNITS, Signature
 from storymesh.language.syntax import Expression, Statement, Template
 from storymesh.language.types import (
     MOMENTS,
@@ -884,9 +884,7 @@ class _Checking:
     def _date(self, expression: syntax.Filter, given: Mapping[str, Expression], text: Value) -> Value:
         pattern = given.get("format")
         if isinstance(pattern, syntax.Literal):
-            rest = str(pattern.value)
-            for code in DATE_CODES:
-                rest = rest.replace(code, "")
+            rest = DATE_CODE.sub("", str(pattern.value))
             if "%" in rest:
                 met = rest[rest.index("%") : rest.index("%") + 2]
                 words = f"'{met}' is no part of a date format"
@@ -901,6 +899,7 @@ class _Checking:
         if item.type is _ANYTHING:
             return item
         name = expression.name
+        maybe_empty = not isinstance(expression.base, syntax.ListOf)
         whole = Value(
             Array(base.type.item), base.nullable, base.classification, base.paths, where=base.where, words=base.words
         )
@@ -913,7 +912,7 @@ class _Checking:
                 inner = base.type.item
                 return Value(
                     inner.type,
-                    True,
+                    maybe_empty or inner.nullable,
                     _higher(inner.classification, base),
                     base.paths,
                     where=base.where,
@@ -924,9 +923,14 @@ class _Checking:
                 inner = base.type.item
                 if "attribute" in given:
                     return Value(
-                        inner.type, True, base.classification, base.paths, where=base.where, words=_LEAST[name]
+                        inner.type,
+                        maybe_empty or inner.nullable,
+                        base.classification,
+                        base.paths,
+                        where=base.where,
+                        words=_LEAST[name],
                     )
-                return Value(item.type, True, item.classification, item.paths, words=_LEAST[name])
+                return Value(item.type, maybe_empty, item.classification, item.paths, words=_LEAST[name])
             case "sum":
                 if not isinstance(item.type, NUMBERS):
                     words = f"`sum` wants numbers, {item.words or 'an item'} is {_a(item.type)}"

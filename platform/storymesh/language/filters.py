@@ -19,6 +19,7 @@ from storymesh.errors import NotInLanguage
 from storymesh.language.types import MOMENTS, NUMBERS, Array, Integer, Text, Type
 
 DATE_CODES = ("%Y", "%m", "%-d", "%d", "%B", "%b", "%A", "%a", "%H", "%M", "%S", "%%")
+DATE_CODE = re.compile(r"%-d|%[YmdBbAaHMS%]")
 UNITS: Mapping[str, int] = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -97,7 +98,7 @@ def format_date(value: date, format: str = "%Y-%m-%d") -> str:
         "%S": f"{moment.second:02d}",
         "%%": "%",
     }
-    return re.sub(r"%-d|%[YmdBbAaHMS%]", lambda met: parts[met[0]], format)
+    return DATE_CODE.sub(lambda met: parts[met[0]], format)
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
@@ -332,7 +333,7 @@ FILTERS: Mapping[str, Signature] = _all(
     Signature(
         "pseudonym", (Text, Integer), "a text or an integer",
         "a stable stand-in that does not lead back without the key",
-        (), pseudonym, ("shipment.consignee | pseudonym", "p-1f0c9a6b2d3e"),
+        (), pseudonym, ("shipment.consignee | pseudonym", "p-9994b5c4dbba"),
     ),
     Signature("upper", (Text,), "a text", "capital letters", (), str.upper, ('"suez" | upper', "SUEZ")),
     Signature("lower", (Text,), "a text", "small letters", (), str.lower, ('"SUEZ" | lower', "suez")),
