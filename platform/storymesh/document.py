@@ -63,9 +63,8 @@ class Document:
         name = steps[-1] if steps else ""
         match detail["type"]:
             case "extra_forbidden":
-                return Finding(
-                    self.key_at(*steps), "unknown-field", f"unknown field '{name}'", nearest(str(name), _fields(model, steps))
-                )
+                hint = nearest(str(name), _fields(model, steps))
+                return Finding(self.key_at(*steps), "unknown-field", f"unknown field '{name}'", hint)
             case "missing":
                 parent = self.at(*steps[:-1])
                 return Finding(parent, "missing-field", f"field '{name}' is missing", _describe(model, steps))

@@ -168,7 +168,7 @@ def preview(
 def explain(
     narrative: NarrativeArgument,
     mesh: MeshOption = None,
-    case: Annotated[str | None, typer.Option("--case", metavar="ID", help="Everything that belongs to one case.")] = None,
+    case: Annotated[str | None, typer.Option("--case", metavar="ID", help="All that belongs to one case.")] = None,
     drops: Annotated[bool, typer.Option("--drops", help="The cases that no record tells, and why.")] = False,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="How many drops to list.")] = 50,
     sql: Annotated[bool, typer.Option("--sql", help="The SQL that makes the cases.")] = False,

@@ -25,8 +25,8 @@ def show_explanation(plan: "Explanation") -> None:
         cast.add_row(member.role, member.product, member.contract_version, member.version[:12], f"{member.rows:,}")
     links = _table("link", "rule", "expect", "a question sees", "none", "one", "many")
     for link in plan.links:
-        counts = (f"{count:,}" for count in (link.none, link.one, link.many))
-        links.add_row(link.role, link.rule, link.expect, link.question, *counts)
+        met = (f"{count:,}" for count in (link.none, link.one, link.many))
+        links.add_row(link.role, link.rule, link.expect, link.question, *met)
     console.print(cast, links, sep="\n")
     for words, counts in (("status", plan.statuses), ("split", plan.splits), ("dropped", plan.drops)):
         told = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"

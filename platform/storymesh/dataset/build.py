@@ -31,13 +31,13 @@ FORM = "storymesh-build-1"  # changes whenever the same inputs would give other 
 Progress = Callable[[str, int], None]
 
 
-def _silent(what: str, rows: int) -> None:
+def _silent(_what: str, _rows: int) -> None:
     return None
 
 
 @dataclass(frozen=True)
 class Written:
-    """One file of a build. `drops`: reason -> count of what did not go on; `sample`: some rows for people to look at."""
+    """One file of a build. `drops`: reason -> count of what did not go on; `sample`: some rows for people."""
 
     path: Path
     rows: int

@@ -16,7 +16,7 @@ from storymesh.case import preference
 from storymesh.case.link import KEY
 from storymesh.case.role import Cast
 from storymesh.case.seen import names_in
-from storymesh.case.view import Views
+from storymesh.case.view import Phase, Views
 from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage, Refused, TooLarge
 from storymesh.language import syntax
@@ -50,8 +50,8 @@ def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions:
     case_id, at, split, `undone` (why the config cannot tell this case, else null), `facts`, `sources`, and a column
     `n_<name>` for each name that its templates use. `cases` are the written cases with split and precedents.
     """
-    phase = "hindsight" if record.hindsight else "question"
-    seen = names_in(cases, typed.cast, typed.views, phase)
+    phase: Phase = "hindsight" if record.hindsight else "question"
+    seen = dict(names_in(cases, typed.cast, typed.views, phase))
     if record.answered:
         seen = {**seen, "outcome": names_in(cases, typed.cast, typed.views, "answer")["outcome"]}
     if "precedents" in cases.columns:
@@ -249,7 +249,7 @@ def rows_behind(
                 found = check_expression(expression.base, scope).value.type
             except Refused:
                 return
-            if isinstance(found, Struct) and found.origin in cast.roles:
+            if isinstance(found, Struct) and found.origin is not None and found.origin in cast.roles:
                 yield found.origin, compile_expression(expression.base, names, {})
             else:
                 yield from rows_behind(expression.base, views, cast, names)

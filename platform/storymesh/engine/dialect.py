@@ -1,4 +1,4 @@
-"""What differs between engines, on one page. Everything else is ibis; nothing above this page asks which engine runs."""
+"""What differs between engines, on one page. All else is ibis; nothing above this page asks which engine runs."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ def _format_integer(pattern, value):  # type: ignore[no-untyped-def]
 
 def fixed(value: ir.NumericValue, digits: int) -> ir.FloatingValue:
     """A float rounded to `digits`, ties to even on the binary value, as Python's round does."""
-    return _format_float(f"{{:.{digits}f}}", value.cast("float64")).cast("float64")  # type: ignore[no-any-return]
+    return _format_float(f"{{:.{digits}f}}", value.cast("float64")).cast("float64")
 
 
 def divided(left: ir.NumericValue, right: ir.NumericValue) -> ir.FloatingValue:
@@ -50,7 +50,7 @@ def grouped(value: ir.NumericValue, digits: int) -> ir.StringValue:
     """Thousands by comma, `digits` behind the point, ties to even on the binary value, no minus zero."""
     text: ir.StringValue
     if digits == 0 and value.type().is_integer():
-        return _format_integer("{:,d}", value.cast("int64"))  # type: ignore[no-any-return]
+        return _format_integer("{:,d}", value.cast("int64"))
     text = _format_float(f"{{:,.{digits}f}}", value.cast("float64"))
     zero = "-0" + ("." + "0" * digits if digits else "")
     text = ibis.ifelse(text == zero, zero[1:], text)
@@ -103,7 +103,7 @@ def _substr(text, start, length):  # type: ignore[no-untyped-def]
 
 def part(text: ir.StringValue, start: int, length: int = 2**31 - 1) -> ir.StringValue:
     """`length` characters from `start` (from 0): ibis writes the text itself once more into the arguments."""
-    return _substr(text, start + 1, length)  # type: ignore[no-any-return]
+    return _substr(text, start + 1, length)
 
 
 def letters(text: ir.StringValue) -> ir.ArrayValue:
@@ -146,20 +146,20 @@ def fenced(table: ir.Table) -> ir.Table:
 def each(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> ir.ArrayValue:
     """`function` of every item."""
     argument, body = _body(values, function)
-    return ops.ArrayMap(values, body=body, param=argument, index=None).to_expr()  # type: ignore[no-any-return]
+    return ops.ArrayMap(values, body=body, param=argument, index=None).to_expr()
 
 
 def numbered(values: ir.ArrayValue, function: Callable[[ir.Value, ir.IntegerValue], ir.Value]) -> ir.ArrayValue:
     """`function` of every item and its place, counted from 0."""
     place = ops.Argument(name=f"place{_depth.get()}", shape=values.op().shape, dtype=dt.int64)
     argument, body = _body(values, lambda item: function(item, place.to_expr()))
-    return ops.ArrayMap(values, body=body, param=argument, index=place).to_expr()  # type: ignore[no-any-return]
+    return ops.ArrayMap(values, body=body, param=argument, index=place).to_expr()
 
 
 def those(values: ir.ArrayValue, holds: Callable[[ir.Value], ir.BooleanValue]) -> ir.ArrayValue:
     """The items for which `holds` is true."""
     argument, body = _body(values, holds)
-    return ops.ArrayFilter(values, body=body, param=argument, index=None).to_expr()  # type: ignore[no-any-return]
+    return ops.ArrayFilter(values, body=body, param=argument, index=None).to_expr()
 
 
 # ibis names a lambda's argument after Python's, so that an inner one hides an outer one of the same name. Here the name

@@ -1,4 +1,4 @@
-"""Expressions and templates as ibis expressions: the same meaning as the interpreter's, written as columns of the engine.
+"""Expressions and templates as ibis expressions: the interpreter's meaning, written as columns of the engine.
 
 Null propagates; a condition that is null counts as false, as everywhere in the language. Types come from ibis, which
 has them from the contracts, so this needs no second type system. What `set` names becomes a column of the table, so
@@ -196,7 +196,7 @@ class _Compiling:
     def _compare(self, expression: syntax.Compare) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
         if expression.operator in ("in", "not in"):
-            found = right.contains(left) if right.type().is_array() else right.contains(left)
+            found = right.contains(left)
             return ~found if expression.operator == "not in" else found
         return _compared(expression.operator, left, right)
 

@@ -20,7 +20,8 @@ Read = TypeVar("Read")
 
 def _relative_folder(value: str) -> str:
     if Path(value).is_absolute():
-        raise ValueError(f"'{value}' is an absolute path, which no other machine has; write it relative to the mesh root")
+        words = f"'{value}' is an absolute path, which no other machine has; write it relative to the mesh root"
+        raise ValueError(words)
     return value
 
 
@@ -152,7 +153,8 @@ class _Reading:
             path = folder / "domain.yaml"
             if not path.exists():
                 place = Location(f"domains/{folder.name}")
-                self.findings.append(Finding(place, "missing-file", "this domain has no domain.yaml", "see DESIGN: id, title, owner"))
+                hint = "write one with id, title and owner"
+                self.findings.append(Finding(place, "missing-file", "this domain has no domain.yaml", hint))
                 continue
             document = self.attempt(lambda path=path: read_document(path, self.root))  # type: ignore[misc]
             domain = self.attempt(lambda document=document: document.parse(Domain)) if document else None  # type: ignore[misc]
@@ -161,7 +163,8 @@ class _Reading:
             self.documents[domain.id] = document
             if domain.id != folder.name or not NAME.match(domain.id):
                 words = f"the domain '{domain.id}' lies in the folder '{folder.name}'"
-                self.findings.append(document.finding(["id"], "wrong-place", words, "a domain's id is its folder's name"))
+                hint = "a domain's id is its folder's name"
+                self.findings.append(document.finding(["id"], "wrong-place", words, hint))
             domains[folder.name] = domain
         return domains
 
@@ -188,9 +191,8 @@ class _Reading:
         for name, domain in domains.items():
             if domain.premise not in settings.premises:
                 words = f"the premise '{domain.premise}' is not among mesh.yaml's premises"
-                self.findings.append(
-                    self.documents[name].finding(["premise"], "unknown-name", words, nearest(domain.premise, settings.premises))
-                )
+                hint = nearest(domain.premise, settings.premises)
+                self.findings.append(self.documents[name].finding(["premise"], "unknown-name", words, hint))
         for product in products.values():
             self._link_product(product, domains, contracts, products)
         for contract in contracts.values():
@@ -217,7 +219,7 @@ class _Reading:
             self.findings.append(document.finding(["id"], "missing-contract", words, hint))
         for port in product.inputs:
             if port.contract_id not in products:
-                words = f"the input port '{port.name}' asks for the product '{port.contract_id}', which nobody publishes"
+                words = f"the input port '{port.name}' asks for '{port.contract_id}', which nobody publishes"
                 self.findings.append(Finding(port.location, "unknown-name", words, nearest(port.contract_id, products)))
 
     def _link_contract(
@@ -255,7 +257,8 @@ class _Reading:
             self.findings.append(document.finding(["cast", role], "unknown-name", words, nearest(product, products)))
         elif contracts[product].major != major:
             words = f"'{product}' is at version {contracts[product].version}, the cast wants major version {major}"
-            self.findings.append(document.finding(["cast", role], "wrong-version", words, "follow the contract's change"))
+            hint = "follow the contract's change"
+            self.findings.append(document.finding(["cast", role], "wrong-version", words, hint))
 
     def _find_circles(self, products: Mapping[str, Product]) -> None:
         done: set[str] = set()
@@ -264,7 +267,9 @@ class _Reading:
             if product in path:
                 circle = " -> ".join((*path[path.index(product) :], product))
                 place = products[product].inputs[0].location
-                self.findings.append(Finding(place, "circle", f"products are built on each other in a circle: {circle}"))
+                self.findings.append(
+                    Finding(place, "circle", f"products are built on each other in a circle: {circle}")
+                )
                 done.update(path)
             elif product in products and product not in done:
                 for port in products[product].inputs:

@@ -1,4 +1,4 @@
-"""A narrative as its author writes it: `narrative.yaml`, read strictly and frozen. What it *means* is `narrative.typing`."""
+"""A narrative as its author writes it: `narrative.yaml`, read strictly and frozen. What it means is in `typed`."""
 
 import re
 from collections.abc import Mapping
@@ -138,7 +138,7 @@ class Member(Definition):
 
 
 class Narrative(Definition):
-    """One `narrative.yaml`, read; `folder` is relative to the mesh root, `templates` are the texts of its .jinja files."""
+    """One `narrative.yaml`, read. `folder` is relative to the mesh root, `templates`: file name -> text."""
 
     id: str
     version: str
@@ -165,7 +165,7 @@ class Narrative(Definition):
 
 
 def read_narrative(path: Path, root: Path) -> Narrative:
-    """Read `narrative.yaml` and the templates beside it. Raises Refused with every finding that the files alone show."""
+    """Read `narrative.yaml` and the templates beside it. Raises Refused with what the files alone show."""
     document = read_document(path, root)
     file = document.parse(_File)
     findings: list[Finding] = []

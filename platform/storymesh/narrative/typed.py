@@ -237,8 +237,8 @@ def _record(
     prints: dict[Path, Classification] = {}
     for checked in slots.values():
         prints.update(checked.checked.prints)
-    precedents = narrative.case.precedents
-    least = precedents.min if precedents is not None and record.format in PREFERRED else None
+    asks = narrative.case.precedents
+    least = asks.min if asks is not None and record.format in PREFERRED else None
     return TypedRecord(config, record, slots, prints, _roles(typed, slots.values()), least)
 
 
