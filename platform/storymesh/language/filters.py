@@ -144,7 +144,7 @@ def fallback(met: Any, value: Any) -> Any:
 
 def printed(value: Any) -> str:
     """A value as it stands in text: what Python's `str` prints."""
-    if value is None or isinstance(value, float | list | dict):
+    if not isinstance(value, str | int | Decimal | date):
         raise NotInLanguage(f"a {type(value).__name__} was about to be printed")
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
@@ -171,6 +171,8 @@ def absolute(value: int | float | Decimal) -> int | float | Decimal:
 
 def _property(item: Any, attribute: str | None) -> Any:
     for step in attribute.split(".") if attribute else ():
+        if item is not None and (not isinstance(item, dict) or step not in item):
+            raise NotInLanguage(f"a {type(item).__name__} has no property '{step}'")
         item = item[step] if item is not None else None
     return item
 
