@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from storymesh.mesh.mesh import Mesh
 
 DEFECT = 3
+INTERRUPTED = 130  # as shells have it
 LOGS_KEPT = 20
 Format = Literal["text", "json"]
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -62,7 +63,10 @@ def command(function: Command) -> Command:
             if error.hint:
                 typer.echo(f"  {error.hint}", err=True)
             raise typer.Exit(error.exit_code) from None
-        except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
+        except KeyboardInterrupt:
+            typer.echo("stopped", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if os.environ.get("STORYMESH_DEBUG") == "1":
@@ -189,6 +193,36 @@ def explain(
         typer.echo(explaining.sql(build))
     else:
         show_explanation(explaining.explain(build))
+
+
+@command
+def scenario(
+    narratives: Annotated[list[str] | None, typer.Argument(metavar="[NARRATIVE]...", help="Default: all.")] = None,
+    mesh: MeshOption = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Write what is told now into the files.")] = False,
+) -> None:
+    """Tell the given rows of each scenario and compare with what its file expects."""
+    from storymesh.dataset import scenario as scenarios
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.narrative.scenario import read_scenarios
+    from storymesh.narrative.typed import type_narrative
+
+    loaded = load_mesh(root_of(mesh))
+    passed = failed = 0
+    for narrative in [loaded.narrative(name) for name in narratives or loaded.narratives]:
+        typed = type_narrative(narrative, loaded.cast_of(narrative))
+        for one in read_scenarios(loaded.root / narrative.folder, loaded.root, typed):
+            told = scenarios.tell(one, typed)
+            differences = told.differences
+            if accept:
+                scenarios.accept(told)
+            typer.echo(f"{'✓' if accept or not differences else '✗'} {narrative.id}: {one.title}")
+            for line in () if accept else differences:
+                typer.echo(f"  {line}")
+            passed, failed = (passed, failed + 1) if differences and not accept else (passed + 1, failed)
+    typer.echo(f"{passed} passed, {failed} failed", err=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 @command

@@ -14,6 +14,7 @@ from storymesh.errors import Finding, Refused
 from storymesh.location import Location
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.narrative.definition import Narrative
+from storymesh.narrative.scenario import read_scenarios
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.definition import Product
 
@@ -128,9 +129,11 @@ def _rows(mesh: Mesh, product: Product) -> Iterator[Finding]:
 
 
 def _types(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
-    """What typing the narrative against its contracts finds."""
+    """What typing the narrative and its scenarios against its contracts finds."""
     try:
-        return type_narrative(narrative, mesh.cast_of(narrative)).warnings
+        typed = type_narrative(narrative, mesh.cast_of(narrative))
+        read_scenarios(mesh.root / narrative.folder, mesh.root, typed)
+        return typed.warnings
     except Refused as refused:
         return refused.findings
 

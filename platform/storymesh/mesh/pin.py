@@ -30,7 +30,7 @@ def pin(mesh: Mesh, narrative: Narrative) -> Build:
 
 
 def open_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
-    """The build that was pinned as `key`. Raises NotPublished when there is none, or the narrative has changed since."""
+    """The build that was pinned as `key`. Raises NotPublished when there is none or the narrative changed since."""
     path = mesh.store / "narratives" / narrative.name / key / "pin.json"
     if not path.is_file():
         raise NotPublished(f"'{narrative.id}' has no build {key}", "make its cases first")

@@ -1,0 +1,135 @@
+"""Scenarios as their authors write them: a few given rows, a case, and the texts that are expected of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal as Exact
+from decimal import InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from storymesh.contract.definition import Contract
+from storymesh.document import Document, read_document
+from storymesh.errors import Finding, Refused, nearest
+from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp, Type
+from storymesh.narrative.typed import TypedNarrative
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str = ""
+    given: Mapping[str, tuple[Mapping[str, Any], ...]]
+    case: str
+    expect: Mapping[str, Mapping[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One file: `given` rows for each role, typed by the contracts, the `case` to tell and what it should say."""
+
+    path: Path
+    document: Document
+    title: str
+    given: Mapping[str, tuple[Mapping[str, Any], ...]]
+    case: str
+    expect: Mapping[str, Mapping[str, Any]]
+
+
+def read_scenarios(folder: Path, root: Path, typed: TypedNarrative) -> list[Scenario]:
+    """The scenarios beside a narrative. Raises Refused with what is wrong in any of them."""
+    findings: list[Finding] = []
+    found: list[Scenario] = []
+    for path in sorted((folder / "scenarios").glob("*.yaml")):
+        try:
+            found.append(_read(path, root, typed))
+        except Refused as refused:
+            findings.extend(refused.findings)
+    if findings:
+        raise Refused(findings)
+    return found
+
+
+def _read(path: Path, root: Path, typed: TypedNarrative) -> Scenario:
+    document = read_document(path, root)
+    file = document.parse(_File)
+    findings: list[Finding] = []
+    given: dict[str, tuple[Mapping[str, Any], ...]] = {}
+    for role, rows in file.given.items():
+        if role not in typed.contracts:
+            words, hint = f"'{role}' is no role of the cast", nearest(role, typed.contracts)
+            findings.append(Finding(document.key_at("given", role), "unknown-name", words, hint))
+            continue
+        needed = typed.columns.get(role, frozenset())
+        given[role] = tuple(
+            _row(document, ("given", role, index), row, typed.contracts[role], needed, findings)
+            for index, row in enumerate(rows)
+        )
+    for config in file.expect:
+        if config not in typed.records:
+            words, hint = f"there is no record '{config}'", nearest(config, typed.records)
+            findings.append(Finding(document.key_at("expect", config), "unknown-name", words, hint))
+    if findings:
+        raise Refused(findings)
+    return Scenario(path, document, file.title or path.stem, given, file.case, file.expect)
+
+
+def _row(
+    document: Document,
+    steps: tuple[str | int, ...],
+    row: Mapping[str, Any],
+    contract: Contract,
+    needed: frozenset[str],
+    findings: list[Finding],
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in row.items():
+        item = contract.properties.get(name)
+        if item is None:
+            words, hint = f"'{contract.id}' has no property '{name}'", nearest(name, contract.properties)
+            findings.append(Finding(document.key_at(*steps, name), "unknown-name", words, hint))
+            continue
+        try:
+            values[name] = _value(value, item.type)
+        except (ValueError, TypeError, InvalidOperation):
+            words = f"'{name}' is {value!r}, it wants to be {item.type}"
+            findings.append(Finding(document.at(*steps, name), "wrong-value", words))
+    times = {name for name in (contract.event_time,) if name}
+    for name in sorted({*contract.key, *times, *needed} - set(values)):
+        item = contract.properties[name]
+        if item.required or name in contract.key:
+            words = f"'{name}' is missing, which '{contract.id}' requires and the narrative reads"
+            findings.append(Finding(document.at(*steps), "missing-field", words, "give it a value"))
+    return values
+
+
+def _value(value: Any, kind: Type) -> Any:
+    """A value of YAML as the contract has it; dates and times are written as ISO 8601."""
+    match kind:
+        case _ if value is None:
+            return None
+        case Text():
+            if isinstance(value, dict | list):
+                raise TypeError(value)
+            return str(value).lower() if isinstance(value, bool) else str(value)
+        case Integer():
+            if isinstance(value, bool) or int(value) != float(value):
+                raise ValueError(value)
+            return int(value)
+        case Decimal():
+            return Exact(str(value))
+        case Float():
+            return float(value)
+        case Boolean():
+            if not isinstance(value, bool):
+                raise TypeError(value)
+            return value
+        case Date():
+            return date.fromisoformat(value)
+        case Timestamp():
+            moment = datetime.fromisoformat(value)
+            return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        case _:
+            return value
