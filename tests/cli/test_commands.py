@@ -103,6 +103,22 @@ def test_a_refused_gate_is_told_and_gives_one(harbour: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_somebody_may_stop_it(harbour: Path) -> None:
+    command = [sys.executable, "-m", "storymesh.cli", "run"]
+    with subprocess.Popen(
+        command, cwd=harbour, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "fleet.boats" in line:
+                break
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130, rest
+    assert rest.splitlines()[-1] == "stopped"
+    assert "Traceback" not in rest
+
+
 def test_a_defect_is_one_line_and_a_file(harbour: Path) -> None:
     (harbour / "domains/fleet/definitions.py").write_text("raise RuntimeError('a pebble in the gears')\n")
     done = storymesh(harbour, "run")

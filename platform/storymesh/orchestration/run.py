@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
-from dagster import DagsterEventType
+from dagster import DagsterEventType, DagsterExecutionInterruptedError
 
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
@@ -121,7 +121,8 @@ class Outcome:
 def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, upstream: bool = True) -> Outcome:
     """Execute every asset of the mesh; with `narratives`, theirs and what they are built on (not without `upstream`).
 
-    Dagster's own log goes to the file `log`. Raises WrongUsage or Refused when a location cannot be loaded.
+    Dagster's own log goes to the file `log`. Raises WrongUsage or Refused when a location cannot be loaded, and
+    KeyboardInterrupt when somebody stops it.
     """
     run_id = str(uuid.uuid4())
     tell(Preparing("reading the dbt projects"))
@@ -135,13 +136,21 @@ def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, u
     with open_instance(mesh) as instance, held(mesh, run_id) as tags:
         close_abandoned(instance, mesh)
         instance.add_event_listener(run_id, reading.hear)
-        merged.resolve_job_def(job_name).execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            raise_on_error=False,
-            tags={**tags, "storymesh/command": "run"},
-            run_config={"loggers": {"file": {}}},
-        )
+        try:
+            merged.resolve_job_def(job_name).execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                raise_on_error=False,
+                tags={**tags, "storymesh/command": "run"},
+                run_config={"loggers": {"file": {}}},
+            )
+        except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+            left = instance.get_run_by_id(run_id)
+            if left is not None and not left.is_finished:
+                instance.report_run_canceled(left, message="Somebody stopped it.")
+            raise KeyboardInterrupt from None
+    if reading.interrupted:
+        raise KeyboardInterrupt
     return reading.outcome(run_id)
 
 
@@ -176,6 +185,7 @@ class _Reading:
     failures: dict[str, Failed] = field(default_factory=dict)
     rows_of: dict[str, tuple[int | None, bool]] = field(default_factory=dict)
     success: bool = False
+    interrupted: bool = False
     first: float = 0.0
     last: float = 0.0
 
@@ -203,8 +213,12 @@ class _Reading:
                 self.tell(Finished(self._name(step), rows, unchanged, seconds))
             case DagsterEventType.STEP_FAILURE if step is not None:
                 self.ended.add(step)
+                self.interrupted |= _is_interrupt(event.step_failure_data.error)
                 self.failures[step] = _failed(self._name(step), event.step_failure_data)
-                self.tell(self.failures[step])
+                if not self.interrupted:
+                    self.tell(self.failures[step])
+            case _ if self.interrupted:
+                return  # what did not run is not the fault of a step
             case DagsterEventType.RUN_SUCCESS | DagsterEventType.RUN_FAILURE | DagsterEventType.RUN_CANCELED:
                 self.success = event.event_type is DagsterEventType.RUN_SUCCESS
                 for left in self.steps:
@@ -269,6 +283,15 @@ class _Reading:
                 return "refused", failed.words
         broken = ", ".join(failed.step for failed in self.failures.values())
         return "left out", f"it is built on what failed: {broken}" if broken else "the run ended before it"
+
+
+def _is_interrupt(error: Any) -> bool:
+    """Whether a step ended because somebody stopped the run."""
+    while error is not None:
+        if error.cls_name in ("KeyboardInterrupt", DagsterExecutionInterruptedError.__name__):
+            return True
+        error = error.cause
+    return False
 
 
 def _failed(name: str, failure: Any) -> Failed:
