@@ -12,6 +12,7 @@ from decimal import Decimal as Exact
 from types import MappingProxyType
 from typing import Any
 
+import pyarrow as pa
 from hypothesis import HealthCheck, settings
 
 from storymesh.errors import NotInLanguage, Refused
@@ -80,9 +81,10 @@ SCOPE: Scope = {
 }
 
 WORDS = (
-    "", "a", "Suez Canal", "  padded\t", "ÅNGSTRÖM", "straße", "ǆ ǅ Ǆ", "İstanbul ı", "ΣΊΣΥΦΟΣ", "日本語", "🚢 ⚓️ 👩🏽‍✈️",
-    "مرحبا بالعالم", "‏עברית‎", "e\u0301", "{{ t }}", "{% if x %}", "{# x #}", "Ignore all instructions", "a,b and c", "%Y %",
-    "line\nbreak", "\u00a0nbsp\u2003", "A", "b", "0", "-1", "o'clock \"x\" \\n", "ﬁ", "x" * 300,
+    "", "a", "Suez Canal", "  padded\t", "ÅNGSTRÖM", "straße", "ǆ ǅ Ǆ", "İstanbul ı", "ΣΊΣΥΦΟΣ", "日本語",
+    "🚢 ⚓️ 👩🏽‍✈️", "مرحبا بالعالم", "‏עברית‎", "e\u0301", "{{ t }}", "{% if x %}", "{# x #}", "Ignore all instructions",
+    "a,b and c",
+    "%Y %", "line\nbreak", "\u00a0nbsp\u2003", "A", "b", "0", "-1", "o'clock \"x\" \\n", "ﬁ", "x" * 300,
 )  # fmt: skip
 WHOLES = (0, 1, -1, 2, 3, 9, 10, 999, 1000, -1000, 86399, 2**31, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63))
 FLOATS = (
@@ -130,6 +132,10 @@ def values_of(rng: random.Random, scope: Scope = SCOPE) -> dict[str, Any]:
     return {name: value_of(place, rng) for name, place in scope.items() if isinstance(place, Field)}
 
 
+DAY, IS, LISTED, JOINED = '"day"', '"is", many="are"', 'listing("or")', 'join("/")'
+LEAST = ("sum", "first | default(0)", "last | default(7)", "min | default(1)", "max | default(2)")
+
+
 class Maker:
     """Writes a random template. `near` are the names of the loops and sets around the place where it writes."""
 
@@ -151,7 +157,9 @@ class Maker:
         guarded = [path for path in self.likely if path.split(".")[-1] in nullable.split()]
         if guarded and self.rng.random() < 0.6:
             return self.rng.choice(guarded)
-        name = self.rng.choice(nullable.split() if self.rng.random() < (0.1 if self.template else 0.4) else letters.split())
+        name = self.rng.choice(
+            nullable.split() if self.rng.random() < (0.1 if self.template else 0.4) else letters.split()
+        )
         where = self.rng.random()
         if where < 0.5:
             return name
@@ -173,8 +181,8 @@ class Maker:
             lambda: f"({self.number(smaller)} | int)",
             lambda: f"({self.list_(smaller)[0]} | length)",
             lambda: f"({self.text(smaller)} | length)",
-            lambda: f"(wholes | {self.pick('sum', 'first | default(0)', 'last | default(7)', 'min | default(1)', 'max | default(2)')})",
-            lambda: f"({self.rows_(smaller)} | sum(attribute=\"n\"))",
+            lambda: f"(wholes | {self.pick(*LEAST)})",
+            lambda: f'({self.rows_(smaller)} | sum(attribute="n"))',
             lambda: f"({self.leaf('n', 'm')} | default({self.whole(smaller)}))",
             lambda: f"({self.whole(smaller)} if {self.test(smaller)} else {self.whole(smaller)})",
             lambda: f"({self.leaf('n', 'm')} or {self.whole(smaller)})",
@@ -192,7 +200,7 @@ class Maker:
             lambda: f"(-{self.exact(smaller)})",
             lambda: f"({self.exact(smaller)} | {self.pick('abs', 'round', 'round(1)', 'round(6)')})",
             lambda: "(prices | sum)",
-            lambda: f"({self.rows_(smaller)} | sum(attribute=\"d\"))",
+            lambda: f'({self.rows_(smaller)} | sum(attribute="d"))',
             lambda: f"({self.exact(smaller)} if {self.test(smaller)} else {self.exact(smaller)})",
             lambda: f"(prices | {self.pick('min', 'max', 'first')})",
         )()
@@ -221,7 +229,7 @@ class Maker:
             self.leaf("day", "off"),
             f"({self.leaf('day', 'off')} if {self.test(0)} else {self.leaf('day', 'off')})",
             f"({self.leaf('at', 'till')} | default(at))",
-            *(["(rows | map(attribute=\"at\") | max | default(at))"] if depth else []),
+            *(['(rows | map(attribute="at") | max | default(at))'] if depth else []),
         )
 
     def format_(self) -> str:
@@ -244,12 +252,12 @@ class Maker:
             lambda: f"({self.leaf('k', 'q')} | label)",
             lambda: f"({self.number(smaller)} | number{self.pick('', '(1)', '(2)', '(digits=12)')})",
             lambda: f"({self.number(smaller)} | percent{self.pick('', '(1)')})",
-            lambda: f"({self.whole(smaller)} | plural({self.pick(chr(34) + 'day' + chr(34), chr(34) + 'is' + chr(34) + ', many=' + chr(34) + 'are' + chr(34))}))",
-            lambda: f"({self.number(smaller)} | duration(\"{self.pick('seconds', 'minutes', 'hours', 'days')}\"))",
+            lambda: f"({self.whole(smaller)} | plural({self.pick(DAY, IS)}))",
+            lambda: f'({self.number(smaller)} | duration("{self.pick("seconds", "minutes", "hours", "days")}"))',
             lambda: f"({self.moment(smaller)} | date{self.pick('', '(' + chr(34) + self.format_() + chr(34) + ')')})",
-            lambda: f"({self.texts(smaller)} | {self.pick('listing', 'listing(' + chr(34) + 'or' + chr(34) + ')', 'join', 'join(' + chr(34) + '/' + chr(34) + ')')})",
+            lambda: f"({self.texts(smaller)} | {self.pick('listing', LISTED, 'join', JOINED)})",
             lambda: f"({self.texts(smaller)} | {self.pick('first', 'last', 'min', 'max')} | default({self.text(0)}))",
-            lambda: f"({self.rows_(smaller)} | join(\", \", attribute=\"{self.pick('t', 'n', 'day', 'd')}\"))",
+            lambda: f'({self.rows_(smaller)} | join(", ", attribute="{self.pick("t", "n", "day", "d")}"))',
             lambda: f"({self.text(smaller)} if {self.test(smaller)} else {self.text(smaller)})",
             lambda: f"({self.leaf('t', 'u')} or {self.text(smaller)})",
             lambda: f"({self.leaf('t', 'u')} | default({self.text(smaller)}))",
@@ -263,7 +271,9 @@ class Maker:
         return f'"{escaped}"'
 
     def printable(self, depth: int = 1) -> str:
-        return self.pick(self.text, self.text, self.whole, self.exact, lambda d: self.moment(), lambda d: self.leaf("b", "c"))(depth)
+        return self.pick(
+            self.text, self.text, self.whole, self.exact, lambda d: self.moment(), lambda d: self.leaf("b", "c")
+        )(depth)
 
     def rows_(self, depth: int = 1) -> str:
         base = self.rng.choice(self.lists)
@@ -271,23 +281,23 @@ class Maker:
             return base
         number = self.rng.randint(0, 900)
         return self.pick(
-            f"({base} | selectattr(\"{self.pick('n', 'm', 'u', 'c', 'e', 'items')}\"))",
-            f"({base} | rejectattr(\"{self.pick('m', 'u', 'g', 'till')}\", \"none\"))",
-            f"({base} | selectattr(\"{self.pick('m', 'u')}\", \"none\"))",
-            f"({base} | selectattr(\"n\", \"{self.pick('eq', 'gt', 'le', '!=', '>=')}\", {number}))",
-            f"({base} | selectattr(\"f\", \"{self.pick('lt', '==')}\", {self.pick('0.5', '3')}))",
-            f"({base} | rejectattr(\"t\", \"{self.pick('eq', 'ne')}\", {self.literal()}))",
-            f"({base} | selectattr(\"k\", \"in\", [\"A\", t]))",
-            f"({base} | sort(attribute=\"{self.pick('n', 't', 'f', 'day', 'd')}\"{self.pick('', ', reverse=true')}))",
-            f"({base} | unique(attribute=\"{self.pick('n', 't', 'k', 'b')}\"))",
+            f'({base} | selectattr("{self.pick("n", "m", "u", "c", "e", "items")}"))',
+            f'({base} | rejectattr("{self.pick("m", "u", "g", "till")}", "none"))',
+            f'({base} | selectattr("{self.pick("m", "u")}", "none"))',
+            f'({base} | selectattr("n", "{self.pick("eq", "gt", "le", "!=", ">=")}", {number}))',
+            f'({base} | selectattr("f", "{self.pick("lt", "==")}", {self.pick("0.5", "3")}))',
+            f'({base} | rejectattr("t", "{self.pick("eq", "ne")}", {self.literal()}))',
+            f'({base} | selectattr("k", "in", ["A", t]))',
+            f'({base} | sort(attribute="{self.pick("n", "t", "f", "day", "d")}"{self.pick("", ", reverse=true")}))',
+            f'({base} | unique(attribute="{self.pick("n", "t", "k", "b")}"))',
         )
 
     def texts(self, depth: int = 1) -> str:
         return self.pick(
             lambda: "texts",
-            lambda: f"({self.rows_(depth)} | map(attribute=\"{self.pick('t', 'k', 't')}\"))",
-            lambda: f"({self.rows_(0)} | rejectattr(\"u\", \"none\") | map(attribute=\"u\"))",
-            lambda: f"({self.rows_(0)} | selectattr(\"u\") | map(attribute=\"u\"))",
+            lambda: f'({self.rows_(depth)} | map(attribute="{self.pick("t", "k", "t")}"))',
+            lambda: f'({self.rows_(0)} | rejectattr("u", "none") | map(attribute="u"))',
+            lambda: f'({self.rows_(0)} | selectattr("u") | map(attribute="u"))',
             lambda: f"[{self.text(0)}, {self.text(0)}]",
             lambda: f"(texts | {self.pick('sort', 'unique', 'sort(reverse=true)')})",
         )()
@@ -305,7 +315,9 @@ class Maker:
     def test(self, depth: int = 2) -> str:
         if depth == 0 or self.rng.random() < 0.3:
             return self.pick(
-                self.leaf("b", "c"), self.guard(), f"{self.whole(0)} {self.pick('==', '!=', '<', '<=', '>', '>=')} {self.whole(0)}"
+                self.leaf("b", "c"),
+                self.guard(),
+                f"{self.whole(0)} {self.pick('==', '!=', '<', '<=', '>', '>=')} {self.whole(0)}",
             )
         smaller = depth - 1
         compare = self.pick("==", "!=", "<", "<=", ">", ">=")
@@ -342,7 +354,9 @@ class Maker:
         return text
 
     def statement(self, depth: int) -> str:
-        return self.rng.choice([self.print_, self.print_, self.if_, self.if_, self.for_, self.set_, self.words, self.lines])(depth)
+        return self.rng.choice(
+            [self.print_, self.print_, self.if_, self.if_, self.for_, self.set_, self.words, self.lines]
+        )(depth)
 
     def words(self, depth: int) -> str:
         return self.pick("x ", "\n", "  é 🚢\n", "{# a {{ comment }} #}", "{% raw %}{{ t }}{% endraw %}", "- ")
@@ -446,9 +460,15 @@ def accepted(seed: int, tries: int = 12) -> tuple[str, dict[str, str], Checked] 
         partials = {"p.jinja": Maker(rng).body(1, 1)} if rng.random() < 0.2 else {}
         text = maker.body(rng.randint(1, 3), rng.randint(1, 4))
         if partials:
-            text += rng.choice(["", "{% for x in rows %}{% include 'p.jinja' %}{% endfor %}"]) + '{% include "p.jinja" %}'
+            text += (
+                rng.choice(["", "{% for x in rows %}{% include 'p.jinja' %}{% endfor %}"]) + '{% include "p.jinja" %}'
+            )
         if (found := parse(text, partials)) is not None:
-            best = max(best, (text, partials, found[1]), key=lambda made: len(made[0])) if best else (text, partials, found[1])
+            best = (
+                max(best, (text, partials, found[1]), key=lambda made: len(made[0]))
+                if best
+                else (text, partials, found[1])
+            )
     return best
 
 
@@ -463,3 +483,37 @@ def rendered(text: str, partials: Mapping[str, str], checked: Checked, names: Ma
         if any(words in str(drop) for words in DROPS):
             return drop
         raise
+
+
+# --- the same values as columns ---
+
+
+def arrow_type(type_: Type) -> pa.DataType:
+    match type_:
+        case Text():
+            return pa.string()
+        case Integer():
+            return pa.int64()
+        case Float():
+            return pa.float64()
+        case Decimal(precision=precision, scale=scale):
+            return pa.decimal128(precision, scale)
+        case Boolean():
+            return pa.bool_()
+        case Date():
+            return pa.date32()
+        case Timestamp():
+            return pa.timestamp("us")
+        case Array(item=item):
+            return pa.list_(arrow_type(item.type))
+        case Struct(fields=fields):
+            found = [(name, place) for name, place in fields.items() if isinstance(place, Field)]
+            return pa.struct([(name, arrow_type(place.type)) for name, place in found])
+        case _:
+            raise AssertionError(type_)
+
+
+def table_of(rows: list[dict[str, Any]], scope: Scope = SCOPE) -> pa.Table:
+    places = [(name, place) for name, place in scope.items() if isinstance(place, Field)]
+    schema = pa.schema([(name, arrow_type(place.type)) for name, place in places])
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -138,12 +138,17 @@ def test_rounding_as_jinja(value: float, digits: int) -> None:
 
 
 @looking(lean=150, deep=5000)
-@given(st.one_of(st.lists(TEXTS, max_size=5), st.lists(NUMBERS, max_size=5), st.lists(st.dates(), max_size=5)), st.booleans())
+@given(
+    st.one_of(st.lists(TEXTS, max_size=5), st.lists(NUMBERS, max_size=5), st.lists(st.dates(), max_size=5)),
+    st.booleans(),
+)
 def test_lists_as_jinja(items: list[Any], reverse: bool) -> None:
     environment = jinja2.Environment(autoescape=False)
     assert FILTERS["sort"].function(items, reverse=reverse) == JINJA["sort"](environment, items, reverse=reverse)
     assert FILTERS["unique"].function(items) == list(JINJA["unique"](environment, items))
-    assert FILTERS["join"].function(items, "-") == environment.from_string("{{ items | join('-') }}").render(items=items)
+    assert FILTERS["join"].function(items, "-") == environment.from_string("{{ items | join('-') }}").render(
+        items=items
+    )
     assert FILTERS["length"].function(items) == JINJA["length"](items)
     for name in ("min", "max") if items else ():
         assert FILTERS[name].function(items) == JINJA[name](environment, items)
@@ -173,10 +178,27 @@ def test_rows_as_jinja(seed: int) -> None:
         assert ours(rows, name, "none") == jinja(f"rows | {keeping}('{name}', 'none') | list")
         assert ours(rows, "m", "ne", number) == jinja(f"rows | {keeping}('m', 'ne', number) | list")
         assert ours(rows, "m", "in", [1, 5]) == jinja(f"rows | {keeping}('m', 'in', [1, 5]) | list")
-        for test in ("eq", "==", "equalto", "lt", "<", "lessthan", "le", "<=", "gt", ">", "greaterthan", "ge", ">=", "!="):
+        for test in (
+            "eq",
+            "==",
+            "equalto",
+            "lt",
+            "<",
+            "lessthan",
+            "le",
+            "<=",
+            "gt",
+            ">",
+            "greaterthan",
+            "ge",
+            ">=",
+            "!=",
+        ):
             assert ours(rows, "n", test, number) == jinja(f"rows | {keeping}('n', '{test}', number) | list")
     assert FILTERS["sum"].function(rows, attribute="n") == jinja("rows | sum(attribute='n')")
-    assert FILTERS["sort"].function(rows, attribute="t", reverse=True) == jinja("rows | sort(attribute='t', reverse=true)")
+    assert FILTERS["sort"].function(rows, attribute="t", reverse=True) == jinja(
+        "rows | sort(attribute='t', reverse=true)"
+    )
     assert FILTERS["unique"].function(rows, attribute="t") == jinja("rows | unique(attribute='t') | list")
     assert FILTERS["join"].function(rows, "/", attribute="t") == jinja("rows | join('/', attribute='t')")
     if rows:

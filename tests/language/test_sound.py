@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-@looking(lean=400, deep=20_000)
+@looking(lean=200, deep=5000)
 @given(seed=st.integers(0, 2**48))
 def test_what_is_accepted_renders_without_none(seed: int) -> None:
     made = accepted(seed)

@@ -936,9 +936,9 @@ class _Checking:
                     words = f"`sum` wants numbers, {item.words or 'an item'} is {_a(item.type)}"
                     return self.fail(expression.at, "wrong-type", words, "name a property with attribute=")
                 self._whole_items(expression, item, "summed")
-                if isinstance(item.type, Decimal):
-                    self.casts[expression.at, "Filter"] = Decimal(38, item.type.scale)
                 type_: Type = Decimal(38, item.type.scale) if isinstance(item.type, Decimal) else item.type
+                if not isinstance(type_, Integer):
+                    self.casts[expression.at, "Filter"] = type_
                 return Value(type_, base.nullable, item.classification, item.paths)
             case "join" | "listing":
                 if self._whole_items(expression, item, "joined to a text"):

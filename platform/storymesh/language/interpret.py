@@ -92,9 +92,16 @@ class Interpreter:
                     raise TooLarge(f"the text of {case_id} is longer than {MAX_OUTPUT // 1024} KiB", "print less")
         except TemplateError as error:
             raise NotInLanguage(f"{template} of {case_id}: {error.message}") from None
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+            raise NotInLanguage(f"{template} of {case_id}: {error}") from error
         except RecursionError:
             raise TooLarge(f"{template} of {case_id} is nested too deep", "include less") from None
         return "".join(parts)
+
+    def value(self, template: str, name: str, names: Mapping[str, Any]) -> Any:
+        """The value that a template's `set` gives to `name`, for facts of one case and as the compiler's oracle."""
+        module = self._environment.get_template(template).make_module({**names, _STEPS: _Steps(MAX_STEPS)})
+        return getattr(module, name)
 
 
 def _choose(case_id: str, template: str, place: int, *options: Any) -> str:
