@@ -1,7 +1,7 @@
 """Writes what the documentation has from the project itself: the picture, the samples and the reference pages.
 
-    python docs/generate.py                           the picture in README.md and docs/reference/
-    python docs/generate.py --release RELEASE         the samples in README.md as well, from a release
+python docs/generate.py                           the picture in README.md and docs/reference/
+python docs/generate.py --release RELEASE         the samples in README.md as well, from a release
 """
 
 import argparse

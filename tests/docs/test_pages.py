@@ -1,0 +1,101 @@
+"""The documentation is true: its commands run, its files make a mesh, what is generated is current, its links lead."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from doc_pages import HOW_TOS, PAGES, ROOT, commands_of, files_of, generator, runnable, say
+
+from storymesh.mesh.mesh import load_mesh
+from storymesh.mesh.picture import main, picture
+
+RENEW = "it is not current: run python docs/generate.py"
+
+
+def test_the_picture_in_the_readme_is_that_of_the_mesh() -> None:
+    block = re.search(r"```mermaid\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    assert block[1] == picture(load_mesh(ROOT)), f"README.md: {RENEW}"
+
+
+def test_the_reference_pages_are_those_of_the_code() -> None:
+    for path, text in generator().pages():
+        assert (ROOT / path).read_text(encoding="utf-8") == text, f"{path}: {RENEW}"
+
+
+def test_the_samples_in_the_readme_are_in_the_release(told: Path) -> None:
+    made = generator()
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    fresh = made.with_blocks(page, made.samples(told / "releases/canal-exceptions/1.0.0-r1"))
+    assert page == fresh, f"README.md: {RENEW} --release RELEASE"
+
+
+def test_what_the_how_tos_write_has_no_findings(followed: Path) -> None:
+    done = say(followed, "storymesh", "check")
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout
+    assert all(files_of(ROOT / "docs/how-to" / page) for page in HOW_TOS)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/write-a-narrative.md"])
+def test_commands_run(told: Path, page: str) -> None:
+    blocks = runnable(ROOT / page, "console")
+    assert blocks
+    for command in (command for block in blocks for command in commands_of(block)):
+        done = say(told, *shlex.split(command))
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/use-a-release.md"])
+def test_python_runs(told: Path, page: str) -> None:
+    blocks = runnable(ROOT / page, "python")
+    assert blocks
+    done = say(told, "python", "-c", "\n".join(blocks))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_make_targets_that_are_named_are_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"(?:`|^\$ )make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+        assert named <= targets, page
+
+
+def test_links_lead_to_pages_and_headings() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            if target.startswith(("http://", "https://")):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            assert file.exists(), f"{page.relative_to(ROOT)} leads to {target}"
+            assert not anchor or anchor in anchors_of(file), f"{page.relative_to(ROOT)} leads to {target}"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_picture_draws_every_part_and_escapes_words(harbour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    narrative = harbour / "narratives/late_repairs/narrative.yaml"
+    text = narrative.read_text(encoding="utf-8").replace("title: What", 'title: A "tug" & <b>more</b>#1; what')
+    narrative.write_text(text, encoding="utf-8")
+    assert main([str(harbour)]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "flowchart LR"
+    assert 'fleet_boats["boats"]' in lines
+    assert "fleet_boats --> yard_repairs" in lines, "an input port"
+    assert 'yard_repairs ==>|"repair"| narrative_late_repairs' in lines, "the anchor"
+    assert 'fleet_boats -->|"boat"| narrative_late_repairs' in lines, "another role"
+    (title,) = (line for line in lines if line.startswith("narrative_late_repairs(["))
+    assert "A #quot;tug#quot; #amp; #lt;b#gt;more#lt;/b#gt;#35;1; what" in title
+    assert lines[-1] == "narrative_late_repairs --> dataset_late_repairs"
+
+
+def test_the_picture_fails_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 2
+    assert "no mesh root" in capsys.readouterr().err
+    assert main(["one", "two"]) == 2
