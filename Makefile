@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TEST_PROCESSES ?= 2
 
 .PHONY: help env run check test ui lint format lock clean
 
@@ -29,7 +30,7 @@ ui: env ## the mesh in Dagster's user interface
 	@$(BIN)/storymesh ui
 
 test: env ## the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: env ## ruff, mypy, the layers and the mesh's own findings
 	$(BIN)/ruff check .
