@@ -157,7 +157,7 @@ def test_lists_as_jinja(items: list[Any], reverse: bool) -> None:
         assert FILTERS["last"].function(items) == JINJA["last"](environment, items)
 
 
-@looking(lean=150, deep=5000)
+@looking(lean=50, deep=500)
 @given(st.integers(0, 2**48))
 def test_rows_as_jinja(seed: int) -> None:
     rng = random.Random(seed)
