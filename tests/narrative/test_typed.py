@@ -97,7 +97,6 @@ def test_roles_behind_facts_are_named(canal: Path) -> None:
     assert {"last_step", "resolution"} <= set(typed(canal, "canal_stories").records["report"].roles)
 
 
-@pytest.mark.xfail(strict=True, reason="`replaced` of all templates is one set: the report prints the consignee itself")
 def test_a_partial_of_two_templates_keeps_each_pseudonym(canal: Path) -> None:
     """`who.jinja` gets a plain value in one record and a replaced one in another."""
     write(
@@ -106,17 +105,16 @@ def test_a_partial_of_two_templates_keeps_each_pseudonym(canal: Path) -> None:
         report="{% set who = shipment.consignee %}{% include 'who.jinja' %}",
         answer="{% set who = shipment.sender %}{% include 'who.jinja' %}",
     )
-    try:
-        made = typed(canal, "canal_stories")
-    except Refused:
-        return
-    drawn = {
-        place for record in made.records.values() for slot in record.slots.values() for place in slot.checked.drawn
-    }
-    assert not drawn & made.replaced
+    made = typed(canal, "canal_stories")
+    replaced = [
+        bool(slot.checked.replaced)
+        for record in made.records.values()
+        for slot in record.slots.values()
+        if slot.checked.replaced or slot.checked.drawn
+    ]
+    assert sorted(set(replaced)) == [False, True]
 
 
-@pytest.mark.xfail(strict=True, reason="`labels` of all templates is one map: the last one wins")
 def test_a_partial_of_two_templates_keeps_each_label(canal: Path) -> None:
     """`code.jinja` gets codes with other labels in another record: `suez` is a canal here and crude oil there."""
     write(
@@ -125,10 +123,12 @@ def test_a_partial_of_two_templates_keeps_each_label(canal: Path) -> None:
         report="{% set code = delay.waterway %}{% include 'code.jinja' %}",
         answer="{% set code = shipment.cargo %}{% include 'code.jinja' %}",
     )
-    try:
-        made = typed(canal, "canal_stories")
-    except Refused:
-        return
-    for record in made.records.values():
-        for slot in record.slots.values():
-            assert all(made.labels[place] == labels for place, labels in slot.checked.labels.items())
+    made = typed(canal, "canal_stories")
+    labels = [
+        dict(found)
+        for record in made.records.values()
+        for slot in record.slots.values()
+        for found in slot.checked.labels.values()
+    ]
+    assert len(labels) > 1
+    assert labels[0] != labels[-1]

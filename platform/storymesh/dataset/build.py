@@ -21,11 +21,13 @@ from storymesh.dataset.split import SPLITS, assign
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError, WrongUsage, nearest
 from storymesh.narrative.definition import Narrative
-from storymesh.narrative.typed import TypedNarrative
+from storymesh.narrative.typed import TypedNarrative, TypedRecord
 from storymesh.product.store import Snapshot
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+
+    from storymesh.language.interpret import Interpreter
 
 FORM = "storymesh-build-1"  # changes whenever the same inputs would give other cases or records
 Progress = Callable[[str, int], None]
@@ -201,7 +203,7 @@ def preview(build: Build, config: str, case_id: str | None = None, sample: int =
             able = rows.filter(rows["undone"].isnull())
             chosen = able.order_by(able["case_id"].hexdigest("md5")).limit(sample)
         drops = Drops()
-        found = list(rendered(engine.batches(chosen), record, interpreter(build), drops))
+        found = list(rendered(engine.batches(chosen), record, interpreters(build, record), drops))
         if case_id is not None and not found:
             if drops.reasons:
                 raise StorymeshError(f"'{config}' does not tell case {case_id}: {drops.reasons[0]}")
@@ -225,16 +227,18 @@ def cases_with_all(build: Build, engine: Engine) -> "ir.Table":
     return joined.left_join(found, joined["case_id"] == found["asking_id"]).drop("asking_id")
 
 
-def interpreter(build: Build) -> Any:
+def interpreters(build: Build, record: TypedRecord) -> dict[str, "Interpreter"]:
+    """Slot -> interpreter: one partial may print a code of other labels in another template."""
     from storymesh.language.interpret import Interpreter
 
-    narrative = build.narrative
-    return Interpreter(
-        narrative.templates, narrative.folder, build.typed.labels, build.typed.replaced, build.pseudonym_key
-    )
+    templates, folder, key = build.narrative.templates, build.narrative.folder, build.pseudonym_key
+    return {
+        name: Interpreter(templates, folder, slot.checked.labels, slot.checked.replaced, key)
+        for name, slot in record.slots.items()
+    }
 
 
-def _record(build: Build, config: str) -> Any:
+def _record(build: Build, config: str) -> TypedRecord:
     if config not in build.typed.records:
         words = f"'{build.narrative.id}' has no record '{config}'"
         raise WrongUsage(words, nearest(config, build.typed.records))

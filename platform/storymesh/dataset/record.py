@@ -97,11 +97,11 @@ def told(rows: ir.Table, typed: TypedNarrative, record: TypedRecord, key: bytes)
         return parse_template(narrative.templates[name], name, f"{narrative.folder}/{name}")
 
     names = {column.removeprefix("n_"): able[column] for column in able.columns if column.startswith("n_")}
-    resolved = Resolved(typed.labels, typed.replaced, key)
     texts = able
     for telling in record.tellings:
         seen = {**names, "option": names[f"option_{telling.option}"]} if telling.option else names
-        wanted = template(record.slots[telling.slot].template)
+        slot = record.slots[telling.slot]
+        wanted, resolved = template(slot.template), Resolved(slot.checked.labels, slot.checked.replaced, key)
         texts = compile_template(texts, f"text_{telling.column}", wanted, seen, able["case_id"], template, resolved)
     return texts.select(
         id=ibis.literal(f"{record.config}/").concat(texts["case_id"]),
@@ -268,13 +268,13 @@ def rows_behind(
 
 
 def rendered(
-    batches: Iterator[pa.RecordBatch], record: TypedRecord, interpreter: Interpreter, drops: Drops
+    batches: Iterator[pa.RecordBatch], record: TypedRecord, interpreters: Mapping[str, Interpreter], drops: Drops
 ) -> Iterator[dict[str, Any]]:
-    """The records of the rows that `asked` gives, by the interpreter; what cannot be told goes to `drops`."""
+    """The records of the rows that `asked` gives, by an interpreter a slot; what cannot be told goes to `drops`."""
     for batch in batches:
         for row in batch.to_pylist():
             names = as_value({name.removeprefix("n_"): value for name, value in row.items() if name.startswith("n_")})
-            words = row["undone"] or _words(record, names, row["case_id"], interpreter)
+            words = row["undone"] or _words(record, names, row["case_id"], interpreters)
             if isinstance(words, str):
                 drops.add(row["case_id"], words)
                 continue
@@ -283,12 +283,12 @@ def rendered(
 
 
 def _words(
-    record: TypedRecord, names: Mapping[str, Any], case_id: str, interpreter: Interpreter
+    record: TypedRecord, names: Mapping[str, Any], case_id: str, interpreters: Mapping[str, Interpreter]
 ) -> dict[str, str] | str:
     """The text of each column of one case, or the reason why it cannot be told."""
     try:
         return {
-            telling.column: interpreter.render(
+            telling.column: interpreters[telling.slot].render(
                 record.slots[telling.slot].template,
                 case_id,
                 {**names, "option": names[f"option_{telling.option}"]} if telling.option else names,

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from decimal import Decimal
 from functools import lru_cache
 
 import ibis
@@ -33,7 +34,28 @@ def divided(left: ir.NumericValue, right: ir.NumericValue) -> ir.FloatingValue:
 
 def total(value: ir.IntegerValue) -> ir.IntegerValue:
     """A sum of whole numbers as an integer of 64 bits: DuckDB adds them as HUGEINT, which ibis takes for int64."""
-    return value.cast(dt.Decimal(38, 0)).cast("int64")
+    return whole(value.cast(dt.Decimal(38, 0)))
+
+
+def whole(value: ir.DecimalValue) -> ir.IntegerValue:
+    """A decimal without digits behind the point as an integer of 64 bits, null where it does not fit."""
+    bound = ibis.literal(Decimal(2**63), type=dt.Decimal(38, 0))
+    return ibis.ifelse(value.abs() < bound, value, ibis.null(value.type())).cast("int64")
+
+
+@ibis.udf.scalar.builtin(name="divide", signature=((dt.int64, dt.int64), dt.int64))
+def quotient(value, divisor):  # type: ignore[no-untyped-def]
+    """The whole part of a quotient of integers, cut off towards zero."""
+
+
+@ibis.udf.scalar.builtin(name="trim", signature=((dt.string, dt.string), dt.string))
+def _trim(text, letters):  # type: ignore[no-untyped-def]
+    ...
+
+
+def trimmed(text: ir.StringValue, letters: str) -> ir.StringValue:
+    """`text` without any of `letters` at both ends."""
+    return _trim(text, letters)
 
 
 def item(values: ir.ArrayValue, index: int) -> ir.Value:
@@ -54,7 +76,7 @@ def grouped(value: ir.NumericValue, digits: int) -> ir.StringValue:
     text = _format_float(f"{{:,.{digits}f}}", value.cast("float64"))
     zero = "-0" + ("." + "0" * digits if digits else "")
     text = ibis.ifelse(text == zero, zero[1:], text)
-    return ibis.ifelse(printable(value), text, UNPRINTABLE) if value.type().is_floating() else text
+    return ibis.ifelse(~printable(value), UNPRINTABLE, text) if value.type().is_floating() else text
 
 
 @lru_cache
@@ -151,7 +173,7 @@ def each(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> ir.
 
 def numbered(values: ir.ArrayValue, function: Callable[[ir.Value, ir.IntegerValue], ir.Value]) -> ir.ArrayValue:
     """`function` of every item and its place, counted from 0."""
-    place = ops.Argument(name=f"place{_depth.get()}", shape=values.op().shape, dtype=dt.int64)
+    place = ops.Argument(name=f"place{_level(values)}", shape=values.op().shape, dtype=dt.int64)
     argument, body = _body(values, lambda item: function(item, place.to_expr()))
     return ops.ArrayMap(values, body=body, param=argument, index=place).to_expr()
 
@@ -163,14 +185,20 @@ def those(values: ir.ArrayValue, holds: Callable[[ir.Value], ir.BooleanValue]) -
 
 
 # ibis names a lambda's argument after Python's, so that an inner one hides an outer one of the same name. Here the name
-# is the depth: inner arguments differ from outer ones, and the same expression gives the same SQL every time.
+# is a level: above those of the lambdas around it, and above those in the list itself, which the body may read again.
+# So the same expression gives the same SQL every time.
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 
 
+def _level(values: ir.ArrayValue) -> int:
+    inside = [int(argument.name.lstrip("itemplac")) for argument in values.op().find(ops.Argument)]
+    return max([_depth.get(), *(level + 1 for level in inside)])
+
+
 def _body(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> tuple[ops.Argument, ir.Value]:
-    depth = _depth.get()
-    argument = ops.Argument(name=f"item{depth}", shape=values.op().shape, dtype=values.type().value_type)
-    token = _depth.set(depth + 1)
+    level = _level(values)
+    argument = ops.Argument(name=f"item{level}", shape=values.op().shape, dtype=values.type().value_type)
+    token = _depth.set(level + 1)
     try:
         return argument, function(argument.to_expr())
     finally:

@@ -44,6 +44,8 @@ def truth(value: ir.Value) -> ir.BooleanValue:
 
 
 MAX_PARTS = 50_000
+# What Python's `str.strip` takes for white space.
+WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 UNPRINTABLE = dialect.UNPRINTABLE
 
 
@@ -106,7 +108,7 @@ class _Compiling:
             case syntax.Arithmetic():
                 return self._arithmetic(expression)
             case syntax.Negative():
-                return -self.value(expression.operand)
+                return -_signed(self.value(expression.operand))
             case syntax.Concat():
                 parts = [self.text(self.value(part)) for part in expression.parts]
                 return parts[0].concat(*parts[1:]) if len(parts) > 1 else parts[0]
@@ -165,33 +167,35 @@ class _Compiling:
 
     def _alike(self, one: ir.Value, two: ir.Value) -> tuple[ir.Value, ir.Value]:
         """Two numbers of different kinds as floats, so that both sides of a choice have one type."""
-        if one.type().is_numeric() and two.type().is_numeric() and one.type() != two.type():
-            if one.type().is_integer() and two.type().is_integer():
-                return one.cast("int64"), two.cast("int64")
-            return one.cast("float64"), two.cast("float64")
-        return one, two
+        first, second = one.type(), two.type()
+        if first == second or not (first.is_numeric() and second.is_numeric()):
+            return one, two
+        if first.is_integer() and second.is_integer():
+            return one.cast("int64"), two.cast("int64")
+        if isinstance(first, dt.Decimal) and isinstance(second, dt.Decimal) and first.scale == second.scale:
+            return one.cast(dt.Decimal(38, first.scale)), two.cast(dt.Decimal(38, first.scale))
+        return one.cast("float64"), two.cast("float64")
 
     def _arithmetic(self, expression: syntax.Arithmetic) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
         floating = left.type().is_floating() or right.type().is_floating()
-        if floating or expression.operator == "/":
+        operator = expression.operator
+        if floating or operator == "/":
             left, right = left.cast("float64"), right.cast("float64")
-        match expression.operator:
-            case "+":
-                result = left + right
-            case "-":
-                result = left - right
-            case "*":
-                result = left * right
-            case "/":
-                return dialect.divided(left, right)
-            case "//":
-                return left // right.nullif(0)
-            case _:
-                divisor = right.nullif(0)
-                return ((left % divisor) + divisor) % divisor
-        scale = _scale(expression.operator, left.type(), right.type())
-        return result if scale is None else result.cast(dt.Decimal(38, scale))
+            return dialect.divided(left, right) if operator == "/" else _plain(operator, left, right)
+        if operator in ("//", "%"):
+            divisor = right.nullif(0)
+            remainder = ((left % divisor) + divisor) % divisor
+            return remainder if operator == "%" else dialect.quotient(left - remainder, divisor)
+        if left.type().is_integer() and right.type().is_integer():
+            # Wide enough that nothing overflows; what does not fit into 64 bits is null.
+            wide = dt.Decimal(19 if operator == "*" else 38, 0)
+            return dialect.whole(_plain(operator, left.cast(wide), right.cast(wide)))
+        scale = _scale(operator, left.type(), right.type())
+        if operator == "*":
+            return _product(left, right).cast(dt.Decimal(38, scale))
+        wide = dt.Decimal(38, scale)
+        return _plain(operator, left.cast(wide), right.cast(wide)).cast(wide)
 
     def _compare(self, expression: syntax.Compare) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
@@ -247,13 +251,14 @@ class _Compiling:
             case "title":
                 return _title(base)
             case "trim":
-                return base.strip()
+                return dialect.trimmed(base, WHITE_SPACE)
             case "replace":
                 old, new = given.at(0, "old"), given.at(1, "new")
                 assert old is not None and new is not None
-                return base.replace(self.value(old), self.value(new))
+                wanted = self.value(old)
+                return ibis.ifelse(wanted == "", base, base.replace(wanted, self.value(new)))
             case "abs":
-                return base.abs()
+                return _signed(base).abs()
             case "int":
                 return base if base.type().is_integer() else _cut_off(base)
             case "round":
@@ -526,9 +531,37 @@ class _Arguments:
         return argument.value if isinstance(argument, syntax.Literal) else otherwise
 
 
-def _scale(operator: str, left: dt.DataType, right: dt.DataType) -> int | None:
-    if not (left.is_decimal() or right.is_decimal()) or left.is_floating() or right.is_floating():
-        return None
+def _plain(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
+    match operator:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case _:
+            return left * right
+
+
+def _product(left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
+    """A product of decimals; null where the digits of the two do not fit into 38."""
+    return _narrow(left) * _narrow(right)
+
+
+def _narrow(value: ir.NumericValue) -> ir.DecimalValue:
+    """At most 19 digits, so that two of them make a product of 38: an engine checks shorter ones against 18."""
+    kind = value.type()
+    if not isinstance(kind, dt.Decimal):
+        return value.cast(dt.Decimal(19, 0))
+    fits = (kind.precision or 38) <= 19
+    narrow = dt.Decimal(19, min(kind.scale or 0, 19))
+    return value.cast(narrow) if fits else value.try_cast(narrow)
+
+
+def _signed(value: ir.NumericValue) -> ir.NumericValue:
+    """A number whose sign can be turned: the smallest integer of 64 bits has no counterpart and is null."""
+    return value.nullif(-(2**63)) if value.type().is_integer() else value
+
+
+def _scale(operator: str, left: dt.DataType, right: dt.DataType) -> int:
     scales = [operand.scale or 0 if isinstance(operand, dt.Decimal) else 0 for operand in (left, right)]
     return min(sum(scales), 37) if operator == "*" else max(scales)
 
@@ -557,7 +590,8 @@ def _compared(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
 
 def _cut_off(value: ir.NumericValue) -> ir.IntegerValue:
     floating = value.cast("float64")
-    return ibis.ifelse(floating < 0, floating.ceil(), floating.floor()).cast("int64")
+    cut = ibis.ifelse(floating < 0, floating.ceil(), floating.floor())
+    return ibis.ifelse(dialect.printable(floating), cut, ibis.null("float64")).cast("int64")
 
 
 def _rounded(value: ir.NumericValue, precision: int) -> ir.NumericValue:
@@ -603,8 +637,13 @@ def _date(value: ir.Value, pattern: str) -> ir.StringValue:
 
 
 def _duration(value: ir.NumericValue, unit: str) -> ir.StringValue:
-    seconds = value.abs() * UNITS[unit]
-    minutes = (seconds // 60 if seconds.type().is_integer() else (seconds.cast("float64") / 60).floor()).cast("int64")
+    if value.type().is_integer():
+        bounded = ibis.ifelse(_signed(value).abs() <= (2**63 - 1) // UNITS[unit], value, ibis.null("int64"))
+        minutes = dialect.quotient(bounded.abs() * UNITS[unit], ibis.literal(60))
+    else:
+        # Seconds are rounded to six digits first: 0.7 hours, which no float holds, are 42 minutes and not 41.
+        seconds = dialect.fixed(value.cast("float64").abs() * UNITS[unit], 6)
+        minutes = _cut_off(seconds / 60)
     days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
 
     def spoken(count: ir.IntegerValue, name: str) -> ir.StringValue:

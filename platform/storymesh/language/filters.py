@@ -150,9 +150,10 @@ def printed(value: Any) -> str:
 
 
 def round_half_even(value: int | float | Decimal, precision: int = 0) -> int | float | Decimal:
+    """The binary value correctly rounded, ties to even, as `number` prints it."""
     if isinstance(value, Decimal):
         places = min(precision, max(-int(value.as_tuple().exponent), 0))
-        return EXACT.add(value.quantize(Decimal(1).scaleb(-places), context=EXACT), 0)
+        return EXACT.add(Decimal(f"{_finite(float(value)):.{places}f}"), 0)
     return value if isinstance(value, int) else float(round(value, precision))
 
 
@@ -221,7 +222,7 @@ def _sort_key(attribute: str | None) -> Callable[[Any], Any]:
     def key(item: Any) -> Any:
         found = _property(item, attribute)
         if isinstance(found, str):
-            return found.lower()
+            return lower(found)
         return _ordered(found) if isinstance(found, float) else found
 
     return key
@@ -286,8 +287,36 @@ def _passes(met: Any, test: str | None, value: Any) -> bool:
     return compared(operator, met, value)
 
 
+def upper(text: str) -> str:
+    """Capital letters by Unicode's simple mapping, one letter for one: an engine knows no other, and `ß` is `ẞ`."""
+    return "".join(map(_capital, text))
+
+
+def _capital(letter: str) -> str:
+    for mapped in (letter.upper(), letter.title()):
+        if len(mapped) == 1:
+            return mapped
+    return "ẞ" if letter == "ß" else letter
+
+
+def lower(text: str) -> str:
+    """Small letters by Unicode's simple mapping, one letter for one, wherever in a word it stands."""
+    return "".join(letter.lower()[0] for letter in text)
+
+
+def capitalize(text: str) -> str:
+    return upper(text[:1]) + lower(text[1:])
+
+
 def title(text: str) -> str:
-    return "".join(part[:1].upper() + part[1:].lower() for part in re.split(r"([-\s({\[<]+)", text))
+    """Words begin at the start, and behind white space of ASCII, a hyphen or an opening bracket."""
+    parts = re.split(r"([-\s({\[<]+)", text, flags=re.ASCII)
+    return "".join(capitalize(part) for part in parts)
+
+
+def replaced(text: str, old: str, new: str) -> str:
+    """An empty text stands nowhere, so that nothing is put in its place."""
+    return text.replace(old, new) if old else text
 
 
 def _all(*signatures: Signature) -> Mapping[str, Signature]:
@@ -337,11 +366,11 @@ FILTERS: Mapping[str, Signature] = _all(
         "a stable stand-in that does not lead back without the key",
         (), pseudonym, ("shipment.consignee | pseudonym", "p-9994b5c4dbba"),
     ),
-    Signature("upper", (Text,), "a text", "capital letters", (), str.upper, ('"suez" | upper', "SUEZ")),
-    Signature("lower", (Text,), "a text", "small letters", (), str.lower, ('"SUEZ" | lower', "suez")),
+    Signature("upper", (Text,), "a text", "capital letters", (), upper, ('"suez" | upper', "SUEZ")),
+    Signature("lower", (Text,), "a text", "small letters", (), lower, ('"SUEZ" | lower', "suez")),
     Signature(
         "capitalize", (Text,), "a text", "the first letter capital, the others small",
-        (), str.capitalize, ('"suez CANAL" | capitalize', "Suez canal"),
+        (), capitalize, ('"suez CANAL" | capitalize', "Suez canal"),
     ),
     Signature(
         "title", (Text,), "a text", "the first letter of each word capital, the others small",
@@ -350,7 +379,7 @@ FILTERS: Mapping[str, Signature] = _all(
     Signature("trim", (Text,), "a text", "without white space at both ends", (), str.strip, ('" a " | trim', "a")),
     Signature(
         "replace", (Text,), "a text", "every occurrence of a text by another",
-        (Parameter("old", True), Parameter("new", True)), lambda text, old, new: text.replace(old, new),
+        (Parameter("old", True), Parameter("new", True)), replaced,
         ('"a-b" | replace("-", " ")', "a b"),
     ),
     Signature("length", (Text, Array), "a text or a list", "how many", (), len, ('["a", "b"] | length', "2")),

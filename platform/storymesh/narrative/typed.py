@@ -7,7 +7,7 @@ for the facts and sources of its records.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from storymesh.case.role import Cast, resolve
 from storymesh.case.view import Views, views
@@ -89,8 +89,6 @@ class TypedNarrative:
     pseudonymised: frozenset[Path]
     together: tuple[Path, ...]
     quoted_facts: tuple[str, ...]
-    labels: Mapping[Location, Mapping[str, str]] = field(repr=False)
-    replaced: frozenset[Location] = field(repr=False)
     warnings: tuple[Finding, ...] = ()
 
     @property
@@ -157,8 +155,6 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
         pseudonymised,
         tuple(together),
         _quoted_facts(typed, slots),
-        {place: labels for checked in [*slots, *formulas] for place, labels in checked.labels.items()},
-        frozenset(place for checked in slots for place in checked.replaced),
         tuple(warnings),
     )
 
