@@ -12,7 +12,7 @@ import jinja2
 import pytest
 import yaml
 from generated import FLOATS, WHOLES, WORDS, looking
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from storymesh.errors import NotInLanguage
@@ -102,10 +102,22 @@ def test_whole_numbers_stay_within_64_bits(value: Any) -> None:
 
 # --- against Jinja's own ---
 
+# Where Jinja's filter leans on what Python alone knows (one letter that becomes two, the place of a letter in its word,
+# an empty text that stands everywhere, the decimal that a float was written as), ours has its own definition: those
+# letters and ties are left out here and stand in the vectors.
 JINJA = jinja2.Environment(autoescape=False).filters
 TEXTS = st.one_of(st.sampled_from(WORDS), st.text(st.characters(blacklist_categories=("Cs",)), max_size=12))
 NUMBERS = st.one_of(st.sampled_from(WHOLES), st.integers(-2000, 2000))
 REALS = st.one_of(st.sampled_from([value for value in FLOATS if abs(value) < 1e18]), st.floats(-1e6, 1e6))
+
+
+def plain_case(text: str) -> bool:
+    """Whether every letter has one capital, one small and no title letter of its own, and white space is ASCII's."""
+    one = all(
+        len(letter.upper()) == len(letter.lower()) == 1 and letter.title() == letter.upper() and letter != "Σ"
+        for letter in text
+    )
+    return one and not any(letter.isspace() and letter not in " \t\n\r\f\v" for letter in text)
 
 
 @pytest.mark.parametrize("name", ["upper", "lower", "capitalize", "title", "trim", "length"])
@@ -113,6 +125,7 @@ def test_texts_as_jinja(name: str) -> None:
     @looking(lean=120, deep=5000)
     @given(TEXTS)
     def same(text: str) -> None:
+        assume(name in ("trim", "length") or plain_case(text))
         assert FILTERS[name].function(text) == JINJA[name](text)
 
     same()
@@ -121,6 +134,7 @@ def test_texts_as_jinja(name: str) -> None:
 @looking(lean=120, deep=5000)
 @given(TEXTS, TEXTS, TEXTS)
 def test_replace_as_jinja(text: str, old: str, new: str) -> None:
+    assume(old)
     jinja = jinja2.Environment(autoescape=False).from_string("{{ text | replace(old, new) }}")
     assert FILTERS["replace"].function(text, old, new) == jinja.render(text=text, old=old, new=new)
 
@@ -133,7 +147,8 @@ def test_rounding_as_jinja(value: float, digits: int) -> None:
     assert FILTERS["int"].function(value) == JINJA["int"](value)
     assert FILTERS["abs"].function(value) == abs(value)
     amount = Exact(round(value * 100)).scaleb(-2)
-    assert FILTERS["round"].function(amount, 1) == JINJA["round"](amount, 1)
+    if abs(amount) * 100 % 10 != 5:
+        assert FILTERS["round"].function(amount, 1) == JINJA["round"](amount, 1)
     assert FILTERS["int"].function(amount) == JINJA["int"](amount)
 
 
@@ -143,6 +158,7 @@ def test_rounding_as_jinja(value: float, digits: int) -> None:
     st.booleans(),
 )
 def test_lists_as_jinja(items: list[Any], reverse: bool) -> None:
+    assume(all(plain_case(item) for item in items if isinstance(item, str)))
     environment = jinja2.Environment(autoescape=False)
     assert FILTERS["sort"].function(items, reverse=reverse) == JINJA["sort"](environment, items, reverse=reverse)
     assert FILTERS["unique"].function(items) == list(JINJA["unique"](environment, items))
