@@ -1,0 +1,23 @@
+"""The project is of no machine: it names nobody's folders, and no package index."""
+
+import re
+import subprocess
+
+from whole_mesh import ROOT
+
+FOLDERS = re.compile(r"(?<![\w.*$}~/-])/(?:work|home|root|Users|mnt|opt|srv)/[\w.]")
+INDEX = re.compile(r"https?://[\w.-]*(?:pypi|pythonhosted|artifactory|nexus|index)[\w.-]*|--(?:extra-)?index-url\s+\S+")
+BINARY = (".gz", ".parquet", ".xlsx", ".png")
+
+
+def test_no_path_of_a_machine_and_no_index_host() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True)
+    found = []
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        path = ROOT / name
+        if not path.is_file() or path.suffix in BINARY:
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            if (FOLDERS.search(line) or INDEX.search(line)) and name != "tests/acceptance/test_project.py":
+                found.append(f"{name}:{number}: {line.strip()[:120]}")
+    assert not found, "\n".join(found)
