@@ -7,7 +7,7 @@ from tests.product.conftest import Desk, good_rows
 
 from storymesh.errors import TransformFailed
 from storymesh.product.source import open_rows
-from storymesh.product.transform import build_models, prepare_dbt
+from storymesh.product.transform import prepare_dbt, run_dbt
 
 MODEL = """\
 select id, "at", code, hours, cost from {{ source('shipping', 'delays') }}
@@ -33,7 +33,7 @@ def test_a_project_reads_published_products_and_its_own_files_and_stays_untouche
     }
     write(folder, files)
     project = prepare_dbt("canal", folder, desk.root / ".storymesh", {"shipping.delays": snapshot})
-    build_models(project)
+    run_dbt(project, "build")
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == set(files)
     rows = open_rows(desk.product(), desk.contract(), folder, project.database).read_all()
     assert sorted(rows.column("id").to_pylist()) == ["d0", "d1", "d2", "d9"]
@@ -52,13 +52,13 @@ def test_a_model_that_fails_is_told_with_its_file_and_dbts_words(desk: Desk) -> 
     )
     project = prepare_dbt("canal", folder, desk.root / ".storymesh", {})
     with pytest.raises(TransformFailed) as told:
-        build_models(project)
+        run_dbt(project, "build")
     assert "bad (domains/canal/models/bad.sql): Runtime Error" in str(told.value)
     assert 'Referenced column "nope" not found' in str(told.value)
     assert "Traceback" not in str(told.value)
     write(folder, {"models/bad.sql": "select 1 from {{ ref('god') }}"})
     with pytest.raises(TransformFailed, match="depends on a node named 'god'"):
-        build_models(prepare_dbt("canal", folder, desk.root / ".storymesh", {}))
+        run_dbt(prepare_dbt("canal", folder, desk.root / ".storymesh", {}), "build")
 
 
 def test_a_domain_without_a_project_is_told_what_to_add(desk: Desk) -> None:

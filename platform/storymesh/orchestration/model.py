@@ -8,11 +8,9 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -28,7 +26,7 @@ from storymesh.orchestration.describe import owners_of
 from storymesh.orchestration.key import model_key, product_key
 from storymesh.orchestration.product import failure
 from storymesh.product.store import ProductStore, Snapshot
-from storymesh.product.transform import DbtProject, prepare_dbt
+from storymesh.product.transform import failed_nodes, prepare_dbt, run_dbt
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtCliResource
@@ -98,7 +96,7 @@ def manifest_of(mesh: Mesh, domain: str) -> Mapping[str, Any]:
     with _alone(home / f"{domain}.lock"):
         if not kept.is_file():
             project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs)
-            _parse(project)
+            run_dbt(project, "parse", PARSE_TIMEOUT_S)
             for old in kept.parent.glob("manifest-*.json"):
                 old.unlink()
             (project.target_path / "manifest.json").replace(kept)
@@ -134,7 +132,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
         invocation = dbt.cli(["build"], context=context, target_path=project.target_path, raise_on_error=False)
         yield from invocation.stream()
         if not invocation.is_successful():
-            words = "; ".join(_failed(project, domain)) or str(invocation.get_error())
+            words = "; ".join(failed_nodes(project)) or str(invocation.get_error())
             raise failure(TransformFailed(f"the dbt project of '{domain}' did not build: {words}")) from None
 
     return building
@@ -255,47 +253,6 @@ def _files(folder: Path) -> Iterator[Path]:
             yield from (path for path in entry.rglob("*") if path.is_file() and not _UNREAD & set(path.parts))
         else:
             yield entry
-
-
-def _parse(project: DbtProject) -> None:
-    command = [sys.executable, "-m", "dbt.cli.main", "--log-format", "json", "parse", *project.args]
-    done = subprocess.run(
-        command,
-        cwd=project.folder,
-        env={**os.environ, **project.env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PARSE_TIMEOUT_S,
-    )
-    if done.returncode != 0:
-        words = "; ".join(_errors(done.stdout)) or done.stderr.strip()[-2000:] or "it said nothing"
-        raise TransformFailed(f"dbt cannot read the project of '{project.domain}': {words}")
-
-
-def _errors(output: str) -> Iterable[str]:
-    for line in output.splitlines():
-        try:
-            told = json.loads(line)["info"]
-        except (ValueError, KeyError, TypeError):
-            continue
-        if told.get("level") == "error" and told.get("msg", "").strip():
-            yield " ".join(told["msg"].split())
-
-
-def _failed(project: DbtProject, domain: str) -> Iterator[str]:
-    """One line for each model or test that failed: its name, its file, and dbt's words."""
-    try:
-        results = json.loads((project.target_path / "run_results.json").read_text(encoding="utf-8"))["results"]
-        nodes = json.loads((project.target_path / "manifest.json").read_text(encoding="utf-8"))["nodes"]
-    except (OSError, ValueError, KeyError):
-        return
-    for result in results:
-        if result["status"] in ("error", "fail", "runtime error"):
-            node = nodes.get(result["unique_id"], {})
-            words = " ".join(str(result.get("message") or result["status"]).split())
-            name = node.get("name", result["unique_id"])
-            yield f"{name} (domains/{domain}/{node.get('original_file_path', '')}): {words}"
 
 
 def _executable() -> str:

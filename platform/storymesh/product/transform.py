@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -83,21 +83,31 @@ def prepare_dbt(domain: str, folder: Path, store: Path, inputs: Mapping[str, Sna
     )
 
 
-def build_models(project: DbtProject, select: Iterable[str] = ()) -> None:
-    """Run `dbt build` (all models, or those selected) in a process of its own; when it is over, nobody holds the
-    domain's DuckDB file. Raises TransformFailed with each model that failed, its file and dbt's words."""
-    chosen = [part for name in select for part in ("--select", name)]
-    command = [sys.executable, "-m", "dbt.cli.main", "--log-format", "json", "build", *project.args, *chosen]
+def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -> None:
+    """Run `dbt build` or `dbt parse` in a process of its own; when it is over, nobody holds the domain's DuckDB file.
+
+    Raises TransformFailed with each model that failed, its file and dbt's words.
+    """
     results = project.target_path / "run_results.json"
     results.unlink(missing_ok=True)
-    done = subprocess.run(
-        command, cwd=project.folder, env={**os.environ, **project.env}, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "dbt.cli.main", "--log-format", "json", command, *project.args],
+            cwd=project.folder,
+            env={**os.environ, **project.env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        words = f"dbt {command} of '{project.domain}' did not end within {timeout_s:.0f} s"
+        raise TransformFailed(words, f"log: {project.log_path}") from None
     if done.returncode == 0:
         return
-    failed = _failed_nodes(project) if results.exists() else []
-    words = "; ".join(failed or _errors(done.stdout) or [done.stderr.strip()[-2000:] or "dbt said nothing"])
-    raise TransformFailed(f"the dbt project of '{project.domain}' did not build: {words}", f"log: {project.log_path}")
+    told = failed_nodes(project) or _errors(done.stdout) or [done.stderr.strip()[-2000:] or "dbt said nothing"]
+    words = f"the dbt project of '{project.domain}' did not {command}: {'; '.join(told)}"
+    raise TransformFailed(words, f"log: {project.log_path}")
 
 
 def _read_project(path: Path) -> dict[str, Any]:
@@ -176,8 +186,8 @@ def _duckdb_type(kind: Any) -> str:
     return str(relation.types[0])
 
 
-def _failed_nodes(project: DbtProject) -> list[str]:
-    """One line for each model or test that failed: its name, its file in the domain, and dbt's words."""
+def failed_nodes(project: DbtProject) -> list[str]:
+    """One line for each model or test that failed in the last run: its name, its file in the domain, dbt's words."""
     try:
         results = json.loads((project.target_path / "run_results.json").read_text(encoding="utf-8"))["results"]
         nodes = json.loads((project.target_path / "manifest.json").read_text(encoding="utf-8"))["nodes"]
