@@ -47,7 +47,7 @@ lock: ## requirements/lock.txt from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --override requirements/overrides.txt --group dev pyproject.toml --output-file requirements/lock.txt
 
-clean: ## everything that was made, except the environment and the releases
-	rm -rf .storymesh .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+clean: ## caches and what tools left; the store and the releases stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find domains tests -name target -prune -exec rm -rf {} + -o -name logs -prune -exec rm -rf {} +
 	find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
