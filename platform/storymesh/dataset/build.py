@@ -233,7 +233,7 @@ def interpreters(build: Build, record: TypedRecord) -> dict[str, "Interpreter"]:
 
     templates, folder, key = build.narrative.templates, build.narrative.folder, build.pseudonym_key
     return {
-        name: Interpreter(templates, folder, slot.checked.labels, slot.checked.replaced, key)
+        name: Interpreter(templates, folder, slot.checked.labels, slot.checked.replaced, key, slot.checked.casts)
         for name, slot in record.slots.items()
     }
 
