@@ -16,7 +16,7 @@ import pyarrow as pa
 from hypothesis import HealthCheck, settings
 
 from storymesh.errors import NotInLanguage, Refused
-from storymesh.language.check import Checked, Scope, check_template
+from storymesh.language.check import check_template
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.syntax import Template, parse_template
 from storymesh.language.types import (
@@ -32,6 +32,7 @@ from storymesh.language.types import (
     Timestamp,
     Type,
 )
+from storymesh.language.value import Checked, Scope
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 # What a value may do to its record, as DESIGN has it: such a record drops. Nothing else may happen at run time.

@@ -14,9 +14,9 @@ from storymesh.case.link import KNOWN, latest, moment, rows_asked, rows_told
 from storymesh.case.role import Cast, Role
 from storymesh.case.view import SCORE, Formula, Phase, Views
 from storymesh.engine import dialect
-from storymesh.language.check import Path
 from storymesh.language.compile import compile_expression
 from storymesh.language.types import Array, Struct, Type
+from storymesh.language.value import Path
 
 
 def rows_seen(linked: ir.Table, cast: Cast, phase: Phase) -> dict[str, ir.Value]:

@@ -10,7 +10,7 @@ from typing import Literal
 from storymesh.case.definition import Case, Outcome
 from storymesh.case.role import At, Cast, Role
 from storymesh.errors import Finding, Refused
-from storymesh.language.check import Checked, Fact, Path, Scope, check_expression
+from storymesh.language.check import check_expression
 from storymesh.language.syntax import Expression, parse_expression
 from storymesh.language.types import (
     NUMBERS,
@@ -25,6 +25,7 @@ from storymesh.language.types import (
     Text,
     Timestamp,
 )
+from storymesh.language.value import Checked, Fact, Path, Scope
 from storymesh.location import Location
 
 Phase = Literal["question", "answer", "hindsight"]

@@ -13,9 +13,10 @@ from storymesh.case.role import Cast, resolve
 from storymesh.case.view import Views, views
 from storymesh.contract.definition import Contract
 from storymesh.errors import Finding, Refused, nearest
-from storymesh.language.check import Checked, Path, check_template
+from storymesh.language.check import check_template
 from storymesh.language.syntax import Template, parse_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Struct
+from storymesh.language.value import Checked, Path
 from storymesh.location import Location
 from storymesh.narrative.definition import PHASES, Narrative, Phase, Record
 

@@ -1,0 +1,223 @@
+"""What is known of a value before any data exists, and how two of them go together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from storymesh.language import syntax
+from storymesh.language.syntax import Expression
+from storymesh.language.types import (
+    MOMENTS,
+    NUMBERS,
+    Array,
+    Boolean,
+    Classification,
+    Date,
+    Decimal,
+    Field,
+    Float,
+    Hidden,
+    Integer,
+    Null,
+    Struct,
+    Text,
+    Timestamp,
+    Type,
+)
+from storymesh.location import Location
+
+Path = tuple[str, ...]
+Scope = Mapping[str, "Field | Hidden | Fact"]
+Casts = Mapping[tuple[Location, str], Type]
+Guards = tuple[frozenset[str], frozenset[str], frozenset[str]]  # not null when there, when true, when false
+RANK: Mapping[Classification, int] = {"public": 0, "internal": 1, "restricted": 2}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name that stands for an expression: a guard on it guards what the expression reads."""
+
+    field: Field
+    expression: Expression
+
+
+@dataclass(frozen=True)
+class Value:
+    """What is known of an expression before any data exists. `paths` are the places whose values flow into it."""
+
+    type: Type
+    nullable: bool = False
+    classification: Classification = "public"
+    paths: frozenset[Path] = frozenset()
+    known_as: str | None = None  # the name under which a guard remembers it
+    where: Path | None = None  # the path it stands at, when it is one plain path
+    pseudonym: bool = False  # it was replaced by its pseudonym already
+    when_there: frozenset[str] = frozenset()  # what is not null where this is not null
+    when_true: frozenset[str] = frozenset()
+    when_false: frozenset[str] = frozenset()
+    words: str = ""  # how to call it in a finding
+
+    @property
+    def field(self) -> Field:
+        return Field(self.type, self.nullable, self.classification, pseudonym=self.pseudonym)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a template or an expression uses and prints.
+
+    `labels` is what each `label` filter prints for which code; `replaced` are the `pseudonym` filters that leave their
+    value alone, `drawn` those that replace it; `casts` are the places (with the kind of their node) where numbers of
+    two kinds meet and stand for each other, or where a sum may have no item to take its kind from.
+    """
+
+    value: Value
+    names: frozenset[str]
+    reads: frozenset[Path]
+    prints: Mapping[Path, Classification] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[Location, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    replaced: frozenset[Location] = frozenset()
+    drawn: frozenset[Location] = frozenset()
+    casts: Casts = field(default_factory=lambda: MappingProxyType({}))
+
+
+ANYTHING = Null()  # what a failed part gives: no second finding comes of it
+PUBLIC: Classification = "public"
+
+
+def joined_type(left: Type, right: Type) -> Type | None:
+    """The one type of two values that stand for each other; None when there is none."""
+    match left, right:
+        case (Null(), other) | (other, Null()):
+            return other
+        case (Text(), Text()):
+            shared = left.labels.keys() & right.labels.keys()
+            if any(left.labels[code] != right.labels[code] for code in shared):
+                return Text()  # a code that is called two things has no label
+            return Text({**left.labels, **right.labels})
+        case (Decimal(), Decimal()):
+            return Decimal(38, max(left.scale, right.scale)) if left.scale == right.scale else Float()
+        case (Struct(), Struct()):
+            if left == right:
+                return left
+            if left.fields.keys() != right.fields.keys() or left.origin != right.origin:
+                return None
+            fields = {name: _joined_field(found, right.fields[name]) for name, found in left.fields.items()}
+            known = {name: found for name, found in fields.items() if found is not None}
+            return Struct(known, left.origin) if len(known) == len(fields) else None
+        case (Array(), Array()):
+            item = None if mixed(left.item.type, right.item.type) else _joined_field(left.item, right.item)
+            return Array(item) if isinstance(item, Field) else None
+        case _ if type(left) is type(right):
+            return left
+        case _ if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
+            return Float()
+        case _:
+            return None
+
+
+def mixed(left: Type, right: Type) -> bool:
+    """Whether two numbers of different kinds stand for each other, so that both have to become floats."""
+    numbers = isinstance(left, NUMBERS) and isinstance(right, NUMBERS)
+    both = isinstance(left, Float) and isinstance(right, Float)
+    return numbers and not both and isinstance(joined_type(left, right), Float)
+
+
+def _joined_field(left: "Field | Hidden", right: "Field | Hidden") -> "Field | Hidden | None":
+    if isinstance(left, Hidden) or isinstance(right, Hidden):
+        return left if isinstance(left, Hidden) else right
+    type_ = joined_type(left.type, right.type)
+    if type_ is None:
+        return None
+    return Field(
+        type_,
+        left.nullable or right.nullable or isinstance(left.type, Null) or isinstance(right.type, Null),
+        max(left.classification, right.classification, key=RANK.__getitem__),
+        left.unit,
+        left.pseudonym and right.pseudonym,
+        left.implies if left.implies == right.implies else (),
+    )
+
+
+def guarded(place: Field, steps: Sequence[str]) -> Field:
+    """A place whose property along `steps` is known not to be null, nor the rows on the way."""
+    if steps and isinstance(place.type, Struct) and isinstance(found := place.type.fields.get(steps[0]), Field):
+        fields = {**place.type.fields, steps[0]: guarded(found, steps[1:])}
+        place = replace(place, type=Struct(fields, place.type.origin))
+    return replace(place, nullable=False)
+
+
+def arithmetic_type(operator: str, left: Type, right: Type) -> Type:
+    """Exact where it can be: `/` is always a float, decimals stay exact under + - *, a float makes a float."""
+    if operator == "/" or isinstance(left, Float) or isinstance(right, Float):
+        return Float()
+    if isinstance(left, Integer) and isinstance(right, Integer):
+        return Integer()
+    scales = [operand.scale if isinstance(operand, Decimal) else 0 for operand in (left, right)]
+    if operator == "*":
+        return Decimal(38, min(sum(scales), 37))
+    return Decimal(38, max(scales))
+
+
+def comparable(left: Type, right: Type, operator: str) -> bool:
+    if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
+        return True
+    if isinstance(left, MOMENTS) and isinstance(right, MOMENTS):
+        return True
+    if isinstance(left, Text) and isinstance(right, Text):
+        return True
+    return isinstance(left, Boolean) and isinstance(right, Boolean) and operator in ("==", "!=")
+
+
+def higher(classification: Classification, value: Value) -> Classification:
+    return max(classification, value.classification, key=RANK.__getitem__)
+
+
+def parents_of(known: str) -> frozenset[str]:
+    """A property that is there is the property of a row that is there."""
+    parts = known.split(".")
+    return frozenset(".".join(parts[:length]) for length in range(1, len(parts)))
+
+
+def spelled(expression: Expression) -> str | None:
+    match expression:
+        case syntax.Name():
+            return expression.name
+        case syntax.Attribute():
+            base = spelled(expression.base)
+            return f"{base}.{expression.name}" if base else None
+        case _:
+            return None
+
+
+def guard_for(value: Value, expression: Expression) -> str:
+    """What to write so that a value is known to be there."""
+    name = spelled(expression)
+    if name is None:
+        return "give it a name with `set` and guard that, or add `| default(…)`"
+    return (
+        f"guard it with `if {name}`"
+        if isinstance(value.type, Struct)
+        else (f"guard it with `if {name} is not none`, or add `| default(…)`")
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def a_kind(type_: Type) -> str:
+    """A type as a finding speaks of it."""
+    spoken = {
+        Text: "a text",
+        Integer: "an integer",
+        Decimal: "a decimal",
+        Float: "a float",
+        Boolean: "true or false",
+        Date: "a date",
+        Timestamp: "a timestamp",
+        Null: "none",
+        Struct: "a row",
+        Array: "a list",
+    }
+    return spoken[type(type_)]
