@@ -12,6 +12,7 @@ import pytest
 from tests.product.conftest import Desk, good_rows
 
 from storymesh.errors import SourceUnreadable
+from storymesh.product.quotes import Quotes, UnbalancedQuote
 from storymesh.product.source import open_rows
 
 HEADER = "id,at,code,hours,cost"
@@ -81,6 +82,62 @@ def test_quotes_line_breaks_and_empty_fields(desk: Desk) -> None:
     assert [row['say "it"'] for row in rows_of(desk, "x.csv")] == ['two\nlines, "quoted"', None]
 
 
+def test_a_quote_in_a_plain_value_is_a_character(desk: Desk) -> None:
+    desk.properties = "      - {name: note, logicalType: string}\n"
+    notes = ['5" pipe', 'a "b" c', '"""b"" ""c"""', '"x\r\ny"', "é ☃"]
+    lines = [f"d{number},2024-03-01,W,0,1,{note}" for number, note in enumerate(notes)]
+    write(desk, "x.csv", "\ufeff" + "\r\n".join([f'"id"{HEADER[2:]},note', *lines]))
+    assert [row["note"] for row in rows_of(desk, "x.csv")] == ['5" pipe', 'a "b" c', '"b" "c"', "x\r\ny", "é ☃"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('a,b\n"x","y"\n', None),
+        ('a,b\n"x","y"', None),
+        ('"a"\n""\n""""\n"\n"\n', None),
+        ('5" pipe,a""\n"",""\n', None),
+        ('a\n"x\ny\nz', 2),
+        ('a\n"x\n"\n"y', 4),
+        ('a\n"x""', 2),
+        ('a\n"x" \n', 2),
+        ('\ufeff"a\n', 1),
+        ('a,b\n"x\n1,"y"\n', 2),
+        ('"', 1),
+        ('"""', 1),
+    ],
+)
+def test_quotes_are_followed_over_pieces_of_any_size(text: str, line: int | None, end: str, size: int) -> None:
+    met = text.replace("\n", end).encode()
+    quotes = Quotes(",")
+
+    def follow() -> None:
+        for start in range(0, len(met), size):
+            quotes.feed(met[start : start + size])
+        quotes.finish()
+
+    if line is None:
+        follow()
+    else:
+        with pytest.raises(UnbalancedQuote, match=f"^the quote that opens on line {line} "):
+            follow()
+
+
+def test_what_stops_the_rows_is_told_by_publish_in_its_own_words(desk: Desk) -> None:
+    folder = desk.root / "domains/shipping"
+    write(desk, "x.csv", HEADER.encode() + b"\n" + GOOD.encode() + b"\nd\xe9,,,,\n")
+    with pytest.raises(SourceUnreadable, match=r"^domains/.*: line 3 is not UTF-8 .* \(save the file as UTF-8\)$"):
+        desk.publish(open_rows(desk.product("x.csv"), desk.contract(), folder, Path("none")))
+    write(desk, "x.csv", csv_of(GOOD, 'd1,2024-03-01,"W,0,1', GOOD))
+    with pytest.raises(
+        SourceUnreadable, match=r"^domains/.*: the quote that opens on line 3 is never closed \(close it"
+    ):
+        desk.publish(open_rows(desk.product("x.csv"), desk.contract(), folder, Path("none")))
+    assert desk.published() == []
+
+
 def test_a_csv_of_names_alone_is_a_product_without_rows(desk: Desk) -> None:
     write(desk, "x.csv", HEADER + "\n")
     assert rows_of(desk, "x.csv") == []
@@ -129,6 +186,13 @@ def test_json_lines_may_hold_nested_values_and_leave_fields_out(desk: Desk) -> N
     assert [(row["id"], row["legs"]) for row in desk.published()] == [("7", None), ("a", [{"km": 3}])]
 
 
+GOOD = "d0,2024-03-01,W,0,1"
+
+
+def csv_of(*lines: str, end: str = "\n") -> bytes:
+    return "".join(line + end for line in (HEADER, *lines)).encode()
+
+
 UNREADABLE: list[tuple[str, str, bytes | None, str]] = [
     ("missing file", "sources/port.csv", None, "there is no such file (did you mean 'ports.csv'?)"),
     ("missing folder", "nowhere/x.csv", None, "there is no such file, nor its folder"),
@@ -142,6 +206,24 @@ UNREADABLE: list[tuple[str, str, bytes | None, str]] = [
     ("column twice", "sources/x.csv", b"id,at,code,hours,cost,id\n", "the column 'id' stands twice"),
     ("ragged", "sources/x.csv", f"{HEADER}\na,b\n".encode(), "line 2 has 2 fields, 5 are wanted"),
     ("latin-1", "sources/x.csv", HEADER.encode() + b"\n,,,,\nd\xe9,,,,\n", "line 3 is not UTF-8 (byte 2 is 0xe9)"),
+    ("utf-16", "sources/x.csv", f"{HEADER}\n".encode("utf-16"), "line 1 is not UTF-8 (byte 1 is 0xff)"),
+    ("quote never closed", "sources/x.csv", csv_of('d0,2024-03-01,W,0,"1', GOOD, GOOD),
+     "opens on line 2 is never closed"),
+    ("quote closed late", "sources/x.csv", csv_of(GOOD, '"d0,2024-03-01,W,0,1', GOOD.replace("W", '"W"')),
+     "opens on line 3 closes on line 4 in front of 'W"),
+    ("quote never closed, windows", "sources/x.csv", csv_of(GOOD, 'd0,2024-03-01,"W,0,1', GOOD, end="\r\n"),
+     "opens on line 3 is never closed"),
+    ("quote never closed, gzip", "sources/x.csv.gz", gzip.compress(csv_of(GOOD, 'd0,2024-03-01,"W,0,1')),
+     "opens on line 3 is never closed"),
+    ("last quote is doubled", "sources/x.csv", csv_of(GOOD, 'd0,2024-03-01,W,0,"1""'),
+     "opens on line 3 is never closed"),
+    ("text after a quote", "sources/x.csv", csv_of('"d0" x,2024-03-01,W,0,1'),
+     "opens on line 2 closes there in front of"),
+    ("quote in the header", "sources/x.csv", HEADER.replace("id", '"id').encode() + b"\n", "there is no column 'id'"),
+    ("too few after many", "sources/x.csv", csv_of(*[GOOD] * 70_000, "d1,W"), "line 70002 has 2 fields, 5 are wanted"),
+    ("too many", "sources/x.csv", csv_of(GOOD, GOOD + ",1", GOOD), "line 3 has 6 fields, 5 are wanted"),
+    ("too many after lines in a value", "sources/x.csv", csv_of('"d\n0",2024-03-01,W,0,1', GOOD + ",1"),
+     "line 4 has 6 fields, 5 are wanted"),
     ("broken gzip", "sources/x.csv.gz", b"not gzip", "the file is damaged"),
     ("damaged parquet", "sources/x.parquet", b"PAR1 nothing PAR1", "the Parquet file is damaged"),
     ("damaged workbook", "sources/x.xlsx", b"PK", "not an Excel workbook"),

@@ -174,18 +174,40 @@ def _cast(
     schema = arrow_schema(contract)
     plan: CastPlan = plan_cast(contract, rows.schema, columns, "incoming")
     start = 0
+    for table in _in_files(_queried(plan.query, rows)):
+        for index, name in enumerate(plan.fallible):
+            raw = table.column(len(schema) + index)
+            if raw.null_count < len(raw):
+                uncastable.add(name, raw, start)
+        typed = table.select(list(range(len(schema))))
+        yield pa.Table.from_arrays(typed.columns, names=schema.names).cast(schema)
+        start += table.num_rows
+        tell("stage", start)
+
+
+def _queried(query: str, rows: "pa.RecordBatchReader") -> Iterator["pa.RecordBatch"]:
+    """The result of `query` over the relation `incoming`. What `rows` raise comes out as it was raised: DuckDB would
+    hand on its text alone, traceback and all."""
+    import duckdb
+    import pyarrow as pa
+
+    failed: list[Exception] = []
+
+    def incoming() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from rows
+        except Exception as error:
+            failed.append(error)
+            raise
+
     with connect() as connection:
-        connection.register("incoming", rows)
-        reader = connection.execute(plan.query).to_arrow_reader(min(ROWS_PER_FILE, 122_880))
-        for table in _in_files(reader):
-            for index, name in enumerate(plan.fallible):
-                raw = table.column(len(schema) + index)
-                if raw.null_count < len(raw):
-                    uncastable.add(name, raw, start)
-            typed = table.select(list(range(len(schema))))
-            yield pa.Table.from_arrays(typed.columns, names=schema.names).cast(schema)
-            start += table.num_rows
-            tell("stage", start)
+        try:
+            connection.register("incoming", pa.RecordBatchReader.from_batches(rows.schema, incoming()))
+            yield from connection.execute(query).to_arrow_reader(min(ROWS_PER_FILE, 122_880))
+        except (duckdb.Error, pa.ArrowException, OSError):
+            if failed:
+                raise failed[0] from None
+            raise
 
 
 def _in_files(reader: Iterable["pa.RecordBatch"]) -> Iterator["pa.Table"]:

@@ -19,6 +19,7 @@ from storymesh.contract.parquet import connect, literal_path
 from storymesh.contract.types import quoted
 from storymesh.errors import SourceUnreadable, nearest
 from storymesh.product.definition import Product
+from storymesh.product.quotes import UnbalancedQuote, WatchedFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -106,7 +107,7 @@ def _open_csv(path: Path, product: Product, contract: Contract) -> "pa.RecordBat
         with _opened(path) as file:
             try:
                 reader = pc.open_csv(
-                    file,
+                    WatchedFile(file, delimiter),
                     pc.ReadOptions(block_size=BLOCK_BYTES, column_names=places),
                     pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
                     pc.ConvertOptions(
@@ -121,6 +122,8 @@ def _open_csv(path: Path, product: Product, contract: Contract) -> "pa.RecordBat
                     rest = batch.slice(1) if first else batch
                     first = False
                     yield pa.RecordBatch.from_arrays(rest.columns, schema=schema)
+            except UnbalancedQuote as error:
+                raise _unreadable(product, error.words, error.hint) from None
             except (pa.ArrowInvalid, gzip.BadGzipFile, EOFError) as error:
                 raise _bad_csv(path, product, delimiter, len(header), str(error)) from None
 
@@ -138,11 +141,13 @@ def _header(path: Path, product: Product, contract: Contract) -> tuple[list[str]
             text = file.read(1024 * 1024).decode("utf-8-sig", "replace")
         except (gzip.BadGzipFile, EOFError, OSError) as error:
             raise _unreadable(product, f"the file is damaged: {error}") from None
+    if "\ufffd" in text.partition("\n")[0] and (wrong := _not_utf8(path, product)):
+        raise wrong
     if not text.strip():
         raise _unreadable(product, "the file is empty", "a CSV begins with a line of column names")
     found: list[tuple[int, list[str], str]] = []
     for delimiter in ",;\t|":
-        names = next(csv.reader(text.splitlines(keepends=True), delimiter=delimiter), [])
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
         lower = {name.lower() for name in names}
         found.append((sum(name.lower() in lower for name in contract.properties), names, delimiter))
     _, names, delimiter = max(found, key=lambda one: one[0])
@@ -151,14 +156,17 @@ def _header(path: Path, product: Product, contract: Contract) -> tuple[list[str]
 
 def _bad_csv(path: Path, product: Product, delimiter: str, columns: int, words: str) -> SourceUnreadable:
     """What Arrow could not read, with the line that it does not tell."""
-    if "UTF8" in words or "UTF-8" in words:
-        with _opened(path) as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    line.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    met = f"line {number} is not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})"
-                    return _unreadable(product, met, "save the file as UTF-8")
+    if ("UTF8" in words or "UTF-8" in words) and (found := _not_utf8(path, product)):
+        return found
+    with _opened(path) as file:
+        try:
+            watched = WatchedFile(file, delimiter)
+            while watched.read(BLOCK_BYTES):
+                pass
+        except UnbalancedQuote as error:
+            return _unreadable(product, error.words, error.hint)
+        except (gzip.BadGzipFile, EOFError, OSError) as error:
+            return _unreadable(product, f"the file is damaged: {error}")
     with _opened(path) as file:
         reader = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter=delimiter)
         begin = 1
@@ -171,6 +179,17 @@ def _bad_csv(path: Path, product: Product, delimiter: str, columns: int, words: 
         except csv.Error as error:
             words = str(error)
     return _unreadable(product, f"not a CSV: {words.removeprefix('CSV parse error: ')}")
+
+
+def _not_utf8(path: Path, product: Product) -> SourceUnreadable | None:
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                met = f"line {number} is not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})"
+                return _unreadable(product, met, "save the file as UTF-8")
+    return None
 
 
 def _open_parquet(path: Path, product: Product, contract: Contract) -> "pa.RecordBatchReader":
