@@ -1,5 +1,9 @@
 """What Dagster sees of a mesh: keys, edges across locations, owners, kinds, columns and checks."""
 
+import json
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +14,7 @@ from storymesh.errors import Refused, WrongUsage
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
 from storymesh.orchestration.describe import markdown_table, owners_of, tags_of
+from storymesh.orchestration.key import source_key
 from storymesh.orchestration.locations import load_locations
 
 BOATS = dg.AssetKey(["fleet", "boats"])
@@ -29,6 +34,43 @@ def test_a_domain_brings_its_products_and_their_sources(harbour: Path) -> None:
     assert paths(graph.materializable_asset_keys) == {"fleet/boats"}
     assert paths(graph.get(BOATS).parent_keys) == {"fleet/sources/boats.csv"}
     assert graph.get(dg.AssetKey(["fleet", "sources", "boats.csv"])).is_external
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "boats.csv",
+        "./boats.csv",
+        "sources/all boats.csv",
+        "sources/2024/boats.csv",
+        "sources/bötur.csv",
+        "sources/船.csv",
+        "../../shared/boats.csv",
+        'sources/it\'s "so" %*.csv',
+    ],
+)
+def test_a_source_may_have_any_path(source: str, harbour: Path, edit: Callable[[str, str, str], None]) -> None:
+    to = harbour / "domains/fleet" / source
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(harbour / "domains/fleet/sources/boats.csv", to)
+    edit("domains/fleet/products/boats.odps.yaml", "value: sources/boats.csv", f"value: {json.dumps(source)}")
+    (key,) = graph_of(harbour, "domains/fleet").get(BOATS).parent_keys
+    assert re.fullmatch(r"fleet/sources/[A-Za-z0-9_.-]+\.csv", key.to_user_string())
+    assert key != source_key("fleet", "sources/boats.csv")
+
+
+def test_each_path_has_a_key_of_its_own() -> None:
+    paths = [
+        "sources/a b.csv",
+        "sources/a_b.csv",
+        "sources/a/b.csv",
+        "a b.csv",
+        "a_b.csv",
+        "../a_b.csv",
+        "sources/ä.csv",
+    ]
+    assert len({source_key("fleet", path) for path in paths}) == len(paths)
+    assert source_key("fleet", "./sources/a_b.csv") == source_key("fleet", "sources/a_b.csv")
 
 
 def test_a_product_depends_on_the_products_of_other_domains(harbour: Path) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -113,6 +113,10 @@ def _source(document: Document, written: "_DataProduct", findings: list[Finding]
             place = document.at(*at, "value")
             if isinstance(item.value, str) and item.value.strip():
                 source = item.value
+                if _is_elsewhere(source):
+                    words = f"source '{source}': the path has to be relative to the domain's folder"
+                    hint = "a mesh is read on many machines: put the file into sources/"
+                    findings.append(document.finding((*at, "value"), "wrong-value", words, hint))
             else:
                 words = f"source names a file, {item.value!r} does not"
                 findings.append(
@@ -124,6 +128,12 @@ def _source(document: Document, written: "_DataProduct", findings: list[Finding]
                 document.finding((*at, "property"), "unknown-field", words, nearest(item.property.lower(), _CUSTOM))
             )
     return source, place
+
+
+def _is_elsewhere(source: str) -> bool:
+    """Whether the path means a place of one machine, or of the network."""
+    home = source.startswith("~")
+    return home or "://" in source or PurePosixPath(source).is_absolute() or bool(PureWindowsPath(source).drive)
 
 
 def _outputs(document: Document, written: "_DataProduct", name: str, findings: list[Finding]) -> tuple[OutputPort, ...]:

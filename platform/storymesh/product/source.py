@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator
 from datetime import date, datetime
 from difflib import get_close_matches
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
@@ -51,16 +51,7 @@ def open_rows(product: Product, contract: Contract, folder: Path, database: Path
 
 
 def _path(product: Product, folder: Path) -> Path:
-    written = product.source or ""
-    if (
-        "://" in written
-        or written.startswith("~")
-        or PurePosixPath(written).is_absolute()
-        or PureWindowsPath(written).drive
-    ):
-        words = "the path has to be relative to the domain's folder"
-        raise _unreadable(product, words, "a mesh is read on many machines: put the file into sources/")
-    path = folder / written
+    path = folder / (product.source or "")
     if path.is_file():
         return path
     if path.is_dir():
