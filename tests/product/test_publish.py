@@ -107,7 +107,7 @@ MOSTLY_CLOSURES = json.dumps({
     "rule",
     [
         "{metric: rowCount, mustBeGreaterThan: 5}",
-        "{metric: duplicateValues, arguments: {properties: [code, hours]}, mustBe: 0}",
+        "{metric: duplicateValues, arguments: {properties: [code, hours]}, mustBeLessThan: 1}",
         "{type: sql, query: 'select count(*) from ${table} where code = ''W''', mustBeLessThan: 2}",
         "{type: sql, query: 'select bool_and(hours > 0) from {object}', mustBe: true}",
         GX.replace("IMPLEMENTATION", "{type: expect_column_mean_to_be_between, kwargs: {column: hours, minValue: 90}}"),
@@ -149,6 +149,39 @@ def test_metrics_of_properties_count_rows_or_percent(desk: Desk) -> None:
         "twice": (True, 1),
         "sql": (True, 3),
     }
+
+
+def test_what_must_not_occur_quarantines_the_rows_in_which_it_does(desk: Desk) -> None:
+    desk.quality = "[{name: pairs, metric: duplicateValues, arguments: {properties: [note, hours]}, mustBe: 0}]"
+    desk.properties = """\
+      - name: note
+        logicalType: string
+        quality:
+          - {name: nulls, metric: nullValues, mustBe: 0}
+          - {name: missing, metric: missingValues, arguments: {missingValues: ['n/a', "it's"]}, mustBe: 0}
+          - {name: letters, metric: invalidValues, arguments: {pattern: '^[a-z]'}, mustBe: 0, unit: percent}
+          - {name: known, metric: invalidValues, arguments: {validValues: [a, b, d, n/a, "it's", 7]}, mustBe: 0}
+          - {name: once, metric: duplicateValues, mustBe: 0, severity: warning}
+      - name: level
+        logicalType: integer
+        quality:
+          - {name: levels, metric: invalidValues, arguments: {validValues: [1, 2.0], pattern: '^1|^3'}, mustBe: 0}
+"""
+    notes = ["a", "b", "d", None, "n/a", "it's", "7", "d", "d"]
+    levels = [1, None, 2, 3, 1, 1, 1, 1, 1]
+    rows = [a_row(n, note=note, level=level) for n, (note, level) in enumerate(zip(notes, levels, strict=True))]
+    rows[-1]["hours"] = rows[-2]["hours"]
+    desk.limit = 1.0
+    done = desk.publish(rows)
+    assert done.quarantined == {
+        "levels: level": 2,
+        "missing: note": 2,
+        "pairs: note, hours": 2,
+        "letters: note": 1,
+        "nulls: note": 1,
+    }
+    assert [row["id"] for row in desk.published()] == ["d0", "d1"]
+    assert [check.name for check in done.checks if not check.passed and check.severity == "warning"] == ["once"]
 
 
 def test_a_row_level_expectation_quarantines_rows(desk: Desk) -> None:

@@ -114,7 +114,7 @@ def _checks_of(contract: Contract) -> Iterator[Check]:
     words = f"{' and '.join(contract.key)} {'is' if len(contract.key) == 1 else 'together are'} the key of a row"
     yield Check("primaryKey", "row", contract.key, Unique(), "error", words, contract.location)
     for rule in (*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)):
-        yield _quality_check(rule)
+        yield _quality_check(rule, contract)
     if contract.freshness is not None:
         fresh = contract.freshness
         words = f"the newest {fresh.property} is at most {fresh.max_age} old"
@@ -259,21 +259,73 @@ _ROW_WISE = (
 _NOT_ROW_WISE = ("_of_type", "_in_type_list", "_increasing", "_decreasing", "_outliers")
 
 
-def _quality_check(rule: Rule) -> Check:
+def _quality_check(rule: Rule, contract: Contract) -> Check:
     properties: tuple[str, ...] = (rule.property,) if rule.property else ()
     words = rule.description or rule.name
     kind: Kind = "table"
+    test: Test = rule.test
     match rule.test:
         case Library(metric, comparison, percent, properties=named):
             properties = named or properties
             words = rule.description or f"{metric} {comparison}{' percent' if percent else ''}"
+            if metric != "rowCount" and comparison.operator == "mustBe" and comparison.value == 0:
+                # What must not occur at all is a rule about the row in which it does.
+                kind, test = "row", _row_test(rule.test, properties, contract)
         case Query(_, comparison):
             words = rule.description or f"{rule.name} {comparison}"
         case Expectation(name, arguments):
             properties = tuple(columns_of(rule.test)) or properties
             if name.startswith(_ROW_WISE) and not name.endswith(_NOT_ROW_WISE) and arguments.get("mostly", 1) == 1:
                 kind = "row"
-    return Check(rule.name, kind, properties, rule.test, rule.severity, words, rule.location)
+    return Check(rule.name, kind, properties, test, rule.severity, words, rule.location)
+
+
+def _row_test(test: Library, properties: tuple[str, ...], contract: Contract) -> Test:
+    """What every row has to keep so that the metric counts none."""
+    match test.metric:
+        case "nullValues":
+            return NotNull()
+        case "duplicateValues":
+            return Unique()
+        case "invalidValues" if test.pattern is not None and not test.valid_values:
+            if isinstance(contract.properties[properties[0]].type, Text):
+                return Matches(test.pattern)
+    return Holds(f"NOT ({counted(test, quoted(properties[0]))})")
+
+
+def counted(test: Library, column: str) -> str:
+    """The SQL condition under which a metric of a property counts a row; null does not count."""
+    match test.metric:
+        case "nullValues":
+            return f"{column} IS NULL"
+        case "missingValues":
+            null = f"{column} IS NULL" if None in test.missing_values else "false"
+            return f"{null} OR {_is_among(column, [one for one in test.missing_values if one is not None])}"
+        case "invalidValues":
+            conditions = []
+            if test.valid_values:
+                conditions.append(f"NOT {_is_among(column, test.valid_values)}")
+            if test.pattern is not None:
+                conditions.append(f"NOT regexp_matches(CAST({column} AS VARCHAR), {_literal(test.pattern)})")
+            return f"{column} IS NOT NULL AND ({' OR '.join(conditions)})"
+        case _:
+            raise AssertionError(test)
+
+
+def _is_among(column: str, values: Iterable[Any]) -> str:
+    """Compared as text without a float's trailing `.0`, as people write a number in a list."""
+    plain = f"regexp_replace(CAST({column} AS VARCHAR), '^([+-]?[0-9]+)\\.0+$', '\\1')"
+    return f"list_contains(CAST([{', '.join(_literal(_text(value)) for value in values)}] AS VARCHAR[]), {plain})"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def columns_of(expectation: Expectation) -> list[str]:

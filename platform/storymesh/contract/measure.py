@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from storymesh.contract.check import Check, Test
+from storymesh.contract.check import Check, Test, counted
 from storymesh.contract.definition import Contract, Freshness
 from storymesh.contract.parquet import connect
 from storymesh.contract.rule import Library, Query
@@ -38,16 +38,16 @@ def measure(test: Test, check: Check, contract: Contract, files: Sequence[str], 
 
     match test:
         case Library():
-            query, parameters = _library_query(test, check, contract)
+            query = _library_query(test, check, contract)
         case Query(text, _):
-            query, parameters = _substituted(text, contract, check.properties[0] if check.properties else ""), []
+            query = _substituted(text, contract, check.properties[0] if check.properties else "")
         case Freshness():
-            query, parameters = f"SELECT max({quoted(test.property)}) FROM {quoted(contract.name)}", []
+            query = f"SELECT max({quoted(test.property)}) FROM {quoted(contract.name)}"
         case _:
             raise AssertionError(test)
     try:
         with _sandbox(contract.name, files, schema) as connection:
-            observed = _one_value(connection, query, parameters)
+            observed = _one_value(connection, query)
     except duckdb.InterruptException:
         return False, None, f"{check.words}: it took longer than {TIME_LIMIT_S:g} s"
     except (duckdb.Error, _NotOneValue) as error:
@@ -85,13 +85,13 @@ def _sandbox(name: str, files: Sequence[str], schema: "pa.Schema") -> Iterator["
         connection.close()
 
 
-def _one_value(connection: "duckdb.DuckDBPyConnection", query: str, parameters: list[Any]) -> Any:
+def _one_value(connection: "duckdb.DuckDBPyConnection", query: str) -> Any:
     import duckdb
 
     statements = connection.extract_statements(query)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise _NotOneValue("a rule is one SELECT")
-    rows = connection.execute(query, parameters).fetchmany(2)
+    rows = connection.execute(query).fetchmany(2)
     if len(rows) != 1 or len(rows[0]) != 1:
         raise _NotOneValue("a rule gives one row with one value")
     return rows[0][0]
@@ -112,46 +112,19 @@ def _substituted(query: str, contract: Contract, property_name: str) -> str:
     return query
 
 
-def _library_query(test: Library, check: Check, contract: Contract) -> tuple[str, list[Any]]:
-    column = quoted(check.properties[0]) if check.properties else "1"
-    parameters: list[Any] = []
+def _library_query(test: Library, check: Check, contract: Contract) -> str:
     match test.metric:
         case "rowCount":
             count = "count(*)"
-        case "nullValues":
-            count = f"count(*) FILTER ({column} IS NULL)"
-        case "missingValues":
-            texts = [_text(value) for value in test.missing_values if value is not None]
-            null = f"{column} IS NULL" if None in test.missing_values else "false"
-            parameters = [texts]
-            count = f"count(*) FILTER ({null} OR list_contains(CAST($1 AS VARCHAR[]), {_plain(column)}))"
-        case "invalidValues":
-            conditions = []
-            if test.valid_values:
-                parameters.append([_text(value) for value in test.valid_values])
-                conditions.append(f"NOT list_contains(CAST(${len(parameters)} AS VARCHAR[]), {_plain(column)})")
-            if test.pattern is not None:
-                parameters.append(test.pattern)
-                conditions.append(f"NOT regexp_matches(CAST({column} AS VARCHAR), ${len(parameters)})")
-            count = f"count(*) FILTER ({column} IS NOT NULL AND ({' OR '.join(conditions)}))"
         case "duplicateValues":
             names = ", ".join(quoted(name) for name in check.properties)
             filled = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in check.properties)
             count = f"count(*) FILTER ({filled}) - count(DISTINCT ({names})) FILTER ({filled})"
+        case _:
+            count = f"count(*) FILTER ({counted(test, quoted(check.properties[0]))})"
     if test.percent:
         count = f"coalesce(100.0 * ({count}) / nullif(count(*), 0), 0)"
-    return f"SELECT {count} FROM {quoted(contract.name)}", parameters
-
-
-def _plain(column: str) -> str:
-    """A value as text without a float's trailing `.0`, as people write it in a list."""
-    return f"regexp_replace(CAST({column} AS VARCHAR), '^([+-]?[0-9]+)\\.0+$', '\\1')"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return f"SELECT {count} FROM {quoted(contract.name)}"
 
 
 def _fresh(test: Freshness, observed: Any) -> Measurement:

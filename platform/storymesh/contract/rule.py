@@ -4,6 +4,7 @@ Reading them here means that a rule which nobody could run is a finding in its f
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -213,6 +214,12 @@ def _read_library(
             place = (*at, "arguments", "properties", index)
             raise _refused(document, place, f"there is no property '{name}'", nearest(str(name), names))
     pattern = arguments.get("pattern")
+    if pattern is not None:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            words = f"the pattern is not a regular expression: {error}"
+            raise _refused(document, (*at, "arguments", "pattern"), words) from None
     if metric == "invalidValues" and pattern is None and "validValues" not in arguments:
         raise _refused(document, at, "invalidValues needs to know what is valid", "arguments: validValues or pattern")
     if metric == "missingValues" and "missingValues" not in arguments:
