@@ -184,9 +184,7 @@ class _Compiling:
             left, right = left.cast("float64"), right.cast("float64")
             return dialect.divided(left, right) if operator == "/" else _plain(operator, left, right)
         if operator in ("//", "%"):
-            divisor = right.nullif(0)
-            remainder = ((left % divisor) + divisor) % divisor
-            return remainder if operator == "%" else dialect.quotient(left - remainder, divisor)
+            return _floored(operator, left, right)
         if left.type().is_integer() and right.type().is_integer():
             # Wide enough that nothing overflows; what does not fit into 64 bits is null.
             wide = dt.Decimal(19 if operator == "*" else 38, 0)
@@ -410,8 +408,8 @@ class _Telling(_Compiling):
     def printed(self, expression: Expression) -> ir.StringValue:
         value = self.value(expression)
         text = self.text(value)
-        computed = not isinstance(expression, syntax.Name | syntax.Attribute | syntax.Literal)
-        return text.fill_null(UNPRINTABLE) if computed and value.type().is_numeric() else text
+        # The checker saw to it that nothing printed is null, so a number that is null now did not fit.
+        return text.fill_null(UNPRINTABLE) if value.type().is_numeric() else text
 
     def either(self, statement: syntax.If) -> ir.StringValue:
         test = self.test(statement.test)
@@ -427,7 +425,9 @@ class _Telling(_Compiling):
                 if one is two and one is not None:
                     self.names[name] = one
                 continue
-            self.names[name] = self.kept(name, self._either(test, one, two))
+            # What is of two kinds in the two branches is not read afterwards: the checker saw to it.
+            if type(one.type()) is type(two.type()) or (one.type().is_numeric() and two.type().is_numeric()):
+                self.names[name] = self.kept(name, self._either(test, one, two))
         return ibis.ifelse(test, body, otherwise)
 
     def loop(self, statement: syntax.For) -> ir.StringValue:
@@ -531,6 +531,21 @@ class _Arguments:
         return argument.value if isinstance(argument, syntax.Literal) else otherwise
 
 
+def _floored(operator: str, left: ir.IntegerValue, right: ir.IntegerValue) -> ir.IntegerValue:
+    """`//` and `%` as Python has them, rounded down; null for a divisor of zero and where 64 bits do not do.
+
+    An engine cuts quotients off towards zero and gives a remainder the sign of the dividend.
+    """
+    minus = ibis.literal(-1, type="int64")
+    divisor = right.nullif(0).nullif(minus)
+    rest = left % divisor
+    other_side = (rest != 0) & ((rest < 0) != (divisor < 0))
+    if operator == "%":
+        return ibis.ifelse(right == minus, 0, ibis.ifelse(other_side, rest + divisor, rest))
+    cut = dialect.quotient(left, divisor)
+    return ibis.ifelse(right == minus, -_signed(left), ibis.ifelse(other_side, cut - 1, cut))
+
+
 def _plain(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
     match operator:
         case "+":
@@ -589,6 +604,9 @@ def _compared(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
 
 
 def _cut_off(value: ir.NumericValue) -> ir.IntegerValue:
+    if isinstance(value.type(), dt.Decimal):
+        down = ibis.ifelse(value < 0, -(-value).floor(), value.floor())
+        return dialect.whole(down.cast(dt.Decimal(38, 0)))
     floating = value.cast("float64")
     cut = ibis.ifelse(floating < 0, floating.ceil(), floating.floor())
     return ibis.ifelse(dialect.printable(floating), cut, ibis.null("float64")).cast("int64")
