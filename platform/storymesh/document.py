@@ -5,8 +5,9 @@ key, `NO` is Norway, a date stays the text that was written, and a duplicate key
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -130,6 +131,16 @@ def relative(path: Path, root: Path) -> str:
         return path.resolve().relative_to(root.resolve()).as_posix()
     except ValueError:
         return path.as_posix()
+
+
+def nearest_file(name: str, known: Collection[str]) -> str:
+    """`nearest` for file names: their endings make all of them alike, so only what stands before counts."""
+    stems = {other.split(".")[0].lower(): other for other in sorted(known)}
+    close = get_close_matches(name.split(".")[0].lower(), stems, n=1, cutoff=0.7)
+    if close:
+        return f"did you mean '{stems[close[0]]}'?"
+    shown = sorted(known)
+    return f"there are: {', '.join(shown[:12])}{', …' if len(shown) > 12 else ''}" if shown else "there is none"
 
 
 def kind_of(value: object) -> str:

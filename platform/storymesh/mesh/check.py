@@ -16,7 +16,7 @@ from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.scenario import read_scenarios
 from storymesh.narrative.typed import type_narrative
-from storymesh.product.definition import Product
+from storymesh.product.definition import Product, source_problem
 
 # Folders of the store, and the code location of the narratives: a domain of that name would share them.
 RESERVED_DOMAINS = ("dagster", "logs", "narratives")
@@ -113,10 +113,13 @@ def _python_file(entry: Any) -> str | None:
 
 
 def _rows(mesh: Mesh, product: Product) -> Iterator[Finding]:
-    """A product without a source is a dbt model, and one with a source needs no model."""
-    if product.source is not None:
-        return
+    """A product without a source is a dbt model, and one with a source needs no model but the file."""
     folder = mesh.domain_folder(product.domain)
+    if product.source is not None:
+        if problem := source_problem(product, folder):
+            words, hint = problem
+            yield Finding(product.source_location, "no-rows", f"source '{product.source}': {words}", hint)
+        return
     project = folder / "dbt_project.yml"
     if not project.is_file():
         words = f"nothing makes the rows of '{product.id}': it names no source, and {product.domain} has no dbt project"

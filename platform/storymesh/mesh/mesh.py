@@ -217,6 +217,14 @@ class _Reading:
             words = f"the product '{product.id}' has no contract"
             hint = f"write contracts/{product.id.replace('.', '/')}.odcs.yaml"
             self.findings.append(document.finding(["id"], "missing-contract", words, hint))
+        for output in product.outputs:
+            if output.contract_id not in contracts and output.contract_id != product.id:
+                words = (
+                    f"the output port '{output.name}' names the contract '{output.contract_id}', which does not exist"
+                )
+                self.findings.append(
+                    Finding(output.location, "unknown-name", words, nearest(output.contract_id, contracts))
+                )
         for port in product.inputs:
             if port.contract_id not in products:
                 words = f"the input port '{port.name}' asks for '{port.contract_id}', which nobody publishes"

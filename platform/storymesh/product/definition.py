@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from storymesh.document import Document, read_document
+from storymesh.document import Document, nearest_file, read_document
 from storymesh.errors import Finding, Refused, nearest
 from storymesh.location import Location
 
 SUFFIX = ".odps.yaml"
+SOURCES = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".xlsx")
 _ID = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z_][A-Za-z0-9_-]*)")
 _CUSTOM = ("source",)
 
@@ -128,6 +129,26 @@ def _source(document: Document, written: "_DataProduct", findings: list[Finding]
                 document.finding((*at, "property"), "unknown-field", words, nearest(item.property.lower(), _CUSTOM))
             )
     return source, place
+
+
+def source_problem(product: Product, folder: Path) -> tuple[str, str] | None:
+    """Why the rows of `product` cannot stand in its source, a path from the domain's `folder`: words and a hint."""
+    path = folder / (product.source or "")
+    if path.is_dir():
+        return "this is a folder, a file is wanted", ""
+    if not path.is_file():
+        beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        if not beside:
+            return "there is no such file, nor its folder", f"looked for {path}"
+        return "there is no such file", nearest_file(path.name, beside)
+    if not path.name.lower().endswith(SOURCES):
+        return f"a file '{source_kind(path)}' cannot be read", f"use {', '.join(SOURCES)}, or a dbt model"
+    return None
+
+
+def source_kind(path: Path) -> str:
+    """The ending of a file's name in small letters: `.csv`, `.csv.gz`."""
+    return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
 
 
 def _is_elsewhere(source: str) -> bool:

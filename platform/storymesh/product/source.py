@@ -18,7 +18,7 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.parquet import connect, literal_path
 from storymesh.contract.types import quoted
 from storymesh.errors import SourceUnreadable, nearest
-from storymesh.product.definition import Product
+from storymesh.product.definition import Product, source_kind, source_problem
 from storymesh.product.quotes import UnbalancedQuote, WatchedFile
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 50_000
 BLOCK_BYTES = 16 * 2**20
-SUFFIXES = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".xlsx")
 
 
 def open_rows(product: Product, contract: Contract, folder: Path, database: Path) -> "pa.RecordBatchReader":
@@ -35,8 +34,10 @@ def open_rows(product: Product, contract: Contract, folder: Path, database: Path
     of its name in the domain's DuckDB file `database`. Raises SourceUnreadable, here or while rows are read."""
     if product.source is None:
         return _open_model(product, contract, folder, database)
-    path = _path(product, folder)
-    match "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower():
+    if problem := source_problem(product, folder):
+        raise _unreadable(product, *problem)
+    path = folder / product.source
+    match source_kind(path):
         case ".csv" | ".csv.gz":
             return _open_csv(path, product, contract)
         case ".parquet":
@@ -46,20 +47,7 @@ def open_rows(product: Product, contract: Contract, folder: Path, database: Path
         case ".xlsx":
             return _open_excel(path, product, contract)
         case other:
-            hint = f"use {', '.join(SUFFIXES)}, or a dbt model"
-            raise _unreadable(product, f"a file '{other}' cannot be read", hint)
-
-
-def _path(product: Product, folder: Path) -> Path:
-    path = folder / (product.source or "")
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise _unreadable(product, "this is a folder, a file is wanted")
-    beside = sorted(one.name for one in path.parent.iterdir()) if path.parent.is_dir() else []
-    if not beside:
-        raise _unreadable(product, "there is no such file, nor its folder", f"looked for {path}")
-    raise _unreadable(product, "there is no such file", nearest(path.name, beside))
+            raise AssertionError(other)
 
 
 def _unreadable(product: Product, words: str, hint: str = "") -> SourceUnreadable:
