@@ -12,7 +12,7 @@ from storymesh.cli.progress import console_on
 if TYPE_CHECKING:
     from storymesh.dataset.explain import Drop, Explanation
 
-OWN = frozenset({"_known", "_key"})
+OWN = frozenset({"_known", "_key", "_later", "_asked"})
 ASIDE = frozenset({"case_id", "at", "closes", "status", "split", "known", "dropped", "question_dropped"})
 
 

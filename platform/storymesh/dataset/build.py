@@ -265,16 +265,18 @@ def _splits(build: Build, cases: "ir.Table") -> "ir.Table":
     """The split of every case that some view keeps."""
     import ibis
 
+    from storymesh.case.link import rows_told
     from storymesh.engine import dialect
 
     values: dict[str, ir.Value] = {}
     if build.typed.together:
         parts = []
-        for role, column in build.typed.together:
-            value = cases[role]
-            named = ibis.literal(f"{role}.{column}=")
-            if value.type().is_array():
-                texts = dialect.each(value, lambda row, column=column: row[column].cast("string"))  # type: ignore[misc]
+        for name, column in build.typed.together:
+            role = build.typed.cast.roles[name]
+            value = cases[role.column]
+            named = ibis.literal(f"{name}.{column}=")
+            if role.listed:
+                texts = dialect.each(rows_told(role, value), lambda row, column=column: row[column].cast("string"))  # type: ignore[misc]
             else:
                 texts = ibis.array([value[column].cast("string")])
             there = dialect.those(texts, lambda text: text.notnull())

@@ -162,9 +162,11 @@ def _in_question(role: Role) -> str:
 
 
 def _counts(cases: "ir.Table", links: list[Role]) -> Iterator[tuple[str, "ir.Value"]]:
+    from storymesh.case.link import rows_told
+
     for role in links:
-        value = cases[role.name]
-        count = value.length() if value.type().is_array() else value.notnull().cast("int64")
+        value = cases[role.column]
+        count = rows_told(role, value).length() if role.listed else value.notnull().cast("int64")
         yield f"{role.name}_none", (count == 0).sum()
         yield f"{role.name}_one", (count == 1).sum()
         yield f"{role.name}_many", (count > 1).sum()
