@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -57,7 +57,8 @@ class Document:
         try:
             return model.model_validate(self.value)
         except ValidationError as error:
-            raise Refused(self._finding_of(model, detail) for detail in error.errors()) from None
+            details = error.errors()
+            raise Refused(self._finding_of(model, one) for one in details if not _follows(one, details)) from None
 
     def _finding_of(self, model: type[BaseModel], detail: ErrorDetails) -> Finding:
         steps = self._steps_of(detail["loc"])
@@ -69,6 +70,21 @@ class Document:
             case "missing":
                 parent = self.at(*steps[:-1])
                 return Finding(parent, "missing-field", f"field '{name}' is missing", _describe(model, steps))
+            case "tuple_type" | "list_type":
+                met = detail["input"]
+                named = next((str(step) for step in reversed(steps) if isinstance(step, str)), "this")
+                plain = "…" if isinstance(met, dict | list) or met is None else str(met)
+                hint = f"a list of lists: [[{plain}]]" if isinstance(name, int) else f"a list: [{plain}]"
+                words = f"'{named}' is {_show(met)}, a list is wanted"
+                if isinstance(name, int):
+                    words = f"'{named}' holds {_show(met)}, a list is wanted"
+                return Finding(self.at(*steps), "wrong-value", words, hint)
+            case "too_short":
+                wanted = detail["ctx"]["min_length"]
+                return Finding(self.at(*steps), "wrong-value", f"'{name}' is empty, at least {wanted} is wanted")
+            case kind if kind.startswith("date_"):
+                words = f"'{name}' is {_show(detail['input'])}, a date is wanted"
+                return Finding(self.at(*steps), "wrong-value", words, "write 2024-01-01")
             case "value_error":
                 words = str(detail.get("ctx", {}).get("error", detail["msg"]))
                 return Finding(self.at(*steps), "wrong-value", words)
@@ -274,8 +290,21 @@ def _describe(model: type[BaseModel], steps: tuple[Step, ...]) -> str:
         return ""
     for name, info in holder.model_fields.items():
         if (info.alias or name) == steps[-1]:
-            return info.description or ""
+            return info.description or _choices(info.annotation)
     return ""
+
+
+def _follows(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
+    """Whether a list is only too short because what stands in it does not fit, which is told itself."""
+    loc = detail["loc"]
+    inside = (one["loc"] for one in details if len(one["loc"]) > len(loc))
+    return detail["type"] == "too_short" and any(other[: len(loc)] == loc for other in inside)
+
+
+def _choices(annotation: Any) -> str:
+    if get_origin(annotation) is not Literal:
+        return ""
+    return f"one of {', '.join(map(str, get_args(annotation)))}"
 
 
 def _show(value: object) -> str:

@@ -86,9 +86,7 @@ def test_over_the_limit_nothing_is_published_and_what_was_refused_can_be_read(de
     desk.publish(good_rows(4))
     with pytest.raises(PublicationRefused) as refused:
         desk.publish([*good_rows(2), a_row(8, code="X"), a_row(9, hours=-2, code="Y")])
-    assert "2 of 4 rows break the contract, more than 0.25 of them: enum: code (2); range: hours (1)" in str(
-        refused.value
-    )
+    assert "2 of 4 rows break the contract, more than 25 %: enum: code (2); range: hours (1)" in str(refused.value)
     assert [row["id"] for row in desk.published()] == ["d0", "d1", "d2", "d3"]
     found = refused.value.publication
     assert found.quarantine_path is not None

@@ -290,6 +290,10 @@ def _same(value: Any, other: Any) -> bool:
 def _wrong_type(value: Any, wanted: str | list[str], steps: Steps) -> _Violation:
     words = " or ".join(_TYPES[name] for name in _listed(wanted))
     hint = f'write it in quotes: "{value}"' if wanted == "string" and isinstance(value, int | float) else ""
+    if wanted == "object" and steps[-2:-1] == ("enum",) and not isinstance(value, dict | list):
+        return _Violation(
+            steps, "wrong-value", f"'enum' holds {value!r}, fields are wanted", f"write {{value: {value}, label: …}}"
+        )
     return _Violation(steps, "wrong-value", f"'{_name(steps)}' is {_shown(value)}, {words} is wanted", hint)
 
 

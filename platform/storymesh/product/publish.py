@@ -346,10 +346,8 @@ def _over_limit(
 ) -> PublicationRefused:
     found = _publication(product, store, audit, 0, quarantine, audit.results, unchanged=True)
     reasons = "; ".join(f"{reason} ({count:,})" for reason, count in found.quarantined.items())
-    limit = f"{contract.quarantine_limit:.4g}"
-    words = (
-        f"'{product.id}': {len(bad):,} of {audit.rows:,} rows break the contract, more than {limit} of them: {reasons}"
-    )
+    limit = f"{100 * contract.quarantine_limit:.4g} %"
+    words = f"'{product.id}': {len(bad):,} of {audit.rows:,} rows break the contract, more than {limit}: {reasons}"
     return PublicationRefused(words, f"nothing is published; the rows stand in {quarantine}", found)
 
 

@@ -1,0 +1,37 @@
+"""What people write in another form than the one wanted is told with the form that is wanted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from storymesh.mesh.check import check
+
+NARRATIVE = "narratives/late_repairs/narrative.yaml"
+BOATS = "contracts/fleet/boats.odcs.yaml"
+MATCH, ENUM = "match: [[boat.kind]]", "enum: [{value: tug, label: tug boat}, {value: ferry, label: ferry}]"
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "line"),
+    [
+        (NARRATIVE, MATCH, "match: [boat.kind]",
+         "21:13: error[wrong-value]: 'match' holds 'boat.kind', a list is wanted (a list of lists: [[boat.kind]])"),
+        (NARRATIVE, MATCH, "match: boat.kind",
+         "21:12: error[wrong-value]: 'match' is 'boat.kind', a list is wanted (a list: [boat.kind])"),
+        (NARRATIVE, MATCH, "match: []", "21:12: error[wrong-value]: 'match' is empty, at least 1 is wanted"),
+        (NARRATIVE, "embargo: 2d", "embargo: 2d, together: boat.kind",
+         "30:76: error[wrong-value]: 'together' is 'boat.kind', a list is wanted (a list: [boat.kind])"),
+        (NARRATIVE, "2024-04-01", "01.04.2024",
+         "30:23: error[wrong-value]: 'validation' is '01.04.2024', a date is wanted (write 2024-01-01)"),
+        (NARRATIVE, "boat: {expect: one}", "boat: {}",
+         "18:11: error[missing-field]: field 'expect' is missing (one of one, optional, some, any)"),
+        (BOATS, ENUM, "enum: [tug]",
+         "19:17: error[wrong-value]: 'enum' holds 'tug', fields are wanted (write {value: tug, label: …})"),
+    ],
+)  # fmt: skip
+def test_the_form_that_is_wanted_is_told(
+    harbour: Path, edit: Callable[[str, str, str], None], path: str, old: str, new: str, line: str
+) -> None:
+    edit(path, old, new)
+    assert [str(finding) for finding in check(harbour)] == [f"{path}:{line}"]
