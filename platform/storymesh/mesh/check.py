@@ -17,6 +17,7 @@ from storymesh.narrative.definition import Narrative
 from storymesh.narrative.scenario import read_scenarios
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.definition import Product, source_problem
+from storymesh.product.profile import database_of_domain
 
 # Folders of the store, and the code location of the narratives: a domain of that name would share them.
 RESERVED_DOMAINS = ("dagster", "logs", "narratives")
@@ -126,6 +127,10 @@ def _rows(mesh: Mesh, product: Product) -> Iterator[Finding]:
         hint = "add customProperties: [{property: source, value: sources/<file>}], or a dbt_project.yml"
         yield Finding(product.location, "no-rows", words, hint)
         return
+    try:
+        database_of_domain(product.domain, folder, mesh.store)
+    except Refused as refused:
+        yield from refused.findings
     if not any(_models(folder, product.name)):
         words = f"nothing makes the rows of '{product.id}': the dbt project has no model '{product.name}'"
         yield Finding(product.location, "no-rows", words, f"write domains/{product.domain}/models/{product.name}.sql")

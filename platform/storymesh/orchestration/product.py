@@ -20,6 +20,7 @@ from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.describe import columns_of, counts_table, owners_of, references, sample_of, tags_of
 from storymesh.orchestration.key import model_key, product_key, source_key
 from storymesh.product.definition import Product
+from storymesh.product.profile import database_of_domain
 from storymesh.product.publish import Publication, PublicationRefused, publish
 from storymesh.product.source import open_rows
 from storymesh.product.store import ProductStore
@@ -227,5 +228,5 @@ def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[
 
 
 def database_of(mesh: Mesh, domain: str) -> Path:
-    """The DuckDB file that the domain's models stand in."""
-    return mesh.store / domain / "dbt" / f"{domain}.duckdb"
+    """The DuckDB file that the domain's models stand in. Raises Refused when its own profile names none."""
+    return database_of_domain(domain, mesh.domain_folder(domain), mesh.store)

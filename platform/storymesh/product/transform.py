@@ -20,6 +20,7 @@ import yaml
 
 from storymesh.errors import Finding, Refused, TransformFailed
 from storymesh.location import Location
+from storymesh.product.profile import database_of_domain
 from storymesh.product.store import Snapshot
 
 SOURCES_FOLDER = "storymesh_sources"
@@ -64,7 +65,7 @@ def prepare_dbt(domain: str, folder: Path, store: Path, inputs: Mapping[str, Sna
     model_paths = [*(written.get("model-paths") or ["models"]), SOURCES_FOLDER]
     _write(project_dir / "dbt_project.yml", {**written, "model-paths": model_paths})
     _write(project_dir / SOURCES_FOLDER / "sources.yml", _sources(inputs))
-    database = home / f"{domain}.duckdb"
+    database = database_of_domain(domain, folder, store)
     profiles_dir = folder
     if not (folder / "profiles.yml").exists():
         profiles_dir = home / "profiles"

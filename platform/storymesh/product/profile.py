@@ -1,0 +1,58 @@
+"""Which DuckDB file a domain's models stand in: the one of its own profiles.yml, or else the one that it is given."""
+
+from pathlib import Path
+from typing import Any
+
+from storymesh.document import Document, read_document
+from storymesh.errors import Refused, nearest
+
+_HINT = "leave profiles.yml away, and the domain is given a DuckDB file of its own"
+
+
+def database_of_domain(domain: str, folder: Path, store: Path) -> Path:
+    """The DuckDB file of the dbt project in `folder`; paths in a profile are relative to it, as dbt runs there.
+
+    Raises Refused when the domain has a profiles.yml that names no DuckDB file.
+    """
+    path = folder / "profiles.yml"
+    if not path.is_file():
+        return (store / domain / "dbt").resolve() / f"{domain}.duckdb"
+    root = folder.parent.parent
+    document = read_document(path, root)
+    profiles = _fields(document, ())
+    project = read_document(folder / "dbt_project.yml", root).value
+    name = project.get("profile", domain) if isinstance(project, dict) else domain
+    if name not in profiles:
+        raise _refused(
+            document, (), f"there is no profile '{name}', which dbt_project.yml names", nearest(name, profiles)
+        )
+    profile = _fields(document, (name,))
+    outputs = _fields(document, (name, "outputs"))
+    target = profile.get("target", "default")
+    if target not in outputs:
+        words = f"the target '{target}' is not among the outputs"
+        raise _refused(document, (name, "target"), words, nearest(str(target), outputs))
+    output = _fields(document, (name, "outputs", target))
+    at = (name, "outputs", target)
+    if output.get("type") != "duckdb":
+        words = f"products are read from DuckDB, the target '{target}' is {output.get('type')!r}"
+        raise _refused(document, (*at, "type"), words, _HINT)
+    written = output.get("path")
+    if not isinstance(written, str) or not written or "{{" in written or ":" in written:
+        words = f"the path of the target '{target}' is {written!r}, a file is wanted in which the models stay"
+        raise _refused(document, (*at, "path"), words, _HINT)
+    return (folder / written).resolve()
+
+
+def _fields(document: Document, steps: tuple[str, ...]) -> dict[str, Any]:
+    value = document.value
+    for step in steps:
+        value = value.get(step)
+    if not isinstance(value, dict):
+        words = f"'{steps[-1] if steps else 'profiles.yml'}' has to hold fields"
+        raise _refused(document, steps, words, _HINT)
+    return value
+
+
+def _refused(document: Document, steps: tuple[str, ...], words: str, hint: str) -> Refused:
+    return Refused([document.finding(steps, "profile", words, hint)])
