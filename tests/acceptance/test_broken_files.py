@@ -42,8 +42,6 @@ def test_a_broken_file_is_one_finding_and_nothing_runs(broken: Broken, tmp_path:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     assert broken.old in text
     path.write_text(text.replace(broken.old, broken.new, 1) if broken.old else broken.new, encoding="utf-8")
-    told = storymesh("check", mesh=mesh)
-    assert told.code == 1, told.said
     ran = storymesh("run", mesh=mesh)
     assert ran.code == 1, ran.said
     findings = [line for line in ran.said.splitlines() if re.match(r"\S+:\d+:\d+: error\[[a-z-]+\]: ", line)]

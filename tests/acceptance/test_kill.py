@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from whole_mesh import Elsewhere, Preloaded, Ran, locks, products, rows_of, timed, unswept
 
-KILLS = 4
+KILLS = 3
 
 
 @pytest.fixture(params=["a first run", "a change"])

@@ -53,7 +53,7 @@ def test_ships_of_23_march_stayed_197_hours_instead_of_26(stories: dict[str, str
     assert "47 ships arrived on Tuesday 23 March 2021" in text
     assert "median dwell time was 196.7 hours (8 days 4 hours)" in text
     assert "Ordinary here are 27.0 hours" in text
-    assert "For ships that arrived on 21 March 2021, the last ordinary day before, it was 26.6 hours" in text
+    assert "For ships that arrived on 21 March 2021, the last ordinary day before, it was 26.7 hours" in text
     assert "Ships that arrived on 8 April 2021 were the first to pass in ordinary time again." in text
 
 
