@@ -17,7 +17,7 @@ from storymesh.cli import app
 from storymesh.contract import definition as contract
 from storymesh.contract import option, rule
 from storymesh.contract.types import arrow_type
-from storymesh.language import check, filters, interpret, syntax
+from storymesh.language import call, check, filters, infer, interpret, syntax
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp
 from storymesh.narrative import definition as narrative
 
@@ -86,11 +86,11 @@ def language() -> dict[str, str]:
         ("levels of nesting", f"{syntax.MAX_DEPTH}"),
         ("loops inside each other", f"{syntax.MAX_LOOPS}"),
         ("`elif` of one `if`", f"{syntax.MAX_BRANCHES}"),
-        ("digits behind the point", f"{check.MAX_DIGITS}"),
+        ("digits behind the point", f"{call.MAX_DIGITS}"),
         ("a text", f"{interpret.MAX_OUTPUT // 1024} KiB"),
     ]
     return {
-        "tests": listed(check.TESTS),
+        "tests": listed(infer.TESTS),
         "filters": table(["filter", "works on", "gives", "example"], rows),
         "codes": listed(filters.DATE_CODES),
         "units": listed(f'"{unit}"' for unit in filters.UNITS),

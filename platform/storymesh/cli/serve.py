@@ -30,8 +30,10 @@ def serve(mesh: Mesh, host: str, port: int) -> int:
     command += ["--log-level", "warning"]
     typer.echo(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
     process = subprocess.Popen(command, cwd=mesh.root, env={**os.environ, HOME: str(home)})
+    # A supervisor stops this process alone: the servers below are told to clean up as Ctrl-C tells them.
+    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
     try:
-        return process.wait()
+        code = process.wait()
     except KeyboardInterrupt:
         # The terminal has told the whole group already; a second signal would cut its cleaning up short.
         try:
@@ -40,6 +42,7 @@ def serve(mesh: Mesh, host: str, port: int) -> int:
             process.send_signal(signal.SIGTERM)
             process.wait()
         return 0
+    return 0 if code in (-signal.SIGINT, -signal.SIGTERM) else code
 
 
 def workspace_of(mesh: Mesh, home: Path) -> Path:

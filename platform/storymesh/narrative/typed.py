@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from storymesh.case.role import Cast, resolve
 from storymesh.case.view import Views, views
 from storymesh.contract.definition import Contract
+from storymesh.document import nearest_file
 from storymesh.errors import Finding, Refused, nearest
 from storymesh.language.check import check_template
 from storymesh.language.syntax import Template, parse_template
@@ -213,7 +214,7 @@ def _record(
     for slot, name in record.templates.items():
         template = templates.get(name)
         if template is None:
-            hint = nearest(name, narrative.templates)
+            hint = nearest_file(name, narrative.templates)
             findings.append(
                 Finding(narrative.at("records", config, slot), "unknown-name", f"there is no template '{name}'", hint)
             )
