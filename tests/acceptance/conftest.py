@@ -5,7 +5,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,15 +14,6 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode does not 
 from whole_mesh import PUBLIC_DATA, Elsewhere, Preloaded, Ran, copied, public_data, run_killed, storymesh, timed
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The mesh of the project's root: run, then broken in one domain and run again."""
-
-    first: Ran
-    releases: dict[str, str]
-    broken: Ran
-
-
 def real(name: str, scratch: Path) -> Ran:
     """A mesh on public data, in a folder from which the data is as far as it is in the checkout."""
     (scratch / "shared").symlink_to(PUBLIC_DATA.parent, target_is_directory=True)
@@ -31,24 +21,23 @@ def real(name: str, scratch: Path) -> Ran:
     return storymesh("run", mesh=mesh)
 
 
-def reference(scratch: Path) -> Reference:
-    mesh = copied("", scratch)
-    first = storymesh("run", mesh=mesh)
-    releases = {path.parent.name: path.read_text(encoding="utf-8") for path in mesh.glob("releases/*/*/release.json")}
-    with (mesh / "domains/resolutions/sources/resolutions.csv").open("a", encoding="utf-8") as file:
-        file.write(",SHP-000003,01/11/2021 02:15 PM,WAIT,,,Nobody,a number is missing\n")
-    return Reference(first, releases, storymesh("run", mesh=mesh))
+def reference(scratch: Path) -> Ran:
+    """The mesh of the project's root."""
+    return storymesh("run", mesh=copied("", scratch))
 
 
-def killed_reference(scratch: Path) -> Ran:
+def disturbed_reference(scratch: Path) -> Ran:
+    """The same in another folder: killed, then broken in one row of one domain, then run again."""
     mesh = copied("", scratch)
     run_killed(mesh, "✓ shipping.shipment_delays", 0.7)
+    with (mesh / "domains/resolutions/sources/resolutions.csv").open("a", encoding="utf-8") as file:
+        file.write(",SHP-000003,01/11/2021 02:15 PM,WAIT,,,Nobody,a number is missing\n")
     return storymesh("run", mesh=mesh)
 
 
 LONG: dict[str, Callable[[Path], object]] = {
     "reference_mesh": reference,
-    "reference_after_a_kill": killed_reference,
+    "disturbed_reference_mesh": disturbed_reference,
     "suez": lambda scratch: real("suez_2021", scratch),
     "health_supply": lambda scratch: real("health_supply", scratch),
 }
@@ -70,13 +59,13 @@ def long_builds(
 
 
 @pytest.fixture(scope="session")
-def reference_mesh(long_builds: dict[str, Future[Reference]]) -> Reference:
+def reference_mesh(long_builds: dict[str, Future[Ran]]) -> Ran:
     return long_builds["reference_mesh"].result()
 
 
 @pytest.fixture(scope="session")
-def reference_after_a_kill(long_builds: dict[str, Future[Ran]]) -> Ran:
-    return long_builds["reference_after_a_kill"].result()
+def disturbed_reference_mesh(long_builds: dict[str, Future[Ran]]) -> Ran:
+    return long_builds["disturbed_reference_mesh"].result()
 
 
 @pytest.fixture(scope="session")
