@@ -104,7 +104,9 @@ def test_a_refused_gate_is_told_and_gives_one(harbour: Path) -> None:
 
 
 def test_somebody_may_stop_it(harbour: Path) -> None:
-    command = [sys.executable, "-m", "storymesh.cli", "run"]
+    # Tests that a shell runs in the background ignore Ctrl-C, and what they start would inherit that.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from storymesh.cli import main"
+    command = [sys.executable, "-c", f"{heeds}; main()", "run"]
     with subprocess.Popen(
         command, cwd=harbour, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:

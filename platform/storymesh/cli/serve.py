@@ -29,6 +29,8 @@ def serve(mesh: Mesh, host: str, port: int) -> int:
     command += ["--workspace", str(workspace_of(mesh, home))]
     command += ["--log-level", "warning"]
     typer.echo(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
+    # A shell that starts this in the background has it ignore Ctrl-C, and the servers below would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=mesh.root, env={**os.environ, HOME: str(home)})
     # A supervisor stops this process alone: the servers below are told to clean up as Ctrl-C tells them.
     signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
