@@ -128,9 +128,11 @@ def _rows(mesh: Mesh, product: Product) -> Iterator[Finding]:
         yield Finding(product.location, "no-rows", words, hint)
         return
     try:
+        read_document(project, mesh.root)
         database_of_domain(product.domain, folder, mesh.store)
     except Refused as refused:
         yield from refused.findings
+        return
     if not any(_models(folder, product.name)):
         words = f"nothing makes the rows of '{product.id}': the dbt project has no model '{product.name}'"
         yield Finding(product.location, "no-rows", words, f"write domains/{product.domain}/models/{product.name}.sql")
