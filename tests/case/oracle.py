@@ -328,7 +328,7 @@ def _told(mesh: SmallMesh, meaning: Meaning) -> Iterator[Expected]:
                 row = after.roles[one.row_of][-1].row
                 row_known[name] = {column: after.known(one.row_of, row, column) for column in row}
         yield Expected(
-            "/".join(str(anchor[column]) for column in product.key),
+            product.text_of(anchor),
             after.at,
             closes,
             hindsight,

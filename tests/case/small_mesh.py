@@ -41,6 +41,13 @@ class Product:
     unique: tuple[str, ...] = ()
     refers: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = ()
 
+    def text_of(self, row: Row) -> str:
+        """The key of a row as text: the parts of a compound key are escaped as RFC 6901 has it, then joined."""
+        parts = [str(row[column]) for column in self.key]
+        if len(parts) > 1:
+            parts = [part.replace("~", "~0").replace("/", "~1") for part in parts]
+        return "/".join(parts)
+
     @property
     def contract(self) -> Contract:
         return _contract(json.dumps(self._odcs(), sort_keys=True), self.name)

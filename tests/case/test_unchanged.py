@@ -131,7 +131,7 @@ def test_values_that_are_known_only_later(problem: Problem, seed: int) -> None:
         ]
     told, after = told_by(problem), told_by(problem, with_rows(mesh, changed))
     for row in mesh.rows["a"]:
-        name = "/".join(str(row[column]) for column in mesh.cast["a"].key)
+        name = mesh.cast["a"].text_of(row)
         if _moment(row["began"]) <= cut:
             assert asked(after[name]) == asked(told[name]), name
 

@@ -41,11 +41,16 @@ def link(
 
 
 def key_text(parts: Sequence[ir.Value]) -> ir.StringValue:
-    """A key as text, its parts joined with `/`."""
-    text = parts[0].cast("string")
-    for part in parts[1:]:
-        text = text.concat("/", part.cast("string"))
+    """A key as text, and no two keys alike: the parts of a compound key are joined with `/`, and what stands in them is
+    escaped as in a JSON Pointer (RFC 6901), `~` as `~0` and `/` as `~1`. A key of one part stands as it is."""
+    text, *others = [part.cast("string") if len(parts) == 1 else _escaped(part) for part in parts]
+    for other in others:
+        text = text.concat("/", other)
     return text
+
+
+def _escaped(part: ir.Value) -> ir.StringValue:
+    return part.replace("~", "~0").replace("/", "~1") if part.type().is_string() else part.cast("string")
 
 
 def moment(value: ir.Value) -> ir.TimestampValue:
