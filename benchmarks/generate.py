@@ -2,7 +2,8 @@
 
     python benchmarks/generate.py --out DIR --delays 1000000 --seed 7 --mesh --truth truth.parquet
 
-The defaults make what is committed under `domains/*/sources`. With `--mesh` DIR becomes a whole mesh root.
+The defaults make what is committed under `domains/*/sources`. With `--mesh` DIR becomes a whole mesh root, with
+`--products` it holds the finished products as Parquet in place of raw sources.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from generator.cases import read_disruptions
 from generator.exports import write_sources
+from generator.products import write_products
 
 HERE = Path(__file__).resolve().parent.parent
 DELAYS = 4900
@@ -24,16 +26,20 @@ def main() -> None:
     parser.add_argument("--delays", type=int, default=DELAYS, help="how many delays (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED, help="(default: %(default)s)")
     parser.add_argument("--mesh", action="store_true", help="copy contracts, domains and narratives as well")
+    parser.add_argument("--products", action="store_true", help="write the products, not the raw sources behind them")
     parser.add_argument("--truth", type=Path, help="write here what truly caused each delay and would have worked best")
     wanted = parser.parse_args()
     if wanted.delays < 1:
         parser.error("--delays wants at least 1")
+    if wanted.mesh and wanted.products:
+        parser.error("--mesh wants raw sources, --products writes none: choose one")
+    disruptions = read_disruptions(HERE / "domains" / "canal" / "sources" / "disruptions.csv")
+    write = write_products if wanted.products else write_sources
     if wanted.mesh and wanted.out.resolve() != HERE:
         for name in ("contracts", "domains", "narratives"):
             if (HERE / name).is_dir():
                 shutil.copytree(HERE / name, wanted.out / name, ignore=LEFT_OUT, dirs_exist_ok=True)
-    disruptions = read_disruptions(HERE / "domains" / "canal" / "sources" / "disruptions.csv")
-    write_sources(wanted.out, HERE, wanted.delays, wanted.seed, disruptions, wanted.truth)
+    write(wanted.out, HERE, wanted.delays, wanted.seed, disruptions, wanted.truth)
 
 
 if __name__ == "__main__":

@@ -146,10 +146,14 @@ def draw_block(size: int, first_shipment: int, seed: tuple[int, int], disruption
             "best_action": outcome["best_action"],
             "percent_taken": outcome["percent_taken"],
             "percent_best": outcome["percent_best"],
+            "minutes_if_worked": outcome["minutes_if_worked"],
+            "minutes_if_failed": outcome["minutes_if_failed"],
             "die": _below(rng, size, 1_000_000),
         }
     )
-    steps["number"] = number[both["shipment"]][steps.pop("delay")]
+    delay = steps.pop("delay")
+    steps["number"] = number[both["shipment"]][delay]
+    steps["leg"] = both["leg"][delay]
     kept = steps["decided_at"] < EXPORTED_AT
     return Block(shipments, delay_table, pa.table({name: column[kept] for name, column in steps.items()}))
 
@@ -209,10 +213,9 @@ def _draw_steps(
 ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
     """What was decided for each delay, and how it ended; the last step decides the odds."""
     size = len(cargo)
-    base = np.array([world.PERCENT_WORKED[w] for w in world.WATERWAYS])[delays["waterway"]]
-    extra = np.array([world.PERCENT_FOR_CARGO[c] for c in world.CARGO])[cargo]
-    percent = np.where(base == 0, 0, np.clip(base + extra, 12, 88))
-    weights = np.where(base == 0, 0, np.array(world.HABIT) * (40 + percent))
+    odds = np.array([[percent_worked(w, c) for c in world.CARGO] for w in world.WATERWAYS])
+    percent = odds[delays["waterway"], cargo]
+    weights = np.where(percent == 0, 0, np.array(world.HABIT) * (40 + percent))
 
     many = _pick(rng, size, (12, 68, 15, 5))  # no step, one, two, three
     chosen = np.stack([_pick_rows(rng, weights) for _ in range(3)], axis=1)
@@ -223,10 +226,9 @@ def _draw_steps(
 
     expected = delays["expected_hours"] * 4  # quarters of an hour from here on
     worked = _below(rng, size, 100) < taken
+    won, lost = np.minimum(expected, 96 + 480) - 96, expected // 2 + 80  # how far above a day, and below it
     recovered = np.where(
-        worked,
-        96 + _below(rng, size, 1000) * (np.minimum(expected, 96 + 480) - 96) // 1000,
-        95 - _below(rng, size, 1000) * (expected // 2 + 80) // 1000,
+        worked, 96 + _below(rng, size, 1000) * won // 1000, 95 - _below(rng, size, 1000) * lost // 1000
     )
     arrived = delays["planned_at"] + (expected - recovered) * 15
 
@@ -258,8 +260,17 @@ def _draw_steps(
         "best_action": best,
         "percent_taken": taken,
         "percent_best": percent[rows, best],
+        # The mean of what is drawn above, in whole minutes.
+        "minutes_if_worked": 96 * 15 + won * 15 // 2,
+        "minutes_if_failed": 95 * 15 - lost * 15 // 2,
     }
     return steps, outcome
+
+
+def percent_worked(waterway: str, cargo: str) -> list[int]:
+    """How often each action truly works there for such cargo, in percent; 0 where nobody would choose it."""
+    both = zip(world.PERCENT_WORKED[waterway], world.PERCENT_FOR_CARGO[cargo], strict=True)
+    return [0 if base == 0 else min(88, max(12, base + extra)) for base, extra in both]
 
 
 def _lanes(rng: np.random.Generator, waterway: Ints) -> tuple[NDArray, NDArray]:

@@ -5,12 +5,14 @@ DuckDB does the writing, so that a million cases need neither Python loops nor m
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from generator import world
-from generator.cases import EXPORTED_AT, NEVER, Block, Disruption, draw_block
+from generator.cases import EXPORTED_AT, NEVER, Block, Disruption, draw_block, percent_worked
 
 BLOCK = 100_000
 SHIPPING_COPIED = ("ports.csv",)
@@ -39,17 +41,24 @@ def write_sources(
             if source.resolve() != (folders[domain] / name).resolve():
                 shutil.copyfile(source, folders[domain] / name)
 
-    scratch = out / ".generator"
-    scratch.mkdir(exist_ok=True)
+    with drawn(out / ".generator", delays, seed, disruptions) as db:
+        _write_shipments(db, folders["shipping"])
+        _write_events(db, events)
+        _write_resolutions(db, folders["resolutions"])
+        if truth is not None:
+            write_truth(db, truth)
+
+
+@contextmanager
+def drawn(scratch: Path, delays: int, seed: int, disruptions: list[Disruption]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The drawn world as tables of a database in `scratch`, which is gone afterwards: shipments, delays and steps, as
+    `draw_block` gives them; fleet; numbered, which is steps with the number that the log of the desk gives each."""
+    scratch.mkdir(parents=True, exist_ok=True)
     try:
         with duckdb.connect(str(scratch / "world.duckdb")) as db:
             db.execute(f"SET memory_limit = '2GB'; SET threads = 2; SET temp_directory = '{scratch}'")
             _load(db, delays, seed, disruptions)
-            _write_shipments(db, folders["shipping"])
-            _write_events(db, events)
-            _write_resolutions(db, folders["resolutions"])
-            if truth is not None:
-                _write_truth(db, truth)
+            yield db
     finally:
         shutil.rmtree(scratch)
 
@@ -90,6 +99,10 @@ def _load(db: duckdb.DuckDBPyConnection, delays: int, seed: int, disruptions: li
     """)
     db.execute("CREATE TABLE fleet (vessel BIGINT, imo VARCHAR, name VARCHAR, new_name VARCHAR, renamed_at BIGINT)")
     db.executemany("INSERT INTO fleet VALUES (?, ?, ?, ?, ?)", _fleet())
+    db.execute("""
+        CREATE VIEW numbered AS
+        SELECT *, row_number() OVER (ORDER BY decided_at, number, action, cost_cents, die) AS id FROM steps
+    """)
 
 
 def _fleet() -> list[tuple[int, str, str, str | None, int | None]]:
@@ -246,9 +259,7 @@ def _write_resolutions(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
     style = "%m/%d/%Y %I:%M %p"
     db.execute(f"""
         COPY (
-            WITH numbered AS (
-                SELECT *, row_number() OVER (ORDER BY decided_at, number, action, cost_cents, die) AS id FROM steps
-            ), doubled AS (
+            WITH doubled AS (
                 SELECT *, 0 AS again FROM numbered UNION ALL SELECT *, 1 FROM numbered WHERE die % 100 = 9
             )
             SELECT
@@ -270,8 +281,13 @@ def _write_resolutions(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """)
 
 
-def _write_truth(db: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Which disruption held up which shipment, and which action truly had the best odds; CSV or Parquet."""
+def write_truth(db: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """What truly happened, as CSV or Parquet; of three files the second and third bear `.actions` and `.resolutions`.
+
+    `path`: for each delay the disruption that held the shipment up (null: none did), the action that was taken, the
+    one with the best odds, and by how many hours either way of ending comes out ahead of what was expected, on average.
+    `.actions`: how often each action works for a cargo at a waterway. `.resolutions`: the delay that each one answered.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     form = "parquet" if path.suffix == ".parquet" else "csv, HEADER"
     db.execute(f"""
@@ -285,7 +301,24 @@ def _write_truth(db: duckdb.DuckDBPyConnection, path: Path) -> None:
                 CASE WHEN action <> {NEVER} THEN getvariable('actions')[action + 1] END AS action_taken,
                 percent_taken,
                 getvariable('actions')[best_action + 1] AS best_action,
-                percent_best
+                percent_best,
+                round(minutes_if_worked / 60, 2) AS hours_if_worked,
+                round(minutes_if_failed / 60, 2) AS hours_if_failed
             FROM delays ORDER BY number, leg
         ) TO '{path}' (FORMAT {form})
+    """)
+    odds = [
+        (waterway, cargo, action, percent)
+        for waterway in world.WATERWAYS
+        for cargo in world.CARGO
+        for action, percent in zip(world.ACTIONS, percent_worked(waterway, cargo), strict=True)
+    ]
+    db.execute("CREATE TEMP TABLE odds (waterway VARCHAR, cargo_type VARCHAR, action VARCHAR, percent_worked BIGINT)")
+    db.executemany("INSERT INTO odds VALUES (?, ?, ?, ?)", odds)
+    db.execute(f"COPY odds TO '{path.with_suffix('.actions' + path.suffix)}' (FORMAT {form})")
+    db.execute(f"""
+        COPY (
+            SELECT printf('RES-%06d', id) AS resolution_id, printf('DLY-%06d-%d', number, leg) AS delay_id
+            FROM numbered ORDER BY id
+        ) TO '{path.with_suffix(".resolutions" + path.suffix)}' (FORMAT {form})
     """)

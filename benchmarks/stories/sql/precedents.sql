@@ -1,0 +1,94 @@
+-- What earlier cases show, once for each question that can differ: split, day, waterway and cargo (a probe), never once
+-- a case. `options` has a row for each probe and action, `precedents` one a probe with its options in order.
+CREATE OR REPLACE TEMP TABLE event AS
+SELECT case_id, asked_at, closes, score, worked, action, known, known::DATE AS day, split_no, waterway, asked_cargo
+FROM cases WHERE judged AND split IS NOT NULL;
+
+CREATE OR REPLACE TEMP TABLE probe AS
+SELECT row_number() OVER () AS probe, *
+FROM (
+    SELECT DISTINCT split_no, asked_at::DATE AS day, waterway, asked_cargo AS cargo FROM cases WHERE split IS NOT NULL
+);
+
+-- The events of both levels, each for its own split and every later one. Level 2 has no cargo.
+CREATE OR REPLACE TEMP TABLE told AS
+WITH asks AS (SELECT DISTINCT split_no AS asks FROM probe)
+SELECT 1 AS level, asks, waterway, asked_cargo AS cargo, action, day, known, worked, score, case_id, asked_at
+FROM event JOIN asks ON split_no <= asks WHERE asked_cargo IS NOT NULL
+UNION ALL
+SELECT 2, asks, waterway, '', action, day, known, worked, score, case_id, asked_at
+FROM event JOIN asks ON split_no <= asks;
+
+-- Each event with its place in its group and the two before it: an option that was tried n times by a day quotes the
+-- row of place n.
+CREATE OR REPLACE TEMP TABLE placed AS
+SELECT
+    level, asks, waterway, cargo, action,
+    row_number() OVER latest AS place,
+    list({'id': case_id, 'at': asked_at, 'score': score}) OVER (latest ROWS 2 PRECEDING) AS quoted
+FROM told
+WINDOW latest AS (PARTITION BY level, asks, waterway, cargo, action ORDER BY known, case_id DESC);
+
+CREATE OR REPLACE TEMP TABLE running AS
+SELECT
+    level, asks, waterway, cargo, action, day,
+    sum(tried) OVER until AS tried,
+    sum(worked) OVER until AS worked,
+    sum(total) OVER until AS total
+FROM (
+    SELECT
+        level, asks, waterway, cargo, action, day,
+        count(*) AS tried, count(*) FILTER (worked) AS worked, sum(score) AS total
+    FROM told GROUP BY ALL
+)
+WINDOW until AS (PARTITION BY level, asks, waterway, cargo, action ORDER BY day);
+
+CREATE OR REPLACE TEMP TABLE counted AS
+WITH asked AS (
+    SELECT probe, 1 AS level, split_no, day, waterway, cargo FROM probe WHERE cargo IS NOT NULL
+    UNION ALL
+    SELECT probe, 2, split_no, day, waterway, '' FROM probe
+),
+wanted AS (
+    SELECT probe, level, split_no, day, waterway, cargo, action
+    FROM asked CROSS JOIN (SELECT DISTINCT action FROM event)
+),
+found AS (
+    SELECT w.probe, w.level, w.split_no, w.waterway, w.cargo, w.action, r.tried, r.worked, r.total
+    FROM wanted AS w ASOF JOIN running AS r
+    ON r.level = w.level AND r.asks = w.split_no AND r.waterway = w.waterway AND r.cargo = w.cargo
+        AND r.action = w.action AND r.day < w.day
+),
+enough AS (
+    SELECT probe, level, sum(tried) AS all_tried FROM found GROUP BY probe, level HAVING sum(tried) >= 5
+),
+chosen AS (SELECT probe, min(level) AS level, arg_min(all_tried, level) AS all_tried FROM enough GROUP BY probe)
+SELECT f.*, c.all_tried FROM found AS f JOIN chosen AS c USING (probe, level);
+
+CREATE OR REPLACE TEMP TABLE options AS
+SELECT
+    c.probe, c.level, c.all_tried::BIGINT AS all_tried, c.action,
+    c.tried::BIGINT AS tried,
+    c.worked::BIGINT AS worked,
+    c.worked::DOUBLE / c.tried::DOUBLE AS rate,
+    c.total::DOUBLE / c.tried::DOUBLE AS mean_score,
+    list_reverse(p.quoted) AS quoted,
+    wilson(c.worked::DOUBLE, c.tried::DOUBLE, 1.959963984540054, -1) AS low95,
+    wilson(c.worked::DOUBLE, c.tried::DOUBLE, 1.6448536269514722, -1) AS low90,
+    wilson(c.worked::DOUBLE, c.tried::DOUBLE, 1.6448536269514722, 1) AS high90,
+    -- option.md.jinja
+    concat(
+        capital(l.words), '. It was tried ', times(tried), ' before in cases like this one and worked ', times(worked),
+        format(' ({{:,.0f}}%), with ', 100 * rate), hours(mean_score), ' on average.',
+        array_to_string(list_transform(quoted, lambda q: concat(' Case ', q.id, recovered(q.score))), '')
+    ) AS told,
+    -- the line of advise.md.jinja; {choose} stands for the word that the case draws
+    concat(
+        '- ', capital(l.words), ': {choose} ', times(tried), ', worked ', times(worked),
+        format(' ({{:,.0f}}%), ', 100 * rate), hours(mean_score), ' on average.', chr(10)
+    ) AS line
+FROM counted AS c
+JOIN placed AS p
+ON p.level = c.level AND p.asks = c.split_no AND p.waterway = c.waterway AND p.cargo = c.cargo
+    AND p.action = c.action AND p.place = c.tried
+JOIN label AS l ON l.kind = 'action_code' AND l.code = c.action;
