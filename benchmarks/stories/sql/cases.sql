@@ -60,7 +60,7 @@ COPY (
             coalesce(a.disruption, []) AS disruption,
             coalesce(steps.resolution, []) AS resolution,
             steps.resolution[-1] AS last_step,
-            d.expected_delay_hours - d.final_delay_hours AS recovered_hours,
+            (d.expected_delay_hours - d.final_delay_hours)::DECIMAL(38, 2) AS recovered_hours,
             s.shipment_id IS NOT NULL AS has_shipment,  -- without one hindsight has no case, but a question has
             CASE WHEN d.detected_at < '2024-01-01' THEN 0 WHEN d.detected_at < '2024-07-01' THEN 1 ELSE 2 END AS split_no,
             CASE

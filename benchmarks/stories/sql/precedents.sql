@@ -13,10 +13,10 @@ FROM (
 -- The events of both levels, each for its own split and every later one. Level 2 has no cargo.
 CREATE OR REPLACE TEMP TABLE told AS
 WITH asks AS (SELECT DISTINCT split_no AS asks FROM probe)
-SELECT 1 AS level, asks, waterway, asked_cargo AS cargo, action, day, known, worked, score, case_id, asked_at
+SELECT 1 AS level, asks, waterway, asked_cargo AS cargo, action, day, known, worked, score, case_id, asked_at, closes
 FROM event JOIN asks ON split_no <= asks WHERE asked_cargo IS NOT NULL
 UNION ALL
-SELECT 2, asks, waterway, '', action, day, known, worked, score, case_id, asked_at
+SELECT 2, asks, waterway, '', action, day, known, worked, score, case_id, asked_at, closes
 FROM event JOIN asks ON split_no <= asks;
 
 -- Each event with its place in its group and the two before it: an option that was tried n times by a day quotes the
@@ -25,7 +25,8 @@ CREATE OR REPLACE TEMP TABLE placed AS
 SELECT
     level, asks, waterway, cargo, action,
     row_number() OVER latest AS place,
-    list({'id': case_id, 'at': asked_at, 'score': score}) OVER (latest ROWS 2 PRECEDING) AS quoted
+    list({'id': case_id, 'at': asked_at, 'closes': closes, 'score': score, 'worked': worked})
+        OVER (latest ROWS 2 PRECEDING).list_reverse() AS quoted
 FROM told
 WINDOW latest AS (PARTITION BY level, asks, waterway, cargo, action ORDER BY known, case_id DESC);
 
@@ -67,28 +68,92 @@ SELECT f.*, c.all_tried FROM found AS f JOIN chosen AS c USING (probe, level);
 
 CREATE OR REPLACE TEMP TABLE options AS
 SELECT
-    c.probe, c.level, c.all_tried::BIGINT AS all_tried, c.action,
+    c.probe, c.level, c.all_tried::BIGINT AS all_tried, c.action, l.words,
     c.tried::BIGINT AS tried,
     c.worked::BIGINT AS worked,
     c.worked::DOUBLE / c.tried::DOUBLE AS rate,
     c.total::DOUBLE / c.tried::DOUBLE AS mean_score,
-    list_reverse(p.quoted) AS quoted,
-    wilson(c.worked::DOUBLE, c.tried::DOUBLE, 1.959963984540054, -1) AS low95,
-    wilson(c.worked::DOUBLE, c.tried::DOUBLE, 1.6448536269514722, -1) AS low90,
+    p.quoted,
+    CASE WHEN c.worked = 0 THEN 0 ELSE wilson(c.worked::DOUBLE, c.tried::DOUBLE, 1.959963984540054, -1) END AS low95,
+    CASE WHEN c.worked = 0 THEN 0 ELSE wilson(c.worked::DOUBLE, c.tried::DOUBLE, 1.6448536269514722, -1) END AS low90,
     wilson(c.worked::DOUBLE, c.tried::DOUBLE, 1.6448536269514722, 1) AS high90,
+    {
+        'action': c.action, 'mean_score': mean_score,
+        'quoted': list_transform(p.quoted, lambda q: {'id': q.id, 'score': q.score}),
+        'rate': rate, 'tried': c.tried::BIGINT, 'worked': c.worked::BIGINT
+    } AS fact,
+    list_transform(p.quoted, lambda q: source('shipping.shipment_delays', q.id)) AS anchors,
     -- option.md.jinja
     concat(
-        capital(l.words), '. It was tried ', times(tried), ' before in cases like this one and worked ', times(worked),
-        format(' ({{:,.0f}}%), with ', 100 * rate), hours(mean_score), ' on average.',
-        array_to_string(list_transform(quoted, lambda q: concat(' Case ', q.id, recovered(q.score))), '')
+        capital(l.words), '. It was tried ', times(c.tried::BIGINT), ' before in cases like this one and worked ', times(c.worked::BIGINT),
+        format(' ({:,.0f}%), with ', 100 * rate), hours(mean_score), ' on average.',
+        array_to_string(list_transform(p.quoted, lambda q: concat(' Case ', q.id, recovered(q.score))), '')
     ) AS told,
     -- the line of advise.md.jinja; {choose} stands for the word that the case draws
     concat(
-        '- ', capital(l.words), ': {choose} ', times(tried), ', worked ', times(worked),
-        format(' ({{:,.0f}}%), ', 100 * rate), hours(mean_score), ' on average.', chr(10)
+        '- ', capital(l.words), ': {choose} ', times(c.tried::BIGINT), ', worked ', times(c.worked::BIGINT),
+        format(' ({:,.0f}%), ', 100 * rate), hours(mean_score), ' on average.', chr(10)
     ) AS line
 FROM counted AS c
 JOIN placed AS p
 ON p.level = c.level AND p.asks = c.split_no AND p.waterway = c.waterway AND p.cargo = c.cargo
     AND p.action = c.action AND p.place = c.tried
 JOIN label AS l ON l.kind = 'action_code' AND l.code = c.action;
+
+CREATE OR REPLACE TEMP TABLE precedents AS
+WITH gathered AS (
+    SELECT
+        probe, level, all_tried,
+        list_sort(list({
+            'low': -low95, 'fewer': -tried, 'action': action, 'tried': tried, 'worked': worked, 'rate': rate,
+            'mean_score': mean_score, 'quoted': quoted, 'words': words, 'line': line
+        })) AS options
+    FROM options GROUP BY probe, level, all_tried
+),
+judged AS (
+    SELECT
+        *,
+        list_filter(options, lambda o: o.tried >= 5) AS able,
+        list_filter(able, lambda o: o.worked > 0) AS good,
+        good[1] AS best,
+        able[-1] AS worst
+    FROM gathered
+)
+SELECT
+    p.*,
+    j.probe IS NOT NULL AS enough,
+    j.level,
+    coalesce(j.all_tried, 0) AS tried,
+    j.best,
+    good[2].action AS second,
+    j.worst,
+    able[-2].action AS last_but_one,
+    coalesce(options, []) AS options,
+    CASE WHEN j.probe IS NULL THEN concat('There are too few closed cases like this one to say what works.', chr(10))
+    ELSE concat(
+        counted(all_tried, ' closed case'),
+        CASE WHEN level = 1 THEN ' like this one ' ELSE ' at this waterway, with any cargo, ' END,
+        CASE WHEN all_tried = 1 THEN 'was' ELSE 'were' END, ' known by then.', chr(10), chr(10),
+        array_to_string(list_transform(options, lambda o: o.line), ''), chr(10),
+        CASE WHEN best IS NULL THEN 'Nothing that was tried often enough has worked.'
+        ELSE concat('What worked best was to ', best.words, '.') END,
+        array_to_string(list_transform(best.quoted, lambda q:
+            concat(' Case ', q.id, ' of ', day_of(q.at), recovered(q.score))), ''), chr(10),
+        CASE WHEN best IS NOT NULL AND worst.action <> best.action AND worst.rate < 0.5 THEN
+            concat('What mostly did not work was to ', worst.words, '.', chr(10))
+        END
+    ) END AS advice
+FROM probe AS p LEFT JOIN judged AS j USING (probe);
+
+COPY (
+    SELECT * EXCLUDE (advice, second, last_but_one) REPLACE (
+        {'action': best.action, 'tried': best.tried, 'worked': best.worked, 'rate': best.rate,
+         'mean_score': best.mean_score, 'quoted': best.quoted} AS best,
+        {'action': worst.action, 'tried': worst.tried, 'worked': worst.worked, 'rate': worst.rate,
+         'mean_score': worst.mean_score, 'quoted': worst.quoted} AS worst,
+        list_transform(options, lambda o: {
+            'action': o.action, 'tried': o.tried, 'worked': o.worked, 'rate': o.rate, 'mean_score': o.mean_score,
+            'quoted': o.quoted
+        }) AS options
+    ) FROM precedents
+) TO '{precedents}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480);
