@@ -1,64 +1,71 @@
 -- What earlier cases show, once for each question that can differ: split, day, waterway and cargo (a probe), never once
 -- a case. `options` has a row for each probe and action, `precedents` one a probe with its options in order.
 CREATE OR REPLACE TEMP TABLE event AS
-SELECT case_id, asked_at, closes, score, worked, action, known, known::DATE AS day, split_no, waterway, asked_cargo
+SELECT
+    case_id, asked_at, closes, score, worked, action, known::DATE AS day, split_no, waterway, asked_cargo,
+    row_number() OVER (ORDER BY known, case_id DESC)::INTEGER AS n
 FROM cases WHERE judged AND split IS NOT NULL;
 
 CREATE OR REPLACE TEMP TABLE probe AS
-SELECT row_number() OVER () AS probe, *
+SELECT row_number() OVER ()::INTEGER AS probe, *
 FROM (
     SELECT DISTINCT split_no, asked_at::DATE AS day, waterway, asked_cargo AS cargo FROM cases WHERE split IS NOT NULL
 );
 
--- The events of both levels, each for its own split and every later one. Level 2 has no cargo.
-CREATE OR REPLACE TEMP TABLE told AS
-WITH asks AS (SELECT DISTINCT split_no AS asks FROM probe)
-SELECT 1 AS level, asks, waterway, asked_cargo AS cargo, action, day, known, worked, score, case_id, asked_at, closes
-FROM event JOIN asks ON split_no <= asks WHERE asked_cargo IS NOT NULL
-UNION ALL
-SELECT 2, asks, waterway, '', action, day, known, worked, score, case_id, asked_at, closes
-FROM event JOIN asks ON split_no <= asks;
+-- What is counted together: a level's keys, an action, and the split that asks, which sees its own events and those of
+-- earlier splits. One number for all of it keeps the sorts below narrow. Level 2 has no cargo.
+CREATE OR REPLACE TEMP TABLE pool AS
+WITH seen AS (
+    SELECT DISTINCT asks, e.waterway, e.asked_cargo, e.action
+    FROM (SELECT DISTINCT split_no, waterway, asked_cargo, action FROM event) AS e
+    JOIN (SELECT DISTINCT split_no AS asks FROM probe) ON e.split_no <= asks
+)
+SELECT row_number() OVER ()::INTEGER AS pool, *
+FROM (
+    SELECT 1 AS level, asks, waterway, asked_cargo AS cargo, action FROM seen WHERE asked_cargo IS NOT NULL
+    UNION
+    SELECT 2, asks, waterway, '', action FROM seen
+);
 
--- Each event with its place in its group and the two before it: an option that was tried n times by a day quotes the
--- row of place n.
+CREATE OR REPLACE TEMP TABLE told AS
+SELECT p.pool, e.*
+FROM event AS e JOIN pool AS p
+ON p.waterway = e.waterway AND p.action = e.action AND p.asks >= e.split_no
+    AND (p.level = 2 OR p.cargo = e.asked_cargo);
+
+-- Each event with its place in its pool and the two before it: an option that was tried n times by a day quotes the
+-- row of place n. `lag` costs half of what a list over a frame costs.
 CREATE OR REPLACE TEMP TABLE placed AS
 SELECT
-    level, asks, waterway, cargo, action,
+    pool,
     row_number() OVER latest AS place,
-    list({'id': case_id, 'at': asked_at, 'closes': closes, 'score': score, 'worked': worked})
-        OVER (latest ROWS 2 PRECEDING).list_reverse() AS quoted
+    {'id': case_id, 'at': asked_at, 'closes': closes, 'score': score, 'worked': worked} AS last_1,
+    lag(last_1, 1) OVER latest AS last_2,
+    lag(last_1, 2) OVER latest AS last_3
 FROM told
-WINDOW latest AS (PARTITION BY level, asks, waterway, cargo, action ORDER BY known, case_id DESC);
+WINDOW latest AS (PARTITION BY pool ORDER BY n);
 
 CREATE OR REPLACE TEMP TABLE running AS
 SELECT
-    level, asks, waterway, cargo, action, day,
+    pool, day,
     sum(tried) OVER until AS tried,
     sum(worked) OVER until AS worked,
     sum(total) OVER until AS total
 FROM (
-    SELECT
-        level, asks, waterway, cargo, action, day,
-        count(*) AS tried, count(*) FILTER (worked) AS worked, sum(score) AS total
-    FROM told GROUP BY ALL
+    SELECT pool, day, count(*) AS tried, count(*) FILTER (worked) AS worked, sum(score) AS total
+    FROM told GROUP BY pool, day
 )
-WINDOW until AS (PARTITION BY level, asks, waterway, cargo, action ORDER BY day);
+WINDOW until AS (PARTITION BY pool ORDER BY day);
 
 CREATE OR REPLACE TEMP TABLE counted AS
-WITH asked AS (
-    SELECT probe, 1 AS level, split_no, day, waterway, cargo FROM probe WHERE cargo IS NOT NULL
-    UNION ALL
-    SELECT probe, 2, split_no, day, waterway, '' FROM probe
-),
-wanted AS (
-    SELECT probe, level, split_no, day, waterway, cargo, action
-    FROM asked CROSS JOIN (SELECT DISTINCT action FROM event)
+WITH wanted AS (
+    SELECT a.probe, a.day, pool.pool, pool.level, pool.action
+    FROM probe AS a JOIN pool
+    ON pool.asks = a.split_no AND pool.waterway = a.waterway AND (pool.level = 2 OR pool.cargo = a.cargo)
 ),
 found AS (
-    SELECT w.probe, w.level, w.split_no, w.waterway, w.cargo, w.action, r.tried, r.worked, r.total
-    FROM wanted AS w ASOF JOIN running AS r
-    ON r.level = w.level AND r.asks = w.split_no AND r.waterway = w.waterway AND r.cargo = w.cargo
-        AND r.action = w.action AND r.day < w.day
+    SELECT w.probe, w.level, w.pool, w.action, r.tried, r.worked, r.total
+    FROM wanted AS w ASOF JOIN running AS r ON r.pool = w.pool AND r.day < w.day
 ),
 enough AS (
     SELECT probe, level, sum(tried) AS all_tried FROM found GROUP BY probe, level HAVING sum(tried) >= 5
@@ -95,9 +102,9 @@ SELECT
         format(' ({:,.0f}%), ', 100 * rate), hours(mean_score), ' on average.', chr(10)
     ) AS line
 FROM counted AS c
-JOIN placed AS p
-ON p.level = c.level AND p.asks = c.split_no AND p.waterway = c.waterway AND p.cargo = c.cargo
-    AND p.action = c.action AND p.place = c.tried
+JOIN (
+    SELECT pool, place, list_filter([last_1, last_2, last_3], lambda q: q.id IS NOT NULL) AS quoted FROM placed
+) AS p ON p.pool = c.pool AND p.place = c.tried
 JOIN label AS l ON l.kind = 'action_code' AND l.code = c.action;
 
 CREATE OR REPLACE TEMP TABLE precedents AS
