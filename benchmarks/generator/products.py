@@ -1,11 +1,9 @@
-"""Writes the drawn world as the products of the reference mesh, in their contracts' types: what the domains' dbt projects
-make of the raw exports, without the rows that no contract lets through. It is the short way to a mesh of millions.
+"""Writes the drawn world as the products of the reference mesh, in their contracts' types: what the domains' dbt
+projects make of the raw exports, without the rows that no contract lets through. The short way to a mesh of millions.
 """
 
 import shutil
 from pathlib import Path
-
-import duckdb
 
 from generator.cases import NEVER, Disruption
 from generator.exports import BAD_ACTION, BAD_COUNT, BAD_LOCATION, NO_KEY, drawn, write_truth

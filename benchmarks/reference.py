@@ -1,0 +1,66 @@
+"""The reference mesh at any size, without dbt and Iceberg: its products as Parquet files, and a build on them."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from storymesh.dataset.build import Build
+from storymesh.mesh.mesh import load_mesh
+from storymesh.narrative.typed import type_narrative
+from storymesh.product.store import Snapshot
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".storymesh" / "benchmarks"
+NARRATIVE = "canal-exceptions"
+SEED = 7
+TRUTH = "truth.parquet"
+
+
+def products(delays: int, cache: Path = CACHE) -> Path:
+    """The folder of the products of `delays` delays and of the truth behind them; made unless it is there."""
+    folder = cache / f"{delays}-{_generator()}"
+    if not folder.is_dir():
+        staged = folder.with_name(f".{folder.name}.{os.getpid()}")
+        command = [sys.executable, str(ROOT / "benchmarks" / "generate.py"), "--products", "--seed", str(SEED)]
+        command += ["--delays", str(delays), "--out", str(staged), "--truth", str(staged / TRUTH)]
+        try:
+            subprocess.run(command, check=True)
+            staged.rename(folder)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+    return folder
+
+
+def pinned(folder: Path, store: Path) -> Build:
+    """A build of the narrative on the products in `folder`, whose files go to `store`."""
+    import pyarrow.parquet as pq
+
+    mesh = load_mesh(ROOT)
+    narrative = mesh.narrative(NARRATIVE)
+    snapshots = {}
+    for role, member in narrative.cast.items():
+        path, contract = folder / f"{mesh.product(member.product).name}.parquet", mesh.contract(member.product)
+        snapshots[role] = Snapshot(
+            product=member.product,
+            version=hashlib.sha256(f"{member.product} {folder.name}".encode()).hexdigest(),
+            snapshot_id=1,
+            contract_version=contract.version,
+            contract_digest=contract.digest,
+            run_id="benchmark",
+            rows=pq.read_metadata(path).num_rows,
+            published_at=datetime.now(UTC),
+            files=(str(path),),
+            schema=pq.read_schema(path),
+        )
+    return Build(type_narrative(narrative, mesh.cast_of(narrative)), snapshots, store, store / "releases")
+
+
+def _generator() -> str:
+    """What names the generator's output: a digest of its files and of the public facts that it reads."""
+    files = [*sorted((ROOT / "benchmarks" / "generator").glob("*.py")), ROOT / "benchmarks" / "generate.py"]
+    files += [ROOT / "domains/canal/sources/disruptions.csv", ROOT / "domains/shipping/sources/ports.csv"]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:12]
