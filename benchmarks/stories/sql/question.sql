@@ -58,11 +58,13 @@ SELECT
         'origin': origin, 'vessel_name': vessel_name
     } END AS fact_shipment,
     list_concat(
-        list_sort(list_transform(disruption, lambda e: source('canal.disruptions', e.disruption_id))),
+        list_transform(
+                list_sort(list_transform(disruption, lambda e: e.disruption_id)), lambda k: source('canal.disruptions', k)
+            ),
         [source('resolutions.resolutions', action_key)],
-        list_filter([source('shipping.ports', CASE WHEN place_name IS NOT NULL THEN location END)], lambda s: s.key IS NOT NULL)
+        CASE WHEN place_name IS NOT NULL THEN [source('shipping.ports', location)] ELSE [] END
     ) AS sources_before,
-    list_filter([source('shipping.shipments', CASE WHEN shown THEN shipment_id END)], lambda s: s.key IS NOT NULL) AS sources_after
+    CASE WHEN shown THEN [source('shipping.shipments', shipment_id)] ELSE [] END AS sources_after
 FROM told AS t
 JOIN probe AS p
 ON p.split_no = t.split_no AND p.day = t.asked_at::DATE AND p.waterway = t.waterway

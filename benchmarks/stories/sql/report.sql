@@ -99,9 +99,14 @@ COPY (
             }
         } AS facts,
         list_concat(
-            list_sort(list_transform(disruption, lambda e: source('canal.disruptions', e.disruption_id))),
-            list_sort(list_transform(resolution, lambda s: source('resolutions.resolutions', s.resolution_id))),
-            list_filter([source('shipping.ports', CASE WHEN place_name IS NOT NULL THEN location END)], lambda s: s.key IS NOT NULL),
+            list_transform(
+                list_sort(list_transform(disruption, lambda e: e.disruption_id)), lambda k: source('canal.disruptions', k)
+            ),
+            list_transform(
+                list_sort(list_transform(resolution, lambda s: s.resolution_id)),
+                lambda k: source('resolutions.resolutions', k)
+            ),
+            CASE WHEN place_name IS NOT NULL THEN [source('shipping.ports', location)] ELSE [] END,
             [source('shipping.shipment_delays', case_id), source('shipping.shipments', shipment_id)]
         ) AS sources
     FROM told
