@@ -1,5 +1,7 @@
 """A narrative as its author writes it: `narrative.yaml`, read strictly and frozen. What it means is in `typed`."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -158,6 +160,12 @@ class Narrative(Definition):
     def name(self) -> str:
         """The id as a Python and SQL name: also the folder's name and part of the asset keys."""
         return self.id.replace("-", "_")
+
+    @property
+    def fingerprint(self) -> str:
+        """What of the narrative's own files shapes its records: definition and templates, not their layout on disk."""
+        shaping = {"definition": self.document.value, "templates": dict(sorted(self.templates.items()))}
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def at(self, *steps: str | int) -> Location:
         document: Document = self.document

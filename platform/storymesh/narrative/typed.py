@@ -4,8 +4,6 @@ No data is read. Every template is checked in its own view of time; what it prin
 for the facts and sources of its records.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -95,12 +93,7 @@ class TypedNarrative:
 
     @property
     def fingerprint(self) -> str:
-        """What of the narrative's own files shapes its records: definition and templates, not their layout on disk."""
-        shaping = {
-            "definition": self.narrative.document.value,
-            "templates": dict(sorted(self.narrative.templates.items())),
-        }
-        return hashlib.sha256(json.dumps(shaping, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return self.narrative.fingerprint
 
 
 def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> TypedNarrative:

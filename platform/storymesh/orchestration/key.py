@@ -8,6 +8,7 @@ import dagster as dg
 
 from storymesh.narrative.definition import Narrative
 
+MODELS = "models"
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _OTHERS = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -19,7 +20,7 @@ def product_key(product: str) -> dg.AssetKey:
 
 
 def model_key(domain: str, model: str) -> dg.AssetKey:
-    return dg.AssetKey([domain, "models", model])
+    return dg.AssetKey([domain, MODELS, model])
 
 
 def source_key(domain: str, source: str) -> dg.AssetKey:

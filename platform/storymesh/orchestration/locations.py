@@ -8,6 +8,7 @@ import dagster as dg
 
 from storymesh.errors import WrongUsage, nearest
 from storymesh.mesh.mesh import Mesh, find_root, load_mesh
+from storymesh.orchestration.automation import sensor
 from storymesh.orchestration.instance import home_of
 from storymesh.orchestration.model import model_assets
 from storymesh.orchestration.narrative import narrative_assets
@@ -47,7 +48,12 @@ def _domain(mesh: Mesh, domain: str) -> dg.Definitions:
         selection=dg.AssetSelection.assets(*made),
         description=f"Every model and product of {mesh.domains[domain].title}.",
     )
-    return dg.Definitions(assets=[*made, *source_specs(mesh, domain)], jobs=[job], executor=dg.in_process_executor)
+    return dg.Definitions(
+        assets=[*made, *source_specs(mesh, domain)],
+        jobs=[job],
+        sensors=[sensor(domain, made)],
+        executor=dg.in_process_executor,
+    )
 
 
 def _narratives(mesh: Mesh) -> dg.Definitions:
@@ -63,7 +69,13 @@ def _narratives(mesh: Mesh) -> dg.Definitions:
         )
         jobs.append(job)
     storage = dg.FilesystemIOManager(base_dir=str(home_of(mesh) / "storage"))
-    return dg.Definitions(assets=assets, jobs=jobs, resources={"io_manager": storage}, executor=dg.in_process_executor)
+    return dg.Definitions(
+        assets=assets,
+        jobs=jobs,
+        sensors=[sensor(NARRATIVES, assets)],
+        resources={"io_manager": storage},
+        executor=dg.in_process_executor,
+    )
 
 
 def _load(file: Path) -> dg.Definitions:

@@ -22,9 +22,10 @@ import dagster as dg
 from storymesh.contract.types import arrow_schema
 from storymesh.errors import NotPublished, StorymeshError, TransformFailed
 from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.automation import follows
 from storymesh.orchestration.describe import owners_of
 from storymesh.orchestration.key import model_key, product_key
-from storymesh.orchestration.product import failure
+from storymesh.orchestration.product import failure, made_of
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.transform import failed_nodes, prepare_dbt, run_dbt
 
@@ -169,6 +170,11 @@ def _translator(mesh: Mesh, domain: str) -> Any:
 
         def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
             return domain
+
+        def get_automation_condition(
+            self, dbt_resource_props: Mapping[str, Any]
+        ) -> dg.AutomationCondition[dg.AssetKey] | None:
+            return follows(made_of(mesh, domain))
 
         def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
             return owners_of(mesh.domains[domain].owner)

@@ -4,6 +4,7 @@ The cases pin a snapshot of each product, and the key of that pinning is the val
 meanwhile, precedents, records and release are made from exactly what the cases were made from.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.pin import open_build, pin
 from storymesh.narrative.definition import Narrative
+from storymesh.orchestration.automation import follows
 from storymesh.orchestration.describe import counts_table, markdown_table, owners_of, references
 from storymesh.orchestration.key import cases_key, precedents_key, product_key, records_key, release_key
 from storymesh.orchestration.product import failure, telling
@@ -155,8 +157,16 @@ def _asset(
         group_name=narrative.name,
         owners=owners_of(narrative.owner),
         pool=narrative.name,
+        code_version=_code_version(mesh, narrative),
+        automation_condition=follows(definition=True),
         metadata={"dagster/code_references": references(mesh.root, {"narrative": narrative.at()})},
     )
+
+
+def _code_version(mesh: Mesh, narrative: Narrative) -> str:
+    """Changes with everything that people write and that shapes the records: the narrative and its contracts."""
+    contracts = [f"{role} {contract.digest}" for role, contract in sorted(mesh.cast_of(narrative).items())]
+    return hashlib.sha256("\n".join([narrative.fingerprint, *contracts]).encode()).hexdigest()[:24]
 
 
 def _made(

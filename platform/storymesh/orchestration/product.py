@@ -17,8 +17,9 @@ from storymesh.contract.definition import Contract
 from storymesh.document import relative
 from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.automation import follows
 from storymesh.orchestration.describe import columns_of, counts_table, owners_of, references, sample_of, tags_of
-from storymesh.orchestration.key import model_key, product_key, source_key
+from storymesh.orchestration.key import MODELS, model_key, product_key, source_key
 from storymesh.product.definition import Product
 from storymesh.product.profile import database_of_domain
 from storymesh.product.publish import Publication, PublicationRefused, publish
@@ -45,6 +46,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 owners=owners_of(product.owner, contract.owner, mesh.domains[product.domain].owner),
                 tags=tags_of((*product.tags, *contract.document.value.get("tags", ()))),
                 kinds={"iceberg", _format(product)},
+                automation_condition=follows(made_of(mesh, product.domain)),
                 metadata={
                     "dagster/column_schema": columns_of(contract),
                     "dagster/code_references": references(
@@ -103,6 +105,12 @@ def source_specs(mesh: Mesh, domain: str) -> list[dg.AssetSpec]:
             metadata={"path": dg.MetadataValue.path(path)},
         )
     return list(found.values())
+
+
+def made_of(mesh: Mesh, domain: str) -> dg.AssetSelection:
+    """What a domain builds on that is made in the mesh: products, and its own models; not its raw files."""
+    models = dg.AssetSelection.key_prefixes([domain, MODELS])
+    return dg.AssetSelection.assets(*(product_key(product) for product in mesh.products)) | models
 
 
 def pool_of(product: Product) -> str:
