@@ -28,12 +28,14 @@ MAX_DEPTH = 60
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML file: its plain `value` (dict, list, str, int, float, bool, None) and where each part stands."""
+    """One YAML file: its `text`, its plain `value` (dict, list, str, int, float, bool, None) and where each part
+    stands."""
 
     path: str
     value: Any
     places: Mapping[tuple[Step, ...], Location] = field(repr=False)
     keys: Mapping[tuple[Step, ...], Location] = field(repr=False)
+    text: str = field(default="", repr=False, compare=False)
 
     def at(self, *steps: Step) -> Location:
         """The place of the value under `steps`; of the nearest parent that exists when the value itself is missing."""
@@ -138,7 +140,7 @@ def parse_document(text: str, name: str) -> Document:
     value = building.build(node, ()) if node is not None else None
     if building.findings:
         raise Refused(building.findings)
-    return Document(name, value, building.places, building.keys)
+    return Document(name, value, building.places, building.keys, text)
 
 
 def relative(path: Path, root: Path) -> str:

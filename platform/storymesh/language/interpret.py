@@ -73,7 +73,11 @@ class Interpreter:
         key: bytes,
         casts: Casts = MappingProxyType({}),
     ) -> None:
-        self._environment = _Sandbox(templates, folder, labels, replaced, key, casts)
+        self._environment = self._sandbox(templates, folder, labels, replaced, key, casts)
+
+    @staticmethod
+    def _sandbox(*given: Any) -> "Sandbox":
+        return Sandbox(*given)
 
     def render(self, template: str, case_id: str, names: Mapping[str, Any]) -> str:
         """The text of one case; `names` are values as `as_value` gives them.
@@ -81,26 +85,28 @@ class Interpreter:
         Raises NotInLanguage for a value that cannot be printed, TooLarge past a bound, Refused for what is no template
         of the language.
         """
-        options = {"choose": partial(_choose, case_id), _STEPS: _Steps(MAX_STEPS)}
-        parts: list[str] = []
+        options = {"choose": partial(_choose, case_id), STEPS: Steps(MAX_STEPS)}
+        return "".join(self._parts(template, case_id, {**names, **options}))
+
+    def _parts(self, template: str, case_id: str, names: Mapping[str, Any]) -> Iterator[str]:
+        """The text as Jinja gives it: each stretch of words and each printed value is one part."""
         size = 0
         try:
-            for part in self._environment.get_template(template).generate({**names, **options}):
-                parts.append(part)
+            for part in self._environment.get_template(template).generate(names):
                 size += len(part)
                 if size > MAX_OUTPUT:
                     raise TooLarge(f"the text of {case_id} is longer than {MAX_OUTPUT // 1024} KiB", "print less")
+                yield part
         except TemplateError as error:
             raise NotInLanguage(f"{template} of {case_id}: {error.message}") from None
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise NotInLanguage(f"{template} of {case_id}: {error}") from error
         except RecursionError:
             raise TooLarge(f"{template} of {case_id} is nested too deep", "include less") from None
-        return "".join(parts)
 
     def value(self, template: str, name: str, names: Mapping[str, Any]) -> Any:
         """The value that a template's `set` gives to `name`, for facts of one case and as the compiler's oracle."""
-        module = self._environment.get_template(template).make_module({**names, _STEPS: _Steps(MAX_STEPS)})
+        module = self._environment.get_template(template).make_module({**names, STEPS: Steps(MAX_STEPS)})
         return getattr(module, name)
 
 
@@ -108,10 +114,10 @@ def _choose(case_id: str, template: str, place: int, *options: Any) -> str:
     return printed(options[chosen(options, case_id, template, place)])
 
 
-_STEPS = " steps"  # no template can spell a name with a space
+STEPS = " steps"  # no template can spell a name with a space
 
 
-class _Steps:
+class Steps:
     """What one text may still do. It is counted, never timed."""
 
     def __init__(self, left: int) -> None:
@@ -125,7 +131,7 @@ class _Steps:
 
 @pass_context
 def _stepwise(jinja: Context, items: Any, cost: int) -> Iterator[Any]:
-    steps = jinja.resolve(_STEPS)
+    steps = jinja.resolve(STEPS)
     for item in items:
         steps.take(cost)
         yield item
@@ -133,7 +139,7 @@ def _stepwise(jinja: Context, items: Any, cost: int) -> Iterator[Any]:
 
 @pass_context
 def _counted(jinja: Context, nothing: str, cost: int) -> str:
-    jinja.resolve(_STEPS).take(cost)
+    jinja.resolve(STEPS).take(cost)
     return nothing
 
 
@@ -144,13 +150,13 @@ def _of_list(function: Callable[..., Any]) -> Callable[..., Any]:
     def counting(jinja: Context, items: Any, *arguments: Any, **named: Any) -> Any:
         if not isinstance(items, list | str):
             raise NotInLanguage(f"a list was wanted, a {type(items).__name__} was met")
-        jinja.resolve(_STEPS).take(len(items))
-        return _bounded(function(items, *arguments, **named))
+        jinja.resolve(STEPS).take(len(items))
+        return bounded(function(items, *arguments, **named))
 
     return counting
 
 
-def _bounded(value: Any) -> Any:
+def bounded(value: Any) -> Any:
     if isinstance(value, str) and len(value) > MAX_OUTPUT:
         raise TooLarge(f"a text grew past {MAX_OUTPUT // 1024} KiB", "join less")
     return value
@@ -180,7 +186,7 @@ def _cast(value: Any, scale: int | None) -> Any:
     return float(value) if scale is None else EXACT.quantize(Decimal(value), Decimal(1).scaleb(-scale))
 
 
-class _Sandbox(PositionedEnvironment, ImmutableSandboxedEnvironment):
+class Sandbox(PositionedEnvironment, ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
     intercepted_unops = frozenset({"+", "-"})
 
@@ -207,7 +213,7 @@ class _Sandbox(PositionedEnvironment, ImmutableSandboxedEnvironment):
         self.filters["pseudonym"] = partial(pseudonym, key=key)
         self.filters["replace"] = _replaced
         # What the rewriting puts into the tree; no template can spell these.
-        self.filters[_STEPS] = _stepwise
+        self.filters[STEPS] = _stepwise
         self.filters[" counted"] = _counted
         self.filters[" concatenated"] = _concatenated
         self.filters[" compared"] = _compared
@@ -223,9 +229,11 @@ class _Sandbox(PositionedEnvironment, ImmutableSandboxedEnvironment):
         path = f"{self._folder}/{name}"
         parse_template(source, name or "", path)
         tree = super()._parse(source, name, filename)
-        rewriting = _Rewriting(path, name or "", choose_places(tree), self._labels, self._replaced, self._casts)
-        rewritten: nodes.Template = rewriting.visit(tree)
+        rewritten: nodes.Template = self._rewriting(path, name or "", source, tree).visit(tree)
         return rewritten
+
+    def _rewriting(self, path: str, name: str, source: str, tree: nodes.Template) -> "Rewriting":
+        return Rewriting(path, name, choose_places(tree), self._labels, self._replaced, self._casts)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, dict) and attribute in obj:
@@ -311,7 +319,7 @@ class _Folder(BaseLoader):
         return self._templates[template], template, lambda: True
 
 
-class _Rewriting(NodeTransformer):
+class Rewriting(NodeTransformer):
     """Puts into Jinja's tree what only the checker and the file know: labels, and the place of each choose."""
 
     def __init__(
@@ -334,7 +342,7 @@ class _Rewriting(NodeTransformer):
         rewritten = self.generic_visit(node)
         assert isinstance(rewritten, nodes.Template)
         cost = sum(1 for _ in node.find_all(nodes.Node))
-        counted = _filter(nodes.Const("", lineno=node.lineno), " counted", nodes.Const(cost, lineno=node.lineno))
+        counted = filtered(nodes.Const("", lineno=node.lineno), " counted", nodes.Const(cost, lineno=node.lineno))
         rewritten.body = [nodes.Output([counted], lineno=node.lineno), *rewritten.body]
         return rewritten
 
@@ -342,7 +350,7 @@ class _Rewriting(NodeTransformer):
         cost = 1 + sum(1 for part in node.body for _ in part.find_all(nodes.Node))
         rewritten = self.generic_visit(node)
         assert isinstance(rewritten, nodes.For)
-        rewritten.iter = _filter(rewritten.iter, _STEPS, nodes.Const(cost, lineno=node.lineno))
+        rewritten.iter = filtered(rewritten.iter, STEPS, nodes.Const(cost, lineno=node.lineno))
         return rewritten
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:
@@ -351,7 +359,7 @@ class _Rewriting(NodeTransformer):
         left = rewritten.expr
         whole_chain: nodes.Expr | None = None
         for operand in rewritten.ops:
-            one = _filter(left, " compared", nodes.Const(operand.op, lineno=node.lineno), operand.expr)
+            one = filtered(left, " compared", nodes.Const(operand.op, lineno=node.lineno), operand.expr)
             whole_chain = one if whole_chain is None else nodes.And(whole_chain, one, lineno=node.lineno)
             left = operand.expr
         assert whole_chain is not None
@@ -360,7 +368,7 @@ class _Rewriting(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         rewritten = self.generic_visit(node)
         assert isinstance(rewritten, nodes.Concat)
-        return _filter(rewritten.nodes[0], " concatenated", *rewritten.nodes[1:])
+        return filtered(rewritten.nodes[0], " concatenated", *rewritten.nodes[1:])
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:
         return self._cast(node, "Choice")
@@ -381,13 +389,13 @@ class _Rewriting(NodeTransformer):
         rewritten = self.generic_visit(node)
         assert isinstance(rewritten, nodes.List | nodes.Tuple)
         scale = self._scale(node, "ListOf")
-        items = rewritten.items if scale is None else [_filter(item, " cast", scale) for item in rewritten.items]
+        items = rewritten.items if scale is None else [filtered(item, " cast", scale) for item in rewritten.items]
         return nodes.List(items, lineno=node.lineno)
 
     def _cast(self, node: nodes.Expr, kind: str) -> nodes.Node:
         rewritten = self.generic_visit(node)
         scale = self._scale(node, kind)
-        return rewritten if scale is None else _filter(rewritten, " cast", scale)
+        return rewritten if scale is None else filtered(rewritten, " cast", scale)
 
     def _scale(self, node: nodes.Node, kind: str) -> nodes.Const | None:
         """What `_cast` takes where the checker found that numbers of two kinds meet: a scale, or none for floats."""
@@ -417,6 +425,6 @@ class _Rewriting(NodeTransformer):
         return rewritten
 
 
-def _filter(value: nodes.Node | None, name: str, *arguments: nodes.Node) -> nodes.Filter:
+def filtered(value: nodes.Node | None, name: str, *arguments: nodes.Node) -> nodes.Filter:
     assert value is not None
     return nodes.Filter(value, name, list(arguments), [], None, None, lineno=value.lineno)

@@ -244,10 +244,10 @@ class PositionedEnvironment(Environment):
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> TokenStream:
         tokens = self.lexer.tokeniter(source, name, filename, state)
-        return TokenStream(self.lexer.wrap(_positioned(source, tokens), name, filename), name, filename)
+        return TokenStream(self.lexer.wrap(positioned(source, tokens), name, filename), name, filename)
 
 
-def _positioned(source: str, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+def positioned(source: str, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
     # The lexer yields every token in order and leaves out nothing but white space, so the next token is the next
     # occurrence of its text.
     text = "\n".join(newline_re.split(source)[::2])
