@@ -35,6 +35,7 @@ class Run:
     spilled: int = 0
     whole_cpu: float = 0.0
     ended: str = ""
+    compared: bool = False
     differences: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -54,7 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--delays", type=int, nargs="+", default=[10_000, 100_000], help="(default: %(default)s)")
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
-    parser.add_argument("--memory", default="2GB", help="DuckDB's memory limit (default: %(default)s)")
+    parser.add_argument("--memory", default="3GB", help="DuckDB's memory limit (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument(
         "--ceiling", type=float, default=8, help="GiB at which a process is ended (default: %(default)s)"
@@ -77,6 +78,7 @@ def main() -> int:
             for name, run in finished.items():
                 if name != "storymesh" and "storymesh" in finished:
                     run.differences = _compare(folder, Path(scratch), name, environment)
+                    run.compared = True
         for run in (run for run in runs if run.delays == delays):
             print(_line(run, runs), flush=True)
     if wanted.results:
@@ -112,9 +114,16 @@ def _run(name: str, delays: int, folder: Path, scratch: Path, environment: dict[
     if process.returncode == 0:
         run.stages = json.loads((out / "stages.json").read_text(encoding="utf-8"))
     elif not run.ended:
-        run.ended = (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no words"])[-1]
+        run.ended = _last_words(log.read_text(encoding="utf-8", errors="replace"))
     shutil.rmtree(spill)
     return run
+
+
+def _last_words(log: str) -> str:
+    """The error at the end of a traceback, without the advice that may follow it."""
+    lines = [line for line in log.splitlines() if line and not line.startswith(" ")]
+    errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
+    return (errors or lines or ["no words"])[-1].replace("|", "/")
 
 
 def _compare(folder: Path, scratch: Path, name: str, environment: dict[str, str]) -> dict[str, str]:
@@ -174,7 +183,7 @@ def _line(run: Run, runs: list[Run]) -> str:
         cells = [f"{run.delays:,}", run.contender, *[""] * 5, f"{run.peak / MIB:,.0f}", "", "", "", run.ended]
     else:
         ratio, growth = _ratio(run, runs), _growth(run, runs)
-        same = "no" if run.differences else "yes"
+        same = ("no" if run.differences else "yes") if run.compared else ""
         cells = [
             *(f"{run.delays:,}", run.contender, f"{run.wall:.1f}", f"{run.cpu:.1f}"),
             *(f"{run.stages[stage]['cpu']:.1f}" for stage in ("cases", "precedents")),
@@ -182,7 +191,7 @@ def _line(run: Run, runs: list[Run]) -> str:
             *(f"{run.peak / MIB:,.0f}", f"{run.spilled / MIB:,.0f}"),
             f"{ratio:.2f}" if ratio else "",
             f"{growth:.2f}" if growth else "",
-            "" if run.contender == "storymesh" else same,
+            same,
         ]
     return f"| {' | '.join(cells)} |"
 

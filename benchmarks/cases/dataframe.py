@@ -4,7 +4,7 @@ pandas and NumPy find which rows belong together; Arrow carries what they hold a
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from benchmarks.cases.compare import ROLES
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Times = NDArray[np.datetime64]
+Holds = Callable[[Ints, Ints], NDArray[np.bool_]]
+"""Positions of cases and of rows -> whether they belong together."""
 DAY = np.timedelta64(1, "D")
 CUTS = (np.datetime64("2024-01-01", "us"), np.datetime64("2024-07-01", "us"))
 EMBARGO = 14 * DAY
@@ -36,7 +39,7 @@ def cases(products: Path, out: Path) -> int:
     resolutions = pq.read_table(products / "resolutions.parquet").sort_by(
         [("decided_at", "ascending"), ("resolution_id", "ascending")]
     )
-    size = delays.num_rows
+    size: int = delays.num_rows
     at, closes = _times(delays["detected_at"]), _times(delays["arrived_at"])
 
     shipment = _positions(shipments["shipment_id"], delays["shipment_id"])
@@ -196,7 +199,9 @@ def _events(frame: pd.DataFrame, table: pa.Table, outcome: pa.StructArray) -> pd
         score=_hundredths(outcome.field("score")).take(pa.array(row)).to_numpy(zero_copy_only=False),
     )
     asked = sorted(frame["rank"].unique())
-    return pd.concat([judged[judged["rank"] <= rank].assign(rank=rank) for rank in asked], ignore_index=True)
+    copies = [judged[judged["rank"] <= rank].assign(rank=rank) for rank in asked]
+    asking: pd.DataFrame = pd.concat(copies, ignore_index=True)
+    return asking
 
 
 def _counted(events: pd.DataFrame, probes: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -268,10 +273,11 @@ def _answers(options: pd.DataFrame, told: pa.StructArray, probes: int) -> pa.Str
 
 def _positions(among: pa.ChunkedArray, wanted: pa.ChunkedArray) -> Ints:
     """Where each wanted value stands among unique ones; -1 where it does not."""
-    return pd.Index(among.to_pandas()).get_indexer(pd.Index(wanted.to_pandas())).astype(np.int64)
+    found: Ints = pd.Index(among.to_pandas()).get_indexer(pd.Index(wanted.to_pandas())).astype(np.int64)
+    return found
 
 
-def _linked(theirs: pa.ChunkedArray, ours: pa.ChunkedArray, holds) -> tuple[Ints, Ints]:  # type: ignore[no-untyped-def]
+def _linked(theirs: pa.ChunkedArray, ours: pa.ChunkedArray, holds: Holds) -> tuple[Ints, Ints]:
     """Positions of cases and of their rows, by case, rows in their own order."""
     left = pd.DataFrame({"key": ours.to_pandas(), "case": np.arange(len(ours))})
     right = pd.DataFrame({"key": theirs.to_pandas(), "row": np.arange(len(theirs))})
@@ -313,16 +319,18 @@ def _take(values: pa.Array | pa.ChunkedArray, positions: Ints) -> pa.Array:
     return whole.take(pa.array(positions, mask=positions < 0))
 
 
-def _take_times(values: pa.ChunkedArray, positions: Ints) -> NDArray[np.datetime64]:
+def _take_times(values: pa.ChunkedArray, positions: Ints) -> Times:
     return np.where(positions >= 0, _times(values)[positions], np.datetime64("NaT"))
 
 
-def _times(values: pa.ChunkedArray) -> NDArray[np.datetime64]:
-    return values.to_numpy().astype("datetime64[us]")
+def _times(values: pa.ChunkedArray) -> Times:
+    times: Times = values.to_numpy().astype("datetime64[us]")
+    return times
 
 
 def _codes(values: pa.Array, *, sort: bool = False) -> Ints:
-    return pd.factorize(values.to_pandas(), sort=sort)[0].astype(np.int64)
+    codes: Ints = pd.factorize(values.to_pandas(), sort=sort)[0].astype(np.int64)
+    return codes
 
 
 def _hundredths(values: pa.Array) -> pa.Array:
