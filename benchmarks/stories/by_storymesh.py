@@ -1,0 +1,38 @@
+"""storymesh itself, as a run of its assets does it: `python -m benchmarks.stories.by_storymesh INPUTS OUT`."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from benchmarks.stories.inputs import CONFIGS, Stages
+
+
+def main(inputs: Path, out: Path) -> None:
+    given = json.loads(inputs.read_text(encoding="utf-8"))
+    os.environ["STORYMESH_THREADS"], os.environ["STORYMESH_MEMORY"] = str(given["threads"]), given["memory"]
+    from benchmarks.reference import pinned
+
+    from storymesh.dataset.build import write_cases, write_precedents, write_records
+
+    stages = Stages(out)
+    build = pinned(Path(given["folder"]), out / "store")
+    shutil.rmtree(build.folder, ignore_errors=True)
+    with stages.measured("cases"):
+        write_cases(build)
+    with stages.measured("precedents"):
+        write_precedents(build)
+    for config in CONFIGS:
+        with stages.measured(config):
+            write_records(build, config)
+    stages.write()
+    assert build.precedents_path is not None
+    written = {config: build.records_path(config) for config in CONFIGS}
+    written |= {"cases": build.cases_path, "splits": build.splits_path, "precedents": build.precedents_path}
+    for name, path in written.items():
+        path.replace(out / f"{name}.parquet")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
