@@ -121,11 +121,13 @@ def _links(db: "duckdb.DuckDBPyConnection", folder: Path) -> Iterator[Figures]:
 
 
 def _judged(db: "duckdb.DuckDBPyConnection", role: str, link: str, pairs: str) -> Figures:
-    made, right, true = db.execute(f"""
+    db.execute(f"CREATE OR REPLACE TEMP TABLE wanted AS SELECT case_id, id FROM true_pairs WHERE role = '{role}'")
+    made, caused, right, true = db.execute(f"""
         SELECT
             (SELECT count(*) FROM ({pairs})),
-            (SELECT count(*) FROM ({pairs}) JOIN (FROM true_pairs WHERE role = '{role}') USING (case_id, id)),
-            (SELECT count(*) FROM true_pairs WHERE role = '{role}')
+            (SELECT count(*) FROM ({pairs}) WHERE case_id IN (SELECT case_id FROM wanted)),
+            (SELECT count(*) FROM ({pairs}) JOIN wanted USING (case_id, id)),
+            (SELECT count(*) FROM wanted)
     """).fetchall()[0]
     return {
         "role": role,
@@ -133,6 +135,7 @@ def _judged(db: "duckdb.DuckDBPyConnection", role: str, link: str, pairs: str) -
         "linked": made,
         "true": true,
         "precision": right / made if made else None,
+        "precision of those with a true row": right / caused if caused else None,
         "recall": right / true if true else None,
     }
 
@@ -192,9 +195,10 @@ def _advice(db: "duckdb.DuckDBPyConnection") -> Iterator[Figures]:
 
 
 def _table(rows: list[Figures]) -> str:
-    names = list(rows[0])
+    names = [name for name in rows[0] if not name.endswith("_points")]  # those are in the results only
     lines = [" | ".join(_cell(name, row[name]) for name in names) for row in rows]
-    return "\n".join(f"| {line} |" for line in (" | ".join(names), "|".join(["---"] * len(names)), *lines))
+    heading = " | ".join(name.replace("_", " ") for name in names)
+    return "\n".join(f"| {line} |" for line in (heading, " | ".join(["---"] * len(names)), *lines))
 
 
 def _cell(name: str, value: Any) -> str:
@@ -202,9 +206,9 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if isinstance(value, str):
         return value
-    if name.endswith(("precision", "recall", "_best", "enough", "advised")):
+    if name.startswith("precision") or name.endswith(("recall", "_best", "enough", "advised")):
         return f"{100 * value:.1f} %"
-    return f"{value:.1f}" if name.endswith(("_points", "_hours")) else f"{value:,.0f}"
+    return f"{value:.1f}" if name.endswith("_hours") else f"{value:,.0f}"
 
 
 if __name__ == "__main__":
