@@ -39,6 +39,7 @@ class Product:
     known_of: Mapping[str, str] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     unique: tuple[str, ...] = ()
+    restricted: tuple[str, ...] = ()
     refers: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = ()
 
     def text_of(self, row: Row) -> str:
@@ -90,6 +91,8 @@ class Product:
             said["primaryKeyPosition"] = self.key.index(name) + 1
         if name in self.required:
             said["required"] = True
+        if name in self.restricted:
+            said["classification"] = "restricted"
         if name in self.unique:
             said["unique"] = True
         if name in self.known_of:

@@ -4,20 +4,25 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
 from storymesh.cli.progress import console_on
 
 if TYPE_CHECKING:
-    from storymesh.dataset.explain import Drop, Explanation
+    from storymesh.dataset.explain import Drop, Explanation, OneCase
+    from storymesh.dataset.member import Membership
 
+NUMBERS = frozenset({"rows", "rows expected", "ms", "none", "one", "many"})
 OWN = frozenset({"_known", "_key", "_later", "_asked"})
+WIDTH = 100
 ASIDE = frozenset({"case_id", "at", "closes", "status", "split", "known", "dropped", "question_dropped"})
 
 
 def show_explanation(plan: "Explanation") -> None:
-    console = console_on(sys.stdout)
+    console = _console()
     closes = f", closes {plan.closes}" if plan.closes else ""
     console.print(f"{plan.narrative}: one case for each row of {plan.anchor}, at {plan.at}{closes}", highlight=False)
     cast = _table("role", "product", "contract", "snapshot", "rows")
@@ -27,7 +32,13 @@ def show_explanation(plan: "Explanation") -> None:
     for link in plan.links:
         met = (f"{count:,}" for count in (link.none, link.one, link.many))
         links.add_row(link.role, link.rule, link.expect, link.question, *met)
-    console.print(cast, links, sep="\n")
+    steps = _table("link", "step of the plan", "rows expected", "rows", "ms")
+    for step in plan.steps:
+        expected = "" if step.estimated is None else f"{step.estimated:,}"
+        steps.add_row(step.link, step.words, expected, f"{step.rows:,}", f"{step.seconds * 1000:,.1f}")
+    for table in (cast, links, steps):
+        console.print(table)
+        console.print()
     for words, counts in (("status", plan.statuses), ("split", plan.splits), ("dropped", plan.drops)):
         told = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
         console.print(f"{words}: {told}", highlight=False)
@@ -38,20 +49,44 @@ def show_drops(drops: "Iterable[Drop]") -> None:
     table = _table("case", "why")
     for drop in drops:
         table.add_row(drop.case_id, drop.reason)
-    console_on(sys.stdout).print(table)
+    _console().print(table)
 
 
-def show_case(case: Mapping[str, Any]) -> None:
-    """Every row of a case with the moment from which a question may see it; what it cannot see is marked."""
-    console = console_on(sys.stdout)
-    tree = Tree(f"case {case['case_id']}, at {case['at']}", highlight=False)
+def show_case(case: "OneCase") -> None:
+    """Which rows belong to a case, which nearly do and why, and every value with what a question sees of it."""
+    console = _console()
+    values = case.values
+    console.print(f"case {values['case_id']}, at {values['at']}", highlight=False)
     for name in ("closes", "status", "split", "dropped", "question_dropped", "known"):
-        if case.get(name) is not None:
-            tree.add(f"{name.replace('_', ' ')}: {case[name]}")
-    for name, value in case.items():
+        if values.get(name) is not None:
+            console.print(f"{name.replace('_', ' ')}: {values[name]}", highlight=False)
+    for role in case.roles:
+        console.print(_membership(role))
+    tree = Tree("values", highlight=False)
+    for name, value in values.items():
         if name not in ASIDE:
-            _add(tree, name, value, case["at"])
+            _add(tree, name, value, values["at"])
     console.print(tree)
+
+
+def _console() -> Console:
+    console = console_on(sys.stdout)
+    console.width = min(console.width, WIDTH)
+    return console
+
+
+def _membership(role: "Membership") -> Tree:
+    tree = Tree(escape(f"{role.role} ({role.product}), expect {role.expect}"), highlight=False)
+    for member in role.members:
+        branch = tree.add(escape(f"{'✓' if member.linked else '✗'} {member.key}"))
+        for words in (*member.why, member.question):
+            if words:
+                branch.add(escape(words))
+    if role.more:
+        tree.add(f"and {role.more:,} more")
+    if role.nothing:
+        tree.add(escape(role.nothing))
+    return tree
 
 
 def _add(tree: Tree, name: str, value: Any, at: Any) -> None:
@@ -60,12 +95,12 @@ def _add(tree: Tree, name: str, value: Any, at: Any) -> None:
         for item in value:
             _add(branch, "-", item, at)
     elif isinstance(value, dict):
-        branch = tree.add(f"{name}{_seen(value, at)}")
+        branch = tree.add(escape(f"{name}{_seen(value, at)}"))
         for key, item in value.items():
             if key not in OWN:
                 _add(branch, key, item, at)
     else:
-        tree.add(f"{name}: {'—' if value is None else value}")
+        tree.add(escape(f"{name}: {'—' if value is None else value}"))
 
 
 def _seen(row: Mapping[str, Any], at: Any) -> str:
@@ -79,5 +114,5 @@ def _seen(row: Mapping[str, Any], at: Any) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in ("rows", "none", "one", "many") else "left")
+        table.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
     return table

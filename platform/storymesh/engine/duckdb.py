@@ -1,11 +1,12 @@
 """The engine of one laptop: DuckDB in this process, bounded in memory, without access to the network."""
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from storymesh.errors import StorymeshError
 
@@ -78,6 +79,13 @@ class Engine:
     def batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
         """The rows of an expression, some at a time."""
         yield from self.connection.to_pyarrow_batches(table, chunk_size=size)
+
+    def profile(self, table: "ir.Table") -> Mapping[str, Any]:
+        """Run an expression, keep no row of it, and give DuckDB's own account: the root of its operators, each with
+        `operator_name`, `operator_cardinality` (rows), `operator_timing` (seconds), `extra_info` and `children`."""
+        (told,) = self.connection.raw_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {self.sql(table)}").fetchall()
+        root: Mapping[str, Any] = json.loads(told[1])
+        return root
 
     def sql(self, table: "ir.Table") -> str:
         import ibis
