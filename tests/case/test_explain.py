@@ -6,19 +6,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from small_build import build_of
 from small_mesh import Product
 
 from storymesh.cli.explain import show_case, show_drops, show_explanation
-from storymesh.contract.types import arrow_schema
 from storymesh.dataset import explain as explaining
 from storymesh.dataset.build import Build
 from storymesh.errors import WrongUsage
-from storymesh.narrative.definition import read_narrative
-from storymesh.narrative.typed import type_narrative
-from storymesh.product.store import Snapshot
 
 NARRATIVE = """\
 apiVersion: storymesh/v1
@@ -78,25 +73,13 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 
 
+REPORT = "{{ case.id }} {{ ship.name | default('no ship') | pseudonym }}\n"
+PRODUCTS = {"delay": DELAYS, "ship": SHIPS, "storm": STORMS, "call": CALLS, "price": PRICES}
+
+
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
-    folder = tmp_path / "narratives/late_ships"
-    folder.mkdir(parents=True)
-    (folder / "narrative.yaml").write_text(NARRATIVE, encoding="utf-8")
-    (folder / "report.jinja").write_text(
-        "{{ case.id }} {{ ship.name | default('no ship') | pseudonym }}\n", encoding="utf-8"
-    )
-    products = {"delay": DELAYS, "ship": SHIPS, "storm": STORMS, "call": CALLS, "price": PRICES}
-    snapshots = {}
-    for role, product in products.items():
-        schema, file = arrow_schema(product.contract), tmp_path / f"{role}.parquet"
-        pq.write_table(pa.Table.from_pylist(ROWS[role], schema), file)
-        told = ("1.0.0", "c" * 64, "", len(ROWS[role]), datetime(2024, 4, 1))
-        snapshots[role] = Snapshot(product.contract.id, f"{role:v<64}", 1, *told, files=(str(file),), schema=schema)
-    typed = type_narrative(
-        read_narrative(folder / "narrative.yaml", tmp_path), {role: one.contract for role, one in products.items()}
-    )
-    return Build(typed, snapshots, tmp_path / "store", tmp_path / "releases")
+    return build_of(tmp_path, NARRATIVE, REPORT, PRODUCTS, ROWS)
 
 
 Said = Callable[[], str]

@@ -7,7 +7,7 @@ goes on where it stopped, and nothing is made twice.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -123,6 +123,7 @@ def write_cases(build: Build, progress: Progress = _silent) -> Written:
     with Engine() as engine:
         if not unchanged:
             progress("cases", 0)
+            _refuse_doubles(build, engine)
             engine.write(cases_of(build, engine), build.cases_path)
             progress("splits", 0)
             engine.write(_splits(build, engine.read(build.cases_path)), build.splits_path)
@@ -251,14 +252,24 @@ def cases_of(build: Build, engine: Engine) -> "ir.Table":
     from storymesh.case.seen import with_facts
     from storymesh.language.compile import pseudonym
 
-    tables = {
-        role: engine.open(build.snapshots[role].files, arrow_schema(build.contracts[role]))
-        for role in build.typed.cast.roles
-    }
+    tables = _tables(build, engine, build.typed.cast.roles)
     replace = partial(pseudonym, key=build.pseudonym_key)
     pseudonyms = {(path[0], path[1]): replace for path in build.typed.pseudonymised}
     linked = link(build.typed.cast, tables, build.typed.columns, pseudonyms)
     return with_facts(linked, build.typed.cast, build.typed.views)
+
+
+def _tables(build: Build, engine: Engine, roles: Iterable[str]) -> dict[str, "ir.Table"]:
+    return {role: engine.open(build.snapshots[role].files, arrow_schema(build.contracts[role])) for role in roles}
+
+
+def _refuse_doubles(build: Build, engine: Engine) -> None:
+    """Of the snapshots that were audited against another contract than the one that the cases are made by."""
+    from storymesh.case.double import refuse_doubles
+
+    cast = build.typed.cast
+    other = [role for role in cast.roles if build.snapshots[role].contract_digest != build.contracts[role].digest]
+    refuse_doubles(engine.connection, cast, _tables(build, engine, other))
 
 
 def _splits(build: Build, cases: "ir.Table") -> "ir.Table":
