@@ -102,7 +102,7 @@ COPY (
         CASE WHEN arrived_at IS NULL THEN 'open' WHEN is_judged THEN 'judged' ELSE 'unjudged' END AS status,
         CASE WHEN is_judged THEN greatest(detected_at, arrived_at, last_step.decided_at) END AS known
     FROM judged
-) TO '$out/cases.parquet' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480);
+) TO '$out/cases$block.parquet' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480);
 
 -- The split of each case: its own, unless its shipment's cases cross a cut or it closes inside the embargo.
 COPY (
@@ -111,7 +111,7 @@ COPY (
             case_id, closes,
             CASE WHEN told.at < TIMESTAMP '2024-01-01' THEN 0 WHEN told.at < TIMESTAMP '2024-07-01' THEN 1 ELSE 2 END AS rank,
             coalesce(shipment.shipment_id, case_id) AS together
-        FROM '$out/cases.parquet' AS told
+        FROM '$out/cases$block.parquet' AS told
     ),
 
     components AS (
@@ -135,4 +135,4 @@ COPY (
         dropped,
         component
     FROM dropping
-) TO '$out/splits.parquet' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480);
+) TO '$out/splits$block.parquet' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480);

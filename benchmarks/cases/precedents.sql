@@ -7,7 +7,7 @@ SELECT
     cases.at::DATE AS day,
     cases.match.waterway AS waterway,
     match.cargo_type AS cargo_type
-FROM '$out/cases.parquet' AS cases JOIN '$out/splits.parquet' USING (case_id)
+FROM '$out/cases*.parquet' AS cases JOIN '$out/splits*.parquet' USING (case_id)
 WHERE split IS NOT NULL;
 
 CREATE TEMP TABLE probes AS
@@ -18,7 +18,7 @@ CREATE TEMP TABLE matching AS
 SELECT
     ask.rank, case_id, cases.match.waterway AS waterway, cases.match.cargo_type AS cargo_type,
     outcome.action AS action, known, outcome.score AS score, outcome.worked AS worked
-FROM '$out/cases.parquet' AS cases
+FROM '$out/cases*.parquet' AS cases
 JOIN asking USING (case_id)
 JOIN (SELECT DISTINCT rank FROM probes) AS ask ON asking.rank <= ask.rank
 WHERE outcome IS NOT NULL;
@@ -129,7 +129,7 @@ WITH placed AS (
 
 told AS (
     SELECT case_id, {id: case_id, "at": cases.at, closes: closes, score: outcome.score, worked: outcome.worked} AS row
-    FROM '$out/cases.parquet' AS cases WHERE outcome IS NOT NULL
+    FROM '$out/cases*.parquet' AS cases WHERE outcome IS NOT NULL
 ),
 
 numbered AS (SELECT level, cell, place, row FROM placed JOIN told USING (case_id)),

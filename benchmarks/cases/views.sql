@@ -47,9 +47,9 @@ SELECT
             settled_at: CASE WHEN row.settled_at <= cases.at THEN row.settled_at END
         }
     ) AS asked_resolution
-FROM '$out/cases.parquet' AS cases;
+FROM '$out/cases*.parquet' AS cases;
 
-CREATE VIEW peer_splits AS SELECT case_id, split, dropped, component FROM '$out/splits.parquet';
+CREATE VIEW peer_splits AS SELECT case_id, split, dropped, component FROM '$out/splits*.parquet';
 
 CREATE VIEW peer_precedents AS
 SELECT
