@@ -156,6 +156,8 @@ def make(
         contract_version="1.0.0", contract_digest="c" * 64, version=version, snapshot_id=17, rows=len(told)
     )
     contract = SimpleNamespace(
+        id="shipping.delays",
+        document=SimpleNamespace(value={"id": "shipping.delays", "schema": []}),
         owner="shipping-team@example.com",
         properties={
             "waterway": SimpleNamespace(classification="public"),

@@ -109,6 +109,7 @@ def test_what_others_wrote_breaks_neither_header_nor_page(tmp_path: Path, hostil
         "### `report`",
         "### `advice`",
         "### `verdict`",
+        "## How varied it is",
         "## How it was made",
         "## Splits",
         "## What was left out",

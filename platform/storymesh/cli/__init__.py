@@ -155,17 +155,68 @@ def preview(
     case: Annotated[str | None, typer.Option("--case", metavar="ID", help="The case to tell.")] = None,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many cases.")] = 1,
 ) -> None:
-    """Tell cases without releasing them, from the products as they are published."""
-    from storymesh.cli.story import story
+    """Tell cases without releasing them, from the products as they are published; a terminal shows values marked."""
+    from storymesh.cli.progress import console_on
+    from storymesh.cli.story import marked_story, story
     from storymesh.dataset import build as building
+    from storymesh.dataset.trace import Tracer
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.pin import pin
 
     loaded = load_mesh(root_of(mesh))
     build = pin(loaded, loaded.narrative(narrative))
+    console = console_on(sys.stdout)
     for name in [config] if config else build.configs:
-        for record in building.preview(build, name, case, sample):
-            typer.echo(story(record))
+        records = building.preview(build, name, case, sample)
+        if console.is_terminal:
+            with Tracer(build) as tracer:
+                told = {one.case_id: one for one in tracer.told(name, [record["case_id"] for record in records])}
+            for record in records:
+                console.print(marked_story(record, told[record["case_id"]]), soft_wrap=True)
+        else:
+            for record in records:
+                typer.echo(story(record))
+
+
+@command
+def trace(
+    narrative: Annotated[str, typer.Argument(metavar="[NARRATIVE]", help="Default: the one that has the record.")],
+    record: Annotated[str | None, typer.Argument(metavar="RECORD", help="An id: <config>/<case id>.")] = None,
+    mesh: MeshOption = None,
+    release: Annotated[str, typer.Option("--release", metavar="X-rN", help="Which release.")] = "latest",
+    sql: Annotated[bool, typer.Option("--sql", help="Print the queries that count again.")] = False,
+    format: FormatOption = "text",  # noqa: A002
+) -> None:
+    """Lead every value that a released record prints back to product, version, key and property."""
+    from storymesh.cli.trace import show_trace, trace_as_json
+    from storymesh.dataset import trace as tracing
+    from storymesh.dataset.kept import DEFINITION, build_of
+    from storymesh.dataset.release import read_lock
+    from storymesh.document import relative
+    from storymesh.mesh.mesh import load_mesh
+
+    loaded = load_mesh(root_of(mesh))
+    chosen, wanted = (narrative.replace("_", "-"), record) if record else (None, narrative)
+    found = tracing.find_release(loaded.releases, wanted, chosen, release)
+    lock = read_lock(found.path)
+    build = build_of(found.path, lock, loaded.store)
+    traced = tracing.trace(build, tracing.read_record(found.path, lock, wanted))
+    now = loaded.narratives.get(found.narrative)
+    moved = (
+        now is None
+        or now.document.value != build.narrative.document.value
+        or now.templates != build.narrative.templates
+    )
+    folder = f"{relative(found.path, loaded.root)}/{DEFINITION}/" if moved else ""
+    if format == "json":
+        typer.echo(trace_as_json(traced, found.narrative, found.version, folder))
+    else:
+        if moved:
+            words = f"'{found.narrative}' has changed since {found.version}: the release is told by what it keeps"
+            typer.echo(f"{words} under {folder}", err=True)
+        show_trace(traced, found.narrative, found.version, folder, sql=sql)
+    if traced.mistakes:
+        raise typer.Exit(1)
 
 
 @command

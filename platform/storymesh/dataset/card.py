@@ -6,7 +6,7 @@ HTML unless it was made here; samples stand in fences longer than any run of bac
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from storymesh.case.definition import Link
     from storymesh.contract.definition import Contract
+    from storymesh.dataset.variety import Variety
     from storymesh.narrative.definition import Narrative
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
@@ -78,7 +79,8 @@ _BEYOND = "10M<n<100M"
 @dataclass(frozen=True)
 class Card:
     """What a card is made from. `lock` is what release.json says, `schemas` the columns of each config's files,
-    `samples` a record of each config that has one, `sizes` the bytes of its files by split."""
+    `samples` a record of each config that has one, `sizes` the bytes of its files by split, `variety` how varied its
+    texts are."""
 
     narrative: "Narrative"
     version: str
@@ -87,6 +89,7 @@ class Card:
     schemas: "Mapping[str, pa.Schema]"
     samples: Mapping[str, Mapping[str, Any]]
     sizes: Mapping[str, Mapping[str, int]]
+    variety: "Mapping[str, Sequence[Variety]]"
 
 
 def render_card(card: Card) -> str:
@@ -104,6 +107,7 @@ def render_card(card: Card) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["code"] = lambda text: Markup(_code(str(text)))  # noqa: S704 - _code leaves nothing that ends it
+    environment.filters["share"] = "{:.1%}".format
     environment.filters["fenced"] = lambda text: Markup(_fenced(str(text)))  # noqa: S704 - as above
     formats = {config: _format(narrative, config) for config in narrative.records}
     page = environment.from_string(
@@ -124,6 +128,7 @@ def render_card(card: Card) -> str:
         splits=SPLITS if narrative.dataset.split else SPLITS[:1],
         embargo=_duration(narrative.dataset.split.embargo) if narrative.dataset.split else "",
         total=_total(card),
+        variety=card.variety,
         promises=PROMISES,
         internal=_internal(card),
         first=next((config for config, splits in card.lock["configs"].items() if any(splits.values())), ""),

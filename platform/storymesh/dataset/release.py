@@ -22,7 +22,9 @@ from storymesh import __version__
 from storymesh.dataset.card import Card, features_of, render_card
 from storymesh.dataset.certificate import certify
 from storymesh.dataset.curate import curate
+from storymesh.dataset.kept import keep
 from storymesh.dataset.split import SPLITS
+from storymesh.dataset.variety import variety
 from storymesh.engine.digest import relation_digest
 from storymesh.engine.duckdb import ROW_GROUP, Engine
 from storymesh.errors import StorymeshError
@@ -228,6 +230,7 @@ class _Cutting:
             words = f"no record of '{narrative.id}' is left to release"
             raise ReleaseRefused(words, f"dropped: {', '.join(told)}" if told else "its anchor has no rows")
         certificate = self._certify()
+        keep(narrative, self.build.contracts, self.staged)
         digests = digests_of(self.staged, configs, self.engine)
         lock = {
             "digest": digests.whole,
@@ -365,6 +368,10 @@ class _Cutting:
             },
             sizes={
                 config: {split: sum(path.stat().st_size for path in paths) for split, paths in parts.items()}
+                for config, parts in files.items()
+            },
+            variety={
+                config: variety(self.engine, [path for paths in parts.values() for path in paths])
                 for config, parts in files.items()
             },
         )
