@@ -18,6 +18,7 @@ from storymesh.case.role import Cast
 from storymesh.case.seen import names_in
 from storymesh.case.view import Phase, Views
 from storymesh.engine import dialect
+from storymesh.engine.share import shared
 from storymesh.errors import NotInLanguage, Refused, TooLarge
 from storymesh.language import syntax
 from storymesh.language.check import check_expression
@@ -70,18 +71,20 @@ def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions:
         undone = undone.coalesce(pair.undone)
     label = {"label": seen["outcome"]["worked"]} if record.record.format == "unpaired_preference" else {}
     kept = cases.filter(cases["split"].notnull())
-    named = dialect.fenced(kept.select("case_id", "at", "split", undone=undone, **label, **columns))
+    named = dialect.fenced(shared(kept.select("case_id", "at", "split", undone=undone, **label, **columns)))
     names = {name: named[f"n_{name}"] for name in used | rows}
     behind = [(role, named[f"a_{index}"]) for index, (role, _) in enumerate(action)]
-    return named.select(
-        "case_id",
-        "at",
-        "split",
-        "undone",
-        *label,
-        *(f"n_{name}" for name in sorted(used)),
-        facts=_facts(record, names, named["case_id"], key),
-        sources=_sources(typed, record, names, behind, versions),
+    return shared(
+        named.select(
+            "case_id",
+            "at",
+            "split",
+            "undone",
+            *label,
+            *(f"n_{name}" for name in sorted(used)),
+            facts=_facts(record, names, named["case_id"], key),
+            sources=_sources(typed, record, names, behind, versions),
+        )
     )
 
 
@@ -193,28 +196,42 @@ def _sources(
 ) -> ir.ArrayValue:
     """product, version and key of the rows of every role that the templates name, of the row behind `outcome.action`
     and of the anchors of printed quotes; each once, by product and key."""
-    parts: list[ir.ArrayValue] = []
+    keys: dict[tuple[str, str], list[ir.ArrayValue]] = {}
     for role in record.roles:
         if role in typed.cast.roles:
-            parts.append(_keys(names[role], versions[role]))
-    parts += [_keys(row, versions[role]) for role, row in behind]
-    anchor = versions[typed.cast.anchor.name]
+            keys.setdefault(versions[role], []).append(_keys(names[role]))
+    for role, row in behind:
+        keys.setdefault(versions[role], []).append(_keys(row))
     quoting = [names["precedents"][kind] for kind in sorted(_quoting(record, "precedents"))]
     if _quoting(record, "option"):
         quoting += [names[f"option_{telling.option}"] for telling in record.tellings if telling.option]
     for options in quoting:
         if not options.type().is_array():
             options = ibis.array([options])
-        quoted = dialect.each(options, lambda option: option["quoted"]).flatten()
-        parts.append(
-            dialect.each(dialect.those(quoted, lambda row: row.notnull()), lambda row: _source(anchor, row["id"]))
-        )
+        quoted = dialect.each(options, lambda option: dialect.each(option["quoted"], lambda row: row["id"]))
+        keys.setdefault(versions[typed.cast.anchor.name], []).append(quoted.flatten())
+    parts = [_of_product(product, lists) for product, lists in sorted(keys.items())]
     if not parts:
         parts = [ibis.literal([], type="array<struct<product: string, version: string, key: string>>")]
     joined = parts[0]
     for part in parts[1:]:
         joined = joined.concat(part)
-    return dialect.distinct(joined)
+    return joined
+
+
+def _of_product(version: tuple[str, str], keys: Sequence[ir.ArrayValue]) -> ir.ArrayValue:
+    """The rows of one product, each key once and in order: only the keys are sorted, not all that stands with them."""
+    joined = keys[0]
+    for more in keys[1:]:
+        joined = joined.concat(more)
+    product, digest = (ibis.literal(text) for text in version)
+    return dialect.each(
+        dialect.distinct(joined), lambda key: ibis.struct({"product": product, "version": digest, "key": key})
+    )
+
+
+def _keys(value: ir.Value) -> ir.ArrayValue:
+    return dialect.each(value, lambda row: row[KEY]) if value.type().is_array() else ibis.array([value[KEY]])
 
 
 def _rows_behind_action(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> list[tuple[str, ir.Value]]:
@@ -226,16 +243,6 @@ def _rows_behind_action(cases: ir.Table, typed: TypedNarrative, record: TypedRec
 
 def _quoting(record: TypedRecord, root: str) -> set[str]:
     return {path[1] for path in record.prints if path[0] == root and "quoted" in path}
-
-
-def _source(version: tuple[str, str], key: ir.Value) -> ir.StructValue:
-    return ibis.struct({"product": ibis.literal(version[0]), "version": ibis.literal(version[1]), "key": key})
-
-
-def _keys(value: ir.Value, version: tuple[str, str]) -> ir.ArrayValue:
-    rows = value if value.type().is_array() else ibis.array([value])
-    there = dialect.those(rows, lambda row: row[KEY].notnull())
-    return dialect.each(there, lambda row: _source(version, row[KEY]))
 
 
 def rows_behind(

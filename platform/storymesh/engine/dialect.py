@@ -173,7 +173,7 @@ def each(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> ir.
 
 def numbered(values: ir.ArrayValue, function: Callable[[ir.Value, ir.IntegerValue], ir.Value]) -> ir.ArrayValue:
     """`function` of every item and its place, counted from 0."""
-    place = ops.Argument(name=f"place{_level(values)}", shape=values.op().shape, dtype=dt.int64)
+    place = ops.Argument(name=f"{PLACE}{_level(values)}", shape=values.op().shape, dtype=dt.int64)
     argument, body = _body(values, lambda item: function(item, place.to_expr()))
     return ops.ArrayMap(values, body=body, param=argument, index=place).to_expr()
 
@@ -187,6 +187,7 @@ def those(values: ir.ArrayValue, holds: Callable[[ir.Value], ir.BooleanValue]) -
 # ibis names a lambda's argument after Python's, so that an inner one hides an outer one of the same name. Here the name
 # is a level: above those of the lambdas around it, and above those in the list itself, which the body may read again.
 # So the same expression gives the same SQL every time.
+PLACE = "place"
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 
 

@@ -69,7 +69,7 @@ class Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            self.connection.to_parquet(table, staged, row_group_size=ROW_GROUP, compression="zstd")
+            self.connection.to_parquet(table, staged, row_group_size=ROW_GROUP, compression="zstd", compression_level=1)
             rows = pq.read_metadata(staged).num_rows
             staged.replace(path)
         finally:

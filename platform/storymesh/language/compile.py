@@ -14,6 +14,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from storymesh.engine import dialect
+from storymesh.engine.share import shared
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language import syntax
 from storymesh.language.filters import MONTHS, SPELLINGS, UNITS, WEEKDAYS
@@ -74,7 +75,7 @@ def compile_template(
     """
     compiling = _Telling(table, names, case_id, partial, resolved, column)
     text = compiling.text_of(template)
-    return compiling.table.mutate(**{column: text})
+    return shared(compiling.table.mutate(**{column: text}))
 
 
 def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:

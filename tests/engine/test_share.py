@@ -1,0 +1,87 @@
+"""What a selection computes more than once is computed once, and the rows stay as they are."""
+
+import ibis
+import ibis.expr.types as ir
+import pytest
+
+from storymesh.engine import dialect
+from storymesh.engine.duckdb import Engine
+from storymesh.engine.share import shared
+
+STEPS = [{"code": "tow", "cost": 2.5}, {"code": "dig", "cost": None}]
+ROWS = [
+    {"place": 0, "name": "Ever Given", "hours": 147.4, "steps": STEPS},
+    {"place": 1, "name": "", "hours": None, "steps": []},
+    {"place": 2, "name": "p-1", "hours": -0.04, "steps": None},
+]
+SCHEMA = {"place": "int64", "name": "string", "hours": "float64", "steps": "array<struct<code: string, cost: float64>>"}
+
+
+@pytest.fixture
+def table() -> ir.Table:
+    return ibis.memtable(ROWS, schema=SCHEMA)
+
+
+def digest(text: ir.StringValue) -> ir.StringValue:
+    return text.hexdigest("md5")
+
+
+def told(table: ir.Table) -> list[dict[str, object]]:
+    with Engine() as engine:
+        return list(engine.connection.to_pyarrow(table.order_by("place")).to_pylist())
+
+
+def written(table: ir.Table) -> str:
+    with Engine() as engine:
+        return engine.sql(table).lower()
+
+
+def walked(table: ir.Table) -> ir.Table:
+    """Expressions that stand twice: in branches, in a lambda, around a lambda, and on each other."""
+    once = digest(table["name"])
+    twice = digest(dialect.concat([once, once]))
+
+    def step(item: ir.StructValue, place: ir.IntegerValue) -> ir.StringValue:
+        code = digest(digest(digest(digest(digest(digest(item["code"]))))))
+        chosen = ibis.ifelse(item["cost"].isnull(), code, code.upper())
+        return dialect.concat([chosen, digest(twice), place.cast("string")])
+
+    steps = dialect.glued(dialect.numbered(table["steps"], step))
+    return table.select(
+        "place",
+        first=ibis.ifelse(table["hours"] > 0, once, twice),
+        second=twice,
+        steps=ibis.ifelse(table["hours"].notnull(), steps, "nothing"),
+        again=ibis.ifelse(table["hours"].notnull(), "nothing", steps),
+    )
+
+
+def test_the_rows_stay_as_they_are(table: ir.Table) -> None:
+    assert told(shared(walked(table))) == told(walked(table))
+
+
+def test_what_stands_twice_is_computed_once(table: ir.Table) -> None:
+    # The name, both names, what does not change from step to step, and six times over the code of a step.
+    assert written(walked(table)).count("md5(") > 20
+    assert written(shared(walked(table))).count("md5(") == 9
+
+
+def test_a_list_is_walked_before_a_branch_is_taken(table: ir.Table) -> None:
+    sql = written(shared(walked(table)))
+    assert sql.count("list_apply(") == 2  # what is shared of a step, then its text
+    assert "list_apply(" not in sql[: sql.index("from (")]
+
+
+def test_the_same_selection_gives_the_same_sql(table: ir.Table) -> None:
+    assert written(shared(walked(table))) == written(shared(walked(table)))
+
+
+def test_one_sharing_stands_on_another(table: ir.Table) -> None:
+    codes = dialect.numbered(table["steps"], lambda item, place: item["code"].concat(place.cast("string")))
+    lower = shared(table.mutate(codes=codes))
+    upper = lower.mutate(more=dialect.numbered(lower["codes"], lambda code, place: place + code.length()))
+    assert told(shared(upper).select("place", "more")) == [
+        {"place": 0, "more": [4, 5]},
+        {"place": 1, "more": []},
+        {"place": 2, "more": None},
+    ]
