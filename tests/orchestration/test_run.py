@@ -119,6 +119,9 @@ def test_a_refused_product_keeps_its_snapshot_and_stops_only_what_is_built_on_it
     assert "break the contract" in refused.reason
     assert outcome.narratives[0].state == "left out"
     assert "fleet.boats" in outcome.narratives[0].reason
+    assert "storymesh run late-repairs --only" in outcome.narratives[0].reason
+    alone, _ = run(harbour, "late-repairs", upstream=False)
+    assert [one.state for one in alone.narratives] == ["unchanged"], "from the snapshots that readers have"
     assert [one.expected for one in told if isinstance(one, running.Failed)] == [True]
     latest = ProductStore(harbour / ".storymesh", "fleet").latest("boats")
     assert latest is not None
@@ -152,6 +155,7 @@ def test_a_missing_source_is_told_in_words(harbour: Path, edit: Callable[[str, s
     assert "boats.csv" in failed.words
     assert "Traceback" not in failed.words
     assert {one.state for one in outcome.products} == {"refused", "left out"}
+    assert "--only" not in outcome.narratives[0].reason, "nothing is published that it could be told from"
 
 
 def test_a_run_whose_process_was_killed_is_closed_by_the_next(harbour: Path) -> None:

@@ -21,6 +21,7 @@ from storymesh.orchestration.key import cases_key, product_key, release_key
 from storymesh.orchestration.locations import load_locations
 from storymesh.orchestration.model import parse_all
 from storymesh.orchestration.product import PROGRESS
+from storymesh.product.store import ProductStore
 
 State = Literal["new", "unchanged", "refused", "left out"]
 
@@ -271,10 +272,17 @@ class _Reading:
         if made is None:
             keys = [key for keys in self.steps.values() for key in keys if key.path[0] == narrative.name]
             state, reason = self._why(keys)
+            if state == "left out" and self.failures and self._is_published(narrative):
+                reason += f"; storymesh run {narrative.id} --only tells it from the snapshots that there are"
             return NarrativeOutcome(narrative.id, state, cases, None, None, {}, {}, reason)
         state = "unchanged" if made["unchanged"] else "new"
         version, path = made["version"], made["path"]
         return NarrativeOutcome(narrative.id, state, cases, version, path, made["configs"], made["drops"], "")
+
+    def _is_published(self, narrative: Narrative) -> bool:
+        """Whether readers have a snapshot of every product of the cast, whatever became of this run."""
+        products = [self.mesh.product(member.product) for member in narrative.cast.values()]
+        return all(ProductStore(self.mesh.store, one.domain).latest(one.name) for one in products)
 
     def _why(self, keys: Sequence[dg.AssetKey]) -> tuple[State, str]:
         """Why none of `keys` came about: what failed itself is refused, what is built on it is left out."""
