@@ -40,15 +40,13 @@ def main() -> None:
     wanted = parser.parse_args()
     os.environ.setdefault("STORYMESH_PSEUDONYM_KEY", "benchmark")
     wanted.cache.mkdir(parents=True, exist_ok=True)
-    links: list[Figures] = []
-    advice: list[Figures] = []
+    figures: dict[str, list[Figures]] = {"links": [], "advice": []}
     for delays in wanted.delays:
-        found = measured(products(delays, wanted.cache))
-        links += [{"delays": delays} | row for row in found["links"]]
-        advice += [{"delays": delays} | row for row in found["advice"]]
-    print(_table(links), _table(advice), sep="\n\n")
+        for name, rows in measured(products(delays, wanted.cache)).items():
+            figures[name] += [{"delays": delays} | row for row in rows]
+    print("\n\n".join(_table(rows) for rows in figures.values()))
     if wanted.results:
-        wanted.results.write_text(json.dumps({"links": links, "advice": advice}, indent=1) + "\n", encoding="utf-8")
+        wanted.results.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def measured(folder: Path) -> Mapping[str, list[Figures]]:
@@ -68,7 +66,7 @@ def measured(folder: Path) -> Mapping[str, list[Figures]]:
             db.execute(f"CREATE VIEW odds AS FROM '{truth.with_suffix('.actions' + truth.suffix)}'")
             db.execute(f"CREATE VIEW answered AS FROM '{truth.with_suffix('.resolutions' + truth.suffix)}'")
             _views(engine, build)
-            return {"links": list(_links(db, folder)), "advice": list(_advice(db))}
+            return {"links": list(links(db, folder)), "advice": list(advice(db))}
 
 
 def _views(engine: Any, build: "Build") -> None:
@@ -92,8 +90,8 @@ def _views(engine: Any, build: "Build") -> None:
     """)
 
 
-def _links(db: "duckdb.DuckDBPyConnection", folder: Path) -> Iterator[Figures]:
-    """Precision and recall of the pairs (case, row) that each link makes."""
+def links(db: "duckdb.DuckDBPyConnection", folder: Path) -> Iterator[Figures]:
+    """Precision and recall of the pairs (case, row) that each link makes, from truth, answered, seen and products."""
     db.execute("""
         CREATE TEMP TABLE true_pairs AS
         SELECT 'disruption' AS role, delay_id AS case_id, disruption_id AS id FROM truth
@@ -148,8 +146,12 @@ CHOICES = {
 """Who chooses -> the action that he chooses for a case. Chance is reckoned, not drawn."""
 
 
-def _advice(db: "duckdb.DuckDBPyConnection") -> Iterator[Figures]:
-    """How often each choice is the truly best action, and what it costs where it is not, over the cases with advice."""
+def advice(db: "duckdb.DuckDBPyConnection") -> Iterator[Figures]:
+    """How often each choice is the truly best action and what it costs where it is not, over the cases with advice.
+
+    Reads truth, odds, seen and favoured. For each choice `_best` is a share, `_points` and `_hours` are lost for each
+    case: percent points of success, and expected hours.
+    """
     chosen = ", ".join(f"{action} AS {name}" for name, action in CHOICES.items())
     db.execute(f"""
         CREATE TEMP TABLE chosen AS
