@@ -1,5 +1,6 @@
 """What a new snapshot starts: each location's own sensor is asked as Dagster's daemon asks it, look after look."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,3 +161,37 @@ def test_what_fails_is_asked_for_once_and_again_with_the_next_version(
     assert daemon.tick() & LOG == set()
     edit("narratives/log/report.md.jinja", "came on", "arrived on")
     assert daemon.tick() & LOG == LOG, "a new definition tells its narrative again"
+
+
+def test_models_on_another_product_are_built_again_with_what_is_published_of_them(tmp_path: Path) -> None:
+    """dbt only reads the project here: that its models were built is said to Dagster, with what they were made from."""
+    root = tmp_path / "built_on"
+    shutil.copytree(Path(__file__).parents[1] / "meshes/built_on", root)
+    location = definitions(str(root / "domains/desk/definitions.py"))
+    repository = location.get_repository_def()
+    (sensor,) = repository.sensor_defs
+    with open_instance(load_mesh(root)) as instance:
+
+        def made(key: str, version: str, *inputs: str) -> None:
+            tags = {"dagster/data_version": version}
+            tags |= {f"dagster/input_data_version/{one}": version for one in inputs}
+            asset = dg.AssetKey.from_user_string(key)
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, tags=tags))
+
+        def asked(cursor: str | None) -> tuple[set[str], str | None]:
+            told = sensor.evaluate_tick(dg.build_sensor_context(instance, cursor, repository_def=repository))
+            keys = [key for one in told.run_requests or [] for key in one.asset_selection or []]
+            return {key.to_user_string() for key in keys}, told.cursor
+
+        made("quay/calls", "1")
+        keys, cursor = asked(None)
+        assert keys == set(), "a domain is first run by somebody"
+        made("desk/models/late_calls", "1", "quay/calls")
+        made("desk/late_calls", "1", "desk/models/late_calls")
+        keys, cursor = asked(cursor)
+        assert keys == set()
+        made("quay/calls", "2")
+        keys, cursor = asked(cursor)
+        assert keys == {"desk/models/late_calls", "desk/late_calls"}
+        keys, _ = asked(cursor)
+        assert keys == set()
