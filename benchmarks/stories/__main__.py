@@ -32,13 +32,13 @@ POLL = 0.1  # seconds between two looks at the memory of a program
 
 @dataclass
 class Run:
-    """What one program took, its start included: seconds, bytes, records, and where it says other than storymesh."""
+    """What one program took, its start included: seconds, bytes, records by config, where it differs from storymesh."""
 
     program: str
     wall: float = 0.0
     cpu: float = 0.0
     peak: int = 0
-    records: int = 0
+    records: dict[str, int] = field(default_factory=dict)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     differences: list[Compared] = field(default_factory=list)
 
@@ -69,7 +69,7 @@ def main() -> int:
                 _write_rows(scratch / "storymesh", given["rows"])
             python = wanted.peer_python.absolute() if name == "datatrove" else Path(sys.executable)
             run = _run(name, python, inputs, scratch / name, wanted.threads)
-            run.records = sum(count(scratch / name, config) for config in CONFIGS)
+            run.records = {config: count(scratch / name, config) for config in CONFIGS}
             if name != "storymesh":
                 run.differences = [
                     one for config in CONFIGS for one in compare(scratch / "storymesh", scratch / name, config)
@@ -188,8 +188,8 @@ def _table(runs: list[Run], delays: int) -> str:
             for peer in ("pandas", "sql")
         ]
         differing = str(sum(one.rows for one in run.differences)) if run.program != "storymesh" else ""
-        cells = [f"{run.wall:.1f}", f"{run.cpu:.1f}", f"{run.peak / 2**20:,.0f}", f"{run.records:,}"]
-        cells += [f"{run.records / run.wall:,.0f}", *ratios, differing]
+        cells = [f"{run.wall:.1f}", f"{run.cpu:.1f}", f"{run.peak / 2**20:,.0f}", f"{sum(run.records.values()):,}"]
+        cells += [f"{sum(run.records.values()) / run.wall:,.0f}", *ratios, differing]
         lines.append(f"| {run.program}{' (texts only)' if run.program in TEXTS_ONLY else ''} | {' | '.join(cells)} |")
     stages = list(dict.fromkeys(stage for run in runs for stage in run.stages))
     lines += ["", f"| CPU s of | {' | '.join(stages)} |", f"|{'---|' * (len(stages) + 1)}"]
