@@ -154,8 +154,8 @@ def _link(draw: st.DrawFn, role: str, cast: Mapping[str, Product], links: Mappin
     elif rule == "as_of":
         link["as_of"] = {}
     related = any(to == cast["a"].name for _, to, _ in product.refers)
-    if related and draw(st.booleans()):
-        return link
+    if (related and draw(st.booleans())) or (rule and draw(st.integers(0, 5)) == 0):
+        return link  # joined by the relationship, or by time alone
     ways = [
         {"k": "k"},
         {"k": "k"},
