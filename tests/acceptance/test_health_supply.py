@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from whole_mesh import Ran, every, loaded, locks, quarantined, rows_of
+from whole_mesh import KEY, Ran, every, loaded, locks, quarantined, rows_of, untraced
 
 ROWS = {
     "supply.countries": "43 0",
@@ -70,3 +70,10 @@ def test_incidents_stand_beside_lanes_by_sea_only_and_are_never_a_cause(stories:
     assert len(by_sea) == 65
     assert all("Nothing in the record ties an incident to this line." in text for text in by_sea)
     assert not [met.group() for text in stories.values() if (met := CAUSE.search(text))]
+
+
+def test_every_value_of_every_record_leads_back(health_supply: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
+    values, wrong = untraced(health_supply.mesh, "late-lines", queries=100)
+    assert not wrong
+    assert values > 20_000

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from whole_mesh import Ran, every, loaded, locks, products, quarantined, red_checks
+import pytest
+from whole_mesh import KEY, Ran, every, loaded, locks, products, quarantined, red_checks, untraced
 
 NARRATIVE = "canal-exceptions"
 
@@ -15,6 +16,14 @@ def test_it_releases_at_least_4000_cases(reference_mesh: Ran, tmp_path: Path) ->
     assert set(records) == {"report", "advice", "choice", "verdict"}
     assert all(set(splits) == {"train", "validation", "test"} for splits in records.values())
     assert set(every(records, "advice")) == set(every(records, "verdict")) > set(every(records, "choice"))
+
+
+def test_every_value_of_every_record_leads_back(reference_mesh: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reference_mesh.code == 0, reference_mesh.said
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
+    values, wrong = untraced(reference_mesh.mesh, NARRATIVE, queries=200)
+    assert not wrong
+    assert values > 400_000
 
 
 def test_a_null_key_stops_neither_its_domain_nor_the_others(disturbed_reference_mesh: Ran) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whole_mesh import Ran, every, loaded, locks
+from whole_mesh import KEY, Ran, every, loaded, locks, untraced
 
 ROWS = {
     "portwatch.chokepoints": 6,
@@ -84,3 +84,10 @@ def test_every_record_names_its_sources(suez: Ran, tmp_path: Path) -> None:
         assert {(one["product"], one["version"]) for one in named} <= set(versions.items())
         diverted = [one for one in named if one["product"] == "passageways.diversions"]
         assert len(diverted) == (48 if record["text"].startswith("# Suez Canal") else 0)
+
+
+def test_every_value_of_every_record_leads_back(suez: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
+    values, wrong = untraced(suez.mesh, "abnormal-passages", queries=100)
+    assert not wrong
+    assert values > 700

@@ -238,6 +238,43 @@ def red_checks(mesh: Path) -> set[str]:
     return {f"{one.asset_key.to_user_string()}: {one.check_name}" for one in found if not one.passed}
 
 
+def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, list[str]]]:
+    """How many values the records of the latest release print, and for each record what of them does not lead back: to
+    a row of its product at its version, or (for so many of the counts, evenly taken) to a query that gives it again."""
+    from storymesh.dataset.kept import build_of
+    from storymesh.dataset.release import list_releases, read_lock, record_files
+    from storymesh.dataset.trace import Tracer
+
+    release = list_releases(mesh / "releases", narrative)[-1]
+    build = build_of(release.path, read_lock(release.path), mesh / ".storymesh")
+    wrong: dict[str, list[str]] = {}
+    values = 0
+    with Tracer(build) as tracer:
+        for config, splits in release.configs.items():
+            files = [file for parts in record_files(release.path, config).values() for file in parts]
+            records = [
+                row for file in files for row in pq.read_table(file).drop_columns(["facts", "sources"]).to_pylist()
+            ]
+            assert len(records) == sum(splits.values())
+            for one in tracer.traces(config, records):
+                found = list(one.mistakes)
+                for column in one.columns:
+                    printed = [span for span in column.spans if span.expression is not None]
+                    if "".join(span.text for span in column.spans) != column.text:
+                        found.append(f"{column.name} is not covered")
+                    # What leads nowhere may be words of the template itself only, of which it chooses some.
+                    unled = [span for span in printed if not (span.origins or span.because)]
+                    found += [
+                        f"{span.text}: {span.expression}" for span in unled if "choose(" not in str(span.expression)
+                    ]
+                    values += len(printed) - len(unled)
+                if found:
+                    wrong[one.record] = found
+        for record, words in tracer.confirm(queries).items():
+            wrong[record] = [*wrong.get(record, []), *words]
+    return values, wrong
+
+
 def unswept(mesh: Path) -> Iterator[Path]:
     """Data files in the stores that no published snapshot names."""
     from storymesh.mesh.mesh import load_mesh

@@ -205,18 +205,7 @@ class Tracer:
             met = text_of(record, telling, released)
             if met != text:
                 mistakes.append(_difference(name, met, text))
-            spans = tuple(
-                Span(
-                    part.begin,
-                    part.end,
-                    met[part.begin : part.end],
-                    part.at,
-                    part.expression,
-                    leads.lead(part.places),
-                    leads.lead(part.decided - part.places),
-                )
-                for part in parts
-            )
+            spans = tuple(_led(part, met, leads) for part in parts)
             columns.append(Column(name, met, spans))
         if "label" in released:
             leads = _Leads(self._cases, case_id, view, names, f"{record.config}/{case_id}")
@@ -349,6 +338,14 @@ def trace(build: Build, record: Mapping[str, Any]) -> Trace:
         (found,) = tracer.traces(config, [record])
         mistakes = tracer.confirm().get(found.record, [])
     return replace(found, mistakes=(*found.mistakes, *mistakes))
+
+
+def _led(part: Part, text: str, leads: "_Leads") -> Span:
+    words = text[part.begin : part.end]
+    if part.expression is None:
+        return Span(part.begin, part.end, words, part.at)
+    because = leads.lead(part.decided - part.places) if part.decided else ()
+    return Span(part.begin, part.end, words, part.at, part.expression, leads.lead(part.places), because)
 
 
 def column_name(record: TypedRecord, telling: Telling) -> str:

@@ -424,7 +424,8 @@ def _printed(jinja: Context, value: Any, mark: int) -> str:
     trail = _trail(jinja)
     decided, trail.decided = trail.decided | _decided([value]), NOWHERE
     plain = bare(value)
-    trail.made = _Made(*_mark(jinja, mark), plain, _places([value]), decided)
+    plainly = isinstance(value, Followed) and not isinstance(value.value, list)
+    trail.made = _Made(*_mark(jinja, mark), plain, value.places if plainly else _places([value]), decided)
     return printed(plain)
 
 
