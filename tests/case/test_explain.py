@@ -34,6 +34,8 @@ case:
     price: {as_of: {}, expect: optional}
 records:
   report: {format: text, text: report.jinja}
+dataset:
+  split: {validation: 2024-03-11, test: 2024-06-01, together: [delay.sea]}
 """
 DELAYS = Product(
     "delays",
@@ -119,7 +121,7 @@ price  the latest day up to case.at                   optional  all             
 END = """\
 
 status: closed 3
-split: train 2
+split: train 1, validation 1
 dropped: ship: none 1
 3 cases in all
 """
@@ -199,3 +201,10 @@ def test_a_case_is_told_with_what_it_links_what_it_nearly_links_and_why(build: B
 def test_drops_are_listed_with_their_reasons(build: Build, said: Said) -> None:
     show_drops(explaining.dropped(build, 5))
     assert said() == "case    why\ngone/c  ship: none\n"
+
+
+def test_a_case_that_no_split_takes_says_why(tmp_path: Path, said: Said) -> None:
+    again = {**ROWS["delay"][0], "leg": "z", "at": AT + DAY}
+    build = build_of(tmp_path, NARRATIVE, REPORT, PRODUCTS, {**ROWS, "delay": [*ROWS["delay"], again]})
+    show_case(explaining.one_case(build, "s~11/a"))
+    assert "\ndropped: straddles\n" in said()

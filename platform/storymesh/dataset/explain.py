@@ -141,7 +141,11 @@ def one_case(build: Build, case_id: str) -> OneCase:
         if not found:
             some = engine.connection.to_pyarrow(cases.select("case_id").limit(10_000))["case_id"].to_pylist()
             raise WrongUsage(f"'{build.narrative.id}' has no case {case_id}", nearest(case_id, some))
-        return OneCase(_masked(found[0], build), tuple(members(build, engine, case_id)))
+        case = _masked(found[0], build)
+        splits = engine.read(build.splits_path)
+        for row in engine.connection.to_pyarrow(splits.filter(splits["case_id"] == case_id)).to_pylist():
+            case["dropped"] = case["dropped"] or row["dropped"]
+        return OneCase(case, tuple(members(build, engine, case_id)))
 
 
 def _masked(case: Mapping[str, Any], build: Build) -> dict[str, Any]:
