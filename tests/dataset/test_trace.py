@@ -56,6 +56,7 @@ STEPS = """
 {% for step in repair %}
 {{ loop.index }}: {{ step.remedy }}
 {% endfor %}
+Told by {{ teller | pseudonym }}.
 """
 ADVICE = """
 {% if precedents.enough %}
@@ -111,6 +112,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Mesh:
     (folder / "steps.jinja").write_text(STEPS, encoding="utf-8")
     narrative = folder / "narrative.yaml"
     told = narrative.read_text(encoding="utf-8") + "  pseudonymise: [depot.city]\n"
+    told = told.replace("  facts:\n", "  facts:\n    teller: truck.truck_id ~ '/' ~ truck.driver\n")
     narrative.write_text(told, encoding="utf-8")
     repairs = root / "domains/road/sources/repairs.jsonl"
     later = [json.loads(line) for line in repairs.read_text(encoding="utf-8").splitlines()[::7]]
@@ -356,6 +358,9 @@ def test_what_is_masked_is_never_shown(mesh: Mesh, release: Release) -> None:
     (driver,) = spans_of(found, "truck.driver | pseudonym")[0].origins
     assert isinstance(driver, Cell)
     assert (driver.masked, driver.value, driver.property) == (True, None, "driver")
+    (teller,) = spans_of(found, "teller | pseudonym")[0].origins
+    assert isinstance(teller, Computed)
+    assert [(one.masked, one.value) for one in flat((teller,)) if not isinstance(one, Counted)] == [(True, None)] * 3
     (city,) = spans_of(found, "depot.city")[0].origins
     assert isinstance(city, Cell)
     assert str(city.value).startswith("p-")

@@ -465,9 +465,9 @@ class _Leads:
         return tuple(dict.fromkeys(found)) if _hashable(found) else tuple(found)
 
     def _led(self, place: Place) -> tuple[Origin, ...]:
-        hidden = place[-1] == HIDDEN
-        steps = place[:-1] if hidden else place
-        name, rest, path = str(steps[0]), steps[1:], spelled(steps)
+        if place[-1] == HIDDEN:
+            return tuple(_hidden(origin) for origin in self._led(place[:-1]))
+        name, rest, path = str(place[0]), place[1:], spelled(place)
         typed = self.cases.build.typed
         match name:
             case "case":
@@ -479,9 +479,9 @@ class _Leads:
             case "option":
                 return self._option(self.names["option"], None, rest, path)
             case _ if name in typed.views.facts:
-                return (self.fact(name, rest, path, hidden),)
+                return (self.fact(name, rest, path),)
             case _ if name in typed.cast.roles:
-                return self._rows(typed.cast.roles[name], self.names[name], rest, path, hidden)
+                return self._rows(typed.cast.roles[name], self.names[name], rest, path)
             case _:
                 raise StorymeshError(
                     f"nobody knows where '{path}' of {self.record} comes from", "a defect of storymesh"
@@ -489,23 +489,22 @@ class _Leads:
 
     # --- rows ---
 
-    def _rows(self, role: Role, value: Any, steps: Place, path: str, hidden: bool = False) -> tuple[Cell, ...]:
+    def _rows(self, role: Role, value: Any, steps: Place, path: str) -> tuple[Cell, ...]:
         row, rest = _walked(value, steps)
         if isinstance(row, list):
-            return tuple(self._cell(role, one, rest, f"{path}[{n}]", hidden) for n, one in enumerate(row))
-        return (self._cell(role, row, rest, path, hidden),) if row is not None else ()
+            return tuple(self._cell(role, one, rest, f"{path}[{n}]") for n, one in enumerate(row))
+        return (self._cell(role, row, rest, path),) if row is not None else ()
 
-    def _cell(self, role: Role, row: Mapping[str, Any], steps: Place, path: str, hidden: bool = False) -> Cell:
+    def _cell(self, role: Role, row: Mapping[str, Any], steps: Place, path: str) -> Cell:
         build = self.cases.build
         product, version = build.versions[role.name]
         value = _inside(row, steps)
         self.cases.readings.setdefault((role.name, row[KEY], steps), (value, self.record))
         column = str(steps[0]) if steps else None
-        restricted = column is not None and (
+        masked = column is not None and (
             role.contract.properties[column].classification == "restricted"
             and (role.name, column) not in build.typed.pseudonymised
         )
-        masked = hidden or restricted
         name = ".".join(map(str, steps)) or None
         return Cell(path, product, version, row[KEY], name, None if masked or not steps else value, masked)
 
@@ -526,16 +525,16 @@ class _Leads:
         value = outcome[name] if outcome is not None else None
         return self._computed(path, build.typed.views.outcome[name], text, at, value, (), "hindsight")
 
-    def fact(self, name: str, steps: Place, path: str, hidden: bool = False) -> Origin:
+    def fact(self, name: str, steps: Place, path: str) -> Origin:
         build = self.cases.build
         formula = build.typed.views.facts[name]
         role = _role_of(formula.checked.value.type)
         value, rest = _walked(self.names[name], steps)
         if role is not None and isinstance(value, dict):
-            return self._cell(build.typed.cast.roles[role], value, rest, path, hidden)
+            return self._cell(build.typed.cast.roles[role], value, rest, path)
         at = build.narrative.at("case", "facts", name)
         text = build.narrative.case.facts[name]
-        return self._computed(path, formula, text, at, _inside(value, rest), steps, self.view, hidden)
+        return self._computed(path, formula, text, at, _inside(value, rest), steps, self.view)
 
     def _computed(
         self,
@@ -546,13 +545,12 @@ class _Leads:
         value: Any,
         steps: Place,
         view: View,
-        hidden: bool = False,
     ) -> Computed:
         cached = (self.case_id, view, f"{at}:{steps}")
         if cached not in self.cases.computed:
             inner = _Leads(self.cases, self.case_id, view, self.cases.names(self.case_id, view), self.record)
             self.cases.computed[cached] = self._read(formula, text, value, steps, inner)
-        masked = hidden or formula.checked.value.classification == "restricted"
+        masked = formula.checked.value.classification == "restricted"
         _, origins = self.cases.computed[cached]
         return Computed(path, self.case_id, text, at, None if masked else value, masked, origins)
 
@@ -696,6 +694,17 @@ def _same(computed: Any, stored: Any) -> bool:
     if isinstance(computed, list) and isinstance(stored, list):
         return len(computed) == len(stored)
     return bool(computed == stored)
+
+
+def _hidden(origin: Origin) -> Origin:
+    """What is printed as its pseudonym only is not shown, nor what it was computed from."""
+    match origin:
+        case Cell():
+            return replace(origin, value=None, masked=True)
+        case Computed():
+            return replace(origin, value=None, masked=True, origins=tuple(map(_hidden, origin.origins)))
+        case Counted():
+            return origin
 
 
 def _hashable(origins: Sequence[Origin]) -> bool:
