@@ -180,8 +180,13 @@ def preview(
 
 @command
 def trace(
-    narrative: Annotated[str, typer.Argument(metavar="[NARRATIVE]", help="Default: the one that has the record.")],
-    record: Annotated[str | None, typer.Argument(metavar="RECORD", help="An id: <config>/<case id>.")] = None,
+    named: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NARRATIVE] RECORD",
+            help="The narrative, where several have such a config, and a record: <config>/<case id>.",
+        ),
+    ],
     mesh: MeshOption = None,
     release: Annotated[str, typer.Option("--release", metavar="X-rN", help="Which release.")] = "latest",
     sql: Annotated[bool, typer.Option("--sql", help="Print the queries that count again.")] = False,
@@ -196,7 +201,10 @@ def trace(
     from storymesh.mesh.mesh import load_mesh
 
     loaded = load_mesh(root_of(mesh))
-    chosen, wanted = (narrative.replace("_", "-"), record) if record else (None, narrative)
+    *narratives, wanted = named
+    if len(narratives) > 1:
+        raise WrongUsage("one record at a time", "storymesh trace [NARRATIVE] RECORD")
+    chosen = narratives[0].replace("_", "-") if narratives else None
     found = tracing.find_release(loaded.releases, wanted, chosen, release)
     lock = read_lock(found.path)
     build = build_of(found.path, lock, loaded.store)
