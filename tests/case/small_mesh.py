@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from storymesh.case.definition import Case
 from storymesh.case.link import link
-from storymesh.case.precedent import precedents
+from storymesh.case.precedent import precedents, with_precedents
 from storymesh.case.role import Cast, resolve
 from storymesh.case.seen import rows_seen, with_facts
 from storymesh.case.view import Views, views
@@ -218,6 +218,8 @@ def _precedents(
     ranked = stored(pa.Table.from_pylist(places, schema))
     joined = cases.left_join(ranked, cases["case_id"] == ranked["ranked"]).drop("ranked")
     levels = [[formula.name for formula in level] for level in seen.match]
-    found = engine().connection.to_pyarrow(precedents(joined, case.precedents, levels, list(seen.facts)))
+    probes = stored(precedents(joined, case.precedents, levels, list(seen.facts)))
+    asked = with_precedents(joined, probes).select("case_id", "precedents")
+    found = engine().connection.to_pyarrow(asked.filter(asked["precedents"].notnull()))
     assert len(found) == len(set(found["case_id"].to_pylist()))
     return {row["case_id"]: row["precedents"] for row in found.to_pylist()}

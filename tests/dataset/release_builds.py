@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storymesh.engine.duckdb import Engine
 from storymesh.narrative.definition import Narrative, read_narrative
 
 NARRATIVE = """
@@ -115,6 +116,9 @@ class FakeBuild:
     @property
     def precedents_path(self) -> Path | None:
         return self.folder / "precedents.parquet" if self.quotes else None
+
+    def precedents(self, engine: Engine) -> Any:
+        return engine.read(self.precedents_path) if self.precedents_path is not None else None
 
     def records_path(self, config: str) -> Path:
         return self.folder / "records" / f"{config}.parquet"

@@ -33,7 +33,7 @@ class Matching:
 def precedents(
     cases: ir.Table, definition: Precedents, levels: Sequence[Sequence[str]], facts: Sequence[str]
 ) -> ir.Table:
-    """case_id and `precedents` (a struct as templates see it) for each case that asks.
+    """`precedents` (a struct as templates see it) for each probe: rank, day and the columns in `levels`.
 
     `cases` has case_id, at, closes, rank (of its split, 0 the earliest; null: not kept, neither asks nor counts),
     outcome (null unless judged), known, match (struct of the columns in `levels`), hindsight (facts) and fact_known.
@@ -41,13 +41,21 @@ def precedents(
     matching = Matching(levels)
     kept = cases.filter(cases["rank"].notnull())
     match = {name: kept["match"][name] for name in matching.all}
-    asking = kept.select("case_id", rank=kept["rank"], day=kept["at"].cast("date"), **match)
     events = _events(kept, matching, facts)
-    probes = asking.select("rank", "day", *matching.all).distinct()
+    probes = kept.select(rank=kept["rank"], day=kept["at"].cast("date"), **match).distinct()
     counted = [_counted(events, probes, level, index) for index, level in enumerate(matching.levels)]
     chosen = _chosen(probes, counted, matching, definition.min)
     options = _options(chosen, counted, events, matching, definition, facts)
-    return _answers(asking, options, matching)
+    return _answers(probes, options, matching)
+
+
+def with_precedents(cases: ir.Table, found: ir.Table) -> ir.Table:
+    """The cases (at, rank, match) with what `precedents` found for their probe; null where they do not ask."""
+    names = [name for name in found.columns if name not in ("rank", "day", "precedents")]
+    theirs = found.rename({f"o_{name}": name for name in ("rank", "day", *names)})
+    predicates = [cases["rank"] == theirs["o_rank"], cases["at"].cast("date") == theirs["o_day"]]
+    predicates += [cases["match"][name].identical_to(theirs[f"o_{name}"]) for name in names]
+    return cases.left_join(theirs, predicates).drop("o_rank", "o_day", *(f"o_{name}" for name in names))
 
 
 def wilson(worked: ir.NumericValue, tried: ir.NumericValue, z: float, *, lower: bool = True) -> ir.FloatingValue:
@@ -290,17 +298,17 @@ def matching_columns(options: ir.Table) -> list[str]:
     return [name for name in options.columns if name not in fixed]
 
 
-def _answers(asking: ir.Table, options: ir.Table, matching: Matching) -> ir.Table:
+def _answers(probes: ir.Table, options: ir.Table, matching: Matching) -> ir.Table:
     keys = ["rank", "day", *matching.all]
     renamed = options.rename({f"o_{name}": name for name in keys})
-    joined = asking.left_join(renamed, [asking[name].identical_to(renamed[f"o_{name}"]) for name in keys])
+    joined = probes.left_join(renamed, [probes[name].identical_to(renamed[f"o_{name}"]) for name in keys])
     found = joined["options"].coalesce(ibis.literal([], type=options["options"].type()))
     least = joined["least"]
     able = dialect.those(found, lambda option: option["tried"] >= least)
     good = dialect.those(able, lambda option: option["worked"] > 0)
     enough = joined["level"].notnull()
     return joined.select(
-        "case_id",
+        *keys,
         precedents=ibis.struct(
             {
                 "enough": enough,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from storymesh.language.interpret import Interpreter
 
-FORM = "storymesh-build-2"  # changes whenever the same inputs would give other cases or records
+FORM = "storymesh-build-3"  # changes whenever the same inputs would give other cases or records
 Progress = Callable[[str, int], None]
 
 
@@ -101,6 +101,13 @@ class Build:
     def precedents_path(self) -> Path | None:
         return self.folder / "precedents.parquet" if self.narrative.case.precedents else None
 
+    def precedents(self, engine: Engine) -> "ir.Table | None":
+        """case_id and precedents of every case that asks for them; None where the narrative has none."""
+        if self.precedents_path is None:
+            return None
+        found = cases_with_all(self, engine).select("case_id", "precedents")
+        return found.filter(found["precedents"].notnull())
+
     def records_path(self, config: str) -> Path:
         return self.folder / "records" / f"{config}.parquet"
 
@@ -146,14 +153,12 @@ def write_precedents(build: Build, progress: Progress = _silent) -> Written:
             from storymesh.case.precedent import precedents
 
             progress("precedents", 0)
-            cases, splits = engine.read(build.cases_path), engine.read(build.splits_path)
-            ranked = splits.select(split_id="case_id", rank=_rank(splits["split"]))
-            joined = cases.left_join(ranked, cases["case_id"] == ranked["split_id"]).drop("split_id")
             levels = [[formula.name for formula in level] for level in build.typed.views.match]
-            engine.write(precedents(joined, definition, levels, build.typed.quoted_facts), path)
-        found = engine.read(path)
-        rows = int(engine.connection.execute(found.count()))
-        short = int(engine.connection.execute((~found["precedents"]["enough"]).sum().coalesce(0)))
+            found = precedents(_placed(build, engine), definition, levels, build.typed.quoted_facts)
+            engine.write(found, path)
+        enough = cases_with_all(build, engine)["precedents"]["enough"]
+        rows = int(engine.connection.execute(enough.count()))
+        short = int(engine.connection.execute((~enough).sum().coalesce(0)))
     return Written(path, rows, unchanged, {"too few": short} if short else {}, time.monotonic() - began)
 
 
@@ -166,13 +171,14 @@ def write_records(build: Build, config: str, progress: Progress = _silent) -> Wr
     with Engine() as engine:
         if not unchanged:
             progress(config, 0)
-            rows = asked(cases_with_all(build, engine), build.typed, record, build.versions, build.pseudonym_key)
+            cases, key = cases_with_all(build, engine), build.pseudonym_key
+            rows = asked(cases, build.typed, record, build.versions, key)
             staged = path.with_name(f".{path.name}.told")
-            engine.write(told(rows, build.typed, record, build.pseudonym_key), staged)
+            engine.write(told(rows, build.typed, record, key), staged)
             records = engine.read(staged)
             unfit = broken(records, record)
-            undone = rows.select("case_id", reason="undone")
-            engine.write(undone.filter(undone["reason"].notnull()).union(unfit), dropped)
+            rest = asked(cases.anti_join(records, "case_id"), build.typed, record, build.versions, key)
+            engine.write(rest.select("case_id", reason="undone").union(unfit), dropped)
             if int(engine.connection.execute(unfit.count())):
                 engine.write(records.anti_join(unfit, "case_id"), path)
                 staged.unlink()
@@ -219,13 +225,19 @@ def preview(build: Build, config: str, case_id: str | None = None, sample: int =
 
 def cases_with_all(build: Build, engine: Engine) -> "ir.Table":
     """The written cases with their split and, where the narrative has them, their precedents."""
+    placed = _placed(build, engine)
+    if build.precedents_path is not None:
+        from storymesh.case.precedent import with_precedents
+
+        placed = with_precedents(placed, engine.read(build.precedents_path))
+    return placed.drop("rank")
+
+
+def _placed(build: Build, engine: Engine) -> "ir.Table":
+    """The written cases with their split and its `rank`, both null for a case that is in none."""
     cases, splits = engine.read(build.cases_path), engine.read(build.splits_path)
-    placed = splits.select(split_id="case_id", split="split")
-    joined = cases.left_join(placed, cases["case_id"] == placed["split_id"]).drop("split_id")
-    if build.precedents_path is None:
-        return joined
-    found = engine.read(build.precedents_path).rename(asking_id="case_id")
-    return joined.left_join(found, joined["case_id"] == found["asking_id"]).drop("asking_id")
+    theirs = splits.select(split_id="case_id", split="split", rank=_rank(splits["split"]))
+    return cases.left_join(theirs, cases["case_id"] == theirs["split_id"]).drop("split_id")
 
 
 def interpreters(build: Build, record: TypedRecord) -> dict[str, "Interpreter"]:

@@ -196,42 +196,48 @@ def _sources(
 ) -> ir.ArrayValue:
     """product, version and key of the rows of every role that the templates name, of the row behind `outcome.action`
     and of the anchors of printed quotes; each once, by product and key."""
-    keys: dict[tuple[str, str], list[ir.ArrayValue]] = {}
+    rows: dict[tuple[str, str], list[ir.Value]] = {}
     for role in record.roles:
         if role in typed.cast.roles:
-            keys.setdefault(versions[role], []).append(_keys(names[role]))
+            rows.setdefault(versions[role], []).append(names[role])
     for role, row in behind:
-        keys.setdefault(versions[role], []).append(_keys(row))
+        rows.setdefault(versions[role], []).append(row)
+    keys = {version: [_keys(value) for value in values] for version, values in rows.items()}
     quoting = [names["precedents"][kind] for kind in sorted(_quoting(record, "precedents"))]
     if _quoting(record, "option"):
         quoting += [names[f"option_{telling.option}"] for telling in record.tellings if telling.option]
     for options in quoting:
-        if not options.type().is_array():
-            options = ibis.array([options])
-        quoted = dialect.each(options, lambda option: dialect.each(option["quoted"], lambda row: row["id"]))
-        keys.setdefault(versions[typed.cast.anchor.name], []).append(quoted.flatten())
+        keys.setdefault(versions[typed.cast.anchor.name], []).append(_quoted(options))
     parts = [_of_product(product, lists) for product, lists in sorted(keys.items())]
     if not parts:
-        parts = [ibis.literal([], type="array<struct<product: string, version: string, key: string>>")]
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = joined.concat(part)
-    return joined
+        return ibis.literal([], type="array<struct<product: string, version: string, key: string>>")
+    return dialect.joined(parts)
 
 
-def _of_product(version: tuple[str, str], keys: Sequence[ir.ArrayValue]) -> ir.ArrayValue:
+def _keys(value: ir.Value) -> ir.Value:
+    return dialect.each(value, lambda row: row[KEY]) if value.type().is_array() else value[KEY]
+
+
+def _quoted(options: ir.Value) -> ir.ArrayValue:
+    if not options.type().is_array():
+        return dialect.each(options["quoted"], lambda row: row["id"])
+    return dialect.each(options, lambda option: dialect.each(option["quoted"], lambda row: row["id"])).flatten()
+
+
+def _of_product(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.ArrayValue:
     """The rows of one product, each key once and in order: only the keys are sorted, not all that stands with them."""
-    joined = keys[0]
-    for more in keys[1:]:
-        joined = joined.concat(more)
     product, digest = (ibis.literal(text) for text in version)
-    return dialect.each(
-        dialect.distinct(joined), lambda key: ibis.struct({"product": product, "version": digest, "key": key})
-    )
 
+    def source(key: ir.Value) -> ir.StructValue:
+        return ibis.struct({"product": product, "version": digest, "key": key})
 
-def _keys(value: ir.Value) -> ir.ArrayValue:
-    return dialect.each(value, lambda row: row[KEY]) if value.type().is_array() else ibis.array([value[KEY]])
+    first = keys[0]
+    if len(keys) == 1 and not first.type().is_array():
+        alone = ibis.array([source(first)])
+        return ibis.ifelse(first.isnull(), ibis.literal([], type=alone.type()), alone)
+    lists = [key if key.type().is_array() else ibis.array([key]) for key in keys]
+    joined = dialect.joined(lists) if len(lists) > 1 else lists[0]
+    return dialect.each(dialect.distinct(joined), source)
 
 
 def _rows_behind_action(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> list[tuple[str, ir.Value]]:

@@ -69,8 +69,9 @@ class Build(Protocol):
     def cases_path(self) -> Path: ...
     @property
     def splits_path(self) -> Path: ...
-    @property
-    def precedents_path(self) -> Path | None: ...
+    def precedents(self, engine: Engine) -> "Table | None":
+        """case_id and precedents of every case that asks for them; None where the narrative has none."""
+
     def records_path(self, config: str) -> Path: ...
     def record_drops_path(self, config: str) -> Path: ...
 
@@ -336,9 +337,7 @@ class _Cutting:
         narrative = self.build.narrative
         files = {config: record_files(self.staged, config) for config in narrative.records}
         cases = self.cases if narrative.case.closes is not None else self.cases.drop("closes")
-        path = self.build.precedents_path
-        precedents = self.engine.read(path) if path is not None else None
-        certificate = certify(self.engine, files, self.split, cases, precedents)
+        certificate = certify(self.engine, files, self.split, cases, self.build.precedents(self.engine))
         if broken := [f"{name}: {count}" for name, count in certificate.items() if count]:
             words = f"the certificate of '{narrative.id}' is not clean ({', '.join(broken)})"
             raise ReleaseRefused(words, "nothing was released; a split leaks into another")

@@ -151,6 +151,11 @@ def _of_list(name: str, kind: dt.DataType) -> Callable[[ir.ArrayValue], ir.Array
     return ibis.udf.scalar.builtin(function, name=name, signature=((kind,), kind))  # type: ignore[no-any-return]
 
 
+def joined(lists: Sequence[ir.ArrayValue]) -> ir.ArrayValue:
+    """The items of lists of one type behind each other; a null list counts as empty."""
+    return ibis.array(lists).flatten()
+
+
 def glued(texts: ir.ArrayValue) -> ir.StringValue:
     """The texts of a list behind each other; the empty text for an empty list."""
     return texts.join("")
