@@ -11,6 +11,7 @@ from generated import accepted, looking, rendered, table_of, values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storymesh.engine.share import shared
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language.compile import UNPRINTABLE, Resolved, compile_template
 from storymesh.language.syntax import Template, parse_template
@@ -40,8 +41,8 @@ def compiled(
     names = {name: table[name] for name in table.columns if name != "place"}
     resolved = Resolved(checked.labels, checked.replaced, b"key")
     template = parse_template(text, "t.jinja", "d/t.jinja")
-    told = compile_template(table, "text", template, names, ibis.literal("case-1"), partial, resolved)
-    found = connection.to_pyarrow(told.select("place", "text").order_by("place"))
+    told = compile_template(template, names, ibis.literal("case-1"), partial, resolved)
+    found = connection.to_pyarrow(shared(table.select("place", text=told)).order_by("place"))
     texts: list[str] = found["text"].to_pylist()
     return texts
 

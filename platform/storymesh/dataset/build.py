@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.pseudonym import pseudonym_key
-from storymesh.dataset.record import Drops, Versions, asked, broken, rendered, told
+from storymesh.dataset.record import Drops, Versions, asked, broken, rendered, told, untold
 from storymesh.dataset.split import SPLITS, assign
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError, WrongUsage, nearest
@@ -172,13 +172,12 @@ def write_records(build: Build, config: str, progress: Progress = _silent) -> Wr
         if not unchanged:
             progress(config, 0)
             cases, key = cases_with_all(build, engine), build.pseudonym_key
-            rows = asked(cases, build.typed, record, build.versions, key)
             staged = path.with_name(f".{path.name}.told")
-            engine.write(told(rows, build.typed, record, key), staged)
+            engine.write(told(cases, build.typed, record, build.versions, key), staged)
             records = engine.read(staged)
             unfit = broken(records, record)
-            rest = asked(cases.anti_join(records, "case_id"), build.typed, record, build.versions, key)
-            engine.write(rest.select("case_id", reason="undone").union(unfit), dropped)
+            rest = cases.anti_join(records, "case_id")
+            engine.write(untold(rest, build.typed, record).union(unfit), dropped)
             if int(engine.connection.execute(unfit.count())):
                 engine.write(records.anti_join(unfit, "case_id"), path)
                 staged.unlink()

@@ -51,71 +51,87 @@ def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions:
     case_id, at, split, `undone` (why the config cannot tell this case, else null), `facts`, `sources`, and a column
     `n_<name>` for each name that its templates use. `cases` are the written cases with split and precedents.
     """
-    phase: Phase = "hindsight" if record.hindsight else "question"
-    seen = dict(names_in(cases, typed.cast, typed.views, phase))
-    if record.answered:
-        seen = {**seen, "outcome": names_in(cases, typed.cast, typed.views, "answer")["outcome"]}
-    if "precedents" in cases.columns:
-        seen = {**seen, "precedents": cases["precedents"]}
-    if record.pair is not None:
-        pair = preference.pair(seen["precedents"], seen["outcome"], record.pair)
-        seen |= {f"option_{side}": getattr(pair, side) for side in ("own", "chosen", "rejected")}
-    used = {name for slot in record.slots.values() for name in slot.checked.names} - {"option"}
-    used |= {f"option_{telling.option}" for telling in record.tellings if telling.option}
-    rows = {name for name in record.roles if name in typed.cast.roles}
-    columns = {f"n_{name}": seen[name] for name in sorted(used | rows)}
-    action = _rows_behind_action(cases, typed, record)
-    columns |= {f"a_{index}": row for index, (_, row) in enumerate(action)}
-    undone = _undone(cases, record)
-    if record.record.format == "preference":
-        undone = undone.coalesce(pair.undone)
-    label = {"label": seen["outcome"]["worked"]} if record.record.format == "unpaired_preference" else {}
-    kept = cases.filter(cases["split"].notnull())
-    named = dialect.fenced(shared(kept.select("case_id", "at", "split", undone=undone, **label, **columns)))
-    names = {name: named[f"n_{name}"] for name in used | rows}
-    behind = [(role, named[f"a_{index}"]) for index, (role, _) in enumerate(action)]
-    return shared(
-        named.select(
-            "case_id",
-            "at",
-            "split",
-            "undone",
-            *label,
-            *(f"n_{name}" for name in sorted(used)),
-            facts=_facts(record, names, named["case_id"], key),
-            sources=_sources(typed, record, names, behind, versions),
-        )
-    )
+    named = _Named(cases, typed, record)
+    return shared(named.table.select(*named.kept, *named.columns, **named.behind(versions, key)))
 
 
-def told(rows: ir.Table, typed: TypedNarrative, record: TypedRecord, key: bytes) -> ir.Table:
-    """The records of the rows that `asked` gives and that the config can tell, with the columns of the format.
+def told(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions: Versions, key: bytes) -> ir.Table:
+    """The records of the cases that the config can tell, with the columns of the format.
 
     A text with a number that cannot be printed exactly contains UNPRINTABLE; see `broken`.
     """
-    able = dialect.fenced(rows.filter(rows["undone"].isnull()))
-    narrative = typed.narrative
+    named = _Named(cases, typed, record, able=True)
+    table = named.table
+    texts = _shaped(named.texts(key), record)
+    id_ = ibis.literal(f"{record.config}/").concat(table["case_id"])
+    label = ["label"] if "label" in table.columns else []
+    rows = table.select("case_id", "split", *label, "at", id=id_, **texts, **named.behind(versions, key))
+    return shared(rows).select("id", "case_id", "split", *texts, *label, "at", "facts", "sources")
 
-    def template(name: str) -> Template:
-        return parse_template(narrative.templates[name], name, f"{narrative.folder}/{name}")
 
-    names = {column.removeprefix("n_"): able[column] for column in able.columns if column.startswith("n_")}
-    texts = able
-    for telling in record.tellings:
-        seen = {**names, "option": names[f"option_{telling.option}"]} if telling.option else names
-        slot = record.slots[telling.slot]
-        wanted, resolved = template(slot.template), Resolved(slot.checked.labels, slot.checked.replaced, key)
-        texts = compile_template(texts, f"text_{telling.column}", wanted, seen, able["case_id"], template, resolved)
-    return texts.select(
-        id=ibis.literal(f"{record.config}/").concat(texts["case_id"]),
-        case_id="case_id",
-        split="split",
-        **_shaped({telling.column: texts[f"text_{telling.column}"] for telling in record.tellings}, record),
-        **({"label": texts["label"]} if "label" in texts.columns else {}),
-        at="at",
-        facts="facts",
-        sources="sources",
-    )
+def untold(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
+    """case_id and reason of the cases with a split that the config cannot tell."""
+    rows = _Named(cases, typed, record).table.select("case_id", reason="undone")
+    return rows.filter(rows["reason"].notnull())
+
+
+class _Named:
+    """The cases that have a split, with a column `n_<name>` for each name that the templates of one config use, and
+    `a_<n>` for each row behind its action. `able`: only those that the config can tell."""
+
+    def __init__(self, cases: ir.Table, typed: TypedNarrative, record: TypedRecord, *, able: bool = False) -> None:
+        self.typed, self.record = typed, record
+        phase: Phase = "hindsight" if record.hindsight else "question"
+        seen = dict(names_in(cases, typed.cast, typed.views, phase))
+        if record.answered:
+            seen = {**seen, "outcome": names_in(cases, typed.cast, typed.views, "answer")["outcome"]}
+        if "precedents" in cases.columns:
+            seen = {**seen, "precedents": cases["precedents"]}
+        undone = _undone(cases, record)
+        if record.pair is not None:
+            pair = preference.pair(seen["precedents"], seen["outcome"], record.pair)
+            seen |= {f"option_{side}": getattr(pair, side) for side in ("own", "chosen", "rejected")}
+            if record.record.format == "preference":
+                undone = undone.coalesce(pair.undone)
+        used = {name for slot in record.slots.values() for name in slot.checked.names} - {"option"}
+        used |= {f"option_{telling.option}" for telling in record.tellings if telling.option}
+        roles = {name for name in record.roles if name in typed.cast.roles}
+        columns = {f"n_{name}": seen[name] for name in sorted(used | roles)}
+        action = _rows_behind_action(cases, typed, record)
+        columns |= {f"a_{index}": row for index, (_, row) in enumerate(action)}
+        label = {"label": seen["outcome"]["worked"]} if record.record.format == "unpaired_preference" else {}
+        kept = cases.filter(cases["split"].notnull())
+        table = dialect.fenced(
+            shared(kept.select("case_id", "at", "split", undone=undone, **label, **columns)),
+        )
+        self.table = dialect.fenced(table.filter(table["undone"].isnull())) if able else table
+        self.kept = ["case_id", "at", "split", "undone", *label]
+        self.columns = [f"n_{name}" for name in sorted(used)]
+        self.names = {name: self.table[f"n_{name}"] for name in used | roles}
+        self.action = [(role, self.table[f"a_{index}"]) for index, (role, _) in enumerate(action)]
+
+    def behind(self, versions: Versions, key: bytes) -> dict[str, ir.Value]:
+        """The facts that a record prints and the rows that they come from."""
+        return {
+            "facts": _facts(self.record, self.names, self.table["case_id"], key),
+            "sources": _sources(self.typed, self.record, self.names, self.action, versions),
+        }
+
+    def texts(self, key: bytes) -> dict[str, ir.StringValue]:
+        """The text of each column that the config tells."""
+        narrative, case_id = self.typed.narrative, self.table["case_id"]
+
+        def template(name: str) -> Template:
+            return parse_template(narrative.templates[name], name, f"{narrative.folder}/{name}")
+
+        found = {}
+        for telling in self.record.tellings:
+            option = {"option": self.names[f"option_{telling.option}"]} if telling.option else {}
+            slot = self.record.slots[telling.slot]
+            resolved = Resolved(slot.checked.labels, slot.checked.replaced, key)
+            wanted = template(slot.template)
+            found[telling.column] = compile_template(wanted, {**self.names, **option}, case_id, template, resolved)
+        return found
 
 
 def _shaped(texts: Mapping[str, ir.StringValue], record: TypedRecord) -> dict[str, ir.Value]:

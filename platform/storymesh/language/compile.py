@@ -1,8 +1,8 @@
 """Expressions and templates as ibis expressions: the interpreter's meaning, written as columns of the engine.
 
 Null propagates; a condition that is null counts as false, as everywhere in the language. Types come from ibis, which
-has them from the contracts, so this needs no second type system. What `set` names becomes a column of the table, so
-that no expression stands twice; inside a loop, where there are no columns, it is written out, up to a bound.
+has them from the contracts, so this needs no second type system. A name of `set` stands for its expression wherever it
+is read; `engine.share` makes one column of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,6 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from storymesh.engine import dialect
-from storymesh.engine.share import shared
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language import syntax
 from storymesh.language.filters import MONTHS, SPELLINGS, UNITS, WEEKDAYS
@@ -60,22 +59,19 @@ class Resolved:
 
 
 def compile_template(
-    table: ir.Table,
-    column: str,
     template: Template,
     names: Names,
     case_id: ir.StringValue,
     partial: Callable[[str], Template | None],
     resolved: Resolved,
-) -> ir.Table:
-    """`table` with a column of the template's text. `names` are values over the table.
+) -> ir.StringValue:
+    """The template's text. `names` are values over one table.
 
-    A text that contains UNPRINTABLE met a number that cannot be printed exactly. Raises TooLarge for templates that
-    would make an expression past the bound.
+    What is computed more than once stands there more than once: write the text through `engine.share.shared`. A text
+    that contains UNPRINTABLE met a number that cannot be printed exactly. Raises TooLarge for templates that would make
+    an expression past the bound.
     """
-    compiling = _Telling(table, names, case_id, partial, resolved, column)
-    text = compiling.text_of(template)
-    return shared(compiling.table.mutate(**{column: text}))
+    return _Telling(names, case_id, partial, resolved).text_of(template)
 
 
 def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:
@@ -344,27 +340,21 @@ class _Compiling:
 
 
 class _Telling(_Compiling):
-    """One template becoming text. `table` grows by a column for each `set`."""
+    """One template becoming text."""
 
     def __init__(
         self,
-        table: ir.Table,
         names: Names,
         case_id: ir.StringValue,
         partial: Callable[[str], Template | None],
         resolved: Resolved,
-        column: str,
     ) -> None:
         super().__init__(names, resolved.labels)
-        self.table = table
         self.case_id = case_id
         self.partial = partial
         self.resolved = resolved
-        self.column = column
         self.file = ""
-        self.loops = 0
         self.parts = 0
-        self.sets = 0
 
     def text_of(self, template: Template) -> ir.StringValue:
         outer, self.file = self.file, template.name
@@ -384,7 +374,7 @@ class _Telling(_Compiling):
                 case syntax.Print():
                     pieces.append(self.printed(statement.value))
                 case syntax.Assign():
-                    self.names[statement.name] = self.kept(statement.name, self.value(statement.value))
+                    self.names[statement.name] = self.value(statement.value)
                 case syntax.If():
                     pieces.append(self.either(statement))
                 case syntax.For():
@@ -396,15 +386,6 @@ class _Telling(_Compiling):
                     pieces.append(self.text_of(template))
                     self.names = before
         return pieces
-
-    def kept(self, name: str, value: ir.Value) -> ir.Value:
-        """A value under a name: a column where there can be one."""
-        if self.loops or value.type().is_null():
-            return value
-        self.sets += 1
-        column = f"{self.column}_{name}_{self.sets}"
-        self.table = dialect.fenced(self.table.mutate(**{column: value}))
-        return self.table[column]
 
     def printed(self, expression: Expression) -> ir.StringValue:
         value = self.value(expression)
@@ -428,13 +409,12 @@ class _Telling(_Compiling):
                 continue
             # What is of two kinds in the two branches is not read afterwards: the checker saw to it.
             if type(one.type()) is type(two.type()) or (one.type().is_numeric() and two.type().is_numeric()):
-                self.names[name] = self.kept(name, self._either(test, one, two))
+                self.names[name] = self._either(test, one, two)
         return ibis.ifelse(test, body, otherwise)
 
     def loop(self, statement: syntax.For) -> ir.StringValue:
         items = self.value(statement.items)
         before = dict(self.names)
-        self.loops += 1
         if statement.test is not None:
             test = statement.test
 
@@ -453,7 +433,6 @@ class _Telling(_Compiling):
             texts = dialect.numbered(items, body)
         else:
             texts = dialect.each(items, lambda item: body(item, ibis.literal(0)))
-        self.loops -= 1
         self.names = dict(before)
         text = dialect.glued(texts).fill_null("")
         if not statement.otherwise:
