@@ -86,7 +86,7 @@ def _views(engine: Any, build: "Build") -> None:
         CREATE VIEW favoured AS
         SELECT case_id, split, precedents.enough AS enough, precedents.tried AS tried,
             precedents.best.action AS action
-        FROM '{build.precedents_path}' JOIN '{build.splits_path}' USING (case_id)
+        FROM ({engine.sql(build.precedents(engine))}) JOIN '{build.splits_path}' USING (case_id)
     """)
 
 

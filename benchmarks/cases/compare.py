@@ -92,7 +92,7 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
         SELECT case_id, precedents.enough AS enough, precedents.level::BIGINT AS level,
             precedents.tried::BIGINT AS tried, {_option("precedents.best")} AS best,
             {_option("precedents.worst")} AS worst, {options} AS options
-        FROM '{build.precedents_path}'
+        FROM ({engine.sql(build.precedents(engine))})
     """)
 
 

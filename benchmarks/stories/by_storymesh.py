@@ -15,6 +15,7 @@ def main(inputs: Path, out: Path) -> None:
     from benchmarks.reference import pinned
 
     from storymesh.dataset.build import write_cases, write_precedents, write_records
+    from storymesh.engine.duckdb import Engine
 
     stages = Stages(out)
     build = pinned(Path(given["folder"]), out / "store")
@@ -27,9 +28,10 @@ def main(inputs: Path, out: Path) -> None:
         with stages.measured(config):
             write_records(build, config)
     stages.write()
-    assert build.precedents_path is not None
+    with Engine() as engine:
+        engine.write(build.precedents(engine), out / "precedents.parquet")
     written = {config: build.records_path(config) for config in CONFIGS}
-    written |= {"cases": build.cases_path, "splits": build.splits_path, "precedents": build.precedents_path}
+    written |= {"cases": build.cases_path, "splits": build.splits_path}
     for name, path in written.items():
         path.replace(out / f"{name}.parquet")
 
