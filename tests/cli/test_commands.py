@@ -10,7 +10,9 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 from storymesh.cli.serve import workspace_of
@@ -18,89 +20,84 @@ from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_home
 
 Edit = Callable[[str, str, str], None]
+Command = Callable[..., Any]
 
 
-def storymesh(root: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "storymesh.cli", *words]
-    env = {**os.environ, "CI": "1", **environment}
-    return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=300, check=False)
-
-
-def test_run_preview_and_releases(harbour: Path) -> None:
+def test_run_preview_and_releases(storymesh: Command, harbour: Path) -> None:
     done = storymesh(harbour, "releases")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "no release yet" in done.stderr
+    assert (done.code, done.out) == (0, "")
+    assert "no release yet" in done.err
 
     done = storymesh(harbour, "run")
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = done.stdout.splitlines()
+    assert done.code == 0, done.out + done.err
+    lines = done.out.splitlines()
     assert lines[0] == "7 steps"
     assert lines[1].startswith("✓ fleet.boats")
     assert "late-repairs 1.0.0-r1 in releases/late-repairs/1.0.0-r1, 60 cases, new" in lines
     assert lines[-1].startswith("done in ")
-    assert "\x1b" not in done.stdout, "no colours and no cursor moves in CI"
-    assert "dagster" not in done.stdout.lower().replace("/dagster", ""), "Dagster's own log is in the file"
+    assert "\x1b" not in done.out, "no colours and no cursor moves in CI"
+    assert "dagster" not in done.out.lower().replace("/dagster", ""), "Dagster's own log is in the file"
     log = harbour / lines[-1].rpartition("log: ")[2]
     assert "publish_fleet__boats" in log.read_text(encoding="utf-8")
     configuration = yaml.safe_load((harbour / ".storymesh/dagster/dagster.yaml").read_text(encoding="utf-8"))
     assert configuration["telemetry"] == {"enabled": False}
 
     done = storymesh(harbour, "releases", "late-repairs", "--format", "json")
-    (release,) = json.loads(done.stdout)
+    (release,) = json.loads(done.out)
     assert release["path"] == "releases/late-repairs/1.0.0-r1"
     assert set(release["configs"]) == {"report", "advice"}
     done = storymesh(harbour, "releases")
-    assert "late-repairs" in done.stdout
-    assert "1.0.0-r1" in done.stdout
+    assert "late-repairs" in done.out
+    assert "1.0.0-r1" in done.out
 
     done = storymesh(harbour, "preview", "late-repairs", "report", "--case", "R003")
-    assert done.returncode == 0, done.stderr
-    assert "boat-3 is a tug boat of 13 metres. It was reported on 2024-01-08." in done.stdout
+    assert done.code == 0, done.err
+    assert "boat-3 is a tug boat of 13 metres. It was reported on 2024-01-08." in done.out
     done = storymesh(harbour, "preview", "late-repairs", "report", "--case", "R999")
-    assert done.returncode == 2
-    assert "has no case R999" in done.stderr
+    assert done.code == 2
+    assert "has no case R999" in done.err
     done = storymesh(harbour, "preview", "late-repairs", "reprot")
-    assert done.returncode == 2
-    assert "did you mean 'report'?" in done.stderr
+    assert done.code == 2
+    assert "did you mean 'report'?" in done.err
 
 
-def test_findings_come_before_anything_runs(harbour: Path, edit: Edit) -> None:
+def test_findings_come_before_anything_runs(storymesh: Command, harbour: Path, edit: Edit) -> None:
     edit("domains/fleet/domain.yaml", "owner: fleet@example.com", "owner: fleet@example.com\nowners: []")
     done = storymesh(harbour, "run")
-    assert done.returncode == 1
+    assert done.code == 1
     words = "domains/fleet/domain.yaml:4:1: error[unknown-field]: unknown field 'owners' (did you mean 'owner'?)\n"
-    assert done.stdout == words
-    assert "nothing was run" in done.stderr
+    assert done.out == words
+    assert "nothing was run" in done.err
     assert not (harbour / ".storymesh").exists()
 
 
-def test_an_unknown_narrative_is_wrong_usage(harbour: Path) -> None:
+def test_an_unknown_narrative_is_wrong_usage(storymesh: Command, harbour: Path) -> None:
     for words in (["run", "late-repair"], ["preview", "late-repair"], ["releases", "late-repair"]):
         done = storymesh(harbour, *words)
-        assert done.returncode == 2
-        assert done.stderr.splitlines() == [
+        assert done.code == 2
+        assert done.err.splitlines() == [
             "storymesh: there is no narrative 'late-repair'",
             "  did you mean 'late-repairs'?",
         ]
 
 
-def test_preview_before_any_run_says_what_to_do(harbour: Path) -> None:
+def test_preview_before_any_run_says_what_to_do(storymesh: Command, harbour: Path) -> None:
     done = storymesh(harbour, "preview", "late-repairs")
-    assert done.returncode == 1
-    assert "which nobody has published yet" in done.stderr
-    assert "storymesh run" in done.stderr
+    assert done.code == 1
+    assert "which nobody has published yet" in done.err
+    assert "storymesh run" in done.err
 
 
-def test_a_refused_gate_is_told_and_gives_one(harbour: Path) -> None:
+def test_a_refused_gate_is_told_and_gives_one(storymesh: Command, harbour: Path) -> None:
     lines = [f"boat-{n},raft,-1," for n in range(6)]
     (harbour / "domains/fleet/sources/boats.csv").write_text("\n".join(["boat,kind,length,skipper", *lines]) + "\n")
     done = storymesh(harbour, "run")
-    assert done.returncode == 1
-    assert "✗ fleet.boats" in done.stdout
-    assert "break the contract" in done.stdout
-    assert "yard.repairs" in done.stdout
-    assert "left out" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
+    assert done.code == 1
+    assert "✗ fleet.boats" in done.out
+    assert "break the contract" in done.out
+    assert "yard.repairs" in done.out
+    assert "left out" in done.out
+    assert "Traceback" not in done.out + done.err
 
 
 def test_somebody_may_stop_it(harbour: Path) -> None:
@@ -121,18 +118,20 @@ def test_somebody_may_stop_it(harbour: Path) -> None:
     assert "Traceback" not in rest
 
 
-def test_a_defect_is_one_line_and_a_file(harbour: Path) -> None:
+def test_a_defect_is_one_line_and_a_file(
+    storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (harbour / "domains/fleet/definitions.py").write_text("raise RuntimeError('a pebble in the gears')\n")
     done = storymesh(harbour, "run")
-    assert done.returncode == 3
-    assert "a pebble in the gears" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code == 3
+    assert "a pebble in the gears" in done.err
+    assert "Traceback" not in done.err
     (log,) = (harbour / ".storymesh/logs").glob("error-*.log")
     assert "Traceback" in log.read_text(encoding="utf-8")
-    assert str(log) in done.stderr
-    done = storymesh(harbour, "run", STORYMESH_DEBUG="1")
-    assert done.returncode != 0
-    assert "Traceback" in done.stderr
+    assert str(log) in done.err
+    monkeypatch.setenv("STORYMESH_DEBUG", "1")
+    with pytest.raises(Exception, match="a pebble in the gears"):
+        storymesh(harbour, "run")
 
 
 def test_a_mesh_without_a_workspace_gets_one(harbour: Path) -> None:
@@ -146,13 +145,13 @@ def test_a_mesh_without_a_workspace_gets_one(harbour: Path) -> None:
     assert all(file.is_file() for file in files)
 
 
-def test_a_taken_port_is_told(harbour: Path) -> None:
+def test_a_taken_port_is_told(storymesh: Command, harbour: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = storymesh(harbour, "ui", "--port", str(taken.getsockname()[1]))
-    assert done.returncode == 2
-    assert "is not free" in done.stderr
+    assert done.code == 2
+    assert "is not free" in done.err
 
 
 def test_the_user_interface_serves_every_location_and_ends(harbour: Path) -> None:
