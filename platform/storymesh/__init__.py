@@ -1,6 +1,11 @@
 """storymesh: a data mesh for training data, from contracts to cases to stories to releases."""
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storymesh.dataset.pull import Loaded
 
 __version__ = "0.1.0"
 
@@ -13,3 +18,28 @@ for _name, _value in {
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }.items():
     os.environ.setdefault(_name, _value)
+
+
+def load(
+    narrative: str,
+    version: str | None = None,
+    *,
+    config: str | None = None,
+    split: str | None = None,
+    streaming: bool = False,
+    mesh: str | Path | None = None,
+    **options: Any,
+) -> "Loaded":
+    """A release as `datasets.load_dataset` gives it, by the name of its narrative: `load("canal-exceptions",
+    "1.0.0-r3", config="advice")`. Without `version` it is the latest; name one where results should be repeated.
+
+    `narrative` may be the folder of a release too, wherever it stands. `config` may be left out where there is one
+    alone; without `split` all of them are loaded. `mesh` is the mesh root, by default the one at or above the current
+    folder. Other options go to `load_dataset` as they are. Raises `storymesh.errors.WrongUsage` for a narrative, a
+    version, a config or a split that does not exist.
+    """
+    from storymesh.dataset.pull import load_config
+    from storymesh.mesh.named import named_release
+
+    release = named_release(f"{narrative}@{version}" if version else narrative, mesh)
+    return load_config(release, config, split, streaming=streaming, **options)

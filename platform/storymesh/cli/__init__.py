@@ -30,6 +30,9 @@ MeshOption = Annotated[
     Path | None, typer.Option("--mesh", metavar="DIR", help="The mesh root. Default: the one at or above this folder.")
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="For people, or for machines.")]
+ReleaseArgument = Annotated[
+    str, typer.Argument(metavar="RELEASE", help="NARRATIVE (its latest), NARRATIVE@X-rN, or the folder of a release.")
+]
 NarrativeArgument = Annotated[str, typer.Argument(metavar="NARRATIVE", help="The id of a narrative.")]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -286,14 +289,25 @@ def scenario(
 
 @command
 def releases(
-    narrative: Annotated[str | None, typer.Argument(metavar="[NARRATIVE]", help="Default: of all.")] = None,
+    narrative: Annotated[
+        str | None, typer.Argument(metavar="[NARRATIVE]", help="Default: of all. With --verify also a release.")
+    ] = None,
     mesh: MeshOption = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Compute digests, counts and certificate again.")] = False,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
-    """List the releases that stand below the mesh's releases folder."""
+    """List the releases of the mesh, or verify them: NARRATIVE, NARRATIVE@X-rN or the folder of one."""
     from storymesh.cli.listing import releases_as_json, show_releases
     from storymesh.dataset.release import list_releases
     from storymesh.mesh.mesh import load_mesh
+
+    if verify:
+        from storymesh.cli.release import verify_all
+        from storymesh.mesh.named import named_releases
+
+        if not verify_all(named_releases(narrative, mesh), format):
+            raise typer.Exit(1)
+        return
 
     loaded = load_mesh(root_of(mesh))
     chosen = loaded.narrative(narrative).id if narrative else None
@@ -304,6 +318,44 @@ def releases(
         show_releases(found)
     else:
         typer.echo("no release yet: storymesh run makes one", err=True)
+
+
+@command
+def diff(
+    old: ReleaseArgument,
+    new: Annotated[str | None, typer.Argument(metavar="[RELEASE]", help="Default: the one after it.")] = None,
+    mesh: MeshOption = None,
+    config: Annotated[str | None, typer.Option("--config", metavar="NAME", help="Compare one config alone.")] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many records a config to show.")] = 3,
+    format: FormatOption = "text",  # noqa: A002
+) -> None:
+    """Say what is different between two releases, record by record, and what made it so."""
+    from storymesh.cli.diff import diff_as_json, show_diff
+    from storymesh.dataset.diff import diff as compare
+    from storymesh.mesh.named import named_release, next_release
+
+    one = named_release(old, mesh)
+    found = compare(one, named_release(new, mesh) if new else next_release(one), limit, config)
+    if format == "json":
+        typer.echo(diff_as_json(found))
+    else:
+        show_diff(found)
+
+
+@command
+def pull(
+    release: ReleaseArgument,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist, or is empty.")],
+    mesh: MeshOption = None,
+) -> None:
+    """Copy a release to a folder of its own, verified, whole or not at all."""
+    from storymesh.dataset.pull import pull as copy
+    from storymesh.mesh.named import named_release
+
+    found = named_release(release, mesh)
+    copied = copy(found, folder)
+    state = "copied and verified" if copied else "is there already, verified"
+    typer.echo(f"{found.narrative} {found.version} {state}: {folder}")
 
 
 @command

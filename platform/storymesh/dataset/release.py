@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from storymesh import __version__
 from storymesh.dataset.card import Card, features_of, render_card
 from storymesh.dataset.certificate import certify
 from storymesh.dataset.curate import curate
@@ -27,7 +27,7 @@ from storymesh.dataset.split import SPLITS
 from storymesh.dataset.variety import variety
 from storymesh.engine.digest import relation_digest
 from storymesh.engine.duckdb import ROW_GROUP, Engine
-from storymesh.errors import StorymeshError
+from storymesh.errors import StorymeshError, WrongUsage, nearest
 
 if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
@@ -116,15 +116,42 @@ def cut(build: Build, *, shard_rows: int = SHARD_ROWS) -> Release:
                 if release.digest == lock["digest"]:
                     return replace(release, unchanged=True)
             version = f"{build.narrative.version}-r{1 + _last_number(folder, build.narrative.version)}"
-            lock = {"narrative": build.narrative.id, "version": version, **lock}
-            (staged / "README.md").write_text(render_card(replace(card, version=version)), encoding="utf-8")
-            (staged / LOCK).write_text(json.dumps(lock, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            _sync(staged)
+            _finish(staged, build.narrative.id, version, lock, card)
             staged.rename(folder / version)
             _sync_folder(folder)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     return read_release(folder / version)
+
+
+def cut_again(build: Build, folder: Path, version: str, *, shard_rows: int = SHARD_ROWS) -> Release:
+    """Write the build's release as `version` into the new folder `folder`, beside no other and compared with none.
+
+    Raises ReleaseRefused as `cut` does.
+    """
+    with Engine() as engine:
+        lock, card = _Cutting(build, engine, folder, shard_rows).written()
+    _finish(folder, build.narrative.id, version, lock, card)
+    return read_release(folder)
+
+
+def _finish(staged: Path, narrative: str, version: str, lock: Mapping[str, Any], card: Card) -> None:
+    """The card, and last the lock, which lists every other file with its SHA-256."""
+    (staged / "README.md").write_text(render_card(replace(card, version=version)), encoding="utf-8")
+    whole = {"narrative": narrative, "version": version, **lock, "files": files_of(staged)}
+    (staged / LOCK).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _sync(staged)
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Path -> SHA-256 of every file of the release in `folder` but its lock; hidden ones are nobody's."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and name != Path(LOCK) and not any(part.startswith(".") for part in name.parts):
+            with path.open("rb") as file:
+                found[name.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def list_releases(releases: Path, narrative: str | None = None) -> list[Release]:
@@ -135,6 +162,23 @@ def list_releases(releases: Path, narrative: str | None = None) -> list[Release]
         if _FOLDER.fullmatch(folder.name) and (folder / LOCK).is_file()
     ]
     return [read_release(folder) for folder in sorted(folders, key=_order)]
+
+
+def find_release(releases: Path, name: str) -> Release:
+    """The release that people call `NARRATIVE` (its latest) or `NARRATIVE@X-rN` below the folder `releases`. Raises
+    WrongUsage when there is none."""
+    narrative, _, version = name.partition("@")
+    every = list_releases(releases)
+    found = {one.version: one for one in every if one.narrative == narrative.replace("_", "-")}
+    if not found:
+        known = dict.fromkeys(one.narrative for one in every)
+        hint = nearest(narrative, known) if known else "storymesh run makes one"
+        raise WrongUsage(f"'{narrative}' has no release below {releases}", hint)
+    if version in ("", "latest"):
+        return list(found.values())[-1]
+    if version not in found:
+        raise WrongUsage(f"'{narrative}' has no release {version}", nearest(version, found))
+    return found[version]
 
 
 def read_release(folder: Path) -> Release:
@@ -238,7 +282,7 @@ class _Cutting:
             "narrative_version": narrative.version,
             "fingerprint": self.build.fingerprint,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "storymesh": __version__,
+            "storymesh": version_of("storymesh"),
             "cast": {
                 role: {
                     "product": member.product,

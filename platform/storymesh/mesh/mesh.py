@@ -104,6 +104,15 @@ def find_root(start: Path) -> Path:
     raise WrongUsage(f"no mesh root at or above {start}", hint)
 
 
+def read_settings(root: Path) -> Settings:
+    """`mesh.yaml` of the root alone, for what needs no definition. Raises Refused."""
+    reading = _Reading(root.resolve())
+    settings = reading.settings()
+    if reading.findings:
+        raise Refused(reading.findings)
+    return settings
+
+
 def load_mesh(root: Path) -> Mesh:
     """Read and link every definition below `root`. Raises Refused with the findings of all files at once."""
     root = root.resolve()
