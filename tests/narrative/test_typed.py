@@ -92,6 +92,33 @@ def test_what_is_printed_in_any_branch_is_a_fact(canal: Path) -> None:
     assert set(report.prints) == {("delay", "ships"), ("delay", "remark"), ("shipment", "carrier")}
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% set step = (resolution | first) if delay.urgent else (resolution | last) %}{{ step.crew if step else 0 }}",
+        "{% for step in [resolution | first, resolution | last] %}{{ step.crew if step else 0 }}{% endfor %}",
+        "{% set s = resolution | first %}{% if delay.urgent %}{% set s = resolution | last %}{% endif %}{{ s.crew if s else 0 }}",
+    ],
+)
+def test_of_one_of_two_rows_no_more_is_a_fact_than_what_is_printed(canal: Path, template: str) -> None:
+    """All of the rows would be a leak: what is restricted, and what no template asked for."""
+    write(canal, report=template)
+    assert dict(typed(canal, "canal_stories").records["report"].prints) == {("resolution", "crew"): "public"}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ resolution | map(attribute='crew') | length }}",
+        "{{ resolution | map(attribute='crew') | unique | length }}",
+        "{{ ((resolution | sort(attribute='crew')) if delay.urgent else resolution) | length }}",
+    ],
+)
+def test_a_count_of_rows_is_a_fact_of_their_list(canal: Path, template: str) -> None:
+    write(canal, report=template)
+    assert dict(typed(canal, "canal_stories").records["report"].prints) == {("resolution", "#"): "public"}
+
+
 def test_roles_behind_facts_are_named(canal: Path) -> None:
     write(canal, report="{% if last_step %}{{ last_step.crew }}{% endif %}")
     assert {"last_step", "resolution"} <= set(typed(canal, "canal_stories").records["report"].roles)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from storymesh.language.interpret import Interpreter
 
-FORM = "storymesh-build-3"  # changes whenever the same inputs would give other cases or records
+FORM = "storymesh-build-4"  # changes whenever the same inputs would give other cases or records
 Progress = Callable[[str, int], None]
 
 

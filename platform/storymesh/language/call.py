@@ -189,7 +189,7 @@ class Calling(Judging):
 
     def _of_list(self, expression: syntax.Filter, base: Value, given: Mapping[str, Expression]) -> Value:
         if isinstance(base.type, Text):  # `length` of a text
-            return Value(Integer(), base.nullable, "public", base.paths)
+            return Value(Integer(), base.nullable, base.classification, base.paths, words=base.words)
         assert isinstance(base.type, Array)
         item = self._item(expression, base, given)
         if item.type is ANYTHING:
@@ -197,13 +197,19 @@ class Calling(Judging):
         name = expression.name
         maybe_empty = not isinstance(expression.base, syntax.ListOf)
         whole = Value(
-            Array(base.type.item), base.nullable, base.classification, base.paths, where=base.where, words=base.words
+            Array(base.type.item),
+            base.nullable,
+            base.classification,
+            base.paths,
+            counted=base.counted,
+            words=base.words,
         )
         match name:
             case "length":
-                if base.where:
-                    return Value(Integer(), base.nullable, "public", frozenset({(*base.where, "#")}))
-                return Value(Integer(), base.nullable, "public", base.paths)
+                rows = isinstance(base.type.item.type, Array | Struct)
+                if counted := base.counted or (base.paths if rows else frozenset()):
+                    return Value(Integer(), base.nullable, "public", frozenset((*path, "#") for path in counted))
+                return Value(Integer(), base.nullable, base.classification, base.paths, words=base.words)
             case "first" | "last":
                 inner = base.type.item
                 return Value(
@@ -211,7 +217,7 @@ class Calling(Judging):
                     maybe_empty or inner.nullable,
                     higher(inner.classification, base),
                     base.paths,
-                    where=base.where,
+                    pseudonym=inner.pseudonym,
                     words=f"the {name} of {base.words or 'this list'}",
                 )
             case "min" | "max":
@@ -223,10 +229,9 @@ class Calling(Judging):
                         maybe_empty or inner.nullable,
                         base.classification,
                         base.paths,
-                        where=base.where,
                         words=LEAST[name],
                     )
-                return Value(item.type, maybe_empty, item.classification, item.paths, words=LEAST[name])
+                return replace(item, nullable=maybe_empty, words=LEAST[name])
             case "sum":
                 if not isinstance(item.type, NUMBERS):
                     words = f"`sum` wants numbers, {item.words or 'an item'} is {a_kind(item.type)}"
@@ -242,11 +247,11 @@ class Calling(Judging):
                 return Value(Text(), base.nullable, item.classification, item.paths)
             case "map":
                 return Value(
-                    Array(Field(item.type, item.nullable, item.classification)),
+                    Array(item.field),
                     base.nullable,
                     item.classification,
                     item.paths,
-                    where=item.where,
+                    counted=base.counted or base.paths,
                     words=item.words,
                 )
             case "selectattr" | "rejectattr":
@@ -273,7 +278,7 @@ class Calling(Judging):
             inner.nullable,
             higher(inner.classification, base),
             base.paths,
-            where=base.where,
+            pseudonym=inner.pseudonym,
             words="an item",
         )
         attribute = given.get("attribute")
@@ -290,15 +295,14 @@ class Calling(Judging):
                 return self.fail(attribute.at, "unknown-name", words, nearest(step, item.type.fields))
             if isinstance(found, Hidden):
                 return self.fail(attribute.at, found.rule, found.words, found.hint)
-            where = (*item.where, step) if item.where else None
-            if where:
-                self.reads.add(where)
+            paths = frozenset((*path, step) for path in item.paths)
+            self.reads |= paths
             item = Value(
                 found.type,
                 found.nullable or item.nullable,
                 higher(found.classification, item),
-                frozenset({where}) if where else item.paths,
-                where=where,
+                paths,
+                pseudonym=found.pseudonym,
                 words=f"'{step}'",
             )
         return item

@@ -139,9 +139,8 @@ class _Checking(Inferring):
         item: Value
         if isinstance(items.type, Array):
             inner = items.type.item
-            item = Value(
-                inner.type, inner.nullable, higher(inner.classification, items), items.paths, where=items.where
-            )
+            classification = higher(inner.classification, items)
+            item = Value(inner.type, inner.nullable, classification, items.paths, pseudonym=inner.pseudonym)
         else:
             if items.type is not ANYTHING:
                 words = f"{items.words or 'this'} is {a_kind(items.type)}, a loop wants a list"

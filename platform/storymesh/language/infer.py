@@ -89,20 +89,20 @@ class Inferring(Calling):
         match expression:
             case syntax.Not():
                 inner = self.test(expression.operand)
-                return Value(Boolean(), when_true=inner.when_false, when_false=inner.when_true)
+                return replace(self._answer(inner), when_true=inner.when_false, when_false=inner.when_true)
             case syntax.Both():
                 left = self.test(expression.left)
                 right = self.given(left.when_true, lambda: self.test(expression.right))
-                return Value(
-                    Boolean(),
+                return replace(
+                    self._answer(left, right),
                     when_true=left.when_true | right.when_true,
                     when_false=left.when_false & (left.when_true | right.when_false),
                 )
             case syntax.Either():
                 left = self.test(expression.left)
                 right = self.given(left.when_false, lambda: self.test(expression.right))
-                return Value(
-                    Boolean(),
+                return replace(
+                    self._answer(left, right),
                     when_true=left.when_true & (left.when_false | right.when_true),
                     when_false=left.when_false | right.when_false,
                 )
@@ -111,6 +111,12 @@ class Inferring(Calling):
                 if value.known_as is not None and not isinstance(expression, syntax.Test | syntax.Compare):
                     return replace(value, when_true=value.when_true | {value.known_as} | parents_of(value.known_as))
                 return value
+
+    def _answer(self, *asked: Value) -> Value:
+        """True or false of some values: it says as much as they do, but of a row or a list only that it is there."""
+        told = [value for value in asked if not isinstance(value.type, Struct | Array)]
+        classification = max((value.classification for value in told), key=RANK.__getitem__, default=PUBLIC)
+        return Value(Boolean(), False, classification, frozenset(path for value in told for path in value.paths))
 
     def value(self, expression: Expression) -> Value:
         match expression:
@@ -219,8 +225,8 @@ class Inferring(Calling):
             found.classification,
             frozenset({path}),
             name,
-            path,
-            found.pseudonym,
+            counted=frozenset({path}) if isinstance(found.type, Array) else frozenset(),
+            pseudonym=found.pseudonym,
             words=f"'{name}'",
         )
 
@@ -273,17 +279,16 @@ class Inferring(Calling):
             words = f"{base.words or 'this'} may be absent and is used unguarded"
             self.fail(expression.base.at, "may-be-absent", words, guard_for(base, expression.base))
         known_as = f"{base.known_as}.{expression.name}" if base.known_as else None
-        where = (*base.where, expression.name) if base.where else None
-        if where:
-            self.reads.add(where)
+        paths = frozenset((*path, expression.name) for path in base.paths)
+        self.reads |= paths
         value = Value(
             found.type,
             found.nullable or (base.nullable and not self.strict),
             higher(found.classification, base),
-            frozenset({where}) if where else base.paths,
+            paths,
             known_as,
-            where,
-            found.pseudonym,
+            counted=paths if isinstance(found.type, Array) else frozenset(),
+            pseudonym=found.pseudonym,
             words=f"'{spoken}'",
             when_true=frozenset(f"{base.known_as}.{name}" for name in found.implies if base.known_as),
         )
@@ -411,7 +416,7 @@ class Inferring(Calling):
                     words = f"{value.words or 'this'} is {a_kind(value.type)}, not true or false"
                     return self.fail(expression.at, "wrong-type", words)
                 extra = value.when_true if expression.name == "true" else value.when_false
-                return Value(Boolean(), when_true=known | value.when_there | extra)
+                return replace(self._answer(value), when_true=known | value.when_there | extra)
             case name:
                 return self.fail(expression.at, "outside-language", f"there is no test `{name}`", nearest(name, TESTS))
 

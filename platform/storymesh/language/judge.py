@@ -110,6 +110,8 @@ class Judging:
                 parts = [(none, piece) for piece in pieces]
             case syntax.Compare() | syntax.Arithmetic():
                 parts = [(none, expression.left), (none, expression.right)]
+            case syntax.Not(operand=part) | syntax.Test(base=part):
+                parts = [(none, part)]
             case syntax.Filter():
                 arguments = (*expression.arguments, *(argument for _, argument in expression.named))
                 pieces = arguments if expression.name == "default" and value.nullable else (expression.base, *arguments)
@@ -143,6 +145,7 @@ class Judging:
             left.nullable or right.nullable or isinstance(left.type, Null) or isinstance(right.type, Null),
             higher(left.classification, right),
             left.paths | right.paths,
+            counted=left.counted | right.counted if left.counted and right.counted else frozenset(),
             pseudonym=left.pseudonym and right.pseudonym,
         )
 

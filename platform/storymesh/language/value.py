@@ -43,14 +43,15 @@ class Fact:
 
 @dataclass(frozen=True)
 class Value:
-    """What is known of an expression before any data exists. `paths` are the places whose values flow into it."""
+    """What is known of an expression before any data exists. `paths` are the places whose values flow into it; of a
+    row or a list of rows, the places where it may stand."""
 
     type: Type
     nullable: bool = False
     classification: Classification = "public"
     paths: frozenset[Path] = frozenset()
     known_as: str | None = None  # the name under which a guard remembers it
-    where: Path | None = None  # the path it stands at, when it is one plain path
+    counted: frozenset[Path] = frozenset()  # of a list, the lists whose items it has
     pseudonym: bool = False  # it was replaced by its pseudonym already
     when_there: frozenset[str] = frozenset()  # what is not null where this is not null
     when_true: frozenset[str] = frozenset()
