@@ -47,6 +47,10 @@ class Refused(StorymeshError):
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
 
+class OutOfMemory(StorymeshError):
+    """The engine's memory did not do; what it wrote so far is gone."""
+
+
 class WrongUsage(StorymeshError):
     """A command was called with something that does not exist or does not fit."""
 

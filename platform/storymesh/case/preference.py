@@ -10,6 +10,7 @@ from storymesh.case.precedent import wilson
 from storymesh.engine import dialect
 
 Z90 = 1.6448536269514722  # the normal quantile of a two-sided 90 % interval
+FIGURES = ("action", "tried", "worked")
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,18 @@ def pair(precedents: ir.StructValue, outcome: ir.StructValue, least: int) -> Pai
     """
     options, action, worked = precedents["options"], outcome["action"], outcome["worked"]
     kind = options.type().value_type
-    mine = dialect.item(dialect.those(options, lambda option: option["action"] == action), 0)
-    others = dialect.those(options, lambda option: (option["action"] != action) & (option["tried"] >= least))
-    best = dialect.item(dialect.those(others, lambda option: option["worked"] > 0), 0)
-    worst = dialect.item(others, -1)
+    # Options are looked for among their figures: what is quoted of each is copied for those that are taken only.
+    figures = dialect.numbered(
+        options, lambda option, place: ibis.struct({name: option[name] for name in FIGURES} | {"place": place})
+    )
+
+    def option(figure: ir.StructValue) -> ir.StructValue:
+        return options[figure["place"]]
+
+    mine = option(dialect.item(dialect.those(figures, lambda one: one["action"] == action), 0))
+    others = dialect.those(figures, lambda one: (one["action"] != action) & (one["tried"] >= least))
+    best = option(dialect.item(dialect.those(others, lambda one: one["worked"] > 0), 0))
+    worst = option(dialect.item(others, -1))
     chosen = ibis.ifelse(worked, mine, best)
     rejected = ibis.ifelse(worked, worst, mine)
     low = wilson(chosen["worked"], chosen["tried"], Z90)

@@ -14,6 +14,7 @@ from storymesh.case.link import KNOWN, latest, moment, rows_asked, rows_told
 from storymesh.case.role import Cast, Role
 from storymesh.case.view import SCORE, Formula, Phase, Views
 from storymesh.engine import dialect
+from storymesh.engine.share import shared
 from storymesh.language.compile import compile_expression
 from storymesh.language.types import Array, Struct, Type
 from storymesh.language.value import Path
@@ -55,7 +56,7 @@ def with_facts(linked: ir.Table, cast: Cast, views: Views) -> ir.Table:
     closes = linked["closes"]
     if not views.outcome:
         status = ibis.ifelse(closes.isnull(), "open", "closed") if cast.closes else ibis.literal("closed")
-        return linked.mutate(**columns, status=status)
+        return shared(linked.mutate(**columns, status=status))
     made = {
         name: compile_expression(formula.expression, hindsight, formula.checked.labels)
         for name, formula in views.outcome.items()
@@ -64,12 +65,14 @@ def with_facts(linked: ir.Table, cast: Cast, views: Views) -> ir.Table:
     judged = closes.notnull() & made["action"].notnull() & made["score"].notnull() & made["worked"].notnull()
     reads = frozenset(path for formula in views.outcome.values() for path in _reads(formula, cast, views))
     known = latest([linked["at"], closes, *_known(linked, cast, sorted(reads))])
-    return linked.mutate(
-        **columns,
-        outcome=ibis.ifelse(judged, ibis.struct(made), ibis.null(ibis.struct(made).type())),
-        status=ibis.cases((closes.isnull(), "open"), (judged, "judged"), else_="unjudged"),
-        known=ibis.ifelse(judged, known, ibis.null("timestamp(6)")),
-        **_facts_known(linked, cast, views, told, reads),
+    return shared(
+        linked.mutate(
+            **columns,
+            outcome=ibis.ifelse(judged, ibis.struct(made), ibis.null(ibis.struct(made).type())),
+            status=ibis.cases((closes.isnull(), "open"), (judged, "judged"), else_="unjudged"),
+            known=ibis.ifelse(judged, known, ibis.null("timestamp(6)")),
+            **_facts_known(linked, cast, views, told, reads),
+        )
     )
 
 

@@ -19,7 +19,7 @@ from storymesh.dataset.pseudonym import pseudonym_key
 from storymesh.dataset.record import Drops, Versions, asked, broken, rendered, told, untold
 from storymesh.dataset.split import SPLITS, assign
 from storymesh.engine.duckdb import Engine
-from storymesh.errors import StorymeshError, WrongUsage, nearest
+from storymesh.errors import OutOfMemory, StorymeshError, WrongUsage, nearest
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative, TypedRecord
 from storymesh.product.store import Snapshot
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from storymesh.language.interpret import Interpreter
 
 FORM = "storymesh-build-4"  # changes whenever the same inputs would give other cases or records
+# What a case and the rows linked to it take while they are made, at first guess; and how few are not parted again.
+CASE_BYTES = 2_500
+LEAST_PART = 5_000
 Progress = Callable[[str, int], None]
 
 
@@ -131,7 +134,7 @@ def write_cases(build: Build, progress: Progress = _silent) -> Written:
         if not unchanged:
             progress("cases", 0)
             _refuse_doubles(build, engine)
-            engine.write(cases_of(build, engine), build.cases_path)
+            _make_cases(build, engine)
             progress("splits", 0)
             engine.write(_splits(build, engine.read(build.cases_path)), build.splits_path)
         cases, splits = engine.read(build.cases_path), engine.read(build.splits_path)
@@ -257,13 +260,34 @@ def _record(build: Build, config: str) -> TypedRecord:
     return build.typed.records[config]
 
 
-def cases_of(build: Build, engine: Engine) -> "ir.Table":
-    """The expression that makes the cases from the products' files."""
+def _make_cases(build: Build, engine: Engine) -> None:
+    """Write the cases, in as many parts as the memory asks for: lists of rows are gathered there and never spilled."""
+    rows = build.snapshots[build.typed.cast.anchor.name].rows
+    count = 1 + rows * CASE_BYTES // engine.memory
+    while True:
+        parts = [cases_of(build, engine, (number, count)) for number in range(count)]
+        try:
+            engine.write_parts(parts, build.cases_path)
+            return
+        except OutOfMemory:
+            if rows // count < LEAST_PART:
+                raise
+            count *= 2
+
+
+def cases_of(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -> "ir.Table":
+    """The expression that makes the cases from the products' files, or one part of them (its number, how many)."""
     from storymesh.case.link import link
     from storymesh.case.seen import with_facts
+    from storymesh.engine import dialect
     from storymesh.language.compile import pseudonym
 
     tables = _tables(build, engine, build.typed.cast.roles)
+    number, count = part
+    if count > 1:
+        anchor = tables[build.typed.cast.anchor.name]
+        key = [anchor[column].cast("string") for column in build.typed.cast.anchor.contract.key]
+        tables[build.typed.cast.anchor.name] = anchor.filter(dialect.bucket(dialect.concat(key), count) == number)
     replace = partial(pseudonym, key=build.pseudonym_key)
     pseudonyms = {(path[0], path[1]): replace for path in build.typed.pseudonymised}
     linked = link(build.typed.cast, tables, build.typed.columns, pseudonyms)

@@ -107,6 +107,11 @@ def drawn(text: ir.StringValue, count: int) -> ir.IntegerValue:
     return ibis.literal("0x").concat(part(text.hexdigest("md5"), 0, 8)).cast("int64") % count
 
 
+def bucket(text: ir.StringValue, count: int) -> ir.IntegerValue:
+    """One of `count` numbers from 0, about as often each; another engine or version may give another."""
+    return (text.hash() & 0xFFFF) % count
+
+
 @ibis.udf.scalar.builtin(name="isfinite", signature=((dt.float64,), dt.boolean))
 def _finite(value):  # type: ignore[no-untyped-def]
     ...

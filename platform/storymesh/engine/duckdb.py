@@ -8,7 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from storymesh.errors import StorymeshError
+from pydantic import ByteSize, TypeAdapter
+
+from storymesh.errors import OutOfMemory, StorymeshError, WrongUsage
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -27,11 +29,16 @@ class Engine:
         if "sqlglotc" in getattr(sqlglot.tokens, "__file__", ""):
             words = "the compiled sqlglot is installed, which breaks array access on the engines"
             raise StorymeshError(words, "install from requirements/lock.txt, which leaves it out")
+        memory = memory or os.environ.get("STORYMESH_MEMORY", "4GB")
+        try:
+            self.memory = int(TypeAdapter(ByteSize).validate_python(memory))
+        except ValueError as error:
+            raise WrongUsage(f"STORYMESH_MEMORY is '{memory}'", "say how much, such as 4GB or 512MiB") from error
         self._spill = tempfile.TemporaryDirectory(prefix="storymesh-spill-")
         self.connection = ibis.duckdb.connect(
             ":memory:",
             temp_directory=self._spill.name,
-            memory_limit=memory or os.environ.get("STORYMESH_MEMORY", "4GB"),
+            memory_limit=f"{max(self.memory // 1024, 1)}KiB",
             threads=threads or int(os.environ.get("STORYMESH_THREADS", str(os.cpu_count() or 1))),
             preserve_insertion_order=False,
         )
@@ -63,7 +70,11 @@ class Engine:
         return self.connection.read_parquet(str(path))
 
     def write(self, table: "ir.Table", path: Path) -> int:
-        """Write an expression to one Parquet file, whole or not at all. Returns the number of rows."""
+        """Write an expression to one Parquet file, whole or not at all. Returns the number of rows.
+
+        Raises OutOfMemory.
+        """
+        import duckdb
         import pyarrow.parquet as pq
 
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,9 +83,25 @@ class Engine:
             self.connection.to_parquet(table, staged, row_group_size=ROW_GROUP, compression="zstd", compression_level=1)
             rows = pq.read_metadata(staged).num_rows
             staged.replace(path)
+        except duckdb.OutOfMemoryException as error:
+            words = f"the engine ran out of memory while it wrote {path.name}; it may use {self.memory / 1e9:.1f} GB"
+            raise OutOfMemory(words, "give STORYMESH_MEMORY more, or STORYMESH_THREADS fewer") from error
         finally:
             staged.unlink(missing_ok=True)
         return int(rows)
+
+    def write_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:
+        """Write expressions to one Parquet file as `write` does, one after the other: never two in memory at once."""
+        if len(parts) == 1:
+            return self.write(parts[0], path)
+        staged = [path.with_name(f".{path.name}.part-{number}.{os.getpid()}") for number in range(len(parts))]
+        try:
+            for part, file in zip(parts, staged, strict=True):
+                self.write(part, file)
+            return self.write(self.connection.read_parquet([str(file) for file in staged]), path)
+        finally:
+            for file in staged:
+                file.unlink(missing_ok=True)
 
     def batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
         """The rows of an expression, some at a time."""

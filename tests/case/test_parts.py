@@ -1,0 +1,52 @@
+"""Cases that are made in parts, because the memory asks for it, are the cases that are made at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from small_build import build_of
+from test_snapshots import NARRATIVE, PRODUCTS, REPORT, rows
+
+from storymesh.dataset import build as building
+from storymesh.dataset.build import Build, write_cases
+from storymesh.engine.duckdb import Engine
+from storymesh.errors import OutOfMemory
+
+
+def made(root: Path) -> Build:
+    return build_of(root, NARRATIVE, REPORT, PRODUCTS, rows())
+
+
+def cases(build: Build) -> list[dict[str, Any]]:
+    write_cases(build)
+    found: list[dict[str, Any]] = pq.read_table(build.cases_path).sort_by("case_id").to_pylist()
+    return found
+
+
+def test_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = cases(made(tmp_path / "whole"))
+    assert len(whole) == 8
+    monkeypatch.setattr(building, "CASE_BYTES", 10**9)
+    assert cases(made(tmp_path / "parts")) == whole
+
+
+def test_what_does_not_fit_is_parted_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = cases(made(tmp_path / "whole"))
+    tried: list[int] = []
+    write = Engine.write_parts
+
+    def small(engine: Engine, parts: Sequence[Any], path: Path) -> int:
+        tried.append(len(parts))
+        if len(parts) < 4:
+            raise OutOfMemory("the engine ran out of memory")
+        return write(engine, parts, path)
+
+    monkeypatch.setattr(Engine, "write_parts", small)
+    with pytest.raises(OutOfMemory):  # so few cases are not the matter
+        cases(made(tmp_path / "few"))
+    tried.clear()
+    monkeypatch.setattr(building, "LEAST_PART", 1)
+    assert cases(made(tmp_path / "parts")) == whole
+    assert tried == [1, 2, 4]
