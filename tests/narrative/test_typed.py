@@ -1,9 +1,12 @@
 """Whole narratives against the contracts of their cast: no false alarm, and mistakes where they stand."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from storymesh.contract.definition import read_contract
 from storymesh.errors import Refused
@@ -11,6 +14,7 @@ from storymesh.narrative.definition import read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
 
 ROOT = Path(__file__).parents[2]
+RESTRICTED = yaml.safe_load((Path(__file__).parent / "restricted.yaml").read_text(encoding="utf-8"))
 CANAL = ROOT / "tests" / "language" / "canal"
 MESHES = {
     "canal_exceptions": ROOT,
@@ -97,7 +101,10 @@ def test_what_is_printed_in_any_branch_is_a_fact(canal: Path) -> None:
     [
         "{% set step = (resolution | first) if delay.urgent else (resolution | last) %}{{ step.crew if step else 0 }}",
         "{% for step in [resolution | first, resolution | last] %}{{ step.crew if step else 0 }}{% endfor %}",
-        "{% set s = resolution | first %}{% if delay.urgent %}{% set s = resolution | last %}{% endif %}{{ s.crew if s else 0 }}",
+        (
+            "{% set step = resolution | first %}{% if delay.urgent %}{% set step = resolution | last %}{% endif %}"
+            "{{ step.crew if step else 0 }}"
+        ),
     ],
 )
 def test_of_one_of_two_rows_no_more_is_a_fact_than_what_is_printed(canal: Path, template: str) -> None:
@@ -159,3 +166,64 @@ def test_a_partial_of_two_templates_keeps_each_label(canal: Path) -> None:
     ]
     assert len(labels) > 1
     assert labels[0] != labels[-1]
+
+
+@pytest.mark.parametrize("case", RESTRICTED, ids=[case["name"] for case in RESTRICTED])
+def test_what_is_restricted_is_not_printed_by_itself(canal: Path, case: dict[str, Any]) -> None:
+    write(canal, report="{{ case.id }}", question="What now?\n", answer="Wait.\n", option="Wait.\n")
+    if "property" in case:
+        restrict(canal, case["property"])
+    amend(canal, case.get("change", {}))
+    assert found(canal) == [f"narratives/canal_stories/narrative.yaml:{case['finding']}"]
+    amend(canal, case["repair"])
+    assert typed(canal, "canal_stories").records
+
+
+def restrict(root: Path, place: str) -> None:
+    product, _, name = place.partition(".")
+    path = root / "contracts" / f"{product}.odcs.yaml"
+    before, here, behind = path.read_text(encoding="utf-8").partition(f"name: {name}")
+    assert here
+    behind = behind.replace("classification: public", "classification: restricted", 1)
+    path.write_text(before + here + behind, encoding="utf-8")
+
+
+def amend(root: Path, changes: Mapping[str, str]) -> None:
+    path = root / "narratives" / "canal_stories" / "narrative.yaml"
+    text = path.read_text(encoding="utf-8")
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "template", "words"),
+    [
+        ("worked: delay.ships > 3", "{% if outcome %}{{ outcome.worked }}{% endif %}", "'outcome.worked'"),
+        ("score: delay.ships", "{% if outcome %}{{ outcome.score }}{% endif %}", "'outcome.score'"),
+        (
+            "score: delay.ships",
+            "{% for one in precedents.options %}{{ one.mean_score | number }}{% endfor %}",
+            "'one.mean_score'",
+        ),
+        (
+            "score: delay.ships",
+            "{% for one in precedents.options %}{{ one.quoted | sum('score') }}{% endfor %}",
+            "this",
+        ),
+        (
+            "worked: delay.ships > 3",
+            "{% for one in precedents.options %}{% for told in one.quoted %}{{ told.worked }}{% endfor %}{% endfor %}",
+            "'told.worked'",
+        ),
+    ],
+)
+def test_an_outcome_is_as_restricted_as_what_it_reads(canal: Path, outcome: str, template: str, words: str) -> None:
+    write(canal, report=template, question="What now?\n", answer="Wait.\n", option="Wait.\n")
+    told = {"score": "score: recovered_hours", "worked": "worked: recovered_hours >= 24"}
+    amend(canal, {told[outcome.partition(":")[0]]: outcome})
+    assert typed(canal, "canal_stories").records
+    restrict(canal, "shipping/delays.ships")
+    (finding,) = found(canal)
+    assert f"error[restricted]: {words} is restricted (print it through `| pseudonym`)" in finding

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from storymesh.case.definition import Case, Outcome
@@ -24,6 +24,7 @@ from storymesh.language.types import (
     Struct,
     Text,
     Timestamp,
+    Type,
 )
 from storymesh.language.value import Checked, Fact, Path, Scope
 from storymesh.location import Location
@@ -69,7 +70,8 @@ def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = froze
         hindsight[role.name] = _hindsight(role, pseudonymised)
         question[role.name] = _question(cast, role, pseudonymised)
     key = Text()
-    hindsight["case"] = Field(_case(key, closes=Field(Timestamp(), nullable=True) if case.closes else None))
+    closes = _closes(cast)
+    hindsight["case"] = Field(_case(key, closes=replace(closes, nullable=True) if closes else None))
     later = Hidden("out-of-view", "'case.closes' is known only when the case closes", "tell it in a `text` record")
     question["case"] = Field(_case(key, closes=later if case.closes else None))
 
@@ -102,6 +104,8 @@ def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = froze
         raise Refused(findings)
     result = Views({}, facts, frozenset(hidden_facts), outcome, match, {})
     if outcome:
+        if outcome["action"].checked.value.classification == "restricted":
+            raise Refused([_restricted_action(result, cast, at, pseudonymised)])
         for read in outcome["action"].checked.reads:
             for path in result.spread(read):
                 words = f"'{'.'.join(path)}' is what `outcome.action` reads: it gives the answer away"
@@ -119,9 +123,10 @@ def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = froze
                     for base in facts[name].checked.value.paths:
                         if path[: len(base)] == base:
                             unprintable[(name, *path[len(base) :])] = unprintable[path]
-    action = outcome["action"].checked.value.type if outcome else Text()
-    score = _score(outcome)
-    option = Field(option_type(facts, action, score, key))
+    told = {name: replace(formula.checked.value.field, nullable=False) for name, formula in outcome.items()}
+    told = {"action": Field(Text()), "score": Field(Integer()), "worked": Field(Boolean())} | told
+    told["score"] = replace(told["score"], type=_score(told["score"].type))
+    option = Field(option_type(facts, told, key, closes or Field(Timestamp())))
     answer = dict(question)
     if case.precedents is not None:
         precedents = Field(_precedents(option))
@@ -131,10 +136,9 @@ def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = froze
         hindsight["precedents"] = question["precedents"] = answer["precedents"] = missing
     if outcome:
         later = Hidden("out-of-view", "'outcome' is not known when the question is asked", "leave it to the answer")
-        told = Hidden("out-of-view", "an answer never prints how the future went", "tell it in a `text` record")
-        label = {"action": Field(action), "worked": Field(Boolean())}
-        hindsight["outcome"] = Field(Struct({**label, "score": Field(score)}), nullable=True)
-        answer["outcome"] = Field(Struct({**label, "score": told}))
+        future = Hidden("out-of-view", "an answer never prints how the future went", "tell it in a `text` record")
+        hindsight["outcome"] = Field(Struct(told), nullable=True)
+        answer["outcome"] = Field(Struct({**told, "score": future}))
         question["outcome"] = later
     else:
         none = Hidden("unknown-name", "this case has no outcome", "add `outcome` under `case`")
@@ -143,29 +147,27 @@ def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = froze
     return Views(scopes, facts, frozenset(hidden_facts), outcome, match, unprintable)
 
 
-def option_type(facts: Mapping[str, Formula], action: object, score: object, key: Text) -> Struct:
+def option_type(facts: Mapping[str, Formula], outcome: Mapping[str, Field], key: Text, closes: Field) -> Struct:
     """One precedent option: an action, how often it was tried, how often it worked, and cases to quote."""
+    score = outcome["score"]
     quoted = Struct(
         {
             "id": Field(key),
             "at": Field(Timestamp()),
-            "closes": Field(Timestamp()),
-            "score": Field(score),  # type: ignore[arg-type]
-            "worked": Field(Boolean()),
-            **{
-                name: Field(fact.checked.value.type, True, fact.checked.value.classification)
-                for name, fact in facts.items()
-            },
+            "closes": closes,
+            "score": score,
+            "worked": outcome["worked"],
+            **{name: replace(fact.checked.value.field, nullable=True) for name, fact in facts.items()},
         },
         origin="precedent",
     )
     return Struct(
         {
-            "action": Field(action),  # type: ignore[arg-type]
+            "action": outcome["action"],
             "tried": Field(Integer()),
             "worked": Field(Integer()),
             "rate": Field(Float()),
-            "mean_score": Field(Float()),
+            "mean_score": Field(Float(), classification=score.classification),
             "quoted": Field(Array(Field(quoted))),
         }
     )
@@ -190,11 +192,15 @@ def _case(key: Text, closes: Field | Hidden | None) -> Struct:
     return Struct(fields | ({"closes": closes} if closes is not None else {}))
 
 
-def _score(outcome: Mapping[str, Formula]) -> Integer | Decimal:
-    type_ = outcome["score"].checked.value.type if outcome else Integer()
-    if isinstance(type_, Integer | Decimal):
-        return type_
-    return SCORE
+def _closes(cast: Cast) -> Field | None:
+    """The closing of a case that is closed, a moment as restricted as the property that it is taken from."""
+    if cast.closes is None:
+        return None
+    return Field(Timestamp(), classification=cast.anchor.contract.properties[cast.closes].classification)
+
+
+def _score(kind: Type) -> Integer | Decimal:
+    return kind if isinstance(kind, Integer | Decimal) else SCORE
 
 
 SCORE = Decimal(28, 9)  # a float score is kept to nine digits, so that sums are exact
@@ -236,6 +242,24 @@ def _outcome(outcome: Outcome, at: At, scope: Scope, findings: list[Finding]) ->
             findings.append(Finding(place, "wrong-type", words))
         formulas[name] = formula
     return formulas
+
+
+def _restricted_action(views: Views, cast: Cast, at: At, pseudonymised: frozenset[Path]) -> Finding:
+    """An action names the options of every case, in what is told and in the queries that trace it."""
+    paths = {path for read in views.outcome["action"].checked.value.paths for path in views.spread(read)}
+    secret = [".".join(path) for path in sorted(paths) if restricted(cast, path, pseudonymised)]
+    spoken = f"'{secret[0]}'" if secret else "`action`"
+    words = f"{spoken} is restricted, and the action names the options of every case"
+    hint = f"add {' and '.join(f'`{path}`' for path in secret)} to `dataset.pseudonymise`" if secret else ""
+    return Finding(at("case", "outcome", "action"), "restricted", words, hint)
+
+
+def restricted(cast: Cast, path: Path, pseudonymised: frozenset[Path]) -> bool:
+    """Whether what stands at a path of a role may be printed through `pseudonym` only."""
+    if path[0] not in cast.roles or len(path) < 2 or path[:2] in pseudonymised:
+        return False
+    found = cast.roles[path[0]].contract.properties.get(path[1])
+    return found is not None and found.classification == "restricted"
 
 
 def _match(case: Case, at: At, scope: Scope, findings: list[Finding]) -> tuple[tuple[Formula, ...], ...]:

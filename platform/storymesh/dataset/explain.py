@@ -11,6 +11,7 @@ from storymesh.dataset.build import Build, case_drops, cases_of, cases_with_all,
 from storymesh.dataset.member import HIDDEN, Membership, length, members
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import WrongUsage, nearest
+from storymesh.language.types import Array, Field, Struct
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -149,22 +150,35 @@ def one_case(build: Build, case_id: str) -> OneCase:
 
 
 def _masked(case: Mapping[str, Any], build: Build) -> dict[str, Any]:
-    """The case without restricted values of its rows: a terminal is no place for what a record may not print."""
-    masked = dict(case)
-    for role in build.typed.cast.roles.values():
-        hidden = {
-            name
-            for name, item in role.contract.properties.items()
-            if item.classification == "restricted" and (role.name, name) not in build.typed.pseudonymised
-        }
-
-        def told(row: Mapping[str, Any], hidden: set[str] = hidden) -> dict[str, Any]:
-            return {name: HIDDEN if name in hidden and value is not None else value for name, value in row.items()}
-
-        value = case[role.column]
-        if value:
-            masked[role.column] = [told(row) for row in value] if isinstance(value, list) else told(value)
+    """The case without restricted values: a terminal is no place for what a record may not print."""
+    typed, masked = build.typed, dict(case)
+    scope = typed.views.scopes["hindsight"]
+    for role in typed.cast.roles.values():
+        place = scope[role.name]
+        assert isinstance(place, Field)
+        masked[role.column] = _shown(case[role.column], place)
+    for name in ("outcome", "precedents"):
+        if isinstance(place := scope[name], Field) and name in case:
+            masked[name] = _shown(case[name], place)
+    facts = Field(Struct({name: fact.checked.value.field for name, fact in typed.views.facts.items()}))
+    match = Struct({one.name: one.checked.value.field for level in typed.views.match for one in level})
+    for name, place in (("hindsight", facts), ("question", facts), ("match", Field(match))):
+        if name in case:
+            masked[name] = _shown(case[name], place)
     return masked
+
+
+def _shown(value: Any, place: Field) -> Any:
+    if value is None:
+        return None
+    match place.type:
+        case Struct(fields=fields):
+            inner = {name: found for name, found in fields.items() if isinstance(found, Field)}
+            return {name: _shown(one, inner[name]) if name in inner else one for name, one in value.items()}
+        case Array(item=item):
+            return [_shown(one, item) for one in value]
+        case _:
+            return HIDDEN if place.classification == "restricted" else value
 
 
 def sql(build: Build) -> str:

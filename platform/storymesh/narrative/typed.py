@@ -4,18 +4,18 @@ No data is read. Every template is checked in its own view of time; what it prin
 for the facts and sources of its records.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from storymesh.case.role import Cast, resolve
-from storymesh.case.view import Views, views
+from storymesh.case.view import Views, restricted, views
 from storymesh.contract.definition import Contract
 from storymesh.document import nearest_file
 from storymesh.errors import Finding, Refused, nearest
 from storymesh.language.check import check_template
 from storymesh.language.syntax import Template, parse_template
-from storymesh.language.types import Array, Classification, Field, Hidden, Struct
-from storymesh.language.value import Checked, Path
+from storymesh.language.types import Array, Classification, Field, Hidden, Integer, Struct, Text
+from storymesh.language.value import Checked, Path, a_kind
 from storymesh.location import Location
 from storymesh.narrative.definition import PHASES, Narrative, Phase, Record
 
@@ -109,7 +109,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     pseudonymised = frozenset(
         path
         for index, text in enumerate(narrative.dataset.pseudonymise)
-        if (path := _path(text, narrative.at("dataset", "pseudonymise", index), cast, findings))
+        if (path := _pseudonymised(text, narrative.at("dataset", "pseudonymise", index), cast, findings))
     )
     together: list[Path] = []
     if narrative.dataset.split is not None:
@@ -117,7 +117,11 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
             place = narrative.at("dataset", "split", "together", index)
             if path := _path(text, place, cast, findings):
                 together.append(path)
-    typed = views(narrative.case, cast, narrative.at, pseudonymised)
+    findings += _printed_anyway(narrative, cast, pseudonymised)
+    try:
+        typed = views(narrative.case, cast, narrative.at, pseudonymised)
+    except Refused as refused:
+        raise Refused([*findings, *refused.findings]) from None
     templates = _Templates(narrative, findings)
     records: dict[str, TypedRecord] = {}
     for config, record in narrative.records.items():
@@ -167,6 +171,37 @@ def _path(text: str, place: Location, cast: Cast, findings: list[Finding]) -> Pa
     return (role, column)
 
 
+def _pseudonymised(text: str, place: Location, cast: Cast, findings: list[Finding]) -> Path | None:
+    path = _path(text, place, cast, findings)
+    if path is None:
+        return None
+    kind = cast.roles[path[0]].contract.properties[path[1]].type
+    if not isinstance(kind, Text | Integer):
+        words = f"'{text}' is {a_kind(kind)}, `pseudonymise` wants a text or an integer"
+        findings.append(Finding(place, "wrong-type", words, "a pseudonym is a text: leave the property untold"))
+        return None
+    return path
+
+
+def _printed_anyway(narrative: Narrative, cast: Cast, pseudonymised: frozenset[Path]) -> Iterator[Finding]:
+    """What a release prints without any template: the keys of its rows and the moments of its cases."""
+    for role in cast.roles.values():
+        for column in role.contract.key:
+            if not restricted(cast, (role.name, column), pseudonymised):
+                continue
+            printed = "ids and `sources` print" if role.link is None else "`sources` print"
+            words = f"'{role.name}.{column}' is restricted and part of the key, which {printed}"
+            able = isinstance(role.contract.properties[column].type, Text | Integer)
+            hint = f"add `{role.name}.{column}` to `dataset.pseudonymise`" if able else "give the contract another key"
+            yield Finding(narrative.at("cast", role.name), "restricted", words, hint)
+    moments = {"at": "every record prints the moment of its case", "closes": "a release says when its cases closed"}
+    for name, printed in moments.items():
+        own = cast.at if name == "at" else cast.closes
+        if own is not None and restricted(cast, (cast.anchor.name, own), pseudonymised):
+            words = f"'{cast.anchor.name}.{own}' is restricted, and {printed}"
+            yield Finding(narrative.at("case", name), "restricted", words, "take another property of the anchor")
+
+
 class _Templates:
     """The parsed templates of one folder."""
 
@@ -202,6 +237,10 @@ def _record(
     if record.format in PREFERRED and narrative.case.precedents is None:
         words = f"'{config}' compares options, and the case asks for no precedents"
         findings.append(Finding(here, "no-precedents", words, "add `precedents` under `case`"))
+        return None
+    if record.format == "unpaired_preference" and typed.outcome["worked"].checked.value.classification == "restricted":
+        words = f"'{config}' prints `outcome.worked` as its label, and it reads what is restricted"
+        findings.append(Finding(here, "restricted", words, "judge by what is not, or tell a `preference`"))
         return None
     slots: dict[str, Slot] = {}
     for slot, name in record.templates.items():
