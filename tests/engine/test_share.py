@@ -6,7 +6,7 @@ import pytest
 
 from storymesh.engine import dialect
 from storymesh.engine.duckdb import Engine
-from storymesh.engine.share import shared
+from storymesh.engine.share import Apart, shared
 
 STEPS = [{"code": "tow", "cost": 2.5}, {"code": "dig", "cost": None}]
 ROWS = [
@@ -85,3 +85,44 @@ def test_one_sharing_stands_on_another(table: ir.Table) -> None:
         {"place": 1, "more": []},
         {"place": 2, "more": None},
     ]
+
+
+FEW = [{"probe": 0, "steps": STEPS}, {"probe": 1, "steps": []}]
+
+
+def joined(few: ir.Table) -> ir.Table:
+    """Six cases, each with the columns of one row of a table of two."""
+    cases = ibis.memtable({"place": list(range(6)), "probe": [0, 0, 0, 1, 1, 1], "word": list("uvwxyz")})
+    return dialect.fenced(cases.join(few, "probe"))
+
+
+def telling(parent: ir.Table) -> ir.Table:
+    steps, word = parent["steps"], parent["word"]
+    lines = dialect.numbered(
+        steps,
+        lambda step, place: dialect.concat(
+            [ibis.literal("- "), digest(step["code"]), place.cast("string"), word, digest(step["code"].upper())]
+        ),
+    )
+    alone = dialect.glued(dialect.each(steps, lambda step: digest(step["code"].lower())))
+    return parent.select("place", lines=dialect.glued(lines), alone=alone, count=steps.length(), word=word.upper())
+
+
+def test_what_reads_the_few_rows_only_is_computed_there() -> None:
+    few = ibis.memtable(FEW, schema={"probe": "int64", "steps": SCHEMA["steps"]})
+    selection = telling(joined(few))
+    apart = Apart(selection, ["steps"])
+    below = apart.below(few).drop("steps")  # nothing above reads it any more
+    above = shared(apart.above(joined(below)))
+    assert told(above) == told(selection)
+    sql = written(above)
+    assert sql.count("md5(") == 3
+    assert "md5(" not in sql[: sql.index(" join ")]
+
+
+def test_a_selection_that_reads_none_of_them_stays() -> None:
+    few = ibis.memtable(FEW, schema={"probe": "int64", "steps": SCHEMA["steps"]})
+    selection = joined(few).select("place", word="word")
+    apart = Apart(selection, ["steps"])
+    assert apart.names == []
+    assert told(apart.above(joined(apart.below(few)))) == told(selection)

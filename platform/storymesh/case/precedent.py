@@ -51,7 +51,7 @@ def precedents(
 
 def with_precedents(cases: ir.Table, found: ir.Table) -> ir.Table:
     """The cases (at, rank, match) with what `precedents` found for their probe; null where they do not ask."""
-    names = [name for name in found.columns if name not in ("rank", "day", "precedents")]
+    names = cases["match"].type().names
     theirs = found.rename({f"o_{name}": name for name in ("rank", "day", *names)})
     predicates = [cases["rank"] == theirs["o_rank"], cases["at"].cast("date") == theirs["o_day"]]
     predicates += [cases["match"][name].identical_to(theirs[f"o_{name}"]) for name in names]

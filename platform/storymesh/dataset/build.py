@@ -176,7 +176,8 @@ def write_records(build: Build, config: str, progress: Progress = _silent) -> Wr
             progress(config, 0)
             cases, key = cases_with_all(build, engine), build.pseudonym_key
             staged = path.with_name(f".{path.name}.told")
-            engine.write(told(cases, build.typed, record, build.versions, key), staged)
+            found = engine.read(build.precedents_path) if build.precedents_path else None
+            engine.write(told(_placed(build, engine), found, build.typed, record, build.versions, key), staged)
             records = engine.read(staged)
             unfit = broken(records, record)
             rest = cases.anti_join(records, "case_id")

@@ -14,11 +14,12 @@ import pyarrow as pa
 
 from storymesh.case import preference
 from storymesh.case.link import KEY
+from storymesh.case.precedent import with_precedents
 from storymesh.case.role import Cast
 from storymesh.case.seen import names_in
 from storymesh.case.view import Phase, Views
 from storymesh.engine import dialect
-from storymesh.engine.share import shared
+from storymesh.engine.share import Apart, shared
 from storymesh.errors import NotInLanguage, Refused, TooLarge
 from storymesh.language import syntax
 from storymesh.language.check import check_expression
@@ -55,17 +56,34 @@ def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions:
     return shared(named.table.select(*named.kept, *named.columns, **named.behind(versions, key)))
 
 
-def told(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions: Versions, key: bytes) -> ir.Table:
+def told(
+    cases: ir.Table,
+    found: ir.Table | None,
+    typed: TypedNarrative,
+    record: TypedRecord,
+    versions: Versions,
+    key: bytes,
+) -> ir.Table:
     """The records of the cases that the config can tell, with the columns of the format.
 
-    A text with a number that cannot be printed exactly contains UNPRINTABLE; see `broken`.
+    `cases` are the written cases with split and rank, `found` the precedents of each probe. What a record says of
+    precedents alone is made once for each of them. A text with a number that cannot be printed exactly contains
+    UNPRINTABLE; see `broken`.
     """
-    named = _Named(cases, typed, record, able=True)
-    table = named.table
-    texts = _shaped(named.texts(key), record)
-    id_ = ibis.literal(f"{record.config}/").concat(table["case_id"])
-    label = ["label"] if "label" in table.columns else []
-    rows = table.select("case_id", "split", *label, "at", id=id_, **texts, **named.behind(versions, key))
+
+    def named(few: ir.Table | None, *more: str) -> _Named:
+        joined = cases if few is None else with_precedents(cases, few)
+        return _Named(joined, typed, record, able=True, more=more)
+
+    first = named(found)
+    texts = _shaped(first.texts(key), record)
+    id_ = ibis.literal(f"{record.config}/").concat(first.table["case_id"])
+    label = ["label"] if "label" in first.table.columns else []
+    rows = first.table.select("case_id", "split", *label, "at", id=id_, **texts, **first.behind(versions, key))
+    if found is not None and "n_precedents" in first.columns:
+        apart = Apart(rows, ["n_precedents"])
+        few = apart.below(found.mutate(n_precedents="precedents")).drop("n_precedents")
+        rows = apart.above(named(few, *apart.names).table)
     return shared(rows).select("id", "case_id", "split", *texts, *label, "at", "facts", "sources")
 
 
@@ -77,9 +95,17 @@ def untold(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Ta
 
 class _Named:
     """The cases that have a split, with a column `n_<name>` for each name that the templates of one config use, and
-    `a_<n>` for each row behind its action. `able`: only those that the config can tell."""
+    `a_<n>` for each row behind its action. `able`: only those that the config can tell; `more`: columns to keep."""
 
-    def __init__(self, cases: ir.Table, typed: TypedNarrative, record: TypedRecord, *, able: bool = False) -> None:
+    def __init__(
+        self,
+        cases: ir.Table,
+        typed: TypedNarrative,
+        record: TypedRecord,
+        *,
+        able: bool = False,
+        more: Sequence[str] = (),
+    ) -> None:
         self.typed, self.record = typed, record
         phase: Phase = "hindsight" if record.hindsight else "question"
         seen = dict(names_in(cases, typed.cast, typed.views, phase))
@@ -101,9 +127,7 @@ class _Named:
         columns |= {f"a_{index}": row for index, (_, row) in enumerate(action)}
         label = {"label": seen["outcome"]["worked"]} if record.record.format == "unpaired_preference" else {}
         kept = cases.filter(cases["split"].notnull())
-        table = dialect.fenced(
-            shared(kept.select("case_id", "at", "split", undone=undone, **label, **columns)),
-        )
+        table = dialect.fenced(shared(kept.select("case_id", "at", "split", *more, undone=undone, **label, **columns)))
         self.table = dialect.fenced(table.filter(table["undone"].isnull())) if able else table
         self.kept = ["case_id", "at", "split", "undone", *label]
         self.columns = [f"n_{name}" for name in sorted(used)]

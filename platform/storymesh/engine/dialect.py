@@ -98,6 +98,12 @@ def concat(texts: Sequence[ir.StringValue]) -> ir.StringValue:
     return _concat(len(texts))(*texts) if len(texts) > 1 else texts[0] if texts else ibis.literal("")
 
 
+def texts_of(node: ops.Node) -> tuple[ops.Value, ...]:
+    """What `concat` put behind each other, if that is what made `node`; else nothing."""
+    made = isinstance(node, ops.ScalarUDF) and type(node).__func_name__ == "concat"
+    return node.__args__ if made else ()
+
+
 def sha256(text: ir.StringValue) -> ir.StringValue:
     return text.hexdigest("sha256")
 

@@ -8,7 +8,8 @@ So expressions have to be total: a branch may guard a value against null, never 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -63,6 +64,41 @@ def _over(stage: ir.Table, values: Mapping[str, ops.Value], here: Mapping[ops.No
     }
 
 
+class Apart:
+    """What a selection computes from some columns of its parent and from nothing else.
+
+    Where the parent has these columns from another table of fewer rows, it is computed there, once for each of them:
+    `below` gives that table the columns `names`, and `above` is the selection over a parent that has them.
+    """
+
+    def __init__(self, selection: ir.Table, columns: Collection[str]) -> None:
+        project = selection.op()
+        assert isinstance(project, ops.Project), "a selection is wanted"
+        few = frozenset(ops.Field(project.parent, name) for name in columns)
+
+        def split(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
+            return _split(node.__recreate__(changed) if changed else node, few)
+
+        self._values = {name: value.replace(split, filter=ops.Value) for name, value in project.values.items()}
+        self._nodes = _Nodes(self._values.values())
+        made = self._nodes.topmost(lambda node: not self._nodes.free[node] and self._nodes.reads_only(node, few))
+        self._made = {f"apart_{place}": node for place, node in enumerate(made)}
+        self.names = list(self._made)
+
+    def below(self, table: ir.Table) -> ir.Table:
+        """`table`, which has the columns under their names, with what is computed from them."""
+        here = {node: ops.Field(table, node.name) for node in _Nodes(self._made.values()).fields_read}
+        made = {name: node.replace(here, filter=ops.Value).to_expr() for name, node in self._made.items()}
+        return shared(table.mutate(**made)) if made else table
+
+    def above(self, parent: ir.Table) -> ir.Table:
+        """The selection over `parent`, which has `names` and of its own parent's columns what is still read."""
+        there = [node for node in self._nodes.fields_read if node.name in parent.columns]
+        here: dict[ops.Node, ops.Node] = {node: ops.Field(parent, node.name) for node in there}
+        here |= {node: ops.Field(parent, name) for name, node in self._made.items()}
+        return parent.select(**_over(parent, self._values, here))
+
+
 class _Nodes:
     """The expressions below some roots, each after those that it reads."""
 
@@ -75,13 +111,38 @@ class _Nodes:
         self.free: dict[ops.Node, frozenset[ops.Argument]] = {}
         self.plain: dict[ops.Node, bool] = {}
         self.size: dict[ops.Node, int] = {}
+        self.fields: dict[ops.Node, frozenset[ops.Field]] = {}
         for node in self.order:
             below = _below(node)
+            read = frozenset((node,)) if isinstance(node, ops.Field) else frozenset()
+            self.fields[node] = read.union(*(self.fields[child] for child in below))
             own = frozenset((node,)) if isinstance(node, ops.Argument) else frozenset()
             self.free[node] = own.union(*(self.free[child] for child in below)) - _bound(node)
             of_plain = isinstance(node, ops.StructField | ops.Cast | ops.Alias) and self.plain[below[0]]
             self.plain[node] = of_plain or isinstance(node, _PLAIN)
             self.size[node] = 0 if self.plain[node] else 1 + sum(self.size[child] for child in below)
+
+    @property
+    def fields_read(self) -> frozenset[ops.Field]:
+        return frozenset[ops.Field]().union(*(self.fields[root] for root in self.roots))
+
+    def reads_only(self, node: ops.Node, few: frozenset[ops.Field]) -> bool:
+        return bool(self.fields[node]) and self.fields[node] <= few
+
+    def topmost(self, wanted: Callable[[ops.Value], bool]) -> list[ops.Value]:
+        """What is wanted and costs something, but is no part of anything else that is."""
+        found: dict[ops.Value, None] = {}
+        queue, seen = list(self.roots), set[ops.Value]()
+        while queue:
+            node = queue.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            if wanted(node) and not self.plain[node]:
+                found[node] = None
+            else:
+                queue.extend(_below(node))
+        return list(found)
 
     def levels(self, own: Callable[[ops.Value], bool], least: int) -> list[list[ops.Value]]:
         """What is worth a column of its own, in the order in which one reads the other. `own`: can stand there."""
@@ -123,23 +184,54 @@ def _staged(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
     def own(other: ops.Value) -> bool:
         return bool(nodes.free[other] & bound) and not nodes.free[other] & inner
 
-    items, param, index = node.arg, node.param, node.index
     here: dict[ops.Node, ops.Node] = {}
     levels = nodes.levels(own, least=_SMALL)
     for number, level in enumerate(levels):
-        later = [node.body, *(other for rest in levels[number + 1 :] for other in rest)]
+        later = [nodes.roots[0], *(other for rest in levels[number + 1 :] for other in rest)]
         carried = _read(later, {*level, *(other for past in levels[:number] for other in past)}, nodes, bound)
-        wanted = list(dict.fromkeys([*level, *carried]))
-        row = ops.StructColumn(
-            names=tuple(f"s{place}" for place in range(len(wanted))),
-            values=tuple(other.replace(here, filter=ops.Value) if here else other for other in wanted),
-        )
-        items = ops.ArrayMap(items, body=row, param=param, index=index)
-        param, index = ops.Argument(name=node.param.name, shape=items.shape, dtype=row.dtype), None
-        here = {other: ops.StructField(param, f"s{place}") for place, other in enumerate(wanted)}
-    if not levels:
+        node, here = _walked(node, list(dict.fromkeys([*level, *carried])), here)
+    return node.copy(body=nodes.roots[0].replace(here, filter=ops.Value)) if levels else node
+
+
+def _split(node: ops.Node, few: frozenset[ops.Field]) -> ops.Node:
+    """A walk that reads more than `few`, over a list that does not, as two walks: the first reads `few` only."""
+    if not isinstance(node, ops.ArrayMap):
         return node
-    return ops.ArrayMap(items, body=node.body.replace(here, filter=ops.Value), param=param, index=index)
+    lists, bound = _Nodes([node.arg]), _bound(node)
+    if lists.free[node.arg] or not lists.reads_only(node.arg, few) or _Nodes([node.body]).fields[node.body] <= few:
+        return node
+
+    def able(part: ops.Value, nodes: _Nodes) -> bool:
+        return bool(nodes.free[part]) and nodes.free[part] <= bound and nodes.fields[part] <= few
+
+    def run_together(part: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
+        part = part.__recreate__(changed) if changed else part
+        texts = dialect.texts_of(part)
+        if not texts:
+            return part
+        nodes = _Nodes(texts)
+        runs = groupby(texts, lambda text: able(text, nodes) or isinstance(text, ops.Literal))
+        return dialect.concat([dialect.concat([text.to_expr() for text in run]) for _, run in runs]).op()
+
+    node = node.copy(body=node.body.replace(run_together, filter=ops.Value))
+    nodes = _Nodes([node.body])
+    made = set(nodes.topmost(lambda part: able(part, nodes)))
+    walk, here = _walked(node, _read([node.body], made, nodes, bound), {})
+    return walk.copy(body=node.body.replace(here, filter=ops.Value))
+
+
+def _walked(
+    node: ops.ArrayMap, wanted: Sequence[ops.Value], here: Mapping[ops.Node, ops.Node]
+) -> tuple[ops.ArrayMap, dict[ops.Node, ops.Node]]:
+    """A walk over rows of what is `wanted` of each item, its body yet to be said, and where that stands in it."""
+    row = ops.StructColumn(
+        names=tuple(f"s{place}" for place in range(len(wanted))),
+        values=tuple(other.replace(here, filter=ops.Value) if here else other for other in wanted),
+    )
+    items = node.copy(body=row)
+    param = ops.Argument(name=node.param.name, shape=items.shape, dtype=row.dtype)
+    walk = ops.ArrayMap(items, body=param, param=param, index=None)
+    return walk, {other: ops.StructField(param, f"s{place}") for place, other in enumerate(wanted)}
 
 
 def _read(
