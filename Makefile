@@ -30,7 +30,7 @@ ui: env ## the mesh in Dagster's user interface
 	@$(BIN)/storymesh ui
 
 test: env ## the tests
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
 lint: env ## ruff, mypy, the layers and the mesh's own findings
 	$(BIN)/ruff check .

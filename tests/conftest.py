@@ -1,16 +1,85 @@
-"""What every test gets: no network, no instance of the person who runs it, and a small harbour to work on."""
+"""What every test gets: no network, no instance of the person who runs it, and a small harbour to work on. And which
+files go to the same process, and in which order, when several processes share the tests."""
 
+import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
-HARBOUR = Path(__file__).parent / "orchestration" / "harbour"
+HERE = Path(__file__).parent
+HARBOUR = HERE / "orchestration" / "harbour"
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+
+for folder in ("acceptance", "docs"):  # for `whole_mesh` and `doc_pages`: pytest's import mode lets nobody import them
+    sys.path.insert(0, str(HERE / folder))
+
+TOGETHER: tuple[tuple[str, ...], ...] = (
+    ("acceptance/test_reference_mesh.py", "docs/test_pages.py"),
+    (
+        "acceptance/test_plain_files.py",
+        "acceptance/test_contract_break.py",
+        "acceptance/test_broken_files.py",
+        "acceptance/test_kill.py",
+    ),
+    ("acceptance/test_suez_2021.py",),
+    ("acceptance/test_health_supply.py",),
+    ("acceptance/test_built_on.py",),
+    ("orchestration/test_models.py",),
+    ("orchestration/test_automation.py",),
+    ("dataset/test_trace.py",),
+    ("cli/test_commands.py",),
+    ("orchestration/test_run.py",),
+)
+"""Files that share a mesh, which is built once in a process. These take longest, so they are begun first, in this
+order; so the processes end at about the same time."""
+
+FOREIGN = ("DAGSTER_HOME", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
+
+absent = [file for files in TOGETHER for file in files if not (HERE / file).is_file()]
+assert not absent, f"TOGETHER in tests/conftest.py names files that are not there: {absent}"
+
+# How fast a machine draws examples is no finding.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+def pytest_configure() -> None:
+    """What the person who runs the tests has set for storymesh, Dagster and terminals is not for the tests."""
+    for name in [name for name in os.environ if name in FOREIGN or name.startswith("STORYMESH_")]:
+        del os.environ[name]
+
+
+def file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0].removeprefix("tests/")
+
+
+class LongestFirst(LoadScopeScheduling):
+    """Whole files to each process, those of `TOGETHER` to the same."""
+
+    first = {file: files[0] for files in TOGETHER for file in files}
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = file_of(nodeid)
+        return self.first.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst:
+    config.option.loadscopereorder = False  # what has the most tests is not what takes longest
+    return LongestFirst(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = list(LongestFirst.first)
+    items.sort(key=lambda item: order.index(file) if (file := file_of(item.nodeid)) in order else len(order))
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +95,60 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", local_only)
 
 
-@pytest.fixture(autouse=True)
-def own_instance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test runs on the Dagster instance of the person who runs it."""
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+@dataclass(frozen=True)
+class Said:
+    """One command that ended: its exit code, and what stands on both channels, whoever wrote it there."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def storymesh(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """`storymesh(folder, *words)`: the command in that folder, as in CI, in this process, so that nothing is imported
+    again."""
+
+    def say(folder: Path, *words: str) -> Said:
+        from storymesh.cli import main
+
+        capfd.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("CI", "1")
+            patch.setattr(sys, "argv", ["storymesh", *words])
+            with pytest.raises(SystemExit) as end:
+                main()
+        return Said(int(end.value.code or 0), *capfd.readouterr())
+
+    return say
+
+
+@pytest.fixture(scope="session")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The mesh of the project's root as a fresh clone has it, with every file that the how-tos have their readers
+    write."""
+    from doc_pages import HOW_TOS, ROOT, files_of
+    from whole_mesh import copied
+
+    root = copied("", tmp_path_factory.mktemp("reference") / "mesh")
+    for page in HOW_TOS:
+        for path, text in files_of(ROOT / "docs/how-to" / page).items():
+            file = root / path
+            assert not file.exists(), f"{page} writes {path}, which the mesh has already"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="session")
+def reference_mesh(documented: Path) -> Any:
+    """The same after one `storymesh run`, which takes about a minute."""
+    from whole_mesh import storymesh
+
+    ran = storymesh("run", mesh=documented)
+    assert ran.code == 0, ran.said
+    return ran
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from whole_mesh import copied, storymesh
+from whole_mesh import Preloaded, copied
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: f"{Path(broken.path).name}: {broken.new.strip()[:20]}")
-def test_a_broken_file_is_one_finding_and_nothing_runs(broken: Broken, tmp_path: Path) -> None:
+def test_a_broken_file_is_one_finding_and_nothing_runs(broken: Broken, preloaded: Preloaded, tmp_path: Path) -> None:
     mesh = copied("tests/meshes/built_on", tmp_path / "mesh")
     path = mesh / broken.path
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     assert broken.old in text
     path.write_text(text.replace(broken.old, broken.new, 1) if broken.old else broken.new, encoding="utf-8")
-    ran = storymesh("run", mesh=mesh)
+    ran = preloaded.run("run", mesh=mesh)
     assert ran.code == 1, ran.said
     findings = [line for line in ran.said.splitlines() if re.match(r"\S+:\d+:\d+: error\[[a-z-]+\]: ", line)]
     assert len(findings) == 1, ran.said

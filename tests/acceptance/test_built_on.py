@@ -1,12 +1,25 @@
 """A product built on another domain's product, with dbt, where nothing but this machine can be reached: then its
-upstream changes, and breaks its contract in one row."""
+upstream changes, and breaks its contract in one row. In another folder it is killed while dbt works."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from whole_mesh import Ran, copied, environment, every, loaded, locks, products, quarantined, red_checks, storymesh
+from whole_mesh import (
+    Ran,
+    copied,
+    environment,
+    every,
+    loaded,
+    locks,
+    products,
+    quarantined,
+    red_checks,
+    run_killed,
+    storymesh,
+)
 
 NO_NETWORK = Path(__file__).parent / "no_network"
 
@@ -62,6 +75,20 @@ def test_a_null_key_upstream_is_quarantined_there(built_on: Twice) -> None:
     assert built_on.second.line("quay.calls").startswith("quay.calls 30 1 ")
     assert [(row["call_id"], row["ship"]) for row in quarantined(mesh, "quay.calls")] == [(None, "CATO")]
     assert {check.partition("_")[0] for check in red_checks(mesh)} == {"quay/calls: call"}
+
+
+def test_a_kill_while_dbt_works_and_another_folder_change_nothing(built_on: Twice, tmp_path: Path) -> None:
+    mesh = copied("tests/meshes/built_on", tmp_path / "another folder")
+    parsed = ".storymesh/dagster/parse"  # what dbt read of the same files; reading them again takes long
+    shutil.copytree(built_on.second.mesh / parsed, mesh / parsed, symlinks=True)
+    said = run_killed(mesh, "✓ quay.calls", 1.0)
+    assert "desk.late_calls" not in said
+    ran = storymesh("run", mesh=mesh)
+    assert ran.code == 0, ran.said
+    assert products(mesh) == {name: versions[:1] for name, versions in products(built_on.second.mesh).items()}
+    (lock,), (first, _) = locks(mesh, "late-calls"), locks(built_on.second.mesh, "late-calls")
+    same = ("version", "digest", "configs", "drops")
+    assert {name: lock[name] for name in same} == {name: first[name] for name in same}
 
 
 def test_nothing_was_reached_and_no_telemetry_is_on(built_on: Twice) -> None:

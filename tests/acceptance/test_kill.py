@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from whole_mesh import Elsewhere, Preloaded, Ran, locks, products, rows_of, timed, unswept
+from whole_mesh import Elsewhere, Preloaded, Ran, locks, products, rows_of, statuses, timed, unswept
 
 KILLS = 3
 
@@ -61,3 +61,4 @@ def test_after_kills_the_next_run_completes(undisturbed: Elsewhere, tmp_path: Pa
         rows = rows_of(mesh, product)
         assert len({row[key] for row in rows}) == len(rows)
     assert not list(unswept(mesh)), "files that nobody can read are left behind"
+    assert statuses(mesh) <= {"SUCCESS", "FAILURE"}, "a run that was killed still counts as running"

@@ -238,6 +238,15 @@ def red_checks(mesh: Path) -> set[str]:
     return {f"{one.asset_key.to_user_string()}: {one.check_name}" for one in found if not one.passed}
 
 
+def statuses(mesh: Path) -> set[str]:
+    """How the mesh's runs stand, as Dagster remembers them."""
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.orchestration.instance import open_instance
+
+    with open_instance(load_mesh(mesh)) as instance:
+        return {run.status.value for run in instance.get_runs()}
+
+
 def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, list[str]]]:
     """How many values the records of the latest release print, and for each record what of them does not lead back: to
     a row of its product at its version, or (for so many of the counts, evenly taken) to a query that gives it again."""

@@ -118,9 +118,7 @@ def test_somebody_may_stop_it(harbour: Path) -> None:
     assert "Traceback" not in rest
 
 
-def test_a_defect_is_one_line_and_a_file(
-    storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_defect_is_one_line_and_a_file(storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (harbour / "domains/fleet/definitions.py").write_text("raise RuntimeError('a pebble in the gears')\n")
     done = storymesh(harbour, "run")
     assert done.code == 3

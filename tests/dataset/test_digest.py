@@ -1,6 +1,7 @@
 """The digest against the words that define it, written down a second time as slow plain Python."""
 
 import hashlib
+import os
 import struct
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from storymesh.engine.digest import relation_digest
 
 EPOCH = datetime(1970, 1, 1)
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 
 
 def token(text: str) -> str:
@@ -152,7 +154,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(arrays, [f"c{position}" for position in range(len(arrays))])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=2_000 if DEEP else 50, deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_the_digest_is_what_its_definition_says_in_any_order_of_rows(table: pa.Table, random: Any) -> None:
     order = list(range(len(table)))

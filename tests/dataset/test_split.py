@@ -1,5 +1,6 @@
 """Splits against brute force over pairs of cases, and the bounds that DESIGN fixes."""
 
+import os
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from storymesh.dataset.split import assign
 from storymesh.narrative.definition import Split
 
 ENGINE = ibis.duckdb.connect()
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 SCHEMA = pa.schema(
     [
         ("case_id", pa.string()),
@@ -88,7 +90,7 @@ def problems(draw: st.DrawFn) -> tuple[list[Case], Split]:
     return cases, Split(validation=first, test=second, embargo=embargo, together=("role.key",))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=2_000 if DEEP else 40, deadline=None)
 @given(problems())
 def test_splits_are_those_of_brute_force(problem: tuple[list[Case], Split]) -> None:
     cases, split = problem

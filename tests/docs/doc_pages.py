@@ -1,9 +1,7 @@
 """What the tests of the documentation read from its pages: files to write, commands and Python to run, links."""
 
 import importlib.util
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -50,13 +48,3 @@ def generator() -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def say(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the documentation in the folder `root`."""
-    program = {"storymesh": [sys.executable, "-m", "storymesh.cli"], "python": [sys.executable]}[words[0]]
-    environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
-    environment |= {"CI": "1", "HF_HOME": str(root / ".huggingface"), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
-        [*program, *words[1:]], cwd=root, env=environment, capture_output=True, text=True, timeout=600, check=False
-    )

@@ -2,14 +2,20 @@
 
 import re
 import shlex
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from doc_pages import HOW_TOS, PAGES, ROOT, commands_of, files_of, generator, runnable, say
+from doc_pages import HOW_TOS, PAGES, ROOT, commands_of, files_of, generator, runnable
+from whole_mesh import KEY, Ran, environment
 
 from storymesh.mesh.mesh import load_mesh
 from storymesh.mesh.picture import main, picture
 
+Command = Callable[..., Any]
 RENEW = "it is not current: run python docs/generate.py"
 
 
@@ -24,33 +30,44 @@ def test_the_reference_pages_are_those_of_the_code() -> None:
         assert (ROOT / path).read_text(encoding="utf-8") == text, f"{path}: {RENEW}"
 
 
-def test_the_samples_in_the_readme_are_in_the_release(told: Path) -> None:
+def test_the_samples_in_the_readme_are_in_the_release(reference_mesh: Ran) -> None:
     made = generator()
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    fresh = made.with_blocks(page, made.samples(told / "releases/canal-exceptions/1.0.0-r1"))
+    fresh = made.with_blocks(page, made.samples(reference_mesh.mesh / "releases/canal-exceptions/1.0.0-r1"))
     assert page == fresh, f"README.md: {RENEW} --release RELEASE"
 
 
-def test_what_the_how_tos_write_has_no_findings(followed: Path) -> None:
-    done = say(followed, "storymesh", "check")
-    assert (done.returncode, done.stdout) == (0, ""), done.stdout
+def test_what_the_how_tos_write_has_no_findings(storymesh: Command, documented: Path) -> None:
+    done = storymesh(documented, "check")
+    assert (done.code, done.out) == (0, ""), done.out
     assert all(files_of(ROOT / "docs/how-to" / page) for page in HOW_TOS)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/how-to/write-a-narrative.md"])
-def test_commands_run(told: Path, page: str) -> None:
+def test_commands_run(storymesh: Command, reference_mesh: Ran, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
     blocks = runnable(ROOT / page, "console")
     assert blocks
     for command in (command for block in blocks for command in commands_of(block)):
-        done = say(told, *shlex.split(command))
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        program, *words = shlex.split(command)
+        assert program == "storymesh", command
+        done = storymesh(reference_mesh.mesh, *words)
+        assert done.code == 0, f"{command}: {done.out}{done.err}"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/how-to/use-a-release.md"])
-def test_python_runs(told: Path, page: str) -> None:
+def test_python_runs(reference_mesh: Ran, tmp_path: Path, page: str) -> None:
     blocks = runnable(ROOT / page, "python")
     assert blocks
-    done = say(told, "python", "-c", "\n".join(blocks))
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=reference_mesh.mesh,
+        env=environment(HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

@@ -1,10 +1,5 @@
 """The mesh run in this process: what is made, what is told, and what happens when something is wrong."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,23 +165,3 @@ def test_a_run_whose_process_was_killed_is_closed_by_the_next(harbour: Path) -> 
         assert closed is not None
         assert closed.status == dg.DagsterRunStatus.FAILURE
         assert close_abandoned(instance, mesh) == []
-
-
-def test_after_a_kill_the_next_run_completes(harbour: Path) -> None:
-    command = [sys.executable, "-m", "storymesh.cli", "run", "--mesh", str(harbour)]
-    env = {**os.environ, "CI": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "fleet.boats" in line:
-                break
-        time.sleep(0.3)
-        os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    outcome, _ = run(harbour)
-    assert outcome.success, outcome.failures
-    assert [one.rows for one in outcome.products] == [6, 60]
-    assert len(list_releases(harbour / "releases")) == 1
-    with open_instance(load_mesh(harbour)) as instance:
-        statuses = {one.status for one in instance.get_runs()}
-    assert statuses == {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS}
