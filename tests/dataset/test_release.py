@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -283,12 +282,10 @@ def test_datasets_loads_every_config_and_split_as_it_is(tmp_path: Path) -> None:
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", LOADING, str(release.path)], env=offline, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - started < 60
     found, streamed = json.loads(done.stdout)
     assert {config: {split: part[0] for split, part in parts.items()} for config, parts in found.items()} == {
         "report": {"train": 3, "test": 1},
