@@ -30,17 +30,20 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "acceptance/test_broken_files.py",
         "acceptance/test_kill.py",
     ),
+    ("acceptance/test_built_on.py",),
     ("acceptance/test_suez_2021.py",),
     ("acceptance/test_health_supply.py",),
-    ("acceptance/test_built_on.py",),
-    ("orchestration/test_models.py",),
     ("orchestration/test_automation.py",),
+    ("orchestration/test_models.py",),
     ("dataset/test_trace.py",),
     ("cli/test_commands.py",),
     ("orchestration/test_run.py",),
+    ("product/test_publish.py",),
+    ("dataset/test_release.py",),
+    ("case/test_links.py",),
 )
-"""Files that share a mesh, which is built once in a process. These take longest, so they are begun first, in this
-order; so the processes end at about the same time."""
+"""Files that share a mesh, which is built once in a process. These take longest and are begun first, in this order, so
+that all processes end at about the same time."""
 
 FOREIGN = ("DAGSTER_HOME", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
 
