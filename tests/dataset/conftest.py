@@ -1,6 +1,48 @@
-"""Lets the tests of this folder import what they share (`release_builds`); pytest's import mode does not."""
+"""What the tests of this folder share: `release_builds`, which pytest's import mode does not find, and a small mesh
+that is published and released twice."""
 
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+from release_meshes import MESH, publish_all, release_all
+
+from storymesh.mesh.mesh import Mesh, load_mesh
+
+
+@pytest.fixture(scope="session")
+def roadside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """Its release 1.0.0-r1, then a truck of another body, a report in other words and a longer embargo: 1.0.0-r2. It is
+    only read; `moved` is a copy to change."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
+        root = tmp_path_factory.mktemp("roadside") / "mesh"
+        shutil.copytree(MESH, root)
+        mesh = load_mesh(root)
+        publish_all(mesh)
+        release_all(mesh)
+        trucks = root / "domains/fleet/sources/trucks.csv"
+        first, truck, *others = trucks.read_text(encoding="utf-8").splitlines()
+        assert "box" in truck
+        trucks.write_text("\n".join([first, truck.replace("box", "reefer"), *others]) + "\n", encoding="utf-8")
+        report = root / "narratives/roadside/report.md.jinja"
+        report.write_text("Seen from here: " + report.read_text(encoding="utf-8"), encoding="utf-8")
+        narrative = root / "narratives/roadside/narrative.yaml"
+        text = narrative.read_text(encoding="utf-8")
+        narrative.write_text(text.replace("embargo: 2d", "embargo: 3d"), encoding="utf-8")
+        mesh = load_mesh(root)
+        publish_all(mesh, "fleet.trucks")
+        release_all(mesh)
+        yield mesh
+
+
+@pytest.fixture
+def moved(roadside: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mesh:
+    """A copy of the mesh with its store and releases, to change."""
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
+    return load_mesh(Path(shutil.copytree(roadside.root, tmp_path / "mesh")))

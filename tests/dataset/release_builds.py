@@ -104,6 +104,7 @@ class FakeBuild:
     contracts: Mapping[str, Any]
     fingerprint: str = "f" * 64
     quotes: bool = False
+    left_out: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cases_path(self) -> Path:

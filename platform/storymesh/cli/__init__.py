@@ -359,6 +359,56 @@ def pull(
 
 
 @command
+def rebuild(
+    release: ReleaseArgument,
+    mesh: MeshOption = None,
+    into: Annotated[Path | None, typer.Option("--into", metavar="DIR", help="Write it to this new folder.")] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many differences a config.")] = 3,
+) -> None:
+    """Make a release again from its lock, and confirm its digest or say what differs. Changes no release."""
+    from storymesh.cli.diff import show_diff
+    from storymesh.dataset.rebuild import rebuild as again
+    from storymesh.mesh.named import named_release, store_of
+
+    found = again(named_release(release, mesh), store_of(mesh), into, limit)
+    name = f"{found.release.narrative} {found.release.version}"
+    if found.difference is None:
+        typer.echo(f"{name}: made again from its lock, the same digest {found.digest[:12]}")
+        if into is not None:
+            typer.echo(f"written to {into}")
+        return
+    typer.echo(f"{name}: made again from its lock, another digest: {found.digest[:12]}", err=True)
+    show_diff(found.difference)
+    raise typer.Exit(1)
+
+
+@command
+def forget(
+    product: Annotated[str, typer.Option("--product", metavar="PRODUCT", help="The product that the row is of.")],
+    key: Annotated[str, typer.Option("--key", metavar="KEY", help="The row's key, as `sources` of records write it.")],
+    mesh: MeshOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is shown and nothing changes.")] = False,
+    remove_old: Annotated[
+        bool, typer.Option("--remove-old", help="Remove the releases that used the row, when their successors stand.")
+    ] = False,
+) -> None:
+    """Follow a row through every release, and cut successors without the cases that it belongs to."""
+    from storymesh.cli.release import show_found, show_succeeded
+    from storymesh.dataset import forget as forgetting
+    from storymesh.mesh.mesh import load_mesh
+
+    loaded = load_mesh(root_of(mesh))
+    named = loaded.product(product).id
+    found = forgetting.find(named, key, loaded.contract(named), loaded.store, loaded.releases)
+    show_found(found, yes=yes)
+    if yes:
+        for succeeded in forgetting.forget(found, loaded.store):
+            show_succeeded(succeeded)
+        for old in forgetting.remove(found) if remove_old else ():
+            typer.echo(f"{old.narrative} {old.version} is removed")
+
+
+@command
 def ui(
     mesh: MeshOption = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 3000,

@@ -49,16 +49,15 @@ def show_diff(diff: "Diff") -> None:
 
 
 def _cause(cause: "Cause", console: "Console") -> Text:
+    from storymesh.dataset.diff import words
+
     line = Text(f"  {cause.what} {cause.name}: ")
-    old, new = (None if side is None else " / ".join(_cut(side, LONG).splitlines()) for side in (cause.old, cause.new))
-    if old is None or new is None:
-        return line.append(f"new, {new}" if old is None else f"gone, was {old}")
-    if cause.what != "template":
-        return line.append(f"{old} → {new}")
-    for words, style, marks in ((old, OLD, ("[-", "-]")), (new, NEW, ("{+", "+}"))):
-        if words:
-            line.append(words if console.is_terminal else f"{marks[0]}{words}{marks[1]}", style=style).append(" ")
-    return line
+    if cause.old is None or cause.new is None:
+        told = _cut(" / ".join((cause.old or cause.new or "").splitlines()), LONG)
+        return line.append(f"new, {told}" if cause.old is None else f"gone, was {told}")
+    if cause.what == "template" or max(len(cause.old), len(cause.new)) > LONG // 2:
+        return line.append_text(_marked(words(cause.old, cause.new), console))
+    return line.append(f"{cause.old} → {cause.new}")
 
 
 def _counts(configs: "Sequence[ConfigDiff]") -> Table:
@@ -79,7 +78,8 @@ def _show_sample(sample: "Sample", console: "Console") -> None:
     console.print(f"\n── {sample.id} · {sample.kind}", style=style, highlight=False, markup=False)
     for name, words in sample.columns.items():
         console.print(Text(f"[{name}]", style="dim"), end=" " if name.startswith("facts.") else "\n")
-        console.print(_marked(words, console), soft_wrap=True)
+        whole = sample.kind != "changed"
+        console.print(Text(_cut(words[0].text, 3 * LONG)) if whole else _marked(words, console), soft_wrap=True)
 
 
 def _marked(words: "Sequence[Words]", console: "Console") -> Text:
@@ -88,8 +88,6 @@ def _marked(words: "Sequence[Words]", console: "Console") -> Text:
     for place, run in enumerate(words):
         if run.kind == "same":
             text.append(_between(run.text, first=place == 0, last=place == len(words) - 1))
-        elif len(words) == 1:
-            text.append(_cut(run.text, 3 * LONG))
         elif console.is_terminal:
             text.append(run.text, style=OLD if run.kind == "old" else NEW)
         else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 if TYPE_CHECKING:
+    from storymesh.dataset.forget import Found, Succeeded
     from storymesh.dataset.release import Release
 
 
@@ -39,3 +40,34 @@ def verify_all(releases: "Sequence[Release]", form: Literal["text", "json"]) -> 
     if form == "json":
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
     return whole
+
+
+def show_found(found: "Found", *, yes: bool) -> None:
+    """Where the row stands, which records used it, and what is done, or would be."""
+    here = "also in the one that readers see now" if found.current else "no more in the one that readers see now"
+    versions = f"{len(found.versions)} version{'s' * (len(found.versions) > 1)}"
+    typer.echo(f"{found.product} {found.key}: in {versions} of the product, {here}")
+    for used in found.used:
+        release = used.release
+        records = ", ".join(f"{config} {count:,}" for config, count in used.records.items()) or "no record prints it"
+        quotes = ", ".join(f"{config} {count:,}" for config, count in used.quotes.items())
+        quoting = f"; quoted by {quotes}" if quotes else ""
+        typer.echo(f"{release.narrative} {release.version}: {used.cases:,} cases; {records}{quoting}")
+        more = sum(used.records.values()) + sum(used.quotes.values()) - len(used.some)
+        for record in used.some:
+            typer.echo(f"  {record}")
+        if more > 0:
+            typer.echo(f"  and {more:,} more")
+    for release, words in found.unknown:
+        typer.echo(f"{release.narrative} {release.version}: {words}", err=True)
+    if not found.used:
+        typer.echo("no release used it")
+    if found.current:
+        typer.echo("its domain removes the row itself; until then later cuts leave out the cases that it belongs to")
+    if not yes:
+        typer.echo("nothing was changed: --yes does it", err=True)
+
+
+def show_succeeded(succeeded: "Succeeded") -> None:
+    old, new = succeeded.old, succeeded.new
+    typer.echo(f"{old.narrative} {new.version} succeeds {old.version}, without them")

@@ -8,13 +8,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
+from storymesh.dataset.forgotten import REASON, Forgotten, Keys, read_forgotten
 from storymesh.dataset.pseudonym import pseudonym_key
 from storymesh.dataset.record import Drops, Versions, asked, broken, rendered, told, untold
 from storymesh.dataset.split import SPLITS, assign
@@ -60,6 +61,7 @@ class Build:
     snapshots: Mapping[str, Snapshot]
     store: Path
     releases: Path
+    forgotten: Keys | None = None  # of a release that is told again; None: what the mesh's store says now
 
     @property
     def narrative(self) -> Narrative:
@@ -78,6 +80,14 @@ class Build:
         return pseudonym_key(self.store)
 
     @cached_property
+    def left_out(self) -> Keys:
+        """Product -> what the keys are known by whose cases drop as forgotten."""
+        if self.forgotten is not None:
+            return self.forgotten
+        listed = read_forgotten(self.store)
+        return listed.of({one.product for one in self.snapshots.values()}) if listed else {}
+
+    @cached_property
     def key(self) -> str:
         shaping = {
             "form": FORM,
@@ -85,6 +95,7 @@ class Build:
             "cast": {role: [one.product, one.version] for role, one in sorted(self.snapshots.items())},
             "contracts": {role: contract.digest for role, contract in sorted(self.contracts.items())},
             "pseudonyms": hashlib.sha256(b"storymesh|" + self.pseudonym_key).hexdigest(),
+            **({"forgotten": self.left_out} if self.left_out else {}),
         }
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -283,19 +294,79 @@ def cases_of(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -> "i
     from storymesh.engine import dialect
     from storymesh.language.compile import pseudonym
 
-    tables = _tables(build, engine, build.typed.cast.roles)
+    tables = tables_of(build, engine, build.typed.cast.roles)
     number, count = part
     if count > 1:
         anchor = tables[build.typed.cast.anchor.name]
         key = [anchor[column].cast("string") for column in build.typed.cast.anchor.contract.key]
         tables[build.typed.cast.anchor.name] = anchor.filter(dialect.bucket(dialect.concat(key), count) == number)
-    replace = partial(pseudonym, key=build.pseudonym_key)
-    pseudonyms = {(path[0], path[1]): replace for path in build.typed.pseudonymised}
+    replaced = partial(pseudonym, key=build.pseudonym_key)
+    pseudonyms = {(path[0], path[1]): replaced for path in build.typed.pseudonymised}
     linked = link(build.typed.cast, tables, build.typed.columns, pseudonyms)
+    if build.left_out:
+        linked = _without_forgotten(build, engine, linked, tables)
     return with_facts(linked, build.typed.cast, build.typed.views)
 
 
-def _tables(build: Build, engine: Engine, roles: Iterable[str]) -> dict[str, "ir.Table"]:
+def _without_forgotten(
+    build: Build, engine: Engine, linked: "ir.Table", tables: "Mapping[str, ir.Table]"
+) -> "ir.Table":
+    """Drops every case that a forgotten row belongs to: it is told by nobody and is nobody's precedent."""
+    import ibis
+
+    listed = read_forgotten(build.store)
+    if listed is None:
+        words = f"'{build.narrative.id}' leaves out what was forgotten, and {build.store} does not say what that is"
+        raise StorymeshError(words, "bring back forgotten.json from a copy of the store")
+    hit = cases_of_rows(build, linked, keys_known(build, engine, tables, replace(listed, keys=build.left_out)))
+    return linked.mutate(**{name: ibis.ifelse(hit, REASON, linked[name]) for name in ("dropped", "question_dropped")})
+
+
+def keys_known(
+    build: Build, engine: Engine, tables: "Mapping[str, ir.Table]", listed: Forgotten
+) -> dict[str, list[str]]:
+    """Role -> keys, as its cases have them, of the rows in `tables` (role -> rows) that the list knows."""
+    from storymesh.case.link import key_text
+    from storymesh.language.compile import pseudonym
+
+    found: dict[str, list[str]] = {}
+    for role, table in tables.items():
+        product, columns = build.snapshots[role].product, build.contracts[role].key
+        if product in listed.keys:
+            raw = [table[column] for column in columns]
+            replaced = [(role, column) in build.typed.pseudonymised for column in columns]
+            told = [pseudonym(key, build.pseudonym_key) if one else key for key, one in zip(raw, replaced, strict=True)]
+            there = table.filter(listed.digests(product, key_text(raw)).isin(listed.keys[product]))
+            keys = engine.connection.to_pyarrow(there.select(key=key_text(told)))["key"].to_pylist()
+            if keys:
+                found[role] = keys
+    return found
+
+
+def cases_of_rows(build: Build, linked: "ir.Table", keys: Mapping[str, list[str]]) -> "ir.BooleanValue":
+    """Whether a linked or written case has a row of one of these keys, in whichever view of time."""
+    from functools import reduce
+    from operator import or_
+
+    import ibis
+
+    from storymesh.case.link import KEY
+    from storymesh.engine import dialect
+
+    hits: list[ir.BooleanValue] = [ibis.literal(False)]
+    for name, wanted in keys.items():
+        role = build.typed.cast.roles[name]
+        rows = linked[role.column]
+        if role.listed:
+            theirs = dialect.those(rows, lambda row, wanted=wanted: row[KEY].isin(wanted))  # type: ignore[misc]
+            hits.append((theirs.length() > 0).coalesce(False))
+        else:
+            hits.append(rows[KEY].isin(wanted).coalesce(False))
+    return reduce(or_, hits)
+
+
+def tables_of(build: Build, engine: Engine, roles: Iterable[str]) -> dict[str, "ir.Table"]:
+    """Role -> the rows of its product, at the build's snapshot."""
     return {role: engine.open(build.snapshots[role].files, arrow_schema(build.contracts[role])) for role in roles}
 
 
@@ -305,7 +376,7 @@ def _refuse_doubles(build: Build, engine: Engine) -> None:
 
     cast = build.typed.cast
     other = [role for role in cast.roles if build.snapshots[role].contract_digest != build.contracts[role].digest]
-    refuse_doubles(engine.connection, cast, _tables(build, engine, other))
+    refuse_doubles(engine.connection, cast, tables_of(build, engine, other))
 
 
 def _splits(build: Build, cases: "ir.Table") -> "ir.Table":

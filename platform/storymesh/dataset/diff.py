@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from storymesh.dataset.forgotten import REASON as FORGOTTEN
 from storymesh.dataset.kept import read_kept
 from storymesh.dataset.release import CASE, Release, drops_file, read_lock, record_files
 from storymesh.engine.duckdb import Engine
@@ -193,6 +194,8 @@ class _Comparison:
             SELECT coalesce(reason, ?) AS reason, count(*) AS records
             FROM compared LEFT JOIN ({" UNION ALL ".join(drops)}) AS dropped ON dropped.case_id = compared.{case}
             WHERE kind = ? GROUP BY ALL ORDER BY records DESC, reason"""
+        if other.drops.get(CASE, {}).get(FORGOTTEN):
+            unknown = f"{FORGOTTEN}, or {unknown}"  # what was forgotten does not say which case it was
         return dict(self.connection.execute(query, [unknown, kind]).fetchall())
 
     def _samples(self, limit: int) -> Iterator[Sample]:
@@ -241,17 +244,26 @@ def _is_behind(name: str) -> bool:
     return name in ("at", "sources") or name.startswith("facts.")
 
 
-def words(old: str, new: str) -> Iterator[Words]:
-    """Both texts as runs of words: those that they share, and between them what one has and then what the other."""
+def words(old: str, new: str) -> list[Words]:
+    """Both texts as runs of words: those that they share, and between them what one has and then what the other. Two
+    changes with nothing but space between them are one."""
     one, other = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (old, new))
+    changed: list[tuple[str, str]] = []
+    runs: list[Words] = []
     for tag, a, b, c, d in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        if tag == "equal":
-            yield Words("same", "".join(one[a:b]))
-            continue
-        if b > a:
-            yield Words("old", "".join(one[a:b]))
-        if d > c:
-            yield Words("new", "".join(other[c:d]))
+        before, after = "".join(one[a:b]), "".join(other[c:d])
+        if tag == "equal" and not (changed and before.isspace() and b < len(one) and d < len(other)):
+            runs += [*_change(changed), Words("same", before)]
+            changed = []
+        else:
+            changed.append((before, after))
+    return [*runs, *_change(changed)]
+
+
+def _change(changed: Sequence[tuple[str, str]]) -> Iterator[Words]:
+    for kind, text in (("old", "".join(one for one, _ in changed)), ("new", "".join(other for _, other in changed))):
+        if text:
+            yield Words("old" if kind == "old" else "new", text)
 
 
 # --- why ---
@@ -265,16 +277,15 @@ def _causes(
         if was.get(name) != now.get(name):
             what = "platform" if name == "storymesh" else "narrative"
             causes.append(Cause(what, name.removeprefix("narrative_"), was.get(name), now.get(name)))
-    if was["fingerprint"] != now["fingerprint"] or was["cast"] != now["cast"]:
-        try:
-            causes += _of_definitions(old, new, was, now)
-        except StorymeshError as error:
-            notes.append(f"the definitions are not compared: {error.words}")
+    try:
+        causes += _of_definitions(old, new, was, now)
+    except StorymeshError as error:
+        notes.append(f"the definitions are not compared: {error.words}")
     causes += _of_products(was["cast"], now["cast"])
     for name in sorted(was.get("forgotten", {}).keys() | now.get("forgotten", {}).keys()):
         counts = [len(lock.get("forgotten", {}).get(name, ())) for lock in (was, now)]
         if counts[0] != counts[1]:
-            causes.append(Cause("forgotten", name, *(f"{count} keys" for count in counts)))
+            causes.append(Cause("forgotten", name, *(f"{count} key{'s' * (count != 1)}" for count in counts)))
     for what in dict.fromkeys((*was["drops"], *now["drops"])):
         before, after = was["drops"].get(what, {}), now["drops"].get(what, {})
         for reason in dict.fromkeys((*before, *after)):

@@ -103,4 +103,5 @@ def build_of(release: Path, lock: Mapping[str, Any], store: Path) -> "Build":
     for role, member in lock["cast"].items():
         domain = str(member["product"]).partition(".")[0]
         snapshots[role] = ProductStore(store, domain).find(member["product"], member["product_version"])
-    return Build(typed, snapshots, store, release.parent.parent)
+    forgotten = {product: tuple(keys) for product, keys in lock.get("forgotten", {}).items()}
+    return Build(typed, snapshots, store, release.parent.parent, forgotten)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from storymesh.dataset.card import Card, features_of, render_card
 from storymesh.dataset.certificate import certify
 from storymesh.dataset.curate import curate
+from storymesh.dataset.forgotten import REASON as FORGOTTEN
 from storymesh.dataset.kept import keep
 from storymesh.dataset.split import SPLITS
 from storymesh.dataset.variety import variety
@@ -41,7 +42,7 @@ CASE = "case"
 SHARD_ROWS = 200_000
 FORM = "storymesh-release-1"
 
-_STAGED = ".cutting-"
+STAGED = ".cutting-"
 _GUARD = ".lock"
 _FOLDER = re.compile(r"(?P<narrative>\d+\.\d+\.\d+)-r(?P<number>[1-9]\d*)")
 
@@ -63,6 +64,8 @@ class Build(Protocol):
     def contracts(self) -> "Mapping[str, Contract]": ...
     @property
     def fingerprint(self) -> str: ...
+    @property
+    def left_out(self) -> Mapping[str, Sequence[str]]: ...
     @property
     def releases(self) -> Path: ...
     @property
@@ -101,9 +104,9 @@ def cut(build: Build, *, shard_rows: int = SHARD_ROWS) -> Release:
     folder = build.releases / build.narrative.id
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        for left in folder.glob(f"{_STAGED}*"):
+        for left in folder.glob(f"{STAGED}*"):
             shutil.rmtree(left)
-        staged = folder / f"{_STAGED}{os.getpid()}"
+        staged = folder / f"{STAGED}{os.getpid()}"
         try:
             with Engine() as engine:
                 lock, card = _Cutting(build, engine, staged, shard_rows).written()
@@ -294,6 +297,7 @@ class _Cutting:
                 }
                 for role, member in narrative.cast.items()
             },
+            **({"forgotten": self.build.left_out} if self.build.left_out else {}),
             "configs": configs,
             "drops": drops,
             "conflicts": conflicts,
@@ -306,7 +310,12 @@ class _Cutting:
         lost = self.cases.filter(self.cases.split.isnull() & self.cases.reason.isnull())
         self._refuse_lost(lost, "has neither a split nor a reason to drop")
         # Only what says which case it was: the rows of its roles may hold what no release may print.
-        dropped = self.cases.filter(self.cases.reason.notnull()).select("case_id", "at", "closes", "status", "reason")
+        columns = ("case_id", "at", "closes", "status")
+        # What is to be forgotten is counted, and nothing says any more which case it was.
+        said = self.cases.reason != FORGOTTEN
+        dropped = self.cases.filter(self.cases.reason.notnull()).select(
+            **{name: said.ifelse(self.cases[name], None) for name in columns}, reason="reason"
+        )
         return self._write_drops(dropped, CASE)
 
     def _write_config(self, config: str) -> tuple[dict[str, int], dict[str, int], int]:

@@ -10,8 +10,18 @@ from storymesh.mesh.mesh import find_root, read_settings
 def releases_of(mesh: str | Path | None) -> Path:
     """The folder of a mesh's releases. None: of the mesh at or above the current folder. Reads no definition, so that
     a release can be used while they are being changed."""
-    root = find_root(Path.cwd()) if mesh is None else Path(mesh)
+    root = _root(mesh)
     return root / read_settings(root).releases
+
+
+def store_of(mesh: str | Path | None) -> Path:
+    """The folder of a mesh's published products."""
+    root = _root(mesh)
+    return root / read_settings(root).store
+
+
+def _root(mesh: str | Path | None) -> Path:
+    return find_root(Path.cwd()) if mesh is None else Path(mesh)
 
 
 def named_release(name: str, mesh: str | Path | None) -> Release:

@@ -1,0 +1,41 @@
+"""`storymesh.load`: a release by its name, as what `datasets` gives."""
+
+from pathlib import Path
+
+import pytest
+
+import storymesh
+from storymesh.dataset.release import find_release
+from storymesh.errors import WrongUsage
+from storymesh.mesh.mesh import Mesh
+
+
+def test_a_config_of_a_version_and_of_the_latest(roadside: Mesh, tmp_path: Path) -> None:
+    first = storymesh.load("roadside", "1.0.0-r1", config="report", mesh=roadside.root, cache_dir=str(tmp_path))
+    latest = storymesh.load("roadside", config="report", mesh=roadside.root, cache_dir=str(tmp_path))
+    release = find_release(roadside.releases, "roadside@1.0.0-r1")
+    assert {split: len(rows) for split, rows in first.items()} == release.configs["report"]
+    assert not first["train"][0]["text"].startswith("Seen from here")
+    assert latest["train"][0]["text"].startswith("Seen from here")
+    some = storymesh.load(str(release.path), config="report", split="train[:3]", cache_dir=str(tmp_path))
+    assert len(some) == 3
+
+
+def test_it_streams(roadside: Mesh) -> None:
+    rows = storymesh.load("roadside", config="advice", split="test", streaming=True, mesh=roadside.root)
+    assert next(iter(rows))["messages"][0]["role"] == "system"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"config": "advise"}, r"has no config 'advise' \(did you mean 'advice'"),
+        ({}, r"has 4 configs \(name one: config='report'"),
+        ({"config": "advice", "split": "tests"}, r"has no split 'tests' \(it has train, validation, test"),
+        ({"config": "advice", "version": "1.0.0-r8"}, r"has no release 1\.0\.0-r8"),
+        ({"config": "advice", "mesh": "/nowhere"}, "has no release below"),
+    ],
+)
+def test_what_is_not_there_is_told_in_words(roadside: Mesh, asked: dict[str, str], said: str) -> None:
+    with pytest.raises(WrongUsage, match=said):
+        storymesh.load("roadside", **{"mesh": roadside.root, **asked})
