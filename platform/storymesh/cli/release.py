@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from storymesh.dataset.forget import Found, Succeeded
+    from storymesh.dataset.push import Going
     from storymesh.dataset.release import Release
 
 
@@ -71,3 +72,18 @@ def show_found(found: "Found", *, yes: bool) -> None:
 def show_succeeded(succeeded: "Succeeded") -> None:
     old, new = succeeded.old, succeeded.new
     typer.echo(f"{old.narrative} {new.version} succeeds {old.version}, without them")
+
+
+def show_going(what: "Going", *, dry: bool) -> None:
+    """Which files go where, and who may read them there; without `dry` in one line."""
+    release = what.release
+    place = f"{'public' if what.public else 'private'} dataset {what.repository}"
+    size = sum(what.files.values())
+    typer.echo(f"{release.narrative} {release.version}: {len(what.files)} files, {size:,} bytes, to the {place}")
+    if not dry:
+        return
+    for name, count in what.files.items():
+        typer.echo(f"  {count:>12,}  {name}")
+    if what.internal:
+        typer.echo(f"prints internal values, so it may not be public: {', '.join(what.internal)}")
+    typer.echo("nothing was sent", err=True)

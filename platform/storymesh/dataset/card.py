@@ -130,7 +130,7 @@ def render_card(card: Card) -> str:
         total=_total(card),
         variety=card.variety,
         promises=PROMISES,
-        internal=_internal(card),
+        internal=internal_paths(card),
         first=next((config for config, splits in card.lock["configs"].items() if any(splits.values())), ""),
         citation=_citation(card),
     )
@@ -229,7 +229,7 @@ def _total(card: Card) -> int:
     return sum(rows for splits in card.lock["configs"].values() for rows in splits.values())
 
 
-def _internal(card: Card) -> list[str]:
+def internal_paths(card: Card) -> list[str]:
     """What the records print that their contracts do not call public: properties, and values computed from any."""
     known: dict[tuple[str, ...], str] = {
         (role, name): item.classification

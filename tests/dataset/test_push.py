@@ -1,0 +1,83 @@
+"""A release on the Hub: the same files, private, under its version; and never in public what is internal. The Hub is a
+stand-in on this machine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub_stand_in import TOKEN, Hub, Repository, hub
+from release_meshes import storymesh
+
+from storymesh.dataset.release import find_release
+from storymesh.dataset.verify import verify
+from storymesh.mesh.mesh import Mesh
+
+INTERNAL = "prints values that are internal"
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with hub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server
+
+
+def test_a_release_arrives_whole_and_private(roadside: Mesh, there: Hub, tmp_path: Path) -> None:
+    code, out, err = storymesh(roadside.root, "push", "roadside@1.0.0-r1", "--to", "me/roadside")
+    assert code == 0, out + err
+    assert f"{there.address}/datasets/me/roadside holds it now: tag 1.0.0-r1" in out
+    assert TOKEN not in out + err
+    repository = there.repositories["me/roadside"]
+    assert repository.private
+    assert repository.tags == {"1.0.0-r1": repository.head}
+    for path, content in repository.files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    assert verify(tmp_path).differences == ()
+    # The same again sends nothing; the next release replaces the files of the first.
+    code, out, _ = storymesh(roadside.root, "push", "roadside@1.0.0-r1", "--to", "me/roadside")
+    assert (code, "has this version already" in out, len(repository.commits)) == (0, True, 1)
+    repository.files |= {".gitattributes": b"", "data/old/train-00000-of-00001.parquet": b"old"}
+    code, _, _ = storymesh(roadside.root, "push", "roadside", "--to", "me/roadside")
+    release = find_release(roadside.releases, "roadside")
+    assert code == 0
+    assert set(repository.files) == {
+        ".gitattributes",
+        *(str(path.relative_to(release.path)) for path in release.path.rglob("*") if path.is_file()),
+    }
+    assert [commit["description"] for commit in repository.commits][-1] == f"digest {release.digest}"
+    assert list(repository.tags) == ["1.0.0-r1", "1.0.0-r2"]
+
+
+def test_a_dry_run_shows_what_would_go_and_asks_nobody(roadside: Mesh, there: Hub) -> None:
+    code, out, err = storymesh(roadside.root, "push", "roadside", "--to", "me/roadside", "--dry-run")
+    assert code == 0
+    release = find_release(roadside.releases, "roadside")
+    card = release.path / "README.md"
+    assert f"{card.stat().st_size:,}  README.md" in out
+    assert "private dataset me/roadside" in out
+    assert "prints internal values" in out
+    assert "nothing was sent" in err
+    assert there.asked == []
+
+
+def test_internal_values_never_go_to_a_public_place(roadside: Mesh, there: Hub) -> None:
+    code, _, err = storymesh(roadside.root, "push", "roadside", "--to", "me/roadside", "--public")
+    assert (code, INTERNAL in err, there.asked) == (1, True, [])
+    there.repositories["me/open"] = Repository(private=False)
+    code, _, err = storymesh(roadside.root, "push", "roadside", "--to", "me/open")
+    assert (code, INTERNAL in err) == (1, True)
+    assert there.repositories["me/open"].commits == []
+
+
+def test_what_goes_wrong_is_told_without_the_token(roadside: Mesh, there: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_another")
+    code, out, err = storymesh(roadside.root, "push", "roadside", "--to", "me/roadside")
+    assert (code, " 401 " in err, "set HF_TOKEN" in err) == (1, True, True)
+    assert "hf_another" not in out + err
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    code, _, err = storymesh(roadside.root, "push", "roadside", "--to", "me/roadside")
+    assert (code, "http://127.0.0.1:9 cannot be reached" in err) == (1, True)
+    code, _, err = storymesh(roadside.root, "push", "roadside", "--to", "roadside")
+    assert (code, "name it ORG/DATASET" in err) == (2, True)
