@@ -78,7 +78,8 @@ def test_one_template_of_two_records_has_its_findings_once(canal: Path) -> None:
 
 
 def test_what_is_printed_through_a_pseudonym_is_no_restricted_fact(canal: Path) -> None:
-    write(canal, report="{{ shipment.consignee | pseudonym }}{{ shipment.sender }}{{ shipment.carrier | upper }}")
+    told = "{{ shipment.consignee | pseudonym }}{{ shipment.sender | pseudonym }}{{ shipment.carrier | upper }}"
+    write(canal, report=told)
     report = typed(canal, "canal_stories").records["report"]
     assert dict(report.prints) == {
         ("shipment", "consignee", "~"): "public",

@@ -143,7 +143,9 @@ class Calling(Judging):
                     return self.fail(
                         expression.at, "restricted", words, "put `pseudonym` before the include, with `set`"
                     )
-                return replace(text("public"), paths=frozenset({(*path, "~") for path in base.paths}))
+                # What the data holds as its pseudonym is printed as it stands there.
+                paths = base.paths if base.pseudonym else frozenset((*path, "~") for path in base.paths)
+                return replace(text("public"), paths=paths)
             case "plural" | "upper" | "lower" | "capitalize" | "title" | "trim":
                 return text()
             case "replace":
