@@ -48,6 +48,16 @@ def quotient(value, divisor):  # type: ignore[no-untyped-def]
     """The whole part of a quotient of integers, cut off towards zero."""
 
 
+@ibis.udf.scalar.builtin(name="strftime", signature=((dt.timestamp, dt.string), dt.string))
+def _strftime(moment, pattern):  # type: ignore[no-untyped-def]
+    ...
+
+
+def spelled(moment: ir.Value, pattern: str) -> ir.StringValue:
+    """A date or timestamp by Python's codes; month and day names in English whatever the machine's language."""
+    return _strftime(moment.cast("timestamp"), pattern)
+
+
 @ibis.udf.scalar.builtin(name="trim", signature=((dt.string, dt.string), dt.string))
 def _trim(text, letters):  # type: ignore[no-untyped-def]
     ...
@@ -74,8 +84,9 @@ def grouped(value: ir.NumericValue, digits: int) -> ir.StringValue:
     if digits == 0 and value.type().is_integer():
         return _format_integer("{:,d}", value.cast("int64"))
     text = _format_float(f"{{:,.{digits}f}}", value.cast("float64"))
+    # No other number of so many digits contains this one.
     zero = "-0" + ("." + "0" * digits if digits else "")
-    text = ibis.ifelse(text == zero, zero[1:], text)
+    text = text.replace(zero, zero[1:])
     return ibis.ifelse(~printable(value), UNPRINTABLE, text) if value.type().is_floating() else text
 
 

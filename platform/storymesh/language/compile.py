@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language import syntax
-from storymesh.language.filters import MONTHS, SPELLINGS, UNITS, WEEKDAYS
+from storymesh.language.filters import SPELLINGS, UNITS
 from storymesh.language.syntax import Expression, Statement, Template
 from storymesh.location import Location
 
@@ -221,7 +221,7 @@ class _Compiling:
             case "pseudonym":
                 return self.pseudonym(expression, base)
             case "date":
-                return _date(base, given.literal(0, "format", "%Y-%m-%d"))
+                return dialect.spelled(base, given.literal(0, "format", "%Y-%m-%d"))
             case "plural":
                 one = given.literal(0, "one", "")
                 many = given.literal(1, "many", one + "s")
@@ -390,8 +390,9 @@ class _Telling(_Compiling):
     def printed(self, expression: Expression) -> ir.StringValue:
         value = self.value(expression)
         text = self.text(value)
-        # The checker saw to it that nothing printed is null, so a number that is null now did not fit.
-        return text.fill_null(UNPRINTABLE) if value.type().is_numeric() else text
+        # The checker saw to it that nothing printed is null, so what was computed and is null now did not fit.
+        there = isinstance(expression, syntax.Name | syntax.Attribute | syntax.Literal)
+        return text if there and not value.type().is_numeric() else text.fill_null(UNPRINTABLE)
 
     def either(self, statement: syntax.If) -> ir.StringValue:
         test = self.test(statement.test)
@@ -600,49 +601,20 @@ def _rounded(value: ir.NumericValue, precision: int) -> ir.NumericValue:
     return dialect.fixed(value, precision)
 
 
-def _date(value: ir.Value, pattern: str) -> ir.StringValue:
-    moment = value.cast("timestamp")
-    days = moment.day_of_week.index()
-
-    def named(index: ir.Value, names: tuple[str, ...], length: int | None, first: int) -> ir.StringValue:
-        return index.cases(*[(count + first, name[:length]) for count, name in enumerate(names)], else_="")
-
-    parts: list[Any] = []
-    rest = pattern
-    codes: Mapping[str, Callable[[], ir.StringValue]] = {
-        "%-d": lambda: moment.day().cast("string"),
-        "%Y": lambda: moment.year().cast("string").lpad(4, "0"),
-        "%m": lambda: moment.month().cast("string").lpad(2, "0"),
-        "%d": lambda: moment.day().cast("string").lpad(2, "0"),
-        "%B": lambda: named(moment.month(), MONTHS, None, 1),
-        "%b": lambda: named(moment.month(), MONTHS, 3, 1),
-        "%A": lambda: named(days, WEEKDAYS, None, 0),
-        "%a": lambda: named(days, WEEKDAYS, 3, 0),
-        "%H": lambda: moment.hour().cast("string").lpad(2, "0"),
-        "%M": lambda: moment.minute().cast("string").lpad(2, "0"),
-        "%S": lambda: moment.second().cast("string").lpad(2, "0"),
-        "%%": lambda: ibis.literal("%"),
-    }
-    while rest:
-        code = next((code for code in codes if rest.startswith(code)), None)
-        if code is not None:
-            parts.append(codes[code]())
-            rest = rest[len(code) :]
-        else:
-            parts.append(ibis.literal(rest[0]))
-            rest = rest[1:]
-    return ibis.literal("").concat(*parts)
-
-
 def _duration(value: ir.NumericValue, unit: str) -> ir.StringValue:
     if value.type().is_integer():
-        bounded = ibis.ifelse(_signed(value).abs() <= (2**63 - 1) // UNITS[unit], value, ibis.null("int64"))
-        minutes = dialect.quotient(bounded.abs() * UNITS[unit], ibis.literal(60))
+        each = UNITS[unit] // 60
+        if each:
+            fits = _signed(value).abs() <= (2**63 - 1) // each
+            minutes = ibis.ifelse(fits, value, ibis.null("int64")).abs() * each
+        else:
+            minutes = dialect.quotient(value, ibis.literal(60)).abs()
     else:
         # Seconds are rounded to six digits first: 0.7 hours, which no float holds, are 42 minutes and not 41.
         seconds = dialect.fixed(value.cast("float64").abs() * UNITS[unit], 6)
         minutes = _cut_off(seconds / 60)
-    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    days, rest = dialect.quotient(minutes, ibis.literal(1440)), minutes % 60
+    hours = dialect.quotient(minutes, ibis.literal(60)) % 24
 
     def spoken(count: ir.IntegerValue, name: str) -> ir.StringValue:
         return dialect.grouped(count, 0).concat(" ", ibis.ifelse(count == 1, name, name + "s"))
