@@ -1,6 +1,6 @@
 """A build made by hand: the files that a release is cut from, with few cases and known answers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -104,6 +104,7 @@ class FakeBuild:
     contracts: Mapping[str, Any]
     fingerprint: str = "f" * 64
     quotes: bool = False
+    judged: Callable[[Engine], Any] | None = None  # what was done: the engine -> Outcomes
     left_out: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -120,6 +121,9 @@ class FakeBuild:
 
     def precedents(self, engine: Engine) -> Any:
         return engine.read(self.precedents_path) if self.precedents_path is not None else None
+
+    def outcomes(self, engine: Engine) -> Any:
+        return self.judged(engine) if self.judged is not None else None
 
     def records_path(self, config: str) -> Path:
         return self.folder / "records" / f"{config}.parquet"

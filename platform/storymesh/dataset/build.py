@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
+from storymesh.dataset.figures import Outcomes
 from storymesh.dataset.forgotten import REASON, Forgotten, Keys, read_forgotten
 from storymesh.dataset.pseudonym import pseudonym_key
 from storymesh.dataset.record import Drops, Versions, asked, broken, rendered, told, untold
 from storymesh.dataset.split import SPLITS, assign
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import OutOfMemory, StorymeshError, WrongUsage, nearest
+from storymesh.language.types import Text
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative, TypedRecord
 from storymesh.product.store import Snapshot
@@ -121,6 +123,30 @@ class Build:
             return None
         found = cases_with_all(self, engine).select("case_id", "precedents")
         return found.filter(found["precedents"].notnull())
+
+    def outcomes(self, engine: Engine) -> Outcomes | None:
+        """What was done in the judged cases that the dataset keeps, and whether it worked; None where the narrative has
+        no outcome."""
+        import ibis
+
+        formulas = self.typed.views.outcome
+        if not formulas:
+            return None
+        cases = _placed(self, engine)
+        judged = cases.filter((cases["status"] == "judged") & cases["split"].notnull())
+        shown = {
+            name: ibis.null(judged["outcome"][name].type())
+            if formula.checked.value.classification == "restricted" and not formula.checked.value.pseudonym
+            else judged["outcome"][name]
+            for name, formula in formulas.items()
+        }
+        kind = formulas["action"].checked.value.type
+        labels = dict(kind.labels) if isinstance(kind, Text) else {}
+        action = shown["action"].cast("string")
+        named = action.substitute(labels, else_=action) if labels else action
+        table = judged.select(action=named, score=shown["score"], worked=shown["worked"])
+        written = self.narrative.case.outcome
+        return Outcomes(table, {name: str(getattr(written, name)) for name in formulas})
 
     def records_path(self, config: str) -> Path:
         return self.folder / "records" / f"{config}.parquet"

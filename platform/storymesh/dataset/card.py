@@ -52,6 +52,20 @@ FORMATS: Mapping[str, str] = {
     "unpaired_preference": "a question with one answer and whether it was a good one (KTO)",
     "retrieval": "a passage with its metadata, for retrieval",
 }
+COLUMNS: Mapping[str, str] = {
+    "id": "names the record: its config and its case",
+    "case_id": "names the case; configs are joined by it",
+    "text": "the story",
+    "messages": "the conversation: role and content of each turn",
+    "prompt": "the question, of what was known at its moment",
+    "completion": "the answer",
+    "chosen": "the answer that earlier cases favour",
+    "rejected": "the answer that earlier cases speak against",
+    "label": "whether what the answer advises worked in this case",
+    "at": "the moment at which the question is asked (UTC)",
+    "facts": "the values that the templates print, under the names that they have there",
+    "sources": "the rows that they come from: product, version of its content, key",
+}
 PROMISES: Mapping[str, str] = {
     "ids": "cases with records in two splits",
     "components": "linked components with records in two splits",
@@ -109,7 +123,7 @@ def render_card(card: Card) -> str:
     environment.filters["code"] = lambda text: Markup(_code(str(text)))  # noqa: S704 - _code leaves nothing that ends it
     environment.filters["share"] = "{:.1%}".format
     environment.filters["fenced"] = lambda text: Markup(_fenced(str(text)))  # noqa: S704 - as above
-    formats = {config: _format(narrative, config) for config in narrative.records}
+    formats = {config: format_of(narrative, config) for config in narrative.records}
     page = environment.from_string(
         TEMPLATE.read_text(encoding="utf-8")
     ).render(
@@ -118,7 +132,7 @@ def render_card(card: Card) -> str:
         lock=card.lock,
         header=Markup(_header(card, formats)),  # noqa: S704 - dumped as YAML
         owners={role: contract.owner for role, contract in card.contracts.items()},
-        links=[(role, _link_in_words(link)) for role, link in narrative.case.links.items()],
+        links=links_in_words(narrative),
         formats={config: FORMATS[name] for config, name in formats.items()},
         columns={
             config: [(field.name, _type_in_words(field.type)) for field in schema]
@@ -132,9 +146,16 @@ def render_card(card: Card) -> str:
         promises=PROMISES,
         internal=internal_paths(card),
         first=next((config for config, splits in card.lock["configs"].items() if any(splits.values())), ""),
-        citation=_citation(card),
+        citation=citation(card),
     )
     return page if page.endswith("\n") else page + "\n"
+
+
+def columns_in_words(narrative: "Narrative", config: str) -> Mapping[str, str]:
+    """What each column of a config holds."""
+    if format_of(narrative, config) == "unpaired_preference":
+        return {**COLUMNS, "completion": "the answer: the case's own action"}
+    return COLUMNS
 
 
 def features_of(schema: "pa.Schema") -> dict[str, Any]:
@@ -217,7 +238,7 @@ def _header(card: Card, formats: Mapping[str, str]) -> str:
     return dumped.rstrip("\n")
 
 
-def _format(narrative: "Narrative", config: str) -> str:
+def format_of(narrative: "Narrative", config: str) -> str:
     """The format of a config; a retold one has that of the record that it retells."""
     record = narrative.records[config]
     while record.format is None and record.from_ is not None:
@@ -257,6 +278,11 @@ def _paths(field: "pa.Field", depth: int = 2) -> list[tuple[str, ...]]:
     if depth == 1 or not pa.types.is_struct(type_):
         return [tuple(field.name.split("."))]
     return [(field.name, *rest) for part in type_ for rest in _paths(part, depth - 1)]
+
+
+def links_in_words(narrative: "Narrative") -> list[tuple[str, str]]:
+    """Each role that is linked to the anchor, with its rule in a sentence."""
+    return [(role, _link_in_words(link)) for role, link in narrative.case.links.items()]
 
 
 def _link_in_words(link: "Link") -> str:
@@ -310,7 +336,8 @@ def _cut(text: str) -> str:
     return text if len(text) <= SAMPLE_LENGTH else f"{text[:SAMPLE_LENGTH]}…"
 
 
-def _citation(card: Card) -> str:
+def citation(card: Card) -> str:
+    """How to cite the release, as BibTeX."""
     year = str(card.lock["created"])[:4]
     key = f"{card.narrative.name}_{card.version}".replace("-", "_").replace(".", "_")
     title, owner = (re.sub(r"[{}\\]", "", _line(text)) for text in (card.narrative.title, card.narrative.owner))

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from storymesh.dataset.card import Card, features_of, render_card
 from storymesh.dataset.certificate import certify
+from storymesh.dataset.croissant import CROISSANT, render_croissant
 from storymesh.dataset.curate import curate
 from storymesh.dataset.forgotten import REASON as FORGOTTEN
 from storymesh.dataset.kept import keep
+from storymesh.dataset.report import REPORT, render_report
 from storymesh.dataset.split import SPLITS
 from storymesh.dataset.variety import variety
 from storymesh.engine.digest import relation_digest
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
 
     from storymesh.contract.definition import Contract
+    from storymesh.dataset.figures import Outcomes
+    from storymesh.dataset.report import Tracer
     from storymesh.narrative.definition import Narrative
     from storymesh.product.store import Snapshot
 
@@ -75,6 +79,9 @@ class Build(Protocol):
     def precedents(self, engine: Engine) -> "Table | None":
         """case_id and precedents of every case that asks for them; None where the narrative has none."""
 
+    def outcomes(self, engine: Engine) -> "Outcomes | None":
+        """What was done in the judged cases that the dataset keeps; None where the narrative has no outcome."""
+
     def records_path(self, config: str) -> Path: ...
     def record_drops_path(self, config: str) -> Path: ...
 
@@ -95,8 +102,9 @@ class Release:
     unchanged: bool = False
 
 
-def cut(build: Build, *, shard_rows: int = SHARD_ROWS) -> Release:
+def cut(build: Build, *, shard_rows: int = SHARD_ROWS, tracer: "Tracer | None" = None) -> Release:
     """Write the next release of the build's narrative, or return the one of the same version and digest, unchanged.
+    With a tracer, `report.html` shows of every value of its stories where it comes from.
 
     Raises ReleaseRefused when no record is left, when a case is neither told nor counted among the drops, or when the
     certificate is not all zero. Two processes that cut the same narrative wait for each other.
@@ -119,7 +127,7 @@ def cut(build: Build, *, shard_rows: int = SHARD_ROWS) -> Release:
                 if release.digest == lock["digest"]:
                     return replace(release, unchanged=True)
             version = f"{build.narrative.version}-r{1 + _last_number(folder, build.narrative.version)}"
-            _finish(staged, build.narrative.id, version, lock, card)
+            _finish(staged, build, version, lock, card, tracer)
             staged.rename(folder / version)
             _sync_folder(folder)
         finally:
@@ -127,21 +135,29 @@ def cut(build: Build, *, shard_rows: int = SHARD_ROWS) -> Release:
     return read_release(folder / version)
 
 
-def cut_again(build: Build, folder: Path, version: str, *, shard_rows: int = SHARD_ROWS) -> Release:
+def cut_again(
+    build: Build, folder: Path, version: str, *, shard_rows: int = SHARD_ROWS, tracer: "Tracer | None" = None
+) -> Release:
     """Write the build's release as `version` into the new folder `folder`, beside no other and compared with none.
 
     Raises ReleaseRefused as `cut` does.
     """
     with Engine() as engine:
         lock, card = _Cutting(build, engine, folder, shard_rows).written()
-    _finish(folder, build.narrative.id, version, lock, card)
+    _finish(folder, build, version, lock, card, tracer)
     return read_release(folder)
 
 
-def _finish(staged: Path, narrative: str, version: str, lock: Mapping[str, Any], card: Card) -> None:
-    """The card, and last the lock, which lists every other file with its SHA-256."""
-    (staged / "README.md").write_text(render_card(replace(card, version=version)), encoding="utf-8")
-    whole = {"narrative": narrative, "version": version, **lock, "files": files_of(staged)}
+def _finish(
+    staged: Path, build: Build, version: str, lock: Mapping[str, Any], card: Card, tracer: "Tracer | None"
+) -> None:
+    """What describes the release, and last the lock, which lists every other file with its SHA-256."""
+    card = replace(card, version=version)
+    files = {config: record_files(staged, config) for config in build.narrative.records}
+    (staged / "README.md").write_text(render_card(card), encoding="utf-8")
+    (staged / CROISSANT).write_text(render_croissant(card, staged, files), encoding="utf-8")
+    (staged / REPORT).write_text(render_report(card, build, files, tracer), encoding="utf-8")
+    whole = {"narrative": build.narrative.id, "version": version, **lock, "files": files_of(staged)}
     (staged / LOCK).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     _sync(staged)
 

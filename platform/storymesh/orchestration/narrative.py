@@ -6,6 +6,7 @@ meanwhile, precedents, records and release are made from exactly what the cases 
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -19,6 +20,7 @@ from storymesh.dataset.build import (
 )
 from storymesh.dataset.release import Release, cut
 from storymesh.dataset.split import SPLITS
+from storymesh.dataset.trace import Tracer
 from storymesh.document import relative
 from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
@@ -118,7 +120,7 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
     def release(**keys: str) -> dg.MaterializeResult[None]:
         try:
             build = open_build(mesh, narrative, _one_key(narrative, keys))
-            released = cut(build)
+            released = cut(build, tracer=partial(Tracer, build))
         except StorymeshError as error:
             raise failure(error) from None
         return dg.MaterializeResult(

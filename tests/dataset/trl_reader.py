@@ -1,0 +1,81 @@
+"""Run by an interpreter that has TRL: the trainers of a format prepare the records of a config, and learn one step.
+
+`python trl_reader.py RELEASE CONFIG FORMAT` prints a JSON object: rows, columns that the trainer made, steps, loss.
+Model and tokenizer are made on the spot, at random; nothing is downloaded.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from typing import Any
+
+os.environ.update(
+    HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", CUDA_VISIBLE_DEVICES="", TOKENIZERS_PARALLELISM="false"
+)
+
+TRAINERS = {
+    "text": "SFT",
+    "messages": "SFT",
+    "prompt_completion": "SFT",
+    "preference": "DPO",
+    "unpaired_preference": "KTO",
+}
+CHAT = "{% for one in messages %}<{{ one['role'] }}> {{ one['content'] }} <eos>{% endfor %}"
+
+
+def texts_of(row: dict[str, Any]) -> list[str]:
+    said = [one["content"] for one in row.get("messages", [])]
+    return [*said, *(row[name] for name in ("text", "prompt", "completion", "chosen", "rejected") if name in row)]
+
+
+def main(release: str, config: str, format_: str) -> None:
+    import torch
+    import trl
+    from datasets import load_dataset
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    records = load_dataset(release, config, split="train", cache_dir=tempfile.mkdtemp())
+    records = records.select(range(min(8, len(records))))
+    words = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    known = ["<unk>", "<pad>", "<eos>", "<system>", "<user>", "<assistant>"]
+    told = [text for row in records for text in texts_of(row)]
+    words.train_from_iterator(told, trainers.WordLevelTrainer(special_tokens=known, vocab_size=2_000))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="<unk>", pad_token="<pad>", eos_token="<eos>", chat_template=CHAT
+    )
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    # DPO and KTO take the model that they compare with from the folder that the model came from.
+    folder = tempfile.mkdtemp()
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=4_096, **shape)).save_pretrained(
+        folder
+    )
+    tokenizer.save_pretrained(folder)
+    model = LlamaForCausalLM.from_pretrained(folder)
+    kind = TRAINERS[format_]
+    options = getattr(trl, f"{kind}Config")(
+        output_dir=tempfile.mkdtemp(), max_steps=1, per_device_train_batch_size=2, report_to=[], use_cpu=True,
+        bf16=False, save_strategy="no", disable_tqdm=True, max_length=512, gradient_checkpointing=False,
+    )  # fmt: skip
+    trainer = getattr(trl, f"{kind}Trainer")(
+        model=model, args=options, train_dataset=records, processing_class=tokenizer
+    )
+    prepared = trainer.train_dataset
+    done = trainer.train()
+    said = {
+        "trl": trl.__version__,
+        "trainer": f"{kind}Trainer",
+        "rows": len(prepared),
+        "columns": sorted(prepared.column_names),
+        "steps": done.global_step,
+        "loss": done.training_loss,
+    }
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
