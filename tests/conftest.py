@@ -54,7 +54,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
 """Files that share a mesh, which is built once in a process. These take longest and are begun first, in this order, so
 that all processes end at about the same time."""
 
-FOREIGN = ("DAGSTER_HOME", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
+FOREIGN = ("dagster_home", "force_color", "no_color", "columns", "http_proxy", "https_proxy", "all_proxy")
 
 absent = [file for files in TOGETHER for file in files if not (HERE / file).is_file()]
 assert not absent, f"TOGETHER in tests/conftest.py names files that are not there: {absent}"
@@ -65,8 +65,8 @@ settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
-    """What the person who runs the tests has set for storymesh, Dagster and terminals is not for the tests."""
-    for name in [name for name in os.environ if name in FOREIGN or name.startswith("STORYMESH_")]:
+    """What a person has set for storymesh, Dagster, terminals and networks is not for the tests."""
+    for name in [name for name in os.environ if name.lower() in FOREIGN or name.startswith("STORYMESH_")]:
         del os.environ[name]
 
 
