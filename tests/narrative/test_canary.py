@@ -56,6 +56,7 @@ TEMPLATES = {
 {% endfor %}
 {% if outcome %}{{ outcome.action }} {{ outcome.score | pseudonym }} {{ days | default(0) | pseudonym }}{% endif %}
 {% if before %}{{ before.remedy | pseudonym }}{% endif %}
+{% for one in others %}{{ one | pseudonym }}{% endfor %}
 """,
     "ask.md.jinja": """\
 {{ boat.boat }} of {{ boat.skipper | pseudonym }}, {{ boat.kind }}, since {{ case.at | date }}.

@@ -127,6 +127,17 @@ def test_a_count_of_rows_is_a_fact_of_their_list(canal: Path, template: str) -> 
     assert dict(typed(canal, "canal_stories").records["report"].prints) == {("resolution", "#"): "public"}
 
 
+def test_of_rows_that_are_written_out_the_number_is_no_fact(canal: Path) -> None:
+    write(canal, report="{{ [resolution | last, resolution | first] | length }}")
+    assert dict(typed(canal, "canal_stories").records["report"].prints) == {}
+
+
+def test_what_is_read_of_a_quoted_row_is_carried_into_its_case(canal: Path) -> None:
+    quoted = "{% for one in precedents.options %}{% for told in one.quoted if told.last_step %}"
+    write(canal, report=f"{quoted}{{{{ told.last_step.score | number(1) }}}}{{% endfor %}}{{% endfor %}}")
+    assert "score" in typed(canal, "canal_stories").columns["resolution"]
+
+
 def test_roles_behind_facts_are_named(canal: Path) -> None:
     write(canal, report="{% if last_step %}{{ last_step.crew }}{% endif %}")
     assert {"last_step", "resolution"} <= set(typed(canal, "canal_stories").records["report"].roles)

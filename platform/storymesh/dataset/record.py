@@ -213,7 +213,9 @@ def _pruned(value: ir.Value, below: Mapping[str, Any], key: bytes) -> ir.Value:
     if "#" in below and len(below) == 1:
         return value.length().cast("int64")
     if "~" in below:
-        return value if len(below) > 1 else pseudonym(value, key)
+        return (
+            dialect.each(value, lambda one: pseudonym(one, key)) if value.type().is_array() else pseudonym(value, key)
+        )
     inner = {name: parts for name, parts in below.items() if name != "#"}
     if value.type().is_array():
         return dialect.each(value, lambda row: _struct(row, inner, key))

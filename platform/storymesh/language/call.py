@@ -208,9 +208,9 @@ class Calling(Judging):
         )
         match name:
             case "length":
-                rows = isinstance(base.type.item.type, Array | Struct)
-                if counted := base.counted or (base.paths if rows else frozenset()):
-                    return Value(Integer(), base.nullable, "public", frozenset((*path, "#") for path in counted))
+                # Of rows no more than how many there are; of some that are written out, that is no fact.
+                if base.counted or isinstance(base.type.item.type, Array | Struct):
+                    return Value(Integer(), base.nullable, "public", frozenset((*path, "#") for path in base.counted))
                 return Value(Integer(), base.nullable, base.classification, base.paths, words=base.words)
             case "first" | "last":
                 inner = base.type.item
@@ -219,6 +219,7 @@ class Calling(Judging):
                     maybe_empty or inner.nullable,
                     higher(inner.classification, base),
                     base.paths,
+                    counted=base.paths if isinstance(inner.type, Array) else frozenset(),
                     pseudonym=inner.pseudonym,
                     words=f"the {name} of {base.words or 'this list'}",
                 )

@@ -140,7 +140,10 @@ class _Checking(Inferring):
         if isinstance(items.type, Array):
             inner = items.type.item
             classification = higher(inner.classification, items)
-            item = Value(inner.type, inner.nullable, classification, items.paths, pseudonym=inner.pseudonym)
+            counted = items.paths if isinstance(inner.type, Array) else frozenset()
+            item = Value(
+                inner.type, inner.nullable, classification, items.paths, counted=counted, pseudonym=inner.pseudonym
+            )
         else:
             if items.type is not ANYTHING:
                 words = f"{items.words or 'this'} is {a_kind(items.type)}, a loop wants a list"

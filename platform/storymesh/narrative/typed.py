@@ -295,7 +295,9 @@ def _columns(cast: Cast, typed: Views, used: Iterable[Checked], paths: Iterable[
     carried: dict[str, set[str]] = {role: set() for role in cast.roles}
     reads = {path for checked in used for path in (*checked.reads, *checked.prints)} | set(paths)
     for read in reads:
-        for path in typed.spread(read):
+        # What a template reads of a quoted precedent is a fact of that case.
+        own = read[read.index("quoted") + 1 :] if "quoted" in read else read
+        for path in typed.spread(own) if own else ():
             if path[0] in carried and len(path) > 1 and path[1] in cast.roles[path[0]].contract.properties:
                 carried[path[0]].add(path[1])
     return {role: frozenset(columns) for role, columns in carried.items()}
