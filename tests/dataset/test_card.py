@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_huggingface_hub_reads_the_header(tmp_path: Path) -> None:
 def test_the_page_says_what_people_ask(tmp_path: Path) -> None:
     told = [*usual(), Told("d8", datetime(2023, 5, 9), question="What about d1?", answer="other")]
     told = [replace(one, untold={**one.untold, "verdict": "no pair"}) for one in told]
-    page = outside_fences(card_of(tmp_path, told))
+    card = card_of(tmp_path, told)
     for line in (
         "| `report` | a story in hindsight, for language modelling | 4 | 1 | 1 |",
         "| `verdict` | a question with one answer and whether it was a good one (KTO) | 0 | 0 | 0 |",
@@ -90,8 +91,22 @@ def test_the_page_says_what_people_ask(tmp_path: Path) -> None:
         "Records with the same question and another answer, which stay: `advice` 2.",
         "> It must not be put in a public place.",
         "> `delay.hours`.",
+        'train = load_dataset("path/to/this/folder", "report", split="train")',
+        "| `at` | the moment at which the question is asked (UTC) | `timestamp[us]` |",
+        "No property of the cast is restricted by its contract, and none is replaced by a pseudonym.",
+        "storymesh trace canal-exceptions report/d1 --release 1.0.0-r1 --sql",
     ):
-        assert line in page.splitlines(), line
+        assert line in card.splitlines(), line
+
+
+def test_it_names_what_stands_there_as_its_pseudonym_only(tmp_path: Path) -> None:
+    build = make(tmp_path, usual())
+    for contract in build.contracts.values():
+        contract.properties["driver"] = SimpleNamespace(classification="restricted")
+    dataset = build.narrative.dataset.model_copy(update={"pseudonymise": ("shipment.waterway",)})
+    narrative = build.narrative.model_copy(update={"dataset": dataset})
+    page = (cut(replace(build, narrative=narrative)).path / "README.md").read_text()
+    assert "key that is in no release: `delay.driver`, `shipment.driver`, `shipment.waterway`." in page
 
 
 @pytest.mark.parametrize("hostile", [HOSTILE, "`" * 40 + "\n", "\r\n```\r\n# x"])
@@ -113,7 +128,9 @@ def test_what_others_wrote_breaks_neither_header_nor_page(tmp_path: Path, hostil
         "## How it was made",
         "## Splits",
         "## What was left out",
+        "## Personal data",
         "## Limits",
+        "## Trace and verify",
         "## Licence and citation",
     ]
     assert "<script>" not in page

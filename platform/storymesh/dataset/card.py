@@ -6,6 +6,7 @@ HTML unless it was made here; samples stand in fences longer than any run of bac
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -145,7 +146,9 @@ def render_card(card: Card) -> str:
         variety=card.variety,
         promises=PROMISES,
         internal=internal_paths(card),
-        first=next((config for config, splits in card.lock["configs"].items() if any(splits.values())), ""),
+        words={config: columns_in_words(narrative, config) for config in card.schemas},
+        masked=masked_paths(card),
+        use={name: Markup(text) for name, text in _use(card).items()},  # noqa: S704 - in fences that nothing in it ends
         citation=citation(card),
     )
     return page if page.endswith("\n") else page + "\n"
@@ -268,6 +271,40 @@ def internal_paths(card: Card) -> list[str]:
     return sorted(found)
 
 
+def masked_paths(card: Card) -> list[str]:
+    """What of the cast stands in a release as its pseudonym only, if at all: restricted or replaced properties."""
+    restricted = {
+        f"{role}.{name}"
+        for role, contract in card.contracts.items()
+        for name, item in contract.properties.items()
+        if item.classification == "restricted"
+    }
+    return sorted(restricted | set(card.narrative.dataset.pseudonymise))
+
+
+def _use(card: Card) -> dict[str, str]:
+    """The commands with which people load and trace the release, fenced."""
+    filled = [config for config, splits in card.lock["configs"].items() if any(splits.values())]
+    if not filled:
+        return {"load": "", "trace": "", "verify": ""}
+    first = filled[0]
+    split = next(split for split, rows in card.lock["configs"][first].items() if rows)
+    record = str(card.samples[first]["id"]) if first in card.samples else f"{first}/<case id>"
+    load = [
+        "from datasets import load_dataset",
+        "",
+        f'{split} = load_dataset("path/to/this/folder", "{first}", split="{split}")',
+        f'lines = load_dataset("path/to/this/folder", "{first}", split="{split}", streaming=True)',
+    ]
+    trace = f"storymesh trace {card.narrative.id} {shlex.quote(_line(record))} --release {card.version} --sql"
+    verify = "storymesh releases --verify path/to/this/folder"
+    return {
+        "load": _fenced("\n".join(load), "python"),
+        "trace": _fenced(trace, "shell"),
+        "verify": _fenced(verify, "shell"),
+    }
+
+
 def _paths(field: "pa.Field", depth: int = 2) -> list[tuple[str, ...]]:
     """The names under a field, as far as role and property; of a list, those of its items."""
     import pyarrow as pa
@@ -372,9 +409,9 @@ def _code(text: str) -> str:
     return f"{ticks}{space}{line}{space}{ticks}" if line else ""
 
 
-def _fenced(text: str) -> str:
+def _fenced(text: str, language: str = "text") -> str:
     fence = "`" * max(3, _longest(text) + 1)
-    return f"{fence}text\n{text}\n{fence}"
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _longest(text: str) -> int:

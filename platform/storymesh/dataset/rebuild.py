@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from storymesh.dataset.build import write_cases, write_precedents, write_records
 from storymesh.dataset.diff import SAMPLES, Diff, diff
 from storymesh.dataset.kept import build_of
 from storymesh.dataset.release import Release, cut_again, read_lock
+from storymesh.dataset.trace import Tracer
 from storymesh.errors import NotPublished, WrongUsage
 
 if TYPE_CHECKING:
@@ -56,7 +58,8 @@ def rebuild(release: Release, store: Path, into: Path | None = None, limit: int 
             write_precedents(fresh)
         for config in fresh.configs:
             write_records(fresh, config)
-        again = cut_again(fresh, folder / release.version, release.version)
+        tracer = partial(Tracer, fresh) if into is not None else None
+        again = cut_again(fresh, folder / release.version, release.version, tracer=tracer)
         if again.digest != release.digest:
             return Rebuilt(release, again.digest, diff(release, again, limit))
         if into is not None:
