@@ -33,7 +33,7 @@ def verify_all(releases: "Sequence[Release]", form: Literal["text", "json"]) -> 
         if form == "text":
             name = f"{release.narrative} {release.version}"
             if found.differences:
-                typer.echo(f"✗ {name}: {len(found.differences)} things are not as its lock says")
+                typer.echo(f"✗ {name}: not as its lock says")
                 for words in found.differences:
                     typer.echo(f"  {words}")
             else:
@@ -46,14 +46,13 @@ def verify_all(releases: "Sequence[Release]", form: Literal["text", "json"]) -> 
 def show_found(found: "Found", *, yes: bool) -> None:
     """Where the row stands, which records used it, and what is done, or would be."""
     here = "also in the one that readers see now" if found.current else "no more in the one that readers see now"
-    versions = f"{len(found.versions)} version{'s' * (len(found.versions) > 1)}"
-    typer.echo(f"{found.product} {found.key}: in {versions} of the product, {here}")
+    typer.echo(f"{found.product} {found.key}: in {_many(len(found.versions), 'version')} of the product, {here}")
     for used in found.used:
         release = used.release
         records = ", ".join(f"{config} {count:,}" for config, count in used.records.items()) or "no record prints it"
         quotes = ", ".join(f"{config} {count:,}" for config, count in used.quotes.items())
         quoting = f"; quoted by {quotes}" if quotes else ""
-        typer.echo(f"{release.narrative} {release.version}: {used.cases:,} cases; {records}{quoting}")
+        typer.echo(f"{release.narrative} {release.version}: {_many(used.cases, 'case')}; {records}{quoting}")
         more = sum(used.records.values()) + sum(used.quotes.values()) - len(used.some)
         for record in used.some:
             typer.echo(f"  {record}")
@@ -67,6 +66,10 @@ def show_found(found: "Found", *, yes: bool) -> None:
         typer.echo("its domain removes the row itself; until then later cuts leave out the cases that it belongs to")
     if not yes:
         typer.echo("nothing was changed: --yes does it", err=True)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def show_succeeded(succeeded: "Succeeded") -> None:

@@ -10,6 +10,7 @@ removes it.
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from storymesh.dataset.build import cases_of_rows, keys_known, tables_of, write_
 from storymesh.dataset.forgotten import Forgotten, nothing_forgotten, read_forgotten, write_forgotten
 from storymesh.dataset.rebuild import pinned
 from storymesh.dataset.release import STAGED, Release, cut, list_releases, read_lock, record_files
+from storymesh.dataset.trace import Tracer
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError, WrongUsage, nearest
 from storymesh.product.store import ProductStore, Snapshot
@@ -123,7 +125,7 @@ def forget(found: Found, store: Path) -> Iterator[Succeeded]:
             write_precedents(build)
         for config in build.configs:
             write_records(build, config)
-        yield Succeeded(old, cut(build))
+        yield Succeeded(old, cut(build, tracer=partial(Tracer, build)))
 
 
 def remove(found: Found) -> list[Release]:
