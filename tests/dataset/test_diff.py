@@ -1,6 +1,8 @@
 """Two releases compared: every record is counted once, what changed is shown in words, and the locks say why."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 from release_meshes import release_all, storymesh
 
 from storymesh.dataset.diff import Diff, diff, words
-from storymesh.dataset.release import find_release
-from storymesh.errors import WrongUsage
+from storymesh.dataset.release import find_release, read_release
+from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh, load_mesh
 
 
@@ -87,6 +89,14 @@ def test_the_same_release_is_the_same(roadside: Mesh) -> None:
     assert (found.same, found.causes, found.configs) == (True, (), ())
     with pytest.raises(WrongUsage, match="neither release has a config 'advise'"):
         diff(one, one, only="advise")
+
+
+def test_a_damaged_file_is_told(roadside: Mesh, tmp_path: Path) -> None:
+    one, other = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
+    copy = Path(shutil.copytree(other.path, tmp_path / "copy"))
+    (copy / "data/advice/test-00000-of-00001.parquet").write_bytes(b"PAR1 not at all PAR1")
+    with pytest.raises(StorymeshError, match=r"1\.0\.0-r2 cannot be read: .*advice/test-00000"):
+        diff(one, read_release(copy))
 
 
 def test_the_command_in_a_pipe_and_for_machines(roadside: Mesh) -> None:

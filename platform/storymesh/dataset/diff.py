@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from storymesh.dataset.forgotten import REASON as FORGOTTEN
 from storymesh.dataset.kept import read_kept
-from storymesh.dataset.release import CASE, Release, drops_file, read_lock, record_files
+from storymesh.dataset.release import CASE, Release, drops_file, read_lock, readable, record_files
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError, WrongUsage
 
@@ -102,7 +102,8 @@ def diff(old: Release, new: Release, limit: int = SAMPLES, only: str | None = No
         with Engine() as engine:
             connection = engine.connection.con
             chosen = [only] if only else configs
-            compared = tuple(_Comparison(connection, old, new, config).result(limit) for config in chosen)
+            with readable(old, new):
+                compared = tuple(_Comparison(connection, old, new, config).result(limit) for config in chosen)
         if not causes:
             notes = [*notes, "both were cut from the same: another pseudonym key, or a release that somebody changed"]
     return Diff(old, new, tuple(causes), compared, tuple(notes))

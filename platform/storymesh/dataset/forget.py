@@ -19,7 +19,7 @@ from storymesh.contract.types import arrow_schema
 from storymesh.dataset.build import cases_of_rows, keys_known, tables_of, write_cases, write_precedents, write_records
 from storymesh.dataset.forgotten import Forgotten, nothing_forgotten, read_forgotten, write_forgotten
 from storymesh.dataset.rebuild import pinned
-from storymesh.dataset.release import STAGED, Release, cut, list_releases, read_lock, record_files
+from storymesh.dataset.release import STAGED, Release, cut, list_releases, read_lock, readable, record_files
 from storymesh.dataset.trace import Tracer
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError, WrongUsage, nearest
@@ -94,7 +94,8 @@ def find(product: str, key: str, contract: "Contract", store: Path, releases: Pa
                 engine.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {_AFFECTED} (case_id VARCHAR)")
             else:
                 keys, cases = _affected(engine, build, alone)
-            printed, quotes, some = _printed(engine, release, product, keys, most) if keys else ({}, {}, ())
+            with readable(release):
+                printed, quotes, some = _printed(engine, release, product, keys, most) if keys else ({}, {}, ())
             if printed or cases:
                 later = [other.version for other in every if _same_version(other, release)]
                 used.append(Used(release, printed, quotes, some, cases, release.version == later[-1]))

@@ -263,6 +263,21 @@ def drops_file(folder: Path, config: str) -> Path:
     return folder / "drops" / f"{config}.parquet"
 
 
+@contextmanager
+def readable(*releases: Release) -> Iterator[None]:
+    """Raises StorymeshError where files of these releases turn out to be damaged."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        said = " ".join(str(error).split())[:160]
+        named = " or ".join(f"{release.narrative} {release.version}" for release in releases)
+        raise StorymeshError(
+            f"{named} cannot be read: {said}", "storymesh releases --verify says what is damaged"
+        ) from None
+
+
 class _Cutting:
     """One release on its way into the folder `staged`."""
 
