@@ -39,8 +39,8 @@ def total(value: ir.IntegerValue) -> ir.IntegerValue:
 
 def whole(value: ir.DecimalValue) -> ir.IntegerValue:
     """A decimal without digits behind the point as an integer of 64 bits, null where it does not fit."""
-    bound = ibis.literal(Decimal(2**63), type=dt.Decimal(38, 0))
-    return ibis.ifelse(value.abs() < bound, value, ibis.null(value.type())).cast("int64")
+    least, most = (ibis.literal(Decimal(bound), type=dt.Decimal(38, 0)) for bound in (-(2**63), 2**63 - 1))
+    return ibis.ifelse((value >= least) & (value <= most), value, ibis.null(value.type())).cast("int64")
 
 
 @ibis.udf.scalar.builtin(name="divide", signature=((dt.int64, dt.int64), dt.int64))
@@ -87,7 +87,9 @@ def grouped(value: ir.NumericValue, digits: int) -> ir.StringValue:
     # No other number of so many digits contains this one.
     zero = "-0" + ("." + "0" * digits if digits else "")
     text = text.replace(zero, zero[1:])
-    return ibis.ifelse(~printable(value), UNPRINTABLE, text) if value.type().is_floating() else text
+    kind = value.type()
+    large = isinstance(kind, dt.Decimal) and (kind.precision or 38) - (kind.scale or 0) > 18
+    return ibis.ifelse(~printable(value), UNPRINTABLE, text) if kind.is_floating() or large else text
 
 
 @lru_cache

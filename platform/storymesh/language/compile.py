@@ -7,6 +7,7 @@ is read; `engine.share` makes one column of it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import ibis
@@ -16,7 +17,7 @@ import ibis.expr.types as ir
 from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language import syntax
-from storymesh.language.filters import SPELLINGS, UNITS
+from storymesh.language.filters import EXACT, SPELLINGS, UNITS
 from storymesh.language.syntax import Expression, Statement, Template
 from storymesh.location import Location
 
@@ -96,7 +97,7 @@ class _Compiling:
             case syntax.Literal(value=constant):
                 return ibis.literal(constant, type="float64")
             case syntax.ListOf():
-                return ibis.array([self.value(item) for item in expression.items])
+                return ibis.array(_of_one_kind([self.value(item) for item in expression.items]))
             case syntax.Name():
                 return self.names[expression.name]
             case syntax.Attribute():
@@ -158,6 +159,10 @@ class _Compiling:
             return ibis.ifelse(fraction == 0, seconds, seconds.concat(".", padded))
         return value.cast("string")
 
+    def item_text(self, value: ir.Value) -> ir.StringValue:
+        """An item of a list in text: the checker saw to it that none is null, so one that is now did not fit."""
+        return self.text(value).fill_null(UNPRINTABLE)
+
     def _either(self, test: ir.BooleanValue, then: ir.Value, otherwise: ir.Value) -> ir.Value:
         then, otherwise = self._alike(then, otherwise)
         return ibis.ifelse(test, then, otherwise)
@@ -190,7 +195,7 @@ class _Compiling:
         if operator == "*":
             return _product(left, right).cast(dt.Decimal(38, scale))
         wide = dt.Decimal(38, scale)
-        return _plain(operator, left.cast(wide), right.cast(wide)).cast(wide)
+        return _added(operator, _widened(left, wide), _widened(right, wide))
 
     def _compare(self, expression: syntax.Compare) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
@@ -292,9 +297,9 @@ class _Compiling:
             case "selectattr" | "rejectattr":
                 return self._selected(base, looked_at, given, keep=name == "selectattr")
             case "join":
-                return dialect.each(values, self.text).join(given.literal(0, "separator", "")).fill_null("")
+                return dialect.each(values, self.item_text).join(given.literal(0, "separator", "")).fill_null("")
             case "listing":
-                texts = dialect.each(base, self.text)
+                texts = dialect.each(base, self.item_text)
                 word = given.literal(0, "last", "and")
                 count = texts.length()
                 most = texts[: count - 1].join(", ")
@@ -472,6 +477,15 @@ def _uses_loop(part: object) -> bool:
     return hasattr(part, "__dataclass_fields__") and any(_uses_loop(inner) for inner in vars(part).values())
 
 
+def _of_one_kind(values: list[ir.Value]) -> list[ir.Value]:
+    """Decimals of different widths as decimals of one, those of different scales as floats."""
+    kinds = [value.type() for value in values]
+    if len(set(kinds)) < 2 or not all(isinstance(kind, dt.Decimal) for kind in kinds):
+        return values
+    scales = {kind.scale or 0 for kind in kinds}
+    return [value.cast(dt.Decimal(38, max(scales)) if len(scales) == 1 else "float64") for value in values]
+
+
 def _folded(value: ir.Value) -> ir.Value:
     """A value as Jinja orders it: texts without regard to case."""
     return value.lower() if value.type().is_string() else value
@@ -537,6 +551,24 @@ def _plain(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.N
             return left * right
 
 
+def _widened(value: ir.NumericValue, wide: dt.Decimal) -> ir.DecimalValue:
+    """The value with other digits behind the point; null where it does not fit."""
+    kind = value.type()
+    whole = (kind.precision or 38) - (kind.scale or 0) if isinstance(kind, dt.Decimal) else 19
+    fits = whole <= 38 - (wide.scale or 0)
+    return value.cast(wide) if fits else value.try_cast(wide)
+
+
+def _added(operator: str, left: ir.DecimalValue, right: ir.DecimalValue) -> ir.DecimalValue:
+    """A sum or difference of decimals of 38 digits; null where it has more, which an engine takes for an error."""
+    kind = left.type()
+    most = ibis.literal(Decimal(10**38 - 1).scaleb(-(kind.scale or 0), EXACT), type=kind)
+    apart = (left < 0) != (right < 0) if operator == "+" else (left < 0) == (right < 0)
+    fits = apart | (right.abs() <= most - left.abs())
+    nothing = ibis.null(kind)
+    return _plain(operator, ibis.ifelse(fits, left, nothing), ibis.ifelse(fits, right, nothing)).cast(kind)
+
+
 def _product(left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
     """A product of decimals; null where the digits of the two do not fit into 38."""
     return _narrow(left) * _narrow(right)
@@ -547,6 +579,8 @@ def _narrow(value: ir.NumericValue) -> ir.DecimalValue:
     kind = value.type()
     if not isinstance(kind, dt.Decimal):
         return value.cast(dt.Decimal(19, 0))
+    if (kind.scale or 0) > 19:
+        return ibis.null(dt.Decimal(19, 19))
     fits = (kind.precision or 38) <= 19
     narrow = dt.Decimal(19, min(kind.scale or 0, 19))
     return value.cast(narrow) if fits else value.try_cast(narrow)
@@ -569,6 +603,17 @@ def _summed(kind: dt.DataType) -> dt.DataType:
 def _compared(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
     if left.type().is_date() != right.type().is_date():
         left, right = left.cast("timestamp"), right.cast("timestamp")
+    kinds = left.type(), right.type()
+    if all(isinstance(kind, dt.Decimal) for kind in kinds) and kinds[0] != kinds[1]:
+        # Exactly, where both fit into one type; where one does not, they are far apart.
+        wide = dt.Decimal(38, max(kind.scale or 0 for kind in kinds))
+        one, two = _widened(left, wide), _widened(right, wide)
+        near = _ordered(operator, one, two)
+        return near.coalesce(_ordered(operator, left.cast("float64"), right.cast("float64")))
+    return _ordered(operator, left, right)
+
+
+def _ordered(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
     match operator:
         case "==":
             return left == right
@@ -597,7 +642,8 @@ def _rounded(value: ir.NumericValue, precision: int) -> ir.NumericValue:
     if value.type().is_integer():
         return value
     if isinstance(value.type(), dt.Decimal):
-        return dialect.fixed(value, precision).cast(dt.Decimal(38, min(precision, value.type().scale or 0)))
+        rounded = dialect.fixed(ibis.ifelse(dialect.printable(value), value, ibis.null(value.type())), precision)
+        return rounded.cast(dt.Decimal(38, min(precision, value.type().scale or 0)))
     return dialect.fixed(value, precision)
 
 

@@ -271,7 +271,7 @@ def calculate(operator: str, left: Any, right: Any) -> Number | None:
         case "-":
             result = EXACT.subtract(left, right) if exact else left - right
         case "*":
-            result = EXACT.multiply(left, right) if exact else left * right
+            result = EXACT.multiply(_factor(left), _factor(right)) if exact else left * right
         case "/":
             return _quotient(left, right)
         case "//" if not exact:
@@ -294,13 +294,29 @@ def negative(value: Any) -> Number:
     return -value if isinstance(value, float) else calculate("-", 0, value)  # type: ignore[return-value]
 
 
+def _factor(value: int | Decimal) -> Decimal:
+    """A factor of at most 19 digits, so that a product has at most 38: engines have no wider decimals."""
+    factor = Decimal(value)
+    digits, behind = _digits(factor)
+    if digits > 19 or behind > 19:
+        raise NotInLanguage("a decimal grew past 38 digits")
+    return factor
+
+
 def _fitting(result: Decimal) -> Decimal:
     """A decimal of at most 38 digits, 37 of them behind the point; zero has no sign."""
-    if result.as_tuple().exponent < -37:  # type: ignore[operator]
+    if _digits(result)[1] > 37:
         result = EXACT.quantize(result, Decimal(1).scaleb(-37))
-    if len(result.as_tuple().digits) > 38:
+    if _digits(result)[0] > 38:
         raise NotInLanguage("a decimal grew past 38 digits")
     return EXACT.add(result, 0)
+
+
+def _digits(value: Decimal) -> tuple[int, int]:
+    """How many digits a finite decimal takes when it is written out, and how many of them behind the point."""
+    _, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    return len(digits) + max(exponent, 0), max(-exponent, 0)
 
 
 def _quotient(left: float, right: float) -> float:
