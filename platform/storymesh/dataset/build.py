@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FORM = "storymesh-build-6"  # changes whenever the same inputs would give other cases or records
 # What a case and the rows linked to it take while they are made, at first guess; and how few are not parted again.
-CASE_BYTES = 2_500
+CASE_BYTES = 2_900
 LEAST_PART = 5_000
 Progress = Callable[[str, int], None]
 
