@@ -30,8 +30,8 @@ from storymesh.dataset.trace import (
     Span,
     Trace,
     Tracer,
-    find_release,
     read_record,
+    release_of,
     trace,
 )
 from storymesh.errors import NotPublished, StorymeshError, WrongUsage
@@ -126,7 +126,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Mesh:
 
 @pytest.fixture(scope="module")
 def release(mesh: Mesh) -> Release:
-    return find_release(mesh.releases, "report/x", "roadside")
+    return release_of(mesh.releases, "report/x", "roadside")
 
 
 @pytest.fixture
@@ -381,11 +381,11 @@ def test_a_record_is_traced_when_products_narrative_and_build_have_gone_on(relea
     mesh = published(moved)
     assert released(mesh).version == "1.0.0-r2"
     shutil.rmtree(mesh.store / "narratives")
-    first = find_release(mesh.releases, record["id"], version="1.0.0-r1")
+    first = release_of(mesh.releases, record["id"], version="1.0.0-r1")
     after = traced(first, mesh.store, record["id"])
     assert not after.mistakes
     assert trace_as_json(after, "", "", "") == trace_as_json(before, "", "", "")
-    second = traced(find_release(mesh.releases, record["id"]), mesh.store, record["id"])
+    second = traced(release_of(mesh.releases, record["id"]), mesh.store, record["id"])
     assert second.columns[0].text == f"Nothing but {record['case_id']}."
     assert not second.mistakes
 
@@ -441,9 +441,9 @@ def test_a_record_that_is_not_there_says_why(mesh: Mesh, release: Release) -> No
     with pytest.raises(WrongUsage, match="has no record report/B-none"):
         read_record(release.path, lock, "report/B-none")
     with pytest.raises(WrongUsage, match=r"has no release 1\.0\.0-r9"):
-        find_release(mesh.releases, "report/x", "roadside", "1.0.0-r9")
+        release_of(mesh.releases, "report/x", "roadside", "1.0.0-r9")
     with pytest.raises(WrongUsage, match="no narratives have released a config 'nothing'"):
-        find_release(mesh.releases, "nothing/x")
+        release_of(mesh.releases, "nothing/x")
 
 
 # --- the commands ---

@@ -208,7 +208,7 @@ def trace(
     if len(narratives) > 1:
         raise WrongUsage("one record at a time", "storymesh trace [NARRATIVE] RECORD")
     chosen = narratives[0].replace("_", "-") if narratives else None
-    found = tracing.find_release(loaded.releases, wanted, chosen, release)
+    found = tracing.release_of(loaded.releases, wanted, chosen, release)
     lock = read_lock(found.path)
     build = build_of(found.path, lock, loaded.store)
     traced = tracing.trace(build, tracing.read_record(found.path, lock, wanted))

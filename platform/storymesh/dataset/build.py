@@ -233,15 +233,27 @@ def write_records(build: Build, config: str, progress: Progress = _silent) -> Wr
     return Written(path, count, unchanged, by_reason, time.monotonic() - began, tuple(sample))
 
 
+def write_asked(build: Build) -> None:
+    """The cases of the build and, where the narrative has them, their precedents: all that a record is told from."""
+    write_cases(build)
+    if build.precedents_path is not None:
+        write_precedents(build)
+
+
+def write_all(build: Build) -> None:
+    """Every file of the build, as far as it is not there: it can be cut then."""
+    write_asked(build)
+    for config in build.configs:
+        write_records(build, config)
+
+
 def preview(build: Build, config: str, case_id: str | None = None, sample: int = 1) -> list[dict[str, Any]]:
     """Some records of one config as they would be released, by the interpreter, without writing any.
 
     Raises WrongUsage for a case that does not exist, StorymeshError for one that the config does not tell.
     """
     record = _record(build, config)
-    write_cases(build)
-    if build.precedents_path is not None:
-        write_precedents(build)
+    write_asked(build)
     with Engine() as engine:
         rows = asked(cases_with_all(build, engine), build.typed, record, build.versions, build.pseudonym_key)
         if case_id is not None:
@@ -425,10 +437,7 @@ def _splits(build: Build, cases: "ir.Table") -> "ir.Table":
                 texts = ibis.array([value[column].cast("string")])
             there = dialect.those(texts, lambda text: text.notnull())
             parts.append(dialect.each(there, lambda text, named=named: named.concat(text)))  # type: ignore[misc]
-        joined = parts[0]
-        for part in parts[1:]:
-            joined = joined.concat(part)
-        values["together"] = joined
+        values["together"] = dialect.joined(parts)
     kept = cases.filter(_dropped(build, cases).isnull())
     columns = ["case_id", "at", *(["closes"] if build.typed.cast.closes else [])]
     return assign(kept.select(*columns, **values), build.narrative.dataset.split)

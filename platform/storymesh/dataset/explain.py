@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.case.definition import Link
 from storymesh.case.role import Role
-from storymesh.dataset.build import Build, case_drops, cases_of, cases_with_all, write_cases, write_precedents
+from storymesh.dataset.build import Build, case_drops, cases_of, cases_with_all, write_asked, write_cases
 from storymesh.dataset.member import HIDDEN, Membership, length, members
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import WrongUsage, nearest
@@ -133,9 +133,7 @@ class OneCase:
 def one_case(build: Build, case_id: str) -> OneCase:
     """A case with its rows and the moment from which a question may see each, its facts in both views, its outcome,
     split and precedents. Raises WrongUsage when there is no such case."""
-    write_cases(build)
-    if build.precedents_path is not None:
-        write_precedents(build)
+    write_asked(build)
     with Engine() as engine:
         cases = cases_with_all(build, engine)
         found = engine.connection.to_pyarrow(cases.filter(cases["case_id"] == case_id)).to_pylist()

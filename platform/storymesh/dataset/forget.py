@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.case.link import key_text
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.build import cases_of_rows, keys_known, tables_of, write_cases, write_precedents, write_records
+from storymesh.dataset.build import cases_of_rows, keys_known, tables_of, write_all, write_cases
 from storymesh.dataset.forgotten import Forgotten, nothing_forgotten, read_forgotten, write_forgotten
 from storymesh.dataset.rebuild import pinned
 from storymesh.dataset.release import STAGED, Release, cut, list_releases, read_lock, readable, record_files
@@ -121,11 +121,7 @@ def forget(found: Found, store: Path) -> Iterator[Succeeded]:
         build = pinned(old, store)
         # What was forgotten before stays so, also where the release is older than that.
         build = replace(build, forgotten=listed.of({one.product for one in build.snapshots.values()}))
-        write_cases(build)
-        if build.precedents_path is not None:
-            write_precedents(build)
-        for config in build.configs:
-            write_records(build, config)
+        write_all(build)
         yield Succeeded(old, cut(build, tracer=partial(Tracer, build)))
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storymesh.dataset.build import write_cases, write_precedents, write_records
+from storymesh.dataset.build import write_all
 from storymesh.dataset.diff import SAMPLES, Diff, diff
 from storymesh.dataset.kept import build_of
 from storymesh.dataset.release import Release, cut_again, read_lock
@@ -53,11 +53,7 @@ def rebuild(release: Release, store: Path, into: Path | None = None, limit: int 
             if (store / name).is_file():
                 os.link(store / name, folder / name)
         fresh = replace(build, store=folder, releases=folder)
-        write_cases(fresh)
-        if fresh.precedents_path is not None:
-            write_precedents(fresh)
-        for config in fresh.configs:
-            write_records(fresh, config)
+        write_all(fresh)
         tracer = partial(Tracer, fresh) if into is not None else None
         again = cut_again(fresh, folder / release.version, release.version, tracer=tracer)
         if again.digest != release.digest:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.build import Build, case_drops, write_cases, write_precedents, write_records
+from storymesh.dataset.build import Build, case_drops, write_asked, write_records
 from storymesh.engine.duckdb import Engine
 from storymesh.narrative.scenario import Scenario
 from storymesh.narrative.typed import TypedNarrative
@@ -48,9 +48,7 @@ def tell(scenario: Scenario, typed: TypedNarrative) -> Told:
         folder = Path(name)
         (folder / "pseudonym.key").write_text(KEY, encoding="ascii")
         build = Build(typed, _snapshots(scenario, typed, folder), folder, folder)
-        write_cases(build)
-        if build.precedents_path is not None:
-            write_precedents(build)
+        write_asked(build)
         return Told(scenario, {config: _told(build, config, scenario.case) for config in build.configs})
 
 

@@ -20,11 +20,11 @@ from storymesh.case.role import Role
 from storymesh.case.seen import names_in
 from storymesh.case.view import Formula
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.build import Build, cases_with_all, write_cases, write_precedents
+from storymesh.dataset.build import Build, cases_with_all, write_asked
 from storymesh.dataset.pseudonym import VARIABLE
 from storymesh.dataset.record import asked
 from storymesh.dataset.recount import Rank, Recounting
-from storymesh.dataset.release import Release, drops_file, list_releases, record_files
+from storymesh.dataset.release import Release, drops_file, find_release, list_releases, record_files
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import NotInLanguage, Refused, StorymeshError, TooLarge, WrongUsage, nearest
 from storymesh.language.check import check_expression
@@ -154,9 +154,7 @@ class Tracer:
         self._cases = _Cases(build, self._engine)
 
     def __enter__(self) -> "Tracer":
-        write_cases(self._build)
-        if self._build.precedents_path is not None:
-            write_precedents(self._build)
+        write_asked(self._build)
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -291,24 +289,17 @@ class Tracer:
                 yield record, f"a query gives {met}, the record was told {value}:\n{sql}"
 
 
-def find_release(releases: Path, record_id: str, narrative: str | None = None, version: str = "latest") -> Release:
+def release_of(releases: Path, record_id: str, narrative: str | None = None, version: str = "latest") -> Release:
     """The release of this version, or the latest, of the narrative or else of the only one that has such a config.
     Raises WrongUsage."""
     config = record_id.partition("/")[0]
-    every = list_releases(releases)
     if narrative is None:
-        having = list(dict.fromkeys(one.narrative for one in every if config in one.configs))
+        having = list(dict.fromkeys(one.narrative for one in list_releases(releases) if config in one.configs))
         if len(having) != 1:
             words = f"{len(having) or 'no'} narratives have released a config '{config}'"
             raise WrongUsage(words, f"say which: {', '.join(having)}" if having else "a record's id is <config>/<case>")
         narrative = having[0]
-    found = {one.version: one for one in every if one.narrative == narrative}
-    if not found:
-        hint = nearest(narrative, dict.fromkeys(one.narrative for one in every)) if every else "storymesh run makes one"
-        raise WrongUsage(f"'{narrative}' has no release", hint)
-    if version != "latest" and version not in found:
-        raise WrongUsage(f"'{narrative}' has no release {version}", nearest(version, found))
-    return list(found.values())[-1] if version == "latest" else found[version]
+    return find_release(releases, f"{narrative}@{version}")
 
 
 def read_record(release: Path, lock: Mapping[str, Any], record_id: str) -> dict[str, Any]:
