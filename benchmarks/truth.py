@@ -19,7 +19,7 @@ from benchmarks.reference import CACHE, TRUTH, pinned, products
 if TYPE_CHECKING:
     import duckdb
 
-    from storymesh.dataset.build import Build
+    from storymesh.record.build import Build
 
 Figures = dict[str, Any]
 
@@ -51,8 +51,8 @@ def main() -> None:
 
 def measured(folder: Path) -> Mapping[str, list[Figures]]:
     """`links` and `advice` of the cases that storymesh makes of the products in `folder`, beside their truth."""
-    from storymesh.dataset.build import write_cases, write_precedents
     from storymesh.engine.duckdb import Engine
+    from storymesh.record.build import write_cases, write_precedents
 
     with tempfile.TemporaryDirectory(prefix="storymesh-truth-") as store:
         build = pinned(folder, Path(store))

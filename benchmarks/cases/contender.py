@@ -21,8 +21,8 @@ def _storymesh(products: Path, out: Path) -> Stages:
     import storymesh.case.link
     import storymesh.case.precedent
     import storymesh.case.seen  # noqa: F401
-    from storymesh.dataset.build import write_cases, write_precedents
     from storymesh.engine.duckdb import Engine
+    from storymesh.record.build import write_cases, write_precedents
 
     with Engine():
         pass

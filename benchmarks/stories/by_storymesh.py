@@ -14,8 +14,8 @@ def main(inputs: Path, out: Path) -> None:
     os.environ["STORYMESH_THREADS"], os.environ["STORYMESH_MEMORY"] = str(given["threads"]), given["memory"]
     from benchmarks.reference import pinned
 
-    from storymesh.dataset.build import write_cases, write_precedents, write_records
     from storymesh.engine.duckdb import Engine
+    from storymesh.record.build import write_cases, write_precedents, write_records
 
     stages = Stages(out)
     build = pinned(Path(given["folder"]), out / "store")

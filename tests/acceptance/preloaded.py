@@ -14,10 +14,10 @@ import pyiceberg.io.pyarrow
 
 import storymesh.cli
 import storymesh.contract.expectations
-import storymesh.dataset.build
 import storymesh.mesh.check
 import storymesh.orchestration.run
 import storymesh.product.publish
+import storymesh.record.build
 
 __all__ = ["dagster", "great_expectations", "pyiceberg", "storymesh"]
 

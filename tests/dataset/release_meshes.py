@@ -6,13 +6,14 @@ from typer.testing import CliRunner
 
 from storymesh.cli import app
 from storymesh.contract.definition import Contract
-from storymesh.dataset.build import write_cases, write_precedents, write_records
-from storymesh.dataset.release import Release, cut
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.pin import pin
 from storymesh.product.publish import publish
 from storymesh.product.source import open_rows
 from storymesh.product.store import ProductStore
+from storymesh.record.build import write_cases, write_precedents, write_records
+from storymesh.release.cut import cut
+from storymesh.release.release import Release
 
 MESH = Path(__file__).parents[1] / "meshes" / "plain_files"
 

@@ -13,8 +13,9 @@ import pytest
 from readers import reader
 from release_builds import Told, make, usual
 
-from storymesh.dataset.croissant import license_address
-from storymesh.dataset.release import Release, cut
+from storymesh.release.croissant import license_address
+from storymesh.release.cut import cut
+from storymesh.release.release import Release
 
 
 @pytest.fixture(scope="module")

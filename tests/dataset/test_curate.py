@@ -7,7 +7,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from storymesh.dataset.curate import curate
+from storymesh.release.curate import curate
 
 ENGINE = ibis.duckdb.connect()
 START = datetime(2024, 1, 1)

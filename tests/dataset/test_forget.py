@@ -7,13 +7,13 @@ import duckdb
 import pytest
 from release_meshes import release_all, storymesh
 
-from storymesh.dataset.diff import diff
-from storymesh.dataset.forget import find, forget, remove
-from storymesh.dataset.rebuild import pinned, rebuild
-from storymesh.dataset.release import Release, find_release, list_releases, read_lock, record_files
-from storymesh.dataset.verify import verify
+from storymesh.archive.diff import diff
+from storymesh.archive.forget import find, forget, remove
+from storymesh.archive.rebuild import pinned, rebuild
+from storymesh.archive.verify import verify
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh
+from storymesh.release.release import Release, find_release, list_releases, read_lock, record_files
 
 TRUCK = "T00"
 

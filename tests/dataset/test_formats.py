@@ -14,8 +14,9 @@ import pytest
 from readers import reader
 from release_builds import DROPS, Told, make, write
 
-from storymesh.dataset.release import Release, cut
 from storymesh.narrative.definition import read_narrative
+from storymesh.release.cut import cut
+from storymesh.release.release import Release
 
 FORMATS = {
     "report": "text",

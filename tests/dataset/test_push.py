@@ -8,9 +8,9 @@ import pytest
 from hub_stand_in import TOKEN, Hub, Repository, hub
 from release_meshes import storymesh
 
-from storymesh.dataset.release import find_release
-from storymesh.dataset.verify import verify
+from storymesh.archive.verify import verify
 from storymesh.mesh.mesh import Mesh
+from storymesh.release.release import find_release
 
 INTERNAL = "prints values that are internal"
 

@@ -18,13 +18,14 @@ import pyarrow as pa
 import pytest
 from release_builds import FakeBuild, Told, make, usual
 
-from storymesh.dataset import report
-from storymesh.dataset.figures import Outcomes, actions_of, lengths_of, months_of, scores_of
-from storymesh.dataset.release import cut
-from storymesh.dataset.report import STYLE
-from storymesh.dataset.trace import Cell, Column, Computed, Origin, Span, Trace
 from storymesh.engine.duckdb import Engine
 from storymesh.location import Location
+from storymesh.record.build import Outcomes
+from storymesh.record.trace import Cell, Column, Computed, Origin, Span, Trace
+from storymesh.release import report
+from storymesh.release.cut import cut
+from storymesh.release.figures import actions_of, lengths_of, months_of, scores_of
+from storymesh.release.report import STYLE
 
 HOSTILE = (
     '<script>alert(1)</script>{{ 31337*3 }}</style></p>" onclick="alert(2)" \'x\' \u202e\u05d0\u05d1 &amp; {% raw %}'

@@ -19,27 +19,17 @@ from typer.testing import CliRunner
 from storymesh.cli import app
 from storymesh.cli.trace import trace_as_json
 from storymesh.contract.definition import Contract
-from storymesh.dataset.build import write_cases, write_precedents, write_records
-from storymesh.dataset.kept import DEFINITION, build_of, read_kept
-from storymesh.dataset.release import Release, cut, read_lock, record_files
-from storymesh.dataset.trace import (
-    Cell,
-    Computed,
-    Counted,
-    Origin,
-    Span,
-    Trace,
-    Tracer,
-    read_record,
-    release_of,
-    trace,
-)
 from storymesh.errors import NotPublished, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.pin import pin
 from storymesh.product.publish import publish
 from storymesh.product.source import open_rows
 from storymesh.product.store import ProductStore
+from storymesh.record.build import write_cases, write_precedents, write_records
+from storymesh.record.trace import Cell, Computed, Counted, Origin, Span, Trace, Tracer, trace
+from storymesh.release.cut import cut
+from storymesh.release.kept import DEFINITION, build_of, read_kept
+from storymesh.release.release import Release, read_lock, read_record, record_files, release_of
 
 MESH = Path(__file__).parents[1] / "meshes" / "plain_files"
 FOLDER = "narratives/roadside"

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storymesh.dataset.variety import Variety, variety
 from storymesh.engine.duckdb import Engine
+from storymesh.release.variety import Variety, variety
 
 
 def measured(folder: Path, rows: list[dict[str, object]], sample: int = 100) -> dict[str, Variety]:

@@ -6,11 +6,11 @@ from pathlib import Path
 import dagster as dg
 import pyarrow.parquet as pq
 
-from storymesh.dataset.release import list_releases
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import run as running
 from storymesh.orchestration.instance import LOCK_TAG, close_abandoned, open_instance
 from storymesh.product.store import ProductStore
+from storymesh.release.release import list_releases
 
 BOATS = dg.AssetKey(["fleet", "boats"])
 

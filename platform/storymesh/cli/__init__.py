@@ -161,10 +161,10 @@ def preview(
     """Tell cases without releasing them, from the products as they are published; a terminal shows values marked."""
     from storymesh.cli.progress import console_on
     from storymesh.cli.story import marked_story, story
-    from storymesh.dataset import build as building
-    from storymesh.dataset.trace import Tracer
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.pin import pin
+    from storymesh.record import build as building
+    from storymesh.record.trace import Tracer
 
     loaded = load_mesh(root_of(mesh))
     build = pin(loaded, loaded.narrative(narrative))
@@ -197,21 +197,21 @@ def trace(
 ) -> None:
     """Lead every value that a released record prints back to product, version, key and property."""
     from storymesh.cli.trace import show_trace, trace_as_json
-    from storymesh.dataset import trace as tracing
-    from storymesh.dataset.kept import DEFINITION, build_of
-    from storymesh.dataset.release import read_lock
     from storymesh.document import relative
     from storymesh.mesh.mesh import load_mesh
+    from storymesh.record.trace import trace as led
+    from storymesh.release.kept import DEFINITION, build_of
+    from storymesh.release.release import read_lock, read_record, release_of
 
     loaded = load_mesh(root_of(mesh))
     *narratives, wanted = named
     if len(narratives) > 1:
         raise WrongUsage("one record at a time", "storymesh trace [NARRATIVE] RECORD")
     chosen = narratives[0].replace("_", "-") if narratives else None
-    found = tracing.release_of(loaded.releases, wanted, chosen, release)
+    found = release_of(loaded.releases, wanted, chosen, release)
     lock = read_lock(found.path)
     build = build_of(found.path, lock, loaded.store)
-    traced = tracing.trace(build, tracing.read_record(found.path, lock, wanted))
+    traced = led(build, read_record(found.path, lock, wanted))
     now = loaded.narratives.get(found.narrative)
     moved = (
         now is None
@@ -241,9 +241,9 @@ def explain(
 ) -> None:
     """Say how the cases of a narrative come about, from the products as they are published."""
     from storymesh.cli.explain import show_case, show_drops, show_explanation
-    from storymesh.dataset import explain as explaining
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.pin import pin
+    from storymesh.record import explain as explaining
 
     loaded = load_mesh(root_of(mesh))
     build = pin(loaded, loaded.narrative(narrative))
@@ -264,10 +264,10 @@ def scenario(
     accept: Annotated[bool, typer.Option("--accept", help="Write what is told now into the files.")] = False,
 ) -> None:
     """Tell the given rows of each scenario and compare with what its file expects."""
-    from storymesh.dataset import scenario as scenarios
     from storymesh.mesh.mesh import load_mesh
     from storymesh.narrative.scenario import read_scenarios
     from storymesh.narrative.typed import type_narrative
+    from storymesh.record import scenario as scenarios
 
     loaded = load_mesh(root_of(mesh))
     passed = failed = 0
@@ -298,8 +298,8 @@ def releases(
 ) -> None:
     """List the releases of the mesh, or verify them: NARRATIVE, NARRATIVE@X-rN or the folder of one."""
     from storymesh.cli.listing import releases_as_json, show_releases
-    from storymesh.dataset.release import list_releases
     from storymesh.mesh.mesh import load_mesh
+    from storymesh.release.release import list_releases
 
     if verify:
         from storymesh.cli.release import verify_all
@@ -330,8 +330,8 @@ def diff(
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Say what is different between two releases, record by record, and what made it so."""
+    from storymesh.archive.diff import diff as compare
     from storymesh.cli.diff import diff_as_json, show_diff
-    from storymesh.dataset.diff import diff as compare
     from storymesh.mesh.named import named_release, next_release
 
     one = named_release(old, mesh)
@@ -349,7 +349,7 @@ def pull(
     mesh: MeshOption = None,
 ) -> None:
     """Copy a release to a folder of its own, verified, whole or not at all."""
-    from storymesh.dataset.pull import pull as copy
+    from storymesh.archive.pull import pull as copy
     from storymesh.mesh.named import named_release
 
     found = named_release(release, mesh)
@@ -371,8 +371,8 @@ def push(
     Who is logged in comes from HF_TOKEN or `hf auth login`, the Hub's address from HF_ENDPOINT. A release that prints
     internal values is never pushed to a public dataset.
     """
+    from storymesh.archive import push as pushing
     from storymesh.cli.release import show_going
-    from storymesh.dataset import push as pushing
     from storymesh.mesh.named import named_release
 
     what = pushing.going(named_release(release, mesh), to, public=public)
@@ -390,8 +390,8 @@ def rebuild(
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many differences a config.")] = 3,
 ) -> None:
     """Make a release again from its lock, and confirm its digest or say what differs. Changes no release."""
+    from storymesh.archive.rebuild import rebuild as again
     from storymesh.cli.diff import show_diff
-    from storymesh.dataset.rebuild import rebuild as again
     from storymesh.mesh.named import named_release, store_of
 
     found = again(named_release(release, mesh), store_of(mesh), into, limit)
@@ -417,8 +417,8 @@ def forget(
     ] = False,
 ) -> None:
     """Follow a row through every release, and cut successors without the cases that it belongs to."""
+    from storymesh.archive import forget as forgetting
     from storymesh.cli.release import show_found, show_succeeded
-    from storymesh.dataset import forget as forgetting
     from storymesh.mesh.mesh import load_mesh
 
     loaded = load_mesh(root_of(mesh))

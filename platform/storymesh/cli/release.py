@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 if TYPE_CHECKING:
-    from storymesh.dataset.forget import Found, Succeeded
-    from storymesh.dataset.push import Going
-    from storymesh.dataset.release import Release
+    from storymesh.archive.forget import Found, Succeeded
+    from storymesh.archive.push import Going
+    from storymesh.release.release import Release
 
 
 def verify_all(releases: "Sequence[Release]", form: Literal["text", "json"]) -> bool:
     """Verify one after the other and say what was found; whether all are whole."""
-    from storymesh.dataset.verify import verify
+    from storymesh.archive.verify import verify
 
     told, whole = [], True
     for release in releases:

@@ -10,8 +10,8 @@ from rich.text import Text
 from storymesh.cli.progress import console_on
 
 if TYPE_CHECKING:
-    from storymesh.dataset.trace import Cell, Column, Computed, Counted, Origin, Span, Trace
     from storymesh.location import Location
+    from storymesh.record.trace import Cell, Column, Computed, Counted, Origin, Span, Trace
 
 VALUE = "cyan underline"
 DRAWN = "italic"  # words that the template itself varies

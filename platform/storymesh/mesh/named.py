@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from storymesh.dataset.release import LOCK, Release, find_release, list_releases, read_release
 from storymesh.errors import WrongUsage, nearest
 from storymesh.mesh.mesh import find_root, read_settings
+from storymesh.release.release import LOCK, Release, find_release, list_releases, read_release
 
 
 def releases_of(mesh: str | Path | None) -> Path:

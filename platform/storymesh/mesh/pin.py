@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping
 
-from storymesh.dataset.build import Build
 from storymesh.errors import NotPublished
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import ProductStore, Snapshot
+from storymesh.record.build import Build
 
 
 def pin(mesh: Mesh, narrative: Narrative) -> Build:

@@ -11,16 +11,6 @@ from typing import Any
 
 import dagster as dg
 
-from storymesh.dataset.build import (
-    Build,
-    Written,
-    write_cases,
-    write_precedents,
-    write_records,
-)
-from storymesh.dataset.release import Release, cut
-from storymesh.dataset.split import SPLITS
-from storymesh.dataset.trace import Tracer
 from storymesh.document import relative
 from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
@@ -30,6 +20,11 @@ from storymesh.orchestration.automation import follows
 from storymesh.orchestration.describe import counts_table, markdown_table, owners_of, references
 from storymesh.orchestration.key import cases_key, precedents_key, product_key, records_key, release_key
 from storymesh.orchestration.product import failure, telling
+from storymesh.record.build import Build, Written, write_cases, write_precedents, write_records
+from storymesh.record.split import SPLITS
+from storymesh.record.trace import Tracer
+from storymesh.release.cut import cut
+from storymesh.release.release import Release
 
 STORY_CHARACTERS = 4_000
 

@@ -14,20 +14,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storymesh.archive.rebuild import pinned
 from storymesh.case.link import key_text
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.build import cases_of_rows, keys_known, tables_of, write_all, write_cases
-from storymesh.dataset.forgotten import Forgotten, nothing_forgotten, read_forgotten, write_forgotten
-from storymesh.dataset.rebuild import pinned
-from storymesh.dataset.release import STAGED, Release, cut, list_releases, read_lock, readable, record_files
-from storymesh.dataset.trace import Tracer
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError, WrongUsage, nearest
 from storymesh.product.store import ProductStore, Snapshot
+from storymesh.record.build import cases_of_rows, keys_known, tables_of, write_all, write_cases
+from storymesh.record.forgotten import Forgotten, nothing_forgotten, read_forgotten, write_forgotten
+from storymesh.record.trace import Tracer
+from storymesh.release.cut import STAGED, cut
+from storymesh.release.release import Release, list_releases, read_lock, readable, record_files
 
 if TYPE_CHECKING:
     from storymesh.contract.definition import Contract
-    from storymesh.dataset.build import Build
+    from storymesh.record.build import Build
 
 _AFFECTED = "affected"
 

@@ -13,15 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.dataset.split import SPLITS
+from storymesh.record.split import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from storymesh.case.definition import Link
     from storymesh.contract.definition import Contract
-    from storymesh.dataset.variety import Variety
     from storymesh.narrative.definition import Narrative
+    from storymesh.release.variety import Variety
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 SAMPLE_LENGTH = 3_000

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from storymesh.case.definition import Link
 from storymesh.case.role import Role
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.build import Build
 from storymesh.engine.duckdb import Engine
+from storymesh.record.build import Build
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

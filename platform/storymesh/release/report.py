@@ -14,15 +14,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from storymesh.dataset.card import FORMATS, PROMISES, Card, citation, format_of, internal_paths, links_in_words
-from storymesh.dataset.figures import Outcomes, actions_of, lengths_of, months_of, scores_of, share_out
-from storymesh.dataset.split import SPLITS
 from storymesh.engine.duckdb import Engine
+from storymesh.record.build import Outcomes
+from storymesh.record.split import SPLITS
+from storymesh.release.card import FORMATS, PROMISES, Card, citation, format_of, internal_paths, links_in_words
+from storymesh.release.figures import actions_of, lengths_of, months_of, scores_of, share_out
 
 if TYPE_CHECKING:
     from ibis.expr.types import Table
 
-    from storymesh.dataset.trace import Column, Origin, Span, Trace
+    from storymesh.record.trace import Column, Origin, Span, Trace
 
 REPORT = "report.html"
 TEMPLATE = Path(__file__).with_name("report.html.jinja")

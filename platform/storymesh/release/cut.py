@@ -6,51 +6,54 @@ next one sweeps what it left.
 """
 
 import fcntl
-import hashlib
 import json
 import os
-import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from storymesh.dataset.card import Card, features_of, render_card
-from storymesh.dataset.certificate import certify
-from storymesh.dataset.croissant import CROISSANT, render_croissant
-from storymesh.dataset.curate import curate
-from storymesh.dataset.forgotten import REASON as FORGOTTEN
-from storymesh.dataset.kept import keep
-from storymesh.dataset.report import REPORT, render_report
-from storymesh.dataset.split import SPLITS
-from storymesh.dataset.variety import variety
-from storymesh.engine.digest import relation_digest
 from storymesh.engine.duckdb import ROW_GROUP, Engine
-from storymesh.errors import StorymeshError, WrongUsage, nearest
+from storymesh.errors import StorymeshError
+from storymesh.record.forgotten import REASON as FORGOTTEN
+from storymesh.record.split import SPLITS
+from storymesh.release.card import Card, features_of, render_card
+from storymesh.release.certificate import certify
+from storymesh.release.croissant import CROISSANT, render_croissant
+from storymesh.release.curate import curate
+from storymesh.release.digests import digests_of
+from storymesh.release.kept import keep
+from storymesh.release.release import (
+    CASE,
+    FOLDER,
+    LOCK,
+    Release,
+    drops_file,
+    files_of,
+    list_releases,
+    read_release,
+    record_files,
+)
+from storymesh.release.report import REPORT, render_report
+from storymesh.release.variety import variety
 
 if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
 
     from storymesh.contract.definition import Contract
-    from storymesh.dataset.figures import Outcomes
-    from storymesh.dataset.report import Tracer
     from storymesh.narrative.definition import Narrative
     from storymesh.product.store import Snapshot
+    from storymesh.record.build import Outcomes
+    from storymesh.release.report import Tracer
 
-LOCK = "release.json"
-CASE = "case"
 SHARD_ROWS = 200_000
-FORM = "storymesh-release-1"
 
 STAGED = ".cutting-"
 _GUARD = ".lock"
-_FOLDER = re.compile(r"(?P<narrative>\d+\.\d+\.\d+)-r(?P<number>[1-9]\d*)")
-
-Counts = Mapping[str, Mapping[str, int]]
 
 
 class ReleaseRefused(StorymeshError):
@@ -84,22 +87,6 @@ class Build(Protocol):
 
     def records_path(self, config: str) -> Path: ...
     def record_drops_path(self, config: str) -> Path: ...
-
-
-@dataclass(frozen=True)
-class Release:
-    """One release. `configs`: config -> split -> rows; `drops`: config, or `case`, -> reason -> count.
-
-    `unchanged`: it stood there already when it was to be cut.
-    """
-
-    narrative: str
-    version: str
-    path: Path
-    digest: str
-    configs: Counts
-    drops: Counts
-    unchanged: bool = False
 
 
 def cut(build: Build, *, shard_rows: int = SHARD_ROWS, tracer: "Tracer | None" = None) -> Release:
@@ -160,122 +147,6 @@ def _finish(
     whole = {"narrative": build.narrative.id, "version": version, **lock, "files": files_of(staged)}
     (staged / LOCK).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     _sync(staged)
-
-
-def files_of(folder: Path) -> dict[str, str]:
-    """Path -> SHA-256 of every file of the release in `folder` but its lock; hidden ones are nobody's."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and name != Path(LOCK) and not any(part.startswith(".") for part in name.parts):
-            with path.open("rb") as file:
-                found[name.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
-
-
-def list_releases(releases: Path, narrative: str | None = None) -> list[Release]:
-    """Every release below the folder `releases`, by narrative, version and number."""
-    folders = [
-        folder
-        for folder in releases.glob(f"{narrative or '*'}/*/")
-        if _FOLDER.fullmatch(folder.name) and (folder / LOCK).is_file()
-    ]
-    return [read_release(folder) for folder in sorted(folders, key=_order)]
-
-
-def find_release(releases: Path, name: str) -> Release:
-    """The release that people call `NARRATIVE` (its latest) or `NARRATIVE@X-rN` below the folder `releases`. Raises
-    WrongUsage when there is none."""
-    narrative, _, version = name.partition("@")
-    every = list_releases(releases)
-    found = {one.version: one for one in every if one.narrative == narrative.replace("_", "-")}
-    if not found:
-        known = dict.fromkeys(one.narrative for one in every)
-        hint = nearest(narrative, known) if known else "storymesh run makes one"
-        raise WrongUsage(f"'{narrative}' has no release below {releases}", hint)
-    if version in ("", "latest"):
-        return list(found.values())[-1]
-    if version not in found:
-        raise WrongUsage(f"'{narrative}' has no release {version}", nearest(version, found))
-    return found[version]
-
-
-def read_release(folder: Path) -> Release:
-    """The release in `folder`. Raises StorymeshError when its lock is missing or damaged."""
-    lock = read_lock(folder)
-    try:
-        return Release(lock["narrative"], lock["version"], folder, lock["digest"], lock["configs"], lock["drops"])
-    except KeyError as error:
-        words = f"{folder / LOCK} does not say its {error}"
-        raise StorymeshError(words, "cut the release again, or remove its folder") from None
-
-
-def read_lock(folder: Path) -> dict[str, Any]:
-    """What `release.json` of the release in `folder` says. Raises StorymeshError when it is missing or damaged."""
-    try:
-        lock: dict[str, Any] = json.loads((folder / LOCK).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        words = f"{folder / LOCK} cannot be read: {error}"
-        raise StorymeshError(words, "cut the release again, or remove its folder") from None
-    return lock
-
-
-@dataclass(frozen=True)
-class Digests:
-    """The digests of a release, from its files. `whole` covers the records with their splits, and what dropped for
-    which reason: nothing that only a machine or a moment gives."""
-
-    configs: Mapping[str, str]
-    drops: str
-
-    @property
-    def whole(self) -> str:
-        records = (part for config in sorted(self.configs) for part in (config, self.configs[config]))
-        parts = (FORM, *records, self.drops)
-        return hashlib.sha256("".join(f"{len(part.encode())}:{part}" for part in parts).encode()).hexdigest()
-
-
-def digests_of(folder: Path, configs: Iterable[str], engine: Engine) -> Digests:
-    """The digests of the release in `folder`, computed. A config without records has that of no bytes."""
-    names = sorted(configs)
-    records = {
-        config: " UNION ALL BY NAME ".join(
-            f"SELECT *, '{split}' AS split FROM read_parquet({_names(files)})"
-            for split, files in record_files(folder, config).items()
-        )
-        for config in names
-    }
-    drops = " UNION ALL ".join(
-        f"SELECT '{name}' AS config, case_id, reason FROM read_parquet({_names([drops_file(folder, name)])})"
-        for name in (CASE, *names)
-    )
-    return Digests({config: _digest(engine, query) for config, query in records.items()}, _digest(engine, drops))
-
-
-def record_files(folder: Path, config: str) -> dict[str, list[Path]]:
-    """The files of one config of a release: split -> shards, in order. A split without rows is not there."""
-    files = {split: sorted((folder / "data" / config).glob(f"{split}-*.parquet")) for split in SPLITS}
-    return {split: paths for split, paths in files.items() if paths}
-
-
-def drops_file(folder: Path, config: str) -> Path:
-    """Where a release keeps what dropped of a config, or of the cases (`case`); no config's data files reach there."""
-    return folder / "drops" / f"{config}.parquet"
-
-
-@contextmanager
-def readable(*releases: Release) -> Iterator[None]:
-    """Raises StorymeshError where files of these releases turn out to be damaged."""
-    import duckdb
-
-    try:
-        yield
-    except duckdb.Error as error:
-        said = " ".join(str(error).split())[:160]
-        named = " or ".join(f"{release.narrative} {release.version}" for release in releases)
-        raise StorymeshError(
-            f"{named} cannot be read: {said}", "storymesh releases --verify says what is damaged"
-        ) from None
 
 
 class _Cutting:
@@ -481,24 +352,9 @@ def _count(table: "Table") -> int:
     return int(table.count().to_pyarrow().as_py())
 
 
-def _names(files: Sequence[Path]) -> str:
-    quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
-    return f"[{quoted}]"
-
-
-def _digest(engine: Engine, query: str) -> str:
-    return relation_digest(engine.connection.con.sql(query)) if query else hashlib.sha256().hexdigest()
-
-
-def _order(folder: Path) -> tuple[str, tuple[int, ...], int]:
-    match = _FOLDER.fullmatch(folder.name)
-    assert match is not None
-    return folder.parent.name, tuple(map(int, match["narrative"].split("."))), int(match["number"])
-
-
 def _last_number(folder: Path, version: str) -> int:
     """The highest number in use for the version, whether or not its release is whole."""
-    found = (_FOLDER.fullmatch(path.name) for path in folder.iterdir())
+    found = (FOLDER.fullmatch(path.name) for path in folder.iterdir())
     return max((int(match["number"]) for match in found if match and match["narrative"] == version), default=0)
 
 

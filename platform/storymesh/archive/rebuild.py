@@ -13,15 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storymesh.dataset.build import write_all
-from storymesh.dataset.diff import SAMPLES, Diff, diff
-from storymesh.dataset.kept import build_of
-from storymesh.dataset.release import Release, cut_again, read_lock
-from storymesh.dataset.trace import Tracer
+from storymesh.archive.diff import SAMPLES, Diff, diff
 from storymesh.errors import NotPublished, WrongUsage
+from storymesh.record.build import write_all
+from storymesh.record.trace import Tracer
+from storymesh.release.cut import cut_again
+from storymesh.release.kept import build_of
+from storymesh.release.release import Release, read_lock
 
 if TYPE_CHECKING:
-    from storymesh.dataset.build import Build
+    from storymesh.record.build import Build
 
 _SECRETS = ("pseudonym.key", "forgotten.json")  # what of the store, beside products, decides what is told
 

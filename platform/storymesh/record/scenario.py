@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.build import Build, case_drops, write_asked, write_records
 from storymesh.engine.duckdb import Engine
 from storymesh.narrative.scenario import Scenario
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
+from storymesh.record.build import Build, case_drops, write_asked, write_records
 
 DROP = "drop"
 KEY = "scenario"  # pseudonyms of scenarios are the same everywhere

@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storymesh.dataset.curate import question_of
-from storymesh.dataset.split import SPLITS
+from storymesh.record.split import SPLITS
+from storymesh.release.curate import question_of
 
 if TYPE_CHECKING:
     from ibis.expr.types import IntegerValue, StringValue, Table

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storymesh.dataset.kept import read_kept
-from storymesh.dataset.release import LOCK, Release, files_of, read_lock, record_files
-from storymesh.dataset.verify import verify
+from storymesh.archive.verify import verify
 from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.release.kept import read_kept
+from storymesh.release.release import LOCK, Release, files_of, read_lock, record_files
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -58,7 +58,7 @@ def internal_of(release: Release) -> tuple[str, ...]:
     """What the records of a release print that the contracts it was told by do not call public."""
     import pyarrow.parquet as pq
 
-    from storymesh.dataset.card import Card, internal_paths
+    from storymesh.release.card import Card, internal_paths
 
     lock = read_lock(release.path)
     typed = read_kept(release.path, lock)

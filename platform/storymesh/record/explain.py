@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.case.definition import Link
 from storymesh.case.role import Role
-from storymesh.dataset.build import Build, case_drops, cases_of, cases_with_all, write_asked, write_cases
-from storymesh.dataset.member import HIDDEN, Membership, length, members
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import WrongUsage, nearest
 from storymesh.language.types import Array, Field, Struct
+from storymesh.record.build import Build, case_drops, cases_of, cases_with_all, write_asked, write_cases
+from storymesh.record.member import HIDDEN, Membership, length, members
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

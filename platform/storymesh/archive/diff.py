@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from storymesh.dataset.forgotten import REASON as FORGOTTEN
-from storymesh.dataset.kept import read_kept
-from storymesh.dataset.release import CASE, Release, drops_file, read_lock, readable, record_files
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.record.forgotten import REASON as FORGOTTEN
+from storymesh.release.kept import read_kept
+from storymesh.release.release import CASE, Release, drops_file, read_lock, readable, record_files
 
 if TYPE_CHECKING:
     import duckdb

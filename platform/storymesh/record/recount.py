@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from storymesh.case.precedent import Z95
-from storymesh.dataset.build import Build
-from storymesh.dataset.split import SPLITS
+from storymesh.record.build import Build
+from storymesh.record.split import SPLITS
 
 Rank = int | Literal["best", "worst"]
 

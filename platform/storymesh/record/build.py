@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.figures import Outcomes
-from storymesh.dataset.forgotten import REASON, Forgotten, Keys, read_forgotten
-from storymesh.dataset.pseudonym import pseudonym_key
-from storymesh.dataset.record import Drops, Versions, asked, broken, rendered, told, untold
-from storymesh.dataset.split import SPLITS, assign
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import OutOfMemory, StorymeshError, WrongUsage, nearest
 from storymesh.language.types import Text
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative, TypedRecord
 from storymesh.product.store import Snapshot
+from storymesh.record.forgotten import REASON, Forgotten, Keys, read_forgotten
+from storymesh.record.pseudonym import pseudonym_key
+from storymesh.record.split import SPLITS, assign
+from storymesh.record.tell import Drops, Versions, asked, broken, rendered, told, untold
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -53,6 +52,15 @@ class Written:
     drops: Mapping[str, int]
     seconds: float
     sample: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The judged cases that a dataset keeps. `table` has action (as people call it), score (a decimal) and worked; a
+    column is null where what it reads is restricted. `expressions` are theirs, in the narrative's own words."""
+
+    table: "ir.Table"
+    expressions: Mapping[str, str]
 
 
 @dataclass(frozen=True)

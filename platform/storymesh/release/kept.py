@@ -16,7 +16,7 @@ from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
 
 if TYPE_CHECKING:
-    from storymesh.dataset.build import Build
+    from storymesh.record.build import Build
 
 DEFINITION = "definition"  # a folder of the release, where no config's data files reach
 
@@ -95,8 +95,8 @@ def read_kept(release: Path, lock: Mapping[str, Any]) -> TypedNarrative:
 def build_of(release: Path, lock: Mapping[str, Any], store: Path) -> "Build":
     """The build that the release in the folder `release` was cut from: the definition that it keeps, on the snapshots
     of its lock. Its files may have to be written again. Raises NotPublished where the store has no such snapshot."""
-    from storymesh.dataset.build import Build
     from storymesh.product.store import ProductStore
+    from storymesh.record.build import Build
 
     typed = read_kept(release, lock)
     snapshots = {}

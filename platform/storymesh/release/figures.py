@@ -10,8 +10,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.dataset.variety import SAMPLE
 from storymesh.engine.duckdb import Engine
+from storymesh.record.build import Outcomes
+from storymesh.release.variety import SAMPLE
 
 if TYPE_CHECKING:
     from ibis.expr.types import Table
@@ -21,15 +22,6 @@ MOST_ACTIONS = 20
 MOST_MONTHS = 120  # of more, years are shown
 LEFT_OUT = "left out"
 _TEXTS = ("text", "prompt", "completion", "chosen", "rejected")
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """The judged cases that a dataset keeps. `table` has action (as people call it), score (a decimal) and worked; a
-    column is null where what it reads is restricted. `expressions` are theirs, in the narrative's own words."""
-
-    table: "Table"
-    expressions: Mapping[str, str]
 
 
 @dataclass(frozen=True)

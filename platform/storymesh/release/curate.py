@@ -6,7 +6,7 @@ words. A question that stands in an earlier split would give a later one away, w
 
 from typing import TYPE_CHECKING, Literal
 
-from storymesh.dataset.split import SPLITS
+from storymesh.record.split import SPLITS
 
 if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table, Value

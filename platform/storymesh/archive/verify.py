@@ -11,23 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.dataset.certificate import certify
-from storymesh.dataset.kept import read_kept
-from storymesh.dataset.release import (
-    CASE,
-    LOCK,
-    Digests,
-    Release,
-    digests_of,
-    drops_file,
-    files_of,
-    read_lock,
-    read_release,
-    record_files,
-)
-from storymesh.dataset.split import SPLITS
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError
+from storymesh.record.split import SPLITS
+from storymesh.release.certificate import certify
+from storymesh.release.digests import Digests, digests_of
+from storymesh.release.kept import read_kept
+from storymesh.release.release import CASE, LOCK, Release, drops_file, files_of, read_lock, read_release, record_files
 
 if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative

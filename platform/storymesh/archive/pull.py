@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.dataset.release import LOCK, Release, read_lock
-from storymesh.dataset.verify import verify
+from storymesh.archive.verify import verify
 from storymesh.errors import StorymeshError, WrongUsage, nearest
+from storymesh.release.release import LOCK, Release, read_lock
 
 if TYPE_CHECKING:
     from typing import TypeAlias

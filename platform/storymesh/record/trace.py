@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from storymesh.case.link import KEY, key_text
@@ -20,13 +19,8 @@ from storymesh.case.role import Role
 from storymesh.case.seen import names_in
 from storymesh.case.view import Formula
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.build import Build, cases_with_all, write_asked
-from storymesh.dataset.pseudonym import VARIABLE
-from storymesh.dataset.record import asked
-from storymesh.dataset.recount import Rank, Recounting
-from storymesh.dataset.release import Release, drops_file, find_release, list_releases, record_files
 from storymesh.engine.duckdb import Engine
-from storymesh.errors import NotInLanguage, Refused, StorymeshError, TooLarge, WrongUsage, nearest
+from storymesh.errors import NotInLanguage, Refused, StorymeshError, TooLarge
 from storymesh.language.check import check_expression
 from storymesh.language.follow import COUNTED, HIDDEN, Followed, Following, Part, Place
 from storymesh.language.interpret import as_value
@@ -34,6 +28,10 @@ from storymesh.language.syntax import parse_expression
 from storymesh.language.types import Array, Struct, Type
 from storymesh.location import Location
 from storymesh.narrative.typed import Telling, TypedRecord
+from storymesh.record.build import Build, cases_with_all, write_asked
+from storymesh.record.pseudonym import VARIABLE
+from storymesh.record.recount import Rank, Recounting
+from storymesh.record.tell import asked
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -289,47 +287,9 @@ class Tracer:
                 yield record, f"a query gives {met}, the record was told {value}:\n{sql}"
 
 
-def release_of(releases: Path, record_id: str, narrative: str | None = None, version: str = "latest") -> Release:
-    """The release of this version, or the latest, of the narrative or else of the only one that has such a config.
-    Raises WrongUsage."""
-    config = record_id.partition("/")[0]
-    if narrative is None:
-        having = list(dict.fromkeys(one.narrative for one in list_releases(releases) if config in one.configs))
-        if len(having) != 1:
-            words = f"{len(having) or 'no'} narratives have released a config '{config}'"
-            raise WrongUsage(words, f"say which: {', '.join(having)}" if having else "a record's id is <config>/<case>")
-        narrative = having[0]
-    return find_release(releases, f"{narrative}@{version}")
-
-
-def read_record(release: Path, lock: Mapping[str, Any], record_id: str) -> dict[str, Any]:
-    """One record of the release in the folder `release`, without `facts` and `sources`. Raises WrongUsage when there is
-    none of this id, StorymeshError with the reason when its case was dropped."""
-    import pyarrow.parquet as pq
-
-    config, _, case_id = record_id.partition("/")
-    if config not in lock["configs"] or not case_id:
-        words = f"'{record_id}' names no record of {lock['narrative']} {lock['version']}: an id is <config>/<case id>"
-        raise WrongUsage(words, nearest(config, lock["configs"]))
-    some: list[str] = []
-    for files in record_files(release, config).values():
-        for file in files:
-            columns = [name for name in pq.read_schema(file).names if name not in ("facts", "sources")]
-            found = pq.read_table(file, columns=columns, filters=[("id", "=", record_id)]).to_pylist()
-            if found:
-                return dict(found[0])
-            some += pq.ParquetFile(file).read_row_group(0, columns=["id"])["id"].to_pylist()[:1_000]
-    for name in (config, "case"):
-        filters = [("case_id", "=", case_id)]
-        dropped = pq.read_table(drops_file(release, name), columns=["reason"], filters=filters).to_pylist()
-        if dropped:
-            words = f"{lock['narrative']} {lock['version']} has no record {record_id}: it was dropped"
-            raise StorymeshError(f"{words}, {dropped[0]['reason']}", "see the drops of the release")
-    raise WrongUsage(f"{lock['narrative']} {lock['version']} has no record {record_id}", nearest(record_id, some))
-
-
 def trace(build: Build, record: Mapping[str, Any]) -> Trace:
-    """One record led back and confirmed. `record` is as `read_record` gives it, `build` as `kept.build_of` does."""
+    """One record led back and confirmed. `record` and `build` are those of a release, as `read_record` and `build_of`
+    give them."""
     config = str(record["id"]).partition("/")[0]
     with Tracer(build) as tracer:
         (found,) = tracer.traces(config, [record])

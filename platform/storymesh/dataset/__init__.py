@@ -1,1 +1,0 @@
-"""From cases to records to an immutable, documented release."""
