@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,11 +50,46 @@ PHASES: Mapping[str, Phase] = {
 }
 
 
-class Narrator(Definition):
+class Price(Definition):
+    """US dollars for a million tokens."""
+
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+
+
+class Budget(Definition):
+    """What one run of one config may spend at most. It stops before a call that could pass it."""
+
+    tokens: int | None = Field(default=None, gt=0)
+    usd: Decimal | None = Field(default=None, gt=0)
+
+
+class Judge(Definition):
+    """A second model that scores each accepted retelling, beside the grounding and never instead of it."""
+
     model: str
     prompt: Template
+    base_url: str | None = None
+    parameters: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
+
+
+class Narrator(Definition):
+    """A language model that retells a record. `model` is a name of LangChain's `init_chat_model`, `timeout` in seconds;
+    keys stand in the environment, never here. `accept` is the least share of claims that the facts must carry."""
+
+    model: str
+    prompt: Template
+    system: Template | None = None
+    base_url: str | None = None
+    parameters: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
     attempts: int = Field(default=3, ge=1, le=20)
     otherwise: Literal["keep", "drop"] = "keep"
+    accept: float = Field(default=1.0, ge=0, le=1)
+    concurrency: int = Field(default=16, ge=1, le=512)
+    timeout: float = Field(default=60.0, gt=0, le=3600)
+    price: Price | None = None
+    budget: Budget | None = None
+    judge: Judge | None = None
 
 
 class Record(Definition):
