@@ -4,8 +4,9 @@ No data is read. Every template is checked in its own view of time; what it prin
 for the facts and sources of its records.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storymesh.case.role import Cast, resolve
 from storymesh.case.view import Views, restricted, views
@@ -17,10 +18,12 @@ from storymesh.language.syntax import Template, parse_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Integer, Struct, Text
 from storymesh.language.value import Checked, Path, a_kind
 from storymesh.location import Location
-from storymesh.narrative.definition import PHASES, Narrative, Phase, Record
+from storymesh.narrative.definition import PHASES, Judge, Narrative, Narrator, Phase, Record
 
 ANSWERED = frozenset({"messages", "prompt_completion", "preference", "unpaired_preference"})
 PREFERRED = frozenset({"preference", "unpaired_preference"})
+STORY = "story"  # what the prompts of a narrator call the text to retell
+SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|authorization)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,19 @@ class Telling:
 
 
 @dataclass(frozen=True)
+class Retold:
+    """One column that a language model tells again, and what it is sent: "system", if there is one, and "user". These
+    templates see what the column's own template sees, and `story`, the text that it told."""
+
+    telling: Telling
+    prompts: Mapping[str, Slot]
+
+
+@dataclass(frozen=True)
 class TypedRecord:
     """One config. `prints` are the paths that any of its templates prints, `roles` the roles that they name; `pair` is
-    the least count of an option where the config compares options."""
+    the least count of an option where the config compares options. One with a narrator has the slots of the record that
+    it is told from, and what of it is `retold`."""
 
     config: str
     record: Record
@@ -53,6 +66,12 @@ class TypedRecord:
     prints: Mapping[Path, Classification]
     roles: tuple[str, ...]
     pair: int | None = None
+    retold: tuple[Retold, ...] = ()
+
+    @property
+    def templates(self) -> tuple[Slot, ...]:
+        """Every template that the config is told by, prompts of its narrator among them."""
+        return (*self.slots.values(), *(slot for one in self.retold for slot in one.prompts.values()))
 
     @property
     def tellings(self) -> tuple[Telling, ...]:
@@ -126,22 +145,22 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     records: dict[str, TypedRecord] = {}
     for config, record in narrative.records.items():
         if record.from_ is not None:
-            words = f"'{config}' is retold by a language model, which this version does not do: the config is left out"
-            warnings.append(Finding(narrative.at("records", config), "not-retold", words, severity="warning"))
-            if record.from_ not in narrative.records:
-                place = narrative.at("records", config, "from")
-                hint = nearest(record.from_, narrative.records)
-                findings.append(Finding(place, "unknown-name", f"there is no record '{record.from_}'", hint))
             continue
         checked = _record(config, record, narrative, typed, templates, findings)
         if checked is not None:
             records[config] = checked
+    for config, record in narrative.records.items():
+        if record.from_ is not None:
+            retold = _retold(config, record, narrative, typed, records, templates, findings)
+            if retold is not None:
+                records[config] = retold
+    records = {config: records[config] for config in narrative.records if config in records}
     for name in sorted(set(narrative.templates) - templates.used):
         place = Location(f"{narrative.folder}/{name}")
         warnings.append(Finding(place, "unused-template", f"no record uses '{name}'", severity="warning"))
     if findings:
         raise Refused(findings)
-    slots = [slot.checked for record in records.values() for slot in record.slots.values()]
+    slots = [slot.checked for record in records.values() for slot in record.templates]
     formulas = [formula.checked for formula in (*typed.facts.values(), *typed.outcome.values())]
     formulas += [formula.checked for level in typed.match for formula in level]
     return TypedNarrative(
@@ -244,32 +263,128 @@ def _record(
         return None
     slots: dict[str, Slot] = {}
     for slot, name in record.templates.items():
-        template = templates.get(name)
-        if template is None:
-            hint = nearest_file(name, narrative.templates)
-            findings.append(
-                Finding(narrative.at("records", config, slot), "unknown-name", f"there is no template '{name}'", hint)
-            )
-            continue
-        phase = PHASES[slot]
-        scope = dict(typed.scopes[phase])
-        if slot == "option":
-            precedents = scope["precedents"]
-            assert isinstance(precedents, Field) and isinstance(precedents.type, Struct)
-            options = precedents.type.fields["options"]
-            assert isinstance(options, Field) and isinstance(options.type, Array)
-            scope["option"] = options.type.item
-        unprintable: Mapping[Path, Hidden] = typed.unprintable if phase == "question" else {}
-        try:
-            slots[slot] = Slot(slot, name, phase, check_template(template, scope, templates.get, unprintable))
-        except Refused as refused:
-            findings.extend(finding for finding in refused.findings if finding not in findings)
-    prints: dict[Path, Classification] = {}
-    for checked in slots.values():
-        prints.update(checked.checked.prints)
+        checked = _slot(slot, name, narrative.at("records", config, slot), narrative, typed, templates, findings)
+        if checked is not None:
+            slots[slot] = checked
     asks = narrative.case.precedents
     least = asks.min if asks is not None and record.format in PREFERRED else None
-    return TypedRecord(config, record, slots, prints, _roles(typed, slots.values()), least)
+    return TypedRecord(config, record, slots, _prints(slots.values()), _roles(typed, slots.values()), least)
+
+
+def _slot(
+    slot: str,
+    name: str,
+    here: Location,
+    narrative: Narrative,
+    typed: Views,
+    templates: _Templates,
+    findings: list[Finding],
+    *,
+    story: bool = False,
+) -> Slot | None:
+    """The template `name`, which is written `here`, in the view of `slot`; with the name `story`, if it retells one."""
+    template = templates.get(name)
+    if template is None:
+        hint = nearest_file(name, narrative.templates)
+        findings.append(Finding(here, "unknown-name", f"there is no template '{name}'", hint))
+        return None
+    phase = PHASES[slot]
+    scope = dict(typed.scopes[phase])
+    if slot == "option":
+        precedents = scope["precedents"]
+        assert isinstance(precedents, Field) and isinstance(precedents.type, Struct)
+        options = precedents.type.fields["options"]
+        assert isinstance(options, Field) and isinstance(options.type, Array)
+        scope["option"] = options.type.item
+    if story:
+        scope[STORY] = Field(Text())
+    unprintable: Mapping[Path, Hidden] = typed.unprintable if phase == "question" else {}
+    try:
+        return Slot(slot, name, phase, check_template(template, scope, templates.get, unprintable))
+    except Refused as refused:
+        findings.extend(finding for finding in refused.findings if finding not in findings)
+        return None
+
+
+def _retold(
+    config: str,
+    record: Record,
+    narrative: Narrative,
+    typed: Views,
+    records: Mapping[str, TypedRecord],
+    templates: _Templates,
+    findings: list[Finding],
+) -> TypedRecord | None:
+    """A config that a language model retells: all of the record that it is told from, and the prompts."""
+    narrator, base = record.narrator, record.from_
+    assert narrator is not None and base is not None
+    here = ("records", config)
+    if base not in narrative.records:
+        words = f"there is no record '{base}'"
+        findings.append(Finding(narrative.at(*here, "from"), "unknown-name", words, nearest(base, narrative.records)))
+        return None
+    if narrative.records[base].from_ is not None:
+        words = f"'{base}' is retold itself, and what is retold of it would not be held against the facts"
+        hint = f"retell '{narrative.records[base].from_}'"
+        findings.append(Finding(narrative.at(*here, "from"), "retold-twice", words, hint))
+        return None
+    if taken := {STORY} & {*narrative.cast, *narrative.case.facts}:
+        words = f"'{taken.pop()}' is the text to retell in the prompts of a narrator"
+        findings.append(
+            Finding(narrative.at(*here, "narrator"), "reserved-name", words, "name the role or fact otherwise")
+        )
+        return None
+    findings += _unsafe(narrator, narrative, here)
+    if base not in records:
+        return None  # it has findings of its own
+    own = records[base]
+    named = {"system": narrator.system, "user": narrator.prompt}
+    fields = {"system": "system", "user": "prompt"}
+    retold = []
+    for telling in own.tellings:
+        if PHASES[telling.slot] == "question":
+            continue
+        prompts = {}
+        for role, name in named.items():
+            if name is None:
+                continue
+            at = narrative.at(*here, "narrator", fields[role])
+            prompt = _slot(telling.slot, name, at, narrative, typed, templates, findings, story=True)
+            if prompt is not None:
+                prompts[role] = prompt
+        retold.append(Retold(telling, prompts))
+    prompts_ = [slot for one in retold for slot in one.prompts.values()]
+    return replace(
+        own,
+        config=config,
+        record=record.model_copy(update={"format": own.record.format}),
+        prints={**own.prints, **{path: kind for path, kind in _prints(prompts_).items() if path != (STORY,)}},
+        roles=_roles(typed, [*own.slots.values(), *prompts_]),
+        retold=tuple(retold),
+    )
+
+
+def _unsafe(narrator: Narrator, narrative: Narrative, here: tuple[str, ...]) -> Iterator[Finding]:
+    """Secrets that stand in the file."""
+    whose: list[tuple[tuple[str, ...], Narrator | Judge]] = [((*here, "narrator"), narrator)]
+    if narrator.judge is not None:
+        whose.append(((*here, "narrator", "judge"), narrator.judge))
+    for steps, one in whose:
+        for name in one.parameters:
+            if SECRET.search(name):
+                words = f"`{name}` is a secret, and this file is read by many"
+                hint = "leave it out: the key is taken from the environment, such as OPENAI_API_KEY"
+                yield Finding(narrative.at(*steps, "parameters", name), "secret", words, hint)
+        if one.base_url is not None and "@" in one.base_url.partition("://")[2].partition("/")[0]:
+            words = "an address with a password is a secret, and this file is read by many"
+            yield Finding(narrative.at(*steps, "base_url"), "secret", words, "leave user and password out of it")
+
+
+def _prints(slots: Iterable[Slot]) -> dict[Path, Classification]:
+    found: dict[Path, Classification] = {}
+    for slot in slots:
+        found.update(slot.checked.prints)
+    return found
 
 
 def _roles(typed: Views, slots: Iterable[Slot]) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ interpreter, one case after the other: for preview, for trace, and to hold the c
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import ibis
@@ -27,7 +29,7 @@ from storymesh.language.compile import UNPRINTABLE, Resolved, compile_expression
 from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
 from storymesh.language.syntax import Expression, Template, parse_template
 from storymesh.language.types import Struct
-from storymesh.narrative.typed import TypedNarrative, TypedRecord
+from storymesh.narrative.typed import STORY, Slot, TypedNarrative, TypedRecord
 
 Versions = Mapping[str, tuple[str, str]]  # role -> (product, version)
 NOT_EXACT = "a number is not finite or too large to print exactly"
@@ -76,7 +78,8 @@ def told(
         return _Named(joined, typed, record, able=True, more=more)
 
     first = named(found)
-    texts = _shaped(first.texts(key), record)
+    columns = first.texts(key)
+    texts = _shaped(columns, record) | first.asks(columns, key)
     id_ = ibis.literal(f"{record.config}/").concat(first.table["case_id"])
     label = ["label"] if "label" in first.table.columns else []
     rows = first.table.select("case_id", "split", *label, "at", id=id_, **texts, **first.behind(versions, key))
@@ -119,7 +122,7 @@ class _Named:
             seen |= {f"option_{side}": getattr(pair, side) for side in ("own", "chosen", "rejected")}
             if record.record.format == "preference":
                 undone = undone.coalesce(pair.undone)
-        used = {name for slot in record.slots.values() for name in slot.checked.names} - {"option"}
+        used = {name for slot in record.templates for name in slot.checked.names} - {"option", STORY}
         used |= {f"option_{telling.option}" for telling in record.tellings if telling.option}
         roles = {name for name in record.roles if name in typed.cast.roles}
         columns = {f"n_{name}": seen[name] for name in sorted(used | roles)}
@@ -143,19 +146,37 @@ class _Named:
 
     def texts(self, key: bytes) -> dict[str, ir.StringValue]:
         """The text of each column that the config tells."""
-        narrative, case_id = self.typed.narrative, self.table["case_id"]
+        return {
+            telling.column: self._text(self.record.slots[telling.slot], telling.option, key)
+            for telling in self.record.tellings
+        }
+
+    def asks(self, texts: Mapping[str, ir.StringValue], key: bytes) -> dict[str, ir.ArrayValue]:
+        """For each column that is told again the messages that its narrator is sent: `ask_<column>`."""
+        return {
+            f"ask_{one.telling.column}": ibis.array(
+                [
+                    ibis.struct({"role": role, "content": self._text(slot, one.telling.option, key, story)})
+                    for role, slot in one.prompts.items()
+                ]
+            )
+            for one in self.record.retold
+            for story in (texts[one.telling.column],)
+        }
+
+    def _text(self, slot: Slot, option: str | None, key: bytes, story: ir.StringValue | None = None) -> ir.StringValue:
+        narrative = self.typed.narrative
 
         def template(name: str) -> Template:
             return parse_template(narrative.templates[name], name, f"{narrative.folder}/{name}")
 
-        found = {}
-        for telling in self.record.tellings:
-            option = {"option": self.names[f"option_{telling.option}"]} if telling.option else {}
-            slot = self.record.slots[telling.slot]
-            resolved = Resolved(slot.checked.labels, slot.checked.replaced, key)
-            wanted = template(slot.template)
-            found[telling.column] = compile_template(wanted, {**self.names, **option}, case_id, template, resolved)
-        return found
+        names = {**self.names}
+        if option:
+            names["option"] = self.names[f"option_{option}"]
+        if story is not None:
+            names[STORY] = story
+        resolved = Resolved(slot.checked.labels, slot.checked.replaced, key)
+        return compile_template(template(slot.template), names, self.table["case_id"], template, resolved)
 
 
 def _shaped(texts: Mapping[str, ir.StringValue], record: TypedRecord) -> dict[str, ir.Value]:
@@ -168,12 +189,19 @@ def _shaped(texts: Mapping[str, ir.StringValue], record: TypedRecord) -> dict[st
 
 def broken(records: ir.Table, record: TypedRecord) -> ir.Table:
     """case_id and reason of the told records whose text cannot stand: a number that is not exact, or too long."""
+
+    def contents(column: str) -> ir.StringValue:
+        return dialect.glued(dialect.each(records[column], lambda message: message["content"]))
+
     if record.record.format == "messages":
-        texts = dialect.glued(dialect.each(records["messages"], lambda message: message["content"]))
+        texts = [contents("messages")]
     else:
-        texts = dialect.concat([records[telling.column] for telling in record.tellings])
-    inexact = texts.contains(UNPRINTABLE)
-    long = texts.length() > MAX_OUTPUT
+        texts = [dialect.concat([records[telling.column] for telling in record.tellings])]
+    texts += [contents(f"ask_{one.telling.column}") for one in record.retold]
+    inexact, long = (
+        reduce(or_, found)
+        for found in ([text.contains(UNPRINTABLE) for text in texts], [text.length() > MAX_OUTPUT for text in texts])
+    )
     reason = ibis.cases((inexact, NOT_EXACT), (long, TOO_LONG))
     found = records.select("case_id", reason=reason)
     return found.filter(found["reason"].notnull())
