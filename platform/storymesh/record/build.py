@@ -162,6 +162,19 @@ class Build:
     def record_drops_path(self, config: str) -> Path:
         return self.folder / "records" / f"{config}.drops.parquet"
 
+    def told_path(self, config: str) -> Path:
+        """Where records stand as their templates tell them: with the messages to a narrator where one retells them."""
+        return self._told(config)[0]
+
+    def told_drops_path(self, config: str) -> Path:
+        return self._told(config)[1]
+
+    def _told(self, config: str) -> tuple[Path, Path]:
+        if not self.typed.records[config].retold:
+            return self.records_path(config), self.record_drops_path(config)
+        folder = self.folder / "told"
+        return folder / f"{config}.parquet", folder / f"{config}.drops.parquet"
+
     @property
     def versions(self) -> Versions:
         return {role: (snapshot.product, snapshot.version) for role, snapshot in self.snapshots.items()}
@@ -211,10 +224,10 @@ def write_precedents(build: Build, progress: Progress = _silent) -> Written:
 
 
 def write_records(build: Build, config: str, progress: Progress = _silent) -> Written:
-    """The records of one config, and what of it could not be told."""
+    """The records of one config as its templates tell them, and what of it could not be told."""
     began = time.monotonic()
     record = _record(build, config)
-    path, dropped = build.records_path(config), build.record_drops_path(config)
+    path, dropped = build.told_path(config), build.told_drops_path(config)
     unchanged = path.is_file() and dropped.is_file()
     with Engine() as engine:
         if not unchanged:

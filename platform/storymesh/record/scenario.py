@@ -101,11 +101,11 @@ def _snapshots(scenario: Scenario, typed: TypedNarrative, folder: Path) -> dict[
 def _told(build: Build, config: str, case_id: str) -> dict[str, Any]:
     write_records(build, config)
     with Engine() as engine:
-        records = engine.read(build.records_path(config))
+        records = engine.read(build.told_path(config))
         found = engine.connection.to_pyarrow(records.filter(records["case_id"] == case_id)).to_pylist()
         if found:
             return _columns(found[0])
-        lost = engine.read(build.record_drops_path(config))
+        lost = engine.read(build.told_drops_path(config))
         cases = case_drops(build, engine.read(build.cases_path), engine.read(build.splits_path))
         reasons = engine.connection.to_pyarrow(
             cases.union(lost.select("case_id", "reason")).filter(lambda row: row["case_id"] == case_id)
