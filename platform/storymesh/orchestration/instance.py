@@ -18,6 +18,8 @@ CONFIGURATION = """\
 # Made by storymesh; your changes are kept. Runs are remembered here, in SQLite, and nothing phones home.
 telemetry:
   enabled: false
+nux:
+  enabled: false # no invitation to a newsletter over the first page
 concurrency:
   pools:
     default_limit: 1 # one writer for each product and each domain's DuckDB file
