@@ -383,6 +383,26 @@ def push(
 
 
 @command
+def export(
+    release: ReleaseArgument,
+    to: Annotated[Literal["ocel"], typer.Option("--to", help="The form: ocel is OCEL 2.0, in JSON.")],
+    into: Annotated[Path, typer.Option("--into", metavar="FILE", help="A file that does not exist.")],
+    mesh: MeshOption = None,
+) -> None:
+    """Write the cases of a release as an object-centric event log, for those who mine processes.
+
+    It is told in hindsight from the snapshots that the release was cut from: what is restricted is not in it, nor what
+    is to be forgotten; what is internal is.
+    """
+    from storymesh.archive.ocel import write_ocel
+    from storymesh.cli.release import show_log
+    from storymesh.mesh.named import named_release, store_of
+
+    write = {"ocel": write_ocel}[to]
+    show_log(write(named_release(release, mesh), store_of(mesh), into))
+
+
+@command
 def rebuild(
     release: ReleaseArgument,
     mesh: MeshOption = None,

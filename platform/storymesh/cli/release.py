@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from storymesh.archive.forget import Found, Succeeded
+    from storymesh.archive.ocel import Log
     from storymesh.archive.push import Going
     from storymesh.release.release import Release
 
@@ -90,3 +91,12 @@ def show_going(what: "Going", *, dry: bool) -> None:
     if what.internal:
         typer.echo(f"prints internal values, so it may not be public: {', '.join(what.internal)}")
     typer.echo("nothing was sent", err=True)
+
+
+def show_log(log: "Log") -> None:
+    """What an event log holds, and which cases it does not hold."""
+    release = log.release
+    held = f"{_many(log.cases, 'case')}, {_many(log.objects, 'object')} and {_many(log.events, 'event')}"
+    typer.echo(f"{release.narrative} {release.version}: {held} written to {log.path}")
+    for reason, count in log.dropped.items():
+        typer.echo(f"  without {_many(count, 'case')}: {reason}")
