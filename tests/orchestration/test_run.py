@@ -1,5 +1,7 @@
 """The mesh run in this process: what is made, what is told, and what happens when something is wrong."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pyarrow.parquet as pq
 
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import run as running
-from storymesh.orchestration.instance import LOCK_TAG, close_abandoned, open_instance
+from storymesh.orchestration.instance import close_abandoned, held, open_instance
 from storymesh.product.store import ProductStore
 from storymesh.release.release import list_releases
 
@@ -153,15 +155,22 @@ def test_a_missing_source_is_told_in_words(harbour: Path, edit: Callable[[str, s
     assert "--only" not in outcome.narratives[0].reason, "nothing is published that it could be told from"
 
 
-def test_a_run_whose_process_was_killed_is_closed_by_the_next(harbour: Path) -> None:
+def test_a_run_whose_process_was_killed_is_closed_once_somebody_looks(harbour: Path) -> None:
     mesh = load_mesh(harbour)
+    job = dg.define_asset_job("left", selection="*").resolve(
+        asset_graph=running.load_locations(mesh).resolve_asset_graph()
+    )
     with open_instance(mesh) as instance:
-        job = dg.define_asset_job("left", selection="*").resolve(
-            asset_graph=running.load_locations(mesh).resolve_asset_graph()
-        )
-        left = instance.create_run_for_job(job, tags={LOCK_TAG: "held"}, status=dg.DagsterRunStatus.STARTED)
-        assert close_abandoned(instance, mesh) == [left.run_id]
-        closed = instance.get_run_by_id(left.run_id)
+        left, alive = (instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED) for _ in range(2))
+        process = os.fork()
+        if process == 0:
+            with held(mesh, left.run_id):
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(process, 0)
+        with held(mesh, alive.run_id):
+            assert close_abandoned(instance, mesh) == [left.run_id]
+        closed, going = (instance.get_run_by_id(one.run_id) for one in (left, alive))
         assert closed is not None
-        assert closed.status == dg.DagsterRunStatus.FAILURE
+        assert going is not None
+        assert (closed.status, going.status) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
         assert close_abandoned(instance, mesh) == []

@@ -50,6 +50,8 @@ class Display:
             case run.Finished(step, rows, unchanged, seconds):
                 count = f"{rows:,} rows" if rows is not None else ""
                 self._line("[green]✓[/]", step, [count, "unchanged" if unchanged else "", f"{seconds:.1f} s"])
+            case run.Again(step, words, seconds):
+                self._line("[yellow]↻[/]", step, [words, f"again in {seconds:.0f} s"])
             case run.Failed(step, words, expected):
                 self._line("[red]✗[/]", step, [words if expected else f"an error that nobody expected: {words}"])
             case run.LeftOut(step):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 HOME = "DAGSTER_HOME"
-LOCK_TAG = "storymesh/lock"
+ABANDONED = "The process of this run ended before the run did."
 CONFIGURATION = """\
 # Made by storymesh; your changes are kept. Runs are remembered here, in SQLite, and nothing phones home.
 telemetry:
@@ -25,6 +25,10 @@ concurrency:
     default_limit: 1 # one writer for each product and each domain's DuckDB file
   runs:
     max_concurrent_runs: 2
+run_monitoring: # ends a run that hangs; its tag dagster/max_runtime (seconds) says otherwise, 0 is for ever
+  enabled: true
+  max_runtime_seconds: 43200
+  cancel_timeout_seconds: 60
 """
 
 
@@ -57,48 +61,48 @@ def open_instance(mesh: Mesh) -> "dg.DagsterInstance":
 
 
 @contextmanager
-def held(mesh: Mesh, run_id: str) -> Iterator[dict[str, str]]:
-    """Hold the lock of a run of this process while it goes on, and give the tags that say that it has one.
+def held(mesh: Mesh, run_id: str) -> Iterator[None]:
+    """Hold the lock of a run while this process executes it.
 
-    The system lets go of the lock when the process ends, however it ends: a free lock tells an abandoned run.
+    The system lets go of the lock when the process ends, however it ends: a lock that lies there free tells an
+    abandoned run.
     """
-    path = _lock_of(mesh, run_id)
+    path = _locks_of(mesh) / f"{run_id}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    taking = path.with_suffix(f".{os.getpid()}.taking")
+    with taking.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield {LOCK_TAG: "held"}
-        finally:
-            path.unlink(missing_ok=True)
+        taking.replace(path)  # from its first moment there it is held
+        yield
+        path.unlink(missing_ok=True)  # after an error it stays, for whoever closes what was abandoned
 
 
 def close_abandoned(instance: "dg.DagsterInstance", mesh: Mesh) -> list[str]:
-    """Mark runs as failed whose process has ended before them, and free their pools; returns their ids."""
-    import dagster as dg
+    """Mark runs as failed whose process has ended before them, and free their pools; returns their ids.
 
-    ended = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
-    unfinished = [status for status in dg.DagsterRunStatus if status not in ended]
+    Until then such a run counts as going on, and whoever waits for it waits for ever.
+    """
     closed = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished, tags={LOCK_TAG: "held"})):
-        if _is_held(_lock_of(mesh, run.run_id)):
+    for path in sorted(_locks_of(mesh).glob("*.lock")):
+        if _is_held(path):
             continue
-        instance.report_run_failed(run, "The process of this run ended before the run did.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        closed.append(run.run_id)
+        run = instance.get_run_by_id(path.stem)
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(run, ABANDONED)
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            closed.append(run.run_id)
+        path.unlink(missing_ok=True)
     return closed
 
 
-def _lock_of(mesh: Mesh, run_id: str) -> Path:
-    return home_of(mesh) / "running" / f"{run_id}.lock"
+def _locks_of(mesh: Mesh) -> Path:
+    return home_of(mesh) / "running"
 
 
 def _is_held(path: Path) -> bool:
     try:
         with path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
+    except (FileNotFoundError, BlockingIOError):  # it ended meanwhile, or goes on
         return True
-    path.unlink(missing_ok=True)
     return False

@@ -24,8 +24,9 @@ from storymesh.errors import NotPublished, StorymeshError, TransformFailed
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.automation import follows
 from storymesh.orchestration.describe import owners_of
+from storymesh.orchestration.failure import explained, failure
 from storymesh.orchestration.key import model_key, product_key
-from storymesh.orchestration.product import failure, made_of
+from storymesh.orchestration.product import made_of
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.transform import failed_nodes, prepare_dbt, run_dbt
 
@@ -115,26 +116,23 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
         pool=f"{domain}_duckdb",
     )
     def building(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        try:
-            project = prepare_dbt(
-                domain, mesh.domain_folder(domain), mesh.store, _published(mesh, domain, _read_here(context))
-            )
+        with explained(context.retry_number):
+            inputs = _published(mesh, domain, _read_here(context))
+            project = prepare_dbt(domain, mesh.domain_folder(domain), mesh.store, inputs)
             wait_until_free(project.database)
-        except StorymeshError as error:
-            raise failure(error) from None
-        dbt = _resource()(
-            project_dir=str(project.project_dir),
-            profiles_dir=str(project.profiles_dir),
-            dbt_executable=_executable(),
-            global_config_flags=["--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats"],
-        )
-        results = project.target_path / "run_results.json"
-        results.unlink(missing_ok=True)
-        invocation = dbt.cli(["build"], context=context, target_path=project.target_path, raise_on_error=False)
-        yield from invocation.stream()
-        if not invocation.is_successful():
-            words = "; ".join(failed_nodes(project)) or str(invocation.get_error())
-            raise failure(TransformFailed(f"the dbt project of '{domain}' did not build: {words}")) from None
+            dbt = _resource()(
+                project_dir=str(project.project_dir),
+                profiles_dir=str(project.profiles_dir),
+                dbt_executable=_executable(),
+                global_config_flags=["--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats"],
+            )
+            results = project.target_path / "run_results.json"
+            results.unlink(missing_ok=True)
+            invocation = dbt.cli(["build"], context=context, target_path=project.target_path, raise_on_error=False)
+            yield from invocation.stream()
+            if not invocation.is_successful():
+                words = "; ".join(failed_nodes(project)) or str(invocation.get_error())
+                raise TransformFailed(f"the dbt project of '{domain}' did not build: {words}")
 
     return building
 

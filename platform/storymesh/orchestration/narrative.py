@@ -18,8 +18,9 @@ from storymesh.mesh.pin import open_build, pin
 from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.automation import follows
 from storymesh.orchestration.describe import counts_table, markdown_table, owners_of, references
+from storymesh.orchestration.failure import explained
 from storymesh.orchestration.key import cases_key, precedents_key, product_key, records_key, release_key
-from storymesh.orchestration.product import failure, telling
+from storymesh.orchestration.product import telling
 from storymesh.record.build import Build, Written, write_cases, write_precedents, write_records
 from storymesh.record.split import SPLITS
 from storymesh.record.trace import Tracer
@@ -51,11 +52,9 @@ def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
         kinds={"duckdb", "parquet"},
     )
     def cases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[str]:
-        try:
+        with explained(context.retry_number):
             build = pin(mesh, narrative)
             written = write_cases(build, telling(context))
-        except StorymeshError as error:
-            raise failure(error) from None
         return _made(mesh, build, written, {"cast": _cast(build)})
 
     return cases
@@ -71,11 +70,9 @@ def _precedents(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
         kinds={"duckdb", "parquet"},
     )
     def precedents(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
-        try:
+        with explained(context.retry_number):
             build = open_build(mesh, narrative, key)
             written = write_precedents(build, telling(context))
-        except StorymeshError as error:
-            raise failure(error) from None
         return _made(mesh, build, written)
 
     return precedents
@@ -93,11 +90,9 @@ def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefiniti
         kinds={"parquet"},
     )
     def records(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
-        try:
+        with explained(context.retry_number):
             build = open_build(mesh, narrative, key)
             written = write_records(build, config, telling(context))
-        except StorymeshError as error:
-            raise failure(error) from None
         return _made(mesh, build, written)
 
     return records
@@ -112,12 +107,10 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
         description=f"{narrative.title}: an immutable version of the dataset, as Hugging Face `datasets` reads it.",
         kinds={"huggingface", "parquet"},
     )
-    def release(**keys: str) -> dg.MaterializeResult[None]:
-        try:
+    def release(context: dg.AssetExecutionContext, **keys: str) -> dg.MaterializeResult[None]:
+        with explained(context.retry_number):
             build = open_build(mesh, narrative, _one_key(narrative, keys))
             released = cut(build, tracer=partial(Tracer, build))
-        except StorymeshError as error:
-            raise failure(error) from None
         return dg.MaterializeResult(
             value=None, metadata=_release_metadata(mesh, released), data_version=dg.DataVersion(released.digest)
         )

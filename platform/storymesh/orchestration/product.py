@@ -6,7 +6,7 @@ were quarantined or that nothing was published, never that something wrong is al
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ import dagster as dg
 from storymesh.contract.check import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract
 from storymesh.document import relative
-from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.automation import follows
 from storymesh.orchestration.describe import columns_of, counts_table, owners_of, references, sample_of, tags_of
+from storymesh.orchestration.failure import explained, failure
 from storymesh.orchestration.key import MODELS, model_key, product_key, source_key
 from storymesh.product.definition import Product
 from storymesh.product.profile import database_of_domain
@@ -71,19 +71,18 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
         pool=pool_of(product),
     )
     def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        try:
-            publication = _publish(mesh, product, contract, context)
-        except PublicationRefused as refused:
-            yield from _check_results(refused.publication, contract, key)
-            raise failure(refused, _quarantine(mesh, refused.publication)) from None
-        except StorymeshError as error:
-            raise failure(error) from None
-        yield dg.MaterializeResult(
-            asset_key=key,
-            metadata=_metadata(mesh, contract, publication),
-            data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
-            check_results=list(_check_results(publication, contract, key)),
-        )
+        with explained(context.retry_number):
+            try:
+                publication = _publish(mesh, product, contract, context)
+            except PublicationRefused as refused:
+                yield from _check_results(refused.publication, contract, key)
+                raise failure(refused, _quarantine(mesh, refused.publication)) from None
+            yield dg.MaterializeResult(
+                asset_key=key,
+                metadata=_metadata(mesh, contract, publication),
+                data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
+                check_results=list(_check_results(publication, contract, key)),
+            )
 
     return publishing
 
@@ -127,12 +126,6 @@ def named_checks(contract: Contract) -> dict[str, Check]:
         taken = sum(other == name or other.startswith(f"{name}__") for other in named)
         named[f"{name}__{taken + 1}" if taken else name] = check
     return named
-
-
-def failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
-    """`error` as Dagster records it; trying again would change nothing."""
-    text = f"{error.words} ({error.hint})" if error.hint else error.words
-    return dg.Failure(text, metadata={**(metadata or {}), "hint": error.hint or "-"}, allow_retries=False)
 
 
 def telling(context: dg.AssetExecutionContext) -> Callable[[str, int], None]:

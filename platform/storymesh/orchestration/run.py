@@ -5,8 +5,11 @@ does not stop the others: only what is built on it is left out.
 """
 
 import logging
+import signal
+import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +19,8 @@ from dagster import DagsterEventType, DagsterExecutionInterruptedError
 
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
-from storymesh.orchestration.instance import close_abandoned, held, open_instance
+from storymesh.orchestration.failure import Unavailable, is_of_database, unavailable
+from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
 from storymesh.orchestration.key import cases_key, product_key, release_key
 from storymesh.orchestration.locations import load_locations
 from storymesh.orchestration.model import parse_all
@@ -65,6 +69,15 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Again:
+    """A step that failed for something that passes: it is tried once more, `seconds` later."""
+
+    step: str
+    words: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Failed:
     step: str
     words: str
@@ -78,7 +91,7 @@ class LeftOut:
     step: str
 
 
-Told = Preparing | Planned | Started | Reached | Finished | Failed | LeftOut
+Told = Preparing | Planned | Started | Reached | Again | Finished | Failed | LeftOut
 Tell = Callable[[Told], None]
 
 
@@ -122,8 +135,8 @@ class Outcome:
 def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, upstream: bool = True) -> Outcome:
     """Execute every asset of the mesh; with `narratives`, theirs and what they are built on (not without `upstream`).
 
-    Dagster's own log goes to the file `log`. Raises WrongUsage or Refused when a location cannot be loaded, and
-    KeyboardInterrupt when somebody stops it.
+    Dagster's own log goes to the file `log`. Raises WrongUsage or Refused when a location cannot be loaded, Unavailable
+    when the instance cannot be reached, and KeyboardInterrupt when somebody stops it.
     """
     run_id = str(uuid.uuid4())
     tell(Preparing("reading the dbt projects"))
@@ -134,7 +147,7 @@ def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, u
     loggers = {"file": _logger(log)}
     merged = dg.Definitions.merge(locations, dg.Definitions(jobs=[job], loggers=loggers))
     reading = _Reading(mesh, tell)
-    with open_instance(mesh) as instance, held(mesh, run_id) as tags:
+    with _reached(mesh) as instance, held(mesh, run_id), _ended_gently():
         close_abandoned(instance, mesh)
         instance.add_event_listener(run_id, reading.hear)
         try:
@@ -142,7 +155,8 @@ def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, u
                 instance=instance,
                 run_id=run_id,
                 raise_on_error=False,
-                tags={**tags, "storymesh/command": "run"},
+                # Who runs it in a terminal can end it there, and no daemon could.
+                tags={"storymesh/command": "run", "dagster/max_runtime": "0"},
                 run_config={"loggers": {"file": {}}},
             )
         except (KeyboardInterrupt, DagsterExecutionInterruptedError):
@@ -153,6 +167,39 @@ def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, u
     if reading.interrupted:
         raise KeyboardInterrupt
     return reading.outcome(run_id)
+
+
+@contextmanager
+def _reached(mesh: Mesh) -> Iterator[dg.DagsterInstance]:
+    """The instance. Raises Unavailable when what it is kept in cannot be written or does not answer."""
+    inside = False
+    try:
+        with open_instance(mesh) as instance:
+            inside = True
+            yield instance
+    except Exception as error:
+        known = unavailable(error) if not inside or is_of_database(error) else None
+        if known is None:
+            raise
+        words = f"what Dagster remembers in {home_of(mesh)} is out of reach: {known.words}"
+        raise Unavailable(words, known.hint, passing=known.passing) from error
+
+
+@contextmanager
+def _ended_gently() -> Iterator[None]:
+    """A closed terminal or a supervisor ends the run as Ctrl-C does: nothing of it counts as going on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:  # `nohup` ignores it, and means it
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _selection(narratives: Sequence[Narrative], *, upstream: bool) -> dg.AssetSelection:
@@ -212,6 +259,9 @@ class _Reading:
                 self.ended.add(step)
                 seconds = event.step_success_data.duration_ms / 1000
                 self.tell(Finished(self._name(step), rows, unchanged, seconds))
+            case DagsterEventType.STEP_UP_FOR_RETRY if step is not None:
+                retry = event.step_retry_data
+                self.tell(Again(self._name(step), _innermost(retry.error), float(retry.seconds_to_wait or 0)))
             case DagsterEventType.STEP_FAILURE if step is not None:
                 self.ended.add(step)
                 self.interrupted |= _is_interrupt(event.step_failure_data.error)
@@ -307,8 +357,10 @@ def _failed(name: str, failure: Any) -> Failed:
     told = failure.user_failure_data
     if told is not None and told.description:
         return Failed(name, told.description, expected=True)
-    error = failure.error
+    return Failed(name, _innermost(failure.error), expected=False)
+
+
+def _innermost(error: Any) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
-    words = " ".join(error.message.split()) if error is not None else "it failed without a word"
-    return Failed(name, words, expected=False)
+    return " ".join(error.message.split()) if error is not None else "it failed without a word"

@@ -1,0 +1,164 @@
+"""What happens when the ground gives way: what passes is tried again, what does not fails once and in words, and the
+rest of the mesh goes on."""
+
+import errno
+import os
+import socket
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from storymesh.errors import PublishConflict, SourceUnreadable, TransformFailed
+from storymesh.mesh.mesh import load_mesh
+from storymesh.orchestration import failure, product
+from storymesh.orchestration import run as running
+from storymesh.orchestration.failure import RETRIES, Unavailable, explained, is_passing, unavailable
+from storymesh.orchestration.instance import prepare_home
+from storymesh.product.staging import Staging
+from storymesh.product.store import ProductStore
+
+
+def met(act: Callable[[], Any]) -> BaseException:
+    with pytest.raises(Exception) as caught:
+        act()
+    return caught.value
+
+
+def locked_sqlite(folder: Path) -> BaseException:
+    path = folder / "catalog.db"
+    with sqlite3.connect(path, isolation_level=None) as holder, sqlite3.connect(path, timeout=0) as other:
+        holder.execute("BEGIN EXCLUSIVE")
+        return met(lambda: other.execute("CREATE TABLE one (x)"))
+
+
+def refused_connection(folder: Path) -> BaseException:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return met(lambda: socket.create_connection(("127.0.0.1", port)))
+
+
+@pytest.mark.parametrize("make", [locked_sqlite, refused_connection])
+def test_locks_and_connections_pass(make: Callable[[Path], BaseException], tmp_path: Path) -> None:
+    error = make(tmp_path)
+    assert is_passing(error)
+    known = unavailable(error)
+    assert known is not None
+    assert known.passing
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError("no answer"),
+        OSError(errno.ESTALE, "Stale file handle"),
+        duckdb.IOException('IO Error: Could not set lock on file "x.duckdb": Conflicting lock is held in dbt (PID 7)'),
+        PublishConflict("another run is publishing 'boats'"),
+        TransformFailed("the dbt project of 'desk' did not build: Connection refused"),
+    ],
+)
+def test_what_passes_is_tried_again_after_longer_and_longer(error: Exception) -> None:
+    waits: list[float] = []
+    for attempt in range(RETRIES):
+        with pytest.raises(dg.RetryRequested) as asked, explained(attempt):
+            raise error
+        assert asked.value.max_retries == RETRIES
+        assert isinstance(asked.value.__cause__, dg.Failure), "the words of the last attempt are those of a failure"
+        waits.append(asked.value.seconds_to_wait or 0.0)
+    assert waits == sorted(set(waits))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "part.parquet"), "no room"),
+        (sqlite3.OperationalError("database or disk is full"), "no room"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "catalog.db"), "refuses access"),
+        (duckdb.IOException('IO Error: Cannot open file "x": Permission denied'), "refuses access"),
+        (sqlite3.DatabaseError("database disk image is malformed"), "damaged"),
+        (SourceUnreadable("the file is empty", "a CSV begins with a line of column names"), "the file is empty"),
+        (TransformFailed("the dbt project of 'desk' did not build: Binder Error"), "Binder Error"),
+    ],
+)
+def test_what_a_person_has_to_mend_fails_once_and_in_words(error: Exception, words: str) -> None:
+    with pytest.raises(dg.Failure) as failed, explained(0):
+        raise error
+    assert not failed.value.allow_retries
+    assert words in str(failed.value.description)
+
+
+def test_a_defect_stays_what_it_is() -> None:
+    with pytest.raises(ZeroDivisionError), explained(0):
+        raise ZeroDivisionError
+
+
+def run(root: Path) -> tuple[running.Outcome, list[running.Told]]:
+    told: list[running.Told] = []
+    return running.run(load_mesh(root), [], told.append, root / "run.log"), told
+
+
+def test_a_step_that_meets_a_reset_connection_is_done_at_the_next_attempt(
+    harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, attempts = product.open_rows, []
+
+    def flaky(one: Any, *more: Any) -> Any:
+        attempts.append(one.id)
+        if attempts.count("fleet.boats") == 1 and one.id == "fleet.boats":
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        return opened(one, *more)
+
+    monkeypatch.setattr(product, "open_rows", flaky)
+    monkeypatch.setattr(failure, "FIRST_WAIT_S", 0.01)
+    outcome, told = run(harbour)
+    assert outcome.success
+    assert attempts == ["fleet.boats", "fleet.boats", "yard.repairs"]
+    (again,) = [one for one in told if isinstance(one, running.Again)]
+    assert again.step == "fleet.boats"
+    assert "reset" in again.words
+
+
+def test_a_full_disk_fails_the_product_that_meets_it_and_leaves_what_was_published(
+    harbour: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[[str, str, str], None]
+) -> None:
+    first, _ = run(harbour)
+    assert first.success
+    edit("domains/fleet/sources/boats.csv", ",11,", ",12,")
+
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "part.parquet")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Staging, "_write_file", full)
+        outcome, told = run(harbour)
+    assert {one.product: one.state for one in outcome.products} == {
+        "fleet.boats": "refused",
+        "yard.repairs": "left out",
+    }
+    assert "no room" in outcome.products[0].reason
+    assert "make room" in outcome.products[0].reason
+    assert not [one for one in told if isinstance(one, running.Again)]
+    (only,) = ProductStore(harbour / ".storymesh", "fleet").snapshots("boats")
+    assert only.version == first.products[0].version
+    mended, _ = run(harbour)
+    assert mended.success
+    assert mended.narratives[0].version == "1.0.0-r2"
+
+
+def test_a_database_of_dagster_that_does_not_answer_is_told_in_words(harbour: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = prepare_home(load_mesh(harbour))
+    url = f"postgresql+psycopg2://nobody:secret@127.0.0.1:{port}/none"
+    (home / "dagster.yaml").write_text(f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n", encoding="utf-8")
+    with pytest.raises(Unavailable) as told:
+        run(harbour)
+    assert "what Dagster remembers" in told.value.words
+    assert "refused" in told.value.words
+    assert "secret" not in str(told.value)
