@@ -24,14 +24,14 @@ from storymesh.product.store import Snapshot
 from storymesh.record.forgotten import REASON, Forgotten, Keys, read_forgotten
 from storymesh.record.pseudonym import pseudonym_key
 from storymesh.record.split import SPLITS, assign
-from storymesh.record.tell import Drops, Versions, asked, broken, rendered, told, untold
+from storymesh.record.tell import UNFIT, Drops, Versions, asked, rendered, told, untold
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from storymesh.language.interpret import Interpreter
 
-FORM = "storymesh-build-6"  # changes whenever the same inputs would give other cases or records
+FORM = "storymesh-build-7"  # changes whenever the same inputs would give other cases or records
 # What a case and the rows linked to it take while they are made, at first guess; and how few are not parted again.
 CASE_BYTES = 2_900
 LEAST_PART = 5_000
@@ -233,15 +233,16 @@ def write_records(build: Build, config: str, progress: Progress = _silent) -> Wr
         if not unchanged:
             progress(config, 0)
             cases, key = cases_with_all(build, engine), build.pseudonym_key
-            staged = path.with_name(f".{path.name}.told")
             found = engine.read(build.precedents_path) if build.precedents_path else None
+            staged = path.with_name(f".{path.name}.told")
             engine.write(told(_placed(build, engine), found, build.typed, record, build.versions, key), staged)
             records = engine.read(staged)
-            unfit = broken(records, record)
+            unfit = records.filter(records[UNFIT].notnull())
             rest = cases.anti_join(records, "case_id")
-            engine.write(untold(rest, build.typed, record).union(unfit), dropped)
+            lost = untold(rest, build.typed, record).union(unfit.select("case_id", reason=UNFIT))
+            engine.write(lost, dropped)
             if int(engine.connection.execute(unfit.count())):
-                engine.write(records.anti_join(unfit, "case_id"), path)
+                engine.write(records.filter(records[UNFIT].isnull()), path)
                 staged.unlink()
             else:
                 staged.replace(path)
@@ -249,7 +250,7 @@ def write_records(build: Build, config: str, progress: Progress = _silent) -> Wr
         count = int(engine.connection.execute(records.count()))
         by_reason = _counted(engine, engine.read(dropped))
         sample = engine.connection.to_pyarrow(
-            records.order_by("at", "id").drop("facts", "sources").limit(2)
+            records.order_by("at", "id").drop("facts", "sources", UNFIT).limit(2)
         ).to_pylist()
     return Written(path, count, unchanged, by_reason, time.monotonic() - began, tuple(sample))
 

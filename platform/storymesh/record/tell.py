@@ -32,6 +32,7 @@ from storymesh.language.types import Struct
 from storymesh.narrative.typed import STORY, Slot, TypedNarrative, TypedRecord
 
 Versions = Mapping[str, tuple[str, str]]  # role -> (product, version)
+UNFIT = "unfit"  # the column that says why a told record cannot stand; null: it can
 NOT_EXACT = "a number is not finite or too large to print exactly"
 TOO_LONG = f"a text is longer than {MAX_OUTPUT // 1024} KiB"
 
@@ -69,8 +70,7 @@ def told(
     """The records of the cases that the config can tell, with the columns of the format.
 
     `cases` are the written cases with split and rank, `found` the precedents of each probe. What a record says of
-    precedents alone is made once for each of them. A text with a number that cannot be printed exactly contains
-    UNPRINTABLE; see `broken`.
+    precedents alone is made once for each of them. `unfit` says of what is told why it cannot stand.
     """
 
     def named(few: ir.Table | None, *more: str) -> _Named:
@@ -79,7 +79,8 @@ def told(
 
     first = named(found)
     columns = first.texts(key)
-    texts = _shaped(columns, record) | first.asks(columns, key)
+    asks = first.asks(columns, key)
+    texts = {**_shaped(columns, record), **asks, UNFIT: _unfit([*columns.values(), *map(_contents, asks.values())])}
     id_ = ibis.literal(f"{record.config}/").concat(first.table["case_id"])
     label = ["label"] if "label" in first.table.columns else []
     rows = first.table.select("case_id", "split", *label, "at", id=id_, **texts, **first.behind(versions, key))
@@ -87,7 +88,8 @@ def told(
         apart = Apart(rows, ["n_precedents"])
         few = apart.below(found.mutate(n_precedents="precedents")).drop("n_precedents")
         rows = apart.above(named(few, *apart.names).table)
-    return shared(rows).select("id", "case_id", "split", *texts, *label, "at", "facts", "sources")
+    order = [name for name in texts if name != UNFIT]
+    return shared(rows).select("id", "case_id", "split", *order, *label, "at", "facts", "sources", UNFIT)
 
 
 def untold(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
@@ -187,24 +189,15 @@ def _shaped(texts: Mapping[str, ir.StringValue], record: TypedRecord) -> dict[st
     return {"messages": ibis.array([ibis.struct({"role": name, "content": texts[name]}) for name in order])}
 
 
-def broken(records: ir.Table, record: TypedRecord) -> ir.Table:
-    """case_id and reason of the told records whose text cannot stand: a number that is not exact, or too long."""
+def _unfit(texts: Sequence[ir.StringValue]) -> ir.StringValue:
+    """Why texts cannot stand: a number in them is not exact, or one is too long."""
+    inexact = reduce(or_, [text.contains(UNPRINTABLE) for text in texts])
+    long = reduce(or_, [text.length() > MAX_OUTPUT for text in texts])
+    return ibis.cases((inexact, NOT_EXACT), (long, TOO_LONG))
 
-    def contents(column: str) -> ir.StringValue:
-        return dialect.glued(dialect.each(records[column], lambda message: message["content"]))
 
-    if record.record.format == "messages":
-        texts = [contents("messages")]
-    else:
-        texts = [dialect.concat([records[telling.column] for telling in record.tellings])]
-    texts += [contents(f"ask_{one.telling.column}") for one in record.retold]
-    inexact, long = (
-        reduce(or_, found)
-        for found in ([text.contains(UNPRINTABLE) for text in texts], [text.length() > MAX_OUTPUT for text in texts])
-    )
-    reason = ibis.cases((inexact, NOT_EXACT), (long, TOO_LONG))
-    found = records.select("case_id", reason=reason)
-    return found.filter(found["reason"].notnull())
+def _contents(messages: ir.ArrayValue) -> ir.StringValue:
+    return dialect.glued(dialect.each(messages, lambda message: message["content"]))
 
 
 def _undone(cases: ir.Table, record: TypedRecord) -> ir.StringValue:

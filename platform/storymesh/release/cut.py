@@ -21,6 +21,7 @@ from storymesh.engine.duckdb import ROW_GROUP, Engine
 from storymesh.errors import StorymeshError
 from storymesh.record.forgotten import REASON as FORGOTTEN
 from storymesh.record.split import SPLITS
+from storymesh.record.tell import UNFIT
 from storymesh.release.card import Card, features_of, render_card
 from storymesh.release.certificate import certify
 from storymesh.release.croissant import CROISSANT, render_croissant
@@ -222,7 +223,7 @@ class _Cutting:
 
     def _write_config(self, config: str) -> tuple[dict[str, int], dict[str, int], int]:
         """Writes one config. Returns its rows by split, its drops by reason, and how many records conflict."""
-        records = self.engine.read(self.build.records_path(config))
+        records = self._records(config)
         verdicts = _kept(self.engine, curate(records, self.build.narrative.dataset.dedup))
         drops = self._write_drops_of(config, records, verdicts)
         stays = records.semi_join(verdicts.filter(verdicts.dropped.isnull()), "id")
@@ -243,6 +244,11 @@ class _Cutting:
         if conflicts:
             self.engine.write(conflicting.order_by("id"), self.staged / "drops" / f"{config}.conflicts.parquet")
         return rows, drops, conflicts
+
+    def _records(self, config: str) -> "Table":
+        """The records of one config, without what only their making wanted."""
+        records = self.engine.read(self.build.records_path(config))
+        return records.drop(*({UNFIT} & {*records.columns}))
 
     def _write_drops_of(self, config: str, records: "Table", verdicts: "Table") -> dict[str, int]:
         """Cases that made no record, and records that curation took out, these whole: they stay readable."""
@@ -311,10 +317,7 @@ class _Cutting:
             version="",
             contracts=self.build.contracts,
             lock=lock,
-            schemas={
-                config: self.engine.read(self.build.records_path(config)).drop("split").schema().to_pyarrow()
-                for config in files
-            },
+            schemas={config: self._records(config).drop("split").schema().to_pyarrow() for config in files},
             samples={
                 config: self.engine.read(next(iter(parts.values()))[0]).limit(1).to_pyarrow().to_pylist()[0]
                 for config, parts in files.items()
