@@ -131,7 +131,18 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
         "A record retold by a language model. This version reads the field and leaves the config out, with a warning.",
     ),
     "dataset": (narrative.Dataset, ""),
-    "dataset.split": (narrative.Split, "By the moment of the case. Without it, every case is `train`."),
+    "dataset.split": (
+        narrative.Split,
+        "By the moment of the case (`validation` and `test`), or by chance (`random`). Without it, every case is `train`.",
+    ),
+    "dataset.split.random": (
+        narrative.RandomSplit,
+        (
+            "By chance: what is kept together is drawn as a whole, by the MD5 of the seed and its name, which gives the "
+            "same split on any machine and leaves it there when other cases come. A case's precedents are of its own "
+            "split or of one used before it: train, validation, test."
+        ),
+    ),
 }
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "The file": {
@@ -212,7 +223,13 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "validation": "the day with which it begins (midnight UTC); all before it is train",
         "test": "the day with which it begins",
         "embargo": "a case of an earlier split that is open, or closes later, at this long before the next one drops",
-        "together": "`<role>.<property>`: cases that share a value are not torn apart by a cut",
+        "together": "`<role>.<property>`: cases that share a value are not torn apart",
+        "random": "by chance; with it there is no `validation`, `test` or `embargo` beside it",
+    },
+    "dataset.split.random": {
+        "validation": "the share of all, from 0 to below 1",
+        "test": "the share of all; both together leave something to train on",
+        "seed": "another one draws another split",
     },
 }
 FORMAT_COLUMNS = {
@@ -280,6 +297,8 @@ def _type(shown: Mapping[str, Any]) -> str:
             return f"integer, {low} to {high}"
         case {"type": "integer", "minimum": low}:
             return f"integer, at least {low}"
+        case {"type": "number"}:
+            return "number"
         case {"type": "string"}:
             return "text"
     raise ValueError(f"no words for {shown}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError
-from storymesh.record.split import SPLITS
+from storymesh.record.split import SPLITS, alone
 from storymesh.release.certificate import certify
 from storymesh.release.digests import Digests, digests_of
 from storymesh.release.kept import read_kept
@@ -22,7 +22,7 @@ from storymesh.release.release import CASE, LOCK, Release, drops_file, files_of,
 if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative
 
-FROM_FILES = ("ids", "questions", "moments")  # of the certificate
+FROM_FILES = ("ids", "questions", "moments", "draws")  # of the certificate
 
 _SAID = {
     "narrative": str,
@@ -204,8 +204,11 @@ def _unlike_certificate(
     paths = [str(path) for parts in files.values() for one in parts.values() for path in one]
     if narrative is None or not paths:
         return
-    cases = engine.connection.read_parquet(paths).select("case_id", component="case_id").distinct()
-    certificate = certify(engine, files, narrative.dataset.split, cases, None)
-    for name in FROM_FILES:
-        if certificate[name]:
+    split = narrative.dataset.split
+    cases = engine.connection.read_parquet(paths).select("case_id").distinct()
+    certificate = certify(engine, files, split, cases.mutate(component=alone(cases.case_id)), None)
+    # What holds cases together is not in the files, so there the draw of a component cannot be made again.
+    known = [name for name in FROM_FILES if name != "draws" or not (split and split.together)]
+    for name in known:
+        if certificate.get(name):
             yield f"the certificate, from the records: {certificate[name]} {name}, where none may be"

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -71,6 +71,7 @@ class Judge(Definition):
     prompt: Template
     base_url: str | None = None
     parameters: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
+    price: Price | None = None
 
 
 class Narrator(Definition):
@@ -131,19 +132,52 @@ class Record(Definition):
         return {slot: name for slot, name in named.items() if name is not None}
 
 
-class Split(Definition):
-    validation: date
-    test: date
-    embargo: Duration = timedelta(0)
-    together: tuple[str, ...] = ()
+class RandomSplit(Definition):
+    """Shares of the components that are drawn for validation and test; the rest is train."""
+
+    validation: float = Field(ge=0, lt=1)
+    test: float = Field(ge=0, lt=1)
+    seed: int = 0
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Split":
-        if self.validation > self.test:
+    def _train(self) -> "RandomSplit":
+        if self.validation + self.test >= 1:
+            raise ValueError("`validation` and `test` leave nothing to train on: their sum has to be below 1")
+        return self
+
+
+class Split(Definition):
+    """By time, with the days on which validation and test begin; or by chance, with `random`. Never both."""
+
+    validation: date | None = None
+    test: date | None = None
+    embargo: Duration = timedelta(0)
+    together: tuple[str, ...] = ()
+    random: RandomSplit | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Split":
+        if self.random is not None:
+            dated = [name for name in ("validation", "test", "embargo") if name in self.model_fields_set]
+            if dated:
+                words = f"`random` splits by chance, which has no {' and no '.join(f'`{name}`' for name in dated)}"
+                raise ValueError(f"{words} beside it; leave out one or the other")
+            return self
+        if missing := [name for name in ("validation", "test") if getattr(self, name) is None]:
+            named = " and ".join(f"`{name}`" for name in missing)
+            raise ValueError(f"{named} is missing: a day such as 2024-01-01; or split by chance with `random`")
+        if self.cuts[0] > self.cuts[1]:
             raise ValueError("`validation` begins after `test`")
         if self.embargo < timedelta(0):
             raise ValueError("`embargo` cannot be negative")
         return self
+
+    @property
+    def cuts(self) -> tuple[datetime, datetime]:
+        """The midnights with which validation and test begin, of a split by time."""
+        assert self.validation is not None and self.test is not None
+        first, second = (datetime(day.year, day.month, day.day) for day in (self.validation, self.test))
+        return first, second
 
 
 class Dataset(Definition):

@@ -1,16 +1,16 @@
 """Which split a case belongs to, and which cases belong to none because they would carry the future over a cut.
 
 A cut is the midnight (UTC) with which the validation or the test split begins: a case asked at that very moment is in
-the later split. All of it is set-based and runs on the engine that holds the cases.
+the later split. By chance it is the component that is drawn, never the case, so that what belongs together stays so.
+All of it is set-based and runs on the engine that holds the cases.
 """
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ibis.expr.types import Table
+    from ibis.expr.types import StringValue, Table
 
-    from storymesh.narrative.definition import Split
+    from storymesh.narrative.definition import RandomSplit, Split
 
 SPLITS = ("train", "validation", "test")
 
@@ -23,6 +23,10 @@ def assign(cases: "Table", split: "Split | None") -> "Table":
 
     A component is named by its smallest case id. `straddles` is a case before the last cut that its component crosses;
     `embargo` one that at `embargo` before the next cut is open or closes later: at that moment itself is in time.
+    By chance, a component goes whole to the split that `drawn` gives for it. It is named by the smallest of its shared
+    values, or `case.id=<id>` where it shares none: that name stays when cases come and go that share the same value.
+    Nothing drops then: there is no moment to straddle.
+
     Without `split` every case is train, on its own.
     """
     import ibis
@@ -30,7 +34,11 @@ def assign(cases: "Table", split: "Split | None") -> "Table":
     if split is None:
         unsaid = ibis.null().cast("string")
         return cases.select("case_id", split=ibis.literal(SPLITS[0]), dropped=unsaid, component=cases.case_id)
-    cuts = [ibis.literal(datetime(day.year, day.month, day.day)) for day in (split.validation, split.test)]
+    if split.random is not None:
+        named = _named(cases)
+        found = drawn(named.component, split.random)
+        return named.select("case_id", split=found, dropped=ibis.null().cast("string"), component="component")
+    cuts = [ibis.literal(cut) for cut in split.cuts]
     placed = (_with_components(cases) if "together" in cases.columns else cases.mutate(component=cases.case_id)).mutate(
         rank=ibis.cases((cases.at < cuts[0], 0), (cases.at < cuts[1], 1), else_=2)
     )
@@ -47,6 +55,44 @@ def assign(cases: "Table", split: "Split | None") -> "Table":
     name = ibis.cases(*((judged["rank"] == rank, split) for rank, split in enumerate(SPLITS)))
     kept = judged.dropped.isnull().ifelse(name, ibis.null().cast("string"))
     return judged.select("case_id", split=kept, dropped=judged.dropped, component=judged.component)
+
+
+def drawn(component: "StringValue", random: "RandomSplit") -> "StringValue":
+    """The split of a component: where the MD5 of `<seed>:<component>` stands, as a share of all there are.
+
+    The lowest shares are test, those above validation: with another share for validation the test stays what it was.
+    Which other components there are has no say in it.
+    """
+    import ibis
+
+    from storymesh.engine import dialect
+
+    of = 1 << 32
+    place = dialect.drawn(ibis.literal(f"{random.seed}:").concat(component), of)
+    test, validation = round(random.test * of), round((random.test + random.validation) * of)
+    found: StringValue = ibis.cases(
+        (place < test, SPLITS[2]), (place < validation, SPLITS[1]), else_=ibis.literal(SPLITS[0])
+    )
+    return found
+
+
+def alone(case_id: "StringValue") -> "StringValue":
+    """The name of the component of a case that shares nothing."""
+    import ibis
+
+    name: StringValue = ibis.literal("case.id=").concat(case_id)
+    return name
+
+
+def _named(cases: "Table") -> "Table":
+    """case_id and component of each case, the component by a name that stays when other cases come."""
+    if "together" not in cases.columns:
+        return cases.select("case_id", component=alone(cases.case_id))
+    joined = _with_components(cases)
+    shared = joined.select("component", value=joined.together.unnest())
+    least = shared.group_by("component").aggregate(least=shared.value.min())
+    named = joined.left_join(least, "component")
+    return named.select("case_id", component=named.least.coalesce(alone(named.case_id)))
 
 
 def _with_components(cases: "Table") -> "Table":

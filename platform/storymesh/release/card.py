@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from storymesh.case.definition import Link
     from storymesh.contract.definition import Contract
-    from storymesh.narrative.definition import Narrative
+    from storymesh.narrative.definition import Narrative, Split
     from storymesh.release.variety import Variety
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
@@ -72,6 +72,7 @@ PROMISES: Mapping[str, str] = {
     "components": "linked components with records in two splits",
     "questions": "questions that stand in two splits of a config",
     "moments": "records outside the time of their split",
+    "draws": "cases in another split than the one drawn for their component",
     "precedents": "precedents from a later split than the case",
     "closings": "cases open, or closing, inside the embargo before the next cut",
 }
@@ -142,6 +143,7 @@ def render_card(card: Card) -> str:
         samples={config: list(_sample(record)) for config, record in card.samples.items()},
         splits=SPLITS if narrative.dataset.split else SPLITS[:1],
         embargo=_duration(narrative.dataset.split.embargo) if narrative.dataset.split else "",
+        shares=_shares(narrative.dataset.split),
         total=_total(card),
         variety=card.variety,
         promises=PROMISES,
@@ -152,6 +154,15 @@ def render_card(card: Card) -> str:
         citation=citation(card),
     )
     return page if page.endswith("\n") else page + "\n"
+
+
+def _shares(split: "Split | None") -> Mapping[str, str]:
+    """Of a split by chance, how much of the components each part is to have."""
+    if split is None or split.random is None:
+        return {}
+    drawn = split.random
+    shares = {"validation": drawn.validation, "test": drawn.test}
+    return {name: f"{share:.3%}".rstrip("0%").rstrip(".") + "%" for name, share in shares.items()}
 
 
 def columns_in_words(narrative: "Narrative", config: str) -> Mapping[str, str]:

@@ -1,0 +1,226 @@
+"""Splits by chance: components go whole, nothing moves that need not, and every way to leak is caught in the files."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from release_builds import Told, make, write
+from release_meshes import MESH, publish_all, release_all
+
+from storymesh.archive.verify import verify
+from storymesh.engine.duckdb import Engine
+from storymesh.errors import Refused
+from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.mesh.pin import pin
+from storymesh.narrative.definition import RandomSplit, Split
+from storymesh.record.build import cases_with_all, write_asked
+from storymesh.record.split import assign
+from storymesh.release.cut import ReleaseRefused, cut
+from storymesh.release.release import Release
+
+ENGINE = ibis.duckdb.connect()
+AT = datetime(2024, 1, 1)
+SCHEMA = pa.schema([("case_id", pa.string()), ("at", pa.timestamp("us")), ("together", pa.list_(pa.string()))])
+Cases = dict[str, list[str | None] | None]
+
+
+def assigned(cases: Cases, random: RandomSplit) -> dict[str, tuple[str, str]]:
+    """Case id -> split, component."""
+    rows = [{"case_id": name, "at": AT, "together": values} for name, values in cases.items()]
+    name = ibis.util.gen_name("cases")
+    ENGINE.con.register(name, pa.Table.from_pylist(rows, SCHEMA))
+    split = Split(random=random, together=("role.key",))
+    found = assign(ENGINE.table(name), split).to_pyarrow().to_pylist()
+    assert len(found) == len(cases)
+    assert not any(row["dropped"] for row in found)
+    return {row["case_id"]: (row["split"], row["component"]) for row in found}
+
+
+def by_hand(component: str, random: RandomSplit) -> str:
+    place = int(hashlib.md5(f"{random.seed}:{component}".encode()).hexdigest()[:8], 16) / 2**32
+    return "test" if place < random.test else "validation" if place < random.test + random.validation else "train"
+
+
+HALVES = RandomSplit(validation=0.25, test=0.25, seed=7)
+values = st.sampled_from([None, *"abcdefgh"])
+problems = st.dictionaries(
+    st.integers(0, 30).map(lambda place: f"c{place:02d}"),
+    st.one_of(st.none(), st.lists(values, max_size=2)),
+    max_size=14,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems)
+def test_a_component_goes_whole_to_the_split_that_its_name_draws(cases: Cases) -> None:
+    found = assigned(cases, HALVES)
+    shared = {name: {one for one in theirs or [] if one is not None} for name, theirs in cases.items()}
+    for name, (split, component) in found.items():
+        assert split == by_hand(component, HALVES)
+        assert component == f"case.id={name}" if not shared[name] else component <= min(shared[name])
+        for other, theirs in shared.items():
+            if theirs & shared[name]:
+                assert found[other] == (split, component)
+
+
+def test_a_case_that_comes_or_goes_moves_no_other_of_its_value() -> None:
+    cases: Cases = {f"c{n:03d}": [f"s{n // 3:03d}"] for n in range(90)}
+    found = assigned(cases, HALVES)
+    more = assigned({**cases, "a": ["s010"], "b": ["s999"], "zz": None}, HALVES)
+    fewer = assigned({name: theirs for name, theirs in cases.items() if name != "c030"}, HALVES)
+    assert {name: more[name] for name in found} == found
+    assert {**found, **fewer} == found
+    assert {split for split, _ in found.values()} == {"train", "validation", "test"}
+
+
+def test_another_share_for_validation_leaves_the_test_alone_and_another_seed_does_not() -> None:
+    cases: Cases = dict.fromkeys((f"c{n:04d}" for n in range(2_000)), None)
+
+    def tested(random: RandomSplit) -> set[str]:
+        return {name for name, (split, _) in assigned(cases, random).items() if split == "test"}
+
+    first = tested(RandomSplit(validation=0.1, test=0.2))
+    assert 0.16 < len(first) / len(cases) < 0.24
+    assert tested(RandomSplit(validation=0.3, test=0.2)) == first
+    assert tested(RandomSplit(validation=0.1, test=0.2, seed=1)) != first
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ("{random: {validation: 0.1, test: 0.1}, embargo: 2d}", "`random` splits by chance, which has no `embargo`"),
+        ("{random: {validation: 0.1, test: 0.1}, test: 2024-01-01}", "which has no `test` beside it"),
+        ("{random: {validation: 0.6, test: 0.4}}", "leave nothing to train on"),
+        ("{random: {validation: 1.2, test: 0.4}}", "'validation' is 1.2: input should be less than 1"),
+        ("{random: {validation: 0.1, tset: 0.4}}", "unknown field 'tset'"),
+        ("{validation: 2024-01-01}", "`test` is missing"),
+        ("{together: [delay.shipment_id]}", "`validation` and `test` is missing"),
+    ],
+)
+def test_what_splits_in_two_ways_or_none_is_a_finding(tmp_path: Path, split: str, words: str) -> None:
+    with pytest.raises(Refused) as refused:
+        make(tmp_path, [], split=split)
+    finding = next(one for one in refused.value.findings if words in one.words)
+    assert finding.location.line == 22
+
+
+# --- releases ---
+
+RANDOM = "{random: {validation: 0.25, test: 0.25, seed: 7}}"
+
+
+def placed(count: int) -> list[Told]:
+    """Cases in the splits that are theirs, each its own component."""
+    names = [f"d{n}" for n in range(1, count + 1)]
+    return [
+        Told(name, datetime(2023, 5, int(name[1:])), by_hand(f"case.id={name}", HALVES), component=f"case.id={name}")
+        for name in names
+    ]
+
+
+def test_a_release_by_chance_says_so_and_proves_it(tmp_path: Path) -> None:
+    release = cut(make(tmp_path, placed(20), split=RANDOM))
+    assert all(release.configs["report"][split] for split in ("train", "validation", "test"))
+    page = (release.path / "README.md").read_text()
+    assert "about 25% of the cases are `validation`, 25% `test`" in " ".join(page.split())
+    assert "| cases in another split than the one drawn for their component | 0 |" in page
+    assert "outside the time" not in page
+
+
+def leaks() -> list[Any]:
+    def moved(change: dict[str, Any], other: dict[str, Any] | None = None) -> list[Told]:
+        first, second, *rest = placed(20)
+        for told, changes in ((first, change), (second, other or {})):
+            for name, value in changes.items():
+                setattr(told, name, value)
+        return [first, second, *rest]
+
+    trained = next(one.name for one in placed(20) if one.split == "train")
+    tested = next(one.name for one in placed(20) if one.split == "test")
+    validated = next(one.name for one in placed(20) if one.split == "validation")
+    elsewhere = "test" if placed(1)[0].split != "test" else "train"
+    shared = {"component": "role.key=s"}
+    return [
+        pytest.param(moved({"split": elsewhere}), {}, "draws: 1", id="drawn for another split"),
+        pytest.param(
+            moved({**shared, "split": "train"}, {**shared, "split": "test"}), {}, "components: 1", id="torn component"
+        ),
+        pytest.param(placed(20), {trained: [tested]}, "precedents: 1", id="train quotes test"),
+        pytest.param(placed(20), {trained: [validated]}, "precedents: 1", id="train quotes validation"),
+        pytest.param(placed(20), {validated: [tested]}, "precedents: 1", id="validation quotes test"),
+    ]
+
+
+@pytest.mark.parametrize(("told", "quotes", "words"), leaks())
+def test_a_leak_is_refused(tmp_path: Path, told: list[Told], quotes: dict[str, list[str]], words: str) -> None:
+    with pytest.raises(ReleaseRefused, match=words):
+        cut(make(tmp_path, told, quotes=quotes, split=RANDOM))
+    assert not list(tmp_path.rglob("release.json"))
+
+
+def test_an_evaluation_may_quote_what_was_trained_on(tmp_path: Path) -> None:
+    told = placed(20)
+    trained, tested = (next(one.name for one in told if one.split == split) for split in ("train", "test"))
+    assert cut(make(tmp_path, told, quotes={tested: [trained]}, split=RANDOM)).configs["report"]
+
+
+@pytest.fixture(scope="module")
+def by_chance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Mesh]]:
+    """The roadside mesh, published, with this `split`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
+        root = Path(shutil.copytree(MESH, tmp_path_factory.mktemp("chance") / "mesh"))
+        path = root / "narratives/roadside/narrative.yaml"
+        lines = path.read_text().splitlines()
+        publish_all(load_mesh(root))
+
+        def mesh(split: str) -> Mesh:
+            changed = [f"  split: {split}" if line.startswith("  split:") else line for line in lines]
+            path.write_text("\n".join(changed) + "\n")
+            return load_mesh(root)
+
+        yield mesh
+
+
+ORDER = ("train", "validation", "test")
+THIRDS = "random: {validation: 0.3, test: 0.3, seed: 3}"
+
+
+def files(release: Release) -> dict[str, Path]:
+    return {split: release.path / f"data/advice/{split}-00000-of-00001.parquet" for split in ORDER}
+
+
+def test_a_record_moved_to_another_split_is_found_in_the_files(by_chance: Callable[[str], Mesh]) -> None:
+    release = release_all(by_chance(f"{{{THIRDS}}}"))
+    assert not verify(release.path).differences
+    trained, tested = (pq.read_table(files(release)[split]) for split in ("train", "test"))
+    write(files(release)["train"], trained.schema, [*trained.to_pylist(), tested.to_pylist()[0]])
+    said = " · ".join(verify(release.path).differences)
+    assert "from the records: 1 ids" in said
+    assert "from the records: 1 draws" in said
+
+
+def test_trucks_stay_whole_and_nobody_quotes_what_is_evaluated_later(by_chance: Callable[[str], Mesh]) -> None:
+    mesh = by_chance(f"{{{THIRDS}, together: [truck.truck_id]}}")
+    build = pin(mesh, mesh.narrative("roadside"))
+    write_asked(build)
+    with Engine() as engine:
+        told = cases_with_all(build, engine).select("case_id", "split", "truck", "precedents").to_pyarrow().to_pylist()
+    home = {row["case_id"]: row["split"] for row in told}
+    trucks: dict[str, set[str]] = {}
+    quoted = set()
+    for row in told:
+        trucks.setdefault(row["truck"]["truck_id"], set()).add(row["split"])
+        for option in row["precedents"]["options"]:
+            quoted |= {(home[one["id"]], row["split"]) for one in option["quoted"]}
+    assert {len(splits) for splits in trucks.values()} == {1}
+    assert quoted == {(own, split) for split in ORDER for own in ORDER[: ORDER.index(split) + 1]}
