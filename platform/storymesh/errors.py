@@ -85,6 +85,10 @@ class TooLarge(StorymeshError):
     """Something untrusted passed a bound: depth, size or time."""
 
 
+class NarratorFailed(StorymeshError):
+    """A chat model cannot be opened or refuses to answer. Every answer that was paid for stays in the store."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names the known name nearest to `name`, or lists the known ones when none is near."""
     names: Sequence[str] = sorted(known)

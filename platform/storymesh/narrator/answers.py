@@ -1,0 +1,382 @@
+"""Every answer of a model, kept: what is paid once is never asked again, and what a model said can be read as a table.
+
+The live store is one SQLite file; an answer is on disk before anybody sees it, so that `kill -9` loses none. Its key
+is a digest of all that shapes the answer (model, address, parameters, schema, messages) and of nothing else.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from storymesh.errors import NarratorFailed
+
+Messages = tuple[tuple[str, str], ...]
+Kind = Literal["story", "judge"]
+
+VERSION = 1
+BATCH = 2_000
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS answer (
+    key TEXT PRIMARY KEY, model TEXT NOT NULL, base_url TEXT, parameters TEXT NOT NULL, schema TEXT,
+    messages TEXT NOT NULL, text TEXT NOT NULL, finish TEXT, served TEXT,
+    input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, estimated INTEGER NOT NULL, usd TEXT,
+    at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS attempt (
+    record TEXT NOT NULL, attempt INTEGER NOT NULL, kind TEXT NOT NULL, run INTEGER NOT NULL, key TEXT NOT NULL,
+    verdict TEXT NOT NULL, score REAL, reason TEXT,
+    PRIMARY KEY (record, attempt, kind)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS attempt_run ON attempt (run);
+"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that shapes an answer. `schema` is the JSON schema that the answer was asked in, null for plain text;
+    `base_url` the address that was called, null for the provider's own."""
+
+    model: str
+    base_url: str | None
+    parameters: Mapping[str, str | int | float | bool]
+    schema: Mapping[str, Any] | None
+    messages: Messages
+
+    @property
+    def key(self) -> str:
+        """SHA-256 over the canonical JSON of every field, in hex."""
+        shaping = [VERSION, self.model, self.base_url, dict(self.parameters), self.schema, self.messages]
+        return hashlib.sha256(_json(shaping).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered. `finish` is the server's own word for why it ended, `served` the model that it says
+    answered; `estimated`: the server told no token counts. `usd` is null where no price was given."""
+
+    text: str
+    finish: str | None
+    served: str | None
+    input_tokens: int
+    output_tokens: int
+    estimated: bool
+    usd: Decimal | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One use of an answer: `verdict` is `accepted`, `refused` or `judged`, `score` between 0 and 1."""
+
+    record: str
+    attempt: int
+    kind: Kind
+    key: str
+    verdict: str
+    score: float | None
+    reason: str | None
+
+
+class Answers:
+    """The store in the file at `path`, made where there is none. Safe for several threads and several processes.
+
+    Raises NarratorFailed when the file is not such a store or was written by a newer storymesh.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run = 0
+        self._lock = threading.RLock()
+        self._attempts: list[tuple[Any, ...]] = []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The prompts hold what the mesh's readers may see: nobody else on the machine may.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise NarratorFailed(
+                f"the store of answers {path} cannot be read: {error}",
+                "move it away and run again: what a release exported can be loaded back, the rest is asked again",
+            ) from error
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise NarratorFailed(
+                f"the store of answers {self.path} is of version {version}, this storymesh reads {VERSION}",
+                "use the storymesh that wrote it, or a newer one",
+            )
+        # A commit in WAL mode reaches the operating system before it returns, which outlives the process; the fsync
+        # that would outlive a power cut is left to the checkpoint.
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(TABLES)
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
+        self.run = self._connection.execute("SELECT coalesce(max(run), 0) FROM attempt").fetchone()[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self.flush()
+            self._connection.close()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return int(self._connection.execute("SELECT count(*) FROM answer").fetchone()[0])
+
+    def get(self, key: str) -> Answer | None:
+        """The answer that is stored under `key`, or None."""
+        with self._lock:
+            row = self._connection.execute(FIND, (key,)).fetchone()
+        return None if row is None else _answer(row)
+
+    def put(self, question: Question, answer: Answer) -> Answer:
+        """Keep `answer`; on return it outlives the process. Returns what the store holds: of two answers to one
+        question the first stays."""
+        key = question.key
+        with self._lock:
+            inserted = self._connection.execute(INSERT, _row(key, question, answer)).rowcount
+        if inserted:
+            return answer
+        stored = self.get(key)
+        return answer if stored is None else stored
+
+    def begin(self) -> int:
+        """Begin a run: `noted` attempts belong to it, and `to_parquet` writes those of the last one."""
+        with self._lock:
+            self.flush()
+            self.run = 1 + self._connection.execute("SELECT coalesce(max(run), 0) FROM attempt").fetchone()[0]
+            return self.run
+
+    def note(self, attempts: Iterable[Attempt]) -> None:
+        """Note how answers were used. Unlike answers these can be told again, so they are written in batches."""
+        with self._lock:
+            self._attempts += [
+                (a.record, a.attempt, a.kind, self.run, a.key, a.verdict, a.score, a.reason) for a in attempts
+            ]
+            if len(self._attempts) >= BATCH:
+                self.flush()
+
+    def flush(self) -> None:
+        with self._lock:
+            if self._attempts:
+                with self._transaction():
+                    self._connection.executemany(
+                        "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._attempts
+                    )
+                self._attempts = []
+
+    def forget(self, records: Iterable[str]) -> int:
+        """Erase these records' attempts and every answer that no other record uses. Returns how many answers went."""
+        with self._lock:
+            self.flush()
+            with self._transaction():
+                self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS gone (record TEXT PRIMARY KEY)")
+                self._connection.execute("DELETE FROM gone")
+                self._connection.executemany("INSERT OR IGNORE INTO gone VALUES (?)", ((record,) for record in records))
+                self._connection.execute(
+                    "CREATE TEMP TABLE erased AS SELECT DISTINCT key FROM attempt WHERE record IN gone"
+                )
+                self._connection.execute("DELETE FROM attempt WHERE record IN gone")
+                erased = self._connection.execute(
+                    "DELETE FROM answer WHERE key IN erased AND key NOT IN (SELECT key FROM attempt)"
+                ).rowcount
+                self._connection.execute("DROP TABLE erased")
+            self._connection.execute("VACUUM")  # a deleted row stays readable in the file until its page is reused
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return erased
+
+    def to_parquet(self, path: Path, *, run: int | None = None) -> int:
+        """Write the attempts of `run` (default: the last that began) with their answers, by record and attempt.
+
+        Columns: record, attempt, kind (`story` or `judge`), key, model, base_url, parameters (JSON), schema (JSON),
+        messages (list of role, content), answer, finish, served_model, input_tokens, output_tokens, estimated, usd,
+        at (UTC), verdict (`accepted`, `refused`, `judged`), score, reason. Returns the number of rows.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.flush()
+        schema = _arrow()
+        rows = 0
+        beside = path.with_name(f".{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+                for batch in self._batches(self.run if run is None else run):
+                    writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+                    rows += len(batch)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        return rows
+
+    def _batches(self, run: int) -> Iterator[list[dict[str, Any]]]:
+        after: tuple[str, int, str] = ("", 0, "")
+        while True:
+            # Page by page, so that a writer is never kept waiting and memory does not grow with the table.
+            with self._lock:
+                rows = self._connection.execute(EXPORT, (run, *after, BATCH)).fetchall()
+            if not rows:
+                return
+            yield [_exported(row) for row in rows]
+            after = (rows[-1][0], rows[-1][1], rows[-1][2])
+
+    def load(self, path: Path) -> int:
+        """Take the answers of a table that `to_parquet` wrote. Returns how many were new.
+
+        Raises NarratorFailed when the file is no such table or a row is not what its key says.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        new = 0
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(BATCH):
+                    rows = [_imported(row, path) for row in batch.to_pylist()]
+                    with self._lock, self._transaction():
+                        before = self._connection.total_changes
+                        self._connection.executemany(INSERT, rows)
+                        new += self._connection.total_changes - before
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
+            raise NarratorFailed(
+                f"{path} is not a table of answers: {type(error).__name__}: {error}",
+                "take the file that a release of this narrative wrote",
+            ) from error
+        return new
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+FIND = "SELECT text, finish, served, input_tokens, output_tokens, estimated, usd, at FROM answer WHERE key = ?"
+
+INSERT = "INSERT OR IGNORE INTO answer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+EXPORT = """
+SELECT record, attempt, kind, attempt.key, model, base_url, parameters, schema, messages, text, finish, served,
+       input_tokens, output_tokens, estimated, usd, at, verdict, score, reason
+FROM attempt JOIN answer USING (key)
+WHERE run = ? AND (record, attempt, kind) > (?, ?, ?) ORDER BY record, attempt, kind LIMIT ?
+"""
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _row(key: str, question: Question, answer: Answer) -> tuple[Any, ...]:
+    return (
+        key,
+        question.model,
+        question.base_url,
+        _json(dict(question.parameters)),
+        None if question.schema is None else _json(question.schema),
+        _json(question.messages),
+        answer.text,
+        answer.finish,
+        answer.served,
+        answer.input_tokens,
+        answer.output_tokens,
+        int(answer.estimated),
+        None if answer.usd is None else str(answer.usd),
+        answer.at.isoformat(),
+    )
+
+
+def _answer(row: tuple[Any, ...]) -> Answer:
+    text, finish, served, input_tokens, output_tokens, estimated, usd, at = row
+    return Answer(
+        text,
+        finish,
+        served,
+        input_tokens,
+        output_tokens,
+        bool(estimated),
+        None if usd is None else Decimal(usd),
+        datetime.fromisoformat(at),
+    )
+
+
+COLUMNS = (
+    *("record", "attempt", "kind", "key", "model", "base_url", "parameters", "schema", "messages"),
+    *("answer", "finish", "served_model", "input_tokens", "output_tokens", "estimated", "usd", "at"),
+    *("verdict", "score", "reason"),
+)
+
+
+def _arrow() -> Any:
+    import pyarrow as pa
+
+    text, count = pa.string(), pa.int64()
+    message = pa.struct([("role", text), ("content", text)])
+    types = (
+        *(text, pa.int32(), text, text, text, text, text, text, pa.list_(message)),
+        *(text, text, text, count, count, pa.bool_(), pa.decimal128(24, 12), pa.timestamp("us", "UTC")),
+        *(text, pa.float64(), text),
+    )
+    return pa.schema(list(zip(COLUMNS, types, strict=True)), {"storymesh_answers": str(VERSION)})
+
+
+def _exported(row: tuple[Any, ...]) -> dict[str, Any]:
+    *asked, messages = row[:9]
+    answer, verdict = _answer(row[9:17]), row[17:]
+    told = (answer.text, answer.finish, answer.served, answer.input_tokens, answer.output_tokens, answer.estimated)
+    spoken = [{"role": role, "content": content} for role, content in json.loads(messages)]
+    return dict(zip(COLUMNS, (*asked, spoken, *told, answer.usd, answer.at, *verdict), strict=True))
+
+
+def _imported(row: Mapping[str, Any], path: Path) -> tuple[Any, ...]:
+    question = Question(
+        row["model"],
+        row["base_url"],
+        json.loads(row["parameters"]),
+        None if row["schema"] is None else json.loads(row["schema"]),
+        tuple((message["role"], message["content"]) for message in row["messages"]),
+    )
+    if question.key != row["key"]:
+        raise NarratorFailed(
+            f"{path}: the answer of attempt {row['attempt']} at {row['record']} is not the answer to its question",
+            "the file was changed after it was written: take the release's own",
+        )
+    usd = row["usd"]
+    answer = Answer(
+        row["answer"],
+        row["finish"],
+        row["served_model"],
+        row["input_tokens"],
+        row["output_tokens"],
+        row["estimated"],
+        None if usd is None else usd.normalize(),
+        row["at"].astimezone(UTC),
+    )
+    return _row(row["key"], question, answer)

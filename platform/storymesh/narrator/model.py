@@ -1,0 +1,477 @@
+"""One chat model behind LangChain's `init_chat_model`: opened late, asked once at a time, its failures told apart.
+
+LangChain is imported when the first question is asked and not before. What LangChain would do by itself is off here:
+its retries (the caller's rate depends on knowing of each failure), its tracing (it would send prompts to LangSmith)
+and its gateway. A key goes to its provider's own address only, and is blacked out of whatever comes back.
+"""
+
+import asyncio
+import email.utils
+import json
+import math
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from storymesh.errors import NarratorFailed
+from storymesh.narrator.answers import Messages
+
+Parameters = Mapping[str, str | int | float | bool]
+Schema = Mapping[str, Any]
+
+STORY: Schema = {
+    "title": "retelling",
+    "description": "The story, told again.",
+    "type": "object",
+    "properties": {"story": {"type": "string", "description": "The retold story, and nothing else."}},
+    "required": ["story"],
+    "additionalProperties": False,
+}
+SCORE: Schema = {
+    "title": "verdict",
+    "description": "How good the retelling is.",
+    "type": "object",
+    "properties": {"score": {"type": "number", "description": "Between 0 (worst) and 1 (best)."}},
+    "required": ["score"],
+    "additionalProperties": False,
+}
+
+# A retelling is a page or two. What is longer is a model that ran away, or a server that wants our memory.
+MAX_TEXT = 256 * 1024
+MAX_RESPONSE = 8 * 1024 * 1024
+
+# The variable that holds each provider's key, for an error that can name it.
+KEYS: Mapping[str, str] = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "azure_openai": "AZURE_OPENAI_API_KEY",
+    "cohere": "COHERE_API_KEY",
+    "deepseek": "DEEPSEEK_API_KEY",
+    "fireworks": "FIREWORKS_API_KEY",
+    "google_genai": "GOOGLE_API_KEY",
+    "groq": "GROQ_API_KEY",
+    "mistralai": "MISTRAL_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "openrouter": "OPENROUTER_API_KEY",
+    "perplexity": "PPLX_API_KEY",
+    "together": "TOGETHER_API_KEY",
+    "xai": "XAI_API_KEY",
+}
+OWN_KEY = "STORYMESH_NARRATOR_KEY"
+ENDPOINTS = ("_API_BASE", "_BASE_URL", "_API_URL", "_ENDPOINT", "_HOST")
+
+# What a narrative may not say: where the model is (that is `base_url`), who pays, and what this module decides.
+OURS = frozenset(
+    {"model", "model_provider", "configurable_fields", "config_prefix", "timeout", "request_timeout", "max_retries"}
+    | {"n", "cache", "callbacks", "verbose", "rate_limiter", "disable_streaming", "include_response_headers"}
+)
+SECRET = re.compile(r"(^|_)(key|token|secret|password|url|base|endpoint|proxy|host|headers)$", re.IGNORECASE)
+CREDENTIAL = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
+LOOKS_LIKE_KEY = re.compile(r"\b(sk|gsk|xai|lsv2|AIza)[-_][\w-]{16,}|(?<=Bearer )\S+")
+
+PROVIDER = re.compile(r"^(?P<provider>[a-z][a-z0-9_]*):(?P<name>.+)$")
+
+# A status of the family 4xx that speaks of one question and not of the run.
+OF_ONE_QUESTION = frozenset(
+    {"context_length_exceeded", "string_above_max_length", "content_filter", "content_policy_violation"}
+    | {"invalid_prompt", "ResponsibleAIPolicyViolation"}
+)
+LONG = re.compile(r"context (length|window|size)|maximum context|prompt is too long|too many tokens", re.IGNORECASE)
+FORM = re.compile(r"response_format|schema|structured|parameter|tool", re.IGNORECASE)
+ADVICE: Mapping[int, str] = {
+    401: "set the key in the variable {key}",
+    402: "the account has no credit left: top it up and run again",
+    403: "the key in {key} may not use this model",
+    404: "look up the model's name and `base_url`",
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer as it came. Token counts are null where the server told none; `finish` is `oversize` for an answer
+    that was larger than MAX_RESPONSE or MAX_TEXT and was cut off while it was read."""
+
+    text: str
+    finish: str | None
+    served: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class Busy(Exception):
+    """The server could not answer now. `wait`: seconds that it asked for; `slower`: it has too much to do; `billed`:
+    it may have answered all the same, and taken money for it."""
+
+    def __init__(self, words: str, *, wait: float | None = None, slower: bool = False, billed: bool = False) -> None:
+        self.words = words
+        self.wait = wait
+        self.slower = slower
+        self.billed = billed
+        super().__init__(words)
+
+
+class Unfit(Exception):
+    """The server will never answer this one question, or never in this form (`schema`)."""
+
+    def __init__(self, words: str, *, schema: bool) -> None:
+        self.words = words
+        self.schema = schema
+        super().__init__(words)
+
+
+class Oversize(Exception):
+    """More bytes than MAX_RESPONSE came, or bytes that hide how many they are."""
+
+
+def unfit(model: str, parameters: Parameters) -> str | None:
+    """Why this model name and these parameters cannot be, in words; None when they can. Reads no environment."""
+    if not PROVIDER.match(model):
+        return f"the model '{model}' names no provider: write it as provider:model, such as openai:gpt-4o-mini"
+    for name in parameters:
+        if SECRET.search(name):
+            return f"the parameter '{name}' does not belong into a file: keys and proxies stand in the environment"
+        if name in OURS:
+            return f"the parameter '{name}' is not for a narrative to set"
+    return None
+
+
+def output_cap(parameters: Parameters) -> int | None:
+    """The most tokens that one answer may have by its parameters, or None where nothing caps it."""
+    caps = [
+        parameters[name]
+        for name in ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
+        if name in parameters
+    ]
+    numbers = [int(cap) for cap in caps if isinstance(cap, int) and not isinstance(cap, bool) and cap > 0]
+    return min(numbers) if numbers else None
+
+
+def endpoint(model: str, base_url: str | None) -> str | None:
+    """The address that answers `model`: the narrative's, else the environment's, else None for the provider's own.
+    Without the name and password that a URL may carry."""
+    address = base_url
+    if address is None and (named := PROVIDER.match(model)):
+        prefix = named["provider"].upper()
+        address = next((os.environ[prefix + tail] for tail in ENDPOINTS if os.environ.get(prefix + tail)), None)
+    if address is None:
+        return None
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")).rstrip("/")
+
+
+def secrets() -> tuple[str, ...]:
+    """The values of this process's environment that no file, log or error may hold."""
+    return tuple(
+        sorted(
+            (value for name, value in os.environ.items() if CREDENTIAL.search(name.upper()) and len(value) >= 8),
+            key=len,
+            reverse=True,
+        )
+    )
+
+
+def blacked_out(text: str, known: tuple[str, ...]) -> str:
+    """`text` without any of the `known` secrets."""
+    for secret in known:
+        if secret in text:
+            text = text.replace(secret, "***")
+    return text
+
+
+class Chat:
+    """The model `name`, asked in plain text or in `schema`. Opened by the first `ask`, or by `open`."""
+
+    def __init__(self, name: str, base_url: str | None, parameters: Parameters, timeout: float, schema: Schema) -> None:
+        self.name = name
+        self.base_url = base_url
+        self.parameters = parameters
+        self.timeout = timeout
+        self.schema = schema
+        self._secrets = secrets()
+        self._plain: Any = None
+        self._formed: Any = None
+        self._client: Any = None
+
+    @property
+    def key_name(self) -> str:
+        """The variable in which this model's key is looked for."""
+        provider = self.name.partition(":")[0]
+        return OWN_KEY if self.base_url is not None else KEYS.get(provider, f"{provider.upper()}_API_KEY")
+
+    @property
+    def opened(self) -> bool:
+        return self._plain is not None
+
+    @property
+    def structured(self) -> bool:
+        """Whether the model can be asked in the schema, as far as its LangChain class says."""
+        return self._formed is not None
+
+    def open(self) -> None:
+        """Import LangChain and build the model; calls nobody. Raises NarratorFailed: a package or a key is missing."""
+        if self.opened:
+            return
+        if words := unfit(self.name, self.parameters):
+            raise NarratorFailed(words)
+        provider = self.name.partition(":")[0]
+        try:
+            from langchain.chat_models import init_chat_model
+        except ImportError as error:
+            raise NarratorFailed(
+                f"the narrator {self.name} needs LangChain: {error}", "pip install 'storymesh[openai]'"
+            ) from error
+        settings: dict[str, Any] = {**self.parameters, "timeout": self.timeout, "max_retries": 0}
+        address = self.base_url
+        if self.base_url is not None:
+            # The provider's own key is not for whatever address a narrative names.
+            if provider in KEYS:
+                settings["api_key"] = os.environ.get(OWN_KEY) or "none"
+        elif (variable := KEYS.get(provider)) and not os.environ.get(variable):
+            raise NarratorFailed(f"the narrator {self.name} needs a key", f"set {variable} in the environment")
+        if provider == "openai" and address is None:
+            # Named outright, so that LangSmith's gateway cannot slip in by an environment variable.
+            address = next(
+                (os.environ[name] for name in ("OPENAI_API_BASE", "OPENAI_BASE_URL") if os.environ.get(name)),
+                "https://api.openai.com/v1",
+            )
+        if address is not None:
+            settings["base_url"] = address
+        try:
+            if provider == "openai":
+                settings["http_async_client"] = self._client = _client(self.timeout)
+            plain = init_chat_model(self.name, **settings)
+        except ImportError as error:
+            package = re.search(r"`pip install ([\w-]+)`", str(error))
+            wanted = (
+                "'storymesh[openai]'" if provider == "openai" else package[1] if package else f"langchain-{provider}"
+            )
+            raise NarratorFailed(
+                f"the narrator {self.name} needs a package that is not installed: {error}".partition(". Please")[0],
+                f"pip install {wanted}",
+            ) from error
+        except Exception as error:
+            raise NarratorFailed(
+                f"the narrator {self.name} cannot be opened: {self._said(error)}",
+                f"look up its name and parameters, and set its key in {self.key_name}",
+            ) from None
+        self._formed = self._in_schema(plain)
+        self._plain = plain
+
+    def _in_schema(self, plain: Any) -> Any:
+        """The model asked in the schema: its own way (a response format or a tool), or None where it has none."""
+        if self._client is not None and not getattr(plain, "use_responses_api", False):
+            # `with_structured_output` goes through a parser of the SDK that costs 1 ms a call and raises for an answer
+            # that was cut off, which is lost then though it was paid. The same request without that parser:
+            form = {"type": "json_schema", "json_schema": {"name": self.schema["title"], "strict": True}}
+            form["json_schema"]["schema"] = {k: v for k, v in self.schema.items() if k not in ("title",)}  # type: ignore[index]
+            return plain.bind(extra_body={"response_format": form})
+        try:
+            return plain.with_structured_output(dict(self.schema)).first
+        except (NotImplementedError, ImportError, AttributeError, TypeError, ValueError):
+            return None
+
+    async def ask(self, messages: Messages, *, structured: bool) -> Reply:
+        """Ask once. Raises Busy (ask again later), Unfit (never this question), NarratorFailed (never again)."""
+        self.open()
+        from langsmith.run_helpers import tracing_context
+
+        asked = self._formed if structured and self._formed is not None else self._plain
+        try:
+            # The environment may have tracing on, which would send each prompt to LangSmith.
+            async with asyncio.timeout(self.timeout):
+                with tracing_context(enabled=False):
+                    message = await asked.ainvoke(list(messages))
+        except TimeoutError:
+            raise Busy(f"no answer within {self.timeout:g} s", slower=True, billed=True) from None
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            met = self._judged(error, structured)
+            if isinstance(met, Reply):
+                return met
+            raise met from None
+        return self._reply(message)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            with suppress(Exception):
+                await self._client.aclose()
+
+    def _reply(self, message: Any) -> Reply:
+        text = str(message.text)
+        for call in getattr(message, "tool_calls", None) or ():
+            text = json.dumps(call.get("args"), ensure_ascii=False)
+        extra = message.additional_kwargs or {}
+        finish = message.response_metadata.get("finish_reason") or message.response_metadata.get("stop_reason")
+        if not text and (invalid := getattr(message, "invalid_tool_calls", None)):
+            text = str(invalid[0].get("args") or "")
+        if not text and extra.get("refusal"):
+            finish = "refusal"
+        if len(text) > MAX_TEXT:
+            text, finish = text[:1000], "oversize"
+        usage = message.usage_metadata or {}
+        return Reply(
+            self._clean(text),
+            None if finish is None else self._clean(str(finish))[:100],
+            self._served(message.response_metadata),
+            _count(usage.get("input_tokens")),
+            _count(usage.get("output_tokens")),
+        )
+
+    def _served(self, told: Mapping[str, Any]) -> str | None:
+        name = told.get("model_name") or told.get("model")
+        return self._clean(name)[:200] if isinstance(name, str) else None
+
+    def _clean(self, text: str) -> str:
+        """What may be stored: UTF-8 (JSON can spell half a surrogate pair) and no key of ours, whoever sent it."""
+        return blacked_out(text, self._secrets).encode("utf-8", "replace").decode()
+
+    def _said(self, error: BaseException) -> str:
+        """An error's own words, on one line and without keys."""
+        body = getattr(error, "body", None)
+        told = body.get("message") if isinstance(body, dict) else None
+        words = " ".join(str(told or str(error) or type(error).__name__).split())
+        return LOOKS_LIKE_KEY.sub("***", self._clean(words))[:300]
+
+    def _judged(self, error: Exception, structured: bool) -> Exception | Reply:
+        causes = list(_causes(error))
+        if any(isinstance(cause, Oversize) for cause in causes):
+            return Reply("", "oversize", None, None, None)
+        for cause in causes:
+            if (cut := _cut_off(cause)) is not None:
+                return Reply(self._clean(cut.text), cut.finish, cut.served, cut.input_tokens, cut.output_tokens)
+        if isinstance(error, NarratorFailed):
+            return error
+        status = next((code for cause in causes if (code := _status(cause)) is not None), None)
+        if status is None:
+            never_sent = any(type(cause).__name__ in ("ConnectError", "ConnectionRefusedError") for cause in causes)
+            words = "the server cannot be reached" if never_sent else "the connection broke, or what came was no answer"
+            return Busy(f"{words}: {self._said(causes[-1])}", slower=True, billed=not never_sent)
+        headers = next((h for cause in causes if (h := _headers(cause)) is not None), {})
+        named = {str(getattr(cause, name, "")) for cause in causes for name in ("code", "type")}
+        told = f"{self.name} answered {status}: {self._said(error)}"
+        if status == 429 and "insufficient_quota" in named:
+            return NarratorFailed(told, "the account's quota is used up: raise it and run again")
+        if status in (408, 409, 425, 429) or status >= 500:
+            return Busy(told, wait=retry_after(headers), slower=status in (429, 503, 529))
+        if named & OF_ONE_QUESTION or status == 413 or any("ContextOverflow" in type(c).__name__ for c in causes):
+            return Unfit(told, schema=False)
+        if LONG.search(told):
+            return Unfit(told, schema=False)
+        # A server without schemas says so in as many ways as there are servers; a name that is not found is one of
+        # them only where it names the schema (OpenRouter).
+        if structured and (status in (400, 415, 422, 501) or (status == 404 and FORM.search(told))):
+            return Unfit(told, schema=True)
+        advice = ADVICE.get(status, "what was answered so far is kept: mend the narrator and run again")
+        return NarratorFailed(told, advice.format(key=self.key_name))
+
+
+def _client(timeout: float) -> Any:
+    """The HTTP client for OpenAI's SDK: aiohttp below where it is there (half the CPU of the default a call), no
+    redirects (prompts go where they were sent, or nowhere) and no answer larger than MAX_RESPONSE."""
+    import openai
+
+    async def bound(response: Any) -> None:
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            # It was asked not to: what is compressed may be any size when it is not.
+            if response.status_code == 200:
+                raise Oversize(f"the server compressed its answer ({encoding})")
+            del response.headers["content-encoding"]
+        response.stream = _bounded(response.stream)
+
+    settings: dict[str, Any] = {
+        "timeout": timeout,
+        "follow_redirects": False,
+        "headers": {"accept-encoding": "identity"},
+        "event_hooks": {"response": [bound]},
+    }
+    try:
+        return openai.DefaultAioHttpClient(**settings)
+    except RuntimeError:
+        return openai.DefaultAsyncHttpxClient(**settings)
+
+
+def _bounded(stream: Any) -> Any:
+    class Bounded(type(stream)):  # type: ignore[misc]
+        def __init__(self) -> None:
+            pass
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for chunk in stream:
+                size += len(chunk)
+                if size > MAX_RESPONSE:
+                    raise Oversize(f"more than {MAX_RESPONSE} bytes")
+                yield chunk
+
+        async def aclose(self) -> None:
+            await stream.aclose()
+
+    return Bounded()
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what caused it, outermost first."""
+    seen: set[int] = set()
+    met: BaseException | None = error
+    while met is not None and id(met) not in seen:
+        seen.add(id(met))
+        yield met
+        met = met.__cause__ or met.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    for held in (error, getattr(error, "response", None)):
+        for name in ("status_code", "status", "code"):
+            value = getattr(held, name, None)
+            if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 600:
+                return value
+    return None
+
+
+def _headers(error: BaseException) -> Mapping[str, str] | None:
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    return headers if isinstance(headers, Mapping) else None
+
+
+def _cut_off(error: BaseException) -> Reply | None:
+    """OpenAI's SDK raises for an answer that reached its limit of tokens; it bears what was paid for."""
+    completion = getattr(error, "completion", None)
+    if completion is None:
+        return None
+    try:
+        choice, usage = completion.choices[0], completion.usage
+        read = _count(getattr(usage, "prompt_tokens", None))
+        written = _count(getattr(usage, "completion_tokens", None))
+        return Reply((choice.message.content or "")[:MAX_TEXT], choice.finish_reason, completion.model, read, written)
+    except (AttributeError, IndexError, TypeError):
+        return None
+
+
+def _count(value: Any) -> int | None:
+    """A token count that a server told. It may tell anything; below zero would give money back."""
+    return min(value, 2**40) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a server asks to be left alone: `retry-after-ms`, or `retry-after` as seconds or as a date
+    (RFC 9110 §10.2.3)."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) * unit
+        except ValueError:
+            try:
+                seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+            except (ValueError, TypeError, OverflowError):
+                continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    return None

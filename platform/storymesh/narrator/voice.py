@@ -1,0 +1,235 @@
+"""One model in the run: how fast it is asked, how long it is borne with; each answer is kept before it is used."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from storymesh.errors import NarratorFailed
+from storymesh.narrative.definition import Price
+from storymesh.narrator.answers import Answer, Answers, Messages, Question
+from storymesh.narrator.budget import Purse, cost, estimated_input, most_input, tokens
+from storymesh.narrator.model import Busy, Chat, Schema, Unfit, endpoint, output_cap
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a failing server is tried again: `tries` in all, `costly` where a try may be billed; waiting doubles
+    from `first` to `longest` seconds, with jitter. A server may ask for a wait of `asked` seconds at most. After a
+    stop, calls under way have `grace` seconds to bring what is already being paid for."""
+
+    tries: int = 8
+    costly: int = 3
+    first: float = 0.5
+    longest: float = 30.0
+    asked: float = 300.0
+    grace: float = 10.0
+
+
+class Stopped(Exception):
+    """The run ends: no new call."""
+
+
+class Gate:
+    """How many calls run at once. One until the first answer has come: a wrong key or model costs one call, not a
+    hundred. Then it doubles with each round of answers; a busy server halves it once a round, and from there it grows
+    by one a round (additive increase, multiplicative decrease). `pause` holds back all new calls."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.limit = 1.0
+        self._doubling_to = float(most)
+        self.running = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._until = 0.0
+        self._cut_at = -1.0
+        self.answered_at = -1.0
+        self.stopping = False
+
+    async def enter(self) -> float:
+        """Wait for a place. Returns the moment at which it was given. Raises Stopped."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if self.stopping:
+                raise Stopped
+            now = loop.time()
+            if now < self._until:
+                await asyncio.sleep(min(self._until - now, 0.5))
+                continue
+            if self.running < int(self.limit):
+                self.running += 1
+                return now
+            wake = loop.create_future()
+            self._waiting.append(wake)
+            await wake
+
+    def leave(self) -> None:
+        self.running -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        free = len(self._waiting) if self.stopping else int(self.limit) - self.running
+        while free > 0 and self._waiting:
+            wake = self._waiting.popleft()
+            if not wake.done():
+                wake.set_result(None)
+                free -= 1
+
+    def well(self) -> None:
+        self.answered_at = asyncio.get_running_loop().time()
+        self.limit = min(self._most, self.limit + (1 if self.limit < self._doubling_to else 1 / self.limit))
+
+    def slower(self, entered: float) -> None:
+        if entered >= self._cut_at:  # one cut for all that were under way together
+            self._cut_at = asyncio.get_running_loop().time()
+            self._doubling_to = self.limit = max(1.0, self.limit / 2)
+
+    def pause(self, seconds: float) -> None:
+        self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
+
+    def stop(self) -> None:
+        self.stopping = True
+        self._wake()
+
+
+class Voice:
+    """One model with its price and its place in the store: finds an answer there, or asks, pays and keeps it."""
+
+    def __init__(
+        self,
+        chat: Chat,
+        price: Price | None,
+        answers: Answers,
+        purse: Purse,
+        most: int,
+        patience: Patience,
+        add: Callable[..., None],
+    ) -> None:
+        self.chat = chat
+        self.price = price
+        self.gate = Gate(most)
+        self._answers = answers
+        self._purse = purse
+        self._patience = patience
+        self._add = add
+        self._address = endpoint(chat.name, chat.base_url)
+        self._formless = False
+        self._under_way: dict[str, asyncio.Task[tuple[Question, Answer]]] = {}
+
+    @property
+    def under_way(self) -> set[asyncio.Task[tuple[Question, Answer]]]:
+        return set(self._under_way.values())
+
+    def question(self, messages: Messages, schema: Schema | None) -> Question:
+        return Question(self.chat.name, self._address, self.chat.parameters, schema, messages)
+
+    def find(self, messages: Messages) -> tuple[Question, Answer] | None:
+        """The stored answer, as it was asked: in the schema, or plain where the model or its server had none."""
+        for schema in (self.chat.schema, None):
+            question = self.question(messages, schema)
+            if (answer := self._answers.get(question.key)) is not None:
+                return question, answer
+        return None
+
+    async def answer(self, messages: Messages) -> tuple[Question, Answer]:
+        """Find or ask. Equal questions under way are asked once."""
+        if (found := self.find(messages)) is not None:
+            self._add(reused=1)
+            return found
+        name = self.question(messages, self.chat.schema).key
+        asking = self._under_way.get(name)
+        if asking is None:
+            asking = asyncio.create_task(self._asked(messages))
+            self._under_way[name] = asking
+            asking.add_done_callback(lambda _: self._under_way.pop(name, None))
+        else:
+            self._add(reused=1)
+        return await asyncio.shield(asking)
+
+    async def _asked(self, messages: Messages) -> tuple[Question, Answer]:
+        tries, costly, began = 0, 0, asyncio.get_running_loop().time()
+        while True:
+            entered = await self.gate.enter()
+            try:
+                return await self._once(messages)
+            except Busy as busy:
+                tries, costly = tries + 1, costly + busy.billed
+                if busy.slower:
+                    self.gate.slower(entered)
+                if busy.wait is not None and busy.wait > self._patience.asked:
+                    raise NarratorFailed(
+                        f"{busy.words}; it asks to wait {busy.wait:.0f} s", "run again then: what was answered is kept"
+                    ) from None
+                if tries >= self._patience.tries or costly >= self._patience.costly:
+                    if self.gate.answered_at < began:
+                        raise NarratorFailed(
+                            f"{self.chat.name} has answered nothing in {tries} tries: {busy.words}",
+                            "run again when the server is well: what was answered is kept",
+                        ) from None
+                    raise
+                wait = min(self._patience.longest, self._patience.first * 2 ** (tries - 1))
+                wait *= random.uniform(0.5, 1.0)
+                if busy.wait is not None:
+                    self.gate.pause(busy.wait)
+                    wait = busy.wait + wait * 0.1
+            finally:
+                self.gate.leave()
+            await self._sleep(wait)
+
+    async def _sleep(self, seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        while not self.gate.stopping and (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, 0.5))
+
+    async def _once(self, messages: Messages, *, formless: bool = False) -> tuple[Question, Answer]:
+        self.chat.open()
+        structured = self.chat.structured and not self._formless and not formless
+        most_read, most_written = most_input(messages, self.chat.schema), output_cap(self.chat.parameters) or 0
+        held = await self._purse.hold(most_read + most_written, cost(self.price, most_read, most_written) or Decimal(0))
+        settled = False
+        try:
+            self._add(running=1)
+            try:
+                reply = await self.chat.ask(messages, structured=structured)
+            finally:
+                self._add(running=-1)
+            estimated = reply.input_tokens is None or reply.output_tokens is None
+            read = estimated_input(messages) if reply.input_tokens is None else reply.input_tokens
+            written = reply.output_tokens
+            if written is None:
+                written = tokens(reply.text) if reply.finish != "oversize" else most_written
+            usd = cost(self.price, read, written)
+            question = self.question(messages, self.chat.schema if structured else None)
+            answer = Answer(reply.text, reply.finish, reply.served, read, written, estimated, usd, datetime.now(UTC))
+            kept = self._answers.put(question, answer)
+            self._purse.settle(held, read + written, usd or Decimal(0))
+            settled = True
+            self.gate.well()
+            self._add(calls=1, input_tokens=read, output_tokens=written, usd=usd, estimated=estimated)
+            return question, kept
+        except Unfit as unfit_for:
+            self._purse.settle(held, 0, Decimal(0))
+            settled = True
+            if unfit_for.schema and structured:
+                # The server has no schema, or the question is wrong in either form: the plain one will tell.
+                answered = await self._once(messages, formless=True)
+                self._formless = True
+                return answered
+            raise
+        except Busy as busy:
+            if busy.billed:
+                self._add(lost=1)
+            else:
+                self._purse.settle(held, 0, Decimal(0))
+                settled = True
+            raise
+        except NarratorFailed:
+            self._purse.settle(held, 0, Decimal(0))
+            settled = True
+            raise
+        finally:
+            if not settled:
+                self._purse.lose(held)
