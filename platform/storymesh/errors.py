@@ -89,6 +89,10 @@ class NarratorFailed(StorymeshError):
     """A chat model cannot be opened or refuses to answer. Every answer that was paid for stays in the store."""
 
 
+class NarratorMissing(NarratorFailed):
+    """There is no narrator on this machine: its package or its key is missing. All else works without it."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names the known name nearest to `name`, or lists the known ones when none is near."""
     names: Sequence[str] = sorted(known)

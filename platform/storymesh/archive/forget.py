@@ -20,11 +20,12 @@ from storymesh.contract.types import arrow_schema
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import StorymeshError, WrongUsage, nearest
 from storymesh.product.store import ProductStore, Snapshot
-from storymesh.record.build import cases_of_rows, keys_known, tables_of, write_all, write_cases
+from storymesh.record.build import cases_of_rows, keys_known, tables_of, write_cases
 from storymesh.record.forgotten import Forgotten, nothing_forgotten, read_forgotten, write_forgotten
 from storymesh.record.trace import Tracer
 from storymesh.release.cut import STAGED, cut
 from storymesh.release.release import Release, list_releases, read_lock, readable, record_files
+from storymesh.release.retell import write_all
 
 if TYPE_CHECKING:
     from storymesh.contract.definition import Contract

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from storymesh.archive.diff import SAMPLES, Diff, diff
 from storymesh.errors import NotPublished, WrongUsage
-from storymesh.record.build import write_all
+from storymesh.narrator.answers import Answers
 from storymesh.record.trace import Tracer
 from storymesh.release.cut import cut_again
 from storymesh.release.kept import build_of
-from storymesh.release.release import Release, read_lock
+from storymesh.release.release import ANSWERED, Release, read_lock
+from storymesh.release.retell import ANSWERS, write_all
 
 if TYPE_CHECKING:
     from storymesh.record.build import Build
@@ -54,7 +55,8 @@ def rebuild(release: Release, store: Path, into: Path | None = None, limit: int 
             if (store / name).is_file():
                 os.link(store / name, folder / name)
         fresh = replace(build, store=folder, releases=folder)
-        write_all(fresh)
+        _bring_answers(release, fresh)
+        write_all(fresh, paid=True)
         tracer = partial(Tracer, fresh) if into is not None else None
         again = cut_again(fresh, folder / release.version, release.version, tracer=tracer)
         if again.digest != release.digest:
@@ -79,6 +81,13 @@ def pinned(release: Release, store: Path) -> "Build":
                 words = f"{named} cannot be made again: {snapshot.product} {snapshot.version[:12]} lacks {file}"
                 raise NotPublished(words, "bring the file back from a copy of the store")
     return build
+
+
+def _bring_answers(release: Release, fresh: "Build") -> None:
+    """What models answered stands in the release: nobody is asked again."""
+    for file in sorted((release.path / ANSWERED).glob("*.parquet")):
+        with Answers(fresh.store / ANSWERS) as answers:
+            answers.load(file)
 
 
 @contextmanager

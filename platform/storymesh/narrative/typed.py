@@ -47,8 +47,9 @@ class Telling:
 
 @dataclass(frozen=True)
 class Retold:
-    """One column that a language model tells again, and what it is sent: "system", if there is one, and "user". These
-    templates see what the column's own template sees, and `story`, the text that it told."""
+    """One column that a language model tells again, and what it is sent: "system", if there is one, and "user"; "judge"
+    is what a second model is sent. These templates see what the column's own template sees, and `story`, the text that
+    it told."""
 
     telling: Telling
     prompts: Mapping[str, Slot]
@@ -338,17 +339,20 @@ def _retold(
     if base not in records:
         return None  # it has findings of its own
     own = records[base]
-    named = {"system": narrator.system, "user": narrator.prompt}
-    fields = {"system": "system", "user": "prompt"}
+    named: dict[str, tuple[str | None, tuple[str, ...]]] = {
+        "system": (narrator.system, ("system",)),
+        "user": (narrator.prompt, ("prompt",)),
+        "judge": (narrator.judge.prompt if narrator.judge is not None else None, ("judge", "prompt")),
+    }
     retold = []
     for telling in own.tellings:
         if PHASES[telling.slot] == "question":
             continue
         prompts = {}
-        for role, name in named.items():
+        for role, (name, steps) in named.items():
             if name is None:
                 continue
-            at = narrative.at(*here, "narrator", fields[role])
+            at = narrative.at(*here, "narrator", *steps)
             prompt = _slot(telling.slot, name, at, narrative, typed, templates, findings, story=True)
             if prompt is not None:
                 prompts[role] = prompt

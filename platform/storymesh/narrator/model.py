@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from storymesh.errors import NarratorFailed
+from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.narrator.answers import Messages
 
 Parameters = Mapping[str, str | int | float | bool]
@@ -221,7 +221,7 @@ class Chat:
         try:
             from langchain.chat_models import init_chat_model
         except ImportError as error:
-            raise NarratorFailed(
+            raise NarratorMissing(
                 f"the narrator {self.name} needs LangChain: {error}", "pip install 'storymesh[openai]'"
             ) from error
         settings: dict[str, Any] = {**self.parameters, "timeout": self.timeout, "max_retries": 0}
@@ -231,7 +231,7 @@ class Chat:
             if provider in KEYS:
                 settings["api_key"] = os.environ.get(OWN_KEY) or "none"
         elif (variable := KEYS.get(provider)) and not os.environ.get(variable):
-            raise NarratorFailed(f"the narrator {self.name} needs a key", f"set {variable} in the environment")
+            raise NarratorMissing(f"the narrator {self.name} needs a key", f"set {variable} in the environment")
         if provider == "openai" and address is None:
             # Named outright, so that LangSmith's gateway cannot slip in by an environment variable.
             address = next(
@@ -249,7 +249,7 @@ class Chat:
             wanted = (
                 "'storymesh[openai]'" if provider == "openai" else package[1] if package else f"langchain-{provider}"
             )
-            raise NarratorFailed(
+            raise NarratorMissing(
                 f"the narrator {self.name} needs a package that is not installed: {error}".partition(". Please")[0],
                 f"pip install {wanted}",
             ) from error

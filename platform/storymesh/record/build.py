@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
     from storymesh.language.interpret import Interpreter
 
-FORM = "storymesh-build-7"  # changes whenever the same inputs would give other cases or records
+FORM = "storymesh-build-8"  # changes whenever the same inputs would give other cases or records
 # What a case and the rows linked to it take while they are made, at first guess; and how few are not parted again.
 CASE_BYTES = 2_900
 LEAST_PART = 5_000
 Progress = Callable[[str, int], None]
 
 
-def _silent(_what: str, _rows: int) -> None:
+def silent(_what: str, _rows: int) -> None:
     return None
 
 
@@ -169,6 +169,10 @@ class Build:
     def told_drops_path(self, config: str) -> Path:
         return self._told(config)[1]
 
+    def answers_path(self, config: str) -> Path:
+        """Where the answers stand that a retold config was told by, each with its question."""
+        return self.folder / "told" / f"{config}.answers.parquet"
+
     def _told(self, config: str) -> tuple[Path, Path]:
         if not self.typed.records[config].retold:
             return self.records_path(config), self.record_drops_path(config)
@@ -184,7 +188,7 @@ class Build:
         return tuple(self.typed.records)
 
 
-def write_cases(build: Build, progress: Progress = _silent) -> Written:
+def write_cases(build: Build, progress: Progress = silent) -> Written:
     """Link, see and judge: the cases of the narrative and the split of each, as one Parquet file each."""
     began = time.monotonic()
     unchanged = build.cases_path.is_file() and build.splits_path.is_file()
@@ -202,7 +206,7 @@ def write_cases(build: Build, progress: Progress = _silent) -> Written:
     return Written(build.cases_path, rows, unchanged, drops, time.monotonic() - began, tuple(sample))
 
 
-def write_precedents(build: Build, progress: Progress = _silent) -> Written:
+def write_precedents(build: Build, progress: Progress = silent) -> Written:
     """What worked before, for every case that the dataset keeps."""
     began = time.monotonic()
     path, definition = build.precedents_path, build.narrative.case.precedents
@@ -223,7 +227,7 @@ def write_precedents(build: Build, progress: Progress = _silent) -> Written:
     return Written(path, rows, unchanged, {"too few": short} if short else {}, time.monotonic() - began)
 
 
-def write_records(build: Build, config: str, progress: Progress = _silent) -> Written:
+def write_records(build: Build, config: str, progress: Progress = silent) -> Written:
     """The records of one config as its templates tell them, and what of it could not be told."""
     began = time.monotonic()
     record = _record(build, config)
@@ -260,13 +264,6 @@ def write_asked(build: Build) -> None:
     write_cases(build)
     if build.precedents_path is not None:
         write_precedents(build)
-
-
-def write_all(build: Build) -> None:
-    """Every file of the build, as far as it is not there: it can be cut then."""
-    write_asked(build)
-    for config in build.configs:
-        write_records(build, config)
 
 
 def preview(build: Build, config: str, case_id: str | None = None, sample: int = 1) -> list[dict[str, Any]]:

@@ -30,7 +30,9 @@ from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
 from storymesh.language.syntax import Expression, Template, parse_template
 from storymesh.language.types import Struct
 from storymesh.narrative.typed import STORY, Slot, TypedNarrative, TypedRecord
+from storymesh.record.metadata import metadata, of_case
 
+KEPT = ("case_id", "split", "label", "metadata", "at", "facts", "sources")  # what a record has beside its texts
 Versions = Mapping[str, tuple[str, str]]  # role -> (product, version)
 UNFIT = "unfit"  # the column that says why a told record cannot stand; null: it can
 NOT_EXACT = "a number is not finite or too large to print exactly"
@@ -83,13 +85,15 @@ def told(
     texts = {**_shaped(columns, record), **asks, UNFIT: _unfit([*columns.values(), *map(_contents, asks.values())])}
     id_ = ibis.literal(f"{record.config}/").concat(first.table["case_id"])
     label = ["label"] if "label" in first.table.columns else []
-    rows = first.table.select("case_id", "split", *label, "at", id=id_, **texts, **first.behind(versions, key))
+    behind = first.behind(versions, key)
+    rows = first.table.select("case_id", "split", *label, "at", id=id_, **texts, **behind)
     if found is not None and "n_precedents" in first.columns:
         apart = Apart(rows, ["n_precedents"])
         few = apart.below(found.mutate(n_precedents="precedents")).drop("n_precedents")
         rows = apart.above(named(few, *apart.names).table)
     order = [name for name in texts if name != UNFIT]
-    return shared(rows).select("id", "case_id", "split", *order, *label, "at", "facts", "sources", UNFIT)
+    passage = ["metadata"] if "metadata" in behind else []
+    return shared(rows).select("id", "case_id", "split", *order, *label, *passage, "at", "facts", "sources", UNFIT)
 
 
 def untold(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
@@ -131,6 +135,8 @@ class _Named:
         action = _rows_behind_action(cases, typed, record)
         columns |= {f"a_{index}": row for index, (_, row) in enumerate(action)}
         label = {"label": seen["outcome"]["worked"]} if record.record.format == "unpaired_preference" else {}
+        passage = of_case(cases, typed, seen) if record.record.format == "retrieval" else {}
+        columns |= {f"m_{name}": value for name, value in passage.items()}
         kept = cases.filter(cases["split"].notnull())
         table = dialect.fenced(shared(kept.select("case_id", "at", "split", *more, undone=undone, **label, **columns)))
         self.table = dialect.fenced(table.filter(table["undone"].isnull())) if able else table
@@ -138,11 +144,14 @@ class _Named:
         self.columns = [f"n_{name}" for name in sorted(used)]
         self.names = {name: self.table[f"n_{name}"] for name in used | roles}
         self.action = [(role, self.table[f"a_{index}"]) for index, (role, _) in enumerate(action)]
+        self.passage = {name: self.table[f"m_{name}"] for name in passage}
 
     def behind(self, versions: Versions, key: bytes) -> dict[str, ir.Value]:
-        """The facts that a record prints and the rows that they come from."""
+        """The facts that a record prints and the rows that they come from; of a passage its metadata."""
+        facts = _facts(self.record, self.names, self.table["case_id"], key)
         return {
-            "facts": _facts(self.record, self.names, self.table["case_id"], key),
+            **({"metadata": metadata(self.passage, facts)} if self.passage else {}),
+            "facts": facts,
             "sources": _sources(self.typed, self.record, self.names, self.action, versions),
         }
 
@@ -304,7 +313,8 @@ def _of_product(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.ArrayV
 
 
 def _rows_behind_action(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> list[tuple[str, ir.Value]]:
-    if not record.answered and not any(path[0] == "outcome" for path in record.prints):
+    tells = record.answered or any(path[0] == "outcome" for path in record.prints)
+    if not tells and not (record.record.format == "retrieval" and typed.views.outcome):
         return []
     hindsight = names_in(cases, typed.cast, typed.views, "hindsight")
     return list(rows_behind(typed.views.outcome["action"].expression, typed.views, typed.cast, hindsight))
@@ -354,7 +364,7 @@ def rendered(
             if isinstance(words, str):
                 drops.add(row["case_id"], words)
                 continue
-            kept = {name: row[name] for name in ("case_id", "split", "label", "at", "facts", "sources") if name in row}
+            kept = {name: row[name] for name in KEPT if name in row}
             yield {"id": f"{record.config}/{row['case_id']}", **_as_format(record, words), **kept}
 
 

@@ -29,6 +29,7 @@ from storymesh.release.curate import curate
 from storymesh.release.digests import digests_of
 from storymesh.release.kept import keep
 from storymesh.release.release import (
+    ANSWERED,
     CASE,
     FOLDER,
     LOCK,
@@ -88,6 +89,8 @@ class Build(Protocol):
 
     def records_path(self, config: str) -> Path: ...
     def record_drops_path(self, config: str) -> Path: ...
+    def answers_path(self, config: str) -> Path:
+        """Where the answers stand that a retold config was told by."""
 
 
 def cut(build: Build, *, shard_rows: int = SHARD_ROWS, tracer: "Tracer | None" = None) -> Release:
@@ -141,6 +144,10 @@ def _finish(
 ) -> None:
     """What describes the release, and last the lock, which lists every other file with its SHA-256."""
     card = replace(card, version=version)
+    for config, record in build.narrative.records.items():
+        if record.narrator is not None and build.answers_path(config).is_file():
+            (staged / ANSWERED).mkdir(exist_ok=True)
+            shutil.copyfile(build.answers_path(config), staged / ANSWERED / f"{config}.parquet")
     files = {config: record_files(staged, config) for config in build.narrative.records}
     (staged / "README.md").write_text(render_card(card), encoding="utf-8")
     (staged / CROISSANT).write_text(render_croissant(card, staged, files), encoding="utf-8")

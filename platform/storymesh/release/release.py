@@ -14,6 +14,7 @@ from storymesh.record.split import SPLITS
 
 LOCK = "release.json"
 CASE = "case"
+ANSWERED = "answers"  # a folder of what models answered, a file for each retold config
 FOLDER = re.compile(r"(?P<narrative>\d+\.\d+\.\d+)-r(?P<number>[1-9]\d*)")
 
 Counts = Mapping[str, Mapping[str, int]]
