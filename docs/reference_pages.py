@@ -133,12 +133,12 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
     "dataset": (narrative.Dataset, ""),
     "dataset.split": (
         narrative.Split,
-        "By the moment of the case (`validation` and `test`), or by chance (`random`). Without it, every case is `train`.",
+        "By the moment of the case (`validation`, `test`) or by chance (`random`). Without it, every case is `train`.",
     ),
     "dataset.split.random": (
         narrative.RandomSplit,
         (
-            "By chance: what is kept together is drawn as a whole, by the MD5 of the seed and its name, which gives the "
+            "By chance: what is kept together is drawn as a whole, by the MD5 of seed and name, which gives the "
             "same split on any machine and leaves it there when other cases come. A case's precedents are of its own "
             "split or of one used before it: train, validation, test."
         ),
@@ -234,7 +234,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 }
 FORMAT_COLUMNS = {
     "text": "`text`",
-    "retrieval": "`text`",
+    "retrieval": "`text`, `metadata`: a flat row of what it prints, `case_at`, `case_closes`, `action` and `worked`",
     "messages": "`messages`: a list of `role` and `content`",
     "prompt_completion": "`prompt`, `completion`",
     "preference": "`prompt`, `chosen`, `rejected`",

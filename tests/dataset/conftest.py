@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "case"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from release_meshes import MESH, publish_all, release_all

@@ -62,6 +62,7 @@ COLUMNS: Mapping[str, str] = {
     "completion": "the answer",
     "chosen": "the answer that earlier cases favour",
     "rejected": "the answer that earlier cases speak against",
+    "metadata": "what the text prints, when the case was asked and closed, what was done, whether it worked: flat",
     "label": "whether what the answer advises worked in this case",
     "at": "the moment at which the question is asked (UTC)",
     "facts": "the values that the templates print, under the names that they have there",
@@ -167,9 +168,13 @@ def _shares(split: "Split | None") -> Mapping[str, str]:
 
 def columns_in_words(narrative: "Narrative", config: str) -> Mapping[str, str]:
     """What each column of a config holds."""
-    if format_of(narrative, config) == "unpaired_preference":
-        return {**COLUMNS, "completion": "the answer: the case's own action"}
-    return COLUMNS
+    match format_of(narrative, config):
+        case "unpaired_preference":
+            return {**COLUMNS, "completion": "the answer: the case's own action"}
+        case "retrieval":
+            return {**COLUMNS, "text": "the passage"}
+        case _:
+            return COLUMNS
 
 
 def features_of(schema: "pa.Schema") -> dict[str, Any]:
@@ -279,6 +284,10 @@ def internal_paths(card: Card) -> list[str]:
         for path in (path for field in facts for path in _paths(field)):
             if path[0] != "case" and known.get(path[:2], computed) == "internal":
                 found.add(".".join(path))
+        if "metadata" in schema.names and computed == "internal":
+            found |= {
+                f"outcome.{part.name}" for part in schema.field("metadata").type if part.name in ("action", "worked")
+            }
     return sorted(found)
 
 

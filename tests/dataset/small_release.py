@@ -1,0 +1,30 @@
+"""A release of a small mesh: the files of its build, written one after the other, and cut."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from storymesh.record.build import Build, write_asked, write_records
+from storymesh.release.cut import cut
+from storymesh.release.release import Release, record_files
+
+
+def released(build: Build) -> Release:
+    write_asked(build)
+    for config in build.configs:
+        write_records(build, config)
+    return cut(build)
+
+
+def rows_of(release: Release, config: str) -> dict[str, dict[str, Any]]:
+    """Case id -> record with its split, of all splits."""
+    files = record_files(release.path, config)
+    rows = [(split, row) for split, paths in files.items() for path in paths for row in pq.read_table(path).to_pylist()]
+    return {row["case_id"]: {**row, "split": split} for split, row in rows}
+
+
+def drops_of(release: Release, config: str) -> dict[str, dict[str, Any]]:
+    """Case id -> what stands in the drops of it."""
+    path: Path = release.path / "drops" / f"{config}.parquet"
+    return {row["case_id"]: row for row in pq.read_table(path).to_pylist()}
