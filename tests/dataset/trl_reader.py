@@ -1,6 +1,7 @@
 """Run by an interpreter that has TRL: the trainers of a format prepare the records of a config, and learn one step.
 
-`python trl_reader.py RELEASE CONFIG FORMAT` prints a JSON object: rows, columns that the trainer made, steps, loss.
+`python trl_reader.py RELEASE CONFIG=FORMAT...` prints a JSON object for each config, a line each: rows, columns that
+the trainer made, steps, loss; or error, what it raised.
 Model and tokenizer are made on the spot, at random; nothing is downloaded.
 """
 
@@ -8,6 +9,7 @@ import json
 import os
 import sys
 import tempfile
+import traceback
 from typing import Any
 
 os.environ.update(
@@ -29,7 +31,7 @@ def texts_of(row: dict[str, Any]) -> list[str]:
     return [*said, *(row[name] for name in ("text", "prompt", "completion", "chosen", "rejected") if name in row)]
 
 
-def main(release: str, config: str, format_: str) -> None:
+def learn(release: str, config: str, format_: str) -> dict[str, Any]:
     import torch
     import trl
     from datasets import load_dataset
@@ -66,7 +68,8 @@ def main(release: str, config: str, format_: str) -> None:
     )
     prepared = trainer.train_dataset
     done = trainer.train()
-    said = {
+    return {
+        "config": config,
         "trl": trl.__version__,
         "trainer": f"{kind}Trainer",
         "rows": len(prepared),
@@ -74,8 +77,13 @@ def main(release: str, config: str, format_: str) -> None:
         "steps": done.global_step,
         "loss": done.training_loss,
     }
-    print(json.dumps(said))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for argument in sys.argv[2:]:
+        name, _, kind_of = argument.partition("=")
+        try:
+            said = learn(sys.argv[1], name, kind_of)
+        except Exception:
+            said = {"config": name, "error": traceback.format_exc()}
+        print(json.dumps(said), flush=True)
