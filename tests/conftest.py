@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 HARBOUR = HERE / "orchestration" / "harbour"
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
-for folder in ("acceptance", "docs"):  # for `whole_mesh` and `doc_pages`: pytest's import mode lets nobody import them
+# For `whole_mesh`, `doc_pages` and `needs`: pytest's import mode lets nobody import them.
+for folder in ("acceptance", "docs", "."):
     sys.path.insert(0, str(HERE / folder))
 
 TOGETHER: tuple[tuple[str, ...], ...] = (
@@ -31,6 +32,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "acceptance/test_kill.py",
     ),
     ("acceptance/test_built_on.py",),
+    ("browser/test_ui.py",),
     ("acceptance/test_suez_2021.py",),
     ("acceptance/test_health_supply.py",),
     ("orchestration/test_automation.py",),
@@ -43,6 +45,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "dataset/test_push.py",
         "dataset/test_pull.py",
         "dataset/test_load.py",
+        "dataset/test_ocel.py",
     ),
     ("dataset/test_trace.py",),
     ("cli/test_commands.py",),
@@ -54,6 +57,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
 """Files that share a mesh, which is built once in a process. These take longest and are begun first, in this order, so
 that all processes end at about the same time."""
 
+PROMISE = "STORYMESH_NO_SKIP"  # `needs` asks for it, also in the processes that share the tests
 FOREIGN = ("dagster_home", "force_color", "no_color", "columns", "http_proxy", "https_proxy", "all_proxy")
 
 absent = [file for files in TOGETHER for file in files if not (HERE / file).is_file()]
@@ -66,7 +70,8 @@ settings.load_profile("any machine")
 
 def pytest_configure() -> None:
     """What a person has set for storymesh, Dagster, terminals and networks is not for the tests."""
-    for name in [name for name in os.environ if name.lower() in FOREIGN or name.startswith("STORYMESH_")]:
+    ours = [name for name in os.environ if name.startswith("STORYMESH_") and name != PROMISE]
+    for name in [*ours, *(name for name in os.environ if name.lower() in FOREIGN)]:
         del os.environ[name]
 
 
