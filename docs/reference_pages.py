@@ -130,6 +130,13 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
         narrative.Narrator,
         "A record retold by a language model. This version reads the field and leaves the config out, with a warning.",
     ),
+    "length": (
+        narrative.Length,
+        (
+            "How many characters a record has, both bounds inclusive: all that is read at once, of a preference its "
+            "prompt and the longer answer. What is outside drops as `too short` or `too long`."
+        ),
+    ),
     "dataset": (narrative.Dataset, ""),
     "dataset.split": (
         narrative.Split,
@@ -207,7 +214,9 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "prompt": "question",
         "completion": "answer",
         "option": "answer, for one `option`: `action`, `tried`, `worked`, `rate`, `mean_score`, `quoted`",
+        "length": "of this config, in place of the dataset's; `{}` for none",
     },
+    "length": {"min": "at least so many", "max": "at most so many"},
     "records.<config>.narrator": {
         "model": "a name for a chat model",
         "prompt": "a template",
@@ -217,6 +226,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "dataset": {
         "split": "train, validation, test",
         "dedup": "`facts`: of records that print the same facts, the earliest stays",
+        "length": "how many characters a record may have",
         "pseudonymise": "`<role>.<property>`: replaced by its pseudonym wherever it appears",
     },
     "dataset.split": {

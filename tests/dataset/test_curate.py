@@ -1,13 +1,20 @@
 """What stays of records that say the same, and what is said about those that do not."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import ibis
 import pyarrow as pa
 import pytest
+from release_builds import make, usual
 
-from storymesh.release.curate import curate
+from storymesh.engine.duckdb import Engine
+from storymesh.errors import Refused
+from storymesh.narrative.definition import Length, read_narrative
+from storymesh.release.curate import Rules, curate, verdicts
+from storymesh.release.cut import cut
 
 ENGINE = ibis.duckdb.connect()
 START = datetime(2024, 1, 1)
@@ -16,6 +23,24 @@ Verdicts = dict[str, tuple[str | None, str | None, bool]]
 
 
 def curated(rows: list[dict[str, Any]], columns: dict[str, pa.DataType], dedup: Any = "facts") -> Verdicts:
+    name = ibis.util.gen_name("records")
+    ENGINE.con.register(name, table_of(rows, columns))
+    return read(curate(ENGINE.table(name), dedup))
+
+
+def ruled(rows: list[dict[str, Any]], columns: dict[str, pa.DataType], rules: Rules) -> Verdicts:
+    with Engine(memory="1GB", threads=1) as engine:
+        engine.connection.con.register("records", table_of(rows, columns))
+        return read(verdicts(engine, engine.connection.table("records"), rules))
+
+
+def read(table: ibis.Table) -> Verdicts:
+    found = table.to_pyarrow()
+    assert found.column_names == ["id", "dropped", "same_as", "conflict"]
+    return {row["id"]: (row["dropped"], row["same_as"], row["conflict"]) for row in found.to_pylist()}
+
+
+def table_of(rows: list[dict[str, Any]], columns: dict[str, pa.DataType]) -> pa.Table:
     schema = pa.schema(
         [
             ("id", pa.string()),
@@ -25,11 +50,7 @@ def curated(rows: list[dict[str, Any]], columns: dict[str, pa.DataType], dedup: 
             *columns.items(),
         ]
     )
-    name = ibis.util.gen_name("records")
-    ENGINE.con.register(name, pa.Table.from_pylist(rows, schema))
-    found = curate(ENGINE.table(name), dedup).to_pyarrow()
-    assert found.column_names == ["id", "dropped", "same_as", "conflict"]
-    return {row["id"]: (row["dropped"], row["same_as"], row["conflict"]) for row in found.to_pylist()}
+    return pa.Table.from_pylist(rows, schema)
 
 
 def record(id_: str, day: int, split: str = "train", facts: Any = None, **told: Any) -> dict[str, Any]:
@@ -126,6 +147,69 @@ def test_a_preference_asks_by_its_prompt_and_answers_by_both_options() -> None:
         ),
     ]
     assert curated(rows, columns) == {"a": (None, None, True), "b": (None, None, True), "c": STAYS}
+
+
+def test_a_record_has_as_many_characters_as_are_read_at_once() -> None:
+    five = Rules(length=Length(min=5, max=5))
+    told = {
+        "text": ({"text": pa.string()}, [{"text": "ünder"}, {"text": "four"}, {"text": "six 🚢x"}]),
+        "conversation": (
+            {"messages": MESSAGES},
+            [
+                {"messages": [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "cde"}]},
+                {"messages": [{"role": "user", "content": "abcd"}]},
+                {"messages": [{"role": "user", "content": "abc"}, {"role": "assistant", "content": "def"}]},
+            ],
+        ),
+        "answer": (
+            {"prompt": pa.string(), "completion": pa.string()},
+            [
+                {"prompt": "abc", "completion": "de"},
+                {"prompt": "abc", "completion": "d"},
+                {"prompt": "abc", "completion": "def"},
+            ],
+        ),
+        "preference": (
+            dict.fromkeys(("prompt", "chosen", "rejected"), pa.string()),
+            [
+                {"prompt": "ab", "chosen": "c", "rejected": "cde"},
+                {"prompt": "ab", "chosen": "cd", "rejected": "c"},
+                {"prompt": "ab", "chosen": "cdef", "rejected": ""},
+            ],
+        ),
+    }
+    for kind, (columns, rows) in told.items():
+        found = ruled([record(str(n), n, **row) for n, row in enumerate(rows)], columns, five)
+        assert [found[str(n)][0] for n in range(3)] == [None, "too short", "too long"], kind
+
+
+def test_what_is_dropped_before_is_nobodys_duplicate_and_asks_nothing() -> None:
+    columns = {"prompt": pa.string(), "completion": pa.string()}
+    rows = [
+        record("a", 1, facts=ONE, prompt="p", completion="far too long"),
+        record("b", 2, facts=ONE, prompt="p", completion="x"),
+        record("c", 3, "test", prompt="p", completion="far too long"),
+    ]
+    found = ruled(rows, columns, Rules("facts", Length(max=5)))
+    assert found == {"a": ("too long", None, False), "b": STAYS, "c": ("too long", None, False)}
+
+
+def test_a_record_has_its_own_length_or_that_of_the_dataset(tmp_path: Path) -> None:
+    build = make(tmp_path, usual(), dedup="none\n  length: {max: 3}")
+    path = build.narrative.document.path
+    text = (tmp_path / path).read_text().replace("text: a.jinja}", "text: a.jinja, length: {min: 2_000}}")
+    (tmp_path / path).write_text(text.replace("2_000", "2000").replace("{max: 3}", "{max: 2000}"))
+    release = cut(replace(build, narrative=read_narrative(tmp_path / path, tmp_path)))
+    assert release.drops["report"] == {"too short": 5}
+    assert set(release.drops["advice"]) == {"unjudged"}
+    page = (release.path / "README.md").read_text()
+    assert "A record of fewer than 2,000 characters is left out. (report)" in page
+    assert "A record of more than 2,000 characters is left out. (advice, verdict)" in page
+
+
+def test_a_length_that_no_record_has_is_a_finding(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"narrative.yaml:24:11: .*`min` is 9 and `max` 3: no record is both"):
+        make(tmp_path, [], dedup="none\n  length: {min: 9, max: 3}")
 
 
 def test_no_records_give_no_verdicts() -> None:

@@ -165,7 +165,7 @@ def test_a_question_in_two_splits_is_caught_in_the_files_when_curation_missed_it
         nothing = ibis.null().cast("string")
         return records.select("id", dropped=nothing, same_as=nothing, conflict=ibis.literal(False))
 
-    monkeypatch.setattr("storymesh.release.cut.curate", careless)
+    monkeypatch.setattr("storymesh.release.curate.curate", careless)
     told = [Told("d1", datetime(2023, 5, 1)), Told("d2", datetime(2024, 8, 1), "test", question="What about d1?")]
     with pytest.raises(ReleaseRefused, match=r"\(questions: 2\)"):  # in advice and in verdict
         cut(make(tmp_path, told))

@@ -93,8 +93,22 @@ class Narrator(Definition):
     judge: Judge | None = None
 
 
+class Length(Definition):
+    """How many characters a record may have, both inclusive: of all that is read at once. A preference is read as its
+    prompt with the longer of its two answers."""
+
+    min: int | None = Field(default=None, ge=0)
+    max: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Length":
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"`min` is {self.min} and `max` {self.max}: no record is both")
+        return self
+
+
 class Record(Definition):
-    """One config of the dataset."""
+    """One config of the dataset. Its `length` stands in for the dataset's."""
 
     format: Format | None = None
     from_: Name | None = Field(default=None, alias="from")
@@ -106,6 +120,7 @@ class Record(Definition):
     prompt: Template | None = None
     completion: Template | None = None
     option: Template | None = None
+    length: Length | None = None
 
     @model_validator(mode="after")
     def _slots(self) -> "Record":
@@ -183,6 +198,7 @@ class Split(Definition):
 class Dataset(Definition):
     split: Split | None = None
     dedup: Literal["facts", "none"] = "none"
+    length: Length | None = None
     pseudonymise: tuple[str, ...] = ()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.record.split import SPLITS
+from storymesh.release.curate import rules_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,6 +148,7 @@ def render_card(card: Card) -> str:
         shares=_shares(narrative.dataset.split),
         total=_total(card),
         variety=card.variety,
+        rules=_rules(narrative),
         promises=PROMISES,
         internal=internal_paths(card),
         words={config: columns_in_words(narrative, config) for config in card.schemas},
@@ -164,6 +166,16 @@ def _shares(split: "Split | None") -> Mapping[str, str]:
     drawn = split.random
     shares = {"validation": drawn.validation, "test": drawn.test}
     return {name: f"{share:.3%}".rstrip("0%").rstrip(".") + "%" for name, share in shares.items()}
+
+
+def _rules(narrative: "Narrative") -> list[str]:
+    """What the configs were curated by, in sentences: one where all have the same."""
+    found: dict[str, list[str]] = {}
+    for config in narrative.records:
+        for rule in rules_of(narrative, config).in_words():
+            found.setdefault(rule, []).append(config)
+    every = len(narrative.records)
+    return [rule if len(named) == every else f"{rule} ({', '.join(named)})" for rule, named in found.items()]
 
 
 def columns_in_words(narrative: "Narrative", config: str) -> Mapping[str, str]:

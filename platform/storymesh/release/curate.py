@@ -1,20 +1,119 @@
 """Which records of one config say what another record says already: duplicates, and questions asked in two splits.
 
 Stories from one template look alike by design, so records are compared by the facts that they print, not by their
-words. A question that stands in an earlier split would give a later one away, whatever its answer.
+words. A question that stands in an earlier split would give a later one away, whatever its answer. What else a
+narrative asks for is looked at before: what is dropped already is nobody's duplicate and asks no question.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from storymesh.record.split import SPLITS
 
 if TYPE_CHECKING:
-    from ibis.expr.types import StringValue, Table, Value
+    from ibis.expr.types import IntegerValue, StringValue, Table, Value
+
+    from storymesh.engine.duckdb import Engine
+    from storymesh.narrative.definition import Length, Narrative
 
 DUPLICATE = "duplicate"
 SAME_QUESTION = "same question"
+TOO_SHORT = "too short"
+TOO_LONG = "too long"
 
+_TEXTS = ("text", "messages", "prompt", "completion", "chosen", "rejected")
 _ANSWERS = ("messages", "completion", "chosen", "rejected", "label")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What one config is curated by. What is not asked for costs nothing."""
+
+    dedup: Literal["facts", "none"] = "none"
+    length: "Length | None" = None
+
+    def in_words(self) -> list[str]:
+        """What is asked for beyond what every release does, a sentence each."""
+        words = []
+        if (limits := self.length) is not None:
+            bounds = [("fewer", limits.min), ("more", limits.max)]
+            told = [f"{word} than {count:,}" for word, count in bounds if count is not None]
+            words += [f"A record of {' or '.join(told)} characters is left out."] if told else []
+        return words
+
+
+def rules_of(narrative: "Narrative", config: str) -> Rules:
+    """The rules of the dataset, with those of the record in their place where it has its own."""
+    dataset, record = narrative.dataset, narrative.records[config]
+    return Rules(dataset.dedup, record.length or dataset.length)
+
+
+def verdicts(engine: "Engine", records: "Table", rules: Rules) -> "Table":
+    """`curate`, after each further rule in its turn: how long a record is. Of several reasons the first stands.
+
+    A temporary table of `engine`: id, dropped, same_as, conflict.
+    """
+    import ibis
+
+    gone: list[Table] = []
+    for step in _steps(rules):
+        rest = records.anti_join(ibis.union(*gone), "id") if gone else records
+        gone.append(_kept(engine, step(rest)))
+    rest = records.anti_join(ibis.union(*gone), "id") if gone else records
+    last = curate(rest, rules.dedup)
+    return _kept(engine, ibis.union(last, *(one.mutate(conflict=ibis.literal(False)) for one in gone)))
+
+
+def _steps(rules: Rules) -> "list[Callable[[Table], Table]]":
+    """Each gives id, dropped and same_as of the records that it drops."""
+    steps: list[Callable[[Table], Table]] = []
+    if (limits := rules.length) is not None:
+        steps.append(lambda records: _of_wrong_length(records, limits))
+    return steps
+
+
+def _of_wrong_length(records: "Table", limits: "Length") -> "Table":
+    import ibis
+
+    length = _length(records)
+    reason = ibis.cases(
+        *([(length < limits.min, TOO_SHORT)] if limits.min is not None else []),
+        *([(length > limits.max, TOO_LONG)] if limits.max is not None else []),
+        else_=ibis.null().cast("string"),
+    )
+    judged = records.select("id", dropped=reason, same_as=ibis.null().cast("string"))
+    return judged.filter(judged.dropped.notnull())
+
+
+def _length(records: "Table") -> "IntegerValue":
+    """Characters of what is read at once; of two answers the longer is."""
+    import ibis
+
+    lengths = {name: text.length() for name, text in texts_of(records, between="").items()}
+    answers = [lengths.pop(name) for name in ("chosen", "rejected") if name in lengths]
+    parts = [*lengths.values(), *([ibis.greatest(*answers)] if answers else [])]
+    whole: IntegerValue = sum(parts[1:], parts[0])
+    return whole
+
+
+def texts_of(records: "Table", between: str = "\n") -> "Mapping[str, StringValue]":
+    """The texts of the format's columns, those of a conversation as one."""
+    found: dict[str, StringValue] = {}
+    for name in _TEXTS:
+        if name in records.columns:
+            value = records[name]
+            listed = value.type().is_array()
+            found[name] = value.map(lambda message: message.content).join(between) if listed else value
+    return found
+
+
+def _kept(engine: "Engine", table: "Table") -> "Table":
+    """`table` computed once, as a temporary table that goes with the engine."""
+    from ibis.util import gen_name
+
+    kept: Table = engine.connection.create_table(gen_name("curated"), table, temp=True)
+    return kept
 
 
 def curate(records: "Table", dedup: Literal["facts", "none"]) -> "Table":

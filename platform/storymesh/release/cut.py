@@ -25,7 +25,7 @@ from storymesh.record.tell import UNFIT
 from storymesh.release.card import Card, features_of, render_card
 from storymesh.release.certificate import certify
 from storymesh.release.croissant import CROISSANT, render_croissant
-from storymesh.release.curate import curate
+from storymesh.release.curate import rules_of, verdicts
 from storymesh.release.digests import digests_of
 from storymesh.release.kept import keep
 from storymesh.release.release import (
@@ -231,9 +231,9 @@ class _Cutting:
     def _write_config(self, config: str) -> tuple[dict[str, int], dict[str, int], int]:
         """Writes one config. Returns its rows by split, its drops by reason, and how many records conflict."""
         records = self._records(config)
-        verdicts = _kept(self.engine, curate(records, self.build.narrative.dataset.dedup))
-        drops = self._write_drops_of(config, records, verdicts)
-        stays = records.semi_join(verdicts.filter(verdicts.dropped.isnull()), "id")
+        judged = verdicts(self.engine, records, rules_of(self.build.narrative, config))
+        drops = self._write_drops_of(config, records, judged)
+        stays = records.semi_join(judged.filter(judged.dropped.isnull()), "id")
         found = self._counted(stays, "split")
         names = SPLITS if self.split is not None else SPLITS[:1]
         rows = {split: found.get(split, 0) for split in names}
@@ -246,7 +246,7 @@ class _Cutting:
         if (total := sum(rows.values()) + sum(drops.values())) != (expected := _count(placed)):
             words = f"'{config}' tells or drops {total} records of {expected} cases: a case is there more than once"
             raise ReleaseRefused(words, "this is a defect of storymesh")
-        conflicting = records.semi_join(verdicts.filter(verdicts.conflict), "id").select("id", "case_id", "split")
+        conflicting = records.semi_join(judged.filter(judged.conflict), "id").select("id", "case_id", "split")
         conflicts = _count(conflicting)
         if conflicts:
             self.engine.write(conflicting.order_by("id"), self.staged / "drops" / f"{config}.conflicts.parquet")
@@ -257,14 +257,14 @@ class _Cutting:
         records = self.engine.read(self.build.records_path(config))
         return records.drop(*({UNFIT} & {*records.columns}))
 
-    def _write_drops_of(self, config: str, records: "Table", verdicts: "Table") -> dict[str, int]:
+    def _write_drops_of(self, config: str, records: "Table", judged: "Table") -> dict[str, int]:
         """Cases that made no record, and records that curation took out, these whole: they stay readable."""
         import ibis
 
         placed = self.cases.filter(self.cases.reason.isnull())
         untold = self.engine.read(self.build.record_drops_path(config)).select("case_id", "reason")
         untold = untold.semi_join(placed, "case_id").anti_join(records, "case_id")
-        gone = verdicts.filter(verdicts.dropped.notnull()).select("id", reason="dropped", same_as="same_as")
+        gone = judged.filter(judged.dropped.notnull()).select("id", reason="dropped", same_as="same_as")
         curated = records.inner_join(gone, "id")
         empty = {name: ibis.null().cast(kind) for name, kind in curated.schema().items() if name not in untold.columns}
         whole = untold.mutate(**empty).select(*curated.columns).union(curated)
