@@ -1,15 +1,19 @@
-"""What of the Hugging Face Hub's HTTP a push needs, on this machine: repositories with files, commits and tags."""
+"""What of the Hugging Face Hub's HTTP a push needs, on this machine: repositories with files, commits and tags, and the
+store of large files behind them (Git LFS, in one part or several). Parquet is large, as on the Hub."""
 
 import base64
+import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 
 TOKEN = "hf_a-token-for-tests"
+PART = 8_000  # bytes: what is larger is sent in parts
 
 
 @dataclass
@@ -25,12 +29,16 @@ class Repository:
 
 
 class Hub(ThreadingHTTPServer):
-    """`address` is its endpoint; `asked` every request that it met, as `METHOD path`."""
+    """`address` is its endpoint; `asked` every request that it met, as `METHOD path`; `large` the store of large files:
+    SHA-256 -> content."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories: dict[str, Repository] = {}
         self.asked: list[str] = []
+        self.large: dict[str, bytes] = {}
+        self.parts: dict[str, dict[int, bytes]] = {}
+        self.broken = False  # the store of large files refuses what it is sent
 
     @property
     def address(self) -> str:
@@ -59,9 +67,33 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
+    def do_PUT(self) -> None:
+        """A large file, or a part of one, at an address that the batch gave: it needs no token."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append(f"PUT {self.path}")
+        if self.server.broken:
+            return self.say(403, {"error": "the store is full"})
+        match self.path.strip("/").split("/"):
+            case ["large", digest]:
+                self.keep(digest, body)
+            case ["large", digest, number]:
+                self.server.parts.setdefault(digest, {})[int(number)] = body
+        return self.say(200, {}, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+
+    def keep(self, digest: str, content: bytes) -> None:
+        assert hashlib.sha256(content).hexdigest() == digest
+        self.server.large[digest] = content
+
     def answer(self, body: bytes) -> None:
         path = self.path.partition("?")[0]
         self.server.asked.append(f"{self.command} {path}")
+        match path.strip("/").split("/"):
+            case ["large", digest, "complete"]:
+                parts = self.server.parts.pop(digest)
+                told = json.loads(body)
+                assert (told["oid"], [one["partNumber"] for one in told["parts"]]) == (digest, sorted(parts))
+                self.keep(digest, b"".join(parts[number] for number in sorted(parts)))
+                return self.say(200, {})
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.say(401, {"error": "Invalid username or password."})
         match [self.command, *path.strip("/").split("/")]:
@@ -69,9 +101,26 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.say(200, {"errors": [], "warnings": []})
             case ["POST", "api", "repos", "create"]:
                 return self.create(json.loads(body))
+            case ["POST", "datasets", _, _, "info", "lfs", "objects", "batch"]:
+                return self.batch(json.loads(body))
             case [_, "api", "datasets", owner, name, *rest] if f"{owner}/{name}" in self.server.repositories:
                 return self.of_repository(f"{owner}/{name}", rest, body)
         return self.say(404, {"error": "not found"})
+
+    def batch(self, asked: dict[str, Any]) -> None:
+        """Where each large file goes; nothing for one that is there."""
+        objects: list[dict[str, Any]] = []
+        for one in asked["objects"]:
+            at = f"{self.server.address}/large/{one['oid']}"
+            if one["oid"] in self.server.large:
+                objects.append(one)
+            elif one["size"] <= PART:
+                objects.append({**one, "actions": {"upload": {"href": at}}})
+            else:
+                numbers = range(1, -(-one["size"] // PART) + 1)
+                header = {"chunk_size": str(PART), **{f"{number:05d}": f"{at}/{number}" for number in numbers}}
+                objects.append({**one, "actions": {"upload": {"href": f"{at}/complete", "header": header}}})
+        self.say(200, {"transfer": "basic", "objects": objects})
 
     def create(self, asked: dict[str, Any]) -> None:
         named = f"{asked['organization']}/{asked['name']}"
@@ -96,7 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.say(200, files)
             case ["preupload", _]:
                 asked = json.loads(body)["files"]
-                modes = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in asked]
+                kinds = ["lfs" if file["path"].endswith(".parquet") else "regular" for file in asked]
+                modes = [
+                    {"path": file["path"], "uploadMode": kind, "shouldIgnore": False}
+                    for file, kind in zip(asked, kinds, strict=True)
+                ]
                 self.say(200, {"files": modes})
             case ["commit", _]:
                 for line in map(json.loads, body.decode().splitlines()):
@@ -105,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
                         one.commits.append(value)
                     elif line["key"] == "file":
                         one.files[value["path"]] = base64.b64decode(value["content"])
+                    elif line["key"] == "lfsFile":
+                        one.files[value["path"]] = self.server.large[value["oid"]]
                     elif line["key"] == "deletedFile":
                         del one.files[value["path"]]
                 url = f"{self.server.address}/datasets/{named}/commit/{one.head}"
@@ -115,11 +170,13 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self.say(404, {"error": "not found"})
 
-    def say(self, code: int, told: Any) -> None:
+    def say(self, code: int, told: Any, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         body = json.dumps(told).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -18,6 +18,7 @@ from storymesh.release.release import LOCK, Release, files_of, read_lock, record
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def going(release: Release, repository: str, *, public: bool = False) -> Going:
     """What would go to the repository `ORG/DATASET`; asks nobody. Raises StorymeshError for a release that is not
     whole, or that prints internal values and is to be public; WrongUsage for what is no name of a repository."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not marked as such
 
     try:
         validate_repo_id(repository)
@@ -127,10 +128,20 @@ def _in_words(repository: str, endpoint: str) -> Iterator[None]:
     except OfflineModeIsEnabled:
         raise StorymeshError(f"{endpoint} is not asked: HF_HUB_OFFLINE is set", "unset it to push") from None
     except HfHubHTTPError as error:
-        code = error.response.status_code
-        said = error.server_message or (str(error).splitlines() or [""])[0]
-        words = f"{endpoint} refused {repository}: {code} {said}".rstrip()
-        hint = "hf auth login, or set HF_TOKEN to a token that may write there" if code in (401, 403) else ""
-        raise StorymeshError(words, hint) from None
+        raise _refused(error, repository, endpoint) from None
     except httpx2.HTTPError as error:
         raise StorymeshError(f"{endpoint} cannot be reached: {type(error).__name__}", "see HF_ENDPOINT") from None
+    except (OSError, RuntimeError) as error:  # of the store of large files, by Git LFS or by Xet
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise _refused(error.__cause__, repository, endpoint) from None
+        said = " ".join(str(error.__cause__ or error).split())[:200]
+        words = f"the large files of {repository} did not arrive at {endpoint}: {said}"
+        raise StorymeshError(words, "push again; HF_HUB_DISABLE_XET=1 sends them by Git LFS instead") from None
+
+
+def _refused(error: "HfHubHTTPError", repository: str, endpoint: str) -> StorymeshError:
+    code = error.response.status_code
+    said = error.server_message or (str(error).splitlines() or [""])[0]
+    words = f"{endpoint} refused {repository}: {code} {said}".rstrip()
+    hint = "hf auth login, or set HF_TOKEN to a token that may write there" if code in (401, 403) else ""
+    return StorymeshError(words, hint)
