@@ -1,17 +1,15 @@
-"""The environment of what reads a release and is no part of storymesh: see requirements/readers.txt."""
+"""The environment of what reads a release and is no part of storymesh: see requirements/readers.in."""
 
 import os
 from pathlib import Path
 
-import pytest
+from needs import needs
 
 ROOT = Path(__file__).parents[2]
 
 
 def reader(name: str) -> str:
-    """The path of a command of that environment. Skips the test where there is none."""
+    """The path of a command of that environment. Where there is none, the test is skipped, or fails, as `needs` has
+    it."""
     folder = Path(os.environ.get("READERS_ENV", ROOT / ".venv-readers"))
-    path = folder / "bin" / name
-    if not path.is_file():
-        pytest.skip(f"{path} is not there; requirements/readers.txt says how to make it")
-    return str(path)
+    return str(needs(folder / "bin" / name, how="make readers"))
