@@ -11,9 +11,9 @@ from storymesh.mesh.pin import pin
 from storymesh.product.publish import publish
 from storymesh.product.source import open_rows
 from storymesh.product.store import ProductStore
-from storymesh.record.build import write_cases, write_precedents, write_records
 from storymesh.release.cut import cut
 from storymesh.release.release import Release
+from storymesh.release.retell import write_all
 
 MESH = Path(__file__).parents[1] / "meshes" / "plain_files"
 
@@ -28,10 +28,7 @@ def publish_all(mesh: Mesh, *only: str) -> None:
 
 def release_all(mesh: Mesh) -> Release:
     build = pin(mesh, mesh.narrative("roadside"))
-    write_cases(build)
-    write_precedents(build)
-    for config in build.configs:
-        write_records(build, config)
+    write_all(build)
     return cut(build)
 
 

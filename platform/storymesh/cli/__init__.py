@@ -231,6 +231,32 @@ def trace(
 
 
 @command
+def narrate(
+    narrative: NarrativeArgument,
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A config that a narrator retells.")],
+    mesh: MeshOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only how many calls at what cost; calls nobody.")] = False,
+    sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many records to retell.")] = 5,
+) -> None:
+    """Try a narrator: what retelling a config would cost, and how some of its records come out."""
+    from storymesh.cli.narrate import show_estimate, show_retellings
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.pin import pin
+    from storymesh.release import retell
+
+    loaded = load_mesh(root_of(mesh))
+    build = pin(loaded, loaded.narrative(narrative))
+    if config not in build.configs or not build.typed.records[config].retold:
+        retold = [name for name in build.configs if build.typed.records[name].retold]
+        hint = nearest(config, retold) if retold else "write one with `from` and `narrator`"
+        raise WrongUsage(f"'{build.narrative.id}' has no config '{config}' that is retold", hint)
+    if dry_run:
+        show_estimate(retell.estimated(build, config))
+    else:
+        show_retellings(lambda progress: retell.sampled(build, config, sample, progress), sample)
+
+
+@command
 def explain(
     narrative: NarrativeArgument,
     mesh: MeshOption = None,

@@ -27,6 +27,9 @@ def show_trace(trace: "Trace", narrative: str, release: str, folder: str, *, sql
     for column in trace.columns:
         console.print()
         console.print(f"[{column.name}]", style="dim", markup=False, highlight=False)
+        if column.retold is not None:
+            console.print(Text(column.retold), soft_wrap=True)
+            console.print("\n[retold from]", style="dim", markup=False, highlight=False)
         console.print(marked(column), soft_wrap=True)
         console.print()
         for line in showing.lines(column):
@@ -107,7 +110,8 @@ def _short(text: str) -> str:
 
 
 def trace_as_json(trace: "Trace", narrative: str, release: str, folder: str) -> str:
-    """An object: narrative, release, record, case, columns (name, text, spans that cover it) and mistakes. A span has
+    """An object: narrative, release, record, case, columns (name, text, spans that cover it, and what a model `retold` of
+    it) and mistakes. A span has
     begin, end, text, at, expression (null for words of the template), origins and because; an origin is of the kind
     row, expression or query."""
     writing = _Writing(folder)
@@ -118,7 +122,12 @@ def trace_as_json(trace: "Trace", narrative: str, release: str, folder: str) -> 
             "record": trace.record,
             "case": trace.case_id,
             "columns": [
-                {"name": column.name, "text": column.text, "spans": [writing.span(span) for span in column.spans]}
+                {
+                    "name": column.name,
+                    "text": column.text,
+                    "spans": [writing.span(span) for span in column.spans],
+                    **({"retold": column.retold} if column.retold is not None else {}),
+                }
                 for column in trace.columns
             ],
             "mistakes": list(trace.mistakes),

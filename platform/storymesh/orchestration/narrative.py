@@ -21,18 +21,19 @@ from storymesh.orchestration.describe import counts_table, markdown_table, owner
 from storymesh.orchestration.failure import explained
 from storymesh.orchestration.key import cases_key, precedents_key, product_key, records_key, release_key
 from storymesh.orchestration.product import telling
-from storymesh.record.build import Build, Written, write_cases, write_precedents, write_records
+from storymesh.record.build import Build, Written, write_cases, write_precedents
 from storymesh.record.split import SPLITS
 from storymesh.record.trace import Tracer
 from storymesh.release.cut import cut
 from storymesh.release.release import Release
+from storymesh.release.retell import Narrated, write_config
 
 STORY_CHARACTERS = 4_000
 
 
 def narrative_assets(mesh: Mesh, narrative: Narrative) -> list[dg.AssetsDefinition]:
-    """The assets of one narrative, in the order in which they are made. A config that is retold has none."""
-    configs = [config for config, record in narrative.records.items() if record.from_ is None]
+    """The assets of one narrative, in the order in which they are made."""
+    configs = list(narrative.records)
     assets = [_cases(mesh, narrative)]
     if narrative.case.precedents is not None:
         assets.append(_precedents(mesh, narrative))
@@ -86,16 +87,23 @@ def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefiniti
         narrative,
         records_key(narrative, config),
         ins={"key": dg.AssetIn(key=upstream)},
-        description=f"The records of the config `{config}`, in the format {narrative.records[config].format}.",
-        kinds={"parquet"},
+        description=_what(narrative, config),
+        kinds={"parquet"} if narrative.records[config].narrator is None else {"langchain", "parquet"},
     )
     def records(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
         with explained(context.retry_number):
             build = open_build(mesh, narrative, key)
-            written = write_records(build, config, telling(context))
-        return _made(mesh, build, written)
+            written = write_config(build, config, telling(context))
+        return _made(mesh, build, written, _narrated(written))
 
     return records
+
+
+def _what(narrative: Narrative, config: str) -> str:
+    record = narrative.records[config]
+    if record.narrator is None:
+        return f"The records of the config `{config}`, in the format {record.format}."
+    return f"The records of `{record.from_}` as {record.narrator.model} retells them, held against their facts."
 
 
 def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.AssetsDefinition:
@@ -177,6 +185,27 @@ def _made(
     if written.sample:
         metadata["sample"] = dg.MetadataValue.md(_stories(written.sample))
     return dg.MaterializeResult(value=build.key, metadata=metadata, data_version=dg.DataVersion(build.key))
+
+
+def _narrated(written: Written) -> dict[str, Any]:
+    """What retelling took: calls, tokens and cost of this materialisation, or why there was no narrator."""
+    if not isinstance(written, Narrated):
+        return {}
+    if written.missing is not None:
+        return {"not_retold": written.missing}
+    spent = written.spent
+    if spent is None:
+        return {}
+    cost = {} if spent.usd is None else {"cost_usd": float(spent.usd)}
+    return {
+        "retold": spent.accepted,
+        "calls": spent.calls,
+        "answers_paid_before": spent.reused,
+        "input_tokens": spent.input_tokens,
+        "output_tokens": spent.output_tokens,
+        "tokens_estimated": spent.estimated,
+        **cost,
+    }
 
 
 def _cast(build: Build) -> dg.MetadataValue[Any]:

@@ -110,11 +110,13 @@ class Span:
 
 @dataclass(frozen=True)
 class Column:
-    """One text of a record, as the record has it. The spans cover it where it is what its templates give."""
+    """One text of a record, as the record has it. The spans cover it where it is what its templates give. `retold` is
+    what a language model made of it, where the record has that instead."""
 
     name: str
     text: str
     spans: tuple[Span, ...]
+    retold: str | None = None
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,8 @@ class Tracer:
             if met != text:
                 mistakes.append(_difference(name, met, text))
             spans = tuple(_led(part, met, leads) for part in parts)
-            columns.append(Column(name, met, spans))
+            spoken = _as_released(record, telling, released)
+            columns.append(Column(name, met, spans, spoken if spoken != met else None))
         if "label" in released:
             leads = _Leads(self._cases, case_id, view, names, f"{record.config}/{case_id}")
             text, narrative = str(released["label"]), self._build.narrative
@@ -323,7 +326,14 @@ def column_name(record: TypedRecord, telling: Telling) -> str:
 
 
 def text_of(record: TypedRecord, telling: Telling, released: Mapping[str, Any]) -> str:
-    """The text of one column as the record has it."""
+    """The text of one column as its template told it: where a language model retold it, the record keeps that beside."""
+    for note in released.get("retellings") or ():
+        if note["column"] == telling.column:
+            return str(note["story"])
+    return _as_released(record, telling, released)
+
+
+def _as_released(record: TypedRecord, telling: Telling, released: Mapping[str, Any]) -> str:
     if record.record.format != "messages":
         return str(released[telling.column])
     return next((str(one["content"]) for one in released["messages"] if one["role"] == telling.slot), "")

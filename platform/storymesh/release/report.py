@@ -246,7 +246,11 @@ def _stories(
 def _story(id_: str, record: Mapping[str, Any], trace: "Trace | None", colours: Mapping[str, int]) -> Story:
     writing = _Writing(id_, colours)
     traced = {column.name: column for column in trace.columns} if trace is not None else {}
-    parts = tuple(writing.part(name, text, traced.get(name)) for name, text in _texts(record))
+    parts = tuple(
+        writing.part(shown, told, column)
+        for name, text in _texts(record)
+        for shown, told, column in _told_by(name, text, traced.get(name))
+    )
     first = next((text for name, text in _texts(record) if name != "messages.system"), "")
     first = next((line.strip("# ") for line in first.splitlines() if line.strip("# ")), "")
     return Story(
@@ -260,6 +264,13 @@ def _story(id_: str, record: Mapping[str, Any], trace: "Trace | None", colours: 
         tuple(writing.entries.values()),
         trace.mistakes if trace is not None else (),
     )
+
+
+def _told_by(name: str, text: str, column: "Column | None") -> Iterator[tuple[str, str, "Column | None"]]:
+    """A text, and behind one that a language model retold the story that it was retold from, which is led back."""
+    yield name, text, column
+    if column is not None and column.retold is not None:
+        yield f"{name}.retold from", column.text, column
 
 
 def _texts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

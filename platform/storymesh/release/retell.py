@@ -18,7 +18,6 @@ from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.narrative.definition import Narrator
 from storymesh.narrative.typed import TypedNarrative, TypedRecord
 from storymesh.narrator.answers import Answers
-from storymesh.narrator.ground import Source
 from storymesh.narrator.narrate import Estimate, Retelling, Spent, Task, estimate, narrate
 from storymesh.record.build import Build, Progress, Written, silent, write_asked, write_records
 from storymesh.record.tell import UNFIT
@@ -155,6 +154,8 @@ class _Retelling:
         return tuple(one.telling.column for one in self.record.retold)
 
     def _task(self, row: Mapping[str, Any], column: str) -> Task:
+        from storymesh.narrator.ground import Source
+
         asked = {message["role"]: message["content"] for message in row[f"ask_{column}"]}
         judge = asked.pop("judge", None)
         source = Source(story_of(row, column), dict(_flat(row["facts"])), self.units, _question(row))
