@@ -1,5 +1,6 @@
 """What a new snapshot starts: each location's own sensor is asked as Dagster's daemon asks it, look after look."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,12 +43,22 @@ class Daemon:
         asked: set[str] = set()
         for folder in FOLDERS:
             repository = self._location(folder).get_repository_def()
-            (sensor,) = repository.sensor_defs
+            sensor = automation_of(repository)
             seen = dg.build_sensor_context(self.instance, self.cursors.get(folder), repository_def=repository)
             told = sensor.evaluate_tick(seen)
             self.cursors[folder] = told.cursor
             asked |= {key.to_user_string() for one in told.run_requests or [] for key in one.asset_selection or []}
         return asked
+
+    def look(self, folder: str) -> set[str]:
+        """What the location's raw files have that is new; Dagster is told, as by its daemon."""
+        repository = self._location(folder).get_repository_def()
+        name = f"new_files_{Path(folder).name}"
+        (sensor,) = [one for one in repository.sensor_defs if one.name == name]
+        told = sensor.evaluate_tick(dg.build_sensor_context(self.instance, repository_def=repository))
+        for seen in told.asset_events:
+            self.instance.report_runless_asset_event(seen)
+        return {seen.asset_key.to_user_string() for seen in told.asset_events}
 
     def make(self, *keys: str) -> bool:
         """A run of its own for each location, as the sensor or a person in the UI has it."""
@@ -74,6 +85,11 @@ class Daemon:
 
     def _location(self, folder: str) -> dg.Definitions:
         return definitions(str(self.root / folder / "definitions.py"))
+
+
+def automation_of(repository: dg.RepositoryDefinition) -> dg.SensorDefinition:
+    (sensor,) = [one for one in repository.sensor_defs if one.name.startswith("new_snapshots_")]
+    return sensor
 
 
 def run(root: Path, *narratives: str) -> None:
@@ -104,7 +120,7 @@ def change(root: Path, product: str, old: str = "Skipper 1", new: str = "Skipper
 def test_each_location_looks_by_itself_and_can_be_stopped(harbour: Path) -> None:
     for folder in FOLDERS:
         repository = definitions(str(harbour / folder / "definitions.py")).get_repository_def()
-        (sensor,) = repository.sensor_defs
+        sensor = automation_of(repository)
         assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
         assert sensor.name == f"new_snapshots_{Path(folder).name}"
 
@@ -132,6 +148,37 @@ def test_a_new_snapshot_starts_what_is_built_on_it_and_nothing_else(
     edit("narratives/log/report.md.jinja", "came on", "arrived on")
     run(harbour)
     assert daemon.tick() == set(), "what a run did itself is not done again"
+
+
+def test_new_raw_data_becomes_a_release_by_itself(daemon: Daemon, harbour: Path) -> None:
+    settled(harbour)
+    run(harbour)
+    assert daemon.look("domains/fleet") == set(), "a run has seen what it read"
+    assert daemon.tick() == set()
+
+    change(harbour, "boats", ",11,", ",12,")
+    assert daemon.look("domains/fleet") == set(), "it was written to a moment ago, and may not be whole"
+    settled(harbour)
+    assert daemon.look("domains/fleet") == {"fleet/sources/boats.csv"}
+    assert daemon.look("domains/fleet") == set()
+    assert daemon.tick() == {"fleet/boats"}, "the docks have the file that they had"
+    assert daemon.tick() == set()
+    assert daemon.make("fleet/boats")
+    assert daemon.tick() >= {"yard/repairs", *LATE}
+
+    change(harbour, "docks", "skipper", "skipper,notes")
+    settled(harbour)
+    assert daemon.look("domains/fleet") == {"fleet/sources/docks.csv"}
+    assert daemon.tick() == {"fleet/docks"}
+    os.utime(harbour / "domains/fleet/sources/docks.csv", (0, 0))
+    assert daemon.look("domains/fleet") == set(), "another time of change is no other content"
+
+
+def settled(root: Path) -> None:
+    """The raw files were written an hour ago, at the latest."""
+    for path in root.glob("domains/*/sources/*"):
+        before = path.stat().st_mtime - 3600
+        os.utime(path, (before, before))
 
 
 def test_what_was_published_before_anybody_looked_is_followed_once_it_can_be(daemon: Daemon, harbour: Path) -> None:
@@ -169,7 +216,7 @@ def test_models_on_another_product_are_built_again_with_what_is_published_of_the
     shutil.copytree(Path(__file__).parents[1] / "meshes/built_on", root)
     location = definitions(str(root / "domains/desk/definitions.py"))
     repository = location.get_repository_def()
-    (sensor,) = repository.sensor_defs
+    sensor = automation_of(repository)
     with open_instance(load_mesh(root)) as instance:
 
         def made(key: str, version: str, *inputs: str) -> None:

@@ -15,7 +15,7 @@ from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
 from storymesh.orchestration.describe import markdown_table, owners_of, tags_of
 from storymesh.orchestration.key import source_key
-from storymesh.orchestration.locations import load_locations
+from storymesh.orchestration.load import load_locations
 
 BOATS = dg.AssetKey(["fleet", "boats"])
 REPAIRS = dg.AssetKey(["yard", "repairs"])
@@ -142,7 +142,7 @@ def test_each_location_has_a_job_of_its_own(harbour: Path) -> None:
         return {name for name in repository.job_names if not name.startswith("__")}
 
     assert jobs("domains/fleet") == {"refresh_fleet"}
-    assert jobs("narratives") == {"release_late_repairs"}
+    assert jobs("narratives") == {"release_late_repairs", "refresh_all", "rebuild", "forget"}
 
 
 def test_a_definitions_file_in_a_strange_place_is_told(harbour: Path) -> None:

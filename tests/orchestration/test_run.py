@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import run as running
-from storymesh.orchestration.instance import close_abandoned, held, open_instance
+from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
 from storymesh.product.store import ProductStore
 from storymesh.release.release import list_releases
 
@@ -164,13 +164,13 @@ def test_a_run_whose_process_was_killed_is_closed_once_somebody_looks(harbour: P
         left, alive = (instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED) for _ in range(2))
         process = os.fork()
         if process == 0:
-            with held(mesh, left.run_id):
+            with held(home_of(mesh), left.run_id):
                 os.kill(os.getpid(), signal.SIGKILL)
         os.waitpid(process, 0)
-        with held(mesh, alive.run_id):
-            assert close_abandoned(instance, mesh) == [left.run_id]
+        with held(home_of(mesh), alive.run_id):
+            assert close_abandoned(instance) == [left.run_id]
         closed, going = (instance.get_run_by_id(one.run_id) for one in (left, alive))
         assert closed is not None
         assert going is not None
         assert (closed.status, going.status) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
-        assert close_abandoned(instance, mesh) == []
+        assert close_abandoned(instance) == []

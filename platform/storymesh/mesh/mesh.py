@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from storymesh.case.definition import NAME
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.document import Document, read_document
 from storymesh.errors import Finding, Refused, WrongUsage, nearest
 from storymesh.location import Location
+from storymesh.mesh.schedule import Schedule
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.product.definition import Product, read_product
+from storymesh.product.place import BUCKETS, CATALOGS, Store, fault_of
 
 PARTS = ("domains", "contracts", "narratives")
 Read = TypeVar("Read")
@@ -28,15 +30,40 @@ def _relative_folder(value: str) -> str:
 Folder = Annotated[str, AfterValidator(_relative_folder)]
 
 
+def _address(*schemes: str) -> AfterValidator:
+    def checked(value: str) -> str:
+        if fault := fault_of(value, schemes):
+            raise ValueError(fault)
+        return value
+
+    return AfterValidator(checked)
+
+
+class StoreSettings(BaseModel):
+    """Where products lie. `folder` is on this machine: locks, quarantined rows, builds, and the products too where
+    neither `warehouse` (an `s3://` address) nor `catalog` (a database, as SQLAlchemy writes it) says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Folder = ".storymesh"
+    warehouse: Annotated[str, _address(*BUCKETS)] | None = None
+    catalog: Annotated[str, _address(*CATALOGS)] | None = None
+
+
+def _store(value: Any) -> Any:
+    return {"folder": value} if isinstance(value, str) else value
+
+
 class Settings(BaseModel):
     """`mesh.yaml`. Without the file the embedded defaults hold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: Literal["duckdb"] = "duckdb"
-    store: Folder = ".storymesh"
+    store: Annotated[StoreSettings, BeforeValidator(_store)] = StoreSettings()
     releases: Folder = "releases"
     premises: tuple[str, ...] = ("default",)
+    schedule: Schedule | None = None  # of the whole mesh, in UTC
 
 
 class Domain(BaseModel):
@@ -49,6 +76,7 @@ class Domain(BaseModel):
     owner: str
     premise: str = "default"
     description: str = ""
+    schedule: Schedule | None = None  # of every model and product of the domain, in UTC
 
 
 class Mesh(BaseModel):
@@ -65,7 +93,9 @@ class Mesh(BaseModel):
 
     @property
     def store(self) -> Path:
-        return self.root / self.settings.store
+        """The store's folder, which knows where the products lie that are not in it."""
+        store = self.settings.store
+        return Store.at(self.root / store.folder, store.warehouse, store.catalog)
 
     @property
     def releases(self) -> Path:

@@ -1,8 +1,8 @@
 """What is made again by itself, and when: as soon as something that it is built on has a new version, and only then.
 
-An asset's data version is the digest of its content, and Dagster keeps with each result the versions of what it was
-made from. Both are compared as they stand, so that nothing is lost while the sensor is off or a run goes on, and a run
-that finds all unchanged starts nothing.
+An asset's data version is the digest of its content, a raw file's is noted by the sensors of `raw`, and Dagster keeps
+with each result the versions of what it was made from. Both are compared as they stand, so that nothing is lost while
+the sensor is off or a run goes on, and a run that finds all unchanged starts nothing.
 """
 
 import json
@@ -14,8 +14,8 @@ import dagster as dg
 from dagster import AutomationCondition as On
 from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
-    DATA_VERSION_TAG,
     INPUT_DATA_VERSION_TAG_PREFIX,
+    extract_data_version_from_entry,
 )
 
 SENSOR = "new_snapshots"
@@ -48,7 +48,7 @@ class Behind(Condition):
             return True
         for key, now in _versions(context).items():
             used = made.get(f"{INPUT_DATA_VERSION_TAG_PREFIX}/{key}")
-            # An input that is new to the definition is no new version, and a raw file has none.
+            # An input that is new to the definition is no new version, and neither is a raw file that nobody looked at.
             if used is not None and now is not None and used != now:
                 return True
         return False
@@ -102,9 +102,16 @@ def sensor(name: str, made: Sequence[dg.AssetsDefinition]) -> dg.AutomationCondi
 
 
 def _versions(context: dg.AutomationContext[dg.AssetKey]) -> dict[str, str | None]:
-    """The data version of each input as it stands; null where it was never made."""
+    """The data version of each input as it stands; null where it was never made, or never seen."""
     inputs = sorted(context.asset_graph.get(context.key).parent_keys)
-    return {key.to_user_string(): _tags(context, key).get(DATA_VERSION_TAG) for key in inputs}
+    return {key.to_user_string(): _version(context, key) for key in inputs}
+
+
+def _version(context: dg.AutomationContext[dg.AssetKey], key: dg.AssetKey) -> str | None:
+    """Of what is made in the mesh the version that was made last, of a raw file the one that was seen last."""
+    record = context.asset_graph_view.instance.get_latest_data_version_record(key)
+    version = extract_data_version_from_entry(record.event_log_entry) if record is not None else None
+    return version.value if version is not None else None
 
 
 def _tags(context: dg.AutomationContext[dg.AssetKey], key: dg.AssetKey) -> Mapping[str, str]:

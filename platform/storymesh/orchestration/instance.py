@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 HOME = "DAGSTER_HOME"
+RUNNING = "running"
 ABANDONED = "The process of this run ended before the run did."
 CONFIGURATION = """\
 # Made by storymesh; your changes are kept. Runs are remembered here, in SQLite, and nothing phones home.
@@ -61,13 +62,13 @@ def open_instance(mesh: Mesh) -> "dg.DagsterInstance":
 
 
 @contextmanager
-def held(mesh: Mesh, run_id: str) -> Iterator[None]:
-    """Hold the lock of a run while this process executes it.
+def held(home: Path, run_id: str) -> Iterator[None]:
+    """Hold the lock of a run while this process executes it; `home` is the instance's folder.
 
     The system lets go of the lock when the process ends, however it ends: a lock that lies there free tells an
     abandoned run.
     """
-    path = _locks_of(mesh) / f"{run_id}.lock"
+    path = home / RUNNING / f"{run_id}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     taking = path.with_suffix(f".{os.getpid()}.taking")
     with taking.open("w") as file:
@@ -77,13 +78,13 @@ def held(mesh: Mesh, run_id: str) -> Iterator[None]:
         path.unlink(missing_ok=True)  # after an error it stays, for whoever closes what was abandoned
 
 
-def close_abandoned(instance: "dg.DagsterInstance", mesh: Mesh) -> list[str]:
+def close_abandoned(instance: "dg.DagsterInstance") -> list[str]:
     """Mark runs as failed whose process has ended before them, and free their pools; returns their ids.
 
     Until then such a run counts as going on, and whoever waits for it waits for ever.
     """
     closed = []
-    for path in sorted(_locks_of(mesh).glob("*.lock")):
+    for path in sorted((Path(instance.root_directory) / RUNNING).glob("*.lock")):
         if _is_held(path):
             continue
         run = instance.get_run_by_id(path.stem)
@@ -93,10 +94,6 @@ def close_abandoned(instance: "dg.DagsterInstance", mesh: Mesh) -> list[str]:
             closed.append(run.run_id)
         path.unlink(missing_ok=True)
     return closed
-
-
-def _locks_of(mesh: Mesh) -> Path:
-    return home_of(mesh) / "running"
 
 
 def _is_held(path: Path) -> bool:

@@ -1,20 +1,21 @@
-"""The code locations of a mesh: what one `definitions.py` gives to Dagster, and all of them at once."""
+"""The code locations of a mesh: what one `definitions.py` gives to Dagster."""
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import dagster as dg
 
 from storymesh.errors import WrongUsage, nearest
 from storymesh.mesh.mesh import Mesh, find_root, load_mesh
+from storymesh.orchestration.alert import alert_sensors
 from storymesh.orchestration.automation import sensor
 from storymesh.orchestration.instance import home_of
+from storymesh.orchestration.job import mesh_jobs, mesh_schedules, refresh_job, refresh_schedules, release_job
+from storymesh.orchestration.load import NARRATIVES
 from storymesh.orchestration.model import model_assets
 from storymesh.orchestration.narrative import narrative_assets
-from storymesh.orchestration.product import product_asset, source_specs
-
-NARRATIVES = "narratives"
+from storymesh.orchestration.product import product_asset
+from storymesh.orchestration.raw import raw_sensor, raw_specs
+from storymesh.orchestration.watch import abandoned_runs, executor
 
 
 def definitions(file: str) -> dg.Definitions:
@@ -32,62 +33,35 @@ def definitions(file: str) -> dg.Definitions:
     raise WrongUsage(words, nearest(folder.name, [*mesh.domains, NARRATIVES]))
 
 
-def load_locations(mesh: Mesh) -> dg.Definitions:
-    """The definitions of all locations of the mesh, from the very files that Dagster's UI loads."""
-    folders = [mesh.domain_folder(domain) for domain in mesh.domains]
-    if mesh.narratives:
-        folders.append(mesh.root / NARRATIVES)
-    return dg.Definitions.merge(*(_load(folder / "definitions.py") for folder in folders))
-
-
 def _domain(mesh: Mesh, domain: str) -> dg.Definitions:
-    products = [product_asset(mesh, product) for product in mesh.products_of(domain)]
-    made = [*model_assets(mesh, domain), *products]
-    job = dg.define_asset_job(
-        f"refresh_{domain}",
-        selection=dg.AssetSelection.assets(*made),
-        description=f"Every model and product of {mesh.domains[domain].title}.",
+    models, files = model_assets(mesh, domain)
+    made = [*models, *(product_asset(mesh, product) for product in mesh.products_of(domain))]
+    own = dg.Definitions(
+        assets=[*made, *raw_specs(mesh, domain, files)],
+        jobs=[refresh_job(mesh, domain, made)],
+        schedules=refresh_schedules(mesh, domain),
+        sensors=[sensor(domain, made), *([raw_sensor(mesh, domain, files)] if files else [])],
+        executor=executor,
     )
-    return dg.Definitions(
-        assets=[*made, *source_specs(mesh, domain)],
-        jobs=[job],
-        sensors=[sensor(domain, made)],
-        executor=dg.in_process_executor,
-    )
+    first = next(iter(mesh.domains)) if not mesh.narratives else None
+    return dg.Definitions.merge(own, _of_mesh(mesh)) if domain == first else own
 
 
 def _narratives(mesh: Mesh) -> dg.Definitions:
-    assets: list[dg.AssetsDefinition] = []
-    jobs = []
-    for narrative in mesh.narratives.values():
-        made = narrative_assets(mesh, narrative)
-        assets += made
-        job = dg.define_asset_job(
-            f"release_{narrative.name}",
-            selection=dg.AssetSelection.assets(*made),
-            description=f"Cases, records and release of '{narrative.title}', from the products as they are published.",
-        )
-        jobs.append(job)
-    storage = dg.FilesystemIOManager(base_dir=str(home_of(mesh) / "storage"))
-    return dg.Definitions(
+    made = [(narrative, narrative_assets(mesh, narrative)) for narrative in mesh.narratives.values()]
+    assets = [asset for _, some in made for asset in some]
+    own = dg.Definitions(
         assets=assets,
-        jobs=jobs,
+        jobs=[release_job(narrative, some) for narrative, some in made],
         sensors=[sensor(NARRATIVES, assets)],
-        resources={"io_manager": storage},
-        executor=dg.in_process_executor,
+        resources={"io_manager": dg.FilesystemIOManager(base_dir=str(home_of(mesh) / "storage"))},
+        executor=executor,
     )
+    return dg.Definitions.merge(own, _of_mesh(mesh))
 
 
-def _load(file: Path) -> dg.Definitions:
-    """`defs` of one definitions.py. Raises WrongUsage when the file has none."""
-    name = f"storymesh_location_{file.parent.name}"
-    spec = spec_from_file_location(name, file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise WrongUsage(f"there is no {file}", "run storymesh check")
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    loaded = getattr(module, "defs", None)
-    if not isinstance(loaded, dg.Definitions):
-        raise WrongUsage(f"{file} has no Dagster definitions called defs", "it holds two lines, as in other domains")
-    return loaded
+def _of_mesh(mesh: Mesh) -> dg.Definitions:
+    """What is there once for the whole mesh; it stands with the narratives, or in the first domain without any."""
+    return dg.Definitions(
+        jobs=mesh_jobs(mesh), schedules=mesh_schedules(mesh), sensors=[abandoned_runs, *alert_sensors()]
+    )

@@ -25,13 +25,14 @@ from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.automation import follows
 from storymesh.orchestration.describe import owners_of
 from storymesh.orchestration.failure import explained, failure
-from storymesh.orchestration.key import model_key, product_key
+from storymesh.orchestration.key import model_key, product_key, source_key
 from storymesh.orchestration.product import made_of
+from storymesh.orchestration.raw import Files, raw_files, read_in
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.transform import failed_nodes, prepare_dbt, run_dbt
 
 if TYPE_CHECKING:
-    from dagster_dbt import DbtCliResource
+    from dagster_dbt import DbtCliResource, DbtProject
 
 PARSE_TIMEOUT_S = 300
 PARSED_AT_ONCE = 2
@@ -40,18 +41,19 @@ _READ_BY_DBT = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
 _UNREAD = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
 
 
-def model_assets(mesh: Mesh, domain: str) -> list[dg.AssetsDefinition]:
-    """The assets [domain, "models", <model>], all made by one `dbt build`; none where the domain has no dbt project.
+def model_assets(mesh: Mesh, domain: str) -> tuple[list[dg.AssetsDefinition], Files]:
+    """The assets [domain, "models", <model>], all made by one `dbt build`, and the raw files of the domain; no models
+    where it has no dbt project.
 
     A project that dbt cannot parse gives assets that fail with dbt's words, so that the rest of the location loads.
     """
     if not has_models(mesh, domain):
-        return []
+        return [], raw_files(mesh, domain, None)
     try:
         manifest = manifest_of(mesh, domain)
     except StorymeshError as error:
-        return [_broken(mesh, domain, error)]
-    return [_dbt_assets(mesh, domain, manifest)]
+        return [_broken(mesh, domain, error)], raw_files(mesh, domain, None)
+    return [_dbt_assets(mesh, domain, manifest)], raw_files(mesh, domain, manifest)
 
 
 def parse_all(mesh: Mesh) -> None:
@@ -165,6 +167,13 @@ def _translator(mesh: Mesh, domain: str) -> Any:
             if product in mesh.products:
                 return product_key(product)
             return dg.AssetKey([domain, "sources", str(dbt_resource_props["source_name"]), name])
+
+        def get_asset_spec(
+            self, manifest: Mapping[str, Any], unique_id: str, project: "DbtProject | None"
+        ) -> dg.AssetSpec:
+            spec = super().get_asset_spec(manifest, unique_id, project)
+            raw = read_in(self.get_resource_props(manifest, unique_id))
+            return spec.replace_attributes(deps=[*spec.deps, *(source_key(domain, path) for path in raw)])
 
         def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
             return domain

@@ -20,6 +20,7 @@ from storymesh.orchestration.automation import follows
 from storymesh.orchestration.describe import columns_of, counts_table, owners_of, references, sample_of, tags_of
 from storymesh.orchestration.failure import explained, failure
 from storymesh.orchestration.key import MODELS, model_key, product_key, source_key
+from storymesh.orchestration.raw import format_of
 from storymesh.product.definition import Product
 from storymesh.product.profile import database_of_domain
 from storymesh.product.publish import Publication, PublicationRefused, publish
@@ -45,7 +46,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 group_name=product.domain,
                 owners=owners_of(product.owner, contract.owner, mesh.domains[product.domain].owner),
                 tags=tags_of((*product.tags, *contract.document.value.get("tags", ()))),
-                kinds={"iceberg", _format(product)},
+                kinds={"iceberg", "dbt" if product.source is None else format_of(product.source)},
                 automation_condition=follows(made_of(mesh, product.domain)),
                 metadata={
                     "dagster/column_schema": columns_of(contract),
@@ -85,25 +86,6 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
             )
 
     return publishing
-
-
-def source_specs(mesh: Mesh, domain: str) -> list[dg.AssetSpec]:
-    """The raw files of products that no model makes, as assets that come from outside."""
-    found: dict[dg.AssetKey, dg.AssetSpec] = {}
-    for product in mesh.products_of(domain):
-        if product.source is None:
-            continue
-        key = source_key(domain, product.source)
-        path = relative(mesh.domain_folder(domain) / product.source, mesh.root)
-        found[key] = dg.AssetSpec(
-            key=key,
-            description=f"The raw file {path}, as its owners leave it.",
-            group_name=domain,
-            kinds={_format(product)},
-            owners=owners_of(mesh.domains[domain].owner),
-            metadata={"path": dg.MetadataValue.path(path)},
-        )
-    return list(found.values())
 
 
 def made_of(mesh: Mesh, domain: str) -> dg.AssetSelection:
@@ -154,14 +136,6 @@ def _upstream(product: Product) -> list[dg.AssetKey]:
         return [model_key(product.domain, product.name)]
     ports = [product_key(port.contract_id) for port in product.inputs]
     return [source_key(product.domain, product.source), *ports]
-
-
-def _format(product: Product) -> str:
-    """The kind that Dagster shows beside Iceberg: dbt, or the file's format."""
-    if product.source is None:
-        return "dbt"
-    suffix = Path(product.source.removesuffix(".gz")).suffix.removeprefix(".").lower()
-    return {"jsonl": "json", "ndjson": "json", "xlsx": "excel", "pq": "parquet"}.get(suffix, suffix or "file")
 
 
 def _description(product: Product, contract: Contract) -> str:

@@ -22,9 +22,10 @@ from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.failure import Unavailable, is_of_database, unavailable
 from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
 from storymesh.orchestration.key import cases_key, product_key, release_key
-from storymesh.orchestration.locations import load_locations
+from storymesh.orchestration.load import load_locations
 from storymesh.orchestration.model import parse_all
 from storymesh.orchestration.product import PROGRESS
+from storymesh.orchestration.raw import files_in, observe
 from storymesh.product.store import ProductStore
 
 State = Literal["new", "unchanged", "refused", "left out"]
@@ -147,8 +148,9 @@ def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, u
     loggers = {"file": _logger(log)}
     merged = dg.Definitions.merge(locations, dg.Definitions(jobs=[job], loggers=loggers))
     reading = _Reading(mesh, tell)
-    with _reached(mesh) as instance, held(mesh, run_id), _ended_gently():
-        close_abandoned(instance, mesh)
+    with _reached(mesh) as instance, held(home_of(mesh), run_id), _ended_gently():
+        close_abandoned(instance)
+        _note_raw_files(mesh, merged, instance)
         instance.add_event_listener(run_id, reading.hear)
         try:
             merged.resolve_job_def(job_name).execute_in_process(
@@ -167,6 +169,13 @@ def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, u
     if reading.interrupted:
         raise KeyboardInterrupt
     return reading.outcome(run_id)
+
+
+def _note_raw_files(mesh: Mesh, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    """What the products are about to be made from, so that nobody takes it for new afterwards."""
+    for domain in mesh.domains:
+        for seen in observe(mesh, domain, files_in(definitions, domain), instance):
+            instance.report_runless_asset_event(seen)
 
 
 @contextmanager

@@ -1,0 +1,34 @@
+"""The definitions of all code locations at once, read from the very files that Dagster's UI loads."""
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import dagster as dg
+
+from storymesh.errors import WrongUsage
+from storymesh.mesh.mesh import Mesh
+
+NARRATIVES = "narratives"
+
+
+def load_locations(mesh: Mesh) -> dg.Definitions:
+    """What every `definitions.py` of the mesh gives, merged. Raises WrongUsage when one has no `defs`."""
+    folders = [mesh.domain_folder(domain) for domain in mesh.domains]
+    if mesh.narratives:
+        folders.append(mesh.root / NARRATIVES)
+    return dg.Definitions.merge(*(_load(folder / "definitions.py") for folder in folders))
+
+
+def _load(file: Path) -> dg.Definitions:
+    name = f"storymesh_location_{file.parent.name}"
+    spec = spec_from_file_location(name, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise WrongUsage(f"there is no {file}", "run storymesh check")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    loaded = getattr(module, "defs", None)
+    if not isinstance(loaded, dg.Definitions):
+        raise WrongUsage(f"{file} has no Dagster definitions called defs", "it holds two lines, as in other domains")
+    return loaded

@@ -1,0 +1,120 @@
+"""What operators start: jobs with their launchpad, and schedules."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._utils.schedules import is_valid_cron_schedule
+from hypothesis import given
+from hypothesis import strategies as some
+
+from storymesh.errors import Refused
+from storymesh.mesh.mesh import load_mesh
+from storymesh.mesh.schedule import checked
+from storymesh.orchestration import definitions
+from storymesh.orchestration.instance import open_instance
+from storymesh.release.release import list_releases
+
+NARRATIVES = "narratives/definitions.py"
+
+
+def repository(root: Path, file: str = NARRATIVES) -> dg.RepositoryDefinition:
+    return definitions(str(root / file)).get_repository_def()
+
+
+def execute(root: Path, job: str, **config: Any) -> tuple[bool, dict[str, Any], str]:
+    """Whether the job went through, what its only op left beside its result, and what it failed with."""
+    found = repository(root).get_job(job)
+    (op,) = found.nodes
+    with open_instance(load_mesh(root)) as instance:
+        done = found.execute_in_process(
+            instance=instance, run_config={"ops": {op.name: {"config": config}}}, raise_on_error=False
+        )
+    outputs = [event.step_output_data.metadata for event in done.all_events if event.is_successful_output]
+    failed = [event.step_failure_data.user_failure_data for event in done.all_events if event.is_step_failure]
+    words = str(failed[0].description) if failed and failed[0] is not None else ""
+    return done.success, {name: value.value for name, value in outputs[0].items()} if outputs else {}, words
+
+
+def test_a_mesh_is_made_cut_made_again_and_made_to_forget_from_the_launchpad(harbour: Path) -> None:
+    done, told, _ = execute(harbour, "refresh_all")
+    assert done
+    assert told["new"] == 3, "two products and a narrative"
+    assert (harbour / told["log"]).is_file()
+    done, told, _ = execute(harbour, "refresh_all", narratives=["late-repairs"], only=True)
+    assert (done, told["unchanged"]) == (True, 1)
+    done, _, words = execute(harbour, "refresh_all", only=True)
+    assert not done
+    assert "names of narratives" in words
+
+    done, told, _ = execute(harbour, "rebuild", release="late-repairs", into="again")
+    assert (done, told["release"], told["same"]) == (True, "late-repairs 1.0.0-r1", True)
+    assert (harbour / "again/release.json").is_file()
+    done, _, words = execute(harbour, "rebuild", release="late-repairs", into="../outside")
+    assert not done
+    assert "does not lie below" in words
+
+    listed = harbour / ".storymesh/forget.csv"
+    listed.write_text("product,key\nyard.repairs,no such repair\n", encoding="utf-8")
+    done, _, words = execute(harbour, "forget", really=True)
+    assert not done
+    assert "no such repair" not in words, "Dagster keeps what is said here"
+    listed.write_text("product,key\nyard.repairs,R003\n", encoding="utf-8")
+    done, told, _ = execute(harbour, "forget")
+    assert (done, told["releases_that_used_them"], told["successors"]) == (True, 1, "")
+    done, told, _ = execute(harbour, "forget", really=True, remove_old=True)
+    assert (done, told["successors"], told["removed"]) == (True, "late-repairs 1.0.0-r2", "late-repairs 1.0.0-r1")
+    assert not listed.exists()
+    assert [one.version for one in list_releases(harbour / "releases")] == ["1.0.0-r2"]
+
+
+def test_the_launchpad_says_what_can_be_set(harbour: Path) -> None:
+    for name in ("refresh_all", "rebuild", "forget"):
+        (op,) = repository(harbour).get_job(name).nodes
+        for field in op.definition.config_schema.config_type.fields.values():
+            assert field.description, f"{name} says nothing of a field"
+
+
+def test_what_is_written_as_a_schedule_is_one(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
+    assert repository(harbour).schedule_defs == []
+    edit("domains/fleet/domain.yaml", "id: fleet", "id: fleet\nschedule: 0 6 * * 1-5")
+    (harbour / "mesh.yaml").write_text("schedule: 30 7 * * *\n", encoding="utf-8")
+    (ours,) = repository(harbour, "domains/fleet/definitions.py").schedule_defs
+    (whole,) = repository(harbour).schedule_defs
+    assert (ours.job_name, ours.cron_schedule) == ("refresh_fleet", "0 6 * * 1-5")
+    assert (whole.job_name, whole.cron_schedule) == ("refresh_all", "30 7 * * *")
+    edit("domains/fleet/domain.yaml", "0 6 * * 1-5", "every morning")
+    with pytest.raises(Refused, match=r"domains/fleet/domain\.yaml:\d+:11: .*'every morning' is no schedule"):
+        load_mesh(harbour)
+
+
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("0 25 * * *", "'25' is no hour .* between 0 and 23"),
+        ("0 6 * * sunday", "'sunday' is no day of the week"),
+        ("0 6 31-1 * *", "runs backwards"),
+        ("5/10 * * * *", "a step wants a range"),
+        ("*-5 * * * *", "a number, a range"),
+        ("0 6 * *", "4 fields, five are wanted"),
+    ],
+)
+def test_what_is_no_schedule_says_which_field(cron: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        checked(cron)
+
+
+FAIR = ("*", "*/5", "0", "1", "5", "1-3", "2-4/2", "1,3", "jan", "MON", "mon-fri")
+PARTS = some.sampled_from((*FAIR, "60", "7", "-1", "?"))
+
+
+@given(some.lists(PARTS, min_size=5, max_size=5))
+def test_dagster_takes_every_schedule_that_the_check_takes(parts: list[str]) -> None:
+    cron = " ".join(parts)
+    try:
+        checked(cron)
+    except ValueError:
+        return
+    assert is_valid_cron_schedule(cron)
