@@ -12,12 +12,11 @@ Source: https://www.ocel-standard.org/specification/formats/json/
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from storymesh.archive.rebuild import pinned
 from storymesh.case.link import KEY, key_text
@@ -52,6 +51,8 @@ if TYPE_CHECKING:
 CASE = "case"  # the object type of cases; a product's has a dot in it
 ROW = "row"  # how an event calls the row that it happened to
 ALWAYS = "TIMESTAMP '1970-01-01'"  # when OCEL has values that were never anything else
+ROW_BYTES = 4_000  # what a case takes while its relationships are gathered, at most, by measurement
+BLOCK = 2**20
 _EMPTY = "[]::STRUCT(objectId VARCHAR, qualifier VARCHAR)[]"
 
 
@@ -83,35 +84,45 @@ def write_ocel(release: Release, store: Path, into: Path) -> Log:
     if (listed := read_forgotten(store)) is not None:
         build = replace(build, forgotten=listed.of({one.product for one in build.snapshots.values()}))
     write_cases(build)
-    parts = {name: into.with_name(f".{into.name}.{name}.{os.getpid()}") for name in ("objects", "events", "whole")}
+    whole, piece = (into.with_name(f".{into.name}.{name}.{os.getpid()}") for name in ("whole", "piece"))
     try:
-        with Engine() as engine:
+        with Engine() as engine, whole.open("wb") as file:
             writing = _Writing(build, engine)
+            file.write(json.dumps(writing.types(), ensure_ascii=False, indent=1).rstrip("}\n").encode())
             try:
-                objects = writing.write(writing.objects(), parts["objects"])
-                events = writing.write(writing.events(), parts["events"])
+                objects = _write_array(engine, "objects", writing.objects(), file, piece)
+                events = _write_array(engine, "events", writing.events(), file, piece)
             except duckdb.OutOfMemoryException as error:
                 words = f"the engine ran out of memory while it wrote {into}; it may use {engine.memory / 1e9:.1f} GB"
-                raise OutOfMemory(words, "give STORYMESH_MEMORY more") from error
+                raise OutOfMemory(words, "give STORYMESH_MEMORY more, or STORYMESH_THREADS fewer") from error
+            file.write(b"\n}\n")
             cases, dropped = writing.counted()
-        _put_together(writing.types(), parts)
-        parts["whole"].rename(into)
+        whole.rename(into)
     finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+        whole.unlink(missing_ok=True)
+        piece.unlink(missing_ok=True)
     return Log(release, into, cases, objects, events, dropped)
 
 
-def _put_together(types: Mapping[str, Any], parts: Mapping[str, Path]) -> None:
-    """Types, objects and events as one JSON object, copied block by block."""
-    with parts["whole"].open("wb") as whole:
-        begin = json.dumps(types, ensure_ascii=False, indent=1).rstrip("}\n")
-        whole.write(begin.encode())
-        for name in ("objects", "events"):
-            whole.write(f',\n "{name}": '.encode())
-            with parts[name].open("rb") as part:
-                shutil.copyfileobj(part, whole)
-        whole.write(b"}\n")
+def _write_array(engine: Engine, name: str, queries: Iterable[str], file: BinaryIO, piece: Path) -> int:
+    """Write the rows of some queries as one member of the log, an array; returns how many there were. The engine writes
+    each query to `piece`, a row a line, from where it is copied block by block."""
+    written = 0
+    file.write(f',\n "{name}": ['.encode())
+    for query in queries:
+        copied = f"COPY ({query} ORDER BY id) TO '{_sql(str(piece))}' (FORMAT json)"
+        (count,) = engine.connection.con.execute(copied).fetchall()[0]
+        if not count:
+            continue
+        file.write(b",\n" if written else b"\n")
+        left = piece.stat().st_size - 1  # without the end of the last line
+        with piece.open("rb") as rows:
+            while block := rows.read(min(BLOCK, left)):
+                left -= len(block)
+                file.write(block.replace(b"\n", b",\n"))  # no line ends within a row: JSON escapes those of texts
+        written += count
+    file.write(b"\n ]")
+    return written
 
 
 class _Attribute(NamedTuple):
@@ -234,14 +245,6 @@ class _Writing:
         found = {row["dropped"]: row["rows"] for row in self.engine.connection.to_pyarrow(counts).to_pylist()}
         return found.pop(None, 0), found
 
-    def write(self, query: str, path: Path) -> int:
-        """Write the rows of a query as a JSON array; returns how many there were."""
-        order = f"SELECT * FROM ({query}) ORDER BY type, id"
-        (count,) = self.engine.connection.con.execute(
-            f"COPY ({order}) TO '{_sql(str(path))}' (FORMAT json, ARRAY true)"
-        ).fetchall()[0]
-        return int(count)
-
     def types(self) -> dict[str, Any]:
         """What OCEL says of types: their names and attributes."""
         events = [
@@ -253,16 +256,26 @@ class _Writing:
         cases = {"name": CASE, "attributes": [{"name": name, "type": kind} for name, kind, _, _ in self._of_case()]}
         return {"objectTypes": [cases, *objects], "eventTypes": events}
 
-    def objects(self) -> str:
-        """id, type, attributes and relationships of cases and rows."""
-        return " UNION ALL ".join((self._cases(), *map(self._rows, self.products)))
+    def objects(self) -> Iterator[str]:
+        """Queries of id, type, attributes and relationships of cases and rows."""
+        for part in self._parts(self.build.snapshots[self.build.typed.cast.anchor.name].rows):
+            yield self._cases(part)
+        for product in self.products:
+            for part in self._parts(self.build.snapshots[product.roles[0]].rows):
+                yield self._rows(product, part)
 
-    def events(self) -> str:
-        """id, type, time, attributes and relationships of every moment of every row."""
-        made = [self._event(product, moment) for product in self.products for moment in product.moments]
-        attributes = f"{_listed(())} AS attributes, {_EMPTY} AS relationships"
-        nothing = f"SELECT '' AS id, '' AS type, '' AS time, {attributes} WHERE false"
-        return " UNION ALL ".join((nothing, *made))
+    def events(self) -> Iterator[str]:
+        """Queries of id, type, time, attributes and relationships of every moment of every row."""
+        for product in self.products:
+            for moment in product.moments:
+                for part in self._parts(self.build.snapshots[product.roles[0]].rows):
+                    yield self._event(product, moment, part)
+
+    def _parts(self, rows: int) -> Iterator[str]:
+        """Conditions on what `{}` stands for that part so many rows as the memory asks: lists are gathered there and
+        never spilled."""
+        count = 1 + rows * ROW_BYTES // self.engine.memory
+        yield from (f"hash({{}}) % {count} = {number}" for number in range(count))
 
     def _of_case(self) -> Iterator[tuple[str, str, str, str]]:
         """Name, OCEL type, value and moment of what a case is besides its rows."""
@@ -275,7 +288,7 @@ class _Writing:
                 kind, sql = _value(value.type if name != "score" else Float(), f"outcome.{quoted(name)}")
                 yield name, kind, sql, closed
 
-    def _cases(self) -> str:
+    def _cases(self, part: str) -> str:
         splits = self.engine.read(self.build.splits_path).select(of="case_id", split="split")
         own = ("case_id", "at", "closes", "status", *(["outcome"] if self.build.typed.views.outcome else []))
         cases = self.cases.select(*own).left_join(splits, self.cases["case_id"] == splits["of"]).drop("of")
@@ -286,20 +299,21 @@ class _Writing:
                    coalesce(linked, {_EMPTY}) AS relationships
             FROM ({self.engine.sql(cases)}) LEFT JOIN
                 (SELECT case_id AS of_case, list({row} ORDER BY role, product, key) AS linked
-                 FROM pairs GROUP BY case_id) ON of_case = case_id"""
+                 FROM pairs WHERE {part.format("case_id")} GROUP BY case_id) ON of_case = case_id
+            WHERE {part.format("case_id")}"""
 
-    def _rows(self, product: _Product) -> str:
+    def _rows(self, product: _Product, part: str) -> str:
         attributes = _listed((one.name, one.sql, self._known(product, one)) for one in product.attributes)
         return f"""
             SELECT '{_sql(product.id)}/' || {KEY} AS id, '{_sql(product.id)}' AS type, {attributes} AS attributes,
                    {_EMPTY} AS relationships
-            FROM ({self._told(product)})"""
+            FROM ({self._told(product, part)})"""
 
     def _known(self, product: _Product, one: _Attribute) -> str:
         named = [name for name in (one.known, product.contract.event_time) if name in product.moments]
         return f"coalesce({', '.join([*(_moment(_column(name)) for name in dict.fromkeys(named)), ALWAYS])})"
 
-    def _event(self, product: _Product, moment: str) -> str:
+    def _event(self, product: _Product, moment: str, part: str) -> str:
         name, at = _sql(f"{product.id} {moment}"), _moment(_column(moment))
         attributes = _listed((one.name, one.sql, None) for one in product.of_event(moment))
         row = f"{{'objectId': '{_sql(product.id)}/' || {KEY}, 'qualifier': '{ROW}'}}"
@@ -307,15 +321,16 @@ class _Writing:
         return f"""
             SELECT '{name}/' || {KEY} AS id, '{name}' AS type, {_iso(at)} AS time, {attributes} AS attributes,
                    list_concat([{row}], cases) AS relationships
-            FROM ({self._told(product)}) JOIN
+            FROM ({self._told(product, part)}) JOIN
                 (SELECT key, list({case} ORDER BY case_id, role) AS cases
-                 FROM pairs WHERE product = '{_sql(product.id)}' GROUP BY key) ON key = {KEY}
+                 FROM pairs WHERE product = '{_sql(product.id)}' AND {part.format("key")} GROUP BY key) ON key = {KEY}
             WHERE {_column(moment)} IS NOT NULL"""
 
-    def _told(self, product: _Product) -> str:
-        """The rows of a product that some kept case has."""
+    def _told(self, product: _Product, part: str) -> str:
+        """The rows of a product that some kept case has, or a part of them."""
         rows = self.engine.sql(product.rows(self.tables[product.id]))
-        return f"SELECT * FROM ({rows}) WHERE {KEY} IN (SELECT key FROM pairs WHERE product = '{_sql(product.id)}')"
+        had = f"SELECT key FROM pairs WHERE product = '{_sql(product.id)}' AND {part.format('key')}"
+        return f"SELECT * FROM ({rows}) WHERE {KEY} IN ({had})"
 
 
 def _replaced(build: Build) -> frozenset[tuple[str, str]]:
