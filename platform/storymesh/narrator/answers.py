@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -51,7 +52,7 @@ class Question:
     schema: Mapping[str, Any] | None
     messages: Messages
 
-    @property
+    @cached_property
     def key(self) -> str:
         """SHA-256 over the canonical JSON of every field, in hex."""
         shaping = [VERSION, self.model, self.base_url, dict(self.parameters), self.schema, self.messages]
@@ -212,7 +213,7 @@ class Answers:
 
         Columns: record, attempt, kind (`story` or `judge`), key, model, base_url, parameters (JSON), schema (JSON),
         messages (list of role, content), answer, finish, served_model, input_tokens, output_tokens, estimated, usd,
-        at (UTC), verdict (`accepted`, `refused`, `judged`), score, reason. Returns the number of rows.
+        answered_at (UTC), verdict (`accepted`, `refused`, `judged`), score, reason. Returns the number of rows.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -329,7 +330,7 @@ def _answer(row: tuple[Any, ...]) -> Answer:
 
 COLUMNS = (
     *("record", "attempt", "kind", "key", "model", "base_url", "parameters", "schema", "messages"),
-    *("answer", "finish", "served_model", "input_tokens", "output_tokens", "estimated", "usd", "at"),
+    *("answer", "finish", "served_model", "input_tokens", "output_tokens", "estimated", "usd", "answered_at"),
     *("verdict", "score", "reason"),
 )
 
@@ -377,6 +378,6 @@ def _imported(row: Mapping[str, Any], path: Path) -> tuple[Any, ...]:
         row["output_tokens"],
         row["estimated"],
         None if usd is None else usd.normalize(),
-        row["at"].astimezone(UTC),
+        row["answered_at"].astimezone(UTC),
     )
     return _row(row["key"], question, answer)

@@ -11,9 +11,10 @@ import json
 import math
 import os
 import re
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -64,6 +65,9 @@ KEYS: Mapping[str, str] = {
 OWN_KEY = "STORYMESH_NARRATOR_KEY"
 ENDPOINTS = ("_API_BASE", "_BASE_URL", "_API_URL", "_ENDPOINT", "_HOST")
 
+# With one of these in the environment LangChain would send every prompt to LangSmith.
+TRACING = ("LANGSMITH_TRACING", "LANGCHAIN_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2")
+
 # What a narrative may not say: where the model is (that is `base_url`), who pays, and what this module decides.
 OURS = frozenset(
     {"model", "model_provider", "configurable_fields", "config_prefix", "timeout", "request_timeout", "max_retries"}
@@ -104,10 +108,19 @@ class Reply:
 
 class Busy(Exception):
     """The server could not answer now. `wait`: seconds that it asked for; `slower`: it has too much to do; `billed`:
-    it may have answered all the same, and taken money for it."""
+    it may have answered all the same, and taken money for it; `anyone`: whatever it had been asked."""
 
-    def __init__(self, words: str, *, wait: float | None = None, slower: bool = False, billed: bool = False) -> None:
+    def __init__(
+        self,
+        words: str,
+        *,
+        wait: float | None = None,
+        slower: bool = False,
+        billed: bool = False,
+        anyone: bool = False,
+    ) -> None:
         self.words = words
+        self.anyone = anyone
         self.wait = wait
         self.slower = slower
         self.billed = billed
@@ -195,6 +208,7 @@ class Chat:
         self._plain: Any = None
         self._formed: Any = None
         self._client: Any = None
+        self._untraced: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     @property
     def key_name(self) -> str:
@@ -258,6 +272,10 @@ class Chat:
                 f"the narrator {self.name} cannot be opened: {self._said(error)}",
                 f"look up its name and parameters, and set its key in {self.key_name}",
             ) from None
+        if any(os.environ.get(name) for name in TRACING):
+            from langsmith.run_helpers import tracing_context
+
+            self._untraced = lambda: tracing_context(enabled=False)
         self._formed = self._in_schema(plain)
         self._plain = plain
 
@@ -277,13 +295,10 @@ class Chat:
     async def ask(self, messages: Messages, *, structured: bool) -> Reply:
         """Ask once. Raises Busy (ask again later), Unfit (never this question), NarratorFailed (never again)."""
         self.open()
-        from langsmith.run_helpers import tracing_context
-
         asked = self._formed if structured and self._formed is not None else self._plain
         try:
-            # The environment may have tracing on, which would send each prompt to LangSmith.
             async with asyncio.timeout(self.timeout):
-                with tracing_context(enabled=False):
+                with self._untraced():
                     message = await asked.ainvoke(list(messages))
         except TimeoutError:
             raise Busy(f"no answer within {self.timeout:g} s", slower=True, billed=True) from None
@@ -350,14 +365,15 @@ class Chat:
         if status is None:
             never_sent = any(type(cause).__name__ in ("ConnectError", "ConnectionRefusedError") for cause in causes)
             words = "the server cannot be reached" if never_sent else "the connection broke, or what came was no answer"
-            return Busy(f"{words}: {self._said(causes[-1])}", slower=True, billed=not never_sent)
+            return Busy(f"{words}: {self._said(causes[-1])}", slower=True, billed=not never_sent, anyone=never_sent)
         headers = next((h for cause in causes if (h := _headers(cause)) is not None), {})
         named = {str(getattr(cause, name, "")) for cause in causes for name in ("code", "type")}
         told = f"{self.name} answered {status}: {self._said(error)}"
         if status == 429 and "insufficient_quota" in named:
             return NarratorFailed(told, "the account's quota is used up: raise it and run again")
         if status in (408, 409, 425, 429) or status >= 500:
-            return Busy(told, wait=retry_after(headers), slower=status in (429, 503, 529))
+            busy = status in (429, 502, 503, 504, 529)
+            return Busy(told, wait=retry_after(headers), slower=busy, anyone=busy)
         if named & OF_ONE_QUESTION or status == 413 or any("ContextOverflow" in type(c).__name__ for c in causes):
             return Unfit(told, schema=False)
         if LONG.search(told):
@@ -375,6 +391,24 @@ def _client(timeout: float) -> Any:
     redirects (prompts go where they were sent, or nowhere) and no answer larger than MAX_RESPONSE."""
     import openai
 
+    # The HTTP library is the SDK's own: httpx2 from its version 3 on, httpx before.
+    httpx: Any = sys.modules[openai.DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0]]
+
+    class Bounded(httpx.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for chunk in self._stream:
+                size += len(chunk)
+                if size > MAX_RESPONSE:
+                    raise Oversize(f"more than {MAX_RESPONSE} bytes")
+                yield chunk
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
     async def bound(response: Any) -> None:
         encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity":
@@ -382,7 +416,7 @@ def _client(timeout: float) -> Any:
             if response.status_code == 200:
                 raise Oversize(f"the server compressed its answer ({encoding})")
             del response.headers["content-encoding"]
-        response.stream = _bounded(response.stream)
+        response.stream = Bounded(response.stream)
 
     settings: dict[str, Any] = {
         "timeout": timeout,
@@ -394,25 +428,6 @@ def _client(timeout: float) -> Any:
         return openai.DefaultAioHttpClient(**settings)
     except RuntimeError:
         return openai.DefaultAsyncHttpxClient(**settings)
-
-
-def _bounded(stream: Any) -> Any:
-    class Bounded(type(stream)):  # type: ignore[misc]
-        def __init__(self) -> None:
-            pass
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
-            async for chunk in stream:
-                size += len(chunk)
-                if size > MAX_RESPONSE:
-                    raise Oversize(f"more than {MAX_RESPONSE} bytes")
-                yield chunk
-
-        async def aclose(self) -> None:
-            await stream.aclose()
-
-    return Bounded()
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -44,7 +44,8 @@ def told(answer: Answer, *, structured: bool) -> tuple[str | None, str | None]:
     except (ValueError, RecursionError):
         return (None, "unreadable: the answer is not the JSON that was asked for") if structured else (text, None)
     if isinstance(value, dict) and isinstance(value.get("story"), str):
-        story = value["story"].strip()
+        # JSON can spell half a surrogate pair, which no file of text can hold.
+        story = value["story"].strip().encode("utf-8", "replace").decode()
         return (story, None) if story else (None, "empty answer")
     return None, "unreadable: the answer is JSON without a story"
 

@@ -4,9 +4,10 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NoReturn
 
 from storymesh.errors import NarratorFailed
 from storymesh.narrative.definition import Price
@@ -18,11 +19,13 @@ from storymesh.narrator.model import Busy, Chat, Schema, Unfit, endpoint, output
 @dataclass(frozen=True)
 class Patience:
     """How long a failing server is tried again: `tries` in all, `costly` where a try may be billed; waiting doubles
-    from `first` to `longest` seconds, with jitter. A server may ask for a wait of `asked` seconds at most. After a
-    stop, calls under way have `grace` seconds to bring what is already being paid for."""
+    from `first` to `longest` seconds, with jitter. A server may ask for a wait of `asked` seconds at most; one that
+    fails for more than `questions` questions in a row ends the run. After a stop, calls under way have `grace` seconds
+    to bring what is already being paid for."""
 
     tries: int = 8
     costly: int = 3
+    questions: int = 3
     first: float = 0.5
     longest: float = 30.0
     asked: float = 300.0
@@ -45,7 +48,9 @@ class Gate:
         self.running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._until = 0.0
-        self._cut_at = -1.0
+        self._failed_at = -1.0
+        self.rounds = 0
+        self.failing: set[str] = set()
         self.answered_at = -1.0
         self.stopping = False
 
@@ -79,12 +84,20 @@ class Gate:
                 free -= 1
 
     def well(self) -> None:
+        """An answer came."""
         self.answered_at = asyncio.get_running_loop().time()
+        self.rounds = 0
+        self.failing.clear()
         self.limit = min(self._most, self.limit + (1 if self.limit < self._doubling_to else 1 / self.limit))
 
-    def slower(self, entered: float) -> None:
-        if entered >= self._cut_at:  # one cut for all that were under way together
-            self._cut_at = asyncio.get_running_loop().time()
+    def failed(self, entered: float, question: str, *, slower: bool) -> None:
+        """A call failed that was let in at `entered`. All that were under way together count as one round."""
+        self.failing.add(question)
+        if entered < self._failed_at:
+            return
+        self._failed_at = asyncio.get_running_loop().time()
+        self.rounds += 1
+        if slower:
             self._doubling_to = self.limit = max(1.0, self.limit / 2)
 
     def pause(self, seconds: float) -> None:
@@ -128,64 +141,75 @@ class Voice:
 
     def find(self, messages: Messages) -> tuple[Question, Answer] | None:
         """The stored answer, as it was asked: in the schema, or plain where the model or its server had none."""
-        for schema in (self.chat.schema, None):
-            question = self.question(messages, schema)
+        return self._found(self.question(messages, self.chat.schema))
+
+    def _found(self, formed: Question) -> tuple[Question, Answer] | None:
+        for question in (formed, replace(formed, schema=None)):
             if (answer := self._answers.get(question.key)) is not None:
                 return question, answer
         return None
 
     async def answer(self, messages: Messages) -> tuple[Question, Answer]:
         """Find or ask. Equal questions under way are asked once."""
-        if (found := self.find(messages)) is not None:
+        question = self.question(messages, self.chat.schema)
+        if (found := self._found(question)) is not None:
             self._add(reused=1)
             return found
-        name = self.question(messages, self.chat.schema).key
-        asking = self._under_way.get(name)
+        asking = self._under_way.get(question.key)
         if asking is None:
-            asking = asyncio.create_task(self._asked(messages))
-            self._under_way[name] = asking
-            asking.add_done_callback(lambda _: self._under_way.pop(name, None))
+            asking = asyncio.create_task(self._asked(question))
+            self._under_way[question.key] = asking
+            asking.add_done_callback(lambda _: self._under_way.pop(question.key, None))
         else:
             self._add(reused=1)
         return await asyncio.shield(asking)
 
-    async def _asked(self, messages: Messages) -> tuple[Question, Answer]:
-        tries, costly, began = 0, 0, asyncio.get_running_loop().time()
+    async def _asked(self, formed: Question) -> tuple[Question, Answer]:
+        tries = costly = 0
         while True:
             entered = await self.gate.enter()
             try:
-                return await self._once(messages)
+                return await self._once(formed)
             except Busy as busy:
                 tries, costly = tries + 1, costly + busy.billed
-                if busy.slower:
-                    self.gate.slower(entered)
-                if busy.wait is not None and busy.wait > self._patience.asked:
-                    raise NarratorFailed(
-                        f"{busy.words}; it asks to wait {busy.wait:.0f} s", "run again then: what was answered is kept"
-                    ) from None
+                self.gate.failed(entered, formed.key, slower=busy.slower)
+                self._give_up(busy)
                 if tries >= self._patience.tries or costly >= self._patience.costly:
-                    if self.gate.answered_at < began:
-                        raise NarratorFailed(
-                            f"{self.chat.name} has answered nothing in {tries} tries: {busy.words}",
-                            "run again when the server is well: what was answered is kept",
-                        ) from None
                     raise
-                wait = min(self._patience.longest, self._patience.first * 2 ** (tries - 1))
-                wait *= random.uniform(0.5, 1.0)
+                doubled = self._patience.first * 2 ** (max(tries, self.gate.rounds) - 1)
+                wait = min(self._patience.longest, doubled) * random.uniform(0.5, 1.0)
                 if busy.wait is not None:
-                    self.gate.pause(busy.wait)
                     wait = busy.wait + wait * 0.1
+                if busy.wait is not None or self.gate.answered_at < entered:
+                    self.gate.pause(wait)
+            except NarratorFailed:
+                self.gate.stop()  # before this place is given to another call, which would fail too
+                raise
             finally:
                 self.gate.leave()
             await self._sleep(wait)
+
+    def _give_up(self, busy: Busy) -> None:
+        """End the run where the server asks for too long a wait, or fails for one question after another."""
+        if busy.wait is not None and busy.wait > self._patience.asked:
+            self._stop(f"{busy.words}; it asks to wait {busy.wait:.0f} s")
+        # One question may be what the server stumbles over; it does not over many in a row, with no answer between.
+        down = busy.anyone or len(self.gate.failing) > self._patience.questions
+        if down and self.gate.rounds >= self._patience.tries:
+            self._stop(f"{self.chat.name} has answered nothing in {self.gate.rounds} tries: {busy.words}")
+
+    def _stop(self, words: str) -> NoReturn:
+        self.gate.stop()
+        raise NarratorFailed(words, "run again when the server is well: what was answered is kept") from None
 
     async def _sleep(self, seconds: float) -> None:
         until = asyncio.get_running_loop().time() + seconds
         while not self.gate.stopping and (left := until - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(min(left, 0.5))
 
-    async def _once(self, messages: Messages, *, formless: bool = False) -> tuple[Question, Answer]:
+    async def _once(self, formed: Question, *, formless: bool = False) -> tuple[Question, Answer]:
         self.chat.open()
+        messages = formed.messages
         structured = self.chat.structured and not self._formless and not formless
         most_read, most_written = most_input(messages, self.chat.schema), output_cap(self.chat.parameters) or 0
         held = await self._purse.hold(most_read + most_written, cost(self.price, most_read, most_written) or Decimal(0))
@@ -202,7 +226,7 @@ class Voice:
             if written is None:
                 written = tokens(reply.text) if reply.finish != "oversize" else most_written
             usd = cost(self.price, read, written)
-            question = self.question(messages, self.chat.schema if structured else None)
+            question = formed if structured else replace(formed, schema=None)
             answer = Answer(reply.text, reply.finish, reply.served, read, written, estimated, usd, datetime.now(UTC))
             kept = self._answers.put(question, answer)
             self._purse.settle(held, read + written, usd or Decimal(0))
@@ -215,7 +239,7 @@ class Voice:
             settled = True
             if unfit_for.schema and structured:
                 # The server has no schema, or the question is wrong in either form: the plain one will tell.
-                answered = await self._once(messages, formless=True)
+                answered = await self._once(formed, formless=True)
                 self._formless = True
                 return answered
             raise

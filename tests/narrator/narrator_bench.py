@@ -1,0 +1,54 @@
+"""What the tests of narrators share: a narrator on a loopback server, a store, tasks that are cheap to hold to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from storymesh.narrative.definition import Narrator
+from storymesh.narrator.answers import Answers
+from storymesh.narrator.ground import Claim, Grounding, Source
+from storymesh.narrator.narrate import Retelling, Spent, Task, narrate
+from storymesh.narrator.voice import Patience
+
+QUICK = Patience(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)
+
+
+def held(retelling: str, source: Source) -> Grounding:
+    """Carried where the retelling holds the story word for word; else half of its claims are."""
+    if source.story in retelling:
+        return Grounding((), {"text": 2})
+    return Grounding((Claim("number", 0, 1, "99 days", "the story has no 99 days"),), {"text": 2})
+
+
+def task(name: object, story: str | None = None, instruction: str = "Tell it again.") -> Task:
+    story = story or f"story of {name}."
+    return Task(f"retold/{name}", (("system", instruction), ("user", story)), Source(story, {}))
+
+
+@dataclass
+class Bench:
+    """Narrates against a server; `spent` is the last progress, `retellings` by record id."""
+
+    store: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    spent: Spent = field(default_factory=Spent)
+
+    def narrator(self, **settings: Any) -> Narrator:
+        return Narrator.model_validate({"model": "openai:m", "prompt": "x.jinja", **self.settings, **settings})
+
+    def tell(self, tasks: Iterable[Task], patience: Patience = QUICK, **settings: Any) -> dict[str, Retelling]:
+        def progress(spent: Spent) -> None:
+            self.spent = spent
+
+        with Answers(self.store) as answers:
+            retellings = narrate(
+                tasks,
+                self.narrator(**settings),
+                answers,
+                progress,
+                ground=held,
+                feedback=lambda grounding: "Wrong: " + grounding.claims[0].because,
+                patience=patience,
+            )
+            return {retelling.id: retelling for retelling in retellings}

@@ -1,0 +1,160 @@
+"""The store: one answer for one question, kept through kills and between processes, readable as a table."""
+
+import sqlite3
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from storymesh.errors import NarratorFailed
+from storymesh.narrator.answers import COLUMNS, Answer, Answers, Attempt, Question
+
+QUESTION = Question("openai:m", "http://h/v1", {"temperature": 0.5}, {"type": "object"}, (("user", "Tell “it”."),))
+ANSWER = Answer("Told.", "stop", "m-01", 10, 5, False, Decimal("0.0000123"), datetime(2026, 1, 2, 3, 4, 5, 6, UTC))
+
+
+def used(question: Question, record: str = "retold/1", attempt: int = 1) -> Attempt:
+    return Attempt(record, attempt, "story", question.key, "accepted", 1.0, None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(QUESTION, model="openai:n"),
+        replace(QUESTION, base_url=None),
+        replace(QUESTION, parameters={}),
+        replace(QUESTION, parameters={"temperature": 0.6}),
+        replace(QUESTION, schema=None),
+        replace(QUESTION, messages=(("system", "Tell “it”."),)),
+        replace(QUESTION, messages=(("user", "Tell “it”. "),)),
+        replace(QUESTION, messages=(("user", "Tell"), ("user", " “it”."))),
+    ],
+)
+def test_all_that_shapes_an_answer_is_in_its_key(other: Question) -> None:
+    assert other.key != QUESTION.key
+
+
+def test_the_order_of_parameters_is_not_in_the_key() -> None:
+    one, two = replace(QUESTION, parameters={"a": 1, "b": 2}), replace(QUESTION, parameters={"b": 2, "a": 1})
+    assert one.key == two.key
+
+
+def test_an_answer_outlives_a_store_that_is_never_closed(tmp_path: Path) -> None:
+    Answers(tmp_path / "a.sqlite").put(QUESTION, ANSWER)
+    with Answers(tmp_path / "a.sqlite") as again:
+        assert again.get(QUESTION.key) == ANSWER
+        assert again.get("0" * 64) is None
+
+
+def test_of_two_answers_to_one_question_the_first_stays(tmp_path: Path) -> None:
+    with Answers(tmp_path / "a.sqlite") as one, Answers(tmp_path / "a.sqlite") as two:
+        assert one.put(QUESTION, ANSWER) == ANSWER
+        assert two.put(QUESTION, replace(ANSWER, text="Other.")) == ANSWER
+        assert len(two) == 1
+
+
+def test_several_threads_and_stores_write_at_once(tmp_path: Path) -> None:
+    def write(first: int) -> None:
+        with Answers(tmp_path / "a.sqlite") as answers:
+            for number in range(first, first + 50):
+                answers.put(replace(QUESTION, messages=(("user", str(number)),)), ANSWER)
+
+    with Answers(tmp_path / "a.sqlite") as answers:
+        threads = [threading.Thread(target=write, args=(first,)) for first in (0, 25, 50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(answers) == 100
+
+
+def test_the_table_is_read_in_duckdb_and_leads_from_record_to_answer(tmp_path: Path) -> None:
+    plain = replace(QUESTION, schema=None, base_url=None)
+    with Answers(tmp_path / "a.sqlite") as answers:
+        answers.put(QUESTION, ANSWER)
+        answers.put(plain, replace(ANSWER, usd=None, estimated=True))
+        answers.begin()
+        answers.note([Attempt("retold/1", 1, "story", QUESTION.key, "refused", 0.5, "number: 99")])
+        answers.note([used(plain, attempt=2), Attempt("retold/1", 2, "judge", plain.key, "judged", 0.9, None)])
+        assert answers.to_parquet(tmp_path / "out" / "answers.parquet") == 3
+    table = str(tmp_path / "out" / "answers.parquet")
+    assert tuple(pq.read_schema(table).names) == COLUMNS
+    rows = duckdb.sql(
+        "select record, attempt, kind, verdict, score, reason, messages[1].content, answer, usd, answered_at, "
+        f"estimated from '{table}'"
+    ).fetchall()
+    at = ANSWER.at
+    assert [(*row[:9], row[9].astimezone(UTC), row[10]) for row in rows] == [
+        ("retold/1", 1, "story", "refused", 0.5, "number: 99", "Tell “it”.", "Told.", Decimal("0.0000123"), at, False),
+        ("retold/1", 2, "judge", "judged", 0.9, None, "Tell “it”.", "Told.", None, at, True),
+        ("retold/1", 2, "story", "accepted", 1.0, None, "Tell “it”.", "Told.", None, at, True),
+    ]
+
+
+def test_a_table_holds_the_last_run_alone_and_loads_back_whole(tmp_path: Path) -> None:
+    other = replace(QUESTION, messages=(("user", "gone"),))
+    with Answers(tmp_path / "a.sqlite") as answers:
+        for question in (QUESTION, other):
+            answers.put(question, ANSWER)
+        answers.begin()
+        answers.note([used(QUESTION), used(other, "retold/gone")])
+        answers.begin()
+        answers.note([used(QUESTION), used(QUESTION, "retold/2")])
+        assert answers.to_parquet(tmp_path / "a.parquet") == 2
+    with Answers(tmp_path / "b.sqlite") as fresh:
+        assert fresh.load(tmp_path / "a.parquet") == 1
+        assert fresh.load(tmp_path / "a.parquet") == 0
+        assert fresh.get(QUESTION.key) == ANSWER
+        assert fresh.get(other.key) is None
+
+
+def test_a_table_that_was_changed_is_refused(tmp_path: Path) -> None:
+    with Answers(tmp_path / "a.sqlite") as answers:
+        answers.put(QUESTION, ANSWER)
+        answers.begin()
+        answers.note([used(QUESTION)])
+        answers.to_parquet(tmp_path / "a.parquet")
+        duckdb.sql(
+            f"copy (select * replace ('openai:other' as model) from '{tmp_path}/a.parquet') to '{tmp_path}/b.parquet'"
+        )
+        with pytest.raises(NarratorFailed, match="not the answer to its question"):
+            answers.load(tmp_path / "b.parquet")
+        (tmp_path / "c.parquet").write_bytes(b"rubbish")
+        with pytest.raises(NarratorFailed, match="not a table of answers"):
+            answers.load(tmp_path / "c.parquet")
+
+
+def test_what_is_forgotten_is_in_no_file_and_what_others_use_stays(tmp_path: Path) -> None:
+    secret = replace(QUESTION, messages=(("user", "Ada Lovelace"),))
+    with Answers(tmp_path / "a.sqlite") as answers:
+        for question in (QUESTION, secret):
+            answers.put(question, ANSWER)
+        answers.begin()
+        answers.note([used(QUESTION), used(secret, "retold/ada"), used(QUESTION, "retold/ada", 2)])
+        assert answers.forget(["retold/ada"]) == 1
+        assert answers.get(secret.key) is None
+        assert answers.get(QUESTION.key) == ANSWER
+        assert not any(b"Lovelace" in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_store_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").write_bytes(b"rubbish" * 1000)
+    with pytest.raises(NarratorFailed, match=r"cannot be read.*move it away"):
+        Answers(tmp_path / "a.sqlite")
+    Answers(tmp_path / "b.sqlite").close()
+    with sqlite3.connect(tmp_path / "b.sqlite") as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(NarratorFailed, match="version 99"):
+        Answers(tmp_path / "b.sqlite")
+
+
+def test_nobody_else_on_the_machine_reads_the_prompts(tmp_path: Path) -> None:
+    with Answers(tmp_path / "a.sqlite") as answers:
+        answers.put(QUESTION, ANSWER)
+        assert {file.stat().st_mode & 0o077 for file in tmp_path.iterdir()} == {0}
