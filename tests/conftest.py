@@ -46,6 +46,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "dataset/test_pull.py",
         "dataset/test_load.py",
         "dataset/test_ocel.py",
+        "dataset/test_named.py",
     ),
     ("dataset/test_trace.py",),
     ("cli/test_commands.py",),

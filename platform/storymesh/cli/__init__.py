@@ -186,29 +186,43 @@ def trace(
     named: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NARRATIVE] RECORD",
-            help="The narrative, where several have such a config, and a record: <config>/<case id>.",
+            metavar="[RELEASE] RECORD",
+            help="NARRATIVE, NARRATIVE@X-rN or the folder of a release, and a record: <config>/<case id>.",
         ),
     ],
     mesh: MeshOption = None,
-    release: Annotated[str, typer.Option("--release", metavar="X-rN", help="Which release.")] = "latest",
+    release: Annotated[
+        str | None, typer.Option("--release", metavar="X-rN", help="Which release, as in NARRATIVE@X-rN.")
+    ] = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the queries that count again.")] = False,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
-    """Lead every value that a released record prints back to product, version, key and property."""
+    """Lead every value that a released record prints back to product, version, key and property.
+
+    Without a narrative, it is the only one that has such a config; without a version, its latest release.
+    """
     from storymesh.cli.trace import show_trace, trace_as_json
     from storymesh.document import relative
     from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.named import named_release
     from storymesh.record.trace import trace as led
     from storymesh.release.kept import DEFINITION, build_of
     from storymesh.release.release import read_lock, read_record, release_of
 
     loaded = load_mesh(root_of(mesh))
-    *narratives, wanted = named
-    if len(narratives) > 1:
-        raise WrongUsage("one record at a time", "storymesh trace [NARRATIVE] RECORD")
-    chosen = narratives[0].replace("_", "-") if narratives else None
-    found = release_of(loaded.releases, wanted, chosen, release)
+    *releases, wanted = named
+    if len(releases) > 1:
+        raise WrongUsage("one record at a time", "storymesh trace [RELEASE] RECORD")
+    if "/" not in wanted:
+        raise WrongUsage(f"'{wanted}' is no record: an id is <config>/<case id>", "storymesh trace [RELEASE] RECORD")
+    if not releases:
+        found = release_of(loaded.releases, wanted, version=release or "latest")
+    elif release is None:
+        found = named_release(releases[0], mesh)
+    elif "@" in releases[0] or "/" in releases[0]:
+        raise WrongUsage(f"'{releases[0]}' says already which release", "leave out --release")
+    else:
+        found = named_release(f"{releases[0]}@{release}", mesh)
     lock = read_lock(found.path)
     build = build_of(found.path, lock, loaded.store)
     traced = led(build, read_record(found.path, lock, wanted))
