@@ -137,6 +137,14 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
             "prompt and the longer answer. What is outside drops as `too short` or `too long`."
         ),
     ),
+    "near_duplicates": (
+        narrative.NearDuplicates,
+        (
+            "Of records whose texts are nearly the same the earliest `at`, then the smallest id stays, across splits; "
+            "the others drop as `near duplicate`, with the id of the one that stays. `{}` takes the defaults. Meant "
+            "for texts that a language model told: those of one template look alike by design."
+        ),
+    ),
     "dataset": (narrative.Dataset, ""),
     "dataset.split": (
         narrative.Split,
@@ -215,8 +223,13 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "completion": "answer",
         "option": "answer, for one `option`: `action`, `tried`, `worked`, `rate`, `mean_score`, `quoted`",
         "length": "of this config, in place of the dataset's; `{}` for none",
+        "near_duplicates": "of this config, in place of the dataset's",
     },
     "length": {"min": "at least so many", "max": "at most so many"},
+    "near_duplicates": {
+        "similarity": "the share of their shingles that both have (Jaccard), from 0.5",
+        "shingle": "so many words, without case and punctuation",
+    },
     "records.<config>.narrator": {
         "model": "a name for a chat model",
         "prompt": "a template",
@@ -227,6 +240,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "split": "train, validation, test",
         "dedup": "`facts`: of records that print the same facts, the earliest stays",
         "length": "how many characters a record may have",
+        "near_duplicates": "off unless it stands there",
         "pseudonymise": "`<role>.<property>`: replaced by its pseudonym wherever it appears",
     },
     "dataset.split": {

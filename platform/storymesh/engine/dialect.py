@@ -121,6 +121,16 @@ def sha256(text: ir.StringValue) -> ir.StringValue:
     return text.hexdigest("sha256")
 
 
+@ibis.udf.scalar.builtin(name="md5_number_lower", signature=((dt.string,), dt.uint64))
+def hashed(text):  # type: ignore[no-untyped-def]
+    """64 bits of the MD5 of a text, as a number: the same on any machine."""
+
+
+@ibis.udf.scalar.builtin(name="nfc_normalize", signature=((dt.string,), dt.string))
+def composed(text):  # type: ignore[no-untyped-def]
+    """A text in Unicode's form C, in which a letter and its marks are one wherever they can be."""
+
+
 def drawn(text: ir.StringValue, count: int) -> ir.IntegerValue:
     """The first 8 hex digits of the MD5 of `text`, modulo `count`."""
     return ibis.literal("0x").concat(part(text.hexdigest("md5"), 0, 8)).cast("int64") % count
@@ -155,6 +165,12 @@ def part(text: ir.StringValue, start: int, length: int = 2**31 - 1) -> ir.String
 def letters(text: ir.StringValue) -> ir.ArrayValue:
     """The characters of a text, one code point each."""
     return text.split("")
+
+
+def runs(words: ir.ArrayValue, length: int) -> ir.ArrayValue:
+    """Every `length` words that stand behind each other, as one text with spaces; all of them where they are fewer."""
+    places = ibis.range(0, ibis.greatest(words.length() - length + 1, 1))
+    return each(places, lambda place: words[place : place + length].join(" "))
 
 
 def backwards(values: ir.ArrayValue) -> ir.ArrayValue:

@@ -107,8 +107,15 @@ class Length(Definition):
         return self
 
 
+class NearDuplicates(Definition):
+    """When two texts count as one: the share of their shingles, runs of `shingle` words, that both have (Jaccard)."""
+
+    similarity: float = Field(default=0.8, ge=0.5, le=1)
+    shingle: int = Field(default=5, ge=1, le=100)
+
+
 class Record(Definition):
-    """One config of the dataset. Its `length` stands in for the dataset's."""
+    """One config of the dataset. Its `length` and `near_duplicates` stand in for the dataset's."""
 
     format: Format | None = None
     from_: Name | None = Field(default=None, alias="from")
@@ -121,6 +128,7 @@ class Record(Definition):
     completion: Template | None = None
     option: Template | None = None
     length: Length | None = None
+    near_duplicates: NearDuplicates | None = None
 
     @model_validator(mode="after")
     def _slots(self) -> "Record":
@@ -199,6 +207,7 @@ class Dataset(Definition):
     split: Split | None = None
     dedup: Literal["facts", "none"] = "none"
     length: Length | None = None
+    near_duplicates: NearDuplicates | None = None
     pseudonymise: tuple[str, ...] = ()
 
 

@@ -5,24 +5,25 @@ words. A question that stands in an earlier split would give a later one away, w
 narrative asks for is looked at before: what is dropped already is nobody's duplicate and asks no question.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from storymesh.record.split import SPLITS
+from storymesh.release.texts import texts_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from ibis.expr.types import IntegerValue, StringValue, Table, Value
 
     from storymesh.engine.duckdb import Engine
-    from storymesh.narrative.definition import Length, Narrative
+    from storymesh.narrative.definition import Length, Narrative, NearDuplicates
 
 DUPLICATE = "duplicate"
 SAME_QUESTION = "same question"
 TOO_SHORT = "too short"
 TOO_LONG = "too long"
 
-_TEXTS = ("text", "messages", "prompt", "completion", "chosen", "rejected")
 _ANSWERS = ("messages", "completion", "chosen", "rejected", "label")
 
 
@@ -32,6 +33,7 @@ class Rules:
 
     dedup: Literal["facts", "none"] = "none"
     length: "Length | None" = None
+    near: "NearDuplicates | None" = None
 
     def in_words(self) -> list[str]:
         """What is asked for beyond what every release does, a sentence each."""
@@ -40,37 +42,60 @@ class Rules:
             bounds = [("fewer", limits.min), ("more", limits.max)]
             told = [f"{word} than {count:,}" for word, count in bounds if count is not None]
             words += [f"A record of {' or '.join(told)} characters is left out."] if told else []
+        if (near := self.near) is not None:
+            runs = f"runs of {near.shingle} words" if near.shingle > 1 else "words"
+            words.append(
+                f"Of records that have {near.similarity:.0%} or more of their {runs} in common the earliest stays."
+            )
         return words
 
 
 def rules_of(narrative: "Narrative", config: str) -> Rules:
     """The rules of the dataset, with those of the record in their place where it has its own."""
     dataset, record = narrative.dataset, narrative.records[config]
-    return Rules(dataset.dedup, record.length or dataset.length)
+    return Rules(
+        dataset.dedup,
+        record.length or dataset.length,
+        record.near_duplicates or dataset.near_duplicates,
+    )
 
 
 def verdicts(engine: "Engine", records: "Table", rules: Rules) -> "Table":
-    """`curate`, after each further rule in its turn: how long a record is. Of several reasons the first stands.
+    """`curate`, with each further rule in its turn: length, facts, near duplicates, questions. Of several reasons the
+    first stands.
 
     A temporary table of `engine`: id, dropped, same_as, conflict.
     """
     import ibis
 
     gone: list[Table] = []
-    for step in _steps(rules):
-        rest = records.anti_join(ibis.union(*gone), "id") if gone else records
-        gone.append(_kept(engine, step(rest)))
-    rest = records.anti_join(ibis.union(*gone), "id") if gone else records
-    last = curate(rest, rules.dedup)
-    return _kept(engine, ibis.union(last, *(one.mutate(conflict=ibis.literal(False)) for one in gone)))
+
+    def rest() -> "Table":
+        return records.anti_join(ibis.union(*gone) if len(gone) > 1 else gone[0], "id") if gone else records
+
+    for step in _steps(engine, rules):
+        gone.append(_kept(engine, step(rest())))
+    last = curate(rest(), rules.dedup if rules.near is None else "none")
+    parts = [last, *(one.mutate(conflict=ibis.literal(False)) for one in gone)]
+    return _kept(engine, ibis.union(*parts) if len(parts) > 1 else last)
 
 
-def _steps(rules: Rules) -> "list[Callable[[Table], Table]]":
+def _steps(engine: "Engine", rules: Rules) -> "Iterator[Callable[[Table], Table | pa.Table]]":
     """Each gives id, dropped and same_as of the records that it drops."""
-    steps: list[Callable[[Table], Table]] = []
     if (limits := rules.length) is not None:
-        steps.append(lambda records: _of_wrong_length(records, limits))
-    return steps
+        yield lambda records: _of_wrong_length(records, limits)
+    if (near := rules.near) is not None:
+        from storymesh.release.near import near_duplicates
+
+        # What repeats another's facts is said to do so, and takes no place in the index.
+        if rules.dedup == "facts":
+            yield _repeats
+        yield lambda records: near_duplicates(engine, records, near)
+
+
+def _repeats(records: "Table") -> "Table":
+    judged = curate(records, "facts")
+    return judged.filter(judged.dropped == DUPLICATE).drop("conflict")
 
 
 def _of_wrong_length(records: "Table", limits: "Length") -> "Table":
@@ -97,23 +122,20 @@ def _length(records: "Table") -> "IntegerValue":
     return whole
 
 
-def texts_of(records: "Table", between: str = "\n") -> "Mapping[str, StringValue]":
-    """The texts of the format's columns, those of a conversation as one."""
-    found: dict[str, StringValue] = {}
-    for name in _TEXTS:
-        if name in records.columns:
-            value = records[name]
-            listed = value.type().is_array()
-            found[name] = value.map(lambda message: message.content).join(between) if listed else value
-    return found
-
-
-def _kept(engine: "Engine", table: "Table") -> "Table":
+def _kept(engine: "Engine", table: "Table | pa.Table") -> "Table":
     """`table` computed once, as a temporary table that goes with the engine."""
+    from ibis.expr.types import Table
     from ibis.util import gen_name
 
-    kept: Table = engine.connection.create_table(gen_name("curated"), table, temp=True)
-    return kept
+    name = gen_name("curated")
+    if isinstance(table, Table):
+        kept: Table = engine.connection.create_table(name, table, temp=True)
+        return kept
+    # Not `create_table`: ibis 12 drops what it took from memory through sqlglot, whose 30.24 makes of it nothing.
+    engine.connection.con.register(f"{name}_given", table)
+    engine.connection.con.execute(f'CREATE TEMP TABLE "{name}" AS FROM "{name}_given"')
+    engine.connection.con.unregister(f"{name}_given")
+    return engine.connection.table(name)
 
 
 def curate(records: "Table", dedup: Literal["facts", "none"]) -> "Table":

@@ -1,0 +1,34 @@
+"""The texts of records, as what looks at wording takes them."""
+
+from typing import TYPE_CHECKING
+
+from storymesh.engine import dialect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ibis.expr.types import ArrayValue, StringValue, Table
+
+_TEXTS = ("text", "messages", "prompt", "completion", "chosen", "rejected")
+
+
+def texts_of(records: "Table", between: str = "\n") -> "Mapping[str, StringValue]":
+    """The texts of the format's columns, those of a conversation as one."""
+    found: dict[str, StringValue] = {}
+    for name in _TEXTS:
+        if name in records.columns:
+            value = records[name]
+            listed = value.type().is_array()
+            found[name] = dialect.each(value, lambda message: message.content).join(between) if listed else value
+    return found
+
+
+def words_of(text: "StringValue") -> "ArrayValue":
+    """The words of a text, runs of letters, marks and digits, in small letters and Unicode's form C."""
+    parts = dialect.composed(text).lower().re_split(r"[^\p{L}\p{M}\p{N}]+")
+    return dialect.those(parts, lambda word: word != "")
+
+
+def whole_of(records: "Table") -> "StringValue":
+    """All that a record says, as one text."""
+    return dialect.concat([text.concat("\n") for text in texts_of(records).values()])
