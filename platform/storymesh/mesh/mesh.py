@@ -49,6 +49,10 @@ class StoreSettings(BaseModel):
     warehouse: Annotated[str, _address(*BUCKETS)] | None = None
     catalog: Annotated[str, _address(*CATALOGS)] | None = None
 
+    def below(self, root: Path) -> Path:
+        """The store's folder, which knows where the products lie that are not in it."""
+        return Store.at(root / self.folder, self.warehouse, self.catalog)
+
 
 def _store(value: Any) -> Any:
     return {"folder": value} if isinstance(value, str) else value
@@ -93,9 +97,7 @@ class Mesh(BaseModel):
 
     @property
     def store(self) -> Path:
-        """The store's folder, which knows where the products lie that are not in it."""
-        store = self.settings.store
-        return Store.at(self.root / store.folder, store.warehouse, store.catalog)
+        return self.settings.store.below(self.root)
 
     @property
     def releases(self) -> Path:

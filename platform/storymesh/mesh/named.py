@@ -17,7 +17,7 @@ def releases_of(mesh: str | Path | None) -> Path:
 def store_of(mesh: str | Path | None) -> Path:
     """The folder of a mesh's published products."""
     root = _root(mesh)
-    return root / read_settings(root).store
+    return read_settings(root).store.below(root)
 
 
 def _root(mesh: str | Path | None) -> Path:

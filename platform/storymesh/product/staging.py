@@ -1,14 +1,15 @@
 """Writing to a product's Iceberg table: stage on a branch, then move `main` to what was audited, in one commit.
 
-There is one writer for each product at a time (a lock on a file, let go by the system when a process dies). What a dead
-or refused run left behind is swept by the next one, so a publish can be killed at any point.
+There is one writer for each product at a time (a lock on a file, let go by the system when a process dies; with a
+catalogue in PostgreSQL one of the server's as well, for writers on several machines). What a dead or refused run left
+behind is swept by the next one, so a publish can be killed at any point.
 """
 
 import fcntl
 import itertools
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,12 +47,15 @@ class WrittenFiles:
 @contextmanager
 def writing(store: ProductStore, product: str, schema: "pa.Schema", wait_s: float) -> Iterator["Staging"]:
     """The right to publish `product`, for one process. Raises PublishConflict when another keeps it for `wait_s`."""
-    locks = store.folder / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / f"{product}.lock").open("a+b") as lock:
-        _acquire(lock.fileno(), product, wait_s)
+    path = store.folder / "locks" / f"{product}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = path.exists()
+    ends = time.monotonic() + wait_s
+    with path.open("a+b") as lock, store.alone(product) as is_alone:
+        _acquire(lambda: _is_held(lock.fileno()) and is_alone(), product, ends, wait_s)
         lock.seek(0)
-        unfinished = bool(lock.read(1))
+        # A machine that has never written here cannot say what others left behind.
+        unfinished = bool(lock.read(1)) or not known
         staging = Staging(store, product, schema)
         staging.sweep(orphans=unfinished)
         lock.truncate(0)
@@ -62,17 +66,21 @@ def writing(store: ProductStore, product: str, schema: "pa.Schema", wait_s: floa
         lock.truncate(0)
 
 
-def _acquire(descriptor: int, product: str, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                words = f"another run is publishing '{product}', waited {wait_s:g} s"
-                raise PublishConflict(words, "let it finish and run again") from None
-            time.sleep(0.05)
+def _acquire(is_held: Callable[[], bool], product: str, ends: float, wait_s: float) -> None:
+    while not is_held():
+        if time.monotonic() >= ends:
+            words = f"another run is publishing '{product}', waited {wait_s:g} s"
+            raise PublishConflict(words, "let it finish and run again")
+        time.sleep(0.05)
+
+
+def _is_held(descriptor: int) -> bool:
+    """Whether this process has the lock now; asking again for what it has is no harm."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Staging:
@@ -94,7 +102,7 @@ class Staging:
             self._write_file(f"{number:05d}-{batch_id}.parquet", batch)
             for number, batch in enumerate(one for one in batches if one.num_rows)
         ]
-        paths = tuple(str(self._store.folder / one.file_path) for one in files)
+        paths = tuple(str(self._store.local(one.file_path)) for one in files)
         return WrittenFiles(tuple(files), paths, sum(one.record_count for one in files))
 
     def _write_file(self, name: str, rows: "pa.Table") -> "DataFile":
@@ -108,10 +116,12 @@ class Staging:
 
         metadata = self._table.metadata
         home = load_location_provider(metadata.location, metadata.properties)
-        output = self._table.io.new_output(path := home.new_data_location(name))
+        path = home.new_data_location(name)
+        output = self._table.io.new_output(str(self._store.local(path)))
         writer = FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, self._schema, metadata.properties)
         with writer:
             writer.write(rows.cast(schema_to_pyarrow(self._schema)))
+        self._store.send(path)
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=path,
@@ -207,16 +217,15 @@ class Staging:
 
     def _remove_orphans(self) -> None:
         table = self._table
-        known = {str(self._store.folder / one.metadata_file) for one in table.metadata.metadata_log}
-        known.add(str(self._store.folder / table.metadata_location))
+        known: set[str] = set()
         for snapshot in table.metadata.snapshots:
-            known.add(str(self._store.folder / snapshot.manifest_list))
-            known.update(str(self._store.folder / one.manifest_path) for one in snapshot.manifests(table.io))
-            known.update(str(self._store.folder / path) for path in data_paths(table, snapshot))
-        home = self._store.folder / table.location()
-        for path in itertools.chain((home / "data").rglob("*.parquet"), (home / "metadata").glob("*.avro")):
-            if str(path) not in known:
-                path.unlink(missing_ok=True)
+            known.add(snapshot.manifest_list)
+            known.update(one.manifest_path for one in snapshot.manifests(table.io))
+            known.update(data_paths(table, snapshot))
+        for path in list(self._store.listed(table.location())):
+            if path.endswith((".parquet", ".avro")) and path not in known:
+                table.io.delete(path)
+                self._store.local(path).unlink(missing_ok=True)
 
     def _commit(self, updates: list["TableUpdate"]) -> None:
         from pyiceberg.exceptions import CommitFailedException
@@ -256,7 +265,7 @@ class Staging:
             catalog.create_namespace(self._store.domain)
         try:
             return catalog.create_table(
-                name, self._arrow, location=f"warehouse/{self._product}", properties=TABLE_PROPERTIES
+                name, self._arrow, location=self._store.location_of(self._product), properties=TABLE_PROPERTIES
             )
         except TableAlreadyExistsError:
             return catalog.load_table(name)
