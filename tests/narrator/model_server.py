@@ -1,7 +1,8 @@
 """A server that speaks OpenAI's chat completions over real HTTP on loopback, counts its calls and fails by script.
 
 `Server(answer)` calls `answer(call)` for each request and does what it returns: a text (told as the story, in the
-schema where one was asked for), or one of the faults below. As a program (`model_server.py PORT DELAY`) it echoes.
+schema where one was asked for), or one of the faults below; `seen` is told the path of any other request.
+As a program (`model_server.py PORT DELAY`) it echoes.
 """
 
 import asyncio
@@ -72,7 +73,14 @@ Outcome = str | Raw | Status | Body | Reset | Hang
 class Server:
     """Serves on a thread of its own while it is entered; `url` is what goes into `base_url`."""
 
-    def __init__(self, answer: Callable[[Call], Outcome], delay: float = 0.0, port: int = 0) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Call], Outcome],
+        delay: float = 0.0,
+        port: int = 0,
+        seen: Callable[[str], object] = lambda path: None,
+    ) -> None:
+        self._seen = seen
         self._answer = answer
         self._delay = delay
         self._port = port
@@ -110,6 +118,7 @@ class Server:
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._handle)
+        app.router.add_route("*", "/{other:.*}", self._other)
         return app
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -123,6 +132,10 @@ class Server:
             return await self._do(self._answer(call), call, request)
         finally:
             self.running -= 1
+
+    async def _other(self, request: web.Request) -> web.Response:
+        self._seen(request.path)
+        return web.json_response({}, status=404)
 
     async def _do(self, outcome: Outcome, call: Call, request: web.Request) -> web.StreamResponse:
         match outcome:
