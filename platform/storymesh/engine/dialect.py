@@ -88,8 +88,8 @@ def grouped(value: ir.NumericValue, digits: int) -> ir.StringValue:
     zero = "-0" + ("." + "0" * digits if digits else "")
     text = text.replace(zero, zero[1:])
     kind = value.type()
-    large = isinstance(kind, dt.Decimal) and (kind.precision or 38) - (kind.scale or 0) > 18
-    return ibis.ifelse(~printable(value), UNPRINTABLE, text) if kind.is_floating() or large else text
+    fits = isinstance(kind, dt.Decimal) and (kind.precision or 38) - (kind.scale or 0) <= 18
+    return text if fits else ibis.ifelse(~printable(value), UNPRINTABLE, text)
 
 
 @lru_cache
@@ -165,6 +165,12 @@ def part(text: ir.StringValue, start: int, length: int = 2**31 - 1) -> ir.String
 def letters(text: ir.StringValue) -> ir.ArrayValue:
     """The characters of a text, one code point each."""
     return text.split("")
+
+
+def words(text: ir.StringValue) -> ir.ArrayValue:
+    """The words of a text, runs of letters, marks and digits, in small letters and Unicode's form C."""
+    parts = composed(text).lower().re_split(r"[^\p{L}\p{M}\p{N}]+")
+    return those(parts, lambda word: word != "")
 
 
 def runs(words: ir.ArrayValue, length: int) -> ir.ArrayValue:

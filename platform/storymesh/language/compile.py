@@ -8,7 +8,9 @@ is read; `engine.share` makes one column of it.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from functools import partial, reduce
+from operator import and_, or_
+from typing import Any, TypeVar
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -23,6 +25,7 @@ from storymesh.location import Location
 
 Names = Mapping[str, ir.Value]
 Labels = Mapping[Location, Mapping[str, str]]
+V = TypeVar("V")
 
 
 def compile_expression(expression: Expression, names: Names, labels: Labels) -> ir.Value:
@@ -82,9 +85,14 @@ def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:
 
 
 class _Compiling:
+    """Expressions becoming values. What does not fit (a whole number past 64 bits, a float that is not finite as text)
+    is null there, or UNPRINTABLE in text; `unfit` gathers where that happens, so that no condition takes it for an
+    answer. A side that the interpreter would not have looked at counts only where it would."""
+
     def __init__(self, names: Names, labels: Labels) -> None:
         self.names: dict[str, ir.Value] = dict(names)
         self.labels = labels
+        self.unfit: list[ir.BooleanValue] = []
 
     def value(self, expression: Expression) -> ir.Value:
         match expression:
@@ -106,23 +114,28 @@ class _Compiling:
             case syntax.Arithmetic():
                 return self._arithmetic(expression)
             case syntax.Negative():
-                return -_signed(self.value(expression.operand))
+                operand = self.value(expression.operand)
+                return self._fitting(-_signed(operand), operand)
             case syntax.Concat():
                 parts = [self.text(self.value(part)) for part in expression.parts]
                 return parts[0].concat(*parts[1:]) if len(parts) > 1 else parts[0]
             case syntax.Compare():
                 return self._compare(expression)
             case syntax.Both():
-                left, right = self.value(expression.left), self.value(expression.right)
+                left = self.value(expression.left)
+                right = self._where(truth(left), lambda: self.value(expression.right))
                 return self._either(truth(left), right, left)
             case syntax.Either():
-                left, right = self.value(expression.left), self.value(expression.right)
+                left = self.value(expression.left)
+                right = self._where(~truth(left), lambda: self.value(expression.right))
                 return self._either(truth(left), left, right)
             case syntax.Not():
                 return ~self.test(expression.operand)
             case syntax.Choice():
-                then, otherwise = self.value(expression.then), self.value(expression.otherwise)
-                return self._either(self.test(expression.test), then, otherwise)
+                test = self.test(expression.test)
+                then = self._where(test, lambda: self.value(expression.then))
+                otherwise = self._where(~test, lambda: self.value(expression.otherwise))
+                return self._either(test, then, otherwise)
             case syntax.Test():
                 return self._test(self.value(expression.base), expression.name)
             case syntax.Filter():
@@ -134,13 +147,36 @@ class _Compiling:
         """A condition: never null, and of any type on either side of `and` and `or`."""
         match expression:
             case syntax.Both():
-                return self.test(expression.left) & self.test(expression.right)
+                left = self.test(expression.left)
+                return left & self._where(left, lambda: self.test(expression.right))
             case syntax.Either():
-                return self.test(expression.left) | self.test(expression.right)
+                left = self.test(expression.left)
+                return left | self._where(~left, lambda: self.test(expression.right))
             case syntax.Not():
                 return ~self.test(expression.operand)
             case _:
                 return truth(self.value(expression))
+
+    def _watched(self, make: Callable[[], V]) -> tuple[V, ir.BooleanValue | None]:
+        """What `make` gives, and where something in it does not fit; None: it always does."""
+        outer, self.unfit = self.unfit, []
+        try:
+            made = make()
+            return made, reduce(or_, self.unfit) if self.unfit else None
+        finally:
+            self.unfit = outer
+
+    def _where(self, looked_at: ir.BooleanValue, make: Callable[[], V]) -> V:
+        """What `make` gives; what does not fit in it counts only where it is looked at."""
+        made, unfit = self._watched(make)
+        if unfit is not None:
+            self.unfit.append(looked_at & unfit)
+        return made
+
+    def _fitting(self, result: ir.Value, *given: ir.Value) -> ir.Value:
+        """A result that is null only where one of the given is, or where it does not fit."""
+        self.unfit.append(reduce(and_, [*(value.notnull() for value in given), result.isnull()]))
+        return result
 
     def choose(self, expression: syntax.Choose) -> ir.StringValue:
         raise NotInLanguage("choose stands in templates only")
@@ -186,16 +222,16 @@ class _Compiling:
             left, right = left.cast("float64"), right.cast("float64")
             return dialect.divided(left, right) if operator == "/" else _plain(operator, left, right)
         if operator in ("//", "%"):
-            return _floored(operator, left, right)
+            return self._fitting(_floored(operator, left, right), left, right.nullif(0))
         if left.type().is_integer() and right.type().is_integer():
             # Wide enough that nothing overflows; what does not fit into 64 bits is null.
             wide = dt.Decimal(19 if operator == "*" else 38, 0)
-            return dialect.whole(_plain(operator, left.cast(wide), right.cast(wide)))
+            return self._fitting(dialect.whole(_plain(operator, left.cast(wide), right.cast(wide))), left, right)
         scale = _scale(operator, left.type(), right.type())
         if operator == "*":
-            return _product(left, right).cast(dt.Decimal(38, scale))
+            return self._fitting(_product(left, right).cast(dt.Decimal(38, scale)), left, right)
         wide = dt.Decimal(38, scale)
-        return _added(operator, _widened(left, wide), _widened(right, wide))
+        return self._fitting(_added(operator, _widened(left, wide), _widened(right, wide)), left, right)
 
     def _compare(self, expression: syntax.Compare) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
@@ -217,6 +253,14 @@ class _Compiling:
 
     def _filter(self, expression: syntax.Filter) -> ir.Value:
         base = self.value(expression.base)
+        result = self._filtered(expression, base)
+        if expression.name in _EXACT:
+            self.unfit.append(base.notnull() & (result.isnull() | result.contains(UNPRINTABLE)))
+        elif expression.name in _FITTING and not (base.type().is_integer() and expression.name != "abs"):
+            self._fitting(result, base)
+        return result
+
+    def _filtered(self, expression: syntax.Filter, base: ir.Value) -> ir.Value:
         given = _Arguments(expression)
         match expression.name:
             case "number":
@@ -344,6 +388,34 @@ class _Compiling:
         return dialect.those(base, holds if keep else lambda item: ~holds(item))
 
 
+# Filters that print a number, and filters that give one: where it does not fit there is none.
+_EXACT = frozenset({"number", "percent", "plural", "duration"})
+_FITTING = frozenset({"abs", "int", "round", "sum"})
+# Filters that give null for null and leave UNPRINTABLE as it is.
+_PASSING = _EXACT | {"abs", "int", "round", "date", "label", "pseudonym", "upper", "lower", "capitalize", "title"}
+
+
+def _passes(expression: Expression) -> bool:
+    """Whether what does not fit in an expression is to be seen in its value: null there, or UNPRINTABLE."""
+    match expression:
+        case syntax.Literal() | syntax.Name() | syntax.Attribute():
+            return True
+        case syntax.Arithmetic():
+            return _passes(expression.left) and _passes(expression.right)
+        case syntax.Negative():
+            return _passes(expression.operand)
+        case syntax.Concat():
+            return all(_passes(part) for part in expression.parts)
+        case syntax.Filter():
+            return expression.name in _PASSING and _passes(expression.base)
+        case _:
+            return False
+
+
+def _marked(text: ir.StringValue, unfit: ir.BooleanValue | None) -> ir.StringValue:
+    return text if unfit is None else ibis.ifelse(unfit, UNPRINTABLE, text)
+
+
 class _Telling(_Compiling):
     """One template becoming text."""
 
@@ -351,12 +423,12 @@ class _Telling(_Compiling):
         self,
         names: Names,
         case_id: ir.StringValue,
-        partial: Callable[[str], Template | None],
+        template: Callable[[str], Template | None],
         resolved: Resolved,
     ) -> None:
         super().__init__(names, resolved.labels)
         self.case_id = case_id
-        self.partial = partial
+        self.template = template
         self.resolved = resolved
         self.file = ""
         self.parts = 0
@@ -379,28 +451,32 @@ class _Telling(_Compiling):
                 case syntax.Print():
                     pieces.append(self.printed(statement.value))
                 case syntax.Assign():
-                    self.names[statement.name] = self.value(statement.value)
+                    self.names[statement.name], unfit = self._watched(partial(self.value, statement.value))
+                    if unfit is not None:
+                        pieces.append(_marked(ibis.literal(""), unfit))
                 case syntax.If():
                     pieces.append(self.either(statement))
                 case syntax.For():
                     pieces.append(self.loop(statement))
                 case syntax.Include():
                     before = dict(self.names)
-                    template = self.partial(statement.template)
-                    assert template is not None
-                    pieces.append(self.text_of(template))
+                    included = self.template(statement.template)
+                    assert included is not None
+                    pieces.append(self.text_of(included))
                     self.names = before
         return pieces
 
     def printed(self, expression: Expression) -> ir.StringValue:
-        value = self.value(expression)
+        value, unfit = self._watched(lambda: self.value(expression))
         text = self.text(value)
+        if not _passes(expression):
+            text = _marked(text, unfit)
         # The checker saw to it that nothing printed is null, so what was computed and is null now did not fit.
         there = isinstance(expression, syntax.Name | syntax.Attribute | syntax.Literal)
         return text if there and not value.type().is_numeric() else text.fill_null(UNPRINTABLE)
 
     def either(self, statement: syntax.If) -> ir.StringValue:
-        test = self.test(statement.test)
+        test, unfit = self._watched(lambda: self.test(statement.test))
         before = dict(self.names)
         body = dialect.concat(self.pieces(statement.body))
         after_body, self.names = self.names, dict(before)
@@ -416,19 +492,11 @@ class _Telling(_Compiling):
             # What is of two kinds in the two branches is not read afterwards: the checker saw to it.
             if type(one.type()) is type(two.type()) or (one.type().is_numeric() and two.type().is_numeric()):
                 self.names[name] = self._either(test, one, two)
-        return ibis.ifelse(test, body, otherwise)
+        return _marked(ibis.ifelse(test, body, otherwise), unfit)
 
     def loop(self, statement: syntax.For) -> ir.StringValue:
-        items = self.value(statement.items)
+        items, unfit = self._watched(lambda: self.items(statement))
         before = dict(self.names)
-        if statement.test is not None:
-            test = statement.test
-
-            def holds(item: ir.Value) -> ir.BooleanValue:
-                self.names = {**before, statement.target: item}
-                return self.test(test)
-
-            items = dialect.those(items, holds)
         count = items.length().cast("int64")
 
         def body(item: ir.Value, place: ir.IntegerValue) -> ir.StringValue:
@@ -440,13 +508,39 @@ class _Telling(_Compiling):
         else:
             texts = dialect.each(items, lambda item: body(item, ibis.literal(0)))
         self.names = dict(before)
-        text = dialect.glued(texts).fill_null("")
+        text = _marked(dialect.glued(texts).fill_null(""), unfit)
         if not statement.otherwise:
             return text
         # What the else sets stays, as in Jinja only where nothing of that name was set before.
         nothing = dialect.concat(self.pieces(statement.otherwise))
         self.names = before
-        return ibis.ifelse((items.length() > 0).fill_null(False), text, nothing)
+        return _marked(ibis.ifelse((items.length() > 0).fill_null(False), text, nothing), unfit)
+
+    def items(self, statement: syntax.For) -> ir.ArrayValue:
+        """What a loop goes through: the items of its list that pass its test."""
+        items, test, before = self.value(statement.items), statement.test, dict(self.names)
+        if test is None:
+            return items
+
+        found: list[ir.BooleanValue | None] = []
+
+        def tested(item: ir.Value) -> ir.BooleanValue:
+            self.names = {**before, statement.target: item}
+            holds, unfit = self._watched(lambda: self.test(test))
+            self.names = dict(before)
+            found.append(unfit)
+            return holds
+
+        passing = dialect.those(items, tested)
+        if found[-1] is not None:
+
+            def unfit(item: ir.Value) -> ir.BooleanValue:
+                tested(item)
+                assert found[-1] is not None
+                return found[-1]
+
+            self.unfit.append((dialect.those(items, unfit).length() > 0).fill_null(False))
+        return passing
 
     def choose(self, expression: syntax.Choose) -> ir.StringValue:
         options = [self.text(self.value(option)) for option in expression.options]

@@ -22,6 +22,8 @@ from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative, TypedRecord
 from storymesh.product.store import Snapshot
 from storymesh.record.forgotten import REASON, Forgotten, Keys, read_forgotten
+from storymesh.record.personal import FORM as PERSONAL
+from storymesh.record.personal import Found, read_found, write_found
 from storymesh.record.pseudonym import pseudonym_key
 from storymesh.record.split import SPLITS, assign
 from storymesh.record.tell import UNFIT, Drops, Versions, asked, rendered, told, untold
@@ -106,6 +108,7 @@ class Build:
             "contracts": {role: contract.digest for role, contract in sorted(self.contracts.items())},
             "pseudonyms": hashlib.sha256(b"storymesh|" + self.pseudonym_key).hexdigest(),
             **({"forgotten": self.left_out} if self.left_out else {}),
+            **({"personal": PERSONAL} if self.narrative.dataset.personal != "off" else {}),
         }
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -116,6 +119,16 @@ class Build:
     @property
     def cases_path(self) -> Path:
         return self.folder / "cases.parquet"
+
+    @property
+    def without_persons(self) -> Path:
+        """A folder with the rows of the roles whose free text held personal data, without it."""
+        return self.folder / "personal"
+
+    @property
+    def personal(self) -> Found:
+        """What the free text held, once its cases are written."""
+        return read_found(self.without_persons)
 
     @property
     def splits_path(self) -> Path:
@@ -196,6 +209,10 @@ def write_cases(build: Build, progress: Progress = silent) -> Written:
         if not unchanged:
             progress("cases", 0)
             _refuse_doubles(build, engine)
+            if build.narrative.dataset.personal != "off":
+                progress("free text", 0)
+                raw = {role: _published(build, engine, role) for role in build.typed.cast.roles}
+                write_found(engine, build.typed, raw, build.without_persons)
             _make_cases(build, engine)
             progress("splits", 0)
             engine.write(_splits(build, engine.read(build.cases_path)), build.splits_path)
@@ -423,8 +440,15 @@ def cases_of_rows(build: Build, linked: "ir.Table", keys: Mapping[str, list[str]
 
 
 def tables_of(build: Build, engine: Engine, roles: Iterable[str]) -> dict[str, "ir.Table"]:
-    """Role -> the rows of its product, at the build's snapshot."""
-    return {role: engine.open(build.snapshots[role].files, arrow_schema(build.contracts[role])) for role in roles}
+    """Role -> the rows of its product, at the build's snapshot; without the personal data that its free text held."""
+    found = {role: build.without_persons / f"{role}.parquet" for role in roles}
+    return {
+        role: engine.read(path) if path.is_file() else _published(build, engine, role) for role, path in found.items()
+    }
+
+
+def _published(build: Build, engine: Engine, role: str) -> "ir.Table":
+    return engine.open(build.snapshots[role].files, arrow_schema(build.contracts[role]))
 
 
 def _refuse_doubles(build: Build, engine: Engine) -> None:
