@@ -125,6 +125,8 @@ class Answers:
         # that would outlive a power cut is left to the checkpoint.
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        # A checkpoint waits for the disk, and the calls with it: one for each 64 MB (default: 4), and one at the end.
+        self._connection.execute("PRAGMA wal_autocheckpoint = 16384")
         self._connection.executescript(TABLES)
         self._connection.execute(f"PRAGMA user_version = {VERSION}")
         self.run = self._connection.execute("SELECT coalesce(max(run), 0) FROM attempt").fetchone()[0]

@@ -6,6 +6,7 @@ token, fewer of codes, names and other scripts. No vocabulary is fetched for it.
 
 import asyncio
 import json
+from dataclasses import dataclass
 from decimal import Decimal
 
 from storymesh.narrative.definition import Budget, Price
@@ -38,6 +39,30 @@ def most_input(messages: Messages, schema: Schema) -> int:
 
 def cost(price: Price | None, read: int, written: int) -> Decimal | None:
     return None if price is None else (price.input * read + price.output * written) / 1_000_000
+
+
+@dataclass
+class Tally:
+    """What a run has counted so far; the fields are those of `Spent`. Changed by the loop's thread alone."""
+
+    records: int = 0
+    accepted: int = 0
+    calls: int = 0
+    reused: int = 0
+    lost: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: Decimal | None = None
+    estimated: bool = False
+    running: int = 0
+
+    def answered(self, read: int, written: int, usd: Decimal | None, *, estimated: bool) -> None:
+        self.calls += 1
+        self.input_tokens += read
+        self.output_tokens += written
+        self.estimated = self.estimated or estimated
+        if usd is not None:
+            self.usd = usd if self.usd is None else self.usd + usd
 
 
 class Purse:

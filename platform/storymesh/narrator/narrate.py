@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from storymesh.errors import NarratorFailed
 from storymesh.narrative.definition import Narrator, Price
 from storymesh.narrator.answers import Answers, Attempt, Messages
-from storymesh.narrator.budget import OVERHEAD, Exhausted, Purse, cost, estimated_input, most_input, tokens
+from storymesh.narrator.budget import OVERHEAD, Exhausted, Purse, Tally, cost, estimated_input, most_input, tokens
 from storymesh.narrator.model import SCORE, STORY, Busy, Chat, Parameters, Unfit, output_cap, unfit
 from storymesh.narrator.prompt import ECHO, FENCED, UNTOLD, again, fence, score_in, told
 from storymesh.narrator.voice import Patience, Stopped, Voice
@@ -148,38 +148,30 @@ class _Run:
         self._ground = ground
         self._feedback = feedback
         self.patience = patience
-        self.spent = Spent(usd=None if narrator.price is None else Decimal(0))
+        self.tally = Tally(usd=None if narrator.price is None else Decimal(0))
         self._told_at = 0.0
         purse = Purse(narrator.budget)
         self.voice = Voice(
             Chat(narrator.model, narrator.base_url, narrator.parameters, narrator.timeout, STORY),
-            *(narrator.price, answers, purse, narrator.concurrency, patience, self.add),
+            *(narrator.price, answers, purse, narrator.concurrency, patience, self.tally),
         )
         self.judge: Voice | None = None
         if (judge := narrator.judge) is not None:
             self.judge = Voice(
                 Chat(judge.model, judge.base_url, judge.parameters, narrator.timeout, SCORE),
-                *(judge.price, answers, purse, narrator.concurrency, patience, self.add),
+                *(judge.price, answers, purse, narrator.concurrency, patience, self.tally),
             )
 
     @property
     def voices(self) -> tuple[Voice, ...]:
         return (self.voice,) if self.judge is None else (self.voice, self.judge)
 
-    def add(self, *, usd: Decimal | None = None, estimated: bool = False, **counts: int) -> None:
-        changed: dict[str, object] = {name: getattr(self.spent, name) + count for name, count in counts.items()}
-        if usd is not None:
-            changed["usd"] = (self.spent.usd or Decimal(0)) + usd
-        if estimated:
-            changed["estimated"] = True
-        self.spent = replace(self.spent, concurrency=int(self.voice.gate.limit), **changed)  # type: ignore[arg-type]
-
     def told(self, *, last: bool = False) -> None:
         """Tell the progress, ten times a second at most, and at the end."""
         now = time.monotonic()
         if last or now - self._told_at >= 0.1:
             self._told_at = now
-            self._progress(self.spent)
+            self._progress(Spent(**vars(self.tally), concurrency=int(self.voice.gate.limit)))
 
     async def retold(self, task: Task) -> Retelling:
         noted: list[Attempt] = []
@@ -266,7 +258,8 @@ class _Engine(threading.Thread):
             self._hand_over()
             self.out.put(error)
             return
-        self._run.add(records=1, accepted=int(retelling.text is not None))
+        self._run.tally.records += 1
+        self._run.tally.accepted += retelling.text is not None
         # In batches: each one handed over alone would cost a change of threads, which is 0.2 ms a record.
         if not self._done:
             asyncio.get_running_loop().call_later(0.01, self._hand_over)
@@ -414,11 +407,11 @@ def estimate(
     records = calls = reused = read = written = 0
     usd, worst = Decimal(0), Decimal(0)
     capped = True
-    asked: set[str] = set()
+    asked: set[int] = set()
 
     def call(voice: Voice, messages: Messages, length: int, times: int) -> None:
         nonlocal calls, reused, read, written, usd, worst, capped
-        key = voice.question(messages, voice.chat.schema).key
+        key = int(voice.question(messages, voice.chat.schema).key[:15], 16)  # a million of them should be small
         if key in asked:
             reused += 1
             return

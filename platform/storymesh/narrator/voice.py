@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +11,7 @@ from typing import NoReturn
 from storymesh.errors import NarratorFailed
 from storymesh.narrative.definition import Price
 from storymesh.narrator.answers import Answer, Answers, Messages, Question
-from storymesh.narrator.budget import Purse, cost, estimated_input, most_input, tokens
+from storymesh.narrator.budget import Purse, Tally, cost, estimated_input, most_input, tokens
 from storymesh.narrator.model import Busy, Chat, Schema, Unfit, endpoint, output_cap
 
 
@@ -119,7 +118,7 @@ class Voice:
         purse: Purse,
         most: int,
         patience: Patience,
-        add: Callable[..., None],
+        tally: Tally,
     ) -> None:
         self.chat = chat
         self.price = price
@@ -127,7 +126,7 @@ class Voice:
         self._answers = answers
         self._purse = purse
         self._patience = patience
-        self._add = add
+        self._tally = tally
         self._address = endpoint(chat.name, chat.base_url)
         self._formless = False
         self._under_way: dict[str, asyncio.Task[tuple[Question, Answer]]] = {}
@@ -144,16 +143,16 @@ class Voice:
         return self._found(self.question(messages, self.chat.schema))
 
     def _found(self, formed: Question) -> tuple[Question, Answer] | None:
-        for question in (formed, replace(formed, schema=None)):
-            if (answer := self._answers.get(question.key)) is not None:
-                return question, answer
-        return None
+        if (answer := self._answers.get(formed.key)) is not None:
+            return formed, answer
+        plain = replace(formed, schema=None)
+        return None if (answer := self._answers.get(plain.key)) is None else (plain, answer)
 
     async def answer(self, messages: Messages) -> tuple[Question, Answer]:
         """Find or ask. Equal questions under way are asked once."""
         question = self.question(messages, self.chat.schema)
         if (found := self._found(question)) is not None:
-            self._add(reused=1)
+            self._tally.reused += 1
             return found
         asking = self._under_way.get(question.key)
         if asking is None:
@@ -161,7 +160,7 @@ class Voice:
             self._under_way[question.key] = asking
             asking.add_done_callback(lambda _: self._under_way.pop(question.key, None))
         else:
-            self._add(reused=1)
+            self._tally.reused += 1
         return await asyncio.shield(asking)
 
     async def _asked(self, formed: Question) -> tuple[Question, Answer]:
@@ -215,11 +214,11 @@ class Voice:
         held = await self._purse.hold(most_read + most_written, cost(self.price, most_read, most_written) or Decimal(0))
         settled = False
         try:
-            self._add(running=1)
+            self._tally.running += 1
             try:
                 reply = await self.chat.ask(messages, structured=structured)
             finally:
-                self._add(running=-1)
+                self._tally.running -= 1
             estimated = reply.input_tokens is None or reply.output_tokens is None
             read = estimated_input(messages) if reply.input_tokens is None else reply.input_tokens
             written = reply.output_tokens
@@ -232,7 +231,7 @@ class Voice:
             self._purse.settle(held, read + written, usd or Decimal(0))
             settled = True
             self.gate.well()
-            self._add(calls=1, input_tokens=read, output_tokens=written, usd=usd, estimated=estimated)
+            self._tally.answered(read, written, usd, estimated=estimated)
             return question, kept
         except Unfit as unfit_for:
             self._purse.settle(held, 0, Decimal(0))
@@ -245,7 +244,7 @@ class Voice:
             raise
         except Busy as busy:
             if busy.billed:
-                self._add(lost=1)
+                self._tally.lost += 1
             else:
                 self._purse.settle(held, 0, Decimal(0))
                 settled = True
