@@ -1,0 +1,280 @@
+"""A mesh on several machines: data files in S3, catalogue and Dagster's memory in PostgreSQL, secrets nowhere."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from whole_mesh import ROOT, copied, environment, locks, products, storymesh
+
+from storymesh.contract.definition import Contract, read_contract
+from storymesh.errors import PublishConflict, WrongUsage
+from storymesh.mesh.mesh import load_mesh
+from storymesh.product.definition import read_product
+from storymesh.product.place import Store
+from storymesh.product.publish import Progress, Publication, publish
+from storymesh.product.staging import Staging
+from storymesh.product.store import ProductStore
+
+SETTINGS = """\
+store:
+  warehouse: s3://mesh/${BRANCH:-main}
+  catalog: postgresql+psycopg2://
+"""
+CONTRACT = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: desk.notes
+version: 1.0.0
+status: active
+schema:
+  - name: notes
+    customProperties: [{property: timeless, value: true}]
+    properties: [{name: id, logicalType: string, primaryKey: true}, {name: text, logicalType: string}]
+"""
+PRODUCT = "apiVersion: v1.0.0\nkind: DataProduct\nid: desk.notes\nstatus: active\n"
+
+
+def machine(folder: Path) -> Path:
+    """A machine with the mesh's files, as a container has them."""
+    copied("tests/meshes/plain_files", folder)
+    (folder / "mesh.yaml").write_text(SETTINGS, encoding="utf-8")
+    home = folder / ".storymesh/dagster"
+    home.mkdir(parents=True)
+    shutil.copy(ROOT / "deploy/dagster.yaml", home)
+    return folder
+
+
+def asked(server: dict[str, str], query: str) -> list[tuple[Any, ...]]:
+    import psycopg2
+
+    names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "dbname"}
+    connection = psycopg2.connect(**{names[name]: value for name, value in server.items()})
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def first(server: dict[str, str], bucket: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A machine on which the whole mesh ran."""
+    mesh = machine(tmp_path_factory.mktemp("first") / "mesh")
+    ran = storymesh("run", mesh=mesh, **server, **bucket)
+    assert ran.code == 0, ran.said
+    return mesh
+
+
+def test_products_lie_in_the_bucket_under_a_catalogue_in_postgresql(
+    first: Path, server: dict[str, str], bucket: dict[str, str]
+) -> None:
+    rows = asked(server, "SELECT catalog_name, table_name, metadata_location FROM iceberg_tables ORDER BY 1, 2")
+    assert [row[:2] for row in rows] == [
+        ("fleet", "depots"),
+        ("fleet", "trucks"),
+        ("road", "breakdowns"),
+        ("road", "repairs"),
+    ]
+    assert all(row[2].startswith(f"s3://mesh/main/{row[0]}/{row[1]}/metadata/") for row in rows)
+    assert not list(first.glob(".storymesh/*/catalog.db"))
+    assert not list(first.glob(".storymesh/*/warehouse"))
+
+
+def test_any_iceberg_reader_follows_the_catalogue(first: Path, server: dict[str, str], bucket: dict[str, str]) -> None:
+    """PyIceberg with its own access to files and nothing of ours."""
+    program = (
+        "from pyiceberg.catalog import load_catalog\n"
+        "catalog = load_catalog('road', type='sql', uri='postgresql+psycopg2://')\n"
+        "print(catalog.load_table('road.repairs').scan().to_arrow().num_rows)\n"
+    )
+    known = {
+        "PYICEBERG_CATALOG__ROAD__PY_IO_IMPL": "pyiceberg.io.pyarrow.PyArrowFileIO",
+        "PYICEBERG_CATALOG__ROAD__S3__ENDPOINT": bucket["AWS_ENDPOINT_URL"],
+        "PYICEBERG_CATALOG__ROAD__S3__REGION": bucket["AWS_REGION"],
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(**server, **bucket, **known),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "171", done.stderr
+
+
+def test_runs_are_remembered_in_postgresql(first: Path, server: dict[str, str]) -> None:
+    assert ("run", "SUCCESS") in asked(server, "SELECT pipeline_name, status FROM runs")
+    assert not list((first / ".storymesh/dagster").rglob("*.db"))
+
+
+def test_no_secret_is_written_down(first: Path, server: dict[str, str], bucket: dict[str, str]) -> None:
+    secrets = [server["PGPASSWORD"].encode(), bucket["AWS_SECRET_ACCESS_KEY"].encode()]
+    written = [path for path in first.rglob("*") if path.is_file()]
+    assert not [path for path in written if any(secret in path.read_bytes() for secret in secrets)]
+    events = asked(server, "SELECT event FROM event_logs")
+    assert not [event for (event,) in events if any(secret.decode() in event for secret in secrets)]
+
+
+def test_another_machine_makes_the_same_release_and_says_so_in_json(
+    first: Path, server: dict[str, str], bucket: dict[str, str], tmp_path: Path
+) -> None:
+    second = machine(tmp_path / "second")
+    job = ["job", "execute", "-f", "narratives/definitions.py", "-j", "release_roadside"]
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", *job],
+        cwd=second,
+        env=environment(**server, **bucket, DAGSTER_HOME=str(second / ".storymesh/dagster")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [one["digest"] for one in locks(second, "roadside")] == [one["digest"] for one in locks(first, "roadside")]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["dagster_meta"]["step_key"] for line in lines} >= {"roadside__cases", "roadside__records__report"}
+
+
+class Desk:
+    """One machine's desk, which publishes notes."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        contract, product = folder / "contracts/desk/notes.odcs.yaml", folder / "domains/desk/products/notes.odps.yaml"
+        for path, text in ((contract, CONTRACT), (product, PRODUCT)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        self.contract: Contract = read_contract(contract, folder)
+        self.product = read_product(product, folder)
+        self.name = name
+        self.place = Store.at(folder / name, f"s3://mesh/{folder.name}", "postgresql+psycopg2://")
+
+    @property
+    def store(self) -> ProductStore:
+        return ProductStore(self.place, "desk")
+
+    def publish(self, count: int, progress: Progress | None = None, wait_s: float = 60.0) -> Publication:
+        rows = pa.table({"id": [f"{n}" for n in range(count)], "text": [f"note {n}" for n in range(count)]})
+        run_id = f"{self.name}-{count}"
+        return publish(self.product, self.contract, rows.to_reader(), self.store, run_id, progress, wait_s)
+
+
+@pytest.fixture
+def desks(
+    server: dict[str, str], bucket: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Desk, Desk]]:
+    """Two machines that publish the same product, which nobody has published yet."""
+    for name, value in (server | bucket).items():
+        monkeypatch.setenv(name, value)
+    found = Desk(tmp_path, "here"), Desk(tmp_path, "there")
+    yield found
+    if (table := found[0].store.table("notes")) is not None:
+        found[0].store.catalog.drop_table(table.name())
+
+
+def rows_of(desk: Desk) -> int:
+    import pyarrow.parquet as pq
+
+    latest = desk.store.latest("notes")
+    assert latest is not None
+    return sum(pq.read_metadata(file).num_rows for file in latest.files)
+
+
+def test_two_machines_that_publish_at_once_do_so_one_after_the_other(desks: tuple[Desk, Desk]) -> None:
+    here, there = desks
+    with ThreadPoolExecutor(4) as pool:
+        ended = [one.result() for one in [pool.submit(desk.publish, n) for n in (3, 5) for desk in desks]]
+    versions = {one.snapshot.version for one in ended if one.snapshot is not None}
+    assert len(versions) == 2, "equal content is one version, whoever publishes it"
+    assert {one.version for one in here.store.snapshots("notes")} == versions
+    assert rows_of(here) == rows_of(there) in (3, 5)
+
+
+def test_who_waits_too_long_for_another_machine_publishes_nothing(desks: tuple[Desk, Desk]) -> None:
+    here, there = desks
+    refused: list[PublishConflict] = []
+
+    def meanwhile(phase: str, rows: int) -> None:
+        if phase == "publish":
+            with pytest.raises(PublishConflict) as met:
+                there.publish(9, wait_s=0.2)
+            refused.append(met.value)
+
+    here.publish(4, meanwhile)
+    assert "another run is publishing 'notes'" in refused[0].words
+    assert there.publish(9).rows_out == 9
+
+
+def test_the_commit_itself_refuses_a_writer_who_came_without_the_lock(desks: tuple[Desk, Desk]) -> None:
+    here, there = desks
+    here.publish(2)
+
+    def meanwhile(phase: str, rows: int) -> None:
+        if phase == "publish":
+            schema = pa.schema([("id", pa.string()), ("text", pa.string())])
+            staging = Staging(there.store, "notes", schema)
+            written = staging.write([pa.table({"id": ["x"], "text": ["y"]}, schema)])
+            summary = {"storymesh.version": "f" * 64, "storymesh.rows": "1"}
+            staging.promote(staging.stage("audit-there", written, summary), "f" * 64)
+
+    with pytest.raises(PublishConflict, match="was published by somebody else while it was audited"):
+        here.publish(7, meanwhile)
+    assert rows_of(here) == 1
+
+
+def test_what_lies_in_the_bucket_alone_is_what_the_catalogue_names(desks: tuple[Desk, Desk]) -> None:
+    """A writer who was killed leaves files that no snapshot names; the next one, on any machine, removes them."""
+    here, there = desks
+
+    def killed(phase: str, rows: int) -> None:
+        if phase == "audit":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        here.publish(6, killed)
+    there.publish(8)
+    store = there.store
+    table = store.table("notes")
+    assert table is not None
+    data = [path for path in store.listed(table.location()) if path.endswith(".parquet")]
+    assert len(data) == 1
+
+
+def test_a_machine_without_the_store_s_address_is_told(tmp_path: Path) -> None:
+    place = Store.at(tmp_path, "s3://mesh/x", "postgresql+psycopg2://reader:${NOBODY_SET_THIS}@db/mesh")
+    with pytest.raises(WrongUsage, match="and NOBODY_SET_THIS is not set"):
+        ProductStore(place, "desk").latest("notes")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("catalog: postgresql+psycopg2://me:secret@db/mesh", "a password stands in this file"),
+        ("catalog: mysql://db/mesh", "is no address that begins with postgresql://"),
+        ("warehouse: /data/products", "is no address that begins with s3://"),
+        ("warehouse: s3://key:secret@mesh/x", "a password stands in this file"),
+        ("bucket: mesh", "unknown field 'bucket'"),
+    ],
+)
+def test_what_is_wrong_in_the_settings_is_a_finding(tmp_path: Path, written: str, words: str) -> None:
+    for part in ("domains", "contracts", "narratives"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "mesh.yaml").write_text(f"store: {{{written}}}\n".replace("{", "\n  ", 1).rstrip("}\n") + "\n")
+    ran = storymesh("check", mesh=tmp_path)
+    assert ran.code == 1
+    assert "mesh.yaml:2:" in ran.said
+    assert words in ran.said
+
+
+def test_a_folder_is_still_all_that_a_laptop_needs(tmp_path: Path) -> None:
+    for part in ("domains", "contracts", "narratives"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "mesh.yaml").write_text("store: kept/here\n")
+    assert load_mesh(tmp_path).store == tmp_path / "kept/here"
+    assert products(tmp_path) == {}
