@@ -21,7 +21,7 @@ from storymesh.narrative.definition import Narrator, Price
 from storymesh.narrator.answers import Answers, Attempt, Messages
 from storymesh.narrator.budget import OVERHEAD, Exhausted, Purse, Tally, cost, estimated_input, most_input, tokens
 from storymesh.narrator.model import SCORE, STORY, Busy, Chat, Parameters, Unfit, output_cap, unfit
-from storymesh.narrator.prompt import ECHO, FENCED, UNTOLD, again, fence, score_in, told
+from storymesh.narrator.prompt import ECHO, FENCED, UNTOLD, again, disarmed, fence, score_in, told
 from storymesh.narrator.voice import Patience, Stopped, Voice
 
 if TYPE_CHECKING:
@@ -132,6 +132,14 @@ def _why(grounding: "Grounding", accept: float) -> str:
     return f"{told} ({grounding.score:.2f} of the claims stand in the facts, wanted {accept:g})"
 
 
+def _asked(task: Task) -> Messages:
+    """The task's messages. A prompt may show the story between the marks of a fence: it cannot end it."""
+    story = task.source.story.strip()
+    if (safe := disarmed(story)) == story:
+        return task.messages
+    return tuple((role, content.replace(story, safe)) for role, content in task.messages)
+
+
 class _Run:
     def __init__(
         self,
@@ -176,7 +184,7 @@ class _Run:
     async def retold(self, task: Task) -> Retelling:
         noted: list[Attempt] = []
         best: Grounding | None = None
-        key, reason, messages, attempt = "", None, task.messages, 0
+        key, reason, messages, attempt = "", None, _asked(task), 0
         try:
             for attempt in range(1, self.narrator.attempts + 1):
                 question, answer = await self.voice.answer(messages)
@@ -426,7 +434,7 @@ def estimate(
 
     for task in tasks:
         records += 1
-        messages = task.messages
+        messages = _asked(task)
         length = int(tokens(task.source.story) * LENGTH) + OVERHEAD
         judged = run.judge is not None and bool(task.judge)
         for attempt in range(1, narrator.attempts + 1):

@@ -19,8 +19,13 @@ FENCED = (
 def fence(text: str, name: str = "story") -> str:
     """`text` marked as data, for a prompt. The mark needs no secret: a text that holds one has it disarmed, so none
     can end its own fence. Say FENCED in the same prompt."""
-    inside = _FENCE.sub("&lt;", text)
-    return f'<record-data name="{re.sub(r"[^a-z0-9_-]", "", name.lower())}">\n{inside}\n</record-data>'
+    named = re.sub(r"[^a-z0-9_-]", "", name.lower())
+    return f'<record-data name="{named}">\n{disarmed(text)}\n</record-data>'
+
+
+def disarmed(text: str) -> str:
+    """`text` without the mark that ends a fence, or begins one."""
+    return _FENCE.sub("&lt;", text)
 
 
 def told(answer: Answer, *, structured: bool) -> tuple[str | None, str | None]:
