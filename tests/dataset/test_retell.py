@@ -125,6 +125,10 @@ def test_each_record_is_retold_once_and_a_rebuild_asks_nobody(desk: Desk, server
     assert {one["key"] for one in answers} == {note["answer"] for one in retold for note in one["retellings"]}
     assert all(one["verdict"] == "accepted" and one["messages"] for one in answers)
     assert verify(release.path).differences == ()
+    card = (release.path / "README.md").read_text(encoding="utf-8")
+    assert f"`openai:small` retold {len(told)} of {len(told)} texts of `report`." in card
+    code, out, _ = storymesh(desk.root, "trace", str(retold[0]["id"]))
+    assert (code, "[retold from]" in out, "It went like this." in out) == (0, True, True)
     again = desk.release()
     assert (again.unchanged, len(server.calls)) == (True, len(told)), "run again, nobody is asked"
     (desk.root / ".storymesh" / ANSWERS).unlink()

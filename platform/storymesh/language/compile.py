@@ -752,7 +752,7 @@ def _duration(value: ir.NumericValue, unit: str) -> ir.StringValue:
     else:
         # Seconds are rounded to six digits first: 0.7 hours, which no float holds, are 42 minutes and not 41.
         seconds = dialect.fixed(value.cast("float64").abs() * UNITS[unit], 6)
-        minutes = _cut_off(seconds / 60)
+        minutes = ibis.ifelse(dialect.printable(seconds), _cut_off(seconds / 60), ibis.null("int64"))
     days, rest = dialect.quotient(minutes, ibis.literal(1440)), minutes % 60
     hours = dialect.quotient(minutes, ibis.literal(60)) % 24
 

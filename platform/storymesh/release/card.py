@@ -68,6 +68,14 @@ COLUMNS: Mapping[str, str] = {
     "at": "the moment at which the question is asked (UTC)",
     "facts": "the values that the templates print, under the names that they have there",
     "sources": "the rows that they come from: product, version of its content, key",
+    "retellings": "of each retold text the template's own, the model (null: it kept that), attempts, score, answer",
+}
+PERSONS: Mapping[str, str] = {
+    "e-mail": "an e-mail address",
+    "phone": "a phone number",
+    "iban": "an IBAN",
+    "card": "a card number",
+    "name": "a name",
 }
 PROMISES: Mapping[str, str] = {
     "ids": "cases with records in two splits",
@@ -153,6 +161,7 @@ def render_card(card: Card) -> str:
         internal=internal_paths(card),
         words={config: columns_in_words(narrative, config) for config in card.schemas},
         masked=masked_paths(card),
+        persons=PERSONS,
         use={name: Markup(text) for name, text in _use(card).items()},  # noqa: S704 - in fences that nothing in it ends
         citation=citation(card),
     )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from storymesh.engine.duckdb import ROW_GROUP, Engine
 from storymesh.errors import StorymeshError
 from storymesh.record.forgotten import REASON as FORGOTTEN
+from storymesh.record.personal import Found
 from storymesh.record.split import SPLITS
 from storymesh.record.tell import UNFIT
 from storymesh.release.card import Card, features_of, render_card
@@ -62,6 +63,14 @@ class ReleaseRefused(StorymeshError):
     """What would be released breaks a promise; nothing was released, and earlier releases stay as they are."""
 
 
+class LeakRefused(ReleaseRefused):
+    """The certificate is not all zero: `certificate` has each promise and how often it is broken."""
+
+    def __init__(self, words: str, hint: str, certificate: Mapping[str, int]) -> None:
+        super().__init__(words, hint)
+        self.certificate = certificate
+
+
 class Build(Protocol):
     """One narrative on fixed snapshots, with its cases and records written. Records hold only cases with a split."""
 
@@ -75,6 +84,8 @@ class Build(Protocol):
     def fingerprint(self) -> str: ...
     @property
     def left_out(self) -> Mapping[str, Sequence[str]]: ...
+    @property
+    def personal(self) -> Found: ...
     @property
     def releases(self) -> Path: ...
     @property
@@ -187,8 +198,10 @@ class _Cutting:
             told = [f"{reason} ({count})" for reasons in drops.values() for reason, count in reasons.items()]
             words = f"no record of '{narrative.id}' is left to release"
             raise ReleaseRefused(words, f"dropped: {', '.join(told)}" if told else "its anchor has no rows")
+        retold = {config: self._retold(config) for config, one in narrative.records.items() if one.narrator is not None}
         certificate = self._certify()
         keep(narrative, self.build.contracts, self.staged)
+        found = self.build.personal
         digests = digests_of(self.staged, configs, self.engine)
         lock = {
             "digest": digests.whole,
@@ -208,13 +221,32 @@ class _Cutting:
                 for role, member in narrative.cast.items()
             },
             **({"forgotten": self.build.left_out} if self.build.left_out else {}),
+            **({"personal": {"mode": found.mode, "values": found.values}} if found.mode != "off" else {}),
             "configs": configs,
             "drops": drops,
             "conflicts": conflicts,
             "digests": {"configs": digests.configs, "drops": digests.drops},
+            **({"retold": retold} if retold else {}),
             "certificate": certificate,
         }
         return lock, self._card(lock)
+
+    def _retold(self, config: str) -> dict[str, Any]:
+        """How many texts of a config a model was asked to retell, how many it did, and at which attempt."""
+        narrator = self.build.narrative.records[config].narrator
+        assert narrator is not None
+        found: dict[str, Any] = {"model": narrator.model, "texts": 0, "retold": 0, "attempts": {}}
+        paths = [str(path) for shards in record_files(self.staged, config).values() for path in shards]
+        if paths:
+            notes = self.engine.connection.read_parquet(paths).select(note=lambda table: table["retellings"].unnest())
+            notes = notes.select(done=notes["note"]["model"].notnull(), attempts=notes["note"]["attempts"])
+            counts = notes.group_by("done", "attempts").aggregate(rows=notes.count()).order_by("attempts")
+            for row in counts.to_pyarrow().to_pylist():
+                found["texts"] += row["rows"]
+                if row["done"]:
+                    found["retold"] += row["rows"]
+                    found["attempts"][str(row["attempts"])] = row["rows"]
+        return found
 
     def _drop_cases(self) -> dict[str, int]:
         lost = self.cases.filter(self.cases.split.isnull() & self.cases.reason.isnull())
@@ -308,7 +340,7 @@ class _Cutting:
         certificate = certify(self.engine, files, self.split, cases, self.build.precedents(self.engine))
         if broken := [f"{name}: {count}" for name, count in certificate.items() if count]:
             words = f"the certificate of '{narrative.id}' is not clean ({', '.join(broken)})"
-            raise ReleaseRefused(words, "nothing was released; a split leaks into another")
+            raise LeakRefused(words, "nothing was released; a split leaks into another", certificate)
         return certificate
 
     def _refuse_lost(self, lost: "Table", words: str) -> None:
