@@ -68,6 +68,11 @@ def trimmed(text: ir.StringValue, letters: str) -> ir.StringValue:
     return _trim(text, letters)
 
 
+def without_tag(text: ir.StringValue, tag: str) -> ir.StringValue:
+    """`text` with no begin and no end of the XML element `tag`: its `<` is `&lt;` there."""
+    return text.re_replace(rf"(?i)<(\s*/?\s*{tag})", r"&lt;\1")
+
+
 def item(values: ir.ArrayValue, index: int) -> ir.Value:
     """The item at `index` (from 0, negative from the end), null when there is none."""
     return values[index]

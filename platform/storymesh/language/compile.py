@@ -55,11 +55,13 @@ UNPRINTABLE = dialect.UNPRINTABLE
 
 @dataclass(frozen=True)
 class Resolved:
-    """What the checker and the build know and a template does not say: labels, pseudonyms and the secret for them."""
+    """What the checker and the build know and a template does not say: labels, pseudonyms and the secret for them.
+    `guard` is what every value that is printed goes through."""
 
     labels: Labels
     replaced: frozenset[Location]
     key: bytes
+    guard: Callable[[ir.StringValue], ir.StringValue] | None = None
 
 
 def compile_template(
@@ -469,6 +471,8 @@ class _Telling(_Compiling):
     def printed(self, expression: Expression) -> ir.StringValue:
         value, unfit = self._watched(lambda: self.value(expression))
         text = self.text(value)
+        if self.resolved.guard is not None and value.type().is_string():
+            text = self.resolved.guard(text)
         if not _passes(expression):
             text = _marked(text, unfit)
         # The checker saw to it that nothing printed is null, so what was computed and is null now did not fit.
