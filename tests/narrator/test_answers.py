@@ -158,3 +158,24 @@ def test_nobody_else_on_the_machine_reads_the_prompts(tmp_path: Path) -> None:
     with Answers(tmp_path / "a.sqlite") as answers:
         answers.put(QUESTION, ANSWER)
         assert {file.stat().st_mode & 0o077 for file in tmp_path.iterdir()} == {0}
+
+
+def test_runs_at_the_same_time_are_told_apart(tmp_path: Path) -> None:
+    other = replace(QUESTION, model="openai:other")
+    with Answers(tmp_path / "a.sqlite") as one, Answers(tmp_path / "a.sqlite") as two:
+        one.begin()
+        two.begin()
+        for answers, question in ((one, QUESTION), (two, other)):
+            answers.put(question, ANSWER)
+            answers.note([used(question, f"retold/{question.model}")])
+        assert one.to_parquet(tmp_path / "one.parquet") == two.to_parquet(tmp_path / "two.parquet") == 1
+        assert pq.read_table(tmp_path / "one.parquet")["model"].to_pylist() == ["openai:m"]
+
+
+def test_a_disk_that_is_full_is_told_in_words(tmp_path: Path) -> None:
+    with Answers(tmp_path / "a.sqlite") as answers:
+        answers._connection.execute("PRAGMA max_page_count = 20")  # SQLite's own way to be out of space
+        with pytest.raises(NarratorFailed, match=r"full.*what it holds is kept"):
+            for number in range(1000):
+                answers.put(replace(QUESTION, messages=(("user", f"{number}" * 500),)), ANSWER)
+        assert len(answers) > 0

@@ -10,7 +10,7 @@ from narrator_bench import QUICK, Bench, task
 
 from storymesh.errors import NarratorFailed
 from storymesh.narrator.answers import Answers
-from storymesh.narrator.model import MAX_RESPONSE
+from storymesh.narrator.failure import MAX_RESPONSE, retry_after
 from storymesh.narrator.voice import Patience
 
 Benches = Callable[[str], Bench]
@@ -212,3 +212,36 @@ def test_a_thinking_model_and_a_fenced_answer_are_read(bench: Benches) -> None:
     with Server(lambda call: Raw(answer)) as server:
         (retelling,) = bench(server.url).tell([task(1)]).values()
     assert retelling.text == "story of 1."
+
+
+def test_a_model_that_calls_a_tool_for_its_answer_is_read(bench: Benches) -> None:
+    called = {"id": "t", "type": "function", "function": {"name": "retelling", "arguments": '{"story": "story of 1."}'}}
+    with Server(lambda call: Raw(None, extra={"tool_calls": [called]})) as server:
+        (retelling,) = bench(server.url).tell([task(1)]).values()
+    assert retelling.text == "story of 1."
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_what_a_server_asks_to_wait_is_read(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == seconds
+
+
+def test_a_wait_until_a_date_is_read() -> None:
+    import email.utils
+    import time
+
+    waited = retry_after({"retry-after": email.utils.formatdate(time.time() + 3600, usegmt=True)})
+    assert waited is not None and 3000 < waited <= 3600
