@@ -1,12 +1,24 @@
-"""One PostgreSQL and one S3 for all tests of this folder, and the environment that leads to them."""
+"""One PostgreSQL, one S3 and one collector of OpenLineage for all tests here, and two machines that use them."""
 
+import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from whole_mesh import ROOT, Ran, copied, environment, storymesh
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `servers`: pytest's import mode lets nobody import it
+
+SETTINGS = """\
+store:
+  warehouse: s3://mesh/${BRANCH:-main}
+  catalog: postgresql+psycopg2://
+"""
+Event = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +37,70 @@ def bucket() -> Iterator[dict[str, str]]:
 
     with s3() as found:
         yield found
+
+
+def machine(folder: Path) -> Path:
+    """A machine with the mesh's files, as a container has them."""
+    copied("tests/meshes/plain_files", folder)
+    (folder / "mesh.yaml").write_text(SETTINGS, encoding="utf-8")
+    home = folder / ".storymesh/dagster"
+    home.mkdir(parents=True)
+    shutil.copy(ROOT / "deploy/dagster.yaml", home)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def collected() -> list[Event]:
+    """What arrived at the collector while the mesh ran on the first machine."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def first(
+    server: dict[str, str],
+    bucket: dict[str, str],
+    collected: list[Event],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A machine on which the whole mesh ran."""
+    from servers import collector
+
+    mesh = machine(tmp_path_factory.mktemp("first") / "mesh")
+    with collector(collected) as address:
+        ran = storymesh("run", mesh=mesh, **server, **bucket, OPENLINEAGE_URL=address)
+    assert ran.code == 0, ran.said
+    return mesh
+
+
+@pytest.fixture(scope="session")
+def second(
+    first: Path, server: dict[str, str], bucket: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Ran:
+    """Another machine on which Dagster executes the narrative's job; its OpenLineage goes to `lineage.jsonl`."""
+    mesh = machine(tmp_path_factory.mktemp("second") / "mesh")
+    transport = {"type": "file", "log_file_path": str(mesh / "lineage.jsonl"), "append": True}
+    (mesh / "openlineage.yml").write_text(json.dumps({"transport": transport}), encoding="utf-8")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "dagster",
+            "job",
+            "execute",
+            "-f",
+            "narratives/definitions.py",
+            "-j",
+            "release_roadside",
+        ],
+        cwd=mesh,
+        env=environment(
+            **server,
+            **bucket,
+            DAGSTER_HOME=str(mesh / ".storymesh/dagster"),
+            OPENLINEAGE_CONFIG=str(mesh / "openlineage.yml"),
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ran(mesh, done.returncode, done.stdout if done.returncode == 0 else done.stderr)

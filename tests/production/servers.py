@@ -1,5 +1,7 @@
-"""Servers of production as a test has them for itself, on this machine alone: PostgreSQL in a folder, S3 by moto."""
+"""Servers of production as a test has them for itself, on this machine alone: PostgreSQL in a folder, S3 by moto, and a
+collector of OpenLineage."""
 
+import json
 import logging
 import os
 import pwd
@@ -7,9 +9,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from needs import needs
 
@@ -86,3 +91,26 @@ def s3() -> Iterator[dict[str, str]]:
         yield found
     finally:
         server.stop()
+
+
+@contextmanager
+def collector(events: list[dict[str, Any]], status: int = 201) -> Iterator[str]:
+    """A server to which OpenLineage's events are posted; they are added to `events`. Gives its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            events.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

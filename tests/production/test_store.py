@@ -1,7 +1,6 @@
 """A mesh on several machines: data files in S3, catalogue and Dagster's memory in PostgreSQL, secrets nowhere."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from whole_mesh import ROOT, copied, environment, locks, products, storymesh
+from whole_mesh import Ran, environment, locks, products, storymesh
 
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.errors import PublishConflict, WrongUsage
@@ -22,11 +21,6 @@ from storymesh.product.publish import Progress, Publication, publish
 from storymesh.product.staging import Staging
 from storymesh.product.store import ProductStore
 
-SETTINGS = """\
-store:
-  warehouse: s3://mesh/${BRANCH:-main}
-  catalog: postgresql+psycopg2://
-"""
 CONTRACT = """\
 apiVersion: v3.2.0
 kind: DataContract
@@ -41,16 +35,6 @@ schema:
 PRODUCT = "apiVersion: v1.0.0\nkind: DataProduct\nid: desk.notes\nstatus: active\n"
 
 
-def machine(folder: Path) -> Path:
-    """A machine with the mesh's files, as a container has them."""
-    copied("tests/meshes/plain_files", folder)
-    (folder / "mesh.yaml").write_text(SETTINGS, encoding="utf-8")
-    home = folder / ".storymesh/dagster"
-    home.mkdir(parents=True)
-    shutil.copy(ROOT / "deploy/dagster.yaml", home)
-    return folder
-
-
 def asked(server: dict[str, str], query: str) -> list[tuple[Any, ...]]:
     import psycopg2
 
@@ -62,15 +46,6 @@ def asked(server: dict[str, str], query: str) -> list[tuple[Any, ...]]:
             return cursor.fetchall()
     finally:
         connection.close()
-
-
-@pytest.fixture(scope="module")
-def first(server: dict[str, str], bucket: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A machine on which the whole mesh ran."""
-    mesh = machine(tmp_path_factory.mktemp("first") / "mesh")
-    ran = storymesh("run", mesh=mesh, **server, **bucket)
-    assert ran.code == 0, ran.said
-    return mesh
 
 
 def test_products_lie_in_the_bucket_under_a_catalogue_in_postgresql(
@@ -123,22 +98,11 @@ def test_no_secret_is_written_down(first: Path, server: dict[str, str], bucket: 
     assert not [event for (event,) in events if any(secret.decode() in event for secret in secrets)]
 
 
-def test_another_machine_makes_the_same_release_and_says_so_in_json(
-    first: Path, server: dict[str, str], bucket: dict[str, str], tmp_path: Path
-) -> None:
-    second = machine(tmp_path / "second")
-    job = ["job", "execute", "-f", "narratives/definitions.py", "-j", "release_roadside"]
-    done = subprocess.run(
-        [sys.executable, "-m", "dagster", *job],
-        cwd=second,
-        env=environment(**server, **bucket, DAGSTER_HOME=str(second / ".storymesh/dagster")),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert [one["digest"] for one in locks(second, "roadside")] == [one["digest"] for one in locks(first, "roadside")]
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+def test_another_machine_makes_the_same_release_and_says_so_in_json(first: Path, second: Ran) -> None:
+    assert second.code == 0, second.said
+    digests = [one["digest"] for one in locks(first, "roadside")]
+    assert [one["digest"] for one in locks(second.mesh, "roadside")] == digests
+    lines = [json.loads(line) for line in second.said.splitlines()]
     assert {line["dagster_meta"]["step_key"] for line in lines} >= {"roadside__cases", "roadside__records__report"}
 
 

@@ -9,7 +9,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,11 +22,14 @@ from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.failure import Unavailable, is_of_database, unavailable
 from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
 from storymesh.orchestration.key import cases_key, product_key, release_key
+from storymesh.orchestration.lineage import lineage_of
 from storymesh.orchestration.load import load_locations
 from storymesh.orchestration.model import parse_all
 from storymesh.orchestration.product import PROGRESS
 from storymesh.orchestration.raw import files_in, observe
 from storymesh.product.store import ProductStore
+
+CLOSE_EVERY_S = 5.0
 
 State = Literal["new", "unchanged", "refused", "left out"]
 
@@ -148,12 +151,14 @@ def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, u
     loggers = {"file": _logger(log)}
     merged = dg.Definitions.merge(locations, dg.Definitions(jobs=[job], loggers=loggers))
     reading = _Reading(mesh, tell)
-    with _reached(mesh) as instance, held(home_of(mesh), run_id), _ended_gently():
-        close_abandoned(instance)
+    with _reached(mesh) as instance, held(home_of(mesh), run_id), _ended_gently(), _closing(instance):
         _note_raw_files(mesh, merged, instance)
         instance.add_event_listener(run_id, reading.hear)
+        executed = merged.resolve_job_def(job_name)
+        hear = lineage_of(executed, run_id)
+        instance.add_event_listener(run_id, lambda entry: entry.dagster_event and hear(entry.dagster_event))
         try:
-            merged.resolve_job_def(job_name).execute_in_process(
+            executed.execute_in_process(
                 instance=instance,
                 run_id=run_id,
                 raise_on_error=False,
@@ -192,6 +197,26 @@ def _reached(mesh: Mesh) -> Iterator[dg.DagsterInstance]:
             raise
         words = f"what Dagster remembers in {home_of(mesh)} is out of reach: {known.words}"
         raise Unavailable(words, known.hint, passing=known.passing) from error
+
+
+@contextmanager
+def _closing(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Before this run and while it goes on, runs that were abandoned are closed: it may be waiting for one of them."""
+    close_abandoned(instance)
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(CLOSE_EVERY_S):
+            with suppress(Exception):  # the run itself meets whatever is wrong, and says so
+                close_abandoned(instance)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join()
 
 
 @contextmanager

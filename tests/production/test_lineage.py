@@ -1,0 +1,150 @@
+"""What OpenLineage is told of the runs of two machines: one that posts to a collector, one that writes to a file."""
+
+import json
+import uuid
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from whole_mesh import Ran, locks
+
+from storymesh.orchestration import lineage
+from storymesh.orchestration.watch import executor
+
+Event = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def from_file(second: Ran) -> list[Event]:
+    assert second.code == 0, second.said
+    lines = (second.mesh / "lineage.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def names(datasets: list[Event]) -> set[str]:
+    return {one["name"] for one in datasets}
+
+
+def of(events: list[Event], job: str, state: str) -> Event:
+    (found,) = [one for one in events if one["job"]["name"] == job and one["eventType"] == state]
+    return found
+
+
+def test_every_asset_begins_and_completes_once(first: Path, collected: list[Event]) -> None:
+    states = defaultdict(list)
+    for event in collected:
+        states[event["job"]["name"]].append(event["eventType"])
+    assert set(states) == {
+        *("fleet/trucks", "fleet/depots", "road/breakdowns", "road/repairs"),
+        *("roadside/cases", "roadside/precedents", "roadside/release"),
+        *(f"roadside/records/{config}" for config in ("report", "advice", "choice", "verdict")),
+    }
+    assert set(map(tuple, states.values())) == {("START", "COMPLETE")}
+
+
+def test_events_have_the_form_of_the_specification(first: Path, collected: list[Event], from_file: list[Event]) -> None:
+    for event in [*collected, *from_file]:
+        assert event["schemaURL"] == "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
+        assert event["producer"].startswith("https://")
+        assert datetime.fromisoformat(event["eventTime"]).tzinfo is not None
+        uuid.UUID(event["run"]["runId"])
+        assert event["job"]["namespace"] == "storymesh"
+        for one in (event["run"], event["job"], *event["inputs"], *event["outputs"]):
+            for facet in one["facets"].values():
+                assert facet["_producer"] == event["producer"]
+                assert facet["_schemaURL"].startswith("https://openlineage.io/spec/facets/")
+
+
+def test_datasets_join_into_one_graph_over_both_machines(collected: list[Event], from_file: list[Event]) -> None:
+    assert names(of(collected, "road/repairs", "COMPLETE")["inputs"]) == {"road/sources/repairs.jsonl"}
+    cases = of(from_file, "roadside/cases", "COMPLETE")
+    assert names(cases["inputs"]) == {"road/breakdowns", "road/repairs", "fleet/trucks", "fleet/depots"}
+    assert names(cases["outputs"]) <= names(of(from_file, "roadside/precedents", "START")["inputs"])
+    release = of(from_file, "roadside/release", "COMPLETE")
+    assert len(names(release["inputs"])) == 4
+
+
+def test_what_was_made_has_its_columns_rows_and_version(first: Path, collected: list[Event]) -> None:
+    (made,) = of(collected, "road/repairs", "COMPLETE")["outputs"]
+    fields = {one["name"]: one["type"] for one in made["facets"]["schema"]["fields"]}
+    assert fields == {"repair_id": "text", "breakdown_id": "text", "decided_at": "timestamp", "remedy": "text"}
+    assert made["outputFacets"]["outputStatistics"]["rowCount"] == 171
+    (origin,) = made["facets"]["columnLineage"]["fields"]["remedy"]["inputFields"]
+    assert (origin["name"], origin["field"]) == ("road/sources/repairs.jsonl", "remedy")
+    (release,) = of(collected, "roadside/release", "COMPLETE")["outputs"]
+    assert release["facets"]["version"]["datasetVersion"] == locks(first, "roadside")[0]["digest"]
+
+
+def test_the_run_of_an_asset_is_below_dagster_s(collected: list[Event], from_file: list[Event]) -> None:
+    parents = {event["run"]["facets"]["parent"]["job"]["name"] for event in collected}
+    assert parents == {"run"}
+    assert {event["run"]["facets"]["parent"]["job"]["name"] for event in from_file} == {"release_roadside"}
+
+
+@pytest.fixture
+def job() -> dg.JobDefinition:
+    """One asset that is made, and one on top of it that fails."""
+
+    @dg.asset
+    def made() -> None:
+        pass
+
+    @dg.asset(deps=[made])
+    def refused() -> None:
+        raise dg.Failure("the rows break the contract", allow_retries=False)
+
+    both = dg.define_asset_job("both", selection=[made, refused])
+    return dg.Definitions([made, refused], jobs=[both], executor=executor).resolve_job_def("both")
+
+
+def told(job: dg.JobDefinition) -> bool:
+    """Execute the job as lineage hears it; whether it came to its end."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_id = str(uuid.uuid4())
+        hear = lineage.lineage_of(job, run_id)
+        instance.add_event_listener(run_id, lambda entry: entry.dagster_event and hear(entry.dagster_event))
+        return job.execute_in_process(instance=instance, run_id=run_id, raise_on_error=False).all_events != []
+
+
+def test_what_fails_is_told_with_its_words(job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch) -> None:
+    from servers import collector
+
+    events: list[Event] = []
+    with collector(events) as address:
+        monkeypatch.setenv("OPENLINEAGE_URL", address)
+        told(job)
+    assert [(one["job"]["name"], one["eventType"]) for one in events] == [
+        ("made", "START"),
+        ("made", "COMPLETE"),
+        ("refused", "START"),
+        ("refused", "FAIL"),
+    ]
+    assert events[-1]["run"]["facets"]["errorMessage"]["message"] == "the rows break the contract"
+    assert names(events[-1]["inputs"]) == {"made"}
+
+
+def test_a_collector_that_refuses_is_left_alone_and_the_run_goes_on(
+    job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from servers import collector
+
+    events: list[Event] = []
+    with collector(events, status=400) as address:
+        monkeypatch.setenv("OPENLINEAGE_URL", address)
+        assert told(job)
+    assert len(events) == 1
+    (record,) = [one for one in caplog.records if one.name == lineage.__name__]
+    assert "OpenLineage is told nothing more of run" in record.getMessage()
+
+
+def test_nothing_is_told_where_nobody_asks(job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch) -> None:
+    from openlineage.client import OpenLineageClient
+
+    monkeypatch.setattr(OpenLineageClient, "emit", lambda *_: pytest.fail("something was told"))
+    assert not lineage.is_wanted({"OPENLINEAGE_URL": "", "OPENLINEAGE_NAMESPACE": "x"})
+    assert not lineage.is_wanted({"OPENLINEAGE_URL": "http://x", "OPENLINEAGE_DISABLED": "true"})
+    assert lineage.is_wanted({"OPENLINEAGE__TRANSPORT__TYPE": "console"})
+    assert told(job)
