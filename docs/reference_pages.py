@@ -241,6 +241,11 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "dedup": "`facts`: of records that print the same facts, the earliest stays",
         "length": "how many characters a record may have",
         "near_duplicates": "off unless it stands there",
+        "personal": (
+            "what becomes of e-mail addresses, phone numbers, IBANs, card numbers and restricted names in free text: "
+            "`mask` puts `[e-mail]` and the like in their place, `refuse` drops the records that would print one"
+        ),
+        "phone_regions": "countries such as `DE` whose phone numbers are also found without their country's code",
         "pseudonymise": "`<role>.<property>`: replaced by its pseudonym wherever it appears",
     },
     "dataset.split": {

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from storymesh.engine.duckdb import Engine
 from storymesh.narrative.definition import Narrative, read_narrative
+from storymesh.record.personal import Found
 
 NARRATIVE = """
 apiVersion: storymesh/v1
@@ -106,6 +107,7 @@ class FakeBuild:
     quotes: bool = False
     judged: Callable[[Engine], Any] | None = None  # what was done: the engine -> Outcomes
     left_out: Mapping[str, Any] = field(default_factory=dict)
+    personal: Found = field(default_factory=lambda: Found("off"))
 
     @property
     def cases_path(self) -> Path:

@@ -18,6 +18,7 @@ from storymesh.location import Location
 
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 VERSION = re.compile(r"^\d+\.\d+\.\d+$")
+REGION = re.compile(r"^[A-Z]{2}$")
 PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>\d+)$")
 
 # Names that mean something in every template; a role or a fact of this name would hide them.
@@ -208,6 +209,8 @@ class Dataset(Definition):
     dedup: Literal["facts", "none"] = "none"
     length: Length | None = None
     near_duplicates: NearDuplicates | None = None
+    personal: Literal["mask", "refuse", "off"] = "mask"
+    phone_regions: tuple[Annotated[str, matching(REGION, "a country such as DE or US")], ...] = ()
     pseudonymise: tuple[str, ...] = ()
 
 

@@ -138,6 +138,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
             if path := _path(text, place, cast, findings):
                 together.append(path)
     findings += _printed_anyway(narrative, cast, pseudonymised)
+    findings += _unknown_regions(narrative)
     try:
         typed = views(narrative.case, cast, narrative.at, pseudonymised)
     except Refused as refused:
@@ -220,6 +221,18 @@ def _printed_anyway(narrative: Narrative, cast: Cast, pseudonymised: frozenset[P
         if own is not None and restricted(cast, (cast.anchor.name, own), pseudonymised):
             words = f"'{cast.anchor.name}.{own}' is restricted, and {printed}"
             yield Finding(narrative.at("case", name), "restricted", words, "take another property of the anchor")
+
+
+def _unknown_regions(narrative: Narrative) -> Iterator[Finding]:
+    if not narrative.dataset.phone_regions:
+        return
+    from phonenumbers import SUPPORTED_REGIONS
+
+    for index, region in enumerate(narrative.dataset.phone_regions):
+        if region not in SUPPORTED_REGIONS:
+            place = narrative.at("dataset", "phone_regions", index)
+            hint = nearest(region, SUPPORTED_REGIONS) or "two capital letters of ISO 3166"
+            yield Finding(place, "unknown-name", f"'{region}' has no phone numbers that are known", hint)
 
 
 class _Templates:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.case.definition import Link
 from storymesh.case.role import Role
-from storymesh.contract.types import arrow_schema
 from storymesh.engine.duckdb import Engine
-from storymesh.record.build import Build
+from storymesh.record.build import Build, tables_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -53,9 +52,7 @@ def members(build: Build, engine: Engine, case_id: str) -> Iterator[Membership]:
     from storymesh.case.link import KEY, key_text, link
 
     cast = build.typed.cast
-    tables = {
-        name: engine.open(build.snapshots[name].files, arrow_schema(role.contract)) for name, role in cast.roles.items()
-    }
+    tables = tables_of(build, engine, cast.roles)
     anchor, told = cast.anchor, _told(build)
     rows = tables[anchor.name]
     parts = {

@@ -30,7 +30,9 @@ from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
 from storymesh.language.syntax import Expression, Template, parse_template
 from storymesh.language.types import Struct
 from storymesh.narrative.typed import STORY, Slot, TypedNarrative, TypedRecord
+from storymesh.narrator.prompt import FENCE
 from storymesh.record.metadata import metadata, of_case
+from storymesh.record.personal import reason_of, refused
 
 KEPT = ("case_id", "split", "label", "metadata", "at", "facts", "sources")  # what a record has beside its texts
 Versions = Mapping[str, tuple[str, str]]  # role -> (product, version)
@@ -82,10 +84,12 @@ def told(
     first = named(found)
     columns = first.texts(key)
     asks = first.asks(columns, key)
-    texts = {**_shaped(columns, record), **asks, UNFIT: _unfit([*columns.values(), *map(_contents, asks.values())])}
+    behind = first.behind(versions, key)
+    said = [*columns.values(), *map(_contents, asks.values())]
+    persons = [*said, behind["facts"].cast("string")] if typed.narrative.dataset.personal == "refuse" else []
+    texts = {**_shaped(columns, record), **asks, UNFIT: _unfit(said, persons)}
     id_ = ibis.literal(f"{record.config}/").concat(first.table["case_id"])
     label = ["label"] if "label" in first.table.columns else []
-    behind = first.behind(versions, key)
     rows = first.table.select("case_id", "split", *label, "at", id=id_, **texts, **behind)
     if found is not None and "n_precedents" in first.columns:
         apart = Apart(rows, ["n_precedents"])
@@ -186,7 +190,9 @@ class _Named:
             names["option"] = self.names[f"option_{option}"]
         if story is not None:
             names[STORY] = story
-        resolved = Resolved(slot.checked.labels, slot.checked.replaced, key)
+        # What the data says in a prompt cannot end the fence around it.
+        guard = (lambda text: dialect.without_tag(text, FENCE)) if story is not None else None
+        resolved = Resolved(slot.checked.labels, slot.checked.replaced, key, guard)
         return compile_template(template(slot.template), names, self.table["case_id"], template, resolved)
 
 
@@ -198,11 +204,13 @@ def _shaped(texts: Mapping[str, ir.StringValue], record: TypedRecord) -> dict[st
     return {"messages": ibis.array([ibis.struct({"role": name, "content": texts[name]}) for name in order])}
 
 
-def _unfit(texts: Sequence[ir.StringValue]) -> ir.StringValue:
-    """Why texts cannot stand: a number in them is not exact, or one is too long."""
+def _unfit(texts: Sequence[ir.StringValue], persons: Sequence[ir.StringValue]) -> ir.StringValue:
+    """Why texts cannot stand: a number in them is not exact, one is too long, or, of those in `persons`, one held what
+    is personal."""
     inexact = reduce(or_, [text.contains(UNPRINTABLE) for text in texts])
     long = reduce(or_, [text.length() > MAX_OUTPUT for text in texts])
-    return ibis.cases((inexact, NOT_EXACT), (long, TOO_LONG))
+    personal = refused(persons) if persons else ()
+    return ibis.cases((inexact, NOT_EXACT), (long, TOO_LONG), *personal)
 
 
 def _contents(messages: ir.ArrayValue) -> ir.StringValue:
@@ -361,6 +369,8 @@ def rendered(
         for row in batch.to_pylist():
             names = as_value({name.removeprefix("n_"): value for name, value in row.items() if name.startswith("n_")})
             words = row["undone"] or _words(record, names, row["case_id"], interpreters)
+            if not isinstance(words, str):
+                words = reason_of(words, row.get("facts")) or words
             if isinstance(words, str):
                 drops.add(row["case_id"], words)
                 continue

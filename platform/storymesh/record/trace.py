@@ -18,7 +18,6 @@ from storymesh.case.link import KEY, key_text
 from storymesh.case.role import Role
 from storymesh.case.seen import names_in
 from storymesh.case.view import Formula
-from storymesh.contract.types import arrow_schema
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import NotInLanguage, Refused, StorymeshError, TooLarge
 from storymesh.language.check import check_expression
@@ -28,7 +27,7 @@ from storymesh.language.syntax import parse_expression
 from storymesh.language.types import Array, Struct, Type
 from storymesh.location import Location
 from storymesh.narrative.typed import Telling, TypedRecord
-from storymesh.record.build import Build, cases_with_all, write_asked
+from storymesh.record.build import Build, cases_with_all, tables_of, write_asked
 from storymesh.record.pseudonym import VARIABLE
 from storymesh.record.recount import Rank, Recounting
 from storymesh.record.tell import asked
@@ -265,7 +264,7 @@ class Tracer:
 
         build = self._build
         contract = build.contracts[role]
-        table = self._engine.open(build.snapshots[role].files, arrow_schema(contract))
+        table = tables_of(build, self._engine, [role])[role]
 
         def told(column: str) -> "ir.Value":
             replaced = (role, column) in build.typed.pseudonymised

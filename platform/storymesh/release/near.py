@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from storymesh.engine import dialect
-from storymesh.release.texts import whole_of, words_of
+from storymesh.release.texts import whole_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def _shingled(engine: "Engine", records: "Table", length: int) -> "Iterator[tupl
     import ibis
     import numpy as np
 
-    words = words_of(whole_of(records))
+    words = dialect.words(whole_of(records))
     label = records.label if "label" in records.columns else ibis.null().cast("boolean")
     cut = records.select("id", "at", label=label, words=words)
     cut = dialect.fenced(cut.filter(cut.words.length() > 0))

@@ -7,7 +7,7 @@ from storymesh.engine import dialect
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ibis.expr.types import ArrayValue, StringValue, Table
+    from ibis.expr.types import StringValue, Table
 
 _TEXTS = ("text", "messages", "prompt", "completion", "chosen", "rejected")
 
@@ -21,12 +21,6 @@ def texts_of(records: "Table", between: str = "\n") -> "Mapping[str, StringValue
             listed = value.type().is_array()
             found[name] = dialect.each(value, lambda message: message.content).join(between) if listed else value
     return found
-
-
-def words_of(text: "StringValue") -> "ArrayValue":
-    """The words of a text, runs of letters, marks and digits, in small letters and Unicode's form C."""
-    parts = dialect.composed(text).lower().re_split(r"[^\p{L}\p{M}\p{N}]+")
-    return dialect.those(parts, lambda word: word != "")
 
 
 def whole_of(records: "Table") -> "StringValue":
