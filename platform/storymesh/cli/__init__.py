@@ -493,6 +493,29 @@ def forget(
 
 
 @command
+def expire(
+    products: Annotated[list[str] | None, typer.Argument(metavar="[PRODUCT]...", help="Default: all.")] = None,
+    mesh: MeshOption = None,
+    pinned: Annotated[
+        bool, typer.Option("--pinned", help="Also what releases were cut from: those cannot be made again then.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is shown and nothing changes.")] = False,
+) -> None:
+    """Remove old versions of products, with their files: those that neither readers see nor a release was cut from."""
+    from storymesh.archive import expire as expiring
+    from storymesh.cli.release import show_expiring
+    from storymesh.mesh.mesh import load_mesh
+
+    loaded = load_mesh(root_of(mesh))
+    named = [loaded.product(product).id for product in products or loaded.products]
+    found = expiring.find_expiring(named, loaded.store, loaded.releases, pinned=pinned)
+    show_expiring(found, yes=yes)
+    if yes and any(one.snapshots for one in found):
+        builds = expiring.expire(found, loaded.store)
+        typer.echo(f"removed, with {builds} of what narratives had made of products")
+
+
+@command
 def ui(
     mesh: MeshOption = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 3000,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 if TYPE_CHECKING:
+    from storymesh.archive.expire import Expiring
     from storymesh.archive.forget import Found, Succeeded
     from storymesh.archive.ocel import Log
     from storymesh.archive.push import Going
@@ -63,6 +64,7 @@ def show_found(found: "Found", *, yes: bool) -> None:
         typer.echo(f"{release.narrative} {release.version}: {words}", err=True)
     if not found.used:
         typer.echo("no release used it")
+    typer.echo(f"old versions of {found.product} keep the row until they expire: storymesh expire {found.product}")
     if found.current:
         typer.echo("its domain removes the row itself; until then later cuts leave out the cases that it belongs to")
     if not yes:
@@ -100,3 +102,23 @@ def show_log(log: "Log") -> None:
     typer.echo(f"{release.narrative} {release.version}: {held} written to {log.path}")
     for reason, count in log.dropped.items():
         typer.echo(f"  without {_many(count, 'case')}: {reason}")
+
+
+def show_expiring(found: "Sequence[Expiring]", *, yes: bool) -> None:
+    """Which versions of each product go, or would, which stay and what for, and what is lost with those that go."""
+    for one in found:
+        typer.echo(f"{one.product}: {_many(len(one.snapshots), 'version')} of {len(one.snapshots) + len(one.kept)}")
+        for snapshot in one.snapshots:
+            when = f"{snapshot.published_at:%Y-%m-%d %H:%M}"
+            typer.echo(f"  {snapshot.version[:12]} goes: {snapshot.rows:,} rows, published {when} UTC")
+        for version, releases in one.kept.items():
+            told = [f"{release.narrative} {release.version}" for release in releases]
+            seen = ["what readers see"] if version == one.current else []
+            typer.echo(f"  {version[:12]} stays: {', '.join([*seen, *told])}")
+    lost = dict.fromkeys(f"{release.narrative} {release.version}" for one in found for release in one.lost)
+    if lost:
+        typer.echo(f"can no longer be rebuilt, traced or exported: {', '.join(lost)}")
+    if not any(one.snapshots for one in found):
+        typer.echo("nothing expires", err=True)
+    elif not yes:
+        typer.echo("nothing was changed: --yes does it", err=True)

@@ -9,7 +9,7 @@ import fcntl
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -132,7 +132,9 @@ class Staging:
             spec_id=metadata.default_spec_id,
             equality_ids=None,
             key_metadata=None,
-            **writer.result().to_serialized_dict(),
+            # The least and the greatest value of a column would stand in manifests, also in the next snapshot's, when
+            # the rows have gone. Parquet keeps its own, by row group, so that readers still skip what they need not.
+            **{**writer.result().to_serialized_dict(), "lower_bounds": None, "upper_bounds": None},
         )
 
     def stage(self, branch: str, written: WrittenFiles, summary: Mapping[str, str]) -> int:
@@ -214,6 +216,22 @@ class Staging:
             self._commit(updates)
         if orphans or branches or abandoned:
             self._remove_orphans()
+
+    def expire(self, snapshot_ids: Collection[int]) -> None:
+        """Remove published snapshots with their tags and files, for good. Raises PublishConflict when `main` names one
+        of them: somebody has published meanwhile what was published before."""
+        from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
+
+        metadata = self._table.metadata
+        if self._base in snapshot_ids:
+            words = f"'{self._store.domain}.{self._product}' has gone back to a version that was to expire"
+            raise PublishConflict(words, "look again at what may go: storymesh expire")
+        there = [one.snapshot_id for one in metadata.snapshots if one.snapshot_id in snapshot_ids]
+        if there:
+            tags = [name for name, ref in metadata.refs.items() if ref.snapshot_id in there]
+            updates: list[TableUpdate] = [RemoveSnapshotRefUpdate(ref_name=name) for name in tags]
+            self._commit([*updates, RemoveSnapshotsUpdate(snapshot_ids=there)])
+        self._remove_orphans()
 
     def _remove_orphans(self) -> None:
         table = self._table
