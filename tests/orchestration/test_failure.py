@@ -18,7 +18,7 @@ from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import failure, product
 from storymesh.orchestration import run as running
 from storymesh.orchestration.failure import RETRIES, Unavailable, explained, is_passing, unavailable
-from storymesh.orchestration.instance import prepare_home
+from storymesh.orchestration.instance import open_instance, prepare_home
 from storymesh.product.staging import Staging
 from storymesh.product.store import ProductStore
 
@@ -148,6 +148,13 @@ def test_a_full_disk_fails_the_product_that_meets_it_and_leaves_what_was_publish
     mended, _ = run(harbour)
     assert mended.success
     assert mended.narratives[0].version == "1.0.0-r2"
+    with open_instance(load_mesh(harbour)) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(["late_repairs", "release"]))
+        assert event is not None
+        assert event.asset_materialization is not None
+        since = str(event.asset_materialization.metadata["since_the_last"].value)
+    assert "1.0.0-r1 → 1.0.0-r2" in since
+    assert "| product | fleet.boats |" in since, "what it was cut from that is new"
 
 
 def test_a_database_of_dagster_that_does_not_answer_is_told_in_words(harbour: Path) -> None:

@@ -2,16 +2,19 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow.parquet as pq
+import pytest
 
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import run as running
 from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
 from storymesh.product.store import ProductStore
+from storymesh.release import cut as cutting
 from storymesh.release.release import list_releases
 
 BOATS = dg.AssetKey(["fleet", "boats"])
@@ -62,6 +65,38 @@ def test_a_mesh_of_plain_files_becomes_a_release_once(harbour: Path) -> None:
         sample = str(metadata["sample"].value)
         assert "boat-0" in sample
         assert "Skipper" not in sample, "restricted values are masked"
+        lineage = metadata["dagster/column_lineage"].value.deps_by_column
+        assert [dep.asset_key.path[-1] for dep in lineage["boat"]] == ["boats.csv"]
+        release = made(instance, "late_repairs/release")
+        assert "report train   " in str(release["records_plot"].value)
+        assert (harbour / str(release["report"].value)).is_file()
+        carried = made(instance, "late_repairs/cases")["dagster/column_lineage"].value.deps_by_column
+        assert {dep.asset_key.to_user_string() for deps in carried.values() for dep in deps} == {
+            "fleet/boats",
+            "yard/repairs",
+        }
+        assert "certificate" in evaluated(instance, outcome.run_id)
+        assert "volume" in evaluated(instance, outcome.run_id)
+
+
+def made(instance: dg.DagsterInstance, key: str) -> Mapping[str, Any]:
+    event = instance.get_latest_materialization_event(dg.AssetKey.from_user_string(key))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization.metadata
+
+
+def test_a_leak_between_splits_reddens_the_certificate_and_releases_nothing(
+    harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutting, "certify", lambda *_: {"ids": 0, "questions": 2})
+    outcome, _ = run(harbour)
+    assert {one.state for one in outcome.products} == {"new"}
+    assert outcome.narratives[0].state == "refused"
+    assert "questions: 2" in outcome.narratives[0].reason
+    assert list_releases(harbour / "releases") == []
+    with open_instance(load_mesh(harbour)) as instance:
+        assert red_checks(instance, outcome.run_id) == ["certificate"]
 
 
 def test_a_narrative_alone_takes_products_as_they_are_published(harbour: Path) -> None:
@@ -97,10 +132,17 @@ def test_a_bad_row_is_quarantined_and_its_check_is_red(harbour: Path) -> None:
     assert not [name for name in red if name.startswith(("boat", "kind", "skipper"))]
 
 
+def evaluated(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    return [one.check_name for one in evaluations(instance, run_id)]
+
+
 def red_checks(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    return [one.check_name for one in evaluations(instance, run_id) if not one.passed]
+
+
+def evaluations(instance: dg.DagsterInstance, run_id: str) -> list[Any]:
     records = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-    evaluations = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
-    return [one.check_name for one in evaluations if not one.passed]
+    return [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
 
 
 def test_a_refused_product_keeps_its_snapshot_and_stops_only_what_is_built_on_it(harbour: Path) -> None:

@@ -13,7 +13,9 @@ from storymesh.location import Location
 
 SAMPLE_ROWS = 5
 MASK = "(restricted)"
+BAR = 30  # characters of the longest bar of a plot
 _CELL = 80
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -110,6 +112,31 @@ def counts_table(what: str, counts: Mapping[str, int]) -> dg.MetadataValue[Any]:
     """Counts by reason, most first."""
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     return dg.MetadataValue.md(markdown_table([what, "count"], [(name, f"{count:,}") for name, count in ordered]))
+
+
+def bars(counts: Mapping[str, int], width: int = BAR) -> str:
+    """Counts as bars of block characters, in the order in which they come: a plot that any reader of Markdown shows."""
+    if not counts:
+        return ""
+    longest, most = max(map(len, counts)), max(counts.values())
+    figures = [f"{count:,}" for count in counts.values()]
+    right = max(map(len, figures))
+    lines = []
+    for (name, count), figure in zip(counts.items(), figures, strict=True):
+        eighths = round(8 * width * count / most) if most else 0
+        bar = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if count else "")
+        lines.append(f"{name:<{longest}}  {figure:>{right}}  {bar or ('▏' if count else '')}")
+    return "\n".join(["```text", *(line.rstrip() for line in lines), "```"])
+
+
+def lineage(columns: Mapping[str, Iterable[tuple[dg.AssetKey, str]]]) -> dg.TableColumnLineage:
+    """Column -> the columns of other assets that it is made from."""
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=key, column_name=name) for key, name in sources]
+            for column, sources in columns.items()
+        }
+    )
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -5,30 +5,34 @@ meanwhile, precedents, records and release are made from exactly what the cases 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
+from storymesh.archive.diff import diff
 from storymesh.document import relative
 from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.pin import open_build, pin
 from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.automation import follows
-from storymesh.orchestration.describe import counts_table, markdown_table, owners_of, references
-from storymesh.orchestration.failure import explained
+from storymesh.orchestration.describe import bars, counts_table, lineage, markdown_table, owners_of, references
+from storymesh.orchestration.failure import explained, failure
 from storymesh.orchestration.key import cases_key, precedents_key, product_key, records_key, release_key
 from storymesh.orchestration.product import telling
 from storymesh.record.build import Build, Written, write_cases, write_precedents
 from storymesh.record.split import SPLITS
 from storymesh.record.trace import Tracer
-from storymesh.release.cut import cut
-from storymesh.release.release import Release
+from storymesh.release.cut import LeakRefused, cut
+from storymesh.release.release import Release, list_releases, read_lock
+from storymesh.release.report import REPORT
 from storymesh.release.retell import Narrated, write_config
 
 STORY_CHARACTERS = 4_000
+CERTIFICATE = "certificate"
+CERTIFICATE_WORDS = "no split of the release leaks into another, counted again from its files"
 
 
 def narrative_assets(mesh: Mesh, narrative: Narrative) -> list[dg.AssetsDefinition]:
@@ -56,7 +60,7 @@ def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
         with explained(context.retry_number):
             build = pin(mesh, narrative)
             written = write_cases(build, telling(context))
-        return _made(mesh, build, written, {"cast": _cast(build)})
+        return _made(mesh, build, written, {"cast": _cast(build), "dagster/column_lineage": _lineage(build)})
 
     return cases
 
@@ -107,23 +111,59 @@ def _what(narrative: Narrative, config: str) -> str:
 
 
 def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.AssetsDefinition:
+    key = release_key(narrative)
+
     @_asset(
         mesh,
         narrative,
-        release_key(narrative),
+        key,
         ins={f"key_of_{config}": dg.AssetIn(key=records_key(narrative, config)) for config in configs},
         description=f"{narrative.title}: an immutable version of the dataset, as Hugging Face `datasets` reads it.",
         kinds={"huggingface", "parquet"},
+        check_specs=[dg.AssetCheckSpec(CERTIFICATE, asset=key, description=CERTIFICATE_WORDS)],
     )
-    def release(context: dg.AssetExecutionContext, **keys: str) -> dg.MaterializeResult[None]:
+    def release(context: dg.AssetExecutionContext, **keys: str) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
         with explained(context.retry_number):
             build = open_build(mesh, narrative, _one_key(narrative, keys))
-            released = cut(build, tracer=partial(Tracer, build))
-        return dg.MaterializeResult(
-            value=None, metadata=_release_metadata(mesh, released), data_version=dg.DataVersion(released.digest)
-        )
+            before = list_releases(mesh.releases, narrative.id)
+            try:
+                released = cut(build, tracer=partial(Tracer, build))
+            except LeakRefused as refused:
+                yield _certified(key, refused.certificate)
+                raise failure(refused) from None
+            metadata = _release_metadata(mesh, released)
+            if before and not released.unchanged:
+                metadata["since_the_last"] = dg.MetadataValue.md(_since(before[-1], released))
+            yield dg.Output(None, metadata=metadata, data_version=dg.DataVersion(released.digest))
+            yield _certified(key, read_lock(released.path)["certificate"])
 
     return release
+
+
+def _certified(key: dg.AssetKey, certificate: Mapping[str, int]) -> dg.AssetCheckResult:
+    broken = {promise: count for promise, count in certificate.items() if count}
+    words = ", ".join(f"{promise}: {count:,}" for promise, count in broken.items()) or "no split leaks into another"
+    return dg.AssetCheckResult(
+        asset_key=key, check_name=CERTIFICATE, passed=not broken, description=words, metadata=dict(certificate)
+    )
+
+
+def _since(old: Release, new: Release) -> str:
+    """What is not as it was in the release before, and why, as Markdown."""
+    found = diff(old, new, limit=0)
+    names = ("config", "rows", "added", "gone", "changed", "same")
+    rows = []
+    for one in found.configs:
+        was, now = (sum(counts[side] for counts in one.rows.values()) for side in (0, 1))
+        told = (f"{was:,} → {now:,}", *(f"{count:,}" for count in (one.added, one.gone, one.changed, one.same)))
+        rows.append((one.config, *told))
+    why = [(one.what, one.name, _told(one.old), _told(one.new)) for one in found.causes]
+    parts = [f"{old.version} → {new.version}", markdown_table(names, rows)]
+    return "\n\n".join([*parts, markdown_table(("why", "name", "was", "is"), why)] if why else parts)
+
+
+def _told(value: str | None) -> str:
+    return "-" if value is None else value
 
 
 def _one_key(narrative: Narrative, keys: Mapping[str, str]) -> str:
@@ -144,6 +184,7 @@ def _asset(
     kinds: set[str],
     ins: Mapping[str, dg.AssetIn] | None = None,
     deps: Sequence[dg.AssetKey] = (),
+    check_specs: Sequence[dg.AssetCheckSpec] = (),
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`dg.asset` with what all assets of a narrative have in common. One at a time: they share the build's folder."""
     return dg.asset(
@@ -152,6 +193,7 @@ def _asset(
         kinds=kinds,
         ins=ins,
         deps=deps,
+        check_specs=check_specs,
         group_name=narrative.name,
         owners=owners_of(narrative.owner),
         pool=narrative.name,
@@ -182,6 +224,7 @@ def _made(
     }
     if written.drops:
         metadata["drops_by_reason"] = counts_table("reason", written.drops)
+        metadata["drops_plot"] = dg.MetadataValue.md(bars(written.drops))
     if written.sample:
         metadata["sample"] = dg.MetadataValue.md(_stories(written.sample))
     return dg.MaterializeResult(value=build.key, metadata=metadata, data_version=dg.DataVersion(build.key))
@@ -206,6 +249,17 @@ def _narrated(written: Written) -> dict[str, Any]:
         "tokens_estimated": spent.estimated,
         **cost,
     }
+
+
+def _lineage(build: Build) -> dg.TableColumnLineage:
+    """Each role of a case, and what of its product is carried into it."""
+    return lineage(
+        {
+            role: [(product_key(snapshot.product), name) for name in sorted(build.typed.columns[role])]
+            for role, snapshot in build.snapshots.items()
+            if role in build.typed.columns
+        }
+    )
 
 
 def _cast(build: Build) -> dg.MetadataValue[Any]:
@@ -257,5 +311,12 @@ def _release_metadata(mesh: Mesh, release: Release) -> dict[str, Any]:
         "configs": dg.MetadataValue.json({config: dict(rows) for config, rows in release.configs.items()}),
         "drops": dg.MetadataValue.json({what: dict(reasons) for what, reasons in release.drops.items()}),
         "records": dg.MetadataValue.md(markdown_table(["config", *splits], counts)),
+        "records_plot": dg.MetadataValue.md(bars(_plotted(release.configs))),
+        "card": dg.MetadataValue.path(relative(release.path / "README.md", mesh.root)),
+        "report": dg.MetadataValue.path(relative(release.path / REPORT, mesh.root)),
         "drops_by_reason": dg.MetadataValue.md(markdown_table(["of", "reason", "count"], drops)),
     }
+
+
+def _plotted(configs: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    return {f"{config} {split}": count for config, rows in configs.items() for split, count in rows.items()}

@@ -17,7 +17,15 @@ from storymesh.contract.definition import Contract
 from storymesh.document import relative
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.automation import follows
-from storymesh.orchestration.describe import columns_of, counts_table, owners_of, references, sample_of, tags_of
+from storymesh.orchestration.describe import (
+    columns_of,
+    counts_table,
+    lineage,
+    owners_of,
+    references,
+    sample_of,
+    tags_of,
+)
 from storymesh.orchestration.failure import explained, failure
 from storymesh.orchestration.key import MODELS, model_key, product_key, source_key
 from storymesh.orchestration.raw import format_of
@@ -25,9 +33,12 @@ from storymesh.product.definition import Product
 from storymesh.product.profile import database_of_domain
 from storymesh.product.publish import Publication, PublicationRefused, publish
 from storymesh.product.source import open_rows
-from storymesh.product.store import ProductStore
+from storymesh.product.store import ProductStore, Snapshot
 
 QUIET_S = 2.0  # progress of a step is logged at most this often
+VOLUME = "volume"
+VOLUME_FACTOR = 2
+VOLUME_WORDS = "the product has at least half and at most twice the rows of the snapshot before"
 PROGRESS = re.compile(r"(?P<phase>.+) (?P<rows>[\d,]+) rows")
 
 
@@ -68,11 +79,13 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 metadata={"kind": check.kind, "severity": check.severity, "place": str(check.location)},
             )
             for name, check in named_checks(contract).items()
-        ],
+        ]
+        + [dg.AssetCheckSpec(VOLUME, asset=key, description=VOLUME_WORDS, blocking=False)],
         pool=pool_of(product),
     )
     def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         with explained(context.retry_number):
+            before = ProductStore(mesh.store, product.domain).latest(product.name)
             try:
                 publication = _publish(mesh, product, contract, context)
             except PublicationRefused as refused:
@@ -80,9 +93,12 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 raise failure(refused, _quarantine(mesh, refused.publication)) from None
             yield dg.MaterializeResult(
                 asset_key=key,
-                metadata=_metadata(mesh, contract, publication),
+                metadata={
+                    **_metadata(mesh, contract, publication),
+                    "dagster/column_lineage": _lineage(product, contract),
+                },
                 data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
-                check_results=list(_check_results(publication, contract, key)),
+                check_results=[*_check_results(publication, contract, key), _volume(before, publication, key)],
             )
 
     return publishing
@@ -105,7 +121,7 @@ def named_checks(contract: Contract) -> dict[str, Check]:
     for check in checks_of(contract):
         name = re.sub(r"\W+", "_", "_".join((*check.properties, check.name)), flags=re.ASCII).strip("_").lower()
         name = name[:80] or "rule"
-        taken = sum(other == name or other.startswith(f"{name}__") for other in named)
+        taken = (name == VOLUME) + sum(other == name or other.startswith(f"{name}__") for other in named)
         named[f"{name}__{taken + 1}" if taken else name] = check
     return named
 
@@ -164,6 +180,27 @@ def _check_results(publication: Publication, contract: Contract, key: dg.AssetKe
             description=result.words,
             metadata=_check_metadata(result),
         )
+
+
+def _volume(before: Snapshot | None, publication: Publication, key: dg.AssetKey) -> dg.AssetCheckResult:
+    """Whether the product has about as many rows as before: a source that was cut short keeps every rule about rows."""
+    was, now = before.rows if before is not None else None, publication.rows_out
+    passed = not was or was / VOLUME_FACTOR <= now <= was * VOLUME_FACTOR
+    words = f"{now:,} rows, {was:,} before" if was is not None else f"{now:,} rows, for the first time"
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=VOLUME,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=words,
+        metadata={"rows": now, **({"rows_before": was} if was is not None else {})},
+    )
+
+
+def _lineage(product: Product, contract: Contract) -> dg.TableColumnLineage:
+    """Each column comes from the one of its name in the model or file."""
+    upstream = _upstream(product)[0]
+    return lineage({name: [(upstream, name)] for name in contract.properties})
 
 
 def _check_metadata(result: CheckResult) -> dict[str, Any]:
