@@ -175,7 +175,11 @@ def test_runs_at_the_same_time_are_told_apart(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_is_told_in_words(tmp_path: Path) -> None:
     with Answers(tmp_path / "a.sqlite") as answers:
         answers._connection.execute("PRAGMA max_page_count = 20")  # SQLite's own way to be out of space
-        with pytest.raises(NarratorFailed, match=r"full.*what it holds is kept"):
+
+        def fill() -> None:
             for number in range(1000):
                 answers.put(replace(QUESTION, messages=(("user", f"{number}" * 500),)), ANSWER)
+
+        with pytest.raises(NarratorFailed, match=r"full.*what it holds is kept"):
+            fill()
         assert len(answers) > 0

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS attempt (
     record TEXT NOT NULL, attempt INTEGER NOT NULL, kind TEXT NOT NULL, run INTEGER NOT NULL, key TEXT NOT NULL,
     verdict TEXT NOT NULL, score REAL, reason TEXT,
     PRIMARY KEY (record, attempt, kind)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS run (run INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS attempt_run ON attempt (run);
 """
 
@@ -129,7 +130,7 @@ class Answers:
         self._connection.execute("PRAGMA wal_autocheckpoint = 16384")
         self._connection.executescript(TABLES)
         self._connection.execute(f"PRAGMA user_version = {VERSION}")
-        self.run = self._connection.execute("SELECT coalesce(max(run), 0) FROM attempt").fetchone()[0]
+        self.run = self._connection.execute("SELECT coalesce(max(run), 0) FROM run").fetchone()[0]
 
     def __enter__(self) -> Self:
         return self
@@ -140,17 +141,17 @@ class Answers:
         self.close()
 
     def close(self) -> None:
-        with self._lock:
+        with self._locked():
             self.flush()
             self._connection.close()
 
     def __len__(self) -> int:
-        with self._lock:
+        with self._locked():
             return int(self._connection.execute("SELECT count(*) FROM answer").fetchone()[0])
 
     def get(self, key: str) -> Answer | None:
         """The answer that is stored under `key`, or None."""
-        with self._lock:
+        with self._locked():
             row = self._connection.execute(FIND, (key,)).fetchone()
         return None if row is None else _answer(row)
 
@@ -158,7 +159,7 @@ class Answers:
         """Keep `answer`; on return it outlives the process. Returns what the store holds: of two answers to one
         question the first stays."""
         key = question.key
-        with self._lock:
+        with self._locked():
             inserted = self._connection.execute(INSERT, _row(key, question, answer)).rowcount
         if inserted:
             return answer
@@ -167,14 +168,16 @@ class Answers:
 
     def begin(self) -> int:
         """Begin a run: `noted` attempts belong to it, and `to_parquet` writes those of the last one."""
-        with self._lock:
+        with self._locked():
             self.flush()
-            self.run = 1 + self._connection.execute("SELECT coalesce(max(run), 0) FROM attempt").fetchone()[0]
+            began = self._connection.execute("INSERT INTO run (at) VALUES (?)", (datetime.now(UTC).isoformat(),))
+            assert began.lastrowid is not None
+            self.run = began.lastrowid
             return self.run
 
     def note(self, attempts: Iterable[Attempt]) -> None:
         """Note how answers were used. Unlike answers these can be told again, so they are written in batches."""
-        with self._lock:
+        with self._locked():
             self._attempts += [
                 (a.record, a.attempt, a.kind, self.run, a.key, a.verdict, a.score, a.reason) for a in attempts
             ]
@@ -182,7 +185,7 @@ class Answers:
                 self.flush()
 
     def flush(self) -> None:
-        with self._lock:
+        with self._locked():
             if self._attempts:
                 with self._transaction():
                     self._connection.executemany(
@@ -192,7 +195,7 @@ class Answers:
 
     def forget(self, records: Iterable[str]) -> int:
         """Erase these records' attempts and every answer that no other record uses. Returns how many answers went."""
-        with self._lock:
+        with self._locked():
             self.flush()
             with self._transaction():
                 self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS gone (record TEXT PRIMARY KEY)")
@@ -239,7 +242,7 @@ class Answers:
         after: tuple[str, int, str] = ("", 0, "")
         while True:
             # Page by page, so that a writer is never kept waiting and memory does not grow with the table.
-            with self._lock:
+            with self._locked():
                 rows = self._connection.execute(EXPORT, (run, *after, BATCH)).fetchall()
             if not rows:
                 return
@@ -259,7 +262,7 @@ class Answers:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(BATCH):
                     rows = [_imported(row, path) for row in batch.to_pylist()]
-                    with self._lock, self._transaction():
+                    with self._locked(), self._transaction():
                         before = self._connection.total_changes
                         self._connection.executemany(INSERT, rows)
                         new += self._connection.total_changes - before
@@ -269,6 +272,17 @@ class Answers:
                 "take the file that a release of this narrative wrote",
             ) from error
         return new
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise NarratorFailed(
+                    f"the store of answers {self.path} does not work: {error}",
+                    "look at the space and the rights of its disk, and run again: what it holds is kept",
+                ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

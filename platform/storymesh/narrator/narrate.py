@@ -14,18 +14,19 @@ from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from storymesh.errors import NarratorFailed
 from storymesh.narrative.definition import Narrator, Price
 from storymesh.narrator.answers import Answers, Attempt, Messages
 from storymesh.narrator.budget import OVERHEAD, Exhausted, Purse, Tally, cost, estimated_input, most_input, tokens
-from storymesh.narrator.model import SCORE, STORY, Busy, Chat, Parameters, Unfit, output_cap, unfit
+from storymesh.narrator.failure import Busy, Unfit
+from storymesh.narrator.ground import Grounding, Source
+from storymesh.narrator.ground import feedback as grounds_feedback
+from storymesh.narrator.ground import ground as grounded
+from storymesh.narrator.model import SCORE, STORY, Chat, Parameters, output_cap, unfit
 from storymesh.narrator.prompt import ECHO, FENCED, UNTOLD, again, disarmed, fence, score_in, told
 from storymesh.narrator.voice import Patience, Stopped, Voice
-
-if TYPE_CHECKING:
-    from storymesh.narrator.ground import Grounding, Source
 
 # An answer of a model that nothing caps, as a multiple of the story that it retells.
 LENGTH = 1.25
@@ -38,7 +39,7 @@ class Task:
 
     id: str
     messages: Messages
-    source: "Source"
+    source: Source
     judge: Messages = ()
 
 
@@ -52,7 +53,7 @@ class Retelling:
     text: str | None
     reason: str | None
     attempts: int
-    grounding: "Grounding | None"
+    grounding: Grounding | None
     answer: str
     judged: float | None = None
 
@@ -96,7 +97,7 @@ class Estimate:
 
 
 class Ground(Protocol):
-    def __call__(self, retelling: str, source: "Source") -> "Grounding": ...
+    def __call__(self, retelling: str, source: Source) -> Grounding: ...
 
 
 def _nothing(_: Spent) -> None:
@@ -124,7 +125,7 @@ def checked(narrator: Narrator) -> None:
             )
 
 
-def _why(grounding: "Grounding", accept: float) -> str:
+def _why(grounding: Grounding, accept: float) -> str:
     """The first faults as `kind: words`, for a person."""
     faults = [f"{claim.kind}: {claim.words or claim.because}" for claim in grounding.claims[:3]]
     more = len(grounding.claims) - len(faults)
@@ -147,7 +148,7 @@ class _Run:
         answers: Answers,
         progress: Callable[[Spent], None],
         ground: Ground,
-        feedback: "Callable[[Grounding], str]",
+        feedback: Callable[[Grounding], str],
         patience: Patience,
     ) -> None:
         self.narrator = narrator
@@ -329,8 +330,8 @@ def narrate(
     answers: Answers,
     progress: Callable[[Spent], None] = _nothing,
     *,
-    ground: Ground | None = None,
-    feedback: "Callable[[Grounding], str] | None" = None,
+    ground: Ground = grounded,
+    feedback: Callable[[Grounding], str] = grounds_feedback,
     patience: Patience | None = None,
 ) -> Iterator[Retelling]:
     """One Retelling for each task, in any order; `tasks` are drawn as there is room. Calls the model only for what
@@ -341,18 +342,7 @@ def narrate(
     answered until then is in the store; so it is after Ctrl-C, and after `close()` of this generator.
     """
     checked(narrator)
-    ground, feedback = _grounds(ground, feedback)
     return _narrated(tasks, _Run(narrator, answers, progress, ground, feedback, patience or Patience()), answers)
-
-
-def _grounds(
-    ground: Ground | None, feedback: "Callable[[Grounding], str] | None"
-) -> "tuple[Ground, Callable[[Grounding], str]]":
-    if ground is not None and feedback is not None:
-        return ground, feedback
-    from storymesh.narrator import ground as standard
-
-    return ground or standard.ground, feedback or standard.feedback
 
 
 def _narrated(tasks: Iterable[Task], run: _Run, answers: Answers) -> Iterator[Retelling]:
@@ -404,13 +394,12 @@ def estimate(
     narrator: Narrator,
     answers: Answers,
     *,
-    ground: Ground | None = None,
-    feedback: "Callable[[Grounding], str] | None" = None,
+    ground: Ground = grounded,
+    feedback: Callable[[Grounding], str] = grounds_feedback,
 ) -> Estimate:
     """What `narrate` would do with these tasks, without a call and without LangChain. Follows each record through its
     stored attempts, so that what was refused before counts as one more call. The judge's calls are counted too."""
     checked(narrator)
-    ground, feedback = _grounds(ground, feedback)
     run = _Run(narrator, answers, _nothing, ground, feedback, Patience())
     records = calls = reused = read = written = 0
     usd, worst = Decimal(0), Decimal(0)

@@ -12,7 +12,8 @@ from storymesh.errors import NarratorFailed
 from storymesh.narrative.definition import Price
 from storymesh.narrator.answers import Answer, Answers, Messages, Question
 from storymesh.narrator.budget import Purse, Tally, cost, estimated_input, most_input, tokens
-from storymesh.narrator.model import Busy, Chat, Schema, Unfit, endpoint, output_cap
+from storymesh.narrator.failure import Busy, Unfit
+from storymesh.narrator.model import Chat, Schema, endpoint, output_cap
 
 
 @dataclass(frozen=True)
