@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from storymesh.engine.share import shared
 from storymesh.errors import NotInLanguage, TooLarge
-from storymesh.language.compile import UNPRINTABLE, Resolved, compile_template
+from storymesh.language.compile import UNPRINTABLE
 from storymesh.language.syntax import Template, parse_template
+from storymesh.language.template import Resolved, compile_template
 from storymesh.language.value import Checked
 
 ROWS = 6

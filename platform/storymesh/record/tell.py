@@ -25,9 +25,10 @@ from storymesh.engine.share import Apart, shared
 from storymesh.errors import NotInLanguage, Refused, TooLarge
 from storymesh.language import syntax
 from storymesh.language.check import check_expression
-from storymesh.language.compile import UNPRINTABLE, Resolved, compile_expression, compile_template, pseudonym
+from storymesh.language.compile import UNPRINTABLE, compile_expression, pseudonym
 from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
 from storymesh.language.syntax import Expression, Template, parse_template
+from storymesh.language.template import Resolved, compile_template
 from storymesh.language.types import Struct
 from storymesh.narrative.typed import STORY, Slot, TypedNarrative, TypedRecord
 from storymesh.narrator.prompt import FENCE

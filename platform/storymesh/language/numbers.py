@@ -1,0 +1,182 @@
+"""Arithmetic and comparison of the language on the engine.
+
+Decimals stay exact, integers have 64 bits, and what does not fit is null, where an engine would fail, wrap or round.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from storymesh.engine import dialect
+from storymesh.language.filters import EXACT, UNITS
+
+
+def calculated(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
+    """`left operator right`: of floats a float, which always fits; else null where it does not fit."""
+    if left.type().is_floating() or right.type().is_floating() or operator == "/":
+        left, right = left.cast("float64"), right.cast("float64")
+        return dialect.divided(left, right) if operator == "/" else _plain(operator, left, right)
+    if operator in ("//", "%"):
+        return _floored(operator, left, right)
+    if left.type().is_integer() and right.type().is_integer():
+        # Wide enough that nothing overflows.
+        wide = dt.Decimal(19 if operator == "*" else 38, 0)
+        return dialect.whole(_plain(operator, left.cast(wide), right.cast(wide)))
+    behind = _scale(operator, left.type(), right.type())
+    if operator == "*":
+        return _product(left, right).cast(dt.Decimal(38, behind))
+    wide = dt.Decimal(38, behind)
+    return _added(operator, _widened(left, wide), _widened(right, wide))
+
+
+def _floored(operator: str, left: ir.IntegerValue, right: ir.IntegerValue) -> ir.IntegerValue:
+    """`//` and `%` as Python has them, rounded down; null for a divisor of zero and where 64 bits do not do.
+
+    An engine cuts quotients off towards zero and gives a remainder the sign of the dividend.
+    """
+    minus = ibis.literal(-1, type="int64")
+    divisor = right.nullif(0).nullif(minus)
+    rest = left % divisor
+    other_side = (rest != 0) & ((rest < 0) != (divisor < 0))
+    if operator == "%":
+        return ibis.ifelse(right == minus, 0, ibis.ifelse(other_side, rest + divisor, rest))
+    cut = dialect.quotient(left, divisor)
+    return ibis.ifelse(right == minus, -signed(left), ibis.ifelse(other_side, cut - 1, cut))
+
+
+def _plain(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
+    match operator:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case _:
+            return left * right
+
+
+def _widened(value: ir.NumericValue, wide: dt.Decimal) -> ir.DecimalValue:
+    """The value with other digits behind the point; null where it does not fit."""
+    kind = value.type()
+    whole = (kind.precision or 38) - (kind.scale or 0) if isinstance(kind, dt.Decimal) else 19
+    fits = whole <= 38 - (wide.scale or 0)
+    return value.cast(wide) if fits else value.try_cast(wide)
+
+
+def _added(operator: str, left: ir.DecimalValue, right: ir.DecimalValue) -> ir.DecimalValue:
+    """A sum or difference of decimals of 38 digits; null where it has more, which an engine takes for an error."""
+    kind = left.type()
+    most = ibis.literal(Decimal(10**38 - 1).scaleb(-(kind.scale or 0), EXACT), type=kind)
+    apart = (left < 0) != (right < 0) if operator == "+" else (left < 0) == (right < 0)
+    fits = apart | (right.abs() <= most - left.abs())
+    nothing = ibis.null(kind)
+    return _plain(operator, ibis.ifelse(fits, left, nothing), ibis.ifelse(fits, right, nothing)).cast(kind)
+
+
+def _product(left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
+    """A product of decimals; null where the digits of the two do not fit into 38."""
+    return _narrow(left) * _narrow(right)
+
+
+def _narrow(value: ir.NumericValue) -> ir.DecimalValue:
+    """At most 19 digits, so that two of them make a product of 38: an engine checks shorter ones against 18."""
+    kind = value.type()
+    if not isinstance(kind, dt.Decimal):
+        return value.cast(dt.Decimal(19, 0))
+    if (kind.scale or 0) > 19:
+        return ibis.null(dt.Decimal(19, 19))
+    fits = (kind.precision or 38) <= 19
+    narrow = dt.Decimal(19, min(kind.scale or 0, 19))
+    return value.cast(narrow) if fits else value.try_cast(narrow)
+
+
+def signed(value: ir.NumericValue) -> ir.NumericValue:
+    """A number whose sign can be turned: the smallest integer of 64 bits has no counterpart and is null."""
+    return value.nullif(-(2**63)) if value.type().is_integer() else value
+
+
+def _scale(operator: str, left: dt.DataType, right: dt.DataType) -> int:
+    scales = [operand.scale or 0 if isinstance(operand, dt.Decimal) else 0 for operand in (left, right)]
+    return min(sum(scales), 37) if operator == "*" else max(scales)
+
+
+def summed(kind: dt.DataType) -> dt.DataType:
+    return dt.Decimal(38, kind.scale) if isinstance(kind, dt.Decimal) else kind
+
+
+def compared(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
+    if left.type().is_date() != right.type().is_date():
+        left, right = left.cast("timestamp"), right.cast("timestamp")
+    kinds = left.type(), right.type()
+    if all(isinstance(kind, dt.Decimal) for kind in kinds) and kinds[0] != kinds[1]:
+        # Exactly, where both fit into one type; where one does not, they are far apart.
+        wide = dt.Decimal(38, max(kind.scale or 0 for kind in kinds))
+        one, two = _widened(left, wide), _widened(right, wide)
+        near = _ordered(operator, one, two)
+        return near.coalesce(_ordered(operator, left.cast("float64"), right.cast("float64")))
+    return _ordered(operator, left, right)
+
+
+def _ordered(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
+    match operator:
+        case "==":
+            return left == right
+        case "!=":
+            return left != right
+        case "<":
+            return left < right
+        case "<=":
+            return left <= right
+        case ">":
+            return left > right
+        case _:
+            return left >= right
+
+
+def cut_off(value: ir.NumericValue) -> ir.IntegerValue:
+    if isinstance(value.type(), dt.Decimal):
+        down = ibis.ifelse(value < 0, -(-value).floor(), value.floor())
+        return dialect.whole(down.cast(dt.Decimal(38, 0)))
+    floating = value.cast("float64")
+    cut = ibis.ifelse(floating < 0, floating.ceil(), floating.floor())
+    return ibis.ifelse(dialect.printable(floating), cut, ibis.null("float64")).cast("int64")
+
+
+def rounded(value: ir.NumericValue, precision: int) -> ir.NumericValue:
+    if value.type().is_integer():
+        return value
+    if isinstance(value.type(), dt.Decimal):
+        told = dialect.fixed(ibis.ifelse(dialect.printable(value), value, ibis.null(value.type())), precision)
+        return told.cast(dt.Decimal(38, min(precision, value.type().scale or 0)))
+    return dialect.fixed(value, precision)
+
+
+def duration(value: ir.NumericValue, unit: str) -> ir.StringValue:
+    if value.type().is_integer():
+        each = UNITS[unit] // 60
+        if each:
+            fits = signed(value).abs() <= (2**63 - 1) // each
+            minutes = ibis.ifelse(fits, value, ibis.null("int64")).abs() * each
+        else:
+            minutes = dialect.quotient(value, ibis.literal(60)).abs()
+    else:
+        # Seconds are rounded to six digits first: 0.7 hours, which no float holds, are 42 minutes and not 41.
+        seconds = dialect.fixed(value.cast("float64").abs() * UNITS[unit], 6)
+        minutes = ibis.ifelse(dialect.printable(seconds), cut_off(seconds / 60), ibis.null("int64"))
+    days, rest = dialect.quotient(minutes, ibis.literal(1440)), minutes % 60
+    hours = dialect.quotient(minutes, ibis.literal(60)) % 24
+
+    def spoken(count: ir.IntegerValue, name: str) -> ir.StringValue:
+        return dialect.grouped(count, 0).concat(" ", ibis.ifelse(count == 1, name, name + "s"))
+
+    def two(first: ir.IntegerValue, one: str, second: ir.IntegerValue, other: str) -> ir.StringValue:
+        return ibis.ifelse(second == 0, spoken(first, one), spoken(first, one).concat(" ", spoken(second, other)))
+
+    text = ibis.cases(
+        (days > 0, two(days, "day", hours, "hour")),
+        (hours > 0, two(hours, "hour", rest, "minute")),
+        else_=spoken(rest, "minute"),
+    )
+    return ibis.ifelse((value < 0) & (minutes > 0), ibis.literal("-").concat(text), text)
