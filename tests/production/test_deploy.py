@@ -1,0 +1,152 @@
+"""What `deploy/` holds fits the mesh, the programs that it starts and Dagster's own schema, as far as that shows
+without a container: whoever adds a domain is told to add its service."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from whole_mesh import ROOT
+
+from storymesh.mesh.mesh import Settings, load_mesh
+
+DEPLOY = ROOT / "deploy"
+SECRET = re.compile(r"password|secret|key$", re.IGNORECASE)
+
+
+def loaded(name: str) -> Any:
+    return yaml.safe_load((DEPLOY / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def locations() -> dict[str, str]:
+    """Location -> its file, as the mesh's own workspace.yaml has them."""
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text(encoding="utf-8"))
+    files = [one["python_file"] for one in workspace["load_from"]]
+    assert {one["location_name"] for one in files} == {*load_mesh(ROOT).domains, "narratives"}
+    return {one["location_name"]: one["relative_path"] for one in files}
+
+
+def argument(command: list[str], option: str) -> str:
+    return command[command.index(option) + 1]
+
+
+def _is_ours(service: dict[str, Any]) -> bool:
+    return str(service["image"]).startswith("storymesh")
+
+
+def commands() -> dict[str, list[str]]:
+    """Every command of ours that a container starts, by its service."""
+    services = loaded("compose.yaml")["services"]
+    found = {name: one["command"] for name, one in services.items() if "command" in one and _is_ours(one)}
+    last = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").rstrip().rpartition("\nCMD ")[2]
+    helm = loaded("values.yaml")["dagster-user-deployments"]["deployments"]
+    started = ["dagster", "code-server", "start", "--host", "0.0.0.0", "--port", "4000"]
+    helm_commands = {f"{one['name']} of helm": [*started, *one["codeServerArgs"]] for one in helm}
+    return {**found, **helm_commands, "the image": yaml.safe_load(last)}
+
+
+def test_every_location_has_its_service(locations: dict[str, str]) -> None:
+    services = loaded("compose.yaml")["services"]
+    servers = {one["grpc_server"]["location_name"]: one["grpc_server"] for one in loaded("workspace.yaml")["load_from"]}
+    assert set(servers) == set(locations)
+    helm = {one["name"]: one for one in loaded("values.yaml")["dagster-user-deployments"]["deployments"]}
+    assert set(helm) == set(locations)
+    claims = {one["volumes"][0]["persistentVolumeClaim"]["claimName"] for one in helm.values()}
+    assert len(claims) == len(helm), "each location has a volume of its own"
+    for name, file in locations.items():
+        command = services[servers[name]["host"]]["command"]
+        assert argument(command, "--python-file") == file
+        assert argument(command, "--location-name") == name
+        assert argument(command, "--port") == str(servers[name]["port"])
+        assert argument(helm[name]["codeServerArgs"], "--python-file") == f"/srv/mesh/{file}"
+        assert argument(helm[name]["codeServerArgs"], "--location-name") == name
+
+
+def test_the_programs_know_what_they_are_started_with() -> None:
+    known: dict[tuple[str, ...], str] = {}
+    for service, command in commands().items():
+        words = tuple(word for word in command[: next(i for i, w in enumerate(command) if w.startswith("-"))])
+        if words[0] == "python":
+            compile(command[-1], service, "exec")
+            continue
+        if words not in known:
+            program = [str(Path(sys.executable).parent / words[0]), *words[1:], "--help"]
+            known[words] = subprocess.run(program, check=True, capture_output=True, text=True).stdout
+        for option in (word for word in command if word.startswith("--")):
+            assert re.search(rf"{option}\b", known[words]), f"{service}: {' '.join(words)} knows no {option}"
+
+
+def test_dagster_takes_its_instance_and_its_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dagster._core.instance.config import dagster_instance_config
+    from dagster._core.workspace.config_schema import ensure_workspace_config
+
+    for name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"):
+        monkeypatch.setenv(name, "5432")
+    settings, custom = dagster_instance_config(str(DEPLOY))
+    assert custom is None
+    assert settings["storage"]["postgres"]["postgres_db"]["password"] == {"env": "PGPASSWORD"}
+    assert settings["telemetry"] == settings["nux"] == {"enabled": False}
+    assert ensure_workspace_config(loaded("workspace.yaml"), str(DEPLOY / "workspace.yaml"))
+
+
+def test_the_mesh_s_settings_are_settings() -> None:
+    settings = Settings.model_validate(loaded("mesh.yaml"))
+    assert settings.store.warehouse == "${STORYMESH_WAREHOUSE}"
+    assert settings.store.catalog == "postgresql+psycopg2://"
+
+
+def test_no_secret_stands_in_a_file() -> None:
+    def secrets(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+        if isinstance(value, dict):
+            return [found for name, one in value.items() for found in secrets(one, (*path, str(name)))]
+        if isinstance(value, list):
+            return [found for place, one in enumerate(value) for found in secrets(one, (*path, str(place)))]
+        return [(path, value)] if SECRET.search(path[-1]) else []
+
+    found = secrets(loaded("compose.yaml"))
+    assert len(found) >= 4
+    for path, value in found:
+        assert re.match(r"^\$\{\w+:\?", str(value)), f"{'.'.join(path)} is not asked for: {value}"
+
+
+def test_services_are_pinned_checked_and_kept_to_this_machine() -> None:
+    for name, service in loaded("compose.yaml")["services"].items():
+        image, _, tag = service["image"].partition(":")
+        assert tag not in ("", "latest"), f"{name}: {image} has no version"
+        assert name == "make-bucket" or "healthcheck" in service, name
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), f"{name} is open to everybody"
+        for volume in (one.partition(":")[0] for one in service.get("volumes", ())):
+            assert volume in loaded("compose.yaml")["volumes"] or (DEPLOY / volume).is_file(), f"{name}: {volume}"
+
+
+def test_the_image_is_built_from_what_is_there_and_runs_as_nobody_special() -> None:
+    text = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
+    lines = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("#")]
+    known = {"FROM", "COPY", "RUN", "WORKDIR", "ENV", "USER", "EXPOSE", "CMD"}
+    assert {instruction for instruction, _ in lines} <= known
+    carried = set((DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines())
+    for instruction, rest in lines:
+        if instruction == "FROM":
+            assert re.match(r"python:3\.11-\S+", rest), f"{rest}: the library needs Python 3.11"
+        if instruction == "COPY" and "--from" not in rest:
+            for source in [word for word in rest.split() if not word.startswith("--")][:-1]:
+                assert (ROOT / source).exists(), source
+                assert f"!{source}" in carried, f"{source} is not sent to whoever builds"
+    users = [rest for instruction, rest in lines if instruction == "USER"]
+    assert users == ["storymesh"]
+    assert text.count("--require-hashes") == 1
+
+
+def test_the_chart_is_of_the_dagster_in_the_lock() -> None:
+    import dagster as dg
+
+    assert f"--version {dg.__version__} " in (DEPLOY / "values.yaml").read_text(encoding="utf-8")
+    values = loaded("values.yaml")
+    assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
+    launcher = values["runLauncher"]["config"]["customRunLauncher"]
+    assert hasattr(__import__(launcher["module"]), launcher["class"])
