@@ -148,5 +148,8 @@ def test_the_chart_is_of_the_dagster_in_the_lock() -> None:
     assert f"--version {dg.__version__} " in (DEPLOY / "values.yaml").read_text(encoding="utf-8")
     values = loaded("values.yaml")
     assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
+    assert (
+        values["pythonLogs"]["dagsterHandlerConfig"] == loaded("dagster.yaml")["python_logs"]["dagster_handler_config"]
+    )
     launcher = values["runLauncher"]["config"]["customRunLauncher"]
     assert hasattr(__import__(launcher["module"]), launcher["class"])
