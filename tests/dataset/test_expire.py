@@ -3,11 +3,10 @@ them says so in words."""
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
+from planted import files_with
 from release_meshes import publish_all, release_all, storymesh
 
 from storymesh.archive.expire import expire, find_expiring
@@ -21,31 +20,8 @@ PLANTED = "Aaron Aaronson"  # the first of all drivers, which Iceberg notes of a
 TRUCK = "T00"
 
 
-def files_with(store: Path, text: str) -> Iterator[Path]:
-    """Every file that holds the text: in its bytes, or in the rows of a Parquet or Avro file."""
-    for path in sorted(store.rglob("*")):
-        if not path.is_file():
-            continue
-        content = path.read_bytes()
-        if path.suffix == ".parquet":
-            content += str(duckdb.sql(f"SELECT t::VARCHAR FROM read_parquet('{path}') AS t").fetchall()).encode()
-        elif path.suffix == ".avro":
-            content += avro(path)
-            assert b"warehouse/" in content, "it is read"
-        if text.encode() in content:
-            yield path
-
-
-def avro(path: Path) -> bytes:
-    from pyiceberg.avro.file import AvroFile
-    from pyiceberg.io.pyarrow import PyArrowFileIO
-
-    with AvroFile(PyArrowFileIO().new_input(str(path))) as rows:
-        return " ".join(map(str, rows)).encode()
-
-
 def forgotten(moved: Mesh) -> Mesh:
-    """The mesh when a truck with a driver of its own was published and told, then forgotten and removed at its source."""
+    """The mesh when a truck with a driver of its own was told, then forgotten, and removed at its source."""
     source = moved.root / TRUCKS
     lines = source.read_text(encoding="utf-8").splitlines()
     place = lines[0].split(",").index("driver")

@@ -1,21 +1,29 @@
 """A row is followed through every release, and left out of successors and of later cuts; nothing names it any more."""
 
 import json
+import re
+from functools import partial
 from pathlib import Path
 
 import duckdb
 import pytest
-from release_meshes import release_all, storymesh
+from planted import files_with
+from release_meshes import publish_all, release_all, storymesh
 
 from storymesh.archive.diff import diff
 from storymesh.archive.forget import find, forget, remove
 from storymesh.archive.rebuild import pinned, rebuild
 from storymesh.archive.verify import verify
 from storymesh.errors import StorymeshError, WrongUsage
-from storymesh.mesh.mesh import Mesh
+from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.mesh.pin import pin
+from storymesh.record.trace import Tracer
+from storymesh.release.cut import cut
 from storymesh.release.release import Release, find_release, list_releases, read_lock, record_files
+from storymesh.release.retell import write_all
 
 TRUCK = "T00"
+KEY = r"B\d{3}/R~0\d{3}~1x"
 
 
 def with_truck(release: Release, truck: str) -> dict[str, int]:
@@ -113,3 +121,39 @@ def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(mo
 def test_a_product_that_was_never_published(moved: Mesh, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="nothing is published"):
         find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), tmp_path / "none", moved.releases)
+
+
+def test_rows_with_a_compound_key_leave_no_file_of_the_successor(moved: Mesh) -> None:
+    # The parts of the key are joined with "/", and escaped as in a JSON Pointer (RFC 6901): R~001/x is R~0001~1x.
+    contract = moved.root / "contracts/road/repairs.odcs.yaml"
+    text = contract.read_text(encoding="utf-8")
+    text = text.replace("primaryKey: true,", "primaryKey: true, primaryKeyPosition: 2,")
+    first = "        name: breakdown_id\n"
+    assert text.count(first) == 1
+    text = text.replace(first, f"{first}        primaryKey: true\n        primaryKeyPosition: 1\n")
+    contract.write_text(text, encoding="utf-8")
+    repairs = moved.root / "domains/road/sources/repairs.jsonl"
+    rows = repairs.read_text(encoding="utf-8")
+    repairs.write_text(re.sub(r'"R(\d{3})"', r'"R~\1/x"', rows), encoding="utf-8")
+    mesh = load_mesh(moved.root)
+    publish_all(mesh, "road.repairs")
+    build = pin(mesh, mesh.narrative("roadside"))
+    write_all(build)
+    old = cut(build, tracer=partial(Tracer, build))
+    shown = [re.findall(KEY, (old.path / name).read_text(encoding="utf-8")) for name in ("README.md", "report.html")]
+    assert all(shown), "samples show such keys"
+
+    for key in {keys[0] for keys in shown}:
+        code, out, err = storymesh(mesh.root, "forget", "--product", "road.repairs", "--key", key, "--yes")
+        assert code == 0, err
+        assert f"road.repairs {key}: in 1 version" in out
+    new = find_release(mesh.releases, "roadside")
+    assert new.drops["case"]["forgotten"] == len({keys[0] for keys in shown})
+    for key in {keys[0] for keys in shown}:
+        case, repair = key.split("/")
+        for value in (repair, repair.replace("~1", "/").replace("~0", "~"), case):
+            assert list(files_with(old.path, value)) or "/" in value
+            assert list(files_with(new.path, value)) == [], value
+        # Written as people see the parts, it is no key: the nearest one is offered.
+        code, _, err = storymesh(mesh.root, "forget", "--product", "road.repairs", "--key", key.replace("~1", "/"))
+        assert (code, "did you mean 'B" in err) == (2, True), err
