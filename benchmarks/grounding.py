@@ -41,7 +41,9 @@ def sources() -> dict[str, Source]:
     found = {}
     for line in (CORPUS / "sources.jsonl").read_text().splitlines():
         row = json.loads(line)
-        found[row["source"]] = Source(row["story"], {path: _typed(value) for path, value in row["facts"].items()}, {}, row["known"])
+        found[row["source"]] = Source(
+            row["story"], {path: _typed(value) for path, value in row["facts"].items()}, {}, row["known"]
+        )
     return found
 
 
@@ -68,7 +70,13 @@ def retellings(name: str) -> Iterator[Retelling]:
         yield Retelling(head.strip(), text)
         for fault in faults:
             how, _, edits = fault.removeprefix("- ").partition(": ")
-            yield Retelling(head.strip(), _edited(text, edits, f"{name}: {head}"), how.partition("/")[0], how.partition("/")[2], edits)
+            yield Retelling(
+                head.strip(),
+                _edited(text, edits, f"{name}: {head}"),
+                how.partition("/")[0],
+                how.partition("/")[2],
+                edits,
+            )
 
 
 def _edited(text: str, edits: str, where: str) -> str:
@@ -138,14 +146,24 @@ def table(name: str, counts: Counts) -> str:
         found = sum(count for key, count in counts.found.items() if key.startswith(kind + "/"))
         alarms = counts.alarmed.get(kind, 0)
         rate = f"{100 * found / planted:.1f} %" if planted else ""
-        lines.append(f"| {kind} | {planted} | {found} | {rate} | {alarms} | {100 * alarms / max(1, counts.faithful):.1f} % |")
+        lines.append(
+            f"| {kind} | {planted} | {found} | {rate} | {alarms} | {100 * alarms / max(1, counts.faithful):.1f} % |"
+        )
     for kind in sorted(set(counts.alarmed) - set(KINDS)):
-        lines.append(f"| {kind} | | | | {counts.alarmed[kind]} | {100 * counts.alarmed[kind] / counts.faithful:.1f} % |")
+        lines.append(
+            f"| {kind} | | | | {counts.alarmed[kind]} | {100 * counts.alarmed[kind] / counts.faithful:.1f} % |"
+        )
     total, hit = sum(counts.planted.values()), sum(counts.found.values())
-    lines.append(f"| any | {total} | {hit} | {100 * hit / max(1, total):.1f} % | {counts.alarmed_texts} | {100 * counts.alarmed_texts / max(1, counts.faithful):.1f} % |")
+    lines.append(
+        f"| any | {total} | {hit} | {100 * hit / max(1, total):.1f} % | {counts.alarmed_texts} | {100 * counts.alarmed_texts / max(1, counts.faithful):.1f} % |"
+    )
     ways = ", ".join(f"{key} {counts.found.get(key, 0)}/{count}" for key, count in sorted(counts.planted.items()))
     times = counts.milliseconds
-    lines += ["", f"By way: {ways}.", f"Milliseconds for one: median {statistics.median(times):.2f}, 95 % below {sorted(times)[int(0.95 * len(times))]:.2f}."]
+    lines += [
+        "",
+        f"By way: {ways}.",
+        f"Milliseconds for one: median {statistics.median(times):.2f}, 95 % below {sorted(times)[int(0.95 * len(times))]:.2f}.",
+    ]
     return "\n".join(lines)
 
 

@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.errors import NarratorFailed
-from storymesh.narrator.answers import COLUMNS, Answer, Answers, Attempt, Question
+from storymesh.narrator.answers import COLUMNS, Answer, Answers, Attempt, Question, canonical
 
-QUESTION = Question("openai:m", "http://h/v1", {"temperature": 0.5}, {"type": "object"}, (("user", "Tell “it”."),))
+QUESTION = Question(
+    "openai:m", "http://h/v1", canonical({"temperature": 0.5}), canonical({"type": "object"}), (("user", "Tell “it”."),)
+)
 ANSWER = Answer("Told.", "stop", "m-01", 10, 5, False, Decimal("0.0000123"), datetime(2026, 1, 2, 3, 4, 5, 6, UTC))
 
 
@@ -27,8 +29,8 @@ def used(question: Question, record: str = "retold/1", attempt: int = 1) -> Atte
     [
         replace(QUESTION, model="openai:n"),
         replace(QUESTION, base_url=None),
-        replace(QUESTION, parameters={}),
-        replace(QUESTION, parameters={"temperature": 0.6}),
+        replace(QUESTION, parameters=canonical({})),
+        replace(QUESTION, parameters=canonical({"temperature": 0.6})),
         replace(QUESTION, schema=None),
         replace(QUESTION, messages=(("system", "Tell “it”."),)),
         replace(QUESTION, messages=(("user", "Tell “it”. "),)),
@@ -40,7 +42,7 @@ def test_all_that_shapes_an_answer_is_in_its_key(other: Question) -> None:
 
 
 def test_the_order_of_parameters_is_not_in_the_key() -> None:
-    one, two = replace(QUESTION, parameters={"a": 1, "b": 2}), replace(QUESTION, parameters={"b": 2, "a": 1})
+    one, two = (replace(QUESTION, parameters=canonical(given)) for given in ({"a": 1, "b": 2}, {"b": 2, "a": 1}))
     assert one.key == two.key
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 from storymesh.narrator.spoken import Quantity, When, day_exists, fits
@@ -23,6 +24,7 @@ from storymesh.narrator.wording import (
     STOP,
     WORKED,
     concept,
+    listed,
 )
 
 Kind = Literal["number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"]
@@ -32,11 +34,17 @@ ELSEWHERE = 0.34
 FIRM = 0.9
 """From here on a value's words point at one place of the source: another value there is not taken for a derived one."""
 
-SUM_CUES = frozenset("total totals totalled together altogether combined overall sum both all cumulative aggregate".split())
-REST_CUES = frozenset("fail failed failing failure failures not no without rest other others remaining unsuccessful didn't".split())
+SUM_CUES = frozenset(
+    listed("total totals totalled together altogether combined overall sum both all cumulative aggregate")
+)
+REST_CUES = frozenset(
+    listed("fail failed failing failure failures not no without rest other others remaining unsuccessful didn't")
+)
 GAP_CUES = frozenset(
-    "difference gap more less fewer longer shorter later earlier between apart took take taking lasted lasting whole spanning "
-    "journey within after before elapsed cheaper dearer failed fail failing margin rather".split()
+    listed(
+        "difference gap more less fewer longer shorter later earlier between apart took take taking lasted lasting whole spanning "
+        "journey within after before elapsed cheaper dearer failed fail failing margin rather"
+    )
 )
 
 
@@ -97,10 +105,21 @@ _ORDERS = re.compile(
     r"|\b(?:you are|act as|pretend to be) (?:now )?(?:an? |the )?(?:assistant|ai|checker|model|grader|system|expert|dan)\b",
     re.IGNORECASE | re.MULTILINE,
 )
+_ORDER_WORDS = (
+    "ignore", "disregard", "forget", "override", "prompt", "<|", "inst]", "system", "assistant", "user", "as a", "an ai", "model",
+    "checker", "verifier", "grader", "evaluator", "validator", "fact", "this", "score", "check", "reply", "verify",
+    "you are", "act as", "pretend",
+)  # fmt: skip
+"""One of these stands in whatever `_ORDERS` finds: looked for first, since that is much quicker."""
+_ANSWERS = re.compile(
+    r"\s*(?:sure|certainly|of course|absolutely|okay|ok|great|here)\b[^.\n]{0,80}?(?:!|\bhere(?:'s|’s| is| are)\b|\b(?:is|are) (?:a|the|my|your) "
+    r"(?:re)?(?:telling|told|written|written version|version|story|rewrite|text|paraphrase|summary)\b)"
+    r"|\s*(?:sure|certainly|of course|absolutely|okay|ok|here)\b[^.\n]{0,80}:\s*\n",
+    re.IGNORECASE,
+)
+_TALK_WORDS = ("here", "hope this", "let me know", "request", "i can", "i am", "i'm", "i’m", "i have")
 _TALK = re.compile(
-    r"^\s*(?:sure|certainly|of course|absolutely|okay|ok|great|here)\b[^.\n]{0,80}?(?:!|\bhere(?:'s|’s| is| are)\b|\b(?:is|are) (?:a|the|my|your) "
-    r"(?:re)?(?:telling|told|written|written version|version|story|rewrite|text|paraphrase|summary)\b|:\s*$)"
-    r"|\bhere(?:'s|’s| is) (?:a|the|my|your) (?:\w+ ){0,2}(?:retelling|rewrite|version|paraphrase|revised text)\b"
+    r"\bhere(?:'s|’s| is) (?:a|the|my|your) (?:\w+ ){0,2}(?:retelling|rewrite|version|paraphrase|revised text)\b"
     r"|\bi hope this helps\b|\blet me know if\b|\bas (?:you )?requested\b|\bi (?:cannot|can't|can’t|am unable to|'m sorry)\b|\bi have (?:rewritten|retold|rephrased)\b",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -118,26 +137,43 @@ def form(text: str, story: str, known: str, longest: int) -> Iterator[Fault]:
         )  # fmt: skip
         text = text[:longest]
     bare = text.strip()
-    if bare[0] in "{[" and (bare[-1] in "}]" or re.match(r'[{\[]\s*["{\[]', bare)) and not story.lstrip().startswith(bare[0]):
-        yield Fault("text", 0, min(len(text), 200), "This is data (JSON), not prose. Answer with the text alone.", fatal=True)
+    if not bare:
+        yield Fault("text", 0, 0, "The text begins with nothing but blanks. Answer with the text alone.", fatal=True)
+        return
+    if (
+        bare[0] in "{["
+        and (bare[-1] in "}]" or re.match(r'[{\[]\s*["{\[]', bare))
+        and not story.lstrip().startswith(bare[0])
+    ):
+        yield Fault(
+            "text", 0, min(len(text), 200), "This is data (JSON), not prose. Answer with the text alone.", fatal=True
+        )
         return
     if "```" in text and "```" not in story:
         at = text.index("```")
         yield Fault("text", at, at + 3, "The text holds a block of code. Answer with the text alone.")
-    letters = sum(character.isalpha() or character.isspace() for character in bare[:4_000])
+    letters = sum(map(str.isalpha, bare[:4_000])) + sum(map(str.isspace, bare[:4_000]))
     if letters < 0.55 * len(bare[:4_000]) or "\ufffd" in bare or "\x00" in bare:
-        yield Fault("text", 0, min(len(text), 200), "Most of this is no text. Tell the record in full sentences.", fatal=True)
+        yield Fault(
+            "text", 0, min(len(text), 200), "Most of this is no text. Tell the record in full sentences.", fatal=True
+        )
         return
-    for met in _ORDERS.finditer(text):
+    lowered = text.lower()
+    for met in _ORDERS.finditer(text) if any(word in lowered for word in _ORDER_WORDS) else ():
         if met.group().strip().lower() not in (story + known).lower():
             yield Fault(
                 "text", met.start(), met.end(),
                 f"“{met.group().strip()[:80]}” speaks to a model or a checker, not of the record. Leave it out.",
             )  # fmt: skip
             break
-    talk = _TALK.search(text)
+    talk = _ANSWERS.match(text) or (_TALK.search(text) if any(word in lowered for word in _TALK_WORDS) else None)
     if talk is not None and talk.group().strip().lower() not in story.lower():
-        yield Fault("text", talk.start(), talk.end(), f"“{talk.group().strip()[:80]}” speaks of your answer, not of the record. Leave it out.")
+        yield Fault(
+            "text",
+            talk.start(),
+            talk.end(),
+            f"“{talk.group().strip()[:80]}” speaks of your answer, not of the record. Leave it out.",
+        )
 
 
 def about(said: Telling, truth: Truth) -> Found:
@@ -147,7 +183,13 @@ def about(said: Telling, truth: Truth) -> Found:
     shared = sum(count for word, count in said.vocabulary.items() if word in truth.vocabulary)
     if spoken < 3 or shared < 0.12 * spoken:
         faults.append(
-            Fault("text", 0, min(len(said.text), 200), "Hardly a word of this stands in the record. Retell the record.", fatal=True)
+            Fault(
+                "text",
+                0,
+                min(len(said.text), 200),
+                "Hardly a word of this stands in the record. Retell the record.",
+                fatal=True,
+            )
         )
         return "text", 1, faults
     seen: dict[str, int] = {}
@@ -163,7 +205,9 @@ def about(said: Telling, truth: Truth) -> Found:
         words_here = [word for word in said.concepts[begin:end] if word]
         if len(words_here) >= 9 and not any(word in truth.vocabulary for word in words_here):
             first, last = _where(said, begin, end)
-            faults.append(Fault("text", first, last, f"Nothing of “{_sentence(said, begin)}” stands in the record. Leave it out."))
+            faults.append(
+                Fault("text", first, last, f"Nothing of “{_sentence(said, begin)}” stands in the record. Leave it out.")
+            )
     return "text", 1, faults
 
 
@@ -181,7 +225,12 @@ def _carried_by(quantity: Quantity, item: Known) -> bool:
         if there.bound and not quantity.bound and abs(there.said - quantity.said) < 1e-9:
             return True
         # "3 days 4 hours" stands for anything up to the next hour.
-        if not item.path and there.dimension == "duration" and there.high - there.low > 1.2 and there.low - 1e-6 <= quantity.said <= there.high + 1e-6:
+        if (
+            not item.path
+            and there.dimension == "duration"
+            and there.high - there.low > 1.2
+            and there.low - 1e-6 <= quantity.said <= there.high + 1e-6
+        ):
             return True
     return any(_within(quantity, abs(point)) for point in item.points)
 
@@ -212,8 +261,16 @@ def numbers(said: Telling, truth: Truth) -> Found:
         text = _words(said, mention.at, mention.to)
         if is_code_number(said.tokens, quantity):
             looked += 1
-            if text not in truth.codes and not any(_carried_by(quantity, item) for items in truth.numbers.values() for item in items):
-                faults.append(Fault("code", *_where(said, mention.at, mention.to), f"The number {text} stands nowhere in the record."))
+            if text not in truth.codes and not any(
+                _carried_by(quantity, item) for items in truth.numbers.values() for item in items
+            ):
+                faults.append(
+                    Fault(
+                        "code",
+                        *_where(said, mention.at, mention.to),
+                        f"The number {text} stands nowhere in the record.",
+                    )
+                )
             continue
         if is_list_number(said.tokens, quantity):
             continue
@@ -230,7 +287,12 @@ def numbers(said: Telling, truth: Truth) -> Found:
             elif score > other_score and not _same_story(item, quantity):
                 other, other_score = item, score
         if own is None:
-            if quantity.dimension == "count" and other_score < 2 * FIRM and round(quantity.said, 6) in plain and _bare(said, mention):
+            if (
+                quantity.dimension == "count"
+                and other_score < 2 * FIRM
+                and round(quantity.said, 6) in plain
+                and _bare(said, mention)
+            ):
                 continue
             if _is_ratio(said, truth, mentions, mention):
                 continue
@@ -238,7 +300,13 @@ def numbers(said: Telling, truth: Truth) -> Found:
                 continue
             there = _told(truth, other) if other is not None and other_score > ELSEWHERE else ""
             hint = f" The record says there: {there}." if there else ""
-            faults.append(Fault("number", *_where(said, mention.at, mention.to), f"“{_around(said, mention)}”: the record has no {_what(quantity)} {text}.{hint}"))
+            faults.append(
+                Fault(
+                    "number",
+                    *_where(said, mention.at, mention.to),
+                    f"“{_around(said, mention)}”: the record has no {_what(quantity)} {text}.{hint}",
+                )
+            )
             continue
         held.append((mention, own, own_score, other, other_score))
     broken = _broken_pairs(said, truth, mentions)
@@ -262,7 +330,13 @@ def numbers(said: Telling, truth: Truth) -> Found:
             )  # fmt: skip
             continue
         if mention.at in broken:
-            faults.append(Fault("number", *_where(said, mention.at, mention.to), f"“{_around(said, mention)}”: the record says these two numbers nowhere together."))
+            faults.append(
+                Fault(
+                    "number",
+                    *_where(said, mention.at, mention.to),
+                    f"“{_around(said, mention)}”: the record says these two numbers nowhere together.",
+                )
+            )
             continue
         turned = _turned(said, truth, mention, own)
         if turned:
@@ -286,7 +360,11 @@ def _is_ratio(said: Telling, truth: Truth, mentions: list[Mention], mention: Men
             continue
         one, other = mentions[first], mentions[second]
         between = [token.low for token in said.tokens[one.to : other.at]]
-        if len(between) > 4 or not {"in", "of"} & set(between) or not set(between) <= {"in", "out", "of", "the", "every", "times", "time", "cases", "a"}:
+        if (
+            len(between) > 4
+            or not {"in", "of"} & set(between)
+            or not set(between) <= {"in", "out", "of", "the", "every", "times", "time", "cases", "a"}
+        ):
             continue
         assert one.quantity is not None and other.quantity is not None
         if other.quantity.said <= 0 or one.quantity.said > other.quantity.said:
@@ -352,7 +430,11 @@ def _broken_pairs(said: Telling, truth: Truth, mentions: list[Mention]) -> set[i
             continue
         shared = together.get(round(one.said, 6), set()) & together.get(round(other.said, 6), set())
         of = {word for word, weight in first.by.items() if word in truth.subjects and weight > 0.5}
-        if shared and (not of or any(of & lines.get(key, set()) for key in shared) or not any(of & words for words in lines.values())):
+        if shared and (
+            not of
+            or any(of & lines.get(key, set()) for key in shared)
+            or not any(of & words for words in lines.values())
+        ):
             continue
         words = {token.low for token in said.tokens[max(0, first.at - 8) : second.to + 6]}
         if words & REST_CUES or _is_ratio(said, truth, mentions, first):
@@ -367,15 +449,27 @@ def _give_units(said: Telling, truth: Truth, mentions: list[Mention]) -> None:
     for place, mention in enumerate(mentions):
         quantity = mention.quantity
         assert quantity is not None
-        if quantity.dimension != "count" or not _bare(said, mention) or any(_carried_by(quantity, item) for item in truth.numbers.get("count", ())):
+        if (
+            quantity.dimension != "count"
+            or not _bare(said, mention)
+            or any(_carried_by(quantity, item) for item in truth.numbers.get("count", ()))
+        ):
             continue
         sentence = said.sentence_of[mention.at]
-        near = [mentions[other] for step in range(1, 4) for other in (place - step, place + step) if 0 <= other < len(mentions)]
+        near = [
+            mentions[other]
+            for step in range(1, 4)
+            for other in (place - step, place + step)
+            if 0 <= other < len(mentions)
+        ]
         for neighbour in near:
             unit = neighbour.quantity
             if unit is None or unit.dimension in ("count", "share") or said.sentence_of[neighbour.at] != sentence:
                 continue
-            if not any(_prints(quantity, unit.scale, item) for item in truth.numbers.get(unit.dimension, ())) and neighbour is not near[-1]:
+            if (
+                not any(_prints(quantity, unit.scale, item) for item in truth.numbers.get(unit.dimension, ()))
+                and neighbour is not near[-1]
+            ):
                 continue
             scaled = replace(
                 quantity, low=quantity.low * unit.scale, high=quantity.high * unit.scale, said=quantity.said * unit.scale,
@@ -404,7 +498,7 @@ def _tie_shares(said: Telling, truth: Truth, mentions: list[Mention]) -> None:
             second.by.pop("work", None)
 
 
-_OF = frozenset("out of in the its all times time those successes wins cases successful".split())
+_OF = frozenset(listed("out of in the its all times time those successes wins cases successful"))
 
 
 def _follows(said: Telling, truth: Truth, mention: Mention, quantity: Quantity, other_score: float) -> bool:
@@ -419,7 +513,11 @@ def _follows(said: Telling, truth: Truth, mention: Mention, quantity: Quantity, 
     if quantity.dimension in ("count", "share"):
         if words & REST_CUES and any(_within(quantity, value) for value in truth.rests):
             return True
-        if quantity.dimension == "count" and ("try" not in truth.story.vocabulary or not {"work", "try"} & set(mention.by)) and any(_within(quantity, value) for value in truth.lengths):
+        if (
+            quantity.dimension == "count"
+            and ("try" not in truth.story.vocabulary or not {"work", "try"} & set(mention.by))
+            and any(_within(quantity, value) for value in truth.lengths)
+        ):
             return True
         cued = words & SUM_CUES
     if words & SUM_CUES and any(_within(quantity, value) for value in truth.sums.get(quantity.dimension, ())):
@@ -430,7 +528,17 @@ def _follows(said: Telling, truth: Truth, mention: Mention, quantity: Quantity, 
 
 
 def _is_multiple(truth: Truth, quantity: Quantity) -> bool:
-    if any(one.factor for one in truth.story.quantities) or quantity.said not in (0.25, 1 / 3, 0.5, 1.5, 2, 3, 4, 5, 10):
+    if any(one.factor for one in truth.story.quantities) or quantity.said not in (
+        0.25,
+        1 / 3,
+        0.5,
+        1.5,
+        2,
+        3,
+        4,
+        5,
+        10,
+    ):
         return False
     for items in truth.numbers.values():
         values = sorted({abs(point) for item in items for point in item.points if point})[:60]
@@ -505,8 +613,12 @@ def dates(said: Telling, truth: Truth) -> Found:
         where = _where(said, mention.at, mention.to)
         text = _words(said, mention.at, mention.to)
         if when.clock is not None:
-            if when.clock not in truth.clocks and not any(when.clock + 720 == known and when.clock < 720 for known in truth.clocks):
-                faults.append(Fault("date", *where, f"“{_around(said, mention)}”: the time {text} stands nowhere in the record."))
+            if when.clock not in truth.clocks and not any(
+                when.clock + 720 == known and when.clock < 720 for known in truth.clocks
+            ):
+                faults.append(
+                    Fault("date", *where, f"“{_around(said, mention)}”: the time {text} stands nowhere in the record.")
+                )
             continue
         if not day_exists(when):
             faults.append(Fault("date", *where, f"There is no day {text}."))
@@ -517,7 +629,13 @@ def dates(said: Telling, truth: Truth) -> Found:
             if days is None:
                 continue
             if not days:
-                faults.append(Fault("date", *where, f"“{_around(said, mention)}”: no event of the record lies so many days from the one before."))
+                faults.append(
+                    Fault(
+                        "date",
+                        *where,
+                        f"“{_around(said, mention)}”: no event of the record lies so many days from the one before.",
+                    )
+                )
                 continue
             matching = [item for item in truth.dates if item.day in days]
         else:
@@ -527,12 +645,22 @@ def dates(said: Telling, truth: Truth) -> Found:
                 without = When(when.year, when.month, when.day, None, when.at, when.to, swapped=when.swapped)
                 right = next((item.day for item in truth.dates if item.day and fits(without, item.day)), None)
                 if right is not None:
-                    faults.append(Fault("date", *where, f"{text} has the wrong day of the week: {right.day} {right:%B %Y} was a {right:%A}."))
+                    faults.append(
+                        Fault(
+                            "date",
+                            *where,
+                            f"{text} has the wrong day of the week: {right.day} {right:%B %Y} was a {right:%A}.",
+                        )
+                    )
                     told.append(right)
                     continue
             likely = _likeliest(mention, truth.dates, rare)
             hint = f" The record says there: {_date_told(truth, likely)}." if likely is not None else ""
-            faults.append(Fault("date", *where, f"“{_around(said, mention)}”: the date {text} stands nowhere in the record.{hint}"))
+            faults.append(
+                Fault(
+                    "date", *where, f"“{_around(said, mention)}”: the date {text} stands nowhere in the record.{hint}"
+                )
+            )
             continue
         own = max(matching, key=lambda item: alike(mention.by, item.by, rare))
         if own.day is not None and not {"@from", "@to"} & set(mention.by):
@@ -542,7 +670,9 @@ def dates(said: Telling, truth: Truth) -> Found:
         own_score = alike(mention.by, own.by, rare)
         others = [item for item in truth.dates if item not in matching and item.when.day]
         other = max(others, key=lambda item: alike(mention.by, item.by, rare), default=None)
-        if other is not None and alike(mention.by, other.by, rare) - own_score > ELSEWHERE * (1 if when.shift is None else 2):
+        if other is not None and alike(mention.by, other.by, rare) - own_score > ELSEWHERE * (
+            1 if when.shift is None else 2
+        ):
             faults.append(
                 Fault(
                     "date", *where,
@@ -605,7 +735,11 @@ def names(said: Telling, truth: Truth) -> Found:
             continue
         held = truth.parts.get(mention.key, set())
         for part in mention.parts:
-            if held and part not in held and any(part in parts for key, parts in truth.parts.items() if key != mention.key):
+            if (
+                held
+                and part not in held
+                and any(part in parts for key, parts in truth.parts.items() if key != mention.key)
+            ):
                 right = ", ".join(" ".join(key).upper() for key, parts in truth.parts.items() if part in parts)
                 faults.append(
                     Fault(
@@ -622,9 +756,15 @@ def _named(said: Telling, truth: Truth, mention: Mention) -> bool:
     if truth.names.carry(key) or demonym(key, truth.names):
         return True
     if any(said.tokens[at].low in ("of", "from", "for", "de") for at in range(mention.at + 1, mention.to)):
-        split = next(at for at in range(mention.at + 1, mention.to) if said.tokens[at].low in ("of", "from", "for", "de"))
+        split = next(
+            at for at in range(mention.at + 1, mention.to) if said.tokens[at].low in ("of", "from", "for", "de")
+        )
         halves = [
-            tuple(folded(token.low) for token in said.tokens[begin:end] if token.kind == "word" and token.low not in ("the", "of"))
+            tuple(
+                folded(token.low)
+                for token in said.tokens[begin:end]
+                if token.kind == "word" and token.low not in ("the", "of")
+            )
             for begin, end in ((mention.at, split), (split + 1, mention.to))
         ]
         if all(half in truth.keys for half in halves):
@@ -633,12 +773,18 @@ def _named(said: Telling, truth: Truth, mention: Mention) -> bool:
     if not any(len(token.text) > 1 and token.text.isupper() and token.low not in COMMON_CAPITALS for token in words):
         if set(key) <= _HOLIDAYS:
             return True
-        rest = tuple(word for word in key if word not in COMMON_WORDS and word not in COMMON_CAPITALS and word not in GENERIC_NAME_PARTS)
+        rest = tuple(
+            word
+            for word in key
+            if word not in COMMON_WORDS and word not in COMMON_CAPITALS and word not in GENERIC_NAME_PARTS
+        )
         if not rest:
             return len(key) == 1 or _in_heading(said, mention)
         if truth.names.carry(rest):
             return True
-        if all(truth.names.carry((word,)) or concept(word) in truth.vocabulary for word in rest) and _in_heading(said, mention):
+        if all(truth.names.carry((word,)) or concept(word) in truth.vocabulary for word in rest) and _in_heading(
+            said, mention
+        ):
             return True
         # A word of the record that a text writes with a capital: "the Perishables".
         if len(rest) == 1 and concept(rest[0]) in truth.vocabulary:
@@ -646,7 +792,7 @@ def _named(said: Telling, truth: Truth, mention: Mention) -> bool:
     return False
 
 
-_HOLIDAYS = frozenset("new year years christmas day eve boxing easter".split())
+_HOLIDAYS = frozenset(listed("new year years christmas day eve boxing easter"))
 
 
 def _in_heading(said: Telling, mention: Mention) -> bool:
@@ -676,9 +822,10 @@ _PHRASES: tuple[tuple[tuple[str, ...], int], ...] = (
 _PHRASES_BY_WORD: dict[str, list[tuple[tuple[str, ...], int]]] = {}
 for _phrase_words, _meaning in _PHRASES:
     _PHRASES_BY_WORD.setdefault(_phrase_words[0], []).append((_phrase_words, _meaning))
-_OPEN_WORDS = frozenset("if whether would could might should can may unless until to".split())
+_OPEN_WORDS = frozenset(listed("if whether would could might should can may unless until to"))
 
 
+@lru_cache(maxsize=8)
 def verdicts(telling: Telling) -> list[_Verdict]:
     """Where a text says that something worked (+1) or did not (-1). Counts ("worked 3 times"), questions and conditions
     are left to the numbers."""
@@ -697,7 +844,9 @@ def verdicts(telling: Telling) -> list[_Verdict]:
         if tokens[end - 1].text == "?" or (end < len(tokens) and tokens[end].text == "?"):
             continue
         before = [one.low for one in tokens[max(begin, at - 3) : at]]
-        if token.low in ("work", "works", "working") and not ({"not", "never"} & set(before) or any(word.endswith("n't") for word in before)):
+        if token.low in ("work", "works", "working") and not (
+            {"not", "never"} & set(before) or any(word.endswith("n't") for word in before)
+        ):
             continue
         turned = telling.negated(at)
         if before and before[-1] == "to" and not turned:
@@ -741,14 +890,14 @@ _ON_TIME = re.compile(
 )
 _LATE = re.compile(r"\b(?:hours?|days?|minutes?) (?:late|after the plan)\b", re.IGNORECASE)
 _EXISTENCE = ("disrupt",)
-_NONE = frozenset("no nothing without not never none nor neither n't free".split())
+_NONE = frozenset(listed("no nothing without not never none nor neither n't free"))
 
 
 def outcome(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
     """What worked, what was best, whether it arrived, was late, was disturbed: the same way round as in the source."""
     faults: list[Fault] = []
     looked = 0
-    known = verdicts(truth.story)
+    known = [*verdicts(truth.story)]
     counted = _rates(truth)
     for path, value in facts.items():
         if isinstance(value, bool) and "worked" in path.rsplit(".", 1)[-1]:
@@ -758,15 +907,31 @@ def outcome(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
         looked += 1
         where = _where(said, verdict.at, verdict.to)
         if not known and not counted:
-            faults.append(Fault("outcome", *where, f"“{_sentence(said, verdict.at)}”: the record does not say whether it worked."))
+            faults.append(
+                Fault("outcome", *where, f"“{_sentence(said, verdict.at)}”: the record does not say whether it worked.")
+            )
             continue
-        same = max((alike(verdict.by, item.by, weights) for item in [*known, *counted] if item.sign == verdict.sign), default=None)
-        turned = max((alike(verdict.by, item.by, weights) for item in [*known, *counted] if item.sign == -verdict.sign), default=None)
+        same = max(
+            (alike(verdict.by, item.by, weights) for item in [*known, *counted] if item.sign == verdict.sign),
+            default=None,
+        )
+        turned = max(
+            (alike(verdict.by, item.by, weights) for item in [*known, *counted] if item.sign == -verdict.sign),
+            default=None,
+        )
         stated = {item.sign for item in known}
-        if same is None or (turned is not None and turned - same > ELSEWHERE) or (
-            len(stated) == 1 and verdict.sign not in stated and same < 0.3
+        if (
+            same is None
+            or (turned is not None and turned - same > ELSEWHERE)
+            or (len(stated) == 1 and verdict.sign not in stated and same < 0.3)
         ):
-            faults.append(Fault("outcome", *where, f"“{_sentence(said, verdict.at)}” turns the outcome round: the record says that it {'did not work' if verdict.sign > 0 else 'worked'}."))
+            faults.append(
+                Fault(
+                    "outcome",
+                    *where,
+                    f"“{_sentence(said, verdict.at)}” turns the outcome round: the record says that it {'did not work' if verdict.sign > 0 else 'worked'}.",
+                )
+            )
     looked_best, faults_best = _superlatives(said, truth)
     looked += looked_best
     faults += faults_best
@@ -817,7 +982,13 @@ def _superlatives(said: Telling, truth: Truth) -> tuple[int, list[Fault]]:
             continue
         looked += 1
         if not any(tied & named[sign] for tied in actions):
-            faults.append(Fault("outcome", *_where(said, at, at + 1), f"“{_sentence(said, at)}”: the record calls another option {token.low}."))
+            faults.append(
+                Fault(
+                    "outcome",
+                    *_where(said, at, at + 1),
+                    f"“{_sentence(said, at)}”: the record calls another option {token.low}.",
+                )
+            )
     return looked, faults
 
 
@@ -830,24 +1001,32 @@ def _states(said: Telling, truth: Truth) -> tuple[int, list[Fault]]:
     if not_there is not None:
         looked += 1
         if story_open is None:
-            faults.append(Fault("outcome", *not_there.span(), f"“{not_there.group()}”: the record says that it arrived."))
+            faults.append(
+                Fault("outcome", *not_there.span(), f"“{not_there.group()}”: the record says that it arrived.")
+            )
     elif story_open is not None and (there := _THERE.search(said.text)) is not None:
         looked += 1
         faults.append(Fault("outcome", *there.span(), "The record says that it had not arrived."))
     on_time = _ON_TIME.search(said.text)
-    if on_time is not None and not re.search(r"\b(?:not|never|n['’]t|nowhere near|far from|instead of|rather than)\s+(?:\w+\s+){0,2}$", said.text[max(0, on_time.start() - 40) : on_time.start()], re.IGNORECASE):
+    if on_time is not None and not re.search(
+        r"\b(?:not|never|n['’]t|nowhere near|far from|instead of|rather than)\s+(?:\w+\s+){0,2}$",
+        said.text[max(0, on_time.start() - 40) : on_time.start()],
+        re.IGNORECASE,
+    ):
         looked += 1
         if _LATE.search(story) and not _ON_TIME.search(story):
             faults.append(Fault("outcome", *on_time.span(), f"“{on_time.group()}”: the record says that it was late."))
     for noun in _EXISTENCE:
-        there = _existing(truth.story, noun)
-        if len(there) != 1:
+        stated = _existing(truth.story, noun)
+        if len(stated) != 1:
             continue
         for at, exists in _each_existing(said, noun):
             looked += 1
-            if exists not in there:
+            if exists not in stated:
                 says = "knows of one" if not exists else "knows of none"
-                faults.append(Fault("outcome", *_where(said, at, at + 1), f"“{_sentence(said, at)}”: the record {says}."))
+                faults.append(
+                    Fault("outcome", *_where(said, at, at + 1), f"“{_sentence(said, at)}”: the record {says}.")
+                )
     return looked, faults
 
 
@@ -877,7 +1056,7 @@ def cause(said: Telling, truth: Truth) -> Found:
             phrase, effect = _phrase(said, to, end), [word for word in said.concepts[begin:at] if word]
         else:
             to = -to
-            phrase = [[word for word in said.concepts[_clause_begin(said, at, begin):at] if word]]
+            phrase = [[word for word in said.concepts[_clause_begin(said, at, begin) : at] if word]]
             effect = [word for word in said.concepts[to:end] if word]
         for words in phrase:
             if not words:
@@ -885,7 +1064,11 @@ def cause(said: Telling, truth: Truth) -> Found:
             looked += 1
             if not _reason(truth, words, effect, soft):
                 faults.append(
-                    Fault("cause", *_where(said, at, min(end, to + 8) if forward else to), f"“{_sentence(said, at)}”: the record does not give this as a cause. Leave the cause out or name the one that it gives.")
+                    Fault(
+                        "cause",
+                        *_where(said, at, min(end, to + 8) if forward else to),
+                        f"“{_sentence(said, at)}”: the record does not give this as a cause. Leave the cause out or name the one that it gives.",
+                    )
                 )
                 break
     return "cause", looked, faults
@@ -914,7 +1097,7 @@ def _causal(said: Telling) -> Iterable[tuple[int, int, bool]]:
                 break
 
 
-_PLANNED = frozenset("arrive be leave sail dock reach depart get land come".split())
+_PLANNED = frozenset(listed("arrive be leave sail dock reach depart get land come"))
 _CONNECTIVES: dict[str, list[tuple[tuple[str, ...], int]]] = {}
 for _connective, _direction in (*((words, 1) for words in CAUSES), *((words, -1) for words in FORWARD_CAUSES)):
     _CONNECTIVES.setdefault(_connective[0], []).append((_connective, _direction))
@@ -950,7 +1133,11 @@ def _clause_begin(said: Telling, at: int, begin: int) -> int:
     return here
 
 
-_VAGUE_CAUSES = frozenset("delay late reason thi it problem situation issu circumstance condition decide move step action case hour day".split())
+_VAGUE_CAUSES = frozenset(
+    listed(
+        "delay late reason thi it problem situation issu circumstance condition decide move step action case hour day"
+    )
+)
 
 
 def _reason(truth: Truth, words: list[str], effect: list[str], soft: bool) -> bool:
@@ -976,15 +1163,16 @@ def _reason(truth: Truth, words: list[str], effect: list[str], soft: bool) -> bo
         for begin, end in reading.spans:
             there = {word for word in reading.concepts[begin:end] if word}
             if len(wanted & there) >= max(1, 0.5 * len(wanted)) and effects & (there - wanted):
-                if not any(token.low in ("nothing", "no", "never", "not") for token in reading.tokens[begin:end]) or any(
-                    token.low in ("too", "few") for token in reading.tokens[begin:end]
-                ):
+                if not any(
+                    token.low in ("nothing", "no", "never", "not") for token in reading.tokens[begin:end]
+                ) or any(token.low in ("too", "few") for token in reading.tokens[begin:end]):
                     return True
                 if wanted & there and {"work"} & there:
                     return True
     return False
 
 
+@lru_cache(maxsize=4)
 def _given_causes(truth: Truth) -> set[str]:
     """The words of what the source itself gives as a reason."""
     given: set[str] = set()
@@ -999,7 +1187,7 @@ def _given_causes(truth: Truth) -> set[str]:
 
 # Order ------------------------------------------------------------------------------------------------------------
 
-_THEN = frozenset("then afterwards subsequently next thereafter later".split())
+_THEN = frozenset(listed("then afterwards subsequently next thereafter later"))
 
 
 def order(said: Telling, truth: Truth) -> Found:
@@ -1028,7 +1216,14 @@ def order(said: Telling, truth: Truth) -> Found:
             first: KnownDate | None
             second: KnownDate | None
             if low in ("before", "after") and begin < at < end - 1:
-                if any(when.at <= at < when.to for when in said.whens) or said.tokens[at + 1].low in ("that", "then", "all", "this", "it", "."):
+                if any(when.at <= at < when.to for when in said.whens) or said.tokens[at + 1].low in (
+                    "that",
+                    "then",
+                    "all",
+                    "this",
+                    "it",
+                    ".",
+                ):
                     continue
                 left, right = event(_back(said, at, begin), at), event(at + 1, _ahead(said, at + 1, end))
                 first, second = (left, right) if low == "before" else (right, left)
@@ -1047,7 +1242,11 @@ def order(said: Telling, truth: Truth) -> Found:
             looked += 1
             if first.day > second.day:
                 faults.append(
-                    Fault("order", *_where(said, at, at + 1), f"“{_sentence(said, at)}” turns the order round: the record has {_date_told(truth, second)} before {_date_told(truth, first)}.")
+                    Fault(
+                        "order",
+                        *_where(said, at, at + 1),
+                        f"“{_sentence(said, at)}” turns the order round: the record has {_date_told(truth, second)} before {_date_told(truth, first)}.",
+                    )
                 )
     return "order", looked, faults
 
@@ -1078,28 +1277,47 @@ def omission(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
     faults: list[Fault] = []
     looked = 0
     story = truth.story
-    amounts = [item for item in truth.numbers.get("money", ()) if item.mention is not None and item.mention in story.mentions and item.said]
+    amounts = [
+        item
+        for item in truth.numbers.get("money", ())
+        if item.mention is not None and item.mention in story.mentions and item.said
+    ]
     if 0 < len(amounts) <= MOST_AMOUNTS:
         told = [mention.quantity for mention in said.mentions if mention.quantity is not None]
         total = sum(item.said for item in amounts)
-        summed = len(amounts) > 1 and any(abs(quantity.said - total) <= 0.02 * total and quantity.dimension == "money" and not (quantity.bound or quantity.hedged) for quantity in told)
+        summed = len(amounts) > 1 and any(
+            abs(quantity.said - total) <= 0.02 * total
+            and quantity.dimension == "money"
+            and not (quantity.bound or quantity.hedged)
+            for quantity in told
+        )
         for item in amounts:
             looked += 1
-            if not summed and not any(_carried_by(quantity, item) and quantity.dimension in ("money", "count") for quantity in told):
-                faults.append(Fault("omission", 0, 0, f"The amount is left out. The record says: {_told(truth, item)}."))
+            if not summed and not any(
+                _carried_by(quantity, item) and quantity.dimension in ("money", "count") for quantity in told
+            ):
+                faults.append(
+                    Fault("omission", 0, 0, f"The amount is left out. The record says: {_told(truth, item)}.")
+                )
     stated = [verdict for verdict in verdicts(story)]
     if stated:
         looked += 1
         last = stated[-1]
         if not _says(said, truth, stated, last):
-            faults.append(Fault("omission", 0, 0, f"Whether it worked is left out. The record says: “{_sentence(story, last.at)}”."))
+            faults.append(
+                Fault(
+                    "omission", 0, 0, f"Whether it worked is left out. The record says: “{_sentence(story, last.at)}”."
+                )
+            )
     action = facts.get("outcome.action")
     if isinstance(action, str) and action in truth.actions:
         looked += 1
         words = truth.actions[action]
         if words & set(story.vocabulary) and not words & set(said.vocabulary):
             where = next((at for at, word in enumerate(story.concepts) if word in words), 0)
-            faults.append(Fault("omission", 0, 0, f"What was done is left out. The record says: “{_sentence(story, where)}”."))
+            faults.append(
+                Fault("omission", 0, 0, f"What was done is left out. The record says: “{_sentence(story, where)}”.")
+            )
     for item in _title(truth):
         looked += 1
         if isinstance(item, Known):
@@ -1108,7 +1326,10 @@ def omission(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
                 mention.quantity is not None and _carried_by(mention.quantity, item) for mention in said.mentions
             ):
                 faults.append(Fault("omission", 0, 0, f"The title's figure is left out: {_told(truth, item)}."))
-        elif not any(mention.when is not None and mention.when.clock is None and fits_known(mention.when, item) for mention in said.mentions):
+        elif not any(
+            mention.when is not None and mention.when.clock is None and fits_known(mention.when, item)
+            for mention in said.mentions
+        ):
             faults.append(Fault("omission", 0, 0, f"The title's date is left out: {_date_told(truth, item)}."))
     return "omission", looked, faults
 
@@ -1126,7 +1347,10 @@ def _says(said: Telling, truth: Truth, stated: list[_Verdict], last: _Verdict) -
             return True
     begin, end = truth.story.spans[truth.story.sentence_of[last.at]]
     bounds = {quantity.said for quantity in truth.story.quantities if begin <= quantity.at < end and quantity.bound}
-    return any(quantity.bound and quantity.said in bounds for quantity in said.quantities) or "too few" in said.text.lower()
+    return (
+        any(quantity.bound and quantity.said in bounds for quantity in said.quantities)
+        or "too few" in said.text.lower()
+    )
 
 
 _RESULTS = re.compile(
@@ -1149,7 +1373,11 @@ def _title(truth: Truth) -> list[Known | KnownDate]:
     end = len(truth.story.text) - len(story) + len(story.split("\n", 1)[0])
     items: list[Known | KnownDate] = []
     for known in (item for found in truth.numbers.values() for item in found):
-        if known.mention is not None and known.mention in truth.story.mentions and truth.story.tokens[known.mention.at].begin < end:
+        if (
+            known.mention is not None
+            and known.mention in truth.story.mentions
+            and truth.story.tokens[known.mention.at].begin < end
+        ):
             items.append(known)
     items += [
         item

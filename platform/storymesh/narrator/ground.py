@@ -9,12 +9,13 @@ docs/decisions/grounding.md.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
 from storymesh.narrator import claims as read
 from storymesh.narrator.telling import Telling
-from storymesh.narrator.truth import truth_of
+from storymesh.narrator.truth import Truth, truth_of
 
 Kind = Literal["number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"]
 
@@ -36,6 +37,11 @@ class Source:
     facts: Mapping[str, Any]
     units: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     known: str = ""
+
+    @cached_property
+    def truth(self) -> Truth:
+        """What the source says, read once for all attempts at a record."""
+        return truth_of(self.story, self.facts, self.units, self.known)
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def ground(retelling: str, source: Source) -> Grounding:
     checked = dict.fromkeys(("number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"), 0)
     checked["text"] = 1 if not faults else len(faults)
     if not any(fault.fatal for fault in faults):
-        truth = truth_of(source.story, source.facts, source.units, source.known)
+        truth = source.truth
         said = Telling(retelling[:longest], truth.subjects)
         for kind, count, found in read.everything(said, truth, source.facts):
             checked[kind] += count

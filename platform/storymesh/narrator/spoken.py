@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, NamedTuple
 
+from storymesh.narrator.wording import listed
+
 Dimension = Literal["duration", "money", "share", "mass", "length", "count"]
 Direction = Literal[-1, 0, 1]
 
@@ -64,7 +66,8 @@ class When:
 
 
 TOKEN = re.compile(
-    r"(?P<code>\bp-[0-9a-f]{12}\b|\b[A-Z][A-Z0-9]{0,15}(?:[-/_][A-Z0-9]{1,15}){0,6}?[-/_]\d[A-Z0-9]{0,15}(?:[-/_][A-Z0-9]{1,15}){0,6}\b)"
+    r"(?P<plain>(?!p-[0-9a-f]{12})[a-z]+(?![^\W_]|['’]))"
+    r"|(?P<code>\bp-[0-9a-f]{12}\b|\b[A-Z][A-Z0-9]{0,15}(?:[-/_][A-Z0-9]{1,15}){0,6}?[-/_]\d[A-Z0-9]{0,15}(?:[-/_][A-Z0-9]{1,15}){0,6}\b)"
     r"|(?P<iso>\b\d{4}-\d{2}-\d{2}\b)"
     r"|(?P<slashed>\b\d{1,2}[/.]\d{1,2}[/.]\d{4}\b)"
     r"|(?P<clock>\b\d{1,2}:\d{2}(?::\d{2})?\b)"
@@ -76,13 +79,15 @@ TOKEN = re.compile(
 ONES = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen".split()
+        listed(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+            "seventeen eighteen nineteen"
+        )
     )
 }
 TENS = {
     word: 10 * value
-    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
+    for value, word in enumerate(listed("twenty thirty forty fifty sixty seventy eighty ninety"), start=2)
 }
 SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000, "dozen": 12}
 SUFFIX_SCALES = {"k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 1_000_000_000}
@@ -94,8 +99,10 @@ FRACTIONS = {
 ORDINALS = {
     word: value
     for value, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
-        "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth".split(),
+        listed(
+            "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+            "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+        ),
         start=1,
     )
 } | {"thirtieth": 30}
@@ -133,18 +140,20 @@ MONTHS = {
 }  # fmt: skip
 WEEKDAYS = {
     name: index
-    for index, name in enumerate("monday tuesday wednesday thursday friday saturday sunday".split())
+    for index, name in enumerate(listed("monday tuesday wednesday thursday friday saturday sunday"))
 }  # fmt: skip
 ABOUT = frozenset(
-    "about around roughly approximately approx circa some near nearly almost close say ~ ≈ or so something like "
-    "practically virtually".split()
+    listed(
+        "about around roughly approximately approx circa some near nearly almost close say ~ ≈ or so something like "
+        "practically virtually"
+    )
 )
-UNDER = frozenset("under below fewer less within".split())
-OVER = frozenset("over above more exceeding beyond least upwards".split())
-MONTH_LEADS = frozenset("in of since by until till during early late mid through from to last next and for".split())
+UNDER = frozenset(listed("under below fewer less within"))
+OVER = frozenset(listed("over above more exceeding beyond least upwards"))
+MONTH_LEADS = frozenset(listed("in of since by until till during early late mid through from to last next and for"))
 YEAR_LEADS = MONTH_LEADS | {"year"}
-LATER = frozenset("later after afterwards afterward on".split())
-EARLIER = frozenset("earlier before prior previously ago beforehand".split())
+LATER = frozenset(listed("later after afterwards afterward on"))
+EARLIER = frozenset(listed("earlier before prior previously ago beforehand"))
 CALENDAR = {"day": 1, "days": 1, "week": 7, "weeks": 7, "fortnight": 14, "morning": 1, "evening": 1, "afternoon": 1}
 DASHES = frozenset("-–—‑")
 
@@ -155,6 +164,9 @@ def tokens_of(text: str) -> list[Token]:
     for met in TOKEN.finditer(text):
         said = met.group()
         kind = met.lastgroup or "mark"
+        if kind == "plain":
+            tokens.append(Token("word", said, said, *met.span()))
+            continue
         low = said.lower().replace("’", "'") if kind == "word" else said
         if kind == "word" and low.endswith("'s"):
             low = low[:-2]
@@ -183,7 +195,12 @@ def values_of(tokens: list[Token]) -> tuple[list[Quantity], list[When]]:
             while when.month and when.day and quantities and first >= 2 and tokens[first - 1].low in _LISTED:
                 before = quantities[-1]
                 joined = before.to == first - 1 or (before.to == first - 2 and tokens[first - 2].low in ",;")
-                if not (joined and before.to == before.at + 1 and before.dimension == "count" and before.said in range(1, 32)):
+                if not (
+                    joined
+                    and before.to == before.at + 1
+                    and before.dimension == "count"
+                    and before.said in range(1, 32)
+                ):
                     break
                 quantities.pop()
                 listed.append(When(when.year, when.month, int(before.said), None, before.at, before.to))
@@ -318,9 +335,7 @@ def _calendar_date(tokens: list[Token], at: int) -> When | None:
             dot = _low(tokens, to) == "." and len(tokens[month_at].low) <= 4 and _year(tokens, to + 1) is not None
             year_at = to + dot + (_low(tokens, to) == ",")
             year = _year(tokens, year_at)
-            return When(
-                year, MONTHS[tokens[month_at].low], number, None, at, year_at + 1 if year is not None else to
-            )
+            return When(year, MONTHS[tokens[month_at].low], number, None, at, year_at + 1 if year is not None else to)
         if ordinal and token.kind == "number" and _low(tokens, at - 1) == "the":
             following = _low(tokens, after)
             if not following or not following[0].isalpha() or following in _AFTER_DAY:
@@ -351,7 +366,7 @@ def _calendar_date(tokens: list[Token], at: int) -> When | None:
     return None
 
 
-_AFTER_DAY = frozenset("of at and it the with after before to when for but in by they was until".split())
+_AFTER_DAY = frozenset(listed("of at and it the with after before to when for but in by they was until"))
 
 
 def _relative(tokens: list[Token], at: int) -> When | None:
@@ -443,7 +458,7 @@ def _spelled(tokens: list[Token], at: int) -> tuple[float | None, int, float]:
     total, current, seen, step = 0.0, 0.0, False, 1.0
     to = at
     last = ""
-    while to < len(tokens):
+    while to < min(len(tokens), at + 14):
         low = tokens[to].low
         if low in ONES and last not in ("ones",) and not (last == "tens" and ONES[low] >= 10):
             current += ONES[low]
@@ -466,7 +481,9 @@ def _spelled(tokens: list[Token], at: int) -> tuple[float | None, int, float]:
             seen = True
         elif seen and low in DASHES and last == "tens" and ONES.get(_low(tokens, to + 1), 10) < 10:
             pass
-        elif seen and low == "and" and last == "scale" and (_low(tokens, to + 1) in ONES or _low(tokens, to + 1) in TENS):
+        elif (
+            seen and low == "and" and last == "scale" and (_low(tokens, to + 1) in ONES or _low(tokens, to + 1) in TENS)
+        ):
             pass
         elif seen and low == "point" and _low(tokens, to + 1) in ONES:
             digits = ""
@@ -596,7 +613,7 @@ def _quantity(tokens: list[Token], at: int) -> Quantity | None:
             return None
         if not (_low(tokens, at + 3) in ("a", "one") and _low(tokens, at + 4) in ("half", "quarter", "third")):
             rest, rest_to, _ = _plain_number(tokens, at + 3)
-            if rest is None or UNITS.get(_low(tokens, rest_to), ("", 0.0))[0] != "duration":
+            if rest is None or UNITS.get(_low(tokens, rest_to), ("count", 0.0))[0] != "duration":
                 return None
         value_or_none, to, step = 1.0, at + 1, 1.0
     elif token.kind == "number" or token.low in ONES or token.low in TENS or token.low in ("a", "an", "dozen"):
@@ -609,7 +626,11 @@ def _quantity(tokens: list[Token], at: int) -> Quantity | None:
     following = _low(tokens, to)
     if token.kind == "number" and following in ("st", "nd", "rd", "th") and tokens[to].begin == tokens[to - 1].end:
         return None
-    if following in ("and", "&") and _low(tokens, to + 1) in ("a", "one", "three") and _low(tokens, to + 2) in FRACTIONS:
+    if (
+        following in ("and", "&")
+        and _low(tokens, to + 1) in ("a", "one", "three")
+        and _low(tokens, to + 2) in FRACTIONS
+    ):
         parts = FRACTIONS[_low(tokens, to + 2)]
         value += (3 if _low(tokens, to + 1) == "three" else 1) / parts
         step = 1 / parts
@@ -655,12 +676,26 @@ def _quantity(tokens: list[Token], at: int) -> Quantity | None:
         "as", "longer", "more", "the", "higher", "what", "greater", "its",
     ):  # fmt: skip
         factor = True
-    elif token.low == "one" and following in ("of", "in", "out") and _is_number(tokens, to + 1 + (_low(tokens, to + 1) == "of")):
+    elif (
+        token.low == "one"
+        and following in ("of", "in", "out")
+        and _is_number(tokens, to + 1 + (_low(tokens, to + 1) == "of"))
+    ):
         pass
-    elif token.low == "one" and to == start + 1 and not hedged and following not in ("container", "case", "time", "ship", "pack", "attempt"):
+    elif (
+        token.low == "one"
+        and to == start + 1
+        and not hedged
+        and following not in ("container", "case", "time", "ship", "pack", "attempt")
+    ):
         return None
     slack = step / 2
-    if dimension == "duration" and step == 1.0 and unit in ("day", "days", "week", "weeks", "month", "months") and value < 2:
+    if (
+        dimension == "duration"
+        and step == 1.0
+        and unit in ("day", "days", "week", "weeks", "month", "months")
+        and value < 2
+    ):
         slack = 0.45  # "one day" for 35 hours would be too coarse to be called rounded
     if hedged or bound:
         slack = max(slack, _last_place(value, step) / 2, 0.05 * value)

@@ -20,6 +20,7 @@ from storymesh.narrator.wording import (
     NEGATIONS,
     STOP,
     concept,
+    listed,
 )
 
 MentionKind = Literal["number", "date", "clock", "name", "code"]
@@ -31,12 +32,12 @@ SUBJECT, SUBJECT_BEFORE, OTHER_SUBJECT = 1.0, 0.7, 0.1
 if another row is meant."""
 
 _DATE_ENDS = {
-    **dict.fromkeys("from since between".split(), "@from"),
-    **dict.fromkeys("to until till through".split(), "@to"),
+    **dict.fromkeys(listed("from since between"), "@from"),
+    **dict.fromkeys(listed("to until till through"), "@to"),
     **dict.fromkeys("-–—", "@to"),
 }
-_FUTURE = frozenset("would will could to might may".split())
-_PRONOUNS = frozenset("it this that they these those its their he she both each".split())
+_FUTURE = frozenset(listed("would will could to might may"))
+_PRONOUNS = frozenset(listed("it this that they these those its their he she both each"))
 COPIED = 0.7
 OUTRANKED = 0.3
 LABEL = 0.6
@@ -48,19 +49,21 @@ WEAK = 0.5
 
 _ENDS = frozenset(".!?")
 _BREAKS = frozenset(",;:()[]—–|")
-_CONJUNCTIONS = frozenset("and but while whereas though although then which yet against versus compared rather before after".split())
-_CONNECTORS = frozenset("of the de la el le al and & du des van der".split())
+_CONJUNCTIONS = frozenset(
+    listed("and but while whereas though although then which yet against versus compared rather before after")
+)
+_CONNECTORS = frozenset(listed("of the de la el le al and & du des van der"))
 
 DIRECTIONS = {
-    **dict.fromkeys("from leaving left departing departed out origin ex loaded".split(), "from"),
-    **dict.fromkeys("to bound toward towards into destined destination reach reached reaching".split(), "to"),
-    **dict.fromkeys("aboard vessel ship mv steamer".split(), "ship"),
-    **dict.fromkeys("carrier line operator operated".split(), "carrier"),
+    **dict.fromkeys(listed("from leaving left departing departed out origin ex loaded"), "from"),
+    **dict.fromkeys(listed("to bound toward towards into destined destination reach reached reaching"), "to"),
+    **dict.fromkeys(listed("aboard vessel ship mv steamer"), "ship"),
+    **dict.fromkeys(listed("carrier line operator operated"), "carrier"),
 }
 """The part that a name plays, told by the word before it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Mention:
     """A value or name as a text says it, tokens `at` up to `to`."""
 
@@ -90,7 +93,10 @@ class Telling:
         self.text = text
         self.subjects = subjects
         self.tokens: list[Token] = tokens_of(text)
-        self.concepts = [self._concept(token) for token in self.tokens]
+        self.concepts = [
+            concept(token.low) if token.kind == "word" else token.low.lower() if token.kind == "code" else ""
+            for token in self.tokens
+        ]
         for at, token in enumerate(self.tokens):
             # What would be lost is expected, not lost.
             if token.low in ("lost", "lose", "losing", "cost") and any(
@@ -98,15 +104,11 @@ class Telling:
             ):
                 self.concepts[at] = "expect"
             elif token.low == "ahead" and at + 2 < len(self.tokens) and self.tokens[at + 1].low == "of":
-                self.concepts[at] = "recover" if self.tokens[at + 2].low not in _PRONOUNS | {"them", "him", "her"} else ""
+                self.concepts[at] = (
+                    "recover" if self.tokens[at + 2].low not in _PRONOUNS | {"them", "him", "her"} else ""
+                )
         self.sentence_of, self.clause_of, self.starts = _segments(self.tokens, text)
         self.quantities, self.whens = values_of(self.tokens)
-
-    @staticmethod
-    def _concept(token: Token) -> str:
-        if token.kind == "word":
-            return concept(token.low)
-        return token.text.lower() if token.kind == "code" else ""
 
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
@@ -127,7 +129,9 @@ class Telling:
     @cached_property
     def folded_words(self) -> list[str]:
         """Every word, number and code, folded: names are looked up in this."""
-        return [folded(token.text.removesuffix("'s").removesuffix("’s")) for token in self.tokens if token.kind != "mark"]
+        return [
+            folded(token.text.removesuffix("'s").removesuffix("’s")) for token in self.tokens if token.kind != "mark"
+        ]
 
     @cached_property
     def mentions(self) -> list[Mention]:
@@ -173,7 +177,9 @@ class Telling:
         label = clauses[begin] if self.tokens[begin].kind == "word" or words[begin] or begin < at else -1
         label = label if self._labelled(begin, end) else -1
         begin, end = max(begin, at - 80), min(end, to + 80)
-        alone = not any(words[other] and first <= clauses[other] <= last and not at <= other < to for other in range(begin, end))
+        alone = not any(
+            words[other] and first <= clauses[other] <= last and not at <= other < to for other in range(begin, end)
+        )
         if alone:
             # A value alone in its clause: "on 18 February, they ..." opens the next, "(52%)" closes the one before.
             if at > begin and self.tokens[at - 1].text == ")":
@@ -184,7 +190,9 @@ class Telling:
                 first -= 1
         by: dict[str, float] = {}
         subjects = self.subjects
-        if sentence and any(token.low in _PRONOUNS for token in self.tokens[self.spans[sentence][0] : self.spans[sentence][0] + 2]):
+        if sentence and any(
+            token.low in _PRONOUNS for token in self.tokens[self.spans[sentence][0] : self.spans[sentence][0] + 2]
+        ):
             start, stop = self.spans[sentence - 1]
             for other in range(max(start, stop - 40), stop):
                 if words[other] and words[other] not in subjects:
@@ -328,7 +336,12 @@ class Telling:
 
     def _is_subject(self, after: int, word: str) -> bool:
         """Whether a capitalised word that opens a sentence is a name: it acts, and is no form of a verb or adverb."""
-        if word.endswith(("ing", "ed", "ly", "s")) or concept(word) != word and concept(word) in self.vocabulary and self.vocabulary[concept(word)] > 1:
+        if (
+            word.endswith(("ing", "ed", "ly", "s"))
+            or concept(word) != word
+            and concept(word) in self.vocabulary
+            and self.vocabulary[concept(word)] > 1
+        ):
             return False
         if self.tokens[after - 1].text.endswith(("'s", "’s")):
             return True
@@ -382,8 +395,10 @@ def _rank(by: dict[str, float]) -> None:
 
 
 _ACTS = frozenset(
-    "should must may will shall needs gets got waits still first never also was is were are had has have decided chose opted carried sailed arrived left reached moved paid took made went said "
-    "handled operated shipped reported bought tried used could would did lost saved ran sits lies".split()
+    listed(
+        "should must may will shall needs gets got waits still first never also was is were are had has have decided chose opted carried sailed arrived left reached moved paid took made went said "
+        "handled operated shipped reported bought tried used could would did lost saved ran sits lies"
+    )
 )
 
 
@@ -399,9 +414,12 @@ def _segments(tokens: list[Token], text: str) -> tuple[list[int], list[int], lis
         if mark == "\n":
             previous = tokens[at - 1].text if at else "\n"
             following = tokens[at + 1].text if at + 1 < count else "\n"
-            hard = previous in ".!?:;\n" or following in "\n#*-•–|" or (
-                at + 2 < count and tokens[at + 1].kind == "number" and tokens[at + 2].text in (".", ")")
-            ) or (at > 0 and _short_line(tokens, at))
+            hard = (
+                previous in ".!?:;\n"
+                or following in "\n#*-•–|"
+                or (at + 2 < count and tokens[at + 1].kind == "number" and tokens[at + 2].text in (".", ")"))
+                or (at > 0 and _short_line(tokens, at))
+            )
             if hard and filled:
                 sentences.append(sentence)
                 clauses.append(clause)

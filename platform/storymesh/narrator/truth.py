@@ -26,7 +26,7 @@ MOST_DERIVED = 64
 """Facts of one unit of which sums and differences are formed at most."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Known:
     """A true value: every number in `points` is it, `said` as the story prints it. `sign` is the fact's, 0 unknown."""
 
@@ -39,7 +39,7 @@ class Known:
     sign: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class KnownDate:
     """A true date, or a part of one. `by` as for numbers."""
 
@@ -69,7 +69,7 @@ class _Moment:
         return _path_words(self.path)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Truth:
     """Everything true that can be looked up, and how well each word tells values of one kind apart."""
 
@@ -130,7 +130,9 @@ def dimension_of(path: str, unit: str) -> tuple[Dimension, float]:
     return "count", 1.0
 
 
-def facts_of(values: Mapping[str, Any], units: Mapping[str, str]) -> tuple[list[_Fact], list[_Moment], list[tuple[str, int | None, str]]]:
+def facts_of(
+    values: Mapping[str, Any], units: Mapping[str, str]
+) -> tuple[list[_Fact], list[_Moment], list[tuple[str, int | None, str]]]:
     """Numbers, moments and texts of the facts, each list's elements with their row."""
     numbers: list[_Fact] = []
     moments: list[_Moment] = []
@@ -194,7 +196,10 @@ def truth_of(story: str, values: Mapping[str, Any], units: Mapping[str, str], kn
                 item.points = tuple(
                     {
                         quantity.said,
-                        *(abs(fact.value) * (quantity.scale if fact.dimension != quantity.dimension else 1.0) for fact in behind),
+                        *(
+                            abs(fact.value) * (quantity.scale if fact.dimension != quantity.dimension else 1.0)
+                            for fact in behind
+                        ),
                     }
                 )
                 item.path = behind[0].path
@@ -215,9 +220,18 @@ def truth_of(story: str, values: Mapping[str, Any], units: Mapping[str, str], kn
     dates, clocks = _dates(told, beside, moments, rows)
     clocks |= {moment.at.hour * 60 + moment.at.minute for moment in moments}
     names = Names(
-        [told.folded_words, beside.folded_words, *([folded(word) for word in re.findall(r"[^\W_]+", text)] for _, _, text in texts)]
+        [
+            told.folded_words,
+            beside.folded_words,
+            *([folded(word) for word in re.findall(r"[^\W_]+", text)] for _, _, text in texts),
+        ]
     )
-    codes = {token.text.lower() for telling in (told, beside) for token in telling.tokens if token.kind in ("code", "word", "number")}
+    codes = {
+        token.text.lower()
+        for telling in (told, beside)
+        for token in telling.tokens
+        if token.kind in ("code", "word", "number")
+    }
     codes |= {text.lower() for _, _, text in texts}
     parts: dict[tuple[str, ...], set[str]] = {}
     for telling in (told, beside):
@@ -323,7 +337,11 @@ def _dates(
     for item in dates:
         latest = item.when.year or latest
         if item.day is None and latest and item.when.month and item.when.day and day_exists(item.when):
-            item.day = date(latest, item.when.month, item.when.day) if day_exists(When(latest, item.when.month, item.when.day, None, 0, 0)) else None
+            item.day = (
+                date(latest, item.when.month, item.when.day)
+                if day_exists(When(latest, item.when.month, item.when.day, None, 0, 0))
+                else None
+            )
             have.add(item.day)
     by_day: dict[date, list[_Moment]] = {}
     for moment in moments:
@@ -387,7 +405,7 @@ def _derived(
             for one, other in combinations(group, 2):
                 derived.setdefault(dimension, []).append(abs(one - other))
                 sums.setdefault(dimension, []).append(one + other)
-    for row in list(cells.values())[:MOST_DERIVED * 4]:
+    for row in list(cells.values())[: MOST_DERIVED * 4]:
         counts = [fact.value for fact in row if fact.dimension == "count"]
         if len(counts) <= 4:
             for one, other in combinations(counts, 2):

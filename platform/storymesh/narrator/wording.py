@@ -6,6 +6,12 @@ delays, costs and results, not of any mesh; a word that it lacks costs evidence,
 
 from functools import lru_cache
 
+
+def listed(words: str) -> tuple[str, ...]:
+    """The words of a text, in order."""
+    return tuple(words.split())
+
+
 ALIKE = """
 expect: expect expected estimate estimated forecast predict anticipate project projected prediction projection foresee foreseen thought guess outlook feared expectation etd assume assessment
 plan: plan planned schedule scheduled due timetable promise promised target deadline agreed
@@ -76,24 +82,29 @@ origin: origin
 """
 
 STOP = frozenset(
-    "a an the and or but of to in on at by for with from as is are was were be been being it its this that these those "
-    "had has have having he she they them their there then than so if not no nor do does did done will would could can "
-    "may might must should which who whom whose what when where while whereas because into onto about after before until "
-    "till during over under up down out off again also just only very more most some any each every all both other "
-    "another such own same too s t us we our you your i me my here how why still yet even though although however "
-    "per via upon within without against between among across through around came come comes coming got get gets made first initial initially original originally outset "
-    "make makes making take took taken takes put went go goes one ones well".split()
+    listed(
+        "a an the and or but of to in on at by for with from as is are was were be been being it its this that these those "
+        "had has have having he she they them their there then than so if not no nor do does did done will would could can "
+        "may might must should which who whom whose what when where while whereas because into onto about after before until "
+        "till during over under up down out off again also just only very more most some any each every all both other "
+        "another such own same too s t us we our you your i me my here how why still yet even though although however "
+        "per via upon within without against between among across through around came come comes coming got get gets made first initial initially original originally outset "
+        "make makes making take took taken takes put went go goes one ones well"
+    )
 )
 
 MONTH_NAMES = frozenset(
-    "january february march april may june july august september october november december jan feb mar apr jun jul aug "
-    "sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday".split()
+    listed(
+        "january february march april may june july august september october november december jan feb mar apr jun jul aug "
+        "sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday"
+    )
 )
 
 _SUFFIXES = (
     "ations", "ation", "ments", "ment", "ingly", "edly", "ions", "ing", "ers", "ies", "ied", "ion", "er", "ed", "es",
     "ly", "s", "e",
 )  # fmt: skip
+
 
 def stem(word: str) -> str:
     """The word without its ending: "containers" and "containing" give "contain". Rough, the same for both texts."""
@@ -107,6 +118,7 @@ def stem(word: str) -> str:
             return root
     return word[:-1] + "i" if word.endswith("y") and len(word) > 3 else word
 
+
 def _concepts() -> tuple[dict[str, str], dict[str, str]]:
     words: dict[str, str] = {}
     stems: dict[str, str] = {}
@@ -117,7 +129,9 @@ def _concepts() -> tuple[dict[str, str], dict[str, str]]:
             stems.setdefault(stem(member), name)
     return words, stems
 
+
 _WORDS, _STEMS = _concepts()
+
 
 @lru_cache(maxsize=65_536)
 def concept(low: str) -> str:
@@ -130,32 +144,33 @@ def concept(low: str) -> str:
     root = stem(low)
     return _STEMS.get(root, root)
 
+
 # Where two words are opposites, +1 and -1 on an axis. A claim is turned round by "not", "never", "hardly" before it.
 WORKED = {
     **dict.fromkeys(
-        "worked works work working succeeded succeed succeeds success successes successful successfully effective "
-        "fruitful reliable helped".split(),
+        listed("worked works work working succeeded succeed succeeds success successes successful successfully effective "
+        "fruitful reliable helped"),
         1,
     ),
-    **dict.fromkeys("failed fails fail failing failure failures unsuccessful unsuccessfully ineffective fruitless futile "
-                    "useless flopped backfired disappointing".split(), -1),
+    **dict.fromkeys(listed("failed fails fail failing failure failures unsuccessful unsuccessfully ineffective fruitless futile "
+                    "useless flopped backfired disappointing"), -1),
 }  # fmt: skip
 BETTER = {
-    **dict.fromkeys("recovered recover recovering recovery gained gain gaining saved save saving savings better improvement "
-                    "improved regained recouped sooner faster quicker shaved reclaimed ahead clawed".split(), 1),
-    **dict.fromkeys("lost lose losing loss losses worse deteriorated worsened slower".split(), -1),
+    **dict.fromkeys(listed("recovered recover recovering recovery gained gain gaining saved save saving savings better improvement "
+                    "improved regained recouped sooner faster quicker shaved reclaimed ahead clawed"), 1),
+    **dict.fromkeys(listed("lost lose losing loss losses worse deteriorated worsened slower"), -1),
 }  # fmt: skip
 BEST = {
-    **dict.fromkeys("best strongest safest".split(), 1),
-    **dict.fromkeys("worst weakest poorest".split(), -1),
+    **dict.fromkeys(listed("best strongest safest"), 1),
+    **dict.fromkeys(listed("worst weakest poorest"), -1),
 }
 MORE = {
-    **dict.fromkeys("more above rose increased increase higher exceeded exceeding over grew up surged climbed".split(), 1),
-    **dict.fromkeys("fewer less below fell dropped drop decreased decrease decline declined lower down under plunged slumped "
-                    "short shy".split(), -1),
+    **dict.fromkeys(listed("more above rose increased increase higher exceeded exceeding over grew up surged climbed"), 1),
+    **dict.fromkeys(listed("fewer less below fell dropped drop decreased decrease decline declined lower down under plunged slumped "
+                    "short shy"), -1),
 }  # fmt: skip
 NEGATIONS = frozenset(
-    "not no never none neither nor nothing hardly scarcely barely without cannot nobody n't failed".split()
+    listed("not no never none neither nor nothing hardly scarcely barely without cannot nobody n't failed")
 )
 
 CAUSES = (
@@ -174,10 +189,12 @@ FORWARD_CAUSES = (
 )  # fmt: skip
 """Words that name what stands before them as a cause."""
 
-SOFT_CAUSES = frozenset({("following", "a"), ("following", "an"), ("after", "a"), ("after", "an"), ("down", "to"), ("thanks", "to")})
+SOFT_CAUSES = frozenset(
+    {("following", "a"), ("following", "an"), ("after", "a"), ("after", "an"), ("down", "to"), ("thanks", "to")}
+)
 """These may as well mean time, a number, or credit: only a cause of which the source knows nothing at all is told."""
 
-CAUSE_CUES = frozenset("reason cause caused because due blamed owing result why".split())
+CAUSE_CUES = frozenset(listed("reason cause caused because due blamed owing result why"))
 
 DEMONYMS = {
     "french": "france", "dutch": "netherlands", "german": "germany", "italian": "italy", "spanish": "spain",
@@ -196,18 +213,22 @@ DEMONYMS = {
 }  # fmt: skip
 
 GENERIC_NAME_PARTS = frozenset(
-    "the port of city canal strait channel river sea gulf ship vessel mv m v ms ss mt line lines and de la el le shipping "
-    "container company co ltd case shipment order number imo no line".split()
+    listed(
+        "the port of city canal strait channel river sea gulf ship vessel mv m v ms ss mt line lines and de la el le shipping "
+        "container company co ltd case shipment order number imo no line"
+    )
 )
 
 COMMON_CAPITALS = frozenset(
-    "i utc us usd usa imo eta etd iso teu un am pm mr ms mrs dr ok gmt kg nm ft eur gbp ceo faq id u s a uk eu "
-    "january february march april may june july august september october november december monday tuesday wednesday "
-    "thursday friday saturday sunday".split()
+    listed(
+        "i utc us usd usa imo eta etd iso teu un am pm mr ms mrs dr ok gmt kg nm ft eur gbp ceo faq id u s a uk eu "
+        "january february march april may june july august september october november december monday tuesday wednesday "
+        "thursday friday saturday sunday"
+    )
 )
 
 COMMON_WORDS = frozenset(
-    """
+    listed("""
     above according account across action actions advice afterwards again against ago ahead all almost alone along already
     also although altogether always among amount another answer any anyone anything apart arrival around aside at average
     background bad barely based because before behind being below beside besides best better between beyond big both
@@ -238,5 +259,5 @@ COMMON_WORDS = frozenset(
     staff dispatchers controllers shippers carriers managers management vessel vessels cargo boxes containers dwell median
     weighing worth valued measured seen counting judged set against sitting transferring splitting rerouting bridging
     flying buying rail road air sea costing priced spending
-    """.split()
+    """)
 )

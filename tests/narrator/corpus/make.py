@@ -27,7 +27,9 @@ ACTIONS = {
     "REROUTE_CAPE": (("rerouted around the cape", "sent it the long way around the cape"), ("Rerouting around the cape", "The detour around the cape")),
     "PRIORITY_SLOT": (("bought a priority slot", "paid for a priority slot"), ("Buying a priority slot", "The priority slot")),
 }  # fmt: skip
-SHIPS = "SILVER STAR,AMBER STAR,CORAL DAWN,DELTA PIONEER,JADE HORIZON,NORTHERN LIGHT,OCEAN PRIDE,EMBER MERIDIAN".split(",")
+SHIPS = "SILVER STAR,AMBER STAR,CORAL DAWN,DELTA PIONEER,JADE HORIZON,NORTHERN LIGHT,OCEAN PRIDE,EMBER MERIDIAN".split(
+    ","
+)
 CARRIERS = "Hanse Atlantic,Blue Meridian,Harbour & Hill,Tramontana,Vega Container,Polar Lines".split(",")
 PLACES = "Hamburg,Genoa,Felixstowe,Houston,Piraeus,Marseille,Colombo".split(",")
 INVENTED = (
@@ -71,7 +73,11 @@ class Writer:
             elif not minutes:
                 ways += [f"{words(int(days))} {unit}"]
         elif minutes:
-            ways += [f"{whole} hours {minutes} minutes" if whole != 1 else f"1 hour {minutes} minutes"] if whole else [f"{minutes} minutes"]
+            ways += (
+                [f"{whole} hours {minutes} minutes" if whole != 1 else f"1 hour {minutes} minutes"]
+                if whole
+                else [f"{minutes} minutes"]
+            )
         if rest in (11.5, 12, 12.5) and days >= 1:
             ways.append(f"about {words(int(days))} and a half days")
         if hours >= 20:
@@ -79,14 +85,21 @@ class Writer:
         if hours >= 60:
             near = round(hours / 24)
             if abs(near * 24 - hours) < 4:
-                ways.append(f"{'nearly' if near * 24 > hours else 'a little over' if near * 24 < hours else 'exactly'} {words(near)} days")
+                ways.append(
+                    f"{'nearly' if near * 24 > hours else 'a little over' if near * 24 < hours else 'exactly'} {words(near)} days"
+                )
         if hours == int(hours) and hours < 100:
             ways.append(f"{words(int(hours))} hours")
         return self.random.choice(ways)
 
     def decimal_hours(self, hours: float) -> str:
         said = f"{abs(hours):.1f}"
-        return self.of(f"{said} hours", f"{said} hours", f"{said.removesuffix('.0')} hours", f"about {abs(hours):.0f} hours" if abs(hours) > 12 else f"{said} hours")
+        return self.of(
+            f"{said} hours",
+            f"{said} hours",
+            f"{said.removesuffix('.0')} hours",
+            f"about {abs(hours):.0f} hours" if abs(hours) > 12 else f"{said} hours",
+        )
 
     def money(self, amount: float) -> str:
         whole = amount == int(amount)
@@ -94,15 +107,28 @@ class Writer:
         if whole:
             ways += [f"${amount:,.0f}", f"{amount:,.0f} dollars"]
         if amount > 20_000:
-            ways += [f"{self.of('about', 'some', 'roughly')} ${round(amount, -3):,.0f}", f"around {round(amount / 1000)} thousand dollars"]
+            ways += [
+                f"{self.of('about', 'some', 'roughly')} ${round(amount, -3):,.0f}",
+                f"around {round(amount / 1000)} thousand dollars",
+            ]
         return self.random.choice(ways)
 
     def day(self, day: date, before: date | None = None, year: bool = True) -> str:
         month = MONTHS[day.month - 1]
         suffix = "th" if 11 <= day.day <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
-        ways = [f"on {day.day} {month}", f"on {month} {day.day}", f"on {day.day} {month}", f"on the {day.day}{suffix} of {month}"]
+        ways = [
+            f"on {day.day} {month}",
+            f"on {month} {day.day}",
+            f"on {day.day} {month}",
+            f"on the {day.day}{suffix} of {month}",
+        ]
         if year or before is None:
-            ways = [f"on {day.day} {month} {day.year}", f"on {month} {day.day}, {day.year}", f"on {day:%Y-%m-%d}", f"on {day:%A} {day.day} {month} {day.year}"]
+            ways = [
+                f"on {day.day} {month} {day.year}",
+                f"on {month} {day.day}, {day.year}",
+                f"on {day:%Y-%m-%d}",
+                f"on {day:%A} {day.day} {month} {day.year}",
+            ]
         if before is not None:
             apart = (day - before).days
             if apart == 0:
@@ -133,7 +159,10 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         slots.append((kind, role, said))
         return said
 
-    detected, arrived = day_of(facts["delay.detected_at"]), facts["delay.arrived_at"] and day_of(facts["delay.arrived_at"])
+    detected, arrived = (
+        day_of(facts["delay.detected_at"]),
+        facts["delay.arrived_at"] and day_of(facts["delay.arrived_at"]),
+    )
     waterway = re.match(r"# (.+), \d", story).group(1)  # type: ignore[union-attr]
     cargo = re.search(r"containers? of (.+?) from", story).group(1)  # type: ignore[union-attr]
     boxes = facts["shipment.container_count"]
@@ -166,15 +195,48 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     )
     slots.append(("cause", "reason", reason))
     if "No disruption" in story and write.random.random() < 0.7:
-        parts.append(write.of(f"No disruption of the {waterway} is on record.", "Nothing is known of a disruption there.", "The record knows of no disruption at the time."))
-    for title, since, until in zip(facts.get("disruption.title", []), facts.get("disruption.started_at", []), facts.get("disruption.ended_at", []), strict=True):
+        parts.append(
+            write.of(
+                f"No disruption of the {waterway} is on record.",
+                "Nothing is known of a disruption there.",
+                "The record knows of no disruption at the time.",
+            )
+        )
+    for title, since, until in zip(
+        facts.get("disruption.title", []),
+        facts.get("disruption.started_at", []),
+        facts.get("disruption.ended_at", []),
+        strict=True,
+    ):
         if write.random.random() < 0.6:
             began = day_of(since)
             said = slot("date", "began", f"{began.day} {MONTHS[began.month - 1]} {began.year}")
-            ended = f" until {slot('date', 'ended', day_of(until).strftime('%-d %B %Y'))}" if until and day_of(until).year < 2025 and f"to {day_of(until).strftime('%-d %B %Y')}" in story else ""
-            parts.append(write.of(f"At that time: {title}, from {said}{ended}.", f"Since {said}{ended} this was on record: {title}." if not ended else f"On record from {said}{ended}: {title}."))
+            ended = (
+                f" until {slot('date', 'ended', day_of(until).strftime('%-d %B %Y'))}"
+                if until and day_of(until).year < 2025 and f"to {day_of(until).strftime('%-d %B %Y')}" in story
+                else ""
+            )
+            parts.append(
+                write.of(
+                    f"At that time: {title}, from {said}{ended}.",
+                    f"Since {said}{ended} this was on record: {title}."
+                    if not ended
+                    else f"On record from {said}{ended}: {title}.",
+                )
+            )
     before = detected
-    steps = list(zip(facts.get("resolution.action_code", []), facts.get("resolution.cost_usd", []), facts.get("resolution.decided_at", []), strict=True)) if isinstance(facts.get("resolution.action_code"), list) else []
+    steps = (
+        list(
+            zip(
+                facts.get("resolution.action_code", []),
+                facts.get("resolution.cost_usd", []),
+                facts.get("resolution.decided_at", []),
+                strict=True,
+            )
+        )
+        if isinstance(facts.get("resolution.action_code"), list)
+        else []
+    )
     for place_in_list, (action, cost, decided) in enumerate(steps):
         on = slot("date", "step", write.day(day_of(decided), before, day_of(decided).year != before.year))
         before = day_of(decided)
@@ -187,22 +249,46 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
             slots.append(("omission", "cost", paid))
         who = write.of("the control tower", "the desk", "the control tower")
         lead = write.of("Then ", "After that ", "") if place_in_list and not on.startswith("the") else ""
-        parts.append(write.of(f"{lead + on if lead else on[0].upper() + on[1:]} {who} {what}{paid}.", f"{who[0].upper() + who[1:]} {what} {on}{paid}."))
+        parts.append(
+            write.of(
+                f"{lead + on if lead else on[0].upper() + on[1:]} {who} {what}{paid}.",
+                f"{who[0].upper() + who[1:]} {what} {on}{paid}.",
+            )
+        )
     if not steps:
-        parts.append(write.of("Within 30 days the control tower decided nothing.", "The control tower took no decision within 30 days."))
+        parts.append(
+            write.of(
+                "Within 30 days the control tower decided nothing.",
+                "The control tower took no decision within 30 days.",
+            )
+        )
     late = facts.get("delay.final_delay_hours")
     if arrived and late is not None:
-        on = slot("date", "arrived", write.day(arrived, before if write.random.random() < 0.5 else None, arrived.year != before.year))
+        on = slot(
+            "date",
+            "arrived",
+            write.day(arrived, before if write.random.random() < 0.5 else None, arrived.year != before.year),
+        )
         if late > 0:
             said = slot("number", "late", write.hours(late))
-            parts.append(write.of(f"It arrived {on}, {said} late.", f"The cargo arrived {on} with a final delay of {said}.", f"{on[0].upper() + on[1:]} it arrived, {said} behind schedule."))
+            parts.append(
+                write.of(
+                    f"It arrived {on}, {said} late.",
+                    f"The cargo arrived {on} with a final delay of {said}.",
+                    f"{on[0].upper() + on[1:]} it arrived, {said} behind schedule.",
+                )
+            )
         else:
             parts.append(f"It arrived {on}, not late after all.")
         gained = facts.get("recovered_hours")
         if gained and late > 0:
             said = slot("number", "gained", write.hours(gained))
             good = gained > 0
-            turn = write.of(*(("better", "worse") if good else ("worse", "better"),)) if False else ("better" if good else "worse")
+            turn = (
+                write.of(*(("better", "worse") if good else ("worse", "better"),))
+                if False
+                else ("better" if good else "worse")
+            )
             sentence = write.of(
                 f"That is {said} {turn} than first estimated.",
                 f"So it came out {said} {turn} than the estimate.",
@@ -211,7 +297,9 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
             parts.append(sentence)
             slots.append(("outcome", "gained", sentence))
     elif arrived is None or late is None:
-        parts.append(write.of("When this was written it had not arrived.", "It had not yet arrived when this was written."))
+        parts.append(
+            write.of("When this was written it had not arrived.", "It had not yet arrived when this was written.")
+        )
     met = re.search(r"a step that (worked|did not work)", story)
     if met:
         worked = met.group(1) == "worked"
@@ -239,8 +327,16 @@ def advice(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     if actions:
         tried = facts["precedents.tried"]
         said = slot("number", "known", f"{write.count(tried)} closed cases")
-        parts.append(write.of(f"{said[0].upper() + said[1:]} like this one were known.", f"There were {said} to compare with."))
-    for action, many, won, rate, mean in zip(*(facts.get(f"precedents.options.{name}") or [] for name in ("action", "tried", "worked", "rate", "mean_score")), strict=True):
+        parts.append(
+            write.of(f"{said[0].upper() + said[1:]} like this one were known.", f"There were {said} to compare with.")
+        )
+    for action, many, won, rate, mean in zip(
+        *(
+            facts.get(f"precedents.options.{name}") or []
+            for name in ("action", "tried", "worked", "rate", "mean_score")
+        ),
+        strict=True,
+    ):
         subject = write.of(*ACTIONS[action][1])
         tries = slot("number", f"tried/{action}", f"{write.count(many)} {'time' if many == 1 else 'times'}")
         wins = slot("number", f"worked/{action}", f"{write.count(won)} {'time' if won == 1 else 'times'}")
@@ -249,24 +345,50 @@ def advice(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         way = write.random.random()
         verb = write.of("recovering", "gaining", "winning back") if mean > 0 else "losing"
         if way < 0.4:
-            parts.append(f"{subject} was {write.of('tried', 'used')} {tries} and worked {wins} ({share}), {verb} {gain} on average.")
+            parts.append(
+                f"{subject} was {write.of('tried', 'used')} {tries} and worked {wins} ({share}), {verb} {gain} on average."
+            )
         elif way < 0.7 and won <= many:
             slots[:] = [one for one in slots if one[2] not in (tries, wins) or one[1].split("/")[-1] != action]
             pair = slot("number", f"pair/{action}", f"{write.count(won)} of {write.count(many)}")
-            parts.append(f"{subject} worked in {pair} {write.of('cases', 'tries', 'attempts')} ({share}), with {gain} {'recovered' if mean > 0 else 'lost'} on average.")
+            parts.append(
+                f"{subject} worked in {pair} {write.of('cases', 'tries', 'attempts')} ({share}), with {gain} {'recovered' if mean > 0 else 'lost'} on average."
+            )
         else:
-            parts.append(f"{subject} worked {wins} out of the {tries} it was {write.of('tried', 'used')}, {share}, {verb} {gain} on average.")
+            parts.append(
+                f"{subject} worked {wins} out of the {tries} it was {write.of('tried', 'used')}, {share}, {verb} {gain} on average."
+            )
     best = facts.get("precedents.best.action")
     if best and f"What worked best was" in story:
-        parts.append(f"{write.of('What worked best was', 'The best choice was', 'Best of all was')} {ACTIONS[best][1][-1].lower() if best != 'RAIL_BRIDGE' else 'to bridge the passage by rail'}.")
-        for case, at, score in zip(*(facts.get(f"precedents.best.quoted.{name}") or [] for name in ("id", "at", "score")), strict=True):
+        parts.append(
+            f"{write.of('What worked best was', 'The best choice was', 'Best of all was')} {ACTIONS[best][1][-1].lower() if best != 'RAIL_BRIDGE' else 'to bridge the passage by rail'}."
+        )
+        for case, at, score in zip(
+            *(facts.get(f"precedents.best.quoted.{name}") or [] for name in ("id", "at", "score")), strict=True
+        ):
             gain = slot("number", f"quoted/{case}", write.decimal_hours(score)) if score > 0 else "nothing"
             day = day_of(at)
-            on = slot("date", f"quoted/{case}", write.of(f"{day.day} {MONTHS[day.month - 1]} {day.year}", f"{MONTHS[day.month - 1]} {day.day}, {day.year}"))
+            on = slot(
+                "date",
+                f"quoted/{case}",
+                write.of(
+                    f"{day.day} {MONTHS[day.month - 1]} {day.year}", f"{MONTHS[day.month - 1]} {day.day}, {day.year}"
+                ),
+            )
             slots.append(("code", "quoted", case))
-            parts.append(write.of(f"Case {case} of {on} {write.of('recovered', 'gained', 'won back')} {gain}.", f"In case {case} ({on}) {gain} {'was' if score <= 0 else 'were'} recovered."))
+            parts.append(
+                write.of(
+                    f"Case {case} of {on} {write.of('recovered', 'gained', 'won back')} {gain}.",
+                    f"In case {case} ({on}) {gain} {'was' if score <= 0 else 'were'} recovered.",
+                )
+            )
     elif "too few" in story:
-        parts.append(write.of("There are too few closed cases like this one to say what works.", "Too few closed cases are known to say what works."))
+        parts.append(
+            write.of(
+                "There are too few closed cases like this one to say what works.",
+                "Too few closed cases are known to say what works.",
+            )
+        )
     elif "Nothing that was tried often enough" in story:
         parts.append("Nothing that was tried often enough has worked.")
     met = re.search(r"It (worked|did not work): (at least|fewer than) 24 hours", story)
@@ -286,7 +408,10 @@ def advice(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
 def verdict(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     facts = source["facts"]
     side = next(path.split(".")[1] for path in facts if path.startswith("option."))
-    value = {name: facts.get(f"option.{side}.{name}") for name in ("action", "tried", "worked", "rate", "mean_score", "quoted.id", "quoted.score")}
+    value = {
+        name: facts.get(f"option.{side}.{name}")
+        for name in ("action", "tried", "worked", "rate", "mean_score", "quoted.id", "quoted.score")
+    }
     slots: Slots = []
     subject = write.of(*ACTIONS[value["action"]][1])
     if not value["tried"]:
@@ -295,7 +420,12 @@ def verdict(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     tries = f"{write.count(many)} {'time' if many == 1 else 'times'}"
     wins = f"{write.count(won)} {'time' if won == 1 else 'times'}"
     share, gain = f"{value['rate'] * 100:.0f}%", write.decimal_hours(mean)
-    slots += [("number", "tried", tries), ("number", "worked", wins), ("number", "rate", share), ("number", "mean", gain)]
+    slots += [
+        ("number", "tried", tries),
+        ("number", "worked", wins),
+        ("number", "rate", share),
+        ("number", "mean", gain),
+    ]
     text = write.of(
         f"{subject} was tried {tries} in cases like this one and worked {wins} ({share}). On average {gain} were {'recovered' if mean > 0 else 'lost'}.",
         f"{subject} has been used {tries} before; {wins} it worked, which makes {share}, {'gaining' if mean > 0 else 'losing'} {gain} on average.",
@@ -305,7 +435,9 @@ def verdict(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         slots.append(("code", "quoted", case))
         if score > 0:
             slots.append(("number", f"quoted/{case}", said))
-        text += write.of(f" {case} recovered {said}.", f" In case {case} {said} {'were' if score > 0 else 'was'} recovered.")
+        text += write.of(
+            f" {case} recovered {said}.", f" In case {case} {said} {'were' if score > 0 else 'was'} recovered."
+        )
     return text, slots
 
 
@@ -321,7 +453,10 @@ def supply(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     late = facts["late_line.days_late"]
     packs = slot("number", "packs", f"{facts['shipment.packs']:,} packs") if facts["shipment.packs"] != 1 else "1 pack"
     days = slot("number", "late", f"{write.count(late)} {'day' if late == 1 else 'days'}")
-    due, came = slot("date", "planned", write.day(planned)), slot("date", "delivered", write.day(delivered, None, delivered.year != planned.year))
+    due, came = (
+        slot("date", "planned", write.day(planned)),
+        slot("date", "delivered", write.day(delivered, None, delivered.year != planned.year)),
+    )
     country = slot("name", "country", facts["late_line.country"])
     parts = [
         write.of(
@@ -338,10 +473,16 @@ def supply(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
             parts.append(write.of(f"They weighed {kilos}.", f"The weight was {kilos}."))
         if facts["shipment.freight_usd"] is not None:
             freight = slot("number", "freight", write.money(facts["shipment.freight_usd"]))
-            sentence = write.of(f"Freight came to {freight}.", f"The freight was {freight}.", f"Carriage, that is freight, cost {freight}.")
+            sentence = write.of(
+                f"Freight came to {freight}.",
+                f"The freight was {freight}.",
+                f"Carriage, that is freight, cost {freight}.",
+            )
             parts.append(sentence)
             slots.append(("omission", "cost", " " + sentence))
-    parts.append(f"This is line {facts['late_line.line_id']} of shipment {slot('code', 'asn', facts['shipment.asn'])}, order {slot('code', 'order', facts['shipment.po_number'])}.")
+    parts.append(
+        f"This is line {facts['late_line.line_id']} of shipment {slot('code', 'asn', facts['shipment.asn'])}, order {slot('code', 'order', facts['shipment.po_number'])}."
+    )
     if "ocean" == facts["late_line.shipment_mode"]:
         parts.append("The goods came by sea, and nothing in the record ties an incident at sea to them.")
     del story
@@ -356,7 +497,13 @@ def wrong_number(said: str, write: Writer) -> str | None:
         for _ in range(20):
             places = [at for at, one in enumerate(text) if one.isdigit()]
             at = write.random.choice(places)
-            if write.random.random() < 0.4 and at + 1 < len(text) and text[at + 1].isdigit() and text[at] != text[at + 1] and text[at + 1] != "0":
+            if (
+                write.random.random() < 0.4
+                and at + 1 < len(text)
+                and text[at + 1].isdigit()
+                and text[at] != text[at + 1]
+                and text[at + 1] != "0"
+            ):
                 other = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
             else:
                 other = text[:at] + str((int(text[at]) + write.random.randint(2, 8)) % 10) + text[at + 1 :]
@@ -373,13 +520,21 @@ def wrong_number(said: str, write: Writer) -> str | None:
 
 def shifted(said: str, write: Writer) -> str | None:
     """The date said, some days off."""
-    met = re.search(r"(\d{1,2})(st|nd|rd|th)? of (\w+)|(\d{4})-(\d\d)-(\d\d)|(\d{1,2}) (January|February|March|April|May|June|July|August|September|October|November|December)|(January|February|March|April|May|June|July|August|September|October|November|December) (\d{1,2})", said)
+    met = re.search(
+        r"(\d{1,2})(st|nd|rd|th)? of (\w+)|(\d{4})-(\d\d)-(\d\d)|(\d{1,2}) (January|February|March|April|May|June|July|August|September|October|November|December)|(January|February|March|April|May|June|July|August|September|October|November|December) (\d{1,2})",
+        said,
+    )
     off = write.random.choice([-9, -6, -4, -3, 3, 4, 5, 8, 11])
     if not met:
         for value in range(2, 20):
             if f"{words(value)} days later" in said:
                 return said.replace(words(value), words(value + abs(off)))
-        return {"the same day": "four days later", "the next day": "three days later", "a day later": "a week later", "the following day": "a fortnight later"}.get(said)
+        return {
+            "the same day": "four days later",
+            "the next day": "three days later",
+            "a day later": "a week later",
+            "the following day": "a fortnight later",
+        }.get(said)
     number = next(one for one in (met.group(1), met.group(6), met.group(7), met.group(10)) if one)
     other = int(number) + off
     if not 1 <= other <= 28:
@@ -420,7 +575,9 @@ def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> li
         if other and other not in truth:
             plant("number/wrong", (said, other))
     for at, (_, role, said) in enumerate(numbers):
-        mate = next((one for one in numbers[at + 1 :] if unit_of(one[2]) == unit_of(said) and not same(one[2], said)), None)
+        mate = next(
+            (one for one in numbers[at + 1 :] if unit_of(one[2]) == unit_of(said) and not same(one[2], said)), None
+        )
         if mate:
             plant("number/swapped", (said, mate[2]), (mate[2], said))
             break
@@ -432,17 +589,27 @@ def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> li
         if other and other.removeprefix("on ") not in truth:
             plant("date/shifted", (said, other))
     full = [one for one in days if re.search(r"\d", one[2]) and len(one[2]) > 6]
-    if len(full) > 1 and full[0][2].removeprefix("on ") != full[1][2].removeprefix("on ") and full[0][2].startswith("on ") == full[1][2].startswith("on "):
+    if (
+        len(full) > 1
+        and full[0][2].removeprefix("on ") != full[1][2].removeprefix("on ")
+        and full[0][2].startswith("on ") == full[1][2].startswith("on ")
+    ):
         one, two = full[0][2], full[1][2]
         if re.findall(r"\d+", one)[:1] != re.findall(r"\d+", two)[:1] and not re.search("day", one + two):
             plant("date/swapped", (one, two), (two, one))
     for kind, role, said in once:
         if kind == "name" and write.random.random() < 0.6:
-            pool = {"ship": SHIPS, "carrier": CARRIERS, "country": ["Lesotho", "Malawi", "Togo", "Liberia"]}.get(role, PLACES)
+            pool = {"ship": SHIPS, "carrier": CARRIERS, "country": ["Lesotho", "Malawi", "Togo", "Liberia"]}.get(
+                role, PLACES
+            )
             other = write.random.choice([one for one in pool if one.lower() not in truth.lower()])
             plant("name/other", (said, other if said.isupper() or role != "ship" else other.title()))
         if kind == "code" and write.random.random() < 0.35:
-            other = re.sub(r"\d", lambda met: str((int(met.group()) + 3) % 10), said) if re.search(r"\d", said) else said[:2] + "".join(write.random.sample("ABCDEFGHKLMNPRSTVXZ", 3))
+            other = (
+                re.sub(r"\d", lambda met: str((int(met.group()) + 3) % 10), said)
+                if re.search(r"\d", said)
+                else said[:2] + "".join(write.random.sample("ABCDEFGHKLMNPRSTVXZ", 3))
+            )
             if other not in truth:
                 plant("code/other", (said, other))
         if kind == "outcome" and (write.random.random() < 0.8):
@@ -457,7 +624,16 @@ def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> li
     if sentences and write.random.random() < 0.5:
         sentence = write.random.choice(sentences)
         cause = write.random.choice(INVENTED)
-        plant("cause/invented", (sentence, sentence[:-1] + write.of(" because of ", " owing to ", " due to ", " as a result of ", ", caused by ") + cause + "."))
+        plant(
+            "cause/invented",
+            (
+                sentence,
+                sentence[:-1]
+                + write.of(" because of ", " owing to ", " due to ", " as a result of ", ", caused by ")
+                + cause
+                + ".",
+            ),
+        )
     return found
 
 
