@@ -49,6 +49,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "dataset/test_ocel.py",
         "dataset/test_named.py",
         "dataset/test_expire.py",
+        "dataset/test_report_leads.py",
     ),
     ("dataset/test_trace.py",),
     ("cli/test_commands.py",),
