@@ -2,11 +2,9 @@
 without a container: whoever adds a domain is told to add its service."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from whole_mesh import ROOT
@@ -67,17 +65,31 @@ def test_every_location_has_its_service(locations: dict[str, str]) -> None:
 
 
 def test_the_programs_know_what_they_are_started_with() -> None:
-    known: dict[tuple[str, ...], str] = {}
-    for service, command in commands().items():
-        words = tuple(word for word in command[: next(i for i, w in enumerate(command) if w.startswith("-"))])
-        if words[0] == "python":
-            compile(command[-1], service, "exec")
+    from dagster._cli import create_dagster_cli
+    from dagster._daemon.cli import create_dagster_daemon_cli
+    from dagster_webserver.cli import create_dagster_webserver_cli
+
+    programs = {
+        "dagster": create_dagster_cli(),
+        "dagster-daemon": create_dagster_daemon_cli(),
+        "dagster-webserver": create_dagster_webserver_cli(),
+    }
+    checks = [
+        one["healthcheck"]["test"]
+        for one in loaded("compose.yaml")["services"].values()
+        if "healthcheck" in one and _is_ours(one)
+    ]
+    for service, (name, *words) in [*commands().items(), *((f"health {n}", one[1:]) for n, one in enumerate(checks))]:
+        if name == "python":
+            compile(words[-1], service, "exec")
             continue
-        if words not in known:
-            program = [str(Path(sys.executable).parent / words[0]), *words[1:], "--help"]
-            known[words] = subprocess.run(program, check=True, capture_output=True, text=True).stdout
-        for option in (word for word in command if word.startswith("--")):
-            assert re.search(rf"{option}\b", known[words]), f"{service}: {' '.join(words)} knows no {option}"
+        program = programs[name]
+        while words and not words[0].startswith("-"):
+            found = program.get_command(click.Context(program), words.pop(0))
+            assert found is not None, service
+            program = found
+        known = {option for parameter in program.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, service
 
 
 def test_dagster_takes_its_instance_and_its_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
