@@ -146,6 +146,14 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
         ),
     ),
     "dataset": (narrative.Dataset, ""),
+    "dataset.decontaminate": (
+        narrative.Decontaminate,
+        (
+            "A record that has so many words in a row in common with an evaluation set, without case and punctuation, "
+            "drops as `in evaluation set`, and its drop names the file and the item. The release keeps hashes of the "
+            "set, which give no text away."
+        ),
+    ),
     "dataset.split": (
         narrative.Split,
         "By the moment of the case (`validation`, `test`) or by chance (`random`). Without it, every case is `train`.",
@@ -241,12 +249,21 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "dedup": "`facts`: of records that print the same facts, the earliest stays",
         "length": "how many characters a record may have",
         "near_duplicates": "off unless it stands there",
+        "decontaminate": "off unless it stands there",
         "personal": (
             "what becomes of e-mail addresses, phone numbers, IBANs, card numbers and restricted names in free text: "
             "`mask` puts `[e-mail]` and the like in their place, `refuse` drops the records that would print one"
         ),
         "phone_regions": "countries such as `DE` whose phone numbers are also found without their country's code",
         "pseudonymise": "`<role>.<property>`: replaced by its pseudonym wherever it appears",
+        "shard_rows": "how many records a file of the release has at most",
+    },
+    "dataset.decontaminate": {
+        "against": (
+            "patterns of files (`.jsonl`, `.parquet`, `.txt`, `.md`) from the narrative's folder, or where they meet "
+            "none there from the mesh root"
+        ),
+        "ngram": "words in a row",
     },
     "dataset.split": {
         "validation": "the day with which it begins (midnight UTC); all before it is train",

@@ -107,6 +107,7 @@ class FakeBuild:
     quotes: bool = False
     judged: Callable[[Engine], Any] | None = None  # what was done: the engine -> Outcomes
     left_out: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Mapping[str, Path] | Path = field(default_factory=dict)
     personal: Found = field(default_factory=lambda: Found("off"))
 
     @property
@@ -129,6 +130,9 @@ class FakeBuild:
 
     def records_path(self, config: str) -> Path:
         return self.folder / "records" / f"{config}.parquet"
+
+    def answers_path(self, config: str) -> Path:
+        return self.folder / "told" / f"{config}.answers.parquet"
 
     def record_drops_path(self, config: str) -> Path:
         return self.folder / "records" / f"{config}.drops.parquet"

@@ -3,25 +3,30 @@
 import csv
 import json
 import random
+import shutil
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from release_builds import Told, make
 from small_build import build_of
 from small_mesh import Product
 from small_release import drops_of, released, rows_of
 
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import Refused, StorymeshError
+from storymesh.narrative.definition import read_narrative
 from storymesh.record.build import Build, preview, write_asked
 from storymesh.record.personal import _POSSIBLE, MASKS, Finder, Names
 from storymesh.record.trace import trace
+from storymesh.release.cut import cut
 from storymesh.release.release import Release
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +162,26 @@ def test_what_the_engine_does_not_pick_holds_no_person(parts: list[str]) -> None
         (picked,) = engine.connection.con.execute("SELECT regexp_matches(?, ?)", [text, _POSSIBLE]).fetchone()
     unnamed = replace(FINDER, names=Names())
     assert picked or not unnamed.found(text)
+
+
+def test_what_a_model_made_up_drops_and_leaves_no_word(tmp_path: Path) -> None:
+    """The records stand as a narrator leaves them: no product's row held what is in their texts."""
+    told = [Told("d1", datetime(2023, 5, 1), answer="write to ann@example.com"), Told("d2", datetime(2023, 5, 2))]
+    build = make(tmp_path, told)
+    path = tmp_path / build.narrative.document.path
+    prompt = "advice: {from: said, narrator: {model: some, prompt: a.jinja}}\n  said: {format: messages, user: a.jinja"
+    path.write_text(path.read_text().replace("advice: {format: messages, user: a.jinja", prompt))
+    for name in ("", ".drops"):
+        shutil.copy(build.folder / f"records/advice{name}.parquet", build.folder / f"records/said{name}.parquet")
+    records = pq.read_table(build.records_path("advice"))
+    notes = [[{"column": "assistant", "model": "some", "attempts": 1, "answer": "write to ann@example.com"}]] * 2
+    pq.write_table(records.append_column("retellings", pa.array(notes)), build.records_path("advice"))
+    release = cut(replace(build, narrative=read_narrative(path, tmp_path)))
+    assert release.drops["advice"] == {"personal data: e-mail": 1}
+    dropped = drops_of(release, "advice")["d1"]
+    assert (dropped["messages"], dropped["retellings"]) == (None, None)
+    assert dropped["facts"]["delay"]["waterway"] == "Suez"
+    assert "ann@example.com" in rows_of(release, "report")["d1"]["text"]  # the templates' own words are their author's
 
 
 # --- a mesh ---

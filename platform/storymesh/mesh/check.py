@@ -14,6 +14,7 @@ from storymesh.errors import Finding, Refused
 from storymesh.location import Location
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.narrative.definition import Narrative
+from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.definition import Product, source_problem
@@ -142,6 +143,7 @@ def _types(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
     """What typing the narrative and its scenarios against its contracts finds."""
     try:
         typed = type_narrative(narrative, mesh.cast_of(narrative))
+        evaluation_files(narrative, mesh.root)
         read_scenarios(mesh.root / narrative.folder, mesh.root, typed)
         return typed.warnings
     except Refused as refused:

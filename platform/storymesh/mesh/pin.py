@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from storymesh.errors import NotPublished
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
+from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.record.build import Build
@@ -53,7 +54,9 @@ def _store_of(mesh: Mesh, product: str) -> ProductStore:
 
 
 def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
-    return Build(type_narrative(narrative, mesh.cast_of(narrative)), snapshots, mesh.store, mesh.releases)
+    typed = type_narrative(narrative, mesh.cast_of(narrative))
+    files = evaluation_files(narrative, mesh.root)
+    return Build(typed, snapshots, mesh.store, mesh.releases, evaluation=files)
 
 
 def _remember(build: Build) -> None:

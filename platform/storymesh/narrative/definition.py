@@ -204,14 +204,23 @@ class Split(Definition):
         return first, second
 
 
+class Decontaminate(Definition):
+    """What the records must not repeat: files by patterns, and how many words in a row are a repetition."""
+
+    against: tuple[str, ...] = Field(min_length=1)
+    ngram: int = Field(default=13, ge=3, le=200)
+
+
 class Dataset(Definition):
     split: Split | None = None
     dedup: Literal["facts", "none"] = "none"
     length: Length | None = None
     near_duplicates: NearDuplicates | None = None
+    decontaminate: Decontaminate | None = None
     personal: Literal["mask", "refuse", "off"] = "mask"
     phone_regions: tuple[Annotated[str, matching(REGION, "a country such as DE or US")], ...] = ()
     pseudonymise: tuple[str, ...] = ()
+    shard_rows: int = Field(default=200_000, ge=1)
 
 
 class _File(Definition):

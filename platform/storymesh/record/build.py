@@ -74,6 +74,8 @@ class Build:
     store: Path
     releases: Path
     forgotten: Keys | None = None  # of a release that is told again; None: what the mesh's store says now
+    # The files of the evaluation set by their path in the mesh; of a release that is told again what it keeps of it.
+    evaluation: Mapping[str, Path] | Path = field(default_factory=dict)
 
     @property
     def narrative(self) -> Narrative:
@@ -253,13 +255,13 @@ def write_records(build: Build, config: str, progress: Progress = silent) -> Wri
     with Engine() as engine:
         if not unchanged:
             progress(config, 0)
-            cases, key = cases_with_all(build, engine), build.pseudonym_key
+            placed, key = _placed(build, engine), build.pseudonym_key
             found = engine.read(build.precedents_path) if build.precedents_path else None
             staged = path.with_name(f".{path.name}.told")
-            engine.write(told(_placed(build, engine), found, build.typed, record, build.versions, key), staged)
+            engine.write(told(placed, found, build.typed, record, build.versions, key), staged)
             records = engine.read(staged)
             unfit = records.filter(records[UNFIT].notnull())
-            rest = cases.anti_join(records, "case_id")
+            rest = _with_all(placed.anti_join(records, "case_id"), build, engine)
             lost = untold(rest, build.typed, record).union(unfit.select("case_id", reason=UNFIT))
             engine.write(lost, dropped)
             if int(engine.connection.execute(unfit.count())):
@@ -313,7 +315,10 @@ def preview(build: Build, config: str, case_id: str | None = None, sample: int =
 
 def cases_with_all(build: Build, engine: Engine) -> "ir.Table":
     """The written cases with their split and, where the narrative has them, their precedents."""
-    placed = _placed(build, engine)
+    return _with_all(_placed(build, engine), build, engine)
+
+
+def _with_all(placed: "ir.Table", build: Build, engine: Engine) -> "ir.Table":
     if build.precedents_path is not None:
         from storymesh.case.precedent import with_precedents
 

@@ -272,8 +272,8 @@ def _fixed(typed: TypedNarrative, role: str, contract: Contract) -> set[str]:
 
 
 def _refuse_address(engine: Engine, typed: TypedNarrative, role: str, column: str, value: "ir.StringValue") -> None:
-    met = value.as_table().distinct()
-    candidates = met.filter(met[column].contains("@")).limit(1_000)
+    met = value.as_table()
+    candidates = met.filter(met[column].contains("@")).distinct().limit(1_000)
     for text in engine.connection.to_pyarrow(candidates)[column].to_pylist():
         if _EMAIL.search(text):
             words = f"'{role}.{column}' of '{typed.narrative.id}' holds e-mail addresses, and rows are known by it"
@@ -315,8 +315,9 @@ def _replaced(
     """`value` and `told`, what stands in its place, of each different value that holds something; and how many do."""
     import pyarrow as pa
 
-    different = value.name("value").as_table().distinct()
-    different = different.filter(different["value"].notnull())
+    found = value.name("value").as_table().distinct()
+    # Written down: both searches below would look for what is different once more.
+    different = engine.connection.create_table(ibis.util.gen_name("different"), found.drop_null(), temp=True)
     possible = different.filter(different["value"].re_search(_POSSIBLE))
     if picked is not None:
         names, lengths = picked
@@ -356,12 +357,17 @@ def _with(table: "ir.Table", changed: "Mapping[str, ir.Table]") -> "ir.Table":
     return table
 
 
-def texts_found(texts: "pa.RecordBatch", finder: Finder) -> list[str | None]:
-    """For each row of text columns the reason for which it drops, of what a language model told; null without one."""
-    found: list[str | None] = []
-    for row in texts.to_pylist():
-        kinds = {
-            kind for text in row.values() if text for _, _, kind in finder.found(unicodedata.normalize("NFC", text))
-        }
-        found.append(next((f"{REASON}: {kind}" for kind in KINDS if kind in kinds), None))
-    return found
+def persons_in(engine: Engine, texts: "ir.Table", finder: Finder) -> "pa.Table":
+    """id and dropped, the reason, of each row of `texts` (id, text) that holds something personal: what nobody's rows
+    held before, such as what a language model made up."""
+    import pyarrow as pa
+
+    ids: list[str] = []
+    reasons: list[str] = []
+    for batch in engine.batches(texts.filter(texts["text"].re_search(_POSSIBLE)).select("id", "text")):
+        for row in batch.to_pylist():
+            kinds = {kind for _, _, kind in finder.found(unicodedata.normalize("NFC", row["text"]))}
+            if kinds:
+                ids.append(row["id"])
+                reasons.append(f"{REASON}: {next(kind for kind in KINDS if kind in kinds)}")
+    return pa.table({"id": pa.array(ids, pa.string()), "dropped": pa.array(reasons, pa.string())})

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from storymesh.record.personal import REASON, Finder, persons_in
 from storymesh.record.split import SPLITS
-from storymesh.release.texts import texts_of
+from storymesh.release.texts import texts_of, whole_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from ibis.expr.types import IntegerValue, StringValue, Table, Value
 
     from storymesh.engine.duckdb import Engine
-    from storymesh.narrative.definition import Length, Narrative, NearDuplicates
+    from storymesh.narrative.definition import Decontaminate, Length, Narrative, NearDuplicates
+    from storymesh.release.decontaminate import Evaluation
 
 DUPLICATE = "duplicate"
 SAME_QUESTION = "same question"
@@ -34,6 +36,8 @@ class Rules:
     dedup: Literal["facts", "none"] = "none"
     length: "Length | None" = None
     near: "NearDuplicates | None" = None
+    persons: Finder | None = None  # of what a language model told
+    decontaminate: "Decontaminate | None" = None
 
     def in_words(self) -> list[str]:
         """What is asked for beyond what every release does, a sentence each."""
@@ -42,6 +46,9 @@ class Rules:
             bounds = [("fewer", limits.min), ("more", limits.max)]
             told = [f"{word} than {count:,}" for word, count in bounds if count is not None]
             words += [f"A record of {' or '.join(told)} characters is left out."] if told else []
+        if (held := self.decontaminate) is not None:
+            files = " or ".join(held.against)
+            words.append(f"A record with {held.ngram} words in a row that stand in {files} too is left out.")
         if (near := self.near) is not None:
             runs = f"runs of {near.shingle} words" if near.shingle > 1 else "words"
             words.append(
@@ -57,12 +64,14 @@ def rules_of(narrative: "Narrative", config: str) -> Rules:
         dataset.dedup,
         record.length or dataset.length,
         record.near_duplicates or dataset.near_duplicates,
+        Finder(regions=dataset.phone_regions) if record.narrator and dataset.personal != "off" else None,
+        dataset.decontaminate,
     )
 
 
-def verdicts(engine: "Engine", records: "Table", rules: Rules) -> "Table":
-    """`curate`, with each further rule in its turn: length, facts, near duplicates, questions. Of several reasons the
-    first stands.
+def verdicts(engine: "Engine", records: "Table", rules: Rules, evaluation: "Evaluation | None" = None) -> "Table":
+    """`curate`, with each further rule in its turn: length, persons, an evaluation set, facts, near duplicates,
+    questions. Of several reasons the first stands.
 
     A temporary table of `engine`: id, dropped, same_as, conflict.
     """
@@ -73,17 +82,23 @@ def verdicts(engine: "Engine", records: "Table", rules: Rules) -> "Table":
     def rest() -> "Table":
         return records.anti_join(ibis.union(*gone) if len(gone) > 1 else gone[0], "id") if gone else records
 
-    for step in _steps(engine, rules):
+    for step in _steps(engine, rules, evaluation):
         gone.append(_kept(engine, step(rest())))
     last = curate(rest(), rules.dedup if rules.near is None else "none")
     parts = [last, *(one.mutate(conflict=ibis.literal(False)) for one in gone)]
     return _kept(engine, ibis.union(*parts) if len(parts) > 1 else last)
 
 
-def _steps(engine: "Engine", rules: Rules) -> "Iterator[Callable[[Table], Table | pa.Table]]":
+def _steps(
+    engine: "Engine", rules: Rules, evaluation: "Evaluation | None"
+) -> "Iterator[Callable[[Table], Table | pa.Table]]":
     """Each gives id, dropped and same_as of the records that it drops."""
     if (limits := rules.length) is not None:
         yield lambda records: _of_wrong_length(records, limits)
+    if (finder := rules.persons) is not None:
+        yield lambda records: _of_persons(engine, records, finder)
+    if evaluation is not None:
+        yield evaluation.contaminated
     if (near := rules.near) is not None:
         from storymesh.release.near import near_duplicates
 
@@ -91,6 +106,20 @@ def _steps(engine: "Engine", rules: Rules) -> "Iterator[Callable[[Table], Table 
         if rules.dedup == "facts":
             yield _repeats
         yield lambda records: near_duplicates(engine, records, near)
+
+
+def _of_persons(engine: "Engine", records: "Table", finder: Finder) -> "pa.Table":
+    import pyarrow as pa
+
+    found = persons_in(engine, records.select("id", text=whole_of(records)), finder)
+    return found.append_column("same_as", pa.nulls(len(found), pa.string()))
+
+
+def without_words(dropped: "Table") -> "Table":
+    """Records that drop, with their reason: without their texts where these held what is personal."""
+    texts = [name for name in (*texts_of(dropped), "retellings") if name in dropped.columns]
+    shown = ~dropped.reason.startswith(REASON)
+    return dropped.mutate(**{name: shown.ifelse(dropped[name], None) for name in texts})
 
 
 def _repeats(records: "Table") -> "Table":

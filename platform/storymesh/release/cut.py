@@ -26,9 +26,10 @@ from storymesh.record.tell import UNFIT
 from storymesh.release.card import Card, features_of, render_card
 from storymesh.release.certificate import certify
 from storymesh.release.croissant import CROISSANT, render_croissant
-from storymesh.release.curate import rules_of, verdicts
+from storymesh.release.curate import rules_of, verdicts, without_words
+from storymesh.release.decontaminate import RUNS, Evaluation, keep_evaluation, kept_evaluation, read_evaluation
 from storymesh.release.digests import digests_of
-from storymesh.release.kept import keep
+from storymesh.release.kept import DEFINITION, keep
 from storymesh.release.release import (
     ANSWERED,
     CASE,
@@ -38,6 +39,7 @@ from storymesh.release.release import (
     drops_file,
     files_of,
     list_releases,
+    read_lock,
     read_release,
     record_files,
 )
@@ -52,8 +54,6 @@ if TYPE_CHECKING:
     from storymesh.product.store import Snapshot
     from storymesh.record.build import Outcomes
     from storymesh.release.report import Tracer
-
-SHARD_ROWS = 200_000
 
 STAGED = ".cutting-"
 _GUARD = ".lock"
@@ -87,6 +87,8 @@ class Build(Protocol):
     @property
     def personal(self) -> Found: ...
     @property
+    def evaluation(self) -> Mapping[str, Path] | Path: ...
+    @property
     def releases(self) -> Path: ...
     @property
     def cases_path(self) -> Path: ...
@@ -104,9 +106,10 @@ class Build(Protocol):
         """Where the answers stand that a retold config was told by."""
 
 
-def cut(build: Build, *, shard_rows: int = SHARD_ROWS, tracer: "Tracer | None" = None) -> Release:
+def cut(build: Build, *, shard_rows: int | None = None, tracer: "Tracer | None" = None) -> Release:
     """Write the next release of the build's narrative, or return the one of the same version and digest, unchanged.
-    With a tracer, `report.html` shows of every value of its stories where it comes from.
+    A file holds at most `shard_rows` records (None: as the narrative says). With a tracer, `report.html` shows of every
+    value of its stories where it comes from.
 
     Raises ReleaseRefused when no record is left, when a case is neither told nor counted among the drops, or when the
     certificate is not all zero. Two processes that cut the same narrative wait for each other.
@@ -137,15 +140,13 @@ def cut(build: Build, *, shard_rows: int = SHARD_ROWS, tracer: "Tracer | None" =
     return read_release(folder / version)
 
 
-def cut_again(
-    build: Build, folder: Path, version: str, *, shard_rows: int = SHARD_ROWS, tracer: "Tracer | None" = None
-) -> Release:
+def cut_again(build: Build, folder: Path, version: str, *, tracer: "Tracer | None" = None) -> Release:
     """Write the build's release as `version` into the new folder `folder`, beside no other and compared with none.
 
     Raises ReleaseRefused as `cut` does.
     """
     with Engine() as engine:
-        lock, card = _Cutting(build, engine, folder, shard_rows).written()
+        lock, card = _Cutting(build, engine, folder, None).written()
     _finish(folder, build, version, lock, card, tracer)
     return read_release(folder)
 
@@ -171,11 +172,11 @@ def _finish(
 class _Cutting:
     """One release on its way into the folder `staged`."""
 
-    def __init__(self, build: Build, engine: Engine, staged: Path, shard_rows: int) -> None:
+    def __init__(self, build: Build, engine: Engine, staged: Path, shard_rows: int | None) -> None:
         self.build = build
         self.engine = engine
         self.staged = staged
-        self.shard_rows = shard_rows
+        self.shard_rows = shard_rows or build.narrative.dataset.shard_rows
         self.split = build.narrative.dataset.split
         cases, splits = engine.read(build.cases_path), engine.read(build.splits_path)
         placed = splits.select(placed="case_id", split="split", late="dropped", component="component")
@@ -184,6 +185,7 @@ class _Cutting:
         reason = joined.placed.isnull().ifelse(_reason(build.narrative, joined), joined.late)
         columns = ("case_id", "at", "closes", "status", "split", "component")
         self.cases = _kept(engine, joined.select(*columns, reason=reason))
+        self.evaluation = self._evaluation()
         (staged / "drops").mkdir(parents=True)
 
     def written(self) -> "tuple[dict[str, Any], Card]":
@@ -201,6 +203,8 @@ class _Cutting:
         retold = {config: self._retold(config) for config, one in narrative.records.items() if one.narrator is not None}
         certificate = self._certify()
         keep(narrative, self.build.contracts, self.staged)
+        if self.evaluation is not None:
+            keep_evaluation(self.engine, self.evaluation, self.staged / DEFINITION / RUNS)
         found = self.build.personal
         digests = digests_of(self.staged, configs, self.engine)
         lock = {
@@ -221,6 +225,7 @@ class _Cutting:
                 for role, member in narrative.cast.items()
             },
             **({"forgotten": self.build.left_out} if self.build.left_out else {}),
+            **({"evaluation": self.evaluation.said} if self.evaluation is not None else {}),
             **({"personal": {"mode": found.mode, "values": found.values}} if found.mode != "off" else {}),
             "configs": configs,
             "drops": drops,
@@ -248,6 +253,18 @@ class _Cutting:
                     found["attempts"][str(row["attempts"])] = row["rows"]
         return found
 
+    def _evaluation(self) -> Evaluation | None:
+        rule, files = self.build.narrative.dataset.decontaminate, self.build.evaluation
+        if rule is None:
+            return None
+        if isinstance(files, Path):
+            said = read_lock(files.parents[1]).get("evaluation", {})
+            return kept_evaluation(self.engine, files, rule.ngram, said)
+        if not files:
+            words = f"the evaluation set of '{self.build.narrative.id}' is not at hand, and nothing is held against it"
+            raise ReleaseRefused(words, f"bring back {RUNS} from a copy of the release")
+        return read_evaluation(self.engine, files, rule.ngram)
+
     def _drop_cases(self) -> dict[str, int]:
         lost = self.cases.filter(self.cases.split.isnull() & self.cases.reason.isnull())
         self._refuse_lost(lost, "has neither a split nor a reason to drop")
@@ -263,7 +280,7 @@ class _Cutting:
     def _write_config(self, config: str) -> tuple[dict[str, int], dict[str, int], int]:
         """Writes one config. Returns its rows by split, its drops by reason, and how many records conflict."""
         records = self._records(config)
-        judged = verdicts(self.engine, records, rules_of(self.build.narrative, config))
+        judged = verdicts(self.engine, records, rules_of(self.build.narrative, config), self.evaluation)
         drops = self._write_drops_of(config, records, judged)
         stays = records.semi_join(judged.filter(judged.dropped.isnull()), "id")
         found = self._counted(stays, "split")
@@ -297,7 +314,7 @@ class _Cutting:
         untold = self.engine.read(self.build.record_drops_path(config)).select("case_id", "reason")
         untold = untold.semi_join(placed, "case_id").anti_join(records, "case_id")
         gone = judged.filter(judged.dropped.notnull()).select("id", reason="dropped", same_as="same_as")
-        curated = records.inner_join(gone, "id")
+        curated = without_words(records.inner_join(gone, "id"))
         empty = {name: ibis.null().cast(kind) for name, kind in curated.schema().items() if name not in untold.columns}
         whole = untold.mutate(**empty).select(*curated.columns).union(curated)
         return self._write_drops(whole.relocate("case_id", "reason", "same_as"), config)

@@ -14,6 +14,7 @@ from storymesh.contract.definition import Contract, read_contract
 from storymesh.errors import Refused, StorymeshError
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
+from storymesh.release.decontaminate import RUNS
 
 if TYPE_CHECKING:
     from storymesh.record.build import Build
@@ -104,4 +105,5 @@ def build_of(release: Path, lock: Mapping[str, Any], store: Path) -> "Build":
         domain = str(member["product"]).partition(".")[0]
         snapshots[role] = ProductStore(store, domain).find(member["product"], member["product_version"])
     forgotten = {product: tuple(keys) for product, keys in lock.get("forgotten", {}).items()}
-    return Build(typed, snapshots, store, release.parent.parent, forgotten)
+    kept = release / DEFINITION / RUNS
+    return Build(typed, snapshots, store, release.parent.parent, forgotten, kept if kept.is_file() else {})
