@@ -72,7 +72,7 @@ def test_a_case_that_one_view_drops_is_told_by_the_others(tmp_path: Path) -> Non
 
 def test_columns_and_order_of_records(tmp_path: Path) -> None:
     told = [Told(f"d{place}", datetime(2023, 1, 9) - timedelta(days=place // 2)) for place in range(1, 10)]
-    release = cut(make(tmp_path, told), shard_rows=4)
+    release = cut(make(tmp_path, told, dedup="facts\n  shard_rows: 4"))
     files = record_files(release.path, "verdict")["train"]
     assert [path.name for path in files] == [f"train-0000{shard}-of-00003.parquet" for shard in range(3)]
     assert [pq.read_metadata(path).num_rows for path in files] == [4, 4, 1]
