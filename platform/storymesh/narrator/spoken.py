@@ -222,7 +222,7 @@ _LISTED = frozenset({"to", "and", "until", "till", "through", ",", "or", *"-â€“â
 _RANGES = frozenset({"to", "and", "until", "till", "through", *DASHES})
 _STARTS = (
     frozenset(ONES) | frozenset(TENS) | frozenset(TIMES) | frozenset(MONTHS) | frozenset(WEEKDAYS)
-    | frozenset({"half", "a", "an", "the", "quarter", "next", "same", "following", "dozen", "overnight", "that",
+    | frozenset({"single", "half", "a", "an", "the", "quarter", "next", "same", "following", "dozen", "overnight", "that",
                  "day", "all", "both"})
     | frozenset(ORDINALS)
 )  # fmt: skip
@@ -338,7 +338,7 @@ def _calendar_date(tokens: list[Token], at: int) -> When | None:
             return When(year, MONTHS[tokens[month_at].low], number, None, at, year_at + 1 if year is not None else to)
         if ordinal and token.kind == "number" and _low(tokens, at - 1) == "the":
             following = _low(tokens, after)
-            if not following or not following[0].isalpha() or following in _AFTER_DAY:
+            if not following or not following[0].isalpha() or following in _AFTER_DAY or _low(tokens, at - 2) in _DAY_LEADS:
                 return When(None, None, number, None, at, after)
         return None
     if token.low in MONTHS and token.text[0].isupper():
@@ -366,6 +366,7 @@ def _calendar_date(tokens: list[Token], at: int) -> When | None:
     return None
 
 
+_DAY_LEADS = frozenset(("on", "by", "until", "since", "till"))
 _AFTER_DAY = frozenset(listed("of at and it the with after before to when for but in by they was until"))
 
 
@@ -515,6 +516,8 @@ def _fraction(tokens: list[Token], at: int) -> tuple[float, int] | None:
             return None
         return 0.5, at + 1
     after = at + 1 + (_low(tokens, at + 1) in DASHES)
+    if _low(tokens, after + 1) == "of" and _low(tokens, after + 2) == "a" and _low(tokens, after + 3) in SCALES:
+        return None
     if low in ("a", "an", "one") and _low(tokens, after) in FRACTIONS and _low(tokens, after + 1) in ("of", "as"):
         return 1 / FRACTIONS[_low(tokens, after)], after + 1
     if low in ONES and 2 <= ONES[low] <= 9 and _low(tokens, after) in FRACTIONS and _low(tokens, after).endswith("s"):
@@ -603,6 +606,17 @@ def _quantity(tokens: list[Token], at: int) -> Quantity | None:
     value_or_none: float | None
     if token.low == "half" and _low(tokens, at + 1) in ("a", "an") and _low(tokens, at + 2) in UNITS:
         value_or_none, to, step = 0.5, at + 2, 0.25
+    elif token.low == "single" and _low(tokens, at + 1) in UNITS:
+        value_or_none, to, step = 1.0, at + 1, 1.0
+    elif (
+        token.low in ("a", "one")
+        and _low(tokens, at + 1) in FRACTIONS
+        and _low(tokens, at + 2) == "of"
+        and _low(tokens, at + 3) == "a"
+        and _low(tokens, at + 4) in SCALES
+    ):
+        scaled = float(SCALES[_low(tokens, at + 4)])
+        value_or_none, to, step = scaled / FRACTIONS[_low(tokens, at + 1)], at + 5, 0.1 * scaled
     elif token.low == "half" and _low(tokens, at + 1) == "a" and _low(tokens, at + 2) in SCALES:
         scaled = float(SCALES[_low(tokens, at + 2)])
         value_or_none, to, step = 0.5 * scaled, at + 3, 0.1 * scaled

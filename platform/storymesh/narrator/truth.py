@@ -18,7 +18,7 @@ from storymesh.narrator.spoken import UNITS, Dimension, Quantity, When, day_exis
 from storymesh.narrator.telling import DIRECTIONS, Mention, Names, Telling, folded, is_code_number, is_list_number
 from storymesh.narrator.wording import DEMONYMS, concept
 
-PATH_WORDS = 0.6
+PATH_WORDS = 0.8
 """What the words of a fact's path count for the value that it stands behind."""
 ROW_WORDS = 0.5
 """What the other values of its row count."""
@@ -279,7 +279,9 @@ def _subjects(rows: dict[tuple[str, int], list[str]]) -> frozenset[str]:
         sizes[path] = sizes.get(path, 0) + 1
         for word in set(words):
             counts[path, word] = counts.get((path, word), 0) + 1
-    return frozenset(word for (path, word), count in counts.items() if 2 * count <= sizes[path] and sizes[path] > 1)
+    return frozenset(
+        word for (path, word), count in counts.items() if 2 * count <= sizes[path] and word not in _PLAIN_ACTION
+    )
 
 
 def _lend(by: dict[str, float], fact: _Fact | _Moment, rows: dict[tuple[str, int], list[str]]) -> None:
@@ -423,7 +425,7 @@ def _derived(
     return derived, sums, rests, lengths
 
 
-_PLAIN_ACTION = frozenset({"goods", "ship", "freight", "passage", "decide", ""})
+_PLAIN_ACTION = frozenset({"pass", "goods", "ship", "freight", "passage", "decide", ""})
 
 
 def _actions(texts: list[tuple[str, int | None, str]]) -> dict[str, frozenset[str]]:

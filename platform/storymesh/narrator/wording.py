@@ -13,8 +13,8 @@ def listed(words: str) -> tuple[str, ...]:
 
 
 ALIKE = """
-expect: expect expected estimate estimated forecast predict anticipate project projected prediction projection foresee foreseen thought guess outlook feared expectation etd assume assessment
-plan: plan planned schedule scheduled due timetable promise promised target deadline agreed
+expect: would will expect expected estimate estimated forecast predict anticipate project projected prediction projection foresee foreseen thought guess outlook feared expectation etd assume assessment
+plan: instead should supposed meant plan planned schedule scheduled due timetable promise promised target deadline agreed
 
 late: late delay delayed behind overdue tardy lateness slip slippage lag hold-up lateness setback
 arrive: arrive arrived arrival reach reached deliver delivered delivery land landed docked received handed turned-up came
@@ -22,7 +22,7 @@ decide: decide decided decision choose chose chosen opt opted elect elected orde
 cost: cost costs price priced pay paid spend spent bill billed expense expensive outlay usd dollar dollars budget invoice expenditure
 worth: worth value valued
 freight: freight carriage
-recover: recover recovered recovery gain gained save saved saving savings regain reclaim claw clawed recoup recouped better improve improved improvement improving benefit worse worsened lose lost losing loss losses shave shaved win winning won earlier sooner faster slower longer shorter deteriorate outperform
+recover: beat beats beating recover recovered recovery gain gained save saved saving savings regain reclaim claw clawed recoup recouped better improve improved improvement improving benefit worse worsened lose lost losing loss losses shave shaved win winning won earlier sooner faster slower longer shorter deteriorate outperform
 try: try tried tries trying use used attempt attempted attempts employ employed apply applied uses trial tries
 work: work worked works working succeed succeeded success successful successes successfully effective pay-off help helped fail failed failure failures fails unsuccessful ineffective
 average: average averaging averaged mean typical typically
@@ -157,8 +157,8 @@ WORKED = {
 }  # fmt: skip
 BETTER = {
     **dict.fromkeys(listed("recovered recover recovering recovery gained gain gaining saved save saving savings better improvement "
-                    "improved regained recouped sooner faster quicker shaved reclaimed ahead clawed"), 1),
-    **dict.fromkeys(listed("lost lose losing loss losses worse deteriorated worsened slower"), -1),
+                    "improved regained recouped sooner faster quicker shaved reclaimed ahead clawed beat beats beating"), 1),
+    **dict.fromkeys(listed("lost lose losing loss losses worse deteriorated worsened slower missed"), -1),
 }  # fmt: skip
 BEST = {
     **dict.fromkeys(listed("best strongest safest"), 1),
@@ -170,7 +170,7 @@ MORE = {
                     "short shy"), -1),
 }  # fmt: skip
 NEGATIONS = frozenset(
-    listed("not no never none neither nor nothing hardly scarcely barely without cannot nobody n't failed")
+    listed("not no never none neither nor nothing nobody hardly scarcely barely rarely seldom without cannot nobody n't failed")
 )
 
 CAUSES = (
@@ -255,7 +255,7 @@ COMMON_WORDS = frozenset(
     through throughout thus time timeline times title to today together too top total traffic trouble true trying twelve
     twenty twice two typical ultimately under unfortunately unknown unless unlike until up upon us use used usual usually
     verdict very via wait waiting was way we week weeks well were what whatever when where whereas whether which while who
-    whole whose why will with within without word work worse would year years yes yet you your zero sadly normally customs
+    whoever whichever somebody nobody whole whose why will with within without word work worse would year years yes yet you your zero sadly normally customs
     staff dispatchers controllers shippers carriers managers management vessel vessels cargo boxes containers dwell median
     weighing worth valued measured seen counting judged set against sitting transferring splitting rerouting bridging
     flying buying rail road air sea costing priced spending
