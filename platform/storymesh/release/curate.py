@@ -93,7 +93,7 @@ def _steps(
     engine: "Engine", rules: Rules, evaluation: "Evaluation | None"
 ) -> "Iterator[Callable[[Table], Table | pa.Table]]":
     """Each gives id, dropped and same_as of the records that it drops."""
-    if (limits := rules.length) is not None:
+    if (limits := rules.length) is not None and limits.model_dump(exclude_none=True):
         yield lambda records: _of_wrong_length(records, limits)
     if (finder := rules.persons) is not None:
         yield lambda records: _of_persons(engine, records, finder)
