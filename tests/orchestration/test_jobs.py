@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._utils.schedules import is_valid_cron_schedule
 from hypothesis import given
 from hypothesis import strategies as some
@@ -68,6 +69,30 @@ def test_a_mesh_is_made_cut_made_again_and_made_to_forget_from_the_launchpad(har
     assert (done, told["successors"], told["removed"]) == (True, "late-repairs 1.0.0-r2", "late-repairs 1.0.0-r1")
     assert not listed.exists()
     assert [one.version for one in list_releases(harbour / "releases")] == ["1.0.0-r2"]
+
+
+def test_a_run_that_failed_goes_on_from_its_failed_step(harbour: Path) -> None:
+    """As *Re-execute from failure* of the user interface does it, in its executor."""
+    in_the_way = harbour / "releases/late-repairs"
+    in_the_way.parent.mkdir()
+    in_the_way.write_text("a release cannot be written here", encoding="utf-8")
+    assert not execute(harbour, "refresh_all")[0]
+    file = harbour / "job.py"
+    lines = ("from storymesh.orchestration import definitions", f"defs = definitions({str(harbour / NARRATIVES)!r})")
+    file.write_text("\n".join([*lines, "job = defs.resolve_job_def('release_late_repairs')\n"]), encoding="utf-8")
+    job = ReconstructableJob.for_file(str(file), "job")
+    with open_instance(load_mesh(harbour)) as instance:
+        with dg.execute_job(job, instance, raise_on_error=False) as failed:
+            assert not failed.success
+        in_the_way.unlink()
+        options = dg.ReexecutionOptions.from_failure(failed.run_id, instance)
+        config = {"ops": {"late_repairs__release": {"config": {"shard_rows": 20}}}}
+        with dg.execute_job(job, instance, run_config=config, reexecution_options=options) as again:
+            assert again.success
+            begun = [event.step_key for event in again.all_events if event.is_step_start]
+    assert begun == ["late_repairs__release"], "what went through is not run again"
+    shards = list(harbour.glob("releases/late-repairs/1.0.0-r1/data/report/train-*.parquet"))
+    assert len(shards) > 1, "the launchpad's setting holds"
 
 
 def test_the_launchpad_says_what_can_be_set(harbour: Path) -> None:

@@ -8,11 +8,11 @@ from storymesh.errors import WrongUsage, nearest
 from storymesh.mesh.mesh import Mesh, find_root, load_mesh
 from storymesh.orchestration.alert import alert_sensors
 from storymesh.orchestration.automation import sensor
+from storymesh.orchestration.handover import Handover
 from storymesh.orchestration.instance import home_of
-from storymesh.orchestration.job import mesh_jobs, mesh_schedules, refresh_job, refresh_schedules, release_job
+from storymesh.orchestration.job import mesh_schedules, refresh_job, refresh_schedules, release_job
 from storymesh.orchestration.load import NARRATIVES
 from storymesh.orchestration.model import model_assets
-from storymesh.orchestration.narrative import narrative_assets
 from storymesh.orchestration.product import product_asset
 from storymesh.orchestration.raw import raw_sensor, raw_specs
 from storymesh.orchestration.watch import abandoned_runs, executor
@@ -48,13 +48,16 @@ def _domain(mesh: Mesh, domain: str) -> dg.Definitions:
 
 
 def _narratives(mesh: Mesh) -> dg.Definitions:
+    # With it comes ibis, 60 MB that the process of a domain's location does without.
+    from storymesh.orchestration.narrative import narrative_assets
+
     made = [(narrative, narrative_assets(mesh, narrative)) for narrative in mesh.narratives.values()]
     assets = [asset for _, some in made for asset in some]
     own = dg.Definitions(
         assets=assets,
         jobs=[release_job(narrative, some) for narrative, some in made],
         sensors=[sensor(NARRATIVES, assets)],
-        resources={"io_manager": dg.FilesystemIOManager(base_dir=str(home_of(mesh) / "storage"))},
+        resources={"io_manager": Handover(home_of(mesh) / "storage")},
         executor=executor,
     )
     return dg.Definitions.merge(own, _of_mesh(mesh))
@@ -62,6 +65,8 @@ def _narratives(mesh: Mesh) -> dg.Definitions:
 
 def _of_mesh(mesh: Mesh) -> dg.Definitions:
     """What is there once for the whole mesh; it stands with the narratives, or in the first domain without any."""
+    from storymesh.orchestration.operation import mesh_jobs  # with ibis, as above
+
     return dg.Definitions(
         jobs=mesh_jobs(mesh), schedules=mesh_schedules(mesh), sensors=[abandoned_runs, *alert_sensors()]
     )

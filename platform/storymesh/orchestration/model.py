@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from storymesh.contract.types import arrow_schema
 from storymesh.errors import NotPublished, StorymeshError, TransformFailed
@@ -39,6 +40,14 @@ PARSED_AT_ONCE = 2
 BUSY_WAIT_S = 120.0
 _READ_BY_DBT = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
 _UNREAD = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
+
+
+class Models(dg.Config):
+    """How a domain's dbt models are built."""
+
+    full_refresh: bool = Field(
+        default=False, description="Build incremental models from nothing, as after a change of what they compute."
+    )
 
 
 def model_assets(mesh: Mesh, domain: str) -> tuple[list[dg.AssetsDefinition], Files]:
@@ -117,7 +126,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
         dagster_dbt_translator=_translator(mesh, domain),
         pool=f"{domain}_duckdb",
     )
-    def building(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    def building(context: dg.AssetExecutionContext, config: Models) -> Iterator[Any]:
         with explained(context.retry_number):
             inputs = _published(mesh, domain, _read_here(context))
             project = prepare_dbt(domain, mesh.domain_folder(domain), mesh.store, inputs)
@@ -130,7 +139,8 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             )
             results = project.target_path / "run_results.json"
             results.unlink(missing_ok=True)
-            invocation = dbt.cli(["build"], context=context, target_path=project.target_path, raise_on_error=False)
+            command = ["build", *(["--full-refresh"] if config.full_refresh else [])]
+            invocation = dbt.cli(command, context=context, target_path=project.target_path, raise_on_error=False)
             yield from invocation.stream()
             if not invocation.is_successful():
                 words = "; ".join(failed_nodes(project)) or str(invocation.get_error())

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from storymesh.archive.diff import diff
 from storymesh.document import relative
@@ -33,6 +34,16 @@ from storymesh.release.retell import Narrated, write_config
 STORY_CHARACTERS = 4_000
 CERTIFICATE = "certificate"
 CERTIFICATE_WORDS = "no split of the release leaks into another, counted again from its files"
+
+
+class Cut(dg.Config):
+    """How a release is written."""
+
+    shard_rows: int | None = Field(
+        default=None,
+        gt=0,
+        description="At most so many records in a Parquet file. Left out: as the narrative says. No digest changes.",
+    )
 
 
 def narrative_assets(mesh: Mesh, narrative: Narrative) -> list[dg.AssetsDefinition]:
@@ -122,12 +133,14 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
         kinds={"huggingface", "parquet"},
         check_specs=[dg.AssetCheckSpec(CERTIFICATE, asset=key, description=CERTIFICATE_WORDS)],
     )
-    def release(context: dg.AssetExecutionContext, **keys: str) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
+    def release(
+        context: dg.AssetExecutionContext, config: Cut, **keys: str
+    ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
         with explained(context.retry_number):
             build = open_build(mesh, narrative, _one_key(narrative, keys))
             before = list_releases(mesh.releases, narrative.id)
             try:
-                released = cut(build, tracer=partial(Tracer, build))
+                released = cut(build, shard_rows=config.shard_rows, tracer=partial(Tracer, build))
             except LeakRefused as refused:
                 yield _certified(key, refused.certificate)
                 raise failure(refused) from None

@@ -1,0 +1,434 @@
+"""A soak: a mesh is run again and again, and each run meets a fault at a random moment. Afterwards nothing may be lost,
+doubled or half there, and the next run that nobody disturbs has to make what is missing.
+
+    python benchmarks/soak.py --rounds 200 --seed 1
+
+Faults: the process is killed at one of its writes to the mesh (`write`) or at any moment (`kill`), or told to end
+(`term`); the disk is full from one of its writes on (`full`), no file may grow beyond a size (`limit`), or nothing may
+be written (`forbidden`); a raw file is damaged (`damaged`); two runs work at once, of which one is killed (`twice`).
+Before each run a raw file changes, so that there is something to publish and to release.
+"""
+
+import argparse
+import errno
+import importlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+ROOT = Path(__file__).resolve().parent.parent
+MESH = ROOT / "tests/meshes/plain_files"
+EVERY = 8  # rounds between two runs that nobody disturbs
+KEY = "a key for the soak"
+FAULTS = (
+    "write",
+    "write",
+    "write",
+    "write",
+    "kill",
+    "kill",
+    "term",
+    "full",
+    "full",
+    "limit",
+    "forbidden",
+    "damaged",
+    "twice",
+)
+UNSWEPT = ("audit-", "clean-")
+NOBODY = 65534
+MEASURED = "measured.json"
+
+
+class Broken(AssertionError):
+    """Something was lost, doubled or left half done."""
+
+
+TRUCKS = "domains/fleet/sources/trucks.csv"  # of the product fleet.trucks, whose drivers are told as pseudonyms
+
+
+@dataclass
+class Seen:
+    """What has been there once and has to stay: versions of products, and releases with their locks."""
+
+    versions: dict[str, list[str]] = field(default_factory=dict)
+    releases: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of a run that nobody disturbs: how long it takes, how often it writes to the mesh, and what it imports."""
+
+    seconds: float = 1.0
+    writes: int = 1
+    modules: tuple[str, ...] = ()
+
+
+class Soak:
+    """One mesh in a folder of its own, and a random generator that decides everything."""
+
+    def __init__(self, folder: Path, seed: int, say: Callable[[str], None]) -> None:
+        self.random = random.Random(seed)
+        self.root = folder / "mesh"
+        self.folder = folder
+        self.say = say
+        self.seen = Seen()
+        self.met: Counter[str] = Counter()
+        self.measured = Measured()
+        self.ended: Counter[str] = Counter()
+        shutil.copytree(MESH, self.root)
+        # Two of its configs are enough: the others cost time, and are written in the same way.
+        narrative = self.root / "narratives/roadside/narrative.yaml"
+        lines = narrative.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not line.lstrip().startswith(("choice:", "verdict:"))]
+        narrative.write_text("".join(kept), encoding="utf-8")
+        # Whoever may not write has to reach the mesh all the same.
+        for path in (folder, self.root):
+            path.chmod(0o755)
+
+    def run(self, rounds: int) -> None:
+        self.calm("first")
+        self._preload()
+        for number in range(1, rounds + 1):
+            self.change(number)
+            fault = self.random.choice(FAULTS)
+            self.met[fault] += 1
+            told = self.disturbed(fault)
+            self.ended[told.partition(" ")[0]] += 1
+            self.look()
+            self.say(f"{number:>4} {fault:<10} {told}")
+            if told.startswith("refused"):
+                self.say(f"{'':>16}{self._said().splitlines()[0][:160]}")
+            if number % EVERY == 0 or number == rounds:
+                self.calm(f"after {number}")
+
+    def change(self, number: int) -> None:
+        """A raw file gets a content that it never had, in one step, as its owners should leave it."""
+        path = self.root / TRUCKS
+        head, *lines = path.read_text(encoding="utf-8").splitlines()
+        chosen = self.random.randrange(len(lines))
+        lines[chosen] = f"{lines[chosen].rpartition(',')[0]},Driver {number}"
+        staged = path.with_name(f".{path.name}")
+        staged.write_text("\n".join([head, *lines, ""]), encoding="utf-8")
+        staged.replace(path)
+
+    def disturbed(self, fault: str) -> str:
+        """One run that meets the fault; says how it ended."""
+        moment = self.random.uniform(0, self.measured.seconds)
+        match fault:
+            case "write":
+                place = self.random.randint(1, self.measured.writes)
+                return f"{self._ended(self._start(lambda: _die_at(self.root, place)))} at write {place}"
+            case "kill" | "term":
+                return f"{self._struck([self._start()], moment, fault)} after {moment:.1f} s"
+            case "twice":
+                return f"{self._struck([self._start(), self._start()], moment, 'kill')} after {moment:.1f} s"
+            case "full":
+                place = self.random.randint(1, self.measured.writes)
+                return (
+                    f"{self._ended(self._start(lambda: _fill_at(self.root, place)))} with a disk full at write {place}"
+                )
+            case "limit":
+                size = int(2 ** self.random.uniform(10, 19))
+                return f"{self._ended(self._start(lambda: _limit(size)))} with at most {size:,} bytes a file"
+            case "forbidden":
+                try:
+                    return f"{self._ended(self._start(lambda: _forbid(self.root)))} without the right to write"
+                finally:
+                    _allow(self.root)
+            case "damaged":
+                path = self.root / "domains/road/sources/breakdowns.parquet"
+                whole = path.read_bytes()
+                path.write_bytes(whole[: self.random.randrange(len(whole))])
+                try:
+                    return f"{self._ended(self._start())} with a raw file cut short"
+                finally:
+                    path.write_bytes(whole)
+            case other:
+                raise AssertionError(other)
+
+    def calm(self, when: str) -> None:
+        """A run that nobody disturbs makes everything that is missing, and leaves nothing behind."""
+        began = time.monotonic()
+        told = self._ended(self._start(lambda: _measure(self.root, self.folder)))
+        if told != "done":
+            raise Broken(f"{when}: the run that nobody disturbed ended with {told}:\n{self._said()}")
+        self.measured = Measured(**json.loads((self.folder / MEASURED).read_text(encoding="utf-8")))
+        self.look()
+        if left := [*sorted(self._left()), *self._going()]:
+            raise Broken(f"{when}: left behind: {left}")
+        lock = json.loads(list(self.seen.releases.values())[-1])
+        for role, member in lock["cast"].items():
+            newest = self.seen.versions[member["product"]][-1]
+            if member["product_version"] != newest:
+                raise Broken(f"{when}: the newest release tells {role} from {member['product_version']}, not {newest}")
+        self._compare_rows(when)
+        self.say(f"     whole      {when}: {self._counted()}, {time.monotonic() - began:.1f} s")
+
+    def look(self) -> None:
+        """What readers see now: all that was there before is there, and what is new is whole."""
+        from storymesh.archive.verify import verify
+        from storymesh.mesh.mesh import load_mesh
+        from storymesh.product.digest import version_of
+        from storymesh.product.store import ProductStore
+        from storymesh.release.release import list_releases
+
+        mesh = load_mesh(self.root)
+        for product in mesh.products:
+            domain, name = product.split(".")
+            found = ProductStore(mesh.store, domain).snapshots(name)
+            versions = [one.version for one in found]
+            if lost := set(self.seen.versions.get(product, ())) - set(versions):
+                raise Broken(f"{product} has lost {lost}")
+            if len(set(versions)) < len(versions):
+                raise Broken(f"{product} has a version twice: {versions}")
+            known = set(self.seen.versions.get(product, ()))
+            fresh = [one for one in found if one.version not in known]
+            for one in [*fresh, *self.random.sample(found, min(1, len(found)))]:
+                if version_of(one.files, mesh.contract(product)) != one.version:
+                    raise Broken(f"{product} {one.version} does not hold what it held")
+            self.seen.versions[product] = versions
+        releases = {}
+        for release in list_releases(mesh.releases):
+            lock = (release.path / "release.json").read_bytes()
+            name = f"{release.narrative} {release.version}"
+            if self.seen.releases.get(name, lock) != lock:
+                raise Broken(f"{name} has changed")
+            if name not in self.seen.releases and (damage := verify(release.path).differences):
+                raise Broken(f"{name} is not whole: {damage}")
+            releases[name] = lock
+        if lost := set(self.seen.releases) - set(releases):
+            raise Broken(f"lost: {lost}")
+        numbers = [int(name.rpartition("-r")[2]) for name in releases]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise Broken(f"the releases are numbered {numbers}")
+        digests = [json.loads(lock)["digest"] for lock in releases.values()]
+        if len(set(digests)) < len(digests):
+            raise Broken("two releases hold the same")
+        self.seen.releases = releases
+
+    # --- processes ---
+
+    def _start(self, prepare: Callable[[], None] = lambda: None) -> int:
+        """The id of a process that runs the mesh, forked from this one, which has imported the libraries."""
+        sys.stdout.flush()
+        process = os.fork()
+        if process:
+            return process
+        out = os.open(self.folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        for number in (1, 2):
+            os.dup2(out, number)
+        code = 99
+        try:
+            prepare()
+            code = _run(self.root, self.folder)
+            for leave in _LEAVING:
+                leave()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def _preload(self) -> None:
+        """Import what a run imports, so that each of many runs does not: what that is, the first run has left."""
+        for name in self.measured.modules:
+            if not name.startswith(("storymesh_location", "__")):
+                with suppress(ImportError, AttributeError):
+                    importlib.import_module(name)
+
+    def _struck(self, processes: list[int], moment: float, how: str) -> str:
+        time.sleep(moment)
+        with suppress(ProcessLookupError):
+            os.kill(processes[0], signal.SIGKILL if how == "kill" else signal.SIGTERM)
+        return ", ".join(self._ended(process) for process in processes)
+
+    def _ended(self, process: int) -> str:
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        if code == 99:
+            raise Broken(f"a run ended in an error that it did not expect:\n{self._said()}")
+        names = {0: "done", 1: "refused", 130: "stopped", -signal.SIGKILL: "killed"}
+        return names.get(code, f"code {code}")
+
+    def _said(self) -> str:
+        return (self.folder / "said.txt").read_text(encoding="utf-8", errors="replace")[-3000:]
+
+    # --- what a mesh looks like that nobody disturbs ---
+
+    def _left(self) -> list[str]:
+        from storymesh.mesh.mesh import load_mesh
+        from storymesh.product.store import ProductStore
+
+        mesh = load_mesh(self.root)
+        found = [str(path) for path in mesh.releases.glob("*/.cutting-*")]
+        for product in mesh.products:
+            table = ProductStore(mesh.store, product.split(".")[0]).table(product.split(".")[1])
+            assert table is not None
+            found += [f"{product}: {name}" for name in table.metadata.refs if name.startswith(UNSWEPT)]
+        return found
+
+    def _going(self) -> list[str]:
+        import dagster as dg
+
+        from storymesh.mesh.mesh import load_mesh
+        from storymesh.orchestration.instance import open_instance
+
+        with open_instance(load_mesh(self.root)) as instance:
+            ended = {"SUCCESS", "FAILURE", "CANCELED"}
+            statuses = [status for status in dg.DagsterRunStatus if status.value not in ended]
+            going = instance.get_runs(dg.RunsFilter(statuses=statuses))
+            return [f"the run {run.run_id} counts as {run.status.value}" for run in going]
+
+    def _compare_rows(self, when: str) -> None:
+        """The rows of the product that changes are those of its raw file."""
+        import csv
+
+        import pyarrow.parquet as pq
+
+        from storymesh.mesh.mesh import load_mesh
+        from storymesh.product.store import ProductStore
+
+        latest = ProductStore(load_mesh(self.root).store, "fleet").latest("trucks")
+        assert latest is not None
+        with (self.root / TRUCKS).open(encoding="utf-8", newline="") as file:
+            wanted = sorted(tuple(row.values()) for row in csv.DictReader(file))
+        found = [row for path in latest.files for row in pq.read_table(path).to_pylist()]
+        if sorted(tuple(row.values()) for row in found) != wanted:
+            raise Broken(f"{when}: fleet.trucks does not hold the rows of {TRUCKS}")
+
+    def _counted(self) -> str:
+        versions = sum(map(len, self.seen.versions.values()))
+        return f"{versions} versions of products, {len(self.seen.releases)} releases"
+
+
+def _at_writes(root: Path, act: Callable[[int, str], None]) -> None:
+    """Call `act` with number and name of each operation of this process that changes which files the mesh has: a file
+    opened to write, renamed or removed, a folder made. What libraries write themselves lies between two of these."""
+    count = 0
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+    def hear(event: str, given: tuple[object, ...]) -> None:
+        nonlocal count
+        if event == "open":
+            counts = isinstance(given[2], int) and bool(given[2] & writing)
+        else:
+            counts = event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link")
+        if counts and str(given[0]).startswith(str(root)):
+            count += 1
+            act(count, event)
+
+    sys.addaudithook(hear)
+
+
+def _die_at(root: Path, place: int) -> None:
+    """Die just before the write of this number."""
+
+    def act(number: int, _: str) -> None:
+        if number == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _at_writes(root, act)
+
+
+def _fill_at(root: Path, place: int) -> None:
+    """From the write of this number on there is no room for another file or folder."""
+
+    def act(number: int, event: str) -> None:
+        if number >= place and event in ("open", "os.mkdir"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    _at_writes(root, act)
+
+
+def _measure(root: Path, folder: Path) -> None:
+    """Leave what this run measures beside the mesh, when it ends."""
+    began = time.monotonic()
+    counted: list[int] = [0]
+    _at_writes(root, lambda number, _: counted.__setitem__(0, number))
+
+    def leave() -> None:
+        found = {"seconds": time.monotonic() - began, "writes": counted[0], "modules": sorted(sys.modules)}
+        (folder / MEASURED).write_text(json.dumps(found), encoding="utf-8")
+
+    _LEAVING.append(leave)
+
+
+_LEAVING: list[Callable[[], None]] = []  # what this process does when its run has ended
+
+
+def _limit(size: int) -> None:
+    """No file may grow beyond `size` bytes: what is written then fails as on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def _forbid(root: Path) -> None:
+    """The mesh may be read only: by being somebody else, or else by its rights, which the next run gives back."""
+    if os.geteuid() == 0:
+        os.seteuid(NOBODY)
+        return
+    for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
+        folder.chmod(0o555)
+
+
+def _allow(root: Path) -> None:
+    if os.geteuid() != 0:
+        for folder, _, _ in os.walk(root):
+            Path(folder).chmod(0o755)
+
+
+def _run(root: Path, folder: Path) -> int:
+    """The exit code of `storymesh run` in this process; 99 for an error that it did not expect."""
+    from storymesh.errors import StorymeshError
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.orchestration import run as running
+
+    os.environ["STORYMESH_PSEUDONYM_KEY"] = KEY
+    try:
+        outcome = running.run(load_mesh(root), [], lambda told: None, folder / f"run-{os.getpid()}.log")
+    except KeyboardInterrupt:
+        return 130
+    except StorymeshError as error:
+        print(f"{error.words} ({error.hint})")
+        return 1
+    for failed in outcome.failures.values():
+        print(f"{failed.step}: {failed.words}")
+        if not failed.expected:
+            return 99
+    return 0 if outcome.success else 1
+
+
+def soak(rounds: int, seed: int, say: Callable[[str], None]) -> Mapping[str, int]:
+    """Fault -> how often it was met. Raises Broken with what was lost."""
+    with tempfile.TemporaryDirectory(prefix="storymesh-soak-") as folder:
+        one = Soak(Path(folder), seed, say)
+        one.run(rounds)
+        say(f"ended: {dict(one.ended)}")
+        return MappingProxyType(dict(one.met))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    began = time.monotonic()
+    met = soak(asked.rounds, asked.seed, partial(print, flush=True))
+    told = ", ".join(f"{fault} {count}" for fault, count in sorted(met.items()))
+    spent = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(f"{asked.rounds} faults ({told}), nothing lost: {time.monotonic() - began:.0f} s, {spent:.0f} s of CPU")
+
+
+if __name__ == "__main__":
+    main()

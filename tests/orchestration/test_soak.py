@@ -1,0 +1,23 @@
+"""The soak in its short form: some faults at random moments, always the same ones, and nothing is lost."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_faults_at_random_moments_lose_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks/soak.py"), "--rounds", "8", "--seed", "11"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "platform")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1].startswith("8 faults ("), done.stdout
+    assert "nothing lost" in done.stdout
