@@ -44,20 +44,25 @@ CREATE INDEX IF NOT EXISTS attempt_run ON attempt (run);
 
 @dataclass(frozen=True)
 class Question:
-    """All that shapes an answer. `schema` is the JSON schema that the answer was asked in, null for plain text;
-    `base_url` the address that was called, null for the provider's own."""
+    """All that shapes an answer. `parameters` and `schema` are canonical JSON; `schema`, in which the answer was asked
+    for, is null for plain text, and `base_url`, the address that was called, for the provider's own."""
 
     model: str
     base_url: str | None
-    parameters: Mapping[str, str | int | float | bool]
-    schema: Mapping[str, Any] | None
+    parameters: str
+    schema: str | None
     messages: Messages
+
+    @cached_property
+    def said(self) -> str:
+        """The messages as canonical JSON."""
+        return canonical(self.messages)
 
     @cached_property
     def key(self) -> str:
         """SHA-256 over the canonical JSON of every field, in hex."""
-        shaping = [VERSION, self.model, self.base_url, dict(self.parameters), self.schema, self.messages]
-        return hashlib.sha256(_json(shaping).encode()).hexdigest()
+        shaping = [VERSION, self.model, self.base_url, self.parameters, self.schema, self.said]
+        return hashlib.sha256(canonical(shaping).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -307,8 +312,12 @@ WHERE run = ? AND (record, attempt, kind) > (?, ?, ?) ORDER BY record, attempt, 
 """
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and without spaces: equal values give equal texts."""
+    return _ENCODER.encode(value)
 
 
 def _row(key: str, question: Question, answer: Answer) -> tuple[Any, ...]:
@@ -316,9 +325,9 @@ def _row(key: str, question: Question, answer: Answer) -> tuple[Any, ...]:
         key,
         question.model,
         question.base_url,
-        _json(dict(question.parameters)),
-        None if question.schema is None else _json(question.schema),
-        _json(question.messages),
+        question.parameters,
+        question.schema,
+        question.said,
         answer.text,
         answer.finish,
         answer.served,
@@ -376,8 +385,8 @@ def _imported(row: Mapping[str, Any], path: Path) -> tuple[Any, ...]:
     question = Question(
         row["model"],
         row["base_url"],
-        json.loads(row["parameters"]),
-        None if row["schema"] is None else json.loads(row["schema"]),
+        row["parameters"],
+        row["schema"],
         tuple((message["role"], message["content"]) for message in row["messages"]),
     )
     if question.key != row["key"]:

@@ -5,13 +5,11 @@ token, fewer of codes, names and other scripts. No vocabulary is fetched for it.
 """
 
 import asyncio
-import json
 from dataclasses import dataclass
 from decimal import Decimal
 
 from storymesh.narrative.definition import Budget, Price
 from storymesh.narrator.answers import Messages
-from storymesh.narrator.model import Schema
 
 SAFETY = 1.25
 # What a message costs beside its text (role, separators), at the most.
@@ -31,10 +29,10 @@ def estimated_input(messages: Messages) -> int:
     return sum(tokens(content) + OVERHEAD for _, content in messages)
 
 
-def most_input(messages: Messages, schema: Schema) -> int:
+def most_input(messages: Messages, schema: int) -> int:
     """No tokenizer of bytes makes more tokens than there are bytes."""
     size = sum(len(content.encode("utf-8", "replace")) + OVERHEAD for _, content in messages)
-    return size + len(json.dumps(schema))
+    return size + schema
 
 
 def cost(price: Price | None, read: int, written: int) -> Decimal | None:

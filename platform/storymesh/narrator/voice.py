@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from storymesh.errors import NarratorFailed
 from storymesh.narrative.definition import Price
-from storymesh.narrator.answers import Answer, Answers, Messages, Question
+from storymesh.narrator.answers import Answer, Answers, Messages, Question, canonical
 from storymesh.narrator.budget import Purse, Tally, cost, estimated_input, most_input, tokens
 from storymesh.narrator.failure import Busy, Unfit
 from storymesh.narrator.model import Chat, Schema, endpoint, output_cap
@@ -52,36 +52,50 @@ class Gate:
         self.rounds = 0
         self.failing: set[str] = set()
         self.answered_at = -1.0
-        self.stopping = False
+        self._stopping = False
 
     async def enter(self) -> float:
         """Wait for a place. Returns the moment at which it was given. Raises Stopped."""
         loop = asyncio.get_running_loop()
-        while True:
-            if self.stopping:
-                raise Stopped
-            now = loop.time()
-            if now < self._until:
-                await asyncio.sleep(min(self._until - now, 0.5))
-                continue
-            if self.running < int(self.limit):
-                self.running += 1
-                return now
-            wake = loop.create_future()
-            self._waiting.append(wake)
-            await wake
+        if self.running < int(self.limit) and not self._waiting:
+            self.running += 1
+        else:
+            await self._place(loop.create_future())
+        while not self.stopped() and (left := self._until - loop.time()) > 0:
+            await self._paused(min(left, 0.5))
+        if self.stopped():
+            self.leave()
+            raise Stopped
+        return loop.time()
+
+    async def _place(self, given: asyncio.Future[None]) -> None:
+        self._waiting.append(given)
+        self._wake()
+        try:
+            await given
+        except asyncio.CancelledError:
+            if given.done() and not given.cancelled():
+                self.leave()
+            raise
+
+    async def _paused(self, seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.leave()
+            raise
 
     def leave(self) -> None:
         self.running -= 1
         self._wake()
 
     def _wake(self) -> None:
-        free = len(self._waiting) if self.stopping else int(self.limit) - self.running
-        while free > 0 and self._waiting:
-            wake = self._waiting.popleft()
-            if not wake.done():
-                wake.set_result(None)
-                free -= 1
+        # A place is counted as taken when it is given, so that no two wake for the same one.
+        while self._waiting and (self._stopping or self.running < int(self.limit)):
+            given = self._waiting.popleft()
+            if not given.done():
+                self.running += 1
+                given.set_result(None)
 
     def well(self) -> None:
         """An answer came."""
@@ -103,8 +117,11 @@ class Gate:
     def pause(self, seconds: float) -> None:
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
 
+    def stopped(self) -> bool:
+        return self._stopping
+
     def stop(self) -> None:
-        self.stopping = True
+        self._stopping = True
         self._wake()
 
 
@@ -129,6 +146,7 @@ class Voice:
         self._patience = patience
         self._tally = tally
         self._address = endpoint(chat.name, chat.base_url)
+        self._parameters, self._schema = canonical(dict(chat.parameters)), canonical(chat.schema)
         self._formless = False
         self._under_way: dict[str, asyncio.Task[tuple[Question, Answer]]] = {}
 
@@ -137,7 +155,9 @@ class Voice:
         return set(self._under_way.values())
 
     def question(self, messages: Messages, schema: Schema | None) -> Question:
-        return Question(self.chat.name, self._address, self.chat.parameters, schema, messages)
+        return Question(
+            self.chat.name, self._address, self._parameters, None if schema is None else self._schema, messages
+        )
 
     def find(self, messages: Messages) -> tuple[Question, Answer] | None:
         """The stored answer, as it was asked: in the schema, or plain where the model or its server had none."""
@@ -204,14 +224,14 @@ class Voice:
 
     async def _sleep(self, seconds: float) -> None:
         until = asyncio.get_running_loop().time() + seconds
-        while not self.gate.stopping and (left := until - asyncio.get_running_loop().time()) > 0:
+        while not self.gate.stopped() and (left := until - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(min(left, 0.5))
 
     async def _once(self, formed: Question, *, formless: bool = False) -> tuple[Question, Answer]:
         self.chat.open()
         messages = formed.messages
         structured = self.chat.structured and not self._formless and not formless
-        most_read, most_written = most_input(messages, self.chat.schema), output_cap(self.chat.parameters) or 0
+        most_read, most_written = most_input(messages, len(self._schema)), output_cap(self.chat.parameters) or 0
         held = await self._purse.hold(most_read + most_written, cost(self.price, most_read, most_written) or Decimal(0))
         settled = False
         try:
