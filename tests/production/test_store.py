@@ -18,7 +18,7 @@ from storymesh.mesh.mesh import load_mesh
 from storymesh.product.definition import read_product
 from storymesh.product.place import Store
 from storymesh.product.publish import Progress, Publication, publish
-from storymesh.product.staging import Staging
+from storymesh.product.staging import Staging, writing
 from storymesh.product.store import ProductStore
 
 CONTRACT = """\
@@ -208,6 +208,24 @@ def test_what_lies_in_the_bucket_alone_is_what_the_catalogue_names(desks: tuple[
     assert table is not None
     data = [path for path in store.listed(table.location()) if path.endswith(".parquet")]
     assert len(data) == 1
+
+
+def test_what_has_expired_is_gone_from_the_bucket_and_in_time_from_every_machine(desks: tuple[Desk, Desk]) -> None:
+    here, there = desks
+    first = here.publish(3).snapshot
+    assert first is not None
+    assert there.store.find("notes", first.version).files[0]
+    there.publish(4)
+    with writing(there.store, "notes", first.schema, 5.0) as staging:
+        staging.expire([first.snapshot_id])
+    table = here.store.table("notes")
+    assert table is not None
+    assert [one.rows for one in here.store.snapshots("notes")] == [4]
+    left = [path for path in here.store.listed(table.location()) if path.endswith(".parquet")]
+    assert len(left) == 1
+    assert len(list(there.place.rglob("*.parquet"))) == 1
+    here.publish(5)
+    assert len(list(here.place.rglob("*.parquet"))) == 1, "what this machine had fetched is swept by its next publish"
 
 
 def test_a_machine_without_the_store_s_address_is_told(tmp_path: Path) -> None:

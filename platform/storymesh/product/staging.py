@@ -243,7 +243,10 @@ class Staging:
         for path in list(self._store.listed(table.location())):
             if path.endswith((".parquet", ".avro")) and path not in known:
                 table.io.delete(path)
-                self._store.local(path).unlink(missing_ok=True)
+        here = {self._store.local(path) for path in known}
+        for file in self._store.local(table.location()).rglob("*.parquet"):
+            if file not in here:  # fetched by this machine, and removed by another since
+                file.unlink(missing_ok=True)
 
     def _commit(self, updates: list["TableUpdate"]) -> None:
         from pyiceberg.exceptions import CommitFailedException
