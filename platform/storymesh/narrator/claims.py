@@ -528,6 +528,7 @@ def _tie_shares(said: Telling, truth: Truth, mentions: list[Mention]) -> None:
             second.by.pop("work", None)
 
 
+_STEPS = frozenset(("decide", "step", "th", "thing", "measur", "action", "mov", "effort", "event", "stag"))
 _OF = frozenset(listed("out of in the its all times time those successes wins cases successful"))
 
 
@@ -542,6 +543,13 @@ def _follows(said: Telling, truth: Truth, mention: Mention, quantity: Quantity, 
     pool = truth.derived.get(quantity.dimension, ())
     if quantity.dimension in ("count", "share"):
         if words & REST_CUES and any(_within(quantity, value) for value in truth.rests):
+            return True
+        if (
+            quantity.dimension == "count"
+            and quantity.said <= max(truth.lengths, default=0)
+            and mention.to < len(said.tokens)
+            and said.concepts[mention.to] in _STEPS
+        ):
             return True
         if (
             quantity.dimension == "count"
@@ -586,6 +594,8 @@ def _sign(telling: Telling, mention: Mention, axis: Mapping[str, int], reach: in
     """+1 or -1 by the nearest word of `axis` in the mention's clause, turned by a negation before it; 0 without one."""
     tokens, clauses = telling.tokens, telling.clause_of
     first, last = clauses[mention.at], clauses[mention.to - 1]
+    if mention.at and tokens[mention.at - 1].text == "(":
+        first, last = first - 1, last + 1
     sign, nearest = 0, reach + 1
     for at in range(max(0, mention.at - reach), min(len(tokens), mention.to + reach)):
         if mention.at <= at < mention.to or not first <= clauses[at] <= last:
@@ -650,6 +660,7 @@ def dates(said: Telling, truth: Truth) -> Found:
     looked = 0
     rare = truth.rarity("date")
     told: list[date] = []
+    spans: list[date] = []
     for mention in said.mentions:
         when = mention.when
         if when is None:
@@ -670,7 +681,8 @@ def dates(said: Telling, truth: Truth) -> Found:
             continue
         if when.shift is not None:
             followed = any(other.month and 0 <= other.at - when.to <= 3 for other in said.whens)
-            days = _shifted(when, told[-12:] if followed else told[-2:], truth)
+            bases = [*told[-12:], *spans[-2:]] if followed else [*told[-2:], *spans[-1:]]
+            days = _shifted(when, bases, truth)
             if days is None:
                 continue
             if not days:
@@ -708,8 +720,9 @@ def dates(said: Telling, truth: Truth) -> Found:
             )
             continue
         own = max(matching, key=lambda item: alike(mention.by, item.by, rare))
-        if own.day is not None and not {"@from", "@to"} & set(mention.by):
-            told.append(own.day)
+        if own.day is not None:
+            # A span ("from 19 April to 15 August") is background: the tale goes on from the day before it.
+            (spans if {"@from", "@to"} & mention.by.keys() else told).append(own.day)
         if when.day is None and when.weekday is None and when.shift is None:
             continue
         own_score = alike(mention.by, own.by, rare)
@@ -959,6 +972,8 @@ def outcome(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
         if isinstance(value, bool) and "worked" in path.rsplit(".", 1)[-1]:
             known.append(_Verdict(1 if value else -1, 0, 0, {}))
     weights = _weights([*known, *counted])
+    own = verdicts(truth.story)
+    last = own[-1] if len(own) > 1 and _is_own(truth.story, own[-1].at) else None
     for verdict in verdicts(said):
         looked += 1
         where = _where(said, verdict.at, verdict.to)
@@ -977,6 +992,15 @@ def outcome(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
             (alike(verdict.by, item.by, weights) for item in [*known, *counted] if item.sign == -verdict.sign),
             default=None,
         )
+        if last and last.sign != verdict.sign and _is_own(said, verdict.at):
+            says = "worked" if last.sign > 0 else "did not work"
+            faults.append(
+                Fault(
+                    "outcome", *where,
+                    f"“{_sentence(said, verdict.at)}” turns the outcome round: the record says that in this case it {says}.",
+                )
+            )  # fmt: skip
+            continue
         stated = {item.sign for item in known}
         if (
             same is None
@@ -995,6 +1019,17 @@ def outcome(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
     faults += faults_best
     looked_state, faults_state = _states(said, truth)
     return "outcome", looked + looked_state, faults + faults_state
+
+
+_OWN = re.compile(r"\b(?:this case|present case|last step|this time|here)\b", re.IGNORECASE)
+
+
+def _is_own(telling: Telling, at: int) -> bool:
+    """Whether the sentence of token `at`, or the one before, speaks of this case and not of earlier ones."""
+    sentence = telling.sentence_of[at]
+    begin = telling.tokens[telling.spans[max(0, sentence - 1)][0]].begin
+    end = telling.tokens[telling.spans[sentence][1] - 1].end
+    return _OWN.search(telling.text, begin, end) is not None
 
 
 def _weights(items: list[_Verdict]) -> dict[str, float]:
@@ -1114,7 +1149,7 @@ def cause(said: Telling, truth: Truth) -> Found:
             phrase, effect = _phrase(said, to, end), [word for word in said.concepts[begin:at] if word]
         else:
             to = -to
-            phrase = [[word for word in said.concepts[_clause_begin(said, at, begin) : at] if word]]
+            phrase = [[word for word in said.concepts[_clause_begin(said, at, begin) : at] if word][-3:]]
             effect = [word for word in said.concepts[to:end] if word]
         for words in phrase:
             if not words:
@@ -1212,7 +1247,7 @@ def _reason(truth: Truth, words: list[str], effect: list[str], soft: bool) -> bo
         return True
     if words[0] not in truth.vocabulary and unknown >= 0.34 * len(words):
         return False
-    if sum(word in given for word in words) >= max(1, 0.34 * len(words)) and unknown < 0.5 * len(words):
+    if sum(word in given for word in words) >= max(1, 0.33 * len(words)) and unknown < 0.5 * len(words):
         return True
     if unknown >= 0.5 * len(words):
         return False

@@ -403,6 +403,8 @@ def _relative(tokens: list[Token], at: int) -> When | None:
     following = _low(tokens, unit_at + 2)
     if direction in ("after", "before") and following[:1].isalpha() and following not in ("that", "this", "and"):
         return None
+    if following == "than":
+        return None
     if direction in LATER and direction != "on":
         return When(None, None, None, None, start, unit_at + 2, shift=int(counted) * CALENDAR[unit])
     if direction in EARLIER:

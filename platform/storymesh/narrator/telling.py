@@ -42,7 +42,7 @@ COPIED = 0.7
 OUTRANKED = 0.3
 LABEL = 0.6
 REFERRED = 0.3
-EVENT = 1.2
+EVENT, BESIDE_EVENT = 1.2, 0.6
 """How much a word counts that stands before the colon which opens the sentence: it speaks of all that follows."""
 WEAK = 0.5
 """Of the words that stand farther off (below this) only two count: many of them are no better than one."""
@@ -198,6 +198,7 @@ class Telling:
                 if words[other] and words[other] not in subjects:
                     by[words[other]] = REFERRED
         named: list[int] = []
+        events: set[str] = set()
         for other in range(begin, end):
             word = words[other]
             if not word or at <= other < to:
@@ -218,8 +219,12 @@ class Telling:
                 weight = LABEL
             elif dated and other < at <= other + 2 and clause >= first:
                 weight = EVENT
+                events.add(word)
             if weight > by.get(word, 0.0):
                 by[word] = weight
+        if events:
+            for word in by.keys() - events:
+                by[word] *= BESIDE_EVENT
         if subjects:
             self._add_subject(by, named, words, at, (first, last))
         return by
@@ -383,6 +388,8 @@ class Telling:
 def _rank(by: dict[str, float]) -> None:
     """What is gained or lost is told against an estimate, and what is expected is not yet a delay: of these three words in
     one clause only the first tells what the value is."""
+    if by.get("plan", 0.0) >= WEAK and "arrive" in by:
+        by["arrive"] *= OUTRANKED
     if by.get("recover", 0.0) >= WEAK:
         weaker: tuple[str, ...] = ("expect", "late")
     elif by.get("expect", 0.0) >= WEAK:
@@ -446,6 +453,8 @@ def _segments(tokens: list[Token], text: str) -> tuple[list[int], list[int], lis
                 fresh, filled = True, False
             elif numbered:
                 fresh = True
+        elif (mark == "(" and _is_aside(tokens, at)) or (mark == ")" and at > 1 and _is_aside(tokens, at - 2)):
+            pass
         elif mark in _BREAKS and mark:
             clause += 1
             if mark in ":" and at + 1 < count:
@@ -453,6 +462,16 @@ def _segments(tokens: list[Token], text: str) -> tuple[list[int], list[int], lis
         elif token.low in _CONJUNCTIONS:
             clause += 1
     return sentences, clauses, starts
+
+
+def _is_aside(tokens: list[Token], at: int) -> bool:
+    """Whether a bracket holds one word only, as in "in Nigeria (NG) on 31 March": it parts nothing."""
+    return (
+        at + 2 < len(tokens)
+        and tokens[at].text == "("
+        and tokens[at + 2].text == ")"
+        and tokens[at + 1].kind in ("word", "code")
+    )
 
 
 def _short_line(tokens: list[Token], at: int) -> bool:

@@ -366,6 +366,8 @@ def fits_known(when: When, item: KnownDate) -> bool:
     if item.day is not None:
         return fits(when, item.day)
     known = item.when
+    if when.day is not None and known.day is None:
+        return False
     return (
         (when.year is None or known.year is None or when.year == known.year)
         and (when.month is None or known.month is None or when.month == known.month)

@@ -17,7 +17,7 @@ expect: would will expect expected estimate estimated forecast predict anticipat
 plan: instead should supposed meant plan planned schedule scheduled due timetable promise promised target deadline agreed
 
 late: late delay delayed behind overdue tardy lateness slip slippage lag hold-up lateness setback
-arrive: arrive arrived arrival reach reached deliver delivered delivery land landed docked received handed turned-up came
+arrive: actual arrive arrived arrival reach reached deliver delivered delivery land landed docked received handed turned-up came
 decide: decide decided decision choose chose chosen opt opted elect elected order ordered call called approve approved commit
 cost: cost costs price priced pay paid spend spent bill billed expense expensive outlay usd dollar dollars budget invoice expenditure
 worth: worth value valued
@@ -184,7 +184,8 @@ CAUSES = (
 """Words that name what follows as a cause."""
 
 FORWARD_CAUSES = (
-    ("led", "to"), ("caused",), ("resulted", "in"), ("triggered",), ("brought", "about"), ("was", "to", "blame"),
+    ("was", "given", "as"), ("were", "given", "as"), ("was", "named", "as"), ("were", "named", "as"), ("meant",),
+    ("delayed", "the"), ("hit", "the"), ("caught", "up", "with"), ("held", "up", "the"), ("led", "to"), ("caused",), ("resulted", "in"), ("triggered",), ("brought", "about"), ("was", "to", "blame"),
     ("were", "to", "blame"), ("was", "responsible"), ("were", "responsible"),
 )  # fmt: skip
 """Words that name what stands before them as a cause."""
