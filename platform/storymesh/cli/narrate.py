@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def show_estimate(found: "Estimate") -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("texts to retell", f"{found.records:,}")
-    table.add_row("answers paid before", f"{found.reused:,}")
+    table.add_row("texts that need no call", f"{found.reused:,}")
     table.add_row("calls to make", f"{found.calls:,}")
     table.add_row("tokens, about", f"{found.input_tokens:,} in, {found.output_tokens:,} out")
     table.add_row("cost, about", _dollars(found.usd))
