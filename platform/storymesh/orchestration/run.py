@@ -17,6 +17,7 @@ from typing import Any, Literal
 import dagster as dg
 from dagster import DagsterEventType, DagsterExecutionInterruptedError
 
+from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.failure import Unavailable, is_of_database, unavailable
@@ -136,11 +137,26 @@ class Outcome:
     failures: Mapping[str, Failed]
 
 
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Raises Unavailable for a disk or a database that did not do its part outside of any step."""
+    try:
+        yield
+    except (StorymeshError, BrokenPipeError):
+        raise
+    except Exception as error:
+        if (known := unavailable(error)) is None:
+            raise
+        where = "what Dagster remembers is out of reach" if is_of_database(error) else "the run could not go on"
+        raise Unavailable(f"{where}: {known.words}", known.hint, passing=known.passing) from error
+
+
+@_in_words()
 def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, upstream: bool = True) -> Outcome:
     """Execute every asset of the mesh; with `narratives`, theirs and what they are built on (not without `upstream`).
 
     Dagster's own log goes to the file `log`. Raises WrongUsage or Refused when a location cannot be loaded, Unavailable
-    when the instance cannot be reached, and KeyboardInterrupt when somebody stops it.
+    when the disk or the instance cannot be reached, and KeyboardInterrupt when somebody stops it.
     """
     run_id = str(uuid.uuid4())
     tell(Preparing("reading the dbt projects"))
@@ -151,7 +167,7 @@ def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, u
     loggers = {"file": _logger(log)}
     merged = dg.Definitions.merge(locations, dg.Definitions(jobs=[job], loggers=loggers))
     reading = _Reading(mesh, tell)
-    with _reached(mesh) as instance, held(home_of(mesh), run_id), _ended_gently(), _closing(instance):
+    with open_instance(mesh) as instance, held(home_of(mesh), run_id), _ended_gently(), _closing(instance):
         _note_raw_files(mesh, merged, instance)
         instance.add_event_listener(run_id, reading.hear)
         executed = merged.resolve_job_def(job_name)
@@ -181,22 +197,6 @@ def _note_raw_files(mesh: Mesh, definitions: dg.Definitions, instance: dg.Dagste
     for domain in mesh.domains:
         for seen in observe(mesh, domain, files_in(definitions, domain), instance):
             instance.report_runless_asset_event(seen)
-
-
-@contextmanager
-def _reached(mesh: Mesh) -> Iterator[dg.DagsterInstance]:
-    """The instance. Raises Unavailable when what it is kept in cannot be written or does not answer."""
-    inside = False
-    try:
-        with open_instance(mesh) as instance:
-            inside = True
-            yield instance
-    except Exception as error:
-        known = unavailable(error) if not inside or is_of_database(error) else None
-        if known is None:
-            raise
-        words = f"what Dagster remembers in {home_of(mesh)} is out of reach: {known.words}"
-        raise Unavailable(words, known.hint, passing=known.passing) from error
 
 
 @contextmanager
