@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from storymesh.archive.rebuild import pinned
 from storymesh.case.link import KEY, key_text
 from storymesh.case.seen import rows_seen
-from storymesh.contract.types import arrow_schema, quoted
+from storymesh.contract.types import quoted
 from storymesh.engine import dialect
 from storymesh.engine.duckdb import Engine
 from storymesh.errors import OutOfMemory, WrongUsage
@@ -39,7 +39,7 @@ from storymesh.language.types import (
     Timestamp,
     Type,
 )
-from storymesh.record.build import Build, write_cases
+from storymesh.record.build import Build, tables_of, write_cases
 from storymesh.record.forgotten import read_forgotten
 from storymesh.release.release import Release
 
@@ -211,10 +211,9 @@ class _Writing:
         self.products = [
             _Product(build, cast.roles[roles[0]].contract, tuple(roles), replaced) for roles in by_product.values()
         ]
-        self.tables = {
-            one.id: engine.open(build.snapshots[one.roles[0]].files, arrow_schema(one.contract))
-            for one in self.products
-        }
+        # Without the personal data that was found in the free text that the narrative reads.
+        tables = tables_of(build, engine, [one.roles[0] for one in self.products])
+        self.tables = {one.id: tables[one.roles[0]] for one in self.products}
         every = engine.read(build.cases_path)
         self.cases = every.filter(every["dropped"].isnull())
         engine.connection.raw_sql(f"CREATE TEMP TABLE pairs AS {' UNION ALL '.join(self._pairs())}")
