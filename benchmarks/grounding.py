@@ -1,8 +1,10 @@
-"""How well the grounding of a retelling finds planted faults, and how often it is wrong: `python -m benchmarks.grounding`.
+"""How well the grounding of a retelling finds planted faults, and how often it is wrong: `python -m
+benchmarks.grounding`.
 
-The corpus lies in tests/narrator/corpus: sources from releases, faithful retellings of them, and for each the faults that
-are planted in it, one at a time. `dev.txt` is what the checker was made with, `made.txt` is what a program wrote, `held_out.txt`
-was written after the checker stood. Prints catch rate by kind, false alarms, and milliseconds for one retelling.
+The corpus lies in tests/narrator/corpus: sources from releases, faithful retellings of them, and for each the faults
+that are planted in it, one at a time. `dev.txt` is what the checker was made with, `made.txt` is what a program
+wrote, `held_out.txt` was written after the checker stood. Prints catch rate by kind, false alarms, and milliseconds
+for one retelling.
 """
 
 import argparse
@@ -92,15 +94,16 @@ def _edited(text: str, edits: str, where: str) -> str:
 
 
 def is_caught(grounding: Grounding, faithful: Grounding) -> bool:
-    """Whether a planted fault is found, under whatever kind it is named: something is said that the faithful text does not
-    get as well (else a text that is always refused would count as a good catch)."""
+    """Whether a planted fault is found, under whatever kind it is named: something is said that the faithful text
+    does not get as well (else a text that is always refused would count as a good catch)."""
     before = Counter((claim.kind, claim.words) for claim in faithful.claims)
     return bool(Counter((claim.kind, claim.words) for claim in grounding.claims) - before)
 
 
 @dataclass
 class Counts:
-    """What a set gave: for each kind (and way) how many faults were planted and found; alarms on faithful texts by kind."""
+    """What a set gave: for each kind (and way) how many faults were planted and found; alarms on faithful texts by
+    kind."""
 
     planted: dict[str, int]
     found: dict[str, int]
@@ -155,14 +158,18 @@ def table(name: str, counts: Counts) -> str:
         )
     total, hit = sum(counts.planted.values()), sum(counts.found.values())
     lines.append(
-        f"| any | {total} | {hit} | {100 * hit / max(1, total):.1f} % | {counts.alarmed_texts} | {100 * counts.alarmed_texts / max(1, counts.faithful):.1f} % |"
+        f"| any | {total} | {hit} | {100 * hit / max(1, total):.1f} % | {counts.alarmed_texts} | "
+        f"{100 * counts.alarmed_texts / max(1, counts.faithful):.1f} % |"
     )
     ways = ", ".join(f"{key} {counts.found.get(key, 0)}/{count}" for key, count in sorted(counts.planted.items()))
     times = counts.milliseconds
     lines += [
         "",
         f"By way: {ways}.",
-        f"Milliseconds for one: median {statistics.median(times):.2f}, 95 % below {sorted(times)[int(0.95 * len(times))]:.2f}.",
+        (
+            f"Milliseconds for one: median {statistics.median(times):.2f}, 95 % below "
+            f"{sorted(times)[int(0.95 * len(times))]:.2f}."
+        ),
     ]
     return "\n".join(lines)
 

@@ -1,19 +1,26 @@
 """Holds a language model's retelling against the record's facts, before it is accepted.
 
-The story that the template told is true: each of its values leads back to a row. So a retelling is a paraphrase of it, and
-every claim of the retelling (number, date, name, code, order, outcome, cause) is looked up there and in the facts. A value
-must not only exist: it must stand by the words that it stands by in the story, else two numbers could change places.
-What is found is named in words that can be sent back to the model. How it works and what it cannot see:
+The story that the template told is true: each of its values leads back to a row. So a retelling is a paraphrase of
+it, and every claim of the retelling (number, date, name, code, order, outcome, cause) is looked up there and in the
+facts. A value must not only exist: it must stand by the words that it stands by in the story, else two numbers could
+change places. What is found is named in words that can be sent back to the model. How it works and what it cannot see:
 docs/decisions/grounding.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
-from storymesh.narrator import claims as read
+from storymesh.narrator.ground_cause import cause
+from storymesh.narrator.ground_date import dates, order
+from storymesh.narrator.ground_fault import Fault, Found
+from storymesh.narrator.ground_form import about, form
+from storymesh.narrator.ground_name import names
+from storymesh.narrator.ground_number import numbers
+from storymesh.narrator.ground_omission import omission
+from storymesh.narrator.ground_outcome import outcome
 from storymesh.narrator.telling import Telling
 from storymesh.narrator.truth import Truth, truth_of
 
@@ -48,8 +55,8 @@ class Source:
 class Claim:
     """One claim of the retelling that no fact carries, or a fact that it leaves out (`begin` and `end` are 0 then).
 
-    `begin` and `end` are characters of the retelling, `words` what stands there, `because` what is wrong with it in words
-    for the model.
+    `begin` and `end` are characters of the retelling, `words` what stands there, `because` what is wrong with it in
+    words for the model.
     """
 
     kind: Kind
@@ -82,16 +89,16 @@ class Grounding:
 
 
 def ground(retelling: str, source: Source) -> Grounding:
-    """Holds `retelling` against `source`. Never fails on any text; its time grows with the story, not with the retelling
-    beyond four times that."""
+    """Holds `retelling` against `source`. Never fails on any text; its time grows with the story, not with the
+    retelling beyond four times that."""
     longest = max(LONGEST, 4 * len(source.story))
-    faults: list[read.Fault] = list(read.form(retelling, source.story, source.known, longest))
+    faults: list[Fault] = list(form(retelling, source.story, source.known, longest))
     checked = dict.fromkeys(("number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"), 0)
     checked["text"] = 1 if not faults else len(faults)
     if not any(fault.fatal for fault in faults):
         truth = source.truth
         said = Telling(retelling[:longest], truth.subjects)
-        for kind, count, found in read.everything(said, truth, source.facts):
+        for kind, count, found in _checked(said, truth, source.facts):
             checked[kind] += count
             faults += found
     claims = tuple(
@@ -101,6 +108,20 @@ def ground(retelling: str, source: Source) -> Grounding:
     for kind in {claim.kind for claim in claims}:
         checked[kind] = max(checked[kind], sum(claim.kind == kind for claim in claims))
     return Grounding(claims, MappingProxyType({kind: count for kind, count in checked.items() if count}))
+
+
+def _checked(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Iterator[Found]:
+    """Every check in turn."""
+    checks: tuple[Callable[[Telling, Truth], Found], ...] = (about, numbers, dates, names, order, cause)
+    for check in checks:
+        found = check(said, truth)
+        yield found
+        if any(fault.fatal for fault in found[2]):
+            return
+    codes = [mention for mention in said.mentions if mention.kind == "code"]
+    yield "code", len(codes), []
+    yield outcome(said, truth, facts)
+    yield omission(said, truth, facts)
 
 
 def feedback(grounding: Grounding) -> str:

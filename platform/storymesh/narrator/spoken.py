@@ -1,7 +1,7 @@
 """Reads what a text says in values: numbers with their units, shares, dates and times of day, in digits or in words.
 
-A value keeps how exactly it was said: "about 1,200", "two and a half days" and "a third" are spans of numbers, not points.
-Everything runs in time linear in the text: tokens come from one regular expression without nested repetition.
+A value keeps how exactly it was said: "about 1,200", "two and a half days" and "a third" are spans of numbers, not
+points. Everything runs in time linear in the text: tokens come from one regular expression without nested repetition.
 """
 
 import re
@@ -222,7 +222,8 @@ _LISTED = frozenset({"to", "and", "until", "till", "through", ",", "or", *"-â€“â
 _RANGES = frozenset({"to", "and", "until", "till", "through", *DASHES})
 _STARTS = (
     frozenset(ONES) | frozenset(TENS) | frozenset(TIMES) | frozenset(MONTHS) | frozenset(WEEKDAYS)
-    | frozenset({"single", "half", "a", "an", "the", "quarter", "next", "same", "following", "dozen", "overnight", "that",
+    | frozenset({"single", "half", "a", "an", "the", "quarter", "next", "same", "following", "dozen",
+                 "overnight", "that",
                  "day", "all", "both"})
     | frozenset(ORDINALS)
 )  # fmt: skip
@@ -338,7 +339,12 @@ def _calendar_date(tokens: list[Token], at: int) -> When | None:
             return When(year, MONTHS[tokens[month_at].low], number, None, at, year_at + 1 if year is not None else to)
         if ordinal and token.kind == "number" and _low(tokens, at - 1) == "the":
             following = _low(tokens, after)
-            if not following or not following[0].isalpha() or following in _AFTER_DAY or _low(tokens, at - 2) in _DAY_LEADS:
+            if (
+                not following
+                or not following[0].isalpha()
+                or following in _AFTER_DAY
+                or _low(tokens, at - 2) in _DAY_LEADS
+            ):
                 return When(None, None, number, None, at, after)
         return None
     if token.low in MONTHS and token.text[0].isupper():
@@ -371,7 +377,8 @@ _AFTER_DAY = frozenset(listed("of at and it the with after before to when for bu
 
 
 def _relative(tokens: list[Token], at: int) -> When | None:
-    """ "the same day", "the next day", "two days later", "a week earlier", "the day before": days from a date before."""
+    """ "the same day", "the next day", "two days later", "a week earlier", "the day before": days from a date
+    before."""
     low = tokens[at].low
     start = at
     if low in ("the", "that"):
@@ -482,11 +489,7 @@ def _spelled(tokens: list[Token], at: int) -> tuple[float | None, int, float]:
             current = 1.0
             last = "scale"
             seen = True
-        elif seen and low in DASHES and last == "tens" and ONES.get(_low(tokens, to + 1), 10) < 10:
-            pass
-        elif (
-            seen and low == "and" and last == "scale" and (_low(tokens, to + 1) in ONES or _low(tokens, to + 1) in TENS)
-        ):
+        elif seen and _joins(tokens, to, last):
             pass
         elif seen and low == "point" and _low(tokens, to + 1) in ONES:
             digits = ""
@@ -508,6 +511,14 @@ def _spelled(tokens: list[Token], at: int) -> tuple[float | None, int, float]:
     elif words_end == "hundred":
         step = 100.0 if value >= 1000 else 1.0
     return value, to, step
+
+
+def _joins(tokens: list[Token], at: int, last: str) -> bool:
+    """Whether a token only joins the words of a number: the dash of "thirty-seven", "and" in "one hundred and five"."""
+    following = _low(tokens, at + 1)
+    if tokens[at].low in DASHES:
+        return last == "tens" and ONES.get(following, 10) < 10
+    return tokens[at].low == "and" and last == "scale" and (following in ONES or following in TENS)
 
 
 def _fraction(tokens: list[Token], at: int) -> tuple[float, int] | None:

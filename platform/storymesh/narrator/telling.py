@@ -28,8 +28,8 @@ MentionKind = Literal["number", "date", "clock", "name", "code"]
 SAME_CLAUSE, CLAUSE_BEFORE, CLAUSE_AFTER, SAME_SENTENCE = 1.0, 0.45, 0.3, 0.15
 """How much a word counts for a value, by where it stands."""
 SUBJECT, SUBJECT_BEFORE, OTHER_SUBJECT = 1.0, 0.7, 0.1
-"""How much a word counts that names a row of a list (an option, a case), if the value is of it, was so a sentence ago, or
-if another row is meant."""
+"""How much a word counts that names a row of a list (an option, a case), if the value is of it, was so a sentence
+ago, or if another row is meant."""
 
 _DATE_ENDS = {
     **dict.fromkeys(listed("from since between"), "@from"),
@@ -168,7 +168,8 @@ class Telling:
         return mentions
 
     def words_by(self, at: int, to: int, words: list[str] | None = None, dated: bool = False) -> dict[str, float]:
-        """The words in the sentence of tokens `at` to `to`, nearer ones heavier, and faintly those of the one before."""
+        """The words in the sentence of tokens `at` to `to`, nearer ones heavier, and faintly those of the one
+        before."""
         words = words if words is not None else self.concepts
         sentence = self.sentence_of[at]
         begin, end = self.spans[sentence]
@@ -341,12 +342,8 @@ class Telling:
 
     def _is_subject(self, after: int, word: str) -> bool:
         """Whether a capitalised word that opens a sentence is a name: it acts, and is no form of a verb or adverb."""
-        if (
-            word.endswith(("ing", "ed", "ly", "s"))
-            or concept(word) != word
-            and concept(word) in self.vocabulary
-            and self.vocabulary[concept(word)] > 1
-        ):
+        known = concept(word)
+        if word.endswith(("ing", "ed", "ly", "s")) or (known != word and self.vocabulary[known] > 1):
             return False
         if self.tokens[after - 1].text.endswith(("'s", "’s")):
             return True
@@ -378,16 +375,15 @@ class Telling:
                 break
             if token.low in ("and", "but", "then"):
                 break
-            if token.low in NEGATIONS or token.low.endswith("n't"):
-                turned = not turned
-            elif token.low == "too" and any(self.tokens[here].low == "to" for here in range(before, at)):
+            too = token.low == "too" and any(self.tokens[here].low == "to" for here in range(before, at))
+            if too or token.low in NEGATIONS or token.low.endswith("n't"):
                 turned = not turned
         return turned
 
 
 def _rank(by: dict[str, float]) -> None:
-    """What is gained or lost is told against an estimate, and what is expected is not yet a delay: of these three words in
-    one clause only the first tells what the value is."""
+    """What is gained or lost is told against an estimate, and what is expected is not yet a delay: of these three
+    words in one clause only the first tells what the value is."""
     if by.get("plan", 0.0) >= WEAK and "arrive" in by:
         by["arrive"] *= OUTRANKED
     if by.get("recover", 0.0) >= WEAK:
@@ -403,7 +399,8 @@ def _rank(by: dict[str, float]) -> None:
 
 _ACTS = frozenset(
     listed(
-        "should must may will shall needs gets got waits still first never also was is were are had has have decided chose opted carried sailed arrived left reached moved paid took made went said "
+        "should must may will shall needs gets got waits still first never also was is were are had has have decided "
+        "chose opted carried sailed arrived left reached moved paid took made went said "
         "handled operated shipped reported bought tried used could would did lost saved ran sits lies"
     )
 )

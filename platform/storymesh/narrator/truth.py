@@ -114,7 +114,8 @@ def _path_words(path: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def dimension_of(path: str, unit: str) -> tuple[Dimension, float]:
-    """The dimension of a fact and what one of its unit is: from the contract's unit, else from its name's last words."""
+    """The dimension of a fact and what one of its unit is: from the contract's unit, else from its name's last
+    words."""
     for word in reversed(re.split(r"[^a-z%]+", unit.lower())):
         if word in UNITS:
             return UNITS[word]
@@ -187,7 +188,7 @@ def truth_of(story: str, values: Mapping[str, Any], units: Mapping[str, str], kn
             behind = [
                 fact
                 for dimension in {quantity.dimension, "count"}
-                for fact in by_dimension.get(dimension, ())  # type: ignore[call-overload]
+                for fact in by_dimension.get(dimension, ())
                 if _prints(quantity, fact.value * (quantity.scale if fact.dimension != quantity.dimension else 1.0))
             ]
             item = Known((quantity.said,), quantity.dimension, quantity.said, dict(mention.by), mention)
@@ -247,8 +248,8 @@ def truth_of(story: str, values: Mapping[str, Any], units: Mapping[str, str], kn
     for _, _, text in texts:
         vocabulary.update(filter(None, (concept(word) for word in re.findall(r"[^\W\d_]+", text.lower()))))
     return Truth(
-        told, beside, numbers, dates, clocks, names, codes, parts, vocabulary, *_derived(facts, numbers, moments, values),
-        _actions(texts), subjects,
+        told, beside, numbers, dates, clocks, names, codes, parts, vocabulary, *_derived(facts, numbers, moments,
+        values), _actions(texts), subjects,
         {mention.key for telling in (told, beside) for mention in telling.mentions if mention.key} | set(parts),
     )  # fmt: skip
 

@@ -1,23 +1,56 @@
 """Writes made.txt: faithful retellings of the sources by a program with much freedom of wording, and planted faults.
 
-`python tests/narrator/corpus/make.py`, seeded. It reads the facts, not the checker's code: how it words a number, a date
-or an outcome knows nothing of how the checker reads them.
+`python tests/narrator/corpus/make.py`, seeded. It reads the facts, not the checker's code: how it words a number, a
+date or an outcome knows nothing of how the checker reads them.
 """
+
+# ruff: noqa: E501 (one wording, one line)
 
 import json
 import random
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
-MONTHS = "January February March April May June July August September October November December".split()
+ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 ACTIONS = {
     "AIR_FREIGHT": (("moved the urgent part by air", "flew the urgent part out", "sent the urgent part by air freight"), ("Air freight for the urgent part", "Moving the urgent part by air", "Flying out the urgent part")),
     "RAIL_BRIDGE": (("bridged the passage by rail", "put the cargo on rail to bridge the passage", "bridged the passage by train"), ("The rail bridge", "Bridging the passage by rail", "Rail")),
@@ -27,11 +60,18 @@ ACTIONS = {
     "REROUTE_CAPE": (("rerouted around the cape", "sent it the long way around the cape"), ("Rerouting around the cape", "The detour around the cape")),
     "PRIORITY_SLOT": (("bought a priority slot", "paid for a priority slot"), ("Buying a priority slot", "The priority slot")),
 }  # fmt: skip
-SHIPS = "SILVER STAR,AMBER STAR,CORAL DAWN,DELTA PIONEER,JADE HORIZON,NORTHERN LIGHT,OCEAN PRIDE,EMBER MERIDIAN".split(
-    ","
-)
-CARRIERS = "Hanse Atlantic,Blue Meridian,Harbour & Hill,Tramontana,Vega Container,Polar Lines".split(",")
-PLACES = "Hamburg,Genoa,Felixstowe,Houston,Piraeus,Marseille,Colombo".split(",")
+SHIPS = [
+    "SILVER STAR",
+    "AMBER STAR",
+    "CORAL DAWN",
+    "DELTA PIONEER",
+    "JADE HORIZON",
+    "NORTHERN LIGHT",
+    "OCEAN PRIDE",
+    "EMBER MERIDIAN",
+]
+CARRIERS = ["Hanse Atlantic", "Blue Meridian", "Harbour & Hill", "Tramontana", "Vega Container", "Polar Lines"]
+PLACES = ["Hamburg", "Genoa", "Felixstowe", "Houston", "Piraeus", "Marseille", "Colombo"]
 INVENTED = (
     "a strike of the dockers", "a fire in the engine room", "a broken crane", "the crew falling ill", "a customs dispute",
     "a fuel shortage", "a software failure", "an earthquake", "missing permits", "a grounding upstream", "piracy",
@@ -86,7 +126,8 @@ class Writer:
             near = round(hours / 24)
             if abs(near * 24 - hours) < 4:
                 ways.append(
-                    f"{'nearly' if near * 24 > hours else 'a little over' if near * 24 < hours else 'exactly'} {words(near)} days"
+                    f"{'nearly' if near * 24 > hours else 'a little over' if near * 24 < hours else 'exactly'} "
+                    f"{words(near)} days"
                 )
         if hours == int(hours) and hours < 100:
             ways.append(f"{words(int(hours))} hours")
@@ -177,9 +218,14 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     shipment = slot("code", "shipment", facts["delay.shipment_id"])
     parts.append(
         write.of(
-            f"{when[0].upper() + when[1:]} {count} of {cargo} (shipment {shipment}) {write.of('were', 'got') if boxes != 1 else 'got'} {write.of('delayed', 'stuck', 'held up')} at the {waterway}{near}. They were travelling {route} with {carrier} aboard the {ship}.",
-            f"{write.of('This is the case of', 'The case concerns')} shipment {shipment}: {count} of {cargo}, {route}, carried by {carrier} on the {ship}. {write.of('The delay at the', 'Trouble at the')} {waterway} was reported {when}{near}.",
-            f"{carrier} had {count} of {cargo} on the {ship}, {route}, when {when}{near} a delay at the {waterway} was reported for shipment {shipment}.",
+            f"{when[0].upper() + when[1:]} {count} of {cargo} (shipment {shipment}) "
+            f"{write.of('were', 'got') if boxes != 1 else 'got'} {write.of('delayed', 'stuck', 'held up')} at the "
+            f"{waterway}{near}. They were travelling {route} with {carrier} aboard the {ship}.",
+            f"{write.of('This is the case of', 'The case concerns')} shipment {shipment}: {count} of {cargo}, "
+            f"{route}, carried by {carrier} on the {ship}. {write.of('The delay at the', 'Trouble at the')} "
+            f"{waterway} was reported {when}{near}.",
+            f"{carrier} had {count} of {cargo} on the {ship}, {route}, when {when}{near} a delay at the {waterway} "
+            f"was reported for shipment {shipment}.",
         )
     )
     estimate = slot("number", "estimate", write.hours(facts["delay.expected_delay_hours"]))
@@ -284,15 +330,12 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         if gained and late > 0:
             said = slot("number", "gained", write.hours(gained))
             good = gained > 0
-            turn = (
-                write.of(*(("better", "worse") if good else ("worse", "better"),))
-                if False
-                else ("better" if good else "worse")
-            )
+            turn = "better" if good else "worse"
             sentence = write.of(
                 f"That is {said} {turn} than first estimated.",
                 f"So it came out {said} {turn} than the estimate.",
-                f"Compared with the estimate, {said} {write.of('were gained', 'were recovered') if good else 'were lost'}.",
+                f"Compared with the estimate, {said} "
+                f"{write.of('were gained', 'were recovered') if good else 'were lost'}.",
             )
             parts.append(sentence)
             slots.append(("outcome", "gained", sentence))
@@ -305,7 +348,8 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         worked = met.group(1) == "worked"
         subject = write.of(*ACTIONS[facts["outcome.action"]][1])
         sentence = write.of(
-            f"{subject} {write.of('counts as a step that', 'is held to be a step that')} {'worked' if worked else 'did not work'}.",
+            f"{subject} {write.of('counts as a step that', 'is held to be a step that')} "
+            f"{'worked' if worked else 'did not work'}.",
             f"{subject} {write.of('worked', 'was a success') if worked else write.of('did not work', 'failed', 'was not a success')}.",
             f"In the end {subject[0].lower() + subject[1:]} {'did pay off' if worked else 'did not pay off'}.",
         )
@@ -346,22 +390,26 @@ def advice(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         verb = write.of("recovering", "gaining", "winning back") if mean > 0 else "losing"
         if way < 0.4:
             parts.append(
-                f"{subject} was {write.of('tried', 'used')} {tries} and worked {wins} ({share}), {verb} {gain} on average."
+                f"{subject} was {write.of('tried', 'used')} {tries} and worked {wins} ({share}), {verb} {gain} on "
+                f"average."
             )
         elif way < 0.7 and won <= many:
             slots[:] = [one for one in slots if one[2] not in (tries, wins) or one[1].split("/")[-1] != action]
             pair = slot("number", f"pair/{action}", f"{write.count(won)} of {write.count(many)}")
             parts.append(
-                f"{subject} worked in {pair} {write.of('cases', 'tries', 'attempts')} ({share}), with {gain} {'recovered' if mean > 0 else 'lost'} on average."
+                f"{subject} worked in {pair} {write.of('cases', 'tries', 'attempts')} ({share}), with {gain} "
+                f"{'recovered' if mean > 0 else 'lost'} on average."
             )
         else:
             parts.append(
-                f"{subject} worked {wins} out of the {tries} it was {write.of('tried', 'used')}, {share}, {verb} {gain} on average."
+                f"{subject} worked {wins} out of the {tries} it was {write.of('tried', 'used')}, {share}, {verb} "
+                f"{gain} on average."
             )
     best = facts.get("precedents.best.action")
-    if best and f"What worked best was" in story:
+    if best and "What worked best was" in story:
         parts.append(
-            f"{write.of('What worked best was', 'The best choice was', 'Best of all was')} {ACTIONS[best][1][-1].lower() if best != 'RAIL_BRIDGE' else 'to bridge the passage by rail'}."
+            f"{write.of('What worked best was', 'The best choice was', 'Best of all was')} "
+            f"{ACTIONS[best][1][-1].lower() if best != 'RAIL_BRIDGE' else 'to bridge the passage by rail'}."
         )
         for case, at, score in zip(
             *(facts.get(f"precedents.best.quoted.{name}") or [] for name in ("id", "at", "score")), strict=True
@@ -394,14 +442,13 @@ def advice(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     met = re.search(r"It (worked|did not work): (at least|fewer than) 24 hours", story)
     if met:
         worked = met.group(1) == "worked"
-        last = facts["outcome.action"]
         sentence = write.of(
             f"Here the last step {'worked' if worked else 'did not work'}: {met.group(2)} 24 hours were recovered.",
-            f"In this case it {'worked' if worked else 'did not work'}, as {'at least' if worked else 'less than'} 24 hours were recovered.",
+            f"In this case it {'worked' if worked else 'did not work'}, as {'at least' if worked else 'less than'} "
+            f"24 hours were recovered.",
         )
         parts += [f"The last step was to {story.split('the last step was to ')[1].split('. It ')[0]}.", sentence]
         slots += [("outcome", "worked", sentence), ("omission", "outcome", " " + sentence)]
-        del last
     return " ".join(parts), slots
 
 
@@ -427,8 +474,10 @@ def verdict(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         ("number", "mean", gain),
     ]
     text = write.of(
-        f"{subject} was tried {tries} in cases like this one and worked {wins} ({share}). On average {gain} were {'recovered' if mean > 0 else 'lost'}.",
-        f"{subject} has been used {tries} before; {wins} it worked, which makes {share}, {'gaining' if mean > 0 else 'losing'} {gain} on average.",
+        f"{subject} was tried {tries} in cases like this one and worked {wins} ({share}). On average {gain} were "
+        f"{'recovered' if mean > 0 else 'lost'}.",
+        f"{subject} has been used {tries} before; {wins} it worked, which makes {share}, "
+        f"{'gaining' if mean > 0 else 'losing'} {gain} on average.",
     )
     for case, score in zip(value["quoted.id"] or [], value["quoted.score"] or [], strict=True):
         said = write.decimal_hours(score) if score > 0 else "nothing"
@@ -442,7 +491,7 @@ def verdict(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
 
 
 def supply(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
-    facts, story = source["facts"], source["story"]
+    facts = source["facts"]
     slots: Slots = []
 
     def slot(kind: str, role: str, said: str) -> str:
@@ -460,9 +509,12 @@ def supply(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     country = slot("name", "country", facts["late_line.country"])
     parts = [
         write.of(
-            f"{packs} of {facts['shipment.molecule']} were due in {country} {due}. They were delivered {came}, {days} late.",
-            f"{country} should have received {packs} of {facts['shipment.item']} {due}; delivery was {came}, {days} after the plan.",
-            f"A delivery to {country} came {days} late: {packs} of {facts['shipment.molecule']}, planned {due.replace('on ', 'for ', 1)}, were delivered {came}.",
+            f"{packs} of {facts['shipment.molecule']} were due in {country} {due}. They were delivered {came}, "
+            f"{days} late.",
+            f"{country} should have received {packs} of {facts['shipment.item']} {due}; delivery was {came}, {days} "
+            f"after the plan.",
+            f"A delivery to {country} came {days} late: {packs} of {facts['shipment.molecule']}, planned "
+            f"{due.replace('on ', 'for ', 1)}, were delivered {came}.",
         )
     ]
     worth = slot("number", "worth", write.money(facts["shipment.line_value_usd"]))
@@ -481,11 +533,11 @@ def supply(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
             parts.append(sentence)
             slots.append(("omission", "cost", " " + sentence))
     parts.append(
-        f"This is line {facts['late_line.line_id']} of shipment {slot('code', 'asn', facts['shipment.asn'])}, order {slot('code', 'order', facts['shipment.po_number'])}."
+        f"This is line {facts['late_line.line_id']} of shipment {slot('code', 'asn', facts['shipment.asn'])}, order "
+        f"{slot('code', 'order', facts['shipment.po_number'])}."
     )
-    if "ocean" == facts["late_line.shipment_mode"]:
+    if facts["late_line.shipment_mode"] == "ocean":
         parts.append("The goods came by sea, and nothing in the record ties an incident at sea to them.")
-    del story
     return " ".join(parts), slots
 
 
@@ -521,7 +573,8 @@ def wrong_number(said: str, write: Writer) -> str | None:
 def shifted(said: str, write: Writer) -> str | None:
     """The date said, some days off."""
     met = re.search(
-        r"(\d{1,2})(st|nd|rd|th)? of (\w+)|(\d{4})-(\d\d)-(\d\d)|(\d{1,2}) (January|February|March|April|May|June|July|August|September|October|November|December)|(January|February|March|April|May|June|July|August|September|October|November|December) (\d{1,2})",
+        r"(\d{1,2})(st|nd|rd|th)? of (\w+)|(\d{4})-(\d\d)-(\d\d)|(\d{1,2}) "
+        r"(January|February|March|April|May|June|July|August|September|October|November|December)|(January|February|March|April|May|June|July|August|September|October|November|December) (\d{1,2})",
         said,
     )
     off = write.random.choice([-9, -6, -4, -3, 3, 4, 5, 8, 11])
@@ -574,14 +627,13 @@ def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> li
         other = wrong_number(said, write)
         if other and other not in truth:
             plant("number/wrong", (said, other))
-    for at, (_, role, said) in enumerate(numbers):
+    for at, (_, _, said) in enumerate(numbers):
         mate = next(
             (one for one in numbers[at + 1 :] if unit_of(one[2]) == unit_of(said) and not same(one[2], said)), None
         )
         if mate:
             plant("number/swapped", (said, mate[2]), (mate[2], said))
             break
-        del role
     days = [one for one in once if one[0] == "date"]
     write.random.shuffle(days)
     for _, _, said in days[:2]:
@@ -686,5 +738,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    del timedelta
     main()

@@ -1,6 +1,7 @@
 """Draws the sources of the corpus from finished releases: `python tests/narrator/corpus/sources.py RELEASE…`.
 
-Writes sources.jsonl: the story of a record, its facts by path, the units and the known text. Run once; the file is kept.
+Writes sources.jsonl: the story of a record, its facts by path, the units and the known text. Run once; the file is
+kept.
 """
 
 import json
