@@ -37,7 +37,10 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("acceptance/test_suez_2021.py",),
     ("acceptance/test_health_supply.py",),
     ("orchestration/test_automation.py",),
+    ("orchestration/test_soak.py",),
+    ("orchestration/test_jobs.py",),
     ("orchestration/test_models.py",),
+    ("orchestration/test_failure.py",),
     (
         "dataset/test_forget.py",
         "dataset/test_rebuild.py",

@@ -197,6 +197,22 @@ def test_a_missing_source_is_told_in_words(harbour: Path, edit: Callable[[str, s
     assert "--only" not in outcome.narratives[0].reason, "nothing is published that it could be told from"
 
 
+def test_closing_the_terminal_ends_a_run_as_ctrl_c_does(harbour: Path) -> None:
+    mesh = load_mesh(harbour)
+
+    def tell(told: running.Told) -> None:
+        if isinstance(told, running.Started):
+            signal.raise_signal(signal.SIGHUP)
+
+    before = signal.getsignal(signal.SIGHUP)
+    with pytest.raises(KeyboardInterrupt):
+        running.run(mesh, [], tell, harbour / "run.log")
+    assert signal.getsignal(signal.SIGHUP) is before
+    with open_instance(mesh) as instance:
+        assert [run.is_finished for run in instance.get_runs()] == [True], "nobody waits for it"
+    assert ProductStore(mesh.store, "yard").latest("repairs") is None, "no other step was begun"
+
+
 def test_a_run_whose_process_was_killed_is_closed_once_somebody_looks(harbour: Path) -> None:
     mesh = load_mesh(harbour)
     job = dg.define_asset_job("left", selection="*").resolve(
