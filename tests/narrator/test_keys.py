@@ -94,6 +94,12 @@ def test_without_the_package_it_is_said_what_to_install(
     base._get_chat_model_creator.cache_clear()
 
 
+def test_langsmith_s_gateway_is_not_taken_in_silence(bench: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGSMITH_GATEWAY", "true")
+    with pytest.raises(NarratorFailed, match="would go to LangSmith"):
+        bench("unused").tell([task(1)], base_url=None, model="anthropic:m")
+
+
 def test_a_model_that_nobody_knows_is_told_in_words(bench: Benches) -> None:
     with pytest.raises(NarratorFailed, match="nobody:m cannot be opened"):
         bench("http://127.0.0.1:9/v1").tell([task(1)], model="nobody:m")
@@ -109,6 +115,7 @@ def test_a_model_that_nobody_knows_is_told_in_words(bench: Benches) -> None:
         ("openai:m", {"openai_api_base": "http://evil"}, "does not belong into a file"),
         ("openai:m", {"base_url": "http://evil"}, "does not belong into a file"),
         ("openai:m", {"max_retries": 3}, "not for a narrative"),
+        ("openai:m", {"model_name": "dear"}, "not for a narrative"),
         ("openai:m", {"configurable_fields": "any"}, "not for a narrative"),
     ],
 )

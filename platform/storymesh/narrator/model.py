@@ -63,7 +63,17 @@ TRACING = ("LANGSMITH_TRACING", "LANGCHAIN_TRACING", "LANGSMITH_TRACING_V2", "LA
 
 # What a narrative may not say: where the model is (that is `base_url`), who pays, and what this module decides.
 OURS = frozenset(
-    {"model", "model_provider", "configurable_fields", "config_prefix", "timeout", "request_timeout", "max_retries"}
+    {
+        "model",
+        "model_name",
+        "model_id",
+        "model_provider",
+        "configurable_fields",
+        "config_prefix",
+        "timeout",
+        "request_timeout",
+        "max_retries",
+    }
     | {"n", "cache", "callbacks", "verbose", "rate_limiter", "disable_streaming", "include_response_headers"}
 )
 SECRET = re.compile(r"(^|_)(key|token|secret|password|url|base|endpoint|proxy|host|headers)$", re.IGNORECASE)
@@ -150,6 +160,12 @@ class Chat:
             raise NarratorMissing(
                 f"the narrator {self.name} needs LangChain: {error}", "pip install 'storymesh[openai]'"
             ) from error
+        gateway = os.environ.get("LANGSMITH_GATEWAY", "")
+        if gateway.lower() not in ("", "0", "no", "false") and self.base_url is None and provider != "openai":
+            raise NarratorFailed(
+                f"LANGSMITH_GATEWAY is set, so what {self.name} is asked would go to LangSmith",
+                "unset it, or name the address with `base_url`",
+            )
         settings: dict[str, Any] = {**self.parameters, "timeout": self.timeout, "max_retries": 0}
         address = self.base_url
         if self.base_url is not None:

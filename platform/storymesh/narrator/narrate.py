@@ -26,7 +26,7 @@ from storymesh.narrator.ground import Grounding, Source
 from storymesh.narrator.ground import feedback as grounds_feedback
 from storymesh.narrator.ground import ground as grounded
 from storymesh.narrator.model import SCORE, STORY, Chat, Parameters, output_cap, unfit
-from storymesh.narrator.prompt import ECHO, FENCED, UNTOLD, again, disarmed, fence, score_in, told
+from storymesh.narrator.prompt import ECHO, FEEDBACK, FENCED, UNTOLD, again, disarmed, fence, score_in, told
 from storymesh.narrator.voice import Patience, Stopped, Voice
 
 # An answer of a model that nothing caps, as a multiple of the story that it retells.
@@ -432,7 +432,7 @@ def estimate(
         out = length if cap is None else min(cap, length)
         calls, read, written = calls + 1, read + estimated_input(messages), written + out
         usd += cost(voice.price, estimated_input(messages), out) or Decimal(0)
-        most = most_input(messages, len(canonical(voice.chat.schema))) + (times - 1) * (ECHO + 1000)
+        most = most_input(messages, len(canonical(voice.chat.schema))) + (times - 1) * 4 * (ECHO + FEEDBACK)
         worst += times * (cost(voice.price, most, cap or out) or Decimal(0))
 
     for task in tasks:

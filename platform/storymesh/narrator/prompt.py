@@ -6,8 +6,9 @@ from contextlib import suppress
 
 from storymesh.narrator.answers import Answer, Messages
 
-# How much of a refused answer is shown to the model again.
+# How much of a refused answer is shown to the model again, and how much is said of it, in characters.
 ECHO = 8_000
+FEEDBACK = 4_000
 
 FENCE = "record-data"  # between tags of this name stands what is data and no instruction
 _FENCE = re.compile(rf"<(?=\s*/?\s*{FENCE})", re.IGNORECASE)
@@ -74,7 +75,7 @@ def score_in(answer: Answer) -> float | None:
 
 def again(messages: Messages, answer: Answer, words: str) -> Messages:
     """The conversation for the next attempt: what was answered, and what is wrong with it."""
-    return (*messages, ("assistant", answer.text[:ECHO].strip() or "(no answer)"), ("user", words))
+    return (*messages, ("assistant", answer.text[:ECHO].strip() or "(no answer)"), ("user", words[:FEEDBACK]))
 
 
 UNTOLD = "That was not accepted: {reason}. Tell the story again, whole, and answer with the story alone."
