@@ -23,7 +23,7 @@ from typing import Any
 from storymesh.narrator.ground import Grounding, Source, ground
 
 CORPUS = Path(__file__).parent.parent / "tests" / "narrator" / "corpus"
-SETS = ("dev", "free", "made", "held_out")
+SETS = ("dev", "free", "plain", "made", "held_out")
 KINDS = ("number", "date", "name", "code", "order", "outcome", "cause", "omission")
 
 
