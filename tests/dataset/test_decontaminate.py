@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from release_meshes import MESH, publish_all, release_all
 from small_release import drops_of, rows_of
 
+from storymesh.archive.diff import diff
 from storymesh.archive.rebuild import rebuild
 from storymesh.archive.verify import verify
 from storymesh.engine.duckdb import Engine
@@ -167,6 +168,10 @@ def test_a_release_is_made_again_without_its_evaluation_set(tmp_path: Path, monk
     assert "A record with 8 words in a row that stand in evals/\\*.jsonl or shared.txt too is left out." in page
     assert pq.read_schema(release.path / "definition/evaluation.parquet").names == ["file", "item", "run"]
     assert not verify(release.path).differences
+
+    assert ("evaluation set", "narratives/roadside/evals/held_out.jsonl") in [
+        (cause.what, cause.name) for cause in diff(first, release).causes
+    ]
 
     shutil.rmtree(evals)
     again = rebuild(release, mesh.store, tmp_path / "again")

@@ -66,8 +66,8 @@ class ConfigDiff:
 
 @dataclass(frozen=True)
 class Cause:
-    """One thing that the two were not cut alike from: `what` (narrative, template, contract, product, drops, platform),
-    its name, and what it was and is, in words; None where it was not, or is not."""
+    """One thing that the two were not cut alike from: `what` (narrative, template, contract, product, evaluation set,
+    drops, platform), its name, and what it was and is, in words; None where it was not, or is not."""
 
     what: str
     name: str
@@ -287,6 +287,11 @@ def _causes(
         counts = [len(lock.get("forgotten", {}).get(name, ())) for lock in (was, now)]
         if counts[0] != counts[1]:
             causes.append(Cause("forgotten", name, *(f"{count} key{'s' * (count != 1)}" for count in counts)))
+    held = [lock.get("evaluation", {}).get("files", {}) for lock in (was, now)]
+    for name in sorted(held[0].keys() | held[1].keys()):
+        digests = [files[name][:12] if name in files else None for files in held]
+        if digests[0] != digests[1]:
+            causes.append(Cause("evaluation set", name, *digests))
     for what in dict.fromkeys((*was["drops"], *now["drops"])):
         before, after = was["drops"].get(what, {}), now["drops"].get(what, {})
         for reason in dict.fromkeys((*before, *after)):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 IN_EVALUATION = "in evaluation set"
 RUNS = "evaluation.parquet"  # in a release's definition
 _TEXTS = 10_000  # of an evaluation set, in memory at once
+_RECORDS = 20_000  # held against it at once
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,21 @@ class Evaluation:
     length: int
     said: Mapping[str, Any]
 
-    def contaminated(self, records: "Table") -> "Table":
+    def contaminated(self, records: "Table") -> "pa.Table":
         """id, dropped and same_as, `<file>:<item>`, of the records that have a run in common with it: the first item,
-        in the order of files, where there are several."""
+        in the order of files, where there are several. Some thousand records at a time, so that it takes no more memory
+        for many, whichever side of the join the engine keeps."""
+        import pyarrow as pa
+
+        parts = 1 + _count(records) // _RECORDS
+        return pa.concat_tables(
+            self._met(
+                records.filter(dialect.bucket(records["id"], parts) == part) if parts > 1 else records
+            ).to_pyarrow()
+            for part in range(parts)
+        )
+
+    def _met(self, records: "Table") -> "Table":
         texts = [records.select("id", text=text) for text in texts_of(records).values()]
         cut = _cut(ibis.union(*texts) if len(texts) > 1 else texts[0], self.length)
         met = cut.inner_join(self.runs, "run").distinct()
