@@ -13,8 +13,9 @@ import pytest
 from whole_mesh import Ran, environment, locks, products, storymesh
 
 from storymesh.contract.definition import Contract, read_contract
-from storymesh.errors import PublishConflict, WrongUsage
+from storymesh.errors import PublishConflict, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import load_mesh
+from storymesh.orchestration.failure import unavailable
 from storymesh.product.definition import read_product
 from storymesh.product.place import Store
 from storymesh.product.publish import Progress, Publication, publish
@@ -226,6 +227,39 @@ def test_what_has_expired_is_gone_from_the_bucket_and_in_time_from_every_machine
     assert len(list(there.place.rglob("*.parquet"))) == 1
     here.publish(5)
     assert len(list(here.place.rglob("*.parquet"))) == 1, "what this machine had fetched is swept by its next publish"
+
+
+def test_a_file_that_is_gone_from_the_bucket_is_named(desks: tuple[Desk, Desk]) -> None:
+    here, there = desks
+    here.publish(3)
+    latest = there.store.latest("notes")
+    assert latest is not None
+    (path,) = [path for path in there.store.listed(there.store.location_of("notes")) if path.endswith(".parquet")]
+    there.store.io.delete(path)
+    with pytest.raises(StorymeshError, match=f"the store of 'desk' is damaged: there is no {path}"):
+        list(latest.files)
+
+
+@pytest.mark.parametrize(
+    ("change", "passing", "words"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, True, "NETWORK_CONNECTION"),
+        ({"WHERE": "nobody-made-this"}, False, "the system refuses access"),
+    ],
+)
+def test_a_bucket_that_does_not_answer_may_in_a_moment_and_one_that_refuses_will_not(
+    desks: tuple[Desk, Desk], monkeypatch: pytest.MonkeyPatch, change: dict[str, str], passing: bool, words: str
+) -> None:
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    here = desks[0]
+    here.place = Store.at(here.place, "s3://${WHERE:-mesh}/refused", "postgresql+psycopg2://")
+    with pytest.raises(OSError, match="AWS Error") as met:
+        here.publish(1)
+    known = unavailable(met.value)
+    assert known is not None
+    assert known.passing is passing
+    assert words in known.words
 
 
 def test_a_machine_without_the_store_s_address_is_told(tmp_path: Path) -> None:

@@ -34,14 +34,20 @@ _PASSING_NAMES = {
     "requests": ("ConnectionError", "Timeout"),
     "urllib3": ("ProtocolError", "TimeoutError", "NewConnectionError"),
 }
-# DuckDB, Arrow and SQLite say in words what the system said to them.
-_UNREACHED_WORDS = ("connection reset", "connection refused", "connection timed out", "could not establish connection")
+# DuckDB, Arrow and SQLite say in words what the system, or a bucket, said to them.
+_UNREACHED_WORDS = (
+    *("connection reset", "connection refused", "connection timed out", "could not establish connection"),
+    *("aws error network_connection", "aws error slow_down", "aws error service_unavailable"),
+)
 _PASSING_WORDS = (
     *("could not set lock", "conflicting lock", "database is locked", "database table is locked", "timed out"),
     *("temporarily unavailable", *_UNREACHED_WORDS),
 )
 _FULL_WORDS = ("no space left", "disk is full", "disk quota exceeded", "file too large")
-_FORBIDDEN_WORDS = ("read-only", "readonly", "permission denied", "unable to open database file")
+_FORBIDDEN_WORDS = (
+    *("read-only", "readonly", "permission denied", "unable to open database file"),
+    *("aws error access_denied", "aws error no_such_bucket"),
+)
 _DAMAGED_WORDS = ("disk image is malformed", "file is not a database", "not a valid duckdb database")
 
 
@@ -134,7 +140,8 @@ def _passes(error: BaseException) -> bool:
     package = _package(error)
     if type(error).__name__.endswith(_PASSING_NAMES.get(package, ("\0",))):
         return True
-    if isinstance(error, sqlite3.OperationalError) or package in ("duckdb", "_duckdb", "pyarrow", "sqlalchemy"):
+    in_words = isinstance(error, sqlite3.OperationalError) or (isinstance(error, OSError) and error.errno is None)
+    if in_words or package in ("duckdb", "_duckdb", "pyarrow", "sqlalchemy"):
         return any(words in str(error).lower() for words in _PASSING_WORDS)
     return False
 

@@ -167,6 +167,9 @@ class ProductStore:
             try:
                 self._copy(path, staged, fetching=True)
                 staged.replace(local)
+            except FileNotFoundError:
+                words = f"the store of '{self.domain}' is damaged: there is no {path}"
+                raise StorymeshError(words, "bring it back from a copy of the bucket, or publish again") from None
             finally:
                 staged.unlink(missing_ok=True)
         return local
