@@ -3,16 +3,20 @@
 import random
 import re
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from release_builds import make, usual
+from small_release import drops_of
 
 from storymesh.engine.duckdb import Engine
 from storymesh.narrative.definition import NearDuplicates
 from storymesh.release.curate import Rules, verdicts
+from storymesh.release.cut import cut
 from storymesh.release.near import banding
 
 START = datetime(2024, 1, 1)
@@ -147,6 +151,15 @@ def test_records_of_another_label_and_conversations_of_other_words_are_apart(eng
         engine, [record(str(n), n, messages=one) for n, one in enumerate(talks)], {"messages": MESSAGES}, rules
     )
     assert found == {"0": (None, None), "1": ("near duplicate", "0"), "2": (None, None)}
+
+
+def test_a_release_says_what_was_near_to_what(tmp_path: Path) -> None:
+    rule = "none\n  near_duplicates: {similarity: 0.6, shingle: 1}"
+    release = cut(make(tmp_path, usual(), dedup=rule))
+    assert release.drops["report"] == {"near duplicate": 4}
+    assert {row["same_as"] for row in drops_of(release, "report").values()} == {"report/d1"}
+    page = (release.path / "README.md").read_text()
+    assert "Of records that have 60% or more of their words in common the earliest stays." in page
 
 
 @pytest.mark.parametrize("similarity", [0.5, 0.7, 0.8, 0.95, 1.0])
