@@ -110,10 +110,10 @@ def _short(text: str) -> str:
 
 
 def trace_as_json(trace: "Trace", narrative: str, release: str, folder: str) -> str:
-    """An object: narrative, release, record, case, columns (name, text, spans that cover it, and what a model `retold` of
-    it) and mistakes. A span has
-    begin, end, text, at, expression (null for words of the template), origins and because; an origin is of the kind
-    row, expression or query."""
+    """An object: narrative, release, record, case, columns (name, text, spans that cover it, and what a model `retold`
+    of it) and mistakes. A span has begin, end, text, at, expression (null for words of the template), origins and
+    because; an origin is of the kind row, expression or query.
+    """
     writing = _Writing(folder)
     return json.dumps(
         {
