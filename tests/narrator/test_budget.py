@@ -24,13 +24,14 @@ def billing(read: int, written: int) -> Callable[[Call], Raw]:
 
 @pytest.mark.parametrize("concurrency", [1, 16])
 def test_a_budget_of_tokens_is_never_passed(bench: Benches, concurrency: int) -> None:
-    with Server(billing(30, 100), delay=0.005) as server:
+    with Server(billing(30, 1000), delay=0.02) as server:
         told = bench(server.url)
-        retellings = told.tell(FIFTY, parameters={"max_tokens": 100}, budget={"tokens": 2000}, concurrency=concurrency)
+        settings = {"parameters": {"max_tokens": 1000}, "budget": {"tokens": 20_000}}
+        retellings = told.tell(FIFTY, **settings, concurrency=concurrency)
         spent = told.spent.input_tokens + told.spent.output_tokens
-        assert spent == 130 * len(server.calls) <= 2000
+        assert spent == 1030 * len(server.calls) <= 20_000
         # Not stopped for fear of it either: what is left is less than the worst case of one more call.
-        assert 2000 - spent < 1000
+        assert 20_000 - spent < 1600
         told_so_far = [r for r in retellings.values() if r.text]
         assert len(retellings) == 50
         assert len(told_so_far) == len(server.calls) > 0
