@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, timedelta
+from itertools import pairwise
 
 from storymesh.narrator.ground_fault import Fault, Found, around, date_told, place_of, sentence_at, words_at
 from storymesh.narrator.ground_number import ELSEWHERE
@@ -21,6 +22,8 @@ def dates(said: Telling, truth: Truth) -> Found:
     rare = truth.rarity("date")
     told: list[date] = []
     spans: list[date] = []
+    said_spans = _spans(said)
+    known_spans = [_days(span, truth) for reading in (truth.story, truth.known) for span in _spans(reading)]
     for mention in said.mentions:
         when = mention.when
         if when is None:
@@ -83,6 +86,8 @@ def dates(said: Telling, truth: Truth) -> Found:
             (spans if {"@from", "@to"} & mention.by.keys() else told).append(own.day)
         if when.day is None and when.weekday is None and when.shift is None:
             continue
+        if any(mention in span and _days(span, truth) in known_spans for span in said_spans):
+            continue
         own_score = alike(mention.by, own.by, rare)
         others = [item for item in truth.dates if item not in matching and item.when.day]
         other = max(others, key=lambda item: alike(mention.by, item.by, rare), default=None)
@@ -109,6 +114,24 @@ def dates(said: Telling, truth: Truth) -> Found:
                 )
             )  # fmt: skip
     return "date", looked, faults
+
+
+def _spans(reading: Telling) -> list[tuple[Mention, Mention]]:
+    """The dates of "from 19 April 2023 to 15 August 2024", in pairs."""
+    days = [mention for mention in reading.mentions if mention.when is not None and mention.when.clock is None]
+    return [
+        (first, second)
+        for first, second in pairwise(days)
+        if "@to" in second.by and second.at - first.to <= 3 and "@to" not in first.by
+    ]
+
+
+def _days(span: tuple[Mention, Mention], truth: Truth) -> tuple[date | None, ...]:
+    """The known days of a span's two ends."""
+    return tuple(
+        next((item.day for item in truth.dates if end.when is not None and fits_known(end.when, item)), None)
+        for end in span
+    )
 
 
 def _shifted(when: When, told: list[date], truth: Truth) -> list[date] | None:
@@ -158,6 +181,8 @@ def order(said: Telling, truth: Truth) -> Found:
         return events[place] if best > 0.55 and best - runner > 0.3 else None
 
     for begin, end in said.spans:
+        if said.text[said.tokens[begin].begin : said.tokens[end - 1].end] in truth.story.text:
+            continue
         for at in range(begin, end):
             low = said.tokens[at].low
             first: KnownDate | None
@@ -168,7 +193,6 @@ def order(said: Telling, truth: Truth) -> Found:
                     "then",
                     "all",
                     "this",
-                    "it",
                     ".",
                 ):
                     continue
@@ -201,7 +225,9 @@ def order(said: Telling, truth: Truth) -> Found:
 
 def _back(said: Telling, at: int, begin: int) -> int:
     here = at - 2
-    while here > begin and said.tokens[here].text not in ",;:" and at - here < 14:
+    words = 0
+    while here > begin and at - here < 16 and (words < 3 or said.tokens[here].text not in ",;:"):
+        words += bool(said.concepts[here])
         here -= 1
     return max(here, begin)
 

@@ -75,7 +75,10 @@ def omission(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
             ):
                 faults.append(Fault("omission", 0, 0, f"The title's figure is left out: {number_told(truth, title)}."))
         elif not any(
-            mention.when is not None and mention.when.clock is None and fits_known(mention.when, title)
+            mention.when is not None
+            and mention.when.clock is None
+            and mention.when.shift is None
+            and fits_known(mention.when, title)
             for mention in said.mentions
         ):
             faults.append(Fault("omission", 0, 0, f"The title's date is left out: {date_told(truth, title)}."))
@@ -103,7 +106,7 @@ def _says(said: Telling, truth: Truth, stated: list[Verdict], last: Verdict) -> 
 
 _RESULTS = re.compile(
     r"\b(?:too few|not enough (?:closed )?cases|counts? as|deemed|qualif\w+|threshold|target|made it|met the|missed "
-    r"the|enough|(?:short|shy) of|verdict|benchmark)\b",
+    r"the|enough|verdict|benchmark)\b",
     re.IGNORECASE,
 )
 

@@ -200,6 +200,8 @@ def values_of(tokens: list[Token]) -> tuple[list[Quantity], list[When]]:
                     and before.to == before.at + 1
                     and before.dimension == "count"
                     and before.said in range(1, 32)
+                    and _low(tokens, before.at - 1) != "to"
+                    and day_exists(When(when.year, when.month, int(before.said), None, before.at, before.to))
                 ):
                     break
                 quantities.pop()

@@ -218,7 +218,7 @@ class Telling:
             weight /= 1 + 0.09 * away
             if clause == label:
                 weight = LABEL
-            elif dated and other < at <= other + 2 and clause >= first:
+            elif dated and other < at <= other + 2 and clause >= first and self.tokens[other].text.islower():
                 weight = EVENT
                 events.add(word)
             if weight > by.get(word, 0.0):
@@ -241,6 +241,12 @@ class Telling:
                 return False
         return False
 
+    def _bracketed(self, at: int, other: int) -> bool:
+        """Whether token `other` opens the bracket that follows token `at`: "28.0 hours (case 17)"."""
+        return self.tokens[other - 1].text == "(" and not any(
+            self.tokens[here].text in ",;" for here in range(at, other)
+        )
+
     def _add_subject(
         self, by: dict[str, float], named: list[int], words: list[str], at: int, within: tuple[int, int]
     ) -> None:
@@ -248,7 +254,9 @@ class Telling:
         its sentence names none, the last one of the two sentences before."""
         clauses = self.clause_of
         first, last = within
-        own = [other for other in named if first <= clauses[other] <= last]
+        own = [other for other in named if at < other <= at + 5 and self._bracketed(at, other)]
+        if not own:
+            own = [other for other in named if first <= clauses[other] <= last]
         if not own:
             before = [other for other in named if other < at]
             nearest = before[-1] if before else None
@@ -384,7 +392,7 @@ class Telling:
 def _rank(by: dict[str, float]) -> None:
     """What is gained or lost is told against an estimate, and what is expected is not yet a delay: of these three
     words in one clause only the first tells what the value is."""
-    if by.get("plan", 0.0) >= WEAK and "arrive" in by:
+    if by.get("plan", 0.0) >= 0.7 * WEAK and "arrive" in by:
         by["arrive"] *= OUTRANKED
     if by.get("recover", 0.0) >= WEAK:
         weaker: tuple[str, ...] = ("expect", "late")

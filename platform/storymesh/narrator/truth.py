@@ -411,7 +411,7 @@ def _derived(
                 derived.setdefault(dimension, []).append(abs(one - other))
                 sums.setdefault(dimension, []).append(one + other)
     for row in list(cells.values())[: MOST_DERIVED * 4]:
-        counts = [fact.value for fact in row if fact.dimension == "count"]
+        counts = [fact.value for fact in row if fact.dimension == "count" and fact.value.is_integer()]
         if len(counts) <= 4:
             for one, other in combinations(counts, 2):
                 rests.append(abs(one - other))
