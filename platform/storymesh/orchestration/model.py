@@ -24,6 +24,7 @@ from storymesh.contract.types import arrow_schema
 from storymesh.errors import NotPublished, StorymeshError, TransformFailed
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.automation import follows
+from storymesh.orchestration.column import with_lineage
 from storymesh.orchestration.describe import owners_of
 from storymesh.orchestration.failure import explained, failure
 from storymesh.orchestration.key import model_key, product_key, source_key
@@ -141,7 +142,8 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             results.unlink(missing_ok=True)
             command = ["build", *(["--full-refresh"] if config.full_refresh else [])]
             invocation = dbt.cli(command, context=context, target_path=project.target_path, raise_on_error=False)
-            yield from invocation.stream()
+            for event in invocation.stream():
+                yield with_lineage(event, domain, manifest, project.target_path, inputs)
             if not invocation.is_successful():
                 words = "; ".join(failed_nodes(project)) or str(invocation.get_error())
                 raise TransformFailed(f"the dbt project of '{domain}' did not build: {words}")
