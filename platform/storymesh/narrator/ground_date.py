@@ -198,12 +198,16 @@ def order(said: Telling, truth: Truth) -> Found:
                     continue
                 left, right = event(_back(said, at, begin), at), event(at + 1, _ahead(said, at + 1, end))
                 first, second = (left, right) if low == "before" else (right, left)
-            elif low in ("before", "after") and at == begin:
+            elif low in ("before", "after") and at == begin and said.tokens[min(at + 1, end - 1)].low != "that":
                 comma = next((here for here in range(at, end) if said.tokens[here].text == ","), None)
                 if comma is None:
                     continue
                 left, right = event(at + 1, comma), event(comma + 1, end)
                 first, second = (right, left) if low == "before" else (left, right)
+            elif (low in _THEN or low == "after") and at == begin and said.sentence_of[begin]:
+                if low == "after" and said.tokens[at + 1 if at + 1 < end else at].low != "that":
+                    continue
+                first, second = event(*said.spans[said.sentence_of[begin] - 1]), event(at + 1, end)
             elif low in _THEN and at > begin and not any(when.at <= at < when.to for when in said.whens):
                 first, second = event(_back(said, at, begin), at), event(at + 1, _ahead(said, at + 1, end))
             else:

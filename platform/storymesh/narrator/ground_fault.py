@@ -80,4 +80,10 @@ def carried_by(quantity: Quantity, item: Known) -> bool:
             and there.low - 1e-6 <= quantity.said <= there.high + 1e-6
         ):
             return True
-    return any(within(quantity, abs(point)) for point in item.points)
+    low, high = quantity.low, quantity.high
+    for point in item.points:
+        value = abs(point)
+        slack = 1e-6 + 1e-9 * value
+        if low - slack <= value <= high + slack:
+            return True
+    return False

@@ -19,6 +19,8 @@ from storymesh.narrator.wording import (
 
 ELSEWHERE = 0.25
 """By how much a value's words must fit another value of the source better than its own, to be held for exchanged."""
+MOST_COMPARED = 400
+"""Other values of the source by whose words a number is compared: a long table stays quick."""
 ALONE = 0.6
 """The same, where the other value is told nowhere in the text."""
 FIRM = 0.9
@@ -77,9 +79,12 @@ def numbers(said: Telling, truth: Truth) -> Found:
         rare = truth.rarity(quantity.dimension)
         own, own_score = None, -1.0
         other, other_score = None, 0.0
-        for item in items:
+        for place, item in enumerate(items):
+            carried = carried_by(quantity, item)
+            if not carried and place > MOST_COMPARED:
+                continue
             score = alike(mention.by, item.by, rare)
-            if carried_by(quantity, item):
+            if carried:
                 if score > own_score:
                     own, own_score = item, score
             elif score > other_score and not _same_story(item, quantity):

@@ -187,7 +187,7 @@ def truth_of(story: str, values: Mapping[str, Any], units: Mapping[str, str], kn
                 continue
             behind = [
                 fact
-                for dimension in {quantity.dimension, "count"}
+                for dimension in dict.fromkeys((quantity.dimension, "count"))
                 for fact in by_dimension.get(dimension, ())
                 if _prints(quantity, fact.value * (quantity.scale if fact.dimension != quantity.dimension else 1.0))
             ]

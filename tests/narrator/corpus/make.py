@@ -283,6 +283,7 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         if isinstance(facts.get("resolution.action_code"), list)
         else []
     )
+    told: list[tuple[str, str, str]] = []
     for place_in_list, (action, cost, decided) in enumerate(steps):
         on = slot("date", "step", write.day(day_of(decided), before, day_of(decided).year != before.year))
         before = day_of(decided)
@@ -301,6 +302,20 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
                 f"{who[0].upper() + who[1:]} {what} {on}{paid}.",
             )
         )
+        told.append((decided[:10], what, paid))
+    if len(told) > 1 and told[0][0] != told[-1][0] and len({action for action, _, _ in steps}) == len(steps):
+        # The last step told as the first one, without days, so that only the order is wrong.
+        (_, early, cheap), (_, later, dear) = told[0], told[-1]
+        between = "".join(f" In between it {what}{paid}." for _, what, paid in told[1:-1])
+        number = len(told)
+        turned_order = "|".join(
+            (
+                f"First the control tower {later}{dear}.{between} Then it {early}{cheap}.",
+                f"The control tower {later}{dear}, before it {early}{cheap}.{between}",
+                f"The control tower {early}{cheap} after it had {later}{dear}.{between}",
+            )
+        )
+        slots.append(("order", turned_order, " ".join(parts[-number:])))
     if not steps:
         parts.append(
             write.of(
@@ -672,6 +687,9 @@ def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> li
             plant(f"omission/{role}", (said, ""))
         if kind == "cause":
             plant("cause/invented", (said, write.random.choice(INVENTED)))
+        if kind == "order":
+            # Chosen by the length of the text, which leaves the other choices as they are.
+            plant("order/turned", (said, role.split("|")[len(text) % 3]))
     sentences = [one for one in re.split(r"(?<=[.]) ", text) if text.count(one) == 1 and len(one) > 25]
     if sentences and write.random.random() < 0.5:
         sentence = write.random.choice(sentences)
@@ -732,7 +750,10 @@ def main() -> None:
             by_kind: dict[str, str] = {}
             for fault in chosen:
                 by_kind.setdefault(fault.split(":")[0], fault)
-            kept = list(by_kind.values())[: 4 if config != "report" else 5]
+            kept = [fault for key, fault in by_kind.items() if key != "- order/turned"][
+                : 4 if config != "report" else 5
+            ]
+            kept += [fault for key, fault in by_kind.items() if key == "- order/turned"]
             entries.append("\n".join([f"= {source['source']}", text, *kept]))
     (HERE / "made.txt").write_text("\n".join(entries) + "\n")
 
