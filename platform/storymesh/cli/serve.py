@@ -25,7 +25,8 @@ def serve(mesh: Mesh, host: str, port: int) -> int:
         except OSError as error:
             raise WrongUsage(f"{host}:{port} is not free: {error.strerror}", "name another with --port") from None
     home = prepare_home(mesh)
-    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
+    silent = ["-W", "ignore:Function `dev_command`"]  # it would have people use another program of theirs
+    command = [sys.executable, *silent, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
     command += ["--workspace", str(workspace_of(mesh, home))]
     command += ["--log-level", "warning"]
     typer.echo(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")

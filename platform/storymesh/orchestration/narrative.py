@@ -144,9 +144,8 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
             except LeakRefused as refused:
                 yield _certified(key, refused.certificate)
                 raise failure(refused) from None
-            metadata = _release_metadata(mesh, released)
-            if before and not released.unchanged:
-                metadata["since_the_last"] = dg.MetadataValue.md(_since(before[-1], released))
+            since = _since(before[-1], released) if before and not released.unchanged else None
+            metadata = _release_metadata(mesh, released, since)
             yield dg.Output(None, metadata=metadata, data_version=dg.DataVersion(released.digest))
             yield _certified(key, read_lock(released.path)["certificate"])
 
@@ -225,8 +224,13 @@ def _code_version(mesh: Mesh, narrative: Narrative) -> str:
 def _made(
     mesh: Mesh, build: Build, written: Written, more: Mapping[str, Any] | None = None
 ) -> dg.MaterializeResult[str]:
-    metadata: dict[str, Any] = {
-        "dagster/row_count": written.rows,
+    metadata: dict[str, Any] = {"dagster/row_count": written.rows}
+    if written.sample:  # what people come for stands first
+        metadata["sample"] = dg.MetadataValue.md(_stories(written.sample))
+    if written.drops:
+        metadata["drops_by_reason"] = counts_table("reason", written.drops)
+        metadata["drops_plot"] = dg.MetadataValue.md(bars(written.drops))
+    metadata |= {
         "unchanged": written.unchanged,
         "seconds": round(written.seconds, 2),
         "build": build.key,
@@ -235,11 +239,6 @@ def _made(
         "drops": dg.MetadataValue.json(dict(written.drops)),
         **(more or {}),
     }
-    if written.drops:
-        metadata["drops_by_reason"] = counts_table("reason", written.drops)
-        metadata["drops_plot"] = dg.MetadataValue.md(bars(written.drops))
-    if written.sample:
-        metadata["sample"] = dg.MetadataValue.md(_stories(written.sample))
     return dg.MaterializeResult(value=build.key, metadata=metadata, data_version=dg.DataVersion(build.key))
 
 
@@ -309,7 +308,7 @@ def _texts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _release_metadata(mesh: Mesh, release: Release) -> dict[str, Any]:
+def _release_metadata(mesh: Mesh, release: Release, since: str | None) -> dict[str, Any]:
     splits = [split for split in SPLITS if any(split in counts for counts in release.configs.values())]
     counts = [[config, *(f"{rows.get(split, 0):,}" for split in splits)] for config, rows in release.configs.items()]
     drops = [
@@ -321,13 +320,14 @@ def _release_metadata(mesh: Mesh, release: Release) -> dict[str, Any]:
         "digest": release.digest,
         "path": dg.MetadataValue.path(relative(release.path, mesh.root)),
         "dagster/row_count": sum(sum(rows.values()) for rows in release.configs.values()),
-        "configs": dg.MetadataValue.json({config: dict(rows) for config, rows in release.configs.items()}),
-        "drops": dg.MetadataValue.json({what: dict(reasons) for what, reasons in release.drops.items()}),
+        **({"since_the_last": dg.MetadataValue.md(since)} if since is not None else {}),
         "records": dg.MetadataValue.md(markdown_table(["config", *splits], counts)),
         "records_plot": dg.MetadataValue.md(bars(_plotted(release.configs))),
         "card": dg.MetadataValue.path(relative(release.path / "README.md", mesh.root)),
         "report": dg.MetadataValue.path(relative(release.path / REPORT, mesh.root)),
         "drops_by_reason": dg.MetadataValue.md(markdown_table(["of", "reason", "count"], drops)),
+        "configs": dg.MetadataValue.json({config: dict(rows) for config, rows in release.configs.items()}),
+        "drops": dg.MetadataValue.json({what: dict(reasons) for what, reasons in release.drops.items()}),
     }
 
 
