@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `servers`: pytest's import
 
 SETTINGS = """\
 store:
-  warehouse: s3://mesh/${BRANCH:-main}
+  warehouse: s3://mesh/${MESH_BRANCH:-main}
   catalog: postgresql+psycopg2://
 """
 Event = dict[str, Any]
