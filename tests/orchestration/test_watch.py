@@ -13,11 +13,12 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
+from dagster._core.storage.event_log import SqlEventLogStorage
 
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import run as running
 from storymesh.orchestration.alert import WEBHOOK, AlertNotSent, alert_sensors
-from storymesh.orchestration.instance import held, home_of, open_instance
+from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
 from storymesh.orchestration.watch import abandoned_runs
 
 
@@ -151,6 +152,21 @@ def test_a_run_that_waits_for_one_that_is_killed_goes_on(harbour: Path, monkeypa
         assert "no run was abandoned" in str(
             abandoned_runs.evaluate_tick(dg.build_sensor_context(instance)).skip_message
         )
+
+
+def test_a_step_that_dagster_forgot_in_its_queue_gets_the_free_slot(harbour: Path) -> None:
+    """It began to wait between the moment when the slot became free and that when Dagster looked who waits."""
+    with open_instance(load_mesh(harbour)) as instance:
+        storage = instance.event_log_storage
+        assert isinstance(storage, SqlEventLogStorage)
+        storage.set_concurrency_slots("fleet_boats", 1)
+        storage.add_pending_step("fleet_boats", "a run", "publish", should_assign=False)
+        assert not storage.claim_concurrency_slot("fleet_boats", "a run", "publish").is_claimed
+        storage.add_pending_step("fleet_boats", "another", "publish", should_assign=False)
+        close_abandoned(instance)
+        assert storage.claim_concurrency_slot("fleet_boats", "a run", "publish").is_claimed
+        close_abandoned(instance)
+        assert not storage.claim_concurrency_slot("fleet_boats", "another", "publish").is_claimed, "one at a time"
 
 
 def running_graph(root: Path) -> Any:

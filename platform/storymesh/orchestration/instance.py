@@ -93,7 +93,22 @@ def close_abandoned(instance: "dg.DagsterInstance") -> list[str]:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             closed.append(run.run_id)
         path.unlink(missing_ok=True)
+    _hand_out(instance)
     return closed
+
+
+def _hand_out(instance: "dg.DagsterInstance") -> None:
+    """Give free slots of pools to steps that wait for them. Dagster does so when a slot becomes free, and forgets a
+    step that began to wait at that very moment."""
+    from dagster._core.storage.event_log import SqlEventLogStorage
+
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return
+    for pool in storage.get_concurrency_keys():
+        found = storage.get_concurrency_info(pool)
+        if found.pending_step_count and found.active_slot_count + found.assigned_step_count < found.slot_count:
+            storage.assign_pending_steps([pool])
 
 
 def _is_held(path: Path) -> bool:
