@@ -17,6 +17,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,10 +56,13 @@ _NETWORK = re.compile(
 )
 _INTERNATIONAL = re.compile(r"(?<![\w+])00(?=[1-9]\d)")
 _WORD = re.compile(r"[^\W_]+")
-# What the engine picks by: all that the libraries could take for something, and much that they do not.
+# What the engine picks by: all that the libraries could take for something, and much that they do not. Numbers without
+# their country's code are picked by most dates and amounts, and only where a narrative asks for them.
 _POSSIBLE = (
-    r"@|[({\[](?i:at)[)}\]]|\d(?:[^\p{L}\d]{0,3}\d){6}|(?:^|[^\p{L}\p{N}_])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11}"
+    r"@|[({\[](?i:at)[)}\]]|[+\x{FF0B}]|(?:^|[^\p{N}])00[1-9]|\d(?:[ -]?\d){12}"
+    r"|(?:^|[^\p{L}\p{N}_])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11}"
 )
+_DIALLED = r"|\p{Nd}(?:[^\p{L}\p{Nd}]{0,4}\p{Nd}){5}"
 _LONGEST_NAME = 8  # words
 
 
@@ -83,7 +87,7 @@ class Names:
                 folded.add(tuple(word.lower() for word in words))
         return cls(frozenset(folded), frozenset(single))
 
-    @property
+    @cached_property
     def lengths(self) -> list[int]:
         return sorted({*map(len, self.folded), *([1] if self.single else [])}, reverse=True)
 
@@ -97,6 +101,11 @@ class Finder:
 
     names: Names = Names()
     regions: tuple[str, ...] = ()
+
+    @property
+    def possible(self) -> str:
+        """What a text matches (RE2) that could hold something other than a name."""
+        return _POSSIBLE + (_DIALLED if self.regions else "")
 
     def found(self, text: str) -> list[tuple[int, int, Kind]]:
         """Begin, end and kind of what is personal in a text in form C, in its order; nothing twice."""
@@ -168,7 +177,7 @@ def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int, Kind]
 
     # `00` before a country is as good as `+`, and as long with a space before it.
     dialled = _INTERNATIONAL.sub(" +", text)
-    for region in (None, *regions):
+    for region in (*([None] if re.search("[+\uff0b]", dialled) else []), *regions):
         # Without a country many a date and amount is a number of somewhere: there it is grouped as one is written.
         leniency = Leniency.VALID if region is None else Leniency.EXACT_GROUPING
         for met in PhoneNumberMatcher(dialled, region, leniency=leniency):
@@ -318,7 +327,7 @@ def _replaced(
     found = value.name("value").as_table().distinct()
     # Written down: both searches below would look for what is different once more.
     different = engine.connection.create_table(ibis.util.gen_name("different"), found.drop_null(), temp=True)
-    possible = different.filter(different["value"].re_search(_POSSIBLE))
+    possible = different.filter(different["value"].re_search(finder.possible))
     if picked is not None:
         names, lengths = picked
         # A name stands inside a text: what is one word is a code.
@@ -364,7 +373,7 @@ def persons_in(engine: Engine, texts: "ir.Table", finder: Finder) -> "pa.Table":
 
     ids: list[str] = []
     reasons: list[str] = []
-    for batch in engine.batches(texts.filter(texts["text"].re_search(_POSSIBLE)).select("id", "text")):
+    for batch in engine.batches(texts.filter(texts["text"].re_search(finder.possible)).select("id", "text")):
         for row in batch.to_pylist():
             kinds = {kind for _, _, kind in finder.found(unicodedata.normalize("NFC", row["text"]))}
             if kinds:
