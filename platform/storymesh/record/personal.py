@@ -15,7 +15,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -332,7 +332,9 @@ def _replaced(
         names, lengths = picked
         # A name stands inside a text: what is one word is a code.
         several = different.filter(different["value"].contains(" "))
-        runs = several.mutate(run=dialect.each(_runs(several["value"], lengths), dialect.hashed).unnest())
+        several = dialect.fenced(several.mutate(words=dialect.words(several["value"])))
+        every = dialect.joined([dialect.runs(several["words"], length) for length in lengths])
+        runs = several.select("value", run=dialect.each(every, dialect.hashed).unnest())
         possible = possible.union(runs.semi_join(names, "run").select("value"), distinct=True)
     counts: Counter[str] = Counter()
     texts: list[str] = []
@@ -349,11 +351,6 @@ def _replaced(
         name, pa.table({"value": pa.array(texts, pa.string()), "told": pa.array(told, pa.string())})
     )
     return engine.connection.table(name), dict(sorted(counts.items()))
-
-
-def _runs(text: "ir.StringValue", lengths: Collection[int]) -> "ir.ArrayValue":
-    words = dialect.words(text)
-    return dialect.joined([dialect.runs(words, length) for length in lengths])
 
 
 def _with(table: "ir.Table", changed: "Mapping[str, ir.Table]") -> "ir.Table":
