@@ -88,7 +88,7 @@ def test_a_version_that_came_back_meanwhile_does_not_go(moved: Mesh) -> None:
     assert len(found[0].snapshots) == 2
     publish_all(load_mesh(moved.root), "fleet.trucks")
     with pytest.raises(PublishConflict, match="has gone back to a version that was to expire"):
-        expire(found, moved.store)
+        expire(found, moved.store, moved.releases)
     store = ProductStore(moved.store, "fleet")
     latest = store.latest("fleet.trucks")
     assert latest is not None

@@ -102,7 +102,7 @@ def test_later_cuts_leave_it_out_too_and_old_ones_go_when_asked(moved: Mesh) -> 
     assert set(read_lock(done.new.path)["forgotten"]) == {"fleet.trucks", "road.breakdowns"}
     for path in done.new.path.rglob("*.parquet"):
         assert "B001" not in str(duckdb.read_parquet(str(path)).fetchall())
-    assert [one.version for one in remove(second)] == ["1.0.0-r3"]
+    assert [one.version for one in remove(second, moved.store, moved.releases)] == ["1.0.0-r3"]
 
 
 def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(moved: Mesh) -> None:

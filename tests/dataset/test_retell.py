@@ -192,6 +192,24 @@ def test_data_cannot_end_the_fence_around_it(desk: Desk, server: Server) -> None
         assert re.findall(r"(?i)<\s*/?\s*record-data", prompt) == ["<record-data", "</record-data"]
 
 
+def test_what_is_forgotten_is_in_no_answer_either(desk: Desk, server: Server) -> None:
+    desk.write(server.url)
+    first = desk.release()
+    gone = rows(first)[0]
+    store = desk.root / ".storymesh" / ANSWERS
+    told = str(gone["retellings"][0]["story"]).splitlines()[0].encode()
+    asked = len(server.calls)
+    assert told in store.read_bytes()
+    row = ("--product", "road.breakdowns", "--key", str(gone["case_id"]))
+    code, out, err = storymesh(desk.root, "forget", *row, "--yes", "--remove-old")
+    assert (code, "roadside 1.0.0-r2 succeeds 1.0.0-r1" in out) == (0, True), err
+    assert len(server.calls) == asked, "what the others were told by is kept"
+    (answers,) = desk.mesh.releases.rglob("answers/*.parquet")
+    for file in (*store.parent.iterdir(), answers):
+        assert told not in file.read_bytes()
+    assert told.decode() not in str(pq.read_table(answers).to_pylist())
+
+
 @pytest.mark.parametrize("base", ["advice", "choice"])
 def test_answers_are_retold_and_questions_stay(desk: Desk, server: Server, base: str) -> None:
     desk.write(server.url, base=base, prompt="{{ breakdown.fault }}\n<story>\n{{ story }}\n</story>\n")

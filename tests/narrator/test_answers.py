@@ -131,17 +131,22 @@ def test_a_table_that_was_changed_is_refused(tmp_path: Path) -> None:
             answers.load(tmp_path / "c.parquet")
 
 
-def test_what_is_forgotten_is_in_no_file_and_what_others_use_stays(tmp_path: Path) -> None:
-    secret = replace(QUESTION, messages=(("user", "Ada Lovelace"),))
+def test_what_no_export_stands_on_goes_from_every_file(tmp_path: Path) -> None:
+    secret, elsewhere, idle = (
+        replace(QUESTION, messages=(("user", name),)) for name in ("Ada Lovelace", "another config", "Grace, unused")
+    )
+    (tmp_path / "exports").mkdir()
     with Answers(tmp_path / "a.sqlite") as answers:
-        for question in (QUESTION, secret):
+        for question in (QUESTION, secret, elsewhere, idle):
             answers.put(question, ANSWER)
         answers.begin()
-        answers.note([used(QUESTION), used(secret, "retold/ada"), used(QUESTION, "retold/ada", 2)])
-        assert answers.forget(["retold/ada"]) == 1
-        assert answers.get(secret.key) is None
-        assert answers.get(QUESTION.key) == ANSWER
-        assert not any(b"Lovelace" in file.read_bytes() for file in tmp_path.iterdir())
+        answers.note([used(QUESTION)])
+        answers.to_parquet(tmp_path / "exports/kept.parquet")
+        answers.note([used(secret, "retold/ada"), used(QUESTION, "retold/ada", 2), used(elsewhere, "other/ada")])
+        assert answers.prune(["retold"], [tmp_path / "exports/kept.parquet"]) == 2
+        assert [answers.get(one.key) for one in (QUESTION, secret, elsewhere, idle)] == [ANSWER, None, ANSWER, None]
+        files = [file for file in tmp_path.iterdir() if file.is_file()]
+        assert not any(name in file.read_bytes() for file in files for name in (b"Lovelace", b"Grace"))
 
 
 def test_a_file_that_is_no_store_is_told_in_words(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from storymesh.product.publish import LOCK_WAIT_S
 from storymesh.product.staging import writing
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.release.release import Release, list_releases, read_lock
+from storymesh.release.retell import prune_answers
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ def find_expiring(products: Iterable[str], store: Path, releases: Path, *, pinne
     return found
 
 
-def expire(found: Sequence[Expiring], store: Path) -> int:
-    """Remove the snapshots, their files, and every build of a narrative that may have been made from them; what is
-    wanted of those is made again. Returns how many builds went.
+def expire(found: Sequence[Expiring], store: Path, releases: Path) -> int:
+    """Remove the snapshots, their files, and every build of a narrative that may have been made from them, with the
+    answers of its narrators that no release stands on; what is wanted of those is made again. Returns how many builds
+    went.
 
     Raises PublishConflict when a product is being published, or was published since they were found.
     """
@@ -72,6 +74,8 @@ def expire(found: Sequence[Expiring], store: Path) -> int:
     builds = [folder for folder in (store / "narratives").glob("*/*/") if gone and _may_hold(folder, gone)]
     for folder in builds:
         shutil.rmtree(folder)
+    if gone:
+        prune_answers(store, releases, {one.product for one in found if one.snapshots})
     return len(builds)
 
 

@@ -25,7 +25,7 @@ from storymesh.record.forgotten import Forgotten, nothing_forgotten, read_forgot
 from storymesh.record.trace import Tracer
 from storymesh.release.cut import STAGED, cut
 from storymesh.release.release import Release, list_releases, read_lock, readable, record_files
-from storymesh.release.retell import write_all
+from storymesh.release.retell import prune_answers, write_all
 
 if TYPE_CHECKING:
     from storymesh.contract.definition import Contract
@@ -127,14 +127,16 @@ def forget(found: Found, store: Path) -> Iterator[Succeeded]:
         yield Succeeded(old, cut(build, tracer=partial(Tracer, build)))
 
 
-def remove(found: Found) -> list[Release]:
-    """Remove every release that used the row; to be called when their successors stand."""
+def remove(found: Found, store: Path, releases: Path) -> list[Release]:
+    """Remove every release that used the row, and what narrators answered for them alone; to be called when their
+    successors stand."""
     for used in found.used:
         folder = used.release.path
         # It vanishes at once; what a killed removal leaves is swept by the next cut.
         hidden = folder.with_name(f"{STAGED}removed-{folder.name}")
         folder.rename(hidden)
         shutil.rmtree(hidden)
+    prune_answers(store, releases, {found.product})
     return [used.release for used in found.used]
 
 

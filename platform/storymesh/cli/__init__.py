@@ -488,7 +488,7 @@ def forget(
     if yes:
         for succeeded in forgetting.forget(found, loaded.store):
             show_succeeded(succeeded)
-        for old in forgetting.remove(found) if remove_old else ():
+        for old in forgetting.remove(found, loaded.store, loaded.releases) if remove_old else ():
             typer.echo(f"{old.narrative} {old.version} is removed")
 
 
@@ -511,7 +511,7 @@ def expire(
     found = expiring.find_expiring(named, loaded.store, loaded.releases, pinned=pinned)
     show_expiring(found, yes=yes)
     if yes and any(one.snapshots for one in found):
-        builds = expiring.expire(found, loaded.store)
+        builds = expiring.expire(found, loaded.store, loaded.releases)
         typer.echo(f"removed, with {builds} of what narratives had made of products")
 
 

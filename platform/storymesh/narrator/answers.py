@@ -198,22 +198,24 @@ class Answers:
                     )
                 self._attempts = []
 
-    def forget(self, records: Iterable[str]) -> int:
-        """Erase these records' attempts and every answer that no other record uses. Returns how many answers went."""
+    def prune(self, configs: Iterable[str], exports: Iterable[Path]) -> int:
+        """Erase what records of these configs were asked and answered, but for what stands in `exports`, tables that
+        `to_parquet` wrote; and answers that nobody has used. Returns how many answers went."""
+        import pyarrow.parquet as pq
+
+        kept = {key for path in exports for key in pq.read_table(path, columns=["key"])["key"].to_pylist()}
         with self._locked():
             self.flush()
             with self._transaction():
-                self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS gone (record TEXT PRIMARY KEY)")
-                self._connection.execute("DELETE FROM gone")
-                self._connection.executemany("INSERT OR IGNORE INTO gone VALUES (?)", ((record,) for record in records))
-                self._connection.execute(
-                    "CREATE TEMP TABLE erased AS SELECT DISTINCT key FROM attempt WHERE record IN gone"
+                self._connection.execute("CREATE TEMP TABLE kept (key TEXT PRIMARY KEY)")
+                self._connection.executemany("INSERT INTO kept VALUES (?)", ((key,) for key in kept))
+                self._connection.executemany(
+                    "DELETE FROM attempt WHERE substr(record, 1, ?) = ? AND key NOT IN (SELECT key FROM kept)",
+                    ((len(config) + 1, f"{config}/") for config in configs),
                 )
-                self._connection.execute("DELETE FROM attempt WHERE record IN gone")
-                erased = self._connection.execute(
-                    "DELETE FROM answer WHERE key IN erased AND key NOT IN (SELECT key FROM attempt)"
-                ).rowcount
-                self._connection.execute("DROP TABLE erased")
+                used = "SELECT key FROM kept UNION SELECT key FROM attempt"
+                erased = self._connection.execute(f"DELETE FROM answer WHERE key NOT IN ({used})").rowcount
+                self._connection.execute("DROP TABLE kept")
             self._connection.execute("VACUUM")  # a deleted row stays readable in the file until its page is reused
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return erased

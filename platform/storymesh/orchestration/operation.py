@@ -97,7 +97,8 @@ def mesh_jobs(mesh: Mesh) -> list[dg.JobDefinition]:
             for found in every if config.really else ():
                 cut += [f"{one.new.narrative} {one.new.version}" for one in forgetting.forget(found, mesh.store)]
                 if config.remove_old:
-                    removed += [f"{one.narrative} {one.version}" for one in forgetting.remove(found)]
+                    gone = forgetting.remove(found, mesh.store, mesh.releases)
+                    removed += [f"{one.narrative} {one.version}" for one in gone]
             if config.really:
                 file.unlink()
             used = {one.release.path for found in every for one in found.used}

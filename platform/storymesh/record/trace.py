@@ -325,7 +325,7 @@ def column_name(record: TypedRecord, telling: Telling) -> str:
 
 
 def text_of(record: TypedRecord, telling: Telling, released: Mapping[str, Any]) -> str:
-    """The text of one column as its template told it: where a language model retold it, the record keeps that beside."""
+    """The text of one column as its template told it; where a model retold it, the record keeps that beside."""
     for note in released.get("retellings") or ():
         if note["column"] == telling.column:
             return str(note["story"])

@@ -6,7 +6,7 @@ drops, as the narrative says.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -22,6 +22,7 @@ from storymesh.narrator.narrate import Estimate, Retelling, Spent, Task, estimat
 from storymesh.record.build import Build, Progress, Written, silent, write_asked, write_records
 from storymesh.record.tell import UNFIT
 from storymesh.release.curate import curate
+from storymesh.release.release import ANSWERED, list_releases, read_lock
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -80,6 +81,18 @@ def sampled(
         tasks = {task.id: task for task in retelling.tasks(engine, count)}
         for found in narrate(tasks.values(), retelling.narrator, answers, progress):
             yield tasks[found.id].source.story, found
+
+
+def prune_answers(store: Path, releases: Path, products: Collection[str]) -> int:
+    """Erase the answers for narratives that have one of these products in their cast, but for those that a release
+    stands on. Returns how many went."""
+    if not (store / ANSWERS).is_file():
+        return 0
+    locks = {release.path: read_lock(release.path) for release in list_releases(releases)}
+    told = [lock for lock in locks.values() if any(one["product"] in products for one in lock["cast"].values())]
+    configs = {config for lock in told for config in lock.get("retold", {})}
+    with Answers(store / ANSWERS) as answers:
+        return answers.prune(configs, [file for path in locks for file in sorted((path / ANSWERED).glob("*.parquet"))])
 
 
 class _Retelling:
