@@ -9,7 +9,7 @@ docs/decisions/grounding.md.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -44,11 +44,6 @@ class Source:
     facts: Mapping[str, Any]
     units: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     known: str = ""
-
-    @cached_property
-    def truth(self) -> Truth:
-        """What the source says, read once for all attempts at a record."""
-        return truth_of(self.story, self.facts, self.units, self.known)
 
 
 @dataclass(frozen=True)
@@ -88,6 +83,28 @@ class Grounding:
         return {kind: 1.0 - min(1.0, faults.get(kind, 0) / count) for kind, count in self.checked.items() if count}
 
 
+class _Same:
+    """A source as a key: the same object, since facts cannot be hashed."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __hash__(self) -> int:
+        return id(self.source)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.source is self.source
+
+
+@lru_cache(maxsize=64)
+def _read(same: _Same) -> Truth:
+    """What a source says, read once for all attempts at a record; few are kept, a run has many records."""
+    source = same.source
+    return truth_of(source.story, source.facts, source.units, source.known)
+
+
 def ground(retelling: str, source: Source) -> Grounding:
     """Holds `retelling` against `source`. Never fails on any text; its time grows with the story, not with the
     retelling beyond four times that."""
@@ -96,7 +113,7 @@ def ground(retelling: str, source: Source) -> Grounding:
     checked = dict.fromkeys(("number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"), 0)
     checked["text"] = 1 if not faults else len(faults)
     if not any(fault.fatal for fault in faults):
-        truth = source.truth
+        truth = _read(_Same(source))
         said = Telling(retelling[:longest], truth.subjects)
         for kind, count, found in _checked(said, truth, source.facts):
             checked[kind] += count

@@ -3,7 +3,6 @@
 What stands by a value gives its role: "57 hours" beside "estimate" is another claim than beside "late".
 """
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -537,6 +536,3 @@ def is_code_number(tokens: list[Token], quantity: Quantity) -> bool:
     """Whether a number is no quantity but a reference: five digits or more without a comma, and no unit."""
     text = tokens[quantity.at].text
     return quantity.dimension == "count" and quantity.to == quantity.at + 1 and len(text) >= 5 and text.isdigit()
-
-
-LEADING_MARKUP = re.compile(r"^[\s#>*_-]+")

@@ -6,7 +6,7 @@ list, the words of its own row; so a value of the story knows what it stands for
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -440,13 +440,6 @@ def _actions(texts: list[tuple[str, int | None, str]]) -> dict[str, frozenset[st
             if words:
                 actions.setdefault(text, words)
     return actions
-
-
-def values_by_row(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every fact that is not a list."""
-    for path, value in values.items():
-        if not isinstance(value, list | tuple):
-            yield path, value
 
 
 def demonym(key: tuple[str, ...], names: Names) -> bool:
