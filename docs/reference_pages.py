@@ -4,6 +4,7 @@ What a name means is written here. A name that the code has and this file does n
 the generation with an error.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -128,7 +129,20 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
     "records.<config>": (narrative.Record, "One subset of the dataset. Which templates it needs, its format says."),
     "records.<config>.narrator": (
         narrative.Narrator,
-        "A record retold by a language model. This version reads the field and leaves the config out, with a warning.",
+        (
+            "A language model that retells the texts of another record; its questions stay as they are. Prompts are "
+            "templates in the view of what they retell, with `story` for the text that the template told. Keys stand "
+            "in the environment. [How to](../how-to/retell-with-a-model.md)"
+        ),
+    ),
+    "records.<config>.narrator.price": (narrative.Price, "US dollars for a million tokens."),
+    "records.<config>.narrator.budget": (
+        narrative.Budget,
+        "What one run of the config may spend at most. It stops before a call that could pass it.",
+    ),
+    "records.<config>.narrator.judge": (
+        narrative.Judge,
+        "A second model that scores what was accepted. Its score stands beside the record and decides nothing.",
     ),
     "length": (
         narrative.Length,
@@ -239,10 +253,28 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "shingle": "so many words, without case and punctuation",
     },
     "records.<config>.narrator": {
-        "model": "a name for a chat model",
-        "prompt": "a template",
-        "attempts": "",
-        "otherwise": "",
+        "model": "`<provider>:<name>`, as LangChain's `init_chat_model` names it",
+        "prompt": "a template: what the model is asked; `story` is the text to retell",
+        "system": "a template: the system message",
+        "base_url": "of a server that speaks the provider's protocol; without it, the provider's own",
+        "parameters": "of the model, such as `temperature` and `max_tokens`; no secrets",
+        "attempts": "how often it is asked, the later times with what was wrong",
+        "otherwise": "what becomes of a text that is never accepted: `keep` the template's, or `drop` the record",
+        "accept": "the least share of its claims that the facts must carry",
+        "concurrency": "at most so many calls at once; fewer where the server asks for patience",
+        "timeout": "seconds for one call",
+        "price": "needed by a budget in US dollars",
+        "budget": "needs `max_tokens` among the parameters",
+        "judge": "off unless it stands there",
+    },
+    "records.<config>.narrator.price": {"input": "of what is sent", "output": "of what is answered"},
+    "records.<config>.narrator.budget": {"tokens": "sent and answered", "usd": "US dollars"},
+    "records.<config>.narrator.judge": {
+        "model": "as of the narrator",
+        "prompt": "a template, in the same view; story and retelling are shown after it",
+        "base_url": "as of the narrator",
+        "parameters": "as of the narrator",
+        "price": "as of the narrator",
     },
     "dataset": {
         "split": "train, validation, test",
@@ -325,14 +357,17 @@ def _type(shown: Mapping[str, Any]) -> str:
     """A JSON schema in a few words."""
     match shown:
         case {"anyOf": options}:
-            return " or ".join(_type(one) for one in options if one.get("type") != "null")
+            # A decimal may also be written as a text: nobody has to.
+            decimal = any(one.get("type") == "number" for one in options)
+            kept = [one for one in options if one.get("type") != "null" and not (decimal and "pattern" in one)]
+            return " or ".join(_type(one) for one in kept)
         case {"const": value}:
             return code(value)
         case {"enum": values}:
             return listed(values)
         case {"$ref": target}:
             name = str(target).rpartition("/")[2]
-            return "`{}`" if name == "AsOf" else name.lower()
+            return "`{}`" if name == "AsOf" else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
         case {"format": "duration" | "date" as form}:
             return str(form)
         case {"type": "array", "items": items}:
@@ -343,8 +378,8 @@ def _type(shown: Mapping[str, Any]) -> str:
             return f"integer, {low} to {high}"
         case {"type": "integer", "minimum": low}:
             return f"integer, at least {low}"
-        case {"type": "number"}:
-            return "number"
+        case {"type": "integer" | "number" | "boolean" as kind}:
+            return {"boolean": "true or false"}.get(kind, kind)
         case {"type": "string"}:
             return "text"
     raise ValueError(f"no words for {shown}")
