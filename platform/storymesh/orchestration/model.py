@@ -105,10 +105,10 @@ def wait_until_free(database: Path, wait_s: float = BUSY_WAIT_S) -> None:
 def manifest_of(mesh: Mesh, domain: str) -> Mapping[str, Any]:
     """dbt's manifest of the domain, parsed again only when what dbt reads has changed. Raises TransformFailed."""
     home = mesh.store / "dagster" / "parse"
-    inputs = {product: _unpublished(mesh, product) for product in _inputs(mesh, domain)}
     kept = home / domain / f"manifest-{_fingerprint(mesh, domain)}.json"
     with _alone(home / f"{domain}.lock"):
         if not kept.is_file():
+            inputs = {product: _unpublished(mesh, product) for product in _inputs(mesh, domain)}
             project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs)
             run_dbt(project, "parse", PARSE_TIMEOUT_S)
             for old in kept.parent.glob("manifest-*.json"):
