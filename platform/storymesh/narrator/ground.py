@@ -70,7 +70,10 @@ class Grounding:
 
     @property
     def score(self) -> float:
-        """The share of what was looked at that the source carries: 1.0 is all of it."""
+        """The share of what was looked at that the source carries: 1.0 is all of it. What is no retelling at all (kind
+        "text") has 0.0, so that no threshold lets it pass."""
+        if any(claim.kind == "text" for claim in self.claims):
+            return 0.0
         looked = sum(self.checked.values())
         return 1.0 - min(1.0, len(self.claims) / looked) if looked else 1.0
 
