@@ -358,9 +358,9 @@ def _type(shown: Mapping[str, Any]) -> str:
     match shown:
         case {"anyOf": options}:
             # A decimal may also be written as a text: nobody has to.
-            decimal = any(one.get("type") == "number" for one in options)
-            kept = [one for one in options if one.get("type") != "null" and not (decimal and "pattern" in one)]
-            return " or ".join(_type(one) for one in kept)
+            kept = [one for one in options if one.get("type") != "null"]
+            decimal = [one["type"] for one in kept if "type" in one] == ["number", "string"]
+            return "number" if decimal else " or ".join(_type(one) for one in kept)
         case {"const": value}:
             return code(value)
         case {"enum": values}:
