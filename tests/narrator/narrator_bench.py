@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from storymesh.ground.ground import Claim, Grounding, Source
 from storymesh.narrative.definition import Narrator
 from storymesh.narrator.answers import Answers
-from storymesh.narrator.ground import Claim, Grounding, Source
 from storymesh.narrator.narrate import Retelling, Spent, Task, narrate
 from storymesh.narrator.voice import Patience
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from model_server import Call, Server
 from narrator_bench import QUICK, Bench
 
+from storymesh.ground.ground import Source
 from storymesh.narrator.answers import Answers
-from storymesh.narrator.ground import Source
 from storymesh.narrator.narrate import Retelling, Task, estimate, narrate
 
 Benches = Callable[[str], Bench]

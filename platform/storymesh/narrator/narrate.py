@@ -18,13 +18,13 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from storymesh.errors import NarratorFailed
+from storymesh.ground.ground import Grounding, Source
+from storymesh.ground.ground import feedback as grounds_feedback
+from storymesh.ground.ground import ground as grounded
 from storymesh.narrative.definition import Narrator, Price
 from storymesh.narrator.answers import Answers, Attempt, Messages, canonical
 from storymesh.narrator.budget import OVERHEAD, Exhausted, Purse, Tally, cost, estimated_input, most_input, tokens
 from storymesh.narrator.failure import Busy, Unfit
-from storymesh.narrator.ground import Grounding, Source
-from storymesh.narrator.ground import feedback as grounds_feedback
-from storymesh.narrator.ground import ground as grounded
 from storymesh.narrator.model import SCORE, STORY, Chat, Parameters, output_cap, unfit
 from storymesh.narrator.prompt import ECHO, FEEDBACK, FENCED, UNTOLD, again, disarmed, fence, score_in, told
 from storymesh.narrator.voice import Patience, Stopped, Voice

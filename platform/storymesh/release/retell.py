@@ -167,7 +167,7 @@ class _Retelling:
         return tuple(one.telling.column for one in self.record.retold)
 
     def _task(self, row: Mapping[str, Any], column: str) -> Task:
-        from storymesh.narrator.ground import Source
+        from storymesh.ground.ground import Source
 
         asked = {message["role"]: message["content"] for message in row[f"ask_{column}"]}
         judge = asked.pop("judge", None)

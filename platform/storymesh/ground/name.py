@@ -1,9 +1,9 @@
 """Each name and code stands in the source, and plays the part that it plays there."""
 
-from storymesh.narrator.ground_fault import Fault, Found, around, place_of, words_at
-from storymesh.narrator.telling import Mention, Telling, folded
-from storymesh.narrator.truth import Truth, demonym
-from storymesh.narrator.wording import (
+from storymesh.ground.fault import Fault, Found, around, place_of, words_at
+from storymesh.ground.telling import Mention, Telling, folded
+from storymesh.ground.truth import Truth, demonym
+from storymesh.ground.wording import (
     COMMON_CAPITALS,
     COMMON_WORDS,
     GENERIC_NAME_PARTS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, NamedTuple
 
-from storymesh.narrator.wording import listed
+from storymesh.ground.wording import listed
 
 Dimension = Literal["duration", "money", "share", "mass", "length", "count"]
 Direction = Literal[-1, 0, 1]

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from storymesh.narrator.ground_fault import Fault, Found, place_of, sentence_at
-from storymesh.narrator.telling import Telling
-from storymesh.narrator.truth import Truth
+from storymesh.ground.fault import Fault, Found, place_of, sentence_at
+from storymesh.ground.telling import Telling
+from storymesh.ground.truth import Truth
 
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget|override)\s+(?:all\s+|any\s+|the\s+|your\s+|these\s+|those\s+|every\s+)*"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from storymesh.narrator.ground_fault import Fault, Found, place_of, sentence_at
-from storymesh.narrator.ground_number import ELSEWHERE
-from storymesh.narrator.telling import Telling, alike
-from storymesh.narrator.truth import Truth
-from storymesh.narrator.wording import (
+from storymesh.ground.fault import Fault, Found, place_of, sentence_at
+from storymesh.ground.number import ELSEWHERE
+from storymesh.ground.telling import Telling, alike
+from storymesh.ground.truth import Truth
+from storymesh.ground.wording import (
     BEST,
     WORKED,
     listed,

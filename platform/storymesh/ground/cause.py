@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from storymesh.narrator.ground_fault import Fault, Found, place_of, sentence_at
-from storymesh.narrator.telling import Telling
-from storymesh.narrator.truth import Truth
-from storymesh.narrator.wording import (
+from storymesh.ground.fault import Fault, Found, place_of, sentence_at
+from storymesh.ground.telling import Telling
+from storymesh.ground.truth import Truth
+from storymesh.ground.wording import (
     CAUSE_CUES,
     CAUSES,
     FORWARD_CAUSES,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from storymesh.narrator.spoken import Quantity
-from storymesh.narrator.telling import Mention, Telling
-from storymesh.narrator.truth import Known, KnownDate, Truth
+from storymesh.ground.spoken import Quantity
+from storymesh.ground.telling import Mention, Telling
+from storymesh.ground.truth import Known, KnownDate, Truth
 
 Kind = Literal["number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"]
 

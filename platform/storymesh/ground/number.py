@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from storymesh.narrator.ground_fault import Fault, Found, around, carried_by, number_told, place_of, within, words_at
-from storymesh.narrator.spoken import Quantity
-from storymesh.narrator.telling import Mention, Telling, alike, is_code_number, is_list_number
-from storymesh.narrator.truth import Known, Truth
-from storymesh.narrator.wording import (
+from storymesh.ground.fault import Fault, Found, around, carried_by, number_told, place_of, within, words_at
+from storymesh.ground.spoken import Quantity
+from storymesh.ground.telling import Mention, Telling, alike, is_code_number, is_list_number
+from storymesh.ground.truth import Known, Truth
+from storymesh.ground.wording import (
     BETTER,
     MORE,
     STOP,

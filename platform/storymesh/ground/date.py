@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import pairwise
 
-from storymesh.narrator.ground_fault import Fault, Found, around, date_told, place_of, sentence_at, words_at
-from storymesh.narrator.ground_number import ELSEWHERE
-from storymesh.narrator.spoken import When, day_exists, fits
-from storymesh.narrator.telling import Mention, Telling, alike
-from storymesh.narrator.truth import KnownDate, Truth, fits_known
-from storymesh.narrator.wording import (
+from storymesh.ground.fault import Fault, Found, around, date_told, place_of, sentence_at, words_at
+from storymesh.ground.number import ELSEWHERE
+from storymesh.ground.spoken import When, day_exists, fits
+from storymesh.ground.telling import Mention, Telling, alike
+from storymesh.ground.truth import KnownDate, Truth, fits_known
+from storymesh.ground.wording import (
     listed,
 )
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from storymesh.narrator.ground_fault import Fault, Found, carried_by, date_told, number_told, sentence_at
-from storymesh.narrator.ground_outcome import Verdict, rates, verdicts, weights_of
-from storymesh.narrator.telling import Telling, alike
-from storymesh.narrator.truth import Known, KnownDate, Truth, fits_known
-from storymesh.narrator.wording import (
+from storymesh.ground.fault import Fault, Found, carried_by, date_told, number_told, sentence_at
+from storymesh.ground.outcome import Verdict, rates, verdicts, weights_of
+from storymesh.ground.telling import Telling, alike
+from storymesh.ground.truth import Known, KnownDate, Truth, fits_known
+from storymesh.ground.wording import (
     WORKED,
 )
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from storymesh.narrator.spoken import Quantity, Token, When, tokens_of, values_of
-from storymesh.narrator.wording import (
+from storymesh.ground.spoken import Quantity, Token, When, tokens_of, values_of
+from storymesh.ground.wording import (
     COMMON_CAPITALS,
     COMMON_WORDS,
     GENERIC_NAME_PARTS,

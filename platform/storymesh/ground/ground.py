@@ -13,16 +13,16 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from storymesh.narrator.ground_cause import cause
-from storymesh.narrator.ground_date import dates, order
-from storymesh.narrator.ground_fault import Fault, Found
-from storymesh.narrator.ground_form import about, form
-from storymesh.narrator.ground_name import names
-from storymesh.narrator.ground_number import numbers
-from storymesh.narrator.ground_omission import omission
-from storymesh.narrator.ground_outcome import outcome
-from storymesh.narrator.telling import Telling
-from storymesh.narrator.truth import Truth, truth_of
+from storymesh.ground.cause import cause
+from storymesh.ground.date import dates, order
+from storymesh.ground.fault import Fault, Found
+from storymesh.ground.form import about, form
+from storymesh.ground.name import names
+from storymesh.ground.number import numbers
+from storymesh.ground.omission import omission
+from storymesh.ground.outcome import outcome
+from storymesh.ground.telling import Telling
+from storymesh.ground.truth import Truth, truth_of
 
 Kind = Literal["number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"]
 

@@ -14,9 +14,9 @@ from functools import lru_cache
 from itertools import combinations
 from typing import Any, TypeVar
 
-from storymesh.narrator.spoken import UNITS, Dimension, Quantity, When, day_exists, fits
-from storymesh.narrator.telling import DIRECTIONS, Mention, Names, Telling, folded, is_code_number, is_list_number
-from storymesh.narrator.wording import DEMONYMS, concept
+from storymesh.ground.spoken import UNITS, Dimension, Quantity, When, day_exists, fits
+from storymesh.ground.telling import DIRECTIONS, Mention, Names, Telling, folded, is_code_number, is_list_number
+from storymesh.ground.wording import DEMONYMS, concept
 
 PATH_WORDS = 0.8
 """What the words of a fact's path count for the value that it stands behind."""
