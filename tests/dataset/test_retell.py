@@ -16,6 +16,7 @@ from release_meshes import MESH, publish_all, storymesh
 sys.path.insert(0, str(Path(__file__).parents[1] / "narrator"))
 from model_server import Call, Server
 
+from storymesh.archive.push import going
 from storymesh.archive.rebuild import rebuild
 from storymesh.archive.verify import verify
 from storymesh.errors import NarratorFailed, Refused
@@ -129,10 +130,15 @@ def test_each_record_is_retold_once_and_a_rebuild_asks_nobody(desk: Desk, server
     assert f"`openai:small` retold {len(told)} of {len(told)} texts of `report`." in card
     code, out, _ = storymesh(desk.root, "trace", str(retold[0]["id"]))
     assert (code, "[retold from]" in out, "It went like this." in out) == (0, True, True)
+    assert not any(name.startswith("answers/") for name in going(release, "desk/retold").files), "they stay at home"
     again = desk.release()
     assert (again.unchanged, len(server.calls)) == (True, len(told)), "run again, nobody is asked"
     (desk.root / ".storymesh" / ANSWERS).unlink()
     assert rebuild(release, desk.mesh.store).same
+    shutil.rmtree(release.path / "answers")
+    assert verify(release.path).differences == (), "as it is where it was pushed to"
+    with pytest.raises(NarratorFailed, match="answers of openai:small .* are not in the store"):
+        rebuild(release, desk.mesh.store)
     assert len(server.calls) == len(told), "the release brings its answers"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from storymesh.archive.verify import verify
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.release.kept import read_kept
-from storymesh.release.release import LOCK, Release, files_of, read_lock, record_files
+from storymesh.release.release import ANSWERED, LOCK, Release, files_of, read_lock, record_files
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -50,7 +50,8 @@ def going(release: Release, repository: str, *, public: bool = False) -> Going:
     internal = internal_of(release)
     if public:
         _refuse_internal(named, internal)
-    names = (*files_of(release.path), LOCK)
+    # What models answered stays at home: refused texts are in there, and what they were asked.
+    names = [name for name in (*files_of(release.path), LOCK) if not name.startswith(f"{ANSWERED}/")]
     sizes = {name: (release.path / name).stat().st_size for name in sorted(names)}
     return Going(release, repository, public, sizes, internal)
 

@@ -17,7 +17,17 @@ from storymesh.record.split import SPLITS, alone
 from storymesh.release.certificate import certify
 from storymesh.release.digests import Digests, digests_of
 from storymesh.release.kept import read_kept
-from storymesh.release.release import CASE, LOCK, Release, drops_file, files_of, read_lock, read_release, record_files
+from storymesh.release.release import (
+    ANSWERED,
+    CASE,
+    LOCK,
+    Release,
+    drops_file,
+    files_of,
+    read_lock,
+    read_release,
+    record_files,
+)
 
 if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative
@@ -110,7 +120,8 @@ def _unlike_files(folder: Path, lock: Mapping[str, Any]) -> Iterator[str]:
     listed: Mapping[str, str] | None = lock.get("files")
     if listed is not None:
         for name in sorted(listed.keys() - found.keys()):
-            yield f"{name} is missing"
+            if not name.startswith(f"{ANSWERED}/"):  # a push leaves those at home
+                yield f"{name} is missing"
         for name in sorted(found.keys() - listed.keys()):
             yield f"{name} is no file of this release"
         for name in sorted(listed.keys() & found.keys()):
