@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from storymesh.archive.verify import verify
 from storymesh.errors import NarratorFailed, Refused
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.pin import pin
+from storymesh.orchestration.narrative import narrative_assets
 from storymesh.record.build import write_asked
 from storymesh.release.cut import cut
 from storymesh.release.release import Release, record_files
@@ -137,7 +139,7 @@ def test_each_record_is_retold_once_and_a_rebuild_asks_nobody(desk: Desk, server
     assert rebuild(release, desk.mesh.store).same
     shutil.rmtree(release.path / "answers")
     assert verify(release.path).differences == (), "as it is where it was pushed to"
-    with pytest.raises(NarratorFailed, match="answers of openai:small .* are not in the store"):
+    with pytest.raises(NarratorFailed, match=r"answers of openai:small .* are not in the store"):
         rebuild(release, desk.mesh.store)
     assert len(server.calls) == len(told), "the release brings its answers"
 
@@ -183,6 +185,21 @@ def test_only_what_changed_is_asked_again(desk: Desk, server: Server) -> None:
     desk.write(server.url, prompt=PROMPT.replace("in other words", "briefly"))
     desk.told()
     assert len(server.calls) == 2 * asked, "another prompt asks for all that there are"
+
+
+def test_operators_see_what_the_facts_carry_and_what_it_cost(desk: Desk, server: Server) -> None:
+    desk.says = lambda story: story.replace(" hours", " hours and 8,765 dollars", 1) if "flat tyre" in story else story
+    desk.write(server.url, attempts=1, price={"input": 1, "output": 2})
+    mesh = desk.mesh
+    assets = narrative_assets(mesh, mesh.narrative("roadside"))
+    wanted = dg.AssetSelection.keys(["roadside", "records", CONFIG]).upstream().materializable()
+    result = dg.materialize(assets, selection=wanted)
+    (checked,) = result.get_asset_check_evaluations()
+    assert (checked.check_name, checked.passed, checked.severity) == ("grounding", False, dg.AssetCheckSeverity.WARN)
+    assert re.fullmatch(r"\d+ of \d+ texts were not accepted \(number: \d+\)", checked.description or "")
+    (made,) = result.asset_materializations_for_node(f"roadside__records__{CONFIG}")
+    assert made.metadata["calls"].value == len(server.calls)
+    assert float(made.metadata["cost_usd"].value) > 0  # type: ignore[arg-type]
 
 
 def test_data_cannot_end_the_fence_around_it(desk: Desk, server: Server) -> None:

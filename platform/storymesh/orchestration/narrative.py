@@ -33,6 +33,8 @@ from storymesh.release.retell import Narrated, write_config
 
 STORY_CHARACTERS = 4_000
 CERTIFICATE = "certificate"
+GROUNDING = "grounding"
+GROUNDING_WORDS = "The facts of each record carry what a model says of it."
 CERTIFICATE_WORDS = "no split of the release leaks into another, counted again from its files"
 
 
@@ -96,22 +98,47 @@ def _precedents(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
 
 def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefinition:
     upstream = precedents_key(narrative) if narrative.case.precedents is not None else cases_key(narrative)
+    key_, retold = records_key(narrative, config), narrative.records[config].narrator is not None
 
     @_asset(
         mesh,
         narrative,
-        records_key(narrative, config),
+        key_,
         ins={"key": dg.AssetIn(key=upstream)},
         description=_what(narrative, config),
-        kinds={"parquet"} if narrative.records[config].narrator is None else {"langchain", "parquet"},
+        kinds={"langchain", "parquet"} if retold else {"parquet"},
+        check_specs=[dg.AssetCheckSpec(GROUNDING, asset=key_, description=GROUNDING_WORDS)] if retold else (),
     )
-    def records(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
+    def records(context: dg.AssetExecutionContext, key: str) -> Iterator[dg.Output[str] | dg.AssetCheckResult]:
         with explained(context.retry_number):
             build = open_build(mesh, narrative, key)
             written = write_config(build, config, telling(context))
-        return _made(mesh, build, written, _narrated(written))
+        made = _made(mesh, build, written, _narrated(written))
+        yield dg.Output(made.value, metadata=made.metadata, data_version=made.data_version)
+        if isinstance(written, Narrated):
+            yield _grounded(key_, written)
 
     return records
+
+
+def _grounded(key: dg.AssetKey, written: Narrated) -> dg.AssetCheckResult:
+    refused = sum(written.refused.values())
+    if written.missing is not None:
+        words = f"nothing is retold: {written.missing}"
+    elif refused:
+        kinds = ", ".join(f"{kind}: {count:,}" for kind, count in written.refused.items())
+        words = f"{refused:,} of {written.texts:,} texts were not accepted ({kinds})"
+    else:
+        words = f"the facts carry what all {written.texts:,} texts say"
+    told = {"texts": written.texts, **written.refused, **({} if written.score is None else {"score": written.score})}
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=GROUNDING,
+        passed=written.missing is None and not refused,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=words,
+        metadata=told,
+    )
 
 
 def _what(narrative: Narrative, config: str) -> str:

@@ -7,7 +7,7 @@ drops, as the narrative says.
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -36,10 +36,13 @@ BATCH = 1_000
 @dataclass(frozen=True)
 class Narrated(Written):
     """`spent` is what it took; None where nothing was done now. `missing`: the words of why there is no narrator, and
-    then no record."""
+    then no record. Of `texts` those in `refused` (kind of fault -> count) were not accepted; `score` is their mean."""
 
     spent: Spent | None = None
     missing: str | None = None
+    texts: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    score: float | None = None
 
 
 def write_all(build: Build, *, paid: bool = False) -> None:
@@ -139,6 +142,7 @@ class _Retelling:
             sample = engine.connection.to_pyarrow(
                 records.order_by("at", "id").drop("facts", "sources", UNFIT).limit(2)
             ).to_pylist()
+            texts, refused, score = self._counted(engine)
         return Narrated(
             path,
             rows,
@@ -147,8 +151,21 @@ class _Retelling:
             told.seconds + time.monotonic() - began,
             tuple(sample),
             spent,
-            missing,
+            self.absent.read_text(encoding="utf-8") if self.absent.is_file() else None,
+            texts,
+            refused,
+            score,
         )
+
+    def _counted(self, engine: Engine) -> tuple[int, dict[str, int], float | None]:
+        """How many texts were asked for, how many were refused by kind of fault, and their mean score."""
+        notes = engine.read(self.notes)
+        whole = engine.connection.to_pyarrow(notes.aggregate(texts=notes.count(), score=notes["score"].mean()))
+        lost = notes.filter(notes["text"].isnull())
+        kinds = lost.group_by(kind=lost["reason"].split(":")[0]).aggregate(rows=lambda table: table.count())
+        counted = engine.connection.to_pyarrow(kinds.order_by("kind")).to_pylist()
+        (found,) = whole.to_pylist()
+        return found["texts"], {one["kind"]: one["rows"] for one in counted}, found["score"]
 
     def tasks(self, engine: Engine, count: int | None = None) -> Iterator[Task]:
         """What the narrator is asked, for each record that curation lets stay; of some, those that a hash picks."""
