@@ -34,6 +34,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("acceptance/test_built_on.py",),
     ("browser/test_ui.py",),
     ("production/test_store.py", "production/test_lineage.py"),
+    ("dataset/test_retell.py",),
     ("acceptance/test_suez_2021.py",),
     ("acceptance/test_health_supply.py",),
     ("orchestration/test_automation.py",),
