@@ -114,7 +114,8 @@ def test_answers_are_streamed_where_the_parameters_say_so(bench: Benches) -> Non
 
 
 PROGRAM = """
-import sys, itertools
+import signal, sys, itertools
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background inherits that it is ignored
 sys.path.insert(0, {folder!r})
 from pathlib import Path
 from narrator_bench import Bench, task

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_faults_at_random_moments_lose_nothing() -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks/soak.py"), "--rounds", "6", "--seed", "5"],
+        [sys.executable, str(ROOT / "benchmarks/soak.py"), "--rounds", "3", "--seed", "5"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "platform")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

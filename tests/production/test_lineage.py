@@ -17,7 +17,7 @@ from storymesh.orchestration.watch import executor
 
 Event = dict[str, Any]
 
-TEXT, ADDRESS = {"type": "string"}, {"type": "string", "format": "uri", "pattern": "^https://"}
+TEXT, ADDRESS = {"type": "string"}, {"type": "string", "format": "uri", "pattern": "^(https://|pkg:)"}
 FACETS = {
     "type": "object",
     "additionalProperties": {

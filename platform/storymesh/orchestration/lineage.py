@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PREFIX = "OPENLINEAGE_"
 NAMESPACE = "OPENLINEAGE_NAMESPACE"
-PRODUCER = f"https://pypi.org/project/storymesh/{importlib.metadata.version('storymesh')}/"
+PRODUCER = f"pkg:pypi/storymesh@{importlib.metadata.version('storymesh')}"  # a package URL, which is a URI
 INTEGRATION = "STORYMESH"
 
 Hear = Callable[[dg.DagsterEvent], None]
