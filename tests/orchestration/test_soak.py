@@ -19,5 +19,5 @@ def test_faults_at_random_moments_lose_nothing() -> None:
         timeout=900,
     )
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1].startswith("6 faults ("), done.stdout
+    assert done.stdout.splitlines()[-1].startswith("3 faults ("), done.stdout
     assert "nothing lost" in done.stdout
