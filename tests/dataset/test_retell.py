@@ -199,6 +199,8 @@ def test_operators_see_what_the_facts_carry_and_what_it_cost(desk: Desk, server:
     assert re.fullmatch(r"\d+ of \d+ texts were not accepted \(number: \d+\)", checked.description or "")
     (made,) = result.asset_materializations_for_node(f"roadside__records__{CONFIG}")
     assert made.metadata["calls"].value == len(server.calls)
+    asked = duckdb.read_parquet(str(desk.root / str(made.metadata["answers"].value)))
+    assert asked.aggregate("count(*)").fetchall() == [(len(server.calls),)]
     assert float(made.metadata["cost_usd"].value) > 0  # type: ignore[arg-type]
 
 

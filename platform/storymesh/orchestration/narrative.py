@@ -7,6 +7,7 @@ meanwhile, precedents, records and release are made from exactly what the cases 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -113,7 +114,7 @@ def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefiniti
         with explained(context.retry_number):
             build = open_build(mesh, narrative, key)
             written = write_config(build, config, telling(context))
-        made = _made(mesh, build, written, _narrated(written))
+        made = _made(mesh, build, written, _narrated(mesh, build.answers_path(config), written))
         yield dg.Output(made.value, metadata=made.metadata, data_version=made.data_version)
         if isinstance(written, Narrated):
             yield _grounded(key_, written)
@@ -269,15 +270,16 @@ def _made(
     return dg.MaterializeResult(value=build.key, metadata=metadata, data_version=dg.DataVersion(build.key))
 
 
-def _narrated(written: Written) -> dict[str, Any]:
-    """What retelling took: calls, tokens and cost of this materialisation, or why there was no narrator."""
+def _narrated(mesh: Mesh, answers: Path, written: Written) -> dict[str, Any]:
+    """What retelling took: calls, tokens and cost of this materialisation, or why there was no narrator; and where the
+    questions and answers are to be read."""
     if not isinstance(written, Narrated):
         return {}
     if written.missing is not None:
         return {"not_retold": written.missing}
-    spent = written.spent
+    spent, read = written.spent, {"answers": dg.MetadataValue.path(relative(answers, mesh.root))}
     if spent is None:
-        return {}
+        return read
     cost = {} if spent.usd is None else {"cost_usd": float(spent.usd)}
     return {
         "retold": spent.accepted,
@@ -287,6 +289,7 @@ def _narrated(written: Written) -> dict[str, Any]:
         "output_tokens": spent.output_tokens,
         "tokens_estimated": spent.estimated,
         **cost,
+        **read,
     }
 
 
