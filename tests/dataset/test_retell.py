@@ -192,7 +192,7 @@ def test_operators_see_what_the_facts_carry_and_what_it_cost(desk: Desk, server:
     desk.write(server.url, attempts=1, price={"input": 1, "output": 2})
     mesh = desk.mesh
     assets = narrative_assets(mesh, mesh.narrative("roadside"))
-    wanted = dg.AssetSelection.keys(["roadside", "records", CONFIG]).upstream().materializable()
+    wanted = dg.AssetSelection.assets(dg.AssetKey(["roadside", "records", CONFIG])).upstream().materializable()
     result = dg.materialize(assets, selection=wanted)
     (checked,) = result.get_asset_check_evaluations()
     assert (checked.check_name, checked.passed, checked.severity) == ("grounding", False, dg.AssetCheckSeverity.WARN)
