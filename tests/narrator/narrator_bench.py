@@ -8,7 +8,8 @@ from typing import Any
 from storymesh.ground.ground import Claim, Grounding, Source
 from storymesh.narrative.definition import Narrator
 from storymesh.narrator.answers import Answers
-from storymesh.narrator.narrate import Retelling, Spent, Task, narrate
+from storymesh.narrator.budget import Spent
+from storymesh.narrator.narrate import Retelling, Task, narrate
 from storymesh.narrator.voice import Patience
 
 QUICK = Patience(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)

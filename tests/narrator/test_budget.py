@@ -10,7 +10,8 @@ from narrator_bench import Bench, held, task
 
 from storymesh.errors import NarratorFailed
 from storymesh.narrator.answers import Answers
-from storymesh.narrator.narrate import Estimate, Spent, Task, estimate
+from storymesh.narrator.budget import Spent
+from storymesh.narrator.narrate import Estimate, Task, estimate
 from storymesh.narrator.voice import Patience
 
 Benches = Callable[[str], Bench]

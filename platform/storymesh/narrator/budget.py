@@ -40,8 +40,13 @@ def cost(price: Price | None, read: int, written: int) -> Decimal | None:
 
 
 @dataclass
-class Tally:
-    """What a run has counted so far; the fields are those of `Spent`. Changed by the loop's thread alone."""
+class Spent:
+    """What a run has cost so far. `reused` answers were paid before; `lost`: calls that broke off, which a provider
+    may bill all the same: they count in the budget at their worst case and nowhere else. `usd` is null without a
+    price; `estimated`: some server told no token counts, so characters were counted.
+
+    The loop's thread alone changes it; whoever is told the progress gets a copy.
+    """
 
     records: int = 0
     accepted: int = 0
@@ -53,6 +58,11 @@ class Tally:
     usd: Decimal | None = None
     estimated: bool = False
     running: int = 0
+    concurrency: int = 1
+
+    def projected(self, records: int) -> Decimal | None:
+        """US dollars for `records` of this kind in all, as far as those so far tell. None without price or record."""
+        return None if self.usd is None or not self.records else self.usd * records / self.records
 
     def answered(self, read: int, written: int, usd: Decimal | None, *, estimated: bool) -> None:
         self.calls += 1

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from storymesh.ground.ground import feedback as grounds_feedback
 from storymesh.ground.ground import ground as grounded
 from storymesh.narrative.definition import Narrator, Price
 from storymesh.narrator.answers import Answers, Attempt, Messages, canonical
-from storymesh.narrator.budget import OVERHEAD, Exhausted, Purse, Tally, cost, estimated_input, most_input, tokens
+from storymesh.narrator.budget import OVERHEAD, Exhausted, Purse, Spent, cost, estimated_input, most_input, tokens
 from storymesh.narrator.failure import Busy, Unfit
 from storymesh.narrator.model import SCORE, STORY, Chat, Parameters, output_cap, unfit
 from storymesh.narrator.prompt import ECHO, FEEDBACK, FENCED, UNTOLD, again, disarmed, fence, score_in, told
@@ -57,29 +57,6 @@ class Retelling:
     grounding: Grounding | None
     answer: str
     judged: float | None = None
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a run has cost so far. `reused` answers were paid before; `lost`: calls that broke off, which a provider
-    may bill all the same: they count in the budget at their worst case and nowhere else. `usd` is null without a
-    price; `estimated`: some server told no token counts, so characters were counted."""
-
-    records: int = 0
-    accepted: int = 0
-    calls: int = 0
-    reused: int = 0
-    lost: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: Decimal | None = None
-    estimated: bool = False
-    running: int = 0
-    concurrency: int = 1
-
-    def projected(self, records: int) -> Decimal | None:
-        """US dollars for `records` of this kind in all, as far as those so far tell. None without price or record."""
-        return None if self.usd is None or not self.records else self.usd * records / self.records
 
 
 @dataclass(frozen=True)
@@ -158,18 +135,18 @@ class _Run:
         self._ground = ground
         self._feedback = feedback
         self.patience = patience
-        self.tally = Tally(usd=None if narrator.price is None else Decimal(0))
+        self.spent = Spent(usd=None if narrator.price is None else Decimal(0))
         self._told_at = 0.0
         purse = Purse(narrator.budget)
         self.voice = Voice(
             Chat(narrator.model, narrator.base_url, narrator.parameters, narrator.timeout, STORY),
-            *(narrator.price, answers, purse, narrator.concurrency, patience, self.tally),
+            *(narrator.price, answers, purse, narrator.concurrency, patience, self.spent),
         )
         self.judge: Voice | None = None
         if (judge := narrator.judge) is not None:
             self.judge = Voice(
                 Chat(judge.model, judge.base_url, judge.parameters, narrator.timeout, SCORE),
-                *(judge.price, answers, purse, narrator.concurrency, patience, self.tally),
+                *(judge.price, answers, purse, narrator.concurrency, patience, self.spent),
             )
 
     @property
@@ -181,7 +158,7 @@ class _Run:
         now = time.monotonic()
         if last or now - self._told_at >= 0.1:
             self._told_at = now
-            self._progress(Spent(**vars(self.tally), concurrency=int(self.voice.gate.limit)))
+            self._progress(replace(self.spent, concurrency=int(self.voice.gate.limit)))
 
     async def retold(self, task: Task) -> Retelling:
         noted: list[Attempt] = []
@@ -268,8 +245,8 @@ class _Engine(threading.Thread):
             self._hand_over()
             self.out.put(error)
             return
-        self._run.tally.records += 1
-        self._run.tally.accepted += retelling.text is not None
+        self._run.spent.records += 1
+        self._run.spent.accepted += retelling.text is not None
         # In batches: each one handed over alone would cost a change of threads, which is 0.2 ms a record.
         if not self._done:
             asyncio.get_running_loop().call_later(0.01, self._hand_over)

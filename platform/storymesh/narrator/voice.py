@@ -11,7 +11,7 @@ from typing import NoReturn
 from storymesh.errors import NarratorFailed
 from storymesh.narrative.definition import Price
 from storymesh.narrator.answers import Answer, Answers, Messages, Question, canonical
-from storymesh.narrator.budget import Purse, Tally, cost, estimated_input, most_input, tokens
+from storymesh.narrator.budget import Purse, Spent, cost, estimated_input, most_input, tokens
 from storymesh.narrator.failure import Busy, Unfit
 from storymesh.narrator.model import Chat, Schema, endpoint, output_cap
 
@@ -136,7 +136,7 @@ class Voice:
         purse: Purse,
         most: int,
         patience: Patience,
-        tally: Tally,
+        spent: Spent,
     ) -> None:
         self.chat = chat
         self.price = price
@@ -144,7 +144,7 @@ class Voice:
         self._answers = answers
         self._purse = purse
         self._patience = patience
-        self._tally = tally
+        self._spent = spent
         self._address = endpoint(chat.name, chat.base_url)
         self._parameters, self._schema = canonical(dict(chat.parameters)), canonical(chat.schema)
         self._formless = False
@@ -173,7 +173,7 @@ class Voice:
         """Find or ask. Equal questions under way are asked once."""
         question = self.question(messages, self.chat.schema)
         if (found := self._found(question)) is not None:
-            self._tally.reused += 1
+            self._spent.reused += 1
             return found
         asking = self._under_way.get(question.key)
         if asking is None:
@@ -181,7 +181,7 @@ class Voice:
             self._under_way[question.key] = asking
             asking.add_done_callback(lambda _: self._under_way.pop(question.key, None))
         else:
-            self._tally.reused += 1
+            self._spent.reused += 1
         return await asyncio.shield(asking)
 
     async def _asked(self, formed: Question) -> tuple[Question, Answer]:
@@ -235,11 +235,11 @@ class Voice:
         held = await self._purse.hold(most_read + most_written, cost(self.price, most_read, most_written) or Decimal(0))
         settled = False
         try:
-            self._tally.running += 1
+            self._spent.running += 1
             try:
                 reply = await self.chat.ask(messages, structured=structured)
             finally:
-                self._tally.running -= 1
+                self._spent.running -= 1
             estimated = reply.input_tokens is None or reply.output_tokens is None
             read = estimated_input(messages) if reply.input_tokens is None else reply.input_tokens
             written = reply.output_tokens
@@ -252,7 +252,7 @@ class Voice:
             self._purse.settle(held, read + written, usd or Decimal(0))
             settled = True
             self.gate.well()
-            self._tally.answered(read, written, usd, estimated=estimated)
+            self._spent.answered(read, written, usd, estimated=estimated)
             return question, kept
         except Unfit as unfit_for:
             self._purse.settle(held, 0, Decimal(0))
@@ -265,7 +265,7 @@ class Voice:
             raise
         except Busy as busy:
             if busy.billed:
-                self._tally.lost += 1
+                self._spent.lost += 1
             else:
                 self._purse.settle(held, 0, Decimal(0))
                 settled = True

@@ -18,7 +18,8 @@ from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.narrative.definition import Narrator
 from storymesh.narrative.typed import TypedNarrative, TypedRecord
 from storymesh.narrator.answers import Answers
-from storymesh.narrator.narrate import Estimate, Retelling, Spent, Task, estimate, narrate
+from storymesh.narrator.budget import Spent
+from storymesh.narrator.narrate import Estimate, Retelling, Task, estimate, narrate
 from storymesh.record.build import Build, Progress, Written, silent, write_asked, write_records
 from storymesh.record.tell import UNFIT
 from storymesh.release.curate import curate
