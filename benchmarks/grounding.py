@@ -20,7 +20,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from storymesh.ground.ground import Grounding, Source, ground
+from storymesh.grounding.check import Grounding, Source, ground
 
 CORPUS = Path(__file__).parent.parent / "tests" / "narrator" / "corpus"
 SETS = ("dev", "free", "plain", "mixed", "made", "held_out")

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from storymesh.llm.response_cache import Answers
 from storymesh.narrative.definition import Narrator
-from storymesh.narrator.answers import Answers
-from storymesh.narrator.narrate import Task, narrate
+from storymesh.rewriting.rewrite import Task, narrate
 
 SERVER = Path(__file__).parent.parent / "tests" / "narrator" / "model_server.py"
 STORY = "The shipment was held at the canal for 37 hours, and the carrier sent it by rail in the end. " * 8

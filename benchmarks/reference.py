@@ -8,10 +8,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from storymesh.dataset.build import Build
 from storymesh.mesh.mesh import load_mesh
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import Snapshot
-from storymesh.record.build import Build
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".storymesh" / "benchmarks"

@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 from storymesh.mesh.mesh import load_mesh
 from storymesh.product.publish import publish
-from storymesh.product.source import open_rows
+from storymesh.product.sources.read import open_rows
 from storymesh.product.store import ProductStore
 mesh = load_mesh(Path(sys.argv[1]))
 for product in mesh.products.values():

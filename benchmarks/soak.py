@@ -180,11 +180,11 @@ class Soak:
 
     def look(self) -> None:
         """What readers see now: all that was there before is there, and what is new is whole."""
-        from storymesh.archive.verify import verify
+        from storymesh.lifecycle.verify import verify
         from storymesh.mesh.mesh import load_mesh
-        from storymesh.product.digest import version_of
+        from storymesh.product.content_version import version_of
         from storymesh.product.store import ProductStore
-        from storymesh.release.release import list_releases
+        from storymesh.release.manifest import list_releases
 
         mesh = load_mesh(self.root)
         for product in mesh.products:
@@ -392,7 +392,7 @@ def _run(root: Path, folder: Path) -> int:
     """The exit code of `storymesh run` in this process; 99 for an error that it did not expect."""
     from storymesh.errors import StorymeshError
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.orchestration import run as running
+    from storymesh.orchestration.run import run as running
 
     os.environ["STORYMESH_PSEUDONYM_KEY"] = KEY
     try:

@@ -19,7 +19,7 @@ from benchmarks.reference import CACHE, TRUTH, pinned, products
 if TYPE_CHECKING:
     import duckdb
 
-    from storymesh.record.build import Build
+    from storymesh.dataset.build import Build
 
 Figures = dict[str, Any]
 
@@ -51,14 +51,14 @@ def main() -> None:
 
 def measured(folder: Path) -> Mapping[str, list[Figures]]:
     """`links` and `advice` of the cases that storymesh makes of the products in `folder`, beside their truth."""
-    from storymesh.engine.duckdb import Engine
-    from storymesh.record.build import write_cases, write_precedents
+    from storymesh.dataset.build import write_cases, write_precedents
+    from storymesh.engine.open import open_engine
 
     with tempfile.TemporaryDirectory(prefix="storymesh-truth-") as store:
         build = pinned(folder, Path(store))
         write_cases(build)
         write_precedents(build)
-        with Engine() as engine:
+        with open_engine() as engine:
             db = engine.connection.con
             db.execute("SET enable_progress_bar = false")
             truth = folder / TRUTH
@@ -71,9 +71,9 @@ def measured(folder: Path) -> Mapping[str, list[Figures]]:
 
 def _views(engine: Any, build: "Build") -> None:
     """seen: case_id and the ids of each role's rows in both views of time; favoured: what precedents speak for."""
-    from storymesh.case.seen import names_in
+    from storymesh.case.visibility import names_in
 
-    cases = engine.read(build.cases_path)
+    cases = engine.read_parquet(build.cases_path)
     ids = {}
     for view in ("hindsight", "question"):
         names = names_in(cases, build.typed.cast, build.typed.views, view)
@@ -81,12 +81,14 @@ def _views(engine: Any, build: "Build") -> None:
             rows, listed = names[role], names[role].type().is_array()
             ids[f"{role}_{view}"] = rows.map(lambda row, key=key: row[key]) if listed else rows[key]
     judged = cases["outcome"]["action"]
-    engine.connection.con.execute(f"CREATE VIEW seen AS {engine.sql(cases.select('case_id', judged=judged, **ids))}")
+    engine.connection.con.execute(
+        f"CREATE VIEW seen AS {engine.compile_sql(cases.select('case_id', judged=judged, **ids))}"
+    )
     engine.connection.con.execute(f"""
         CREATE VIEW favoured AS
         SELECT case_id, split, precedents.enough AS enough, precedents.tried AS tried,
             precedents.best.action AS action
-        FROM ({engine.sql(build.precedents(engine))}) JOIN '{build.splits_path}' USING (case_id)
+        FROM ({engine.compile_sql(build.precedents(engine))}) JOIN '{build.splits_path}' USING (case_id)
     """)
 
 

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import reference_pages  # noqa: E402
 
+from storymesh.mesh.mermaid import picture  # noqa: E402
 from storymesh.mesh.mesh import load_mesh  # noqa: E402
-from storymesh.mesh.picture import picture  # noqa: E402
 
 SAMPLE = "DLY-004579-1"
 WIDTH = 110

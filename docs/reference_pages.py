@@ -16,9 +16,14 @@ from pydantic import BaseModel
 from storymesh.case import definition as case
 from storymesh.cli import app
 from storymesh.contract import definition as contract
-from storymesh.contract import option, rule
+from storymesh.contract import quality_rules as rule
+from storymesh.contract import type_options as option
 from storymesh.contract.types import arrow_type
-from storymesh.language import call, check, filters, infer, interpret, syntax
+from storymesh.language import ast as syntax
+from storymesh.language import filters, interpret
+from storymesh.language.typecheck import check
+from storymesh.language.typecheck import expressions as infer
+from storymesh.language.typecheck import filters as call
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp
 from storymesh.narrative import definition as narrative
 

@@ -37,9 +37,9 @@ FILES = ("cases", "splits", "precedents")
 
 def differences(products: Path, ours: Path, peer: Path) -> dict[str, str]:
     """File and column -> what differs between the files of storymesh under `ours` and those of a peer under `peer`."""
-    from storymesh.engine.duckdb import Engine
+    from storymesh.engine.open import open_engine
 
-    with Engine() as engine:
+    with open_engine() as engine:
         db = engine.connection.con
         db.execute("SET enable_progress_bar = false")
         _our_views(engine, products, ours)
@@ -53,10 +53,10 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
     """The same flat columns from what storymesh wrote: each view of time as its own templates get it."""
     import ibis
 
-    from storymesh.case.seen import names_in
+    from storymesh.case.visibility import names_in
 
     build = pinned(products, out)
-    cases = engine.read(build.cases_path)
+    cases = engine.read_parquet(build.cases_path)
     told = names_in(cases, build.typed.cast, build.typed.views, "hindsight")
     asked = names_in(cases, build.typed.cast, build.typed.views, "question")
 
@@ -84,7 +84,7 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
         **{f"asked_{role}": row(role, asked[role]) for role in ROLES},
     )
     db = engine.connection.con
-    db.execute(f"CREATE VIEW our_cases AS {engine.sql(flat)}")
+    db.execute(f"CREATE VIEW our_cases AS {engine.compile_sql(flat)}")
     db.execute(f"CREATE VIEW our_splits AS SELECT case_id, split, dropped, component FROM '{build.splits_path}'")
     options = f"list_transform(precedents.options, lambda item: {_option('item')})"
     db.execute(f"""
@@ -92,7 +92,7 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
         SELECT case_id, precedents.enough AS enough, precedents.level::BIGINT AS level,
             precedents.tried::BIGINT AS tried, {_option("precedents.best")} AS best,
             {_option("precedents.worst")} AS worst, {options} AS options
-        FROM ({engine.sql(build.precedents(engine))})
+        FROM ({engine.compile_sql(build.precedents(engine))})
     """)
 
 

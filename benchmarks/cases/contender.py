@@ -20,11 +20,11 @@ def _storymesh(products: Path, out: Path) -> Stages:
     # storymesh imports late; here that would count as work.
     import storymesh.case.link
     import storymesh.case.precedent
-    import storymesh.case.seen  # noqa: F401
-    from storymesh.engine.duckdb import Engine
-    from storymesh.record.build import write_cases, write_precedents
+    import storymesh.case.visibility  # noqa: F401
+    from storymesh.dataset.build import write_cases, write_precedents
+    from storymesh.engine.open import open_engine
 
-    with Engine():
+    with open_engine():
         pass
     build = pinned(products, out)
     return {"cases": lambda: write_cases(build).rows, "precedents": lambda: write_precedents(build).rows}

@@ -14,8 +14,8 @@ def main(inputs: Path, out: Path) -> None:
     os.environ["STORYMESH_THREADS"], os.environ["STORYMESH_MEMORY"] = str(given["threads"]), given["memory"]
     from benchmarks.reference import pinned
 
-    from storymesh.engine.duckdb import Engine
-    from storymesh.record.build import write_cases, write_precedents, write_records
+    from storymesh.dataset.build import write_cases, write_precedents, write_records
+    from storymesh.engine.open import open_engine
 
     stages = Stages(out)
     build = pinned(Path(given["folder"]), out / "store")
@@ -28,8 +28,8 @@ def main(inputs: Path, out: Path) -> None:
         with stages.measured(config):
             write_records(build, config)
     stages.write()
-    with Engine() as engine:
-        engine.write(build.precedents(engine), out / "precedents.parquet")
+    with open_engine() as engine:
+        engine.write_parquet(build.precedents(engine), out / "precedents.parquet")
     written = {config: build.records_path(config) for config in CONFIGS}
     written |= {"cases": build.cases_path, "splits": build.splits_path}
     for name, path in written.items():

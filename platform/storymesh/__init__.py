@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storymesh.archive.pull import Loaded
+    from storymesh.lifecycle.pull import Loaded
 
 __version__ = "0.1.0"
 
@@ -38,8 +38,8 @@ def load(
     folder. Other options go to `load_dataset` as they are. Raises `storymesh.errors.WrongUsage` for a narrative, a
     version, a config or a split that does not exist.
     """
-    from storymesh.archive.pull import load_config
-    from storymesh.mesh.named import named_release
+    from storymesh.lifecycle.pull import load_config
+    from storymesh.mesh.lookup import named_release
 
     release = named_release(f"{narrative}@{version}" if version else narrative, mesh)
     return load_config(release, config, split, streaming=streaming, **options)

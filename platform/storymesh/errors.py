@@ -47,6 +47,10 @@ class Refused(StorymeshError):
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
 
+class EngineFailed(Exception):
+    """An engine failed for a reason that its caller did not foresee; whoever reads files of others catches this."""
+
+
 class OutOfMemory(StorymeshError):
     """The engine's memory did not do; what it wrote so far is gone."""
 

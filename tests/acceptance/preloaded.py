@@ -13,11 +13,11 @@ import pyiceberg.catalog.sql
 import pyiceberg.io.pyarrow
 
 import storymesh.cli
-import storymesh.contract.expectations
+import storymesh.contract.audit
+import storymesh.dataset.build
 import storymesh.mesh.check
-import storymesh.orchestration.run
+import storymesh.orchestration.run.run
 import storymesh.product.publish
-import storymesh.record.build
 
 __all__ = ["dagster", "great_expectations", "pyiceberg", "storymesh"]
 

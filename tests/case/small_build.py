@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from small_mesh import Product, Row
 
 from storymesh.contract.types import arrow_schema
+from storymesh.dataset.build import Build
 from storymesh.narrative.definition import read_narrative
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import Snapshot
-from storymesh.record.build import Build
 
 
 def build_of(

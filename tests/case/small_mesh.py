@@ -14,12 +14,13 @@ import pyarrow as pa
 from storymesh.case.definition import Case
 from storymesh.case.link import link
 from storymesh.case.precedent import precedents, with_precedents
-from storymesh.case.role import Cast, resolve
-from storymesh.case.seen import rows_seen, with_facts
-from storymesh.case.view import Views, views
+from storymesh.case.resolve import Cast, resolve
+from storymesh.case.scopes import Views, views
+from storymesh.case.visibility import rows_seen, with_facts
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.contract.types import arrow_schema
-from storymesh.engine.duckdb import Engine
+from storymesh.engine.engine import Engine
+from storymesh.engine.open import open_engine
 from storymesh.location import Location
 
 Row = dict[str, Any]
@@ -140,7 +141,7 @@ _ENGINE: list[Engine] = []
 def engine() -> Engine:
     """One DuckDB for all the tests of this folder."""
     if not _ENGINE:
-        _ENGINE.append(Engine(memory="1GB", threads=1))
+        _ENGINE.append(open_engine(memory="1GB", threads=1))
     return _ENGINE[0]
 
 

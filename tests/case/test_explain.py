@@ -11,9 +11,9 @@ from small_build import build_of
 from small_mesh import Product
 
 from storymesh.cli.explain import show_case, show_drops, show_explanation
+from storymesh.dataset.build import Build
 from storymesh.errors import WrongUsage
-from storymesh.record import explain as explaining
-from storymesh.record.build import Build
+from storymesh.provenance import explain as explaining
 
 NARRATIVE = """\
 apiVersion: storymesh/v1

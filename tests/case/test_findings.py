@@ -7,8 +7,8 @@ import yaml
 from small_mesh import Product
 
 from storymesh.case.definition import Case
-from storymesh.case.role import resolve
-from storymesh.case.view import views
+from storymesh.case.resolve import resolve
+from storymesh.case.scopes import views
 from storymesh.document import parse_document
 from storymesh.errors import Refused
 

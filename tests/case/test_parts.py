@@ -9,10 +9,10 @@ import pytest
 from small_build import build_of
 from test_snapshots import NARRATIVE, PRODUCTS, REPORT, rows
 
-from storymesh.engine.duckdb import Engine
+from storymesh.dataset import build as building
+from storymesh.dataset.build import Build, write_cases
+from storymesh.engine.engine import Engine
 from storymesh.errors import OutOfMemory
-from storymesh.record import build as building
-from storymesh.record.build import Build, write_cases
 
 
 def made(root: Path) -> Build:

@@ -8,10 +8,10 @@ import pytest
 from small_build import build_of
 from small_mesh import Product, Row
 
+from storymesh.dataset.build import Build, write_cases, write_precedents, write_records
 from storymesh.errors import StorymeshError
-from storymesh.record.build import Build, write_cases, write_precedents, write_records
-from storymesh.release.cut import cut
-from storymesh.release.release import Release
+from storymesh.release.manifest import Release
+from storymesh.release.write import cut
 
 NARRATIVE = """\
 apiVersion: storymesh/v1

@@ -11,11 +11,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.contract import standard
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.document import parse_document
 from storymesh.errors import Refused
 from storymesh.language.types import Array, Date, Decimal, Field, Float, Integer, Struct, Text, Timestamp
+from storymesh.standards import odcs as standard
 
 HERE = Path(__file__).parent
 GOOD = (HERE / "delays.odcs.yaml").read_text()

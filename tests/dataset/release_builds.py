@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storymesh.engine.duckdb import Engine
+from storymesh.dataset.personal_data import Found
+from storymesh.engine.engine import Engine
 from storymesh.narrative.definition import Narrative, read_narrative
-from storymesh.record.personal import Found
 
 NARRATIVE = """
 apiVersion: storymesh/v1
@@ -123,7 +123,7 @@ class FakeBuild:
         return self.folder / "precedents.parquet" if self.quotes else None
 
     def precedents(self, engine: Engine) -> Any:
-        return engine.read(self.precedents_path) if self.precedents_path is not None else None
+        return engine.read_parquet(self.precedents_path) if self.precedents_path is not None else None
 
     def outcomes(self, engine: Engine) -> Any:
         return self.judged(engine) if self.judged is not None else None

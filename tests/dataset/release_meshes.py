@@ -7,13 +7,13 @@ from typer.testing import CliRunner
 from storymesh.cli import app
 from storymesh.contract.definition import Contract
 from storymesh.mesh.mesh import Mesh
-from storymesh.mesh.pin import pin
+from storymesh.mesh.snapshot_pinning import pin
 from storymesh.product.publish import publish
-from storymesh.product.source import open_rows
+from storymesh.product.sources.read import open_rows
 from storymesh.product.store import ProductStore
-from storymesh.release.cut import cut
-from storymesh.release.release import Release
-from storymesh.release.retell import write_all
+from storymesh.release.manifest import Release
+from storymesh.release.rewritten_records import write_all
+from storymesh.release.write import cut
 
 MESH = Path(__file__).parents[1] / "meshes" / "plain_files"
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from storymesh.record.build import Build, write_asked, write_records
-from storymesh.release.cut import cut
-from storymesh.release.release import Release, record_files
+from storymesh.dataset.build import Build, write_asked, write_records
+from storymesh.release.manifest import Release, record_files
+from storymesh.release.write import cut
 
 
 def released(build: Build) -> Release:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from release_builds import Told, make, usual
 
-from storymesh.release.cut import cut
+from storymesh.release.write import cut
 
 HOSTILE = (
     "x\n```\n````` tick\n---\nlicense: mit\n---\n# no heading\n| a | b |\n"

@@ -14,8 +14,8 @@ from readers import reader
 from release_builds import Told, make, usual
 
 from storymesh.release.croissant import license_address
-from storymesh.release.cut import cut
-from storymesh.release.release import Release
+from storymesh.release.manifest import Release
+from storymesh.release.write import cut
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from release_builds import make, usual
 
-from storymesh.engine.duckdb import Engine
+from storymesh.engine.open import open_engine
 from storymesh.errors import Refused
 from storymesh.narrative.definition import Length, read_narrative
-from storymesh.release.curate import Rules, curate, verdicts
-from storymesh.release.cut import cut
+from storymesh.release.curation.curate import Rules, curate, verdicts
+from storymesh.release.write import cut
 
 ENGINE = ibis.duckdb.connect()
 START = datetime(2024, 1, 1)
@@ -29,7 +29,7 @@ def curated(rows: list[dict[str, Any]], columns: dict[str, pa.DataType], dedup: 
 
 
 def ruled(rows: list[dict[str, Any]], columns: dict[str, pa.DataType], rules: Rules) -> Verdicts:
-    with Engine(memory="1GB", threads=1) as engine:
+    with open_engine(memory="1GB", threads=1) as engine:
         engine.connection.con.register("records", table_of(rows, columns))
         return read(verdicts(engine, engine.connection.table("records"), rules))
 

@@ -15,22 +15,23 @@ from hypothesis import strategies as st
 from release_meshes import MESH, publish_all, release_all
 from small_release import drops_of, rows_of
 
-from storymesh.archive.diff import diff
-from storymesh.archive.rebuild import rebuild
-from storymesh.archive.verify import verify
-from storymesh.engine.duckdb import Engine
+from storymesh.engine.engine import Engine
+from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError
+from storymesh.lifecycle.diff import diff
+from storymesh.lifecycle.rebuild import rebuild
+from storymesh.lifecycle.verify import verify
 from storymesh.mesh.check import check
 from storymesh.mesh.mesh import load_mesh
-from storymesh.release.curate import Rules, verdicts
-from storymesh.release.decontaminate import read_evaluation
+from storymesh.release.curation.curate import Rules, verdicts
+from storymesh.release.curation.decontaminate import read_evaluation
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 
 @pytest.fixture(scope="module")
 def engine() -> Any:
-    with Engine(memory="1GB", threads=1) as one:
+    with open_engine(memory="1GB", threads=1) as one:
         yield one
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from release_meshes import release_all, storymesh
 
-from storymesh.archive.diff import Diff, diff, words
 from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.lifecycle.diff import Diff, diff, words
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.release.release import find_release, read_release
+from storymesh.release.manifest import find_release, read_release
 
 
 @pytest.fixture(scope="module")

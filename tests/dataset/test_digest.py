@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.engine.digest import relation_digest
+from storymesh.engine.duckdb.digest import relation_digest
 
 EPOCH = datetime(1970, 1, 1)
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"

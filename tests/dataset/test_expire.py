@@ -9,11 +9,11 @@ import pytest
 from planted import files_with
 from release_meshes import publish_all, release_all, storymesh
 
-from storymesh.archive.expire import expire, find_expiring
 from storymesh.errors import PublishConflict
+from storymesh.lifecycle.expire import expire, find_expiring
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.product.store import ProductStore
-from storymesh.release.release import find_release
+from storymesh.release.manifest import find_release
 
 TRUCKS = "domains/fleet/sources/trucks.csv"
 PLANTED = "Aaron Aaronson"  # the first of all drivers, which Iceberg notes of a file unless it is told not to

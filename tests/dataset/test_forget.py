@@ -10,17 +10,17 @@ import pytest
 from planted import files_with
 from release_meshes import publish_all, release_all, storymesh
 
-from storymesh.archive.diff import diff
-from storymesh.archive.forget import find, forget, remove
-from storymesh.archive.rebuild import pinned, rebuild
-from storymesh.archive.verify import verify
 from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.lifecycle.diff import diff
+from storymesh.lifecycle.erase import find, forget, remove
+from storymesh.lifecycle.rebuild import pinned, rebuild
+from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.pin import pin
-from storymesh.record.trace import Tracer
-from storymesh.release.cut import cut
-from storymesh.release.release import Release, find_release, list_releases, read_lock, record_files
-from storymesh.release.retell import write_all
+from storymesh.mesh.snapshot_pinning import pin
+from storymesh.provenance.trace import Tracer
+from storymesh.release.manifest import Release, find_release, list_releases, read_lock, record_files
+from storymesh.release.rewritten_records import write_all
+from storymesh.release.write import cut
 
 TRUCK = "T00"
 KEY = r"B\d{3}/R~0\d{3}~1x"

@@ -16,8 +16,8 @@ from readers import reader
 from release_builds import DROPS, Told, make, write
 
 from storymesh.narrative.definition import read_narrative
-from storymesh.release.cut import cut
-from storymesh.release.release import Release
+from storymesh.release.manifest import Release
+from storymesh.release.write import cut
 
 FORMATS = {
     "report": "text",

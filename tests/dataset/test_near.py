@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from release_builds import make, usual
 from small_release import drops_of
 
-from storymesh.engine.duckdb import Engine
+from storymesh.engine.engine import Engine
+from storymesh.engine.open import open_engine
 from storymesh.narrative.definition import NearDuplicates
-from storymesh.release.curate import Rules, verdicts
-from storymesh.release.cut import cut
-from storymesh.release.near import banding
+from storymesh.release.curation.curate import Rules, verdicts
+from storymesh.release.curation.near_duplicates import banding
+from storymesh.release.write import cut
 
 START = datetime(2024, 1, 1)
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -27,7 +28,7 @@ Verdicts = dict[str, tuple[str | None, str | None]]
 
 @pytest.fixture(scope="module")
 def engine() -> Any:
-    with Engine(memory="1GB", threads=1) as one:
+    with open_engine(memory="1GB", threads=1) as one:
         yield one
 
 

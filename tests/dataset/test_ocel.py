@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 from release_meshes import release_all, storymesh
 
-from storymesh.archive.forget import find, forget
-from storymesh.archive.ocel import write_ocel
 from storymesh.errors import WrongUsage
+from storymesh.lifecycle.erase import find, forget
+from storymesh.lifecycle.ocel import write_ocel
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.release.release import find_release
+from storymesh.release.manifest import find_release
 
 NAME = {"type": "string"}
 TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"}

@@ -20,14 +20,14 @@ from small_build import build_of
 from small_mesh import Product
 from small_release import drops_of, released, rows_of
 
-from storymesh.engine.duckdb import Engine
+from storymesh.dataset.build import Build, preview, write_asked
+from storymesh.dataset.personal_data import MASKS, Finder, Names
+from storymesh.engine.open import open_engine
 from storymesh.errors import Refused, StorymeshError
 from storymesh.narrative.definition import read_narrative
-from storymesh.record.build import Build, preview, write_asked
-from storymesh.record.personal import MASKS, Finder, Names
-from storymesh.record.trace import trace
-from storymesh.release.cut import cut
-from storymesh.release.release import Release
+from storymesh.provenance.trace import trace
+from storymesh.release.manifest import Release
+from storymesh.release.write import cut
 
 ROOT = Path(__file__).parents[2]
 NAMES = Names.of(["Ann Example", "José Ñandú", "de la Cruz, María", "Brisbane", "SHP-0815"])
@@ -159,7 +159,7 @@ def test_nothing_in_the_reference_mesh_is_taken_for_a_person() -> None:
 def test_what_the_engine_does_not_pick_holds_no_person(parts: list[str]) -> None:
     text = ", then ".join(parts)
     for finder in (Finder(), Finder(regions=("DE", "US"))):
-        with Engine(memory="1GB", threads=1) as engine:
+        with open_engine(memory="1GB", threads=1) as engine:
             (picked,) = engine.connection.con.execute("SELECT regexp_matches(?, ?)", [text, finder.possible]).fetchone()
         assert picked or not finder.found(text)
 

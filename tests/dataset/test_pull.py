@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from release_meshes import storymesh
 
-from storymesh.archive.pull import pull
 from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.lifecycle.pull import pull
 from storymesh.mesh.mesh import Mesh
-from storymesh.release.release import files_of, find_release
+from storymesh.release.manifest import files_of, find_release
 
 
 def test_a_copy_is_whole_and_stands_on_its_own(roadside: Mesh, tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from datasets import load_dataset
 from hub_stand_in import TOKEN, Hub, Repository, hub
 from release_meshes import publish_all, release_all, storymesh
 
-from storymesh.archive.verify import verify
+from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.pin import pin
-from storymesh.release.cut import cut
-from storymesh.release.release import find_release, record_files
+from storymesh.mesh.snapshot_pinning import pin
+from storymesh.release.manifest import find_release, record_files
+from storymesh.release.write import cut
 
 INTERNAL = "prints values that are internal"
 

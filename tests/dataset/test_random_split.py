@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from release_builds import Told, make, write
 from release_meshes import MESH, publish_all, release_all
 
-from storymesh.archive.verify import verify
-from storymesh.engine.duckdb import Engine
+from storymesh.dataset.build import cases_with_all, write_asked
+from storymesh.dataset.split import assign
+from storymesh.engine.open import open_engine
 from storymesh.errors import Refused
+from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.pin import pin
+from storymesh.mesh.snapshot_pinning import pin
 from storymesh.narrative.definition import RandomSplit, Split
-from storymesh.record.build import cases_with_all, write_asked
-from storymesh.record.split import assign
-from storymesh.release.cut import ReleaseRefused, cut
-from storymesh.release.release import Release
+from storymesh.release.manifest import Release
+from storymesh.release.write import ReleaseRefused, cut
 
 ENGINE = ibis.duckdb.connect()
 AT = datetime(2024, 1, 1)
@@ -213,7 +213,7 @@ def test_trucks_stay_whole_and_nobody_quotes_what_is_evaluated_later(by_chance: 
     mesh = by_chance(f"{{{THIRDS}, together: [truck.truck_id]}}")
     build = pin(mesh, mesh.narrative("roadside"))
     write_asked(build)
-    with Engine() as engine:
+    with open_engine() as engine:
         told = cases_with_all(build, engine).select("case_id", "split", "truck", "precedents").to_pyarrow().to_pylist()
     home = {row["case_id"]: row["split"] for row in told}
     trucks: dict[str, set[str]] = {}

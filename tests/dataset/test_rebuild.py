@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from release_meshes import storymesh
 
-from storymesh.archive.rebuild import rebuild
-from storymesh.archive.verify import verify
 from storymesh.errors import NotPublished, WrongUsage
+from storymesh.lifecycle.rebuild import rebuild
+from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh
-from storymesh.release.release import files_of, find_release, read_lock
+from storymesh.release.manifest import files_of, find_release, read_lock
 
 
 def test_an_earlier_release_gives_the_same_digest(moved: Mesh, tmp_path: Path) -> None:

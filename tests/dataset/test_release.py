@@ -19,11 +19,11 @@ import pytest
 from ibis.expr.types import Table
 from release_builds import Told, make, usual
 
-from storymesh.engine.duckdb import Engine
+from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError
-from storymesh.release.cut import ReleaseRefused, cut
 from storymesh.release.digests import digests_of
-from storymesh.release.release import Release, drops_file, list_releases, read_lock, read_release, record_files
+from storymesh.release.manifest import Release, drops_file, list_releases, read_lock, read_release, record_files
+from storymesh.release.write import ReleaseRefused, cut
 
 
 def rows_of(release: Release, config: str, split: str) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ def test_equal_content_is_the_same_release_in_any_folder_and_any_shards(tmp_path
     elsewhere = cut(make(tmp_path / "two", usual()[::-1]), shard_rows=2)
     assert (elsewhere.digest, elsewhere.unchanged) == (first.digest, False)
     assert str(tmp_path) not in (first.path / "release.json").read_text()
-    with Engine() as engine:
+    with open_engine() as engine:
         assert digests_of(elsewhere.path, elsewhere.configs, engine).whole == first.digest
 
 
@@ -165,7 +165,7 @@ def test_a_question_in_two_splits_is_caught_in_the_files_when_curation_missed_it
         nothing = ibis.null().cast("string")
         return records.select("id", dropped=nothing, same_as=nothing, conflict=ibis.literal(False))
 
-    monkeypatch.setattr("storymesh.release.curate.curate", careless)
+    monkeypatch.setattr("storymesh.release.curation.curate.curate", careless)
     told = [Told("d1", datetime(2023, 5, 1)), Told("d2", datetime(2024, 8, 1), "test", question="What about d1?")]
     with pytest.raises(ReleaseRefused, match=r"\(questions: 2\)"):  # in advice and in verdict
         cut(make(tmp_path, told))
@@ -197,7 +197,7 @@ import sys; sys.path.insert(0, {tests!r})
 from pathlib import Path
 from ibis.expr.types import Table
 from release_builds import make, usual
-from storymesh.release import cut
+from storymesh.release import write as cut
 cut._sync = lambda folder: (print("here", flush=True), __import__("time").sleep(60))
 cut.cut(make(Path({root!r}), usual()))
 """
@@ -220,7 +220,7 @@ def test_a_cut_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     def full(path: Path) -> None:
         raise OSError(28, "no space left")
 
-    monkeypatch.setattr("storymesh.release.cut._sync", full)
+    monkeypatch.setattr("storymesh.release.write._sync", full)
     with pytest.raises(OSError, match="no space"):
         cut(make(tmp_path, usual()))
     assert [path.name for path in (tmp_path / "releases" / "canal-exceptions").iterdir()] == [".lock"]

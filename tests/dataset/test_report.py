@@ -18,14 +18,14 @@ import pyarrow as pa
 import pytest
 from release_builds import FakeBuild, Told, make, usual
 
-from storymesh.engine.duckdb import Engine
+from storymesh.dataset.build import Outcomes
+from storymesh.engine.open import open_engine
 from storymesh.location import Location
-from storymesh.record.build import Outcomes
-from storymesh.record.trace import Cell, Column, Computed, Origin, Span, Trace
-from storymesh.release import report
-from storymesh.release.cut import cut
-from storymesh.release.figures import actions_of, lengths_of, months_of, scores_of
-from storymesh.release.report import STYLE
+from storymesh.provenance.trace import Cell, Column, Computed, Origin, Span, Trace
+from storymesh.release.report import report
+from storymesh.release.report.charts import actions_of, lengths_of, months_of, scores_of
+from storymesh.release.report.report import STYLE
+from storymesh.release.write import cut
 
 HOSTILE = (
     '<script>alert(1)</script>{{ 31337*3 }}</style></p>" onclick="alert(2)" \'x\' \u202e\u05d0\u05d1 &amp; {% raw %}'
@@ -231,7 +231,7 @@ def test_the_digest_knows_nothing_of_the_page_and_what_is_there_is_not_traced_ag
 
 
 def test_outcomes_are_counted_by_action(traced: str) -> None:
-    with Engine() as engine:
+    with open_engine() as engine:
         rows = judged(reroute=(4, 3), wait=(10, 2), **{f"rare {n:02}": (1, 0) for n in range(30)})
         actions, others = actions_of(engine, outcomes(rows)(engine))
     assert [(one.name, one.tried, one.worked) for one in actions[:3]] == [
@@ -254,7 +254,7 @@ def test_restricted_outcomes_are_not_shown(tmp_path: Path) -> None:
 def test_a_distribution_holds_every_score_once() -> None:
     scores = [*range(100), 10_000, -10_000]
     rows = [{"action": "wait", "score": Decimal(one), "worked": one >= 50} for one in scores]
-    with Engine() as engine:
+    with open_engine() as engine:
         chart = scores_of(engine, outcomes(rows)(engine))
     assert chart is not None
     assert chart.parts == ("worked", "did not work")
@@ -268,14 +268,14 @@ def test_a_distribution_holds_every_score_once() -> None:
 @pytest.mark.parametrize("scores", [[], [7], [7, 7, 7], [0.25, 0.5]])
 def test_a_distribution_of_few_or_equal_scores_is_whole(scores: list[float]) -> None:
     rows = [{"action": "wait", "score": Decimal(str(one)), "worked": True} for one in scores]
-    with Engine() as engine:
+    with open_engine() as engine:
         chart = scores_of(engine, outcomes(rows)(engine))
     assert (sum(bar.whole for bar in chart.bars) if chart else 0) == len(scores)
 
 
 def test_lengths_are_those_of_all_texts_of_a_record(tmp_path: Path) -> None:
     release = cut(make(tmp_path, [Told("d1", datetime(2023, 5, 1), question="four", answer="sixsix")]))
-    with Engine() as engine:
+    with open_engine() as engine:
         chart = lengths_of(engine, sorted((release.path / "data" / "advice").glob("*.parquet")))
     assert chart is not None and sum(bar.whole for bar in chart.bars) == 1
     assert "Half of 1 are at 10 or below" in chart.said
@@ -283,7 +283,7 @@ def test_lengths_are_those_of_all_texts_of_a_record(tmp_path: Path) -> None:
 
 def test_cases_stand_in_their_month_with_the_empty_ones_between() -> None:
     days = [(datetime(2023, 11, 30, 23, 59), "train"), (datetime(2024, 2, 1), "test"), (datetime(2024, 2, 29), None)]
-    with Engine() as engine:
+    with open_engine() as engine:
         table = ibis.memtable({"at": [day for day, _ in days], "split": [split for _, split in days]})
         chart = months_of(engine, table, ("train", "test"))
         years = months_of(

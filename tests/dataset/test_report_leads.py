@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from release_meshes import MESH
 
 from storymesh.mesh.mesh import Mesh
-from storymesh.record.trace import Origin, Span, Tracer
-from storymesh.release.cut import cut_again
-from storymesh.release.kept import build_of
-from storymesh.release.release import find_release, read_lock, read_record
+from storymesh.provenance.trace import Origin, Span, Tracer
+from storymesh.release.definition_snapshot import build_of
+from storymesh.release.manifest import find_release, read_lock, read_record
+from storymesh.release.write import cut_again
 
 VOID = {"meta", "br", "rect", "link", "circle", "line", "path", "img", "input"}
 

@@ -17,17 +17,17 @@ from release_meshes import MESH, publish_all, storymesh
 sys.path.insert(0, str(Path(__file__).parents[1] / "narrator"))
 from model_server import Call, Server
 
-from storymesh.archive.push import going
-from storymesh.archive.rebuild import rebuild
-from storymesh.archive.verify import verify
+from storymesh.dataset.build import write_asked
 from storymesh.errors import NarratorFailed, Refused
+from storymesh.lifecycle.push import going
+from storymesh.lifecycle.rebuild import rebuild
+from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.pin import pin
-from storymesh.orchestration.narrative import narrative_assets
-from storymesh.record.build import write_asked
-from storymesh.release.cut import cut
-from storymesh.release.release import Release, record_files
-from storymesh.release.retell import ANSWERS, write_all, write_config
+from storymesh.mesh.snapshot_pinning import pin
+from storymesh.orchestration.narrative_assets import narrative_assets
+from storymesh.release.manifest import Release, record_files
+from storymesh.release.rewritten_records import ANSWERS, write_all, write_config
+from storymesh.release.write import cut
 
 PROMPT = """Tell this again in other words; keep every figure and name.
 The truck is a {{ truck.body }}.

@@ -13,8 +13,8 @@ from small_build import build_of
 from small_mesh import Product
 from small_release import released, rows_of
 
-from storymesh.record.build import preview
-from storymesh.release.release import Release
+from storymesh.dataset.build import preview
+from storymesh.release.manifest import Release
 
 NARRATIVE = """
 apiVersion: storymesh/v1

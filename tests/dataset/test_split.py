@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ibis.expr.types import Table
 
+from storymesh.dataset.split import assign
 from storymesh.narrative.definition import Split
-from storymesh.record.split import assign
 
 ENGINE = ibis.duckdb.connect()
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"

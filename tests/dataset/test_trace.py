@@ -19,17 +19,17 @@ from typer.testing import CliRunner
 from storymesh.cli import app
 from storymesh.cli.trace import trace_as_json
 from storymesh.contract.definition import Contract
+from storymesh.dataset.build import write_cases, write_precedents, write_records
 from storymesh.errors import NotPublished, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.pin import pin
+from storymesh.mesh.snapshot_pinning import pin
 from storymesh.product.publish import publish
-from storymesh.product.source import open_rows
+from storymesh.product.sources.read import open_rows
 from storymesh.product.store import ProductStore
-from storymesh.record.build import write_cases, write_precedents, write_records
-from storymesh.record.trace import Cell, Computed, Counted, Origin, Span, Trace, Tracer, trace
-from storymesh.release.cut import cut
-from storymesh.release.kept import DEFINITION, build_of, read_kept
-from storymesh.release.release import Release, read_lock, read_record, record_files, release_of
+from storymesh.provenance.trace import Cell, Computed, Counted, Origin, Span, Trace, Tracer, trace
+from storymesh.release.definition_snapshot import DEFINITION, build_of, read_kept
+from storymesh.release.manifest import Release, read_lock, read_record, record_files, release_of
+from storymesh.release.write import cut
 
 MESH = Path(__file__).parents[1] / "meshes" / "plain_files"
 FOLDER = "narratives/roadside"

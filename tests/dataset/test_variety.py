@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storymesh.engine.duckdb import Engine
-from storymesh.release.variety import Variety, variety
+from storymesh.engine.open import open_engine
+from storymesh.release.diversity import Variety, variety
 
 
 def measured(folder: Path, rows: list[dict[str, object]], sample: int = 100) -> dict[str, Variety]:
     pq.write_table(pa.Table.from_pylist(rows), folder / "train-00000-of-00001.parquet")
-    with Engine() as engine:
+    with open_engine() as engine:
         return {one.column: one for one in variety(engine, [folder / "train-00000-of-00001.parquet"], sample)}
 
 

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from release_meshes import storymesh
 
-from storymesh.archive.verify import verify
 from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.lifecycle.verify import verify
+from storymesh.mesh.lookup import named_release
 from storymesh.mesh.mesh import Mesh
-from storymesh.mesh.named import named_release
-from storymesh.release.release import LOCK, find_release, read_lock
+from storymesh.release.manifest import LOCK, find_release, read_lock
 
 ADVICE = "data/advice/test-00000-of-00001.parquet"
 

@@ -12,8 +12,8 @@ import pytest
 from doc_pages import HOW_TOS, PAGES, ROOT, commands_of, files_of, generator, runnable
 from whole_mesh import KEY, Ran, environment
 
+from storymesh.mesh.mermaid import main, picture
 from storymesh.mesh.mesh import load_mesh
-from storymesh.mesh.picture import main, picture
 
 Command = Callable[..., Any]
 RENEW = "it is not current: run python docs/generate.py"

@@ -5,8 +5,8 @@ import ibis.expr.types as ir
 import pytest
 
 from storymesh.engine import dialect
-from storymesh.engine.duckdb import Engine
-from storymesh.engine.share import Apart, shared
+from storymesh.engine.cse import Apart, shared
+from storymesh.engine.open import open_engine
 
 STEPS = [{"code": "tow", "cost": 2.5}, {"code": "dig", "cost": None}]
 ROWS = [
@@ -27,13 +27,13 @@ def digest(text: ir.StringValue) -> ir.StringValue:
 
 
 def told(table: ir.Table) -> list[dict[str, object]]:
-    with Engine() as engine:
-        return list(engine.connection.to_pyarrow(table.order_by("place")).to_pylist())
+    with open_engine() as engine:
+        return list(engine.fetch_rows(table.order_by("place")))
 
 
 def written(table: ir.Table) -> str:
-    with Engine() as engine:
-        return engine.sql(table).lower()
+    with open_engine() as engine:
+        return engine.compile_sql(table).lower()
 
 
 def walked(table: ir.Table) -> ir.Table:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from storymesh.case.role import resolve
-from storymesh.case.view import Views, views
+from storymesh.case.resolve import resolve
+from storymesh.case.scopes import Views, views
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.errors import Refused
-from storymesh.language.check import check_template
-from storymesh.language.syntax import Template, parse_template
+from storymesh.language.ast import Template, parse_template
+from storymesh.language.typecheck.check import check_template
 from storymesh.language.types import Array, Field, Hidden, Struct
 from storymesh.language.value import Checked, Scope
 from storymesh.narrative.definition import Narrative, read_narrative

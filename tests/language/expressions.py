@@ -12,11 +12,11 @@ import ibis
 from generated import DROPS, SCOPE, Maker, table_of, values_of
 
 from storymesh.errors import NotInLanguage, Refused
-from storymesh.language import syntax
-from storymesh.language.check import check_template
+from storymesh.language import ast as syntax
+from storymesh.language.ast import parse_template
 from storymesh.language.compile import compile_expression
 from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.syntax import parse_template
+from storymesh.language.typecheck.check import check_template
 from storymesh.language.value import Checked
 
 DROPPED = object()

@@ -16,9 +16,9 @@ import pyarrow as pa
 from hypothesis import HealthCheck, settings
 
 from storymesh.errors import NotInLanguage, Refused
-from storymesh.language.check import check_template
+from storymesh.language.ast import Template, parse_template
 from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.syntax import Template, parse_template
+from storymesh.language.typecheck.check import check_template
 from storymesh.language.types import (
     Array,
     Boolean,

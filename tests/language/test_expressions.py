@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storymesh.errors import NotInLanguage, Refused
-from storymesh.language.check import check_expression
+from storymesh.language.ast import parse_expression
 from storymesh.language.compile import compile_expression
-from storymesh.language.syntax import parse_expression
+from storymesh.language.typecheck.check import check_expression
 from storymesh.language.types import Boolean, Field, Integer
 from storymesh.location import Location
 

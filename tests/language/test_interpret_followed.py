@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storymesh.errors import NotInLanguage
-from storymesh.language.follow import Following, Part, Place, Told
 from storymesh.language.interpret import Interpreter, as_value
+from storymesh.language.provenance import Following, Part, Place, Told
 from storymesh.language.value import Checked
 
 ROWS = 4

@@ -17,8 +17,8 @@ def test_a_guard_narrows(template: str, view: str) -> None:
 
 def test_facts_of_facts_are_asked_once_each() -> None:
     """Forty facts, each of which reads the one before twice, would otherwise take 2⁴⁰ steps."""
-    from storymesh.language.check import check_expression, check_template
-    from storymesh.language.syntax import parse_expression, parse_template
+    from storymesh.language.ast import parse_expression, parse_template
+    from storymesh.language.typecheck.check import check_expression, check_template
     from storymesh.language.types import Field, Integer
     from storymesh.language.value import Fact
     from storymesh.location import Location

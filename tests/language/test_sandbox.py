@@ -7,9 +7,9 @@ from canal_mesh import canal_views
 
 from storymesh.errors import Refused, StorymeshError, TooLarge
 from storymesh.language import interpret
-from storymesh.language.check import check_template
+from storymesh.language.ast import parse_expression, parse_template
 from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.syntax import parse_expression, parse_template
+from storymesh.language.typecheck.check import check_template
 from storymesh.location import Location
 
 ESCAPES = [

@@ -11,11 +11,11 @@ from generated import accepted, looking, rendered, table_of, values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storymesh.engine.share import shared
+from storymesh.engine.cse import shared
 from storymesh.errors import NotInLanguage, TooLarge
+from storymesh.language.ast import Template, parse_template
 from storymesh.language.compile import UNPRINTABLE
-from storymesh.language.syntax import Template, parse_template
-from storymesh.language.template import Resolved, compile_template
+from storymesh.language.template_to_ibis import Resolved, compile_template
 from storymesh.language.value import Checked
 
 ROWS = 6

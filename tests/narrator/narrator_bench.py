@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from storymesh.ground.ground import Claim, Grounding, Source
+from storymesh.grounding.check import Claim, Grounding, Source
+from storymesh.llm.budget import Spent
+from storymesh.llm.limiter import Patience
+from storymesh.llm.response_cache import Answers
 from storymesh.narrative.definition import Narrator
-from storymesh.narrator.answers import Answers
-from storymesh.narrator.budget import Spent
-from storymesh.narrator.narrate import Retelling, Task, narrate
-from storymesh.narrator.voice import Patience
+from storymesh.rewriting.rewrite import Retelling, Task, narrate
 
 QUICK = Patience(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)
 

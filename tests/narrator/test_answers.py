@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.errors import NarratorFailed
-from storymesh.narrator.answers import COLUMNS, Answer, Answers, Attempt, Question, canonical
+from storymesh.llm.response_cache import COLUMNS, Answer, Answers, Attempt, Question, canonical
 
 QUESTION = Question(
     "openai:m", "http://h/v1", canonical({"temperature": 0.5}), canonical({"type": "object"}), (("user", "Tell “it”."),)

@@ -9,10 +9,10 @@ from model_server import Call, Hang, Raw, Server, Status
 from narrator_bench import Bench, held, task
 
 from storymesh.errors import NarratorFailed
-from storymesh.narrator.answers import Answers
-from storymesh.narrator.budget import Spent
-from storymesh.narrator.narrate import Estimate, Task, estimate
-from storymesh.narrator.voice import Patience
+from storymesh.llm.budget import Spent
+from storymesh.llm.limiter import Patience
+from storymesh.llm.response_cache import Answers
+from storymesh.rewriting.rewrite import Estimate, Task, estimate
 
 Benches = Callable[[str], Bench]
 FIFTY = [task(number) for number in range(50)]

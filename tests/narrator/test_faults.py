@@ -9,9 +9,9 @@ from model_server import Body, Call, Hang, Outcome, Raw, Reset, Server, Status
 from narrator_bench import QUICK, Bench, task
 
 from storymesh.errors import NarratorFailed
-from storymesh.narrator.answers import Answers
-from storymesh.narrator.failure import MAX_RESPONSE, retry_after
-from storymesh.narrator.voice import Patience
+from storymesh.llm.failures import MAX_RESPONSE, retry_after
+from storymesh.llm.limiter import Patience
+from storymesh.llm.response_cache import Answers
 
 Benches = Callable[[str], Bench]
 TEN = [task(number) for number in range(10)]

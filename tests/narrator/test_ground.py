@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.ground.ground import TOLD_AT_MOST, Source, feedback, ground
+from storymesh.grounding.check import TOLD_AT_MOST, Source, feedback, ground
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

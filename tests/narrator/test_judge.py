@@ -7,8 +7,8 @@ import pytest
 from model_server import Call, Outcome, Raw, Server, Status
 from narrator_bench import Bench, task
 
-from storymesh.narrator.answers import Answers
-from storymesh.narrator.narrate import Task
+from storymesh.llm.response_cache import Answers
+from storymesh.rewriting.rewrite import Task
 
 Benches = Callable[[str], Bench]
 JUDGE = {"model": "openai:judge", "prompt": "judge.jinja"}

@@ -11,8 +11,8 @@ from model_server import Call, Server, Status
 from narrator_bench import Bench, task
 
 from storymesh.errors import NarratorFailed
-from storymesh.narrator.answers import Answers
-from storymesh.narrator.model import endpoint, unfit
+from storymesh.llm.chat_model import endpoint, unfit
+from storymesh.llm.response_cache import Answers
 
 Benches = Callable[[str], Bench]
 KEY = "sk-planted-0123456789abcdef0123456789"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from model_server import Call, Server
 from narrator_bench import QUICK, Bench
 
-from storymesh.ground.ground import Source
-from storymesh.narrator.answers import Answers
-from storymesh.narrator.narrate import Retelling, Task, estimate, narrate
+from storymesh.grounding.check import Source
+from storymesh.llm.response_cache import Answers
+from storymesh.rewriting.rewrite import Retelling, Task, estimate, narrate
 
 Benches = Callable[[str], Bench]
 
@@ -69,7 +69,7 @@ def test_a_model_that_heeds_what_was_wrong_is_accepted(bench: Benches) -> None:
 
 
 def test_defining_a_narrator_imports_nothing_heavy() -> None:
-    program = "import sys, storymesh.narrator.narrate; print(*(name.partition('.')[0] for name in sys.modules))"
+    program = "import sys, storymesh.rewriting.rewrite; print(*(name.partition('.')[0] for name in sys.modules))"
     loaded = set(
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     )

@@ -13,7 +13,7 @@ import pytest
 from model_server import Call, Raw, Server, Status
 from narrator_bench import Bench, task
 
-from storymesh.narrator.answers import Answers
+from storymesh.llm.response_cache import Answers
 
 Benches = Callable[[str], Bench]
 TEN = [task(number) for number in range(10)]
@@ -168,7 +168,7 @@ def test_a_killed_run_goes_on_with_what_is_missing(bench: Benches, sent: signal.
 def test_an_unread_run_keeps_what_it_has_and_draws_no_more_than_it_needs(bench: Benches) -> None:
     from narrator_bench import QUICK, held
 
-    from storymesh.narrator.narrate import narrate
+    from storymesh.rewriting.rewrite import narrate
 
     drawn: list[int] = []
 

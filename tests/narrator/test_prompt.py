@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storymesh.narrator.prompt import fence
+from storymesh.rewriting.prompt import fence
 
 MARK = re.compile(r"<\s*/?\s*record-data", re.IGNORECASE)
 HOSTILE = st.lists(

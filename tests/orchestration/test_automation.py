@@ -11,8 +11,8 @@ import pytest
 
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
-from storymesh.orchestration import run as running
 from storymesh.orchestration.instance import open_instance
+from storymesh.orchestration.run import run as running
 
 FOLDERS = ("domains/fleet", "domains/yard", "narratives")
 LATE = {f"late_repairs/{name}" for name in ("cases", "precedents", "records/report", "records/advice", "release")}

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from storymesh.orchestration.column import key_of, origins
-from storymesh.orchestration.key import source_key
+from storymesh.orchestration.asset_keys import source_key
+from storymesh.orchestration.column_lineage import key_of, origins
 
 SQL = """
 with events as (

@@ -15,10 +15,11 @@ import pytest
 
 from storymesh.errors import PublishConflict, SourceUnreadable, TransformFailed
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration import failure, product
-from storymesh.orchestration import run as running
-from storymesh.orchestration.failure import RETRIES, Unavailable, explained, is_passing, unavailable
+from storymesh.orchestration import failures as failure
+from storymesh.orchestration import product_assets as product
+from storymesh.orchestration.failures import RETRIES, Unavailable, explained, is_passing, unavailable
 from storymesh.orchestration.instance import open_instance, prepare_home
+from storymesh.orchestration.run import run as running
 from storymesh.product.staging import Staging
 from storymesh.product.store import ProductStore
 

@@ -16,7 +16,7 @@ from storymesh.mesh.mesh import load_mesh
 from storymesh.mesh.schedule import checked
 from storymesh.orchestration import definitions
 from storymesh.orchestration.instance import open_instance
-from storymesh.release.release import list_releases
+from storymesh.release.manifest import list_releases
 
 NARRATIVES = "narratives/definitions.py"
 

@@ -13,9 +13,9 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from storymesh.errors import Refused, WrongUsage
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
-from storymesh.orchestration.describe import markdown_table, owners_of, tags_of
-from storymesh.orchestration.key import source_key
-from storymesh.orchestration.load import load_locations
+from storymesh.orchestration.asset_keys import source_key
+from storymesh.orchestration.asset_metadata import markdown_table, owners_of, tags_of
+from storymesh.orchestration.load_locations import load_locations
 
 BOATS = dg.AssetKey(["fleet", "boats"])
 REPAIRS = dg.AssetKey(["yard", "repairs"])

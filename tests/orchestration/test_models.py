@@ -13,9 +13,9 @@ from tests.conftest import make_harbour
 from storymesh.errors import TransformFailed
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.orchestration import definitions
-from storymesh.orchestration import run as running
-from storymesh.orchestration.model import manifest_of, wait_until_free
-from storymesh.orchestration.product import database_of
+from storymesh.orchestration.dbt_assets import manifest_of, wait_until_free
+from storymesh.orchestration.product_assets import database_of
+from storymesh.orchestration.run import run as running
 
 DESK = Path(__file__).parent / "desk"
 BERTHS = dg.AssetKey(["desk", "models", "berths"])

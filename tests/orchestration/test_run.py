@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration import run as running
 from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
+from storymesh.orchestration.run import run as running
 from storymesh.product.store import ProductStore
-from storymesh.release import cut as cutting
-from storymesh.release.release import list_releases
+from storymesh.release import write as cutting
+from storymesh.release.manifest import list_releases
 
 BOATS = dg.AssetKey(["fleet", "boats"])
 

@@ -16,10 +16,10 @@ from dagster._core.execution.plan.instance_concurrency_context import InstanceCo
 from dagster._core.storage.event_log import SqlEventLogStorage
 
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration import run as running
-from storymesh.orchestration.alert import WEBHOOK, AlertNotSent, alert_sensors
+from storymesh.orchestration.alerts import WEBHOOK, AlertNotSent, alert_sensors
 from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
-from storymesh.orchestration.watch import abandoned_runs
+from storymesh.orchestration.run import run as running
+from storymesh.orchestration.run_monitor import abandoned_runs
 
 
 class Inbox(HTTPServer):
@@ -170,7 +170,7 @@ def test_a_step_that_dagster_forgot_in_its_queue_gets_the_free_slot(harbour: Pat
 
 
 def running_graph(root: Path) -> Any:
-    from storymesh.orchestration.load import load_locations
+    from storymesh.orchestration.load_locations import load_locations
 
     return load_locations(load_mesh(root)).resolve_asset_graph()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from storymesh.errors import Refused
-from storymesh.product.profile import database_of_domain
+from storymesh.product.dbt_profile import database_of_domain
 
 PROFILE = "mine:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: build/mine.duckdb}\n"
 

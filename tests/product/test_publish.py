@@ -15,7 +15,7 @@ import pytest
 from tests.product.conftest import Desk, a_row, as_reader, good_rows
 
 from storymesh.contract.types import arrow_schema
-from storymesh.engine.digest import relation_digest
+from storymesh.engine.duckdb.digest import relation_digest
 from storymesh.errors import AuditRefused, NotPublished, PublishConflict, Refused, SourceUnreadable
 from storymesh.product.publish import PublicationRefused
 

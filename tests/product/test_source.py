@@ -12,8 +12,8 @@ import pytest
 from tests.product.conftest import Desk, good_rows
 
 from storymesh.errors import SourceUnreadable
-from storymesh.product.quotes import Quotes, UnbalancedQuote
-from storymesh.product.source import open_rows
+from storymesh.product.sources.csv_quotes import Quotes, UnbalancedQuote
+from storymesh.product.sources.read import open_rows
 
 HEADER = "id,at,code,hours,cost"
 LINES = ["d0,2024-03-01T12:00:00Z,W,0,1.50", "d1,2024-03-01 12:00,,2,", 'd2,2024-03-02,"C",4,"2"']

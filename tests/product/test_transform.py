@@ -6,8 +6,8 @@ import pytest
 from tests.product.conftest import Desk, good_rows
 
 from storymesh.errors import TransformFailed
-from storymesh.product.source import open_rows
-from storymesh.product.transform import prepare_dbt, run_dbt
+from storymesh.product.dbt_project import prepare_dbt, run_dbt
+from storymesh.product.sources.read import open_rows
 
 MODEL = """\
 select id, "at", code, hours, cost from {{ source('shipping', 'delays') }}

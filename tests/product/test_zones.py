@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.product.conftest import Desk, a_row
 
-from storymesh.product.source import open_rows
+from storymesh.product.sources.read import open_rows
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # Two hours in which Berlin's clocks change: from 2:00 to 3:00 on 31 March, from 3:00 to 2:00 on 27 October.

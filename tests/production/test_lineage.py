@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from whole_mesh import Ran, locks
 
-from storymesh.orchestration import lineage
-from storymesh.orchestration.watch import executor
+from storymesh.orchestration import openlineage as lineage
+from storymesh.orchestration.run_monitor import executor
 
 Event = dict[str, Any]
 

@@ -15,12 +15,12 @@ from whole_mesh import Ran, environment, locks, products, storymesh
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.errors import PublishConflict, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration.failure import unavailable
+from storymesh.orchestration.failures import unavailable
 from storymesh.product.definition import read_product
-from storymesh.product.place import Store
 from storymesh.product.publish import Progress, Publication, publish
 from storymesh.product.staging import Staging, writing
 from storymesh.product.store import ProductStore
+from storymesh.product.warehouse import Store
 
 CONTRACT = """\
 apiVersion: v3.2.0

@@ -14,7 +14,7 @@ from operator import and_, or_
 import ibis
 import ibis.expr.types as ir
 
-from storymesh.case.role import Cast, Join, Role
+from storymesh.case.resolve import Cast, Join, Role
 from storymesh.engine import dialect
 
 KNOWN, KEY, LATER, ASKED = "_known", "_key", "_later", "_asked"

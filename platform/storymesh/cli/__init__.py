@@ -138,7 +138,7 @@ def run(
 
     log = new_log(loaded, "run")
     with terminal_for_us(log) as console:
-        from storymesh.orchestration import run as running
+        from storymesh.orchestration.run import run as running
 
         display = Display(console)
         try:
@@ -161,10 +161,10 @@ def preview(
     """Tell cases without releasing them, from the products as they are published; a terminal shows values marked."""
     from storymesh.cli.progress import console_on
     from storymesh.cli.story import marked_story, story
+    from storymesh.dataset import build as building
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.mesh.pin import pin
-    from storymesh.record import build as building
-    from storymesh.record.trace import Tracer
+    from storymesh.mesh.snapshot_pinning import pin
+    from storymesh.provenance.trace import Tracer
 
     loaded = load_mesh(root_of(mesh))
     build = pin(loaded, loaded.narrative(narrative))
@@ -203,11 +203,11 @@ def trace(
     """
     from storymesh.cli.trace import show_trace, trace_as_json
     from storymesh.document import relative
+    from storymesh.mesh.lookup import named_release
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.mesh.named import named_release
-    from storymesh.record.trace import trace as led
-    from storymesh.release.kept import DEFINITION, build_of
-    from storymesh.release.release import read_lock, read_record, release_of
+    from storymesh.provenance.trace import trace as led
+    from storymesh.release.definition_snapshot import DEFINITION, build_of
+    from storymesh.release.manifest import read_lock, read_record, release_of
 
     loaded = load_mesh(root_of(mesh))
     *releases, wanted = named
@@ -255,8 +255,8 @@ def narrate(
     """Try a narrator: what retelling a config would cost, and how some of its records come out."""
     from storymesh.cli.narrate import show_estimate, show_retellings
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.mesh.pin import pin
-    from storymesh.release import retell
+    from storymesh.mesh.snapshot_pinning import pin
+    from storymesh.release import rewritten_records as retell
 
     loaded = load_mesh(root_of(mesh))
     build = pin(loaded, loaded.narrative(narrative))
@@ -282,8 +282,8 @@ def explain(
     """Say how the cases of a narrative come about, from the products as they are published."""
     from storymesh.cli.explain import show_case, show_drops, show_explanation
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.mesh.pin import pin
-    from storymesh.record import explain as explaining
+    from storymesh.mesh.snapshot_pinning import pin
+    from storymesh.provenance import explain as explaining
 
     loaded = load_mesh(root_of(mesh))
     build = pin(loaded, loaded.narrative(narrative))
@@ -304,10 +304,10 @@ def scenario(
     accept: Annotated[bool, typer.Option("--accept", help="Write what is told now into the files.")] = False,
 ) -> None:
     """Tell the given rows of each scenario and compare with what its file expects."""
+    from storymesh.dataset import scenario_run as scenarios
     from storymesh.mesh.mesh import load_mesh
     from storymesh.narrative.scenario import read_scenarios
     from storymesh.narrative.typed import type_narrative
-    from storymesh.record import scenario as scenarios
 
     loaded = load_mesh(root_of(mesh))
     passed = failed = 0
@@ -339,11 +339,11 @@ def releases(
     """List the releases of the mesh, or verify them: NARRATIVE, NARRATIVE@X-rN or the folder of one."""
     from storymesh.cli.listing import releases_as_json, show_releases
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.release.release import list_releases
+    from storymesh.release.manifest import list_releases
 
     if verify:
         from storymesh.cli.release import verify_all
-        from storymesh.mesh.named import named_releases
+        from storymesh.mesh.lookup import named_releases
 
         if not verify_all(named_releases(narrative, mesh), format):
             raise typer.Exit(1)
@@ -370,9 +370,9 @@ def diff(
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Say what is different between two releases, record by record, and what made it so."""
-    from storymesh.archive.diff import diff as compare
     from storymesh.cli.diff import diff_as_json, show_diff
-    from storymesh.mesh.named import named_release, next_release
+    from storymesh.lifecycle.diff import diff as compare
+    from storymesh.mesh.lookup import named_release, next_release
 
     one = named_release(old, mesh)
     found = compare(one, named_release(new, mesh) if new else next_release(one), limit, config)
@@ -389,8 +389,8 @@ def pull(
     mesh: MeshOption = None,
 ) -> None:
     """Copy a release to a folder of its own, verified, whole or not at all."""
-    from storymesh.archive.pull import pull as copy
-    from storymesh.mesh.named import named_release
+    from storymesh.lifecycle.pull import pull as copy
+    from storymesh.mesh.lookup import named_release
 
     found = named_release(release, mesh)
     copied = copy(found, folder)
@@ -411,9 +411,9 @@ def push(
     Who is logged in comes from HF_TOKEN or `hf auth login`, the Hub's address from HF_ENDPOINT. A release that prints
     internal values is never pushed to a public dataset.
     """
-    from storymesh.archive import push as pushing
     from storymesh.cli.release import show_going
-    from storymesh.mesh.named import named_release
+    from storymesh.lifecycle import push as pushing
+    from storymesh.mesh.lookup import named_release
 
     what = pushing.going(named_release(release, mesh), to, public=public)
     show_going(what, dry=dry_run)
@@ -434,9 +434,9 @@ def export(
     It is told in hindsight from the snapshots that the release was cut from: what is restricted is not in it, nor what
     is to be forgotten; what is internal is.
     """
-    from storymesh.archive.ocel import write_ocel
     from storymesh.cli.release import show_log
-    from storymesh.mesh.named import named_release, store_of
+    from storymesh.lifecycle.ocel import write_ocel
+    from storymesh.mesh.lookup import named_release, store_of
 
     write = {"ocel": write_ocel}[to]
     show_log(write(named_release(release, mesh), store_of(mesh), into))
@@ -450,9 +450,9 @@ def rebuild(
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many differences a config.")] = 3,
 ) -> None:
     """Make a release again from its lock, and confirm its digest or say what differs. Changes no release."""
-    from storymesh.archive.rebuild import rebuild as again
     from storymesh.cli.diff import show_diff
-    from storymesh.mesh.named import named_release, store_of
+    from storymesh.lifecycle.rebuild import rebuild as again
+    from storymesh.mesh.lookup import named_release, store_of
 
     found = again(named_release(release, mesh), store_of(mesh), into, limit)
     name = f"{found.release.narrative} {found.release.version}"
@@ -477,8 +477,8 @@ def forget(
     ] = False,
 ) -> None:
     """Follow a row through every release, and cut successors without the cases that it belongs to."""
-    from storymesh.archive import forget as forgetting
     from storymesh.cli.release import show_found, show_succeeded
+    from storymesh.lifecycle import erase as forgetting
     from storymesh.mesh.mesh import load_mesh
 
     loaded = load_mesh(root_of(mesh))
@@ -502,8 +502,8 @@ def expire(
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is shown and nothing changes.")] = False,
 ) -> None:
     """Remove old versions of products, with their files: those that neither readers see nor a release was cut from."""
-    from storymesh.archive import expire as expiring
     from storymesh.cli.release import show_expiring
+    from storymesh.lifecycle import expire as expiring
     from storymesh.mesh.mesh import load_mesh
 
     loaded = load_mesh(root_of(mesh))

@@ -14,7 +14,7 @@ from storymesh.cli.progress import console_on
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from storymesh.archive.diff import Cause, ConfigDiff, Diff, Sample, Words
+    from storymesh.lifecycle.diff import Cause, ConfigDiff, Diff, Sample, Words
 
 OLD, NEW = "red strike", "green"
 LONG = 200  # of the words around a change, and of a value of a definition
@@ -49,7 +49,7 @@ def show_diff(diff: "Diff") -> None:
 
 
 def _cause(cause: "Cause", console: "Console") -> Text:
-    from storymesh.archive.diff import words
+    from storymesh.lifecycle.diff import words
 
     line = Text(f"  {cause.what} {cause.name}: ")
     if cause.old is None or cause.new is None:

@@ -12,8 +12,8 @@ from rich.tree import Tree
 from storymesh.cli.progress import console_on
 
 if TYPE_CHECKING:
-    from storymesh.record.explain import Drop, Explanation, OneCase
-    from storymesh.record.member import Membership
+    from storymesh.provenance.explain import Drop, Explanation, OneCase
+    from storymesh.provenance.link_explanation import Membership
 
 NUMBERS = frozenset({"rows", "rows expected", "ms", "none", "one", "many"})
 OWN = frozenset({"_known", "_key", "_later", "_asked"})

@@ -12,7 +12,7 @@ from storymesh.cli.progress import console_on
 from storymesh.document import relative
 
 if TYPE_CHECKING:
-    from storymesh.release.release import Release
+    from storymesh.release.manifest import Release
 
 
 def show_releases(releases: "Sequence[Release]") -> None:

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from storymesh.narrator.budget import Spent
-    from storymesh.narrator.narrate import Estimate, Retelling
+    from storymesh.llm.budget import Spent
+    from storymesh.rewriting.rewrite import Estimate, Retelling
 
     Sampling = Callable[[Callable[[Spent], None]], Iterator[tuple[str, Retelling]]]
 

@@ -17,7 +17,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from storymesh.orchestration.run import NarrativeOutcome, Outcome, ProductOutcome, Told
+    from storymesh.orchestration.run.run import NarrativeOutcome, Outcome, ProductOutcome, Told
 
 PLAIN_WIDTH = 120
 STYLES = {"new": "green", "unchanged": "dim", "refused": "red", "left out": "yellow"}
@@ -32,7 +32,7 @@ class Display:
         self.running = ""
 
     def tell(self, told: "Told") -> None:
-        from storymesh.orchestration import run
+        from storymesh.orchestration.run import run
 
         match told:
             case run.Preparing(words):

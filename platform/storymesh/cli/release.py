@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 if TYPE_CHECKING:
-    from storymesh.archive.expire import Expiring
-    from storymesh.archive.forget import Found, Succeeded
-    from storymesh.archive.ocel import Log
-    from storymesh.archive.push import Going
-    from storymesh.release.release import Release
+    from storymesh.lifecycle.erase import Found, Succeeded
+    from storymesh.lifecycle.expire import Expiring
+    from storymesh.lifecycle.ocel import Log
+    from storymesh.lifecycle.push import Going
+    from storymesh.release.manifest import Release
 
 
 def verify_all(releases: "Sequence[Release]", form: Literal["text", "json"]) -> bool:
     """Verify one after the other and say what was found; whether all are whole."""
-    from storymesh.archive.verify import verify
+    from storymesh.lifecycle.verify import verify
 
     told, whole = [], True
     for release in releases:

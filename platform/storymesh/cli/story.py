@@ -8,7 +8,7 @@ from rich.text import Text
 from storymesh.cli.trace import marks
 
 if TYPE_CHECKING:
-    from storymesh.record.trace import ToldCase
+    from storymesh.provenance.trace import ToldCase
 
 _TEXTS = ("text", "messages", "prompt", "completion", "chosen", "rejected")
 

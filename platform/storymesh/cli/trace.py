@@ -11,7 +11,7 @@ from storymesh.cli.progress import console_on
 
 if TYPE_CHECKING:
     from storymesh.location import Location
-    from storymesh.record.trace import Cell, Column, Computed, Counted, Origin, Span, Trace
+    from storymesh.provenance.trace import Cell, Column, Computed, Counted, Origin, Span, Trace
 
 VALUE = "cyan underline"
 DRAWN = "italic"  # words that the template itself varies

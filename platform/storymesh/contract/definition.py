@@ -16,9 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast, get_args
 
-from storymesh.contract.option import findings_of_options, parse_moment
-from storymesh.contract.rule import Rule, read_rules
-from storymesh.contract.standard import findings_of
+from storymesh.contract.quality_rules import Rule, read_rules
+from storymesh.contract.type_options import findings_of_options, parse_moment
 from storymesh.document import Document, Step, read_document
 from storymesh.errors import Finding, Refused, nearest
 from storymesh.language.types import (
@@ -37,6 +36,7 @@ from storymesh.language.types import (
     Type,
 )
 from storymesh.location import Location
+from storymesh.standards.odcs import findings_of
 
 Steps = tuple[Step, ...]
 

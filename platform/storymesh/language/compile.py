@@ -15,10 +15,10 @@ import ibis.expr.types as ir
 
 from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage
-from storymesh.language import syntax
+from storymesh.language import ast as syntax
+from storymesh.language.ast import Expression
 from storymesh.language.filters import SPELLINGS
 from storymesh.language.numbers import calculated, compared, cut_off, duration, rounded, signed, summed
-from storymesh.language.syntax import Expression
 from storymesh.location import Location
 
 Names = Mapping[str, ir.Value]

@@ -20,8 +20,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from storymesh.errors import NotInLanguage, TooLarge
+from storymesh.language.ast import COMPARISONS, PositionedEnvironment, choose_places, parse_template, position_of
 from storymesh.language.filters import EXACT, FILTERS, chosen, compared, printed, pseudonym, whole
-from storymesh.language.syntax import COMPARISONS, PositionedEnvironment, choose_places, parse_template, position_of
 from storymesh.language.types import Array
 from storymesh.language.types import Decimal as DecimalType
 from storymesh.language.value import Casts

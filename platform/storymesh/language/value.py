@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from storymesh.language import syntax
-from storymesh.language.syntax import Expression
+from storymesh.language import ast as syntax
+from storymesh.language.ast import Expression
 from storymesh.language.types import (
     MOMENTS,
     NUMBERS,

@@ -14,7 +14,7 @@ from storymesh.location import Location
 from storymesh.mesh.schedule import Schedule
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.product.definition import Product, read_product
-from storymesh.product.place import BUCKETS, CATALOGS, Store, fault_of
+from storymesh.product.warehouse import BUCKETS, CATALOGS, Store, fault_of
 
 PARTS = ("domains", "contracts", "narratives")
 Read = TypeVar("Read")

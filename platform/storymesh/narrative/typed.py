@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from storymesh.case.role import Cast, resolve
-from storymesh.case.view import Views, restricted, views
+from storymesh.case.resolve import Cast, resolve
+from storymesh.case.scopes import Views, restricted, views
 from storymesh.contract.definition import Contract
 from storymesh.document import nearest_file
 from storymesh.errors import Finding, Refused, nearest
-from storymesh.language.check import check_template
-from storymesh.language.syntax import Template, parse_template
+from storymesh.language.ast import Template, parse_template
+from storymesh.language.typecheck.check import check_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Integer, Struct, Text
 from storymesh.language.value import Checked, Path, a_kind
 from storymesh.location import Location

@@ -11,15 +11,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from storymesh.contract.audit import RowAudit, audit_rows, audit_table
 from storymesh.contract.cast import CastPlan, plan_cast
-from storymesh.contract.check import CheckResult
+from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import Contract
-from storymesh.contract.expectations import RowAudit, audit_rows, audit_table
-from storymesh.contract.parquet import connect
 from storymesh.contract.types import arrow_schema
+from storymesh.engine.duckdb.connection import connect
 from storymesh.errors import AuditRefused, SourceUnreadable, nearest
+from storymesh.product.content_version import version_of
 from storymesh.product.definition import Product
-from storymesh.product.digest import version_of
 from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, WrittenFiles, writing
 from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore, Snapshot
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import urlsplit
 
 from storymesh.errors import NotPublished, StorymeshError
-from storymesh.product.place import Store, filled, s3_properties
+from storymesh.product.warehouse import Store, filled, s3_properties
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,7 @@ RUN_ID = "storymesh.run-id"
 CONTRACT_VERSION = "storymesh.contract-version"
 CONTRACT_DIGEST = "storymesh.contract-digest"
 ROWS = "storymesh.rows"
-FILE_IO = "storymesh.product.fileio.RelativeFileIO"
+FILE_IO = "storymesh.product.iceberg_io.RelativeFileIO"
 FETCHED = "fetched"
 
 
@@ -195,7 +195,7 @@ class ProductStore:
 
     @cached_property
     def io(self) -> "PyArrowFileIO":
-        from storymesh.product.fileio import RelativeFileIO
+        from storymesh.product.iceberg_io import RelativeFileIO
 
         return RelativeFileIO(self.catalog.properties)
 

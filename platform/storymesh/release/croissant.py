@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.release.card import FORMATS, Card, citation, columns_in_words, format_of
+from storymesh.release.card.card import FORMATS, Card, citation, columns_in_words, format_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

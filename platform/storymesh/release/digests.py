@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storymesh.engine.digest import relation_digest
-from storymesh.engine.duckdb import Engine
-from storymesh.release.release import CASE, drops_file, record_files
+from storymesh.engine.duckdb.digest import relation_digest
+from storymesh.engine.engine import Engine
+from storymesh.release.manifest import CASE, drops_file, record_files
 
 FORM = "storymesh-release-1"
 

@@ -1,0 +1,337 @@
+"""A contract as a list of checks in words and values, bound to no engine: what an audit will do, before it does it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from storymesh.contract.definition import Contract, Freshness, Property
+from storymesh.contract.quality_rules import Expectation, Library, Query, Rule
+from storymesh.contract.type_options import FORMATS, RANGES, parse_moment
+from storymesh.contract.types import quoted
+from storymesh.errors import Severity
+from storymesh.language.types import Array, Boolean, Date, Decimal, Field, Float, Integer, Struct, Text, Timestamp, Type
+from storymesh.location import Location
+
+Kind = Literal["row", "table"]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The value could be cast to the contract's type."""
+
+
+@dataclass(frozen=True)
+class NotNull:
+    pass
+
+
+@dataclass(frozen=True)
+class Unique:
+    """No two rows have the same values of the properties; a row with a null among them is not compared."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Between:
+    minimum: float | None
+    maximum: float | None
+    strict_minimum: bool = False
+    strict_maximum: bool = False
+
+
+@dataclass(frozen=True)
+class Matches:
+    """A regular expression is found somewhere in the text, as JSON Schema has it."""
+
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Length:
+    """The number of characters of a text."""
+
+    minimum: int | None
+    maximum: int | None
+
+
+@dataclass(frozen=True)
+class Holds:
+    """A SQL condition over one row; null counts as true."""
+
+    condition: str
+
+
+Test = Typed | NotNull | Unique | OneOf | Between | Matches | Length | Holds | Library | Query | Expectation | Freshness
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that an audit looks at. A row check that fails quarantines rows, a table check holds back the
+    snapshot; with severity `warning` either is only reported."""
+
+    name: str
+    kind: Kind
+    properties: tuple[str, ...]
+    test: Test
+    severity: Severity
+    words: str
+    location: Location
+
+    @property
+    def reason(self) -> str:
+        """What a quarantined row carries."""
+        return f"{self.name}: {', '.join(self.properties)}" if self.properties else self.name
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How a check came out. `failed_rows` is None where a table check counts no rows."""
+
+    name: str
+    properties: tuple[str, ...]
+    kind: Kind
+    severity: Severity
+    passed: bool
+    failed_rows: int | None
+    observed: Any
+    words: str
+    location: Location
+
+
+def checks_of(contract: Contract) -> tuple[Check, ...]:
+    """Every check of the contract, those about rows first."""
+    checks = list(_checks_of(contract))
+    return tuple(sorted(checks, key=lambda check: check.kind != "row"))
+
+
+def _checks_of(contract: Contract) -> Iterator[Check]:
+    for item in contract.properties.values():
+        yield from _property_checks(item, contract)
+    words = f"{' and '.join(contract.key)} {'is' if len(contract.key) == 1 else 'together are'} the key of a row"
+    yield Check("primaryKey", "row", contract.key, Unique(), "error", words, contract.location)
+    for rule in (*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)):
+        yield _quality_check(rule, contract)
+    if contract.freshness is not None:
+        fresh = contract.freshness
+        words = f"the newest {fresh.property} is at most {fresh.max_age} old"
+        yield Check("freshness", "table", (fresh.property,), fresh, "warning", words, fresh.location)
+
+
+def _property_checks(item: Property, contract: Contract) -> Iterator[Check]:
+    def check(name: str, test: Test, words: str) -> Check:
+        return Check(name, "row", (item.name,), test, "error", words, item.location)
+
+    yield check("type", Typed(), f"{item.name} is {item.type}")
+    if item.required or item.key_position is not None:
+        yield check("required", NotNull(), f"{item.name} has a value")
+    if item.unique and contract.key != (item.name,):
+        yield check("unique", Unique(), f"{item.name} is unique")
+    column = quoted(item.name)
+    if item.enum:
+        shown = ", ".join(map(str, item.enum[:5])) + (", …" if len(item.enum) > 5 else "")
+        yield check("enum", _one_of(item, column), f"{item.name} is one of {shown}")
+    yield from _option_checks(item, column, check)
+    for path, condition in _nested_conditions(column, item.type, 0):
+        yield check("required", Holds(condition), f"{item.name}{path} has a value")
+
+
+def _one_of(item: Property, column: str) -> Test:
+    match item.type:
+        case Text() | Integer() | Boolean():
+            return OneOf(item.enum)
+        case Date() | Timestamp():
+            moments = ", ".join(f"TIMESTAMP '{parse_moment(value)}'" for value in item.enum)
+            return Holds(f"CAST({column} AS TIMESTAMP) IN ({moments})")
+        case _:
+            return Holds(f"{column} IN ({', '.join(map(repr, item.enum))})")
+
+
+def _option_checks(item: Property, column: str, check: Any) -> Iterator[Check]:
+    options = item.options
+    match item.type:
+        case Text():
+            if "minLength" in options or "maxLength" in options:
+                low, high = options.get("minLength"), options.get("maxLength")
+                yield check("length", Length(low, high), f"{item.name} has {_span(low, high)} characters")
+            if "pattern" in options:
+                yield check("pattern", Matches(options["pattern"]), f"{item.name} matches {options['pattern']}")
+            if options.get("format") in FORMATS:
+                yield check("format", Matches(FORMATS[options["format"]]), f"{item.name} is {options['format']}")
+        case Integer() | Float():
+            if between := _between(options):
+                yield check("range", between, f"{item.name} is {_span_of(between)}")
+            if options.get("format") in RANGES and isinstance(item.type, Integer):
+                low, high = RANGES[options["format"]]
+                yield check("format", Between(low, high), f"{item.name} fits {options['format']}")
+        case Decimal():
+            for name, operator in _BOUNDS.items():
+                if name in options:
+                    words = f"{item.name} {operator} {options[name]}"
+                    yield check("range", Holds(f"{column} {operator} {options[name]}"), words)
+        case Date() | Timestamp():
+            for name, operator in _BOUNDS.items():
+                if name in options:
+                    moment = parse_moment(options[name])
+                    condition = f"CAST({column} AS TIMESTAMP) {operator} TIMESTAMP '{moment}'"
+                    yield check("range", Holds(condition), f"{item.name} {operator} {options[name]}")
+        case Array():
+            if "minItems" in options or "maxItems" in options:
+                low, high = options.get("minItems"), options.get("maxItems")
+                condition = f"len({column}) BETWEEN {low or 0} AND {high if high is not None else 2**62}"
+                yield check("items", Holds(condition), f"{item.name} has {_span(low, high)} items")
+            if options.get("uniqueItems"):
+                condition = f"len(list_distinct({column})) = len(list_filter({column}, lambda x: x IS NOT NULL))"
+                yield check("uniqueItems", Holds(condition), f"{item.name} has no item twice")
+    if "multipleOf" in options:
+        step = options["multipleOf"]
+        whole = isinstance(item.type, Integer) and isinstance(step, int)
+        quotient = f"(CAST({column} AS DOUBLE) / {step})"
+        condition = f"{column} % {step} = 0" if whole else f"abs({quotient} - round({quotient})) < 1e-9"
+        yield check("multipleOf", Holds(condition), f"{item.name} is a multiple of {step}")
+
+
+_BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+
+
+def _between(options: Any) -> Between | None:
+    """The narrower of the inclusive and the exclusive bound, at both ends."""
+    if not any(name in options for name in _BOUNDS):
+        return None
+    low, strict_low = options.get("minimum"), False
+    if (bound := options.get("exclusiveMinimum")) is not None and (low is None or bound >= low):
+        low, strict_low = bound, True
+    high, strict_high = options.get("maximum"), False
+    if (bound := options.get("exclusiveMaximum")) is not None and (high is None or bound <= high):
+        high, strict_high = bound, True
+    return Between(low, high, strict_low, strict_high)
+
+
+def _span(low: int | None, high: int | None) -> str:
+    if low is None or not low:
+        return f"at most {high}"
+    return f"at least {low}" if high is None else f"{low} to {high}"
+
+
+def _span_of(between: Between) -> str:
+    low = [f"{'above' if between.strict_minimum else 'at least'} {between.minimum}"] * (between.minimum is not None)
+    high = [f"{'below' if between.strict_maximum else 'at most'} {between.maximum}"] * (between.maximum is not None)
+    return " and ".join([*low, *high])
+
+
+def _nested_conditions(column: str, kind: Type, depth: int) -> Iterator[tuple[str, str]]:
+    """For each required place inside a value: where it stands, and the SQL that holds when it is filled."""
+    match kind:
+        case Struct(fields):
+            for name, field in fields.items():
+                assert isinstance(field, Field)  # a contract hides nothing
+                literal = name.replace("'", "''")
+                below = f"({column})['{literal}']"
+                yield from (
+                    (f".{name}{path}", f"{column} IS NULL OR {condition}")
+                    for path, condition in _filled(below, field, depth)
+                )
+        case Array(item):
+            variable = f"i{depth}"
+            for path, condition in _filled(variable, item, depth + 1):
+                yield f"[]{path}", f"len(list_filter({column}, lambda {variable}: NOT coalesce({condition}, true))) = 0"
+        case _:
+            return
+
+
+def _filled(column: str, field: Field, depth: int) -> Iterable[tuple[str, str]]:
+    if not field.nullable:
+        yield "", f"{column} IS NOT NULL"
+    yield from _nested_conditions(column, field.type, depth)
+
+
+_ROW_WISE = (
+    "expect_column_values_",
+    "expect_column_value_lengths_",
+    "expect_column_pair_values_",
+    "expect_multicolumn_",
+    "expect_select_column_values_to_be_unique_within_record",
+    "expect_compound_columns_to_be_unique",
+)
+_NOT_ROW_WISE = ("_of_type", "_in_type_list", "_increasing", "_decreasing", "_outliers")
+
+
+def _quality_check(rule: Rule, contract: Contract) -> Check:
+    properties: tuple[str, ...] = (rule.property,) if rule.property else ()
+    words = rule.description or rule.name
+    kind: Kind = "table"
+    test: Test = rule.test
+    match rule.test:
+        case Library(metric, comparison, percent, properties=named):
+            properties = named or properties
+            words = rule.description or f"{metric} {comparison}{' percent' if percent else ''}"
+            if metric != "rowCount" and comparison.operator == "mustBe" and comparison.value == 0:
+                # What must not occur at all is a rule about the row in which it does.
+                kind, test = "row", _row_test(rule.test, properties, contract)
+        case Query(_, comparison):
+            words = rule.description or f"{rule.name} {comparison}"
+        case Expectation(name, arguments):
+            properties = tuple(columns_of(rule.test)) or properties
+            if name.startswith(_ROW_WISE) and not name.endswith(_NOT_ROW_WISE) and arguments.get("mostly", 1) == 1:
+                kind = "row"
+    return Check(rule.name, kind, properties, test, rule.severity, words, rule.location)
+
+
+def _row_test(test: Library, properties: tuple[str, ...], contract: Contract) -> Test:
+    """What every row has to keep so that the metric counts none."""
+    match test.metric:
+        case "nullValues":
+            return NotNull()
+        case "duplicateValues":
+            return Unique()
+        case "invalidValues" if test.pattern is not None and not test.valid_values:
+            if isinstance(contract.properties[properties[0]].type, Text):
+                return Matches(test.pattern)
+    return Holds(f"NOT ({counted(test, quoted(properties[0]))})")
+
+
+def counted(test: Library, column: str) -> str:
+    """The SQL condition under which a metric of a property counts a row; null does not count."""
+    match test.metric:
+        case "nullValues":
+            return f"{column} IS NULL"
+        case "missingValues":
+            null = f"{column} IS NULL" if None in test.missing_values else "false"
+            return f"{null} OR {_is_among(column, [one for one in test.missing_values if one is not None])}"
+        case "invalidValues":
+            conditions = []
+            if test.valid_values:
+                conditions.append(f"NOT {_is_among(column, test.valid_values)}")
+            if test.pattern is not None:
+                conditions.append(f"NOT regexp_matches(CAST({column} AS VARCHAR), {_literal(test.pattern)})")
+            return f"{column} IS NOT NULL AND ({' OR '.join(conditions)})"
+        case _:
+            raise AssertionError(test)
+
+
+def _is_among(column: str, values: Iterable[Any]) -> str:
+    """Compared as text without a float's trailing `.0`, as people write a number in a list."""
+    plain = f"regexp_replace(CAST({column} AS VARCHAR), '^([+-]?[0-9]+)\\.0+$', '\\1')"
+    return f"list_contains(CAST([{', '.join(_literal(_text(value)) for value in values)}] AS VARCHAR[]), {plain})"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def columns_of(expectation: Expectation) -> list[str]:
+    """The columns that an expectation names in its arguments."""
+    found: list[Any] = []
+    for name in ("column", "column_A", "column_B", "column_list", "column_set"):
+        value = expectation.arguments.get(name, [])
+        found += value if isinstance(value, list) else [value]
+    return [name for name in dict.fromkeys(found) if isinstance(name, str)]

@@ -1,0 +1,1 @@
+"""A narrative on fixed snapshots: cases, splits, precedents and rendered records."""

@@ -1,0 +1,13 @@
+"""Which engine runs: the one place that names the engines."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from storymesh.engine.engine import Engine
+
+
+def open_engine(*, memory: str | None = None, threads: int | None = None) -> "Engine":
+    """Return a new session of the default engine, DuckDB in this process."""
+    from storymesh.engine.duckdb.engine import DuckDBEngine
+
+    return DuckDBEngine(memory=memory, threads=threads)

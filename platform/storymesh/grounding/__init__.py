@@ -1,0 +1,1 @@
+"""Check a rewritten text against the facts of its record."""

@@ -1,0 +1,227 @@
+"""Templates as ibis expressions: the words, and what stands between them, as one column of text.
+
+A name of `set` stands for its expression wherever it is read; `engine.share` makes one column of it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import ibis
+import ibis.expr.types as ir
+
+from storymesh.engine import dialect
+from storymesh.errors import TooLarge
+from storymesh.language import ast as syntax
+from storymesh.language.ast import Expression, Statement, Template
+from storymesh.language.compile import PRINTING, UNPRINTABLE, Compiling, Labels, Names, pseudonym
+from storymesh.location import Location
+
+MAX_PARTS = 50_000
+# Filters that give null for null and leave UNPRINTABLE as it is.
+_PASSING = PRINTING | {"abs", "int", "round", "date", "label", "pseudonym", "upper", "lower", "capitalize", "title"}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the checker and the build know and a template does not say: labels, pseudonyms and the secret for them.
+    `guard` is what every value that is printed goes through."""
+
+    labels: Labels
+    replaced: frozenset[Location]
+    key: bytes
+    guard: Callable[[ir.StringValue], ir.StringValue] | None = None
+
+
+def compile_template(
+    template: Template,
+    names: Names,
+    case_id: ir.StringValue,
+    partial: Callable[[str], Template | None],
+    resolved: Resolved,
+) -> ir.StringValue:
+    """The template's text. `names` are values over one table.
+
+    What is computed more than once stands there more than once: write the text through `engine.share.shared`. A text
+    that contains UNPRINTABLE met a number that cannot be printed exactly. Raises TooLarge for templates that would make
+    an expression past the bound.
+    """
+    return _Telling(names, case_id, partial, resolved).text_of(template)
+
+
+def _passes(expression: Expression) -> bool:
+    """Whether what does not fit in an expression is to be seen in its value: null there, or UNPRINTABLE."""
+    match expression:
+        case syntax.Literal() | syntax.Name() | syntax.Attribute():
+            return True
+        case syntax.Arithmetic():
+            return _passes(expression.left) and _passes(expression.right)
+        case syntax.Negative():
+            return _passes(expression.operand)
+        case syntax.Concat():
+            return all(_passes(part) for part in expression.parts)
+        case syntax.Filter():
+            return expression.name in _PASSING and _passes(expression.base)
+        case _:
+            return False
+
+
+def _marked(text: ir.StringValue, unfit: ir.BooleanValue | None) -> ir.StringValue:
+    return text if unfit is None else ibis.ifelse(unfit, UNPRINTABLE, text)
+
+
+class _Telling(Compiling):
+    """One template becoming text."""
+
+    def __init__(
+        self,
+        names: Names,
+        case_id: ir.StringValue,
+        template: Callable[[str], Template | None],
+        resolved: Resolved,
+    ) -> None:
+        super().__init__(names, resolved.labels)
+        self.case_id = case_id
+        self.template = template
+        self.resolved = resolved
+        self.file = ""
+        self.parts = 0
+
+    def text_of(self, template: Template) -> ir.StringValue:
+        outer, self.file = self.file, template.name
+        text = dialect.concat(self.pieces(template.body))
+        self.file = outer
+        return text
+
+    def pieces(self, statements: Sequence[Statement]) -> list[ir.StringValue]:
+        pieces: list[ir.StringValue] = []
+        for statement in statements:
+            self.parts += 1
+            if self.parts > MAX_PARTS:
+                raise TooLarge(f"{self.file} grows past {MAX_PARTS:,} parts when it is compiled", "use fewer includes")
+            match statement:
+                case syntax.Words():
+                    pieces.append(ibis.literal(statement.text))
+                case syntax.Print():
+                    pieces.append(self.printed(statement.value))
+                case syntax.Assign():
+                    self.names[statement.name], unfit = self._watched(partial(self.value, statement.value))
+                    if unfit is not None:
+                        pieces.append(_marked(ibis.literal(""), unfit))
+                case syntax.If():
+                    pieces.append(self.either(statement))
+                case syntax.For():
+                    pieces.append(self.loop(statement))
+                case syntax.Include():
+                    before = dict(self.names)
+                    included = self.template(statement.template)
+                    assert included is not None
+                    pieces.append(self.text_of(included))
+                    self.names = before
+        return pieces
+
+    def printed(self, expression: Expression) -> ir.StringValue:
+        value, unfit = self._watched(lambda: self.value(expression))
+        text = self.text(value)
+        if self.resolved.guard is not None and value.type().is_string():
+            text = self.resolved.guard(text)
+        if not _passes(expression):
+            text = _marked(text, unfit)
+        # The checker saw to it that nothing printed is null, so what was computed and is null now did not fit.
+        there = isinstance(expression, syntax.Name | syntax.Attribute | syntax.Literal)
+        return text if there and not value.type().is_numeric() else text.fill_null(UNPRINTABLE)
+
+    def either(self, statement: syntax.If) -> ir.StringValue:
+        test, unfit = self._watched(lambda: self.test(statement.test))
+        before = dict(self.names)
+        body = dialect.concat(self.pieces(statement.body))
+        after_body, self.names = self.names, dict(before)
+        otherwise = dialect.concat(self.pieces(statement.otherwise))
+        after_otherwise = self.names
+        self.names = before
+        for name in {**after_body, **after_otherwise}:
+            one, two = after_body.get(name), after_otherwise.get(name)
+            if one is two or one is None or two is None:
+                if one is two and one is not None:
+                    self.names[name] = one
+                continue
+            # What is of two kinds in the two branches is not read afterwards: the checker saw to it.
+            if type(one.type()) is type(two.type()) or (one.type().is_numeric() and two.type().is_numeric()):
+                self.names[name] = self._either(test, one, two)
+        return _marked(ibis.ifelse(test, body, otherwise), unfit)
+
+    def loop(self, statement: syntax.For) -> ir.StringValue:
+        items, unfit = self._watched(lambda: self.items(statement))
+        before = dict(self.names)
+        count = items.length().cast("int64")
+
+        def body(item: ir.Value, place: ir.IntegerValue) -> ir.StringValue:
+            self.names = {**before, statement.target: item, "loop": _loop(place, count)}
+            return dialect.concat(self.pieces(statement.body))
+
+        if _uses_loop(statement.body):
+            texts = dialect.numbered(items, body)
+        else:
+            texts = dialect.each(items, lambda item: body(item, ibis.literal(0)))
+        self.names = dict(before)
+        text = _marked(dialect.glued(texts).fill_null(""), unfit)
+        if not statement.otherwise:
+            return text
+        # What the else sets stays, as in Jinja only where nothing of that name was set before.
+        nothing = dialect.concat(self.pieces(statement.otherwise))
+        self.names = before
+        return _marked(ibis.ifelse((items.length() > 0).fill_null(False), text, nothing), unfit)
+
+    def items(self, statement: syntax.For) -> ir.ArrayValue:
+        """What a loop goes through: the items of its list that pass its test."""
+        items, test, before = self.value(statement.items), statement.test, dict(self.names)
+        if test is None:
+            return items
+
+        found: list[ir.BooleanValue | None] = []
+
+        def tested(item: ir.Value) -> ir.BooleanValue:
+            self.names = {**before, statement.target: item}
+            holds, unfit = self._watched(lambda: self.test(test))
+            self.names = dict(before)
+            found.append(unfit)
+            return holds
+
+        passing = dialect.those(items, tested)
+        if found[-1] is not None:
+
+            def unfit(item: ir.Value) -> ir.BooleanValue:
+                tested(item)
+                assert found[-1] is not None
+                return found[-1]
+
+            self.unfit.append((dialect.those(items, unfit).length() > 0).fill_null(False))
+        return passing
+
+    def choose(self, expression: syntax.Choose) -> ir.StringValue:
+        options = [self.text(self.value(option)) for option in expression.options]
+        drawn = dialect.drawn(self.case_id.concat(f":{self.file}:{expression.place}"), len(options))
+        return drawn.cases(*enumerate(options[:-1]), else_=options[-1])
+
+    def pseudonym(self, expression: syntax.Filter, base: ir.Value) -> ir.StringValue:
+        return base if expression.at in self.resolved.replaced else pseudonym(base, self.resolved.key)
+
+
+def _loop(place: ir.IntegerValue, count: ir.IntegerValue) -> Mapping[str, ir.Value]:
+    return {
+        "index": place + 1,
+        "index0": place,
+        "revindex": count - place,
+        "revindex0": count - place - 1,
+        "first": place == 0,
+        "last": place == count - 1,
+        "length": count,
+    }
+
+
+def _uses_loop(part: object) -> bool:
+    if isinstance(part, syntax.Name):
+        return part.name == "loop"
+    if isinstance(part, tuple):
+        return any(_uses_loop(inner) for inner in part)
+    return hasattr(part, "__dataclass_fields__") and any(_uses_loop(inner) for inner in vars(part).values())

@@ -1,0 +1,1 @@
+"""The type checker: what an expression or template gives, before any data exists."""

@@ -1,0 +1,183 @@
+"""What an expression or a template gives, by the types alone: before any data exists.
+
+In a *template* a value that may be null must be guarded before it is printed or computed with. In an *expression* of a
+YAML file null propagates as in SQL: a fact of a missing value is a missing fact. Guards narrow: inside
+`if x is not none` the checker knows that x is there, also through `set`, `and`, `or`, inline `if` and loops.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from unicodedata import normalize
+
+from storymesh.errors import Finding, Refused
+from storymesh.language import ast as syntax
+from storymesh.language.ast import Expression, Statement, Template
+from storymesh.language.typecheck.expressions import LOOP, Inferring
+from storymesh.language.types import (
+    Array,
+    Hidden,
+    Text,
+)
+from storymesh.language.value import (
+    ANYTHING,
+    Checked,
+    Path,
+    Scope,
+    Value,
+    a_kind,
+    higher,
+    mixed,
+)
+from storymesh.location import Location
+
+MAX_INCLUDES = 8
+MAX_STATEMENTS = 20_000  # over all includes, each counted as often as it is included
+RESERVED = frozenset({"loop", "choose", "self", "super", "caller", "varargs", "kwargs", "none", "true", "false"})
+NO_LOOP = Hidden("unknown-name", "a partial does not see the 'loop' of its template", "pass it on with `set` before")
+
+
+def check_expression(expression: Expression, scope: Scope) -> Checked:
+    """The type of an expression in which null propagates. Raises Refused with findings."""
+    checking = _Checking(scope, strict=False)
+    value = checking.value(expression)
+    return checking.done(value)
+
+
+def check_template(
+    template: Template,
+    scope: Scope,
+    partial: Callable[[str], Template | None],
+    unprintable: Mapping[Path, Hidden] = MappingProxyType({}),
+) -> Checked:
+    """What a template prints. `partial` gives the template that an include names; `unprintable` are paths that may be
+    read but not printed. Raises Refused with findings."""
+    checking = _Checking(scope, strict=True, partial=partial, unprintable=unprintable)
+    checking.stack.append(template.name)
+    checking.path = template.path
+    checking.body(template.body)
+    return checking.done(Value(Text()))
+
+
+class _Checking(Inferring):
+    def body(self, statements: Iterable[Statement]) -> None:
+        for statement in statements:
+            self.statements += 1
+            if self.statements > MAX_STATEMENTS:
+                path = statement.at.path if not isinstance(statement, syntax.Words) else ""
+                words = f"with its includes the template has more than {MAX_STATEMENTS:,} parts"
+                raise Refused(
+                    [Finding(Location(path or self.path), "too-large", words, "include less"), *self.findings]
+                )
+            match statement:
+                case syntax.Words():
+                    pass
+                case syntax.Print():
+                    self.printed(statement.value, self.value(statement.value))
+                case syntax.Assign():
+                    self._assign(statement)
+                case syntax.If():
+                    self._if(statement)
+                case syntax.For():
+                    self._for(statement)
+                case syntax.Include():
+                    self._include(statement)
+
+    def _assign(self, statement: syntax.Assign) -> None:
+        value = self.value(statement.value)
+        self._free(statement.at, statement.name)
+        self.variables[statement.name] = self._renamed(value, statement.name)
+
+    def _free(self, at: Location, name: str) -> None:
+        if name in self.scope or name in RESERVED:
+            self.fail(at, "reserved-name", f"'{name}' already has a meaning", "choose another name")
+        elif normalize("NFKC", name) != name:
+            self.fail(
+                at, "reserved-name", f"'{name}' is written with letters that look like others", "use plain letters"
+            )
+
+    def _renamed(self, value: Value, name: str) -> Value:
+        if value.known_as is None:
+            self.counter += 1
+            value = replace(value, known_as=f"{name}#{self.counter}")
+        return replace(value, words=f"'{name}'")
+
+    def _if(self, statement: syntax.If) -> None:
+        test = self.test(statement.test)
+        before, sure = dict(self.variables), self.sure
+        self.sure = sure | test.when_true
+        self.body(statement.body)
+        after_body = self.variables
+        self.variables, self.sure = dict(before), sure | test.when_false
+        self.body(statement.otherwise)
+        self.sure = sure
+        self.variables = self._merged(before, after_body, self.variables)
+
+    def _merged(
+        self, before: Mapping[str, Value | Hidden], one: Mapping[str, Value | Hidden], two: Mapping[str, Value | Hidden]
+    ) -> dict[str, Value | Hidden]:
+        merged: dict[str, Value | Hidden] = {}
+        for name in {**one, **two}:
+            left, right = one.get(name), two.get(name)
+            if left == right and left is not None:
+                merged[name] = left
+            elif isinstance(left, Value) and isinstance(right, Value):
+                joined = self.joined(left, right)
+                if joined and mixed(left.type, right.type):
+                    joined = None
+                words = f"'{name}' is {a_kind(left.type)} in one branch and {a_kind(right.type)} in the other"
+                merged[name] = (
+                    self._renamed(joined, name) if joined else Hidden("wrong-type", words, "set another name")
+                )
+            else:
+                hint = f"set '{name}' before the `if`, or in each branch"
+                merged[name] = Hidden("unknown-name", f"'{name}' is set in one branch only", hint)
+        return merged
+
+    def _for(self, statement: syntax.For) -> None:
+        items = self.present(statement.items, self.value(statement.items), "looped over")
+        item: Value
+        if isinstance(items.type, Array):
+            inner = items.type.item
+            classification = higher(inner.classification, items)
+            counted = items.paths if isinstance(inner.type, Array) else frozenset()
+            item = Value(
+                inner.type, inner.nullable, classification, items.paths, counted=counted, pseudonym=inner.pseudonym
+            )
+        else:
+            if items.type is not ANYTHING:
+                words = f"{items.words or 'this'} is {a_kind(items.type)}, a loop wants a list"
+                self.fail(statement.items.at, "wrong-type", words)
+            item = Value(ANYTHING)
+        before, sure = dict(self.variables), self.sure
+        self.counter += 1
+        name = statement.target
+        self._free(statement.at, name)
+        self.variables[name] = replace(item, known_as=f"{name}#{self.counter}", words=f"'{name}'")
+        if statement.test is not None:
+            self.sure = sure | self.test(statement.test).when_true
+        self.variables["loop"] = LOOP
+        self.body(statement.body)
+        self.variables, self.sure = dict(before), sure
+        self.body(statement.otherwise)
+        # What a loop sets ends with the loop, also in its `else`.
+        self.variables = before
+
+    def _include(self, statement: syntax.Include) -> None:
+        template = self.partial(statement.template)
+        if statement.template in self.stack:
+            words = f"'{statement.template}' includes itself"
+            self.fail(statement.at, "circle", words)
+        elif len(self.stack) > MAX_INCLUDES:
+            self.fail(statement.at, "too-large", f"more than {MAX_INCLUDES} includes inside each other")
+        elif template is None:
+            self.fail(statement.at, "unknown-name", f"there is no template '{statement.template}' in this folder")
+        else:
+            self.stack.append(statement.template)
+            before, path = self.variables, self.path
+            # Jinja gives a partial the names of its template but not `loop`, and takes none back.
+            self.variables = {**before, "loop": NO_LOOP} if "loop" in before else dict(before)
+            self.path = template.path
+            self.body(template.body)
+            self.variables, self.path = before, path
+            self.stack.pop()

@@ -1,0 +1,434 @@
+"""What an expression gives, by the types alone, and what its being true or there says of other values."""
+
+from dataclasses import replace
+from math import isfinite
+
+from storymesh.errors import nearest
+from storymesh.language import ast as syntax
+from storymesh.language.ast import Expression
+from storymesh.language.typecheck.filters import Calling
+from storymesh.language.types import (
+    NUMBERS,
+    Array,
+    Boolean,
+    Classification,
+    Field,
+    Float,
+    Hidden,
+    Integer,
+    Null,
+    Struct,
+    Text,
+    Type,
+)
+from storymesh.language.value import (
+    ANYTHING,
+    PUBLIC,
+    RANK,
+    Fact,
+    Guards,
+    Path,
+    Value,
+    a_kind,
+    arithmetic_type,
+    comparable,
+    guard_for,
+    higher,
+    mixed,
+    parents_of,
+    spelled,
+)
+
+MAX_INTEGER = 2**63 - 1
+TESTS = ("none", "defined", "true", "false")
+# Filters that give null for null, and a value for a value.
+PASSING_NULL = frozenset(
+    {"number", "percent", "date", "plural", "duration", "label", "pseudonym", "upper", "lower", "capitalize", "title"}
+    | {"trim", "abs", "int", "round"}
+)
+LOOP = Value(
+    Struct(
+        {name: Field(Integer()) for name in ("index", "index0", "revindex", "revindex0", "length")}
+        | {name: Field(Boolean()) for name in ("first", "last")}
+    ),
+    words="'loop'",
+)
+LOOP_HINT = "print one of its properties: loop.index, loop.first, loop.last, loop.length, …"
+
+
+class Inferring(Calling):
+    def printed(self, expression: Expression, value: Value, *, joined: bool = False) -> None:
+        """Check that a value can stand in text, and remember what it prints."""
+        if value.type is ANYTHING:
+            return
+        at = expression.at
+        words = value.words or "this"
+        match value.type:
+            case Array():
+                hint = "loop over it, or use `listing`, `join` or `length`"
+                self.fail(at, "list-printed", f"{words} is a list", hint)
+            case Struct():
+                self.fail(at, "row-printed", f"{words} is a row", "print one of its properties")
+            case Float() if self.strict or joined:
+                self.fail(at, "float-unformatted", f"{words} is a float", "add `| number(2)` or another format")
+            case Null():
+                self.fail(at, "may-be-null", f"{words} is none, there is nothing to print", "leave it out")
+            case _:
+                self.present(expression, value, "printed")
+        if value.classification == "restricted":
+            part, secret = self.blamed(expression, value, lambda met: met.classification == "restricted")
+            words = f"{secret.words or 'this'} is restricted"
+            self.fail(part.at, "restricted", words, "print it through `| pseudonym`")
+        for path in value.paths:
+            if (hidden := self.unprintable.get(path[:-1] if path[-1] == "~" else path)) is not None:
+                self.fail(at, hidden.rule, hidden.words, hidden.hint)
+            self.prints[path] = max(self.prints.get(path, "public"), value.classification, key=RANK.__getitem__)
+
+    def test(self, expression: Expression) -> Value:
+        """A condition: any value can stand there; null, zero and the empty count as false, as in Python."""
+        match expression:
+            case syntax.Not():
+                inner = self.test(expression.operand)
+                return replace(self._answer(inner), when_true=inner.when_false, when_false=inner.when_true)
+            case syntax.Both():
+                left = self.test(expression.left)
+                right = self.given(left.when_true, lambda: self.test(expression.right))
+                return replace(
+                    self._answer(left, right),
+                    when_true=left.when_true | right.when_true,
+                    when_false=left.when_false & (left.when_true | right.when_false),
+                )
+            case syntax.Either():
+                left = self.test(expression.left)
+                right = self.given(left.when_false, lambda: self.test(expression.right))
+                return replace(
+                    self._answer(left, right),
+                    when_true=left.when_true & (left.when_false | right.when_true),
+                    when_false=left.when_false | right.when_false,
+                )
+            case _:
+                value = self.value(expression)
+                if value.known_as is not None and not isinstance(expression, syntax.Test | syntax.Compare):
+                    return replace(value, when_true=value.when_true | {value.known_as} | parents_of(value.known_as))
+                return value
+
+    def _answer(self, *asked: Value) -> Value:
+        """True or false of some values: it says as much as they do, but of a row or a list only that it is there."""
+        told = [value for value in asked if not isinstance(value.type, Struct | Array)]
+        classification = max((value.classification for value in told), key=RANK.__getitem__, default=PUBLIC)
+        return Value(Boolean(), False, classification, frozenset(path for value in told for path in value.paths))
+
+    def value(self, expression: Expression) -> Value:
+        match expression:
+            case syntax.Literal():
+                return self._literal(expression)
+            case syntax.ListOf():
+                return self._list(expression)
+            case syntax.Name():
+                return self._name(expression)
+            case syntax.Attribute():
+                return self._attribute(expression)
+            case syntax.Arithmetic():
+                return self._arithmetic(expression)
+            case syntax.Negative():
+                value = self._number(expression.operand, "-")
+                return Value(value.type, value.nullable, value.classification, value.paths)
+            case syntax.Concat():
+                return self._concat(expression)
+            case syntax.Compare():
+                return self._compare(expression)
+            case syntax.Both() | syntax.Either():
+                return self._either(expression)
+            case syntax.Not():
+                return self.test(expression)
+            case syntax.Choice():
+                return self._choice(expression)
+            case syntax.Filter():
+                return self.call(expression)
+            case syntax.Test():
+                return self._test(expression)
+            case syntax.Choose():
+                return self._choose(expression)
+
+    def _literal(self, expression: syntax.Literal) -> Value:
+        match expression.value:
+            case None:
+                return Value(Null(), nullable=True)
+            case bool():
+                return Value(Boolean(), words=str(expression.value).lower())
+            case int() as number:
+                if abs(number) > MAX_INTEGER:
+                    return self.fail(expression.at, "too-large", "the number does not fit into 64 bits")
+                return Value(Integer(), words=str(number))
+            case float() as number:
+                if not isfinite(number):
+                    return self.fail(expression.at, "too-large", "the number is too large for a float")
+                return Value(Float(), words=str(number))
+            case str():
+                return Value(Text(), words="this text")
+
+    def _list(self, expression: syntax.ListOf) -> Value:
+        joined: Value | None = None
+        for part in expression.items:
+            value = self.value(part)
+            if value.type is ANYTHING:
+                return value
+            together = value if joined is None else self.joined(joined, value)
+            if together is None or joined is None:
+                if together is None and joined is not None:
+                    words = (
+                        f"the items of a list have one type, here stand {a_kind(joined.type)} and {a_kind(value.type)}"
+                    )
+                    return self.fail(part.at, "wrong-type", words)
+            elif mixed(joined.type, value.type):
+                self.casts[expression.at, "ListOf"] = together.type
+            joined = together
+        if joined is None:
+            return self.fail(expression.at, "wrong-type", "an empty list has no type", "leave it out")
+        return Value(Array(joined.field), False, joined.classification, joined.paths)
+
+    def _name(self, expression: syntax.Name) -> Value:
+        name = expression.name
+        found: Value | Hidden | Field | Fact | None = self.variables.get(name)
+        if found is None:
+            found = self.scope.get(name)
+            if found is not None:
+                self.names.add(name)
+        match found:
+            case None:
+                known = [*self.scope, *self.variables]
+                return self.fail(expression.at, "unknown-name", f"unknown name '{name}'", nearest(name, known))
+            case Hidden():
+                return self.fail(expression.at, found.rule, found.words, found.hint)
+            case Value() if found is LOOP:
+                return self.fail(expression.at, "wrong-type", "'loop' is no value of its own", LOOP_HINT)
+            case Value():
+                value = found
+            case Fact():
+                there, when_true, when_false = self._guards(name, found.expression)
+                value = self._of_field(found.field, name, (name,))
+                value = replace(value, when_there=there, when_true=there | when_true, when_false=when_false)
+                self.reads.add((name,))
+            case Field():
+                value = self._of_field(found, name, (name,))
+                if not isinstance(found.type, Struct | Array):
+                    self.reads.add((name,))
+        return self.narrowed(value)
+
+    def _is_loop(self, expression: Expression) -> bool:
+        return isinstance(expression, syntax.Name) and self.variables.get(expression.name) is LOOP
+
+    def _of_field(self, found: Field, name: str, path: Path) -> Value:
+        return Value(
+            found.type,
+            found.nullable,
+            found.classification,
+            frozenset({path}),
+            name,
+            counted=frozenset({path}) if isinstance(found.type, Array) else frozenset(),
+            pseudonym=found.pseudonym,
+            words=f"'{name}'",
+        )
+
+    def _guards(self, name: str, expression: Expression) -> Guards:
+        """What a guard on a fact guards of what the fact reads."""
+        if name not in self.guards:
+            quiet = Inferring(self.scope, strict=False)
+            quiet.guards = self.guards  # a fact of facts asks for each of them once
+            value = quiet.test(expression)
+            self.guards[name] = (self._implied(expression), value.when_true, value.when_false)
+        return self.guards[name]
+
+    def _implied(self, expression: Expression) -> frozenset[str]:
+        """What cannot be null when the (propagating) expression is not null."""
+        match expression:
+            case syntax.Name() | syntax.Attribute():
+                known = spelled(expression)
+                if known is None:
+                    return frozenset()
+                fact = self.scope.get(known)
+                further = self._guards(known, fact.expression)[0] if isinstance(fact, Fact) else frozenset()
+                return frozenset({known}) | parents_of(known) | further
+            case syntax.Filter() if expression.name in PASSING_NULL:
+                return self._implied(expression.base)
+            case syntax.Arithmetic() | syntax.Compare():
+                return self._implied(expression.left) | self._implied(expression.right)
+            case syntax.Negative():
+                return self._implied(expression.operand)
+            case _:
+                return frozenset()
+
+    def _attribute(self, expression: syntax.Attribute) -> Value:
+        base = self.value(expression.base) if not self._is_loop(expression.base) else LOOP
+        if base.type is ANYTHING:
+            return base
+        if isinstance(base.type, Array):
+            hint = "loop over it, or take one with `first` or `last`"
+            return self.fail(expression.at, "wrong-type", f"{base.words or 'this'} is a list of rows", hint)
+        if not isinstance(base.type, Struct):
+            words = f"{base.words or 'this'} is {a_kind(base.type)} and has no property '{expression.name}'"
+            return self.fail(expression.at, "wrong-type", words)
+        found = base.type.fields.get(expression.name)
+        spoken = f"{base.words.strip(chr(39))}.{expression.name}" if base.words else expression.name
+        if found is None:
+            words = f"{base.words or 'this'} has no property '{expression.name}'"
+            return self.fail(expression.at, "unknown-name", words, nearest(expression.name, base.type.fields))
+        if isinstance(found, Hidden):
+            return self.fail(expression.at, found.rule, found.words, found.hint)
+        if self.strict and base.nullable:
+            words = f"{base.words or 'this'} may be absent and is used unguarded"
+            self.fail(expression.base.at, "may-be-absent", words, guard_for(base, expression.base))
+        known_as = f"{base.known_as}.{expression.name}" if base.known_as else None
+        paths = frozenset((*path, expression.name) for path in base.paths)
+        self.reads |= paths
+        value = Value(
+            found.type,
+            found.nullable or (base.nullable and not self.strict),
+            higher(found.classification, base),
+            paths,
+            known_as,
+            counted=paths if isinstance(found.type, Array) else frozenset(),
+            pseudonym=found.pseudonym,
+            words=f"'{spoken}'",
+            when_true=frozenset(f"{base.known_as}.{name}" for name in found.implies if base.known_as),
+        )
+        return self.narrowed(value)
+
+    def _number(self, expression: Expression, operator: str) -> Value:
+        value = self.present(expression, self.value(expression), "computed with")
+        if not isinstance(value.type, NUMBERS) and value.type is not ANYTHING:
+            words = f"{value.words or 'this'} is {a_kind(value.type)}, `{operator}` wants a number"
+            self.fail(expression.at, "wrong-type", words, "join texts with ~" if isinstance(value.type, Text) else "")
+            return Value(ANYTHING)
+        return value
+
+    def _arithmetic(self, expression: syntax.Arithmetic) -> Value:
+        left = self._number(expression.left, expression.operator)
+        right = self._number(expression.right, expression.operator)
+        if left.type is ANYTHING or right.type is ANYTHING:
+            return Value(ANYTHING)
+        if expression.operator in ("//", "%") and not (
+            isinstance(left.type, Integer) and isinstance(right.type, Integer)
+        ):
+            words = f"`{expression.operator}` wants integers, it met {a_kind(left.type)} and {a_kind(right.type)}"
+            return self.fail(expression.at, "wrong-type", words, "use `| int`")
+        type_: Type = arithmetic_type(expression.operator, left.type, right.type)
+        # `/` by zero is not finite, which drops the record that prints it; `//` and `%` by zero are null.
+        divides = expression.operator in ("//", "%")
+        sure_divisor = isinstance(expression.right, syntax.Literal) and bool(expression.right.value)
+        return Value(
+            type_,
+            left.nullable or right.nullable or (divides and not sure_divisor),
+            higher(left.classification, right),
+            left.paths | right.paths,
+            words=f"a {'quotient' if expression.operator == '//' else 'remainder'} by what may be zero"
+            if divides
+            else "",
+        )
+
+    def _concat(self, expression: syntax.Concat) -> Value:
+        nullable = False
+        classification: Classification = "public"
+        paths: frozenset[Path] = frozenset()
+        for part in expression.parts:
+            value = self.value(part)
+            self.text(part, value)
+            nullable = nullable or (value.nullable and not self.strict)
+            classification = higher(classification, value)
+            paths |= value.paths
+        return Value(Text(), nullable, classification, paths)
+
+    def _compare(self, expression: syntax.Compare) -> Value:
+        left, right = self.value(expression.left), self.value(expression.right)
+        if isinstance(right.type, Null) or isinstance(left.type, Null):
+            return self.fail(
+                expression.at, "wrong-type", "nothing compares to none", "write `x is none` or `x is not none`"
+            )
+        left = self.present(expression.left, left, "compared")
+        right = self.present(expression.right, right, "compared")
+        if left.type is ANYTHING or right.type is ANYTHING:
+            return Value(Boolean())
+        implied = frozenset[str]() if self.strict else self._implied(expression)
+        answer = Value(
+            Boolean(),
+            left.nullable or right.nullable,
+            higher(left.classification, right),
+            left.paths | right.paths,
+            when_true=implied,
+        )
+        if expression.operator in ("in", "not in"):
+            wanted = right.type.item.type if isinstance(right.type, Array) else right.type
+            fits = isinstance(right.type, Array) or (isinstance(left.type, Text) and isinstance(right.type, Text))
+            if not fits or not comparable(left.type, wanted, "=="):
+                words = (
+                    f"{left.words or 'this'} is {a_kind(left.type)} and cannot be looked for in {a_kind(right.type)}"
+                )
+                return self.fail(expression.at, "wrong-type", words)
+            return answer
+        if not comparable(left.type, right.type, expression.operator):
+            words = f"{left.words or 'this'} is {a_kind(left.type)} and {right.words or 'the other'} is "
+            words += f"{a_kind(right.type)}: `{expression.operator}` cannot compare them"
+            return self.fail(expression.at, "wrong-type", words)
+        return answer
+
+    def _either(self, expression: syntax.Both | syntax.Either) -> Value:
+        """`a or b` gives a when it counts as true, else b; `and` the other way round."""
+        test = self.test(expression)
+        left = self.value(expression.left)
+        right = self.given(self.side(expression), lambda: self.value(expression.right))
+        if left.type is ANYTHING or right.type is ANYTHING:
+            return Value(ANYTHING)
+        joined = self.joined(left, right)
+        if joined is None:
+            words = f"the sides of `{'and' if isinstance(expression, syntax.Both) else 'or'}` are "
+            words += f"{a_kind(left.type)} and {a_kind(right.type)}"
+            return self.fail(expression.at, "wrong-type", words, "compare each side, or use an inline `if`")
+        keeps_null = left.nullable if isinstance(expression, syntax.Both) else False
+        self.cast(expression, joined, left, right)
+        return replace(
+            joined, nullable=right.nullable or keeps_null, when_true=test.when_true, when_false=test.when_false
+        )
+
+    def _choice(self, expression: syntax.Choice) -> Value:
+        test = self.test(expression.test)
+        then = self.given(test.when_true, lambda: self.value(expression.then))
+        otherwise = self.given(test.when_false, lambda: self.value(expression.otherwise))
+        if then.type is ANYTHING or otherwise.type is ANYTHING:
+            return Value(ANYTHING)
+        joined = self.joined(then, otherwise)
+        if joined is None:
+            words = f"the two sides of `if … else` are {a_kind(then.type)} and {a_kind(otherwise.type)}"
+            return self.fail(expression.at, "wrong-type", words, "give both sides one type")
+        self.cast(expression, joined, then, otherwise)
+        return joined
+
+    def _test(self, expression: syntax.Test) -> Value:
+        value = self.value(expression.base)
+        match expression.name:
+            case "none":
+                known = frozenset({value.known_as}) | parents_of(value.known_as) if value.known_as else frozenset()
+                return Value(Boolean(), when_false=known | value.when_there)
+            case "defined":
+                return Value(Boolean())
+            case "true" | "false":
+                known = frozenset({value.known_as}) if value.known_as else frozenset()
+                if not isinstance(value.type, Boolean) and value.type is not ANYTHING:
+                    words = f"{value.words or 'this'} is {a_kind(value.type)}, not true or false"
+                    return self.fail(expression.at, "wrong-type", words)
+                extra = value.when_true if expression.name == "true" else value.when_false
+                return replace(self._answer(value), when_true=known | value.when_there | extra)
+            case name:
+                return self.fail(expression.at, "outside-language", f"there is no test `{name}`", nearest(name, TESTS))
+
+    def _choose(self, expression: syntax.Choose) -> Value:
+        if not self.strict:
+            return self.fail(expression.at, "outside-language", "choose varies wording, so it stands in templates only")
+        if len(expression.options) < 2:
+            return self.fail(expression.at, "wrong-type", "choose wants at least two texts")
+        nullable, classification, paths = False, PUBLIC, frozenset[Path]()
+        for option in expression.options:
+            value = self.value(option)
+            self.text(option, value)
+            classification = higher(classification, value)
+            paths |= value.paths
+        return Value(Text(), nullable, classification, paths)

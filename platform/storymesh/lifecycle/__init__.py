@@ -1,0 +1,1 @@
+"""Operations on existing releases: verify, compare, copy, publish, rebuild, erase."""

@@ -1,0 +1,69 @@
+"""Which snapshots a narrative is told from: the latest of each role, or those of a build that was pinned before."""
+
+import json
+from collections.abc import Mapping
+
+from storymesh.dataset.build import Build
+from storymesh.errors import NotPublished
+from storymesh.mesh.mesh import Mesh
+from storymesh.narrative.definition import Narrative
+from storymesh.narrative.evaluation import evaluation_files
+from storymesh.narrative.typed import type_narrative
+from storymesh.product.store import ProductStore, Snapshot
+
+
+def pin(mesh: Mesh, narrative: Narrative) -> Build:
+    """A build on the latest snapshot of each role. Raises NotPublished for a product that nobody has published yet."""
+    snapshots: dict[str, Snapshot] = {}
+    missing: list[str] = []
+    for role, member in narrative.cast.items():
+        latest = _store_of(mesh, member.product).latest(mesh.product(member.product).name)
+        if latest is None:
+            missing.append(member.product)
+        else:
+            snapshots[role] = latest
+    if missing:
+        words = f"'{narrative.id}' needs {', '.join(dict.fromkeys(missing))}, which nobody has published yet"
+        raise NotPublished(words, "run the domain first: storymesh run")
+    build = _build(mesh, narrative, snapshots)
+    _remember(build)
+    return build
+
+
+def open_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
+    """The build that was pinned as `key`. Raises NotPublished when there is none or the narrative changed since."""
+    path = mesh.store / "narratives" / narrative.name / key / "pin.json"
+    if not path.is_file():
+        raise NotPublished(f"'{narrative.id}' has no build {key}", "make its cases first")
+    versions: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    snapshots = {}
+    for role, member in narrative.cast.items():
+        if role not in versions:
+            raise NotPublished(f"'{narrative.id}' has a new role '{role}' since build {key}", "make its cases again")
+        name = mesh.product(member.product).name
+        snapshots[role] = _store_of(mesh, member.product).find(name, versions[role])
+    build = _build(mesh, narrative, snapshots)
+    if build.key != key:
+        words = f"the files of '{narrative.id}' have changed since build {key}"
+        raise NotPublished(words, "make its cases again")
+    return build
+
+
+def _store_of(mesh: Mesh, product: str) -> ProductStore:
+    return ProductStore(mesh.store, mesh.product(product).domain)
+
+
+def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
+    typed = type_narrative(narrative, mesh.cast_of(narrative))
+    files = evaluation_files(narrative, mesh.root)
+    return Build(typed, snapshots, mesh.store, mesh.releases, evaluation=files)
+
+
+def _remember(build: Build) -> None:
+    build.folder.mkdir(parents=True, exist_ok=True)
+    path = build.folder / "pin.json"
+    if not path.exists():
+        staged = path.with_name(".pin.json.staged")
+        pinned = {role: snapshot.version for role, snapshot in build.snapshots.items()}
+        staged.write_text(json.dumps(pinned, indent=2) + "\n", encoding="utf-8")
+        staged.replace(path)

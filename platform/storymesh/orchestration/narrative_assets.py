@@ -1,0 +1,365 @@
+"""A narrative as assets: cases, precedents, the records of each config, and the release.
+
+The cases pin a snapshot of each product, and the key of that pinning is the value that flows on: whatever is published
+meanwhile, precedents, records and release are made from exactly what the cases were made from.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from storymesh.dataset.build import Build, Written, write_cases, write_precedents
+from storymesh.dataset.split import SPLITS
+from storymesh.document import relative
+from storymesh.errors import StorymeshError
+from storymesh.lifecycle.diff import diff
+from storymesh.mesh.mesh import Mesh
+from storymesh.mesh.snapshot_pinning import open_build, pin
+from storymesh.narrative.definition import Narrative
+from storymesh.orchestration.asset_keys import cases_key, precedents_key, product_key, records_key, release_key
+from storymesh.orchestration.asset_metadata import bars, counts_table, lineage, markdown_table, owners_of, references
+from storymesh.orchestration.automation import follows
+from storymesh.orchestration.failures import explained, failure
+from storymesh.orchestration.product_assets import telling
+from storymesh.provenance.trace import Tracer
+from storymesh.release.manifest import Release, list_releases, read_lock
+from storymesh.release.report.report import REPORT
+from storymesh.release.rewritten_records import Narrated, write_config
+from storymesh.release.write import LeakRefused, cut
+
+STORY_CHARACTERS = 4_000
+CERTIFICATE = "certificate"
+GROUNDING = "grounding"
+GROUNDING_WORDS = "The facts of each record carry what a model says of it."
+CERTIFICATE_WORDS = "no split of the release leaks into another, counted again from its files"
+
+
+class Cut(dg.Config):
+    """How a release is written."""
+
+    shard_rows: int | None = Field(
+        default=None,
+        gt=0,
+        description="At most so many records in a Parquet file. Left out: as the narrative says. No digest changes.",
+    )
+
+
+def narrative_assets(mesh: Mesh, narrative: Narrative) -> list[dg.AssetsDefinition]:
+    """The assets of one narrative, in the order in which they are made."""
+    configs = list(narrative.records)
+    assets = [_cases(mesh, narrative)]
+    if narrative.case.precedents is not None:
+        assets.append(_precedents(mesh, narrative))
+    assets += [_records(mesh, narrative, config) for config in configs]
+    return [*assets, _release(mesh, narrative, configs)]
+
+
+def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
+    products = dict.fromkeys(member.product for member in narrative.cast.values())
+
+    @_asset(
+        mesh,
+        narrative,
+        cases_key(narrative),
+        deps=[product_key(product) for product in products],
+        description=f"{narrative.title}: one row for each `{narrative.case.anchor}`, with everything linked to it.",
+        kinds={"duckdb", "parquet"},
+    )
+    def cases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[str]:
+        with explained(context.retry_number):
+            build = pin(mesh, narrative)
+            written = write_cases(build, telling(context))
+        return _made(mesh, build, written, {"cast": _cast(build), "dagster/column_lineage": _lineage(build)})
+
+    return cases
+
+
+def _precedents(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
+    @_asset(
+        mesh,
+        narrative,
+        precedents_key(narrative),
+        ins={"key": dg.AssetIn(key=cases_key(narrative))},
+        description="For each case what was done before in cases like it, and whether it worked.",
+        kinds={"duckdb", "parquet"},
+    )
+    def precedents(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
+        with explained(context.retry_number):
+            build = open_build(mesh, narrative, key)
+            written = write_precedents(build, telling(context))
+        return _made(mesh, build, written)
+
+    return precedents
+
+
+def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefinition:
+    upstream = precedents_key(narrative) if narrative.case.precedents is not None else cases_key(narrative)
+    key_, retold = records_key(narrative, config), narrative.records[config].narrator is not None
+
+    @_asset(
+        mesh,
+        narrative,
+        key_,
+        ins={"key": dg.AssetIn(key=upstream)},
+        description=_what(narrative, config),
+        kinds={"langchain", "parquet"} if retold else {"parquet"},
+        check_specs=[dg.AssetCheckSpec(GROUNDING, asset=key_, description=GROUNDING_WORDS)] if retold else (),
+    )
+    def records(context: dg.AssetExecutionContext, key: str) -> Iterator[dg.Output[str] | dg.AssetCheckResult]:
+        with explained(context.retry_number):
+            build = open_build(mesh, narrative, key)
+            written = write_config(build, config, telling(context))
+        made = _made(mesh, build, written, _narrated(mesh, build.answers_path(config), written))
+        yield dg.Output(made.value, metadata=made.metadata, data_version=made.data_version)
+        if isinstance(written, Narrated):
+            yield _grounded(key_, written)
+
+    return records
+
+
+def _grounded(key: dg.AssetKey, written: Narrated) -> dg.AssetCheckResult:
+    refused = sum(written.refused.values())
+    if written.missing is not None:
+        words = f"nothing is retold: {written.missing}"
+    elif refused:
+        kinds = ", ".join(f"{kind}: {count:,}" for kind, count in written.refused.items())
+        words = f"{refused:,} of {written.texts:,} texts were not accepted ({kinds})"
+    else:
+        words = f"the facts carry what all {written.texts:,} texts say"
+    told = {"texts": written.texts, **written.refused, **({} if written.score is None else {"score": written.score})}
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=GROUNDING,
+        passed=written.missing is None and not refused,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=words,
+        metadata=told,
+    )
+
+
+def _what(narrative: Narrative, config: str) -> str:
+    record = narrative.records[config]
+    if record.narrator is None:
+        return f"The records of the config `{config}`, in the format {record.format}."
+    return f"The records of `{record.from_}` as {record.narrator.model} retells them, held against their facts."
+
+
+def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.AssetsDefinition:
+    key = release_key(narrative)
+
+    @_asset(
+        mesh,
+        narrative,
+        key,
+        ins={f"key_of_{config}": dg.AssetIn(key=records_key(narrative, config)) for config in configs},
+        description=f"{narrative.title}: an immutable version of the dataset, as Hugging Face `datasets` reads it.",
+        kinds={"huggingface", "parquet"},
+        check_specs=[dg.AssetCheckSpec(CERTIFICATE, asset=key, description=CERTIFICATE_WORDS)],
+    )
+    def release(
+        context: dg.AssetExecutionContext, config: Cut, **keys: str
+    ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
+        with explained(context.retry_number):
+            build = open_build(mesh, narrative, _one_key(narrative, keys))
+            before = list_releases(mesh.releases, narrative.id)
+            try:
+                released = cut(build, shard_rows=config.shard_rows, tracer=partial(Tracer, build))
+            except LeakRefused as refused:
+                yield _certified(key, refused.certificate)
+                raise failure(refused) from None
+            since = _since(before[-1], released) if before and not released.unchanged else None
+            metadata = _release_metadata(mesh, released, since)
+            yield dg.Output(None, metadata=metadata, data_version=dg.DataVersion(released.digest))
+            yield _certified(key, read_lock(released.path)["certificate"])
+
+    return release
+
+
+def _certified(key: dg.AssetKey, certificate: Mapping[str, int]) -> dg.AssetCheckResult:
+    broken = {promise: count for promise, count in certificate.items() if count}
+    words = ", ".join(f"{promise}: {count:,}" for promise, count in broken.items()) or "no split leaks into another"
+    return dg.AssetCheckResult(
+        asset_key=key, check_name=CERTIFICATE, passed=not broken, description=words, metadata=dict(certificate)
+    )
+
+
+def _since(old: Release, new: Release) -> str:
+    """What is not as it was in the release before, and why, as Markdown."""
+    found = diff(old, new, limit=0)
+    names = ("config", "rows", "added", "gone", "changed", "same")
+    rows = []
+    for one in found.configs:
+        was, now = (sum(counts[side] for counts in one.rows.values()) for side in (0, 1))
+        told = (f"{was:,} → {now:,}", *(f"{count:,}" for count in (one.added, one.gone, one.changed, one.same)))
+        rows.append((one.config, *told))
+    why = [(one.what, one.name, _told(one.old), _told(one.new)) for one in found.causes]
+    parts = [f"{old.version} → {new.version}", markdown_table(names, rows)]
+    return "\n\n".join([*parts, markdown_table(("why", "name", "was", "is"), why)] if why else parts)
+
+
+def _told(value: str | None) -> str:
+    return "-" if value is None else value
+
+
+def _one_key(narrative: Narrative, keys: Mapping[str, str]) -> str:
+    """The pinning that all records were made from. Raises StorymeshError when they were made from several."""
+    if len(set(keys.values())) > 1:
+        told = ", ".join(f"{name.removeprefix('key_of_')} from {key}" for name, key in sorted(keys.items()))
+        words = f"the records of '{narrative.id}' were made from different cases: {told}"
+        raise StorymeshError(words, "materialise all of them from the same cases")
+    return next(iter(keys.values()))
+
+
+def _asset(
+    mesh: Mesh,
+    narrative: Narrative,
+    key: dg.AssetKey,
+    *,
+    description: str,
+    kinds: set[str],
+    ins: Mapping[str, dg.AssetIn] | None = None,
+    deps: Sequence[dg.AssetKey] = (),
+    check_specs: Sequence[dg.AssetCheckSpec] = (),
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """`dg.asset` with what all assets of a narrative have in common. One at a time: they share the build's folder."""
+    return dg.asset(
+        key=key,
+        description=description,
+        kinds=kinds,
+        ins=ins,
+        deps=deps,
+        check_specs=check_specs,
+        group_name=narrative.name,
+        owners=owners_of(narrative.owner),
+        pool=narrative.name,
+        code_version=_code_version(mesh, narrative),
+        automation_condition=follows(definition=True),
+        metadata={"dagster/code_references": references(mesh.root, {"narrative": narrative.at()})},
+    )
+
+
+def _code_version(mesh: Mesh, narrative: Narrative) -> str:
+    """Changes with everything that people write and that shapes the records: the narrative and its contracts."""
+    contracts = [f"{role} {contract.digest}" for role, contract in sorted(mesh.cast_of(narrative).items())]
+    return hashlib.sha256("\n".join([narrative.fingerprint, *contracts]).encode()).hexdigest()[:24]
+
+
+def _made(
+    mesh: Mesh, build: Build, written: Written, more: Mapping[str, Any] | None = None
+) -> dg.MaterializeResult[str]:
+    metadata: dict[str, Any] = {"dagster/row_count": written.rows}
+    if written.sample:  # what people come for stands first
+        metadata["sample"] = dg.MetadataValue.md(_stories(written.sample))
+    if written.drops:
+        metadata["drops_by_reason"] = counts_table("reason", written.drops)
+        metadata["drops_plot"] = dg.MetadataValue.md(bars(written.drops))
+    metadata |= {
+        "unchanged": written.unchanged,
+        "seconds": round(written.seconds, 2),
+        "build": build.key,
+        "file": dg.MetadataValue.path(relative(written.path, mesh.root)),
+        "dropped": sum(written.drops.values()),
+        "drops": dg.MetadataValue.json(dict(written.drops)),
+        **(more or {}),
+    }
+    return dg.MaterializeResult(value=build.key, metadata=metadata, data_version=dg.DataVersion(build.key))
+
+
+def _narrated(mesh: Mesh, answers: Path, written: Written) -> dict[str, Any]:
+    """What retelling took: calls, tokens and cost of this materialisation, or why there was no narrator; and where the
+    questions and answers are to be read."""
+    if not isinstance(written, Narrated):
+        return {}
+    if written.missing is not None:
+        return {"not_retold": written.missing}
+    spent, read = written.spent, {"answers": dg.MetadataValue.path(relative(answers, mesh.root))}
+    if spent is None:
+        return read
+    cost = {} if spent.usd is None else {"cost_usd": float(spent.usd)}
+    return {
+        "retold": spent.accepted,
+        "calls": spent.calls,
+        "answers_paid_before": spent.reused,
+        "input_tokens": spent.input_tokens,
+        "output_tokens": spent.output_tokens,
+        "tokens_estimated": spent.estimated,
+        **cost,
+        **read,
+    }
+
+
+def _lineage(build: Build) -> dg.TableColumnLineage:
+    """Each role of a case, and what of its product is carried into it."""
+    return lineage(
+        {
+            role: [(product_key(snapshot.product), name) for name in sorted(build.typed.columns[role])]
+            for role, snapshot in build.snapshots.items()
+            if role in build.typed.columns
+        }
+    )
+
+
+def _cast(build: Build) -> dg.MetadataValue[Any]:
+    rows = [
+        (role, snapshot.product, snapshot.version[:12], f"{snapshot.rows:,}")
+        for role, snapshot in build.snapshots.items()
+    ]
+    return dg.MetadataValue.md(markdown_table(["role", "product", "version", "rows"], rows))
+
+
+def _stories(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Records as people read them: each text on its own, under what its case is called."""
+    if not any(_texts(row) for row in rows):
+        names = list(rows[0])
+        return markdown_table(names, [[row[name] for name in names] for row in rows])
+    parts: list[str] = []
+    for row in rows:
+        parts.append(f"### {row.get('id', row.get('case_id', ''))}")
+        for name, text in _texts(row):
+            quoted = "\n".join(f"> {line}" for line in text[:STORY_CHARACTERS].splitlines())
+            parts.append(f"**{name}**\n\n{quoted}")
+    return "\n\n".join(parts)
+
+
+def _texts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The texts of a record in any of TRL's formats: a column of text, or of messages."""
+    found: list[tuple[str, str]] = []
+    for name in ("text", "messages", "prompt", "completion", "chosen", "rejected"):
+        value = row.get(name)
+        if isinstance(value, str):
+            found.append((name, value))
+        elif isinstance(value, list):
+            found += [(f"{name}: {message['role']}", str(message["content"])) for message in value]
+    return found
+
+
+def _release_metadata(mesh: Mesh, release: Release, since: str | None) -> dict[str, Any]:
+    splits = [split for split in SPLITS if any(split in counts for counts in release.configs.values())]
+    counts = [[config, *(f"{rows.get(split, 0):,}" for split in splits)] for config, rows in release.configs.items()]
+    drops = [
+        (what, reason, f"{count:,}") for what, reasons in release.drops.items() for reason, count in reasons.items()
+    ]
+    return {
+        "version": release.version,
+        "unchanged": release.unchanged,
+        "digest": release.digest,
+        "path": dg.MetadataValue.path(relative(release.path, mesh.root)),
+        "dagster/row_count": sum(sum(rows.values()) for rows in release.configs.values()),
+        **({"since_the_last": dg.MetadataValue.md(since)} if since is not None else {}),
+        "records": dg.MetadataValue.md(markdown_table(["config", *splits], counts)),
+        "records_plot": dg.MetadataValue.md(bars(_plotted(release.configs))),
+        "card": dg.MetadataValue.path(relative(release.path / "README.md", mesh.root)),
+        "report": dg.MetadataValue.path(relative(release.path / REPORT, mesh.root)),
+        "drops_by_reason": dg.MetadataValue.md(markdown_table(["of", "reason", "count"], drops)),
+        "configs": dg.MetadataValue.json({config: dict(rows) for config, rows in release.configs.items()}),
+        "drops": dg.MetadataValue.json({what: dict(reasons) for what, reasons in release.drops.items()}),
+    }
+
+
+def _plotted(configs: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    return {f"{config} {split}": count for config, rows in configs.items() for split, count in rows.items()}

@@ -1,0 +1,244 @@
+"""A data product as an asset: its rows are staged, audited and published, and every rule of its contract is a check.
+
+The audit happens before anybody can read the rows, so no check blocks in Dagster's sense: a red check says that rows
+were quarantined or that nothing was published, never that something wrong is already out.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from storymesh.contract.checks import Check, CheckResult, checks_of
+from storymesh.contract.definition import Contract
+from storymesh.document import relative
+from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.asset_keys import MODELS, model_key, product_key, source_key
+from storymesh.orchestration.asset_metadata import (
+    columns_of,
+    counts_table,
+    lineage,
+    owners_of,
+    references,
+    sample_of,
+    tags_of,
+)
+from storymesh.orchestration.automation import follows
+from storymesh.orchestration.failures import explained, failure
+from storymesh.orchestration.source_assets import format_of
+from storymesh.product.dbt_profile import database_of_domain
+from storymesh.product.definition import Product
+from storymesh.product.publish import Publication, PublicationRefused, publish
+from storymesh.product.sources.read import open_rows
+from storymesh.product.store import ProductStore, Snapshot
+
+QUIET_S = 2.0  # progress of a step is logged at most this often
+VOLUME = "volume"
+VOLUME_FACTOR = 2
+VOLUME_WORDS = "the product has at least half and at most twice the rows of the snapshot before"
+PROGRESS = re.compile(r"(?P<phase>.+) (?P<rows>[\d,]+) rows")
+
+
+def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
+    """The asset [domain, product]. Publishing an equal content again leaves the snapshot as it is and says so."""
+    contract = mesh.contract(product.id)
+    key = product_key(product.id)
+
+    @dg.multi_asset(
+        name=f"publish_{key.to_python_identifier()}",
+        specs=[
+            dg.AssetSpec(
+                key=key,
+                deps=_upstream(product),
+                description=_description(product, contract),
+                group_name=product.domain,
+                owners=owners_of(product.owner, contract.owner, mesh.domains[product.domain].owner),
+                tags=tags_of((*product.tags, *contract.document.value.get("tags", ()))),
+                kinds={"iceberg", "dbt" if product.source is None else format_of(product.source)},
+                automation_condition=follows(made_of(mesh, product.domain)),
+                metadata={
+                    "dagster/column_schema": columns_of(contract),
+                    "dagster/code_references": references(
+                        mesh.root, {"contract": contract.location, "product": product.location}
+                    ),
+                    "contract": dg.MetadataValue.path(contract.location.path),
+                    "contract_version": contract.version,
+                    "license": contract.license or "",
+                },
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                name=name,
+                asset=key,
+                description=check.words,
+                blocking=False,
+                metadata={"kind": check.kind, "severity": check.severity, "place": str(check.location)},
+            )
+            for name, check in named_checks(contract).items()
+        ]
+        + [dg.AssetCheckSpec(VOLUME, asset=key, description=VOLUME_WORDS, blocking=False)],
+        pool=pool_of(product),
+    )
+    def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        with explained(context.retry_number):
+            before = ProductStore(mesh.store, product.domain).latest(product.name)
+            try:
+                publication = _publish(mesh, product, contract, context)
+            except PublicationRefused as refused:
+                yield from _check_results(refused.publication, contract, key)
+                raise failure(refused, _quarantine(mesh, refused.publication)) from None
+            yield dg.MaterializeResult(
+                asset_key=key,
+                metadata={
+                    **_metadata(mesh, contract, publication),
+                    "dagster/column_lineage": _lineage(product, contract),
+                },
+                data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
+                check_results=[*_check_results(publication, contract, key), _volume(before, publication, key)],
+            )
+
+    return publishing
+
+
+def made_of(mesh: Mesh, domain: str) -> dg.AssetSelection:
+    """What a domain builds on that is made in the mesh: products, and its own models; not its raw files."""
+    models = dg.AssetSelection.key_prefixes([domain, MODELS])
+    return dg.AssetSelection.assets(*(product_key(product) for product in mesh.products)) | models
+
+
+def pool_of(product: Product) -> str:
+    """Who may not run at once: one writer for each product; a dbt model is read while nobody writes its database."""
+    return f"{product.domain}_duckdb" if product.source is None else f"{product.domain}_{product.name}"
+
+
+def named_checks(contract: Contract) -> dict[str, Check]:
+    """The contract's checks by their names in Dagster: letters, digits and `_`, each once."""
+    named: dict[str, Check] = {}
+    for check in checks_of(contract):
+        name = re.sub(r"\W+", "_", "_".join((*check.properties, check.name)), flags=re.ASCII).strip("_").lower()
+        name = name[:80] or "rule"
+        taken = (name == VOLUME) + sum(other == name or other.startswith(f"{name}__") for other in named)
+        named[f"{name}__{taken + 1}" if taken else name] = check
+    return named
+
+
+def telling(context: dg.AssetExecutionContext) -> Callable[[str, int], None]:
+    """A progress callback that writes to the run's log, not more often than people can read."""
+    last: dict[str, float] = {}
+
+    def tell(phase: str, rows: int) -> None:
+        now = time.monotonic()
+        if now - last.get(phase, 0.0) >= QUIET_S:
+            last[phase] = now
+            context.log.info(f"{phase} {rows:,} rows")
+
+    return tell
+
+
+def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.AssetExecutionContext) -> Publication:
+    store = ProductStore(mesh.store, product.domain)
+    folder, database = mesh.domain_folder(product.domain), database_of(mesh, product.domain)
+    with open_rows(product, contract, folder, database) as rows:
+        return publish(product, contract, rows, store, context.run.run_id, telling(context))
+
+
+def _upstream(product: Product) -> list[dg.AssetKey]:
+    """The model or file that the rows stand in; for a file, the input ports too (a model bears them itself)."""
+    if product.source is None:
+        return [model_key(product.domain, product.name)]
+    ports = [product_key(port.contract_id) for port in product.inputs]
+    return [source_key(product.domain, product.source), *ports]
+
+
+def _description(product: Product, contract: Contract) -> str:
+    parts = [f"**{product.title}**", product.description or contract.description, contract.terms]
+    if contract.description and contract.description != product.description:
+        parts.insert(2, contract.description)
+    return "\n\n".join(dict.fromkeys(part for part in parts if part))
+
+
+def _check_results(publication: Publication, contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+    """What the audit found, for every check that it came to."""
+    names: dict[tuple[Any, ...], list[str]] = {}
+    for name, check in named_checks(contract).items():
+        names.setdefault((check.name, check.properties, check.location), []).append(name)
+    for result in publication.checks:
+        # Two checks may stem from one place; what comes back stands in the order in which they were asked.
+        alike = names.get((result.name, result.properties, result.location))
+        if not alike:
+            continue
+        severity = dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=alike.pop(0),
+            passed=result.passed,
+            severity=severity,
+            description=result.words,
+            metadata=_check_metadata(result),
+        )
+
+
+def _volume(before: Snapshot | None, publication: Publication, key: dg.AssetKey) -> dg.AssetCheckResult:
+    """Whether the product has about as many rows as before: a source that was cut short keeps every rule about rows."""
+    was, now = before.rows if before is not None else None, publication.rows_out
+    passed = not was or was / VOLUME_FACTOR <= now <= was * VOLUME_FACTOR
+    words = f"{now:,} rows, {was:,} before" if was is not None else f"{now:,} rows, for the first time"
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=VOLUME,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=words,
+        metadata={"rows": now, **({"rows_before": was} if was is not None else {})},
+    )
+
+
+def _lineage(product: Product, contract: Contract) -> dg.TableColumnLineage:
+    """Each column comes from the one of its name in the model or file."""
+    upstream = _upstream(product)[0]
+    return lineage({name: [(upstream, name)] for name in contract.properties})
+
+
+def _check_metadata(result: CheckResult) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"place": str(result.location), "kind": result.kind}
+    if result.failed_rows is not None:
+        metadata["failed_rows"] = result.failed_rows
+    if result.observed is not None:
+        metadata["observed"] = str(result.observed)
+    return metadata
+
+
+def _quarantine(mesh: Mesh, publication: Publication) -> dict[str, Any]:
+    if not publication.quarantined:
+        return {}
+    metadata: dict[str, Any] = {"reasons": counts_table("reason", publication.quarantined)}
+    if publication.quarantine_path is not None:
+        metadata["quarantine"] = dg.MetadataValue.path(relative(publication.quarantine_path, mesh.root))
+    return metadata
+
+
+def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[str, Any]:
+    """What stands beside a materialisation; the run's summary reads the same."""
+    metadata: dict[str, Any] = {
+        "dagster/row_count": publication.rows_out,
+        "rows_in": publication.rows_in,
+        "quarantined_rows": publication.rows_in - publication.rows_out,
+        "unchanged": publication.unchanged,
+        "contract_version": contract.version,
+        **_quarantine(mesh, publication),
+    }
+    snapshot = publication.snapshot
+    if snapshot is not None:
+        metadata["version"] = snapshot.version
+        metadata["snapshot_id"] = str(snapshot.snapshot_id)
+        metadata["sample"] = sample_of(snapshot.files, contract)
+    return metadata
+
+
+def database_of(mesh: Mesh, domain: str) -> Path:
+    """The DuckDB file that the domain's models stand in. Raises Refused when its own profile names none."""
+    return database_of_domain(domain, mesh.domain_folder(domain), mesh.store)

@@ -1,0 +1,1 @@
+"""Run the assets of the mesh in this process."""

@@ -1,0 +1,168 @@
+"""Raw files as Dagster sees them: each is an asset that nobody here makes, with a version that is a digest of what it
+holds, so that what is built on it is behind once its owners leave a new one.
+
+A version is computed again only where the size or the time of a file has changed.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG, extract_data_version_from_entry
+
+from storymesh.document import relative
+from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.asset_keys import source_key
+from storymesh.orchestration.asset_metadata import owners_of
+
+SENSOR = "new_files"
+SOURCE = "source"
+CHECK_EVERY_S = 30
+SETTLED_S = 10.0  # a file that was written to a moment ago may not be whole yet
+MISSING = "missing"
+_IN_SQL = re.compile(r"""(['"])(sources/[^'"\n{}]+)\1""")
+_GLOB = re.compile(r"[*?\[]")
+
+Files = Mapping[dg.AssetKey, str]  # the raw file, or the pattern of several, below the domain's folder
+
+
+def raw_files(mesh: Mesh, domain: str, manifest: Mapping[str, Any] | None) -> Files:
+    """The files that the domain's products name, and those that its dbt models (of dbt's `manifest`) read."""
+    named = [product.source for product in mesh.products_of(domain) if product.source is not None]
+    nodes = manifest["nodes"].values() if manifest is not None else ()
+    read = [path for node in nodes for path in read_in(node)]
+    return {source_key(domain, path): path for path in dict.fromkeys([*named, *read])}
+
+
+def read_in(node: Mapping[str, Any]) -> list[str]:
+    """The raw files that the SQL of a dbt node names, relative to the domain's folder."""
+    return list(dict.fromkeys(path for _, path in _IN_SQL.findall(str(node.get("raw_code") or ""))))
+
+
+def raw_specs(mesh: Mesh, domain: str, files: Files) -> list[dg.AssetSpec]:
+    """The raw files as assets that come from outside."""
+    specs = []
+    for key, source in files.items():
+        path = relative(mesh.domain_folder(domain) / source, mesh.root)
+        specs.append(
+            dg.AssetSpec(
+                key=key,
+                description=f"The raw data in {path}, as its owners leave it.",
+                group_name=domain,
+                kinds={format_of(source)},
+                owners=owners_of(mesh.domains[domain].owner),
+                metadata={"path": dg.MetadataValue.path(path), SOURCE: source},
+            )
+        )
+    return specs
+
+
+def files_in(definitions: dg.Definitions, domain: str) -> Files:
+    """The raw files of a domain among the assets of `definitions`."""
+    return {
+        spec.key: str(spec.metadata[SOURCE])
+        for spec in definitions.resolve_all_asset_specs()
+        if spec.group_name == domain and SOURCE in spec.metadata
+    }
+
+
+def format_of(source: str) -> str:
+    """The kind that Dagster shows for a file: its format."""
+    suffix = Path(source.removesuffix(".gz")).suffix.removeprefix(".").lower()
+    return {"jsonl": "json", "ndjson": "json", "xlsx": "excel", "pq": "parquet"}.get(suffix, suffix or "file")
+
+
+def raw_sensor(mesh: Mesh, domain: str, files: Files) -> dg.SensorDefinition:
+    """What looks at the raw files of a domain and notes each new version; what is built on them follows from that."""
+
+    @dg.sensor(
+        name=f"{SENSOR}_{domain}",
+        minimum_interval_seconds=CHECK_EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Notes when a raw file has new content: then its products are made again. Stop it to load by hand.",
+    )
+    def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        seen = list(observe(mesh, domain, files, context.instance, settled_s=SETTLED_S))
+        told = ", ".join(one.asset_key.path[-1] for one in seen)
+        return dg.SensorResult(asset_events=seen, skip_reason=f"new: {told}" if told else "no raw file has changed")
+
+    return look
+
+
+def observe(
+    mesh: Mesh, domain: str, files: Files, instance: dg.DagsterInstance, *, settled_s: float = 0.0
+) -> Iterator[dg.AssetObservation]:
+    """An observation of each raw file whose content is not what Dagster last saw. A file that was written to within
+    `settled_s` waits for the next look."""
+    folder = mesh.domain_folder(domain)
+    kept = _Kept(mesh.store / "dagster" / "raw" / f"{domain}.json")
+    now = time.time()
+    for key, source in files.items():
+        try:
+            stats = {path: path.stat() for path in _matching(folder, source)}
+            if any(now - stat.st_mtime < settled_s for stat in stats.values()):
+                continue
+            version = kept.version(folder, stats)
+        except OSError:
+            continue  # the step that reads the file says in words what is the matter with it
+        last = instance.get_latest_data_version_record(key, is_source=True)
+        known = extract_data_version_from_entry(last.event_log_entry) if last is not None else None
+        if known is None or known.value != version:
+            newest = max((stat.st_mtime for stat in stats.values()), default=None)
+            yield dg.AssetObservation(
+                key,
+                tags={DATA_VERSION_TAG: version},
+                metadata={
+                    "files": len(stats),
+                    "bytes": sum(stat.st_size for stat in stats.values()),
+                    **({"changed": dg.MetadataValue.timestamp(newest)} if newest is not None else {}),
+                },
+            )
+    kept.save()
+
+
+def _matching(folder: Path, source: str) -> list[Path]:
+    found: Iterable[Path] = folder.glob(source) if _GLOB.search(source) else [folder / source]
+    return sorted(path for path in found if path.is_file())
+
+
+@dataclass
+class _Kept:
+    """Path -> size, time of change and digest of a file as it was last read, in a small file beside the instance."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        try:
+            self.known: dict[str, list[Any]] = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self.known = {}
+        self.before = dict(self.known)
+
+    def version(self, folder: Path, stats: Mapping[Path, os.stat_result]) -> str:
+        if not stats:
+            return MISSING
+        whole = hashlib.sha256()
+        for path, stat in stats.items():
+            name = path.relative_to(folder).as_posix()
+            size, changed, digest = self.known.get(name, (None, None, ""))
+            if (size, changed) != (stat.st_size, stat.st_mtime_ns):
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                self.known[name] = [stat.st_size, stat.st_mtime_ns, digest]
+            whole.update(f"{name} {digest}\n".encode())
+        return whole.hexdigest()
+
+    def save(self) -> None:
+        if self.known != self.before:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            staged = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            staged.write_text(json.dumps(self.known), encoding="utf-8")
+            staged.replace(self.path)

@@ -1,0 +1,1 @@
+"""Readers of product rows, one file for each kind of source."""

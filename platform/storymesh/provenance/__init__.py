@@ -1,0 +1,1 @@
+"""Trace printed values to product rows, and explain how cases came about."""

@@ -1,0 +1,1 @@
+"""Rules that drop records from a config: duplicates, length, personal data, evaluation sets."""

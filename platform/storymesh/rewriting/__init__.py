@@ -1,0 +1,1 @@
+"""Records rewritten by a language model and checked against their facts."""
