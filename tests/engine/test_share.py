@@ -5,7 +5,7 @@ import ibis.expr.types as ir
 import pytest
 
 from storymesh.engine import dialect
-from storymesh.engine.cse import Apart, shared
+from storymesh.engine.cse import HoistedExpressions, eliminate_common
 from storymesh.engine.open import open_engine
 
 STEPS = [{"code": "tow", "cost": 2.5}, {"code": "dig", "cost": None}]
@@ -39,14 +39,14 @@ def written(table: ir.Table) -> str:
 def walked(table: ir.Table) -> ir.Table:
     """Expressions that stand twice: in branches, in a lambda, around a lambda, and on each other."""
     once = digest(table["name"])
-    twice = digest(dialect.concat([once, once]))
+    twice = digest(dialect.concat_texts([once, once]))
 
     def step(item: ir.StructValue, place: ir.IntegerValue) -> ir.StringValue:
         code = digest(digest(digest(digest(digest(digest(item["code"]))))))
         chosen = ibis.ifelse(item["cost"].isnull(), code, code.upper())
-        return dialect.concat([chosen, digest(twice), place.cast("string")])
+        return dialect.concat_texts([chosen, digest(twice), place.cast("string")])
 
-    steps = dialect.glued(dialect.numbered(table["steps"], step))
+    steps = dialect.concat_items(dialect.map_indexed(table["steps"], step))
     return table.select(
         "place",
         first=ibis.ifelse(table["hours"] > 0, once, twice),
@@ -57,30 +57,30 @@ def walked(table: ir.Table) -> ir.Table:
 
 
 def test_the_rows_stay_as_they_are(table: ir.Table) -> None:
-    assert told(shared(walked(table))) == told(walked(table))
+    assert told(eliminate_common(walked(table))) == told(walked(table))
 
 
 def test_what_stands_twice_is_computed_once(table: ir.Table) -> None:
     # The name, both names, what does not change from step to step, and six times over the code of a step.
     assert written(walked(table)).count("md5(") > 20
-    assert written(shared(walked(table))).count("md5(") == 9
+    assert written(eliminate_common(walked(table))).count("md5(") == 9
 
 
 def test_a_list_is_walked_before_a_branch_is_taken(table: ir.Table) -> None:
-    sql = written(shared(walked(table)))
+    sql = written(eliminate_common(walked(table)))
     assert sql.count("list_apply(") == 2  # what is shared of a step, then its text
     assert "list_apply(" not in sql[: sql.index("from (")]
 
 
 def test_the_same_selection_gives_the_same_sql(table: ir.Table) -> None:
-    assert written(shared(walked(table))) == written(shared(walked(table)))
+    assert written(eliminate_common(walked(table))) == written(eliminate_common(walked(table)))
 
 
 def test_one_sharing_stands_on_another(table: ir.Table) -> None:
-    codes = dialect.numbered(table["steps"], lambda item, place: item["code"].concat(place.cast("string")))
-    lower = shared(table.mutate(codes=codes))
-    upper = lower.mutate(more=dialect.numbered(lower["codes"], lambda code, place: place + code.length()))
-    assert told(shared(upper).select("place", "more")) == [
+    codes = dialect.map_indexed(table["steps"], lambda item, place: item["code"].concat(place.cast("string")))
+    lower = eliminate_common(table.mutate(codes=codes))
+    upper = lower.mutate(more=dialect.map_indexed(lower["codes"], lambda code, place: place + code.length()))
+    assert told(eliminate_common(upper).select("place", "more")) == [
         {"place": 0, "more": [4, 5]},
         {"place": 1, "more": []},
         {"place": 2, "more": None},
@@ -93,27 +93,29 @@ FEW = [{"probe": 0, "steps": STEPS}, {"probe": 1, "steps": []}]
 def joined(few: ir.Table) -> ir.Table:
     """Six cases, each with the columns of one row of a table of two."""
     cases = ibis.memtable({"place": list(range(6)), "probe": [0, 0, 0, 1, 1, 1], "word": list("uvwxyz")})
-    return dialect.fenced(cases.join(few, "probe"))
+    return dialect.materialization_barrier(cases.join(few, "probe"))
 
 
 def telling(parent: ir.Table) -> ir.Table:
     steps, word = parent["steps"], parent["word"]
-    lines = dialect.numbered(
+    lines = dialect.map_indexed(
         steps,
-        lambda step, place: dialect.concat(
+        lambda step, place: dialect.concat_texts(
             [ibis.literal("- "), digest(step["code"]), place.cast("string"), word, digest(step["code"].upper())]
         ),
     )
-    alone = dialect.glued(dialect.each(steps, lambda step: digest(step["code"].lower())))
-    return parent.select("place", lines=dialect.glued(lines), alone=alone, count=steps.length(), word=word.upper())
+    alone = dialect.concat_items(dialect.map_items(steps, lambda step: digest(step["code"].lower())))
+    return parent.select(
+        "place", lines=dialect.concat_items(lines), alone=alone, count=steps.length(), word=word.upper()
+    )
 
 
 def test_what_reads_the_few_rows_only_is_computed_there() -> None:
     few = ibis.memtable(FEW, schema={"probe": "int64", "steps": SCHEMA["steps"]})
     selection = telling(joined(few))
-    apart = Apart(selection, ["steps"])
+    apart = HoistedExpressions(selection, ["steps"])
     below = apart.below(few).drop("steps")  # nothing above reads it any more
-    above = shared(apart.above(joined(below)))
+    above = eliminate_common(apart.above(joined(below)))
     assert told(above) == told(selection)
     sql = written(above)
     assert sql.count("md5(") == 3
@@ -123,6 +125,6 @@ def test_what_reads_the_few_rows_only_is_computed_there() -> None:
 def test_a_selection_that_reads_none_of_them_stays() -> None:
     few = ibis.memtable(FEW, schema={"probe": "int64", "steps": SCHEMA["steps"]})
     selection = joined(few).select("place", word="word")
-    apart = Apart(selection, ["steps"])
+    apart = HoistedExpressions(selection, ["steps"])
     assert apart.names == []
     assert told(apart.above(joined(apart.below(few)))) == told(selection)

@@ -11,7 +11,7 @@ from generated import accepted, looking, rendered, table_of, values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storymesh.engine.cse import shared
+from storymesh.engine.cse import eliminate_common
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language.ast import Template, parse_template
 from storymesh.language.compile import UNPRINTABLE
@@ -43,7 +43,7 @@ def compiled(
     resolved = Resolved(checked.labels, checked.replaced, b"key")
     template = parse_template(text, "t.jinja", "d/t.jinja")
     told = compile_template(template, names, ibis.literal("case-1"), partial, resolved)
-    found = connection.to_pyarrow(shared(table.select("place", text=told)).order_by("place"))
+    found = connection.to_pyarrow(eliminate_common(table.select("place", text=told)).order_by("place"))
     texts: list[str] = found["text"].to_pylist()
     return texts
 

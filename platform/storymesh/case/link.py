@@ -292,14 +292,14 @@ class _Linking:
 
 def rows_told(role: Role, rows: ir.ArrayValue) -> ir.ArrayValue:
     """Of the rows of a listed role those that are linked by all that is known now."""
-    return dialect.those(rows, lambda row: row[LATER]) if role.own_question else rows
+    return dialect.filter_items(rows, lambda row: row[LATER]) if role.own_question else rows
 
 
 def rows_asked(role: Role, rows: ir.ArrayValue, at: ir.TimestampValue) -> ir.ArrayValue:
     """Of the rows of a listed role those that are linked by what was known at `at`."""
     if role.own_question:
-        return dialect.those(rows, lambda row: row[ASKED])
-    return dialect.those(rows, lambda row: row[KNOWN] <= at) if role.may_be_unknown else rows
+        return dialect.filter_items(rows, lambda row: row[ASKED])
+    return dialect.filter_items(rows, lambda row: row[KNOWN] <= at) if role.may_be_unknown else rows
 
 
 def _seconds(length: timedelta) -> ir.IntervalScalar:

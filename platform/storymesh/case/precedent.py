@@ -112,7 +112,7 @@ def _counted(events: ir.Table, probes: ir.Table, level: Sequence[str], index: in
         day=daily["known_day"],
         asks=ibis.literal(0, "int8"),
         tried=daily["tried"],
-        worked=dialect.total(daily["worked"]),
+        worked=dialect.sum_int64(daily["worked"]),
         total=daily["total"].cast(_sum_type(events)),
     ).union(
         wanted.select(
@@ -144,8 +144,8 @@ def _counted(events: ir.Table, probes: ir.Table, level: Sequence[str], index: in
         day="day",
         action="action",
         **{name: name for name in keys},
-        tried=dialect.total(found["tried"]),
-        worked=dialect.total(found["worked"]),
+        tried=dialect.sum_int64(found["tried"]),
+        worked=dialect.sum_int64(found["worked"]),
         mean_score=found["total"].cast("float64") / found["tried"].cast("float64"),
         level=ibis.literal(index + 1, "int64"),
     )
@@ -166,7 +166,7 @@ def _chosen(probes: ir.Table, counted: Sequence[ir.Table], matching: Matching, l
     per_level = []
     for index, (level, table) in enumerate(zip(matching.levels, counted, strict=True)):
         keys = ["rank", "day", *level]
-        totals = table.group_by(keys).agg(tried=dialect.total(table["tried"].sum()))
+        totals = table.group_by(keys).agg(tried=dialect.sum_int64(table["tried"].sum()))
         enough = totals.filter(totals["tried"] >= least)
         joined = probes.inner_join(enough, keys)
         per_level.append(
@@ -218,7 +218,7 @@ def _options(
     together = together.mutate(ordered=ordered)
     return (
         together.group_by("rank", "day", *matching.all, "level", "all_tried")
-        .agg(options=dialect.each(together["ordered"].collect().sort(), lambda row: row["option"]))
+        .agg(options=dialect.map_items(together["ordered"].collect().sort(), lambda row: row["option"]))
         .mutate(least=ibis.literal(definition.min, "int64"))
     )
 
@@ -266,7 +266,9 @@ def _with_quotes(
     )
     by = ["rank", "day", "action", *matching_columns(options)]
     joined = joined.mutate(row=row)
-    gathered = joined.group_by(by).agg(quoted=dialect.each(joined["row"].collect().sort(), lambda item: item["quoted"]))
+    gathered = joined.group_by(by).agg(
+        quoted=dialect.map_items(joined["row"].collect().sort(), lambda item: item["quoted"])
+    )
     renamed = gathered.rename({f"g_{name}": name for name in by})
     back = options.left_join(renamed, [options[name].identical_to(renamed[f"g_{name}"]) for name in by])
     empty = ibis.literal([], type=gathered["quoted"].type())
@@ -304,8 +306,8 @@ def _answers(probes: ir.Table, options: ir.Table, matching: Matching) -> ir.Tabl
     joined = probes.left_join(renamed, [probes[name].identical_to(renamed[f"o_{name}"]) for name in keys])
     found = joined["options"].coalesce(ibis.literal([], type=options["options"].type()))
     least = joined["least"]
-    able = dialect.those(found, lambda option: option["tried"] >= least)
-    good = dialect.those(able, lambda option: option["worked"] > 0)
+    able = dialect.filter_items(found, lambda option: option["tried"] >= least)
+    good = dialect.filter_items(able, lambda option: option["worked"] > 0)
     enough = joined["level"].notnull()
     return joined.select(
         *keys,
@@ -314,8 +316,8 @@ def _answers(probes: ir.Table, options: ir.Table, matching: Matching) -> ir.Tabl
                 "enough": enough,
                 "level": joined["level"],
                 "tried": joined["all_tried"].coalesce(0),
-                "best": dialect.item(good, 0),
-                "worst": dialect.item(able, -1),
+                "best": dialect.item_at(good, 0),
+                "worst": dialect.item_at(able, -1),
                 "options": found,
             }
         ),

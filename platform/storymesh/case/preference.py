@@ -34,17 +34,17 @@ def pair(precedents: ir.StructValue, outcome: ir.StructValue, least: int) -> Pai
     options, action, worked = precedents["options"], outcome["action"], outcome["worked"]
     kind = options.type().value_type
     # Options are looked for among their figures: what is quoted of each is copied for those that are taken only.
-    figures = dialect.numbered(
+    figures = dialect.map_indexed(
         options, lambda option, place: ibis.struct({name: option[name] for name in FIGURES} | {"place": place})
     )
 
     def option(figure: ir.StructValue) -> ir.StructValue:
         return options[figure["place"]]
 
-    mine = option(dialect.item(dialect.those(figures, lambda one: one["action"] == action), 0))
-    others = dialect.those(figures, lambda one: (one["action"] != action) & (one["tried"] >= least))
-    best = option(dialect.item(dialect.those(others, lambda one: one["worked"] > 0), 0))
-    worst = option(dialect.item(others, -1))
+    mine = option(dialect.item_at(dialect.filter_items(figures, lambda one: one["action"] == action), 0))
+    others = dialect.filter_items(figures, lambda one: (one["action"] != action) & (one["tried"] >= least))
+    best = option(dialect.item_at(dialect.filter_items(others, lambda one: one["worked"] > 0), 0))
+    worst = option(dialect.item_at(others, -1))
     chosen = ibis.ifelse(worked, mine, best)
     rejected = ibis.ifelse(worked, worst, mine)
     low = wilson(chosen["worked"], chosen["tried"], Z90)

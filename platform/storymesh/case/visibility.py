@@ -14,7 +14,7 @@ from storymesh.case.link import KNOWN, latest, moment, rows_asked, rows_told
 from storymesh.case.resolve import Cast, Role
 from storymesh.case.scopes import SCORE, Formula, Phase, Views
 from storymesh.engine import dialect
-from storymesh.engine.cse import shared
+from storymesh.engine.cse import eliminate_common
 from storymesh.language.compile import compile_expression
 from storymesh.language.types import Array, Struct, Type
 from storymesh.language.value import Path
@@ -56,7 +56,7 @@ def with_facts(linked: ir.Table, cast: Cast, views: Views) -> ir.Table:
     closes = linked["closes"]
     if not views.outcome:
         status = ibis.ifelse(closes.isnull(), "open", "closed") if cast.closes else ibis.literal("closed")
-        return shared(linked.mutate(**columns, status=status))
+        return eliminate_common(linked.mutate(**columns, status=status))
     made = {
         name: compile_expression(formula.expression, hindsight, formula.checked.labels)
         for name, formula in views.outcome.items()
@@ -65,7 +65,7 @@ def with_facts(linked: ir.Table, cast: Cast, views: Views) -> ir.Table:
     judged = closes.notnull() & made["action"].notnull() & made["score"].notnull() & made["worked"].notnull()
     reads = frozenset(path for formula in views.outcome.values() for path in _reads(formula, cast, views))
     known = latest([linked["at"], closes, *_known(linked, cast, sorted(reads))])
-    return shared(
+    return eliminate_common(
         linked.mutate(
             **columns,
             outcome=ibis.ifelse(judged, ibis.struct(made), ibis.null(ibis.struct(made).type())),
@@ -101,14 +101,14 @@ def _seen(linked: ir.Table, cast: Cast, role: Role, phase: Phase) -> ir.Value:
         if role.single:
             first = _only(known)
             return ibis.ifelse(first.isnull(), nothing, masked(first))
-        return dialect.each(known, masked)
+        return dialect.map_items(known, masked)
     seen = value.notnull() & (value[KNOWN] <= at).fill_null(False) if role.may_be_unknown else value.notnull()
     return ibis.ifelse(seen, masked(value), nothing)
 
 
 def _only(rows: ir.ArrayValue) -> ir.StructValue:
     """The row of a `one` or `optional`; where it met several, which drops the case from this view, it has none."""
-    first = dialect.item(rows, 0)
+    first = dialect.item_at(rows, 0)
     return ibis.ifelse(rows.length() == 1, first, ibis.null(first.type()))
 
 
@@ -148,8 +148,8 @@ def _known(linked: ir.Table, cast: Cast, paths: Iterable[Path]) -> list[ir.Times
             return latest([row[KNOWN], moment(row[own])]) if own else row[KNOWN]
 
         if role.listed:
-            moments = dialect.each(value, of_row)
-            unknown = dialect.those(moments, lambda when: when.isnull()).length() > 0
+            moments = dialect.map_items(value, of_row)
+            unknown = dialect.filter_items(moments, lambda when: when.isnull()).length() > 0
             last = moments.maxs().coalesce(at)
             found[role.name, own] = ibis.ifelse(unknown, ibis.null("timestamp(6)"), last)
         else:

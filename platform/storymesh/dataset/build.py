@@ -377,7 +377,9 @@ def cases_of(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -> "i
     if count > 1:
         anchor = tables[build.typed.cast.anchor.name]
         key = [anchor[column].cast("string") for column in build.typed.cast.anchor.contract.key]
-        tables[build.typed.cast.anchor.name] = anchor.filter(dialect.bucket(dialect.concat(key), count) == number)
+        tables[build.typed.cast.anchor.name] = anchor.filter(
+            dialect.hash_bucket(dialect.concat_texts(key), count) == number
+        )
     replaced = partial(pseudonym, key=build.pseudonym_key)
     pseudonyms = {(path[0], path[1]): replaced for path in build.typed.pseudonymised}
     linked = link(build.typed.cast, tables, build.typed.columns, pseudonyms)
@@ -436,7 +438,7 @@ def cases_of_rows(build: Build, linked: "ir.Table", keys: Mapping[str, list[str]
         role = build.typed.cast.roles[name]
         rows = linked[role.column]
         if role.listed:
-            theirs = dialect.those(rows, lambda row, wanted=wanted: row[KEY].isin(wanted))  # type: ignore[misc]
+            theirs = dialect.filter_items(rows, lambda row, wanted=wanted: row[KEY].isin(wanted))  # type: ignore[misc]
             hits.append((theirs.length() > 0).coalesce(False))
         else:
             hits.append(rows[KEY].isin(wanted).coalesce(False))
@@ -480,12 +482,12 @@ def _splits(build: Build, cases: "ir.Table") -> "ir.Table":
             value = cases[role.column]
             named = ibis.literal(f"{name}.{column}=")
             if role.listed:
-                texts = dialect.each(rows_told(role, value), lambda row, column=column: row[column].cast("string"))  # type: ignore[misc]
+                texts = dialect.map_items(rows_told(role, value), lambda row, column=column: row[column].cast("string"))  # type: ignore[misc]
             else:
                 texts = ibis.array([value[column].cast("string")])
-            there = dialect.those(texts, lambda text: text.notnull())
-            parts.append(dialect.each(there, lambda text, named=named: named.concat(text)))  # type: ignore[misc]
-        values["together"] = dialect.joined(parts)
+            there = dialect.filter_items(texts, lambda text: text.notnull())
+            parts.append(dialect.map_items(there, lambda text, named=named: named.concat(text)))  # type: ignore[misc]
+        values["together"] = dialect.concat_lists(parts)
     kept = cases.filter(_dropped(build, cases).isnull())
     columns = ["case_id", "at", *(["closes"] if build.typed.cast.closes else [])]
     return assign(kept.select(*columns, **values), build.narrative.dataset.split)

@@ -42,7 +42,7 @@ class Forgotten:
 
         from storymesh.engine import dialect
 
-        return dialect.sha256(ibis.literal(f"{self.secret}|{product}|").concat(key))
+        return dialect.sha256_hex(ibis.literal(f"{self.secret}|{product}|").concat(key))
 
     def with_key(self, product: str, key: str) -> "Forgotten":
         digests = {*self.keys.get(product, ()), self.digest(product, key)}

@@ -311,7 +311,7 @@ def _names_table(engine: Engine, names: Names) -> "tuple[ir.Table, list[int]] | 
     told = [" ".join(words) for words in names.folded] + [word.lower() for word in names.single]
     engine.connection.con.register("personal_names", pa.table({"name": pa.array(sorted(set(told)), pa.string())}))
     table = engine.connection.table("personal_names")
-    return table.select(run=dialect.hashed(table["name"])), names.lengths
+    return table.select(run=dialect.hash_text(table["name"])), names.lengths
 
 
 def _replaced(
@@ -332,9 +332,9 @@ def _replaced(
         names, lengths = picked
         # A name stands inside a text: what is one word is a code.
         several = different.filter(different["value"].contains(" "))
-        several = dialect.fenced(several.mutate(words=dialect.words(several["value"])))
-        every = dialect.joined([dialect.runs(several["words"], length) for length in lengths])
-        runs = several.select("value", run=dialect.each(every, dialect.hashed).unnest())
+        several = dialect.materialization_barrier(several.mutate(words=dialect.split_words(several["value"])))
+        every = dialect.concat_lists([dialect.word_ngrams(several["words"], length) for length in lengths])
+        runs = several.select("value", run=dialect.map_items(every, dialect.hash_text).unnest())
         possible = possible.union(runs.semi_join(names, "run").select("value"), distinct=True)
     counts: Counter[str] = Counter()
     texts: list[str] = []

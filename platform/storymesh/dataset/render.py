@@ -23,7 +23,7 @@ from storymesh.case.visibility import names_in
 from storymesh.dataset.personal_data import reason_of, refused
 from storymesh.dataset.retrieval_metadata import metadata, of_case
 from storymesh.engine import dialect
-from storymesh.engine.cse import Apart, shared
+from storymesh.engine.cse import HoistedExpressions, eliminate_common
 from storymesh.errors import NotInLanguage, Refused, TooLarge
 from storymesh.language import ast as syntax
 from storymesh.language.ast import Expression, Template, parse_template
@@ -61,7 +61,7 @@ def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions:
     `n_<name>` for each name that its templates use. `cases` are the written cases with split and precedents.
     """
     named = _Named(cases, typed, record)
-    return shared(named.table.select(*named.kept, *named.columns, **named.behind(versions, key)))
+    return eliminate_common(named.table.select(*named.kept, *named.columns, **named.behind(versions, key)))
 
 
 def told(
@@ -93,12 +93,14 @@ def told(
     label = ["label"] if "label" in first.table.columns else []
     rows = first.table.select("case_id", "split", *label, "at", id=id_, **texts, **behind)
     if found is not None and "n_precedents" in first.columns:
-        apart = Apart(rows, ["n_precedents"])
+        apart = HoistedExpressions(rows, ["n_precedents"])
         few = apart.below(found.mutate(n_precedents="precedents")).drop("n_precedents")
         rows = apart.above(named(few, *apart.names).table)
     order = [name for name in texts if name != UNFIT]
     passage = ["metadata"] if "metadata" in behind else []
-    return shared(rows).select("id", "case_id", "split", *order, *label, *passage, "at", "facts", "sources", UNFIT)
+    return eliminate_common(rows).select(
+        "id", "case_id", "split", *order, *label, *passage, "at", "facts", "sources", UNFIT
+    )
 
 
 def untold(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
@@ -143,8 +145,10 @@ class _Named:
         passage = of_case(cases, typed, seen) if record.record.format == "retrieval" else {}
         columns |= {f"m_{name}": value for name, value in passage.items()}
         kept = cases.filter(cases["split"].notnull())
-        table = dialect.fenced(shared(kept.select("case_id", "at", "split", *more, undone=undone, **label, **columns)))
-        self.table = dialect.fenced(table.filter(table["undone"].isnull())) if able else table
+        table = dialect.materialization_barrier(
+            eliminate_common(kept.select("case_id", "at", "split", *more, undone=undone, **label, **columns))
+        )
+        self.table = dialect.materialization_barrier(table.filter(table["undone"].isnull())) if able else table
         self.kept = ["case_id", "at", "split", "undone", *label]
         self.columns = [f"n_{name}" for name in sorted(used)]
         self.names = {name: self.table[f"n_{name}"] for name in used | roles}
@@ -192,7 +196,7 @@ class _Named:
         if story is not None:
             names[STORY] = story
         # What the data says in a prompt cannot end the fence around it.
-        guard = (lambda text: dialect.without_tag(text, FENCE)) if story is not None else None
+        guard = (lambda text: dialect.remove_tag(text, FENCE)) if story is not None else None
         resolved = Resolved(slot.checked.labels, slot.checked.replaced, key, guard)
         return compile_template(template(slot.template), names, self.table["case_id"], template, resolved)
 
@@ -215,7 +219,7 @@ def _unfit(texts: Sequence[ir.StringValue], persons: Sequence[ir.StringValue]) -
 
 
 def _contents(messages: ir.ArrayValue) -> ir.StringValue:
-    return dialect.glued(dialect.each(messages, lambda message: message["content"]))
+    return dialect.concat_items(dialect.map_items(messages, lambda message: message["content"]))
 
 
 def _undone(cases: ir.Table, record: TypedRecord) -> ir.StringValue:
@@ -253,11 +257,13 @@ def _pruned(value: ir.Value, below: Mapping[str, Any], key: bytes) -> ir.Value:
         return value.length().cast("int64")
     if "~" in below:
         return (
-            dialect.each(value, lambda one: pseudonym(one, key)) if value.type().is_array() else pseudonym(value, key)
+            dialect.map_items(value, lambda one: pseudonym(one, key))
+            if value.type().is_array()
+            else pseudonym(value, key)
         )
     inner = {name: parts for name, parts in below.items() if name != "#"}
     if value.type().is_array():
-        return dialect.each(value, lambda row: _struct(row, inner, key))
+        return dialect.map_items(value, lambda row: _struct(row, inner, key))
     return ibis.ifelse(value.isnull(), ibis.null(_struct(value, inner, key).type()), _struct(value, inner, key))
 
 
@@ -292,17 +298,19 @@ def _sources(
     parts = [_of_product(product, lists) for product, lists in sorted(keys.items())]
     if not parts:
         return ibis.literal([], type="array<struct<product: string, version: string, key: string>>")
-    return dialect.joined(parts)
+    return dialect.concat_lists(parts)
 
 
 def _keys(value: ir.Value) -> ir.Value:
-    return dialect.each(value, lambda row: row[KEY]) if value.type().is_array() else value[KEY]
+    return dialect.map_items(value, lambda row: row[KEY]) if value.type().is_array() else value[KEY]
 
 
 def _quoted(options: ir.Value) -> ir.ArrayValue:
     if not options.type().is_array():
-        return dialect.each(options["quoted"], lambda row: row["id"])
-    return dialect.each(options, lambda option: dialect.each(option["quoted"], lambda row: row["id"])).flatten()
+        return dialect.map_items(options["quoted"], lambda row: row["id"])
+    return dialect.map_items(
+        options, lambda option: dialect.map_items(option["quoted"], lambda row: row["id"])
+    ).flatten()
 
 
 def _of_product(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.ArrayValue:
@@ -317,8 +325,8 @@ def _of_product(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.ArrayV
         alone = ibis.array([source(first)])
         return ibis.ifelse(first.isnull(), ibis.literal([], type=alone.type()), alone)
     lists = [key if key.type().is_array() else ibis.array([key]) for key in keys]
-    joined = dialect.joined(lists) if len(lists) > 1 else lists[0]
-    return dialect.each(dialect.distinct(joined), source)
+    joined = dialect.concat_lists(lists) if len(lists) > 1 else lists[0]
+    return dialect.map_items(dialect.distinct_items(joined), source)
 
 
 def _rows_behind_action(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> list[tuple[str, ir.Value]]:

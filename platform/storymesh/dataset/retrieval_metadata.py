@@ -61,5 +61,5 @@ def _leaves(row: ir.StructValue, above: tuple[str, ...]) -> Iterator[tuple[tuple
 def _scalar(value: ir.Value) -> ir.Value:
     kind = value.type()
     if kind.is_timestamp() or kind.is_date():
-        return dialect.spelled(value, _DAY if kind.is_date() else _MOMENT)
+        return dialect.format_moment(value, _DAY if kind.is_date() else _MOMENT)
     return value.cast("float64") if kind.is_decimal() else value

@@ -68,7 +68,7 @@ def drawn(component: "StringValue", random: "RandomSplit") -> "StringValue":
     from storymesh.engine import dialect
 
     of = 1 << 32
-    place = dialect.drawn(ibis.literal(f"{random.seed}:").concat(component), of)
+    place = dialect.hash_choice(ibis.literal(f"{random.seed}:").concat(component), of)
     test, validation = round(random.test * of), round((random.test + random.validation) * of)
     found: StringValue = ibis.cases(
         (place < test, SPLITS[2]), (place < validation, SPLITS[1]), else_=ibis.literal(SPLITS[0])

@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 from ibis.common.graph import Graph
 
 from storymesh.engine import dialect
-from storymesh.engine.dialect import PLACE
+from storymesh.engine.dialect import INDEX_NAME
 
 _CONDITIONS = (ops.IfElse, ops.SimpleCase, ops.SearchedCase)
 _PLAIN = (ops.Field, ops.Literal, ops.Argument)
@@ -24,7 +24,7 @@ _PLAIN = (ops.Field, ops.Literal, ops.Argument)
 _SMALL = 6
 
 
-def shared(table: ir.Table) -> ir.Table:
+def eliminate_common(table: ir.Table) -> ir.Table:
     """The rows and columns of a selection over another table; what it computes more than once is a column below it."""
     selection = table.op()
     assert isinstance(selection, ops.Project), "a selection is wanted"
@@ -37,7 +37,7 @@ def shared(table: ir.Table) -> ir.Table:
     here: dict[ops.Node, ops.Node] = {}
     for number, level in enumerate(levels):
         made = {f"shared_{number}_{place}": node for place, node in enumerate(level)}
-        stage = dialect.fenced(stage.mutate(**_over(stage, made, here)))
+        stage = dialect.materialization_barrier(stage.mutate(**_over(stage, made, here)))
         names |= {node: name for name, node in made.items()}
         here = {node: ops.Field(stage, name) for node, name in names.items()}
     return stage.select(**_over(stage, values, here))
@@ -49,13 +49,13 @@ def _over(stage: ir.Table, values: Mapping[str, ops.Value], here: Mapping[ops.No
     ibis, which counts from 0 for engines that count from 1, looks for the name in the relations below as well.
     """
     below = [node.name for node in stage.op().find(ops.Argument)]
-    taken = [int(name.removeprefix(PLACE)) for name in below if name.startswith(PLACE)]
+    taken = [int(name.removeprefix(INDEX_NAME)) for name in below if name.startswith(INDEX_NAME)]
     first = 1 + max(taken, default=-1)
 
     def renamed(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
         node = node.__recreate__(changed) if changed else node
-        if isinstance(node, ops.Argument) and node.name.startswith(PLACE):
-            return node.copy(name=f"{PLACE}{first + int(node.name.removeprefix(PLACE))}")
+        if isinstance(node, ops.Argument) and node.name.startswith(INDEX_NAME):
+            return node.copy(name=f"{INDEX_NAME}{first + int(node.name.removeprefix(INDEX_NAME))}")
         return node
 
     moved = {name: value.replace(here, filter=ops.Value) if here else value for name, value in values.items()}
@@ -64,7 +64,7 @@ def _over(stage: ir.Table, values: Mapping[str, ops.Value], here: Mapping[ops.No
     }
 
 
-class Apart:
+class HoistedExpressions:
     """What a selection computes from some columns of its parent and from nothing else.
 
     Where the parent has these columns from another table of fewer rows, it is computed there, once for each of them:
@@ -89,7 +89,7 @@ class Apart:
         """`table`, which has the columns under their names, with what is computed from them."""
         here = {node: ops.Field(table, node.name) for node in _Nodes(self._made.values()).fields_read}
         made = {name: node.replace(here, filter=ops.Value).to_expr() for name, node in self._made.items()}
-        return shared(table.mutate(**made)) if made else table
+        return eliminate_common(table.mutate(**made)) if made else table
 
     def above(self, parent: ir.Table) -> ir.Table:
         """The selection over `parent`, which has `names` and of its own parent's columns what is still read."""
@@ -206,12 +206,12 @@ def _split(node: ops.Node, few: frozenset[ops.Field]) -> ops.Node:
 
     def run_together(part: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
         part = part.__recreate__(changed) if changed else part
-        texts = dialect.texts_of(part)
+        texts = dialect.concat_operands(part)
         if not texts:
             return part
         nodes = _Nodes(texts)
         runs = groupby(texts, lambda text: able(text, nodes) or isinstance(text, ops.Literal))
-        return dialect.concat([dialect.concat([text.to_expr() for text in run]) for _, run in runs]).op()
+        return dialect.concat_texts([dialect.concat_texts([text.to_expr() for text in run]) for _, run in runs]).op()
 
     node = node.copy(body=node.body.replace(run_together, filter=ops.Value))
     nodes = _Nodes([node.body])

@@ -22,29 +22,29 @@ def _format_integer(pattern, value):  # type: ignore[no-untyped-def]
     ...
 
 
-def fixed(value: ir.NumericValue, digits: int) -> ir.FloatingValue:
+def round_half_even(value: ir.NumericValue, digits: int) -> ir.FloatingValue:
     """A float rounded to `digits`, ties to even on the binary value, as Python's round does."""
     return _format_float(f"{{:.{digits}f}}", value.cast("float64")).cast("float64")
 
 
-def divided(left: ir.NumericValue, right: ir.NumericValue) -> ir.FloatingValue:
+def float_division(left: ir.NumericValue, right: ir.NumericValue) -> ir.FloatingValue:
     """IEEE 754's division: by zero it is infinite or not a number, never an error."""
     return left.cast("float64") / right.cast("float64")
 
 
-def total(value: ir.IntegerValue) -> ir.IntegerValue:
+def sum_int64(value: ir.IntegerValue) -> ir.IntegerValue:
     """A sum of whole numbers as an integer of 64 bits: DuckDB adds them as HUGEINT, which ibis takes for int64."""
-    return whole(value.cast(dt.Decimal(38, 0)))
+    return decimal_to_int64(value.cast(dt.Decimal(38, 0)))
 
 
-def whole(value: ir.DecimalValue) -> ir.IntegerValue:
+def decimal_to_int64(value: ir.DecimalValue) -> ir.IntegerValue:
     """A decimal without digits behind the point as an integer of 64 bits, null where it does not fit."""
     least, most = (ibis.literal(Decimal(bound), type=dt.Decimal(38, 0)) for bound in (-(2**63), 2**63 - 1))
     return ibis.ifelse((value >= least) & (value <= most), value, ibis.null(value.type())).cast("int64")
 
 
 @ibis.udf.scalar.builtin(name="divide", signature=((dt.int64, dt.int64), dt.int64))
-def quotient(value, divisor):  # type: ignore[no-untyped-def]
+def integer_division(value, divisor):  # type: ignore[no-untyped-def]
     """The whole part of a quotient of integers, cut off towards zero."""
 
 
@@ -53,7 +53,7 @@ def _strftime(moment, pattern):  # type: ignore[no-untyped-def]
     ...
 
 
-def spelled(moment: ir.Value, pattern: str) -> ir.StringValue:
+def format_moment(moment: ir.Value, pattern: str) -> ir.StringValue:
     """A date or timestamp by Python's codes; month and day names in English whatever the machine's language."""
     return _strftime(moment.cast("timestamp"), pattern)
 
@@ -63,17 +63,17 @@ def _trim(text, letters):  # type: ignore[no-untyped-def]
     ...
 
 
-def trimmed(text: ir.StringValue, letters: str) -> ir.StringValue:
+def strip_characters(text: ir.StringValue, letters: str) -> ir.StringValue:
     """`text` without any of `letters` at both ends."""
     return _trim(text, letters)
 
 
-def without_tag(text: ir.StringValue, tag: str) -> ir.StringValue:
+def remove_tag(text: ir.StringValue, tag: str) -> ir.StringValue:
     """`text` with no begin and no end of the XML element `tag`: its `<` is `&lt;` there."""
     return text.re_replace(rf"(?i)<(\s*/?\s*{tag})", r"&lt;\1")
 
 
-def item(values: ir.ArrayValue, index: int) -> ir.Value:
+def item_at(values: ir.ArrayValue, index: int) -> ir.Value:
     """The item at `index` (from 0, negative from the end), null when there is none."""
     return values[index]
 
@@ -83,7 +83,7 @@ def item(values: ir.ArrayValue, index: int) -> ir.Value:
 UNPRINTABLE = "\ufdd0"
 
 
-def grouped(value: ir.NumericValue, digits: int) -> ir.StringValue:
+def format_thousands(value: ir.NumericValue, digits: int) -> ir.StringValue:
     """Thousands by comma, `digits` behind the point, ties to even on the binary value, no minus zero."""
     text: ir.StringValue
     if digits == 0 and value.type().is_integer():
@@ -94,7 +94,7 @@ def grouped(value: ir.NumericValue, digits: int) -> ir.StringValue:
     text = text.replace(zero, zero[1:])
     kind = value.type()
     fits = isinstance(kind, dt.Decimal) and (kind.precision or 38) - (kind.scale or 0) <= 18
-    return text if fits else ibis.ifelse(~printable(value), UNPRINTABLE, text)
+    return text if fits else ibis.ifelse(~is_exactly_printable(value), UNPRINTABLE, text)
 
 
 @lru_cache
@@ -111,37 +111,37 @@ def _concat(count: int) -> Callable[..., ir.StringValue]:
     return ibis.udf.scalar.builtin(concat, name="concat", database="main", signature=signature)  # type: ignore[no-any-return]
 
 
-def concat(texts: Sequence[ir.StringValue]) -> ir.StringValue:
+def concat_texts(texts: Sequence[ir.StringValue]) -> ir.StringValue:
     """Texts behind each other; a null counts as empty."""
     return _concat(len(texts))(*texts) if len(texts) > 1 else texts[0] if texts else ibis.literal("")
 
 
-def texts_of(node: ops.Node) -> tuple[ops.Value, ...]:
+def concat_operands(node: ops.Node) -> tuple[ops.Value, ...]:
     """What `concat` put behind each other, if that is what made `node`; else nothing."""
     made = isinstance(node, ops.ScalarUDF) and type(node).__func_name__ == "concat"
     return node.__args__ if made else ()
 
 
-def sha256(text: ir.StringValue) -> ir.StringValue:
+def sha256_hex(text: ir.StringValue) -> ir.StringValue:
     return text.hexdigest("sha256")
 
 
 @ibis.udf.scalar.builtin(name="md5_number_lower", signature=((dt.string,), dt.uint64))
-def hashed(text):  # type: ignore[no-untyped-def]
+def hash_text(text):  # type: ignore[no-untyped-def]
     """64 bits of the MD5 of a text, as a number: the same on any machine."""
 
 
 @ibis.udf.scalar.builtin(name="nfc_normalize", signature=((dt.string,), dt.string))
-def composed(text):  # type: ignore[no-untyped-def]
+def normalize_nfc(text):  # type: ignore[no-untyped-def]
     """A text in Unicode's form C, in which a letter and its marks are one wherever they can be."""
 
 
-def drawn(text: ir.StringValue, count: int) -> ir.IntegerValue:
+def hash_choice(text: ir.StringValue, count: int) -> ir.IntegerValue:
     """The first 8 hex digits of the MD5 of `text`, modulo `count`."""
-    return ibis.literal("0x").concat(part(text.hexdigest("md5"), 0, 8)).cast("int64") % count
+    return ibis.literal("0x").concat(substring(text.hexdigest("md5"), 0, 8)).cast("int64") % count
 
 
-def bucket(text: ir.StringValue, count: int) -> ir.IntegerValue:
+def hash_bucket(text: ir.StringValue, count: int) -> ir.IntegerValue:
     """One of `count` numbers from 0, about as often each; another engine or version may give another."""
     return (text.hash() & 0xFFFF) % count
 
@@ -151,7 +151,7 @@ def _finite(value):  # type: ignore[no-untyped-def]
     ...
 
 
-def printable(value: ir.NumericValue) -> ir.BooleanValue:
+def is_exactly_printable(value: ir.NumericValue) -> ir.BooleanValue:
     """Whether a float can be printed exactly: finite, and below 2**63."""
     floating = value.cast("float64")
     return _finite(floating) & (floating.abs() < 2.0**63)
@@ -162,34 +162,34 @@ def _substr(text, start, length):  # type: ignore[no-untyped-def]
     ...
 
 
-def part(text: ir.StringValue, start: int, length: int = 2**31 - 1) -> ir.StringValue:
+def substring(text: ir.StringValue, start: int, length: int = 2**31 - 1) -> ir.StringValue:
     """`length` characters from `start` (from 0): ibis writes the text itself once more into the arguments."""
     return _substr(text, start + 1, length)
 
 
-def letters(text: ir.StringValue) -> ir.ArrayValue:
+def characters(text: ir.StringValue) -> ir.ArrayValue:
     """The characters of a text, one code point each."""
     return text.split("")
 
 
-def words(text: ir.StringValue) -> ir.ArrayValue:
+def split_words(text: ir.StringValue) -> ir.ArrayValue:
     """The words of a text, runs of letters, marks and digits, in small letters and Unicode's form C."""
-    parts = composed(text).lower().re_split(r"[^\p{L}\p{M}\p{N}]+")
-    return those(parts, lambda word: word != "")
+    parts = normalize_nfc(text).lower().re_split(r"[^\p{L}\p{M}\p{N}]+")
+    return filter_items(parts, lambda word: word != "")
 
 
-def runs(words: ir.ArrayValue, length: int) -> ir.ArrayValue:
+def word_ngrams(words: ir.ArrayValue, length: int) -> ir.ArrayValue:
     """Every `length` words that stand behind each other, as one text with spaces; all of them where they are fewer."""
     places = ibis.range(0, ibis.greatest(words.length() - length + 1, 1))
-    return each(places, lambda place: words[place : place + length].join(" "))
+    return map_items(places, lambda place: words[place : place + length].join(" "))
 
 
-def backwards(values: ir.ArrayValue) -> ir.ArrayValue:
+def reverse_items(values: ir.ArrayValue) -> ir.ArrayValue:
     """The items of a list in reverse order."""
     return _of_list("list_reverse", values.type())(values)
 
 
-def distinct(values: ir.ArrayValue) -> ir.ArrayValue:
+def distinct_items(values: ir.ArrayValue) -> ir.ArrayValue:
     """The items of a list without nulls, each once, in order."""
     return _of_list("list_sort", values.type())(_of_list("list_distinct", values.type())(values))
 
@@ -202,17 +202,17 @@ def _of_list(name: str, kind: dt.DataType) -> Callable[[ir.ArrayValue], ir.Array
     return ibis.udf.scalar.builtin(function, name=name, signature=((kind,), kind))  # type: ignore[no-any-return]
 
 
-def joined(lists: Sequence[ir.ArrayValue]) -> ir.ArrayValue:
+def concat_lists(lists: Sequence[ir.ArrayValue]) -> ir.ArrayValue:
     """The items of lists of one type behind each other; a null list counts as empty."""
     return ibis.array(lists).flatten()
 
 
-def glued(texts: ir.ArrayValue) -> ir.StringValue:
+def concat_items(texts: ir.ArrayValue) -> ir.StringValue:
     """The texts of a list behind each other; the empty text for an empty list."""
     return texts.join("")
 
 
-def fenced(table: ir.Table) -> ir.Table:
+def materialization_barrier(table: ir.Table) -> ir.Table:
     """The same rows in a query of their own.
 
     ibis writes one selection over another as one, so that a value stands as often as its name is used. Only what is not
@@ -221,20 +221,20 @@ def fenced(table: ir.Table) -> ir.Table:
     return table.mutate(fence=ibis.random()).drop("fence")
 
 
-def each(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> ir.ArrayValue:
+def map_items(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> ir.ArrayValue:
     """`function` of every item."""
     argument, body = _body(values, function)
     return ops.ArrayMap(values, body=body, param=argument, index=None).to_expr()
 
 
-def numbered(values: ir.ArrayValue, function: Callable[[ir.Value, ir.IntegerValue], ir.Value]) -> ir.ArrayValue:
+def map_indexed(values: ir.ArrayValue, function: Callable[[ir.Value, ir.IntegerValue], ir.Value]) -> ir.ArrayValue:
     """`function` of every item and its place, counted from 0."""
-    place = ops.Argument(name=f"{PLACE}{_level(values)}", shape=values.op().shape, dtype=dt.int64)
+    place = ops.Argument(name=f"{INDEX_NAME}{_level(values)}", shape=values.op().shape, dtype=dt.int64)
     argument, body = _body(values, lambda item: function(item, place.to_expr()))
     return ops.ArrayMap(values, body=body, param=argument, index=place).to_expr()
 
 
-def those(values: ir.ArrayValue, holds: Callable[[ir.Value], ir.BooleanValue]) -> ir.ArrayValue:
+def filter_items(values: ir.ArrayValue, holds: Callable[[ir.Value], ir.BooleanValue]) -> ir.ArrayValue:
     """The items for which `holds` is true."""
     argument, body = _body(values, holds)
     return ops.ArrayFilter(values, body=body, param=argument, index=None).to_expr()
@@ -243,7 +243,7 @@ def those(values: ir.ArrayValue, holds: Callable[[ir.Value], ir.BooleanValue]) -
 # ibis names a lambda's argument after Python's, so that an inner one hides an outer one of the same name. Here the name
 # is a level: above those of the lambdas around it, and above those in the list itself, which the body may read again.
 # So the same expression gives the same SQL every time.
-PLACE = "place"
+INDEX_NAME = "place"
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 
 

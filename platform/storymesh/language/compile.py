@@ -52,8 +52,8 @@ UNPRINTABLE = dialect.UNPRINTABLE
 
 def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:
     """`p-` and 12 hex digits of SHA-256(key, `|`, value); null stays null."""
-    digest = dialect.sha256(ibis.literal(key.decode() + "|").concat(value.cast("string")))
-    return ibis.ifelse(value.isnull(), ibis.null("string"), ibis.literal("p-").concat(dialect.part(digest, 0, 12)))
+    digest = dialect.sha256_hex(ibis.literal(key.decode() + "|").concat(value.cast("string")))
+    return ibis.ifelse(value.isnull(), ibis.null("string"), ibis.literal("p-").concat(dialect.substring(digest, 0, 12)))
 
 
 class Compiling:
@@ -224,18 +224,18 @@ class Compiling:
         given = _Arguments(expression)
         match expression.name:
             case "number":
-                return dialect.grouped(base, given.literal(0, "digits", 0))
+                return dialect.format_thousands(base, given.literal(0, "digits", 0))
             case "percent":
-                return dialect.grouped(base.cast("float64") * 100, given.literal(0, "digits", 0)).concat("%")
+                return dialect.format_thousands(base.cast("float64") * 100, given.literal(0, "digits", 0)).concat("%")
             case "pseudonym":
                 return self.pseudonym(expression, base)
             case "date":
-                return dialect.spelled(base, given.literal(0, "format", "%Y-%m-%d"))
+                return dialect.format_moment(base, given.literal(0, "format", "%Y-%m-%d"))
             case "plural":
                 one = given.literal(0, "one", "")
                 many = given.literal(1, "many", one + "s")
                 word = ibis.ifelse(base == 1, one, many)
-                return dialect.grouped(base, 0).concat(" ", word)
+                return dialect.format_thousands(base, 0).concat(" ", word)
             case "duration":
                 return duration(base, given.literal(0, "unit", "hours"))
             case "default":
@@ -251,11 +251,11 @@ class Compiling:
             case "lower":
                 return base.lower()
             case "capitalize":
-                return dialect.part(base, 0, 1).upper().concat(dialect.part(base, 1).lower())
+                return dialect.substring(base, 0, 1).upper().concat(dialect.substring(base, 1).lower())
             case "title":
                 return _title(base)
             case "trim":
-                return dialect.trimmed(base, WHITE_SPACE)
+                return dialect.strip_characters(base, WHITE_SPACE)
             case "replace":
                 old, new = given.at(0, "old"), given.at(1, "new")
                 assert old is not None and new is not None
@@ -282,18 +282,18 @@ class Compiling:
                 item = item[step]
             return item
 
-        values = dialect.each(base, looked_at) if attribute else base
+        values = dialect.map_items(base, looked_at) if attribute else base
         match name:
             case "first":
-                return dialect.item(base, 0)
+                return dialect.item_at(base, 0)
             case "last":
-                return dialect.item(base, -1)
+                return dialect.item_at(base, -1)
             case "map":
                 return values
             case "sum":
                 kind = values.type().value_type
                 found = values.sums().coalesce(ibis.literal(0).cast(kind))
-                return dialect.total(found) if kind.is_integer() else found.cast(summed(kind))
+                return dialect.sum_int64(found) if kind.is_integer() else found.cast(summed(kind))
             case "min" if not attribute and not values.type().value_type.is_string():
                 return values.mins()
             case "max" if not attribute and not values.type().value_type.is_string():
@@ -301,26 +301,28 @@ class Compiling:
             case "selectattr" | "rejectattr":
                 return self._selected(base, looked_at, given, keep=name == "selectattr")
             case "join":
-                return dialect.each(values, self.item_text).join(given.literal(0, "separator", "")).fill_null("")
+                return dialect.map_items(values, self.item_text).join(given.literal(0, "separator", "")).fill_null("")
             case "listing":
-                texts = dialect.each(base, self.item_text)
+                texts = dialect.map_items(base, self.item_text)
                 word = given.literal(0, "last", "and")
                 count = texts.length()
                 most = texts[: count - 1].join(", ")
                 return ibis.cases(
                     (count == 0, ibis.literal("")),
                     (count == 1, texts[0]),
-                    else_=most.concat(f" {word} ", dialect.item(texts, -1)),
+                    else_=most.concat(f" {word} ", dialect.item_at(texts, -1)),
                 )
             case "unique":
-                keys = dialect.each(base, lambda item: _folded(looked_at(item)))
-                places = dialect.numbered(base, lambda item, place: ibis.struct({"place": place, "item": item}))
-                first = dialect.those(places, lambda one: keys.index(_folded(looked_at(one["item"]))) == one["place"])
-                return dialect.each(first, lambda one: one["item"])
+                keys = dialect.map_items(base, lambda item: _folded(looked_at(item)))
+                places = dialect.map_indexed(base, lambda item, place: ibis.struct({"place": place, "item": item}))
+                first = dialect.filter_items(
+                    places, lambda one: keys.index(_folded(looked_at(one["item"]))) == one["place"]
+                )
+                return dialect.map_items(first, lambda one: one["item"])
             case _:  # sort, and min and max by a property or of texts: the first of an order
                 reverse = name == "max" or bool(given.literal(1, "reverse", False))
                 ordered = _in_order(base, lambda item: _folded(looked_at(item)), reverse=reverse)
-                return ordered if name == "sort" else dialect.item(ordered, 0)
+                return ordered if name == "sort" else dialect.item_at(ordered, 0)
 
     def pseudonym(self, expression: syntax.Filter, base: ir.Value) -> ir.StringValue:
         raise NotInLanguage("pseudonym stands in templates only")
@@ -345,7 +347,7 @@ class Compiling:
             # Null is unequal to every value, as None is in Python.
             return found.fill_null(test in ("ne", "!="))
 
-        return dialect.those(base, holds if keep else lambda item: ~holds(item))
+        return dialect.filter_items(base, holds if keep else lambda item: ~holds(item))
 
 
 # Filters that print a number, and filters that give one: where it does not fit there is none.
@@ -369,22 +371,22 @@ def _folded(value: ir.Value) -> ir.Value:
 
 def _in_order(items: ir.ArrayValue, key: Callable[[ir.Value], ir.Value], *, reverse: bool) -> ir.ArrayValue:
     """The items in the order of `key`; items of one key keep their order, also in reverse, as in Python."""
-    marked = dialect.numbered(
+    marked = dialect.map_indexed(
         items,
         lambda item, place: ibis.struct({"key": key(item), "place": -place if reverse else place, "item": item}),
     ).sort()
-    return dialect.each(dialect.backwards(marked) if reverse else marked, lambda one: one["item"])
+    return dialect.map_items(dialect.reverse_items(marked) if reverse else marked, lambda one: one["item"])
 
 
 def _title(text: ir.StringValue) -> ir.StringValue:
-    letters = dialect.letters(text)
+    letters = dialect.characters(text)
 
     def cased(letter: ir.StringValue, place: ir.IntegerValue) -> ir.StringValue:
-        before = dialect.item(letters, place - 1)
+        before = dialect.item_at(letters, place - 1)
         begins = (place == 0) | before.re_search(r"[-\s({\[<]")
         return ibis.ifelse(begins, letter.upper(), letter.lower())
 
-    return dialect.glued(dialect.numbered(letters, cased))
+    return dialect.concat_items(dialect.map_indexed(letters, cased))
 
 
 class _Arguments:

@@ -18,13 +18,13 @@ def calculated(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> 
     """`left operator right`: of floats a float, which always fits; else null where it does not fit."""
     if left.type().is_floating() or right.type().is_floating() or operator == "/":
         left, right = left.cast("float64"), right.cast("float64")
-        return dialect.divided(left, right) if operator == "/" else _plain(operator, left, right)
+        return dialect.float_division(left, right) if operator == "/" else _plain(operator, left, right)
     if operator in ("//", "%"):
         return _floored(operator, left, right)
     if left.type().is_integer() and right.type().is_integer():
         # Wide enough that nothing overflows.
         wide = dt.Decimal(19 if operator == "*" else 38, 0)
-        return dialect.whole(_plain(operator, left.cast(wide), right.cast(wide)))
+        return dialect.decimal_to_int64(_plain(operator, left.cast(wide), right.cast(wide)))
     behind = _scale(operator, left.type(), right.type())
     if operator == "*":
         return _product(left, right).cast(dt.Decimal(38, behind))
@@ -43,7 +43,7 @@ def _floored(operator: str, left: ir.IntegerValue, right: ir.IntegerValue) -> ir
     other_side = (rest != 0) & ((rest < 0) != (divisor < 0))
     if operator == "%":
         return ibis.ifelse(right == minus, 0, ibis.ifelse(other_side, rest + divisor, rest))
-    cut = dialect.quotient(left, divisor)
+    cut = dialect.integer_division(left, divisor)
     return ibis.ifelse(right == minus, -signed(left), ibis.ifelse(other_side, cut - 1, cut))
 
 
@@ -138,19 +138,21 @@ def _ordered(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
 def cut_off(value: ir.NumericValue) -> ir.IntegerValue:
     if isinstance(value.type(), dt.Decimal):
         down = ibis.ifelse(value < 0, -(-value).floor(), value.floor())
-        return dialect.whole(down.cast(dt.Decimal(38, 0)))
+        return dialect.decimal_to_int64(down.cast(dt.Decimal(38, 0)))
     floating = value.cast("float64")
     cut = ibis.ifelse(floating < 0, floating.ceil(), floating.floor())
-    return ibis.ifelse(dialect.printable(floating), cut, ibis.null("float64")).cast("int64")
+    return ibis.ifelse(dialect.is_exactly_printable(floating), cut, ibis.null("float64")).cast("int64")
 
 
 def rounded(value: ir.NumericValue, precision: int) -> ir.NumericValue:
     if value.type().is_integer():
         return value
     if isinstance(value.type(), dt.Decimal):
-        told = dialect.fixed(ibis.ifelse(dialect.printable(value), value, ibis.null(value.type())), precision)
+        told = dialect.round_half_even(
+            ibis.ifelse(dialect.is_exactly_printable(value), value, ibis.null(value.type())), precision
+        )
         return told.cast(dt.Decimal(38, min(precision, value.type().scale or 0)))
-    return dialect.fixed(value, precision)
+    return dialect.round_half_even(value, precision)
 
 
 def duration(value: ir.NumericValue, unit: str) -> ir.StringValue:
@@ -160,16 +162,16 @@ def duration(value: ir.NumericValue, unit: str) -> ir.StringValue:
             fits = signed(value).abs() <= (2**63 - 1) // each
             minutes = ibis.ifelse(fits, value, ibis.null("int64")).abs() * each
         else:
-            minutes = dialect.quotient(value, ibis.literal(60)).abs()
+            minutes = dialect.integer_division(value, ibis.literal(60)).abs()
     else:
         # Seconds are rounded to six digits first: 0.7 hours, which no float holds, are 42 minutes and not 41.
-        seconds = dialect.fixed(value.cast("float64").abs() * UNITS[unit], 6)
-        minutes = ibis.ifelse(dialect.printable(seconds), cut_off(seconds / 60), ibis.null("int64"))
-    days, rest = dialect.quotient(minutes, ibis.literal(1440)), minutes % 60
-    hours = dialect.quotient(minutes, ibis.literal(60)) % 24
+        seconds = dialect.round_half_even(value.cast("float64").abs() * UNITS[unit], 6)
+        minutes = ibis.ifelse(dialect.is_exactly_printable(seconds), cut_off(seconds / 60), ibis.null("int64"))
+    days, rest = dialect.integer_division(minutes, ibis.literal(1440)), minutes % 60
+    hours = dialect.integer_division(minutes, ibis.literal(60)) % 24
 
     def spoken(count: ir.IntegerValue, name: str) -> ir.StringValue:
-        return dialect.grouped(count, 0).concat(" ", ibis.ifelse(count == 1, name, name + "s"))
+        return dialect.format_thousands(count, 0).concat(" ", ibis.ifelse(count == 1, name, name + "s"))
 
     def two(first: ir.IntegerValue, one: str, second: ir.IntegerValue, other: str) -> ir.StringValue:
         return ibis.ifelse(second == 0, spoken(first, one), spoken(first, one).concat(" ", spoken(second, other)))

@@ -89,7 +89,7 @@ class _Telling(Compiling):
 
     def text_of(self, template: Template) -> ir.StringValue:
         outer, self.file = self.file, template.name
-        text = dialect.concat(self.pieces(template.body))
+        text = dialect.concat_texts(self.pieces(template.body))
         self.file = outer
         return text
 
@@ -134,9 +134,9 @@ class _Telling(Compiling):
     def either(self, statement: syntax.If) -> ir.StringValue:
         test, unfit = self._watched(lambda: self.test(statement.test))
         before = dict(self.names)
-        body = dialect.concat(self.pieces(statement.body))
+        body = dialect.concat_texts(self.pieces(statement.body))
         after_body, self.names = self.names, dict(before)
-        otherwise = dialect.concat(self.pieces(statement.otherwise))
+        otherwise = dialect.concat_texts(self.pieces(statement.otherwise))
         after_otherwise = self.names
         self.names = before
         for name in {**after_body, **after_otherwise}:
@@ -157,18 +157,18 @@ class _Telling(Compiling):
 
         def body(item: ir.Value, place: ir.IntegerValue) -> ir.StringValue:
             self.names = {**before, statement.target: item, "loop": _loop(place, count)}
-            return dialect.concat(self.pieces(statement.body))
+            return dialect.concat_texts(self.pieces(statement.body))
 
         if _uses_loop(statement.body):
-            texts = dialect.numbered(items, body)
+            texts = dialect.map_indexed(items, body)
         else:
-            texts = dialect.each(items, lambda item: body(item, ibis.literal(0)))
+            texts = dialect.map_items(items, lambda item: body(item, ibis.literal(0)))
         self.names = dict(before)
-        text = _marked(dialect.glued(texts).fill_null(""), unfit)
+        text = _marked(dialect.concat_items(texts).fill_null(""), unfit)
         if not statement.otherwise:
             return text
         # What the else sets stays, as in Jinja only where nothing of that name was set before.
-        nothing = dialect.concat(self.pieces(statement.otherwise))
+        nothing = dialect.concat_texts(self.pieces(statement.otherwise))
         self.names = before
         return _marked(ibis.ifelse((items.length() > 0).fill_null(False), text, nothing), unfit)
 
@@ -187,7 +187,7 @@ class _Telling(Compiling):
             found.append(unfit)
             return holds
 
-        passing = dialect.those(items, tested)
+        passing = dialect.filter_items(items, tested)
         if found[-1] is not None:
 
             def unfit(item: ir.Value) -> ir.BooleanValue:
@@ -195,12 +195,12 @@ class _Telling(Compiling):
                 assert found[-1] is not None
                 return found[-1]
 
-            self.unfit.append((dialect.those(items, unfit).length() > 0).fill_null(False))
+            self.unfit.append((dialect.filter_items(items, unfit).length() > 0).fill_null(False))
         return passing
 
     def choose(self, expression: syntax.Choose) -> ir.StringValue:
         options = [self.text(self.value(option)) for option in expression.options]
-        drawn = dialect.drawn(self.case_id.concat(f":{self.file}:{expression.place}"), len(options))
+        drawn = dialect.hash_choice(self.case_id.concat(f":{self.file}:{expression.place}"), len(options))
         return drawn.cases(*enumerate(options[:-1]), else_=options[-1])
 
     def pseudonym(self, expression: syntax.Filter, base: ir.Value) -> ir.StringValue:

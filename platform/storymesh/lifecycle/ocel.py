@@ -229,7 +229,7 @@ class _Writing:
             for name in product.roles:
                 rows = seen[name]
                 if rows.type().is_array():
-                    keys = dialect.each(rows, lambda row: row[KEY])
+                    keys = dialect.map_items(rows, lambda row: row[KEY])
                     theirs = self.cases.select("case_id", of_role=keys.unnest())
                 else:
                     theirs = self.cases.select("case_id", of_role=rows[KEY])

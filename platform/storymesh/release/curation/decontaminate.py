@@ -49,7 +49,7 @@ class Evaluation:
         parts = 1 + _count(records) // _RECORDS
         return pa.concat_tables(
             self._met(
-                records.filter(dialect.bucket(records["id"], parts) == part) if parts > 1 else records
+                records.filter(dialect.hash_bucket(records["id"], parts) == part) if parts > 1 else records
             ).to_pyarrow()
             for part in range(parts)
         )
@@ -101,9 +101,11 @@ def _said(engine: "Engine", runs: "Table") -> dict[str, Any]:
 def _cut(texts: "Table", length: int) -> "Table":
     """The rows with `run`, the hash of every `length` words in `text`, in its place."""
     others = [name for name in texts.columns if name != "text"]
-    words = dialect.fenced(texts.select(*others, words=dialect.words(texts["text"])))
-    long = dialect.fenced(words.filter(words["words"].length() >= length))
-    return long.select(*others, run=dialect.each(dialect.runs(long["words"], length), dialect.hashed).unnest())
+    words = dialect.materialization_barrier(texts.select(*others, words=dialect.split_words(texts["text"])))
+    long = dialect.materialization_barrier(words.filter(words["words"].length() >= length))
+    return long.select(
+        *others, run=dialect.map_items(dialect.word_ngrams(long["words"], length), dialect.hash_text).unnest()
+    )
 
 
 def _batches(files: Mapping[str, Path]) -> "Iterator[pa.RecordBatch]":

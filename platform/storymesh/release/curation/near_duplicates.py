@@ -91,12 +91,14 @@ def _shingled(engine: "Engine", records: "Table", length: int) -> "Iterator[tupl
     import ibis
     import numpy as np
 
-    words = dialect.words(whole_of(records))
+    words = dialect.split_words(whole_of(records))
     label = records.label if "label" in records.columns else ibis.null().cast("boolean")
     cut = records.select("id", "at", label=label, words=words)
-    cut = dialect.fenced(cut.filter(cut.words.length() > 0))
-    runs = dialect.runs(cut.words, length)
-    shingled = cut.select("id", "at", "label", shingles=dialect.distinct(dialect.each(runs, dialect.hashed)))
+    cut = dialect.materialization_barrier(cut.filter(cut.words.length() > 0))
+    runs = dialect.word_ngrams(cut.words, length)
+    shingled = cut.select(
+        "id", "at", "label", shingles=dialect.distinct_items(dialect.map_items(runs, dialect.hash_text))
+    )
     for batch in engine.stream_batches(shingled.order_by("at", "id").drop("at")):
         shingles = batch.column("shingles")
         values = shingles.values.to_numpy().astype(np.uint64, copy=False)

@@ -19,10 +19,10 @@ def texts_of(records: "Table", between: str = "\n") -> "Mapping[str, StringValue
         if name in records.columns:
             value = records[name]
             listed = value.type().is_array()
-            found[name] = dialect.each(value, lambda message: message.content).join(between) if listed else value
+            found[name] = dialect.map_items(value, lambda message: message.content).join(between) if listed else value
     return found
 
 
 def whole_of(records: "Table") -> "StringValue":
     """All that a record says, as one text."""
-    return dialect.concat([text.concat("\n") for text in texts_of(records).values()])
+    return dialect.concat_texts([text.concat("\n") for text in texts_of(records).values()])
