@@ -1,6 +1,6 @@
 """How well the grounding of a retelling finds planted faults, and how often it errs: `python -m benchmarks.grounding`.
 
-The corpus lies in tests/narrator/corpus: sources from releases, faithful retellings of them, and for each the faults
+The corpus lies in tests/grounding/corpus: sources from releases, faithful retellings of them, and for each the faults
 that are planted in it, one at a time. All but `made.txt`, which a program wrote, are written by hand. `dev.txt` is
 what the checker was made with; `free.txt`, `plain.txt` and `mixed.txt` were each written after it stood, measured
 once, and then used too; `held_out.txt` was measured and not used. Prints catch rate and false alarms by kind, and
@@ -22,7 +22,7 @@ from typing import Any
 
 from storymesh.grounding.check import Grounding, Source, ground
 
-CORPUS = Path(__file__).parent.parent / "tests" / "narrator" / "corpus"
+CORPUS = Path(__file__).parent.parent / "tests" / "grounding" / "corpus"
 SETS = ("dev", "free", "plain", "mixed", "made", "held_out")
 KINDS = ("number", "date", "name", "code", "order", "outcome", "cause", "omission")
 

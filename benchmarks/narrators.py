@@ -26,7 +26,7 @@ from storymesh.llm.response_cache import Answers
 from storymesh.narrative.definition import Narrator
 from storymesh.rewriting.rewrite import Task, narrate
 
-SERVER = Path(__file__).parent.parent / "tests" / "narrator" / "model_server.py"
+SERVER = Path(__file__).parent.parent / "tests" / "support" / "model_server.py"
 STORY = "The shipment was held at the canal for 37 hours, and the carrier sent it by rail in the end. " * 8
 
 

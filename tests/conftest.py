@@ -1,27 +1,25 @@
-"""What every test gets: no network, no instance of the person who runs it, and a small harbour to work on. And which
-files go to the same process, and in which order, when several processes share the tests."""
+"""What every test gets: no network, and no setting of the person who runs it. And which files go to the same process,
+and in which order, when several processes share the tests."""
 
 import os
-import shutil
 import socket
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-HERE = Path(__file__).parent
-HARBOUR = HERE / "orchestration" / "harbour"
-LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+from tests.support.paths import TESTS
 
-# For `whole_mesh`, `doc_pages` and `needs`: pytest's import mode lets nobody import them.
-for folder in ("acceptance", "docs", "."):
-    sys.path.insert(0, str(HERE / folder))
+pytest_plugins = [
+    "tests.support.bench",
+    "tests.support.command",
+    "tests.support.harbour",
+    "tests.support.reference_mesh",
+    "tests.support.roadside",
+]
+
+LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 TOGETHER: tuple[tuple[str, ...], ...] = (
     ("acceptance/test_reference_mesh.py", "docs/test_pages.py"),
@@ -34,32 +32,32 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("acceptance/test_built_on.py",),
     ("browser/test_ui.py",),
     ("production/test_store.py", "production/test_lineage.py"),
-    ("dataset/test_retell.py",),
+    ("rewriting/test_rewritten_records.py",),
     ("acceptance/test_suez_2021.py",),
     ("acceptance/test_health_supply.py",),
     ("orchestration/test_automation.py",),
     ("orchestration/test_soak.py",),
     ("orchestration/test_jobs.py",),
-    ("orchestration/test_models.py",),
-    ("orchestration/test_failure.py",),
+    ("orchestration/test_dbt_assets.py",),
+    ("orchestration/test_failures.py",),
     (
-        "dataset/test_forget.py",
-        "dataset/test_rebuild.py",
-        "dataset/test_diff.py",
-        "dataset/test_verify.py",
-        "dataset/test_push.py",
-        "dataset/test_pull.py",
-        "dataset/test_load.py",
-        "dataset/test_ocel.py",
-        "dataset/test_named.py",
-        "dataset/test_expire.py",
-        "dataset/test_report_leads.py",
+        "lifecycle/test_erase.py",
+        "lifecycle/test_rebuild.py",
+        "lifecycle/test_diff.py",
+        "lifecycle/test_verify.py",
+        "lifecycle/test_push.py",
+        "lifecycle/test_pull.py",
+        "mesh/test_load.py",
+        "lifecycle/test_ocel.py",
+        "mesh/test_lookup.py",
+        "lifecycle/test_expire.py",
+        "release/test_report_traces.py",
     ),
-    ("dataset/test_trace.py",),
+    ("provenance/test_trace.py",),
     ("cli/test_commands.py",),
     ("orchestration/test_run.py",),
     ("product/test_publish.py",),
-    ("dataset/test_release.py",),
+    ("release/test_write.py",),
     ("case/test_links.py",),
 )
 """Files that share a mesh, which is built once in a process. These take longest and are begun first, in this order, so
@@ -68,7 +66,7 @@ that all processes end at about the same time."""
 PROMISE = "STORYMESH_NO_SKIP"  # `needs` asks for it, also in the processes that share the tests
 FOREIGN = ("dagster_home", "force_color", "no_color", "columns", "http_proxy", "https_proxy", "all_proxy")
 
-absent = [file for files in TOGETHER for file in files if not (HERE / file).is_file()]
+absent = [file for files in TOGETHER for file in files if not (TESTS / file).is_file()]
 assert not absent, f"TOGETHER in tests/conftest.py names files that are not there: {absent}"
 
 # How fast a machine draws examples is no finding.
@@ -118,110 +116,3 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
-
-
-@dataclass(frozen=True)
-class Said:
-    """One command that ended: its exit code, and what stands on both channels, whoever wrote it there."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def storymesh(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
-    """`storymesh(folder, *words)`: the command in that folder, as in CI, in this process, so that nothing is imported
-    again."""
-
-    def say(folder: Path, *words: str) -> Said:
-        from storymesh.cli import main
-
-        capfd.readouterr()
-        with monkeypatch.context() as patch:
-            patch.chdir(folder)
-            patch.setenv("CI", "1")
-            patch.setattr(sys, "argv", ["storymesh", *words])
-            with pytest.raises(SystemExit) as end:
-                main()
-        return Said(int(end.value.code or 0), *capfd.readouterr())
-
-    return say
-
-
-@pytest.fixture(scope="session")
-def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The mesh of the project's root as a fresh clone has it, with every file that the how-tos have their readers
-    write."""
-    from doc_pages import HOW_TOS, ROOT, files_of
-    from whole_mesh import copied
-
-    root = copied("", tmp_path_factory.mktemp("reference") / "mesh")
-    for page in HOW_TOS:
-        for path, text in files_of(ROOT / "docs/how-to" / page).items():
-            file = root / path
-            assert not file.exists(), f"{page} writes {path}, which the mesh has already"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-    return root
-
-
-@pytest.fixture(scope="session")
-def reference_mesh(documented: Path) -> Any:
-    """The same after one `storymesh run`, which takes about a minute."""
-    from whole_mesh import storymesh
-
-    ran = storymesh("run", mesh=documented)
-    assert ran.code == 0, ran.said
-    return ran
-
-
-@pytest.fixture
-def harbour(tmp_path: Path) -> Path:
-    """A mesh of plain files: boats (CSV) and their repairs (Parquet, built on the boats), told by one narrative."""
-    root = tmp_path / "harbour"
-    make_harbour(root)
-    return root
-
-
-@pytest.fixture
-def edit(harbour: Path) -> Callable[[str, str, str], None]:
-    """Replace a text in a file of the harbour; it has to be there."""
-
-    def replace(path: str, old: str, new: str) -> None:
-        text = (harbour / path).read_text(encoding="utf-8")
-        assert old in text, f"'{old}' is not in {path}"
-        (harbour / path).write_text(text.replace(old, new), encoding="utf-8")
-
-    return replace
-
-
-def make_harbour(root: Path, boats: int = 6, repairs: int = 60) -> None:
-    """Write the harbour and its sources to `root`: `repairs` repairs of the first months of 2024, all of them done."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    shutil.copytree(HARBOUR, root)
-    lines = [f"boat-{n},{'tug' if n % 2 else 'ferry'},{10 + n},Skipper {n}" for n in range(boats)]
-    write_boats(root, lines)
-    begins = datetime(2024, 1, 1, 8)
-    reported = [begins + timedelta(days=2.3 * n) for n in range(repairs)]
-    table = pa.table(
-        {
-            "repair": [f"R{n:03}" for n in range(repairs)],
-            "boat": [f"boat-{n % boats}" for n in range(repairs)],
-            "reported_at": pa.array(reported, pa.timestamp("us")),
-            "done_at": pa.array([moment + timedelta(hours=20) for moment in reported], pa.timestamp("us")),
-            "remedy": ["weld" if n % 3 else "swap" for n in range(repairs)],
-            "saved_days": pa.array([n % 4 for n in range(repairs)], pa.int64()),
-        }
-    )
-    folder = root / "domains/yard/sources"
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, folder / "repairs.parquet")
-
-
-def write_boats(root: Path, lines: list[str]) -> None:
-    folder = root / "domains/fleet/sources"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "boats.csv").write_text("\n".join(["boat,kind,length,skipper", *lines]) + "\n", encoding="utf-8")

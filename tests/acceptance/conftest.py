@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from whole_mesh import PUBLIC_DATA, Elsewhere, Preloaded, Ran, copied, public_data, storymesh, timed
+
+from tests.support.paths import PUBLIC_DATA
+from tests.support.whole_mesh import Elsewhere, Preloaded, Ran, copied, public_data, storymesh, timed
 
 
 def real(name: str, scratch: Path) -> Ran:

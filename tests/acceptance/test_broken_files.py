@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from whole_mesh import Preloaded, copied
+
+from tests.support.whole_mesh import Preloaded, copied
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from whole_mesh import (
+
+from tests.support.paths import TESTS
+from tests.support.whole_mesh import (
     Ran,
     copied,
     environment,
@@ -21,7 +23,7 @@ from whole_mesh import (
     storymesh,
 )
 
-NO_NETWORK = Path(__file__).parent / "no_network"
+NO_NETWORK = TESTS / "support/no_network"
 
 
 @dataclass(frozen=True)

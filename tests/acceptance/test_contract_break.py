@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from whole_mesh import Preloaded, Ran, locks, products, quarantined, red_checks, rows_of
+
+from tests.support.whole_mesh import Preloaded, Ran, locks, products, quarantined, red_checks, rows_of
 
 TRUCKS = "domains/fleet/sources/trucks.csv"
 REPAIRS = "domains/road/sources/repairs.jsonl"

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from whole_mesh import KEY, Ran, every, loaded, locks, quarantined, rows_of, untraced
+
+from tests.support.whole_mesh import KEY, Ran, every, loaded, locks, quarantined, rows_of, untraced
 
 ROWS = {
     "supply.countries": "43 0",

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from whole_mesh import Elsewhere, Preloaded, Ran, locks, products, rows_of, statuses, timed, unswept
+
+from tests.support.whole_mesh import Elsewhere, Preloaded, Ran, locks, products, rows_of, statuses, timed, unswept
 
 KILLS = 3
 

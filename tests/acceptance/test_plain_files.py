@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from whole_mesh import KEY, Elsewhere, Preloaded, Ran, every, loaded, locks, products
+
+from tests.support.whole_mesh import KEY, Elsewhere, Preloaded, Ran, every, loaded, locks, products
 
 Records = dict[str, dict[str, list[Any]]]
 VALIDATION, TEST = datetime(2024, 7, 1), datetime(2024, 9, 1)

@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from whole_mesh import ROOT
+from tests.support.paths import ROOT
 
 FOLDERS = re.compile(r"(?<![\w.*$}~/-])/(?:work|home|root|Users|mnt|opt|srv)/[\w.]")
 # Those of the container image, which deploy/Dockerfile makes.

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from whole_mesh import KEY, Ran, every, loaded, locks, untraced
+
+from tests.support.whole_mesh import KEY, Ran, every, loaded, locks, untraced
 
 NARRATIVE = "canal-exceptions"
 

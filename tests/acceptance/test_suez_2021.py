@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whole_mesh import KEY, Ran, every, loaded, locks, untraced
+
+from tests.support.whole_mesh import KEY, Ran, every, loaded, locks, untraced
 
 ROWS = {
     "portwatch.chokepoints": 6,

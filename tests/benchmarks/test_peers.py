@@ -9,7 +9,8 @@ from types import ModuleType
 import duckdb
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support.paths import ROOT
+
 DELAYS = 900
 
 BENT = {

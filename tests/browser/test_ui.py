@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from needs import needs
 from playwright.sync_api import Error, Page, expect, sync_playwright
-from whole_mesh import ROOT, command, copied, environment
+
+from tests.support.needs import needs
+from tests.support.paths import ROOT
+from tests.support.whole_mesh import command, copied, environment
 
 SCREENS = ROOT / "artefacts" / "browser"
 LIMIT_MS = 120_000

@@ -4,7 +4,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from small_mesh import Product, Row, SmallMesh, Told, tell
+
+from tests.support.small_mesh import Product, Row, SmallMesh, Told, tell
 
 MOMENTS = {"id": "string", "at": "timestamp", "over": "timestamp", "k": "string", "day": "date", "ref": "string"}
 ANCHOR = Product("calls", MOMENTS, event="at", end="over", required=("at",))

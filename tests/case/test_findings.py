@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_mesh import Product
 
 from storymesh.case.definition import Case
 from storymesh.case.resolve import resolve
 from storymesh.case.scopes import views
 from storymesh.document import parse_document
 from storymesh.errors import Refused
+from tests.support.small_mesh import Product
 
 BROKEN = yaml.safe_load((Path(__file__).parent / "broken.yaml").read_text(encoding="utf-8"))
 SOUND = """\

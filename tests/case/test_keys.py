@@ -7,9 +7,9 @@ import ibis
 import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from small_mesh import Product, SmallMesh, engine, tell
 
 from storymesh.case.link import key_text
+from tests.support.small_mesh import Product, SmallMesh, engine, tell
 
 PART = st.text(alphabet="~/01a", max_size=4) | st.text(max_size=3)
 KEYS = st.integers(1, 3).flatmap(lambda parts: st.lists(st.tuples(*[PART] * parts), min_size=2, max_size=60))

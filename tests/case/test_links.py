@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import assume, event, given
-from meshes import PROFILE, Problem, memories, problems
-from oracle import Expected, exact, precedents
-from oracle import tell as expect
-from small_mesh import Told, tell, typed
 
 from storymesh.errors import Refused
+from tests.support.meshes import PROFILE, Problem, memories, problems
+from tests.support.oracle import Expected, exact, precedents
+from tests.support.oracle import tell as expect
+from tests.support.small_mesh import Told, tell, typed
 
 
 def told_by(problem: Problem) -> tuple[dict[str, Told], dict[str, Expected]]:

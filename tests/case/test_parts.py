@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from small_build import build_of
-from test_snapshots import NARRATIVE, PRODUCTS, REPORT, rows
 
 from storymesh.dataset import build as building
 from storymesh.dataset.build import Build, write_cases
 from storymesh.engine.engine import Engine
 from storymesh.errors import OutOfMemory
+from tests.case.test_snapshots import NARRATIVE, PRODUCTS, REPORT, rows
+from tests.support.small_build import build_of
 
 
 def made(root: Path) -> Build:

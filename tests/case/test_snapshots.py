@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from small_build import build_of
-from small_mesh import Product, Row
 
 from storymesh.dataset.build import Build, write_cases, write_precedents, write_records
 from storymesh.errors import StorymeshError
 from storymesh.release.manifest import Release
 from storymesh.release.write import cut
+from tests.support.small_build import build_of
+from tests.support.small_mesh import Product, Row
 
 NARRATIVE = """\
 apiVersion: storymesh/v1

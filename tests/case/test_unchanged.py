@@ -8,10 +8,10 @@ from typing import Any
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from meshes import FEW, Problem, memories, problems
-from small_mesh import Product, Row, SmallMesh, Told, tell, typed
 
 from storymesh.errors import Refused
+from tests.support.meshes import FEW, Problem, memories, problems
+from tests.support.small_mesh import Product, Row, SmallMesh, Told, tell, typed
 
 FAR = datetime(2031, 1, 1)
 Mesh = SmallMesh

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
+
 MESHES = [ROOT, ROOT / "tests/meshes/suez_2021", ROOT / "tests/meshes/health_supply"]
 HEAVY = (
     *("dagster", "dagster_dbt", "datasets", "great_expectations", "dbt", "pandas", "pyspark", "langchain"),

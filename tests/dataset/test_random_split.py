@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from release_builds import Told, make, write
-from release_meshes import MESH, publish_all, release_all
 
 from storymesh.dataset.build import cases_with_all, write_asked
 from storymesh.dataset.split import assign
@@ -26,6 +24,8 @@ from storymesh.mesh.snapshot_pinning import pin
 from storymesh.narrative.definition import RandomSplit, Split
 from storymesh.release.manifest import Release
 from storymesh.release.write import ReleaseRefused, cut
+from tests.support.release_builds import Told, make, write
+from tests.support.release_meshes import MESH, publish_all, release_all
 
 ENGINE = ibis.duckdb.connect()
 AT = datetime(2024, 1, 1)

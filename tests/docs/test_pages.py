@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doc_pages import HOW_TOS, PAGES, ROOT, commands_of, files_of, generator, runnable
-from whole_mesh import KEY, Ran, environment
 
 from storymesh.mesh.mermaid import main, picture
 from storymesh.mesh.mesh import load_mesh
+from tests.support.doc_pages import HOW_TOS, PAGES, commands_of, files_of, generator, runnable
+from tests.support.paths import ROOT
+from tests.support.whole_mesh import KEY, Ran, environment
 
 Command = Callable[..., Any]
 RENEW = "it is not current: run python docs/generate.py"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from canal_mesh import findings
 
 from storymesh.errors import Refused
+from tests.support.canal_mesh import findings
 
 CASES = [
     pytest.param(case, id=f"{path.stem}: {case['name']}")

@@ -6,8 +6,6 @@ from typing import Any
 
 import ibis
 import pytest
-from expressions import DROPPED, compiled, interpreted, random_expressions, rows_of, written
-from generated import SCOPE, looking, table_of, values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +15,8 @@ from storymesh.language.compile import compile_expression
 from storymesh.language.typecheck.check import check_expression
 from storymesh.language.types import Boolean, Field, Integer
 from storymesh.location import Location
+from tests.support.expressions import DROPPED, compiled, interpreted, random_expressions, rows_of, written
+from tests.support.generated import SCOPE, looking, table_of, values_of
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
-from generated import FLOATS, WHOLES, WORDS, looking
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from storymesh.language.filters import FILTERS
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.typecheck.check import check_template
 from storymesh.language.types import Array, Date, Decimal, Field, Integer, Struct, Text, Timestamp
+from tests.support.generated import FLOATS, WHOLES, WORDS, looking
 
 CODES = Text(MappingProxyType({"suez": "Suez Canal"}))
 ROW = Struct({

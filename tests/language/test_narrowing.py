@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from canal_mesh import findings
+
+from tests.support.canal_mesh import findings
 
 CASES = yaml.safe_load((Path(__file__).parent / "narrowing.yaml").read_text(encoding="utf-8"))
 WRITTEN = [(case, "hindsight") if isinstance(case, str) else (case["template"], case["view"]) for case in CASES]

@@ -3,7 +3,6 @@
 import time
 
 import pytest
-from canal_mesh import canal_views
 
 from storymesh.errors import Refused, StorymeshError, TooLarge
 from storymesh.language import interpret
@@ -11,6 +10,7 @@ from storymesh.language.ast import parse_expression, parse_template
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.typecheck.check import check_template
 from storymesh.location import Location
+from tests.support.canal_mesh import canal_views
 
 ESCAPES = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
@@ -90,7 +90,7 @@ def interpreter(**templates: str) -> Interpreter:
 
 @pytest.mark.parametrize("template", ESCAPES)
 def test_an_escape_is_a_finding(template: str) -> None:
-    from generated import SCOPE
+    from tests.support.generated import SCOPE
 
     with pytest.raises(Refused):
         check_template(parse_template(template, "t", "d/t"), SCOPE, lambda name: None)
@@ -228,7 +228,7 @@ DEEPEST = [
 @pytest.mark.parametrize("template", DEEPEST, ids=range(len(DEEPEST)))
 def test_what_is_just_deep_enough_renders(template: str) -> None:
     """Python compiles what Jinja makes of the deepest template that is allowed."""
-    from generated import SCOPE
+    from tests.support.generated import SCOPE
 
     checked = check_template(parse_template(template, "t", "d/t"), SCOPE, lambda name: None)
     assert checked

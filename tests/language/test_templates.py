@@ -7,7 +7,6 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
-from generated import accepted, looking, rendered, table_of, values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from storymesh.language.ast import Template, parse_template
 from storymesh.language.compile import UNPRINTABLE
 from storymesh.language.template_to_ibis import Resolved, compile_template
 from storymesh.language.value import Checked
+from tests.support.generated import accepted, looking, rendered, table_of, values_of
 
 ROWS = 6
 

@@ -12,8 +12,8 @@ from storymesh.contract.definition import read_contract
 from storymesh.errors import Refused
 from storymesh.narrative.definition import read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 RESTRICTED = yaml.safe_load((Path(__file__).parent / "restricted.yaml").read_text(encoding="utf-8"))
 CANAL = ROOT / "tests" / "language" / "canal"
 MESHES = {

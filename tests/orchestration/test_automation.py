@@ -13,6 +13,7 @@ from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
 from storymesh.orchestration.instance import open_instance
 from storymesh.orchestration.run import run as running
+from tests.support.paths import MESHES
 
 FOLDERS = ("domains/fleet", "domains/yard", "narratives")
 LATE = {f"late_repairs/{name}" for name in ("cases", "precedents", "records/report", "records/advice", "release")}
@@ -213,7 +214,7 @@ def test_what_fails_is_asked_for_once_and_again_with_the_next_version(
 def test_models_on_another_product_are_built_again_with_what_is_published_of_them(tmp_path: Path) -> None:
     """dbt only reads the project here: that its models were built is said to Dagster, with what they were made from."""
     root = tmp_path / "built_on"
-    shutil.copytree(Path(__file__).parents[1] / "meshes/built_on", root)
+    shutil.copytree(MESHES / "built_on", root)
     location = definitions(str(root / "domains/desk/definitions.py"))
     repository = location.get_repository_def()
     sensor = automation_of(repository)

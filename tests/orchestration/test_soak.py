@@ -1,17 +1,15 @@
 """The soak in its short form: some faults at random moments, always the same ones, and nothing is lost."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT, importable
 
 
 def test_faults_at_random_moments_lose_nothing() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks/soak.py"), "--rounds", "3", "--seed", "5"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "platform")},
+        env=importable(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.product.conftest import Desk, a_row, as_reader, good_rows
 
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.duckdb.digest import relation_digest
 from storymesh.errors import AuditRefused, NotPublished, PublishConflict, Refused, SourceUnreadable
 from storymesh.product.publish import PublicationRefused
+from tests.product.conftest import Desk, a_row, as_reader, good_rows
 
 
 def test_rows_arrive_with_the_types_of_the_contract(desk: Desk) -> None:

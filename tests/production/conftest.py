@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whole_mesh import ROOT, Ran, copied, environment, storymesh
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `servers`: pytest's import mode lets nobody import it
+from tests.support.paths import ROOT
+from tests.support.whole_mesh import Ran, copied, environment, storymesh
 
 SETTINGS = """\
 store:
@@ -24,7 +24,7 @@ Event = dict[str, Any]
 @pytest.fixture(scope="session")
 def server() -> Iterator[dict[str, str]]:
     """PG* of a PostgreSQL."""
-    from servers import postgres
+    from tests.support.servers import postgres
 
     with postgres() as found:
         yield found
@@ -33,7 +33,7 @@ def server() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[dict[str, str]]:
     """AWS_* of an S3 with the bucket `mesh`."""
-    from servers import s3
+    from tests.support.servers import s3
 
     with s3() as found:
         yield found
@@ -63,7 +63,7 @@ def first(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A machine on which the whole mesh ran."""
-    from servers import collector
+    from tests.support.servers import collector
 
     mesh = machine(tmp_path_factory.mktemp("first") / "mesh")
     with collector(collected) as address:

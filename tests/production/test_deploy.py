@@ -7,9 +7,9 @@ from typing import Any
 import click
 import pytest
 import yaml
-from whole_mesh import ROOT
 
 from storymesh.mesh.mesh import Settings, load_mesh
+from tests.support.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
 SECRET = re.compile(r"password|secret|key$", re.IGNORECASE)

@@ -10,10 +10,10 @@ from typing import Any
 import dagster as dg
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
-from whole_mesh import Ran, locks
 
 from storymesh.orchestration import openlineage as lineage
 from storymesh.orchestration.run_monitor import executor
+from tests.support.whole_mesh import Ran, locks
 
 Event = dict[str, Any]
 
@@ -134,7 +134,7 @@ def told(job: dg.JobDefinition) -> bool:
 
 
 def test_what_fails_is_told_with_its_words(job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch) -> None:
-    from servers import collector
+    from tests.support.servers import collector
 
     events: list[Event] = []
     with collector(events) as address:
@@ -153,7 +153,7 @@ def test_what_fails_is_told_with_its_words(job: dg.JobDefinition, monkeypatch: p
 def test_a_collector_that_refuses_is_left_alone_and_the_run_goes_on(
     job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from servers import collector
+    from tests.support.servers import collector
 
     events: list[Event] = []
     with collector(events, status=400) as address:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from whole_mesh import Ran, environment, locks, products, storymesh
 
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.errors import PublishConflict, StorymeshError, WrongUsage
@@ -21,6 +20,7 @@ from storymesh.product.publish import Progress, Publication, publish
 from storymesh.product.staging import Staging, writing
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Store
+from tests.support.whole_mesh import Ran, environment, locks, products, storymesh
 
 CONTRACT = """\
 apiVersion: v3.2.0

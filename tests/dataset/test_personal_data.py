@@ -1,0 +1,394 @@
+"""Personal data in free text: what is found, what is not, and that no record shows it in any view or any format."""
+
+import csv
+import json
+import random
+import shutil
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storymesh.dataset.build import Build, preview, write_asked
+from storymesh.dataset.personal_data import MASKS, Finder, Names
+from storymesh.engine.open import open_engine
+from storymesh.errors import Refused, StorymeshError
+from storymesh.narrative.definition import read_narrative
+from storymesh.provenance.trace import trace
+from storymesh.release.manifest import Release
+from storymesh.release.write import cut
+from tests.support.paths import ROOT
+from tests.support.release_builds import Told, make
+from tests.support.small_build import build_of
+from tests.support.small_mesh import Product
+from tests.support.small_release import drops_of, released, rows_of
+
+NAMES = Names.of(["Ann Example", "José Ñandú", "de la Cruz, María", "Brisbane", "SHP-0815"])
+FINDER = Finder(NAMES, ("DE", "US"))
+
+PERSONS = {
+    "e-mail": [
+        "ann@example.com",
+        "Ann.Example+tag@sub.example.co.uk",
+        "ANN@EXAMPLE.COM",
+        "a_b-c%d@x-y.org",
+        "ann (at) example.com",
+        "ann[at]example[dot]com",
+        "jörg@bücher.example",
+    ],
+    "phone": [
+        "+49 30 901820",
+        "+4930901820",
+        "0049 30 901820",
+        "+49 (0)30 901820",
+        "(030) 901820",
+        "030/901820",
+        "+1 650-253-0000",
+        "(650) 253-0000",
+        "650.253.0000",
+        "+44 20 7946 0958",
+    ],
+    "iban": [
+        "DE89370400440532013000",
+        "DE89 3704 0044 0532 0130 00",
+        "de89 3704 0044 0532 0130 00",
+        "GB82 WEST 1234 5698 7654 32",
+        "DE89-3704-0044-0532-0130-00",
+        "NO93 8601 1117 947",
+    ],
+    "card": [
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111-1111-1111-1111",
+        "5555555555554444",
+        "378282246310005",
+        "3530111333300000",
+        "6011 1111 1111 1117",
+        "2223 0031 2200 3222",
+    ],
+    "name": [
+        "Ann Example",
+        "ANN EXAMPLE",
+        "ann  example",
+        "Ann\nExample",
+        "José Ñandú",
+        "Jose\u0301 N\u0303andú",
+        "De La Cruz, María",
+        "Brisbane",
+        "BRISBANE",
+        "SHP-0815",
+        "shp 0815",
+    ],
+}
+AROUND = ["{}", "Call {} now.", "Told by {}, who knew.", "({})", "see: {}; then", "Ankunft um 10:30, {}\nEnde"]
+HARMLESS = [
+    "IMO 9811000",
+    "9811000",
+    "DEHAM",
+    "USNYC-2",
+    "2024-03-01",
+    "2024-03-01T10:30:00Z",
+    "01.03.2024 10:30",
+    "1.697.102,28",
+    "34,168.00",
+    "USD 1,234,567.89",
+    "0.4111111111111111",
+    "MSCU1234565",
+    "SHP-0001",
+    "4111111111111112",
+    "1234567890123456",
+    "9780306406157",
+    "DE89370400440532013001",
+    "10:30-11:45",
+    "53.5511, 9.9937",
+    "A-35-2023",
+    "3105497",
+    "6502530000",
+    "user@host",
+    "@channel",
+    "100 @ 5.50",
+    "R2D2 AT work",
+    "12 (at) most",
+    "an example",
+    "brisbane",
+    "Examples of Ann",
+    "de la Cruz",
+    "ID4111111111111111",
+    "p-0123456789ab",
+    "a1b2c3d4-0000-4111-8111-111111111111",
+    "+12345678901234",
+    "2021-03-23 to 2021-03-29",
+    "400 m / 59 m / 224,000 t",
+]
+
+
+@pytest.mark.parametrize(("kind", "person"), [(kind, one) for kind, many in PERSONS.items() for one in many])
+def test_a_person_is_found_however_it_is_written(kind: Any, person: str) -> None:
+    for around in AROUND:
+        assert FINDER.replaced(around.format(person), MASKS) == (around.format(MASKS[kind]), [kind])
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_no_person_stays(text: str) -> None:
+    for around in AROUND:
+        assert FINDER.replaced(around.format(text), MASKS) == (around.format(text), [])
+
+
+def test_nothing_in_the_reference_mesh_is_taken_for_a_person() -> None:
+    finder = Finder(regions=("US", "DE", "GB", "NL", "EG", "SG"))
+    values: set[str] = set()
+    for path in (ROOT / "domains").rglob("sources/**/*.csv"):
+        with path.open(encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                values.update(value for value in row.values() if isinstance(value, str))
+    assert len(values) > 10_000
+    some = sorted(values)
+    random.Random(1).shuffle(some)
+    assert [one for one in some[:6_000] if finder.found(f"Note: {one}, see {one}.")] == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([one for many in PERSONS.values() for one in many] + HARMLESS), min_size=1, max_size=5))
+def test_what_the_engine_does_not_pick_holds_no_person(parts: list[str]) -> None:
+    text = ", then ".join(parts)
+    for finder in (Finder(), Finder(regions=("DE", "US"))):
+        with open_engine(memory="1GB", threads=1) as engine:
+            (picked,) = engine.connection.con.execute("SELECT regexp_matches(?, ?)", [text, finder.possible]).fetchone()
+        assert picked or not finder.found(text)
+
+
+def test_what_a_model_made_up_drops_and_leaves_no_word(tmp_path: Path) -> None:
+    """The records stand as a narrator leaves them: no product's row held what is in their texts."""
+    told = [Told("d1", datetime(2023, 5, 1), answer="write to ann@example.com"), Told("d2", datetime(2023, 5, 2))]
+    build = make(tmp_path, told)
+    path = tmp_path / build.narrative.document.path
+    prompt = "advice: {from: said, narrator: {model: some, prompt: a.jinja}}\n  said: {format: messages, user: a.jinja"
+    path.write_text(path.read_text().replace("advice: {format: messages, user: a.jinja", prompt))
+    for name in ("", ".drops"):
+        shutil.copy(build.folder / f"records/advice{name}.parquet", build.folder / f"records/said{name}.parquet")
+    records = pq.read_table(build.records_path("advice"))
+    notes = [[{"column": "assistant", "model": "some", "attempts": 1, "answer": "write to ann@example.com"}]] * 2
+    pq.write_table(records.append_column("retellings", pa.array(notes)), build.records_path("advice"))
+    release = cut(replace(build, narrative=read_narrative(path, tmp_path)))
+    assert release.drops["advice"] == {"personal data: e-mail": 1}
+    dropped = drops_of(release, "advice")["d1"]
+    assert (dropped["messages"], dropped["retellings"]) == (None, None)
+    assert dropped["facts"]["delay"]["waterway"] == "Suez"
+    assert "ann@example.com" in rows_of(release, "report")["d1"]["text"]  # the templates' own words are their author's
+
+
+# --- a mesh ---
+
+NARRATIVE = """
+apiVersion: storymesh/v1
+kind: Narrative
+id: late-calls
+version: 1.0.0
+title: Calls that ran late
+owner: quay@example.com
+license: mit
+cast: {call: quay.calls@1, note: quay.notes@1}
+case:
+  anchor: call
+  at: call.came
+  closes: call.went
+  links:
+    note: {on: {call: call.id}, within: {after: -1d, before: 9d}, expect: any}
+  facts: {first_note: note | first}
+  outcome: {action: call.action, score: call.hours, worked: call.hours >= 4}
+  precedents: {match: [[call.quay]], min: 1, quote: 2}
+records:
+  report: {format: text, text: report.jinja}
+  passage: {format: retrieval, text: report.jinja}
+dataset: {pseudonymise: [call.captain]}
+"""
+REPORT = (
+    "{{ call.quay }} {{ call.captain }} {{ case.id }}{% for one in note %} {{ one.text }}{% endfor %}"
+    "{% if first_note %} {{ first_note.text | upper }} {{ first_note.text | length }}{% endif %}"
+)
+CAST = {
+    "call": Product(
+        "calls",
+        {
+            "id": "string",
+            "quay": "string",
+            "captain": "string",
+            "hours": "decimal(9,2)",
+            "came": "timestamp",
+            "went": "timestamp",
+            "action": "string",
+        },
+        event="came",
+        required=("quay", "captain", "hours", "came"),
+        known_of={"action": "went", "hours": "went"},
+    ),
+    "note": Product(
+        "notes",
+        {"id": "string", "call": "string", "text": "string", "noted": "timestamp"},
+        event="noted",
+        required=("text",),
+    ),
+}
+NOTES = {
+    "c1": "fog, so call ann@example.com or +49 30 901820",
+    "c2": "fog on 2024-03-01, IMO 9811000",
+    "c3": "paid by DE89 3704 0044 0532 0130 00 and 4111 1111 1111 1111",
+    "c4": "JOHN  SMITH said so",
+}
+
+
+def call(name: str) -> dict[str, Any]:
+    day = int(name[1:])
+    told = {"id": name, "quay": "Kai 4", "captain": "John Smith", "hours": Decimal("4.50"), "action": "wait"}
+    return {**told, "came": datetime(2024, 3, day), "went": datetime(2024, 3, day, 9)}
+
+
+def made(root: Path, dataset: str = "", rows: Any = None, narrative: str = NARRATIVE, report: str = REPORT) -> Build:
+    text = narrative.replace("captain]}", f"captain]{', ' if dataset else ''}{dataset}}}")
+    given = rows or {
+        "call": [call(name) for name in NOTES],
+        "note": [
+            {"id": f"n{name}", "call": name, "text": text, "noted": datetime(2024, 3, int(name[1:]), 1)}
+            for name, text in NOTES.items()
+        ],
+    }
+    return build_of(root, text, report, CAST, given)
+
+
+@pytest.fixture(autouse=True)
+def keyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
+
+
+SECRETS = ("ann@", "901820", "DE89", "4111", "Smith", "SMITH", "smith")
+
+
+def everything_in(folder: Path) -> str:
+    """All that files of a folder say, columns of Parquet files among it."""
+    parts = []
+    for path in folder.rglob("*"):
+        if path.suffix == ".parquet":
+            parts.append(json.dumps(pq.read_table(path).to_pylist(), default=str, ensure_ascii=False))
+        elif path.is_file():
+            parts.append(path.read_text(encoding="utf-8"))
+    return "\n".join(parts)
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Build, Release]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
+        build = made(tmp_path_factory.mktemp("masked"))
+        return build, released(build)
+
+
+def test_masked_is_the_default_and_nothing_of_a_person_is_in_the_release(masked: tuple[Build, Release]) -> None:
+    _, release = masked
+    rows = rows_of(release, "report")
+    assert "fog, so call [e-mail] or [phone]" in rows["c1"]["text"]
+    assert "fog on 2024-03-01, IMO 9811000" in rows["c2"]["text"]
+    assert "paid by [iban] and [card]" in rows["c3"]["text"]
+    assert "[name] said so" in rows["c4"]["text"]
+    assert "FOG, SO CALL [E-MAIL] OR [PHONE] 32" in rows["c1"]["text"]
+    assert rows["c1"]["facts"]["note"] == [{"text": "fog, so call [e-mail] or [phone]"}]
+    said = everything_in(release.path)
+    assert [one for one in SECRETS if one in said] == []
+
+
+def test_the_card_and_the_lock_say_what_was_masked(masked: tuple[Build, Release]) -> None:
+    _, release = masked
+    lock = json.loads((release.path / "release.json").read_text())
+    assert lock["personal"] == {
+        "mode": "mask",
+        "values": {"note.text": {"card": 1, "e-mail": 1, "iban": 1, "name": 1, "phone": 1}},
+    }
+    page = " ".join((release.path / "README.md").read_text().split())
+    assert (
+        "`note.text` (1 with a card number, 1 with an e-mail address, 1 with an IBAN, 1 with a name, "
+        "1 with a phone number)" in page
+    )
+
+
+def test_a_masked_record_is_traced_and_told_the_same_by_the_interpreter(masked: tuple[Build, Release]) -> None:
+    build, release = masked
+    spoken = {row["case_id"]: row for row in preview(build, "report", sample=9)}
+    for case_id, row in rows_of(release, "report").items():
+        assert spoken[case_id]["text"] == row["text"]
+        assert trace(build, row).mistakes == ()
+
+
+def test_refused_drops_by_the_first_kind_and_keeps_no_word_of_it(tmp_path: Path) -> None:
+    build = made(tmp_path, "personal: refuse")
+    release = released(build)
+    assert list(rows_of(release, "report")) == ["c2"]
+    assert release.drops["report"] == {f"personal data: {kind}": 1 for kind in ("e-mail", "iban", "name")}
+    assert {case_id: row["reason"] for case_id, row in drops_of(release, "passage").items()} == {
+        "c1": "personal data: e-mail", "c3": "personal data: iban", "c4": "personal data: name",
+    }  # fmt: skip
+    said = everything_in(release.path)
+    assert [one for one in SECRETS if one in said] == []
+    assert [row["case_id"] for row in preview(build, "report", sample=9)] == ["c2"]
+    with pytest.raises(StorymeshError, match="'report' does not tell case c1: personal data: e-mail"):
+        preview(build, "report", "c1")
+
+
+def test_what_only_the_facts_hold_is_refused_too(tmp_path: Path) -> None:
+    report = (
+        "{{ call.quay }}{% if call.quay == 'elsewhere' %}{% for one in note %}{{ one.text }}{% endfor %}{% endif %}"
+    )
+    assert list(rows_of(released(made(tmp_path, "personal: refuse", report=report)), "report")) == ["c2"]
+
+
+def test_off_looks_at_nothing(tmp_path: Path) -> None:
+    release = released(made(tmp_path, "personal: off"))
+    assert "ann@example.com" in rows_of(release, "report")["c1"]["text"]
+    assert "personal" not in json.loads((release.path / "release.json").read_text())
+    assert "was not looked through" in (release.path / "README.md").read_text()
+
+
+def test_where_nothing_is_found_the_digest_is_that_of_not_looking(tmp_path: Path) -> None:
+    clean = {
+        "call": [call("c2")],
+        "note": [{"id": "n", "call": "c2", "text": NOTES["c2"], "noted": datetime(2024, 3, 2, 1)}],
+    }
+    digests = {released(made(tmp_path / mode, f"personal: {mode}", clean)).digest for mode in ("mask", "refuse", "off")}
+    assert len(digests) == 1
+
+
+def test_an_address_that_rows_are_known_by_stops_the_build(tmp_path: Path) -> None:
+    rows = {"call": [{**call("c1"), "id": "ann@example.com"}], "note": []}
+    with pytest.raises(StorymeshError, match=r"'call.id' of 'late-calls' holds e-mail addresses") as raised:
+        write_asked(made(tmp_path, "", rows))
+    assert "pseudonymise" in raised.value.hint
+    assert "ann@" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ("personal: hide", "'personal' is 'hide'"),
+        ("phone_regions: [DE, germany]", "'germany' is not a country such as DE or US"),
+        ("phone_regions: [XX]", "'XX' has no phone numbers"),
+    ],
+)
+def test_what_the_definition_says_wrong_is_a_finding(tmp_path: Path, dataset: str, words: str) -> None:
+    with pytest.raises(Refused) as refused:
+        made(tmp_path, dataset)
+    assert words in str(refused.value)
+
+
+def test_numbers_of_a_country_are_found_where_the_narrative_names_it(tmp_path: Path) -> None:
+    rows = {
+        "call": [call("c1")],
+        "note": [{"id": "n", "call": "c1", "text": "call (030) 901820", "noted": datetime(2024, 3, 1, 1)}],
+    }
+    assert "(030) 901820" in rows_of(released(made(tmp_path / "a", "", rows)), "report")["c1"]["text"]
+    told = rows_of(released(made(tmp_path / "b", "phone_regions: [DE]", rows)), "report")["c1"]["text"]
+    assert "call [phone]" in told

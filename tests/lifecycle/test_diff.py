@@ -1,0 +1,116 @@
+"""Two releases compared: every record is counted once, what changed is shown in words, and the locks say why."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.lifecycle.diff import Diff, diff, words
+from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.release.manifest import find_release, read_release
+from tests.support.release_meshes import release_all, storymesh
+
+
+@pytest.fixture(scope="module")
+def found(roadside: Mesh) -> Diff:
+    one, other = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
+    return diff(one, other, limit=200)
+
+
+def test_every_record_is_counted_once(found: Diff) -> None:
+    for one in found.configs:
+        before, after = (sum(rows[side] for rows in one.rows.values()) for side in (0, 1))
+        both = one.changed + one.renewed + one.same
+        assert (before, after) == (both + one.gone, both + one.added)
+        assert sum(one.gone_to.values()) == one.gone
+        assert sum(one.added_from.values()) == one.added
+        assert len(one.samples) == min(200, one.added + one.gone + one.changed)
+
+
+def test_records_that_went_say_why(found: Diff) -> None:
+    report = found.configs[0]
+    assert (report.config, report.gone, report.gone_to) == ("report", 1, {"embargo": 1})
+    assert report.columns["text"] == report.changed == sum(rows[1] for rows in report.rows.values())
+
+
+def test_what_changed_is_shown_in_words(found: Diff) -> None:
+    samples = {sample.id: sample for sample in found.configs[0].samples}
+    changed = [one for one in samples.values() if one.kind == "changed"]
+    other = next(one for one in changed if set(one.columns) == {"text"})
+    assert [(run.kind, run.text) for run in other.columns["text"][:1]] == [("new", "Seen from here: ")]
+    truck = next(one for one in changed if "facts.truck.body" in one.columns)
+    assert [(run.kind, run.text) for run in truck.columns["facts.truck.body"]] == [("old", "box"), ("new", "reefer")]
+
+
+def test_a_new_version_of_a_product_alone_changes_no_record(found: Diff) -> None:
+    advice = found.configs[1]
+    assert advice.renewed > 0, "trucks were published again, and most records say the same of them"
+    assert "sources" not in advice.columns
+
+
+def test_the_locks_and_definitions_say_why(found: Diff) -> None:
+    causes = {(one.what, one.name): (one.old, one.new) for one in found.causes}
+    assert causes["narrative", "dataset.split.embargo"] == ("2d", "3d")
+    old, new = causes["template", "report.md.jinja"]
+    assert new == f"Seen from here: {old}"
+    assert causes["drops", "case, embargo"] == ("3", "4")
+    assert [name for what, name in causes if what == "product"] == ["fleet.trucks"]
+    assert not [name for what, name in causes if what == "contract"]
+
+
+def test_a_contract_that_changed_is_told_by_property(moved: Mesh) -> None:
+    path = moved.root / "contracts/fleet/trucks.odcs.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("box truck", "closed truck"), encoding="utf-8")
+    assert "closed truck" in path.read_text(encoding="utf-8")
+    mesh = load_mesh(moved.root)
+    new = release_all(mesh)  # the rows are the same, so that nothing is published anew
+    causes = diff(find_release(mesh.releases, "roadside@1.0.0-r2"), new).causes
+    told = [one for one in causes if one.what == "contract"]
+    assert any("body" in one.name and "closed truck" in str(one.new) for one in told)
+    assert len(told) == 1
+
+
+@given(st.text("ab c.\n"), st.text("ab c.\n"))
+def test_words_give_both_texts_again(old: str, new: str) -> None:
+    runs = words(old, new)
+    assert "".join(run.text for run in runs if run.kind != "new") == old
+    assert "".join(run.text for run in runs if run.kind != "old") == new
+    assert (old == new) == ({run.kind for run in runs} <= {"same"})
+
+
+def test_the_same_release_is_the_same(roadside: Mesh) -> None:
+    one = find_release(roadside.releases, "roadside")
+    found = diff(one, one)
+    assert (found.same, found.causes, found.configs) == (True, (), ())
+    with pytest.raises(WrongUsage, match="neither release has a config 'advise'"):
+        diff(one, one, only="advise")
+
+
+def test_a_damaged_file_is_told(roadside: Mesh, tmp_path: Path) -> None:
+    one, other = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
+    copy = Path(shutil.copytree(other.path, tmp_path / "copy"))
+    (copy / "data/advice/test-00000-of-00001.parquet").write_bytes(b"PAR1 not at all PAR1")
+    with pytest.raises(StorymeshError, match=r"1\.0\.0-r2 cannot be read: .*advice/test-00000"):
+        diff(one, read_release(copy))
+
+
+def test_the_command_in_a_pipe_and_for_machines(roadside: Mesh) -> None:
+    code, out, _ = storymesh(roadside.root, "diff", "roadside@1.0.0-r1", "--limit", "1")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "roadside 1.0.0-r1 → roadside 1.0.0-r2" in out
+    assert "narrative dataset.split.embargo: 2d → 3d" in out
+    assert "{+Seen from here: +}" in out
+    code, out, _ = storymesh(
+        roadside.root, "diff", "roadside@1.0.0-r1", "roadside", "--config", "choice", "--format", "json"
+    )
+    told = json.loads(out)
+    assert [one["config"] for one in told["configs"]] == ["choice"]
+    assert told["new"]["version"] == "1.0.0-r2"
+    code, _, err = storymesh(roadside.root, "diff", "roadside")
+    assert (code, "is the last release" in err) == (2, True)

@@ -1,0 +1,159 @@
+"""A row is followed through every release, and left out of successors and of later cuts; nothing names it any more."""
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.lifecycle.diff import diff
+from storymesh.lifecycle.erase import find, forget, remove
+from storymesh.lifecycle.rebuild import pinned, rebuild
+from storymesh.lifecycle.verify import verify
+from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.mesh.snapshot_pinning import pin
+from storymesh.provenance.trace import Tracer
+from storymesh.release.manifest import Release, find_release, list_releases, read_lock, record_files
+from storymesh.release.rewritten_records import write_all
+from storymesh.release.write import cut
+from tests.support.planted import files_with
+from tests.support.release_meshes import publish_all, release_all, storymesh
+
+TRUCK = "T00"
+KEY = r"B\d{3}/R~0\d{3}~1x"
+
+
+def with_truck(release: Release, truck: str) -> dict[str, int]:
+    """Config -> how many records name the truck among their sources, by a query of the test's own."""
+    found = {}
+    for config in release.configs:
+        files = [str(path) for paths in record_files(release.path, config).values() for path in paths]
+        rows = "SELECT id, unnest(sources) AS s FROM read_parquet(?)"
+        query = f"SELECT count(DISTINCT id) FROM ({rows}) WHERE s.product = 'fleet.trucks' AND s.key = ?"
+        (count,) = duckdb.execute(query, [files, truck]).fetchall()[0]
+        found |= {config: count} if count else {}
+    return found
+
+
+def test_every_record_that_used_the_row_is_named(roadside: Mesh) -> None:
+    contract = roadside.contract("fleet.trucks")
+    found = find("fleet.trucks", TRUCK, contract, roadside.store, roadside.releases, most=1_000)
+    assert [used.release.version for used in found.used] == ["1.0.0-r1", "1.0.0-r2"]
+    for used in found.used:
+        assert used.records == with_truck(used.release, TRUCK) != {}
+        assert len(used.some) == sum(used.records.values()) + sum(used.quotes.values())
+        assert used.cases >= max(used.records.values())
+    assert [used.succeeded for used in found.used] == [False, True]
+    assert (len(found.versions), found.current) == (2, True)
+
+
+def test_nothing_changes_until_it_is_wanted(moved: Mesh) -> None:
+    before = sorted(moved.root.rglob("*"))
+    code, out, err = storymesh(moved.root, "forget", "--product", "fleet.trucks", "--key", TRUCK)
+    assert (code, "nothing was changed: --yes does it" in err) == (0, True)
+    assert "report/B000" in out
+    assert sorted(moved.root.rglob("*")) == before
+    code, _, err = storymesh(moved.root, "forget", "--product", "fleet.trucks", "--key", "T0")
+    assert (code, "no version of 'fleet.trucks'" in err, "did you mean" in err) == (2, True, True)
+
+
+def test_the_successor_is_the_same_cut_without_its_cases(moved: Mesh) -> None:
+    old = find_release(moved.releases, "roadside")
+    found = find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.store, moved.releases)
+    (done,) = forget(found, moved.store)
+    assert (done.old.version, done.new.version) == ("1.0.0-r2", "1.0.0-r3")
+    assert with_truck(done.new, TRUCK) == {}
+    assert done.new.drops["case"]["forgotten"] == found.used[-1].cases
+    assert verify(done.new.path).differences == ()
+    report = diff(old, done.new).configs[0]
+    assert (report.added, report.changed, report.gone) == (0, 0, found.used[-1].records["report"])
+    # What is kept says neither which row nor which cases it was.
+    lock = (done.new.path / "release.json").read_text(encoding="utf-8")
+    assert TRUCK not in lock
+    assert TRUCK not in (moved.store / "forgotten.json").read_text(encoding="utf-8")
+    dropped = duckdb.sql(f"FROM read_parquet('{done.new.path}/drops/case.parquet') WHERE reason = 'forgotten'")
+    assert {row[:-1] for row in dropped.fetchall()} == {(None, None, None, None)}
+    # Old releases stay, and are made again as they were; the successor too, with what it leaves out.
+    assert [one.version for one in list_releases(moved.releases)] == ["1.0.0-r1", "1.0.0-r2", "1.0.0-r3"]
+    assert rebuild(done.new, moved.store).same
+    (moved.store / "forgotten.json").unlink()
+    with pytest.raises(StorymeshError, match="leaves out what was forgotten"):
+        rebuild(done.new, moved.store)
+    assert pinned(old, moved.store).left_out == {}
+
+
+def test_later_cuts_leave_it_out_too_and_old_ones_go_when_asked(moved: Mesh) -> None:
+    code, out, _ = storymesh(moved.root, "forget", "--product", "fleet.trucks", "--key", TRUCK, "--yes", "--remove-old")
+    assert code == 0
+    assert "roadside 1.0.0-r3 succeeds 1.0.0-r2" in out
+    assert "roadside 1.0.0-r1 is removed" in out
+    assert [one.version for one in list_releases(moved.releases)] == ["1.0.0-r3"]
+    again = release_all(moved)
+    assert (again.version, again.unchanged) == ("1.0.0-r3", True), "the same cut leaves out the same"
+    # The anchor's own row: nobody tells that case, and nobody quotes it as a precedent.
+    contract = moved.contract("road.breakdowns")
+    second = find("road.breakdowns", "B001", contract, moved.store, moved.releases)
+    assert [(used.cases, used.succeeded) for used in second.used] == [(1, True)]
+    (done,) = forget(second, moved.store)
+    assert with_truck(done.new, TRUCK) == {}, "what was forgotten before stays so"
+    assert set(read_lock(done.new.path)["forgotten"]) == {"fleet.trucks", "road.breakdowns"}
+    for path in done.new.path.rglob("*.parquet"):
+        assert "B001" not in str(duckdb.read_parquet(str(path)).fetchall())
+    assert [one.version for one in remove(second, moved.store, moved.releases)] == ["1.0.0-r3"]
+
+
+def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(moved: Mesh) -> None:
+    lock = moved.releases / "roadside/1.0.0-r2/release.json"
+    said = json.loads(lock.read_text(encoding="utf-8"))
+    said["cast"]["depot"]["product_version"] = "0" * 64
+    lock.write_text(json.dumps(said), encoding="utf-8")
+    found = find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.store, moved.releases)
+    assert [release.version for release, _ in found.unknown] == ["1.0.0-r2"]
+    assert found.used[-1].records == with_truck(found.used[-1].release, TRUCK)
+    with pytest.raises(StorymeshError, match="so it gets no successor, and nothing was changed"):
+        list(forget(found, moved.store))
+    assert not (moved.store / "forgotten.json").exists()
+
+
+def test_a_product_that_was_never_published(moved: Mesh, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match="nothing is published"):
+        find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), tmp_path / "none", moved.releases)
+
+
+def test_rows_with_a_compound_key_leave_no_file_of_the_successor(moved: Mesh) -> None:
+    # The parts of the key are joined with "/", and escaped as in a JSON Pointer (RFC 6901): R~001/x is R~0001~1x.
+    contract = moved.root / "contracts/road/repairs.odcs.yaml"
+    text = contract.read_text(encoding="utf-8")
+    text = text.replace("primaryKey: true,", "primaryKey: true, primaryKeyPosition: 2,")
+    first = "        name: breakdown_id\n"
+    assert text.count(first) == 1
+    text = text.replace(first, f"{first}        primaryKey: true\n        primaryKeyPosition: 1\n")
+    contract.write_text(text, encoding="utf-8")
+    repairs = moved.root / "domains/road/sources/repairs.jsonl"
+    rows = repairs.read_text(encoding="utf-8")
+    repairs.write_text(re.sub(r'"R(\d{3})"', r'"R~\1/x"', rows), encoding="utf-8")
+    mesh = load_mesh(moved.root)
+    publish_all(mesh, "road.repairs")
+    build = pin(mesh, mesh.narrative("roadside"))
+    write_all(build)
+    old = cut(build, tracer=partial(Tracer, build))
+    shown = [re.findall(KEY, (old.path / name).read_text(encoding="utf-8")) for name in ("README.md", "report.html")]
+    assert all(shown), "samples show such keys"
+
+    for key in {keys[0] for keys in shown}:
+        code, out, err = storymesh(mesh.root, "forget", "--product", "road.repairs", "--key", key, "--yes")
+        assert code == 0, err
+        assert f"road.repairs {key}: in 1 version" in out
+    new = find_release(mesh.releases, "roadside")
+    assert new.drops["case"]["forgotten"] == len({keys[0] for keys in shown})
+    for key in {keys[0] for keys in shown}:
+        case, repair = key.split("/")
+        for value in (repair, repair.replace("~1", "/").replace("~0", "~"), case):
+            assert list(files_with(old.path, value)) or "/" in value
+            assert list(files_with(new.path, value)) == [], value
+        # Written as people see the parts, it is no key: the nearest one is offered.
+        code, _, err = storymesh(mesh.root, "forget", "--product", "road.repairs", "--key", key.replace("~1", "/"))
+        assert (code, "did you mean 'B" in err) == (2, True), err

@@ -1,0 +1,50 @@
+"""Law 3: a release is made again from its lock, row for row, whatever was published and written since."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from storymesh.errors import NotPublished, WrongUsage
+from storymesh.lifecycle.rebuild import rebuild
+from storymesh.lifecycle.verify import verify
+from storymesh.mesh.mesh import Mesh
+from storymesh.release.manifest import files_of, find_release, read_lock
+from tests.support.release_meshes import storymesh
+
+
+def test_an_earlier_release_gives_the_same_digest(moved: Mesh, tmp_path: Path) -> None:
+    shutil.rmtree(moved.store / "narratives")  # what earlier cuts left is not looked at
+    first = find_release(moved.releases, "roadside@1.0.0-r1")
+    before = files_of(moved.releases)
+    code, out, _ = storymesh(moved.root, "rebuild", "roadside@1.0.0-r1", "--into", str(tmp_path / "again"))
+    assert (code, "made again from its lock, the same digest" in out) == (0, True)
+    assert files_of(moved.releases) == before, "no release was touched"
+    assert not list(moved.store.glob(".rebuilding-*"))
+    again = verify(tmp_path / "again")
+    assert again.differences == ()
+    assert (again.release.version, again.digest) == (first.version, first.digest)
+    assert read_lock(tmp_path / "again")["cast"] == read_lock(first.path)["cast"]
+    with pytest.raises(WrongUsage, match="is there already"):
+        rebuild(first, moved.store, tmp_path / "again")
+
+
+def test_with_another_key_it_says_what_differs_and_writes_nothing(
+    moved: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "another key")
+    code, out, err = storymesh(moved.root, "rebuild", "roadside", "--into", str(tmp_path / "again"))
+    assert code == 1
+    assert "another digest" in err
+    assert "another pseudonym key" in out
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_snapshot_that_expired_is_told(moved: Mesh, tmp_path: Path) -> None:
+    first = find_release(moved.releases, "roadside@1.0.0-r1")
+    with pytest.raises(NotPublished, match=r"1\.0\.0-r1 cannot be made again: .* has expired or"):
+        rebuild(first, tmp_path)
+    for file in (moved.store / "fleet").rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(NotPublished, match=r"cannot be made again: fleet\.\w+ \w{12} lacks"):
+        rebuild(first, moved.store)

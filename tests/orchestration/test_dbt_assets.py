@@ -1,0 +1,117 @@
+"""dbt models in Dagster: read from dbt's manifest, built on published products, and told when they break."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from storymesh.errors import TransformFailed
+from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.orchestration import definitions
+from storymesh.orchestration.dbt_assets import manifest_of, wait_until_free
+from storymesh.orchestration.product_assets import database_of
+from storymesh.orchestration.run import run as running
+from tests.support.harbour import make_harbour
+
+DESK = Path(__file__).parent / "desk"
+BERTHS = dg.AssetKey(["desk", "models", "berths"])
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The harbour with a third domain, whose dbt model is built on another domain's product; dbt has read it once."""
+    root = tmp_path_factory.mktemp("models") / "harbour"
+    make_harbour(root)
+    shutil.copytree(DESK, root, dirs_exist_ok=True)
+    (root / "workspace.yaml").unlink()
+    manifest_of(load_mesh(root), "desk")
+    return root
+
+
+@pytest.fixture
+def with_desk(parsed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(parsed, tmp_path / "harbour", symlinks=True))
+
+
+def run(root: Path) -> tuple[running.Outcome, list[running.Told]]:
+    told: list[running.Told] = []
+    return running.run(load_mesh(root), [], told.append, root / "run.log"), told
+
+
+def rows(mesh: Mesh) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(database_of(mesh, "desk")), read_only=True) as connection:
+        return connection.execute("SELECT boat, berth FROM berths ORDER BY boat").fetchall()
+
+
+def test_models_are_assets_and_the_manifest_is_made_once(with_desk: Path) -> None:
+    file = str(with_desk / "domains/desk/definitions.py")
+    graph = definitions(file).resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get(BERTHS).parent_keys} == {"fleet/boats", "desk/models/notes"}
+    assert {key.to_user_string() for key in graph.get(dg.AssetKey(["desk", "berths"])).parent_keys} == {
+        "desk/models/berths"
+    }
+    assert graph.get(BERTHS).kinds == {"dbt", "duckdb"}
+    assert graph.get(BERTHS).group_name == "desk"
+    assert list(graph.get(BERTHS).owners) == ["desk@example.com"]
+    tests = {key.name for key in graph.asset_check_keys if key.asset_key == BERTHS}
+    assert any("unique" in name for name in tests), "dbt's tests are checks of their model"
+
+    mesh = load_mesh(with_desk)
+    first = manifest_of(mesh, "desk")
+    definitions(file)
+    kept = manifest_of(mesh, "desk")
+    assert first["metadata"]["generated_at"] == kept["metadata"]["generated_at"], "dbt is not asked again"
+    model = with_desk / "domains/desk/models/berths.sql"
+    model.write_text(model.read_text(encoding="utf-8").replace("berth::bigint", "berth::integer"), encoding="utf-8")
+    again = manifest_of(mesh, "desk")
+    assert first["metadata"]["generated_at"] != again["metadata"]["generated_at"]
+
+
+def test_models_read_published_products_and_break_alone(with_desk: Path) -> None:
+    outcome, told = run(with_desk)
+    assert outcome.success, outcome.failures
+    assert {one.product: one.rows for one in outcome.products} == {
+        "fleet.boats": 6,
+        "yard.repairs": 60,
+        "desk.berths": 2,
+    }
+    assert rows(load_mesh(with_desk)) == [("boat-0", 7), ("boat-1", 8)]
+    steps = [one.step for one in told if isinstance(one, running.Finished)]
+    assert steps.index("fleet.boats") < steps.index("desk: dbt models") < steps.index("desk.berths")
+
+    # A test of dbt fails: the model's file and dbt's words; the other domains and the narrative go on.
+    (with_desk / "domains/desk/sources/notes.csv").write_text("boat,berth\nboat-0,7\nboat-0,8\n", encoding="utf-8")
+    outcome, _ = run(with_desk)
+    states = {one.product: one.state for one in outcome.products}
+    assert states == {"fleet.boats": "unchanged", "yard.repairs": "unchanged", "desk.berths": "left out"}
+    (failed,) = outcome.failures.values()
+    assert failed.expected
+    assert "unique_berths_boat" in failed.words
+    assert "domains/desk/models/models.yml" in failed.words
+    assert outcome.narratives[0].state == "unchanged"
+
+    # A project that dbt cannot even read.
+    (with_desk / "domains/desk/models/berths.sql").write_text("select * from {{ ref('nothing') }}\n", encoding="utf-8")
+    outcome, _ = run(with_desk)
+    (failed,) = outcome.failures.values()
+    assert failed.expected
+    assert "nothing" in failed.words
+    assert {one.product: one.state for one in outcome.products}["fleet.boats"] == "unchanged"
+    assert outcome.narratives[0].state == "unchanged"
+
+
+def test_a_database_that_stays_held_is_told(tmp_path: Path) -> None:
+
+    database = tmp_path / "desk.duckdb"
+    program = f"import duckdb, time; c = duckdb.connect({str(database)!r}); print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(TransformFailed, match="another process holds"):
+            wait_until_free(database, wait_s=0.2)
+        holder.kill()
+    wait_until_free(database, wait_s=10)

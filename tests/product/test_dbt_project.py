@@ -1,0 +1,66 @@
+"""A domain's dbt project runs as it is: the platform supplies profile, folders and the products that it reads."""
+
+from pathlib import Path
+
+import pytest
+
+from storymesh.errors import TransformFailed
+from storymesh.product.dbt_project import prepare_dbt, run_dbt
+from storymesh.product.sources.read import open_rows
+from tests.product.conftest import Desk, good_rows
+
+MODEL = """\
+select id, "at", code, hours, cost from {{ source('shipping', 'delays') }}
+union all
+select id, "at"::timestamp, code, hours::bigint, cost::decimal(9, 2) from read_csv('sources/more.csv', header = true)
+"""
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def test_a_project_reads_published_products_and_its_own_files_and_stays_untouched(desk: Desk) -> None:
+    snapshot = desk.publish(good_rows(3)).snapshot
+    assert snapshot is not None
+    folder = desk.root / "domains/canal"
+    files = {
+        "dbt_project.yml": "name: canal\nprofile: canal\n",
+        "models/staging/delays.sql": MODEL,
+        "sources/more.csv": "id,at,code,hours,cost\nd9,2024-03-01,C,0,1.5\n",
+    }
+    write(folder, files)
+    project = prepare_dbt("canal", folder, desk.root / ".storymesh", {"shipping.delays": snapshot})
+    run_dbt(project, "build")
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == set(files)
+    rows = open_rows(desk.product(), desk.contract(), folder, project.database).read_all()
+    assert sorted(rows.column("id").to_pylist()) == ["d0", "d1", "d2", "d9"]
+    assert project.env["DO_NOT_TRACK"] == "1"
+
+
+def test_a_model_that_fails_is_told_with_its_file_and_dbts_words(desk: Desk) -> None:
+    folder = desk.root / "domains/canal"
+    write(
+        folder,
+        {
+            "dbt_project.yml": "name: canal\nprofile: canal\n",
+            "models/good.sql": "select 1 as a",
+            "models/bad.sql": "select nope from {{ ref('good') }}",
+        },
+    )
+    project = prepare_dbt("canal", folder, desk.root / ".storymesh", {})
+    with pytest.raises(TransformFailed) as told:
+        run_dbt(project, "build")
+    assert "bad (domains/canal/models/bad.sql): Runtime Error" in str(told.value)
+    assert 'Referenced column "nope" not found' in str(told.value)
+    assert "Traceback" not in str(told.value)
+    write(folder, {"models/bad.sql": "select 1 from {{ ref('god') }}"})
+    with pytest.raises(TransformFailed, match="depends on a node named 'god'"):
+        run_dbt(prepare_dbt("canal", folder, desk.root / ".storymesh", {}), "build")
+
+
+def test_a_domain_without_a_project_is_told_what_to_add(desk: Desk) -> None:
+    with pytest.raises(TransformFailed, match="there is no dbt project"):
+        prepare_dbt("canal", desk.root, desk.root / ".storymesh", {})

@@ -1,0 +1,263 @@
+"""Rows come in from files of every kind, however people save them; what cannot be read is told with what to do."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from storymesh.errors import SourceUnreadable
+from storymesh.product.sources.csv_quotes import Quotes, UnbalancedQuote
+from storymesh.product.sources.read import open_rows
+from tests.product.conftest import Desk, good_rows
+
+HEADER = "id,at,code,hours,cost"
+LINES = ["d0,2024-03-01T12:00:00Z,W,0,1.50", "d1,2024-03-01 12:00,,2,", 'd2,2024-03-02,"C",4,"2"']
+WANTED = [("d0", "W", 0, "1.50"), ("d1", None, 2, None), ("d2", "C", 4, "2.00")]
+
+
+def rows_of(desk: Desk, source: str) -> list[dict[str, Any]]:
+    folder = desk.root / "domains/shipping"
+    return open_rows(desk.product(source), desk.contract(), folder, desk.root / "none.duckdb").read_all().to_pylist()
+
+
+def write(desk: Desk, name: str, content: bytes | str) -> Path:
+    path = desk.root / "domains/shipping" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def write_excel(path: Path, lines: list[list[Any]]) -> None:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for line in lines:
+        sheet.append(line)
+    book.save(path)
+
+
+def as_parquet(path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(good_rows(3)), path)
+
+
+CSV: dict[str, tuple[str, bytes]] = {
+    "plain": ("x.csv", "\n".join([HEADER, *LINES]).encode()),
+    "windows": ("x.csv", "\r\n".join([HEADER, *LINES, ""]).encode()),
+    "byte order mark": ("x.csv", b"\xef\xbb\xbf" + "\n".join([HEADER, *LINES]).encode()),
+    "semicolons": ("x.csv", "\n".join([HEADER, *LINES]).replace(",", ";").encode()),
+    "tabs": ("x.csv", "\n".join([HEADER, *LINES]).replace(",", "\t").encode()),
+    "gzip": ("x.csv.gz", gzip.compress("\n".join([HEADER, *LINES]).encode())),
+    "more columns, another order, other case": (
+        "x.csv",
+        "\n".join(
+            ["note,COST,hours,code,at,id", *(",".join(["n", *line.split(",")[::-1]]) for line in LINES)]
+        ).encode(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CSV)
+def test_a_csv_is_read_by_the_types_of_the_contract(name: str, desk: Desk) -> None:
+    file, content = CSV[name]
+    write(desk, f"sources/{file}", content)
+    folder = desk.root / "domains/shipping"
+    done = desk.publish(open_rows(desk.product(f"sources/{file}"), desk.contract(), folder, Path("none")))
+    assert done.rows_out == 3, done.quarantined
+    met = [(row["id"], row["code"], row["hours"], row["cost"]) for row in desk.published()]
+    assert [(a, b, c, None if d is None else str(d)) for a, b, c, d in met] == WANTED
+
+
+def test_quotes_line_breaks_and_empty_fields(desk: Desk) -> None:
+    desk.properties = "      - {name: 'say \"it\"', logicalType: string}\n"
+    write(
+        desk, "x.csv", f'{HEADER},"say ""it"""\nd0,2024-03-01,W,0,1,"two\nlines, ""quoted"""\nd1,2024-03-01,W,0,1,""\n'
+    )
+    assert [row['say "it"'] for row in rows_of(desk, "x.csv")] == ['two\nlines, "quoted"', None]
+
+
+def test_a_quote_in_a_plain_value_is_a_character(desk: Desk) -> None:
+    desk.properties = "      - {name: note, logicalType: string}\n"
+    notes = ['5" pipe', 'a "b" c', '"""b"" ""c"""', '"x\r\ny"', "é ☃"]
+    lines = [f"d{number},2024-03-01,W,0,1,{note}" for number, note in enumerate(notes)]
+    write(desk, "x.csv", "\ufeff" + "\r\n".join([f'"id"{HEADER[2:]},note', *lines]))
+    assert [row["note"] for row in rows_of(desk, "x.csv")] == ['5" pipe', 'a "b" c', '"b" "c"', "x\r\ny", "é ☃"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('a,b\n"x","y"\n', None),
+        ('a,b\n"x","y"', None),
+        ('"a"\n""\n""""\n"\n"\n', None),
+        ('5" pipe,a""\n"",""\n', None),
+        ('a\n"x\ny\nz', 2),
+        ('a\n"x\n"\n"y', 4),
+        ('a\n"x""', 2),
+        ('a\n"x" \n', 2),
+        ('\ufeff"a\n', 1),
+        ('a,b\n"x\n1,"y"\n', 2),
+        ('"', 1),
+        ('"""', 1),
+    ],
+)
+def test_quotes_are_followed_over_pieces_of_any_size(text: str, line: int | None, end: str, size: int) -> None:
+    met = text.replace("\n", end).encode()
+    quotes = Quotes(",")
+
+    def follow() -> None:
+        for start in range(0, len(met), size):
+            quotes.feed(met[start : start + size])
+        quotes.finish()
+
+    if line is None:
+        follow()
+    else:
+        with pytest.raises(UnbalancedQuote, match=f"^the quote that opens on line {line} "):
+            follow()
+
+
+def test_what_stops_the_rows_is_told_by_publish_in_its_own_words(desk: Desk) -> None:
+    folder = desk.root / "domains/shipping"
+    write(desk, "x.csv", HEADER.encode() + b"\n" + GOOD.encode() + b"\nd\xe9,,,,\n")
+    with pytest.raises(SourceUnreadable, match=r"^domains/.*: line 3 is not UTF-8 .* \(save the file as UTF-8\)$"):
+        desk.publish(open_rows(desk.product("x.csv"), desk.contract(), folder, Path("none")))
+    write(desk, "x.csv", csv_of(GOOD, 'd1,2024-03-01,"W,0,1', GOOD))
+    with pytest.raises(
+        SourceUnreadable, match=r"^domains/.*: the quote that opens on line 3 is never closed \(close it"
+    ):
+        desk.publish(open_rows(desk.product("x.csv"), desk.contract(), folder, Path("none")))
+    assert desk.published() == []
+
+
+def test_a_csv_of_names_alone_is_a_product_without_rows(desk: Desk) -> None:
+    write(desk, "x.csv", HEADER + "\n")
+    assert rows_of(desk, "x.csv") == []
+    assert desk.publish([]).rows_out == 0
+
+
+def test_a_value_may_be_wider_than_a_block(desk: Desk) -> None:
+    desk.properties = "      - {name: note, logicalType: string}\n"
+    write(desk, "x.csv", f"{HEADER},note\nd0,2024-03-01,W,0,1,{'x' * 3_000_000}\n")
+    assert len(rows_of(desk, "x.csv")[0]["note"]) == 3_000_000
+
+
+OTHERS: dict[str, Callable[[Path], None]] = {
+    "x.jsonl": lambda path: path.write_text("".join(json.dumps(row) + "\n" for row in good_rows(3))) and None,
+    "x.jsonl.gz": lambda path: (
+        path.write_bytes(gzip.compress("\n".join(json.dumps(r) for r in good_rows(3)).encode())) and None
+    ),
+    "x.parquet": as_parquet,
+    "x.xlsx": lambda path: write_excel(path, [list(good_rows(1)[0]), *(list(row.values()) for row in good_rows(3))]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_files_give_the_same_rows(name: str, desk: Desk) -> None:
+    OTHERS[name](write(desk, f"sources [1]/{name}", ""))
+    folder = desk.root / "domains/shipping"
+    done = desk.publish(open_rows(desk.product(f"sources [1]/{name}"), desk.contract(), folder, Path("none")))
+    again = desk.publish(good_rows(3))
+    assert (done.rows_out, again.unchanged) == (3, True)
+
+
+def test_json_lines_may_hold_nested_values_and_leave_fields_out(desk: Desk) -> None:
+    desk.properties = """\
+      - name: legs
+        logicalType: array
+        items: {logicalType: object, properties: [{name: km, logicalType: integer}]}
+"""
+    write(
+        desk,
+        "x.jsonl",
+        '{"id": "a", "at": "2024-03-01", "legs": [{"km": 3}]}\n{"id": 7, "at": "2024-03-01", "zz": 1}\n',
+    )
+    folder = desk.root / "domains/shipping"
+    done = desk.publish(open_rows(desk.product("x.jsonl"), desk.contract(), folder, Path("none")))
+    assert done.rows_out == 2
+    assert [(row["id"], row["legs"]) for row in desk.published()] == [("7", None), ("a", [{"km": 3}])]
+
+
+GOOD = "d0,2024-03-01,W,0,1"
+
+
+def csv_of(*lines: str, end: str = "\n") -> bytes:
+    return "".join(line + end for line in (HEADER, *lines)).encode()
+
+
+UNREADABLE: list[tuple[str, str, bytes | None, str]] = [
+    ("missing file", "sources/port.csv", None, "there is no such file (did you mean 'ports.csv'?)"),
+    ("missing folder", "nowhere/x.csv", None, "there is no such file, nor its folder"),
+    ("folder", "sources", None, "this is a folder"),
+    ("unknown kind", "sources/x.avro", b"x", "a file '.avro' cannot be read"),
+    ("empty csv", "sources/x.csv", b"", "the file is empty"),
+    ("missing column", "sources/x.csv", b"id,at,code,hour,cost\n", "there is no column 'hours', which contracts/"),
+    ("column twice", "sources/x.csv", b"id,at,code,hours,cost,id\n", "the column 'id' stands twice"),
+    ("ragged", "sources/x.csv", f"{HEADER}\na,b\n".encode(), "line 2 has 2 fields, 5 are wanted"),
+    ("latin-1", "sources/x.csv", HEADER.encode() + b"\n,,,,\nd\xe9,,,,\n", "line 3 is not UTF-8 (byte 2 is 0xe9)"),
+    ("utf-16", "sources/x.csv", f"{HEADER}\n".encode("utf-16"), "line 1 is not UTF-8 (byte 1 is 0xff)"),
+    ("quote never closed", "sources/x.csv", csv_of('d0,2024-03-01,W,0,"1', GOOD, GOOD),
+     "opens on line 2 is never closed"),
+    ("quote closed late", "sources/x.csv", csv_of(GOOD, '"d0,2024-03-01,W,0,1', GOOD.replace("W", '"W"')),
+     "opens on line 3 closes on line 4 in front of 'W"),
+    ("quote never closed, windows", "sources/x.csv", csv_of(GOOD, 'd0,2024-03-01,"W,0,1', GOOD, end="\r\n"),
+     "opens on line 3 is never closed"),
+    ("quote never closed, gzip", "sources/x.csv.gz", gzip.compress(csv_of(GOOD, 'd0,2024-03-01,"W,0,1')),
+     "opens on line 3 is never closed"),
+    ("last quote is doubled", "sources/x.csv", csv_of(GOOD, 'd0,2024-03-01,W,0,"1""'),
+     "opens on line 3 is never closed"),
+    ("text after a quote", "sources/x.csv", csv_of('"d0" x,2024-03-01,W,0,1'),
+     "opens on line 2 closes there in front of"),
+    ("quote in the header", "sources/x.csv", HEADER.replace("id", '"id').encode() + b"\n", "there is no column 'id'"),
+    ("too few after many", "sources/x.csv", csv_of(*[GOOD] * 70_000, "d1,W"), "line 70002 has 2 fields, 5 are wanted"),
+    ("too many", "sources/x.csv", csv_of(GOOD, GOOD + ",1", GOOD), "line 3 has 6 fields, 5 are wanted"),
+    ("too many after lines in a value", "sources/x.csv", csv_of('"d\n0",2024-03-01,W,0,1', GOOD + ",1"),
+     "line 4 has 6 fields, 5 are wanted"),
+    ("broken gzip", "sources/x.csv.gz", b"not gzip", "the file is damaged"),
+    ("damaged parquet", "sources/x.parquet", b"PAR1 nothing PAR1", "the Parquet file is damaged"),
+    ("damaged workbook", "sources/x.xlsx", b"PK", "not an Excel workbook"),
+    ("broken json", "sources/x.jsonl", b'{"id": "a"}\n{"id": \n', "Malformed JSON"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "content", "words"), [c[1:] for c in UNREADABLE], ids=[c[0] for c in UNREADABLE])
+def test_what_cannot_be_read_is_told(source: str, content: bytes | None, words: str, desk: Desk) -> None:
+    write(desk, "sources/ports.csv", HEADER)
+    if content is not None:
+        write(desk, source, content)
+    with pytest.raises(SourceUnreadable) as told:
+        rows_of(desk, source)
+    assert words in str(told.value)
+    assert str(told.value).startswith("domains/shipping/products/delays.odps.yaml:5:")
+
+
+def test_a_file_beside_the_mesh_may_be_read(desk: Desk) -> None:
+    (desk.root / "shared.csv").write_text("\n".join([HEADER, *LINES]))
+    assert len(rows_of(desk, "../../shared.csv")) == 3
+
+
+def test_without_a_source_rows_are_the_dbt_model(desk: Desk, tmp_path: Path) -> None:
+    import duckdb
+
+    database = tmp_path / "shipping.duckdb"
+    folder = desk.root / "domains/shipping"
+    with pytest.raises(SourceUnreadable, match="was never built"):
+        open_rows(desk.product(), desk.contract(), folder, database)
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE TABLE delay AS SELECT 1 AS x")
+    with pytest.raises(SourceUnreadable, match="did you mean 'delay'"):
+        open_rows(desk.product(), desk.contract(), folder, database)
+    write(desk, "sources/x.csv", "\n".join([HEADER, *LINES]))
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f"SET file_search_path = '{folder}'")
+        connection.execute("CREATE VIEW delays AS SELECT * FROM read_csv('sources/x.csv', all_varchar = true)")
+    done = desk.publish(open_rows(desk.product(), desk.contract(), folder, database))
+    assert done.rows_out == 3

@@ -1,0 +1,210 @@
+"""What `explain` says of a small mesh in which every rule of a link is met once and nearly met once."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storymesh.cli.explain import show_case, show_drops, show_explanation
+from storymesh.dataset.build import Build
+from storymesh.errors import WrongUsage
+from storymesh.provenance import explain as explaining
+from tests.support.small_build import build_of
+from tests.support.small_mesh import Product
+
+NARRATIVE = """\
+apiVersion: storymesh/v1
+kind: Narrative
+id: late-ships
+version: 1.0.0
+title: Late ships
+owner: lab
+license: cc-by-4.0
+cast: {delay: mesh.delays@1, ship: mesh.ships@1, storm: mesh.storms@1, call: mesh.calls@1, price: mesh.prices@1}
+case:
+  anchor: delay
+  at: delay.at
+  links:
+    ship:  {on: {id: delay.ship}, expect: one}
+    storm: {on: {sea: delay.sea}, overlaps: {slack: 1d}, expect: any}
+    call:  {on: {ship: ship.id}, within: {after: -2d, before: 3d}, expect: any}
+    price: {as_of: {}, expect: optional}
+records:
+  report: {format: text, text: report.jinja}
+dataset:
+  split: {validation: 2024-03-11, test: 2024-06-01, together: [delay.sea]}
+"""
+DELAYS = Product(
+    "delays",
+    {"ship": "string", "leg": "string", "at": "timestamp", "sea": "string"},
+    ("ship", "leg"),
+    "at",
+    required=("at",),
+)
+SHIPS = Product("ships", {"id": "string", "name": "string"}, timeless=True, restricted=("name",))
+STORMS = Product(
+    "storms", {"id": "string", "sea": "string", "began": "timestamp", "ended": "timestamp"}, event="began", end="ended"
+)
+CALLS = Product("calls", {"id": "string", "ship": "string", "called": "timestamp"}, event="called")
+PRICES = Product("prices", {"id": "string", "day": "date"}, event="day")
+AT = datetime(2024, 3, 10, 12)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "delay": [
+        {"ship": "s/1", "leg": "a", "at": AT, "sea": "red"},
+        {"ship": "s2", "leg": "b", "at": AT + DAY, "sea": None},
+        {"ship": "gone", "leg": "c", "at": AT + DAY, "sea": "red"},
+    ],
+    "ship": [{"id": "s/1", "name": "Ever [bold]"}, {"id": "s2", "name": "Two"}],
+    "storm": [
+        {"id": "past", "sea": "red", "began": AT - 9 * DAY, "ended": AT - 2 * DAY},
+        {"id": "open", "sea": "red", "began": AT - 3 * DAY - 2 * HOUR, "ended": None},
+        {"id": "soon", "sea": "red", "began": AT + 12 * HOUR, "ended": AT + DAY},
+        {"id": "blue", "sea": "blue", "began": AT, "ended": None},
+    ],
+    "call": [
+        {"id": "c1", "ship": "s/1", "called": AT - HOUR},
+        {"id": "c2", "ship": "s/1", "called": AT + DAY},
+        {"id": "c3", "ship": "s/1", "called": AT + 4 * DAY},
+        {"id": "c4", "ship": "s/1", "called": None},
+    ],
+    "price": [{"id": "p1", "day": datetime(2024, 3, 9).date()}, {"id": "p2", "day": datetime(2024, 3, 10).date()}],
+}  # fmt: skip
+
+
+REPORT = "{{ case.id }} {{ ship.name | default('no ship') | pseudonym }}\n"
+PRODUCTS = {"delay": DELAYS, "ship": SHIPS, "storm": STORMS, "call": CALLS, "price": PRICES}
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    return build_of(tmp_path, NARRATIVE, REPORT, PRODUCTS, ROWS)
+
+
+Said = Callable[[], str]
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Said:
+    """What was printed, without the blanks at the ends of lines, and narrow enough for a terminal."""
+    monkeypatch.setenv("CI", "1")
+
+    def read() -> str:
+        lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        assert max(map(len, lines)) <= 100
+        return "\n".join(lines) + "\n"
+
+    return read
+
+
+PLAN = """\
+late-ships: one case for each row of delay, at delay.at
+role   product      contract  snapshot      rows
+delay  mesh.delays  1.0.0     delayvvvvvvv     3
+ship   mesh.ships   1.0.0     shipvvvvvvvv     2
+storm  mesh.storms  1.0.0     stormvvvvvvv     4
+call   mesh.calls   1.0.0     callvvvvvvvv     4
+price  mesh.prices  1.0.0     pricevvvvvvv     2
+
+link   rule                                           expect    a question sees      none  one  many
+ship   id = delay.ship                                one       all                     1    2     0
+storm  sea = delay.sea, began to ended holds          any       those known by then     1    0     2
+       case.at, 1d of slack
+call   ship = ship.id, called from -2d to +3d around  any       those known by then     2    0     1
+       case.at
+price  the latest day up to case.at                   optional  all                     0    3     0
+
+"""
+END = """\
+
+status: closed 3
+split: train 1, validation 1
+dropped: ship: none 1
+3 cases in all
+"""
+CASE = """\
+case s~11/a, at 2024-03-10 12:00:00
+status: closed
+split: train
+ship (mesh.ships), expect one
+└── ✓ s/1
+    ├── id = s/1 of delay.ship
+    └── in the question
+storm (mesh.storms), expect any
+├── ✓ open
+│   ├── sea = red of delay.sea
+│   ├── began is 3 d 2 h before case.at and ended is open, which holds case.at with 1d of slack
+│   └── in the question
+├── ✓ soon
+│   ├── sea = red of delay.sea
+│   ├── began is 12 h after case.at and ended is 1 d after case.at, which holds case.at with 1d of
+│   │   slack
+│   └── not in the question: known 12 h after case.at
+└── ✗ past
+    ├── sea = red of delay.sea
+    └── began is 9 d before case.at and ended is 2 d before case.at, which does not hold case.at
+        with 1d of slack
+call (mesh.calls), expect any
+├── ✓ c1
+│   ├── ship = s/1 of ship.id
+│   ├── called is 1 h before case.at, within -2d to +3d
+│   └── in the question
+├── ✓ c2
+│   ├── ship = s/1 of ship.id
+│   ├── called is 1 d after case.at, within -2d to +3d
+│   └── not in the question: known 1 d after case.at
+└── ✗ c3
+    ├── ship = s/1 of ship.id
+    └── called is 4 d after case.at, not within -2d to +3d
+price (mesh.prices), expect optional
+├── ✓ p2
+│   ├── day is 12 h before case.at, the latest up to case.at
+│   └── in the question
+└── ✗ p1
+    └── day is 1 d 12 h before case.at, but a later row comes before case.at
+"""
+
+
+def test_a_plan_is_told_with_what_each_link_and_each_step_met(build: Build, said: Said) -> None:
+    show_explanation(explaining.explain(build))
+    words = said()
+    assert words.startswith(PLAN)
+    assert words.endswith(END)
+    steps = words.removeprefix(PLAN).removesuffix(END)
+    for link in ("ship", "storm", "call", "price"):
+        assert re.search(rf"^{link} +join to the cases +3 +3 +\d+\.\d$", steps, re.MULTILINE), steps
+        assert re.search(rf"^{link} +read mesh\.{link}s \(", steps, re.MULTILINE), steps
+    joined = re.search(r"^storm +join on storm\.sea = delay\.sea and .* (\d+) +(\d+) +\d+\.\d$", steps, re.MULTILINE)
+    assert joined is not None, steps
+    assert joined[2] == "6", "three storms of the Red Sea for each of two cases"
+
+
+def test_a_case_is_told_with_what_it_links_what_it_nearly_links_and_why(build: Build, said: Said) -> None:
+    show_case(explaining.one_case(build, "s~11/a"))
+    words, _, values = said().partition("values\n")
+    assert words == CASE
+    assert "storm: 2" in values
+    assert "name: (restricted)" in values
+    assert "Ever" not in values
+    show_case(explaining.one_case(build, "gone/c"))
+    words = said()
+    assert "dropped: ship: none" in words
+    assert "└── no row has id = gone" in words
+    assert "└── there is no value of ship to look for" in words
+    with pytest.raises(WrongUsage, match="has no case s/1/a"):
+        explaining.one_case(build, "s/1/a")
+
+
+def test_drops_are_listed_with_their_reasons(build: Build, said: Said) -> None:
+    show_drops(explaining.dropped(build, 5))
+    assert said() == "case    why\ngone/c  ship: none\n"
+
+
+def test_a_case_that_no_split_takes_says_why(tmp_path: Path, said: Said) -> None:
+    again = {**ROWS["delay"][0], "leg": "z", "at": AT + DAY}
+    build = build_of(tmp_path, NARRATIVE, REPORT, PRODUCTS, {**ROWS, "delay": [*ROWS["delay"], again]})
+    show_case(explaining.one_case(build, "s~11/a"))
+    assert "\ndropped: straddles\n" in said()

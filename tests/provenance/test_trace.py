@@ -1,0 +1,518 @@
+"""Records led back: to rows of products at their version, through expressions, quotes and counts; and what does not
+lead back is told. On a small mesh that is published and released once."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from storymesh.cli import app
+from storymesh.cli.trace import trace_as_json
+from storymesh.contract.definition import Contract
+from storymesh.dataset.build import write_cases, write_precedents, write_records
+from storymesh.errors import NotPublished, StorymeshError, WrongUsage
+from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.mesh.snapshot_pinning import pin
+from storymesh.product.publish import publish
+from storymesh.product.sources.read import open_rows
+from storymesh.product.store import ProductStore
+from storymesh.provenance.trace import Cell, Computed, Counted, Origin, Span, Trace, Tracer, trace
+from storymesh.release.definition_snapshot import DEFINITION, build_of, read_kept
+from storymesh.release.manifest import Release, read_lock, read_record, record_files, release_of
+from storymesh.release.write import cut
+from tests.support.paths import MESHES
+
+MESH = MESHES / "plain_files"
+FOLDER = "narratives/roadside"
+# Told beside what the mesh tells: counts of rows and of precedents, quotes with their facts, a row that a fact keeps.
+REPORT = """
+{% include "steps.jinja" %}
+{% if last_step %}The last step was {{ last_step.remedy | label }}.{% endif %}
+{% if saved_hours is not none %}
+It saved {{ saved_hours | number(1) }} h, {{ "enough" if saved_hours >= 4 else "little" }}.
+{% endif %}
+"""
+STEPS = """
+{{ repair | length | plural("step") }} of {{ truck.body | label }}:
+{% for step in repair %}
+{{ loop.index }}: {{ step.remedy }}
+{% endfor %}
+Told by {{ teller | pseudonym }}.
+"""
+ADVICE = """
+{% if precedents.enough %}
+On level {{ precedents.level }}, {{ precedents.tried }} cases and {{ precedents.options | length }} ways.
+{% if precedents.best %}
+Best: {{ precedents.best.action | label }} at {{ precedents.best.rate | percent(1) }},
+{{ precedents.best.mean_score | number(2) }} h, {{ precedents.best.quoted | length }} quoted:
+{% for one in precedents.best.quoted %}
+{{ one.id }} of {{ one.at | date }} saved {{ one.score | number(1) }} h.
+{% if one.last_step %}It was {{ one.last_step.remedy }}.{% endif %}
+{% endfor %}
+{% endif %}
+{% if precedents.worst %}Worst: {{ precedents.worst.action | label }}.{% endif %}
+{% endif %}
+"""
+
+
+def published(root: Path) -> Mesh:
+    """The mesh below `root` with its products published as they are now, without what plans a run."""
+    mesh = load_mesh(root)
+    for product in mesh.products.values():
+        contract: Contract = mesh.contract(product.id)
+        rows = open_rows(product, contract, mesh.domain_folder(product.domain), Path("none"))
+        publish(product, contract, rows, ProductStore(mesh.store, product.domain), "run-1")
+    return mesh
+
+
+def released(mesh: Mesh) -> Release:
+    build = pin(mesh, mesh.narrative("roadside"))
+    write_cases(build)
+    write_precedents(build)
+    for config in build.configs:
+        write_records(build, config)
+    return cut(build)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def key() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
+        yield
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Mesh:
+    """The mesh, with more in its templates, on its first release. It is only read."""
+    root = tmp_path_factory.mktemp("trace") / "mesh"
+    shutil.copytree(MESH, root)
+    folder = root / FOLDER
+    for name, more in (("report.md.jinja", REPORT), ("advise.md.jinja", ADVICE)):
+        with (folder / name).open("a", encoding="utf-8") as file:
+            file.write(more)
+    (folder / "steps.jinja").write_text(STEPS, encoding="utf-8")
+    narrative = folder / "narrative.yaml"
+    told = narrative.read_text(encoding="utf-8") + "  pseudonymise: [depot.city]\n"
+    told = told.replace("  facts:\n", "  facts:\n    teller: truck.truck_id ~ '/' ~ truck.driver\n")
+    narrative.write_text(told, encoding="utf-8")
+    repairs = root / "domains/road/sources/repairs.jsonl"
+    later = [json.loads(line) for line in repairs.read_text(encoding="utf-8").splitlines()[::7]]
+    with repairs.open("a", encoding="utf-8") as file:
+        for row in later:
+            file.write(json.dumps({**row, "repair_id": f"{row['repair_id']}-2", "remedy": "tow"}) + "\n")
+    made = published(root)
+    released(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def release(mesh: Mesh) -> Release:
+    return release_of(mesh.releases, "report/x", "roadside")
+
+
+@pytest.fixture
+def moved(mesh: Mesh, tmp_path: Path) -> Path:
+    """A copy of the mesh, to change."""
+    return Path(shutil.copytree(mesh.root, tmp_path / "mesh"))
+
+
+def records_of(release: Release, config: str) -> list[dict[str, Any]]:
+    files = [file for files in record_files(release.path, config).values() for file in files]
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def traced(release: Release, store: Path, record_id: str) -> Trace:
+    lock = read_lock(release.path)
+    return trace(build_of(release.path, lock, store), read_record(release.path, lock, record_id))
+
+
+def spans_of(trace: Trace, expression: str) -> list[Span]:
+    return [span for column in trace.columns for span in column.spans if span.expression == expression]
+
+
+def flat(origins: tuple[Origin, ...]) -> Iterator[Origin]:
+    for origin in origins:
+        yield origin
+        if not isinstance(origin, Cell):
+            yield from flat(origin.origins)
+
+
+# --- law 4 ---
+
+
+@pytest.mark.parametrize("config", ["report", "advice", "choice", "verdict"])
+def test_every_value_of_every_record_leads_back(mesh: Mesh, release: Release, config: str) -> None:
+    records = records_of(release, config)
+    assert records
+    with Tracer(build_of(release.path, read_lock(release.path), mesh.store)) as tracer:
+        traces = list(tracer.traces(config, records))
+        assert not tracer.confirm(most=150)
+    assert {one.record for one in traces} == {one["id"] for one in records}
+    for one in traces:
+        assert not one.mistakes
+        for column in one.columns:
+            assert "".join(span.text for span in column.spans) == column.text
+            for span in column.spans:
+                assert span.origins or span.because or span.expression is None or "choose" in span.expression
+
+
+def test_a_row_is_in_the_product_at_its_version(mesh: Mesh, release: Release) -> None:
+    (record, *_) = records_of(release, "report")
+    (span,) = spans_of(traced(release, mesh.store, record["id"]), 'case.at | date("%-d %B %Y")')
+    (cell,) = span.origins
+    assert isinstance(cell, Cell)
+    assert (cell.product, cell.key, cell.property) == ("road.breakdowns", record["case_id"], "happened_at")
+    assert cell.version == read_lock(release.path)["cast"]["breakdown"]["product_version"]
+    snapshot = ProductStore(mesh.store, "road").find("road.breakdowns", cell.version)
+    met = duckdb.sql(f"SELECT happened_at FROM read_parquet({list(snapshot.files)}) WHERE breakdown_id = '{cell.key}'")
+    assert met.fetchall() == [(cell.value,)]
+
+
+@pytest.mark.parametrize(("old", "new"), [(" stood because of ", " lay because of "), ("1: ", "2: ")])
+def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: str, new: str) -> None:
+    (record, *_) = records_of(release, "report")
+    wrong = {**record, "text": record["text"].replace(old, new)}
+    assert wrong != record
+    found = trace(build_of(release.path, read_lock(release.path), mesh.store), wrong)
+    first = next(n for n, (met, told) in enumerate(zip(wrong["text"], record["text"], strict=False)) if met != told)
+    (mistake,) = found.mistakes
+    assert mistake.startswith(f"text, character {first}: the record says ")
+
+
+def test_a_wrong_label_is_caught(mesh: Mesh, release: Release) -> None:
+    (record, *_) = records_of(release, "verdict")
+    wrong = {**record, "label": not record["label"]}
+    found = trace(build_of(release.path, read_lock(release.path), mesh.store), wrong)
+    assert found.mistakes == (f"label: the record says {wrong['label']}, its outcome says otherwise",)
+
+
+def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release, moved: Path) -> None:
+    store = load_mesh(moved).store
+    build = build_of(release.path, read_lock(release.path), store)
+    path = build.cases_path
+    words = "* REPLACE (struct_update(truck, body := CASE truck.body WHEN 'box' THEN 'reefer' ELSE 'box' END) AS truck)"
+    table = duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table()
+    pq.write_table(table, path)
+    (record, *_) = records_of(release, "report")
+    with Tracer(build) as tracer:
+        (found,) = tracer.traces("report", [record])
+        assert found.mistakes, "the text is another"
+        (mistakes,) = tracer.confirm().values()
+    assert any("fleet.trucks" in words and "body is not what" in words for words in mistakes)
+
+
+def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved: Path) -> None:
+    build = build_of(release.path, read_lock(release.path), load_mesh(moved).store)
+    path = build.precedents_path
+    assert path is not None
+    words = "* REPLACE (struct_update(precedents, tried := precedents.tried + 1) AS precedents)"
+    pq.write_table(duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table(), path)
+    record = next(one for one in records_of(release, "advice") if "On level" in str(one["messages"]))
+    with Tracer(build) as tracer:
+        list(tracer.traces("advice", [record]))
+        (mistakes,) = tracer.confirm().values()
+    assert len(mistakes) == 1
+    assert mistakes[0].startswith("a query gives ")
+
+
+# --- what leads where ---
+
+
+@pytest.fixture(scope="module")
+def report(mesh: Mesh, release: Release) -> Trace:
+    record = next(one for one in records_of(release, "report") if "2 steps" in one["text"] and "saved" in one["text"])
+    return traced(release, mesh.store, record["id"])
+
+
+@pytest.fixture(scope="module")
+def advice(mesh: Mesh, release: Release) -> Trace:
+    told = records_of(release, "advice")
+    record = next(one for one in told if "Best" in str(one["messages"]) and "Worst" in str(one["messages"]))
+    return traced(release, mesh.store, record["id"])
+
+
+def test_a_code_is_told_with_its_label(report: Trace) -> None:
+    span, *_ = spans_of(report, "truck.body | label | capitalize")
+    (cell,) = span.origins
+    assert isinstance(cell, Cell)
+    assert (cell.value, span.text.lower()) in (("reefer", "refrigerated truck"), ("box", "box truck"))
+
+
+def test_a_fact_leads_to_all_that_its_expression_reads(report: Trace) -> None:
+    (span,) = spans_of(report, "saved_hours | number(1)")
+    (fact,) = span.origins
+    assert isinstance(fact, Computed)
+    assert fact.expression == "breakdown.expected_hours - breakdown.lost_hours"
+    assert fact.at.path == f"{FOLDER}/narrative.yaml"
+    cells = [origin for origin in fact.origins if isinstance(origin, Cell)]
+    assert [cell.property for cell in cells] == ["expected_hours", "lost_hours"]
+    assert cells[0].value - cells[1].value == fact.value
+    (decided,) = spans_of(report, '"enough" if saved_hours >= 4 else "little"')
+    assert (decided.origins, decided.because) == ((), (fact,))
+
+
+def test_a_row_that_a_fact_keeps_leads_to_that_row(report: Trace) -> None:
+    (span,) = spans_of(report, "last_step.remedy | label")
+    (kept,) = span.origins
+    rows = [span.origins[0] for span in spans_of(report, "step.remedy")]
+    assert isinstance(kept, Cell)
+    assert isinstance(rows[-1], Cell)
+    assert (kept.product, kept.key, kept.property) == ("road.repairs", rows[-1].key, "remedy")
+
+
+def test_what_is_counted_leads_to_its_rows_and_to_a_query(report: Trace) -> None:
+    (span,) = spans_of(report, 'repair | length | plural("step")')
+    (count,) = span.origins
+    assert isinstance(count, Counted)
+    assert duckdb.sql(count.query.sql).fetchall() == [(2,)] == [(count.value,)]
+    assert [(row.product, row.property) for row in count.origins if isinstance(row, Cell)] == [
+        ("road.repairs", None)
+    ] * 2
+    first, second = (span.origins[0] for span in spans_of(report, "loop.index"))
+    assert isinstance(first, Counted)
+    assert isinstance(second, Counted)
+    assert (first.value, second.value) == (1, 2)
+
+
+def test_words_and_expressions_lead_to_their_template(report: Trace) -> None:
+    (column,) = report.columns
+    words = [span for span in column.spans if span.expression is None]
+    assert str(words[0].at).startswith(f"{FOLDER}/report.md.jinja:1:")
+    (included,) = spans_of(report, 'repair | length | plural("step")')
+    assert str(included.at) == f"{FOLDER}/steps.jinja:2:4"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "precedents.level",
+        "precedents.tried",
+        "precedents.options | length",
+        "precedents.best.action | label",
+        "precedents.best.rate | percent(1)",
+        "precedents.best.mean_score | number(2)",
+        "precedents.best.quoted | length",
+        "precedents.worst.action | label",
+        "option.worked | plural(\"time\")",
+    ],
+)  # fmt: skip
+def test_what_precedents_count_is_given_again_by_its_query(advice: Trace, expression: str) -> None:
+    for span in spans_of(advice, expression):
+        (count,) = span.origins
+        assert isinstance(count, Counted)
+        assert duckdb.sql(count.query.sql).fetchall() == [(count.value,)]
+        assert count.value is not None
+        return
+    raise AssertionError(f"nothing was printed by {expression}")
+
+
+def test_a_quoted_precedent_leads_to_its_own_case(mesh: Mesh, advice: Trace) -> None:
+    quoted = [span.text for span in spans_of(advice, "one.id")]
+    assert quoted
+    scores = [span.origins[0] for span in spans_of(advice, "one.score | number(1)")]
+    for case_id, score in zip(quoted, scores, strict=True):
+        assert case_id != advice.case_id
+        assert isinstance(score, Computed)
+        assert score.case == case_id
+        cells = [origin for origin in flat((score,)) if isinstance(origin, Cell)]
+        assert {(cell.product, cell.key) for cell in cells} == {("road.breakdowns", case_id)}
+
+
+# --- what may not be shown ---
+
+
+def test_what_is_masked_is_never_shown(mesh: Mesh, release: Release) -> None:
+    trucks = (mesh.root / "domains/fleet/sources/trucks.csv").read_text(encoding="utf-8").splitlines()
+    drivers = {line.split(",")[trucks[0].split(",").index("driver")] for line in trucks[1:]}
+    depots = ProductStore(mesh.store, "fleet").latest("fleet.depots")
+    assert depots is not None
+    cities = {row["city"] for file in depots.files for row in pq.read_table(file).to_pylist()}
+    assert drivers
+    assert cities
+    for config in ("report", "advice"):
+        (record, *_) = records_of(release, config)
+        found = traced(release, mesh.store, record["id"])
+        said = trace_as_json(found, "roadside", release.version, "")
+        assert not [secret for secret in (*drivers, *cities, "a key for tests") if secret in said]
+    (record, *_) = records_of(release, "report")
+    found = traced(release, mesh.store, record["id"])
+    (driver,) = spans_of(found, "truck.driver | pseudonym")[0].origins
+    assert isinstance(driver, Cell)
+    assert (driver.masked, driver.value, driver.property) == (True, None, "driver")
+    (teller,) = spans_of(found, "teller | pseudonym")[0].origins
+    assert isinstance(teller, Computed)
+    assert [(one.masked, one.value) for one in flat((teller,)) if not isinstance(one, Counted)] == [(True, None)] * 3
+    (city,) = spans_of(found, "depot.city")[0].origins
+    assert isinstance(city, Cell)
+    assert str(city.value).startswith("p-")
+
+
+# --- releases outlive the mesh ---
+
+
+def test_a_record_is_traced_when_products_narrative_and_build_have_gone_on(release: Release, moved: Path) -> None:
+    (record, *_) = records_of(release, "report")
+    before = traced(release, load_mesh(moved).store, record["id"])
+    trucks = moved / "domains/fleet/sources/trucks.csv"
+    trucks.write_text(trucks.read_text(encoding="utf-8").replace("reefer", "box"), encoding="utf-8")
+    template = moved / FOLDER / "report.md.jinja"
+    template.write_text("Nothing but {{ case.id }}.\n", encoding="utf-8")
+    contract = moved / "contracts/fleet/trucks.odcs.yaml"
+    contract.write_text(contract.read_text(encoding="utf-8").replace("box truck", "closed truck"), encoding="utf-8")
+    mesh = published(moved)
+    assert released(mesh).version == "1.0.0-r2"
+    shutil.rmtree(mesh.store / "narratives")
+    first = release_of(mesh.releases, record["id"], version="1.0.0-r1")
+    after = traced(first, mesh.store, record["id"])
+    assert not after.mistakes
+    assert trace_as_json(after, "", "", "") == trace_as_json(before, "", "", "")
+    second = traced(release_of(mesh.releases, record["id"]), mesh.store, record["id"])
+    assert second.columns[0].text == f"Nothing but {record['case_id']}."
+    assert not second.mistakes
+
+
+def test_a_release_keeps_what_types_its_cast_and_nothing_of_whom_to_ask(mesh: Mesh, release: Release) -> None:
+    lock = read_lock(release.path)
+    typed = read_kept(release.path, lock)
+    assert typed.fingerprint == lock["fingerprint"]
+    now = pin(mesh, mesh.narrative("roadside"))
+    assert build_of(release.path, lock, mesh.store).key == now.key, "the cases are made once"
+    kept = (release.path / DEFINITION / "contracts/fleet/trucks.odcs.yaml").read_text(encoding="utf-8")
+    assert "restricted" in kept
+    assert "rowCount" not in kept
+
+
+def test_a_definition_that_somebody_changed_is_refused(release: Release, tmp_path: Path) -> None:
+    copy = tmp_path / "releases" / "roadside" / release.version
+    shutil.copytree(release.path, copy)
+    template = copy / DEFINITION / FOLDER / "system.jinja"
+    template.write_text("You know all.", encoding="utf-8")
+    with pytest.raises(StorymeshError, match="is not the definition"):
+        read_kept(copy, read_lock(copy))
+    shutil.rmtree(copy / DEFINITION)
+    with pytest.raises(StorymeshError, match="does not keep the definition"):
+        read_kept(copy, read_lock(copy))
+
+
+def test_a_snapshot_that_is_gone_is_told(mesh: Mesh, release: Release, tmp_path: Path) -> None:
+    with pytest.raises(NotPublished, match=r"fleet\.|road\."):
+        build_of(release.path, read_lock(release.path), tmp_path / "empty")
+
+
+def test_with_another_key_the_pseudonyms_are_told_apart(
+    mesh: Mesh, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (record, *_) = records_of(release, "report")
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "another key")
+    found = traced(release, mesh.store, record["id"])
+    assert "pseudonyms" in found.mistakes[-1]
+
+
+# --- what is asked for ---
+
+
+def test_a_record_that_is_not_there_says_why(mesh: Mesh, release: Release) -> None:
+    lock: Mapping[str, Any] = read_lock(release.path)
+    told = {one["case_id"] for one in records_of(release, "advice")}
+    untold = next(one for one in records_of(release, "report") if one["case_id"] not in told)
+    with pytest.raises(StorymeshError, match=r"it was dropped, (unjudged|open)"):
+        read_record(release.path, lock, f"advice/{untold['case_id']}")
+    with pytest.raises(WrongUsage, match="names no record"):
+        read_record(release.path, lock, "reprot/B-1")
+    with pytest.raises(WrongUsage, match="has no record report/B-none"):
+        read_record(release.path, lock, "report/B-none")
+    with pytest.raises(WrongUsage, match=r"has no release 1\.0\.0-r9"):
+        release_of(mesh.releases, "report/x", "roadside", "1.0.0-r9")
+    with pytest.raises(WrongUsage, match="no narratives have released a config 'nothing'"):
+        release_of(mesh.releases, "nothing/x")
+
+
+# --- the commands ---
+
+
+def said(*words: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, list(words))
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_command_shows_where_each_value_comes_from(mesh: Mesh, release: Release) -> None:
+    (record, *_) = records_of(release, "report")
+    case_id = record["case_id"]
+    code, out, err = said("trace", "roadside", f"report/{case_id}", "--mesh", str(mesh.root), "--sql")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == f"roadside 1.0.0-r1 · report/{case_id} · case {case_id}"
+    at = next(n for n, line in enumerate(lines) if "{{ truck.driver | pseudonym }}" in line)
+    assert lines[at].endswith(f"{FOLDER}/report.md.jinja:1:91")
+    version = read_lock(release.path)["cast"]["truck"]["product_version"]
+    assert lines[at + 1].startswith("  truck.driver = •••: fleet.trucks " + version[:12])
+    queries = out.split("query 1:\n")[1].split(";")[0]
+    assert duckdb.sql(queries).fetchone() is not None
+    assert "\x1b" not in out
+
+
+def test_the_command_gives_json_and_finds_the_narrative(mesh: Mesh, release: Release) -> None:
+    (record, *_) = records_of(release, "choice")
+    code, out, _ = said("trace", record["id"], "--mesh", str(mesh.root), "--format", "json")
+    found = json.loads(out)
+    assert (code, found["narrative"], found["release"], found["mistakes"]) == (0, "roadside", "1.0.0-r1", [])
+    assert [column["name"] for column in found["columns"]] == ["prompt", "chosen", "rejected"]
+    spans = [span for column in found["columns"] for span in column["spans"]]
+    assert {origin["kind"] for span in spans for origin in span["origins"]} == {"row", "expression", "query"}
+    for column in found["columns"]:
+        assert "".join(span["text"] for span in column["spans"]) == column["text"]
+
+
+def test_the_command_says_when_the_narrative_has_changed_since(release: Release, moved: Path) -> None:
+    (record, *_) = records_of(release, "report")
+    with (moved / FOLDER / "report.md.jinja").open("a", encoding="utf-8") as file:
+        file.write("More.\n")
+    code, out, err = said("trace", record["id"], "--mesh", str(moved))
+    assert code == 0
+    folder = f"releases/roadside/1.0.0-r1/{DEFINITION}/"
+    assert f"has changed since 1.0.0-r1: the release is told by what it keeps under {folder}" in err
+    assert f"  {folder}{FOLDER}/report.md.jinja:1:4\n" in out
+
+
+def test_the_command_ends_with_one_where_a_record_does_not_lead_back(release: Release, moved: Path) -> None:
+    copy = load_mesh(moved).releases / "roadside" / release.version
+    (path,) = record_files(copy, "report")["train"]
+    (record, *_) = pq.read_table(path).to_pylist()
+    spoiled = duckdb.sql(f"SELECT * REPLACE (replace(text, ' stood ', ' lay ') AS text) FROM read_parquet('{path}')")
+    pq.write_table(spoiled.to_arrow_table(), path)
+    code, out, _ = said("trace", record["id"], "--mesh", str(moved))
+    assert code == 1
+    assert "not so: text, character " in out
+
+
+def test_a_terminal_shows_a_preview_with_its_values_marked(mesh: Mesh) -> None:
+    master, terminal = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
+    command = [sys.executable, "-m", "storymesh.cli", "preview", "roadside", "report", "--case", "B000"]
+    with subprocess.Popen(
+        [*command, "--mesh", str(mesh.root)], stdout=terminal, env={**environment, "TERM": "xterm-256color"}
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        try:
+            while part := os.read(master, 65_536):
+                shown += part
+        except OSError:  # the other side is closed
+            pass
+    os.close(master)
+    assert process.returncode == 0
+    code, plain, _ = said("preview", "roadside", "report", "--case", "B000", "--mesh", str(mesh.root))
+    assert (code, "\x1b" in plain) == (0, False)
+    text = shown.decode().replace("\r\n", "\n")
+    assert "\x1b[4;36m2 January 2024\x1b[0m" in text
+    assert re.sub(r"\x1b\[[0-9;]*m", "", text) == plain

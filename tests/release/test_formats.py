@@ -1,0 +1,159 @@
+"""Every format as its readers take it: `datasets` streams each config, and TRL's own trainers prepare and learn it."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from storymesh.narrative.definition import read_narrative
+from storymesh.release.manifest import Release
+from storymesh.release.write import cut
+from tests.support.paths import TESTS
+from tests.support.readers import reader
+from tests.support.release_builds import DROPS, Told, make, write
+
+FORMATS = {
+    "report": "text",
+    "advice": "messages",
+    "verdict": "unpaired_preference",
+    "answer": "prompt_completion",
+    "choice": "preference",
+}
+PASSAGE = "passage"  # a config that nobody trains on
+METADATA = pa.struct([("case_at", pa.string()), ("delay_hours", pa.float64()), ("worked", pa.bool_())])
+MORE = """
+  answer: {format: prompt_completion, prompt: a.jinja, completion: a.jinja}
+  choice: {format: preference, prompt: a.jinja, option: a.jinja}
+  passage: {format: retrieval, text: a.jinja}
+dataset:
+"""
+# What a trainer makes of a format: the columns that it learns from.
+LEARNT = {
+    "text": {"input_ids"},
+    "messages": {"input_ids"},
+    "prompt_completion": {"input_ids", "labels"},
+    "preference": {"prompt_ids", "chosen_ids", "rejected_ids"},
+    "unpaired_preference": {"prompt_ids", "completion_ids", "label"},
+}
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """A release with a config of each format, nine records in each."""
+    root = tmp_path_factory.mktemp("formats")
+    first = datetime(2023, 5, 1)
+    told = [
+        Told(f"d{n}", first + timedelta(days=n), answer=f"wait {n} days", label=n % 2 == 0, hours=str(n))
+        for n in range(8)
+    ]
+    build = make(root, [*told, Told("d9", datetime(2024, 8, 1), "test")])
+    path = root / "narratives" / "canal_exceptions" / "narrative.yaml"
+    path.write_text(path.read_text().replace("\ndataset:\n", MORE))
+    rows = pq.read_table(build.records_path("verdict")).drop_columns("label").to_pylist()
+    for config in ("answer", "choice"):
+        made = []
+        for row in rows:
+            one = {**row, "id": f"{config}/{row['case_id']}"}
+            if config == "choice":
+                one |= {"chosen": one.pop("completion"), "rejected": "reroute around the cape"}
+            made.append(one)
+        old = pq.read_schema(build.records_path("verdict"))
+        texts = ("prompt", "completion") if config == "answer" else ("prompt", "chosen", "rejected")
+        fields = [*(old.field(name) for name in ("id", "case_id", "split")), *((name, pa.string()) for name in texts)]
+        write(
+            build.records_path(config), pa.schema([*fields, *(old.field(n) for n in ("at", "facts", "sources"))]), made
+        )
+        write(build.record_drops_path(config), DROPS, [])
+    report = pq.read_table(build.records_path("report"))
+    fields = [*list(report.schema)[:4], pa.field("metadata", METADATA), *list(report.schema)[4:]]
+    flat = {"case_at": "2023-05-01T00:00:00Z", "delay_hours": 4.5, "worked": None}
+    passages = [{**row, "id": f"{PASSAGE}/{row['case_id']}", "metadata": flat} for row in report.to_pylist()]
+    write(build.records_path(PASSAGE), pa.schema(fields), passages)
+    write(build.record_drops_path(PASSAGE), DROPS, [])
+    return cut(replace(build, narrative=read_narrative(path, root)))
+
+
+STREAMING = """
+import json, sys
+from datasets import load_dataset
+found = {}
+for config in sys.argv[2:]:
+    parts = load_dataset(sys.argv[1], config, streaming=True)
+    found[config] = {split: [row["id"] for row in rows] for split, rows in parts.items()}
+print(json.dumps(found))
+"""
+
+
+def test_datasets_streams_every_record_of_every_config(release: Release, tmp_path: Path) -> None:
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    told = subprocess.run(
+        [sys.executable, "-c", STREAMING, str(release.path), *FORMATS, PASSAGE],
+        capture_output=True, text=True, env=environment, timeout=120, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    for config in (*FORMATS, PASSAGE):
+        assert {split: len(ids) for split, ids in found[config].items()} == {"train": 8, "test": 1}
+        assert found[config]["train"] == [f"{config}/d{n}" for n in range(8)]
+
+
+@pytest.fixture(scope="module")
+def learnt(release: Release) -> dict[str, dict[str, Any]]:
+    """Config -> what its trainer said; all in one process, since importing them takes longer than they do."""
+    program = str(TESTS / "support/trl_reader.py")
+    wanted = [f"{config}={format_}" for config, format_ in FORMATS.items()]
+    done = subprocess.run(
+        [reader("python"), program, str(release.path), *wanted],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3_000:]
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"config"')]
+    return {one["config"]: one for one in said}
+
+
+@pytest.mark.parametrize(("config", "format_"), FORMATS.items())
+def test_the_trainer_of_a_format_prepares_its_records_and_learns_a_step(
+    learnt: dict[str, dict[str, Any]], config: str, format_: str
+) -> None:
+    said = learnt[config]
+    assert "error" not in said, said["error"]
+    assert said["rows"] == 8
+    assert set(said["columns"]) >= LEARNT[format_]
+    assert (said["steps"], said["loss"] > 0) == (1, True)
+
+
+def test_the_card_of_every_format_says_the_columns_that_its_files_have(release: Release) -> None:
+    """Read by `datasets` itself: the features of the card's header, and those of the files."""
+    from datasets import Features
+    from huggingface_hub import DatasetCard
+
+    said = DatasetCard.load(release.path / "README.md").data.to_dict()["dataset_info"]
+    assert [one["config_name"] for one in said] == list(release.configs)
+    for one in said:
+        for file in (release.path / "data" / one["config_name"]).glob("*.parquet"):
+            assert Features._from_yaml_list(one["features"]) == Features.from_arrow_schema(pq.read_schema(file))
+
+
+def test_mlcroissant_reads_every_format(release: Release) -> None:
+    program = (
+        "import json, sys, mlcroissant\n"
+        "found = mlcroissant.Dataset(jsonld=sys.argv[1])\n"
+        "print(json.dumps({name: [sorted(row) for row in found.records(name)][0] for name in sys.argv[2:]}))"
+    )
+    path = str(release.path / "croissant.json")
+    done = subprocess.run(
+        [reader("python"), "-c", program, path, *release.configs],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout.splitlines()[-1])
+    assert set(read) == {*FORMATS, PASSAGE}
+    assert "passage/metadata" in read[PASSAGE] or "passage/metadata/worked" in read[PASSAGE]

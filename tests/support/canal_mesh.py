@@ -1,0 +1,74 @@
+"""The scopes that the tests of the language share: a small narrative with every kind of role, property and view."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from storymesh.case.resolve import resolve
+from storymesh.case.scopes import Views, views
+from storymesh.contract.definition import Contract, read_contract
+from storymesh.errors import Refused
+from storymesh.language.ast import Template, parse_template
+from storymesh.language.typecheck.check import check_template
+from storymesh.language.types import Array, Field, Hidden, Struct
+from storymesh.language.value import Checked, Scope
+from storymesh.narrative.definition import Narrative, read_narrative
+from tests.support.paths import TESTS
+
+MESH = TESTS / "language/canal"
+
+
+@cache
+def canal() -> tuple[Narrative, Mapping[str, Contract]]:
+    narrative = read_narrative(MESH / "narratives" / "canal_stories" / "narrative.yaml", MESH)
+    paths = {role: member.product.replace(".", "/") for role, member in narrative.cast.items()}
+    return narrative, {
+        role: read_contract(MESH / "contracts" / f"{path}.odcs.yaml", MESH) for role, path in paths.items()
+    }
+
+
+@cache
+def canal_views() -> Views:
+    narrative, contracts = canal()
+    cast = resolve(narrative.case, contracts, narrative.at)
+    return views(narrative.case, cast, narrative.at, frozenset({("shipment", "sender")}))
+
+
+def scope_of(view: str) -> Scope:
+    """What a template of the view sees; `option` is an answer about one precedent option."""
+    if view != "option":
+        return canal_views().scopes[view]  # type: ignore[index]
+    answer = canal_views().scopes["answer"]
+    precedents = answer["precedents"]
+    assert isinstance(precedents, Field) and isinstance(precedents.type, Struct)
+    options = precedents.type.fields["options"]
+    assert isinstance(options, Field) and isinstance(options.type, Array)
+    return {**answer, "option": options.type.item}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The templates of one narrative folder, by name."""
+
+    texts: Mapping[str, str]
+
+    def get(self, name: str) -> Template | None:
+        return parse_template(self.texts[name], name, name) if name in self.texts else None
+
+
+def check(text: str, view: str = "hindsight", partials: Mapping[str, str] | None = None) -> Checked:
+    """What the checker says of `t.jinja`. Raises Refused."""
+    folder = Folder({"t.jinja": text, **(partials or {})})
+    unprintable: Mapping[tuple[str, ...], Hidden] = canal_views().unprintable if view == "question" else {}
+    template = folder.get("t.jinja")
+    assert template is not None
+    return check_template(template, scope_of(view), folder.get, unprintable)
+
+
+def findings(text: str, view: str = "hindsight", partials: Mapping[str, str] | None = None) -> list[str]:
+    """The findings as they are printed; empty where the template compiles."""
+    try:
+        check(text, view, partials)
+    except Refused as refused:
+        return [str(finding) for finding in refused.findings]
+    return []

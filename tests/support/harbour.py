@@ -1,0 +1,63 @@
+"""A small mesh of plain files to work on: the harbour in `tests/orchestration/harbour`, with sources written for it."""
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import TESTS
+
+HARBOUR = TESTS / "orchestration/harbour"
+
+
+@pytest.fixture
+def harbour(tmp_path: Path) -> Path:
+    """A mesh of plain files: boats (CSV) and their repairs (Parquet, built on the boats), told by one narrative."""
+    root = tmp_path / "harbour"
+    make_harbour(root)
+    return root
+
+
+@pytest.fixture
+def edit(harbour: Path) -> Callable[[str, str, str], None]:
+    """Replace a text in a file of the harbour; it has to be there."""
+
+    def replace(path: str, old: str, new: str) -> None:
+        text = (harbour / path).read_text(encoding="utf-8")
+        assert old in text, f"'{old}' is not in {path}"
+        (harbour / path).write_text(text.replace(old, new), encoding="utf-8")
+
+    return replace
+
+
+def make_harbour(root: Path, boats: int = 6, repairs: int = 60) -> None:
+    """Write the harbour and its sources to `root`: `repairs` repairs of the first months of 2024, all of them done."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    shutil.copytree(HARBOUR, root)
+    lines = [f"boat-{n},{'tug' if n % 2 else 'ferry'},{10 + n},Skipper {n}" for n in range(boats)]
+    write_boats(root, lines)
+    begins = datetime(2024, 1, 1, 8)
+    reported = [begins + timedelta(days=2.3 * n) for n in range(repairs)]
+    table = pa.table(
+        {
+            "repair": [f"R{n:03}" for n in range(repairs)],
+            "boat": [f"boat-{n % boats}" for n in range(repairs)],
+            "reported_at": pa.array(reported, pa.timestamp("us")),
+            "done_at": pa.array([moment + timedelta(hours=20) for moment in reported], pa.timestamp("us")),
+            "remedy": ["weld" if n % 3 else "swap" for n in range(repairs)],
+            "saved_days": pa.array([n % 4 for n in range(repairs)], pa.int64()),
+        }
+    )
+    folder = root / "domains/yard/sources"
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / "repairs.parquet")
+
+
+def write_boats(root: Path, lines: list[str]) -> None:
+    folder = root / "domains/fleet/sources"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "boats.csv").write_text("\n".join(["boat,kind,length,skipper", *lines]) + "\n", encoding="utf-8")

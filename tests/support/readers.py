@@ -1,0 +1,14 @@
+"""The environment of what reads a release and is no part of storymesh: see requirements/readers.in."""
+
+import os
+from pathlib import Path
+
+from tests.support.needs import needs
+from tests.support.paths import ROOT
+
+
+def reader(name: str) -> str:
+    """The path of a command of that environment. Where there is none, the test is skipped, or fails, as `needs` has
+    it."""
+    folder = Path(os.environ.get("READERS_ENV", ROOT / ".venv-readers"))
+    return str(needs(folder / "bin" / name, how="make readers"))

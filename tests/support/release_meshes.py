@@ -1,0 +1,39 @@
+"""Publishing and releasing a mesh of plain files in this process, without what plans a run; and its commands."""
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from storymesh.cli import app
+from storymesh.contract.definition import Contract
+from storymesh.mesh.mesh import Mesh
+from storymesh.mesh.snapshot_pinning import pin
+from storymesh.product.publish import publish
+from storymesh.product.sources.read import open_rows
+from storymesh.product.store import ProductStore
+from storymesh.release.manifest import Release
+from storymesh.release.rewritten_records import write_all
+from storymesh.release.write import cut
+from tests.support.paths import MESHES
+
+MESH = MESHES / "plain_files"
+
+
+def publish_all(mesh: Mesh, *only: str) -> None:
+    for product in mesh.products.values():
+        if not only or product.id in only:
+            contract: Contract = mesh.contract(product.id)
+            rows = open_rows(product, contract, mesh.domain_folder(product.domain), Path("none"))
+            publish(product, contract, rows, ProductStore(mesh.store, product.domain), "run-1")
+
+
+def release_all(mesh: Mesh) -> Release:
+    build = pin(mesh, mesh.narrative("roadside"))
+    write_all(build)
+    return cut(build)
+
+
+def storymesh(root: Path, *words: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command on the mesh, in this process."""
+    done = CliRunner().invoke(app, [*words, "--mesh", str(root)], env={"CI": "1", "COLUMNS": "200"})
+    return done.exit_code, done.stdout, done.stderr
