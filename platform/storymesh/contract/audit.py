@@ -30,7 +30,8 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.quality_rules import Expectation
 from storymesh.contract.table_metrics import measure
 from storymesh.contract.types import quoted
-from storymesh.engine.duckdb.connection import connect, scan_of
+from storymesh.engine.duckdb.connection import open_duckdb as connect
+from storymesh.engine.duckdb.connection import parquet_scan as scan_of
 from storymesh.errors import Finding, Refused, nearest
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from storymesh.contract.checks import Check, Test, counted
 from storymesh.contract.definition import Contract, Freshness
 from storymesh.contract.quality_rules import Library, Query
 from storymesh.contract.types import quoted
-from storymesh.engine.duckdb.connection import connect
+from storymesh.engine.duckdb.connection import open_duckdb as connect
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,11 +9,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from storymesh.errors import EngineFailed
+
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
 Files = str | Path | Sequence[str | Path]
+
+
+class TableNotFound(EngineFailed):
+    """A database file has no table or view of this name; `tables` are those that it has."""
+
+    def __init__(self, name: str, tables: Sequence[str]) -> None:
+        super().__init__(f"there is no table '{name}'")
+        self.tables = tables
 
 
 class Engine(Protocol):
@@ -40,6 +50,43 @@ class Engine(Protocol):
         """
         ...
 
+    def stream_json_texts(self, path: Path, names: Sequence[str], size: int = 50_000) -> "pa.RecordBatchReader":
+        """Return the members `names` of a JSON Lines file (`.gz` or plain) as columns of text, in the file's order.
+
+        A string comes without its quotes, any other value as JSON, and an absent member as null.
+        """
+        ...
+
+    def stream_database_table(
+        self,
+        database: Path,
+        name: str,
+        folder: Path,
+        choose_columns: Callable[[Sequence[str]], Sequence[str]],
+        size: int = 50_000,
+    ) -> "pa.RecordBatchReader":
+        """Return the rows of a table or view in a database file that dbt wrote, which is opened read-only.
+
+        `choose_columns` gets the names of its columns and returns those to read. A view's relative paths mean `folder`.
+        A table in the schema `main` comes before one of the same name elsewhere. Raises `TableNotFound`; the text of
+        any other `EngineFailed`, here or while rows are read, is the database's own.
+        """
+        ...
+
+    def map_batches(
+        self,
+        batches: Iterable["pa.RecordBatch"],
+        schema: "pa.Schema",
+        select: "Callable[[ir.Table], ir.Table]",
+        size: int = 50_000,
+    ) -> Iterator["pa.RecordBatch"]:
+        """Yield the rows of `select` over a stream of batches, in the order of the stream, never all in memory.
+
+        `select` gets the stream as a table; it may filter and compute columns. What `batches` raises passes through
+        unchanged.
+        """
+        ...
+
     def write_parquet(self, table: "ir.Table", path: Path) -> int:
         """Write an expression to one Parquet file, whole or not at all. Return the number of rows."""
         ...
@@ -59,7 +106,10 @@ class Engine(Protocol):
         ...
 
     def fetch_table(self, table: "ir.Table") -> "pa.Table":
-        """Return all rows of an expression."""
+        """Return all rows of an expression.
+
+        This and the methods below keep the order of a file's rows where the expression only filters and computes.
+        """
         ...
 
     def fetch_rows(self, table: "ir.Table") -> list[dict[str, Any]]:
@@ -71,7 +121,26 @@ class Engine(Protocol):
         ...
 
     def stream_batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
-        """Yield the rows of an expression, `size` at a time."""
+        """Yield the rows of an expression, `size` at a time. Any other use of the session ends the stream."""
+        ...
+
+    def run_untrusted_query(
+        self, query: str, name: str, files: Sequence[str], schema: "pa.Schema", time_limit_s: float
+    ) -> Any:
+        """Return the one value of a SQL query that somebody else wrote, over Parquet files as the table `name`.
+
+        The query runs in a session of its own that sees this table and nothing else: no files, no network, no
+        extensions, no settings, bounded in memory and time. Raises `TimeoutError`, and `EngineFailed` when the query
+        fails or is not one SELECT that gives one row with one value.
+        """
+        ...
+
+    def quote_name(self, name: str) -> str:
+        """Return `name` as an identifier, to be put into the SQL of `run_untrusted_query`."""
+        ...
+
+    def parquet_scan_sql(self, files: Sequence[str], schema: "pa.Schema") -> str:
+        """Return SQL for dbt that reads exactly these files after FROM; without files an empty table of `schema`."""
         ...
 
     def content_digest(self, table: "ir.Table") -> str:

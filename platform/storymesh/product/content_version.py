@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema, quoted
-from storymesh.engine.duckdb.connection import connect, scan_of
+from storymesh.engine.duckdb.connection import open_duckdb as connect
+from storymesh.engine.duckdb.connection import parquet_scan as scan_of
 from storymesh.engine.duckdb.digest import relation_digest
 
 

@@ -169,7 +169,7 @@ def _sources(inputs: Mapping[str, Snapshot]) -> dict[str, Any]:
 
 def _location(snapshot: Snapshot) -> str:
     """The rows of a snapshot as SQL. dbt-duckdb fills in `$name` in it, so a dollar is written twice."""
-    from storymesh.engine.duckdb.connection import scan_of
+    from storymesh.engine.duckdb.connection import parquet_scan as scan_of
 
     if snapshot.files:
         return scan_of(snapshot.files).replace("$", "$$")

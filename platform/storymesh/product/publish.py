@@ -16,7 +16,7 @@ from storymesh.contract.cast import CastPlan, plan_cast
 from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
-from storymesh.engine.duckdb.connection import connect
+from storymesh.engine.duckdb.connection import open_duckdb as connect
 from storymesh.errors import AuditRefused, SourceUnreadable, nearest
 from storymesh.product.content_version import version_of
 from storymesh.product.definition import Product

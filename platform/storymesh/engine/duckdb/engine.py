@@ -2,9 +2,9 @@
 
 import json
 import os
-import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,15 +12,31 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ByteSize, TypeAdapter
 
+from storymesh.engine.duckdb.connection import (
+    literal_path,
+    open_duckdb,
+    parquet_scan,
+    quote_name,
+    quote_path,
+    quote_text,
+)
 from storymesh.engine.duckdb.digest import relation_digest
-from storymesh.engine.engine import Files
+from storymesh.engine.engine import Files, TableNotFound
 from storymesh.errors import EngineFailed, OutOfMemory, StorymeshError, WrongUsage
 
 if TYPE_CHECKING:
+    import duckdb
     import ibis.expr.types as ir
     import pyarrow as pa
 
 ROW_GROUP = 20_480
+_NO_EXTENSIONS = {"autoload_known_extensions": "false"}
+_SANDBOX = {
+    **_NO_EXTENSIONS,
+    "enable_external_access": "false",
+    "allow_community_extensions": "false",
+    "memory_limit": "2GB",
+}
 
 
 class DuckDBEngine:
@@ -43,15 +59,14 @@ class DuckDBEngine:
         except ValueError as error:
             raise WrongUsage(f"STORYMESH_MEMORY is '{memory}'", "say how much, such as 4GB or 512MiB") from error
         self._spill = tempfile.TemporaryDirectory(prefix="storymesh-spill-")
-        self.connection = ibis.duckdb.connect(
-            ":memory:",
-            temp_directory=self._spill.name,
-            memory_limit=f"{max(self.memory // 1024, 1)}KiB",
-            threads=threads or int(os.environ.get("STORYMESH_THREADS", str(os.cpu_count() or 1))),
-            preserve_insertion_order=False,
-        )
-        self.connection.raw_sql("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
-        self.connection.raw_sql("SET TimeZone = 'UTC'")
+        self._resources = {
+            "temp_directory": self._spill.name,
+            "memory_limit": f"{max(self.memory // 1024, 1)}KiB",
+            "threads": str(threads or os.environ.get("STORYMESH_THREADS") or os.cpu_count() or 1),
+        }
+        # Writing and grouping need less memory where the order of rows is free.
+        session = open_duckdb(preserve_insertion_order="false", **_NO_EXTENSIONS, **self._resources)
+        self.connection = ibis.duckdb.from_connection(session)
 
     def __enter__(self) -> Self:
         return self
@@ -77,6 +92,72 @@ class DuckDBEngine:
             return table
         expected = sch.Schema.from_pyarrow(schema)
         return table.select(**{name: table[name].cast(kind) for name, kind in expected.items()})
+
+    def stream_json_texts(self, path: Path, names: Sequence[str], size: int = 50_000) -> "pa.RecordBatchReader":
+        select = ", ".join(f"{quote_name(name)} ->> '$' AS {quote_name(name)}" for name in names)
+        columns = ", ".join(f"{quote_text(name)}: 'JSON'" for name in names)
+        compression = "gzip" if path.suffix == ".gz" else "uncompressed"
+        options = f"format = 'newline_delimited', compression = '{compression}', columns = {{{columns}}}"
+        query = f"SELECT {select} FROM read_json([{quote_path(path)}], {options})"
+        return self._streamed(open_duckdb(**_NO_EXTENSIONS, **self._resources), query, size)
+
+    def stream_database_table(
+        self,
+        database: Path,
+        name: str,
+        folder: Path,
+        choose_columns: Callable[[Sequence[str]], Sequence[str]],
+        size: int = 50_000,
+    ) -> "pa.RecordBatchReader":
+        with self._translated(plain=True):
+            session = open_duckdb(database, read_only=True, **self._resources)
+        try:
+            with self._translated(plain=True):
+                session.execute(f"SET file_search_path = {quote_text(str(folder.resolve()))}")
+                tables = session.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall()
+            schemas = sorted((schema for schema, table in tables if table == name), key=lambda schema: schema != "main")
+            if not schemas:
+                raise TableNotFound(name, [table for _, table in tables])
+            source = f"{quote_name(schemas[0])}.{quote_name(name)}"
+            with self._translated(plain=True):
+                columns = [column for column, *_ in session.execute(f"DESCRIBE {source}").fetchall()]
+            chosen = ", ".join(map(quote_name, choose_columns(columns)))
+        except BaseException:
+            session.close()
+            raise
+        return self._streamed(session, f"SELECT {chosen} FROM {source}", size)
+
+    def map_batches(
+        self,
+        batches: Iterable["pa.RecordBatch"],
+        schema: "pa.Schema",
+        select: "Callable[[ir.Table], ir.Table]",
+        size: int = 50_000,
+    ) -> "Iterator[pa.RecordBatch]":
+        import ibis
+        import pyarrow as pa
+
+        failures: list[Exception] = []
+
+        def produced() -> "Iterator[pa.RecordBatch]":
+            # DuckDB would hand on the text of what a producer raises, and nothing else.
+            try:
+                yield from batches
+            except Exception as error:
+                failures.append(error)
+                raise
+
+        query = self.compile_sql(select(ibis.table(ibis.Schema.from_pyarrow(schema), name="incoming")))
+        session = open_duckdb(**_NO_EXTENSIONS, **self._resources)
+        try:
+            session.register("incoming", pa.RecordBatchReader.from_batches(schema, produced()))
+            yield from self._streamed(session, query, size)
+        except EngineFailed:
+            if failures:
+                raise failures[0] from None
+            raise
+        finally:
+            session.close()
 
     def write_parquet(self, table: "ir.Table", path: Path) -> int:
         import pyarrow.parquet as pq
@@ -138,7 +219,7 @@ class DuckDBEngine:
         self.connection.raw_sql(f'DROP TABLE IF EXISTS "{table.op().name}"')
 
     def fetch_table(self, table: "ir.Table") -> "pa.Table":
-        with self._translated():
+        with self._translated(), self._in_order():
             return self.connection.to_pyarrow(table)
 
     def fetch_rows(self, table: "ir.Table") -> list[dict[str, Any]]:
@@ -149,8 +230,41 @@ class DuckDBEngine:
             return self.connection.to_pyarrow(value).as_py()
 
     def stream_batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
-        with self._translated():
+        with self._translated(), self._in_order():
             yield from self.connection.to_pyarrow_batches(table, chunk_size=size)
+
+    def run_untrusted_query(
+        self, query: str, name: str, files: Sequence[str], schema: "pa.Schema", time_limit_s: float
+    ) -> Any:
+        import duckdb
+        import pyarrow.dataset as ds
+
+        session = open_duckdb(**_SANDBOX)
+        timer = threading.Timer(time_limit_s, session.interrupt)
+        timer.daemon = True
+        try:
+            # Arrow reads the files, so that the session itself needs no access to any.
+            session.register(name, ds.dataset(list(files), schema=schema) if files else schema.empty_table())
+            session.execute("SET python_enable_replacements = false")
+            session.execute("SET lock_configuration = true")
+            timer.start()
+            statements = session.extract_statements(query)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise EngineFailed("a rule is one SELECT")
+            rows = session.execute(query).fetchmany(2)
+        except duckdb.InterruptException:
+            raise TimeoutError(f"it took longer than {time_limit_s:g} s") from None
+        except duckdb.Error as error:
+            raise EngineFailed(str(error).splitlines()[0]) from error
+        finally:
+            timer.cancel()
+            session.close()
+        if len(rows) != 1 or len(rows[0]) != 1:
+            raise EngineFailed("a rule gives one row with one value")
+        return rows[0][0]
+
+    def quote_name(self, name: str) -> str:
+        return quote_name(name)
 
     def content_digest(self, table: "ir.Table") -> str:
         with self._translated():
@@ -167,10 +281,51 @@ class DuckDBEngine:
 
         return str(ibis.to_sql(table, dialect="duckdb"))
 
-    @contextmanager
-    def _translated(self, during: str = "") -> Iterator[None]:
-        """Raise DuckDB's errors as the port's."""
+    def parquet_scan_sql(self, files: Sequence[str], schema: "pa.Schema") -> str:
+        if files:
+            return parquet_scan(files)
         import duckdb
+
+        types = duckdb.from_arrow(schema.empty_table()).types
+        columns = (
+            f"CAST(NULL AS {kind}) AS {quote_name(name)}" for name, kind in zip(schema.names, types, strict=True)
+        )
+        return f"(SELECT {', '.join(columns)} WHERE false)"
+
+    def _streamed(self, session: "duckdb.DuckDBPyConnection", query: str, size: int) -> "pa.RecordBatchReader":
+        """Return the result of a query batch by batch. The session closes with the last one."""
+        import pyarrow as pa
+
+        try:
+            with self._translated(plain=True):
+                reader = session.execute(query).to_arrow_reader(size)
+        except BaseException:
+            session.close()
+            raise
+
+        def batches() -> "Iterator[pa.RecordBatch]":
+            try:
+                with self._translated(plain=True):
+                    yield from reader
+            finally:
+                session.close()
+
+        return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+    @contextmanager
+    def _in_order(self) -> Iterator[None]:
+        """Have a query that is planned inside return rows in the order of their source."""
+        self.connection.raw_sql("SET preserve_insertion_order = true")
+        try:
+            yield
+        finally:
+            self.connection.raw_sql("SET preserve_insertion_order = false")
+
+    @contextmanager
+    def _translated(self, during: str = "", *, plain: bool = False) -> Iterator[None]:
+        """Raise DuckDB's errors as the port's; `plain`: with the first line of DuckDB's own words alone."""
+        import duckdb
+        import pyarrow as pa
 
         try:
             yield
@@ -178,9 +333,9 @@ class DuckDBEngine:
             words = f"the engine ran out of memory{during}; it may use {self.memory / 1e9:.1f} GB"
             raise OutOfMemory(words, "give STORYMESH_MEMORY more, or STORYMESH_THREADS fewer") from error
         except duckdb.Error as error:
-            raise EngineFailed(f"the engine failed{during}: {' '.join(str(error).split())[:300]}") from error
-
-
-def literal_path(path: str) -> str:
-    """Return `path` as a DuckDB glob that matches only itself."""
-    return re.sub(r"([*?\[])", r"[\1]", path)
+            words = f"the engine failed{during}: {' '.join(str(error).split())[:300]}"
+            raise EngineFailed(str(error).splitlines()[0] if plain else words) from error
+        except (pa.ArrowException, OSError) as error:
+            if not plain:
+                raise
+            raise EngineFailed(str(error).splitlines()[0]) from error

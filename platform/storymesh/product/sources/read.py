@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import quoted
-from storymesh.engine.duckdb.connection import connect, literal_path
+from storymesh.engine.duckdb.connection import open_duckdb as connect
+from storymesh.engine.duckdb.connection import quote_path as literal_path
 from storymesh.errors import SourceUnreadable, nearest
 from storymesh.product.definition import Product, source_kind, source_problem
 from storymesh.product.sources.csv_quotes import UnbalancedQuote, WatchedFile

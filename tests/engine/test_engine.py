@@ -1,0 +1,111 @@
+"""What every engine promises: whole files, rows in the order of their source, bounded queries, memory as a setting."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from storymesh.engine.engine import TableNotFound
+from storymesh.engine.open import open_engine
+from storymesh.errors import EngineFailed, OutOfMemory, SourceUnreadable, WrongUsage
+
+
+def test_parts_become_one_file(tmp_path: Path) -> None:
+    parts = [ibis.memtable({"number": [number, number + 1]}) for number in (0, 2, 4)]
+    with open_engine() as engine:
+        assert engine.write_parquet_parts(parts, tmp_path / "numbers.parquet") == 6
+    assert sorted(pq.read_table(tmp_path / "numbers.parquet")["number"].to_pylist()) == [0, 1, 2, 3, 4, 5]
+    assert [file.name for file in tmp_path.iterdir()] == ["numbers.parquet"]
+
+
+def test_what_does_not_fit_into_memory_says_what_to_do(tmp_path: Path) -> None:
+    rows = ibis.range(3_000_000).unnest().name("number").as_table()
+    listed = rows.group_by(half=rows["number"] % 2).agg(all=rows["number"].cast("string").collect())
+    with open_engine(memory="20MB") as engine, pytest.raises(OutOfMemory, match="give STORYMESH_MEMORY more"):
+        engine.write_parquet(listed, tmp_path / "lists.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_memory_that_is_no_size_is_told() -> None:
+    with pytest.raises(WrongUsage, match="STORYMESH_MEMORY is 'lots'"):
+        open_engine(memory="lots")
+
+
+def test_rows_come_in_the_order_of_their_file(tmp_path: Path) -> None:
+    numbers = pa.table({"number": range(400_000)})
+    pq.write_table(numbers, tmp_path / "numbers.parquet", row_group_size=5_000)
+    with open_engine(threads=4) as engine:
+        table = engine.read_parquet(tmp_path / "numbers.parquet")
+        even = table.filter(table["number"] % 2 == 0)
+        assert engine.fetch_table(even)["number"].to_pylist() == list(range(0, 400_000, 2))
+        streamed = [row for batch in engine.stream_batches(table) for row in batch.column(0).to_pylist()]
+        assert streamed == list(range(400_000))
+
+
+def test_a_stream_is_computed_in_its_order_and_fails_as_its_producer_does(tmp_path: Path) -> None:
+    schema = pa.schema([("number", pa.int64())])
+
+    def batches(count: int, error: Exception | None = None) -> Iterator[pa.RecordBatch]:
+        for index in range(count):
+            yield pa.record_batch([pa.array(range(index * 1_000, (index + 1) * 1_000))], schema=schema)
+        if error is not None:
+            raise error
+
+    with open_engine(threads=4) as engine:
+        doubled = engine.map_batches(batches(300), schema, lambda table: table.select(twice=table["number"] * 2))
+        assert [row for batch in doubled for row in batch["twice"].to_pylist()] == list(range(0, 600_000, 2))
+        with pytest.raises(SourceUnreadable, match="line 7") as raised:
+            list(engine.map_batches(batches(3, SourceUnreadable("line 7")), schema, lambda table: table))
+        assert raised.value.__cause__ is None
+
+
+def test_json_lines_are_read_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "a[1]'s.jsonl"
+    path.write_text('{"a": "x", "b\\"": 1.5}\n{"a": {"c": [1]}}\n')
+    with open_engine() as engine:
+        rows = engine.stream_json_texts(path, ["a", 'b"']).read_all().to_pylist()
+    assert rows == [{"a": "x", 'b"': "1.5"}, {"a": '{"c":[1]}', 'b"': None}]
+
+
+def test_a_table_of_a_database_file_is_read_by_its_name(tmp_path: Path) -> None:
+    database = tmp_path / "build.duckdb"
+    (tmp_path / "numbers.csv").write_text("number,note\n1,a\n2,b\n")
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f"SET file_search_path = '{tmp_path}'")
+        connection.execute("CREATE VIEW numbers AS SELECT * FROM read_csv('numbers.csv')")
+    with open_engine() as engine:
+        reader = engine.stream_database_table(database, "numbers", tmp_path, lambda names: names[:1])
+        assert reader.read_all().to_pydict() == {"number": [1, 2]}
+        with pytest.raises(TableNotFound) as missing:
+            engine.stream_database_table(database, "number", tmp_path, lambda names: names)
+        assert missing.value.tables == ["numbers"]
+        (tmp_path / "numbers.csv").unlink()
+        with pytest.raises(EngineFailed, match="IO Error: No files found"):
+            engine.stream_database_table(database, "numbers", tmp_path, lambda names: names)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("select 1; select 2", "a rule is one SELECT"),
+        ("create table other as select 1", "a rule is one SELECT"),
+        ("select n from numbers", "one row with one value"),
+        ("select 1, 2", "one row with one value"),
+        ("select count(*) from read_csv('/etc/passwd')", "Permission Error"),
+        ("select count(*) from other", "Catalog Error"),
+    ],
+)
+def test_an_untrusted_query_sees_one_table_and_gives_one_value(query: str, words: str) -> None:
+    schema = pa.schema([("n", pa.int64())])
+    with open_engine() as engine, pytest.raises(EngineFailed, match=words):
+        engine.run_untrusted_query(query.replace("n from", "unnest([1, 2]) from"), "numbers", [], schema, 60)
+
+
+def test_an_untrusted_query_is_bounded_in_time() -> None:
+    query = "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = 3"
+    with open_engine() as engine, pytest.raises(TimeoutError, match=r"longer than 0\.2 s"):
+        engine.run_untrusted_query(query, "numbers", [], pa.schema([("n", pa.int64())]), 0.2)
