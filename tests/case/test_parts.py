@@ -9,7 +9,7 @@ import pytest
 
 from storymesh.dataset import build as building
 from storymesh.dataset.build import Build, write_cases
-from storymesh.engine.engine import Engine
+from storymesh.engine.duckdb.engine import DuckDBEngine
 from storymesh.errors import OutOfMemory
 from tests.case.test_snapshots import NARRATIVE, PRODUCTS, REPORT, rows
 from tests.support.small_build import build_of
@@ -35,15 +35,15 @@ def test_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_what_does_not_fit_is_parted_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = cases(made(tmp_path / "whole"))
     tried: list[int] = []
-    write = Engine.write_parts
+    write = DuckDBEngine.write_parquet_parts
 
-    def small(engine: Engine, parts: Sequence[Any], path: Path) -> int:
+    def small(engine: DuckDBEngine, parts: Sequence[Any], path: Path) -> int:
         tried.append(len(parts))
         if len(parts) < 4:
             raise OutOfMemory("the engine ran out of memory")
         return write(engine, parts, path)
 
-    monkeypatch.setattr(Engine, "write_parts", small)
+    monkeypatch.setattr(DuckDBEngine, "write_parquet_parts", small)
     with pytest.raises(OutOfMemory):  # so few cases are not the matter
         cases(made(tmp_path / "few"))
     tried.clear()
