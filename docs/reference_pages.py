@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
 from storymesh.case import definition as case
-from storymesh.cli import app
+from storymesh.cli.app import app
 from storymesh.contract import definition as contract
 from storymesh.contract import quality_rules as rule
 from storymesh.contract import type_options as option

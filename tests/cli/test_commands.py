@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from storymesh.cli.serve import workspace_of
+from storymesh.cli.dagster_ui import workspace_of
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_home
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storymesh.cli.explain import show_case, show_drops, show_explanation
+from storymesh.cli.output.explanation import show_case, show_drops, show_explanation
 from storymesh.dataset.build import Build
 from storymesh.errors import WrongUsage
 from storymesh.provenance import explain as explaining

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from storymesh.cli import app
-from storymesh.cli.trace import trace_as_json
+from storymesh.cli.output.trace import trace_as_json
 from storymesh.contract.definition import Contract
 from storymesh.dataset.build import write_cases, write_precedents, write_records
 from storymesh.errors import NotPublished, StorymeshError, WrongUsage

@@ -1,5 +1,5 @@
-"""`python -m storymesh.cli`, where the console script is not installed."""
+"""Run the command as `python -m storymesh.cli`, where the console script is not installed."""
 
-from storymesh.cli import main
+from storymesh.cli.app import main
 
 main()

@@ -1,4 +1,4 @@
-"""Dagster's user interface on a mesh: `dagster dev` with the mesh's own instance, ended cleanly by Ctrl-C."""
+"""Run `dagster dev` on a mesh with the mesh's own instance, and end it cleanly on Ctrl-C."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ from storymesh.orchestration.instance import HOME, prepare_home
 STOP_S = 30
 
 
-def serve(mesh: Mesh, host: str, port: int) -> int:
-    """Serve until interrupted; returns the exit code. Raises WrongUsage when the port is taken."""
+def serve_dagster(mesh: Mesh, host: str, port: int) -> int:
+    """Serve until interrupted, and return the exit code. Raises WrongUsage when the port is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -49,10 +49,10 @@ def serve(mesh: Mesh, host: str, port: int) -> int:
 
 
 def workspace_of(mesh: Mesh, home: Path) -> Path:
-    """The mesh's workspace.yaml; where it has none, one is made beside the instance."""
-    written = mesh.root / "workspace.yaml"
-    if written.is_file():
-        return written
+    """Return the path of the mesh's workspace.yaml; write one beside the instance where the mesh has none."""
+    own = mesh.root / "workspace.yaml"
+    if own.is_file():
+        return own
     folders = [mesh.domain_folder(domain) for domain in mesh.domains]
     if mesh.narratives:
         folders.append(mesh.root / "narratives")
@@ -64,6 +64,6 @@ def workspace_of(mesh: Mesh, home: Path) -> Path:
             f"      working_directory: {mesh.root}",
             f"      location_name: {folder.name}",
         ]
-    made = home / "workspace.yaml"
-    made.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return made
+    generated = home / "workspace.yaml"
+    generated.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return generated

@@ -9,19 +9,20 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from storymesh.cli.progress import console_on
+from storymesh.cli.output.console import console_on
 
 if TYPE_CHECKING:
     from storymesh.provenance.explain import Drop, Explanation, OneCase
     from storymesh.provenance.link_explanation import Membership
 
 NUMBERS = frozenset({"rows", "rows expected", "ms", "none", "one", "many"})
-OWN = frozenset({"_known", "_key", "_later", "_asked"})
+INTERNAL = frozenset({"_known", "_key", "_later", "_asked"})
 WIDTH = 100
-ASIDE = frozenset({"case_id", "at", "closes", "status", "split", "known", "dropped", "question_dropped"})
+PRINTED_ABOVE = frozenset({"case_id", "at", "closes", "status", "split", "known", "dropped", "question_dropped"})
 
 
 def show_explanation(plan: "Explanation") -> None:
+    """Print the cast, the links, the steps of the plan, and how many cases it makes."""
     console = _console()
     closes = f", closes {plan.closes}" if plan.closes else ""
     console.print(f"{plan.narrative}: one case for each row of {plan.anchor}, at {plan.at}{closes}", highlight=False)
@@ -30,8 +31,8 @@ def show_explanation(plan: "Explanation") -> None:
         cast.add_row(member.role, member.product, member.contract_version, member.version[:12], f"{member.rows:,}")
     links = _table("link", "rule", "expect", "a question sees", "none", "one", "many")
     for link in plan.links:
-        met = (f"{count:,}" for count in (link.none, link.one, link.many))
-        links.add_row(link.role, link.rule, link.expect, link.question, *met)
+        counts = (f"{count:,}" for count in (link.none, link.one, link.many))
+        links.add_row(link.role, link.rule, link.expect, link.question, *counts)
     steps = _table("link", "step of the plan", "rows expected", "rows", "ms")
     for step in plan.steps:
         expected = "" if step.estimated is None else f"{step.estimated:,}"
@@ -39,13 +40,14 @@ def show_explanation(plan: "Explanation") -> None:
     for table in (cast, links, steps):
         console.print(table)
         console.print()
-    for words, counts in (("status", plan.statuses), ("split", plan.splits), ("dropped", plan.drops)):
-        told = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
-        console.print(f"{words}: {told}", highlight=False)
+    for title, counts in (("status", plan.statuses), ("split", plan.splits), ("dropped", plan.drops)):
+        listed = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
+        console.print(f"{title}: {listed}", highlight=False)
     console.print(f"{plan.cases:,} cases in all", highlight=False)
 
 
 def show_drops(drops: "Iterable[Drop]") -> None:
+    """Print each dropped case with the reason."""
     table = _table("case", "why")
     for drop in drops:
         table.add_row(drop.case_id, drop.reason)
@@ -53,7 +55,7 @@ def show_drops(drops: "Iterable[Drop]") -> None:
 
 
 def show_case(case: "OneCase") -> None:
-    """Which rows belong to a case, which nearly do and why, and every value with what a question sees of it."""
+    """Print which rows belong to a case, which nearly do and why, and every value with what a question sees of it."""
     console = _console()
     values = case.values
     console.print(f"case {values['case_id']}, at {values['at']}", highlight=False)
@@ -61,10 +63,10 @@ def show_case(case: "OneCase") -> None:
         if values.get(name) is not None:
             console.print(f"{name.replace('_', ' ')}: {values[name]}", highlight=False)
     for role in case.roles:
-        console.print(_membership(role))
+        console.print(_membership_tree(role))
     tree = Tree("values", highlight=False)
     for name, value in values.items():
-        if name not in ASIDE:
+        if name not in PRINTED_ABOVE:
             _add(tree, name, value, values["at"])
     console.print(tree)
 
@@ -75,7 +77,7 @@ def _console() -> Console:
     return console
 
 
-def _membership(role: "Membership") -> Tree:
+def _membership_tree(role: "Membership") -> Tree:
     tree = Tree(escape(f"{role.role} ({role.product}), expect {role.expect}"), highlight=False)
     for member in role.members:
         branch = tree.add(escape(f"{'✓' if member.linked else '✗'} {member.key}"))
@@ -95,15 +97,15 @@ def _add(tree: Tree, name: str, value: Any, at: Any) -> None:
         for item in value:
             _add(branch, "-", item, at)
     elif isinstance(value, dict):
-        branch = tree.add(escape(f"{name}{_seen(value, at)}"))
+        branch = tree.add(escape(f"{name}{_visibility(value, at)}"))
         for key, item in value.items():
-            if key not in OWN:
+            if key not in INTERNAL:
                 _add(branch, key, item, at)
     else:
         tree.add(escape(f"{name}: {'—' if value is None else value}"))
 
 
-def _seen(row: Mapping[str, Any], at: Any) -> str:
+def _visibility(row: Mapping[str, Any], at: Any) -> str:
     if "_key" not in row:
         return ""
     known = row["_known"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from storymesh.errors import Finding
 
 
-def as_json(findings: Sequence[Finding]) -> str:
-    """A list of objects: path, line, column, severity, rule, words, hint."""
+def findings_as_json(findings: Sequence[Finding]) -> str:
+    """Return a JSON list of objects: path, line, column, severity, rule, words, hint."""
     return json.dumps(
         [
             {
@@ -26,8 +26,8 @@ def as_json(findings: Sequence[Finding]) -> str:
     )
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """How many of which severity: '2 errors, 1 warning'."""
+def count_findings(findings: Sequence[Finding]) -> str:
+    """Return how many findings there are of each severity: '2 errors, 1 warning'."""
     if not findings:
         return "no findings"
     counts = {severity: sum(finding.severity == severity for finding in findings) for severity in ("error", "warning")}

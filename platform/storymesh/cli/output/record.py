@@ -1,11 +1,11 @@
-"""A record as a person reads it on a terminal."""
+"""A record as a person reads it: its texts under headings, with values marked on a terminal."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from storymesh.cli.trace import marks
+from storymesh.cli.output.trace import mark_spans
 
 if TYPE_CHECKING:
     from storymesh.provenance.trace import ToldCase
@@ -13,19 +13,21 @@ if TYPE_CHECKING:
 _TEXTS = ("text", "messages", "prompt", "completion", "chosen", "rejected")
 
 
-def story(record: Mapping[str, Any]) -> str:
-    """The record's id and moment, then each of its texts under its own name; a label last."""
-    return marked_story(record, None).plain
+def format_record(record: Mapping[str, Any]) -> str:
+    """Return the record's id and moment, then each of its texts under its own name; a label last."""
+    return mark_record(record, None).plain
 
 
-def marked_story(record: Mapping[str, Any], told: "ToldCase | None") -> Text:
-    """The same with its values marked, as far as `told` knows them."""
-    columns = {column.name: column for column in told.columns} if told else {}
+def mark_record(record: Mapping[str, Any], traced: "ToldCase | None") -> Text:
+    """Return the same with values marked, as far as `traced` knows where they stand."""
+    columns = {column.name: column for column in traced.columns} if traced else {}
     page = Text(f"── {record['id']} · {record['at']}\n")
     for column, name, text in _texts(record):
         page.append(f"[{name}]\n")
         parts = columns[column].parts if column in columns and columns[column].text == text else ()
-        page.append_text(marks(text, ((one.begin, one.end, one.expression, bool(one.places)) for one in parts)))
+        page.append_text(
+            mark_spans(text, ((part.begin, part.end, part.expression, bool(part.places)) for part in parts))
+        )
         page.append("\n\n")
     if "label" in record:
         page.append(f"[label] {record['label']}\n\n")
@@ -34,7 +36,7 @@ def marked_story(record: Mapping[str, Any], told: "ToldCase | None") -> Text:
 
 
 def _texts(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Column as a trace calls it, name for people, text."""
+    """Yield for each text the column as a trace calls it, the name for people, and the text."""
     for name in _TEXTS:
         value = record.get(name)
         if isinstance(value, str):

@@ -1,14 +1,7 @@
-"""How a run looks: a moving line and a list on a terminal, quiet lines elsewhere, and tables at the end.
+"""The progress and outcome of a run: a moving line and a list on a terminal, quiet lines elsewhere, then tables."""
 
-What libraries print on their own (progress bars, dbt's log) goes to the run's log file, not between these lines.
-"""
-
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,22 +12,21 @@ if TYPE_CHECKING:
 
     from storymesh.orchestration.run.run import NarrativeOutcome, Outcome, ProductOutcome, Told
 
-PLAIN_WIDTH = 120
 STYLES = {"new": "green", "unchanged": "dim", "refused": "red", "left out": "yellow"}
 
 
-class Display:
-    """Shows what a run tells, on `console`."""
+class RunDisplay:
+    """The lines of a run that is going on, on `console`."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.status: Status | None = None
         self.running = ""
 
-    def tell(self, told: "Told") -> None:
+    def show(self, event: "Told") -> None:
         from storymesh.orchestration.run import run
 
-        match told:
+        match event:
             case run.Preparing(words):
                 if self.console.is_terminal:
                     self.status = self.console.status(words)
@@ -67,38 +59,12 @@ class Display:
             self.status.update(escape(words))
 
     def _line(self, mark: str, step: str, parts: list[str]) -> None:
-        told = ", ".join(part for part in parts if part)
-        self.console.print(f"{mark} {escape(step):<36} {escape(told)}", highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def terminal_for_us(log: Path) -> Iterator[Console]:
-    """A console on what was standard output; whatever else is printed meanwhile, also by libraries, goes to `log`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    with log.open("ab") as file, os.fdopen(os.dup(kept[0]), "w", encoding="utf-8", errors="replace") as out:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield console_on(out)
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, descriptor in enumerate(kept, 1):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-
-
-def console_on(out: TextIO) -> Console:
-    """Colours and a moving line where a person looks; neither in CI or in a file."""
-    quiet = bool(os.environ.get("CI")) or not out.isatty()
-    return Console(file=out, force_terminal=not quiet, no_color=quiet or None, width=PLAIN_WIDTH if quiet else None)
+        text = ", ".join(part for part in parts if part)
+        self.console.print(f"{mark} {escape(step):<36} {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def show_outcome(console: Console, outcome: "Outcome", log: str) -> None:
-    """The tables at the end."""
+    """Print the tables at the end of a run."""
     if outcome.products:
         console.print(_products(outcome.products))
     for narrative in outcome.narratives:
@@ -114,26 +80,32 @@ def _products(products: "tuple[ProductOutcome, ...]") -> Table:
     table.add_column("quarantined", justify="right")
     table.add_column("version")
     table.add_column("", overflow="fold")
-    for one in products:
-        state = f"[{STYLES[one.state]}]{one.state}[/]" + (f": {escape(one.reason)}" if one.reason else "")
-        table.add_row(one.product, _count(one.rows), _count(one.quarantined), (one.version or "")[:12], state)
+    for product in products:
+        state = f"[{STYLES[product.state]}]{product.state}[/]" + (
+            f": {escape(product.reason)}" if product.reason else ""
+        )
+        table.add_row(
+            product.product, _count(product.rows), _count(product.quarantined), (product.version or "")[:12], state
+        )
     return table
 
 
-def _show_narrative(console: Console, one: "NarrativeOutcome") -> None:
-    state = f"[{STYLES[one.state]}]{one.state}[/]" + (f": {escape(one.reason)}" if one.reason else "")
-    cases = f", {one.cases:,} cases" if one.cases is not None else ""
-    where = f" {one.version} in {one.path}" if one.version else ""
-    console.print(f"\n[bold]{one.narrative}[/]{where}{cases}, {state}", highlight=False, soft_wrap=True)
-    splits = list(dict.fromkeys(split for rows in one.configs.values() for split in rows))
-    if one.configs:
+def _show_narrative(console: Console, narrative: "NarrativeOutcome") -> None:
+    state = f"[{STYLES[narrative.state]}]{narrative.state}[/]" + (
+        f": {escape(narrative.reason)}" if narrative.reason else ""
+    )
+    cases = f", {narrative.cases:,} cases" if narrative.cases is not None else ""
+    where = f" {narrative.version} in {narrative.path}" if narrative.version else ""
+    console.print(f"\n[bold]{narrative.narrative}[/]{where}{cases}, {state}", highlight=False, soft_wrap=True)
+    splits = list(dict.fromkeys(split for rows in narrative.configs.values() for split in rows))
+    if narrative.configs:
         table = Table("config", box=None, pad_edge=False, header_style="bold")
         for split in splits:
             table.add_column(split, justify="right")
-        for config, rows in one.configs.items():
+        for config, rows in narrative.configs.items():
             table.add_row(config, *(_count(rows.get(split, 0)) for split in splits))
         console.print(table)
-    if drops := _flat(one.drops):
+    if drops := _flat(narrative.drops):
         table = Table("dropped", "why", box=None, pad_edge=False, header_style="bold")
         table.add_column("count", justify="right")
         for what, reason, count in drops:

@@ -1,0 +1,65 @@
+"""The command-line application: every command registered, in the order in which the help lists them.
+
+A command imports what it needs when it runs, so that `storymesh --help` and `storymesh check` stay quick.
+
+Exit codes: 0 fine, 1 findings or a gate refused, 2 wrong usage, 3 a defect of storymesh itself.
+"""
+
+import inspect
+from typing import Annotated
+
+import typer
+
+from storymesh import __version__
+from storymesh.cli.commands.check import check
+from storymesh.cli.commands.diff import diff
+from storymesh.cli.commands.expire import expire
+from storymesh.cli.commands.explain import explain
+from storymesh.cli.commands.export import export
+from storymesh.cli.commands.forget import forget
+from storymesh.cli.commands.narrate import narrate
+from storymesh.cli.commands.preview import preview
+from storymesh.cli.commands.pull import pull
+from storymesh.cli.commands.push import push
+from storymesh.cli.commands.rebuild import rebuild
+from storymesh.cli.commands.releases import releases
+from storymesh.cli.commands.run import run
+from storymesh.cli.commands.scenario import scenario
+from storymesh.cli.commands.trace import trace
+from storymesh.cli.commands.ui import ui
+from storymesh.cli.error_reporting import reporting_errors
+
+COMMANDS = (
+    *(check, run, preview, trace, narrate, explain, scenario, releases),
+    *(diff, pull, push, export, rebuild, forget, expire, ui),
+)
+
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"storymesh {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    no_args_is_help=True, epilog="Exit codes: 0 fine, 1 findings or a gate refused, 2 wrong usage, 3 a defect."
+)
+def storymesh(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A data mesh for training data: contracts, products, cases, stories, releases."""
+
+
+for _command in COMMANDS:
+    # The help cuts a summary that it takes from the docstring itself; one that is given it wraps.
+    _summary = inspect.getdoc(_command).partition("\n")[0]  # type: ignore[union-attr]
+    app.command(name=_command.__name__, short_help=_summary)(reporting_errors(_command))
+
+
+def main() -> None:
+    """Run the command that the arguments of this process name, and exit with its code."""
+    app(prog_name="storymesh")

@@ -1,0 +1,24 @@
+"""`storymesh check`: the findings of the mesh's files."""
+
+import typer
+
+from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+
+
+def check(mesh: MeshOption = None, format: FormatOption = "text") -> None:  # noqa: A002
+    """Say what is wrong in the files, without reading any data.
+
+    Warnings alone give exit code 0.
+    """
+    from storymesh.cli.output.findings import count_findings, findings_as_json
+    from storymesh.mesh import check as checking
+
+    findings = checking.check(mesh_root(mesh))
+    if format == "json":
+        typer.echo(findings_as_json(findings))
+    else:
+        for finding in findings:
+            typer.echo(str(finding))
+        typer.echo(count_findings(findings), err=True)
+    if checking.errors_of(findings):
+        raise typer.Exit(1)

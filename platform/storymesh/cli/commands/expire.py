@@ -1,0 +1,32 @@
+"""`storymesh expire`: old versions of products removed."""
+
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import MeshOption, mesh_root
+
+
+def expire(
+    products: Annotated[list[str] | None, typer.Argument(metavar="[PRODUCT]...", help="Default: all.")] = None,
+    mesh: MeshOption = None,
+    pinned: Annotated[
+        bool, typer.Option("--pinned", help="Also what releases were cut from: those cannot be made again then.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is shown and nothing changes.")] = False,
+) -> None:
+    """Remove old versions of products, with their files.
+
+    Old are those that neither readers see nor a release was cut from.
+    """
+    from storymesh.cli.output.expiry import show_expiry
+    from storymesh.lifecycle import expire as expiring
+    from storymesh.mesh.mesh import load_mesh
+
+    loaded = load_mesh(mesh_root(mesh))
+    named = [loaded.product(product).id for product in products or loaded.products]
+    found = expiring.find_expiring(named, loaded.store, loaded.releases, pinned=pinned)
+    show_expiry(found, yes=yes)
+    if yes and any(one.snapshots for one in found):
+        builds = expiring.expire(found, loaded.store, loaded.releases)
+        typer.echo(f"removed, with {builds} of what narratives had made of products")

@@ -1,0 +1,36 @@
+"""`storymesh explain`: how the cases of a narrative come about."""
+
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
+
+
+def explain(
+    narrative: NarrativeArgument,
+    mesh: MeshOption = None,
+    case: Annotated[str | None, typer.Option("--case", metavar="ID", help="All that belongs to one case.")] = None,
+    drops: Annotated[bool, typer.Option("--drops", help="The cases that no record tells, and why.")] = False,
+    most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="How many drops to list.")] = 50,
+    sql: Annotated[bool, typer.Option("--sql", help="The SQL that makes the cases.")] = False,
+) -> None:
+    """Explain how the cases of a narrative come about.
+
+    The cases are made from the products as they are published.
+    """
+    from storymesh.cli.output.explanation import show_case, show_drops, show_explanation
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.snapshot_pinning import pin
+    from storymesh.provenance import explain as explaining
+
+    loaded = load_mesh(mesh_root(mesh))
+    build = pin(loaded, loaded.narrative(narrative))
+    if case is not None:
+        show_case(explaining.one_case(build, case))
+    elif drops:
+        show_drops(explaining.dropped(build, most))
+    elif sql:
+        typer.echo(explaining.sql(build))
+    else:
+        show_explanation(explaining.explain(build))

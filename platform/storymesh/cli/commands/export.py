@@ -1,0 +1,27 @@
+"""`storymesh export`: the cases of a release in a form of other tools."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from storymesh.cli.options import MeshOption, ReleaseArgument
+
+
+def export(
+    release: ReleaseArgument,
+    to: Annotated[Literal["ocel"], typer.Option("--to", help="The form: ocel is OCEL 2.0, in JSON.")],
+    into: Annotated[Path, typer.Option("--into", metavar="FILE", help="A file that does not exist.")],
+    mesh: MeshOption = None,
+) -> None:
+    """Write the cases of a release as an object-centric event log.
+
+    It is for those who mine processes. It is told in hindsight from the snapshots that the release was cut from: what
+    is restricted is not in it, nor what is to be forgotten; what is internal is.
+    """
+    from storymesh.cli.output.event_log import show_event_log
+    from storymesh.lifecycle.ocel import write_ocel
+    from storymesh.mesh.lookup import named_release, store_of
+
+    write = {"ocel": write_ocel}[to]
+    show_event_log(write(named_release(release, mesh), store_of(mesh), into))

@@ -1,0 +1,33 @@
+"""`storymesh narrate`: a narrator tried on some records, or only its cost estimated."""
+
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
+from storymesh.errors import WrongUsage, nearest
+
+
+def narrate(
+    narrative: NarrativeArgument,
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A config that a narrator retells.")],
+    mesh: MeshOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only how many calls at what cost; calls nobody.")] = False,
+    sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many records to retell.")] = 5,
+) -> None:
+    """Try a narrator on some records, or estimate its cost."""
+    from storymesh.cli.output.rewriting import show_estimate, show_rewritten_sample
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.snapshot_pinning import pin
+    from storymesh.release import rewritten_records as retell
+
+    loaded = load_mesh(mesh_root(mesh))
+    build = pin(loaded, loaded.narrative(narrative))
+    if config not in build.configs or not build.typed.records[config].retold:
+        retold = [name for name in build.configs if build.typed.records[name].retold]
+        hint = nearest(config, retold) if retold else "write one with `from` and `narrator`"
+        raise WrongUsage(f"'{build.narrative.id}' has no config '{config}' that is retold", hint)
+    if dry_run:
+        show_estimate(retell.estimated(build, config))
+    else:
+        show_rewritten_sample(lambda progress: retell.sampled(build, config, sample, progress), sample)

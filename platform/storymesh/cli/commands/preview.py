@@ -1,0 +1,41 @@
+"""`storymesh preview`: some records of a narrative, printed and not released."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
+
+
+def preview(
+    narrative: NarrativeArgument,
+    config: Annotated[str | None, typer.Argument(metavar="[CONFIG]", help="One of its records. Default: all.")] = None,
+    mesh: MeshOption = None,
+    case: Annotated[str | None, typer.Option("--case", metavar="ID", help="The case to tell.")] = None,
+    sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many cases.")] = 1,
+) -> None:
+    """Print the records of some cases, without a release.
+
+    They are made from the products as they are published. On a terminal, values are marked.
+    """
+    from storymesh.cli.output.console import console_on
+    from storymesh.cli.output.record import format_record, mark_record
+    from storymesh.dataset import build as building
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.snapshot_pinning import pin
+    from storymesh.provenance.trace import Tracer
+
+    loaded = load_mesh(mesh_root(mesh))
+    build = pin(loaded, loaded.narrative(narrative))
+    console = console_on(sys.stdout)
+    for name in [config] if config else build.configs:
+        records = building.preview(build, name, case, sample)
+        if console.is_terminal:
+            with Tracer(build) as tracer:
+                told = {one.case_id: one for one in tracer.told(name, [record["case_id"] for record in records])}
+            for record in records:
+                console.print(mark_record(record, told[record["case_id"]]), soft_wrap=True)
+        else:
+            for record in records:
+                typer.echo(format_record(record))

@@ -1,0 +1,30 @@
+"""`storymesh push`: a release as a dataset on the Hugging Face Hub."""
+
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import MeshOption, ReleaseArgument
+
+
+def push(
+    release: ReleaseArgument,
+    to: Annotated[str, typer.Option("--to", metavar="ORG/DATASET", help="The dataset on the Hub.")],
+    mesh: MeshOption = None,
+    public: Annotated[bool, typer.Option("--public", help="For everybody to read. Default: private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go; ask and send nothing.")] = False,
+) -> None:
+    """Put a release on the Hugging Face Hub.
+
+    It is one commit, with the version as its tag. Who is logged in comes from HF_TOKEN or `hf auth login`, the Hub's
+    address from HF_ENDPOINT. A release that prints internal values is never pushed to a public dataset.
+    """
+    from storymesh.cli.output.push import show_push
+    from storymesh.lifecycle import push as pushing
+    from storymesh.mesh.lookup import named_release
+
+    what = pushing.going(named_release(release, mesh), to, public=public)
+    show_push(what, dry=dry_run)
+    if not dry_run:
+        address, sent = pushing.push(what)
+        typer.echo(f"{address} {'holds it now' if sent else 'has this version already'}: tag {what.release.version}")

@@ -1,0 +1,34 @@
+"""`storymesh rebuild`: a release made again from its lock."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import MeshOption, ReleaseArgument
+
+
+def rebuild(
+    release: ReleaseArgument,
+    mesh: MeshOption = None,
+    into: Annotated[Path | None, typer.Option("--into", metavar="DIR", help="Write it to this new folder.")] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many differences a config.")] = 3,
+) -> None:
+    """Make a release again from its lock, and compare the digests.
+
+    Confirms the digest, or says what differs. Changes no release.
+    """
+    from storymesh.cli.output.diff import show_diff
+    from storymesh.lifecycle.rebuild import rebuild as again
+    from storymesh.mesh.lookup import named_release, store_of
+
+    found = again(named_release(release, mesh), store_of(mesh), into, limit)
+    name = f"{found.release.narrative} {found.release.version}"
+    if found.difference is None:
+        typer.echo(f"{name}: made again from its lock, the same digest {found.digest[:12]}")
+        if into is not None:
+            typer.echo(f"written to {into}")
+        return
+    typer.echo(f"{name}: made again from its lock, another digest: {found.digest[:12]}", err=True)
+    show_diff(found.difference)
+    raise typer.Exit(1)

@@ -1,0 +1,42 @@
+"""`storymesh releases`: the releases of the mesh, listed or verified."""
+
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+
+
+def releases(
+    narrative: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NARRATIVE]", help="Default: of all. With --verify also NARRATIVE@X-rN or the folder of a release."
+        ),
+    ] = None,
+    mesh: MeshOption = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Compute digests, counts and certificate again.")] = False,
+    format: FormatOption = "text",  # noqa: A002
+) -> None:
+    """List the releases of the mesh, or verify them."""
+    from storymesh.cli.output.releases import releases_as_json, show_releases
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.release.manifest import list_releases
+
+    if verify:
+        from storymesh.cli.output.verification import verify_and_show
+        from storymesh.mesh.lookup import named_releases
+
+        if not verify_and_show(named_releases(narrative, mesh), format):
+            raise typer.Exit(1)
+        return
+
+    loaded = load_mesh(mesh_root(mesh))
+    chosen = loaded.narrative(narrative).id if narrative else None
+    found = list_releases(loaded.releases, chosen)
+    if format == "json":
+        typer.echo(releases_as_json(found, loaded.root))
+    elif found:
+        show_releases(found)
+    else:
+        typer.echo("no release yet: storymesh run makes one", err=True)

@@ -1,0 +1,52 @@
+"""`storymesh run`: the whole mesh, or some narratives with all they are built on."""
+
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.errors import WrongUsage, nearest
+
+
+def run(
+    narratives: Annotated[
+        list[str] | None, typer.Argument(metavar="[NARRATIVE]...", help="Only these, with all they are built on.")
+    ] = None,
+    mesh: MeshOption = None,
+    only: Annotated[bool, typer.Option("--only", help="The narratives alone, on products as published.")] = False,
+) -> None:
+    """Make every product, case and release that is not there yet."""
+    from storymesh.cli.output.findings import count_findings
+    from storymesh.mesh import check as checking
+    from storymesh.mesh.mesh import load_mesh
+
+    root = mesh_root(mesh)
+    findings = checking.check(root)
+    for finding in findings:
+        typer.echo(str(finding))
+    if checking.errors_of(findings):
+        typer.echo(f"{count_findings(findings)}: nothing was run", err=True)
+        raise typer.Exit(1)
+    loaded = load_mesh(root)
+    chosen = [loaded.narrative(name) for name in narratives or ()]
+    if only and not chosen:
+        raise WrongUsage("--only needs the name of a narrative", nearest("", loaded.narratives))
+    if not loaded.products:
+        raise WrongUsage("this mesh has no product", "write domains/<domain>/products/<product>.odps.yaml")
+
+    from storymesh.cli.logs import new_log, relative_to_here
+    from storymesh.cli.output.console import terminal_without_libraries
+    from storymesh.cli.output.run import RunDisplay, show_outcome
+
+    log = new_log(loaded, "run")
+    with terminal_without_libraries(log) as console:
+        from storymesh.orchestration.run import run as running
+
+        display = RunDisplay(console)
+        try:
+            outcome = running.run(loaded, chosen, display.show, log, upstream=not only)
+        finally:
+            display.stop()
+        show_outcome(console, outcome, relative_to_here(log))
+    if not outcome.success:
+        raise typer.Exit(1)

@@ -1,0 +1,36 @@
+"""`storymesh scenario`: the scenarios of narratives, compared with what their files expect."""
+
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import MeshOption, mesh_root
+
+
+def scenario(
+    narratives: Annotated[list[str] | None, typer.Argument(metavar="[NARRATIVE]...", help="Default: all.")] = None,
+    mesh: MeshOption = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Write what is told now into the files.")] = False,
+) -> None:
+    """Compare the records of each scenario with what its file expects."""
+    from storymesh.dataset import scenario_run as scenarios
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.narrative.scenario import read_scenarios
+    from storymesh.narrative.typed import type_narrative
+
+    loaded = load_mesh(mesh_root(mesh))
+    passed = failed = 0
+    for narrative in [loaded.narrative(name) for name in narratives or loaded.narratives]:
+        typed = type_narrative(narrative, loaded.cast_of(narrative))
+        for one in read_scenarios(loaded.root / narrative.folder, loaded.root, typed):
+            told = scenarios.tell(one, typed)
+            differences = told.differences
+            if accept:
+                scenarios.accept(told)
+            typer.echo(f"{'✓' if accept or not differences else '✗'} {narrative.id}: {one.title}")
+            for line in () if accept else differences:
+                typer.echo(f"  {line}")
+            passed, failed = (passed, failed + 1) if differences and not accept else (passed + 1, failed)
+    typer.echo(f"{passed} passed, {failed} failed", err=True)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,82 @@
+"""`storymesh trace`: where every value of a released record comes from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from storymesh.mesh.mesh import Mesh
+    from storymesh.release.manifest import Release
+
+
+def trace(
+    named: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[RELEASE] RECORD",
+            help="NARRATIVE, NARRATIVE@X-rN or the folder of a release, and a record: <config>/<case id>.",
+        ),
+    ],
+    mesh: MeshOption = None,
+    release: Annotated[
+        str | None, typer.Option("--release", metavar="X-rN", help="Which release, as in NARRATIVE@X-rN.")
+    ] = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the queries that count again.")] = False,
+    format: FormatOption = "text",  # noqa: A002
+) -> None:
+    """Trace every value of a released record back to its source.
+
+    The source is a product, its version, and the key and property of a row. Without a narrative, it is the only one
+    that has such a config; without a version, its latest release.
+    """
+    from storymesh.cli.output.trace import show_trace, trace_as_json
+    from storymesh.document import relative
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.provenance.trace import trace as trace_record
+    from storymesh.release.definition_snapshot import DEFINITION, build_of
+    from storymesh.release.manifest import read_lock, read_record
+
+    loaded = load_mesh(mesh_root(mesh))
+    *releases, record = named
+    if len(releases) > 1:
+        raise WrongUsage("one record at a time", "storymesh trace [RELEASE] RECORD")
+    if "/" not in record:
+        raise WrongUsage(f"'{record}' is no record: an id is <config>/<case id>", "storymesh trace [RELEASE] RECORD")
+    found = _find_release(loaded, mesh, releases[0] if releases else None, record, release)
+    lock = read_lock(found.path)
+    build = build_of(found.path, lock, loaded.store)
+    traced = trace_record(build, read_record(found.path, lock, record))
+    now = loaded.narratives.get(found.narrative)
+    changed = (
+        now is None
+        or now.document.value != build.narrative.document.value
+        or now.templates != build.narrative.templates
+    )
+    folder = f"{relative(found.path, loaded.root)}/{DEFINITION}/" if changed else ""
+    if format == "json":
+        typer.echo(trace_as_json(traced, found.narrative, found.version, folder))
+    else:
+        if changed:
+            words = f"'{found.narrative}' has changed since {found.version}: the release is told by what it keeps"
+            typer.echo(f"{words} under {folder}", err=True)
+        show_trace(traced, found.narrative, found.version, folder, sql=sql)
+    if traced.mistakes:
+        raise typer.Exit(1)
+
+
+def _find_release(loaded: "Mesh", mesh: Path | None, name: str | None, record: str, version: str | None) -> "Release":
+    """Return the release that `name` and `--release` mean. Raises WrongUsage when they contradict each other."""
+    from storymesh.mesh.lookup import named_release
+    from storymesh.release.manifest import release_of
+
+    if name is None:
+        return release_of(loaded.releases, record, version=version or "latest")
+    if version is None:
+        return named_release(name, mesh)
+    if "@" in name or "/" in name:
+        raise WrongUsage(f"'{name}' says already which release", "leave out --release")
+    return named_release(f"{name}@{version}", mesh)

@@ -1,0 +1,24 @@
+"""The arguments and options that several commands take."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+OutputFormat = Literal["text", "json"]
+
+MeshOption = Annotated[
+    Path | None, typer.Option("--mesh", metavar="DIR", help="The mesh root. Default: the one at or above this folder.")
+]
+FormatOption = Annotated[OutputFormat, typer.Option("--format", help="For people, or for machines.")]
+ReleaseArgument = Annotated[
+    str, typer.Argument(metavar="RELEASE", help="NARRATIVE (its latest), NARRATIVE@X-rN, or the folder of a release.")
+]
+NarrativeArgument = Annotated[str, typer.Argument(metavar="NARRATIVE", help="The id of a narrative.")]
+
+
+def mesh_root(mesh: Path | None) -> Path:
+    """Return the root that `--mesh` names, or the one at or above the current folder. Raises WrongUsage."""
+    from storymesh.mesh.mesh import find_root
+
+    return find_root(Path.cwd()) if mesh is None else mesh

@@ -1,0 +1,19 @@
+"""An event log that was written from a release."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from storymesh.cli.output.counting import count_of
+
+if TYPE_CHECKING:
+    from storymesh.lifecycle.ocel import Log
+
+
+def show_event_log(log: "Log") -> None:
+    """Print how many cases, objects and events the log holds, and which cases it leaves out."""
+    release = log.release
+    held = f"{count_of(log.cases, 'case')}, {count_of(log.objects, 'object')} and {count_of(log.events, 'event')}"
+    typer.echo(f"{release.narrative} {release.version}: {held} written to {log.path}")
+    for reason, count in log.dropped.items():
+        typer.echo(f"  without {count_of(count, 'case')}: {reason}")

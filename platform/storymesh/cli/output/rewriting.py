@@ -1,0 +1,64 @@
+"""Records retold by a model: what retelling would cost, and how some of them come out."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from storymesh.llm.budget import Spent
+    from storymesh.rewriting.rewrite import Estimate, Retelling
+
+    SampleStream = Callable[[Callable[[Spent], None]], Iterator[tuple[str, Retelling]]]
+
+
+def show_estimate(estimate: "Estimate") -> None:
+    """Print how many calls, tokens and dollars retelling would take."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("texts to retell", f"{estimate.records:,}")
+    table.add_row("texts that need no call", f"{estimate.reused:,}")
+    table.add_row("calls to make", f"{estimate.calls:,}")
+    table.add_row("tokens, about", f"{estimate.input_tokens:,} in, {estimate.output_tokens:,} out")
+    table.add_row("cost, about", _dollars(estimate.usd))
+    if estimate.worst_usd is not None:
+        table.add_row("cost at most", _dollars(estimate.worst_usd))
+    Console().print(table)
+
+
+def _dollars(usd: object) -> str:
+    return "not known: the narrator gives no `price`" if usd is None else f"{usd:,.4f} USD"
+
+
+def show_rewritten_sample(stream: "SampleStream", count: int) -> None:
+    """Print each text as its template tells it, the model's text, and what no fact supports; then the cost."""
+    console = Console()
+    latest: Spent | None = None
+    with Console(stderr=True).status("") as status:
+
+        def progress(spent: "Spent") -> None:
+            nonlocal latest
+            latest = spent
+            cost = "" if spent.usd is None else f", {_dollars(spent.usd)}"
+            status.update(f"{spent.records} of {count} retold, {spent.calls} calls{cost}")
+
+        for story, retelling in stream(progress):
+            record, _, column = retelling.id.rpartition("#")
+            console.print(Panel(Text(story), title=escape(f"{record} {column}"), title_align="left"))
+            if retelling.text is not None:
+                outcome = f"retold at attempt {retelling.attempts}"
+                console.print(Panel(Text(retelling.text), title=outcome, title_align="left", border_style="green"))
+            else:
+                outcome = f"not accepted in {retelling.attempts} attempts"
+                console.print(
+                    Panel(Text(retelling.reason or ""), title=outcome, title_align="left", border_style="red")
+                )
+            for claim in retelling.grounding.claims if retelling.grounding is not None else ():
+                console.print(f"  {claim.kind}: {escape(claim.because)}", highlight=False)
+    if latest is not None:
+        paid = f"{latest.calls:,} calls, {latest.reused:,} answers paid before"
+        tokens = f"{latest.input_tokens:,} tokens in, {latest.output_tokens:,} out"
+        console.print(f"{paid}; {tokens}{' (estimated)' if latest.estimated else ''}; cost {_dollars(latest.usd)}")

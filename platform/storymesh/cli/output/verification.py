@@ -1,0 +1,43 @@
+"""Releases verified one after the other, as text and as JSON."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from storymesh.cli.options import OutputFormat
+
+if TYPE_CHECKING:
+    from storymesh.release.manifest import Release
+
+
+def verify_and_show(releases: "Sequence[Release]", output_format: OutputFormat) -> bool:
+    """Verify each release and print what was found. Returns True if all are as they were written."""
+    from storymesh.lifecycle.verify import verify
+
+    results, whole = [], True
+    for release in releases:
+        found = verify(release.path)
+        whole = whole and not found.differences
+        results.append(
+            {
+                "narrative": release.narrative,
+                "version": release.version,
+                "digest": release.digest,
+                "recomputed": found.digest,
+                "records": found.records,
+                "differences": list(found.differences),
+            }
+        )
+        if output_format == "text":
+            name = f"{release.narrative} {release.version}"
+            if found.differences:
+                typer.echo(f"✗ {name}: not as its lock says")
+                for words in found.differences:
+                    typer.echo(f"  {words}")
+            else:
+                typer.echo(f"✓ {name}: {found.records:,} records, digest {release.digest[:12]}, as it was cut")
+    if output_format == "json":
+        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+    return whole
