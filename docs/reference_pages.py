@@ -19,11 +19,9 @@ from storymesh.contract import definition as contract
 from storymesh.contract import quality_rules as rule
 from storymesh.contract import type_options as option
 from storymesh.contract.types import arrow_type
-from storymesh.language import ast as syntax
-from storymesh.language import filters, interpret
-from storymesh.language.typecheck import check
-from storymesh.language.typecheck import expressions as infer
-from storymesh.language.typecheck import filters as call
+from storymesh.language import filters, interpret, parse
+from storymesh.language.typecheck import expressions, templates
+from storymesh.language.typecheck.filters import MAX_DIGITS
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp
 from storymesh.narrative import definition as narrative
 
@@ -85,18 +83,18 @@ def language() -> dict[str, str]:
         for one in filters.FILTERS.values()
     )
     bounds = [
-        ("size of a template", f"{syntax.MAX_SIZE // 1024} KiB"),
-        ("parts of a template", f"{syntax.MAX_NODES:,}"),
-        ("parts with its includes", f"{check.MAX_STATEMENTS:,}"),
-        ("includes inside each other", f"{check.MAX_INCLUDES}"),
-        ("levels of nesting", f"{syntax.MAX_DEPTH}"),
-        ("loops inside each other", f"{syntax.MAX_LOOPS}"),
-        ("`elif` of one `if`", f"{syntax.MAX_BRANCHES}"),
-        ("digits behind the point", f"{call.MAX_DIGITS}"),
+        ("size of a template", f"{parse.MAX_SIZE // 1024} KiB"),
+        ("parts of a template", f"{parse.MAX_NODES:,}"),
+        ("parts with its includes", f"{templates.MAX_STATEMENTS:,}"),
+        ("includes inside each other", f"{templates.MAX_INCLUDES}"),
+        ("levels of nesting", f"{parse.MAX_DEPTH}"),
+        ("loops inside each other", f"{parse.MAX_LOOPS}"),
+        ("`elif` of one `if`", f"{parse.MAX_BRANCHES}"),
+        ("digits behind the point", f"{MAX_DIGITS}"),
         ("a text", f"{interpret.MAX_OUTPUT // 1024} KiB"),
     ]
     return {
-        "tests": listed(infer.TESTS),
+        "tests": listed(expressions.TESTS),
         "filters": table(["filter", "works on", "gives", "example"], rows),
         "codes": listed(filters.DATE_CODES),
         "units": listed(f'"{unit}"' for unit in filters.UNITS),

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storymesh.errors import NotInLanguage, Refused
-from storymesh.language.ast import parse_expression
-from storymesh.language.compile import compile_expression
-from storymesh.language.typecheck.check import check_expression
+from storymesh.language.compile.expressions import compile_expression
+from storymesh.language.parse import parse_expression
+from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Boolean, Field, Integer
 from storymesh.location import Location
 from tests.support.expressions import DROPPED, compiled, interpreted, random_expressions, rows_of, written

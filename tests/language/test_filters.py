@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from storymesh.errors import NotInLanguage
 from storymesh.language import filters
-from storymesh.language.ast import parse_template
 from storymesh.language.filters import FILTERS
 from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.typecheck.check import check_template
+from storymesh.language.parse import parse_template
+from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Date, Decimal, Field, Integer, Struct, Text, Timestamp
 from tests.support.generated import FLOATS, WHOLES, WORDS, looking
 

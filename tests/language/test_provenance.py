@@ -10,15 +10,19 @@ from hypothesis import strategies as st
 
 from storymesh.errors import NotInLanguage
 from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.provenance import Following, Part, Place, Told
-from storymesh.language.value import Checked
+from storymesh.language.provenance import OriginPath, TextSpan, TracedText, TracingInterpreter
+from storymesh.language.typecheck.static_values import Checked
 from tests.support.generated import DROPS, accepted, looking, rendered, values_of
 
 ROWS = 4
 
 
-def followed(text: str, partials: Mapping[str, str], checked: Checked, row: dict[str, Any]) -> Told | NotInLanguage:
-    one = Following({"t.jinja": text, **partials}, "d", checked.labels, checked.replaced, b"key", checked.casts)
+def followed(
+    text: str, partials: Mapping[str, str], checked: Checked, row: dict[str, Any]
+) -> TracedText | NotInLanguage:
+    one = TracingInterpreter(
+        {"t.jinja": text, **partials}, "d", checked.labels, checked.replaced, b"key", checked.casts
+    )
     try:
         return one.follow("t.jinja", "case-1", {name: as_value(value) for name, value in row.items()})
     except NotInLanguage as drop:
@@ -39,7 +43,7 @@ def test_it_tells_what_the_interpreter_tells(seed: int) -> None:
         if isinstance(plain, NotInLanguage):
             assert isinstance(told, NotInLanguage)
             continue
-        assert isinstance(told, Told)
+        assert isinstance(told, TracedText)
         assert told.text == plain, (made[0], row)
         assert "".join(told.text[part.begin : part.end] for part in told.parts) == told.text
         for part in told.parts:
@@ -62,10 +66,10 @@ NAMES: dict[str, Any] = {
 }
 
 
-def parts_of(text: str, **partials: str) -> list[Part]:
+def parts_of(text: str, **partials: str) -> list[TextSpan]:
     """The printed parts of a template that nobody checked."""
     templates = {"t.jinja": text, **{f"{name}.jinja": partial for name, partial in partials.items()}}
-    one = Following(templates, "d", {}, frozenset(), b"key")
+    one = TracingInterpreter(templates, "d", {}, frozenset(), b"key")
     told = one.follow("t.jinja", "case-1", {name: as_value(value) for name, value in NAMES.items()})
     assert told.text == Interpreter(templates, "d", {}, frozenset(), b"key").render(
         "t.jinja", "case-1", {name: as_value(value) for name, value in NAMES.items()}
@@ -74,7 +78,7 @@ def parts_of(text: str, **partials: str) -> list[Part]:
 
 
 HOURS, NAME = ("delay", "hours"), ("delay", "name")
-PLACES: dict[str, list[set[Place]]] = {
+PLACES: dict[str, list[set[OriginPath]]] = {
     "{{ delay.hours }}": [{HOURS}],
     "{{ (delay.hours - total) | number }}": [{HOURS, ("total",)}],
     "{{ delay.name ~ '/' ~ delay.code }}": [{NAME, ("delay", "code")}],
@@ -133,6 +137,6 @@ def test_a_part_knows_its_expression_and_where_it_is_written() -> None:
 
 def test_null_propagates_where_it_is_asked_to() -> None:
     text = "{% set value = (place.name | upper) if place else (steps | first).note %}"
-    one = Following({"t": text}, ".", {}, frozenset(), b"", propagating=True)
+    one = TracingInterpreter({"t": text}, ".", {}, frozenset(), b"", propagating=True)
     found = one.followed("t", "value", {name: as_value(value) for name, value in NAMES.items()})
     assert (found.value, found.places) == (None, {("steps", 0, "note")})

@@ -6,9 +6,9 @@ import pytest
 
 from storymesh.errors import Refused, StorymeshError, TooLarge
 from storymesh.language import interpret
-from storymesh.language.ast import parse_expression, parse_template
 from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.typecheck.check import check_template
+from storymesh.language.parse import parse_expression, parse_template
+from storymesh.language.typecheck.templates import check_template
 from storymesh.location import Location
 from tests.support.canal_mesh import canal_views
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from storymesh.engine.cse import eliminate_common
 from storymesh.errors import NotInLanguage, TooLarge
-from storymesh.language.ast import Template, parse_template
-from storymesh.language.compile import UNPRINTABLE
-from storymesh.language.template_to_ibis import Resolved, compile_template
-from storymesh.language.value import Checked
+from storymesh.language.ast import Template
+from storymesh.language.compile.expressions import UNPRINTABLE
+from storymesh.language.compile.templates import Resolved, compile_template
+from storymesh.language.parse import parse_template
+from storymesh.language.typecheck.static_values import Checked
 from tests.support.generated import accepted, looking, rendered, table_of, values_of
 
 ROWS = 6

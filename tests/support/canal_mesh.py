@@ -8,10 +8,11 @@ from storymesh.case.resolve import resolve
 from storymesh.case.scopes import Views, views
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.errors import Refused
-from storymesh.language.ast import Template, parse_template
-from storymesh.language.typecheck.check import check_template
+from storymesh.language.ast import Template
+from storymesh.language.parse import parse_template
+from storymesh.language.typecheck.static_values import Checked, Scope
+from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Field, Hidden, Struct
-from storymesh.language.value import Checked, Scope
 from storymesh.narrative.definition import Narrative, read_narrative
 from tests.support.paths import TESTS
 

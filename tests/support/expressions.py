@@ -11,12 +11,12 @@ from typing import Any
 import ibis
 
 from storymesh.errors import NotInLanguage, Refused
-from storymesh.language import ast as syntax
-from storymesh.language.ast import parse_template
-from storymesh.language.compile import compile_expression
+from storymesh.language import ast
+from storymesh.language.compile.expressions import compile_expression
 from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.typecheck.check import check_template
-from storymesh.language.value import Checked
+from storymesh.language.parse import parse_template
+from storymesh.language.typecheck.static_values import Checked
+from storymesh.language.typecheck.templates import check_template
 from tests.support.generated import DROPS, SCOPE, Maker, table_of, values_of
 
 DROPPED = object()
@@ -25,7 +25,7 @@ DROPPED = object()
 @dataclass(frozen=True)
 class Written:
     text: str
-    expression: syntax.Expression
+    expression: ast.Expression
     checked: Checked
 
 
@@ -37,7 +37,7 @@ def written(text: str) -> Written | None:
     except Refused:
         return None
     assign = template.body[0]
-    assert isinstance(assign, syntax.Assign)
+    assert isinstance(assign, ast.Assign)
     return Written(text, assign.value, checked)
 
 

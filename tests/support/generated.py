@@ -16,9 +16,11 @@ import pyarrow as pa
 from hypothesis import HealthCheck, settings
 
 from storymesh.errors import NotInLanguage, Refused
-from storymesh.language.ast import Template, parse_template
+from storymesh.language.ast import Template
 from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.typecheck.check import check_template
+from storymesh.language.parse import parse_template
+from storymesh.language.typecheck.static_values import Checked, Scope
+from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import (
     Array,
     Boolean,
@@ -32,7 +34,6 @@ from storymesh.language.types import (
     Timestamp,
     Type,
 )
-from storymesh.language.value import Checked, Scope
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 # What a value may do to its record, as DESIGN has it: such a record drops. Nothing else may happen at run time.

@@ -10,8 +10,10 @@ from typing import Literal
 from storymesh.case.definition import Case, Outcome
 from storymesh.case.resolve import At, Cast, Role
 from storymesh.errors import Finding, Refused
-from storymesh.language.ast import Expression, parse_expression
-from storymesh.language.typecheck.check import check_expression
+from storymesh.language.ast import Expression
+from storymesh.language.parse import parse_expression
+from storymesh.language.typecheck.static_values import Checked, Fact, Path, Scope
+from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import (
     NUMBERS,
     Array,
@@ -26,7 +28,6 @@ from storymesh.language.types import (
     Timestamp,
     Type,
 )
-from storymesh.language.value import Checked, Fact, Path, Scope
 from storymesh.location import Location
 
 Phase = Literal["question", "answer", "hindsight"]

@@ -15,9 +15,9 @@ from storymesh.case.resolve import Cast, Role
 from storymesh.case.scopes import SCORE, Formula, Phase, Views
 from storymesh.engine import dialect
 from storymesh.engine.cse import eliminate_common
-from storymesh.language.compile import compile_expression
+from storymesh.language.compile.expressions import compile_expression
+from storymesh.language.typecheck.static_values import Path
 from storymesh.language.types import Array, Struct, Type
-from storymesh.language.value import Path
 
 
 def rows_seen(linked: ir.Table, cast: Cast, phase: Phase) -> dict[str, ir.Value]:

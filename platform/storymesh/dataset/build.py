@@ -370,7 +370,7 @@ def cases_of(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -> "i
     from storymesh.case.link import link
     from storymesh.case.visibility import with_facts
     from storymesh.engine import dialect
-    from storymesh.language.compile import pseudonym
+    from storymesh.language.compile.expressions import pseudonym
 
     tables = tables_of(build, engine, build.typed.cast.roles)
     number, count = part
@@ -407,7 +407,7 @@ def keys_known(
 ) -> dict[str, list[str]]:
     """Role -> keys, as its cases have them, of the rows in `tables` (role -> rows) that the list knows."""
     from storymesh.case.link import key_text
-    from storymesh.language.compile import pseudonym
+    from storymesh.language.compile.expressions import pseudonym
 
     found: dict[str, list[str]] = {}
     for role, table in tables.items():

@@ -25,12 +25,13 @@ from storymesh.dataset.retrieval_metadata import metadata, of_case
 from storymesh.engine import dialect
 from storymesh.engine.cse import HoistedExpressions, eliminate_common
 from storymesh.errors import NotInLanguage, Refused, TooLarge
-from storymesh.language import ast as syntax
-from storymesh.language.ast import Expression, Template, parse_template
-from storymesh.language.compile import UNPRINTABLE, compile_expression, pseudonym
+from storymesh.language import ast
+from storymesh.language.ast import Expression, Template
+from storymesh.language.compile.expressions import UNPRINTABLE, compile_expression, pseudonym
+from storymesh.language.compile.templates import Resolved, compile_template
 from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
-from storymesh.language.template_to_ibis import Resolved, compile_template
-from storymesh.language.typecheck.check import check_expression
+from storymesh.language.parse import parse_template
+from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Struct
 from storymesh.narrative.typed import STORY, Slot, TypedNarrative, TypedRecord
 from storymesh.rewriting.prompt import FENCE
@@ -347,7 +348,7 @@ def rows_behind(
     """The rows whose properties an expression reads, as (role, row), facts followed to their own expressions."""
     scope = views.scopes["hindsight"]
     match expression:
-        case syntax.Attribute():
+        case ast.Attribute():
             try:
                 found = check_expression(expression.base, scope).value.type
             except Refused:
@@ -356,9 +357,9 @@ def rows_behind(
                 yield found.origin, compile_expression(expression.base, names, {})
             else:
                 yield from rows_behind(expression.base, views, cast, names)
-        case syntax.Name() if expression.name in views.facts:
+        case ast.Name() if expression.name in views.facts:
             yield from rows_behind(views.facts[expression.name].expression, views, cast, names)
-        case syntax.Name() if expression.name in cast.roles:
+        case ast.Name() if expression.name in cast.roles:
             yield expression.name, names[expression.name]
         case _:
             for part in vars(expression).values():

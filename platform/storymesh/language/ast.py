@@ -1,27 +1,8 @@
-"""Jinja's own parser, and from its tree the closed list of nodes that the language has.
+"""The closed list of nodes that the language has: the tree of a template or of an expression."""
 
-Jinja's lexer knows lines only. Here every token's line number is an integer that also bears its column, so that the
-positions travel through Jinja's parser into its tree, and from there into every node and every finding.
-"""
-
-import re
-from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from jinja2 import Environment, TemplateSyntaxError, nodes
-from jinja2.lexer import TokenStream, newline_re
-from jinja2.parser import Parser
-
-from storymesh.errors import Finding, Refused
 from storymesh.location import Location
-
-MAX_SIZE = 256 * 1024
-MAX_NODES = 20_000
-MAX_DEPTH = 40
-MAX_LOOPS = 8
-MAX_BRANCHES = 80
 
 
 @dataclass(frozen=True)
@@ -31,7 +12,7 @@ class Literal:
 
 
 @dataclass(frozen=True)
-class ListOf:
+class ListLiteral:
     at: Location
     items: tuple["Expression", ...]
 
@@ -60,7 +41,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True)
-class Negative:
+class Negate:
     at: Location
     operand: "Expression"
 
@@ -82,7 +63,7 @@ class Compare:
 
 
 @dataclass(frozen=True)
-class Both:
+class And:
     """`left and right`."""
 
     at: Location
@@ -91,7 +72,7 @@ class Both:
 
 
 @dataclass(frozen=True)
-class Either:
+class Or:
     """`left or right`."""
 
     at: Location
@@ -106,7 +87,7 @@ class Not:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Conditional:
     """`then if test else otherwise`."""
 
     at: Location
@@ -116,7 +97,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Filter:
+class FilterCall:
     """`base | name(arguments, name=…)`; `at` is the place of the filter's name."""
 
     at: Location
@@ -127,7 +108,7 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Test:
+class IsTest:
     """`base is name`."""
 
     at: Location
@@ -146,32 +127,32 @@ class Choose:
 
 Expression = (
     Literal
-    | ListOf
+    | ListLiteral
     | Name
     | Attribute
     | Arithmetic
-    | Negative
+    | Negate
     | Concat
     | Compare
-    | Both
-    | Either
+    | And
+    | Or
     | Not
-    | Choice
-    | Filter
-    | Test
+    | Conditional
+    | FilterCall
+    | IsTest
     | Choose
 )
 
 
 @dataclass(frozen=True)
-class Words:
+class TemplateText:
     """Text that stands in the template itself."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Print:
+class Output:
     at: Location
     value: Expression
 
@@ -211,7 +192,7 @@ class Include:
     template: str
 
 
-Statement = Words | Print | If | For | Assign | Include
+Statement = TemplateText | Output | If | For | Assign | Include
 
 
 @dataclass(frozen=True)
@@ -221,385 +202,3 @@ class Template:
     name: str
     path: str
     body: tuple[Statement, ...]
-
-
-class Position(int):
-    """A line number that also bears its column: Jinja passes it on as any line number."""
-
-    column: int = 1
-
-    def __new__(cls, line: int, column: int) -> "Position":
-        self = super().__new__(cls, line)
-        self.column = column
-        return self
-
-
-class PositionedEnvironment(Environment):
-    """Jinja set up as the language wants it, with tokens that know their column."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(trim_blocks=True, lstrip_blocks=True, autoescape=False, cache_size=0, **options)
-
-    def _tokenize(
-        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
-    ) -> TokenStream:
-        tokens = self.lexer.tokeniter(source, name, filename, state)
-        return TokenStream(self.lexer.wrap(positioned(source, tokens), name, filename), name, filename)
-
-
-def positioned(source: str, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
-    # The lexer yields every token in order and leaves out nothing but white space, so the next token is the next
-    # occurrence of its text.
-    text = "\n".join(newline_re.split(source)[::2])
-    starts = [0, *(index + 1 for index, letter in enumerate(text) if letter == "\n")]
-    offset = 0
-    for line, kind, value in tokens:
-        found = text.find(value, offset) if value else offset
-        if found < 0:  # pragma: no cover - the lexer's text always comes from the source
-            yield line, kind, value
-            continue
-        row = bisect_right(starts, found)
-        yield Position(row, found - starts[row - 1] + 1), kind, value
-        offset = found + len(value)
-
-
-_ENVIRONMENT = PositionedEnvironment()
-
-
-def parse_template(text: str, name: str, path: str) -> Template:
-    """A template file's tree. Raises Refused with findings for what is not Jinja or not in the language."""
-    if len(text) > MAX_SIZE:
-        words = f"the template is larger than {MAX_SIZE // 1024} KiB"
-        raise Refused([Finding(Location(path), "too-large", words, "split it with include")])
-    try:
-        tree = _ENVIRONMENT._parse(text, name, path)
-    except TemplateSyntaxError as error:
-        raise Refused([_syntax_finding(error, Location(path))]) from None
-    except RecursionError:
-        raise Refused([Finding(Location(path), "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
-    conversion = _Conversion(Location(path), choose_places(tree))
-    body = conversion.statements(tree.body)
-    if conversion.findings:
-        raise Refused(conversion.findings)
-    return Template(name, path, body)
-
-
-def parse_expression(text: str, at: Location) -> Expression:
-    """One expression that stands at `at` in a YAML file. Raises Refused with findings placed in that file."""
-    if len(text) > MAX_SIZE:
-        raise Refused([Finding(at, "too-large", "the expression is too long")])
-    try:
-        parser = Parser(_ENVIRONMENT, text, name=at.path, state="variable")
-        tree = parser.parse_expression()
-        if not parser.stream.eos:
-            left_over = parser.stream.current
-            parser.fail(f"unexpected '{left_over.value}'", left_over.lineno)
-    except TemplateSyntaxError as error:
-        raise Refused([_syntax_finding(error, at)]) from None
-    except RecursionError:
-        raise Refused([Finding(at, "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
-    conversion = _Conversion(at, choose_places(nodes.Output([tree])))
-    expression = conversion.expression(tree)
-    if conversion.findings:
-        raise Refused(conversion.findings)
-    return expression
-
-
-def choose_places(tree: nodes.Node) -> dict[tuple[int, int], int]:
-    """(line, column) of each call of choose -> its place in the file, counted from 0 as the file is read."""
-    places: set[tuple[int, int]] = set()
-    left = [tree]  # a list, not recursion: what is nested too deep is refused later, with its place
-    while left:
-        node = left.pop()
-        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == "choose":
-            places.add(position_of(node))
-        left.extend(node.iter_child_nodes())
-    return {place: count for count, place in enumerate(sorted(places))}
-
-
-def position_of(node: nodes.Node) -> tuple[int, int]:
-    """Line and column where a node is said to stand. Jinja gives what joins two values the place of the token after
-    it, or of the first of a chain: here it stands where its first value begins."""
-    line: int | None = begin_of(node) if isinstance(node, _JOINING) else node.lineno
-    while line is None:  # Jinja gives `autoescape` no place, but the statement inside it
-        node = next(node.iter_child_nodes())
-        line = node.lineno
-    return int(line), getattr(line, "column", 1)
-
-
-def begin_of(node: nodes.Node) -> int:
-    """The line number, with its column, of the leftmost part of an expression."""
-    while True:
-        match node:
-            case nodes.Compare(expr=first) | nodes.CondExpr(expr1=first):
-                node = first
-            case nodes.BinExpr(left=first):
-                node = first
-            case nodes.Getattr(node=first) | nodes.Test(node=first):
-                node = first
-            case nodes.Filter(node=first) if first is not None:
-                node = first
-            case nodes.Concat(nodes=[first, *_]):
-                node = first
-            case _:
-                return node.lineno
-
-
-_JOINING = (nodes.BinExpr, nodes.Compare, nodes.CondExpr, nodes.Concat)
-
-
-def _shift(origin: Location, line: int) -> Location:
-    """A place inside a text that itself begins at `origin`."""
-    column = getattr(line, "column", 1)
-    if line == 1:
-        return Location(origin.path, origin.line, origin.column + column - 1)
-    return Location(origin.path, origin.line + line - 1, column)
-
-
-def _syntax_finding(error: TemplateSyntaxError, origin: Location) -> Finding:
-    """What Jinja's parser says, in the words of the person who writes."""
-    at = _shift(origin, error.lineno)
-    met = error.message or "not a template"
-    if unknown := re.match(r"Encountered unknown tag '(.+?)'", met):
-        hint = "the tags are if, elif, else, for, set and include"
-        if unknown[1] in ("else", "elif") or unknown[1].startswith("end"):
-            return Finding(at, "syntax", f"`{unknown[1]}` has nothing to belong to here", "look for the tag before it")
-        return Finding(at, "outside-language", f"there is no tag `{unknown[1]}`", hint)
-    if open_block := re.search(r"needs to be closed is '(.+?)'", met):
-        words = f"the file ends inside `{open_block[1]}`"
-        return Finding(at, "syntax", words, f"close it with {{% end{open_block[1]} %}}")
-    for jinja, ours in _TOKENS.items():
-        met = met.replace(jinja, ours)
-    return Finding(at, "syntax", met[:1].lower() + met[1:].rstrip("."))
-
-
-_TOKENS = {"end of print statement": "}}", "end of statement block": "%}", "begin of print statement": "{{"}
-_ARITHMETIC = {
-    nodes.Add: "+",
-    nodes.Sub: "-",
-    nodes.Mul: "*",
-    nodes.Div: "/",
-    nodes.FloorDiv: "//",
-    nodes.Mod: "%",
-}
-COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
-_INSTEAD = {
-    "Block": "use include",
-    "Extends": "use include",
-    "Import": "use include",
-    "FromImport": "use include",
-    "Macro": "use include with set",
-    "CallBlock": "use include",
-    "FilterBlock": "put the filter behind the value: {{ value | filter }}",
-    "AssignBlock": "write set name = value",
-    "With": "use set",
-    "Getitem": "write a.b for a property, and `first` or `last` for an item of a list",
-    "Slice": "use `first`, `last` or a loop",
-    "Dict": "there are no dictionaries; use properties",
-    "Pow": "multiply instead",
-    "Pos": "leave the + out",
-    "Scope": "nothing is escaped here",
-}
-
-
-class _Conversion:
-    """One walk over Jinja's tree; every failure goes through `fail`, so that none can forget its place."""
-
-    def __init__(self, origin: Location, chooses: dict[tuple[int, int], int]) -> None:
-        self.origin = origin
-        self.chooses = chooses
-        self.findings: list[Finding] = []
-        self.nodes = 0
-        self.depth = 0
-        self.loops = 0
-
-    def fail(self, node: nodes.Node, words: str, hint: str = "") -> None:
-        self.findings.append(Finding(self.place(node), "outside-language", words, hint))
-
-    def _readable(self, node: nodes.Node, text: str) -> None:
-        if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-            self.fail(node, "the text holds a sign that no file of text can hold", "leave out NUL and halves of pairs")
-
-    def place(self, node: nodes.Node) -> Location:
-        return _shift(self.origin, Position(*position_of(node)))
-
-    def statements(self, body: list[nodes.Node]) -> tuple[Statement, ...]:
-        found: list[Statement] = []
-        for node in body:
-            found.extend(self._statement(node))
-        return tuple(found)
-
-    def _enter(self, node: nodes.Node) -> None:
-        self.nodes += 1
-        self.depth += 1
-        if self.nodes > MAX_NODES or self.depth > MAX_DEPTH:
-            words = f"the template has more than {MAX_NODES:,} parts or {MAX_DEPTH} levels"
-            raise Refused([Finding(self.place(node), "too-large", words, "split it")])
-
-    def _statement(self, node: nodes.Node) -> Iterator[Statement]:
-        self._enter(node)
-        at = self.place(node)
-        match node:
-            case nodes.Output():
-                for part in node.nodes:
-                    if isinstance(part, nodes.TemplateData):
-                        self._readable(part, part.data)
-                        yield Words(part.data)
-                    else:
-                        yield Print(self.place(part), self.expression(part))
-            case nodes.If():
-                yield self._if(node, list(node.elif_))
-            case nodes.For():
-                yield from self._for(node, at)
-            case nodes.Assign(target=nodes.Name() as target):
-                yield Assign(self.place(target), target.name, self.expression(node.node))
-            case nodes.Assign():
-                self.fail(node, "`set` takes one plain name", "write set name = value")
-            case nodes.Include(template=nodes.Const(value=str() as template)):
-                if node.ignore_missing:
-                    self.fail(node, "`include … ignore missing` hides a mistake", "include a template that exists")
-                if not node.with_context:
-                    self.fail(node, "`include … without context`: a partial sees what its template sees")
-                yield Include(self.place(node.template), template)
-            case nodes.Include():
-                self.fail(node, "`include` takes the name of a template in quotes")
-            case _:
-                self._refuse(node)
-        self.depth -= 1
-
-    def _refuse(self, node: nodes.Node) -> None:
-        match node:
-            case nodes.Call(node=nodes.Name(name=name)):
-                self.fail(node, f"there is no function `{name}`", "the only function is choose(a, b, …)")
-            case nodes.Call(node=nodes.Getattr(attr=name) as method):
-                hint = f"write `{name}` without () for a property, or `| {name}` for a filter"
-                line = Position(*position_of(method))
-                self.findings.append(
-                    Finding(
-                        _shift(self.origin, Position(int(line), line.column + 1)),
-                        "outside-language",
-                        f"`{name}()` calls a method, which is not in the language",
-                        hint,
-                    )
-                )
-            case _:
-                kind = type(node).__name__
-                self.fail(node, f"{_spoken(kind)} is not in the language", _INSTEAD.get(kind, ""))
-
-    def _if(self, node: nodes.If, elifs: list[nodes.If]) -> If:
-        if len(elifs) > MAX_BRANCHES:
-            words = f"an `if` has at most {MAX_BRANCHES} `elif`"
-            raise Refused([Finding(self.place(elifs[MAX_BRANCHES]), "too-large", words, "split it")])
-        branches = [(self.place(one), self.expression(one.test), self.statements(one.body)) for one in [node, *elifs]]
-        otherwise = self.statements(node.else_)
-        for at, test, body in reversed(branches[1:]):
-            otherwise = (If(at, test, body, otherwise),)
-        at, test, body = branches[0]
-        return If(at, test, body, otherwise)
-
-    def _for(self, node: nodes.For, at: Location) -> Iterator[Statement]:
-        if node.recursive:
-            self.fail(node, "a recursive loop is not in the language", "leave out `recursive`")
-        if not isinstance(node.target, nodes.Name):
-            self.fail(node, "a loop names one variable", "write for x in list")
-            return
-        if self.loops == MAX_LOOPS:
-            words = f"loops stand inside each other more than {MAX_LOOPS} deep"
-            raise Refused([Finding(at, "too-large", words, "loop over less")])
-        test = self.expression(node.test) if node.test is not None else None
-        items = self.expression(node.iter)
-        self.loops += 1
-        body = self.statements(node.body)
-        self.loops -= 1
-        yield For(self.place(node.target), node.target.name, items, test, body, self.statements(node.else_))
-
-    def expression(self, node: nodes.Node) -> Expression:
-        self._enter(node)
-        try:
-            return self._expression(node)
-        finally:
-            self.depth -= 1
-
-    def _expression(self, node: nodes.Node) -> Expression:
-        at = self.place(node)
-        match node:
-            case nodes.Const(value=bool() | str() | int() | float() | None as value):
-                if isinstance(value, str):
-                    self._readable(node, value)
-                return Literal(at, value)
-            case nodes.Name():
-                return Name(at, node.name)
-            case nodes.Getattr():
-                return Attribute(Location(at.path, at.line, at.column + 1), self.expression(node.node), node.attr)
-            case nodes.List() | nodes.Tuple():
-                return ListOf(at, tuple(self.expression(item) for item in node.items))
-            case nodes.Concat():
-                return Concat(at, tuple(self.expression(part) for part in node.nodes))
-            case nodes.Neg():
-                return Negative(at, self.expression(node.node))
-            case nodes.Not():
-                return Not(at, self.expression(node.node))
-            case nodes.And():
-                return Both(at, self.expression(node.left), self.expression(node.right))
-            case nodes.Or():
-                return Either(at, self.expression(node.left), self.expression(node.right))
-            case nodes.Compare():
-                return self._comparison(node, at)
-            case nodes.CondExpr(expr2=None):
-                self.fail(node, "an inline `if` without `else` prints nothing silently", 'add `else ""`')
-                return Literal(at, "")
-            case nodes.CondExpr():
-                assert node.expr2 is not None
-                return Choice(at, self.expression(node.test), self.expression(node.expr1), self.expression(node.expr2))
-            case nodes.Filter() if node.node is not None:
-                if node.dyn_args is not None or node.dyn_kwargs is not None:
-                    self.fail(node, "`*` and `**` arguments are not in the language")
-                arguments = tuple(self.expression(argument) for argument in node.args)
-                named = tuple((str(pair.key), self.expression(pair.value)) for pair in node.kwargs)
-                return Filter(at, self.expression(node.node), node.name, arguments, named)
-            case nodes.Test():
-                return self._test(node, at)
-            case nodes.Call(node=nodes.Name(name="choose")):
-                if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
-                    self.fail(node, "choose takes texts only", "choose(a, b, …)")
-                place = self.chooses[position_of(node)]
-                return Choose(at, tuple(self.expression(argument) for argument in node.args), place)
-            case nodes.BinExpr() if type(node) in _ARITHMETIC:
-                left, right = self.expression(node.left), self.expression(node.right)
-                return Arithmetic(at, _ARITHMETIC[type(node)], left, right)
-            case _:
-                self._refuse(node)
-                return Literal(at, None)
-
-    def _comparison(self, node: nodes.Compare, at: Location) -> Expression:
-        left = self.expression(node.expr)
-        compared: Expression | None = None
-        for operand in node.ops:
-            right = self.expression(operand.expr)
-            one = Compare(at, COMPARISONS[operand.op], left, right)
-            compared = one if compared is None else Both(at, compared, one)
-            left = right
-        assert compared is not None
-        return compared
-
-    def _test(self, node: nodes.Test, at: Location) -> Expression:
-        if node.args or node.kwargs:
-            self.fail(node, f"the test `{node.name}` takes no argument", "compare with ==, < or in")
-        # Jinja gives the test the place of its name's token; the value stands before it.
-        return Test(at, self.expression(node.node), node.name)
-
-
-def _spoken(kind: str) -> str:
-    spoken = {
-        "AssignBlock": "`set … endset`",
-        "Call": "a call",
-        "CallBlock": "`call`",
-        "Dict": "a dictionary {…}",
-        "FilterBlock": "`filter … endfilter`",
-        "FromImport": "`from … import`",
-        "Getitem": "a[b]",
-        "Pos": "a leading +",
-        "Pow": "`**`",
-        "Scope": "`autoescape`",
-    }
-    return spoken.get(kind, f"`{kind.lower()}`")

@@ -20,11 +20,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from storymesh.errors import NotInLanguage, TooLarge
-from storymesh.language.ast import COMPARISONS, PositionedEnvironment, choose_places, parse_template, position_of
 from storymesh.language.filters import EXACT, FILTERS, chosen, compared, printed, pseudonym, whole
+from storymesh.language.parse import COMPARISONS, PositionedEnvironment, choose_places, parse_template, position_of
+from storymesh.language.typecheck.static_values import Casts
 from storymesh.language.types import Array
 from storymesh.language.types import Decimal as DecimalType
-from storymesh.language.value import Casts
 from storymesh.location import Location
 
 MAX_OUTPUT = 1024 * 1024
@@ -387,13 +387,13 @@ class Rewriting(NodeTransformer):
         return filtered(rewritten.nodes[0], " concatenated", *rewritten.nodes[1:])
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:
-        return self._cast(node, "Choice")
+        return self._cast(node, "Conditional")
 
     def visit_And(self, node: nodes.And) -> nodes.Node:
-        return self._cast(node, "Both")
+        return self._cast(node, "And")
 
     def visit_Or(self, node: nodes.Or) -> nodes.Node:
-        return self._cast(node, "Either")
+        return self._cast(node, "Or")
 
     def visit_List(self, node: nodes.List) -> nodes.Node:
         return self._list(node)
@@ -404,7 +404,7 @@ class Rewriting(NodeTransformer):
     def _list(self, node: nodes.List | nodes.Tuple) -> nodes.Node:
         rewritten = self.generic_visit(node)
         assert isinstance(rewritten, nodes.List | nodes.Tuple)
-        scale = self._scale(node, "ListOf")
+        scale = self._scale(node, "ListLiteral")
         items = rewritten.items if scale is None else [filtered(item, " cast", scale) for item in rewritten.items]
         return nodes.List(items, lineno=node.lineno)
 
@@ -421,7 +421,7 @@ class Rewriting(NodeTransformer):
         return nodes.Const(type_.scale if isinstance(type_, DecimalType) else None, lineno=node.lineno)
 
     def visit_Filter(self, node: nodes.Filter) -> nodes.Node:
-        rewritten = self._cast(node, "Filter")
+        rewritten = self._cast(node, "FilterCall")
         assert isinstance(rewritten, nodes.Filter)
         if rewritten.name == " cast":
             return rewritten

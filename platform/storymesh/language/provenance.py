@@ -1,9 +1,9 @@
-"""The interpreter told to remember: for each part of a text, where it stands, what printed it, and from which values.
+"""The interpreter with provenance: for each stretch of a text where it stands, what printed it, and from which values.
 
-Every value goes through the template as a `Followed`, with the places that it comes from. All that acts on a value in
-the sandbox (properties, filters, operators, comparisons, loops) is one of the sandbox's own hooks, so that following
+Every value goes through the template as a `TracedValue`, with the paths that it comes from. All that acts on a value in
+the sandbox (properties, filters, operators, comparisons, loops) is one of the sandbox's own hooks, so that tracing
 needs no second meaning of the language: each hook calls the interpreter's own function on the bare values and joins
-their places. `and`, `or`, `not` and inline `if` are Python's; they ask whether a value counts as true, and are told.
+their paths. `and`, `or`, `not` and inline `if` are Python's: they ask a value for its truth, which is recorded.
 """
 
 from bisect import bisect_right
@@ -17,7 +17,6 @@ from jinja2.lexer import TOKEN_VARIABLE_BEGIN, TOKEN_VARIABLE_END, TOKEN_WHITESP
 from jinja2.runtime import Context, LoopContext
 
 from storymesh.errors import NotInLanguage, TooLarge
-from storymesh.language.ast import choose_places, position_of, positioned
 from storymesh.language.filters import FILTERS, chosen, printed
 from storymesh.language.interpret import (
     MAX_STEPS,
@@ -32,18 +31,19 @@ from storymesh.language.interpret import (
     filtered,
     negative,
 )
+from storymesh.language.parse import choose_places, position_of, positioned
 from storymesh.language.types import Array
 from storymesh.location import Location
 
-Place = tuple[str | int, ...]
-Places = frozenset[Place]
-NOWHERE: Places = frozenset()
+OriginPath = tuple[str | int, ...]
+OriginPaths = frozenset[OriginPath]
+NOWHERE: OriginPaths = frozenset()
 COUNTED = "#"  # the last step to what is only counted
 HIDDEN = "~"  # the last step to what is only printed as its pseudonym
 
 
 @dataclass(frozen=True)
-class Part:
+class TextSpan:
     """A stretch of a text: characters `begin` to `end`. `expression` is what printed it, as it is written at `at`; None
     for words of the template. `value` is what was printed, `places` where it comes from, as steps from a name:
     `("disruption", 0, "title")`. `decided` are the places that decided, in this expression, what was printed."""
@@ -53,35 +53,35 @@ class Part:
     at: Location
     expression: str | None = None
     value: Any = None
-    places: Places = NOWHERE
-    decided: Places = NOWHERE
+    places: OriginPaths = NOWHERE
+    decided: OriginPaths = NOWHERE
 
 
-class Told(NamedTuple):
+class TracedText(NamedTuple):
     """A text and its parts, in order; they cover it."""
 
     text: str
-    parts: tuple[Part, ...]
+    parts: tuple[TextSpan, ...]
 
 
-class Following(Interpreter):
+class TracingInterpreter(Interpreter):
     """An interpreter that follows values. With `propagating`, null propagates, as in the expressions of YAML."""
 
     def __init__(self, *given: Any, propagating: bool = False) -> None:
         super().__init__(*given)
-        assert isinstance(self._environment, _FollowingSandbox)
+        assert isinstance(self._environment, TracingSandbox)
         self._environment.propagating = propagating
 
     @staticmethod
     def _sandbox(*given: Any) -> Sandbox:
-        return _FollowingSandbox(*given)
+        return TracingSandbox(*given)
 
-    def follow(self, template: str, case_id: str, names: Mapping[str, Any]) -> Told:
+    def follow(self, template: str, case_id: str, names: Mapping[str, Any]) -> TracedText:
         """What `render` gives, with its parts. Raises as `render` does."""
-        trail = _Trail()
-        options = {"choose": partial(_choose, trail, case_id), STEPS: Steps(MAX_STEPS), _TRAIL: trail}
+        trail = TraceRecorder()
+        options = {"choose": partial(_choose, trail, case_id), STEPS: Steps(MAX_STEPS), _RECORDER: trail}
         texts: list[str] = []
-        parts: list[Part] = []
+        parts: list[TextSpan] = []
         begin = 0
         for text in self._parts(template, case_id, {**_followed_names(trail, names), **options}):
             if text:
@@ -89,12 +89,12 @@ class Following(Interpreter):
                 begin += len(text)
                 texts.append(text)
             trail.made = None
-        return Told("".join(texts), tuple(parts))
+        return TracedText("".join(texts), tuple(parts))
 
-    def followed(self, template: str, name: str, names: Mapping[str, Any]) -> "Followed":
+    def followed(self, template: str, name: str, names: Mapping[str, Any]) -> "TracedValue":
         """The value that a template's `set` gives to `name`, with its places. Raises NotInLanguage or TooLarge."""
-        trail = _Trail()
-        options = {STEPS: Steps(MAX_STEPS), _TRAIL: trail}
+        trail = TraceRecorder()
+        options = {STEPS: Steps(MAX_STEPS), _RECORDER: trail}
         try:
             module = self._environment.get_template(template).make_module({**_followed_names(trail, names), **options})
         except (NotInLanguage, TooLarge):
@@ -104,13 +104,13 @@ class Following(Interpreter):
         return trail.joined(getattr(module, name), NOWHERE, NOWHERE)
 
 
-class Followed:
+class TracedValue:
     """A value, the places that it comes from, and those that decided that it is this one. A list holds its items
     followed; a row its bare properties, which are followed when they are read."""
 
     __slots__ = ("decided", "places", "trail", "value")
 
-    def __init__(self, value: Any, places: Places, decided: Places, trail: "_Trail") -> None:
+    def __init__(self, value: Any, places: OriginPaths, decided: OriginPaths, trail: "TraceRecorder") -> None:
         self.value = value
         self.places = places
         self.decided = decided
@@ -123,47 +123,47 @@ class Followed:
 
 def bare(value: Any) -> Any:
     """The value itself, and of a list its items."""
-    if isinstance(value, Followed):
+    if isinstance(value, TracedValue):
         return bare(value.value)
     return [bare(item) for item in value] if isinstance(value, list) else value
 
 
-class _Made(NamedTuple):
+class _PrintedPart(NamedTuple):
     at: Location
     expression: str | None
     value: Any
-    places: Places
-    decided: Places
+    places: OriginPaths
+    decided: OriginPaths
 
 
-class _Trail:
+class TraceRecorder:
     """What one telling notes on its way: the part that is being made, and what was asked to be true for it."""
 
     def __init__(self) -> None:
-        self.decided: Places = NOWHERE
-        self.made: _Made | None = None
+        self.decided: OriginPaths = NOWHERE
+        self.made: _PrintedPart | None = None
 
-    def follow(self, value: Any, place: Place, decided: Places = NOWHERE) -> Followed:
+    def follow(self, value: Any, place: OriginPath, decided: OriginPaths = NOWHERE) -> TracedValue:
         if isinstance(value, list):
             value = [self.follow(item, (*place, index), decided) for index, item in enumerate(value)]
-        return Followed(value, frozenset({place}), decided, self)
+        return TracedValue(value, frozenset({place}), decided, self)
 
-    def joined(self, value: Any, places: Places, decided: Places) -> Followed:
-        if isinstance(value, Followed):
-            return Followed(value.value, value.places | places, value.decided | decided, self)
-        return Followed(value, places, decided, self)
+    def joined(self, value: Any, places: OriginPaths, decided: OriginPaths) -> TracedValue:
+        if isinstance(value, TracedValue):
+            return TracedValue(value.value, value.places | places, value.decided | decided, self)
+        return TracedValue(value, places, decided, self)
 
-    def taken(self, begin: int, length: int) -> Part:
+    def taken(self, begin: int, length: int) -> TextSpan:
         assert self.made is not None, "every part of a text is marked"
-        return Part(begin, begin + length, *self.made)
+        return TextSpan(begin, begin + length, *self.made)
 
 
-_TRAIL = " trail"  # no template can spell a name with a space
+_RECORDER = " trail"  # no template can spell a name with a space
 
 
-def _trail(jinja: Context) -> _Trail:
-    found = jinja.resolve(_TRAIL)
-    assert isinstance(found, _Trail)
+def _recorder(jinja: Context) -> TraceRecorder:
+    found = jinja.resolve(_RECORDER)
+    assert isinstance(found, TraceRecorder)
     return found
 
 
@@ -173,15 +173,15 @@ def _steps(jinja: Context) -> Steps:
     return found
 
 
-def _followed_names(trail: _Trail, names: Mapping[str, Any]) -> dict[str, Followed]:
+def _followed_names(trail: TraceRecorder, names: Mapping[str, Any]) -> dict[str, TracedValue]:
     return {name: trail.follow(value, (name,)) for name, value in names.items()}
 
 
-def _places(values: Iterable[Any]) -> Places:
+def _places(values: Iterable[Any]) -> OriginPaths:
     """The places of some values; of lists those of their items."""
-    found: set[Place] = set()
+    found: set[OriginPath] = set()
     for value in values:
-        if isinstance(value, Followed):
+        if isinstance(value, TracedValue):
             if isinstance(value.value, list) and value.value:
                 found |= _places(value.value)
             else:
@@ -191,10 +191,10 @@ def _places(values: Iterable[Any]) -> Places:
     return frozenset(found)
 
 
-def _decided(values: Iterable[Any]) -> Places:
-    found: set[Place] = set()
+def _decided(values: Iterable[Any]) -> OriginPaths:
+    found: set[OriginPath] = set()
     for value in values:
-        if isinstance(value, Followed):
+        if isinstance(value, TracedValue):
             found |= value.decided
             value = value.value
         if isinstance(value, list):
@@ -202,12 +202,12 @@ def _decided(values: Iterable[Any]) -> Places:
     return frozenset(found)
 
 
-def _choose(trail: _Trail, case_id: str, template: str, place: int, *options: Any) -> Followed:
+def _choose(trail: TraceRecorder, case_id: str, template: str, place: int, *options: Any) -> TracedValue:
     option = options[chosen(options, case_id, template, place)]
-    return Followed(printed(bare(option)), _places([option]), _decided([option]), trail)
+    return TracedValue(printed(bare(option)), _places([option]), _decided([option]), trail)
 
 
-class _FollowingSandbox(Sandbox):
+class TracingSandbox(Sandbox):
     propagating = False
 
     def __init__(self, *given: Any) -> None:
@@ -223,20 +223,20 @@ class _FollowingSandbox(Sandbox):
 
     def _rewriting(self, path: str, name: str, source: str, tree: nodes.Template) -> Rewriting:
         places = (path, name, choose_places(tree), self._labels, self._replaced, self._casts)
-        return _Marking(_Written(self, source), self.marks, *places)
+        return MarkingTransformer(WrittenExpressions(self, source), self.marks, *places)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, LoopContext):
             return _of_loop(obj, attribute, super().getattr(obj, attribute))
-        if not isinstance(obj, Followed):
+        if not isinstance(obj, TracedValue):
             return super().getattr(obj, attribute)
         steps = frozenset((*place, attribute) for place in obj.places)
         if obj.value is None and self.propagating:
-            return Followed(None, steps, obj.decided, obj.trail)
+            return TracedValue(None, steps, obj.decided, obj.trail)
         value = super().getattr(obj.value, attribute)
         if isinstance(value, list) and len(obj.places) == 1:
             return obj.trail.follow(value, next(iter(steps)), obj.decided)
-        return Followed(value, steps, obj.decided, obj.trail)
+        return TracedValue(value, steps, obj.decided, obj.trail)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         return self._computed(context, lambda one, two: calculate(operator, one, two), left, right)
@@ -244,10 +244,10 @@ class _FollowingSandbox(Sandbox):
     def call_unop(self, context: Any, operator: str, arg: Any) -> Any:
         return self._computed(context, negative, arg)
 
-    def _computed(self, context: Any, function: Callable[..., Any], *given: Any) -> Followed:
-        null = self.propagating and any(isinstance(one, Followed) and one.value is None for one in given)
+    def _computed(self, context: Any, function: Callable[..., Any], *given: Any) -> TracedValue:
+        null = self.propagating and any(isinstance(one, TracedValue) and one.value is None for one in given)
         value = None if null else function(*map(bare, given))
-        return Followed(value, _places(given), _decided(given), _trail(context))
+        return TracedValue(value, _places(given), _decided(given), _recorder(context))
 
     def _through(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A filter on bare values: what it gives comes from all that it was given."""
@@ -255,14 +255,14 @@ class _FollowingSandbox(Sandbox):
         meaning = FILTERS[name].function if counting else function
 
         @pass_context
-        def through(jinja: Context, *given: Any, **named: Any) -> Followed:
-            if counting and isinstance(given[0], Followed) and isinstance(given[0].value, list):
+        def through(jinja: Context, *given: Any, **named: Any) -> TracedValue:
+            if counting and isinstance(given[0], TracedValue) and isinstance(given[0].value, list):
                 _steps(jinja).take(len(given[0].value))
             plain = {key: bare(value) for key, value in named.items()}
             found = self._computed(jinja, lambda *values: bounded(meaning(*values, **plain)), *given)
             if name == "pseudonym":
                 hidden = frozenset((*place, HIDDEN) for place in found.places)
-                return Followed(found.value, hidden, found.decided, found.trail)
+                return TracedValue(found.value, hidden, found.decided, found.trail)
             more = tuple(named.values())
             return found.trail.joined(found, _places(more), _decided(more))
 
@@ -272,8 +272,8 @@ class _FollowingSandbox(Sandbox):
         """A filter that gives items of its list: they bear their number through it, so that each stays followed."""
 
         @pass_context
-        def picking(jinja: Context, items: Any, *given: Any, **named: Any) -> Followed:
-            trail = _trail(jinja)
+        def picking(jinja: Context, items: Any, *given: Any, **named: Any) -> TracedValue:
+            trail = _recorder(jinja)
             followed = trail.joined(items, NOWHERE, NOWHERE)
             if followed.value is None and self.propagating:
                 return followed
@@ -287,9 +287,9 @@ class _FollowingSandbox(Sandbox):
                 named = {**named, "attribute": f"{_ITEM}.{attribute}" if attribute else _ITEM}
             picked = FILTERS[name].function(numbered, *arguments, **{key: bare(value) for key, value in named.items()})
             if picked is None:
-                return Followed(None, followed.places, followed.decided, trail)
+                return TracedValue(None, followed.places, followed.decided, trail)
             if isinstance(picked, list):
-                return Followed([listed[one["number"]] for one in picked], followed.places, followed.decided, trail)
+                return TracedValue([listed[one["number"]] for one in picked], followed.places, followed.decided, trail)
             return trail.joined(listed[picked["number"]], NOWHERE, followed.decided)
 
         return picking
@@ -298,7 +298,7 @@ class _FollowingSandbox(Sandbox):
         """`join` and `sum`, which may take a property of each item."""
 
         @pass_context
-        def gathered(jinja: Context, items: Any, *given: Any, **named: Any) -> Followed:
+        def gathered(jinja: Context, items: Any, *given: Any, **named: Any) -> TracedValue:
             position = 1 if name == "join" else 0
             attribute = bare(given[position] if len(given) > position else named.get("attribute"))
             if attribute:
@@ -313,7 +313,7 @@ _ITEM = "item"
 _PICKING = ("first", "last", "min", "max", "sort", "unique", "selectattr", "rejectattr")
 
 
-def _items(jinja: Context, items: Followed) -> list[Any]:
+def _items(jinja: Context, items: TracedValue) -> list[Any]:
     """The items of a list, each counted as a step."""
     if not isinstance(items.value, list):
         raise NotInLanguage(f"a list was wanted, a {type(items.value).__name__} was met")
@@ -322,55 +322,55 @@ def _items(jinja: Context, items: Followed) -> list[Any]:
 
 
 @pass_context
-def _mapped(jinja: Context, items: Followed, attribute: Any) -> Followed:
+def _mapped(jinja: Context, items: TracedValue, attribute: Any) -> TracedValue:
     found = []
     for item in _items(jinja, items):
         for step in bare(attribute).split("."):
             item = item if item.value is None else jinja.environment.getattr(item, step)
         found.append(item)
-    return Followed(found, items.places, items.decided, items.trail)
+    return TracedValue(found, items.places, items.decided, items.trail)
 
 
 @pass_context
-def _counted(jinja: Context, items: Any) -> Followed:
+def _counted(jinja: Context, items: Any) -> TracedValue:
     """The length of a text comes from the text; that of a list counts its items."""
-    trail = _trail(jinja)
-    if not isinstance(items, Followed) or not isinstance(items.value, list):
+    trail = _recorder(jinja)
+    if not isinstance(items, TracedValue) or not isinstance(items.value, list):
         length = None if bare(items) is None else len(bare(items))
-        return Followed(length, _places([items]), _decided([items]), trail)
+        return TracedValue(length, _places([items]), _decided([items]), trail)
     listed = _items(jinja, items)
-    return Followed(len(listed), _counting(listed, items.places), _decided([items]), trail)
+    return TracedValue(len(listed), _counting(listed, items.places), _decided([items]), trail)
 
 
-def _counting(listed: Iterable[Any], places: Places) -> Places:
+def _counting(listed: Iterable[Any], places: OriginPaths) -> OriginPaths:
     """What is counted: the items, or where there is none the list."""
-    found = frozenset(place for item in listed if isinstance(item, Followed) for place in item.places)
+    found = frozenset(place for item in listed if isinstance(item, TracedValue) for place in item.places)
     return frozenset((*place, COUNTED) for place in found or places)
 
 
 def _fallback(met: Any, value: Any) -> Any:
     if bare(met) is not None:
         return met
-    if isinstance(met, Followed):
+    if isinstance(met, TracedValue):
         return met.trail.joined(value, NOWHERE, met.places | met.decided)
     return value
 
 
 def _tested(test: Callable[[Any], bool]) -> Callable[[Any], Any]:
     def tested(value: Any) -> Any:
-        if not isinstance(value, Followed):
+        if not isinstance(value, TracedValue):
             return test(value)
-        return Followed(test(value.value), value.places, value.decided, value.trail)
+        return TracedValue(test(value.value), value.places, value.decided, value.trail)
 
     return tested
 
 
-class _Loop:
+class TracedLoop:
     """The items of a loop, each a step; `loop.index` and its like count them."""
 
     def __init__(self, steps: Steps, items: Any, cost: int) -> None:
-        self.items: list[Any] = items.value if isinstance(items, Followed) else items
-        self.places: Places = items.places if isinstance(items, Followed) else NOWHERE
+        self.items: list[Any] = items.value if isinstance(items, TracedValue) else items
+        self.places: OriginPaths = items.places if isinstance(items, TracedValue) else NOWHERE
         self._steps = steps
         self._cost = cost
 
@@ -381,24 +381,24 @@ class _Loop:
 
 
 @pass_context
-def _stepwise(jinja: Context, items: Any, cost: int) -> _Loop:
-    return _Loop(_steps(jinja), items, cost)
+def _stepwise(jinja: Context, items: Any, cost: int) -> TracedLoop:
+    return TracedLoop(_steps(jinja), items, cost)
 
 
 def _of_loop(loop: LoopContext, attribute: str, value: Any) -> Any:
     """A loop's own number or answer, which counts items of its list. A loop with `if` knows its own item only."""
     listed = loop._iterable
-    if not isinstance(listed, _Loop):
+    if not isinstance(listed, TracedLoop):
         return value
     counted = listed.items
     if attribute in ("index", "index0"):
         counted = counted[:value]
     elif attribute in ("revindex", "revindex0"):
         counted = counted[len(counted) - value :]
-    first = next((item for item in listed.items if isinstance(item, Followed)), None)
+    first = next((item for item in listed.items if isinstance(item, TracedValue)), None)
     if first is None:
         return value
-    return Followed(value, _counting(counted, listed.places), NOWHERE, first.trail)
+    return TracedValue(value, _counting(counted, listed.places), NOWHERE, first.trail)
 
 
 Mark = tuple[Location, str | None]  # where it stands, and the expression as it is written; None for words
@@ -409,23 +409,23 @@ Mark = tuple[Location, str | None]  # where it stands, and the expression as it 
 
 def _mark(jinja: Context, index: int) -> Mark:
     sandbox = jinja.environment
-    assert isinstance(sandbox, _FollowingSandbox)
+    assert isinstance(sandbox, TracingSandbox)
     return sandbox.marks[index]
 
 
 @pass_context
 def _words(jinja: Context, text: str, mark: int) -> str:
-    _trail(jinja).made = _Made(*_mark(jinja, mark), None, NOWHERE, NOWHERE)
+    _recorder(jinja).made = _PrintedPart(*_mark(jinja, mark), None, NOWHERE, NOWHERE)
     return text
 
 
 @pass_context
 def _printed(jinja: Context, value: Any, mark: int) -> str:
-    trail = _trail(jinja)
+    trail = _recorder(jinja)
     decided, trail.decided = trail.decided | _decided([value]), NOWHERE
     plain = bare(value)
-    plainly = isinstance(value, Followed) and not isinstance(value.value, list)
-    trail.made = _Made(*_mark(jinja, mark), plain, value.places if plainly else _places([value]), decided)
+    plainly = isinstance(value, TracedValue) and not isinstance(value.value, list)
+    trail.made = _PrintedPart(*_mark(jinja, mark), plain, value.places if plainly else _places([value]), decided)
     return printed(plain)
 
 
@@ -433,21 +433,21 @@ def _printed(jinja: Context, value: Any, mark: int) -> str:
 def _asked(jinja: Context, value: Any) -> bool:
     """The condition of a statement: it decides which words stand there, not what an expression prints."""
     answer = bool(value)
-    _trail(jinja).decided = NOWHERE
+    _recorder(jinja).decided = NOWHERE
     return answer
 
 
 @pass_context
-def _kept(jinja: Context, value: Any) -> Followed:
+def _kept(jinja: Context, value: Any) -> TracedValue:
     """A value that gets a name: what decided it goes with it."""
-    trail = _trail(jinja)
+    trail = _recorder(jinja)
     decided, trail.decided = trail.decided, NOWHERE
     if isinstance(value, list):
-        value = Followed(value, NOWHERE, NOWHERE, trail)
+        value = TracedValue(value, NOWHERE, NOWHERE, trail)
     return trail.joined(value, NOWHERE, decided)
 
 
-class _Written:
+class WrittenExpressions:
     """Each `{{ … }}` of a template: the place of its first token, and the expression as it is written."""
 
     def __init__(self, environment: Sandbox, source: str) -> None:
@@ -471,8 +471,8 @@ class _Written:
         return (self._begins[index], self._texts[index]) if index >= 0 else (position_of(node), "")
 
 
-class _Marking(Rewriting):
-    def __init__(self, written: _Written, marks: list[Mark], *given: Any) -> None:
+class MarkingTransformer(Rewriting):
+    def __init__(self, written: WrittenExpressions, marks: list[Mark], *given: Any) -> None:
         super().__init__(*given)
         self.written = written
         self.marks = marks

@@ -27,7 +27,7 @@ from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import OutOfMemory, WrongUsage
-from storymesh.language.compile import pseudonym
+from storymesh.language.compile.expressions import pseudonym
 from storymesh.language.types import (
     Array,
     Boolean,

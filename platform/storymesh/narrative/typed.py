@@ -13,10 +13,11 @@ from storymesh.case.scopes import Views, restricted, views
 from storymesh.contract.definition import Contract
 from storymesh.document import nearest_file
 from storymesh.errors import Finding, Refused, nearest
-from storymesh.language.ast import Template, parse_template
-from storymesh.language.typecheck.check import check_template
+from storymesh.language.ast import Template
+from storymesh.language.parse import parse_template
+from storymesh.language.typecheck.static_values import Checked, Path, a_kind
+from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Integer, Struct, Text
-from storymesh.language.value import Checked, Path, a_kind
 from storymesh.location import Location
 from storymesh.narrative.definition import PHASES, Judge, Narrative, Narrator, Phase, Record
 

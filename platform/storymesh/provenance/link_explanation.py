@@ -229,7 +229,7 @@ def apart(span: timedelta) -> str:
 
 def _told(build: Build) -> Any:
     """A value as the case prints it: (role, column, value) -> value, replaced where the narrative pseudonymises it."""
-    from storymesh.language.compile import pseudonym
+    from storymesh.language.compile.expressions import pseudonym
 
     replace = partial(pseudonym, key=build.pseudonym_key)
     replaced = {(path[0], path[1]) for path in build.typed.pseudonymised}

@@ -24,10 +24,10 @@ from storymesh.dataset.render import asked
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import NotInLanguage, Refused, StorymeshError, TooLarge
-from storymesh.language.ast import parse_expression
 from storymesh.language.interpret import as_value
-from storymesh.language.provenance import COUNTED, HIDDEN, Followed, Following, Part, Place
-from storymesh.language.typecheck.check import check_expression
+from storymesh.language.parse import parse_expression
+from storymesh.language.provenance import COUNTED, HIDDEN, OriginPath, TextSpan, TracedValue, TracingInterpreter
+from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Array, Struct, Type
 from storymesh.location import Location
 from storymesh.narrative.typed import Telling, TypedRecord
@@ -134,7 +134,7 @@ class Told(NamedTuple):
 
     name: str
     text: str
-    parts: tuple[Part, ...]
+    parts: tuple[TextSpan, ...]
 
 
 class ToldCase(NamedTuple):
@@ -242,7 +242,7 @@ class Tracer:
 
     def _unlike_products(self) -> Iterator[tuple[str, str]]:
         """Values that a record was led to and that the product does not have, read from the product's own files."""
-        by_role: dict[str, dict[str, list[tuple[Place, Any, str]]]] = {}
+        by_role: dict[str, dict[str, list[tuple[OriginPath, Any, str]]]] = {}
         for (role, key, steps), (value, record) in self._cases.readings.items():
             by_role.setdefault(role, {}).setdefault(key, []).append((steps, value, record))
         for role, keys in by_role.items():
@@ -261,7 +261,7 @@ class Tracer:
         """Key -> row of a product at its version, with pseudonyms where the narrative has them."""
         import ibis
 
-        from storymesh.language.compile import pseudonym
+        from storymesh.language.compile.expressions import pseudonym
 
         build = self._build
         contract = build.contracts[role]
@@ -300,7 +300,7 @@ def trace(build: Build, record: Mapping[str, Any]) -> Trace:
     return replace(found, mistakes=(*found.mistakes, *mistakes))
 
 
-def _led(part: Part, text: str, leads: "_Leads") -> Span:
+def _led(part: TextSpan, text: str, leads: "_Leads") -> Span:
     words = text[part.begin : part.end]
     if part.expression is None:
         return Span(part.begin, part.end, words, part.at)
@@ -339,10 +339,10 @@ def _as_released(record: TypedRecord, telling: Telling, released: Mapping[str, A
     return next((str(one["content"]) for one in released["messages"] if one["role"] == telling.slot), "")
 
 
-def _interpreters(build: Build, record: TypedRecord) -> dict[str, Following]:
+def _interpreters(build: Build, record: TypedRecord) -> dict[str, TracingInterpreter]:
     templates, folder, key = build.narrative.templates, build.narrative.folder, build.pseudonym_key
     return {
-        name: Following(templates, folder, slot.checked.labels, slot.checked.replaced, key, slot.checked.casts)
+        name: TracingInterpreter(templates, folder, slot.checked.labels, slot.checked.replaced, key, slot.checked.casts)
         for name, slot in record.slots.items()
     }
 
@@ -369,12 +369,12 @@ class _Cases:
     def __init__(self, build: Build, engine: Engine) -> None:
         self.build = build
         self.recounting = Recounting(build)
-        self.readings: dict[tuple[str, str, Place], tuple[Any, str]] = {}
+        self.readings: dict[tuple[str, str, OriginPath], tuple[Any, str]] = {}
         self.queries: dict[Query, tuple[Any, str]] = {}
         self.mistakes: list[tuple[str, str]] = []
         self._engine = engine
         self._names: dict[str, dict[View, Mapping[str, Any]]] = {}
-        self._interpreters: dict[tuple[View, str], Following] = {}
+        self._interpreters: dict[tuple[View, str], TracingInterpreter] = {}
         self.computed: dict[tuple[str, View, str], tuple[Any, tuple[Any, ...]]] = {}
 
     def load(self, case_ids: Sequence[str] | None) -> None:
@@ -401,14 +401,14 @@ class _Cases:
             self.load([case_id])
         return self._names[case_id][view]
 
-    def followed(self, text: str, case_id: str, view: View) -> Followed | None:
+    def followed(self, text: str, case_id: str, view: View) -> TracedValue | None:
         """An expression's value for one case, with the places that it read; None where the interpreter has none."""
         try:
             if (view, text) not in self._interpreters:
                 at = Location(f"./{_VALUE}", 1, len(_SET) + 1)
                 checked = check_expression(parse_expression(text, at), self.build.typed.views.scopes[view])
                 given = ({_VALUE: f"{_SET}{text} %}}"}, ".", checked.labels, checked.replaced, b"", checked.casts)
-                self._interpreters[view, text] = Following(*given, propagating=True)
+                self._interpreters[view, text] = TracingInterpreter(*given, propagating=True)
             return self._interpreters[view, text].followed(_VALUE, _VALUE, self.names(case_id, view))
         except (NotInLanguage, TooLarge, Refused):
             return None
@@ -423,14 +423,14 @@ class _Leads:
     view: View
     names: Mapping[str, Any]
     record: str
-    _found: dict[Place, tuple[Origin, ...]] = field(default_factory=dict)
+    _found: dict[OriginPath, tuple[Origin, ...]] = field(default_factory=dict)
 
-    def lead(self, places: Iterable[Place]) -> tuple[Origin, ...]:
+    def lead(self, places: Iterable[OriginPath]) -> tuple[Origin, ...]:
         """Where each of some places comes from; what is counted, a list at a time."""
         if not places:
             return ()
         found: list[Origin] = []
-        counted: dict[Place, list[Place]] = {}
+        counted: dict[OriginPath, list[OriginPath]] = {}
         for place in sorted(places, key=lambda place: tuple(map(str, place))):
             if place[-1] == COUNTED:
                 steps = place[:-1]
@@ -444,7 +444,7 @@ class _Leads:
         ]
         return tuple(dict.fromkeys(found)) if _hashable(found) else tuple(found)
 
-    def _led(self, place: Place) -> tuple[Origin, ...]:
+    def _led(self, place: OriginPath) -> tuple[Origin, ...]:
         if place[-1] == HIDDEN:
             return tuple(_hidden(origin) for origin in self._led(place[:-1]))
         name, rest, path = str(place[0]), place[1:], spelled(place)
@@ -469,13 +469,13 @@ class _Leads:
 
     # --- rows ---
 
-    def _rows(self, role: Role, value: Any, steps: Place, path: str) -> tuple[Cell, ...]:
+    def _rows(self, role: Role, value: Any, steps: OriginPath, path: str) -> tuple[Cell, ...]:
         row, rest = _walked(value, steps)
         if isinstance(row, list):
             return tuple(self._cell(role, one, rest, f"{path}[{n}]") for n, one in enumerate(row))
         return (self._cell(role, row, rest, path),) if row is not None else ()
 
-    def _cell(self, role: Role, row: Mapping[str, Any], steps: Place, path: str) -> Cell:
+    def _cell(self, role: Role, row: Mapping[str, Any], steps: OriginPath, path: str) -> Cell:
         build = self.cases.build
         product, version = build.versions[role.name]
         value = _inside(row, steps)
@@ -505,7 +505,7 @@ class _Leads:
         value = outcome[name] if outcome is not None else None
         return self._computed(path, build.typed.views.outcome[name], text, at, value, (), "hindsight")
 
-    def fact(self, name: str, steps: Place, path: str) -> Origin:
+    def fact(self, name: str, steps: OriginPath, path: str) -> Origin:
         build = self.cases.build
         formula = build.typed.views.facts[name]
         role = _role_of(formula.checked.value.type)
@@ -523,7 +523,7 @@ class _Leads:
         text: str,
         at: Location,
         value: Any,
-        steps: Place,
+        steps: OriginPath,
         view: View,
     ) -> Computed:
         cached = (self.case_id, view, f"{at}:{steps}")
@@ -535,7 +535,7 @@ class _Leads:
         return Computed(path, self.case_id, text, at, None if masked else value, masked, origins)
 
     def _read(
-        self, formula: Formula, text: str, value: Any, steps: Place, inner: "_Leads"
+        self, formula: Formula, text: str, value: Any, steps: OriginPath, inner: "_Leads"
     ) -> tuple[Any, tuple[Origin, ...]]:
         followed = self.cases.followed(text, self.case_id, inner.view)
         for step in steps:
@@ -550,19 +550,19 @@ class _Leads:
             self.cases.mistakes.append((self.record, words))
         return value, inner.lead(followed.places)
 
-    def expanded(self, formula: Formula) -> Iterator[Place]:
+    def expanded(self, formula: Formula) -> Iterator[OriginPath]:
         """The places that an expression may read: of a list, those of each row."""
         for read in formula.checked.reads:
             value = self.names.get(read[0])
             if isinstance(value, list):
-                rows: Iterator[Place] = ((read[0], number, *read[1:]) for number in range(len(value)))
+                rows: Iterator[OriginPath] = ((read[0], number, *read[1:]) for number in range(len(value)))
                 yield from rows
             elif value is not None:
                 yield read
 
     # --- precedents ---
 
-    def _precedents(self, steps: Place, path: str) -> tuple[Origin, ...]:
+    def _precedents(self, steps: OriginPath, path: str) -> tuple[Origin, ...]:
         found = self.names["precedents"]
         match steps:
             case ("enough",):
@@ -578,7 +578,7 @@ class _Leads:
             case _:
                 return (self._query(path, "tried", (), found["tried"]),)
 
-    def _option(self, option: Any, rank: Rank | None, steps: Place, path: str) -> tuple[Origin, ...]:
+    def _option(self, option: Any, rank: Rank | None, steps: OriginPath, path: str) -> tuple[Origin, ...]:
         action = option["action"] if option is not None else ""
         match steps:
             case ("tried" | "worked" | "rate" | "mean_score" as name,):
@@ -596,7 +596,7 @@ class _Leads:
         other: Rank = "worst" if own["worked"] else "best"
         return (self._query(path, "action", (other, own["action"]), action),)
 
-    def _quoted(self, quoted: Mapping[str, Any], steps: Place, path: str) -> tuple[Origin, ...]:
+    def _quoted(self, quoted: Mapping[str, Any], steps: OriginPath, path: str) -> tuple[Origin, ...]:
         case_id = quoted["id"]
         names = self.cases.names(case_id, "hindsight")
         other = _Leads(self.cases, case_id, "hindsight", names, self.record)
@@ -612,7 +612,7 @@ class _Leads:
 
     # --- what is counted ---
 
-    def _counted(self, listed: Place, items: Sequence[Place]) -> Origin:
+    def _counted(self, listed: OriginPath, items: Sequence[OriginPath]) -> Origin:
         build = self.cases.build
         name, path = str(listed[0]), f"{spelled(listed)} | length"
         if name in ("precedents", "option"):
@@ -633,7 +633,7 @@ class _Leads:
         return Counted(path, query, value)
 
 
-def spelled(place: Place) -> str:
+def spelled(place: OriginPath) -> str:
     """A place as an expression would write it, with the number of a list's item: `disruption[0].title`."""
     text = ""
     for step in place:
@@ -645,7 +645,7 @@ def _quoted_name(column: str) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in column.split("."))
 
 
-def _walked(value: Any, steps: Place) -> tuple[Any, Place]:
+def _walked(value: Any, steps: OriginPath) -> tuple[Any, OriginPath]:
     """The row that some steps lead through, with the steps that are left from it; without one, what they lead to."""
     for number, step in enumerate(steps):
         if isinstance(value, dict) and KEY in value:
@@ -654,7 +654,7 @@ def _walked(value: Any, steps: Place) -> tuple[Any, Place]:
     return value, ()
 
 
-def _inside(value: Any, steps: Place) -> Any:
+def _inside(value: Any, steps: OriginPath) -> Any:
     for step in steps:
         if value is None:
             return None

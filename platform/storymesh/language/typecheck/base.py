@@ -5,18 +5,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from storymesh.errors import Finding, Refused
-from storymesh.language import ast as syntax
+from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
-from storymesh.language.types import (
-    Array,
-    Classification,
-    Float,
-    Hidden,
-    Null,
-    Struct,
-    Type,
-)
-from storymesh.language.value import (
+from storymesh.language.typecheck.static_values import (
     ANYTHING,
     Checked,
     Guards,
@@ -29,11 +20,20 @@ from storymesh.language.value import (
     joined_type,
     mixed,
 )
+from storymesh.language.types import (
+    Array,
+    Classification,
+    Float,
+    Hidden,
+    Null,
+    Struct,
+    Type,
+)
 from storymesh.location import Location
 
 
-class Judging:
-    """The state of one check. `value` and `test` are what `Inferring` makes of an expression."""
+class TypeCheckerBase:
+    """The state of one check. `value` and `test` are what `ExpressionChecker` makes of an expression."""
 
     def value(self, expression: Expression) -> Value:
         raise NotImplementedError
@@ -100,19 +100,19 @@ class Judging:
         """The part of an expression that a finding is about: the branch, the option, the joined piece."""
         none = frozenset[str]()
         match expression:
-            case syntax.Choice():
+            case ast.Conditional():
                 test = self.test(expression.test)
                 parts = [(test.when_true, expression.then), (test.when_false, expression.otherwise)]
-            case syntax.Either() | syntax.Both():
+            case ast.Or() | ast.And():
                 parts = [(none, expression.left), (self.side(expression), expression.right)]
-                parts = parts[1:] if isinstance(expression, syntax.Either) and value.nullable else parts
-            case syntax.Concat(parts=pieces) | syntax.Choose(options=pieces) | syntax.ListOf(items=pieces):
+                parts = parts[1:] if isinstance(expression, ast.Or) and value.nullable else parts
+            case ast.Concat(parts=pieces) | ast.Choose(options=pieces) | ast.ListLiteral(items=pieces):
                 parts = [(none, piece) for piece in pieces]
-            case syntax.Compare() | syntax.Arithmetic():
+            case ast.Compare() | ast.Arithmetic():
                 parts = [(none, expression.left), (none, expression.right)]
-            case syntax.Not(operand=part) | syntax.Test(base=part):
+            case ast.Not(operand=part) | ast.IsTest(base=part):
                 parts = [(none, part)]
-            case syntax.Filter():
+            case ast.FilterCall():
                 arguments = (*expression.arguments, *(argument for _, argument in expression.named))
                 pieces = arguments if expression.name == "default" and value.nullable else (expression.base, *arguments)
                 parts = [(none, piece) for piece in pieces]
@@ -169,6 +169,6 @@ class Judging:
             return replace(value, nullable=False)
         return value
 
-    def side(self, expression: syntax.Both | syntax.Either) -> frozenset[str]:
+    def side(self, expression: ast.And | ast.Or) -> frozenset[str]:
         left = self.test(expression.left)
-        return left.when_true if isinstance(expression, syntax.Both) else left.when_false
+        return left.when_true if isinstance(expression, ast.And) else left.when_false

@@ -4,24 +4,10 @@ from dataclasses import replace
 from math import isfinite
 
 from storymesh.errors import nearest
-from storymesh.language import ast as syntax
+from storymesh.language import ast
 from storymesh.language.ast import Expression
-from storymesh.language.typecheck.filters import Calling
-from storymesh.language.types import (
-    NUMBERS,
-    Array,
-    Boolean,
-    Classification,
-    Field,
-    Float,
-    Hidden,
-    Integer,
-    Null,
-    Struct,
-    Text,
-    Type,
-)
-from storymesh.language.value import (
+from storymesh.language.typecheck.filters import FilterChecker
+from storymesh.language.typecheck.static_values import (
     ANYTHING,
     PUBLIC,
     RANK,
@@ -37,6 +23,20 @@ from storymesh.language.value import (
     mixed,
     parents_of,
     spelled,
+)
+from storymesh.language.types import (
+    NUMBERS,
+    Array,
+    Boolean,
+    Classification,
+    Field,
+    Float,
+    Hidden,
+    Integer,
+    Null,
+    Struct,
+    Text,
+    Type,
 )
 
 MAX_INTEGER = 2**63 - 1
@@ -56,7 +56,7 @@ LOOP = Value(
 LOOP_HINT = "print one of its properties: loop.index, loop.first, loop.last, loop.length, …"
 
 
-class Inferring(Calling):
+class ExpressionChecker(FilterChecker):
     def printed(self, expression: Expression, value: Value, *, joined: bool = False) -> None:
         """Check that a value can stand in text, and remember what it prints."""
         if value.type is ANYTHING:
@@ -87,10 +87,10 @@ class Inferring(Calling):
     def test(self, expression: Expression) -> Value:
         """A condition: any value can stand there; null, zero and the empty count as false, as in Python."""
         match expression:
-            case syntax.Not():
+            case ast.Not():
                 inner = self.test(expression.operand)
                 return replace(self._answer(inner), when_true=inner.when_false, when_false=inner.when_true)
-            case syntax.Both():
+            case ast.And():
                 left = self.test(expression.left)
                 right = self.given(left.when_true, lambda: self.test(expression.right))
                 return replace(
@@ -98,7 +98,7 @@ class Inferring(Calling):
                     when_true=left.when_true | right.when_true,
                     when_false=left.when_false & (left.when_true | right.when_false),
                 )
-            case syntax.Either():
+            case ast.Or():
                 left = self.test(expression.left)
                 right = self.given(left.when_false, lambda: self.test(expression.right))
                 return replace(
@@ -108,7 +108,7 @@ class Inferring(Calling):
                 )
             case _:
                 value = self.value(expression)
-                if value.known_as is not None and not isinstance(expression, syntax.Test | syntax.Compare):
+                if value.known_as is not None and not isinstance(expression, ast.IsTest | ast.Compare):
                     return replace(value, when_true=value.when_true | {value.known_as} | parents_of(value.known_as))
                 return value
 
@@ -120,37 +120,37 @@ class Inferring(Calling):
 
     def value(self, expression: Expression) -> Value:
         match expression:
-            case syntax.Literal():
+            case ast.Literal():
                 return self._literal(expression)
-            case syntax.ListOf():
+            case ast.ListLiteral():
                 return self._list(expression)
-            case syntax.Name():
+            case ast.Name():
                 return self._name(expression)
-            case syntax.Attribute():
+            case ast.Attribute():
                 return self._attribute(expression)
-            case syntax.Arithmetic():
+            case ast.Arithmetic():
                 return self._arithmetic(expression)
-            case syntax.Negative():
+            case ast.Negate():
                 value = self._number(expression.operand, "-")
                 return Value(value.type, value.nullable, value.classification, value.paths)
-            case syntax.Concat():
+            case ast.Concat():
                 return self._concat(expression)
-            case syntax.Compare():
+            case ast.Compare():
                 return self._compare(expression)
-            case syntax.Both() | syntax.Either():
+            case ast.And() | ast.Or():
                 return self._either(expression)
-            case syntax.Not():
+            case ast.Not():
                 return self.test(expression)
-            case syntax.Choice():
+            case ast.Conditional():
                 return self._choice(expression)
-            case syntax.Filter():
+            case ast.FilterCall():
                 return self.call(expression)
-            case syntax.Test():
+            case ast.IsTest():
                 return self._test(expression)
-            case syntax.Choose():
+            case ast.Choose():
                 return self._choose(expression)
 
-    def _literal(self, expression: syntax.Literal) -> Value:
+    def _literal(self, expression: ast.Literal) -> Value:
         match expression.value:
             case None:
                 return Value(Null(), nullable=True)
@@ -167,7 +167,7 @@ class Inferring(Calling):
             case str():
                 return Value(Text(), words="this text")
 
-    def _list(self, expression: syntax.ListOf) -> Value:
+    def _list(self, expression: ast.ListLiteral) -> Value:
         joined: Value | None = None
         for part in expression.items:
             value = self.value(part)
@@ -181,13 +181,13 @@ class Inferring(Calling):
                     )
                     return self.fail(part.at, "wrong-type", words)
             elif mixed(joined.type, value.type):
-                self.casts[expression.at, "ListOf"] = together.type
+                self.casts[expression.at, "ListLiteral"] = together.type
             joined = together
         if joined is None:
             return self.fail(expression.at, "wrong-type", "an empty list has no type", "leave it out")
         return Value(Array(joined.field), False, joined.classification, joined.paths)
 
-    def _name(self, expression: syntax.Name) -> Value:
+    def _name(self, expression: ast.Name) -> Value:
         name = expression.name
         found: Value | Hidden | Field | Fact | None = self.variables.get(name)
         if found is None:
@@ -216,7 +216,7 @@ class Inferring(Calling):
         return self.narrowed(value)
 
     def _is_loop(self, expression: Expression) -> bool:
-        return isinstance(expression, syntax.Name) and self.variables.get(expression.name) is LOOP
+        return isinstance(expression, ast.Name) and self.variables.get(expression.name) is LOOP
 
     def _of_field(self, found: Field, name: str, path: Path) -> Value:
         return Value(
@@ -233,7 +233,7 @@ class Inferring(Calling):
     def _guards(self, name: str, expression: Expression) -> Guards:
         """What a guard on a fact guards of what the fact reads."""
         if name not in self.guards:
-            quiet = Inferring(self.scope, strict=False)
+            quiet = ExpressionChecker(self.scope, strict=False)
             quiet.guards = self.guards  # a fact of facts asks for each of them once
             value = quiet.test(expression)
             self.guards[name] = (self._implied(expression), value.when_true, value.when_false)
@@ -242,23 +242,23 @@ class Inferring(Calling):
     def _implied(self, expression: Expression) -> frozenset[str]:
         """What cannot be null when the (propagating) expression is not null."""
         match expression:
-            case syntax.Name() | syntax.Attribute():
+            case ast.Name() | ast.Attribute():
                 known = spelled(expression)
                 if known is None:
                     return frozenset()
                 fact = self.scope.get(known)
                 further = self._guards(known, fact.expression)[0] if isinstance(fact, Fact) else frozenset()
                 return frozenset({known}) | parents_of(known) | further
-            case syntax.Filter() if expression.name in PASSING_NULL:
+            case ast.FilterCall() if expression.name in PASSING_NULL:
                 return self._implied(expression.base)
-            case syntax.Arithmetic() | syntax.Compare():
+            case ast.Arithmetic() | ast.Compare():
                 return self._implied(expression.left) | self._implied(expression.right)
-            case syntax.Negative():
+            case ast.Negate():
                 return self._implied(expression.operand)
             case _:
                 return frozenset()
 
-    def _attribute(self, expression: syntax.Attribute) -> Value:
+    def _attribute(self, expression: ast.Attribute) -> Value:
         base = self.value(expression.base) if not self._is_loop(expression.base) else LOOP
         if base.type is ANYTHING:
             return base
@@ -302,7 +302,7 @@ class Inferring(Calling):
             return Value(ANYTHING)
         return value
 
-    def _arithmetic(self, expression: syntax.Arithmetic) -> Value:
+    def _arithmetic(self, expression: ast.Arithmetic) -> Value:
         left = self._number(expression.left, expression.operator)
         right = self._number(expression.right, expression.operator)
         if left.type is ANYTHING or right.type is ANYTHING:
@@ -315,7 +315,7 @@ class Inferring(Calling):
         type_: Type = arithmetic_type(expression.operator, left.type, right.type)
         # `/` by zero is not finite, which drops the record that prints it; `//` and `%` by zero are null.
         divides = expression.operator in ("//", "%")
-        sure_divisor = isinstance(expression.right, syntax.Literal) and bool(expression.right.value)
+        sure_divisor = isinstance(expression.right, ast.Literal) and bool(expression.right.value)
         return Value(
             type_,
             left.nullable or right.nullable or (divides and not sure_divisor),
@@ -326,7 +326,7 @@ class Inferring(Calling):
             else "",
         )
 
-    def _concat(self, expression: syntax.Concat) -> Value:
+    def _concat(self, expression: ast.Concat) -> Value:
         nullable = False
         classification: Classification = "public"
         paths: frozenset[Path] = frozenset()
@@ -338,7 +338,7 @@ class Inferring(Calling):
             paths |= value.paths
         return Value(Text(), nullable, classification, paths)
 
-    def _compare(self, expression: syntax.Compare) -> Value:
+    def _compare(self, expression: ast.Compare) -> Value:
         left, right = self.value(expression.left), self.value(expression.right)
         if isinstance(right.type, Null) or isinstance(left.type, Null):
             return self.fail(
@@ -371,7 +371,7 @@ class Inferring(Calling):
             return self.fail(expression.at, "wrong-type", words)
         return answer
 
-    def _either(self, expression: syntax.Both | syntax.Either) -> Value:
+    def _either(self, expression: ast.And | ast.Or) -> Value:
         """`a or b` gives a when it counts as true, else b; `and` the other way round."""
         test = self.test(expression)
         left = self.value(expression.left)
@@ -380,16 +380,16 @@ class Inferring(Calling):
             return Value(ANYTHING)
         joined = self.joined(left, right)
         if joined is None:
-            words = f"the sides of `{'and' if isinstance(expression, syntax.Both) else 'or'}` are "
+            words = f"the sides of `{'and' if isinstance(expression, ast.And) else 'or'}` are "
             words += f"{a_kind(left.type)} and {a_kind(right.type)}"
             return self.fail(expression.at, "wrong-type", words, "compare each side, or use an inline `if`")
-        keeps_null = left.nullable if isinstance(expression, syntax.Both) else False
+        keeps_null = left.nullable if isinstance(expression, ast.And) else False
         self.cast(expression, joined, left, right)
         return replace(
             joined, nullable=right.nullable or keeps_null, when_true=test.when_true, when_false=test.when_false
         )
 
-    def _choice(self, expression: syntax.Choice) -> Value:
+    def _choice(self, expression: ast.Conditional) -> Value:
         test = self.test(expression.test)
         then = self.given(test.when_true, lambda: self.value(expression.then))
         otherwise = self.given(test.when_false, lambda: self.value(expression.otherwise))
@@ -402,7 +402,7 @@ class Inferring(Calling):
         self.cast(expression, joined, then, otherwise)
         return joined
 
-    def _test(self, expression: syntax.Test) -> Value:
+    def _test(self, expression: ast.IsTest) -> Value:
         value = self.value(expression.base)
         match expression.name:
             case "none":
@@ -420,7 +420,7 @@ class Inferring(Calling):
             case name:
                 return self.fail(expression.at, "outside-language", f"there is no test `{name}`", nearest(name, TESTS))
 
-    def _choose(self, expression: syntax.Choose) -> Value:
+    def _choose(self, expression: ast.Choose) -> Value:
         if not self.strict:
             return self.fail(expression.at, "outside-language", "choose varies wording, so it stands in templates only")
         if len(expression.options) < 2:

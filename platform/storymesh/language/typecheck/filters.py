@@ -4,10 +4,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from storymesh.errors import nearest
-from storymesh.language import ast as syntax
+from storymesh.language import ast
 from storymesh.language.ast import Expression
 from storymesh.language.filters import DATE_CODE, DATE_CODES, FILTERS, UNITS, Signature
-from storymesh.language.typecheck.base import Judging
+from storymesh.language.typecheck.base import TypeCheckerBase
+from storymesh.language.typecheck.static_values import (
+    ANYTHING,
+    Value,
+    a_kind,
+    comparable,
+    counted,
+    guarded,
+    higher,
+)
 from storymesh.language.types import (
     NUMBERS,
     Array,
@@ -22,15 +31,6 @@ from storymesh.language.types import (
     Struct,
     Text,
     Type,
-)
-from storymesh.language.value import (
-    ANYTHING,
-    Value,
-    a_kind,
-    comparable,
-    counted,
-    guarded,
-    higher,
 )
 
 MAX_DIGITS = 12
@@ -47,8 +47,8 @@ COMPARING = {"eq": "==", "==": "==", "equalto": "==", "ne": "!=", "!=": "!=", "l
 LEAST = {"min": "the smallest", "max": "the largest"}
 
 
-class Calling(Judging):
-    def call(self, expression: syntax.Filter) -> Value:
+class FilterChecker(TypeCheckerBase):
+    def call(self, expression: ast.FilterCall) -> Value:
         signature = FILTERS.get(expression.name)
         if signature is None:
             hint = nearest(expression.name, FILTERS)
@@ -65,7 +65,7 @@ class Calling(Judging):
         base = self.present(expression.base, base, f"given to `{expression.name}`")
         return self._filtered(expression, base, given)
 
-    def _arguments(self, expression: syntax.Filter, signature: Signature) -> dict[str, Expression] | None:
+    def _arguments(self, expression: ast.FilterCall, signature: Signature) -> dict[str, Expression] | None:
         names = [parameter.name for parameter in signature.parameters]
         given: dict[str, Expression] = {}
         placed = [parameter.name for parameter in signature.parameters if not parameter.by_name]
@@ -91,14 +91,14 @@ class Calling(Judging):
                 continue
             argument = argument_or_none
             if parameter.literal is not None:
-                fits = isinstance(argument, syntax.Literal) and type(argument.value) is parameter.literal
+                fits = isinstance(argument, ast.Literal) and type(argument.value) is parameter.literal
                 if not fits:
                     words = f"'{parameter.name}' of `{expression.name}` is written as {parameter.written}"
                     self.fail(argument.at, "wrong-type", words, signature.usage)
                     return None
         return given
 
-    def _default(self, expression: syntax.Filter, base: Value, argument: Expression) -> Value:
+    def _default(self, expression: ast.FilterCall, base: Value, argument: Expression) -> Value:
         fallback = self.value(argument)
         if fallback.type is ANYTHING:
             return fallback
@@ -109,21 +109,21 @@ class Calling(Judging):
         self.cast(expression, joined, base, fallback)
         return replace(joined, nullable=fallback.nullable)
 
-    def _filtered(self, expression: syntax.Filter, base: Value, given: Mapping[str, Expression]) -> Value:
+    def _filtered(self, expression: ast.FilterCall, base: Value, given: Mapping[str, Expression]) -> Value:
         def text(classification: Classification = base.classification) -> Value:
             return Value(Text(), base.nullable, classification, base.paths, words=base.words)
 
         match expression.name:
             case "number" | "percent":
                 digits = given.get("digits")
-                if isinstance(digits, syntax.Literal) and int(digits.value or 0) > MAX_DIGITS:
+                if isinstance(digits, ast.Literal) and int(digits.value or 0) > MAX_DIGITS:
                     return self.fail(digits.at, "wrong-type", f"a number has 0 to {MAX_DIGITS} digits behind the point")
                 return text()
             case "date":
                 return self._date(expression, given, text())
             case "duration":
                 unit = given["unit"]
-                assert isinstance(unit, syntax.Literal)
+                assert isinstance(unit, ast.Literal)
                 if unit.value not in UNITS:
                     hint = nearest(str(unit.value), UNITS)
                     return self.fail(unit.at, "wrong-type", f"there is no unit '{unit.value}'", hint)
@@ -168,10 +168,10 @@ class Calling(Judging):
             case "round":
                 type_: Type = base.type
                 digits = given.get("precision")
-                if isinstance(digits, syntax.Literal) and int(digits.value or 0) > MAX_DIGITS:
+                if isinstance(digits, ast.Literal) and int(digits.value or 0) > MAX_DIGITS:
                     return self.fail(digits.at, "wrong-type", f"`round` takes 0 to {MAX_DIGITS} digits")
                 if isinstance(base.type, Decimal):
-                    places = int(digits.value or 0) if isinstance(digits, syntax.Literal) else 0
+                    places = int(digits.value or 0) if isinstance(digits, ast.Literal) else 0
                     type_ = Decimal(38, min(places, base.type.scale))
                 return self.computed(base, type_)
             case "int":
@@ -179,9 +179,9 @@ class Calling(Judging):
             case _:
                 return self._of_list(expression, base, given)
 
-    def _date(self, expression: syntax.Filter, given: Mapping[str, Expression], text: Value) -> Value:
+    def _date(self, expression: ast.FilterCall, given: Mapping[str, Expression], text: Value) -> Value:
         pattern = given.get("format")
-        if isinstance(pattern, syntax.Literal):
+        if isinstance(pattern, ast.Literal):
             rest = DATE_CODE.sub("", str(pattern.value))
             if "%" in rest:
                 met = rest[rest.index("%") : rest.index("%") + 2]
@@ -189,7 +189,7 @@ class Calling(Judging):
                 return self.fail(pattern.at, "wrong-type", words, f"known: {' '.join(DATE_CODES)}")
         return text
 
-    def _of_list(self, expression: syntax.Filter, base: Value, given: Mapping[str, Expression]) -> Value:
+    def _of_list(self, expression: ast.FilterCall, base: Value, given: Mapping[str, Expression]) -> Value:
         if isinstance(base.type, Text):  # `length` of a text
             return Value(Integer(), base.nullable, base.classification, base.paths, words=base.words)
         assert isinstance(base.type, Array)
@@ -197,7 +197,7 @@ class Calling(Judging):
         if item.type is ANYTHING:
             return item
         name = expression.name
-        maybe_empty = not isinstance(expression.base, syntax.ListOf)
+        maybe_empty = not isinstance(expression.base, ast.ListLiteral)
         whole = Value(
             Array(base.type.item),
             base.nullable,
@@ -242,7 +242,7 @@ class Calling(Judging):
                 self._whole_items(expression, item, "summed")
                 type_: Type = Decimal(38, item.type.scale) if isinstance(item.type, Decimal) else item.type
                 if not isinstance(type_, Integer):
-                    self.casts[expression.at, "Filter"] = type_
+                    self.casts[expression.at, "FilterCall"] = type_
                 return Value(type_, base.nullable, item.classification, item.paths)
             case "join" | "listing":
                 if self._whole_items(expression, item, "joined to a text"):
@@ -272,7 +272,7 @@ class Calling(Judging):
             case _:  # pragma: no cover - the table of filters is closed
                 raise AssertionError(name)
 
-    def _item(self, expression: syntax.Filter, base: Value, given: Mapping[str, Expression]) -> Value:
+    def _item(self, expression: ast.FilterCall, base: Value, given: Mapping[str, Expression]) -> Value:
         """What the filter looks at in each item: the item, or the property that `attribute` names."""
         assert isinstance(base.type, Array)
         inner = base.type.item
@@ -287,7 +287,7 @@ class Calling(Judging):
         attribute = given.get("attribute")
         if attribute is None:
             return item
-        assert isinstance(attribute, syntax.Literal)
+        assert isinstance(attribute, ast.Literal)
         for step in str(attribute.value).split("."):
             if not isinstance(item.type, Struct):
                 words = f"{item.words} is {a_kind(item.type)} and has no property '{step}'"
@@ -310,7 +310,7 @@ class Calling(Judging):
             )
         return item
 
-    def _ordered(self, expression: syntax.Filter, item: Value) -> None:
+    def _ordered(self, expression: ast.FilterCall, item: Value) -> None:
         if isinstance(item.type, Array | Struct | Boolean | Null):
             words = f"{item.words} is {a_kind(item.type)} and has no order"
             self.fail(expression.at, "wrong-type", words, "name a property with attribute=")
@@ -318,7 +318,7 @@ class Calling(Judging):
             words = f"{item.words} may be null, which has no order"
             self.fail(expression.at, "may-be-null", words, self._without_nulls(expression, item))
 
-    def _whole_items(self, expression: syntax.Filter, item: Value, doing: str) -> bool:
+    def _whole_items(self, expression: ast.FilterCall, item: Value, doing: str) -> bool:
         """In a template, no item may be null; an expression leaves null items to the engine."""
         if not (self.strict and item.nullable) or isinstance(item.type, Null):
             return True
@@ -326,26 +326,26 @@ class Calling(Judging):
         self.fail(expression.at, "may-be-null", words, self._without_nulls(expression, item))
         return False
 
-    def _without_nulls(self, expression: syntax.Filter, item: Value) -> str:
+    def _without_nulls(self, expression: ast.FilterCall, item: Value) -> str:
         name = f'"{item.words[1:-1]}"' if item.words.startswith("'") else "…"
         return f'leave those out first with `rejectattr({name}, "none")`'
 
-    def _kept(self, expression: syntax.Filter, inner: Field, given: Mapping[str, Expression]) -> Field:
+    def _kept(self, expression: ast.FilterCall, inner: Field, given: Mapping[str, Expression]) -> Field:
         """What stands in the list that a selection leaves: a property that passed a test is not null."""
         attribute, test = given["attribute"], given.get("test")
-        assert isinstance(attribute, syntax.Literal)
-        name = str(test.value) if isinstance(test, syntax.Literal) else "true"
+        assert isinstance(attribute, ast.Literal)
+        name = str(test.value) if isinstance(test, ast.Literal) else "true"
         if expression.name == "rejectattr":
             there = name == "none" or COMPARING.get(name) == "!="
         else:
             there = name not in ("none", "defined") and COMPARING.get(name) != "!="
         return guarded(inner, str(attribute.value).split(".")) if there else inner
 
-    def _selected(self, expression: syntax.Filter, item: Value, given: Mapping[str, Expression]) -> None:
+    def _selected(self, expression: ast.FilterCall, item: Value, given: Mapping[str, Expression]) -> None:
         test = given.get("test")
         if test is None:
             return
-        assert isinstance(test, syntax.Literal)
+        assert isinstance(test, ast.Literal)
         if test.value in ("none", "true", "false", "defined"):
             if test.value in ("true", "false") and not isinstance(item.type, Boolean):
                 words = f"{item.words} is {a_kind(item.type)}, not true or false"

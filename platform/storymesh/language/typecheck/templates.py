@@ -11,15 +11,10 @@ from types import MappingProxyType
 from unicodedata import normalize
 
 from storymesh.errors import Finding, Refused
-from storymesh.language import ast as syntax
+from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
-from storymesh.language.typecheck.expressions import LOOP, Inferring
-from storymesh.language.types import (
-    Array,
-    Hidden,
-    Text,
-)
-from storymesh.language.value import (
+from storymesh.language.typecheck.expressions import LOOP, ExpressionChecker
+from storymesh.language.typecheck.static_values import (
     ANYTHING,
     Checked,
     Path,
@@ -28,6 +23,11 @@ from storymesh.language.value import (
     a_kind,
     higher,
     mixed,
+)
+from storymesh.language.types import (
+    Array,
+    Hidden,
+    Text,
 )
 from storymesh.location import Location
 
@@ -39,7 +39,7 @@ NO_LOOP = Hidden("unknown-name", "a partial does not see the 'loop' of its templ
 
 def check_expression(expression: Expression, scope: Scope) -> Checked:
     """The type of an expression in which null propagates. Raises Refused with findings."""
-    checking = _Checking(scope, strict=False)
+    checking = TypeChecker(scope, strict=False)
     value = checking.value(expression)
     return checking.done(value)
 
@@ -52,38 +52,38 @@ def check_template(
 ) -> Checked:
     """What a template prints. `partial` gives the template that an include names; `unprintable` are paths that may be
     read but not printed. Raises Refused with findings."""
-    checking = _Checking(scope, strict=True, partial=partial, unprintable=unprintable)
+    checking = TypeChecker(scope, strict=True, partial=partial, unprintable=unprintable)
     checking.stack.append(template.name)
     checking.path = template.path
     checking.body(template.body)
     return checking.done(Value(Text()))
 
 
-class _Checking(Inferring):
+class TypeChecker(ExpressionChecker):
     def body(self, statements: Iterable[Statement]) -> None:
         for statement in statements:
             self.statements += 1
             if self.statements > MAX_STATEMENTS:
-                path = statement.at.path if not isinstance(statement, syntax.Words) else ""
+                path = statement.at.path if not isinstance(statement, ast.TemplateText) else ""
                 words = f"with its includes the template has more than {MAX_STATEMENTS:,} parts"
                 raise Refused(
                     [Finding(Location(path or self.path), "too-large", words, "include less"), *self.findings]
                 )
             match statement:
-                case syntax.Words():
+                case ast.TemplateText():
                     pass
-                case syntax.Print():
+                case ast.Output():
                     self.printed(statement.value, self.value(statement.value))
-                case syntax.Assign():
+                case ast.Assign():
                     self._assign(statement)
-                case syntax.If():
+                case ast.If():
                     self._if(statement)
-                case syntax.For():
+                case ast.For():
                     self._for(statement)
-                case syntax.Include():
+                case ast.Include():
                     self._include(statement)
 
-    def _assign(self, statement: syntax.Assign) -> None:
+    def _assign(self, statement: ast.Assign) -> None:
         value = self.value(statement.value)
         self._free(statement.at, statement.name)
         self.variables[statement.name] = self._renamed(value, statement.name)
@@ -102,7 +102,7 @@ class _Checking(Inferring):
             value = replace(value, known_as=f"{name}#{self.counter}")
         return replace(value, words=f"'{name}'")
 
-    def _if(self, statement: syntax.If) -> None:
+    def _if(self, statement: ast.If) -> None:
         test = self.test(statement.test)
         before, sure = dict(self.variables), self.sure
         self.sure = sure | test.when_true
@@ -134,7 +134,7 @@ class _Checking(Inferring):
                 merged[name] = Hidden("unknown-name", f"'{name}' is set in one branch only", hint)
         return merged
 
-    def _for(self, statement: syntax.For) -> None:
+    def _for(self, statement: ast.For) -> None:
         items = self.present(statement.items, self.value(statement.items), "looped over")
         item: Value
         if isinstance(items.type, Array):
@@ -163,7 +163,7 @@ class _Checking(Inferring):
         # What a loop sets ends with the loop, also in its `else`.
         self.variables = before
 
-    def _include(self, statement: syntax.Include) -> None:
+    def _include(self, statement: ast.Include) -> None:
         template = self.partial(statement.template)
         if statement.template in self.stack:
             words = f"'{statement.template}' includes itself"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from storymesh.language import ast as syntax
+from storymesh.language import ast
 from storymesh.language.ast import Expression
 from storymesh.language.types import (
     MOMENTS,
@@ -182,9 +182,9 @@ def parents_of(known: str) -> frozenset[str]:
 
 def spelled(expression: Expression) -> str | None:
     match expression:
-        case syntax.Name():
+        case ast.Name():
             return expression.name
-        case syntax.Attribute():
+        case ast.Attribute():
             base = spelled(expression.base)
             return f"{base}.{expression.name}" if base else None
         case _:

@@ -15,10 +15,10 @@ import ibis.expr.types as ir
 
 from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage
-from storymesh.language import ast as syntax
+from storymesh.language import ast
 from storymesh.language.ast import Expression
+from storymesh.language.compile.arithmetic import calculated, compared, cut_off, duration, rounded, signed, summed
 from storymesh.language.filters import SPELLINGS
-from storymesh.language.numbers import calculated, compared, cut_off, duration, rounded, signed, summed
 from storymesh.location import Location
 
 Names = Mapping[str, ir.Value]
@@ -68,63 +68,63 @@ class Compiling:
 
     def value(self, expression: Expression) -> ir.Value:
         match expression:
-            case syntax.Literal(value=None):
+            case ast.Literal(value=None):
                 return ibis.null()
-            case syntax.Literal(value=bool() | str() as constant):
+            case ast.Literal(value=bool() | str() as constant):
                 return ibis.literal(constant)
-            case syntax.Literal(value=int() as constant):
+            case ast.Literal(value=int() as constant):
                 return ibis.literal(constant, type="int64")
-            case syntax.Literal(value=constant):
+            case ast.Literal(value=constant):
                 return ibis.literal(constant, type="float64")
-            case syntax.ListOf():
+            case ast.ListLiteral():
                 return ibis.array(_of_one_kind([self.value(item) for item in expression.items]))
-            case syntax.Name():
+            case ast.Name():
                 return self.names[expression.name]
-            case syntax.Attribute():
+            case ast.Attribute():
                 base = self.value(expression.base)
                 return base[expression.name]
-            case syntax.Arithmetic():
+            case ast.Arithmetic():
                 return self._arithmetic(expression)
-            case syntax.Negative():
+            case ast.Negate():
                 operand = self.value(expression.operand)
                 return self._fitting(-signed(operand), operand)
-            case syntax.Concat():
+            case ast.Concat():
                 parts = [self.text(self.value(part)) for part in expression.parts]
                 return parts[0].concat(*parts[1:]) if len(parts) > 1 else parts[0]
-            case syntax.Compare():
+            case ast.Compare():
                 return self._compare(expression)
-            case syntax.Both():
+            case ast.And():
                 left = self.value(expression.left)
                 right = self._where(truth(left), lambda: self.value(expression.right))
                 return self._either(truth(left), right, left)
-            case syntax.Either():
+            case ast.Or():
                 left = self.value(expression.left)
                 right = self._where(~truth(left), lambda: self.value(expression.right))
                 return self._either(truth(left), left, right)
-            case syntax.Not():
+            case ast.Not():
                 return ~self.test(expression.operand)
-            case syntax.Choice():
+            case ast.Conditional():
                 test = self.test(expression.test)
                 then = self._where(test, lambda: self.value(expression.then))
                 otherwise = self._where(~test, lambda: self.value(expression.otherwise))
                 return self._either(test, then, otherwise)
-            case syntax.Test():
+            case ast.IsTest():
                 return self._test(self.value(expression.base), expression.name)
-            case syntax.Filter():
+            case ast.FilterCall():
                 return self._filter(expression)
-            case syntax.Choose():
+            case ast.Choose():
                 return self.choose(expression)
 
     def test(self, expression: Expression) -> ir.BooleanValue:
         """A condition: never null, and of any type on either side of `and` and `or`."""
         match expression:
-            case syntax.Both():
+            case ast.And():
                 left = self.test(expression.left)
                 return left & self._where(left, lambda: self.test(expression.right))
-            case syntax.Either():
+            case ast.Or():
                 left = self.test(expression.left)
                 return left | self._where(~left, lambda: self.test(expression.right))
-            case syntax.Not():
+            case ast.Not():
                 return ~self.test(expression.operand)
             case _:
                 return truth(self.value(expression))
@@ -150,7 +150,7 @@ class Compiling:
         self.unfit.append(reduce(and_, [*(value.notnull() for value in given), result.isnull()]))
         return result
 
-    def choose(self, expression: syntax.Choose) -> ir.StringValue:
+    def choose(self, expression: ast.Choose) -> ir.StringValue:
         raise NotInLanguage("choose stands in templates only")
 
     def text(self, value: ir.Value) -> ir.StringValue:
@@ -186,14 +186,14 @@ class Compiling:
             return one.cast(dt.Decimal(38, first.scale)), two.cast(dt.Decimal(38, first.scale))
         return one.cast("float64"), two.cast("float64")
 
-    def _arithmetic(self, expression: syntax.Arithmetic) -> ir.Value:
+    def _arithmetic(self, expression: ast.Arithmetic) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
         result = calculated(expression.operator, left, right)
         if result.type().is_floating():
             return result
         return self._fitting(result, left, right.nullif(0) if expression.operator in ("//", "%") else right)
 
-    def _compare(self, expression: syntax.Compare) -> ir.Value:
+    def _compare(self, expression: ast.Compare) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
         if expression.operator in ("in", "not in"):
             found = right.contains(left)
@@ -211,7 +211,7 @@ class Compiling:
             case _:
                 return ibis.literal(True)
 
-    def _filter(self, expression: syntax.Filter) -> ir.Value:
+    def _filter(self, expression: ast.FilterCall) -> ir.Value:
         base = self.value(expression.base)
         result = self._filtered(expression, base)
         if expression.name in PRINTING:
@@ -220,7 +220,7 @@ class Compiling:
             self._fitting(result, base)
         return result
 
-    def _filtered(self, expression: syntax.Filter, base: ir.Value) -> ir.Value:
+    def _filtered(self, expression: ast.FilterCall, base: ir.Value) -> ir.Value:
         given = _Arguments(expression)
         match expression.name:
             case "number":
@@ -272,7 +272,7 @@ class Compiling:
             case _:
                 return self._of_list(expression, base, given)
 
-    def _of_list(self, expression: syntax.Filter, base: ir.ArrayValue, given: "_Arguments") -> ir.Value:
+    def _of_list(self, expression: ast.FilterCall, base: ir.ArrayValue, given: "_Arguments") -> ir.Value:
         name = expression.name
         position = {"join": 1, "listing": 9}.get(name, 0)
         attribute = given.literal(position, "attribute", None)
@@ -324,7 +324,7 @@ class Compiling:
                 ordered = _in_order(base, lambda item: _folded(looked_at(item)), reverse=reverse)
                 return ordered if name == "sort" else dialect.item_at(ordered, 0)
 
-    def pseudonym(self, expression: syntax.Filter, base: ir.Value) -> ir.StringValue:
+    def pseudonym(self, expression: ast.FilterCall, base: ir.Value) -> ir.StringValue:
         raise NotInLanguage("pseudonym stands in templates only")
 
     def _selected(
@@ -392,7 +392,7 @@ def _title(text: ir.StringValue) -> ir.StringValue:
 class _Arguments:
     """The arguments of one filter, by place or by name."""
 
-    def __init__(self, expression: syntax.Filter) -> None:
+    def __init__(self, expression: ast.FilterCall) -> None:
         self.places = expression.arguments
         self.named = dict(expression.named)
 
@@ -401,4 +401,4 @@ class _Arguments:
 
     def literal(self, place: int, name: str, otherwise: Any) -> Any:
         argument = self.at(place, name)
-        return argument.value if isinstance(argument, syntax.Literal) else otherwise
+        return argument.value if isinstance(argument, ast.Literal) else otherwise

@@ -12,9 +12,9 @@ import ibis.expr.types as ir
 
 from storymesh.engine import dialect
 from storymesh.errors import TooLarge
-from storymesh.language import ast as syntax
+from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
-from storymesh.language.compile import PRINTING, UNPRINTABLE, Compiling, Labels, Names, pseudonym
+from storymesh.language.compile.expressions import PRINTING, UNPRINTABLE, Compiling, Labels, Names, pseudonym
 from storymesh.location import Location
 
 MAX_PARTS = 50_000
@@ -52,15 +52,15 @@ def compile_template(
 def _passes(expression: Expression) -> bool:
     """Whether what does not fit in an expression is to be seen in its value: null there, or UNPRINTABLE."""
     match expression:
-        case syntax.Literal() | syntax.Name() | syntax.Attribute():
+        case ast.Literal() | ast.Name() | ast.Attribute():
             return True
-        case syntax.Arithmetic():
+        case ast.Arithmetic():
             return _passes(expression.left) and _passes(expression.right)
-        case syntax.Negative():
+        case ast.Negate():
             return _passes(expression.operand)
-        case syntax.Concat():
+        case ast.Concat():
             return all(_passes(part) for part in expression.parts)
-        case syntax.Filter():
+        case ast.FilterCall():
             return expression.name in _PASSING and _passes(expression.base)
         case _:
             return False
@@ -100,19 +100,19 @@ class _Telling(Compiling):
             if self.parts > MAX_PARTS:
                 raise TooLarge(f"{self.file} grows past {MAX_PARTS:,} parts when it is compiled", "use fewer includes")
             match statement:
-                case syntax.Words():
+                case ast.TemplateText():
                     pieces.append(ibis.literal(statement.text))
-                case syntax.Print():
+                case ast.Output():
                     pieces.append(self.printed(statement.value))
-                case syntax.Assign():
+                case ast.Assign():
                     self.names[statement.name], unfit = self._watched(partial(self.value, statement.value))
                     if unfit is not None:
                         pieces.append(_marked(ibis.literal(""), unfit))
-                case syntax.If():
+                case ast.If():
                     pieces.append(self.either(statement))
-                case syntax.For():
+                case ast.For():
                     pieces.append(self.loop(statement))
-                case syntax.Include():
+                case ast.Include():
                     before = dict(self.names)
                     included = self.template(statement.template)
                     assert included is not None
@@ -128,10 +128,10 @@ class _Telling(Compiling):
         if not _passes(expression):
             text = _marked(text, unfit)
         # The checker saw to it that nothing printed is null, so what was computed and is null now did not fit.
-        there = isinstance(expression, syntax.Name | syntax.Attribute | syntax.Literal)
+        there = isinstance(expression, ast.Name | ast.Attribute | ast.Literal)
         return text if there and not value.type().is_numeric() else text.fill_null(UNPRINTABLE)
 
-    def either(self, statement: syntax.If) -> ir.StringValue:
+    def either(self, statement: ast.If) -> ir.StringValue:
         test, unfit = self._watched(lambda: self.test(statement.test))
         before = dict(self.names)
         body = dialect.concat_texts(self.pieces(statement.body))
@@ -150,7 +150,7 @@ class _Telling(Compiling):
                 self.names[name] = self._either(test, one, two)
         return _marked(ibis.ifelse(test, body, otherwise), unfit)
 
-    def loop(self, statement: syntax.For) -> ir.StringValue:
+    def loop(self, statement: ast.For) -> ir.StringValue:
         items, unfit = self._watched(lambda: self.items(statement))
         before = dict(self.names)
         count = items.length().cast("int64")
@@ -172,7 +172,7 @@ class _Telling(Compiling):
         self.names = before
         return _marked(ibis.ifelse((items.length() > 0).fill_null(False), text, nothing), unfit)
 
-    def items(self, statement: syntax.For) -> ir.ArrayValue:
+    def items(self, statement: ast.For) -> ir.ArrayValue:
         """What a loop goes through: the items of its list that pass its test."""
         items, test, before = self.value(statement.items), statement.test, dict(self.names)
         if test is None:
@@ -198,12 +198,12 @@ class _Telling(Compiling):
             self.unfit.append((dialect.filter_items(items, unfit).length() > 0).fill_null(False))
         return passing
 
-    def choose(self, expression: syntax.Choose) -> ir.StringValue:
+    def choose(self, expression: ast.Choose) -> ir.StringValue:
         options = [self.text(self.value(option)) for option in expression.options]
         drawn = dialect.hash_choice(self.case_id.concat(f":{self.file}:{expression.place}"), len(options))
         return drawn.cases(*enumerate(options[:-1]), else_=options[-1])
 
-    def pseudonym(self, expression: syntax.Filter, base: ir.Value) -> ir.StringValue:
+    def pseudonym(self, expression: ast.FilterCall, base: ir.Value) -> ir.StringValue:
         return base if expression.at in self.resolved.replaced else pseudonym(base, self.resolved.key)
 
 
@@ -220,7 +220,7 @@ def _loop(place: ir.IntegerValue, count: ir.IntegerValue) -> Mapping[str, ir.Val
 
 
 def _uses_loop(part: object) -> bool:
-    if isinstance(part, syntax.Name):
+    if isinstance(part, ast.Name):
         return part.name == "loop"
     if isinstance(part, tuple):
         return any(_uses_loop(inner) for inner in part)
