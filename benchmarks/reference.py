@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from storymesh.dataset.build import Build
+from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import load_mesh
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import Snapshot
@@ -56,7 +57,7 @@ def pinned(folder: Path, store: Path) -> Build:
             files=(str(path),),
             schema=pq.read_schema(path),
         )
-    return Build(type_narrative(narrative, mesh.cast_of(narrative)), snapshots, store, store / "releases")
+    return Build(type_narrative(narrative, mesh.cast_of(narrative)), snapshots, store, store / "releases", open_engine)
 
 
 def _generator() -> str:

@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,7 +26,7 @@ from storymesh.release.write import ReleaseRefused, cut
 from tests.support.release_builds import Told, make, write
 from tests.support.release_meshes import MESH, publish_all, release_all
 
-ENGINE = ibis.duckdb.connect()
+ENGINE = open_engine()
 AT = datetime(2024, 1, 1)
 SCHEMA = pa.schema([("case_id", pa.string()), ("at", pa.timestamp("us")), ("together", pa.list_(pa.string()))])
 Cases = dict[str, list[str | None] | None]
@@ -36,10 +35,8 @@ Cases = dict[str, list[str | None] | None]
 def assigned(cases: Cases, random: RandomSplit) -> dict[str, tuple[str, str]]:
     """Case id -> split, component."""
     rows = [{"case_id": name, "at": AT, "together": values} for name, values in cases.items()]
-    name = ibis.util.gen_name("cases")
-    ENGINE.con.register(name, pa.Table.from_pylist(rows, SCHEMA))
     split = Split(random=random, together=("role.key",))
-    found = assign(ENGINE.table(name), split).to_pyarrow().to_pylist()
+    found = ENGINE.fetch_rows(assign(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
     assert len(found) == len(cases)
     assert not any(row["dropped"] for row in found)
     return {row["case_id"]: (row["split"], row["component"]) for row in found}

@@ -2,19 +2,17 @@
 
 import os
 from datetime import date, datetime, timedelta
-from typing import Any
 
-import ibis
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ibis.expr.types import Table
 
 from storymesh.dataset.split import assign
+from storymesh.engine.open import open_engine
 from storymesh.narrative.definition import Split
 
-ENGINE = ibis.duckdb.connect()
+ENGINE = open_engine()
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 SCHEMA = pa.schema(
     [
@@ -28,15 +26,9 @@ Case = tuple[str, datetime, datetime | None, list[str | None] | None]
 Verdict = tuple[str | None, str | None, str]
 
 
-def table_of(rows: pa.Table) -> Table:
-    name = ibis.util.gen_name("cases")
-    ENGINE.con.register(name, rows)
-    return ENGINE.table(name)
-
-
 def assigned(cases: list[Case], split: Split | None) -> dict[str, Verdict]:
     rows = [dict(zip(SCHEMA.names, case, strict=True)) for case in cases]
-    table = assign(table_of(pa.Table.from_pylist(rows, SCHEMA)), split).to_pyarrow()
+    table = ENGINE.fetch_table(assign(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
     assert table.column_names == ["case_id", "split", "dropped", "component"]
     verdicts = {row["case_id"]: (row["split"], row["dropped"], row["component"]) for row in table.to_pylist()}
     assert len(verdicts) == len(table) == len(cases)
@@ -139,7 +131,7 @@ def test_without_a_split_every_case_is_train_and_stands_alone() -> None:
 
 def test_a_narrative_whose_cases_never_close_has_no_embargo_on_open_cases() -> None:
     rows = pa.table({"case_id": ["a", "b"], "at": [moment("2023-06-01"), moment("2023-12-25")]})
-    found: list[dict[str, Any]] = assign(table_of(rows), SPLIT).order_by("case_id").to_pyarrow().to_pylist()
+    found = ENGINE.fetch_rows(assign(ENGINE, ENGINE.materialize(rows), SPLIT).order_by("case_id"))
     assert [row["split"] or row["dropped"] for row in found] == ["train", "embargo"]
 
 

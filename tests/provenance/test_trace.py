@@ -20,6 +20,7 @@ from storymesh.cli import app
 from storymesh.cli.output.trace import trace_as_json
 from storymesh.contract.definition import Contract
 from storymesh.dataset.build import write_cases, write_precedents, write_records
+from storymesh.engine.open import open_engine
 from storymesh.errors import NotPublished, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin
@@ -133,7 +134,7 @@ def records_of(release: Release, config: str) -> list[dict[str, Any]]:
 
 def traced(release: Release, store: Path, record_id: str) -> Trace:
     lock = read_lock(release.path)
-    return trace(build_of(release.path, lock, store), read_record(release.path, lock, record_id))
+    return trace(build_of(release.path, lock, store, open_engine), read_record(release.path, lock, record_id))
 
 
 def spans_of(trace: Trace, expression: str) -> list[Span]:
@@ -154,7 +155,7 @@ def flat(origins: tuple[Origin, ...]) -> Iterator[Origin]:
 def test_every_value_of_every_record_leads_back(mesh: Mesh, release: Release, config: str) -> None:
     records = records_of(release, config)
     assert records
-    with Tracer(build_of(release.path, read_lock(release.path), mesh.store)) as tracer:
+    with Tracer(build_of(release.path, read_lock(release.path), mesh.store, open_engine)) as tracer:
         traces = list(tracer.traces(config, records))
         assert not tracer.confirm(most=150)
     assert {one.record for one in traces} == {one["id"] for one in records}
@@ -183,7 +184,7 @@ def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: 
     (record, *_) = records_of(release, "report")
     wrong = {**record, "text": record["text"].replace(old, new)}
     assert wrong != record
-    found = trace(build_of(release.path, read_lock(release.path), mesh.store), wrong)
+    found = trace(build_of(release.path, read_lock(release.path), mesh.store, open_engine), wrong)
     first = next(n for n, (met, told) in enumerate(zip(wrong["text"], record["text"], strict=False)) if met != told)
     (mistake,) = found.mistakes
     assert mistake.startswith(f"text, character {first}: the record says ")
@@ -192,13 +193,13 @@ def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: 
 def test_a_wrong_label_is_caught(mesh: Mesh, release: Release) -> None:
     (record, *_) = records_of(release, "verdict")
     wrong = {**record, "label": not record["label"]}
-    found = trace(build_of(release.path, read_lock(release.path), mesh.store), wrong)
+    found = trace(build_of(release.path, read_lock(release.path), mesh.store, open_engine), wrong)
     assert found.mistakes == (f"label: the record says {wrong['label']}, its outcome says otherwise",)
 
 
 def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release, moved: Path) -> None:
     store = load_mesh(moved).store
-    build = build_of(release.path, read_lock(release.path), store)
+    build = build_of(release.path, read_lock(release.path), store, open_engine)
     path = build.cases_path
     words = "* REPLACE (struct_update(truck, body := CASE truck.body WHEN 'box' THEN 'reefer' ELSE 'box' END) AS truck)"
     table = duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table()
@@ -212,7 +213,7 @@ def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release,
 
 
 def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved: Path) -> None:
-    build = build_of(release.path, read_lock(release.path), load_mesh(moved).store)
+    build = build_of(release.path, read_lock(release.path), load_mesh(moved).store, open_engine)
     path = build.precedents_path
     assert path is not None
     words = "* REPLACE (struct_update(precedents, tried := precedents.tried + 1) AS precedents)"
@@ -386,7 +387,7 @@ def test_a_release_keeps_what_types_its_cast_and_nothing_of_whom_to_ask(mesh: Me
     typed = read_kept(release.path, lock)
     assert typed.fingerprint == lock["fingerprint"]
     now = pin(mesh, mesh.narrative("roadside"))
-    assert build_of(release.path, lock, mesh.store).key == now.key, "the cases are made once"
+    assert build_of(release.path, lock, mesh.store, open_engine).key == now.key, "the cases are made once"
     kept = (release.path / DEFINITION / "contracts/fleet/trucks.odcs.yaml").read_text(encoding="utf-8")
     assert "restricted" in kept
     assert "rowCount" not in kept
@@ -406,7 +407,7 @@ def test_a_definition_that_somebody_changed_is_refused(release: Release, tmp_pat
 
 def test_a_snapshot_that_is_gone_is_told(mesh: Mesh, release: Release, tmp_path: Path) -> None:
     with pytest.raises(NotPublished, match=r"fleet\.|road\."):
-        build_of(release.path, read_lock(release.path), tmp_path / "empty")
+        build_of(release.path, read_lock(release.path), tmp_path / "empty", open_engine)
 
 
 def test_with_another_key_the_pseudonyms_are_told_apart(

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.build import Build
+from storymesh.engine.open import open_engine
 from storymesh.narrative.definition import read_narrative
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import Snapshot
@@ -38,4 +39,4 @@ def build_of(
         )
     contracts = {role: product.contract for role, product in products.items()}
     typed = type_narrative(read_narrative(folder / "narrative.yaml", root), contracts)
-    return Build(typed, snapshots, root / "store", root / "releases")
+    return Build(typed, snapshots, root / "store", root / "releases", open_engine)

@@ -250,12 +250,13 @@ def statuses(mesh: Path) -> set[str]:
 def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, list[str]]]:
     """How many values the records of the latest release print, and for each record what of them does not lead back: to
     a row of its product at its version, or (for so many of the counts, evenly taken) to a query that gives it again."""
+    from storymesh.engine.open import open_engine
     from storymesh.provenance.trace import Tracer
     from storymesh.release.definition_snapshot import build_of
     from storymesh.release.manifest import list_releases, read_lock, record_files
 
     release = list_releases(mesh / "releases", narrative)[-1]
-    build = build_of(release.path, read_lock(release.path), mesh / ".storymesh")
+    build = build_of(release.path, read_lock(release.path), mesh / ".storymesh", open_engine)
     wrong: dict[str, list[str]] = {}
     values = 0
     with Tracer(build) as tracer:

@@ -13,19 +13,20 @@ from storymesh.errors import StorymeshError
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-    from ibis.backends import BaseBackend
+
+    from storymesh.engine.engine import Engine
 
 TOLD = 3
 
 
-def refuse_doubles(connection: "BaseBackend", cast: Cast, tables: Mapping[str, "ir.Table"]) -> None:
+def refuse_doubles(engine: "Engine", cast: Cast, tables: Mapping[str, "ir.Table"]) -> None:
     """Raises StorymeshError, naming the keys, where one of `tables` (role -> rows) has two rows of a key by which a
     case takes one: the anchor's own, or those of a role that its link finds by a unique key."""
     for name, table in tables.items():
         role = cast.roles[name]
         columns = _taken_by(role)
         if columns:
-            _refuse(connection, role, table, columns)
+            _refuse(engine, role, table, columns)
 
 
 def _taken_by(role: Role) -> Sequence[str]:
@@ -36,15 +37,15 @@ def _taken_by(role: Role) -> Sequence[str]:
     return list(dict.fromkeys(join.column for join in role.joins))
 
 
-def _refuse(connection: "BaseBackend", role: Role, table: "ir.Table", columns: Sequence[str]) -> None:
+def _refuse(engine: "Engine", role: Role, table: "ir.Table", columns: Sequence[str]) -> None:
     there = table.filter(reduce(and_, [table[column].notnull() for column in columns]))
     counted = there.group_by(list(columns)).agg(times=there.count())
     twice = counted.filter(counted["times"] > 1)
-    count = int(connection.execute(twice.count()))
+    count = int(engine.fetch_value(twice.count()))
     if not count:
         return
     hidden = any(role.contract.properties[column].classification == "restricted" for column in columns)
-    rows = connection.to_pyarrow(twice.order_by(list(columns)).limit(TOLD)).to_pylist()
+    rows = engine.fetch_rows(twice.order_by(list(columns)).limit(TOLD))
     keys = [" and ".join(f"{column} = {row[column]}" for column in columns) for row in rows]
     told = "" if hidden else f": {', '.join(keys)}{', …' if count > TOLD else ''}"
     words = (

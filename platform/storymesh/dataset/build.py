@@ -21,8 +21,7 @@ from storymesh.dataset.personal_data import Found, read_found, write_found
 from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.dataset.render import UNFIT, Drops, Versions, asked, rendered, told, untold
 from storymesh.dataset.split import SPLITS, assign
-from storymesh.engine.engine import Engine
-from storymesh.engine.open import open_engine
+from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import OutOfMemory, StorymeshError, WrongUsage, nearest
 from storymesh.language.types import Text
 from storymesh.narrative.definition import Narrative
@@ -74,6 +73,7 @@ class Build:
     snapshots: Mapping[str, Snapshot]
     store: Path
     releases: Path
+    open_engine: OpenEngine = field(repr=False)
     forgotten: Keys | None = None  # of a release that is told again; None: what the mesh's store says now
     # The files of the evaluation set by their path in the mesh; of a release that is told again what it keeps of it.
     evaluation: Mapping[str, Path] | Path = field(default_factory=dict)
@@ -208,7 +208,7 @@ def write_cases(build: Build, progress: Progress = silent) -> Written:
     """Link, see and judge: the cases of the narrative and the split of each, as one Parquet file each."""
     began = time.monotonic()
     unchanged = build.cases_path.is_file() and build.splits_path.is_file()
-    with open_engine() as engine:
+    with build.open_engine() as engine:
         if not unchanged:
             progress("cases", 0)
             _refuse_doubles(build, engine)
@@ -218,7 +218,7 @@ def write_cases(build: Build, progress: Progress = silent) -> Written:
                 write_found(engine, build.typed, raw, build.without_persons)
             _make_cases(build, engine)
             progress("splits", 0)
-            engine.write_parquet(_splits(build, engine.read_parquet(build.cases_path)), build.splits_path)
+            engine.write_parquet(_splits(build, engine, engine.read_parquet(build.cases_path)), build.splits_path)
         cases, splits = engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path)
         rows = int(engine.fetch_value(cases.count()))
         drops = _counted(engine, case_drops(build, cases, splits))
@@ -233,7 +233,7 @@ def write_precedents(build: Build, progress: Progress = silent) -> Written:
     if path is None or definition is None:
         raise WrongUsage(f"'{build.narrative.id}' asks for no precedents", "add `precedents` under `case`")
     unchanged = path.is_file()
-    with open_engine() as engine:
+    with build.open_engine() as engine:
         if not unchanged:
             from storymesh.case.precedent import precedents
 
@@ -253,7 +253,7 @@ def write_records(build: Build, config: str, progress: Progress = silent) -> Wri
     record = _record(build, config)
     path, dropped = build.told_path(config), build.told_drops_path(config)
     unchanged = path.is_file() and dropped.is_file()
-    with open_engine() as engine:
+    with build.open_engine() as engine:
         if not unchanged:
             progress(config, 0)
             placed, key = _placed(build, engine), build.pseudonym_key
@@ -291,7 +291,7 @@ def preview(build: Build, config: str, case_id: str | None = None, sample: int =
     """
     record = _record(build, config)
     write_asked(build)
-    with open_engine() as engine:
+    with build.open_engine() as engine:
         rows = asked(cases_with_all(build, engine), build.typed, record, build.versions, build.pseudonym_key)
         if case_id is not None:
             chosen = rows.filter(rows["case_id"] == case_id)
@@ -464,10 +464,10 @@ def _refuse_doubles(build: Build, engine: Engine) -> None:
 
     cast = build.typed.cast
     other = [role for role in cast.roles if build.snapshots[role].contract_digest != build.contracts[role].digest]
-    refuse_doubles(engine.connection, cast, tables_of(build, engine, other))
+    refuse_doubles(engine, cast, tables_of(build, engine, other))
 
 
-def _splits(build: Build, cases: "ir.Table") -> "ir.Table":
+def _splits(build: Build, engine: Engine, cases: "ir.Table") -> "ir.Table":
     """The split of every case that some view keeps."""
     import ibis
 
@@ -490,7 +490,7 @@ def _splits(build: Build, cases: "ir.Table") -> "ir.Table":
         values["together"] = dialect.concat_lists(parts)
     kept = cases.filter(_dropped(build, cases).isnull())
     columns = ["case_id", "at", *(["closes"] if build.typed.cast.closes else [])]
-    return assign(kept.select(*columns, **values), build.narrative.dataset.split)
+    return assign(engine, kept.select(*columns, **values), build.narrative.dataset.split)
 
 
 def _dropped(build: Build, cases: "ir.Table") -> "ir.StringValue":

@@ -309,8 +309,7 @@ def _names_table(engine: Engine, names: Names) -> "tuple[ir.Table, list[int]] | 
     if not names:
         return None
     told = [" ".join(words) for words in names.folded] + [word.lower() for word in names.single]
-    engine.connection.con.register("personal_names", pa.table({"name": pa.array(sorted(set(told)), pa.string())}))
-    table = engine.connection.table("personal_names")
+    table = engine.materialize(pa.table({"name": pa.array(sorted(set(told)), pa.string())}))
     return table.select(run=dialect.hash_text(table["name"])), names.lengths
 
 
@@ -326,7 +325,7 @@ def _replaced(
 
     found = value.name("value").as_table().distinct()
     # Written down: both searches below would look for what is different once more.
-    different = engine.connection.create_table(ibis.util.gen_name("different"), found.drop_null(), temp=True)
+    different = engine.materialize(found.drop_null())
     possible = different.filter(different["value"].re_search(finder.possible))
     if picked is not None:
         names, lengths = picked
@@ -346,11 +345,8 @@ def _replaced(
                 counts.update(set(kinds))
                 texts.append(text)
                 told.append(other)
-    name = ibis.util.gen_name("personal")
-    engine.connection.con.register(
-        name, pa.table({"value": pa.array(texts, pa.string()), "told": pa.array(told, pa.string())})
-    )
-    return engine.connection.table(name), dict(sorted(counts.items()))
+    replaced = pa.table({"value": pa.array(texts, pa.string()), "told": pa.array(told, pa.string())})
+    return engine.materialize(replaced), dict(sorted(counts.items()))
 
 
 def _with(table: "ir.Table", changed: "Mapping[str, ir.Table]") -> "ir.Table":

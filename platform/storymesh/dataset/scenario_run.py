@@ -13,7 +13,7 @@ import yaml
 
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.build import Build, case_drops, write_asked, write_records
-from storymesh.engine.open import open_engine
+from storymesh.engine.engine import OpenEngine
 from storymesh.narrative.scenario import Scenario
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
@@ -42,12 +42,12 @@ class Told:
         ]
 
 
-def tell(scenario: Scenario, typed: TypedNarrative) -> Told:
+def tell(scenario: Scenario, typed: TypedNarrative, open_engine: OpenEngine) -> Told:
     """Make the cases, precedents and records of the given rows, and pick what is told of the case."""
     with tempfile.TemporaryDirectory(prefix="storymesh-scenario-") as name:
         folder = Path(name)
         (folder / "pseudonym.key").write_text(KEY, encoding="ascii")
-        build = Build(typed, _snapshots(scenario, typed, folder), folder, folder)
+        build = Build(typed, _snapshots(scenario, typed, folder), folder, folder, open_engine)
         write_asked(build)
         return Told(scenario, {config: _told(build, config, scenario.case) for config in build.configs})
 
@@ -100,7 +100,7 @@ def _snapshots(scenario: Scenario, typed: TypedNarrative, folder: Path) -> dict[
 
 def _told(build: Build, config: str, case_id: str) -> dict[str, Any]:
     write_records(build, config)
-    with open_engine() as engine:
+    with build.open_engine() as engine:
         records = engine.read_parquet(build.told_path(config))
         found = engine.fetch_rows(records.filter(records["case_id"] == case_id))
         if found:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
 
+    from storymesh.engine.engine import Engine
     from storymesh.narrative.definition import RandomSplit, Split
 
 SPLITS = ("train", "validation", "test")
 
 
-def assign(cases: "Table", split: "Split | None") -> "Table":
+def assign(engine: "Engine", cases: "Table", split: "Split | None") -> "Table":
     """One row a case: case_id, split (null: the case drops), dropped (null or the reason), component (a case id).
 
     `cases` are all linked cases, with the columns case_id, at, closes and, where cases share values that keep them
@@ -35,13 +36,13 @@ def assign(cases: "Table", split: "Split | None") -> "Table":
         unsaid = ibis.null().cast("string")
         return cases.select("case_id", split=ibis.literal(SPLITS[0]), dropped=unsaid, component=cases.case_id)
     if split.random is not None:
-        named = _named(cases)
+        named = _named(engine, cases)
         found = drawn(named.component, split.random)
         return named.select("case_id", split=found, dropped=ibis.null().cast("string"), component="component")
     cuts = [ibis.literal(cut) for cut in split.cuts]
-    placed = (_with_components(cases) if "together" in cases.columns else cases.mutate(component=cases.case_id)).mutate(
-        rank=ibis.cases((cases.at < cuts[0], 0), (cases.at < cuts[1], 1), else_=2)
-    )
+    alone = cases.mutate(component=cases.case_id)
+    grouped = _with_components(engine, cases) if "together" in cases.columns else alone
+    placed = grouped.mutate(rank=ibis.cases((cases.at < cuts[0], 0), (cases.at < cuts[1], 1), else_=2))
     reached = placed["rank"].max().over(group_by="component")
     closes = placed.closes if "closes" in placed.columns else placed.at
     embargo = ibis.interval(seconds=int(split.embargo.total_seconds()))
@@ -84,31 +85,31 @@ def alone(case_id: "StringValue") -> "StringValue":
     return name
 
 
-def _named(cases: "Table") -> "Table":
+def _named(engine: "Engine", cases: "Table") -> "Table":
     """case_id and component of each case, the component by a name that stays when other cases come."""
     if "together" not in cases.columns:
         return cases.select("case_id", component=alone(cases.case_id))
-    joined = _with_components(cases)
+    joined = _with_components(engine, cases)
     shared = joined.select("component", value=joined.together.unnest())
     least = shared.group_by("component").aggregate(least=shared.value.min())
     named = joined.left_join(least, "component")
     return named.select("case_id", component=named.least.coalesce(alone(named.case_id)))
 
 
-def _with_components(cases: "Table") -> "Table":
+def _with_components(engine: "Engine", cases: "Table") -> "Table":
     """`cases` with `component`: the smallest id among the cases that are joined by chains of shared values."""
     import ibis
 
     shared = cases.select("case_id", value=cases.together.unnest())
-    shared = _written(shared.filter(shared.value.notnull()).distinct())
-    counts = shared.aggregate(pairs=shared.count(), cases=shared.case_id.nunique()).to_pyarrow().to_pylist()[0]
+    shared = engine.materialize(shared.filter(shared.value.notnull()).distinct())
+    (counts,) = engine.fetch_rows(shared.aggregate(pairs=shared.count(), cases=shared.case_id.nunique()))
     if counts["pairs"] == counts["cases"]:
         # One value a case, which is the common case: a component is all that has the value.
         first = shared.group_by("value").aggregate(component=shared.case_id.min())
         components = shared.join(first, "value").select("case_id", "component")
     else:
-        numbered = _written(cases.select("case_id", node=ibis.row_number().over(order_by=cases.case_id)))
-        roots = _stars(shared.join(numbered, "case_id").select("node", "value"))
+        numbered = engine.materialize(cases.select("case_id", node=ibis.row_number().over(order_by=cases.case_id)))
+        roots = _stars(engine, shared.join(numbered, "case_id").select("node", "value"))
         components = (
             roots.join(numbered, "node")
             .select("case_id", "root")
@@ -120,7 +121,7 @@ def _with_components(cases: "Table") -> "Table":
     return joined.mutate(component=ibis.coalesce(joined.found, joined.case_id)).drop("joined", "found")
 
 
-def _stars(shared: "Table") -> "Table":
+def _stars(engine: "Engine", shared: "Table") -> "Table":
     """(node, root) for each node that is not the smallest of its component, from the (node, value) that nodes have.
 
     The alternating algorithm of Kiveris et al., "Connected Components in MapReduce and Beyond" (SoCC 2014): each step
@@ -129,31 +130,20 @@ def _stars(shared: "Table") -> "Table":
     """
     root = shared.node.min().over(group_by="value")
     edges = shared.select("node", root=root)
-    edges = _written(edges.filter(edges.node > edges.root).distinct())
-    while not _are_stars(edges):
-        shorter = _written(_small_star(_large_star(edges)))
-        edges.get_backend().raw_sql(f'DROP TABLE "{edges.op().name}"')
+    edges = engine.materialize(edges.filter(edges.node > edges.root).distinct())
+    while not _are_stars(engine, edges):
+        shorter = engine.materialize(_small_star(_large_star(edges)))
+        engine.drop(edges)
         edges = shorter
     return edges
 
 
-def _written(table: "Table") -> "Table":
-    """`table` as a temporary table of its engine, so that a step is computed once; it goes with the connection.
-
-    Not `table.cache()`: ibis 12 drops a cached table through sqlglot, whose 30.24 makes of it an empty statement.
-    """
-    from ibis.util import gen_name
-
-    written: Table = table.get_backend().create_table(gen_name("split"), table, temp=True)
-    return written
-
-
-def _are_stars(edges: "Table") -> bool:
+def _are_stars(engine: "Engine", edges: "Table") -> bool:
     """Whether each node has one root, and no root has one itself."""
     roots = edges.select(node="root").distinct()
     inner = edges.semi_join(roots, "node").count()
     counts = edges.aggregate(edges=edges.count(), nodes=edges.node.nunique(), inner=inner.as_scalar())
-    found = counts.to_pyarrow().to_pylist()[0]
+    (found,) = engine.fetch_rows(counts)
     return bool(found["edges"] == found["nodes"] and found["inner"] == 0)
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storymesh.engine.open import open_engine
 from storymesh.errors import NotPublished, WrongUsage
 from storymesh.lifecycle.diff import SAMPLES, Diff, diff
 from storymesh.llm.response_cache import Answers
@@ -71,7 +72,7 @@ def pinned(release: Release, store: Path) -> "Build":
     """The build that the release was cut from, with all its snapshots at hand. Raises NotPublished."""
     named = f"{release.narrative} {release.version}"
     try:
-        build = build_of(release.path, read_lock(release.path), store)
+        build = build_of(release.path, read_lock(release.path), store, open_engine)
     except NotPublished as error:
         words = f"{named} cannot be made again: {error.words}, so its snapshot has expired or was never in this store"
         raise NotPublished(words, error.hint) from None

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from storymesh.case.definition import NAME
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.document import Document, read_document
+from storymesh.engine.engine import OpenEngine
+from storymesh.engine.open import open_engine
 from storymesh.errors import Finding, Refused, WrongUsage, nearest
 from storymesh.location import Location
 from storymesh.mesh.schedule import Schedule
@@ -94,6 +96,7 @@ class Mesh(BaseModel):
     contracts: Mapping[str, Any] = Field(repr=False)
     products: Mapping[str, Any] = Field(repr=False)
     narratives: Mapping[str, Narrative] = Field(repr=False)
+    open_engine: OpenEngine = Field(default=open_engine, repr=False)
 
     @property
     def store(self) -> Path:

@@ -56,7 +56,7 @@ def _store_of(mesh: Mesh, product: str) -> ProductStore:
 def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
     typed = type_narrative(narrative, mesh.cast_of(narrative))
     files = evaluation_files(narrative, mesh.root)
-    return Build(typed, snapshots, mesh.store, mesh.releases, evaluation=files)
+    return Build(typed, snapshots, mesh.store, mesh.releases, mesh.open_engine, evaluation=files)
 
 
 def _remember(build: Build) -> None:

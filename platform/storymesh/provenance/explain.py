@@ -9,7 +9,6 @@ from storymesh.case.definition import Link
 from storymesh.case.resolve import Role
 from storymesh.dataset.build import Build, case_drops, cases_of, cases_with_all, write_asked, write_cases
 from storymesh.engine.engine import Engine
-from storymesh.engine.open import open_engine
 from storymesh.errors import WrongUsage, nearest
 from storymesh.language.types import Array, Field, Struct
 from storymesh.provenance.link_explanation import HIDDEN, Membership, length, members
@@ -73,7 +72,7 @@ def explain(build: Build) -> Explanation:
     """The plan of a narrative and what it met; makes the cases where they are not there yet."""
     written = write_cases(build)
     cast = build.typed.cast
-    with open_engine() as engine:
+    with build.open_engine() as engine:
         cases, splits = engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path)
         links = [role for role in cast.roles.values() if role.link is not None]
         met = engine.fetch_rows(cases.aggregate(**dict(_counts(cases, links))))[0]
@@ -117,7 +116,7 @@ class Drop:
 def dropped(build: Build, most: int) -> list[Drop]:
     """The first `most` cases that no config tells, by reason and id."""
     write_cases(build)
-    with open_engine() as engine:
+    with build.open_engine() as engine:
         drops = case_drops(build, engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path))
         rows = engine.fetch_rows(drops.order_by("reason", "case_id").limit(most))
     return [Drop(row["case_id"], row["reason"]) for row in rows]
@@ -135,7 +134,7 @@ def one_case(build: Build, case_id: str) -> OneCase:
     """A case with its rows and the moment from which a question may see each, its facts in both views, its outcome,
     split and precedents. Raises WrongUsage when there is no such case."""
     write_asked(build)
-    with open_engine() as engine:
+    with build.open_engine() as engine:
         cases = cases_with_all(build, engine)
         found = engine.fetch_rows(cases.filter(cases["case_id"] == case_id))
         if not found:
@@ -182,7 +181,7 @@ def _shown(value: Any, place: Field) -> Any:
 
 def sql(build: Build) -> str:
     """The SQL that makes the cases, as the engine runs it."""
-    with open_engine() as engine:
+    with build.open_engine() as engine:
         return engine.compile_sql(cases_of(build, engine))
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -22,7 +23,6 @@ from storymesh.dataset.build import Build, cases_with_all, tables_of, write_aske
 from storymesh.dataset.pseudonym_key import VARIABLE
 from storymesh.dataset.render import asked
 from storymesh.engine.engine import Engine
-from storymesh.engine.open import open_engine
 from storymesh.errors import NotInLanguage, Refused, StorymeshError, TooLarge
 from storymesh.language.interpret import as_value
 from storymesh.language.parse import parse_expression
@@ -31,7 +31,7 @@ from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Array, Struct, Type
 from storymesh.location import Location
 from storymesh.narrative.typed import Telling, TypedRecord
-from storymesh.provenance.verification_sql import Rank, Recounting
+from storymesh.provenance.verification_sql import Rank, VerificationQueries, VerificationQuery
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -72,26 +72,13 @@ class Counted:
     """What a query gives again; `origins` are the rows that it counts, where they are rows of the case."""
 
     path: str
-    query: "Query"
+    query: VerificationQuery
     value: Any
     origins: tuple["Origin", ...] = ()
     kind: Literal["query"] = "query"
 
 
 Origin = Cell | Computed | Counted
-
-
-class Query(NamedTuple):
-    """One of the queries of `Recounting` with what it is asked; `sql` is written when somebody wants to read it."""
-
-    recounting: Recounting
-    name: str
-    given: tuple[Any, ...]
-
-    @property
-    def sql(self) -> str:
-        written: str = getattr(self.recounting, self.name)(*self.given)
-        return written
 
 
 @dataclass(frozen=True)
@@ -150,7 +137,7 @@ class Tracer:
 
     def __init__(self, build: Build) -> None:
         self._build = build
-        self._engine = open_engine()
+        self._engine = build.open_engine()
         self._cases = _Cases(build, self._engine)
 
     def __enter__(self) -> "Tracer":
@@ -283,11 +270,10 @@ class Tracer:
         queries = self._cases.queries
         step = 1 if most is None else -(-len(queries) // most)
         for query, (value, record) in islice(queries.items(), None, None, step or 1):
-            sql = query.sql
-            row = self._engine.connection.con.sql(sql).fetchone()
-            met = row[0] if row is not None else None
-            if met != value:
-                yield record, f"a query gives {met}, the record was told {value}:\n{sql}"
+            rows = self._engine.fetch_rows(query.expression)
+            counted = rows[0]["value"] if rows else None
+            if counted != value:
+                yield record, f"a query gives {counted}, the record was told {value}:\n{query.sql}"
 
 
 def trace(build: Build, record: Mapping[str, Any]) -> Trace:
@@ -368,14 +354,17 @@ class _Cases:
 
     def __init__(self, build: Build, engine: Engine) -> None:
         self.build = build
-        self.recounting = Recounting(build)
         self.readings: dict[tuple[str, str, OriginPath], tuple[Any, str]] = {}
-        self.queries: dict[Query, tuple[Any, str]] = {}
+        self.queries: dict[VerificationQuery, tuple[Any, str]] = {}
         self.mistakes: list[tuple[str, str]] = []
         self._engine = engine
         self._names: dict[str, dict[View, Mapping[str, Any]]] = {}
         self._interpreters: dict[tuple[View, str], TracingInterpreter] = {}
         self.computed: dict[tuple[str, View, str], tuple[Any, tuple[Any, ...]]] = {}
+
+    @cached_property
+    def verification(self) -> VerificationQueries:
+        return VerificationQueries(self.build, self._engine)
 
     def load(self, case_ids: Sequence[str] | None) -> None:
         """Read these cases at once, or all."""
@@ -622,13 +611,13 @@ class _Leads:
             return replace(self._led(listed)[0], path=path)
         rows = tuple(origin for item in items for origin in self._led(item))
         keyed = role is not None or (fact is not None and _role_of(fact.checked.value.type) is not None)
-        column = role.column if role is not None else f"{self.view}.{name}"
+        column = (role.column,) if role is not None else (self.view, name)
         keys = tuple(origin.key for origin in rows if isinstance(origin, Cell)) if keyed else None
-        found = self._query(path, "rows", (_quoted_name(column), keys), len(items))
+        found = self._query(path, "rows", (column, keys), len(items))
         return replace(found, origins=rows)
 
     def _query(self, path: str, name: str, given: tuple[Any, ...], value: Any) -> Counted:
-        query = Query(self.cases.recounting, name, (self.case_id, *given))
+        query = VerificationQuery(self.cases.verification, name, (self.case_id, *given))
         self.cases.queries.setdefault(query, (value, self.record))
         return Counted(path, query, value)
 
@@ -639,10 +628,6 @@ def spelled(place: OriginPath) -> str:
     for step in place:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
     return text
-
-
-def _quoted_name(column: str) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in column.split("."))
 
 
 def _walked(value: Any, steps: OriginPath) -> tuple[Any, OriginPath]:

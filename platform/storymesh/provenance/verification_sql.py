@@ -1,131 +1,168 @@
-"""The SQL that gives again what a record counts: precedents and linked rows, from the written cases of a build.
+"""Queries that count again what a record counts: precedents and linked rows, from the written cases of a build.
 
-It is written by hand and apart from `case.precedent`, which counts for all cases at once: a second way to the same
-number, that anybody who has DuckDB can run. It names other values than the case's id by where they stand, never by
-what they are, so that it shows nothing that may not be shown.
+They are written apart from `case.precedent`, which counts for all cases at once: a second way to the same number, for
+one case at a time. `Tracer.confirm` runs them; their SQL is for people, who can run it as it stands. Except for the id
+of the case and its actions, a query names columns, never values, so it shows nothing that may not be shown.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from functools import reduce
+from operator import and_
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from storymesh.case.precedent import Z95
+from storymesh.case.link import KEY
+from storymesh.case.precedent import Z95, wilson
 from storymesh.dataset.build import Build
 from storymesh.dataset.split import SPLITS
+from storymesh.engine import dialect
+from storymesh.engine.engine import Engine
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 Rank = int | Literal["best", "worst"]
 
-_ORDER = "low DESC, tried DESC, action"
-_OTHER_WAY = "low, tried, action DESC"
-_OF_OPTION = {
-    "tried": "count(*)",
-    "worked": "count(*) FILTER (worked)",
-    "rate": "coalesce(CAST(count(*) FILTER (worked) AS DOUBLE) / nullif(count(*), 0), 0.0)",
-    "mean_score": "coalesce(CAST(sum(score) AS DOUBLE) / nullif(count(*), 0), 0.0)",
-}
 
+class VerificationQueries:
+    """The queries over the cases of one build. Each returns a table of at most one row with one column, `value`."""
 
-class Recounting:
-    """Queries over the cases of one build. Each gives one row with one value."""
-
-    def __init__(self, build: Build) -> None:
-        self._cases = _file(build.cases_path)
-        self._splits = _file(build.splits_path)
+    def __init__(self, build: Build, engine: Engine) -> None:
+        self._engine = engine
+        cases, splits = engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path)
+        rank = splits["split"].cases(*((split, rank) for rank, split in enumerate(SPLITS)), else_=None)
+        self._linked = cases
+        self._cases = cases.inner_join(splits.select("case_id", rank=rank), "case_id")
         self._levels = [[formula.name for formula in level] for level in build.typed.views.match]
-        asks = build.narrative.case.precedents
-        self._min = asks.min if asks else 0
-        self._quote = asks.quote if asks else 0
+        definition = build.narrative.case.precedents
+        self._min = definition.min if definition else 0
+        self._quote = definition.quote if definition else 0
 
-    def rows(self, case_id: str, listed: str, keys: Sequence[str] | None) -> str:
-        """How many rows of the case's list `listed` (a column, as SQL has it) have one of the keys; None: all."""
-        those = listed
+    def sql(self, query: "ir.Table") -> str:
+        return self._engine.compile_sql(query)
+
+    def rows(self, case_id: str, column: Sequence[str], keys: Sequence[str] | None) -> "ir.Table":
+        """Count the rows of a list of the case that have one of `keys`; None: all. `column` is the path of the list."""
+        case = self._linked.filter(self._linked["case_id"] == case_id)
+        rows = case[column[0]]
+        for step in column[1:]:
+            rows = rows[step]
         if keys is not None:
-            known = f"[{', '.join(map(_text, keys))}]::VARCHAR[]"
-            those = f"list_filter({listed}, lambda one: list_contains({known}, one._key))"
-        return f"SELECT len({those})\nFROM {self._cases}\nWHERE case_id = {_text(case_id)}"
+            rows = dialect.filter_items(rows, lambda row: row[KEY].isin(list(keys)))
+        return case.select(value=rows.length())
 
-    def level(self, case_id: str) -> str:
-        return self._query(case_id, "SELECT level FROM level")
+    def level(self, case_id: str) -> "ir.Table":
+        """Return the level of matching on which the case has enough precedents, or null."""
+        return self._level(self._earlier(case_id)).select(value="level")
 
-    def enough(self, case_id: str) -> str:
-        return self._query(case_id, "SELECT level IS NOT NULL FROM level")
+    def enough(self, case_id: str) -> "ir.Table":
+        level = self._level(self._earlier(case_id))
+        return level.select(value=level["level"].notnull())
 
-    def tried(self, case_id: str) -> str:
-        return self._query(case_id, "SELECT count(*) FROM matching")
+    def tried(self, case_id: str) -> "ir.Table":
+        """Count the precedents of the case."""
+        matching = self._matching(case_id)
+        return matching.aggregate(value=matching.count())
 
-    def options(self, case_id: str) -> str:
-        return self._query(case_id, "SELECT count(DISTINCT action) FROM matching")
+    def options(self, case_id: str) -> "ir.Table":
+        """Count the different actions among the precedents."""
+        matching = self._matching(case_id)
+        return matching.aggregate(value=matching["action"].nunique())
 
-    def of_option(self, case_id: str, action: str, name: str) -> str:
-        """`tried`, `worked`, `rate` or `mean_score` of one action."""
-        return self._query(case_id, f"SELECT {_OF_OPTION[name]}\nFROM matching\nWHERE action = {_text(action)}")
+    def of_option(self, case_id: str, action: str, name: str) -> "ir.Table":
+        """Return `tried`, `worked`, `rate` or `mean_score` of one action."""
+        option = self._option(case_id, action)
+        tried, worked = option.count(), option.count(where=option["worked"])
+        value: ir.Scalar
+        match name:
+            case "tried":
+                value = tried
+            case "worked":
+                value = worked
+            case "rate":
+                value = (worked.cast("float64") / tried.nullif(0)).coalesce(0.0)
+            case _:
+                value = (option["score"].sum().cast("float64") / tried.nullif(0)).coalesce(0.0)
+        return option.aggregate(value=value)
 
-    def quotes(self, case_id: str, action: str) -> str:
-        wanted = f"SELECT least(count(*), {self._quote})\nFROM matching\nWHERE action = {_text(action)}"
-        return self._query(case_id, wanted)
+    def quotes(self, case_id: str, action: str) -> "ir.Table":
+        """Count the precedents of one action that are quoted."""
+        import ibis
 
-    def action(self, case_id: str, rank: Rank, but: str | None = None) -> str:
-        """The action at a place in the order of the options, the best or the worst; `but` leaves out one action."""
-        where, order, offset = ["true"], _ORDER, rank
-        if not isinstance(rank, int):
-            where, offset = [f"tried >= {self._min}"], 0
-            if rank == "best":
-                where.append("worked > 0")
-            else:
-                order = _OTHER_WAY
-        if but is not None:
-            where.append(f"action <> {_text(but)}")
-        wanted = f"{_OPTIONS}\nSELECT action\nFROM options\nWHERE {' AND '.join(where)}\n"
-        return self._query(case_id, f"{wanted}ORDER BY {order}\nLIMIT 1 OFFSET {offset}")
+        option = self._option(case_id, action)
+        return option.aggregate(value=ibis.least(option.count(), self._quote))
 
-    def _query(self, case_id: str, wanted: str) -> str:
-        levels = ",\n    ".join(
-            f"coalesce({_all(f'cases.match.{name} = asking.match.{name}' for name in level)}, false) AS level_{number}"
-            for number, level in enumerate(self._levels, 1)
+    def action(self, case_id: str, rank: Rank, other_than: str | None = None) -> "ir.Table":
+        """Return the action at a rank in the order of the options, the best or the worst; never `other_than`."""
+        matching = self._matching(case_id)
+        counted = matching.group_by("action").aggregate(
+            tried=matching.count(), worked=matching.count(where=matching["worked"])
         )
+        options = counted.mutate(low=wilson(counted["worked"], counted["tried"], Z95))
+        order = [options["low"].desc(), options["tried"].desc(), options["action"]]
+        if not isinstance(rank, int):
+            options = options.filter(options["tried"] >= self._min)
+        if rank == "best":
+            options = options.filter(options["worked"] > 0)
+        elif rank == "worst":
+            order = [options["low"], options["tried"], options["action"].desc()]
+        if other_than is not None:
+            options = options.filter(options["action"] != other_than)
+        ordered = options.order_by(order).limit(1, offset=rank if isinstance(rank, int) else 0)
+        return ordered.select(value="action")
+
+    def _earlier(self, case_id: str) -> "ir.Table":
+        """Return action, score, worked and, for each level, whether it matches: of the cases known before the day of
+        this case, in its split or an earlier one."""
+        cases = self._cases
+        case = cases.filter(cases["case_id"] == case_id)
+        asking = case.select(asking_at="at", asking_rank="rank", asking_match="match")
+        judged = cases.filter(cases["outcome"].notnull()).select("known", "rank", "match", "outcome")
+        pairs = judged.cross_join(asking)
+        earlier = pairs.filter(pairs["known"] < pairs["asking_at"].truncate("D"), pairs["rank"] <= pairs["asking_rank"])
+        levels = {
+            f"level_{number}": reduce(and_, [earlier["match"][name] == earlier["asking_match"][name] for name in level])
+            for number, level in enumerate(self._levels, 1)
+        }
+        return earlier.select(
+            **{name: earlier["outcome"][name] for name in ("action", "score", "worked")},
+            **{name: matches.coalesce(False) for name, matches in levels.items()},
+        )
+
+    def _level(self, earlier: "ir.Table") -> "ir.Table":
+        import ibis
+
         numbers = range(1, len(self._levels) + 1)
-        enough = " ".join(f"WHEN count(*) FILTER (level_{n}) >= {self._min} THEN {n}" for n in numbers)
-        on_level = " ".join(f"WHEN {n} THEN level_{n}" for n in numbers)
-        order = f"[{', '.join(map(_text, SPLITS))}]"
-        return f"""\
-WITH cases AS (SELECT one.*, split FROM {self._cases} AS one JOIN {self._splits} USING (case_id)),
-asking AS (SELECT * FROM cases WHERE case_id = {_text(case_id)}),
-earlier AS (
-  SELECT cases.case_id, cases.outcome.action AS action, cases.outcome.score AS score, cases.outcome.worked AS worked,
-    {levels}
-  FROM cases, asking
-  WHERE cases.outcome IS NOT NULL AND cases.known < date_trunc('day', asking.at)
-    AND list_position({order}, cases.split) <= list_position({order}, asking.split)),
-level AS (SELECT CASE {enough} END AS level FROM earlier),
-matching AS (SELECT earlier.* FROM earlier, level WHERE CASE level {on_level} ELSE false END){_joined(wanted)}"""
+        enough = [(earlier.count(where=earlier[f"level_{number}"]) >= self._min, number) for number in numbers]
+        return earlier.aggregate(level=ibis.cases(*enough))
+
+    def _matching(self, case_id: str) -> "ir.Table":
+        """Return the precedents of the case: the earlier cases that match on its level."""
+        import ibis
+
+        earlier = self._earlier(case_id)
+        leveled = earlier.cross_join(self._level(earlier))
+        numbers = range(1, len(self._levels) + 1)
+        return leveled.filter(
+            ibis.cases(*((leveled["level"] == number, leveled[f"level_{number}"]) for number in numbers), else_=False)
+        )
+
+    def _option(self, case_id: str, action: str) -> "ir.Table":
+        matching = self._matching(case_id)
+        return matching.filter(matching["action"] == action)
 
 
-_P = "worked / CAST(tried AS DOUBLE)"
-_LOW = (
-    f"({_P} + {Z95 * Z95!r} / (2 * CAST(tried AS DOUBLE)) - {Z95!r} * sqrt(({_P} * (1 - {_P})"
-    f" + {Z95 * Z95!r} / (4 * CAST(tried AS DOUBLE))) / CAST(tried AS DOUBLE)))"
-    f" / (1 + {Z95 * Z95!r} / CAST(tried AS DOUBLE))"
-)
-_OPTIONS = f"""\
-,
-counted AS (SELECT action, count(*) AS tried, count(*) FILTER (worked) AS worked FROM matching GROUP BY action),
-options AS (
-  SELECT *, CASE WHEN worked = 0 THEN 0.0 ELSE  -- the lower end of Wilson's 95 % interval
-    {_LOW} END AS low
-  FROM counted)"""
+class VerificationQuery(NamedTuple):
+    """One of `VerificationQueries` with its arguments, which is built when somebody runs or reads it."""
 
+    queries: VerificationQueries
+    name: str
+    arguments: tuple[Any, ...]
 
-def _joined(wanted: str) -> str:
-    """Further tables of the WITH stand behind a comma, the query itself on a line of its own."""
-    return wanted if wanted.startswith(",") else f"\n{wanted}"
+    @property
+    def expression(self) -> "ir.Table":
+        built: ir.Table = getattr(self.queries, self.name)(*self.arguments)
+        return built
 
-
-def _file(path: object) -> str:
-    return f"read_parquet({_text(str(path))})"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _all(parts: Iterable[str]) -> str:
-    return " AND ".join(parts)
+    @property
+    def sql(self) -> str:
+        return self.queries.sql(self.expression)

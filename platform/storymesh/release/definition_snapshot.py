@@ -18,6 +18,7 @@ from storymesh.release.curation.decontaminate import RUNS
 
 if TYPE_CHECKING:
     from storymesh.dataset.build import Build
+    from storymesh.engine.engine import OpenEngine
 
 DEFINITION = "definition"  # a folder of the release, where no config's data files reach
 
@@ -93,7 +94,7 @@ def read_kept(release: Path, lock: Mapping[str, Any]) -> TypedNarrative:
     return typed
 
 
-def build_of(release: Path, lock: Mapping[str, Any], store: Path) -> "Build":
+def build_of(release: Path, lock: Mapping[str, Any], store: Path, open_engine: "OpenEngine") -> "Build":
     """The build that the release in the folder `release` was cut from: the definition that it keeps, on the snapshots
     of its lock. Its files may have to be written again. Raises NotPublished where the store has no such snapshot."""
     from storymesh.dataset.build import Build
@@ -106,4 +107,5 @@ def build_of(release: Path, lock: Mapping[str, Any], store: Path) -> "Build":
         snapshots[role] = ProductStore(store, domain).find(member["product"], member["product_version"])
     forgotten = {product: tuple(keys) for product, keys in lock.get("forgotten", {}).items()}
     kept = release / DEFINITION / RUNS
-    return Build(typed, snapshots, store, release.parent.parent, forgotten, kept if kept.is_file() else {})
+    evaluation = kept if kept.is_file() else {}
+    return Build(typed, snapshots, store, release.parent.parent, open_engine, forgotten, evaluation)

@@ -23,7 +23,7 @@ def scenario(
     for narrative in [loaded.narrative(name) for name in narratives or loaded.narratives]:
         typed = type_narrative(narrative, loaded.cast_of(narrative))
         for one in read_scenarios(loaded.root / narrative.folder, loaded.root, typed):
-            told = scenarios.tell(one, typed)
+            told = scenarios.tell(one, typed, loaded.open_engine)
             differences = told.differences
             if accept:
                 scenarios.accept(told)

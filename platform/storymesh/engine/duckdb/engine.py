@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,6 +59,7 @@ class DuckDBEngine:
             self.memory = int(TypeAdapter(ByteSize).validate_python(memory))
         except ValueError as error:
             raise WrongUsage(f"STORYMESH_MEMORY is '{memory}'", "say how much, such as 4GB or 512MiB") from error
+        self._scans: dict[str, str] = {}  # view of Parquet files -> the SQL that reads them
         self._spill = tempfile.TemporaryDirectory(prefix="storymesh-spill-")
         self._resources = {
             "temp_directory": self._spill.name,
@@ -88,6 +90,7 @@ class DuckDBEngine:
             return ibis.memtable(schema.empty_table())
         with self._translated():
             table = self.connection.read_parquet([literal_path(str(path)) for path in paths], hive_partitioning=False)
+        self._scans[table.get_name()] = parquet_scan([str(path) for path in paths])
         if schema is None:
             return table
         expected = sch.Schema.from_pyarrow(schema)
@@ -279,7 +282,9 @@ class DuckDBEngine:
     def compile_sql(self, table: "ir.Table") -> str:
         import ibis
 
-        return str(ibis.to_sql(table, dialect="duckdb"))
+        sql = str(ibis.to_sql(table, dialect="duckdb"))
+        # ibis reads files through views of this session, which nobody else has.
+        return re.sub(r'"(ibis_read_parquet_\w+)"', lambda view: self._scans.get(view[1], view[0]), sql)
 
     def parquet_scan_sql(self, files: Sequence[str], schema: "pa.Schema") -> str:
         if files:
