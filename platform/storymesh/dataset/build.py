@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storymesh.atomic_write import staged_file
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.erasure_list import REASON, Forgotten, Keys, read_forgotten
@@ -258,18 +259,15 @@ def write_records(build: Build, config: str, progress: Progress = silent) -> Wri
             progress(config, 0)
             placed, key = _placed(build, engine), build.pseudonym_key
             found = engine.read_parquet(build.precedents_path) if build.precedents_path else None
-            staged = path.with_name(f".{path.name}.told")
-            engine.write_parquet(told(placed, found, build.typed, record, build.versions, key), staged)
-            records = engine.read_parquet(staged)
-            unfit = records.filter(records[UNFIT].notnull())
-            rest = _with_all(placed.anti_join(records, "case_id"), build, engine)
-            lost = untold(rest, build.typed, record).union(unfit.select("case_id", reason=UNFIT))
-            engine.write_parquet(lost, dropped)
-            if int(engine.fetch_value(unfit.count())):
-                engine.write_parquet(records.filter(records[UNFIT].isnull()), path)
-                staged.unlink()
-            else:
-                staged.replace(path)
+            with staged_file(path) as staged:
+                engine.write_parquet(told(placed, found, build.typed, record, build.versions, key), staged)
+                records = engine.read_parquet(staged)
+                unfit = records.filter(records[UNFIT].notnull())
+                rest = _with_all(placed.anti_join(records, "case_id"), build, engine)
+                lost = untold(rest, build.typed, record).union(unfit.select("case_id", reason=UNFIT))
+                engine.write_parquet(lost, dropped)
+                if int(engine.fetch_value(unfit.count())):
+                    engine.write_parquet(records.filter(records[UNFIT].isnull()), staged)
         records = engine.read_parquet(path)
         count = int(engine.fetch_value(records.count()))
         by_reason = _counted(engine, engine.read_parquet(dropped))

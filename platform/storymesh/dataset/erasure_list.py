@@ -7,13 +7,13 @@ release bears the digests alone, which say nothing without it.
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storymesh.atomic_write import write_atomically
 from storymesh.errors import StorymeshError
 
 if TYPE_CHECKING:
@@ -67,12 +67,8 @@ def read_forgotten(store: Path) -> Forgotten | None:
 
 
 def write_forgotten(store: Path, forgotten: Forgotten) -> None:
-    store.mkdir(parents=True, exist_ok=True)
-    staged = store / f".{_FILE}.{os.getpid()}"
-    staged.touch(mode=0o600)
     said = {"secret": forgotten.secret, "keys": {product: list(keys) for product, keys in forgotten.keys.items()}}
-    staged.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    staged.replace(store / _FILE)
+    write_atomically(store / _FILE, json.dumps(said, indent=2) + "\n", mode=0o600)
 
 
 def nothing_forgotten() -> Forgotten:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import ibis
 
+from storymesh.atomic_write import write_atomically
 from storymesh.contract.definition import Contract
 from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
@@ -221,10 +222,8 @@ def write_found(engine: Engine, typed: TypedNarrative, tables: "Mapping[str, ir.
                 changed[column] = replaced
         if changed:
             engine.write_parquet(_with(table, changed), folder / f"{role}.parquet")
-    folder.mkdir(parents=True, exist_ok=True)
-    staged = folder / ".found.json"
-    staged.write_text(json.dumps({"mode": dataset.personal, "values": values}, indent=2) + "\n", encoding="utf-8")
-    staged.replace(folder / "found.json")
+    found = {"mode": dataset.personal, "values": values}
+    write_atomically(folder / "found.json", json.dumps(found, indent=2) + "\n")
 
 
 def read_found(folder: Path) -> Found:

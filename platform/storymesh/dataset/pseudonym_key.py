@@ -4,6 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from storymesh.atomic_write import write_atomically
+
 VARIABLE = "STORYMESH_PSEUDONYM_KEY"
 
 
@@ -14,14 +16,6 @@ def pseudonym_key(store: Path) -> bytes:
         return given.encode()
     path = store / "pseudonym.key"
     if not path.exists():
-        store.mkdir(parents=True, exist_ok=True)
-        staged = path.with_name(f".{path.name}.{os.getpid()}")
-        staged.touch(mode=0o600)
-        staged.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
-        try:
-            os.link(staged, path)  # whoever is first wins, and the other takes his
-        except FileExistsError:
-            pass
-        finally:
-            staged.unlink()
+        # Of several processes the first one's key stays, and all take that.
+        write_atomically(path, secrets.token_hex(32) + "\n", mode=0o600, keep_existing=True)
     return path.read_text(encoding="ascii").strip().encode()

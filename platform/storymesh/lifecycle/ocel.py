@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from storymesh.atomic_write import staged_file
 from storymesh.case.link import KEY, key_text
 from storymesh.case.visibility import rows_seen
 from storymesh.contract.types import quoted
@@ -85,9 +86,9 @@ def write_ocel(release: Release, store: Path, into: Path) -> Log:
     if (listed := read_forgotten(store)) is not None:
         build = replace(build, forgotten=listed.of({one.product for one in build.snapshots.values()}))
     write_cases(build)
-    whole, piece = (into.with_name(f".{into.name}.{name}.{os.getpid()}") for name in ("whole", "piece"))
+    piece = into.with_name(f".{into.name}.piece.{os.getpid()}")
     try:
-        with open_engine() as engine, whole.open("wb") as file:
+        with open_engine() as engine, staged_file(into) as whole, whole.open("wb") as file:
             writing = _Writing(build, engine)
             file.write(json.dumps(writing.types(), ensure_ascii=False, indent=1).rstrip("}\n").encode())
             try:
@@ -98,9 +99,7 @@ def write_ocel(release: Release, store: Path, into: Path) -> Log:
                 raise OutOfMemory(words, "give STORYMESH_MEMORY more, or STORYMESH_THREADS fewer") from error
             file.write(b"\n}\n")
             cases, dropped = writing.counted()
-        whole.rename(into)
     finally:
-        whole.unlink(missing_ok=True)
         piece.unlink(missing_ok=True)
     return Log(release, into, cases, objects, events, dropped)
 

@@ -5,9 +5,10 @@ Everything is computed anew, in a folder of its own: what earlier cuts left in t
 """
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.engine.open import open_engine
 from storymesh.errors import NotPublished, WrongUsage
+from storymesh.file_lock import hold_lock
 from storymesh.lifecycle.diff import SAMPLES, Diff, diff
 from storymesh.llm.response_cache import Answers
 from storymesh.provenance.trace import Tracer
@@ -26,6 +28,7 @@ from storymesh.release.write import cut_again
 if TYPE_CHECKING:
     from storymesh.dataset.build import Build
 
+_SCRATCH = ".rebuilding-"
 _SECRETS = ("pseudonym.key", "forgotten.json")  # what of the store, beside products, decides what is told
 
 
@@ -93,23 +96,21 @@ def _bring_answers(release: Release, fresh: "Build") -> None:
 
 @contextmanager
 def _beside(store: Path) -> Iterator[Path]:
-    """A folder in the store that goes, whatever happens. Those of processes that were killed are swept."""
-    for left in store.glob(".rebuilding-*"):
-        if not _runs(int(left.name.rpartition("-")[2])):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = store / f".rebuilding-{os.getpid()}"
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """A folder in the store that goes, whatever happens. Those of processes that were killed are swept: their locks are
+    free."""
+    for lock in store.glob(f"{_SCRATCH}*.lock"):
+        with suppress(TimeoutError), hold_lock(lock, timeout_s=0):
+            _remove_scratch(lock)
+    lock = store / f"{_SCRATCH}{secrets.token_hex(6)}.lock"
+    with hold_lock(lock):
+        try:
+            lock.with_suffix("").mkdir()
+            yield lock.with_suffix("")
+        finally:
+            _remove_scratch(lock)
 
 
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _remove_scratch(lock: Path) -> None:
+    """Remove a scratch folder and, last, its lock file, which the caller holds."""
+    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+    lock.unlink(missing_ok=True)

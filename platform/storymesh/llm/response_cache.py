@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from storymesh.atomic_write import staged_file
 from storymesh.errors import NarratorFailed
 
 Messages = tuple[tuple[str, str], ...]
@@ -233,16 +234,10 @@ class Answers:
         self.flush()
         schema = _arrow()
         rows = 0
-        beside = path.with_name(f".{path.name}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
-                for batch in self._batches(self.run if run is None else run):
-                    writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-                    rows += len(batch)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with staged_file(path) as staged, pq.ParquetWriter(staged, schema, compression="zstd") as writer:
+            for batch in self._batches(self.run if run is None else run):
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+                rows += len(batch)
         return rows
 
     def _batches(self, run: int) -> Iterator[list[dict[str, Any]]]:

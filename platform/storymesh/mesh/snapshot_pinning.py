@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build import Build
 from storymesh.errors import NotPublished
 from storymesh.mesh.mesh import Mesh
@@ -63,7 +64,5 @@ def _remember(build: Build) -> None:
     build.folder.mkdir(parents=True, exist_ok=True)
     path = build.folder / "pin.json"
     if not path.exists():
-        staged = path.with_name(".pin.json.staged")
         pinned = {role: snapshot.version for role, snapshot in build.snapshots.items()}
-        staged.write_text(json.dumps(pinned, indent=2) + "\n", encoding="utf-8")
-        staged.replace(path)
+        write_atomically(path, json.dumps(pinned, indent=2) + "\n")

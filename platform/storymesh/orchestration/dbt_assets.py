@@ -4,7 +4,6 @@ What the models are and how they hang together comes from dbt's manifest. Making
 kept beside the store and made again only when a file that dbt reads has changed.
 """
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -12,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from pydantic import Field
 
 from storymesh.contract.types import arrow_schema
 from storymesh.errors import NotPublished, StorymeshError, TransformFailed
+from storymesh.file_lock import hold_lock
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.asset_keys import model_key, product_key, source_key
 from storymesh.orchestration.asset_metadata import owners_of
@@ -106,7 +106,7 @@ def manifest_of(mesh: Mesh, domain: str) -> Mapping[str, Any]:
     """dbt's manifest of the domain, parsed again only when what dbt reads has changed. Raises TransformFailed."""
     home = mesh.store / "dagster" / "parse"
     kept = home / domain / f"manifest-{_fingerprint(mesh, domain)}.json"
-    with _alone(home / f"{domain}.lock"):
+    with hold_lock(home / f"{domain}.lock"):
         if not kept.is_file():
             inputs = {product: _unpublished(mesh, product) for product in _inputs(mesh, domain)}
             project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs)
@@ -284,12 +284,3 @@ def _executable() -> str:
     """dbt of this Python environment, wherever it was started from."""
     beside = Path(sys.executable).parent / "dbt"
     return str(beside) if beside.exists() else "dbt"
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; the system lets go of it when the process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

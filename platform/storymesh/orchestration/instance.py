@@ -1,12 +1,13 @@
 """The Dagster instance of a mesh: where the runs of the UI and of `run` are remembered, on SQLite, telemetry off."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storymesh.atomic_write import write_atomically
+from storymesh.file_lock import hold_lock, is_lock_held
 from storymesh.mesh.mesh import Mesh
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def prepare_home(mesh: Mesh) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     configuration = home / "dagster.yaml"
     if not configuration.exists():
-        staged = home / f".dagster.yaml.{os.getpid()}"
-        staged.write_text(CONFIGURATION, encoding="utf-8")
-        staged.replace(configuration)
+        write_atomically(configuration, CONFIGURATION)
     return home
 
 
@@ -69,10 +68,8 @@ def held(home: Path, run_id: str) -> Iterator[None]:
     abandoned run.
     """
     path = home / RUNNING / f"{run_id}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
     taking = path.with_suffix(f".{os.getpid()}.taking")
-    with taking.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with hold_lock(taking, timeout_s=0):
         taking.replace(path)  # from its first moment there it is held
         yield
         path.unlink(missing_ok=True)  # after an error it stays, for whoever closes what was abandoned
@@ -85,7 +82,10 @@ def close_abandoned(instance: "dg.DagsterInstance") -> list[str]:
     """
     closed = []
     for path in sorted((Path(instance.root_directory) / RUNNING).glob("*.lock")):
-        if _is_held(path):
+        try:
+            if is_lock_held(path):
+                continue
+        except FileNotFoundError:  # it ended meanwhile
             continue
         run = instance.get_run_by_id(path.stem)
         if run is not None and not run.is_finished:
@@ -109,12 +109,3 @@ def _hand_out(instance: "dg.DagsterInstance") -> None:
         found = storage.get_concurrency_info(pool)
         if found.pending_step_count and found.active_slot_count + found.assigned_step_count < found.slot_count:
             storage.assign_pending_steps([pool])
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        with path.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (FileNotFoundError, BlockingIOError):  # it ended meanwhile, or goes on
-        return True
-    return False

@@ -1,10 +1,10 @@
 """What one asset of a narrative hands to the next, also in another run: the key of the build, as a file of one line."""
 
-import os
 from pathlib import Path
 
 import dagster as dg
 
+from storymesh.atomic_write import write_atomically
 from storymesh.errors import NotPublished
 from storymesh.orchestration.failures import explained
 
@@ -20,10 +20,7 @@ class Handover(dg.IOManager):
             return
         path = self._path(context.asset_key)
         with explained():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            staged = path.with_name(f".{path.name}.{os.getpid()}")
-            staged.write_text(f"{obj}\n", encoding="utf-8")
-            staged.replace(path)
+            write_atomically(path, f"{obj}\n")
 
     def load_input(self, context: dg.InputContext) -> str:
         key = context.asset_key

@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, extract_data_version_from_entry
 
+from storymesh.atomic_write import write_atomically
 from storymesh.document import relative
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.asset_keys import source_key
@@ -162,7 +163,4 @@ class _Kept:
 
     def save(self) -> None:
         if self.known != self.before:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            staged = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            staged.write_text(json.dumps(self.known), encoding="utf-8")
-            staged.replace(self.path)
+            write_atomically(self.path, json.dumps(self.known))

@@ -5,12 +5,14 @@ when nothing is published. A run may be killed at any point; the next one sweeps
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from storymesh.atomic_write import staged_file
 from storymesh.contract.audit import RowAudit, audit_rows, audit_table
 from storymesh.contract.cast import CastPlan, plan_cast
 from storymesh.contract.checks import CheckResult
@@ -278,24 +280,21 @@ def _quarantine(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = path.with_suffix(".part")
-    writer: pq.ParquetWriter | None = None
     start = 0
-    for file, count in zip(staged.paths, counts, strict=True):
-        here = bad[(bad >= start) & (bad < start + count)]
-        table = pq.ParquetFile(file).read().take(pa.array(here - start))
-        for name in uncastable.where:
-            index = table.schema.get_field_index(name)
-            table = table.set_column(index, name, _with_raw(table.column(index), here, *uncastable.text_of(name)))
-        table = table.append_column("reasons", _reasons(audit.failures, here))
-        if writer is None:
-            writer = pq.ParquetWriter(hidden, table.schema, compression="zstd")
-        writer.write_table(table)
-        start += count
-    if writer is not None:
-        writer.close()
-        hidden.replace(path)
+    with ExitStack() as stack:
+        hidden = stack.enter_context(staged_file(path))
+        writer: pq.ParquetWriter | None = None
+        for file, count in zip(staged.paths, counts, strict=True):
+            here = bad[(bad >= start) & (bad < start + count)]
+            table = pq.ParquetFile(file).read().take(pa.array(here - start))
+            for name in uncastable.where:
+                index = table.schema.get_field_index(name)
+                table = table.set_column(index, name, _with_raw(table.column(index), here, *uncastable.text_of(name)))
+            table = table.append_column("reasons", _reasons(audit.failures, here))
+            if writer is None:
+                writer = stack.enter_context(pq.ParquetWriter(hidden, table.schema, compression="zstd"))
+            writer.write_table(table)
+            start += count
     assert np.all(bad < start)
 
 

@@ -5,16 +5,16 @@ catalogue in PostgreSQL one of the server's as well, for writers on several mach
 behind is swept by the next one, so a publish can be killed at any point.
 """
 
-import fcntl
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storymesh.errors import PublishConflict
+from storymesh.file_lock import hold_lock
 from storymesh.product.store import MAIN, TAG_DIGITS, TAG_PREFIX, VERSION, ProductStore, data_paths
 
 if TYPE_CHECKING:
@@ -48,39 +48,27 @@ class WrittenFiles:
 def writing(store: ProductStore, product: str, schema: "pa.Schema", wait_s: float) -> Iterator["Staging"]:
     """The right to publish `product`, for one process. Raises PublishConflict when another keeps it for `wait_s`."""
     path = store.folder / "locks" / f"{product}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
     known = path.exists()
     ends = time.monotonic() + wait_s
-    with path.open("a+b") as lock, store.alone(product) as is_alone:
-        _acquire(lambda: _is_held(lock.fileno()) and is_alone(), product, ends, wait_s)
-        lock.seek(0)
+    with ExitStack() as stack:
+        is_alone = stack.enter_context(store.alone(product))
+        try:
+            stack.enter_context(hold_lock(path, wait_s))
+            while not is_alone():
+                if time.monotonic() >= ends:
+                    raise TimeoutError
+                time.sleep(0.05)
+        except TimeoutError:
+            words = f"another run is publishing '{product}', waited {wait_s:g} s"
+            raise PublishConflict(words, "let it finish and run again") from None
         # A machine that has never written here cannot say what others left behind.
-        unfinished = bool(lock.read(1)) or not known
+        unfinished = bool(path.read_bytes()) or not known
         staging = Staging(store, product, schema)
         staging.sweep(orphans=unfinished)
-        lock.truncate(0)
-        lock.write(b"writing\n")
-        lock.flush()
+        path.write_bytes(b"writing\n")
         yield staging
         # Only a run that got here knows that it left nothing but branches behind; after a kill the mark stays.
-        lock.truncate(0)
-
-
-def _acquire(is_held: Callable[[], bool], product: str, ends: float, wait_s: float) -> None:
-    while not is_held():
-        if time.monotonic() >= ends:
-            words = f"another run is publishing '{product}', waited {wait_s:g} s"
-            raise PublishConflict(words, "let it finish and run again")
-        time.sleep(0.05)
-
-
-def _is_held(descriptor: int) -> bool:
-    """Whether this process has the lock now; asking again for what it has is no harm."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        path.write_bytes(b"")
 
 
 class Staging:

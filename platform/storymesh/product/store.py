@@ -6,7 +6,6 @@ reads it too. In a bucket they are whole addresses, which any Iceberg reader fol
 that lies in a bucket is fetched once and read from this machine: no engine needs the network.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import urlsplit
 
+from storymesh.atomic_write import staged_file
 from storymesh.errors import NotPublished, StorymeshError
 from storymesh.product.warehouse import Store, filled, s3_properties
 
@@ -162,16 +162,12 @@ class ProductStore:
         """The file of this path in Iceberg's metadata on this machine, fetched when it is not there yet."""
         local = self.local(path)
         if urlsplit(path).scheme and not local.exists():
-            local.parent.mkdir(parents=True, exist_ok=True)
-            staged = local.with_name(f".{local.name}.{os.getpid()}")
             try:
-                self._copy(path, staged, fetching=True)
-                staged.replace(local)
+                with staged_file(local) as staged:
+                    self._copy(path, staged, fetching=True)
             except FileNotFoundError:
                 words = f"the store of '{self.domain}' is damaged: there is no {path}"
                 raise StorymeshError(words, "bring it back from a copy of the bucket, or publish again") from None
-            finally:
-                staged.unlink(missing_ok=True)
         return local
 
     def send(self, path: str) -> None:

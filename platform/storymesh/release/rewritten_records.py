@@ -7,12 +7,14 @@ drops, as the narrative says.
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storymesh.atomic_write import staged_file
 from storymesh.dataset.build import Build, Progress, Written, silent, write_asked, write_records
 from storymesh.dataset.render import UNFIT
 from storymesh.engine.engine import Engine
@@ -215,7 +217,7 @@ class _Retelling:
 
         short = 0
         with Answers(self.build.store / ANSWERS) as answers:
-            with self._noting() as note:
+            with _notes(self.notes) as note:
                 for one in narrate(self.tasks(engine), self.narrator, answers, told):
                     note(one)
                     short += one.reason == "budget"
@@ -226,12 +228,9 @@ class _Retelling:
         return last
 
     def _note(self, retellings: "list[Retelling]") -> None:
-        with self._noting() as note:
+        with _notes(self.notes) as note:
             for one in retellings:
                 note(one)
-
-    def _noting(self) -> "_Notes":
-        return _Notes(self.notes)
 
     def _retold(self, engine: Engine) -> "ir.Table":
         """The told records with what was retold in place of what the templates told, and `retellings`."""
@@ -277,67 +276,50 @@ class _Retelling:
         return retold.select("id", "case_id").inner_join(reasons, "id").select("case_id", "reason")
 
 
-class _Notes:
-    """What became of each text, written as it comes: whole, or not at all."""
+@contextmanager
+def _notes(path: Path) -> Iterator[Callable[[Retelling], None]]:
+    """Write what became of each text as it comes, to a file that is there whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    def __init__(self, path: Path) -> None:
-        import pyarrow as pa
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("column", pa.string()),
+            ("text", pa.string()),
+            ("attempts", pa.int32()),
+            ("score", pa.float64()),
+            ("judged", pa.float64()),
+            ("reason", pa.string()),
+            ("answer", pa.string()),
+        ]
+    )
+    rows: list[dict[str, Any]] = []
 
-        self.path = path
-        self.staged = path.with_name(f".{path.name}.part")
-        self.rows: list[dict[str, Any]] = []
-        self.schema = pa.schema(
-            [
-                ("id", pa.string()),
-                ("column", pa.string()),
-                ("text", pa.string()),
-                ("attempts", pa.int32()),
-                ("score", pa.float64()),
-                ("judged", pa.float64()),
-                ("reason", pa.string()),
-                ("answer", pa.string()),
-            ]
-        )
+    def write_batch() -> None:
+        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+        rows.clear()
 
-    def __enter__(self) -> Callable[[Retelling], None]:
-        import pyarrow.parquet as pq
-
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.writer = pq.ParquetWriter(self.staged, self.schema, compression="zstd")
-        return self._take
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            self._flush()
-        self.writer.close()
-        if kind is None:
-            self.staged.replace(self.path)
-        else:
-            self.staged.unlink(missing_ok=True)
-
-    def _take(self, one: Retelling) -> None:
+    def take(one: Retelling) -> None:
         record, _, column = one.id.rpartition("#")
-        score = None if one.grounding is None else one.grounding.score
-        self.rows.append(
+        rows.append(
             {
                 "id": record,
                 "column": column,
                 "text": one.text,
                 "attempts": one.attempts,
-                "score": score,
+                "score": None if one.grounding is None else one.grounding.score,
                 "judged": one.judged,
                 "reason": one.reason,
                 "answer": one.answer or None,
             }
         )
-        if len(self.rows) >= BATCH:
-            self._flush()
+        if len(rows) >= BATCH:
+            write_batch()
 
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        self.writer.write_table(pa.Table.from_pylist(self.rows, schema=self.schema))
-        self.rows.clear()
+    with staged_file(path) as staged, pq.ParquetWriter(staged, schema, compression="zstd") as writer:
+        yield take
+        write_batch()
 
 
 def story_of(row: Mapping[str, Any], column: str) -> str:

@@ -5,18 +5,17 @@ they were written, and one rename makes it visible. So a killed cut leaves nothi
 next one sweeps what it left.
 """
 
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from storymesh.atomic_write import sync_folder, sync_tree
 from storymesh.dataset.erasure_list import REASON as FORGOTTEN
 from storymesh.dataset.personal_data import Found
 from storymesh.dataset.render import UNFIT
@@ -25,6 +24,7 @@ from storymesh.engine.duckdb.engine import ROW_GROUP
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError
+from storymesh.file_lock import hold_lock
 from storymesh.release.card.card import Card, features_of, render_card
 from storymesh.release.croissant import CROISSANT, render_croissant
 from storymesh.release.curation.curate import rules_of, verdicts, without_words
@@ -118,7 +118,7 @@ def cut(build: Build, *, shard_rows: int | None = None, tracer: "Tracer | None" 
     """
     folder = build.releases / build.narrative.id
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with hold_lock(folder / _GUARD):
         for left in folder.glob(f"{STAGED}*"):
             shutil.rmtree(left)
         staged = folder / f"{STAGED}{os.getpid()}"
@@ -136,7 +136,7 @@ def cut(build: Build, *, shard_rows: int | None = None, tracer: "Tracer | None" 
             version = f"{build.narrative.version}-r{1 + _last_number(folder, build.narrative.version)}"
             _finish(staged, build, version, lock, card, tracer)
             staged.rename(folder / version)
-            _sync_folder(folder)
+            sync_folder(folder)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     return read_release(folder / version)
@@ -168,7 +168,7 @@ def _finish(
     (staged / REPORT).write_text(render_report(card, build, files, tracer), encoding="utf-8")
     whole = {"narrative": build.narrative.id, "version": version, **lock, "files": files_of(staged)}
     (staged / LOCK).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    _sync(staged)
+    sync_tree(staged)  # before a rename makes it visible
 
 
 class _Cutting:
@@ -418,28 +418,3 @@ def _last_number(folder: Path, version: str) -> int:
     """The highest number in use for the version, whether or not its release is whole."""
     found = (FOLDER.fullmatch(path.name) for path in folder.iterdir())
     return max((int(match["number"]) for match in found if match and match["narrative"] == version), default=0)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One cut of a narrative at a time. The system lets go of the lock when its process ends, however it ends."""
-    with (folder / _GUARD).open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        yield
-
-
-def _sync(folder: Path) -> None:
-    """What stands in the folder is on the disk before a rename makes it visible."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with (Path(parent) / name).open("rb") as file:
-                os.fsync(file.fileno())
-        _sync_folder(Path(parent))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ByteSize, TypeAdapter
 
+from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.connection import (
     literal_path,
     open_duckdb,
@@ -165,17 +166,12 @@ class DuckDBEngine:
     def write_parquet(self, table: "ir.Table", path: Path) -> int:
         import pyarrow.parquet as pq
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with staged_file(path) as staged:
             with self._translated(f" while it wrote {path.name}"):
                 self.connection.to_parquet(
                     table, staged, row_group_size=ROW_GROUP, compression="zstd", compression_level=1
                 )
             rows = pq.read_metadata(staged).num_rows
-            staged.replace(path)
-        finally:
-            staged.unlink(missing_ok=True)
         return int(rows)
 
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:

@@ -1,0 +1,57 @@
+"""Files that are written whole or not at all.
+
+Whatever reads a path sees the file that was there before or the new one, also when the writer is killed half way. A
+power cut is another matter: only what calls `sync_tree` waits for the disk.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def staged_file(path: Path, *, mode: int | None = None, keep_existing: bool = False) -> Iterator[Path]:
+    """Yield a hidden path beside `path` for the caller to write; at the end it becomes `path`, after an error it goes.
+
+    Missing parent folders are made. With `mode` the file has these permissions before anything stands in it. With
+    `keep_existing` a file that is at `path` by the end stays, so that the first of several writers wins.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    if mode is not None:
+        staged.touch(mode=mode, exist_ok=False)
+    try:
+        yield staged
+        if keep_existing:
+            with suppress(FileExistsError):
+                os.link(staged, path)
+        else:
+            staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str, *, mode: int | None = None, keep_existing: bool = False) -> None:
+    """Write `text` as UTF-8 to `path`, as `staged_file` does."""
+    with staged_file(path, mode=mode, keep_existing=keep_existing) as staged:
+        staged.write_text(text, encoding="utf-8")
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until every file and folder in `folder` is on the disk."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with (Path(parent) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(parent))
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the entries of `folder`, such as a renamed one, are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
