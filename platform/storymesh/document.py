@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from storymesh.errors import Finding, Refused, nearest
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
 
 Step = str | int
@@ -52,22 +52,24 @@ class Document:
         return Finding(self.at(*steps), rule, words, hint)
 
     def parse(self, model: type[Model]) -> Model:
-        """The document as `model`. Raises Refused with a finding for each field that does not fit."""
+        """The document as `model`. Raises DefinitionErrors with a finding for each field that does not fit."""
         if not isinstance(self.value, dict):
-            words = f"this file should hold fields, it holds {kind_of(self.value)}"
-            raise Refused([Finding(Location(self.path), "yaml", words)])
+            words = f"this file should hold fields, it holds {describe_kind(self.value)}"
+            raise DefinitionErrors([Finding(Location(self.path), "yaml", words)])
         try:
             return model.model_validate(self.value)
         except ValidationError as error:
             details = error.errors()
-            raise Refused(self._finding_of(model, one) for one in details if not _follows(one, details)) from None
+            raise DefinitionErrors(
+                self._finding_of(model, one) for one in details if not _follows(one, details)
+            ) from None
 
     def _finding_of(self, model: type[BaseModel], detail: ErrorDetails) -> Finding:
         steps = self._steps_of(detail["loc"])
         name = steps[-1] if steps else ""
         match detail["type"]:
             case "extra_forbidden":
-                hint = nearest(str(name), _fields(model, steps))
+                hint = suggest_name(str(name), _fields(model, steps))
                 return Finding(self.key_at(*steps), "unknown-field", f"unknown field '{name}'", hint)
             case "missing":
                 parent = self.at(*steps[:-1])
@@ -106,19 +108,23 @@ class Document:
 
 
 def read_document(path: Path, root: Path) -> Document:
-    """Read one YAML file. Raises Refused when it is not readable as YAML 1.2; `root` makes the paths of findings."""
-    name = relative(path, root)
+    """Read the YAML 1.2 file `path`, which findings name relative to `root`. Raises DefinitionErrors."""
+    name = path_in_mesh(path, root)
     try:
         raw = path.read_bytes()
         if len(raw) > MAX_BYTES:
-            raise Refused([Finding(Location(name), "yaml", f"the file is larger than {MAX_BYTES // 2**20} MiB")])
+            raise DefinitionErrors(
+                [Finding(Location(name), "yaml", f"the file is larger than {MAX_BYTES // 2**20} MiB")]
+            )
         text = raw.decode("utf-8-sig")
     except OSError as error:
-        raise Refused([Finding(Location(name), "unreadable", f"the file cannot be read: {error.strerror}")]) from None
+        raise DefinitionErrors(
+            [Finding(Location(name), "unreadable", f"the file cannot be read: {error.strerror}")]
+        ) from None
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         words = "the file is not UTF-8 text"
-        raise Refused([Finding(Location(name, line), "yaml", words, "save it as UTF-8")]) from None
+        raise DefinitionErrors([Finding(Location(name, line), "yaml", words, "save it as UTF-8")]) from None
     return parse_document(text, name)
 
 
@@ -129,21 +135,21 @@ def parse_document(text: str, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
-        raise Refused([Finding(place, "yaml", f"not YAML: {error.problem or error.context}")]) from None
+        raise DefinitionErrors([Finding(place, "yaml", f"not YAML: {error.problem or error.context}")]) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = Location(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise Refused([Finding(place, "yaml", f"not YAML: {error.reason}")]) from None
+        raise DefinitionErrors([Finding(place, "yaml", f"not YAML: {error.reason}")]) from None
     except RecursionError:
-        raise Refused([Finding(Location(name), "yaml", f"nested deeper than {MAX_DEPTH} levels")]) from None
+        raise DefinitionErrors([Finding(Location(name), "yaml", f"nested deeper than {MAX_DEPTH} levels")]) from None
     building = _Building(name)
     value = building.build(node, ()) if node is not None else None
     if building.findings:
-        raise Refused(building.findings)
+        raise DefinitionErrors(building.findings)
     return Document(name, value, building.places, building.keys, text)
 
 
-def relative(path: Path, root: Path) -> str:
+def path_in_mesh(path: Path, root: Path) -> str:
     """`path` as findings print it: relative to the mesh root where it lies inside, with `/`."""
     try:
         return path.resolve().relative_to(root.resolve()).as_posix()
@@ -151,7 +157,7 @@ def relative(path: Path, root: Path) -> str:
         return path.as_posix()
 
 
-def nearest_file(name: str, known: Collection[str]) -> str:
+def suggest_file(name: str, known: Collection[str]) -> str:
     """`nearest` for file names: their endings make all of them alike, so only what stands before counts."""
     stems = {other.split(".")[0].lower(): other for other in sorted(known)}
     close = get_close_matches(name.split(".")[0].lower(), stems, n=1, cutoff=0.7)
@@ -161,7 +167,7 @@ def nearest_file(name: str, known: Collection[str]) -> str:
     return f"there are: {', '.join(shown[:12])}{', …' if len(shown) > 12 else ''}" if shown else "there is none"
 
 
-def kind_of(value: object) -> str:
+def describe_kind(value: object) -> str:
     """What a YAML value is, in words: 'a list', 'a text'."""
     match value:
         case None:
@@ -211,7 +217,7 @@ class _Building:
         self.count += 1
         if self.count > MAX_NODES or len(steps) > MAX_DEPTH:
             words = f"more than {MAX_NODES:,} values or {MAX_DEPTH} levels, aliases counted out"
-            raise Refused([Finding(place, "yaml", words)])
+            raise DefinitionErrors([Finding(place, "yaml", words)])
         self.places[steps] = place
         match node:
             case yaml.MappingNode():
@@ -310,4 +316,4 @@ def _choices(annotation: Any) -> str:
 
 
 def _show(value: object) -> str:
-    return kind_of(value) if isinstance(value, dict | list) else repr(value)
+    return describe_kind(value) if isinstance(value, dict | list) else repr(value)

@@ -1,6 +1,6 @@
-"""The ways in which storymesh fails. Each bears where it failed, what was met, what was wanted and what to do next.
+"""The exceptions of storymesh, and findings: what `check` says about a file.
 
-A `Finding` is one thing that `check` has to say about a file; the exceptions are for a caller that cannot go on.
+The text of each says what was there, what was expected and where; its hint says what to do next.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,32 +15,32 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One thing that is wrong in a file: `rule` is its stable name, `words` what was met, `hint` what to do."""
+    """One thing that is wrong in a file. `rule` is the stable name of its kind, `hint` says what to do."""
 
     location: Location
     rule: str
-    words: str
+    message: str
     hint: str = ""
     severity: Severity = "error"
 
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.location}: {self.severity}[{self.rule}]: {self.words}{hint}"
+        return f"{self.location}: {self.severity}[{self.rule}]: {self.message}{hint}"
 
 
 class StorymeshError(Exception):
-    """What a person can act on. `words` say what was met and wanted, `hint` what to do next."""
+    """An error that a person can act on. Its `hint` says how."""
 
     exit_code = 1
 
-    def __init__(self, words: str, hint: str = "") -> None:
-        self.words = words
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message = message
         self.hint = hint
-        super().__init__(f"{words} ({hint})" if hint else words)
+        super().__init__(f"{message} ({hint})" if hint else message)
 
 
-class Refused(StorymeshError):
-    """Files that people wrote are wrong: the findings say where."""
+class DefinitionErrors(StorymeshError):
+    """Errors in files that people wrote, one finding for each."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings: tuple[Finding, ...] = tuple(sorted(findings))
@@ -48,57 +48,57 @@ class Refused(StorymeshError):
 
 
 class EngineFailed(Exception):
-    """An engine failed for a reason that its caller did not foresee; whoever reads files of others catches this."""
+    """A failure of an engine that its caller did not foresee. Code that reads other people's files catches it."""
 
 
 class OutOfMemory(StorymeshError):
-    """The engine's memory did not do; what it wrote so far is gone."""
+    """A query that needs more memory than the engine may use. What it had written is removed."""
 
 
 class WrongUsage(StorymeshError):
-    """A command was called with something that does not exist or does not fit."""
+    """A command called with something that does not exist or does not fit."""
 
     exit_code = 2
 
 
 class SourceUnreadable(StorymeshError):
-    """A product's raw file is missing, damaged or not what the product definition says."""
+    """A product's raw file that is missing, damaged or not what the product definition says."""
 
 
 class TransformFailed(StorymeshError):
-    """A domain's dbt project did not build."""
+    """A domain's dbt project that did not build."""
 
 
 class AuditRefused(StorymeshError):
-    """The staged rows break the contract so far that nothing is published; readers keep the last snapshot."""
+    """Rows that break the contract so far that they are not published. Readers keep the last snapshot."""
 
 
 class NotPublished(StorymeshError):
-    """A product, or the version asked for, has no snapshot that can be read."""
+    """A product, or the requested version of it, without a snapshot that can be read."""
 
 
 class PublishConflict(StorymeshError):
-    """`main` moved while an audit ran: somebody else published the same product."""
+    """Another process that publishes the same product at the same time."""
 
 
 class NotInLanguage(StorymeshError):
-    """A value or an operation met at run time that the language does not define: a defect of the checker."""
+    """A value or an operation at run time that the language does not define: a defect of the checker."""
 
 
 class TooLarge(StorymeshError):
-    """Something untrusted passed a bound: depth, size or time."""
+    """Untrusted input beyond a limit of depth, size or time."""
 
 
 class NarratorFailed(StorymeshError):
-    """A chat model cannot be opened or refuses to answer. Every answer that was paid for stays in the store."""
+    """A chat model that cannot be opened or does not answer. Answers that were paid for stay in the cache."""
 
 
 class NarratorMissing(NarratorFailed):
-    """There is no narrator on this machine: its package or its key is missing. All else works without it."""
+    """A narrator whose package or key is missing on this machine. Everything else works without it."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the known name nearest to `name`, or lists the known ones when none is near."""
+def suggest_name(name: str, known: Iterable[str]) -> str:
+    """Return a hint with the known name most like `name`, or with the known names when none is like it."""
     names: Sequence[str] = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

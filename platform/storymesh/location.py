@@ -1,11 +1,11 @@
-"""Where something stands in a file that a person wrote: every finding and every definition carries one."""
+"""Positions in the files that people write. Every finding and every definition has one."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, order=True)
 class Location:
-    """A place in a text file. `path` is relative to the mesh root, with `/`; `line` and `column` count from 1."""
+    """A position in a text file. `path` is relative to the mesh root, with `/`; `line` and `column` count from 1."""
 
     path: str
     line: int = 1

@@ -9,7 +9,7 @@ from storymesh.case.definition import Case
 from storymesh.case.resolve import resolve
 from storymesh.case.scopes import views
 from storymesh.document import parse_document
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from tests.support.small_mesh import Product
 
 BROKEN = yaml.safe_load((Path(__file__).parent / "broken.yaml").read_text(encoding="utf-8"))
@@ -70,7 +70,7 @@ def findings(text: str, cast: dict[str, Product] = CAST) -> list[str]:
         case = Case.model_validate(document.value["case"])
         contracts = {role: product.contract for role, product in cast.items()}
         views(case, resolve(case, contracts, document.at), document.at)
-    except Refused as refused:
+    except DefinitionErrors as refused:
         return [str(one) for one in refused.findings]
     return []
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import assume, event, given
 
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from tests.support.meshes import PROFILE, Problem, memories, problems
 from tests.support.oracle import Expected, exact, precedents
 from tests.support.oracle import tell as expect
@@ -15,7 +15,7 @@ from tests.support.small_mesh import Told, tell, typed
 def told_by(problem: Problem) -> tuple[dict[str, Told], dict[str, Expected]]:
     try:
         _, _, seen = typed(problem.mesh)
-    except Refused as refused:
+    except DefinitionErrors as refused:
         event(refused.findings[0].rule)
         assume(False)
         raise

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from tests.support.meshes import FEW, Problem, memories, problems
 from tests.support.small_mesh import Product, Row, SmallMesh, Told, tell, typed
 
@@ -24,7 +24,7 @@ def told_by(problem: Problem, mesh: Mesh | None = None) -> dict[str, Told]:
 def sound(problem: Problem) -> None:
     try:
         typed(problem.mesh)
-    except Refused:
+    except DefinitionErrors:
         assume(False)
 
 

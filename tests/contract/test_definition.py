@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.document import parse_document
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from storymesh.language.types import Array, Date, Decimal, Field, Float, Integer, Struct, Text, Timestamp
 from storymesh.standards import odcs as standard
 
@@ -32,7 +32,7 @@ def read(text: str, root: Path, name: str = "shipping/delays") -> Contract:
 @pytest.mark.parametrize("case", BROKEN, ids=[case["case"] for case in BROKEN])
 def test_what_is_wrong_is_told_at_its_place(case: dict[str, str], tmp_path: Path) -> None:
     assert GOOD.count(case["change"]) == 1, "the case has to change one place"
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DefinitionErrors) as refused:
         read(GOOD.replace(case["change"], case["into"]), tmp_path)
     told = [str(one) for one in refused.value.findings]
     assert any(one.startswith(f"contracts/shipping/delays.odcs.yaml:{case['finding']}") for one in told), told

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from storymesh.dataset.build import Build, preview, write_asked
 from storymesh.dataset.personal_data import MASKS, Finder, Names
 from storymesh.engine.open import open_engine
-from storymesh.errors import Refused, StorymeshError
+from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.narrative.definition import read_narrative
 from storymesh.provenance.trace import trace
 from storymesh.release.manifest import Release
@@ -379,7 +379,7 @@ def test_an_address_that_rows_are_known_by_stops_the_build(tmp_path: Path) -> No
     ],
 )
 def test_what_the_definition_says_wrong_is_a_finding(tmp_path: Path, dataset: str, words: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DefinitionErrors) as refused:
         made(tmp_path, dataset)
     assert words in str(refused.value)
 

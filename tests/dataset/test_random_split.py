@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from storymesh.dataset.build import cases_with_all, write_asked
 from storymesh.dataset.split import assign
 from storymesh.engine.open import open_engine
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin
@@ -104,9 +104,9 @@ def test_another_share_for_validation_leaves_the_test_alone_and_another_seed_doe
     ],
 )
 def test_what_splits_in_two_ways_or_none_is_a_finding(tmp_path: Path, split: str, words: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DefinitionErrors) as refused:
         make(tmp_path, [], split=split)
-    finding = next(one for one in refused.value.findings if words in one.words)
+    finding = next(one for one in refused.value.findings if words in one.message)
     assert finding.location.line == 22
 
 

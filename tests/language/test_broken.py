@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from tests.support.canal_mesh import findings
 
 CASES = [
@@ -19,7 +19,7 @@ CASES = [
 def found(text: str, case: dict[str, Any]) -> list[str]:
     try:
         return findings(text, case.get("view", "hindsight"), case.get("partials"))
-    except Refused as refused:
+    except DefinitionErrors as refused:
         return [str(finding) for finding in refused.findings]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storymesh.errors import NotInLanguage, Refused
+from storymesh.errors import DefinitionErrors, NotInLanguage
 from storymesh.language.compile.expressions import compile_expression
 from storymesh.language.parse import parse_expression
 from storymesh.language.typecheck.templates import check_expression
@@ -166,15 +166,15 @@ def test_null_propagates(text: str, wanted: Any, connection: Any) -> None:
 
 @pytest.mark.parametrize("text", ["choose('a', 'b')", "m ==", "nothing + 1", "rows + 1", "t + 1", "f ~ ''"])
 def test_a_wrong_expression_is_a_finding(text: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(DefinitionErrors):
         check_expression(parse_expression(text, Location("narrative.yaml", 12, 7)), SCOPE)
 
 
 def test_a_finding_in_an_expression_stands_in_its_file() -> None:
-    with pytest.raises(Refused, match=r"^narrative\.yaml:12:11: error\[unknown-name\]: unknown name 'mm'"):
+    with pytest.raises(DefinitionErrors, match=r"^narrative\.yaml:12:11: error\[unknown-name\]: unknown name 'mm'"):
         check_expression(parse_expression("1 + mm", Location("narrative.yaml", 12, 7)), SCOPE)
 
 
 def test_choose_is_not_compiled_in_expressions() -> None:
-    with pytest.raises((NotInLanguage, Refused)):
+    with pytest.raises((NotInLanguage, DefinitionErrors)):
         check_expression(parse_expression("choose('a', 'b')", Location("n")), SCOPE)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from storymesh.errors import Refused, StorymeshError, TooLarge
+from storymesh.errors import DefinitionErrors, StorymeshError, TooLarge
 from storymesh.language import interpret
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.parse import parse_expression, parse_template
@@ -92,7 +92,7 @@ def interpreter(**templates: str) -> Interpreter:
 def test_an_escape_is_a_finding(template: str) -> None:
     from tests.support.generated import SCOPE
 
-    with pytest.raises(Refused):
+    with pytest.raises(DefinitionErrors):
         check_template(parse_template(template, "t", "d/t"), SCOPE, lambda name: None)
 
 
@@ -170,7 +170,7 @@ def test_steps_are_counted_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(text: str) -> str:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(DefinitionErrors) as caught:
         parse_template(text, "t", "d/t")
     return str(caught.value)
 
@@ -203,7 +203,7 @@ def test_templates_have_a_size_and_a_depth() -> None:
     ],
 )
 def test_expressions_have_a_depth(text: str) -> None:
-    with pytest.raises(Refused, match="too-large"):
+    with pytest.raises(DefinitionErrors, match="too-large"):
         parse_expression(text, Location("narrative.yaml"))
 
 
@@ -238,5 +238,5 @@ def test_what_is_just_deep_enough_renders(template: str) -> None:
 def test_checking_many_includes_stops() -> None:
     parts = {f"p{n}": parse_template(f"{{% include 'p{n + 1}' %}}" * 30, f"p{n}", f"p{n}") for n in range(8)}
     parts["p8"] = parse_template("x", "p8", "p8")
-    with pytest.raises(Refused, match="too-large"):
+    with pytest.raises(DefinitionErrors, match="too-large"):
         check_template(parts["p0"], canal_views().scopes["hindsight"], parts.get)

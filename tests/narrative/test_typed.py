@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from storymesh.contract.definition import read_contract
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from storymesh.narrative.definition import read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
 from tests.support.paths import ROOT
@@ -47,7 +47,7 @@ def write(root: Path, **templates: str) -> None:
 
 
 def found(root: Path) -> list[str]:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(DefinitionErrors) as caught:
         typed(root, "canal_stories")
     return [str(finding) for finding in caught.value.findings]
 

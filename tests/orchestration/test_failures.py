@@ -167,6 +167,6 @@ def test_a_database_of_dagster_that_does_not_answer_is_told_in_words(harbour: Pa
     (home / "dagster.yaml").write_text(f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n", encoding="utf-8")
     with pytest.raises(Unavailable) as told:
         run(harbour)
-    assert "what Dagster remembers" in told.value.words
-    assert "refused" in told.value.words
+    assert "what Dagster remembers" in told.value.message
+    assert "refused" in told.value.message
     assert "secret" not in str(told.value)

@@ -11,7 +11,7 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from hypothesis import given
 from hypothesis import strategies as some
 
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from storymesh.mesh.mesh import load_mesh
 from storymesh.mesh.schedule import checked
 from storymesh.orchestration import definitions
@@ -111,7 +111,7 @@ def test_what_is_written_as_a_schedule_is_one(harbour: Path, edit: Callable[[str
     assert (ours.job_name, ours.cron_schedule) == ("refresh_fleet", "0 6 * * 1-5")
     assert (whole.job_name, whole.cron_schedule) == ("refresh_all", "30 7 * * *")
     edit("domains/fleet/domain.yaml", "0 6 * * 1-5", "every morning")
-    with pytest.raises(Refused, match=r"domains/fleet/domain\.yaml:\d+:11: .*'every morning' is no schedule"):
+    with pytest.raises(DefinitionErrors, match=r"domains/fleet/domain\.yaml:\d+:11: .*'every morning' is no schedule"):
         load_mesh(harbour)
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from storymesh.errors import Refused, WrongUsage
+from storymesh.errors import DefinitionErrors, WrongUsage
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
 from storymesh.orchestration.asset_keys import source_key
@@ -152,7 +152,7 @@ def test_a_definitions_file_in_a_strange_place_is_told(harbour: Path) -> None:
 
 def test_a_broken_file_stops_the_location_with_its_finding(harbour: Path) -> None:
     (harbour / "domains/fleet/domain.yaml").write_text("id: fleet\n", encoding="utf-8")
-    with pytest.raises(Refused, match=r"domains/fleet/domain\.yaml:1:1"):
+    with pytest.raises(DefinitionErrors, match=r"domains/fleet/domain\.yaml:1:1"):
         definitions(str(harbour / "domains/fleet/definitions.py"))
 
 

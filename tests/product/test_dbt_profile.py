@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from storymesh.product.dbt_profile import database_of_domain
 
 PROFILE = "mine:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: build/mine.duckdb}\n"
@@ -50,6 +50,6 @@ def test_the_file_of_its_own_profile_is_relative_to_the_domain(tmp_path: Path) -
     ],
 )
 def test_a_profile_without_a_file_is_told(old: str, new: str, finding: str, tmp_path: Path) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DefinitionErrors) as refused:
         database(tmp_path, PROFILE.replace(old, new, 1))
     assert str(refused.value).startswith(f"domains/shipping/profiles.yml:{finding}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from storymesh.product.definition import Product, read_product
 
 GOOD = """\
@@ -73,7 +73,7 @@ def test_without_output_ports_there_is_one_of_its_own_name(tmp_path: Path) -> No
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_at_its_place(old: str, new: str, finding: str, tmp_path: Path) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DefinitionErrors) as refused:
         read(GOOD.replace(old, new, 1), tmp_path)
     told = [str(one) for one in refused.value.findings]
     assert any(one.startswith(f"domains/shipping/products/delays.odps.yaml:{finding}") for one in told), told

@@ -15,7 +15,7 @@ import pytest
 
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.duckdb.digest import relation_digest
-from storymesh.errors import AuditRefused, NotPublished, PublishConflict, Refused, SourceUnreadable
+from storymesh.errors import AuditRefused, DefinitionErrors, NotPublished, PublishConflict, SourceUnreadable
 from storymesh.product.publish import PublicationRefused
 from tests.product.conftest import Desk, a_row, as_reader, good_rows
 
@@ -205,7 +205,7 @@ def test_a_row_level_expectation_quarantines_rows(desk: Desk) -> None:
 )
 def test_an_expectation_that_cannot_be_run_is_told_in_the_contract(implementation: str, words: str, desk: Desk) -> None:
     desk.quality = f"[{{type: custom, engine: greatExpectations, implementation: {implementation}}}]"
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DefinitionErrors) as refused:
         desk.publish(good_rows(2))
     assert words in str(refused.value)
     assert str(refused.value).startswith("contracts/shipping/delays.odcs.yaml:11:")

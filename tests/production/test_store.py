@@ -172,7 +172,7 @@ def test_who_waits_too_long_for_another_machine_publishes_nothing(desks: tuple[D
             refused.append(met.value)
 
     here.publish(4, meanwhile)
-    assert "another run is publishing 'notes'" in refused[0].words
+    assert "another run is publishing 'notes'" in refused[0].message
     assert there.publish(9).rows_out == 9
 
 
@@ -259,7 +259,7 @@ def test_a_bucket_that_does_not_answer_may_in_a_moment_and_one_that_refuses_will
     known = unavailable(met.value)
     assert known is not None
     assert known.passing is passing
-    assert words in known.words
+    assert words in known.message
 
 
 def test_a_machine_without_the_store_s_address_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from storymesh.engine.open import open_engine
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from storymesh.narrative.definition import Length, read_narrative
 from storymesh.release.curation.curate import Rules, curate, verdicts
 from storymesh.release.write import cut
@@ -209,7 +209,7 @@ def test_a_record_has_its_own_length_or_that_of_the_dataset(tmp_path: Path) -> N
 
 
 def test_a_length_that_no_record_has_is_a_finding(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"narrative.yaml:24:11: .*`min` is 9 and `max` 3: no record is both"):
+    with pytest.raises(DefinitionErrors, match=r"narrative.yaml:24:11: .*`min` is 9 and `max` 3: no record is both"):
         make(tmp_path, [], dedup="none\n  length: {min: 9, max: 3}")
 
 

@@ -143,7 +143,7 @@ def test_a_release_is_made_again_without_its_evaluation_set(tmp_path: Path, monk
 
     narrative.write_text(plain.rstrip() + asked)
     finding = next(one for one in check(root) if one.rule == "no-file")
-    assert "'evals/*.jsonl' meets no file in narratives/roadside, and none in the mesh" in finding.words
+    assert "'evals/*.jsonl' meets no file in narratives/roadside, and none in the mesh" in finding.message
     assert finding.location.line == len(plain.rstrip().splitlines()) + 1
 
     evals.mkdir()

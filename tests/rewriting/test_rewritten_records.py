@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.dataset.build import write_asked
-from storymesh.errors import NarratorFailed, Refused
+from storymesh.errors import DefinitionErrors, NarratorFailed
 from storymesh.lifecycle.push import going
 from storymesh.lifecycle.rebuild import rebuild
 from storymesh.lifecycle.verify import verify
@@ -296,6 +296,6 @@ def test_the_commands_estimate_and_sample(desk: Desk, server: Server) -> None:
 )
 def test_what_is_wrong_is_told_before_anything_runs(desk: Desk, wrong: dict[str, object], expected: str) -> None:
     desk.write("http://127.0.0.1:1/v1", **wrong)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DefinitionErrors) as refused:
         write_config(pin(desk.mesh, desk.mesh.narrative("roadside")), CONFIG)
     assert any(expected in str(finding) for finding in refused.value.findings), refused.value.findings

@@ -7,7 +7,7 @@ from functools import cache
 from storymesh.case.resolve import resolve
 from storymesh.case.scopes import Views, views
 from storymesh.contract.definition import Contract, read_contract
-from storymesh.errors import Refused
+from storymesh.errors import DefinitionErrors
 from storymesh.language.ast import Template
 from storymesh.language.parse import parse_template
 from storymesh.language.typecheck.static_values import Checked, Scope
@@ -58,7 +58,7 @@ class Folder:
 
 
 def check(text: str, view: str = "hindsight", partials: Mapping[str, str] | None = None) -> Checked:
-    """What the checker says of `t.jinja`. Raises Refused."""
+    """What the checker says of `t.jinja`. Raises DefinitionErrors."""
     folder = Folder({"t.jinja": text, **(partials or {})})
     unprintable: Mapping[tuple[str, ...], Hidden] = canal_views().unprintable if view == "question" else {}
     template = folder.get("t.jinja")
@@ -70,6 +70,6 @@ def findings(text: str, view: str = "hindsight", partials: Mapping[str, str] | N
     """The findings as they are printed; empty where the template compiles."""
     try:
         check(text, view, partials)
-    except Refused as refused:
+    except DefinitionErrors as refused:
         return [str(finding) for finding in refused.findings]
     return []

@@ -10,7 +10,7 @@ from typing import Any
 
 import ibis
 
-from storymesh.errors import NotInLanguage, Refused
+from storymesh.errors import DefinitionErrors, NotInLanguage
 from storymesh.language import ast
 from storymesh.language.compile.expressions import compile_expression
 from storymesh.language.interpret import Interpreter, as_value
@@ -34,7 +34,7 @@ def written(text: str) -> Written | None:
     try:
         template = parse_template(f"{{% set result = {text} %}}", "t", "d/t")
         checked = check_template(template, SCOPE, lambda name: None)
-    except Refused:
+    except DefinitionErrors:
         return None
     assign = template.body[0]
     assert isinstance(assign, ast.Assign)

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import HealthCheck, settings
 
-from storymesh.errors import NotInLanguage, Refused
+from storymesh.errors import DefinitionErrors, NotInLanguage
 from storymesh.language.ast import Template
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.parse import parse_template
@@ -447,7 +447,7 @@ def parse(text: str, partials: Mapping[str, str]) -> tuple[Template, Checked] | 
         template = parse_template(text, "t.jinja", "d/t.jinja")
         parsed = {name: parse_template(part, name, f"d/{name}") for name, part in partials.items()}
         return template, check_template(template, SCOPE, parsed.get)
-    except Refused:
+    except DefinitionErrors:
         return None
 
 

@@ -146,7 +146,7 @@ def engine() -> Engine:
 
 
 def typed(mesh: SmallMesh) -> tuple[Case, Cast, Views]:
-    """Raises Refused as `check` would."""
+    """Raises DefinitionErrors as `check` would."""
     case = Case.model_validate(mesh.case)
     contracts = {role: product.contract for role, product in mesh.cast.items()}
     cast = resolve(case, contracts, at)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from storymesh.case.definition import Case, Link
 from storymesh.contract.definition import Contract, Relationship
-from storymesh.errors import Finding, Refused, nearest
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.types import MOMENTS, NUMBERS, Text, Type
 from storymesh.location import Location
 
@@ -107,12 +107,12 @@ class Cast:
 def resolve(case: Case, contracts: Mapping[str, Contract], at: At) -> Cast:
     """Link the roles of `case` to the contracts of the cast (role -> contract).
 
-    `at(*steps)` gives the place of a part of narrative.yaml. Raises Refused with the findings.
+    `at(*steps)` gives the place of a part of narrative.yaml. Raises DefinitionErrors with the findings.
     """
     resolving = _Resolving(case, contracts, at)
     cast = resolving.cast()
     if resolving.findings:
-        raise Refused(resolving.findings)
+        raise DefinitionErrors(resolving.findings)
     assert cast is not None
     return cast
 
@@ -135,7 +135,7 @@ class _Resolving:
         case = self.case
         if case.anchor not in self.contracts:
             words = f"the anchor '{case.anchor}' is no role of the cast"
-            self.fail(["anchor"], "unknown-name", words, nearest(case.anchor, self.contracts))
+            self.fail(["anchor"], "unknown-name", words, suggest_name(case.anchor, self.contracts))
             return None
         self.roles[case.anchor] = Role(case.anchor, self.contracts[case.anchor], None)
         at = self._moment("at", case.at)
@@ -177,19 +177,19 @@ class _Resolving:
                 words = f"'{name}' is linked after this, so it cannot be read here"
                 self.fail(steps, "wrong-order", words, "move its link up" if name in self.case.links else "link it")
             else:
-                self.fail(steps, "unknown-name", f"unknown role '{name}'", nearest(name, known))
+                self.fail(steps, "unknown-name", f"unknown role '{name}'", suggest_name(name, known))
             return None, None
         role = self.roles[name]
         if column not in role.contract.properties:
             words = f"'{role.contract.id}' has no property '{column}'"
-            self.fail(steps, "unknown-name", words, nearest(column, role.contract.properties))
+            self.fail(steps, "unknown-name", words, suggest_name(column, role.contract.properties))
             return None, None
         return role, column
 
     def _link(self, name: str, link: Link) -> None:
         steps = ["links", name]
         if name not in self.contracts:
-            self.fail(steps, "unknown-name", f"'{name}' is no role of the cast", nearest(name, self.contracts))
+            self.fail(steps, "unknown-name", f"'{name}' is no role of the cast", suggest_name(name, self.contracts))
             return
         if name == self.case.anchor:
             self.fail(steps, "wrong-value", "the anchor is not linked: it is the case's own row")
@@ -259,7 +259,7 @@ class _Resolving:
             role, other = self._path(steps, path, self.roles)
             if column not in contract.properties:
                 words = f"'{contract.id}' has no property '{column}'"
-                self.fail(steps, "unknown-name", words, nearest(column, contract.properties))
+                self.fail(steps, "unknown-name", words, suggest_name(column, contract.properties))
                 continue
             if role is None or other is None:
                 continue

@@ -9,7 +9,7 @@ from typing import Literal
 
 from storymesh.case.definition import Case, Outcome
 from storymesh.case.resolve import At, Cast, Role
-from storymesh.errors import Finding, Refused
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.ast import Expression
 from storymesh.language.parse import parse_expression
 from storymesh.language.typecheck.static_values import Checked, Fact, Path, Scope
@@ -63,7 +63,7 @@ class Views:
 
 
 def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = frozenset()) -> Views:
-    """Type a case. Raises Refused with every finding in facts, outcome and match."""
+    """Type a case. Raises DefinitionErrors with every finding in facts, outcome and match."""
     findings: list[Finding] = []
     hindsight: dict[str, Field | Hidden | Fact] = {}
     question: dict[str, Field | Hidden | Fact] = {}
@@ -102,11 +102,11 @@ def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = froze
         words = "precedents need an `outcome`: what was done and whether it worked"
         findings.append(Finding(at("case", "precedents"), "missing-field", words))
     if findings:
-        raise Refused(findings)
+        raise DefinitionErrors(findings)
     result = Views({}, facts, frozenset(hidden_facts), outcome, match, {})
     if outcome:
         if outcome["action"].checked.value.classification == "restricted":
-            raise Refused([_restricted_action(result, cast, at, pseudonymised)])
+            raise DefinitionErrors([_restricted_action(result, cast, at, pseudonymised)])
         for read in outcome["action"].checked.reads:
             for path in result.spread(read):
                 words = f"'{'.'.join(path)}' is what `outcome.action` reads: it gives the answer away"
@@ -211,7 +211,7 @@ def _formula(name: str, text: str, place: Location, scope: Scope, findings: list
     try:
         expression = parse_expression(text, place)
         return Formula(name, expression, check_expression(expression, scope))
-    except Refused as refused:
+    except DefinitionErrors as refused:
         findings.extend(refused.findings)
         return None
 
@@ -219,9 +219,9 @@ def _formula(name: str, text: str, place: Location, scope: Scope, findings: list
 def _fact_in_question(formula: Formula, question: Scope) -> Fact | Hidden:
     try:
         checked = check_expression(formula.expression, question)
-    except Refused as refused:
+    except DefinitionErrors as refused:
         first = refused.findings[0]
-        words = f"'{formula.name}' is not known when the question is asked: {first.words}"
+        words = f"'{formula.name}' is not known when the question is asked: {first.message}"
         return Hidden("out-of-view", words, first.hint)
     return Fact(checked.value.field, formula.expression)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from storymesh.errors import Refused, StorymeshError
+from storymesh.errors import DefinitionErrors, StorymeshError
 
 DEFECT = 3
 INTERRUPTED = 130  # as shells have it
@@ -21,12 +21,12 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     def guarded(*args: Any, mesh: Path | None = None, **options: Any) -> None:
         try:
             command(*args, mesh=mesh, **options)
-        except Refused as refused:
+        except DefinitionErrors as refused:
             for finding in refused.findings:
                 typer.echo(str(finding))
             raise typer.Exit(refused.exit_code) from None
         except StorymeshError as error:
-            typer.echo(f"storymesh: {error.words}", err=True)
+            typer.echo(f"storymesh: {error.message}", err=True)
             if error.hint:
                 typer.echo(f"  {error.hint}", err=True)
             raise typer.Exit(error.exit_code) from None

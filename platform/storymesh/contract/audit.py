@@ -32,7 +32,7 @@ from storymesh.contract.table_metrics import measure
 from storymesh.contract.types import quoted
 from storymesh.engine.duckdb.connection import open_duckdb as connect
 from storymesh.engine.duckdb.connection import parquet_scan as scan_of
-from storymesh.errors import Finding, Refused, nearest
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -69,7 +69,7 @@ def audit_rows(
     """Run every row check over the staged `files`, which hold `counts` rows each.
 
     `uncastable` has for each property the numbers of the rows whose value did not fit its type. `progress` is told how
-    many rows are done. Raises Refused when an expectation of the contract is not one that Great Expectations has.
+    many rows are done. Raises DefinitionErrors when an expectation of the contract is not one of Great Expectations.
     """
     import numpy as np
 
@@ -212,7 +212,7 @@ def _validate(frame: "pd.DataFrame", checks: Sequence[Check]) -> list[tuple[bool
         problem = _exception(outcome.exception_info)
         if problem:
             words = f"Great Expectations cannot run '{check.name}': {problem}"
-            raise Refused([Finding(check.location, "quality-rule", words, "check its arguments")])
+            raise DefinitionErrors([Finding(check.location, "quality-rule", words, "check its arguments")])
         outcomes.append((bool(outcome.success), outcome.result))
     return outcomes
 
@@ -279,17 +279,17 @@ def _own_expectation(check: Check, name: str, arguments: Mapping[str, Any]) -> A
     try:
         implementation = get_expectation_impl(name)
     except ExpectationNotFoundError:
-        hint = nearest(name, list_registered_expectation_implementations())
+        hint = suggest_name(name, list_registered_expectation_implementations())
         words = f"Great Expectations has no expectation '{name}'"
-        raise Refused([Finding(check.location, "quality-rule", words, hint)]) from None
+        raise DefinitionErrors([Finding(check.location, "quality-rule", words, hint)]) from None
     known = implementation.__fields__
     try:
         return implementation(**{key if key in known else _snake(key): value for key, value in arguments.items()})
     except ValidationError as error:
         problem = error.errors()[0]
         words = f"{name}: '{'.'.join(map(str, problem['loc']))}': {problem['msg']}"
-        hint = nearest(str(problem["loc"][0]), known) if "extra" in problem["type"] else ""
-        raise Refused([Finding(check.location, "quality-rule", words, hint)]) from None
+        hint = suggest_name(str(problem["loc"][0]), known) if "extra" in problem["type"] else ""
+        raise DefinitionErrors([Finding(check.location, "quality-rule", words, hint)]) from None
 
 
 def _snake(name: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, cast, get_args
 from storymesh.contract.quality_rules import Rule, read_rules
 from storymesh.contract.type_options import findings_of_options, parse_moment
 from storymesh.document import Document, Step, read_document
-from storymesh.errors import Finding, Refused, nearest
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.types import (
     MOMENTS,
     Array,
@@ -184,13 +184,15 @@ class Contract:
 
 
 def read_contract(path: Path, root: Path) -> Contract:
-    """The contract in the file `path` of the mesh `root`. Raises Refused with everything that is wrong with it."""
+    """The contract in the file `path` of the mesh `root`. Raises DefinitionErrors."""
     document = read_document(path, root)
     if not isinstance(document.value, dict):
-        raise Refused([Finding(Location(document.path), "yaml", "a contract holds fields, this file does not")])
+        raise DefinitionErrors(
+            [Finding(Location(document.path), "yaml", "a contract holds fields, this file does not")]
+        )
     findings = findings_of(document)
     if findings:
-        raise Refused(findings)
+        raise DefinitionErrors(findings)
     return _Reading(document).contract()
 
 
@@ -212,7 +214,7 @@ class _Reading:
         objects = self.value.get("schema") or []
         if len(objects) != 1:
             words = f"a contract describes one schema object, this one has {len(objects)}"
-            raise Refused(
+            raise DefinitionErrors(
                 [*self.findings, self.document.finding(("schema",), "one-object", words, f"name it '{name}'")]
             )
         at: Steps = ("schema", 0)
@@ -238,7 +240,7 @@ class _Reading:
         freshness = self._freshness(properties, event_time)
         limit = self._limit(custom.get("quarantineLimit") or overall.get("quarantineLimit"))
         if any(finding.severity == "error" for finding in self.findings):
-            raise Refused(self.findings)
+            raise DefinitionErrors(self.findings)
         description = self.value.get("description", {})
         return Contract(
             id=f"{domain}.{name}",
@@ -277,7 +279,7 @@ class _Reading:
         match = _ID.fullmatch(written)
         if match is None:
             words = f"the id '{written}' is not <domain>.<product>"
-            raise Refused([self.document.finding(("id",), "id", words, "letters, digits, _ and -")])
+            raise DefinitionErrors([self.document.finding(("id",), "id", words, "letters, digits, _ and -")])
         domain, name = match.groups()
         place = f"contracts/{domain}/{name}{SUFFIX}"
         if self.document.path != place and not self.document.path.endswith(f"/{place}"):
@@ -428,7 +430,7 @@ class _Reading:
         written = item.get("classification", "internal")
         if written not in CLASSIFICATIONS:
             words = f"the classification '{written}' is not known"
-            self._add((*here, "classification"), "classification", words, nearest(written, CLASSIFICATIONS))
+            self._add((*here, "classification"), "classification", words, suggest_name(written, CLASSIFICATIONS))
             return "restricted"
         return cast(Classification, written)
 
@@ -514,7 +516,7 @@ class _Reading:
     def _moment_exists(self, value: str, at: Steps, name: str, properties: dict[str, Property]) -> None:
         if value not in properties:
             self._add(
-                at, "unknown-property", f"{name} names '{value}', which is no property", nearest(value, properties)
+                at, "unknown-property", f"{name} names '{value}', which is no property", suggest_name(value, properties)
             )
         elif not isinstance(properties[value].type, MOMENTS):
             words = f"{name} names '{value}', which is {properties[value].type}"
@@ -574,7 +576,7 @@ class _Reading:
                     self._add((*here, "from"), "relationship", "a relationship starts at a property of this contract")
                 elif own not in properties:
                     words = f"there is no property '{reference}'"
-                    self._add((*here, "from"), "unknown-property", words, nearest(reference, properties))
+                    self._add((*here, "from"), "unknown-property", words, suggest_name(reference, properties))
                 else:
                     columns.append(own)
             found += self._relationship(here, item, tuple(columns), len(origins), properties, domain)
@@ -613,7 +615,7 @@ class _Reading:
             for reference in references:
                 if not any(reference in (p.reference, p.name) for p in properties.values()):
                     words = f"there is no property '{reference}'"
-                    self._add((*here, "to"), "unknown-property", words, nearest(reference, properties))
+                    self._add((*here, "to"), "unknown-property", words, suggest_name(reference, properties))
         return [Relationship(columns, target, references, self.document.at(*here, "to"))]
 
     def _target(self, at: Steps, text: str, domain: str) -> tuple[str | None, str] | None:
@@ -654,7 +656,9 @@ class _Reading:
                 self._add((*at, "value"), "freshness", f"freshness is {value!r}, a number above 0 is wanted")
                 return None
             if unit not in _UNITS:
-                self._add((*at, "unit"), "freshness", f"the unit '{item['unit']}' is not known", nearest(unit, _UNITS))
+                self._add(
+                    (*at, "unit"), "freshness", f"the unit '{item['unit']}' is not known", suggest_name(unit, _UNITS)
+                )
                 return None
             name = item.get("element", event_time)
             if name is None:

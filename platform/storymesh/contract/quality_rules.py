@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from storymesh.document import Document, Step
-from storymesh.errors import Finding, Refused, Severity, nearest
+from storymesh.errors import DefinitionErrors, Finding, Severity, suggest_name
 from storymesh.location import Location
 
 Metric = Literal["nullValues", "missingValues", "invalidValues", "duplicateValues", "rowCount"]
@@ -137,7 +137,7 @@ def read_rules(
             continue  # prose for people; the standard gives it no meaning that could be run
         try:
             test = _read_test(document, at, fields, kind, property_name, names)
-        except Refused as refused:
+        except DefinitionErrors as refused:
             findings += refused.findings
             continue
         name = fields.get("name") or fields.get("id") or fields.get("metric") or f"quality {index + 1}"
@@ -184,7 +184,9 @@ def _read_library(
         )
     unit = fields.get("unit", "rows")
     if unit not in ("rows", "percent"):
-        raise _refused(document, (*at, "unit"), f"the unit '{unit}' is not known", nearest(unit, ["rows", "percent"]))
+        raise _refused(
+            document, (*at, "unit"), f"the unit '{unit}' is not known", suggest_name(unit, ["rows", "percent"])
+        )
     if metric == "rowCount" and unit == "percent":
         raise _refused(document, (*at, "unit"), "rowCount has no percent")
     comparison = _comparison(document, at, fields)
@@ -197,8 +199,8 @@ def _read_library(
     arguments: dict[str, Any] = fields.get("arguments") or {}
     for name in arguments:
         if name not in _ARGUMENTS[metric]:
-            hint = nearest(name, _ARGUMENTS[metric])
-            raise Refused(
+            hint = suggest_name(name, _ARGUMENTS[metric])
+            raise DefinitionErrors(
                 [
                     Finding(
                         document.key_at(*at, "arguments", name),
@@ -212,7 +214,7 @@ def _read_library(
     for index, name in enumerate(properties):
         if name not in names:
             place = (*at, "arguments", "properties", index)
-            raise _refused(document, place, f"there is no property '{name}'", nearest(str(name), names))
+            raise _refused(document, place, f"there is no property '{name}'", suggest_name(str(name), names))
     pattern = arguments.get("pattern")
     if pattern is not None:
         try:
@@ -250,7 +252,7 @@ def _read_expectation(
     engine = fields["engine"]
     if engine.replace("-", "").replace("_", "").lower() != GREAT_EXPECTATIONS.lower():
         words = f"the rule is not run: it is for '{engine}', storymesh runs custom rules of {GREAT_EXPECTATIONS}"
-        raise Refused([Finding(document.at(*at, "engine"), "not-run", words, severity="warning")])
+        raise DefinitionErrors([Finding(document.at(*at, "engine"), "not-run", words, severity="warning")])
     value = fields["implementation"]
     if isinstance(value, str):
         value = _parse(document, at, value)
@@ -261,7 +263,10 @@ def _read_expectation(
     unknown = sorted(set(value) - {"type", "expectation_type", "kwargs", "meta", "id", "severity", "notes"})
     if unknown:
         raise _refused(
-            document, (*at, "implementation"), f"unknown field '{unknown[0]}'", nearest(unknown[0], ["type", "kwargs"])
+            document,
+            (*at, "implementation"),
+            f"unknown field '{unknown[0]}'",
+            suggest_name(unknown[0], ["type", "kwargs"]),
         )
     if not name.islower() or not name.startswith("expect_"):
         # Great Expectations has a class and a snake_case name for the same thing; suites are written with the latter.
@@ -288,8 +293,8 @@ def _parse(document: Document, at: tuple[Step, ...], text: str) -> Any:
         pass
     try:
         return parse_document(text, document.path).value
-    except Refused as refused:
-        words = refused.findings[0].words
+    except DefinitionErrors as refused:
+        words = refused.findings[0].message
         raise _refused(
             document, (*at, "implementation"), f"the implementation is neither JSON nor YAML: {words}"
         ) from None
@@ -305,5 +310,5 @@ def _comparison(document: Document, at: tuple[Step, ...], fields: dict[str, Any]
     raise _refused(document, at, "the rule measures but does not say what the value must be", "for instance mustBe: 0")
 
 
-def _refused(document: Document, steps: tuple[Step, ...], words: str, hint: str = "") -> Refused:
-    return Refused([document.finding(steps, "quality-rule", words, hint)])
+def _refused(document: Document, steps: tuple[Step, ...], words: str, hint: str = "") -> DefinitionErrors:
+    return DefinitionErrors([document.finding(steps, "quality-rule", words, hint)])

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from storymesh.document import Document, Step
-from storymesh.errors import Finding, nearest
+from storymesh.errors import Finding, suggest_name
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 FORMATS: Mapping[str, str] = {
@@ -51,7 +51,11 @@ def findings_of_options(
                     add("pattern", f"the pattern is not a regular expression: {error}")
             written = options.get("format")
             if written is not None and written not in FORMATS and written not in _UNCHECKED_FORMATS:
-                add("format", f"the format '{written}' is not known", nearest(written, [*FORMATS, *_UNCHECKED_FORMATS]))
+                add(
+                    "format",
+                    f"the format '{written}' is not known",
+                    suggest_name(written, [*FORMATS, *_UNCHECKED_FORMATS]),
+                )
             if options.get("minLength", 0) > options.get("maxLength", float("inf")):
                 add("maxLength", "maxLength is below minLength, so no text fits")
         case "date" | "timestamp":

@@ -23,7 +23,7 @@ from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.dataset.render import UNFIT, Drops, Versions, asked, rendered, told, untold
 from storymesh.dataset.split import SPLITS, assign
 from storymesh.engine.engine import Engine, OpenEngine
-from storymesh.errors import OutOfMemory, StorymeshError, WrongUsage, nearest
+from storymesh.errors import OutOfMemory, StorymeshError, WrongUsage, suggest_name
 from storymesh.language.types import Text
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative, TypedRecord
@@ -306,7 +306,7 @@ def preview(build: Build, config: str, case_id: str | None = None, sample: int =
             there = int(engine.fetch_value(cases.filter(cases["case_id"] == case_id).count()))
             if there:
                 raise StorymeshError(f"case {case_id} is dropped before it is told", "see the drops of the narrative")
-            raise WrongUsage(f"'{build.narrative.id}' has no case {case_id}", nearest(case_id, some))
+            raise WrongUsage(f"'{build.narrative.id}' has no case {case_id}", suggest_name(case_id, some))
     return found
 
 
@@ -344,7 +344,7 @@ def interpreters(build: Build, record: TypedRecord) -> dict[str, "Interpreter"]:
 def _record(build: Build, config: str) -> TypedRecord:
     if config not in build.typed.records:
         words = f"'{build.narrative.id}' has no record '{config}'"
-        raise WrongUsage(words, nearest(config, build.typed.records))
+        raise WrongUsage(words, suggest_name(config, build.typed.records))
     return build.typed.records[config]
 
 

@@ -24,7 +24,7 @@ from storymesh.dataset.personal_data import reason_of, refused
 from storymesh.dataset.retrieval_metadata import metadata, of_case
 from storymesh.engine import dialect
 from storymesh.engine.cse import HoistedExpressions, eliminate_common
-from storymesh.errors import NotInLanguage, Refused, TooLarge
+from storymesh.errors import DefinitionErrors, NotInLanguage, TooLarge
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
 from storymesh.language.compile.expressions import UNPRINTABLE, compile_expression, pseudonym
@@ -351,7 +351,7 @@ def rows_behind(
         case ast.Attribute():
             try:
                 found = check_expression(expression.base, scope).value.type
-            except Refused:
+            except DefinitionErrors:
                 return
             if isinstance(found, Struct) and found.origin is not None and found.origin in cast.roles:
                 yield found.origin, compile_expression(expression.base, names, {})

@@ -82,8 +82,8 @@ class Interpreter:
     def render(self, template: str, case_id: str, names: Mapping[str, Any]) -> str:
         """The text of one case; `names` are values as `as_value` gives them.
 
-        Raises NotInLanguage for a value that cannot be printed, TooLarge past a bound, Refused for what is no template
-        of the language.
+        Raises NotInLanguage for a value that cannot be printed, TooLarge past a bound, DefinitionErrors for what is no
+        template of the language.
         """
         options = {"choose": partial(_choose, case_id), STEPS: Steps(MAX_STEPS)}
         return "".join(self._parts(template, case_id, {**names, **options}))

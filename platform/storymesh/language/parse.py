@@ -13,7 +13,7 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.lexer import TokenStream, newline_re
 from jinja2.parser import Parser
 
-from storymesh.errors import Finding, Refused
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
 from storymesh.location import Location
@@ -69,27 +69,29 @@ _ENVIRONMENT = PositionedEnvironment()
 
 
 def parse_template(text: str, name: str, path: str) -> Template:
-    """A template file's tree. Raises Refused with findings for what is not Jinja or not in the language."""
+    """A template file's tree. Raises DefinitionErrors with findings for what is not Jinja or not in the language."""
     if len(text) > MAX_SIZE:
         words = f"the template is larger than {MAX_SIZE // 1024} KiB"
-        raise Refused([Finding(Location(path), "too-large", words, "split it with include")])
+        raise DefinitionErrors([Finding(Location(path), "too-large", words, "split it with include")])
     try:
         tree = _ENVIRONMENT._parse(text, name, path)
     except TemplateSyntaxError as error:
-        raise Refused([_syntax_finding(error, Location(path))]) from None
+        raise DefinitionErrors([_syntax_finding(error, Location(path))]) from None
     except RecursionError:
-        raise Refused([Finding(Location(path), "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
+        raise DefinitionErrors(
+            [Finding(Location(path), "too-large", f"nested deeper than {MAX_DEPTH} levels")]
+        ) from None
     conversion = _Conversion(Location(path), choose_places(tree))
     body = conversion.statements(tree.body)
     if conversion.findings:
-        raise Refused(conversion.findings)
+        raise DefinitionErrors(conversion.findings)
     return Template(name, path, body)
 
 
 def parse_expression(text: str, at: Location) -> Expression:
-    """One expression that stands at `at` in a YAML file. Raises Refused with findings placed in that file."""
+    """One expression that stands at `at` in a YAML file. Raises DefinitionErrors with findings placed in that file."""
     if len(text) > MAX_SIZE:
-        raise Refused([Finding(at, "too-large", "the expression is too long")])
+        raise DefinitionErrors([Finding(at, "too-large", "the expression is too long")])
     try:
         parser = Parser(_ENVIRONMENT, text, name=at.path, state="variable")
         tree = parser.parse_expression()
@@ -97,13 +99,13 @@ def parse_expression(text: str, at: Location) -> Expression:
             left_over = parser.stream.current
             parser.fail(f"unexpected '{left_over.value}'", left_over.lineno)
     except TemplateSyntaxError as error:
-        raise Refused([_syntax_finding(error, at)]) from None
+        raise DefinitionErrors([_syntax_finding(error, at)]) from None
     except RecursionError:
-        raise Refused([Finding(at, "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
+        raise DefinitionErrors([Finding(at, "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
     conversion = _Conversion(at, choose_places(nodes.Output([tree])))
     expression = conversion.expression(tree)
     if conversion.findings:
-        raise Refused(conversion.findings)
+        raise DefinitionErrors(conversion.findings)
     return expression
 
 
@@ -236,7 +238,7 @@ class _Conversion:
         self.depth += 1
         if self.nodes > MAX_NODES or self.depth > MAX_DEPTH:
             words = f"the template has more than {MAX_NODES:,} parts or {MAX_DEPTH} levels"
-            raise Refused([Finding(self.place(node), "too-large", words, "split it")])
+            raise DefinitionErrors([Finding(self.place(node), "too-large", words, "split it")])
 
     def _statement(self, node: nodes.Node) -> Iterator[Statement]:
         self._enter(node)
@@ -291,7 +293,7 @@ class _Conversion:
     def _if(self, node: nodes.If, elifs: list[nodes.If]) -> ast.If:
         if len(elifs) > MAX_BRANCHES:
             words = f"an `if` has at most {MAX_BRANCHES} `elif`"
-            raise Refused([Finding(self.place(elifs[MAX_BRANCHES]), "too-large", words, "split it")])
+            raise DefinitionErrors([Finding(self.place(elifs[MAX_BRANCHES]), "too-large", words, "split it")])
         branches = [(self.place(one), self.expression(one.test), self.statements(one.body)) for one in [node, *elifs]]
         otherwise = self.statements(node.else_)
         for at, test, body in reversed(branches[1:]):
@@ -307,7 +309,7 @@ class _Conversion:
             return
         if self.loops == MAX_LOOPS:
             words = f"loops stand inside each other more than {MAX_LOOPS} deep"
-            raise Refused([Finding(at, "too-large", words, "loop over less")])
+            raise DefinitionErrors([Finding(at, "too-large", words, "loop over less")])
         test = self.expression(node.test) if node.test is not None else None
         items = self.expression(node.iter)
         self.loops += 1

@@ -281,7 +281,7 @@ def _causes(
     try:
         causes += _of_definitions(old, new, was, now)
     except StorymeshError as error:
-        notes.append(f"the definitions are not compared: {error.words}")
+        notes.append(f"the definitions are not compared: {error.message}")
     causes += _of_products(was["cast"], now["cast"])
     for name in sorted(was.get("forgotten", {}).keys() | now.get("forgotten", {}).keys()):
         counts = [len(lock.get("forgotten", {}).get(name, ())) for lock in (was, now)]

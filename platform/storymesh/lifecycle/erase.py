@@ -20,7 +20,7 @@ from storymesh.dataset.build import cases_of_rows, keys_known, tables_of, write_
 from storymesh.dataset.erasure_list import Forgotten, nothing_forgotten, read_forgotten, write_forgotten
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
-from storymesh.errors import StorymeshError, WrongUsage, nearest
+from storymesh.errors import StorymeshError, WrongUsage, suggest_name
 from storymesh.lifecycle.rebuild import pinned
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.provenance.trace import Tracer
@@ -92,7 +92,7 @@ def find(product: str, key: str, contract: "Contract", store: Path, releases: Pa
             try:
                 build = pinned(release, store)
             except StorymeshError as error:
-                unknown.append((release, error.words))
+                unknown.append((release, error.message))
                 keys, cases = [key], 0
                 engine.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {_AFFECTED} (case_id VARCHAR)")
             else:
@@ -158,7 +158,7 @@ def _some_keys(engine: Engine, versions: Sequence[Snapshot], contract: "Contract
         return "write it as the product has it"
     table = engine.read_parquet(versions[-1].files, arrow_schema(contract))
     some = table.select(key=key_text([table[column] for column in contract.key])).limit(2_000)
-    return nearest(key, engine.fetch_table(some)["key"].to_pylist())
+    return suggest_name(key, engine.fetch_table(some)["key"].to_pylist())
 
 
 def _affected(engine: Engine, build: "Build", known: Forgotten) -> tuple[list[str], int]:

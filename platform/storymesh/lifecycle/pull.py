@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.errors import StorymeshError, WrongUsage, nearest
+from storymesh.errors import StorymeshError, WrongUsage, suggest_name
 from storymesh.lifecycle.verify import verify
 from storymesh.release.manifest import LOCK, Release, read_lock
 
@@ -58,7 +58,7 @@ def load_config(
             raise WrongUsage(f"{named} has {len(filled)} configs", f"name one: config='{next(iter(filled), '')}'")
         (config,) = filled
     if config not in filled:
-        raise WrongUsage(f"{named} has no config '{config}'", nearest(config, filled))
+        raise WrongUsage(f"{named} has no config '{config}'", suggest_name(config, filled))
     if not filled[config]:
         raise WrongUsage(f"'{config}' of {named} has no records", "release.json says why, under drops")
     # What `datasets` writes behind a split's name ("train[:10%]", "train+test") is its own.

@@ -77,7 +77,7 @@ def pinned(release: Release, store: Path) -> "Build":
     try:
         build = build_of(release.path, read_lock(release.path), store, open_engine)
     except NotPublished as error:
-        words = f"{named} cannot be made again: {error.words}, so its snapshot has expired or was never in this store"
+        words = f"{named} cannot be made again: {error.message}, so its snapshot has expired or was never in this store"
         raise NotPublished(words, error.hint) from None
     for snapshot in build.snapshots.values():
         for file in snapshot.files:

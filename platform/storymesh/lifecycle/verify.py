@@ -79,7 +79,7 @@ def verify(folder: Path) -> Verified:
     try:
         narrative = read_kept(folder, lock).narrative
     except StorymeshError as error:
-        found.append(error.words)
+        found.append(error.message)
     with open_engine() as engine:
         try:
             found += _unlike_counts(engine, folder, lock, rows)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from storymesh.document import read_document, relative
-from storymesh.errors import Finding, Refused
+from storymesh.document import path_in_mesh, read_document
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.location import Location
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.narrative.definition import Narrative
@@ -32,7 +32,7 @@ def check(root: Path) -> list[Finding]:
     """
     try:
         mesh = load_mesh(root)
-    except Refused as refused:
+    except DefinitionErrors as refused:
         return sorted(refused.findings)
     return check_mesh(mesh)
 
@@ -81,7 +81,7 @@ def _locations(mesh: Mesh) -> Iterator[Finding]:
         return
     try:
         document = read_document(workspace, mesh.root)
-    except Refused as refused:
+    except DefinitionErrors as refused:
         yield from refused.findings
         return
     entries = document.value.get("load_from") if isinstance(document.value, dict) else None
@@ -93,7 +93,7 @@ def _locations(mesh: Mesh) -> Iterator[Finding]:
         file = _python_file(entry)
         if file is None:
             continue
-        name = relative(mesh.root / file, mesh.root)
+        name = path_in_mesh(mesh.root / file, mesh.root)
         if name in listed:
             yield document.finding(("load_from", index), "duplicate-location", f"{name} is loaded twice", "keep one")
         elif not (mesh.root / file).is_file():
@@ -131,7 +131,7 @@ def _rows(mesh: Mesh, product: Product) -> Iterator[Finding]:
     try:
         read_document(project, mesh.root)
         database_of_domain(product.domain, folder, mesh.store)
-    except Refused as refused:
+    except DefinitionErrors as refused:
         yield from refused.findings
         return
     if not any(_models(folder, product.name)):
@@ -146,7 +146,7 @@ def _types(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
         evaluation_files(narrative, mesh.root)
         read_scenarios(mesh.root / narrative.folder, mesh.root, typed)
         return typed.warnings
-    except Refused as refused:
+    except DefinitionErrors as refused:
         return refused.findings
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from storymesh.errors import WrongUsage, nearest
+from storymesh.errors import WrongUsage, suggest_name
 from storymesh.mesh.mesh import find_root, read_settings
 from storymesh.release.manifest import LOCK, Release, find_release, list_releases, read_release
 
@@ -44,7 +44,7 @@ def named_releases(name: str | None, mesh: str | Path | None) -> list[Release]:
     found = [one for one in every if name is None or one.narrative == name.replace("_", "-")]
     if not found:
         known = dict.fromkeys(one.narrative for one in every)
-        hint = nearest(name, known) if name and known else "storymesh run makes one"
+        hint = suggest_name(name, known) if name and known else "storymesh run makes one"
         raise WrongUsage(f"'{name}' has no release" if name else "there is no release yet", hint)
     return found
 

@@ -11,7 +11,7 @@ from storymesh.contract.definition import Contract, read_contract
 from storymesh.document import Document, read_document
 from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_engine
-from storymesh.errors import Finding, Refused, WrongUsage, nearest
+from storymesh.errors import DefinitionErrors, Finding, WrongUsage, suggest_name
 from storymesh.location import Location
 from storymesh.mesh.schedule import Schedule
 from storymesh.narrative.definition import Narrative, read_narrative
@@ -140,16 +140,16 @@ def find_root(start: Path) -> Path:
 
 
 def read_settings(root: Path) -> Settings:
-    """`mesh.yaml` of the root alone, for what needs no definition. Raises Refused."""
+    """`mesh.yaml` of the root alone, for what needs no definition. Raises DefinitionErrors."""
     reading = _Reading(root.resolve())
     settings = reading.settings()
     if reading.findings:
-        raise Refused(reading.findings)
+        raise DefinitionErrors(reading.findings)
     return settings
 
 
 def load_mesh(root: Path) -> Mesh:
-    """Read and link every definition below `root`. Raises Refused with the findings of all files at once."""
+    """Read and link every definition below `root`. Raises DefinitionErrors with the findings of all files at once."""
     root = root.resolve()
     if missing := [part for part in PARTS if not (root / part).is_dir()]:
         raise WrongUsage(f"{root} is no mesh root: {', '.join(missing)} missing", "see --mesh DIR")
@@ -162,7 +162,7 @@ def load_mesh(root: Path) -> Mesh:
     if not reading.findings:
         reading.link(settings, domains, contracts, products, narratives)
     if reading.findings:
-        raise Refused(reading.findings)
+        raise DefinitionErrors(reading.findings)
     return Mesh(
         root=root, settings=settings, domains=domains, contracts=contracts, products=products, narratives=narratives
     )
@@ -179,7 +179,7 @@ class _Reading:
     def attempt(self, read: Callable[[], Read]) -> Read | None:
         try:
             return read()
-        except Refused as refused:
+        except DefinitionErrors as refused:
             self.findings.extend(refused.findings)
             return None
 
@@ -235,7 +235,7 @@ class _Reading:
         for name, domain in domains.items():
             if domain.premise not in settings.premises:
                 words = f"the premise '{domain.premise}' is not among mesh.yaml's premises"
-                hint = nearest(domain.premise, settings.premises)
+                hint = suggest_name(domain.premise, settings.premises)
                 self.findings.append(self.documents[name].finding(["premise"], "unknown-name", words, hint))
         for product in products.values():
             self._link_product(product, domains, contracts, products)
@@ -256,7 +256,7 @@ class _Reading:
         document = product.document
         if product.domain not in domains:
             words = f"the domain '{product.domain}' has no domain.yaml"
-            self.findings.append(document.finding(["id"], "unknown-name", words, nearest(product.domain, domains)))
+            self.findings.append(document.finding(["id"], "unknown-name", words, suggest_name(product.domain, domains)))
         if product.id not in contracts:
             words = f"the product '{product.id}' has no contract"
             hint = f"write contracts/{product.id.replace('.', '/')}.odcs.yaml"
@@ -267,12 +267,14 @@ class _Reading:
                     f"the output port '{output.name}' names the contract '{output.contract_id}', which does not exist"
                 )
                 self.findings.append(
-                    Finding(output.location, "unknown-name", words, nearest(output.contract_id, contracts))
+                    Finding(output.location, "unknown-name", words, suggest_name(output.contract_id, contracts))
                 )
         for port in product.inputs:
             if port.contract_id not in products:
                 words = f"the input port '{port.name}' asks for '{port.contract_id}', which nobody publishes"
-                self.findings.append(Finding(port.location, "unknown-name", words, nearest(port.contract_id, products)))
+                self.findings.append(
+                    Finding(port.location, "unknown-name", words, suggest_name(port.contract_id, products))
+                )
 
     def _link_contract(
         self, contract: Contract, contracts: Mapping[str, Contract], products: Mapping[str, Product]
@@ -285,13 +287,13 @@ class _Reading:
             parent = contracts.get(relationship.to_contract)
             if parent is None:
                 words = f"the relationship leads to '{relationship.to_contract}', which has no contract"
-                hint = nearest(relationship.to_contract, contracts)
+                hint = suggest_name(relationship.to_contract, contracts)
                 self.findings.append(Finding(relationship.location, "unknown-name", words, hint))
                 continue
             for column in relationship.to_columns:
                 if parent.property_at(column) is None:
                     words = f"'{relationship.to_contract}' has no property '{column}'"
-                    hint = nearest(column, parent.properties)
+                    hint = suggest_name(column, parent.properties)
                     self.findings.append(Finding(relationship.location, "unknown-name", words, hint))
 
     def _link_member(
@@ -306,7 +308,9 @@ class _Reading:
         document: Document = narrative.document
         if product not in products:
             words = f"nobody publishes the product '{product}'"
-            self.findings.append(document.finding(["cast", role], "unknown-name", words, nearest(product, products)))
+            self.findings.append(
+                document.finding(["cast", role], "unknown-name", words, suggest_name(product, products))
+            )
         elif contracts[product].major != major:
             words = f"'{product}' is at version {contracts[product].version}, the cast wants major version {major}"
             hint = "follow the contract's change"
@@ -334,5 +338,5 @@ class _Reading:
 
 def _named(known: Mapping[str, Read], name: str, kind: str) -> Read:
     if name not in known:
-        raise WrongUsage(f"there is no {kind} '{name}'", nearest(name, known))
+        raise WrongUsage(f"there is no {kind} '{name}'", suggest_name(name, known))
     return known[name]

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from storymesh.case.definition import Case, Definition, Duration, Name, matching
 from storymesh.document import Document, read_document
-from storymesh.errors import Finding, Refused
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.location import Location
 
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
@@ -280,7 +280,7 @@ class Narrative(Definition):
 
 
 def read_narrative(path: Path, root: Path) -> Narrative:
-    """Read `narrative.yaml` and the templates beside it. Raises Refused with what the files alone show."""
+    """Read `narrative.yaml` and the templates beside it. Raises DefinitionErrors with what the files alone show."""
     document = read_document(path, root)
     file = document.parse(_File)
     findings: list[Finding] = []
@@ -309,7 +309,7 @@ def read_narrative(path: Path, root: Path) -> Narrative:
             findings.append(Finding(place, "unreadable", "the file is not UTF-8 text", "save it as UTF-8"))
             templates[template.name] = ""
     if findings:
-        raise Refused(findings)
+        raise DefinitionErrors(findings)
     cast = {}
     for role, product in file.cast.items():
         met = PRODUCT.match(product)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from storymesh.errors import Finding, Refused
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.narrative.definition import Narrative
 
 READABLE = (".jsonl", ".parquet", ".txt", ".md")
@@ -11,7 +11,7 @@ READABLE = (".jsonl", ".parquet", ".txt", ".md")
 
 def evaluation_files(narrative: Narrative, root: Path) -> Mapping[str, Path]:
     """Path in the mesh -> file, of every pattern of `dataset.decontaminate`: in the narrative's folder, or, where it
-    meets nothing there, in the mesh. Raises Refused for a pattern that meets no file, or one that cannot be read."""
+    meets nothing there, in the mesh. Raises DefinitionErrors for a pattern that meets no file, or an unreadable one."""
     if narrative.dataset.decontaminate is None:
         return {}
     found: dict[str, Path] = {}
@@ -38,5 +38,5 @@ def evaluation_files(narrative: Narrative, root: Path) -> Mapping[str, Path]:
                 findings.append(Finding(place, "wrong-value", words, f"it reads {', '.join(READABLE)}"))
             found[path.relative_to(root).as_posix()] = path
     if findings:
-        raise Refused(findings)
+        raise DefinitionErrors(findings)
     return dict(sorted(found.items()))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storymesh.contract.definition import Contract
 from storymesh.document import Document, read_document
-from storymesh.errors import Finding, Refused, nearest
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp, Type
 from storymesh.narrative.typed import TypedNarrative
 
@@ -39,16 +39,16 @@ class Scenario:
 
 
 def read_scenarios(folder: Path, root: Path, typed: TypedNarrative) -> list[Scenario]:
-    """The scenarios beside a narrative. Raises Refused with what is wrong in any of them."""
+    """The scenarios beside a narrative. Raises DefinitionErrors with what is wrong in any of them."""
     findings: list[Finding] = []
     found: list[Scenario] = []
     for path in sorted((folder / "scenarios").glob("*.yaml")):
         try:
             found.append(_read(path, root, typed))
-        except Refused as refused:
+        except DefinitionErrors as refused:
             findings.extend(refused.findings)
     if findings:
-        raise Refused(findings)
+        raise DefinitionErrors(findings)
     return found
 
 
@@ -59,7 +59,7 @@ def _read(path: Path, root: Path, typed: TypedNarrative) -> Scenario:
     given: dict[str, tuple[Mapping[str, Any], ...]] = {}
     for role, rows in file.given.items():
         if role not in typed.contracts:
-            words, hint = f"'{role}' is no role of the cast", nearest(role, typed.contracts)
+            words, hint = f"'{role}' is no role of the cast", suggest_name(role, typed.contracts)
             findings.append(Finding(document.key_at("given", role), "unknown-name", words, hint))
             continue
         needed = typed.columns.get(role, frozenset())
@@ -69,10 +69,10 @@ def _read(path: Path, root: Path, typed: TypedNarrative) -> Scenario:
         )
     for config in file.expect:
         if config not in typed.records:
-            words, hint = f"there is no record '{config}'", nearest(config, typed.records)
+            words, hint = f"there is no record '{config}'", suggest_name(config, typed.records)
             findings.append(Finding(document.key_at("expect", config), "unknown-name", words, hint))
     if findings:
-        raise Refused(findings)
+        raise DefinitionErrors(findings)
     return Scenario(path, document, file.title or path.stem, given, file.case, file.expect)
 
 
@@ -88,7 +88,7 @@ def _row(
     for name, value in row.items():
         item = contract.properties.get(name)
         if item is None:
-            words, hint = f"'{contract.id}' has no property '{name}'", nearest(name, contract.properties)
+            words, hint = f"'{contract.id}' has no property '{name}'", suggest_name(name, contract.properties)
             findings.append(Finding(document.key_at(*steps, name), "unknown-name", words, hint))
             continue
         try:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from storymesh.case.resolve import Cast, resolve
 from storymesh.case.scopes import Views, restricted, views
 from storymesh.contract.definition import Contract
-from storymesh.document import nearest_file
-from storymesh.errors import Finding, Refused, nearest
+from storymesh.document import suggest_file
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Template
 from storymesh.language.parse import parse_template
 from storymesh.language.typecheck.static_values import Checked, Path, a_kind
@@ -118,7 +118,7 @@ class TypedNarrative:
 
 
 def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> TypedNarrative:
-    """Type `narrative` against the contracts of its cast (role -> contract). Raises Refused with every finding."""
+    """Type `narrative` against the contracts of its cast (role -> contract). Raises DefinitionErrors."""
     findings: list[Finding] = []
     warnings: list[Finding] = []
     cast = resolve(narrative.case, contracts, narrative.at)
@@ -142,8 +142,8 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     findings += _unknown_regions(narrative)
     try:
         typed = views(narrative.case, cast, narrative.at, pseudonymised)
-    except Refused as refused:
-        raise Refused([*findings, *refused.findings]) from None
+    except DefinitionErrors as refused:
+        raise DefinitionErrors([*findings, *refused.findings]) from None
     templates = _Templates(narrative, findings)
     records: dict[str, TypedRecord] = {}
     for config, record in narrative.records.items():
@@ -162,7 +162,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
         place = Location(f"{narrative.folder}/{name}")
         warnings.append(Finding(place, "unused-template", f"no record uses '{name}'", severity="warning"))
     if findings:
-        raise Refused(findings)
+        raise DefinitionErrors(findings)
     slots = [slot.checked for record in records.values() for slot in record.templates]
     formulas = [formula.checked for formula in (*typed.facts.values(), *typed.outcome.values())]
     formulas += [formula.checked for level in typed.match for formula in level]
@@ -183,12 +183,12 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
 def _path(text: str, place: Location, cast: Cast, findings: list[Finding]) -> Path | None:
     role, _, column = text.partition(".")
     if role not in cast.roles:
-        findings.append(Finding(place, "unknown-name", f"unknown role '{role}'", nearest(role, cast.roles)))
+        findings.append(Finding(place, "unknown-name", f"unknown role '{role}'", suggest_name(role, cast.roles)))
         return None
     properties = cast.roles[role].contract.properties
     if column not in properties:
         words = f"'{cast.roles[role].contract.id}' has no property '{column}'"
-        findings.append(Finding(place, "unknown-name", words, nearest(column, properties)))
+        findings.append(Finding(place, "unknown-name", words, suggest_name(column, properties)))
         return None
     return (role, column)
 
@@ -232,7 +232,7 @@ def _unknown_regions(narrative: Narrative) -> Iterator[Finding]:
     for index, region in enumerate(narrative.dataset.phone_regions):
         if region not in SUPPORTED_REGIONS:
             place = narrative.at("dataset", "phone_regions", index)
-            hint = nearest(region, SUPPORTED_REGIONS) or "two capital letters of ISO 3166"
+            hint = suggest_name(region, SUPPORTED_REGIONS) or "two capital letters of ISO 3166"
             yield Finding(place, "unknown-name", f"'{region}' has no phone numbers that are known", hint)
 
 
@@ -254,7 +254,7 @@ class _Templates:
             path = f"{self.narrative.folder}/{name}"
             try:
                 self.parsed[name] = parse_template(self.narrative.templates[name], name, path)
-            except Refused as refused:
+            except DefinitionErrors as refused:
                 self.findings.extend(refused.findings)
                 self.parsed[name] = Template(name, path, ())
         return self.parsed[name]
@@ -300,7 +300,7 @@ def _slot(
     """The template `name`, which is written `here`, in the view of `slot`; with the name `story`, if it retells one."""
     template = templates.get(name)
     if template is None:
-        hint = nearest_file(name, narrative.templates)
+        hint = suggest_file(name, narrative.templates)
         findings.append(Finding(here, "unknown-name", f"there is no template '{name}'", hint))
         return None
     phase = PHASES[slot]
@@ -316,7 +316,7 @@ def _slot(
     unprintable: Mapping[Path, Hidden] = typed.unprintable if phase == "question" else {}
     try:
         return Slot(slot, name, phase, check_template(template, scope, templates.get, unprintable))
-    except Refused as refused:
+    except DefinitionErrors as refused:
         findings.extend(finding for finding in refused.findings if finding not in findings)
         return None
 
@@ -336,7 +336,9 @@ def _retold(
     here = ("records", config)
     if base not in narrative.records:
         words = f"there is no record '{base}'"
-        findings.append(Finding(narrative.at(*here, "from"), "unknown-name", words, nearest(base, narrative.records)))
+        findings.append(
+            Finding(narrative.at(*here, "from"), "unknown-name", words, suggest_name(base, narrative.records))
+        )
         return None
     if narrative.records[base].from_ is not None:
         words = f"'{base}' is retold itself, and what is retold of it would not be held against the facts"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from storymesh.errors import WrongUsage, nearest
+from storymesh.errors import WrongUsage, suggest_name
 from storymesh.mesh.mesh import Mesh, find_root, load_mesh
 from storymesh.orchestration.alerts import alert_sensors
 from storymesh.orchestration.automation import sensor
@@ -21,7 +21,7 @@ from storymesh.orchestration.source_assets import raw_sensor, raw_specs
 def definitions(file: str) -> dg.Definitions:
     """What the folder of `file` (a domain, or the narratives) brings to Dagster: assets, checks, jobs.
 
-    Raises Refused with the findings of the mesh's files, and WrongUsage when the file stands somewhere else.
+    Raises DefinitionErrors with the findings of the mesh's files, and WrongUsage when the file stands somewhere else.
     """
     folder = Path(file).resolve().parent
     mesh = load_mesh(find_root(folder))
@@ -30,7 +30,7 @@ def definitions(file: str) -> dg.Definitions:
     if folder.parent == mesh.root / "domains" and folder.name in mesh.domains:
         return _domain(mesh, folder.name)
     words = f"{file} is neither in the folder of a domain nor in narratives/"
-    raise WrongUsage(words, nearest(folder.name, [*mesh.domains, NARRATIVES]))
+    raise WrongUsage(words, suggest_name(folder.name, [*mesh.domains, NARRATIVES]))
 
 
 def _domain(mesh: Mesh, domain: str) -> dg.Definitions:

@@ -209,7 +209,7 @@ def _broken(mesh: Mesh, domain: str, error: StorymeshError) -> dg.AssetsDefiniti
             key=model_key(domain, product.name),
             deps=[product_key(port.contract_id) for port in product.inputs],
             group_name=domain,
-            description=f"dbt cannot read this project: {error.words}",
+            description=f"dbt cannot read this project: {error.message}",
             owners=owners_of(mesh.domains[domain].owner),
             kinds={"dbt", "duckdb"},
         )

@@ -82,7 +82,7 @@ def explained(attempt: int | None = None) -> Iterator[None]:
 
 def failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
     """`error` as Dagster records it; trying again would change nothing."""
-    text = f"{error.words} ({error.hint})" if error.hint else error.words
+    text = f"{error.message} ({error.hint})" if error.hint else error.message
     return dg.Failure(text, metadata={**(metadata or {}), "hint": error.hint or "-"}, allow_retries=False)
 
 
@@ -98,7 +98,7 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, Unavailable):
         return error.passing
     if isinstance(error, TransformFailed):  # dbt tells in words that its database did not answer
-        return any(words in error.words.lower() for words in _UNREACHED_WORDS)
+        return any(words in error.message.lower() for words in _UNREACHED_WORDS)
     return not isinstance(error, StorymeshError) and any(_passes(one) for one in _chain(error))
 
 

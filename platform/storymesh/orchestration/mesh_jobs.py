@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from storymesh.document import relative
+from storymesh.document import path_in_mesh
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.lifecycle import erase as forgetting
 from storymesh.lifecycle.rebuild import rebuild as make_again
@@ -68,7 +68,7 @@ def mesh_jobs(mesh: Mesh) -> list[dg.JobDefinition]:
             chosen = [mesh.narrative(name) for name in config.narratives]
             log = mesh.store / "logs" / f"run-{context.run_id}.log"
             outcome = running.run(mesh, chosen, _telling(context.log.info), log, upstream=not config.only)
-            context.add_output_metadata(_outcome(outcome, relative(log, mesh.root)))
+            context.add_output_metadata(_outcome(outcome, path_in_mesh(log, mesh.root)))
             if not outcome.success:
                 broken = "; ".join(f"{one.step}: {one.words}" for one in outcome.failures.values())
                 raise StorymeshError(f"some of it was not made: {broken}", "the rest was; run again when it is mended")

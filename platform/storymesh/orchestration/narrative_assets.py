@@ -15,7 +15,7 @@ from pydantic import Field
 
 from storymesh.dataset.build import Build, Written, write_cases, write_precedents
 from storymesh.dataset.split import SPLITS
-from storymesh.document import relative
+from storymesh.document import path_in_mesh
 from storymesh.errors import StorymeshError
 from storymesh.lifecycle.diff import diff
 from storymesh.mesh.mesh import Mesh
@@ -262,7 +262,7 @@ def _made(
         "unchanged": written.unchanged,
         "seconds": round(written.seconds, 2),
         "build": build.key,
-        "file": dg.MetadataValue.path(relative(written.path, mesh.root)),
+        "file": dg.MetadataValue.path(path_in_mesh(written.path, mesh.root)),
         "dropped": sum(written.drops.values()),
         "drops": dg.MetadataValue.json(dict(written.drops)),
         **(more or {}),
@@ -277,7 +277,7 @@ def _narrated(mesh: Mesh, answers: Path, written: Written) -> dict[str, Any]:
         return {}
     if written.missing is not None:
         return {"not_retold": written.missing}
-    spent, read = written.spent, {"answers": dg.MetadataValue.path(relative(answers, mesh.root))}
+    spent, read = written.spent, {"answers": dg.MetadataValue.path(path_in_mesh(answers, mesh.root))}
     if spent is None:
         return read
     cost = {} if spent.usd is None else {"cost_usd": float(spent.usd)}
@@ -348,13 +348,13 @@ def _release_metadata(mesh: Mesh, release: Release, since: str | None) -> dict[s
         "version": release.version,
         "unchanged": release.unchanged,
         "digest": release.digest,
-        "path": dg.MetadataValue.path(relative(release.path, mesh.root)),
+        "path": dg.MetadataValue.path(path_in_mesh(release.path, mesh.root)),
         "dagster/row_count": sum(sum(rows.values()) for rows in release.configs.values()),
         **({"since_the_last": dg.MetadataValue.md(since)} if since is not None else {}),
         "records": dg.MetadataValue.md(markdown_table(["config", *splits], counts)),
         "records_plot": dg.MetadataValue.md(bars(_plotted(release.configs))),
-        "card": dg.MetadataValue.path(relative(release.path / "README.md", mesh.root)),
-        "report": dg.MetadataValue.path(relative(release.path / REPORT, mesh.root)),
+        "card": dg.MetadataValue.path(path_in_mesh(release.path / "README.md", mesh.root)),
+        "report": dg.MetadataValue.path(path_in_mesh(release.path / REPORT, mesh.root)),
         "drops_by_reason": dg.MetadataValue.md(markdown_table(["of", "reason", "count"], drops)),
         "configs": dg.MetadataValue.json({config: dict(rows) for config, rows in release.configs.items()}),
         "drops": dg.MetadataValue.json({what: dict(reasons) for what, reasons in release.drops.items()}),

@@ -14,7 +14,7 @@ import dagster as dg
 
 from storymesh.contract.checks import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract
-from storymesh.document import relative
+from storymesh.document import path_in_mesh
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.asset_keys import MODELS, model_key, product_key, source_key
 from storymesh.orchestration.asset_metadata import (
@@ -217,7 +217,7 @@ def _quarantine(mesh: Mesh, publication: Publication) -> dict[str, Any]:
         return {}
     metadata: dict[str, Any] = {"reasons": counts_table("reason", publication.quarantined)}
     if publication.quarantine_path is not None:
-        metadata["quarantine"] = dg.MetadataValue.path(relative(publication.quarantine_path, mesh.root))
+        metadata["quarantine"] = dg.MetadataValue.path(path_in_mesh(publication.quarantine_path, mesh.root))
     return metadata
 
 
@@ -240,5 +240,5 @@ def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[
 
 
 def database_of(mesh: Mesh, domain: str) -> Path:
-    """The DuckDB file that the domain's models stand in. Raises Refused when its own profile names none."""
+    """The DuckDB file that the domain's models stand in. Raises DefinitionErrors when its own profile names none."""
     return database_of_domain(domain, mesh.domain_folder(domain), mesh.store)

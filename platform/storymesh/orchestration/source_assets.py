@@ -18,7 +18,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, extract_data_version_from_entry
 
 from storymesh.atomic_write import write_atomically
-from storymesh.document import relative
+from storymesh.document import path_in_mesh
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.asset_keys import source_key
 from storymesh.orchestration.asset_metadata import owners_of
@@ -51,7 +51,7 @@ def raw_specs(mesh: Mesh, domain: str, files: Files) -> list[dg.AssetSpec]:
     """The raw files as assets that come from outside."""
     specs = []
     for key, source in files.items():
-        path = relative(mesh.domain_folder(domain) / source, mesh.root)
+        path = path_in_mesh(mesh.domain_folder(domain) / source, mesh.root)
         specs.append(
             dg.AssetSpec(
                 key=key,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.document import Document, read_document
-from storymesh.errors import Refused, nearest
+from storymesh.errors import DefinitionErrors, suggest_name
 
 _HINT = "leave profiles.yml away, and the domain is given a DuckDB file of its own"
 
@@ -12,7 +12,7 @@ _HINT = "leave profiles.yml away, and the domain is given a DuckDB file of its o
 def database_of_domain(domain: str, folder: Path, store: Path) -> Path:
     """The DuckDB file of the dbt project in `folder`; paths in a profile are relative to it, as dbt runs there.
 
-    Raises Refused when the domain has a profiles.yml that names no DuckDB file.
+    Raises DefinitionErrors when the domain has a profiles.yml that names no DuckDB file.
     """
     path = folder / "profiles.yml"
     if not path.is_file():
@@ -24,14 +24,14 @@ def database_of_domain(domain: str, folder: Path, store: Path) -> Path:
     name = project.get("profile", domain) if isinstance(project, dict) else domain
     if name not in profiles:
         raise _refused(
-            document, (), f"there is no profile '{name}', which dbt_project.yml names", nearest(name, profiles)
+            document, (), f"there is no profile '{name}', which dbt_project.yml names", suggest_name(name, profiles)
         )
     profile = _fields(document, (name,))
     outputs = _fields(document, (name, "outputs"))
     target = profile.get("target", "default")
     if target not in outputs:
         words = f"the target '{target}' is not among the outputs"
-        raise _refused(document, (name, "target"), words, nearest(str(target), outputs))
+        raise _refused(document, (name, "target"), words, suggest_name(str(target), outputs))
     output = _fields(document, (name, "outputs", target))
     at = (name, "outputs", target)
     if output.get("type") != "duckdb":
@@ -54,5 +54,5 @@ def _fields(document: Document, steps: tuple[str, ...]) -> dict[str, Any]:
     return value
 
 
-def _refused(document: Document, steps: tuple[str, ...], words: str, hint: str) -> Refused:
-    return Refused([document.finding(steps, "profile", words, hint)])
+def _refused(document: Document, steps: tuple[str, ...], words: str, hint: str) -> DefinitionErrors:
+    return DefinitionErrors([document.finding(steps, "profile", words, hint)])

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from storymesh.errors import Finding, Refused, TransformFailed
+from storymesh.errors import DefinitionErrors, Finding, TransformFailed
 from storymesh.location import Location
 from storymesh.product.dbt_profile import database_of_domain
 from storymesh.product.store import Snapshot
@@ -55,7 +55,7 @@ def prepare_dbt(domain: str, folder: Path, store: Path, inputs: Mapping[str, Sna
     """Make the dbt project of `domain` (its files are in `folder`) ready under `store`.
 
     `inputs` are the published snapshots of its input ports by product id: models read them as
-    `source('<domain>', '<product>')`. Raises Refused when there is no readable `dbt_project.yml`.
+    `source('<domain>', '<product>')`. Raises DefinitionErrors when there is no readable `dbt_project.yml`.
     """
     folder = folder.resolve()
     home = (store / domain / "dbt").resolve()
@@ -120,9 +120,9 @@ def _read_project(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = Location(str(path), mark.line + 1, mark.column + 1) if mark else Location(str(path))
-        raise Refused([Finding(place, "yaml", f"not YAML: {getattr(error, 'problem', error)}")]) from None
+        raise DefinitionErrors([Finding(place, "yaml", f"not YAML: {getattr(error, 'problem', error)}")]) from None
     if not isinstance(written, dict):
-        raise Refused([Finding(Location(str(path)), "yaml", "a dbt project holds fields, this file does not")])
+        raise DefinitionErrors([Finding(Location(str(path)), "yaml", "a dbt project holds fields, this file does not")])
     return written
 
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from storymesh.document import Document, nearest_file, read_document
-from storymesh.errors import Finding, Refused, nearest
+from storymesh.document import Document, read_document, suggest_file
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
 
 SUFFIX = ".odps.yaml"
@@ -58,14 +58,14 @@ class Product:
 
 
 def read_product(path: Path, root: Path) -> Product:
-    """The product in the file `path` of the mesh `root`. Raises Refused with everything that is wrong with it."""
+    """The product in the file `path` of the mesh `root`. Raises DefinitionErrors."""
     document = read_document(path, root)
     written = document.parse(_DataProduct)
     findings: list[Finding] = []
     match = _ID.fullmatch(written.id)
     if match is None:
         words = f"the id '{written.id}' is not <domain>.<product>"
-        raise Refused([document.finding(("id",), "id", words, "letters, digits, _ and -")])
+        raise DefinitionErrors([document.finding(("id",), "id", words, "letters, digits, _ and -")])
     domain, name = match.groups()
     place = f"domains/{domain}/products/{name}{SUFFIX}"
     if document.path != place and not document.path.endswith(f"/{place}"):
@@ -85,7 +85,7 @@ def read_product(path: Path, root: Path) -> Product:
             findings.append(document.finding(("inputPorts", index, "contractId"), "duplicate-port", words, "keep one"))
     outputs = _outputs(document, written, name, findings)
     if any(finding.severity == "error" for finding in findings):
-        raise Refused(findings)
+        raise DefinitionErrors(findings)
     description = written.description or _Description()
     return Product(
         id=written.id,
@@ -123,10 +123,12 @@ def _source(document: Document, written: "_DataProduct", findings: list[Finding]
                 findings.append(
                     document.finding((*at, "value"), "wrong-value", words, "for instance sources/ports.csv")
                 )
-        elif nearest(item.property.lower(), _CUSTOM).startswith("did you mean"):
+        elif suggest_name(item.property.lower(), _CUSTOM).startswith("did you mean"):
             words = f"unknown custom property '{item.property}'"
             findings.append(
-                document.finding((*at, "property"), "unknown-field", words, nearest(item.property.lower(), _CUSTOM))
+                document.finding(
+                    (*at, "property"), "unknown-field", words, suggest_name(item.property.lower(), _CUSTOM)
+                )
             )
     return source, place
 
@@ -140,7 +142,7 @@ def source_problem(product: Product, folder: Path) -> tuple[str, str] | None:
         beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
         if not beside:
             return "there is no such file, nor its folder", f"looked for {path}"
-        return "there is no such file", nearest_file(path.name, beside)
+        return "there is no such file", suggest_file(path.name, beside)
     if not path.name.lower().endswith(SOURCES):
         return f"a file '{source_kind(path)}' cannot be read", f"use {', '.join(SOURCES)}, or a dbt model"
     return None

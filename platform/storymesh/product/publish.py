@@ -19,7 +19,7 @@ from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.duckdb.connection import open_duckdb as connect
-from storymesh.errors import AuditRefused, SourceUnreadable, nearest
+from storymesh.errors import AuditRefused, SourceUnreadable, suggest_name
 from storymesh.product.content_version import version_of
 from storymesh.product.definition import Product
 from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, WrittenFiles, writing
@@ -74,7 +74,8 @@ def publish(
 
     Raises PublicationRefused when more rows break it than its quarantine limit lets pass or a rule about the table
     fails, PublishConflict when somebody else publishes the product meanwhile, SourceUnreadable when a column of the
-    contract is not there, Refused when a rule of the contract cannot be run. In each case readers keep what they had.
+    contract is not there, DefinitionErrors when a rule of the contract cannot be run. In each case readers keep
+    what they had.
     """
     tell = progress or _silent
     columns = _columns_of(rows.schema, contract, product)
@@ -132,7 +133,7 @@ def _columns_of(met: "pa.Schema", contract: Contract, product: Product) -> dict[
             found[name] = alike[0]
         else:
             words = f"the rows of '{product.id}' have no column '{name}', which {contract.document.path} promises"
-            hint = nearest(name, met.names)
+            hint = suggest_name(name, met.names)
             close = get_close_matches(name, met.names, n=1)
             raise SourceUnreadable(words, f"there is '{close[0]}'" if close else hint)
     return found

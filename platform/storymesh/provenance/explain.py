@@ -9,7 +9,7 @@ from storymesh.case.definition import Link
 from storymesh.case.resolve import Role
 from storymesh.dataset.build import Build, case_drops, cases_of, cases_with_all, write_asked, write_cases
 from storymesh.engine.engine import Engine
-from storymesh.errors import WrongUsage, nearest
+from storymesh.errors import WrongUsage, suggest_name
 from storymesh.language.types import Array, Field, Struct
 from storymesh.provenance.link_explanation import HIDDEN, Membership, length, members
 
@@ -139,7 +139,7 @@ def one_case(build: Build, case_id: str) -> OneCase:
         found = engine.fetch_rows(cases.filter(cases["case_id"] == case_id))
         if not found:
             some = engine.fetch_table(cases.select("case_id").limit(10_000))["case_id"].to_pylist()
-            raise WrongUsage(f"'{build.narrative.id}' has no case {case_id}", nearest(case_id, some))
+            raise WrongUsage(f"'{build.narrative.id}' has no case {case_id}", suggest_name(case_id, some))
         case = _masked(found[0], build)
         splits = engine.read_parquet(build.splits_path)
         for row in engine.fetch_rows(splits.filter(splits["case_id"] == case_id)):

@@ -23,7 +23,7 @@ from storymesh.dataset.build import Build, cases_with_all, tables_of, write_aske
 from storymesh.dataset.pseudonym_key import VARIABLE
 from storymesh.dataset.render import asked
 from storymesh.engine.engine import Engine
-from storymesh.errors import NotInLanguage, Refused, StorymeshError, TooLarge
+from storymesh.errors import DefinitionErrors, NotInLanguage, StorymeshError, TooLarge
 from storymesh.language.interpret import as_value
 from storymesh.language.parse import parse_expression
 from storymesh.language.provenance import COUNTED, HIDDEN, OriginPath, TextSpan, TracedValue, TracingInterpreter
@@ -399,7 +399,7 @@ class _Cases:
                 given = ({_VALUE: f"{_SET}{text} %}}"}, ".", checked.labels, checked.replaced, b"", checked.casts)
                 self._interpreters[view, text] = TracingInterpreter(*given, propagating=True)
             return self._interpreters[view, text].followed(_VALUE, _VALUE, self.names(case_id, view))
-        except (NotInLanguage, TooLarge, Refused):
+        except (NotInLanguage, TooLarge, DefinitionErrors):
             return None
 
 

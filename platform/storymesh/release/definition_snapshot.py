@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract, read_contract
-from storymesh.errors import Refused, StorymeshError
+from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
 from storymesh.release.curation.decontaminate import RUNS
@@ -85,7 +85,7 @@ def read_kept(release: Path, lock: Mapping[str, Any]) -> TypedNarrative:
             contract = read_contract(root / "contracts" / f"{member.product.replace('.', '/')}.odcs.yaml", root)
             contracts[role] = replace(contract, digest=lock["cast"][role]["contract_digest"])
         typed = type_narrative(narrative, contracts)
-    except Refused as refused:
+    except DefinitionErrors as refused:
         words = f"the definition that the release {lock['version']} keeps cannot be read: {refused.findings[0]}"
         raise StorymeshError(words, "read it with the storymesh that cut it, or cut the release again") from None
     if typed.fingerprint != lock["fingerprint"]:

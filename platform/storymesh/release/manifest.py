@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.dataset.split import SPLITS
-from storymesh.errors import StorymeshError, WrongUsage, nearest
+from storymesh.errors import StorymeshError, WrongUsage, suggest_name
 
 LOCK = "release.json"
 CASE = "case"
@@ -54,12 +54,12 @@ def find_release(releases: Path, name: str) -> Release:
     found = {one.version: one for one in every if one.narrative == narrative.replace("_", "-")}
     if not found:
         known = dict.fromkeys(one.narrative for one in every)
-        hint = nearest(narrative, known) if known else "storymesh run makes one"
+        hint = suggest_name(narrative, known) if known else "storymesh run makes one"
         raise WrongUsage(f"'{narrative}' has no release below {releases}", hint)
     if version in ("", "latest"):
         return list(found.values())[-1]
     if version not in found:
-        raise WrongUsage(f"'{narrative}' has no release {version}", nearest(version, found))
+        raise WrongUsage(f"'{narrative}' has no release {version}", suggest_name(version, found))
     return found[version]
 
 
@@ -104,7 +104,7 @@ def read_record(release: Path, lock: Mapping[str, Any], record_id: str) -> dict[
     config, _, case_id = record_id.partition("/")
     if config not in lock["configs"] or not case_id:
         words = f"'{record_id}' names no record of {lock['narrative']} {lock['version']}: an id is <config>/<case id>"
-        raise WrongUsage(words, nearest(config, lock["configs"]))
+        raise WrongUsage(words, suggest_name(config, lock["configs"]))
     some: list[str] = []
     for files in record_files(release, config).values():
         for file in files:
@@ -119,7 +119,7 @@ def read_record(release: Path, lock: Mapping[str, Any], record_id: str) -> dict[
         if dropped:
             words = f"{lock['narrative']} {lock['version']} has no record {record_id}: it was dropped"
             raise StorymeshError(f"{words}, {dropped[0]['reason']}", "see the drops of the release")
-    raise WrongUsage(f"{lock['narrative']} {lock['version']} has no record {record_id}", nearest(record_id, some))
+    raise WrongUsage(f"{lock['narrative']} {lock['version']} has no record {record_id}", suggest_name(record_id, some))
 
 
 def files_of(folder: Path) -> dict[str, str]:

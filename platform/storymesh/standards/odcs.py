@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from storymesh.document import Document, Step, kind_of
-from storymesh.errors import Finding, nearest
+from storymesh.document import Document, Step, describe_kind
+from storymesh.errors import Finding, suggest_name
 
 Schema = Mapping[str, Any]
 Steps = tuple[Step, ...]
@@ -173,7 +173,7 @@ def _judge_fields(schema: Schema, value: Mapping[str, Any], steps: Steps, defs: 
         for name in value:
             if name not in looked_at and (closed or name not in seen):
                 known = set(properties) if closed else _names(schema, defs)
-                words, hint = f"unknown field '{name}'", nearest(name, known)
+                words, hint = f"unknown field '{name}'", suggest_name(name, known)
                 violations.append(_Violation((*steps, name), "unknown-field", words, hint, on_key=True))
         looked_at = set(value)
     return _Verdict(tuple(violations), frozenset(looked_at))
@@ -205,7 +205,7 @@ def _judge_scalar(schema: Schema, value: Any, steps: Steps) -> Iterable[_Violati
     if "const" in schema and not _same(value, schema["const"]):
         yield _Violation(steps, "wrong-value", f"'{name}' is {value!r}, it has to be {schema['const']!r}")
     if "enum" in schema and not any(_same(value, allowed) for allowed in schema["enum"]):
-        hint = nearest(str(value), [str(allowed) for allowed in schema["enum"]])
+        hint = suggest_name(str(value), [str(allowed) for allowed in schema["enum"]])
         yield _Violation(steps, "wrong-value", f"'{name}' is {value!r}, which the standard does not have", hint)
     if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
         yield _Violation(steps, "wrong-value", f"'{name}' is {value!r}, which is not written as the standard wants it")
@@ -302,7 +302,7 @@ def _listed(wanted: str | list[str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    return kind_of(value) if isinstance(value, dict | list) or value is None else repr(value)
+    return describe_kind(value) if isinstance(value, dict | list) or value is None else repr(value)
 
 
 def _name(steps: Steps) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
-from storymesh.errors import WrongUsage, nearest
+from storymesh.errors import WrongUsage, suggest_name
 
 
 def narrate(
@@ -25,7 +25,7 @@ def narrate(
     build = pin(loaded, loaded.narrative(narrative))
     if config not in build.configs or not build.typed.records[config].retold:
         retold = [name for name in build.configs if build.typed.records[name].retold]
-        hint = nearest(config, retold) if retold else "write one with `from` and `narrator`"
+        hint = suggest_name(config, retold) if retold else "write one with `from` and `narrator`"
         raise WrongUsage(f"'{build.narrative.id}' has no config '{config}' that is retold", hint)
     if dry_run:
         show_estimate(retell.estimated(build, config))

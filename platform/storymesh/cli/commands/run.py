@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, mesh_root
-from storymesh.errors import WrongUsage, nearest
+from storymesh.errors import WrongUsage, suggest_name
 
 
 def run(
@@ -30,7 +30,7 @@ def run(
     loaded = load_mesh(root)
     chosen = [loaded.narrative(name) for name in narratives or ()]
     if only and not chosen:
-        raise WrongUsage("--only needs the name of a narrative", nearest("", loaded.narratives))
+        raise WrongUsage("--only needs the name of a narrative", suggest_name("", loaded.narratives))
     if not loaded.products:
         raise WrongUsage("this mesh has no product", "write domains/<domain>/products/<product>.odps.yaml")
 

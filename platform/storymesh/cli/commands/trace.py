@@ -34,7 +34,7 @@ def trace(
     that has such a config; without a version, its latest release.
     """
     from storymesh.cli.output.trace import show_trace, trace_as_json
-    from storymesh.document import relative
+    from storymesh.document import path_in_mesh
     from storymesh.mesh.mesh import load_mesh
     from storymesh.provenance.trace import trace as trace_record
     from storymesh.release.definition_snapshot import DEFINITION, build_of
@@ -56,7 +56,7 @@ def trace(
         or now.document.value != build.narrative.document.value
         or now.templates != build.narrative.templates
     )
-    folder = f"{relative(found.path, loaded.root)}/{DEFINITION}/" if changed else ""
+    folder = f"{path_in_mesh(found.path, loaded.root)}/{DEFINITION}/" if changed else ""
     if format == "json":
         typer.echo(trace_as_json(traced, found.narrative, found.version, folder))
     else:

@@ -16,7 +16,7 @@ def findings_as_json(findings: Sequence[Finding]) -> str:
                 "column": finding.location.column,
                 "severity": finding.severity,
                 "rule": finding.rule,
-                "words": finding.words,
+                "words": finding.message,
                 "hint": finding.hint,
             }
             for finding in findings

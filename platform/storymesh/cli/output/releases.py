@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from storymesh.cli.output.console import console_on
-from storymesh.document import relative
+from storymesh.document import path_in_mesh
 
 if TYPE_CHECKING:
     from storymesh.release.manifest import Release
@@ -35,7 +35,7 @@ def releases_as_json(releases: "Sequence[Release]", root: Path) -> str:
             {
                 "narrative": release.narrative,
                 "version": release.version,
-                "path": relative(release.path, root),
+                "path": path_in_mesh(release.path, root),
                 "digest": release.digest,
                 "configs": {config: dict(rows) for config, rows in release.configs.items()},
                 "drops": {what: dict(reasons) for what, reasons in release.drops.items()},

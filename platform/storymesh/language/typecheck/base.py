@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from storymesh.errors import Finding, Refused
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
 from storymesh.language.typecheck.static_values import (
@@ -71,7 +71,7 @@ class TypeCheckerBase:
 
     def done(self, value: Value) -> Checked:
         if self.findings:
-            raise Refused(self.findings)
+            raise DefinitionErrors(self.findings)
         return Checked(
             value,
             frozenset(self.names),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from math import isfinite
 
-from storymesh.errors import nearest
+from storymesh.errors import suggest_name
 from storymesh.language import ast
 from storymesh.language.ast import Expression
 from storymesh.language.typecheck.filters import FilterChecker
@@ -197,7 +197,7 @@ class ExpressionChecker(FilterChecker):
         match found:
             case None:
                 known = [*self.scope, *self.variables]
-                return self.fail(expression.at, "unknown-name", f"unknown name '{name}'", nearest(name, known))
+                return self.fail(expression.at, "unknown-name", f"unknown name '{name}'", suggest_name(name, known))
             case Hidden():
                 return self.fail(expression.at, found.rule, found.words, found.hint)
             case Value() if found is LOOP:
@@ -272,7 +272,7 @@ class ExpressionChecker(FilterChecker):
         spoken = f"{base.words.strip(chr(39))}.{expression.name}" if base.words else expression.name
         if found is None:
             words = f"{base.words or 'this'} has no property '{expression.name}'"
-            return self.fail(expression.at, "unknown-name", words, nearest(expression.name, base.type.fields))
+            return self.fail(expression.at, "unknown-name", words, suggest_name(expression.name, base.type.fields))
         if isinstance(found, Hidden):
             return self.fail(expression.at, found.rule, found.words, found.hint)
         if self.strict and base.nullable:
@@ -418,7 +418,9 @@ class ExpressionChecker(FilterChecker):
                 extra = value.when_true if expression.name == "true" else value.when_false
                 return replace(self._answer(value), when_true=known | value.when_there | extra)
             case name:
-                return self.fail(expression.at, "outside-language", f"there is no test `{name}`", nearest(name, TESTS))
+                return self.fail(
+                    expression.at, "outside-language", f"there is no test `{name}`", suggest_name(name, TESTS)
+                )
 
     def _choose(self, expression: ast.Choose) -> Value:
         if not self.strict:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from storymesh.errors import nearest
+from storymesh.errors import suggest_name
 from storymesh.language import ast
 from storymesh.language.ast import Expression
 from storymesh.language.filters import DATE_CODE, DATE_CODES, FILTERS, UNITS, Signature
@@ -51,7 +51,7 @@ class FilterChecker(TypeCheckerBase):
     def call(self, expression: ast.FilterCall) -> Value:
         signature = FILTERS.get(expression.name)
         if signature is None:
-            hint = nearest(expression.name, FILTERS)
+            hint = suggest_name(expression.name, FILTERS)
             return self.fail(expression.at, "outside-language", f"there is no filter `{expression.name}`", hint)
         base = self.value(expression.base)
         given = self._arguments(expression, signature)
@@ -125,7 +125,7 @@ class FilterChecker(TypeCheckerBase):
                 unit = given["unit"]
                 assert isinstance(unit, ast.Literal)
                 if unit.value not in UNITS:
-                    hint = nearest(str(unit.value), UNITS)
+                    hint = suggest_name(str(unit.value), UNITS)
                     return self.fail(unit.at, "wrong-type", f"there is no unit '{unit.value}'", hint)
                 return text()
             case "label":
@@ -295,7 +295,7 @@ class FilterChecker(TypeCheckerBase):
             found = item.type.fields.get(step)
             if found is None:
                 words = f"the rows have no property '{step}'"
-                return self.fail(attribute.at, "unknown-name", words, nearest(step, item.type.fields))
+                return self.fail(attribute.at, "unknown-name", words, suggest_name(step, item.type.fields))
             if isinstance(found, Hidden):
                 return self.fail(attribute.at, found.rule, found.words, found.hint)
             paths = frozenset((*path, step) for path in item.paths)
@@ -355,7 +355,7 @@ class FilterChecker(TypeCheckerBase):
             return
         if test.value not in COMPARING:
             words = f"there is no test '{test.value}' for rows"
-            self.fail(test.at, "outside-language", words, nearest(str(test.value), [*COMPARING, "none", "true"]))
+            self.fail(test.at, "outside-language", words, suggest_name(str(test.value), [*COMPARING, "none", "true"]))
             return
         argument = given.get("value")
         if argument is None:

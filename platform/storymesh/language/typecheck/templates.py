@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from unicodedata import normalize
 
-from storymesh.errors import Finding, Refused
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
 from storymesh.language.typecheck.expressions import LOOP, ExpressionChecker
@@ -38,7 +38,7 @@ NO_LOOP = Hidden("unknown-name", "a partial does not see the 'loop' of its templ
 
 
 def check_expression(expression: Expression, scope: Scope) -> Checked:
-    """The type of an expression in which null propagates. Raises Refused with findings."""
+    """The type of an expression in which null propagates. Raises DefinitionErrors with findings."""
     checking = TypeChecker(scope, strict=False)
     value = checking.value(expression)
     return checking.done(value)
@@ -51,7 +51,7 @@ def check_template(
     unprintable: Mapping[Path, Hidden] = MappingProxyType({}),
 ) -> Checked:
     """What a template prints. `partial` gives the template that an include names; `unprintable` are paths that may be
-    read but not printed. Raises Refused with findings."""
+    read but not printed. Raises DefinitionErrors with findings."""
     checking = TypeChecker(scope, strict=True, partial=partial, unprintable=unprintable)
     checking.stack.append(template.name)
     checking.path = template.path
@@ -66,7 +66,7 @@ class TypeChecker(ExpressionChecker):
             if self.statements > MAX_STATEMENTS:
                 path = statement.at.path if not isinstance(statement, ast.TemplateText) else ""
                 words = f"with its includes the template has more than {MAX_STATEMENTS:,} parts"
-                raise Refused(
+                raise DefinitionErrors(
                     [Finding(Location(path or self.path), "too-large", words, "include less"), *self.findings]
                 )
             match statement:

@@ -148,15 +148,15 @@ def _in_words() -> Iterator[None]:
         if (known := unavailable(error)) is None:
             raise
         where = "what Dagster remembers is out of reach" if is_of_database(error) else "the run could not go on"
-        raise Unavailable(f"{where}: {known.words}", known.hint, passing=known.passing) from error
+        raise Unavailable(f"{where}: {known.message}", known.hint, passing=known.passing) from error
 
 
 @_in_words()
 def run(mesh: Mesh, narratives: Sequence[Narrative], tell: Tell, log: Path, *, upstream: bool = True) -> Outcome:
     """Execute every asset of the mesh; with `narratives`, theirs and what they are built on (not without `upstream`).
 
-    Dagster's own log goes to the file `log`. Raises WrongUsage or Refused when a location cannot be loaded, Unavailable
-    when the disk or the instance cannot be reached, and KeyboardInterrupt when somebody stops it.
+    Dagster's own log goes to the file `log`. Raises WrongUsage or DefinitionErrors when a location cannot be loaded,
+    Unavailable when the disk or the instance cannot be reached, and KeyboardInterrupt when somebody stops it.
     """
     run_id = str(uuid.uuid4())
     tell(Preparing("reading the dbt projects"))

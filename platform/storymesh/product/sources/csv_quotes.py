@@ -19,7 +19,7 @@ class UnbalancedQuote(Exception):
 
     def __init__(self, line: int, words: str) -> None:
         super().__init__(words)
-        self.line, self.words, self.hint = line, words, _HINT
+        self.line, self.message, self.hint = line, words, _HINT
 
 
 class Quotes:

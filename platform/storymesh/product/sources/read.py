@@ -18,7 +18,7 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.types import quoted
 from storymesh.engine.duckdb.connection import open_duckdb as connect
 from storymesh.engine.duckdb.connection import quote_path as literal_path
-from storymesh.errors import SourceUnreadable, nearest
+from storymesh.errors import SourceUnreadable, suggest_name
 from storymesh.product.definition import Product, source_kind, source_problem
 from storymesh.product.sources.csv_quotes import UnbalancedQuote, WatchedFile
 
@@ -63,7 +63,7 @@ def _columns(product: Product, contract: Contract, names: list[str]) -> list[str
         alike = [one for one in names if one == name] or [one for one in names if one.lower() == name.lower()]
         if not alike:
             close = get_close_matches(name, names, n=1)
-            hint = f"there is '{close[0]}'" if close else nearest(name, names)
+            hint = f"there is '{close[0]}'" if close else suggest_name(name, names)
             words = f"there is no column '{name}', which {contract.document.path} promises"
             raise _unreadable(product, words, hint)
         if len(alike) > 1 or alike[0] in twice:
@@ -103,7 +103,7 @@ def _open_csv(path: Path, product: Product, contract: Contract) -> "pa.RecordBat
                     first = False
                     yield pa.RecordBatch.from_arrays(rest.columns, schema=schema)
             except UnbalancedQuote as error:
-                raise _unreadable(product, error.words, error.hint) from None
+                raise _unreadable(product, error.message, error.hint) from None
             except (pa.ArrowInvalid, gzip.BadGzipFile, EOFError) as error:
                 raise _bad_csv(path, product, delimiter, len(header), str(error)) from None
 
@@ -144,7 +144,7 @@ def _bad_csv(path: Path, product: Product, delimiter: str, columns: int, words: 
             while watched.read(BLOCK_BYTES):
                 pass
         except UnbalancedQuote as error:
-            return _unreadable(product, error.words, error.hint)
+            return _unreadable(product, error.message, error.hint)
         except (gzip.BadGzipFile, EOFError, OSError) as error:
             return _unreadable(product, f"the file is damaged: {error}")
     with _opened(path) as file:
@@ -273,14 +273,16 @@ def _open_model(product: Product, contract: Contract, folder: Path, database: Pa
     schemas = sorted((schema for schema, name in tables if name == product.name), key=lambda schema: schema != "main")
     if not schemas:
         connection.close()
-        raise SourceUnreadable(f"{words}, which dbt did not build", nearest(product.name, [name for _, name in tables]))
+        raise SourceUnreadable(
+            f"{words}, which dbt did not build", suggest_name(product.name, [name for _, name in tables])
+        )
     table = f"{quoted(schemas[0])}.{quoted(product.name)}"
     names = [name for name, *_ in connection.execute(f"DESCRIBE {table}").fetchall()]
     try:
         columns = _columns(product, contract, names)
     except SourceUnreadable as error:
         connection.close()
-        told = error.words.partition("': ")[2]
+        told = error.message.partition("': ")[2]
         raise SourceUnreadable(f"the dbt model '{product.name}' of '{product.domain}': {told}", error.hint) from None
     return _stream(connection, f"SELECT {', '.join(map(quoted, columns))} FROM {table}", product, None)
 
