@@ -24,6 +24,7 @@ from storymesh.language.typecheck import expressions, templates
 from storymesh.language.typecheck.filters import MAX_DIGITS
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp
 from storymesh.narrative import definition as narrative
+from storymesh.narrative.formats import FORMATS, template_slots
 
 MADE = "<!-- Made from docs/templates/ and the code: run `python docs/generate.py` after a change. -->\n"
 WIDTH = 100  # of a command's help
@@ -240,13 +241,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "format": "decides the columns, named as TRL takes them",
         "from": "another record, to be retold",
         "narrator": "with `from`",
-        "text": "hindsight: sees everything",
-        "system": "question: sees what was known at the moment of the case, and precedents",
-        "user": "question",
-        "assistant": "answer: sees that plus `outcome.action` and `outcome.worked`",
-        "prompt": "question",
-        "completion": "answer",
-        "option": "answer, for one `option`: `action`, `tried`, `worked`, `rate`, `mean_score`, `quoted`",
+        **{name: slot.description for name, slot in template_slots().items()},
         "length": "of this config, in place of the dataset's; `{}` for none",
         "near_duplicates": "of this config, in place of the dataset's",
     },
@@ -313,14 +308,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "seed": "another one draws another split",
     },
 }
-FORMAT_COLUMNS = {
-    "text": "`text`",
-    "retrieval": "`text`, `metadata`: a flat row of what it prints, `case_at`, `case_closes`, `action` and `worked`",
-    "messages": "`messages`: a list of `role` and `content`",
-    "prompt_completion": "`prompt`, `completion`",
-    "preference": "`prompt`, `chosen`, `rejected`",
-    "unpaired_preference": "`prompt`, `completion`, `label`",
-}
 
 
 def narratives() -> dict[str, str]:
@@ -330,10 +317,14 @@ def narratives() -> dict[str, str]:
         parts += [f"{words}\n"] if words else []
         rows = list(_fields(title, model))
         parts += [table(["field", "type", "default", "meaning"], rows)] if rows else []
-    columns = dict(explained(narrative.SLOTS, FORMAT_COLUMNS, "formats"))
     formats = (
-        [code(name), listed(sorted(needed)), listed(sorted(allowed)), columns[name]]
-        for name, (needed, allowed) in narrative.SLOTS.items()
+        [
+            code(name),
+            listed(sorted(slot.name for slot in one.slots if slot.required)),
+            listed(sorted(slot.name for slot in one.slots if not slot.required)),
+            f"{listed(one.columns)}{f': {one.layout}' if one.layout else ''}",
+        ]
+        for name, one in FORMATS.items()
     )
     return {
         "sections": "\n".join(parts),

@@ -134,17 +134,11 @@ def test_a_question_is_all_that_comes_before_the_answer_and_another_answer_is_re
 
 
 def test_a_preference_asks_by_its_prompt_and_answers_by_both_options() -> None:
-    columns = dict.fromkeys(("prompt", "chosen", "rejected"), MESSAGES)
-
-    def said(role: str, content: str) -> list[dict[str, str]]:
-        return [{"role": role, "content": content}]
-
+    columns = dict.fromkeys(("prompt", "chosen", "rejected"), pa.string())
     rows = [
-        record("a", 1, prompt=said("user", "p"), chosen=said("assistant", "x"), rejected=said("assistant", "y")),
-        record("b", 2, prompt=said("user", "p"), chosen=said("assistant", "y"), rejected=said("assistant", "x")),
-        record(
-            "c", 3, "test", prompt=said("user", "q"), chosen=said("assistant", "y"), rejected=said("assistant", "x")
-        ),
+        record("a", 1, prompt="p", chosen="x", rejected="y"),
+        record("b", 2, prompt="p", chosen="y", rejected="x"),
+        record("c", 3, "test", prompt="q", chosen="y", rejected="x"),
     ]
     assert curated(rows, columns) == {"a": (None, None, True), "b": (None, None, True), "c": STAYS}
 

@@ -191,7 +191,7 @@ class Build:
         return self.folder / "told" / f"{config}.answers.parquet"
 
     def _told(self, config: str) -> tuple[Path, Path]:
-        if not self.typed.records[config].retold:
+        if not self.typed.records[config].rewritten:
             return self.records_path(config), self.record_drops_path(config)
         folder = self.folder / "told"
         return folder / f"{config}.parquet", folder / f"{config}.drops.parquet"

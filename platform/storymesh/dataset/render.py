@@ -21,7 +21,6 @@ from storymesh.case.resolve import Cast
 from storymesh.case.scopes import Phase, Views
 from storymesh.case.visibility import names_in
 from storymesh.dataset.personal_data import reason_of, refused
-from storymesh.dataset.retrieval_metadata import metadata, of_case
 from storymesh.engine import dialect
 from storymesh.engine.cse import HoistedExpressions, eliminate_common
 from storymesh.errors import DefinitionErrors, NotInLanguage, TooLarge
@@ -33,10 +32,10 @@ from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
 from storymesh.language.parse import parse_template
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Struct
-from storymesh.narrative.typed import STORY, Slot, TypedNarrative, TypedRecord
+from storymesh.narrative.typed import STORY, TypedNarrative, TypedRecord, TypedTemplate
 from storymesh.rewriting.prompt import FENCE
 
-KEPT = ("case_id", "split", "label", "metadata", "at", "facts", "sources")  # what a record has beside its texts
+BEHIND = ("facts", "sources")  # the columns that say what a record is made from
 Versions = Mapping[str, tuple[str, str]]  # role -> (product, version)
 UNFIT = "unfit"  # the column that says why a told record cannot stand; null: it can
 NOT_EXACT = "a number is not finite or too large to print exactly"
@@ -89,19 +88,16 @@ def told(
     behind = first.behind(versions, key)
     said = [*columns.values(), *map(_contents, asks.values())]
     persons = [*said, behind["facts"].cast("string")] if typed.narrative.dataset.personal == "refuse" else []
-    texts = {**_shaped(columns, record), **asks, UNFIT: _unfit(said, persons)}
+    texts = {**record.format.assemble(columns), **asks, UNFIT: _unfit(said, persons)}
     id_ = ibis.literal(f"{record.config}/").concat(first.table["case_id"])
-    label = ["label"] if "label" in first.table.columns else []
-    rows = first.table.select("case_id", "split", *label, "at", id=id_, **texts, **behind)
+    rows = first.table.select("case_id", "split", "at", id=id_, **texts, **behind)
     if found is not None and "n_precedents" in first.columns:
         apart = HoistedExpressions(rows, ["n_precedents"])
         few = apart.below(found.mutate(n_precedents="precedents")).drop("n_precedents")
         rows = apart.above(named(few, *apart.names).table)
     order = [name for name in texts if name != UNFIT]
-    passage = ["metadata"] if "metadata" in behind else []
-    return eliminate_common(rows).select(
-        "id", "case_id", "split", *order, *label, *passage, "at", "facts", "sources", UNFIT
-    )
+    further = [name for name in behind if name not in BEHIND]
+    return eliminate_common(rows).select("id", "case_id", "split", *order, *further, "at", "facts", "sources", UNFIT)
 
 
 def untold(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
@@ -126,41 +122,40 @@ class _Named:
         self.typed, self.record = typed, record
         phase: Phase = "hindsight" if record.hindsight else "question"
         seen = dict(names_in(cases, typed.cast, typed.views, phase))
-        if record.answered:
+        if record.format.needs_outcome:
             seen = {**seen, "outcome": names_in(cases, typed.cast, typed.views, "answer")["outcome"]}
         if "precedents" in cases.columns:
             seen = {**seen, "precedents": cases["precedents"]}
         undone = _undone(cases, record)
-        if record.pair is not None:
-            pair = preference.pair(seen["precedents"], seen["outcome"], record.pair)
+        if record.least_tried is not None:
+            pair = preference.pair(seen["precedents"], seen["outcome"], record.least_tried)
             seen |= {f"option_{side}": getattr(pair, side) for side in ("own", "chosen", "rejected")}
-            if record.record.format == "preference":
+            if record.format.needs_pair:
                 undone = undone.coalesce(pair.undone)
         used = {name for slot in record.templates for name in slot.checked.names} - {"option", STORY}
-        used |= {f"option_{telling.option}" for telling in record.tellings if telling.option}
+        used |= {f"option_{text.option}" for text in record.texts if text.option}
         roles = {name for name in record.roles if name in typed.cast.roles}
         columns = {f"n_{name}": seen[name] for name in sorted(used | roles)}
         action = _rows_behind_action(cases, typed, record)
         columns |= {f"a_{index}": row for index, (_, row) in enumerate(action)}
-        label = {"label": seen["outcome"]["worked"]} if record.record.format == "unpaired_preference" else {}
-        passage = of_case(cases, typed, seen) if record.record.format == "retrieval" else {}
-        columns |= {f"m_{name}": value for name, value in passage.items()}
+        case_values = record.format.case_values(cases, typed.cast, typed.views, seen)
+        columns |= {f"c_{name}": value for name, value in case_values.items()}
         kept = cases.filter(cases["split"].notnull())
         table = dialect.materialization_barrier(
-            eliminate_common(kept.select("case_id", "at", "split", *more, undone=undone, **label, **columns))
+            eliminate_common(kept.select("case_id", "at", "split", *more, undone=undone, **columns))
         )
         self.table = dialect.materialization_barrier(table.filter(table["undone"].isnull())) if able else table
-        self.kept = ["case_id", "at", "split", "undone", *label]
+        self.kept = ["case_id", "at", "split", "undone"]
         self.columns = [f"n_{name}" for name in sorted(used)]
         self.names = {name: self.table[f"n_{name}"] for name in used | roles}
         self.action = [(role, self.table[f"a_{index}"]) for index, (role, _) in enumerate(action)]
-        self.passage = {name: self.table[f"m_{name}"] for name in passage}
+        self.case_values = {name: self.table[f"c_{name}"] for name in case_values}
 
     def behind(self, versions: Versions, key: bytes) -> dict[str, ir.Value]:
-        """The facts that a record prints and the rows that they come from; of a passage its metadata."""
+        """Return the columns beside the texts: the format's own, the printed facts and the rows behind them."""
         facts = _facts(self.record, self.names, self.table["case_id"], key)
         return {
-            **({"metadata": metadata(self.passage, facts)} if self.passage else {}),
+            **self.record.format.further_columns(self.case_values, facts),
             "facts": facts,
             "sources": _sources(self.typed, self.record, self.names, self.action, versions),
         }
@@ -168,24 +163,25 @@ class _Named:
     def texts(self, key: bytes) -> dict[str, ir.StringValue]:
         """The text of each column that the config tells."""
         return {
-            telling.column: self._text(self.record.slots[telling.slot], telling.option, key)
-            for telling in self.record.tellings
+            text.name: self._text(self.record.slots[text.slot.name], text.option, key) for text in self.record.texts
         }
 
     def asks(self, texts: Mapping[str, ir.StringValue], key: bytes) -> dict[str, ir.ArrayValue]:
         """For each column that is told again the messages that its narrator is sent: `ask_<column>`."""
         return {
-            f"ask_{one.telling.column}": ibis.array(
+            f"ask_{column.text.name}": ibis.array(
                 [
-                    ibis.struct({"role": role, "content": self._text(slot, one.telling.option, key, story)})
-                    for role, slot in one.prompts.items()
+                    ibis.struct({"role": role, "content": self._text(prompt, column.text.option, key, story)})
+                    for role, prompt in column.prompts.items()
                 ]
             )
-            for one in self.record.retold
-            for story in (texts[one.telling.column],)
+            for column in self.record.rewritten
+            for story in (texts[column.text.name],)
         }
 
-    def _text(self, slot: Slot, option: str | None, key: bytes, story: ir.StringValue | None = None) -> ir.StringValue:
+    def _text(
+        self, slot: TypedTemplate, option: str | None, key: bytes, story: ir.StringValue | None = None
+    ) -> ir.StringValue:
         narrative = self.typed.narrative
 
         def template(name: str) -> Template:
@@ -200,14 +196,6 @@ class _Named:
         guard = (lambda text: dialect.remove_tag(text, FENCE)) if story is not None else None
         resolved = Resolved(slot.checked.labels, slot.checked.replaced, key, guard)
         return compile_template(template(slot.template), names, self.table["case_id"], template, resolved)
-
-
-def _shaped(texts: Mapping[str, ir.StringValue], record: TypedRecord) -> dict[str, ir.Value]:
-    """The format's own columns, named and typed as TRL takes them."""
-    if record.record.format != "messages":
-        return dict(texts)
-    order = [name for name in ("system", "user", "assistant") if name in texts]
-    return {"messages": ibis.array([ibis.struct({"role": name, "content": texts[name]}) for name in order])}
 
 
 def _unfit(texts: Sequence[ir.StringValue], persons: Sequence[ir.StringValue]) -> ir.StringValue:
@@ -226,7 +214,7 @@ def _contents(messages: ir.ArrayValue) -> ir.StringValue:
 def _undone(cases: ir.Table, record: TypedRecord) -> ir.StringValue:
     """Why this config cannot tell a case that others can."""
     dropped = cases["dropped"] if record.hindsight else cases["question_dropped"]
-    if not record.answered:
+    if not record.format.needs_outcome:
         return dropped
     unanswered = ibis.ifelse(cases["status"] == "judged", ibis.null("string"), cases["status"])
     return ibis.coalesce(dropped, unanswered)
@@ -245,7 +233,7 @@ def _facts(record: TypedRecord, names: Mapping[str, ir.Value], case_id: ir.Value
         return ibis.struct({"case": ibis.struct({"id": case_id})})
     told = {name: _pruned(names[name], below, key) for name, below in tree.items() if name != "option"}
     if "option" in tree:
-        sides = [telling.option for telling in record.tellings if telling.option]
+        sides = [text.option for text in record.texts if text.option]
         told["option"] = ibis.struct({side: _pruned(names[f"option_{side}"], tree["option"], key) for side in sides})
     return ibis.struct(told)
 
@@ -293,7 +281,7 @@ def _sources(
     keys = {version: [_keys(value) for value in values] for version, values in rows.items()}
     quoting = [names["precedents"][kind] for kind in sorted(_quoting(record, "precedents"))]
     if _quoting(record, "option"):
-        quoting += [names[f"option_{telling.option}"] for telling in record.tellings if telling.option]
+        quoting += [names[f"option_{text.option}"] for text in record.texts if text.option]
     for options in quoting:
         keys.setdefault(versions[typed.cast.anchor.name], []).append(_quoted(options))
     parts = [_of_product(product, lists) for product, lists in sorted(keys.items())]
@@ -331,8 +319,8 @@ def _of_product(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.ArrayV
 
 
 def _rows_behind_action(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> list[tuple[str, ir.Value]]:
-    tells = record.answered or any(path[0] == "outcome" for path in record.prints)
-    if not tells and not (record.record.format == "retrieval" and typed.views.outcome):
+    tells = record.format.needs_outcome or any(path[0] == "outcome" for path in record.prints)
+    if not tells and not (record.format.shows_outcome and typed.views.outcome):
         return []
     hindsight = names_in(cases, typed.cast, typed.views, "hindsight")
     return list(rows_behind(typed.views.outcome["action"].expression, typed.views, typed.cast, hindsight))
@@ -384,8 +372,9 @@ def rendered(
             if isinstance(words, str):
                 drops.add(row["case_id"], words)
                 continue
-            kept = {name: row[name] for name in KEPT if name in row}
-            yield {"id": f"{record.config}/{row['case_id']}", **_as_format(record, words), **kept}
+            beside = ("case_id", "split", *(name for name in record.format.columns if name in row), "at", *BEHIND)
+            texts = record.format.assemble_row(words)
+            yield {"id": f"{record.config}/{row['case_id']}", **texts, **{name: row[name] for name in beside}}
 
 
 def _words(
@@ -394,21 +383,14 @@ def _words(
     """The text of each column of one case, or the reason why it cannot be told."""
     try:
         return {
-            telling.column: interpreters[telling.slot].render(
-                record.slots[telling.slot].template,
+            text.name: interpreters[text.slot.name].render(
+                record.slots[text.slot.name].template,
                 case_id,
-                {**names, "option": names[f"option_{telling.option}"]} if telling.option else names,
+                {**names, "option": names[f"option_{text.option}"]} if text.option else names,
             )
-            for telling in record.tellings
+            for text in record.texts
         }
     except TooLarge:
         return TOO_LONG
     except NotInLanguage:
         return NOT_EXACT
-
-
-def _as_format(record: TypedRecord, words: Mapping[str, str]) -> dict[str, Any]:
-    if record.record.format != "messages":
-        return dict(words)
-    order: Sequence[str] = [name for name in ("system", "user", "assistant") if name in words]
-    return {"messages": [{"role": name, "content": words[name]} for name in order]}

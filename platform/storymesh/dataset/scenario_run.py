@@ -14,6 +14,7 @@ import yaml
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.build import Build, case_drops, write_asked, write_records
 from storymesh.engine.engine import OpenEngine
+from storymesh.narrative.formats import format_of_columns
 from storymesh.narrative.scenario import Scenario
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
@@ -114,8 +115,8 @@ def _told(build: Build, config: str, case_id: str) -> dict[str, Any]:
 
 
 def _columns(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The format's own columns; of messages one for each role."""
-    told = {
-        name: record[name] for name in ("text", "prompt", "completion", "chosen", "rejected", "label") if name in record
-    }
-    return told | {message["role"]: message["content"] for message in record.get("messages", ())}
+    """Return the texts of a record by name, and its label."""
+    format_ = format_of_columns(record)
+    assert format_ is not None
+    texts: dict[str, Any] = {text.name: words for text, words in format_.texts_in(record)}
+    return texts | ({format_.label: record[format_.label]} if format_.label is not None else {})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from storymesh.dataset.erasure_list import REASON as FORGOTTEN
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.narrative.formats import format_of_columns
 from storymesh.release.definition_snapshot import read_kept
 from storymesh.release.manifest import CASE, Release, drops_file, read_lock, readable, record_files
 
@@ -226,12 +227,16 @@ class _Comparison:
 
 def _texts(record: Mapping[str, Any]) -> dict[str, str]:
     """Name -> text of all that a record says: its columns, each message, each fact, and which rows it comes from."""
+    format_ = format_of_columns(record)
+    texts: dict[str, dict[str, str]] = {}
+    for column, text in format_.texts_in(record) if format_ is not None else ():
+        texts.setdefault(column.column, {})[column.path] = text
     found: dict[str, str] = {}
     for name, value in record.items():
         if name in ("id", "case_id"):
             continue
-        if name == "messages":
-            found |= {f"messages.{one['role']}": str(one["content"]) for one in value}
+        if name in texts:
+            found |= texts[name]
         elif name == "sources":
             found[name] = "\n".join(f"{one['product']} {one['key']}" for one in value)
         elif name == "facts" and isinstance(value, dict):

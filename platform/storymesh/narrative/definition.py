@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from storymesh.case.definition import Case, Definition, Duration, Name, matching
 from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.location import Location
+from storymesh.narrative.formats import FORMATS, template_slots
+from storymesh.narrative.formats.format import RecordFormat
 
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 VERSION = re.compile(r"^\d+\.\d+\.\d+$")
@@ -27,28 +29,10 @@ RESERVED = frozenset({"case", "outcome", "precedents", "option", "loop", "true",
 Template = Annotated[
     str, matching(re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$"), "a template beside narrative.yaml")
 ]
-TemplateRole = Literal["text", "system", "user", "assistant", "prompt", "completion", "option"]
-Format = Literal["text", "messages", "prompt_completion", "preference", "unpaired_preference", "retrieval"]
-Phase = Literal["question", "answer", "hindsight"]
-
-# For each format: the template slots that it needs, the ones it may have, and what each is.
-SLOTS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    "text": (frozenset({"text"}), frozenset()),
-    "retrieval": (frozenset({"text"}), frozenset()),
-    "messages": (frozenset({"user", "assistant"}), frozenset({"system"})),
-    "prompt_completion": (frozenset({"prompt", "completion"}), frozenset()),
-    "preference": (frozenset({"prompt", "option"}), frozenset()),
-    "unpaired_preference": (frozenset({"prompt", "option"}), frozenset()),
-}
-PHASES: Mapping[str, Phase] = {
-    "text": "hindsight",
-    "system": "question",
-    "user": "question",
-    "prompt": "question",
-    "assistant": "answer",
-    "completion": "answer",
-    "option": "answer",
-}
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[tuple(FORMATS)]
 
 
 class Price(Definition):
@@ -115,19 +99,26 @@ class NearDuplicates(Definition):
     shingle: int = Field(default=5, ge=1, le=100)
 
 
-class Record(Definition):
-    """One config of the dataset. Its `length` and `near_duplicates` stand in for the dataset's."""
+class _RecordOrigin(Definition):
+    """What a record is made from: templates of a format, or another record and a narrator."""
 
-    format: Format | None = None
+    format: FormatName | None = None
     from_: Name | None = Field(default=None, alias="from")
     narrator: Narrator | None = None
-    text: Template | None = None
-    system: Template | None = None
-    user: Template | None = None
-    assistant: Template | None = None
-    prompt: Template | None = None
-    completion: Template | None = None
-    option: Template | None = None
+
+
+if TYPE_CHECKING:
+    _RecordTemplates = _RecordOrigin
+else:
+    # One optional field for each template slot of the formats.
+    _RecordTemplates = create_model(
+        "_RecordTemplates", __base__=_RecordOrigin, **dict.fromkeys(template_slots(), (Template | None, None))
+    )
+
+
+class Record(_RecordTemplates):
+    """One config of the dataset. Its `length` and `near_duplicates` stand in for the dataset's."""
+
     length: Length | None = None
     near_duplicates: NearDuplicates | None = None
 
@@ -140,19 +131,19 @@ class Record(Definition):
                 raise ValueError("a retold record takes its format and templates from the record that it retells")
             return self
         if self.format is None:
-            raise ValueError(f"a record needs a `format`: one of {', '.join(SLOTS)}")
-        needed, allowed = SLOTS[self.format]
-        given = frozenset(self.templates)
-        if missing := sorted(needed - given):
+            raise ValueError(f"a record needs a `format`: one of {', '.join(FORMATS)}")
+        slots = {slot.name: slot for slot in FORMATS[self.format].slots}
+        given = self.templates.keys()
+        if missing := sorted(name for name, slot in slots.items() if slot.required and name not in given):
             raise ValueError(f"format {self.format} needs a template for {' and '.join(missing)}")
-        if extra := sorted(given - needed - allowed):
+        if extra := sorted(given - slots.keys()):
             raise ValueError(f"format {self.format} has no {' or '.join(extra)}")
         return self
 
     @property
     def templates(self) -> Mapping[str, str]:
-        """Slot -> file name, in the order of the slots."""
-        named = {slot: getattr(self, slot) for slot in PHASES}
+        """The file names of its templates by slot, in the order of the slots."""
+        named = {slot: getattr(self, slot) for slot in template_slots()}
         return {slot: name for slot, name in named.items() if name is not None}
 
 
@@ -273,6 +264,14 @@ class Narrative(Definition):
         """What of the narrative's own files shapes its records: definition and templates, not their layout on disk."""
         shaping = {"definition": self.document.value, "templates": dict(sorted(self.templates.items()))}
         return hashlib.sha256(json.dumps(shaping, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def format_of(self, config: str) -> RecordFormat:
+        """Return the format of a config; a rewritten one has that of the record that it rewrites."""
+        record = self.records[config]
+        while record.format is None and record.from_ is not None:
+            record = self.records[record.from_]
+        assert record.format is not None
+        return FORMATS[record.format]
 
     def at(self, *steps: str | int) -> Location:
         document: Document = self.document

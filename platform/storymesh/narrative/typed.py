@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from storymesh.case.resolve import Cast, resolve
-from storymesh.case.scopes import Views, restricted, views
+from storymesh.case.scopes import Phase, Views, restricted, views
 from storymesh.contract.definition import Contract
 from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
@@ -19,17 +19,17 @@ from storymesh.language.typecheck.static_values import Checked, Path, a_kind
 from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Integer, Struct, Text
 from storymesh.location import Location
-from storymesh.narrative.definition import PHASES, Judge, Narrative, Narrator, Phase, Record
+from storymesh.narrative.definition import Judge, Narrative, Narrator, Record
+from storymesh.narrative.formats import FORMATS
+from storymesh.narrative.formats.format import RecordFormat, TemplateSlot, TextColumn
 
-ANSWERED = frozenset({"messages", "prompt_completion", "preference", "unpaired_preference"})
-PREFERRED = frozenset({"preference", "unpaired_preference"})
-STORY = "story"  # what the prompts of a narrator call the text to retell
+STORY = "story"  # the name of the text to rewrite in the prompts of a narrator
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|authorization)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One template of a record, checked in its phase."""
+class TypedTemplate:
+    """The template of one slot, checked in its phase."""
 
     name: str
     template: str
@@ -38,63 +38,47 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Telling:
-    """One column of text: the slot whose template tells it, and as which `option` (own, chosen or rejected)."""
+class RewrittenColumn:
+    """A text that a language model rewrites, and the prompts that it is sent: "system", if there is one, and "user";
+    "judge" goes to a second model. Prompts see what the text's own template sees, and as `story` the text itself."""
 
-    column: str
-    slot: str
-    option: str | None = None
-
-
-@dataclass(frozen=True)
-class Retold:
-    """One column that a language model tells again, and what it is sent: "system", if there is one, and "user"; "judge"
-    is what a second model is sent. These templates see what the column's own template sees, and `story`, the text that
-    it told."""
-
-    telling: Telling
-    prompts: Mapping[str, Slot]
+    text: TextColumn
+    prompts: Mapping[str, TypedTemplate]
 
 
 @dataclass(frozen=True)
 class TypedRecord:
-    """One config. `prints` are the paths that any of its templates prints, `roles` the roles that they name; `pair` is
-    the least count of an option where the config compares options. One with a narrator has the slots of the record that
-    it is told from, and what of it is `retold`."""
+    """One config. `prints` are the paths that any of its templates prints, `roles` the roles that they name;
+    `least_tried` says how often an option must have been tried to be compared, where the config compares options. A
+    config with a narrator has the slots of the record that it rewrites, and the columns that are `rewritten`."""
 
     config: str
     record: Record
-    slots: Mapping[str, Slot]
+    slots: Mapping[str, TypedTemplate]
     prints: Mapping[Path, Classification]
     roles: tuple[str, ...]
-    pair: int | None = None
-    retold: tuple[Retold, ...] = ()
+    least_tried: int | None = None
+    rewritten: tuple[RewrittenColumn, ...] = ()
 
     @property
-    def templates(self) -> tuple[Slot, ...]:
-        """Every template that the config is told by, prompts of its narrator among them."""
-        return (*self.slots.values(), *(slot for one in self.retold for slot in one.prompts.values()))
+    def format(self) -> RecordFormat:
+        assert self.record.format is not None
+        return FORMATS[self.record.format]
 
     @property
-    def tellings(self) -> tuple[Telling, ...]:
-        """The columns of text, in order."""
-        match self.record.format:
-            case "preference":
-                sides = (Telling("chosen", "option", "chosen"), Telling("rejected", "option", "rejected"))
-                return (Telling("prompt", "prompt"), *sides)
-            case "unpaired_preference":
-                return (Telling("prompt", "prompt"), Telling("completion", "option", "own"))
-            case _:
-                return tuple(Telling(slot, slot) for slot in self.slots)
+    def templates(self) -> tuple[TypedTemplate, ...]:
+        """All templates of the config, the prompts of its narrator among them."""
+        return (*self.slots.values(), *(prompt for column in self.rewritten for prompt in column.prompts.values()))
+
+    @property
+    def texts(self) -> tuple[TextColumn, ...]:
+        """The texts that its records have, in order."""
+        return tuple(text for text in self.format.texts if text.slot.name in self.slots)
 
     @property
     def hindsight(self) -> bool:
+        """True if a template sees what was known only after the case."""
         return any(slot.phase == "hindsight" for slot in self.slots.values())
-
-    @property
-    def answered(self) -> bool:
-        """Whether it needs a judged outcome."""
-        return self.record.format in ANSWERED
 
 
 @dataclass(frozen=True)
@@ -264,30 +248,35 @@ def _record(
     config: str, record: Record, narrative: Narrative, typed: Views, templates: _Templates, findings: list[Finding]
 ) -> TypedRecord | None:
     here = narrative.at("records", config)
-    if record.format in ANSWERED and not typed.outcome:
+    assert record.format is not None
+    format_ = FORMATS[record.format]
+    if format_.needs_outcome and not typed.outcome:
         words = f"'{config}' has an answer, and the case has no outcome to answer with"
         findings.append(Finding(here, "no-outcome", words, "add `outcome` under `case`"))
         return None
-    if record.format in PREFERRED and narrative.case.precedents is None:
+    if format_.compares_options and narrative.case.precedents is None:
         words = f"'{config}' compares options, and the case asks for no precedents"
         findings.append(Finding(here, "no-precedents", words, "add `precedents` under `case`"))
         return None
-    if record.format == "unpaired_preference" and typed.outcome["worked"].checked.value.classification == "restricted":
+    if format_.label is not None and typed.outcome["worked"].checked.value.classification == "restricted":
         words = f"'{config}' prints `outcome.worked` as its label, and it reads what is restricted"
         findings.append(Finding(here, "restricted", words, "judge by what is not, or tell a `preference`"))
         return None
-    slots: dict[str, Slot] = {}
-    for slot, name in record.templates.items():
-        checked = _slot(slot, name, narrative.at("records", config, slot), narrative, typed, templates, findings)
+    slots: dict[str, TypedTemplate] = {}
+    for slot in format_.slots:
+        if (name := record.templates.get(slot.name)) is None:
+            continue
+        here = narrative.at("records", config, slot.name)
+        checked = _template(slot, name, here, narrative, typed, templates, findings)
         if checked is not None:
-            slots[slot] = checked
+            slots[slot.name] = checked
     asks = narrative.case.precedents
-    least = asks.min if asks is not None and record.format in PREFERRED else None
+    least = asks.min if asks is not None and format_.compares_options else None
     return TypedRecord(config, record, slots, _prints(slots.values()), _roles(typed, slots.values()), least)
 
 
-def _slot(
-    slot: str,
+def _template(
+    slot: TemplateSlot,
     name: str,
     here: Location,
     narrative: Narrative,
@@ -296,16 +285,15 @@ def _slot(
     findings: list[Finding],
     *,
     story: bool = False,
-) -> Slot | None:
-    """The template `name`, which is written `here`, in the view of `slot`; with the name `story`, if it retells one."""
+) -> TypedTemplate | None:
+    """Check the template `name`, which is written `here`, in the view of `slot`; a prompt also sees `story`."""
     template = templates.get(name)
     if template is None:
         hint = suggest_file(name, narrative.templates)
         findings.append(Finding(here, "unknown-name", f"there is no template '{name}'", hint))
         return None
-    phase = PHASES[slot]
-    scope = dict(typed.scopes[phase])
-    if slot == "option":
+    scope = dict(typed.scopes[slot.phase])
+    if slot.sees_option:
         precedents = scope["precedents"]
         assert isinstance(precedents, Field) and isinstance(precedents.type, Struct)
         options = precedents.type.fields["options"]
@@ -313,9 +301,10 @@ def _slot(
         scope["option"] = options.type.item
     if story:
         scope[STORY] = Field(Text())
-    unprintable: Mapping[Path, Hidden] = typed.unprintable if phase == "question" else {}
+    unprintable: Mapping[Path, Hidden] = typed.unprintable if slot.phase == "question" else {}
     try:
-        return Slot(slot, name, phase, check_template(template, scope, templates.get, unprintable))
+        checked = check_template(template, scope, templates.get, unprintable)
+        return TypedTemplate(slot.name, name, slot.phase, checked)
     except DefinitionErrors as refused:
         findings.extend(finding for finding in refused.findings if finding not in findings)
         return None
@@ -360,27 +349,27 @@ def _retold(
         "user": (narrator.prompt, ("prompt",)),
         "judge": (narrator.judge.prompt if narrator.judge is not None else None, ("judge", "prompt")),
     }
-    retold = []
-    for telling in own.tellings:
-        if PHASES[telling.slot] == "question":
+    rewritten = []
+    for text in own.texts:
+        if text.slot.phase == "question":
             continue
         prompts = {}
         for role, (name, steps) in named.items():
             if name is None:
                 continue
             at = narrative.at(*here, "narrator", *steps)
-            prompt = _slot(telling.slot, name, at, narrative, typed, templates, findings, story=True)
+            prompt = _template(text.slot, name, at, narrative, typed, templates, findings, story=True)
             if prompt is not None:
                 prompts[role] = prompt
-        retold.append(Retold(telling, prompts))
-    prompts_ = [slot for one in retold for slot in one.prompts.values()]
+        rewritten.append(RewrittenColumn(text, prompts))
+    prompts_ = [prompt for column in rewritten for prompt in column.prompts.values()]
     return replace(
         own,
         config=config,
         record=record.model_copy(update={"format": own.record.format}),
         prints={**own.prints, **{path: kind for path, kind in _prints(prompts_).items() if path != (STORY,)}},
         roles=_roles(typed, [*own.slots.values(), *prompts_]),
-        retold=tuple(retold),
+        rewritten=tuple(rewritten),
     )
 
 
@@ -400,14 +389,14 @@ def _unsafe(narrator: Narrator, narrative: Narrative, here: tuple[str, ...]) -> 
             yield Finding(narrative.at(*steps, "base_url"), "secret", words, "leave user and password out of it")
 
 
-def _prints(slots: Iterable[Slot]) -> dict[Path, Classification]:
+def _prints(slots: Iterable[TypedTemplate]) -> dict[Path, Classification]:
     found: dict[Path, Classification] = {}
     for slot in slots:
         found.update(slot.checked.prints)
     return found
 
 
-def _roles(typed: Views, slots: Iterable[Slot]) -> tuple[str, ...]:
+def _roles(typed: Views, slots: Iterable[TypedTemplate]) -> tuple[str, ...]:
     """The roles that templates name, by themselves or through a fact, in the order of the cast."""
     named: set[str] = set()
     for slot in slots:

@@ -21,6 +21,7 @@ from storymesh.lifecycle.diff import diff
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.snapshot_pinning import open_build, pin
 from storymesh.narrative.definition import Narrative
+from storymesh.narrative.formats import format_of_columns
 from storymesh.orchestration.asset_keys import cases_key, precedents_key, product_key, records_key, release_key
 from storymesh.orchestration.asset_metadata import bars, counts_table, lineage, markdown_table, owners_of, references
 from storymesh.orchestration.automation import follows
@@ -327,15 +328,14 @@ def _stories(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _texts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The texts of a record in any of TRL's formats: a column of text, or of messages."""
-    found: list[tuple[str, str]] = []
-    for name in ("text", "messages", "prompt", "completion", "chosen", "rejected"):
-        value = row.get(name)
-        if isinstance(value, str):
-            found.append((name, value))
-        elif isinstance(value, list):
-            found += [(f"{name}: {message['role']}", str(message["content"])) for message in value]
-    return found
+    """Return the texts of a record by name, none for a row that is no record."""
+    format_ = format_of_columns(row)
+    if format_ is None:
+        return []
+    return [
+        (text.name if text.name == text.column else f"{text.column}: {text.name}", words)
+        for text, words in format_.texts_in(row)
+    ]
 
 
 def _release_metadata(mesh: Mesh, release: Release, since: str | None) -> dict[str, Any]:

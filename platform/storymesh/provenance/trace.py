@@ -30,7 +30,8 @@ from storymesh.language.provenance import COUNTED, HIDDEN, OriginPath, TextSpan,
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Array, Struct, Type
 from storymesh.location import Location
-from storymesh.narrative.typed import Telling, TypedRecord
+from storymesh.narrative.formats.format import TextColumn
+from storymesh.narrative.typed import TypedRecord
 from storymesh.provenance.verification_sql import Rank, VerificationQueries, VerificationQuery
 
 if TYPE_CHECKING:
@@ -155,11 +156,11 @@ class Tracer:
             case_id = row["case_id"]
             names = as_value({name.removeprefix("n_"): value for name, value in row.items() if name.startswith("n_")})
             columns = []
-            for telling in record.tellings:
-                seen = {**names, "option": names[f"option_{telling.option}"]} if telling.option else names
-                slot = record.slots[telling.slot]
-                text, parts = interpreters[telling.slot].follow(slot.template, case_id, seen)
-                columns.append(Told(column_name(record, telling), text, parts))
+            for column in record.texts:
+                seen = {**names, "option": names[f"option_{column.option}"]} if column.option else names
+                slot = record.slots[column.slot.name]
+                text, parts = interpreters[slot.name].follow(slot.template, case_id, seen)
+                columns.append(Told(column.path, text, parts))
             yield ToldCase(case_id, names, tuple(columns))
 
     def traces(self, config: str, records: Iterable[Mapping[str, Any]]) -> Iterator[Trace]:
@@ -190,23 +191,23 @@ class Tracer:
         case_id = released["case_id"]
         view: View = "hindsight" if record.hindsight else "question"
         columns, mistakes = [], []
-        for telling, (name, text, parts) in zip(record.tellings, told, strict=True):
-            seen = {**names, "option": names[f"option_{telling.option}"]} if telling.option else names
+        for column, (name, text, parts) in zip(record.texts, told, strict=True):
+            seen = {**names, "option": names[f"option_{column.option}"]} if column.option else names
             leads = _Leads(self._cases, case_id, view, seen, f"{record.config}/{case_id}")
-            met = text_of(record, telling, released)
+            met = template_text(column, released)
             if met != text:
                 mistakes.append(_difference(name, met, text))
             spans = tuple(_led(part, met, leads) for part in parts)
-            spoken = _as_released(record, telling, released)
+            spoken = column.text_in(released) or ""
             columns.append(Column(name, met, spans, spoken if spoken != met else None))
-        if "label" in released:
+        if (label := record.format.label) is not None:
             leads = _Leads(self._cases, case_id, view, names, f"{record.config}/{case_id}")
-            text, narrative = str(released["label"]), self._build.narrative
+            text, narrative = str(released[label]), self._build.narrative
             at = narrative.at("case", "outcome", "worked")
             origins = leads.lead([("outcome", "worked")])
-            columns.append(Column("label", text, (Span(0, len(text), text, at, "outcome.worked", origins),)))
+            columns.append(Column(label, text, (Span(0, len(text), text, at, "outcome.worked", origins),)))
             if str(getattr(origins[0], "value", None)) != text:
-                mistakes.append(f"label: the record says {text}, its outcome says otherwise")
+                mistakes.append(f"{label}: the record says {text}, its outcome says otherwise")
         return Trace(f"{record.config}/{case_id}", case_id, tuple(columns), tuple(mistakes))
 
     def confirm(self, most: int | None = None) -> dict[str, list[str]]:
@@ -307,22 +308,12 @@ def _quoted_in(names: Any) -> Iterator[str]:
             yield from _quoted_in(value)
 
 
-def column_name(record: TypedRecord, telling: Telling) -> str:
-    return f"messages.{telling.slot}" if record.record.format == "messages" else telling.column
-
-
-def text_of(record: TypedRecord, telling: Telling, released: Mapping[str, Any]) -> str:
-    """The text of one column as its template told it; where a model retold it, the record keeps that beside."""
+def template_text(column: TextColumn, released: Mapping[str, Any]) -> str:
+    """Return a text of a record as its template rendered it; where a model rewrote it, the record keeps both."""
     for note in released.get("retellings") or ():
-        if note["column"] == telling.column:
+        if note["column"] == column.name:
             return str(note["story"])
-    return _as_released(record, telling, released)
-
-
-def _as_released(record: TypedRecord, telling: Telling, released: Mapping[str, Any]) -> str:
-    if record.record.format != "messages":
-        return str(released[telling.column])
-    return next((str(one["content"]) for one in released["messages"] if one["role"] == telling.slot), "")
+    return column.text_in(released) or ""
 
 
 def _interpreters(build: Build, record: TypedRecord) -> dict[str, TracingInterpreter]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.release.card.card import FORMATS, Card, citation, columns_in_words, format_of
+from storymesh.release.card.card import Card, citation, columns_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +116,7 @@ def render_croissant(card: Card, folder: Path, files: Mapping[str, Mapping[str, 
         "citeAs": citation(card),
         "inLanguage": "en",
         "isLiveDataset": False,
-        "keywords": ["storymesh", *sorted({format_of(narrative, config) for config in filled})],
+        "keywords": ["storymesh", *sorted({narrative.format_of(config).name for config in filled})],
         "distribution": [part for config, splits in filled.items() for part in _distribution(config, splits, folder)],
         "recordSet": [part for config, splits in filled.items() for part in _record_sets(card, config, list(splits))],
     }
@@ -171,7 +171,7 @@ def _record_sets(card: Card, config: str, splits: Sequence[str]) -> Iterator[dic
         "data": [{f"{config}-splits/name": split} for split in splits],
     }
     rows = ", ".join(f"{split} {card.lock['configs'][config][split]:,}" for split in splits)
-    words, words_of = columns_in_words(narrative, config), FORMATS[format_of(narrative, config)]
+    words, words_of = columns_in_words(narrative, config), narrative.format_of(config).purpose
     yield {
         "@type": "cr:RecordSet",
         "@id": config,

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storymesh.engine.engine import Engine
+from storymesh.narrative.formats import format_of_columns
+from storymesh.narrative.formats.format import TextColumn
 
 SAMPLE = 5_000  # records of a config
 OPENING = 5  # words
-_TEXTS = ("text", "prompt", "completion", "chosen", "rejected")
-_ROLES = ("system", "user", "assistant")
 _WORDS = "list_filter(string_split(translate({}, chr(10) || chr(9), '  '), ' '), lambda word: word <> '')"
 
 
@@ -38,27 +38,25 @@ def variety(engine: Engine, files: Sequence[Path], sample: int = SAMPLE) -> tupl
     if not files:
         return ()
     connection = engine.connection.con
-    rows = connection.read_parquet([str(file) for file in files])
-    columns = [(name, f'"{name}"') for name in _TEXTS if name in rows.columns]
-    if "messages" in rows.columns:
-        content = "list_filter(messages, lambda one: one.role = '{}')[1].content"
-        columns += [(f"messages.{role}", content.format(role)) for role in _ROLES]
+    rows = engine.read_parquet(files)
+    format_ = format_of_columns(rows.columns)
+    columns = format_.texts if format_ is not None else ()
     # One reading of the sample for all columns: the order by a digest reads ids alone and then the chosen rows.
-    texts = ", ".join(f"{expression} AS text_{number}" for number, (_, expression) in enumerate(columns))
-    chosen = rows.query("records", f"SELECT md5(id) AS place, {texts} FROM records ORDER BY md5(id) LIMIT {sample}")
+    texts = {f"text_{number}": column.value_in(rows) for number, column in enumerate(columns)}
+    chosen = rows.select(place=rows["id"].hexdigest("md5"), **texts).order_by("place").limit(sample)
     connection.execute("DROP TABLE IF EXISTS variety_sample")
-    chosen.create("variety_sample")
+    connection.execute(f"CREATE TEMP TABLE variety_sample AS {engine.connection.compile(chosen)}")
     try:
         return tuple(_measured(engine, name, number) for number, name in _filled(engine, columns))
     finally:
         connection.execute("DROP TABLE IF EXISTS variety_sample")
 
 
-def _filled(engine: Engine, columns: Sequence[tuple[str, str]]) -> Iterator[tuple[int, str]]:
+def _filled(engine: Engine, columns: Sequence[TextColumn]) -> Iterator[tuple[int, str]]:
     """The columns that any record has: a conversation may be without a system's part."""
     counts = ", ".join(f"count(text_{number})" for number in range(len(columns)))
     found = engine.connection.con.sql(f"SELECT {counts} FROM variety_sample").fetchone() or ()
-    return ((number, name) for number, (name, _) in enumerate(columns) if found[number])
+    return ((number, column.path) for number, column in enumerate(columns) if found[number])
 
 
 def _measured(engine: Engine, name: str, number: int) -> Variety:

@@ -23,6 +23,7 @@ from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.llm.budget import Spent
 from storymesh.llm.response_cache import Answers
 from storymesh.narrative.definition import Narrator
+from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed import TypedNarrative, TypedRecord
 from storymesh.release.curation.curate import curate
 from storymesh.release.manifest import ANSWERED, list_releases, read_lock
@@ -65,7 +66,7 @@ def write_config(build: Build, config: str, progress: Progress = silent, *, paid
     """
     written = write_records(build, config, progress)
     record = build.typed.records[config]
-    return _Retelling(build, record).written(written, progress, paid=paid) if record.retold else written
+    return _Retelling(build, record).written(written, progress, paid=paid) if record.rewritten else written
 
 
 def estimated(build: Build, config: str) -> Estimate:
@@ -184,17 +185,19 @@ class _Retelling:
                     yield self._task(row, column)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(one.telling.column for one in self.record.retold)
+    def columns(self) -> tuple[TextColumn, ...]:
+        return tuple(column.text for column in self.record.rewritten)
 
-    def _task(self, row: Mapping[str, Any], column: str) -> Task:
+    def _task(self, row: Mapping[str, Any], column: TextColumn) -> Task:
         from storymesh.grounding.check import Source
 
-        asked = {message["role"]: message["content"] for message in row[f"ask_{column}"]}
+        asked = {message["role"]: message["content"] for message in row[f"ask_{column.name}"]}
         judge = asked.pop("judge", None)
-        source = Source(story_of(row, column), dict(_flat(row["facts"])), self.units, _question(row))
+        # The question is true text, of which a rewritten answer may speak.
+        question = self.record.format.question_in(row)
+        source = Source(column.text_in(row) or "", dict(_flat(row["facts"])), self.units, question)
         messages = tuple(asked.items())
-        return Task(f"{row['id']}#{column}", messages, source, (("user", judge),) if judge is not None else ())
+        return Task(f"{row['id']}#{column.name}", messages, source, (("user", judge),) if judge is not None else ())
 
     def _refuse_unpaid(self, engine: Engine) -> None:
         with Answers(self.build.store / ANSWERS) as answers:
@@ -242,14 +245,14 @@ class _Retelling:
         shown: list[ir.ArrayValue] = []
         joined = records
         for index, column in enumerate(self.columns):
-            mine = notes.filter(notes["column"] == column).drop("column").rename(f"{index}_{{name}}")
+            mine = notes.filter(notes["column"] == column.name).drop("column").rename(f"{index}_{{name}}")
             joined = joined.left_join(mine, joined["id"] == mine[f"{index}_id"])
             text = joined[f"{index}_text"]
-            accepted[column] = text
+            accepted[column.name] = text
             one = ibis.struct(
                 {
-                    "column": ibis.literal(column),
-                    "story": _story(records, joined, column),
+                    "column": ibis.literal(column.name),
+                    "story": column.value_in(joined),
                     "model": ibis.ifelse(text.notnull(), ibis.literal(self.narrator.model), ibis.null("string")),
                     **{name: joined[f"{index}_{name}"] for name in ("attempts", "score", "judged", "reason", "answer")},
                 }
@@ -258,9 +261,9 @@ class _Retelling:
         listed = (
             shown[0] if len(shown) == 1 else ibis.ifelse(shown[0].notnull(), shown[0].concat(*shown[1:]), ibis.null())
         )
-        asks = {f"ask_{column}" for column in self.columns}
+        asks = {f"ask_{column.name}" for column in self.columns}
         kept = [name for name in records.columns if name not in (*asks, UNFIT)]
-        columns = {name: _spoken(joined[name], name, accepted) for name in kept}
+        columns = {name: joined[name] for name in kept} | self.record.format.replace_texts(joined, accepted)
         return joined.select(**columns, **{RETELLINGS: listed, UNFIT: joined[UNFIT]})
 
     def _lost(self, engine: Engine, retold: "ir.Table", missing: str | None) -> "ir.Table":
@@ -322,20 +325,6 @@ def _notes(path: Path) -> Iterator[Callable[[Retelling], None]]:
         write_batch()
 
 
-def story_of(row: Mapping[str, Any], column: str) -> str:
-    """What the template told in one column of a record."""
-    if "messages" in row:
-        return next(str(one["content"]) for one in row["messages"] if one["role"] == column)
-    return str(row[column])
-
-
-def _question(row: Mapping[str, Any]) -> str:
-    """What the record asks: true text, of which a retelling may speak."""
-    if "messages" in row:
-        return "\n".join(str(one["content"]) for one in row["messages"] if one["role"] != "assistant")
-    return str(row.get("prompt") or "")
-
-
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """The values of a record's facts by their dotted paths; rows of a list share theirs, as lists."""
     if isinstance(value, Mapping):
@@ -360,25 +349,3 @@ def _units(typed: TypedNarrative, record: TypedRecord) -> dict[str, str]:
         if named is not None and named.unit:
             found[".".join(path)] = named.unit
     return found
-
-
-def _story(records: "ir.Table", joined: "ir.Table", column: str) -> "ir.StringValue":
-    if "messages" not in records.columns:
-        return joined[column]
-    told = joined["messages"].filter(lambda message: message["role"] == column)
-    return told[0]["content"]
-
-
-def _spoken(value: "ir.Value", name: str, accepted: "Mapping[str, ir.StringValue]") -> "ir.Value":
-    """A column of the format with what was accepted in it."""
-    import ibis
-
-    if name != "messages":
-        return accepted[name].coalesce(value) if name in accepted else value
-
-    def said(message: "ir.StructValue") -> "ir.StructValue":
-        own = message["content"]
-        spoken = [(message["role"] == role, text.coalesce(own)) for role, text in accepted.items()]
-        return ibis.struct({"role": message["role"], "content": ibis.cases(*spoken, else_=own)})
-
-    return value.map(said)

@@ -23,8 +23,8 @@ def narrate(
 
     loaded = load_mesh(mesh_root(mesh))
     build = pin(loaded, loaded.narrative(narrative))
-    if config not in build.configs or not build.typed.records[config].retold:
-        retold = [name for name in build.configs if build.typed.records[name].retold]
+    if config not in build.configs or not build.typed.records[config].rewritten:
+        retold = [name for name in build.configs if build.typed.records[name].rewritten]
         hint = suggest_name(config, retold) if retold else "write one with `from` and `narrator`"
         raise WrongUsage(f"'{build.narrative.id}' has no config '{config}' that is retold", hint)
     if dry_run:

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from storymesh.cli.output.trace import mark_spans
+from storymesh.narrative.formats import format_of_columns
 
 if TYPE_CHECKING:
     from storymesh.provenance.trace import ToldCase
-
-_TEXTS = ("text", "messages", "prompt", "completion", "chosen", "rejected")
 
 
 def format_record(record: Mapping[str, Any]) -> str:
@@ -29,18 +28,13 @@ def mark_record(record: Mapping[str, Any], traced: "ToldCase | None") -> Text:
             mark_spans(text, ((part.begin, part.end, part.expression, bool(part.places)) for part in parts))
         )
         page.append("\n\n")
-    if "label" in record:
-        page.append(f"[label] {record['label']}\n\n")
+    if (format_ := format_of_columns(record)) is not None and format_.label is not None:
+        page.append(f"[{format_.label}] {record[format_.label]}\n\n")
     page.right_crop(1)
     return page
 
 
 def _texts(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield for each text the column as a trace calls it, the name for people, and the text."""
-    for name in _TEXTS:
-        value = record.get(name)
-        if isinstance(value, str):
-            yield name, name, value
-        elif isinstance(value, list):
-            for message in value:
-                yield f"messages.{message['role']}", str(message["role"]), str(message["content"])
+    if (format_ := format_of_columns(record)) is not None:
+        yield from ((column.path, column.name, text) for column, text in format_.texts_in(record))

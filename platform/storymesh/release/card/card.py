@@ -38,33 +38,10 @@ LICENSES = frozenset(
         lgpl-2.1 lgpl-3.0 mit mpl-2.0 ms-pl odbl odc-by openrail osl-3.0 other pddl unknown unlicense wtfpl zlib""",
     )
 )
-TASKS: Mapping[str, str] = {
-    "text": "text-generation",
-    "messages": "text-generation",
-    "prompt_completion": "text-generation",
-    "preference": "text-generation",
-    "unpaired_preference": "text-generation",
-    "retrieval": "text-retrieval",
-}
-FORMATS: Mapping[str, str] = {
-    "text": "a story in hindsight, for language modelling",
-    "messages": "a conversation, for supervised fine-tuning",
-    "prompt_completion": "a question and its answer, for supervised fine-tuning",
-    "preference": "a question with a better and a worse answer, for preference tuning (DPO)",
-    "unpaired_preference": "a question with one answer and whether it was a good one (KTO)",
-    "retrieval": "a passage with its metadata, for retrieval",
-}
+# The columns that records of every format have.
 COLUMNS: Mapping[str, str] = {
     "id": "names the record: its config and its case",
     "case_id": "names the case; configs are joined by it",
-    "text": "the story",
-    "messages": "the conversation: role and content of each turn",
-    "prompt": "the question, of what was known at its moment",
-    "completion": "the answer",
-    "chosen": "the answer that earlier cases favour",
-    "rejected": "the answer that earlier cases speak against",
-    "metadata": "what the text prints, when the case was asked and closed, what was done, whether it worked: flat",
-    "label": "whether what the answer advises worked in this case",
     "at": "the moment at which the question is asked (UTC)",
     "facts": "the values that the templates print, under the names that they have there",
     "sources": "the rows that they come from: product, version of its content, key",
@@ -135,17 +112,16 @@ def render_card(card: Card) -> str:
     environment.filters["code"] = lambda text: Markup(_code(str(text)))  # noqa: S704 - _code leaves nothing that ends it
     environment.filters["share"] = "{:.1%}".format
     environment.filters["fenced"] = lambda text: Markup(_fenced(str(text)))  # noqa: S704 - as above
-    formats = {config: format_of(narrative, config) for config in narrative.records}
     page = environment.from_string(
         TEMPLATE.read_text(encoding="utf-8")
     ).render(
         narrative=narrative,
         version=card.version,
         lock=card.lock,
-        header=Markup(_header(card, formats)),  # noqa: S704 - dumped as YAML
+        header=Markup(_header(card)),  # noqa: S704 - dumped as YAML
         owners={role: contract.owner for role, contract in card.contracts.items()},
         links=links_in_words(narrative),
-        formats={config: FORMATS[name] for config, name in formats.items()},
+        formats={config: narrative.format_of(config).purpose for config in narrative.records},
         columns={
             config: [(field.name, _type_in_words(field.type)) for field in schema]
             for config, schema in card.schemas.items()
@@ -188,14 +164,8 @@ def _rules(narrative: "Narrative") -> list[str]:
 
 
 def columns_in_words(narrative: "Narrative", config: str) -> Mapping[str, str]:
-    """What each column of a config holds."""
-    match format_of(narrative, config):
-        case "unpaired_preference":
-            return {**COLUMNS, "completion": "the answer: the case's own action"}
-        case "retrieval":
-            return {**COLUMNS, "text": "the passage"}
-        case _:
-            return COLUMNS
+    """Return what each column of a config holds."""
+    return {**COLUMNS, **narrative.format_of(config).columns}
 
 
 def features_of(schema: "pa.Schema") -> dict[str, Any]:
@@ -237,10 +207,11 @@ def _yaml_feature(type_: "pa.DataType") -> dict[str, Any]:
     return {"dtype": _dtype(type_)}
 
 
-def _header(card: Card, formats: Mapping[str, str]) -> str:
+def _header(card: Card) -> str:
     import yaml
 
     narrative, configs = card.narrative, card.lock["configs"]
+    formats = {config: narrative.format_of(config) for config in narrative.records}
     # A split without rows must not be named: one that is makes every config fail to load.
     filled = {config: [split for split, rows in splits.items() if rows] for config, splits in configs.items()}
     filled = {config: splits for config, splits in filled.items() if splits}
@@ -251,8 +222,8 @@ def _header(card: Card, formats: Mapping[str, str]) -> str:
         "language": ["en"],
         "pretty_name": _line(narrative.title),
         "size_categories": [next((name for limit, name in _SIZES if _total(card) < limit), _BEYOND)],
-        "task_categories": sorted({TASKS[formats[config]] for config in configs}),
-        "tags": ["storymesh", "data-mesh", *(["trl"] if any(name != "retrieval" for name in formats.values()) else [])],
+        "task_categories": sorted({formats[config].task for config in configs}),
+        "tags": ["storymesh", "data-mesh", *(["trl"] if any(one.read_by_trl for one in formats.values()) else [])],
         "configs": [
             {
                 "config_name": config,
@@ -278,14 +249,6 @@ def _header(card: Card, formats: Mapping[str, str]) -> str:
     return dumped.rstrip("\n")
 
 
-def format_of(narrative: "Narrative", config: str) -> str:
-    """The format of a config; a retold one has that of the record that it retells."""
-    record = narrative.records[config]
-    while record.format is None and record.from_ is not None:
-        record = narrative.records[record.from_]
-    return record.format or "text"
-
-
 def _total(card: Card) -> int:
     return sum(rows for splits in card.lock["configs"].values() for rows in splits.values())
 
@@ -300,15 +263,13 @@ def internal_paths(card: Card) -> list[str]:
     # A value computed from properties is held to be as closed as the cast is.
     computed = "internal" if any(classification != "public" for classification in known.values()) else "public"
     found: set[str] = set()
-    for schema in card.schemas.values():
+    for config, schema in card.schemas.items():
         facts = schema.field("facts").type if "facts" in schema.names else ()
         for path in (path for field in facts for path in _paths(field)):
             if path[0] != "case" and known.get(path[:2], computed) == "internal":
                 found.add(".".join(path))
-        if "metadata" in schema.names and computed == "internal":
-            found |= {
-                f"outcome.{part.name}" for part in schema.field("metadata").type if part.name in ("action", "worked")
-            }
+        if computed == "internal":
+            found |= {f"outcome.{part}" for part in card.narrative.format_of(config).outcome_parts(schema)}
     return sorted(found)
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from storymesh.dataset.personal_data import REASON, Finder, persons_in
 from storymesh.dataset.split import SPLITS
+from storymesh.narrative.formats import format_of_columns
 from storymesh.release.curation.texts import texts_of, whole_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from ibis.expr.types import IntegerValue, StringValue, Table, Value
+    from ibis.expr.types import StringValue, Table
 
     from storymesh.engine.engine import Engine
     from storymesh.narrative.definition import Decontaminate, Length, Narrative, NearDuplicates
@@ -25,8 +26,6 @@ DUPLICATE = "duplicate"
 SAME_QUESTION = "same question"
 TOO_SHORT = "too short"
 TOO_LONG = "too long"
-
-_ANSWERS = ("messages", "completion", "chosen", "rejected", "label")
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,9 @@ def _repeats(records: "Table") -> "Table":
 def _of_wrong_length(records: "Table", limits: "Length") -> "Table":
     import ibis
 
-    length = _length(records)
+    format_ = format_of_columns(records.columns)
+    assert format_ is not None
+    length = format_.length(records)
     reason = ibis.cases(
         *([(length < limits.min, TOO_SHORT)] if limits.min is not None else []),
         *([(length > limits.max, TOO_LONG)] if limits.max is not None else []),
@@ -138,17 +139,6 @@ def _of_wrong_length(records: "Table", limits: "Length") -> "Table":
     )
     judged = records.select("id", dropped=reason, same_as=ibis.null().cast("string"))
     return judged.filter(judged.dropped.notnull())
-
-
-def _length(records: "Table") -> "IntegerValue":
-    """Characters of what is read at once; of two answers the longer is."""
-    import ibis
-
-    lengths = {name: text.length() for name, text in texts_of(records, between="").items()}
-    answers = [lengths.pop(name) for name in ("chosen", "rejected") if name in lengths]
-    parts = [*lengths.values(), *([ibis.greatest(*answers)] if answers else [])]
-    whole: IntegerValue = sum(parts[1:], parts[0])
-    return whole
 
 
 def _kept(engine: "Engine", table: "Table | pa.Table") -> "Table":
@@ -178,7 +168,8 @@ def curate(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
     import ibis
 
     if dedup == "facts" and "facts" in records.columns:
-        same = [name for name in ("facts", "label") if name in records.columns]
+        label = format_.label if (format_ := format_of_columns(records.columns)) is not None else None
+        same = ["facts", *([label] if label is not None else [])]
         first = records.id.first().over(group_by=same, order_by=["at", "id"])
         compared = records.mutate(first=first, repeats=records.id != first)
     else:
@@ -215,28 +206,13 @@ def curate(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
 
 
 def question_of(records: "Table") -> "StringValue | None":
-    """SHA-256 of what a record asks: its prompt, or its messages but the assistant's. None: the format asks nothing."""
-    if "prompt" in records.columns:
-        return _text(records.prompt).hexdigest("sha256")
-    if "messages" in records.columns:
-        return _text(records.messages.filter(lambda message: message.role != "assistant")).hexdigest("sha256")
-    return None
+    """Return the SHA-256 of what a record asks, None if its format asks nothing."""
+    format_ = format_of_columns(records.columns)
+    question = format_.question(records) if format_ is not None else None
+    return question.hexdigest("sha256") if question is not None else None
 
 
 def _answer_of(records: "Table") -> "StringValue":
-    import ibis
-
-    parts = [_text(records[name]) for name in _ANSWERS if name in records.columns]
-    whole = ibis.literal("").join([_measured(part) for part in parts])
-    return whole.hexdigest("sha256")
-
-
-def _text(value: "Value") -> "StringValue":
-    """A text as it is, and a conversation as one text that no other conversation gives."""
-    if value.type().is_array():
-        return value.map(lambda message: message.role + ":" + _measured(message.content)).join("")
-    return value.cast("string")
-
-
-def _measured(text: "StringValue") -> "StringValue":
-    return text.length().cast("string") + ":" + text
+    format_ = format_of_columns(records.columns)
+    assert format_ is not None
+    return format_.answer(records).hexdigest("sha256")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from storymesh.engine import dialect
+from storymesh.narrative.formats import format_of_columns
 from storymesh.release.curation.texts import whole_of
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ def _shingled(engine: "Engine", records: "Table", length: int) -> "Iterator[tupl
     import numpy as np
 
     words = dialect.split_words(whole_of(records))
-    label = records.label if "label" in records.columns else ibis.null().cast("boolean")
+    format_ = format_of_columns(records.columns)
+    name = format_.label if format_ is not None else None
+    label = records[name] if name is not None else ibis.null().cast("boolean")
     cut = records.select("id", "at", label=label, words=words)
     cut = dialect.materialization_barrier(cut.filter(cut.words.length() > 0))
     runs = dialect.word_ngrams(cut.words, length)

@@ -3,24 +3,18 @@
 from typing import TYPE_CHECKING
 
 from storymesh.engine import dialect
+from storymesh.narrative.formats import format_of_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ibis.expr.types import StringValue, Table
 
-_TEXTS = ("text", "messages", "prompt", "completion", "chosen", "rejected")
 
-
-def texts_of(records: "Table", between: str = "\n") -> "Mapping[str, StringValue]":
-    """The texts of the format's columns, those of a conversation as one."""
-    found: dict[str, StringValue] = {}
-    for name in _TEXTS:
-        if name in records.columns:
-            value = records[name]
-            listed = value.type().is_array()
-            found[name] = dialect.map_items(value, lambda message: message.content).join(between) if listed else value
-    return found
+def texts_of(records: "Table") -> "Mapping[str, StringValue]":
+    """Return the texts of the format's columns, those of a conversation as one."""
+    format_ = format_of_columns(records.columns)
+    return format_.column_texts(records) if format_ is not None else {}
 
 
 def whole_of(records: "Table") -> "StringValue":

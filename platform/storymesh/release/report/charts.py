@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.dataset.build import Outcomes
 from storymesh.engine.engine import Engine
+from storymesh.narrative.formats import format_of_columns
 from storymesh.release.diversity import SAMPLE
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ BINS = 24
 MOST_ACTIONS = 20
 MOST_MONTHS = 120  # of more, years are shown
 LEFT_OUT = "left out"
-_TEXTS = ("text", "prompt", "completion", "chosen", "rejected")
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,10 @@ def lengths_of(engine: Engine, files: Sequence[Path]) -> Chart | None:
     import ibis
 
     rows = engine.read_parquet(files)
-    texts = [rows[name].length().coalesce(0) for name in _TEXTS if name in rows.columns]
-    if "messages" in rows.columns:
-        texts.append(rows["messages"].map(lambda one: one["content"].length()).sums().coalesce(0))
-    if not texts:
+    format_ = format_of_columns(rows.columns)
+    if format_ is None:
         return None
+    texts = [text.value_in(rows).length().coalesce(0) for text in format_.texts]
     chosen = rows.select("id", value=sum(texts[1:], texts[0]).cast("float64"))
     sample = rows.select("id").order_by(rows["id"].hexdigest("md5")).limit(SAMPLE)
     found = chosen.semi_join(sample, "id")

@@ -18,7 +18,8 @@ from storymesh.dataset.build import Outcomes
 from storymesh.dataset.split import SPLITS
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
-from storymesh.release.card.card import FORMATS, PROMISES, Card, citation, format_of, internal_paths, links_in_words
+from storymesh.narrative.formats import format_of_columns
+from storymesh.release.card.card import PROMISES, Card, citation, internal_paths, links_in_words
 from storymesh.release.report.charts import actions_of, lengths_of, months_of, scores_of, share_out
 
 if TYPE_CHECKING:
@@ -178,7 +179,6 @@ def _given(
     colours: Mapping[str, int],
 ) -> dict[str, Any]:
     narrative, lock = card.narrative, card.lock
-    formats = {config: format_of(narrative, config) for config in narrative.records}
     splits = SPLITS if narrative.dataset.split else SPLITS[:1]
     cases = _placed(engine, build)
     statuses = cases.filter(cases["split"].notnull()).group_by("status").aggregate(rows=lambda kept: kept.count())
@@ -190,7 +190,7 @@ def _given(
         "version": card.version,
         "lock": lock,
         "internal": internal_paths(card),
-        "formats": {config: FORMATS[name] for config, name in formats.items()},
+        "formats": {config: narrative.format_of(config).purpose for config in narrative.records},
         "splits": splits,
         "totals": {config: sum(rows.values()) for config, rows in configs.items()},
         "statuses": {row["status"]: row["rows"] for row in engine.fetch_rows(statuses)},
@@ -252,7 +252,8 @@ def _story(id_: str, record: Mapping[str, Any], trace: "Trace | None", colours: 
         for name, text in _texts(record)
         for shown, told, column in _told_by(name, text, traced.get(name))
     )
-    first = next((text for name, text in _texts(record) if name != "messages.system"), "")
+    format_ = format_of_columns(record)
+    first = next((text for column, text in format_.texts_in(record) if column.slot.required), "") if format_ else ""
     first = next((line.strip("# ") for line in first.splitlines() if line.strip("# ")), "")
     return Story(
         id_,
@@ -275,12 +276,12 @@ def _told_by(name: str, text: str, column: "Column | None") -> Iterator[tuple[st
 
 
 def _texts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, text) of each column that is told, named as a trace names it."""
-    for message in record.get("messages") or ():
-        yield f"messages.{message['role']}", str(message["content"])
-    for name in ("text", "prompt", "completion", "chosen", "rejected", "label"):
-        if name in record:
-            yield name, str(record[name])
+    """(name, text) of each text and the label, named as a trace names it."""
+    if (format_ := format_of_columns(record)) is None:
+        return
+    yield from ((column.path, text) for column, text in format_.texts_in(record))
+    if format_.label is not None:
+        yield format_.label, str(record[format_.label])
 
 
 class _Writing:

@@ -1,0 +1,28 @@
+"""The formats of records, one object in one file each. `FORMATS` is where a format is registered."""
+
+from collections.abc import Iterable, Mapping
+
+from storymesh.narrative.formats.format import RecordFormat, TemplateSlot
+from storymesh.narrative.formats.messages import MESSAGES
+from storymesh.narrative.formats.preference import PREFERENCE
+from storymesh.narrative.formats.prompt_completion import PROMPT_COMPLETION
+from storymesh.narrative.formats.retrieval import RETRIEVAL
+from storymesh.narrative.formats.text import TEXT
+from storymesh.narrative.formats.unpaired_preference import UNPAIRED_PREFERENCE
+
+FORMATS: Mapping[str, RecordFormat] = {
+    one.name: one for one in (TEXT, MESSAGES, PROMPT_COMPLETION, PREFERENCE, UNPAIRED_PREFERENCE, RETRIEVAL)
+}
+
+
+def template_slots() -> Mapping[str, TemplateSlot]:
+    """Return every slot that any format has, by name."""
+    return {slot.name: slot for one in FORMATS.values() for slot in one.slots}
+
+
+def format_of_columns(names: Iterable[str]) -> RecordFormat | None:
+    """Return the format that records with these columns have: the one that accounts for most of them, None if none
+    does. Formats differ in their columns, so a file shows its format."""
+    found = frozenset(names)
+    fitting = [one for one in FORMATS.values() if one.columns.keys() <= found]
+    return max(fitting, key=lambda one: len(one.columns), default=None)
