@@ -40,7 +40,7 @@ def with_truck(release: Release, truck: str) -> dict[str, int]:
 
 def test_every_record_that_used_the_row_is_named(roadside: Mesh) -> None:
     contract = roadside.contract("fleet.trucks")
-    found = find("fleet.trucks", TRUCK, contract, roadside.store, roadside.releases, most=1_000)
+    found = find("fleet.trucks", TRUCK, contract, roadside.warehouse, roadside.releases, most=1_000)
     assert [used.release.version for used in found.used] == ["1.0.0-r1", "1.0.0-r2"]
     for used in found.used:
         assert used.records == with_truck(used.release, TRUCK) != {}
@@ -62,8 +62,8 @@ def test_nothing_changes_until_it_is_wanted(moved: Mesh) -> None:
 
 def test_the_successor_is_the_same_cut_without_its_cases(moved: Mesh) -> None:
     old = find_release(moved.releases, "roadside")
-    found = find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.store, moved.releases)
-    (done,) = forget(found, moved.store)
+    found = find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases)
+    (done,) = forget(found, moved.warehouse)
     assert (done.old.version, done.new.version) == ("1.0.0-r2", "1.0.0-r3")
     assert with_truck(done.new, TRUCK) == {}
     assert done.new.drops["case"]["forgotten"] == found.used[-1].cases
@@ -78,11 +78,11 @@ def test_the_successor_is_the_same_cut_without_its_cases(moved: Mesh) -> None:
     assert {row[:-1] for row in dropped.fetchall()} == {(None, None, None, None)}
     # Old releases stay, and are made again as they were; the successor too, with what it leaves out.
     assert [one.version for one in list_releases(moved.releases)] == ["1.0.0-r1", "1.0.0-r2", "1.0.0-r3"]
-    assert rebuild(done.new, moved.store).same
+    assert rebuild(done.new, moved.warehouse).same
     (moved.store / "forgotten.json").unlink()
     with pytest.raises(StorymeshError, match="leaves out what was forgotten"):
-        rebuild(done.new, moved.store)
-    assert pinned(old, moved.store).left_out == {}
+        rebuild(done.new, moved.warehouse)
+    assert pinned(old, moved.warehouse).left_out == {}
 
 
 def test_later_cuts_leave_it_out_too_and_old_ones_go_when_asked(moved: Mesh) -> None:
@@ -95,9 +95,9 @@ def test_later_cuts_leave_it_out_too_and_old_ones_go_when_asked(moved: Mesh) -> 
     assert (again.version, again.unchanged) == ("1.0.0-r3", True), "the same cut leaves out the same"
     # The anchor's own row: nobody tells that case, and nobody quotes it as a precedent.
     contract = moved.contract("road.breakdowns")
-    second = find("road.breakdowns", "B001", contract, moved.store, moved.releases)
+    second = find("road.breakdowns", "B001", contract, moved.warehouse, moved.releases)
     assert [(used.cases, used.succeeded) for used in second.used] == [(1, True)]
-    (done,) = forget(second, moved.store)
+    (done,) = forget(second, moved.warehouse)
     assert with_truck(done.new, TRUCK) == {}, "what was forgotten before stays so"
     assert set(read_lock(done.new.path)["forgotten"]) == {"fleet.trucks", "road.breakdowns"}
     for path in done.new.path.rglob("*.parquet"):
@@ -110,11 +110,11 @@ def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(mo
     said = json.loads(lock.read_text(encoding="utf-8"))
     said["cast"]["depot"]["product_version"] = "0" * 64
     lock.write_text(json.dumps(said), encoding="utf-8")
-    found = find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.store, moved.releases)
+    found = find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases)
     assert [release.version for release, _ in found.unknown] == ["1.0.0-r2"]
     assert found.used[-1].records == with_truck(found.used[-1].release, TRUCK)
     with pytest.raises(StorymeshError, match="so it gets no successor, and nothing was changed"):
-        list(forget(found, moved.store))
+        list(forget(found, moved.warehouse))
     assert not (moved.store / "forgotten.json").exists()
 
 

@@ -11,6 +11,7 @@ from storymesh.errors import PublishConflict
 from storymesh.lifecycle.expire import expire, find_expiring
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.product.store import ProductStore
+from storymesh.product.warehouse import Warehouse
 from storymesh.release.manifest import find_release
 from tests.support.planted import files_with
 from tests.support.release_meshes import publish_all, release_all, storymesh
@@ -45,7 +46,7 @@ def forgotten(moved: Mesh) -> Mesh:
 
 def test_no_file_of_the_store_holds_what_was_forgotten(moved: Mesh, tmp_path: Path) -> None:
     mesh = forgotten(moved)
-    store = ProductStore(mesh.store, "fleet")
+    store = ProductStore(mesh.warehouse, "fleet")
     before = store.snapshots("fleet.trucks")
     assert len(before) == 4
     code, out, err = storymesh(mesh.root, "expire", "fleet.trucks")
@@ -84,12 +85,12 @@ def test_a_version_that_came_back_meanwhile_does_not_go(moved: Mesh) -> None:
     publish_all(load_mesh(moved.root), "fleet.trucks")
     source.write_text(text, encoding="utf-8")
     shutil.rmtree(moved.releases)
-    found = find_expiring(["fleet.trucks"], moved.store, moved.releases)
+    found = find_expiring(["fleet.trucks"], moved.warehouse, moved.releases)
     assert len(found[0].snapshots) == 2
     publish_all(load_mesh(moved.root), "fleet.trucks")
     with pytest.raises(PublishConflict, match="has gone back to a version that was to expire"):
-        expire(found, moved.store, moved.releases)
-    store = ProductStore(moved.store, "fleet")
+        expire(found, moved.warehouse, moved.releases)
+    store = ProductStore(moved.warehouse, "fleet")
     latest = store.latest("fleet.trucks")
     assert latest is not None
     assert latest.version in {one.version for one in found[0].snapshots}
@@ -97,4 +98,4 @@ def test_a_version_that_came_back_meanwhile_does_not_go(moved: Mesh) -> None:
 
 
 def test_a_product_that_nobody_published_has_nothing_to_expire(roadside: Mesh, tmp_path: Path) -> None:
-    assert find_expiring(["fleet.trucks"], tmp_path, tmp_path) == []
+    assert find_expiring(["fleet.trucks"], Warehouse(tmp_path), tmp_path) == []

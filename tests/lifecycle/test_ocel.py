@@ -66,7 +66,7 @@ Log = dict[str, list[dict[str, Any]]]
 
 
 def exported(mesh: Mesh, name: str, into: Path) -> Log:
-    write_ocel(find_release(mesh.releases, name), mesh.store, into)
+    write_ocel(find_release(mesh.releases, name), mesh.warehouse, into)
     log: Log = json.loads(into.read_text(encoding="utf-8"))
     refuse_invalid(log)
     return log
@@ -176,10 +176,10 @@ def test_what_is_restricted_is_not_in_it_and_pseudonyms_stand_for_what_they_repl
 
 
 def test_a_case_of_what_was_forgotten_since_is_not_in_it(moved: Mesh, tmp_path: Path) -> None:
-    found = find("fleet.trucks", "T00", moved.contract("fleet.trucks"), moved.store, moved.releases)
+    found = find("fleet.trucks", "T00", moved.contract("fleet.trucks"), moved.warehouse, moved.releases)
     before = exported(moved, "roadside@1.0.0-r1", tmp_path / "before.json")
     assert "fleet.trucks/T00" in {one["id"] for one in before["objects"]}
-    list(forget(found, moved.store))
+    list(forget(found, moved.warehouse))
     code, out, err = storymesh(
         moved.root, "export", "roadside@1.0.0-r1", "--to", "ocel", "--into", str(tmp_path / "after.json")
     )
@@ -200,7 +200,7 @@ def test_the_file_is_there_whole_or_not_at_all(roadside: Mesh, tmp_path: Path) -
     assert (code, "is there already" in err) == (2, True)
     assert (tmp_path / "taken.json").read_text() == "mine"
     with pytest.raises(WrongUsage, match="is no folder"):
-        write_ocel(find_release(roadside.releases, "roadside"), roadside.store, tmp_path / "none" / "log.json")
+        write_ocel(find_release(roadside.releases, "roadside"), roadside.warehouse, tmp_path / "none" / "log.json")
     code, _, err = storymesh(roadside.root, "export", "roadside", "--to", "xes", "--into", str(tmp_path / "log.json"))
     assert (code, "ocel" in err) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["taken.json"]

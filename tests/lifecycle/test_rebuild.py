@@ -9,6 +9,7 @@ from storymesh.errors import NotPublished, WrongUsage
 from storymesh.lifecycle.rebuild import rebuild
 from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh
+from storymesh.product.warehouse import Warehouse
 from storymesh.release.manifest import files_of, find_release, read_lock
 from tests.support.release_meshes import storymesh
 
@@ -26,7 +27,7 @@ def test_an_earlier_release_gives_the_same_digest(moved: Mesh, tmp_path: Path) -
     assert (again.release.version, again.digest) == (first.version, first.digest)
     assert read_lock(tmp_path / "again")["cast"] == read_lock(first.path)["cast"]
     with pytest.raises(WrongUsage, match="is there already"):
-        rebuild(first, moved.store, tmp_path / "again")
+        rebuild(first, moved.warehouse, tmp_path / "again")
 
 
 def test_with_another_key_it_says_what_differs_and_writes_nothing(
@@ -43,8 +44,8 @@ def test_with_another_key_it_says_what_differs_and_writes_nothing(
 def test_a_snapshot_that_expired_is_told(moved: Mesh, tmp_path: Path) -> None:
     first = find_release(moved.releases, "roadside@1.0.0-r1")
     with pytest.raises(NotPublished, match=r"1\.0\.0-r1 cannot be made again: .* has expired or"):
-        rebuild(first, tmp_path)
+        rebuild(first, Warehouse(tmp_path))
     for file in (moved.store / "fleet").rglob("*.parquet"):
         file.unlink()
     with pytest.raises(NotPublished, match=r"cannot be made again: fleet\.\w+ \w{12} lacks"):
-        rebuild(first, moved.store)
+        rebuild(first, moved.warehouse)

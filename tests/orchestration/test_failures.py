@@ -22,6 +22,7 @@ from storymesh.orchestration.instance import open_instance, prepare_home
 from storymesh.orchestration.run import run as running
 from storymesh.product.staging import Staging
 from storymesh.product.store import ProductStore
+from storymesh.product.warehouse import Warehouse
 
 
 def met(act: Callable[[], Any]) -> BaseException:
@@ -144,7 +145,7 @@ def test_a_full_disk_fails_the_product_that_meets_it_and_leaves_what_was_publish
     assert "no room" in outcome.products[0].reason
     assert "make room" in outcome.products[0].reason
     assert not [one for one in told if isinstance(one, running.Again)]
-    (only,) = ProductStore(harbour / ".storymesh", "fleet").snapshots("boats")
+    (only,) = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").snapshots("boats")
     assert only.version == first.products[0].version
     mended, _ = run(harbour)
     assert mended.success

@@ -14,6 +14,7 @@ from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
 from storymesh.orchestration.run import run as running
 from storymesh.product.store import ProductStore
+from storymesh.product.warehouse import Warehouse
 from storymesh.release import write as cutting
 from storymesh.release.manifest import list_releases
 
@@ -59,7 +60,7 @@ def test_a_mesh_of_plain_files_becomes_a_release_once(harbour: Path) -> None:
         assert event is not None
         assert event.asset_materialization is not None
         metadata = event.asset_materialization.metadata
-        version = ProductStore(harbour / ".storymesh", "fleet").snapshots("boats")[0].version
+        version = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").snapshots("boats")[0].version
         assert event.asset_materialization.tags is not None
         assert event.asset_materialization.tags["dagster/data_version"] == version == metadata["version"].value
         sample = str(metadata["sample"].value)
@@ -162,7 +163,7 @@ def test_a_refused_product_keeps_its_snapshot_and_stops_only_what_is_built_on_it
     alone, _ = run(harbour, "late-repairs", upstream=False)
     assert [one.state for one in alone.narratives] == ["unchanged"], "from the snapshots that readers have"
     assert [one.expected for one in told if isinstance(one, running.Failed)] == [True]
-    latest = ProductStore(harbour / ".storymesh", "fleet").latest("boats")
+    latest = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").latest("boats")
     assert latest is not None
     assert latest.version == first.products[0].version, "readers still see the last good snapshot"
     assert pq.read_table(latest.files[0]).num_rows == 6
@@ -213,7 +214,7 @@ def test_closing_the_terminal_ends_a_run_as_ctrl_c_does(harbour: Path) -> None:
         signal.signal(signal.SIGHUP, before)
     with open_instance(mesh) as instance:
         assert [run.is_finished for run in instance.get_runs()] == [True], "nobody waits for it"
-    assert ProductStore(mesh.store, "yard").latest("repairs") is None, "no other step was begun"
+    assert ProductStore(mesh.warehouse, "yard").latest("repairs") is None, "no other step was begun"
 
 
 def test_a_run_whose_process_was_killed_is_closed_once_somebody_looks(harbour: Path) -> None:

@@ -12,6 +12,7 @@ from storymesh.contract.definition import Contract, read_contract
 from storymesh.product.definition import Product, read_product
 from storymesh.product.publish import Progress, Publication, publish
 from storymesh.product.store import ProductStore
+from storymesh.product.warehouse import Warehouse
 
 CONTRACT = """\
 apiVersion: v3.2.0
@@ -70,7 +71,7 @@ class Desk:
     @property
     def store(self) -> ProductStore:
         """A new one each time, as another process would have."""
-        return ProductStore(self.root / ".storymesh", "shipping")
+        return ProductStore(Warehouse(self.root / ".storymesh"), "shipping")
 
     def contract(self) -> Contract:
         path = self.root / "contracts/shipping/delays.odcs.yaml"

@@ -19,7 +19,7 @@ from storymesh.product.definition import read_product
 from storymesh.product.publish import Progress, Publication, publish
 from storymesh.product.staging import Staging, writing
 from storymesh.product.store import ProductStore
-from storymesh.product.warehouse import Store
+from storymesh.product.warehouse import Warehouse
 from tests.support.whole_mesh import Ran, environment, locks, products, storymesh
 
 CONTRACT = """\
@@ -118,11 +118,11 @@ class Desk:
         self.contract: Contract = read_contract(contract, folder)
         self.product = read_product(product, folder)
         self.name = name
-        self.place = Store.at(folder / name, f"s3://mesh/{folder.name}", "postgresql+psycopg2://")
+        self.warehouse = Warehouse(folder / name, f"s3://mesh/{folder.name}", "postgresql+psycopg2://")
 
     @property
     def store(self) -> ProductStore:
-        return ProductStore(self.place, "desk")
+        return ProductStore(self.warehouse, "desk")
 
     def publish(self, count: int, progress: Progress | None = None, wait_s: float = 60.0) -> Publication:
         rows = pa.table({"id": [f"{n}" for n in range(count)], "text": [f"note {n}" for n in range(count)]})
@@ -224,9 +224,11 @@ def test_what_has_expired_is_gone_from_the_bucket_and_in_time_from_every_machine
     assert [one.rows for one in here.store.snapshots("notes")] == [4]
     left = [path for path in here.store.listed(table.location()) if path.endswith(".parquet")]
     assert len(left) == 1
-    assert len(list(there.place.rglob("*.parquet"))) == 1
+    assert len(list(there.warehouse.folder.rglob("*.parquet"))) == 1
     here.publish(5)
-    assert len(list(here.place.rglob("*.parquet"))) == 1, "what this machine had fetched is swept by its next publish"
+    assert len(list(here.warehouse.folder.rglob("*.parquet"))) == 1, (
+        "what this machine had fetched is swept by its next publish"
+    )
 
 
 def test_a_file_that_is_gone_from_the_bucket_is_named(desks: tuple[Desk, Desk]) -> None:
@@ -253,7 +255,7 @@ def test_a_bucket_that_does_not_answer_may_in_a_moment_and_one_that_refuses_will
     for name, value in change.items():
         monkeypatch.setenv(name, value)
     here = desks[0]
-    here.place = Store.at(here.place, "s3://${WHERE:-mesh}/refused", "postgresql+psycopg2://")
+    here.warehouse = Warehouse(here.warehouse.folder, "s3://${WHERE:-mesh}/refused", "postgresql+psycopg2://")
     with pytest.raises(OSError, match="AWS Error") as met:
         here.publish(1)
     known = unavailable(met.value)
@@ -263,9 +265,9 @@ def test_a_bucket_that_does_not_answer_may_in_a_moment_and_one_that_refuses_will
 
 
 def test_a_machine_without_the_store_s_address_is_told(tmp_path: Path) -> None:
-    place = Store.at(tmp_path, "s3://mesh/x", "postgresql+psycopg2://reader:${NOBODY_SET_THIS}@db/mesh")
+    warehouse = Warehouse(tmp_path, "s3://mesh/x", "postgresql+psycopg2://reader:${NOBODY_SET_THIS}@db/mesh")
     with pytest.raises(WrongUsage, match="and NOBODY_SET_THIS is not set"):
-        ProductStore(place, "desk").latest("notes")
+        ProductStore(warehouse, "desk").latest("notes")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from storymesh.mesh.snapshot_pinning import pin
 from storymesh.product.publish import publish
 from storymesh.product.sources.read import open_rows
 from storymesh.product.store import ProductStore
+from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Cell, Computed, Counted, Origin, Span, Trace, Tracer, trace
 from storymesh.release.definition_snapshot import DEFINITION, build_of, read_kept
 from storymesh.release.manifest import Release, read_lock, read_record, record_files, release_of
@@ -72,7 +73,7 @@ def published(root: Path) -> Mesh:
     for product in mesh.products.values():
         contract: Contract = mesh.contract(product.id)
         rows = open_rows(product, contract, mesh.domain_folder(product.domain), Path("none"))
-        publish(product, contract, rows, ProductStore(mesh.store, product.domain), "run-1")
+        publish(product, contract, rows, ProductStore(mesh.warehouse, product.domain), "run-1")
     return mesh
 
 
@@ -132,9 +133,9 @@ def records_of(release: Release, config: str) -> list[dict[str, Any]]:
     return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
-def traced(release: Release, store: Path, record_id: str) -> Trace:
+def traced(release: Release, warehouse: Warehouse, record_id: str) -> Trace:
     lock = read_lock(release.path)
-    return trace(build_of(release.path, lock, store, open_engine), read_record(release.path, lock, record_id))
+    return trace(build_of(release.path, lock, warehouse, open_engine), read_record(release.path, lock, record_id))
 
 
 def spans_of(trace: Trace, expression: str) -> list[Span]:
@@ -155,7 +156,7 @@ def flat(origins: tuple[Origin, ...]) -> Iterator[Origin]:
 def test_every_value_of_every_record_leads_back(mesh: Mesh, release: Release, config: str) -> None:
     records = records_of(release, config)
     assert records
-    with Tracer(build_of(release.path, read_lock(release.path), mesh.store, open_engine)) as tracer:
+    with Tracer(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine)) as tracer:
         traces = list(tracer.traces(config, records))
         assert not tracer.confirm(most=150)
     assert {one.record for one in traces} == {one["id"] for one in records}
@@ -169,12 +170,12 @@ def test_every_value_of_every_record_leads_back(mesh: Mesh, release: Release, co
 
 def test_a_row_is_in_the_product_at_its_version(mesh: Mesh, release: Release) -> None:
     (record, *_) = records_of(release, "report")
-    (span,) = spans_of(traced(release, mesh.store, record["id"]), 'case.at | date("%-d %B %Y")')
+    (span,) = spans_of(traced(release, mesh.warehouse, record["id"]), 'case.at | date("%-d %B %Y")')
     (cell,) = span.origins
     assert isinstance(cell, Cell)
     assert (cell.product, cell.key, cell.property) == ("road.breakdowns", record["case_id"], "happened_at")
     assert cell.version == read_lock(release.path)["cast"]["breakdown"]["product_version"]
-    snapshot = ProductStore(mesh.store, "road").find("road.breakdowns", cell.version)
+    snapshot = ProductStore(mesh.warehouse, "road").find("road.breakdowns", cell.version)
     met = duckdb.sql(f"SELECT happened_at FROM read_parquet({list(snapshot.files)}) WHERE breakdown_id = '{cell.key}'")
     assert met.fetchall() == [(cell.value,)]
 
@@ -184,7 +185,7 @@ def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: 
     (record, *_) = records_of(release, "report")
     wrong = {**record, "text": record["text"].replace(old, new)}
     assert wrong != record
-    found = trace(build_of(release.path, read_lock(release.path), mesh.store, open_engine), wrong)
+    found = trace(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine), wrong)
     first = next(n for n, (met, told) in enumerate(zip(wrong["text"], record["text"], strict=False)) if met != told)
     (mistake,) = found.mistakes
     assert mistake.startswith(f"text, character {first}: the record says ")
@@ -193,13 +194,13 @@ def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: 
 def test_a_wrong_label_is_caught(mesh: Mesh, release: Release) -> None:
     (record, *_) = records_of(release, "verdict")
     wrong = {**record, "label": not record["label"]}
-    found = trace(build_of(release.path, read_lock(release.path), mesh.store, open_engine), wrong)
+    found = trace(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine), wrong)
     assert found.mistakes == (f"label: the record says {wrong['label']}, its outcome says otherwise",)
 
 
 def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release, moved: Path) -> None:
-    store = load_mesh(moved).store
-    build = build_of(release.path, read_lock(release.path), store, open_engine)
+    warehouse = load_mesh(moved).warehouse
+    build = build_of(release.path, read_lock(release.path), warehouse, open_engine)
     path = build.cases_path
     words = "* REPLACE (struct_update(truck, body := CASE truck.body WHEN 'box' THEN 'reefer' ELSE 'box' END) AS truck)"
     table = duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table()
@@ -213,7 +214,7 @@ def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release,
 
 
 def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved: Path) -> None:
-    build = build_of(release.path, read_lock(release.path), load_mesh(moved).store, open_engine)
+    build = build_of(release.path, read_lock(release.path), load_mesh(moved).warehouse, open_engine)
     path = build.precedents_path
     assert path is not None
     words = "* REPLACE (struct_update(precedents, tried := precedents.tried + 1) AS precedents)"
@@ -232,14 +233,14 @@ def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved:
 @pytest.fixture(scope="module")
 def report(mesh: Mesh, release: Release) -> Trace:
     record = next(one for one in records_of(release, "report") if "2 steps" in one["text"] and "saved" in one["text"])
-    return traced(release, mesh.store, record["id"])
+    return traced(release, mesh.warehouse, record["id"])
 
 
 @pytest.fixture(scope="module")
 def advice(mesh: Mesh, release: Release) -> Trace:
     told = records_of(release, "advice")
     record = next(one for one in told if "Best" in str(one["messages"]) and "Worst" in str(one["messages"]))
-    return traced(release, mesh.store, record["id"])
+    return traced(release, mesh.warehouse, record["id"])
 
 
 def test_a_code_is_told_with_its_label(report: Trace) -> None:
@@ -335,18 +336,18 @@ def test_a_quoted_precedent_leads_to_its_own_case(mesh: Mesh, advice: Trace) -> 
 def test_what_is_masked_is_never_shown(mesh: Mesh, release: Release) -> None:
     trucks = (mesh.root / "domains/fleet/sources/trucks.csv").read_text(encoding="utf-8").splitlines()
     drivers = {line.split(",")[trucks[0].split(",").index("driver")] for line in trucks[1:]}
-    depots = ProductStore(mesh.store, "fleet").latest("fleet.depots")
+    depots = ProductStore(mesh.warehouse, "fleet").latest("fleet.depots")
     assert depots is not None
     cities = {row["city"] for file in depots.files for row in pq.read_table(file).to_pylist()}
     assert drivers
     assert cities
     for config in ("report", "advice"):
         (record, *_) = records_of(release, config)
-        found = traced(release, mesh.store, record["id"])
+        found = traced(release, mesh.warehouse, record["id"])
         said = trace_as_json(found, "roadside", release.version, "")
         assert not [secret for secret in (*drivers, *cities, "a key for tests") if secret in said]
     (record, *_) = records_of(release, "report")
-    found = traced(release, mesh.store, record["id"])
+    found = traced(release, mesh.warehouse, record["id"])
     (driver,) = spans_of(found, "truck.driver | pseudonym")[0].origins
     assert isinstance(driver, Cell)
     assert (driver.masked, driver.value, driver.property) == (True, None, "driver")
@@ -363,7 +364,7 @@ def test_what_is_masked_is_never_shown(mesh: Mesh, release: Release) -> None:
 
 def test_a_record_is_traced_when_products_narrative_and_build_have_gone_on(release: Release, moved: Path) -> None:
     (record, *_) = records_of(release, "report")
-    before = traced(release, load_mesh(moved).store, record["id"])
+    before = traced(release, load_mesh(moved).warehouse, record["id"])
     trucks = moved / "domains/fleet/sources/trucks.csv"
     trucks.write_text(trucks.read_text(encoding="utf-8").replace("reefer", "box"), encoding="utf-8")
     template = moved / FOLDER / "report.md.jinja"
@@ -374,10 +375,10 @@ def test_a_record_is_traced_when_products_narrative_and_build_have_gone_on(relea
     assert released(mesh).version == "1.0.0-r2"
     shutil.rmtree(mesh.store / "narratives")
     first = release_of(mesh.releases, record["id"], version="1.0.0-r1")
-    after = traced(first, mesh.store, record["id"])
+    after = traced(first, mesh.warehouse, record["id"])
     assert not after.mistakes
     assert trace_as_json(after, "", "", "") == trace_as_json(before, "", "", "")
-    second = traced(release_of(mesh.releases, record["id"]), mesh.store, record["id"])
+    second = traced(release_of(mesh.releases, record["id"]), mesh.warehouse, record["id"])
     assert second.columns[0].text == f"Nothing but {record['case_id']}."
     assert not second.mistakes
 
@@ -387,7 +388,7 @@ def test_a_release_keeps_what_types_its_cast_and_nothing_of_whom_to_ask(mesh: Me
     typed = read_kept(release.path, lock)
     assert typed.fingerprint == lock["fingerprint"]
     now = pin(mesh, mesh.narrative("roadside"))
-    assert build_of(release.path, lock, mesh.store, open_engine).key == now.key, "the cases are made once"
+    assert build_of(release.path, lock, mesh.warehouse, open_engine).key == now.key, "the cases are made once"
     kept = (release.path / DEFINITION / "contracts/fleet/trucks.odcs.yaml").read_text(encoding="utf-8")
     assert "restricted" in kept
     assert "rowCount" not in kept
@@ -407,7 +408,7 @@ def test_a_definition_that_somebody_changed_is_refused(release: Release, tmp_pat
 
 def test_a_snapshot_that_is_gone_is_told(mesh: Mesh, release: Release, tmp_path: Path) -> None:
     with pytest.raises(NotPublished, match=r"fleet\.|road\."):
-        build_of(release.path, read_lock(release.path), tmp_path / "empty", open_engine)
+        build_of(release.path, read_lock(release.path), Warehouse(tmp_path / "empty"), open_engine)
 
 
 def test_with_another_key_the_pseudonyms_are_told_apart(
@@ -415,7 +416,7 @@ def test_with_another_key_the_pseudonyms_are_told_apart(
 ) -> None:
     (record, *_) = records_of(release, "report")
     monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "another key")
-    found = traced(release, mesh.store, record["id"])
+    found = traced(release, mesh.warehouse, record["id"])
     assert "pseudonyms" in found.mistakes[-1]
 
 

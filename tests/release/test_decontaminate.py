@@ -175,7 +175,7 @@ def test_a_release_is_made_again_without_its_evaluation_set(tmp_path: Path, monk
     ]
 
     shutil.rmtree(evals)
-    again = rebuild(release, mesh.store, tmp_path / "again")
+    again = rebuild(release, mesh.warehouse, tmp_path / "again")
     assert again.same
     remade = json.loads((tmp_path / "again/release.json").read_text())
     assert remade["evaluation"] == lock["evaluation"]

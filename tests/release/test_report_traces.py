@@ -115,7 +115,7 @@ def spelled(value: Any) -> str:
 def test_every_value_of_every_story_is_led_where_trace_leads_it(roadside: Mesh, tmp_path: Path) -> None:
     release = find_release(roadside.releases, "roadside@1.0.0-r1")
     lock = read_lock(release.path)
-    build = build_of(release.path, lock, roadside.store, open_engine)
+    build = build_of(release.path, lock, roadside.warehouse, open_engine)
     again = cut_again(build, tmp_path / "again", release.version, tracer=partial(Tracer, build))
     assert again.digest == release.digest
     page = Page((again.path / "report.html").read_text(encoding="utf-8")).open[0]

@@ -133,11 +133,11 @@ def test_each_record_is_retold_once_and_a_rebuild_asks_nobody(desk: Desk, server
     again = desk.release()
     assert (again.unchanged, len(server.calls)) == (True, len(told)), "run again, nobody is asked"
     (desk.root / ".storymesh" / ANSWERS).unlink()
-    assert rebuild(release, desk.mesh.store).same
+    assert rebuild(release, desk.mesh.warehouse).same
     shutil.rmtree(release.path / "answers")
     assert verify(release.path).differences == (), "as it is where it was pushed to"
     with pytest.raises(NarratorFailed, match=r"answers of openai:small .* are not in the store"):
-        rebuild(release, desk.mesh.store)
+        rebuild(release, desk.mesh.warehouse)
     assert len(server.calls) == len(told), "the release brings its answers"
 
 

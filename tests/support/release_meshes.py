@@ -24,7 +24,7 @@ def publish_all(mesh: Mesh, *only: str) -> None:
         if not only or product.id in only:
             contract: Contract = mesh.contract(product.id)
             rows = open_rows(product, contract, mesh.domain_folder(product.domain), Path("none"))
-            publish(product, contract, rows, ProductStore(mesh.store, product.domain), "run-1")
+            publish(product, contract, rows, ProductStore(mesh.warehouse, product.domain), "run-1")
 
 
 def release_all(mesh: Mesh) -> Release:

@@ -196,7 +196,7 @@ def products(mesh: Path) -> dict[str, list[str]]:
 
     found = load_mesh(mesh)
     return {
-        product: [one.version for one in ProductStore(found.store, one_domain(product)).snapshots(product)]
+        product: [one.version for one in ProductStore(found.warehouse, one_domain(product)).snapshots(product)]
         for product in found.products
     }
 
@@ -204,8 +204,9 @@ def products(mesh: Path) -> dict[str, list[str]]:
 def rows_of(mesh: Path, product: str) -> list[dict[str, Any]]:
     """What a reader of the product sees now."""
     from storymesh.product.store import ProductStore
+    from storymesh.product.warehouse import Warehouse
 
-    latest = ProductStore(mesh / ".storymesh", one_domain(product)).latest(product)
+    latest = ProductStore(Warehouse(mesh / ".storymesh"), one_domain(product)).latest(product)
     assert latest is not None
     return [row for file in latest.files for row in pq.ParquetFile(file).read().to_pylist()]
 
@@ -251,12 +252,13 @@ def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, l
     """How many values the records of the latest release print, and for each record what of them does not lead back: to
     a row of its product at its version, or (for so many of the counts, evenly taken) to a query that gives it again."""
     from storymesh.engine.open import open_engine
+    from storymesh.product.warehouse import Warehouse
     from storymesh.provenance.trace import Tracer
     from storymesh.release.definition_snapshot import build_of
     from storymesh.release.manifest import list_releases, read_lock, record_files
 
     release = list_releases(mesh / "releases", narrative)[-1]
-    build = build_of(release.path, read_lock(release.path), mesh / ".storymesh", open_engine)
+    build = build_of(release.path, read_lock(release.path), Warehouse(mesh / ".storymesh"), open_engine)
     wrong: dict[str, list[str]] = {}
     values = 0
     with Tracer(build) as tracer:
@@ -294,7 +296,7 @@ def unswept(mesh: Path) -> Iterator[Path]:
     known = {
         file
         for product in found.products
-        for one in ProductStore(found.store, one_domain(product)).snapshots(product)
+        for one in ProductStore(found.warehouse, one_domain(product)).snapshots(product)
         for file in one.files
     }
     return (path for path in found.store.glob("*/warehouse/**/*.parquet") if str(path.resolve()) not in known)

@@ -23,6 +23,7 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
 from storymesh.lifecycle.rebuild import pinned
 from storymesh.product.store import ProductStore, Snapshot
+from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
 from storymesh.release.manifest import Release, list_releases, read_lock, readable, record_files
 from storymesh.release.rewritten_records import prune_answers, write_all
@@ -71,14 +72,14 @@ class Succeeded:
     new: Release
 
 
-def find(product: str, key: str, contract: "Contract", store: Path, releases: Path, most: int = 10) -> Found:
+def find(product: str, key: str, contract: "Contract", warehouse: Warehouse, releases: Path, most: int = 10) -> Found:
     """Every record of every release that used the row of `product` with this key, as `sources` write it. Nothing is
     changed. Raises WrongUsage when no version of the product has such a row."""
-    versions = ProductStore(store, product.partition(".")[0]).snapshots(product)
+    versions = ProductStore(warehouse, product.partition(".")[0]).snapshots(product)
     with open_engine() as engine:
         having = [one for one in versions if _holds(engine, one, contract, key)]
         if not having:
-            words = f"no version of '{product}' in {store} has a row with the key {key}"
+            words = f"no version of '{product}' in {warehouse.folder} has a row with the key {key}"
             raise WrongUsage(words, _some_keys(engine, versions, contract, key))
         alone = nothing_forgotten().with_key(product, key)
         used: list[Used] = []
@@ -90,7 +91,7 @@ def find(product: str, key: str, contract: "Contract", store: Path, releases: Pa
         ]
         for release in every:
             try:
-                build = pinned(release, store)
+                build = pinned(release, warehouse)
             except StorymeshError as error:
                 unknown.append((release, error.message))
                 keys, cases = [key], 0
@@ -107,7 +108,7 @@ def find(product: str, key: str, contract: "Contract", store: Path, releases: Pa
     return Found(product, key, told, latest in told, tuple(used), tuple(unknown))
 
 
-def forget(found: Found, store: Path) -> Iterator[Succeeded]:
+def forget(found: Found, warehouse: Warehouse) -> Iterator[Succeeded]:
     """Remember to leave the row out, then cut the successors, one after the other.
 
     Raises StorymeshError when a release that used the row cannot be made again, before anything is changed.
@@ -118,10 +119,10 @@ def forget(found: Found, store: Path) -> Iterator[Succeeded]:
         if old.path in lost:
             words = f"{lost[old.path]}; so it gets no successor, and nothing was changed"
             raise StorymeshError(words, "bring the snapshot back, or remove the release's folder and forget again")
-    listed = (read_forgotten(store) or nothing_forgotten()).with_key(found.product, found.key)
-    write_forgotten(store, listed)
+    listed = (read_forgotten(warehouse.folder) or nothing_forgotten()).with_key(found.product, found.key)
+    write_forgotten(warehouse.folder, listed)
     for old in last:
-        build = pinned(old, store)
+        build = pinned(old, warehouse)
         # What was forgotten before stays so, also where the release is older than that.
         build = replace(build, forgotten=listed.of({one.product for one in build.snapshots.values()}))
         write_all(build)

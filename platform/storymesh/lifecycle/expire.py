@@ -14,6 +14,7 @@ from pathlib import Path
 from storymesh.product.publish import LOCK_WAIT_S
 from storymesh.product.staging import writing
 from storymesh.product.store import ProductStore, Snapshot
+from storymesh.product.warehouse import Warehouse
 from storymesh.release.manifest import Release, list_releases, read_lock
 from storymesh.release.rewritten_records import prune_answers
 
@@ -30,7 +31,9 @@ class Expiring:
     lost: tuple[Release, ...]
 
 
-def find_expiring(products: Iterable[str], store: Path, releases: Path, *, pinned: bool = False) -> list[Expiring]:
+def find_expiring(
+    products: Iterable[str], warehouse: Warehouse, releases: Path, *, pinned: bool = False
+) -> list[Expiring]:
     """The versions of each product that neither readers see nor, unless `pinned` goes too, a release was cut from.
     Nothing is changed. A product that nobody has published is left out."""
     cut_from: dict[tuple[str, str], list[Release]] = {}
@@ -40,7 +43,7 @@ def find_expiring(products: Iterable[str], store: Path, releases: Path, *, pinne
             cut_from.setdefault((product, version), []).append(release)
     found = []
     for product in products:
-        holding = ProductStore(store, product.partition(".")[0])
+        holding = ProductStore(warehouse, product.partition(".")[0])
         current = holding.latest(product)
         if current is None:
             continue
@@ -56,7 +59,7 @@ def find_expiring(products: Iterable[str], store: Path, releases: Path, *, pinne
     return found
 
 
-def expire(found: Sequence[Expiring], store: Path, releases: Path) -> int:
+def expire(found: Sequence[Expiring], warehouse: Warehouse, releases: Path) -> int:
     """Remove the snapshots, their files, and every build of a narrative that may have been made from them, with the
     answers of its narrators that no release stands on; what is wanted of those is made again. Returns how many builds
     went.
@@ -68,14 +71,14 @@ def expire(found: Sequence[Expiring], store: Path, releases: Path) -> int:
         if one.snapshots:
             domain, _, name = one.product.partition(".")
             schema = one.snapshots[-1].schema
-            with writing(ProductStore(store, domain), name, schema, LOCK_WAIT_S) as staging:
+            with writing(ProductStore(warehouse, domain), name, schema, LOCK_WAIT_S) as staging:
                 staging.expire([snapshot.snapshot_id for snapshot in one.snapshots])
             gone |= {snapshot.version for snapshot in one.snapshots}
-    builds = [folder for folder in (store / "narratives").glob("*/*/") if gone and _may_hold(folder, gone)]
+    builds = [folder for folder in (warehouse.folder / "narratives").glob("*/*/") if gone and _may_hold(folder, gone)]
     for folder in builds:
         shutil.rmtree(folder)
     if gone:
-        prune_answers(store, releases, {one.product for one in found if one.snapshots})
+        prune_answers(warehouse.folder, releases, {one.product for one in found if one.snapshots})
     return len(builds)
 
 

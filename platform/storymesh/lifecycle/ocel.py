@@ -43,6 +43,7 @@ from storymesh.language.types import (
     Type,
 )
 from storymesh.lifecycle.rebuild import pinned
+from storymesh.product.warehouse import Warehouse
 from storymesh.release.manifest import Release
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class Log:
     dropped: Mapping[str, int]
 
 
-def write_ocel(release: Release, store: Path, into: Path) -> Log:
-    """Write the event log of a release to the new file `into`, whole or not at all, from the products in `store`.
+def write_ocel(release: Release, warehouse: Warehouse, into: Path) -> Log:
+    """Write the event log of a release to the new file `into`, whole or not at all, from the products in `warehouse`.
 
     Raises WrongUsage when `into` is taken or its folder is not there, NotPublished when a snapshot of the release has
     expired, OutOfMemory.
@@ -82,8 +83,8 @@ def write_ocel(release: Release, store: Path, into: Path) -> Log:
         raise WrongUsage(f"{into} is there already", "name another file")
     if not into.parent.is_dir():
         raise WrongUsage(f"{into.parent} is no folder", "make it, or name another file")
-    build = pinned(release, store)
-    if (listed := read_forgotten(store)) is not None:
+    build = pinned(release, warehouse)
+    if (listed := read_forgotten(warehouse.folder)) is not None:
         build = replace(build, forgotten=listed.of({one.product for one in build.snapshots.values()}))
     write_cases(build)
     piece = into.with_name(f".{into.name}.piece.{os.getpid()}")

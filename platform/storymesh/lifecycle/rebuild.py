@@ -19,6 +19,7 @@ from storymesh.errors import NotPublished, WrongUsage
 from storymesh.file_lock import hold_lock
 from storymesh.lifecycle.diff import SAMPLES, Diff, diff
 from storymesh.llm.response_cache import Answers
+from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
 from storymesh.release.definition_snapshot import build_of
 from storymesh.release.manifest import ANSWERED, Release, read_lock
@@ -45,19 +46,19 @@ class Rebuilt:
         return self.digest == self.release.digest
 
 
-def rebuild(release: Release, store: Path, into: Path | None = None, limit: int = SAMPLES) -> Rebuilt:
-    """Make the release again from the products in `store`. With `into`, a new folder, it is written there when it has
-    the digest of the release, and not at all otherwise.
+def rebuild(release: Release, warehouse: Warehouse, into: Path | None = None, limit: int = SAMPLES) -> Rebuilt:
+    """Make the release again from the products in `warehouse`. With `into`, a new folder, it is written there when it
+    has the digest of the release, and not at all otherwise.
 
-    Raises NotPublished when a snapshot of the lock is not in the store any more, WrongUsage when `into` is taken.
+    Raises NotPublished when a snapshot of the lock is not in the warehouse any more, WrongUsage when `into` is taken.
     """
     if into is not None and into.exists():
         raise WrongUsage(f"{into} is there already: a release wants a folder of its own", "name another folder")
-    build = pinned(release, store)
-    with _beside(store) as folder:
+    build = pinned(release, warehouse)
+    with _beside(warehouse.folder) as folder:
         for name in _SECRETS:
-            if (store / name).is_file():
-                os.link(store / name, folder / name)
+            if (warehouse.folder / name).is_file():
+                os.link(warehouse.folder / name, folder / name)
         fresh = replace(build, store=folder, releases=folder)
         _bring_answers(release, fresh)
         write_all(fresh, paid=True)
@@ -71,11 +72,11 @@ def rebuild(release: Release, store: Path, into: Path | None = None, limit: int 
     return Rebuilt(release, again.digest, None)
 
 
-def pinned(release: Release, store: Path) -> "Build":
+def pinned(release: Release, warehouse: Warehouse) -> "Build":
     """The build that the release was cut from, with all its snapshots at hand. Raises NotPublished."""
     named = f"{release.narrative} {release.version}"
     try:
-        build = build_of(release.path, read_lock(release.path), store, open_engine)
+        build = build_of(release.path, read_lock(release.path), warehouse, open_engine)
     except NotPublished as error:
         words = f"{named} cannot be made again: {error.message}, so its snapshot has expired or was never in this store"
         raise NotPublished(words, error.hint) from None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.mesh.mesh import find_root, read_settings
+from storymesh.product.warehouse import Warehouse
 from storymesh.release.manifest import LOCK, Release, find_release, list_releases, read_release
 
 
@@ -14,10 +15,10 @@ def releases_of(mesh: str | Path | None) -> Path:
     return root / read_settings(root).releases
 
 
-def store_of(mesh: str | Path | None) -> Path:
-    """The folder of a mesh's published products."""
+def warehouse_of(mesh: str | Path | None) -> Warehouse:
+    """Return where a mesh keeps its products. None: the mesh at or above the current folder."""
     root = _root(mesh)
-    return read_settings(root).store.below(root)
+    return read_settings(root).store.warehouse_of(root)
 
 
 def _root(mesh: str | Path | None) -> Path:

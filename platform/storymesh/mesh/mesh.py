@@ -16,7 +16,7 @@ from storymesh.location import Location
 from storymesh.mesh.schedule import Schedule
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.product.definition import Product, read_product
-from storymesh.product.warehouse import BUCKETS, CATALOGS, Store, fault_of
+from storymesh.product.warehouse import BUCKETS, CATALOGS, Warehouse, address_fault
 
 PARTS = ("domains", "contracts", "narratives")
 Read = TypeVar("Read")
@@ -34,7 +34,7 @@ Folder = Annotated[str, AfterValidator(_relative_folder)]
 
 def _address(*schemes: str) -> AfterValidator:
     def checked(value: str) -> str:
-        if fault := fault_of(value, schemes):
+        if fault := address_fault(value, schemes):
             raise ValueError(fault)
         return value
 
@@ -51,9 +51,9 @@ class StoreSettings(BaseModel):
     warehouse: Annotated[str, _address(*BUCKETS)] | None = None
     catalog: Annotated[str, _address(*CATALOGS)] | None = None
 
-    def below(self, root: Path) -> Path:
-        """The store's folder, which knows where the products lie that are not in it."""
-        return Store.at(root / self.folder, self.warehouse, self.catalog)
+    def warehouse_of(self, root: Path) -> Warehouse:
+        """Return where the mesh in the folder `root` keeps its products."""
+        return Warehouse(root / self.folder, self.warehouse, self.catalog)
 
 
 def _store(value: Any) -> Any:
@@ -99,8 +99,14 @@ class Mesh(BaseModel):
     open_engine: OpenEngine = Field(default=open_engine, repr=False)
 
     @property
+    def warehouse(self) -> Warehouse:
+        """Where the products are."""
+        return self.settings.store.warehouse_of(self.root)
+
+    @property
     def store(self) -> Path:
-        return self.settings.store.below(self.root)
+        """The folder on this machine for everything that is made but no release."""
+        return self.warehouse.folder
 
     @property
     def releases(self) -> Path:

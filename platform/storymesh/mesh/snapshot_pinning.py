@@ -51,7 +51,7 @@ def open_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
 
 
 def _store_of(mesh: Mesh, product: str) -> ProductStore:
-    return ProductStore(mesh.store, mesh.product(product).domain)
+    return ProductStore(mesh.warehouse, mesh.product(product).domain)
 
 
 def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:

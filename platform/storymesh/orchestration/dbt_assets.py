@@ -247,7 +247,7 @@ def _published(mesh: Mesh, domain: str, read: set[dg.AssetKey]) -> dict[str, Sna
     found: dict[str, Snapshot] = {}
     for product in _inputs(mesh, domain):
         owner, name = product.split(".", 1)
-        latest = ProductStore(mesh.store, owner).latest(name)
+        latest = ProductStore(mesh.warehouse, owner).latest(name)
         if latest is None and product_key(product) in read:
             words = f"the models of '{domain}' read '{product}', which nobody has published yet"
             raise NotPublished(words, f"run the domain '{owner}' first")

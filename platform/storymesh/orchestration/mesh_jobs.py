@@ -78,7 +78,7 @@ def mesh_jobs(mesh: Mesh) -> list[dg.JobDefinition]:
         with explained(context.retry_number):
             release = find_release(mesh.releases, config.release)
             into = _below(mesh.root, config.into) if config.into else None
-            found = make_again(release, mesh.store, into)
+            found = make_again(release, mesh.warehouse, into)
             name = f"{release.narrative} {release.version}"
             context.add_output_metadata({"release": name, "digest": found.digest, "same": found.same})
             if not found.same:
@@ -95,7 +95,7 @@ def mesh_jobs(mesh: Mesh) -> list[dg.JobDefinition]:
             cut: list[str] = []
             removed: list[str] = []
             for found in every if config.really else ():
-                cut += [f"{one.new.narrative} {one.new.version}" for one in forgetting.forget(found, mesh.store)]
+                cut += [f"{one.new.narrative} {one.new.version}" for one in forgetting.forget(found, mesh.warehouse)]
                 if config.remove_old:
                     gone = forgetting.remove(found, mesh.store, mesh.releases)
                     removed += [f"{one.narrative} {one.version}" for one in gone]
@@ -157,7 +157,7 @@ def _below(folder: Path, name: str) -> Path:
 def _found(mesh: Mesh, product: str, key: str) -> forgetting.Found:
     """What forgetting the row means. What cannot be found is told without its key, which Dagster would keep."""
     try:
-        return forgetting.find(product, key, mesh.contract(product), mesh.store, mesh.releases)
+        return forgetting.find(product, key, mesh.contract(product), mesh.warehouse, mesh.releases)
     except WrongUsage:
         words = f"no version of '{product}' has a row with a key that the file names"
         raise WrongUsage(words, "write each as `sources` of a record write it: storymesh forget says which") from None

@@ -85,7 +85,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
     )
     def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         with explained(context.retry_number):
-            before = ProductStore(mesh.store, product.domain).latest(product.name)
+            before = ProductStore(mesh.warehouse, product.domain).latest(product.name)
             try:
                 publication = _publish(mesh, product, contract, context)
             except PublicationRefused as refused:
@@ -140,7 +140,7 @@ def telling(context: dg.AssetExecutionContext) -> Callable[[str, int], None]:
 
 
 def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.AssetExecutionContext) -> Publication:
-    store = ProductStore(mesh.store, product.domain)
+    store = ProductStore(mesh.warehouse, product.domain)
     folder, database = mesh.domain_folder(product.domain), database_of(mesh, product.domain)
     with open_rows(product, contract, folder, database) as rows:
         return publish(product, contract, rows, store, context.run.run_id, telling(context))

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from storymesh.atomic_write import staged_file
 from storymesh.errors import NotPublished, StorymeshError
-from storymesh.product.warehouse import Store, filled, s3_properties
+from storymesh.product.warehouse import Warehouse, s3_properties
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,13 +57,12 @@ class Snapshot:
 
 
 class ProductStore:
-    """The published products of one domain under `root` (`.storymesh` of the mesh, where nothing else is said), or
-    where `root` says that they lie."""
+    """The published products of one domain."""
 
-    def __init__(self, root: Path, domain: str) -> None:
+    def __init__(self, warehouse: Warehouse, domain: str) -> None:
         self.domain = domain
-        self.folder = Path(root).resolve() / domain
-        self._place = root if isinstance(root, Store) else Store(root)
+        self.folder = warehouse.folder.resolve() / domain
+        self._warehouse = warehouse
 
     def snapshots(self, product: str) -> list[Snapshot]:
         """Every published version of the product, by the time when it last became the current one."""
@@ -150,7 +149,7 @@ class ProductStore:
 
     def location_of(self, product: str) -> str:
         """Where Iceberg keeps the product's files: an address, or a path that is relative to the domain's folder."""
-        home = f"{self._warehouse.rstrip('/')}/{self.domain}" if self._warehouse else "warehouse"
+        home = f"{self._bucket.rstrip('/')}/{self.domain}" if self._bucket else "warehouse"
         return f"{home}/{product}".rstrip("/")
 
     def local(self, path: str) -> Path:
@@ -212,11 +211,11 @@ class ProductStore:
     @cached_property
     def _address(self) -> str | None:
         """The catalogue's, where it is not the domain's own SQLite file."""
-        return filled(self._place.catalog)
+        return self._warehouse.catalog_url
 
     @cached_property
-    def _warehouse(self) -> str | None:
-        return filled(self._place.warehouse)
+    def _bucket(self) -> str | None:
+        return self._warehouse.bucket_url
 
     @property
     def _database(self) -> Path:

@@ -1,12 +1,13 @@
-"""Where a mesh keeps its products: a folder, or for several machines a bucket of S3 and a catalogue in PostgreSQL.
+"""Where a mesh keeps its products: in a folder, or, for several machines, in an S3 bucket with a PostgreSQL catalog.
 
-`${NAME}` and `${NAME:-otherwise}` stand for variables of the environment: they are read when a product is, so that
-secrets are in no file and `check` needs none of them.
+Addresses may contain environment variables, `${NAME}` or `${NAME:-otherwise}`. They are filled in when a product is
+read or written, so that no file holds a secret and `check` needs none.
 """
 
 import os
 import re
-from pathlib import Path, PosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from storymesh.errors import WrongUsage
@@ -16,22 +17,28 @@ CATALOGS = ("postgresql", "postgresql+psycopg2", "sqlite")
 BUCKETS = ("s3",)
 
 
-class Store(PosixPath):
-    """The folder of a mesh's store. It bears where the products lie that are not in it, so that whoever is handed the
-    folder reads and writes the right ones; a path below it is a folder like any other."""
+@dataclass(frozen=True)
+class Warehouse:
+    """The place of a mesh's products. `folder` is on this machine: it has locks, quarantined rows and fetched files,
+    and also the products and their catalog where `bucket` and `catalog` are None."""
 
-    warehouse: str | None = None
+    folder: Path
+    bucket: str | None = None
     catalog: str | None = None
 
-    @classmethod
-    def at(cls, folder: Path, warehouse: str | None, catalog: str | None) -> "Store":
-        store = cls(folder)
-        store.warehouse, store.catalog = warehouse, catalog
-        return store
+    @property
+    def bucket_url(self) -> str | None:
+        """The address of the bucket with variables filled in. Raises WrongUsage for one that is not set."""
+        return _fill_variables(self.bucket)
+
+    @property
+    def catalog_url(self) -> str | None:
+        """The address of the catalog with variables filled in. Raises WrongUsage for one that is not set."""
+        return _fill_variables(self.catalog)
 
 
-def fault_of(address: str, schemes: tuple[str, ...]) -> str | None:
-    """What is wrong with an address in a file that everybody reads; None when nothing is."""
+def address_fault(address: str, schemes: tuple[str, ...]) -> str | None:
+    """Return what is wrong with an address in `mesh.yaml`, or None."""
     parts = urlsplit(_VARIABLE.sub("variable", address))
     if urlsplit(address).password and not _VARIABLE.search(urlsplit(address).password or ""):
         return "a password stands in this file; leave it to the environment: ${NAME}, or PGPASSWORD"
@@ -40,26 +47,26 @@ def fault_of(address: str, schemes: tuple[str, ...]) -> str | None:
     return f"'{address}' is no address that begins with {' or '.join(f'{one}://' for one in schemes)}"
 
 
-def filled(address: str | None) -> str | None:
-    """The address with its variables filled in; None for an empty one. Raises WrongUsage for one that is not set."""
-
-    def value(found: re.Match[str]) -> str:
-        name, otherwise = found.groups()
-        met = os.environ.get(name) or otherwise
-        if met is None:
-            words = f"mesh.yaml keeps the products at {address}, and {name} is not set"
-            raise WrongUsage(words, f"set {name} in the environment, or write ${{{name}:-otherwise}}")
-        return met
-
-    return (_VARIABLE.sub(value, address) or None) if address else None
-
-
 def s3_properties() -> dict[str, str]:
-    """What the environment says about S3, under the names that PyIceberg knows. Credentials are found by the S3 client
-    itself: AWS_ACCESS_KEY_ID, a profile, or the role of the machine."""
+    """Return the endpoint and region of S3 from the environment, as PyIceberg's properties.
+
+    The S3 client finds credentials itself: AWS_ACCESS_KEY_ID, a profile, or the role of the machine.
+    """
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or (endpoint and "us-east-1")
     return {
         **({"s3.endpoint": endpoint} if endpoint else {}),
         **({"s3.region": region} if region else {}),
     }
+
+
+def _fill_variables(address: str | None) -> str | None:
+    def value_of(match: re.Match[str]) -> str:
+        name, otherwise = match.groups()
+        value = os.environ.get(name) or otherwise
+        if value is None:
+            message = f"mesh.yaml keeps the products at {address}, and {name} is not set"
+            raise WrongUsage(message, f"set {name} in the environment, or write ${{{name}:-otherwise}}")
+        return value
+
+    return (_VARIABLE.sub(value_of, address) or None) if address else None

@@ -14,6 +14,7 @@ from storymesh.contract.definition import Contract, read_contract
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
+from storymesh.product.warehouse import Warehouse
 from storymesh.release.curation.decontaminate import RUNS
 
 if TYPE_CHECKING:
@@ -94,9 +95,9 @@ def read_kept(release: Path, lock: Mapping[str, Any]) -> TypedNarrative:
     return typed
 
 
-def build_of(release: Path, lock: Mapping[str, Any], store: Path, open_engine: "OpenEngine") -> "Build":
+def build_of(release: Path, lock: Mapping[str, Any], warehouse: Warehouse, open_engine: "OpenEngine") -> "Build":
     """The build that the release in the folder `release` was cut from: the definition that it keeps, on the snapshots
-    of its lock. Its files may have to be written again. Raises NotPublished where the store has no such snapshot."""
+    of its lock. Its files may have to be written again. Raises NotPublished for a snapshot that is not there."""
     from storymesh.dataset.build import Build
     from storymesh.product.store import ProductStore
 
@@ -104,8 +105,8 @@ def build_of(release: Path, lock: Mapping[str, Any], store: Path, open_engine: "
     snapshots = {}
     for role, member in lock["cast"].items():
         domain = str(member["product"]).partition(".")[0]
-        snapshots[role] = ProductStore(store, domain).find(member["product"], member["product_version"])
+        snapshots[role] = ProductStore(warehouse, domain).find(member["product"], member["product_version"])
     forgotten = {product: tuple(keys) for product, keys in lock.get("forgotten", {}).items()}
     kept = release / DEFINITION / RUNS
     evaluation = kept if kept.is_file() else {}
-    return Build(typed, snapshots, store, release.parent.parent, open_engine, forgotten, evaluation)
+    return Build(typed, snapshots, warehouse.folder, release.parent.parent, open_engine, forgotten, evaluation)

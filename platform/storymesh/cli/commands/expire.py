@@ -25,8 +25,8 @@ def expire(
 
     loaded = load_mesh(mesh_root(mesh))
     named = [loaded.product(product).id for product in products or loaded.products]
-    found = expiring.find_expiring(named, loaded.store, loaded.releases, pinned=pinned)
+    found = expiring.find_expiring(named, loaded.warehouse, loaded.releases, pinned=pinned)
     show_expiry(found, yes=yes)
     if yes and any(one.snapshots for one in found):
-        builds = expiring.expire(found, loaded.store, loaded.releases)
+        builds = expiring.expire(found, loaded.warehouse, loaded.releases)
         typer.echo(f"removed, with {builds} of what narratives had made of products")

@@ -21,7 +21,7 @@ def export(
     """
     from storymesh.cli.output.event_log import show_event_log
     from storymesh.lifecycle.ocel import write_ocel
-    from storymesh.mesh.lookup import named_release, store_of
+    from storymesh.mesh.lookup import named_release, warehouse_of
 
     write = {"ocel": write_ocel}[to]
-    show_event_log(write(named_release(release, mesh), store_of(mesh), into))
+    show_event_log(write(named_release(release, mesh), warehouse_of(mesh), into))

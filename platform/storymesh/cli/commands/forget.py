@@ -26,10 +26,10 @@ def forget(
 
     loaded = load_mesh(mesh_root(mesh))
     named = loaded.product(product).id
-    found = forgetting.find(named, key, loaded.contract(named), loaded.store, loaded.releases)
+    found = forgetting.find(named, key, loaded.contract(named), loaded.warehouse, loaded.releases)
     show_erasure(found, yes=yes)
     if yes:
-        for succeeded in forgetting.forget(found, loaded.store):
+        for succeeded in forgetting.forget(found, loaded.warehouse):
             show_successor(succeeded)
         for old in forgetting.remove(found, loaded.store, loaded.releases) if remove_old else ():
             typer.echo(f"{old.narrative} {old.version} is removed")

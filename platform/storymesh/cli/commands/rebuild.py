@@ -20,9 +20,9 @@ def rebuild(
     """
     from storymesh.cli.output.diff import show_diff
     from storymesh.lifecycle.rebuild import rebuild as again
-    from storymesh.mesh.lookup import named_release, store_of
+    from storymesh.mesh.lookup import named_release, warehouse_of
 
-    found = again(named_release(release, mesh), store_of(mesh), into, limit)
+    found = again(named_release(release, mesh), warehouse_of(mesh), into, limit)
     name = f"{found.release.narrative} {found.release.version}"
     if found.difference is None:
         typer.echo(f"{name}: made again from its lock, the same digest {found.digest[:12]}")

@@ -48,7 +48,7 @@ def trace(
         raise WrongUsage(f"'{record}' is no record: an id is <config>/<case id>", "storymesh trace [RELEASE] RECORD")
     found = _find_release(loaded, mesh, releases[0] if releases else None, record, release)
     lock = read_lock(found.path)
-    build = build_of(found.path, lock, loaded.store, loaded.open_engine)
+    build = build_of(found.path, lock, loaded.warehouse, loaded.open_engine)
     traced = trace_record(build, read_record(found.path, lock, record))
     now = loaded.narratives.get(found.narrative)
     changed = (

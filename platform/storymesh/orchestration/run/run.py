@@ -366,7 +366,7 @@ class _Reading:
     def _is_published(self, narrative: Narrative) -> bool:
         """Whether readers have a snapshot of every product of the cast, whatever became of this run."""
         products = [self.mesh.product(member.product) for member in narrative.cast.values()]
-        return all(ProductStore(self.mesh.store, one.domain).latest(one.name) for one in products)
+        return all(ProductStore(self.mesh.warehouse, one.domain).latest(one.name) for one in products)
 
     def _why(self, keys: Sequence[dg.AssetKey]) -> tuple[State, str]:
         """Why none of `keys` came about: what failed itself is refused, what is built on it is left out."""
