@@ -107,7 +107,7 @@ def language() -> dict[str, str]:
 
 # Heading -> the model of its fields, and a sentence before them.
 SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
-    "The file": (narrative._File, ""),
+    "The file": (narrative.NarrativeFile, ""),
     "case": (case.Case, "What a case is: one for each row of the anchor."),
     "case.links.<role>": (
         case.Link,
@@ -145,11 +145,11 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
         "What one run of the config may spend at most. It stops before a call that could pass it.",
     ),
     "records.<config>.narrator.judge": (
-        narrative.Judge,
+        narrative.ScoringModel,
         "A second model that scores what was accepted. Its score stands beside the record and decides nothing.",
     ),
     "length": (
-        narrative.Length,
+        narrative.LengthLimits,
         (
             "How many characters a record has, both bounds inclusive: all that is read at once, of a preference its "
             "prompt and the longer answer. What is outside drops as `too short` or `too long`."

@@ -11,7 +11,7 @@ import pytest
 
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors
-from storymesh.narrative.definition import Length, read_narrative
+from storymesh.narrative.definition import LengthLimits, read_narrative
 from storymesh.release.curation.curate import Rules, curate, verdicts
 from storymesh.release.write import cut
 from tests.support.release_builds import make, usual
@@ -144,7 +144,7 @@ def test_a_preference_asks_by_its_prompt_and_answers_by_both_options() -> None:
 
 
 def test_a_record_has_as_many_characters_as_are_read_at_once() -> None:
-    five = Rules(length=Length(min=5, max=5))
+    five = Rules(length=LengthLimits(min=5, max=5))
     told = {
         "text": ({"text": pa.string()}, [{"text": "ünder"}, {"text": "four"}, {"text": "six 🚢x"}]),
         "conversation": (
@@ -184,7 +184,7 @@ def test_what_is_dropped_before_is_nobodys_duplicate_and_asks_nothing() -> None:
         record("b", 2, facts=ONE, prompt="p", completion="x"),
         record("c", 3, "test", prompt="p", completion="far too long"),
     ]
-    found = ruled(rows, columns, Rules("facts", Length(max=5)))
+    found = ruled(rows, columns, Rules("facts", LengthLimits(max=5)))
     assert found == {"a": ("too long", None, False), "b": STAYS, "c": ("too long", None, False)}
 
 

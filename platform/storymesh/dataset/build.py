@@ -26,7 +26,8 @@ from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import OutOfMemory, StorymeshError, WrongUsage, suggest_name
 from storymesh.language.types import Text
 from storymesh.narrative.definition import Narrative
-from storymesh.narrative.typed import TypedNarrative, TypedRecord
+from storymesh.narrative.typed import TypedNarrative
+from storymesh.narrative.typed_record import TypedRecord
 from storymesh.product.store import Snapshot
 
 if TYPE_CHECKING:

@@ -32,7 +32,8 @@ from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
 from storymesh.language.parse import parse_template
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Struct
-from storymesh.narrative.typed import STORY, TypedNarrative, TypedRecord, TypedTemplate
+from storymesh.narrative.typed import TypedNarrative
+from storymesh.narrative.typed_record import STORY, TypedRecord, TypedTemplate
 from storymesh.rewriting.prompt import FENCE
 
 BEHIND = ("facts", "sources")  # the columns that say what a record is made from

@@ -1,4 +1,4 @@
-"""A narrative as its author writes it: `narrative.yaml`, read strictly and frozen. What it means is in `typed`."""
+"""A narrative as its author writes it: `narrative.yaml`, read strictly and frozen. It is typed in `typed`."""
 
 import hashlib
 import json
@@ -43,14 +43,14 @@ class Price(Definition):
 
 
 class Budget(Definition):
-    """What one run of one config may spend at most. It stops before a call that could pass it."""
+    """The most that one run of one config may spend. It stops before a call that could exceed it."""
 
     tokens: int | None = Field(default=None, gt=0)
     usd: Decimal | None = Field(default=None, gt=0)
 
 
-class Judge(Definition):
-    """A second model that scores each accepted retelling, beside the grounding and never instead of it."""
+class ScoringModel(Definition):
+    """A second model that scores each accepted text, beside the grounding and never instead of it (`judge`)."""
 
     model: str
     prompt: Template
@@ -60,7 +60,7 @@ class Judge(Definition):
 
 
 class Narrator(Definition):
-    """A language model that retells a record. `model` is a name of LangChain's `init_chat_model`, `timeout` in seconds;
+    """A language model that rewrites records. `model` is a name of LangChain's `init_chat_model`, `timeout` in seconds;
     keys stand in the environment, never here. `accept` is the least share of claims that the facts must carry."""
 
     model: str
@@ -75,25 +75,26 @@ class Narrator(Definition):
     timeout: float = Field(default=60.0, gt=0, le=3600)
     price: Price | None = None
     budget: Budget | None = None
-    judge: Judge | None = None
+    judge: ScoringModel | None = None
 
 
-class Length(Definition):
-    """How many characters a record may have, both inclusive: of all that is read at once. A preference is read as its
-    prompt with the longer of its two answers."""
+class LengthLimits(Definition):
+    """Bounds, both inclusive, of the characters that are read at once in a record: of a preference its prompt with the
+    longer of its two answers."""
 
     min: int | None = Field(default=None, ge=0)
     max: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Length":
+    def _ordered(self) -> "LengthLimits":
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"`min` is {self.min} and `max` {self.max}: no record is both")
         return self
 
 
 class NearDuplicates(Definition):
-    """When two texts count as one: the share of their shingles, runs of `shingle` words, that both have (Jaccard)."""
+    """The similarity from which two texts count as one: the share of shingles, runs of `shingle` words, that both have
+    (Jaccard)."""
 
     similarity: float = Field(default=0.8, ge=0.5, le=1)
     shingle: int = Field(default=5, ge=1, le=100)
@@ -119,7 +120,7 @@ else:
 class Record(_RecordTemplates):
     """One config of the dataset. Its `length` and `near_duplicates` stand in for the dataset's."""
 
-    length: Length | None = None
+    length: LengthLimits | None = None
     near_duplicates: NearDuplicates | None = None
 
     @model_validator(mode="after")
@@ -175,8 +176,8 @@ class Split(Definition):
         if self.random is not None:
             dated = [name for name in ("validation", "test", "embargo") if name in self.model_fields_set]
             if dated:
-                words = f"`random` splits by chance, which has no {' and no '.join(f'`{name}`' for name in dated)}"
-                raise ValueError(f"{words} beside it; leave out one or the other")
+                message = f"`random` splits by chance, which has no {' and no '.join(f'`{name}`' for name in dated)}"
+                raise ValueError(f"{message} beside it; leave out one or the other")
             return self
         if missing := [name for name in ("validation", "test") if getattr(self, name) is None]:
             named = " and ".join(f"`{name}`" for name in missing)
@@ -189,23 +190,25 @@ class Split(Definition):
 
     @property
     def cuts(self) -> tuple[datetime, datetime]:
-        """The midnights with which validation and test begin, of a split by time."""
+        """The midnights at which validation and test begin, for a split by time."""
         assert self.validation is not None and self.test is not None
         first, second = (datetime(day.year, day.month, day.day) for day in (self.validation, self.test))
         return first, second
 
 
 class Decontaminate(Definition):
-    """What the records must not repeat: files by patterns, and how many words in a row are a repetition."""
+    """An evaluation set that records must not repeat: patterns of files, and how many words in a row repeat it."""
 
     against: tuple[str, ...] = Field(min_length=1)
     ngram: int = Field(default=13, ge=3, le=200)
 
 
 class Dataset(Definition):
+    """How records become a dataset: splits, curation, personal data and the size of its files."""
+
     split: Split | None = None
     dedup: Literal["facts", "none"] = "none"
-    length: Length | None = None
+    length: LengthLimits | None = None
     near_duplicates: NearDuplicates | None = None
     decontaminate: Decontaminate | None = None
     personal: Literal["mask", "refuse", "off"] = "mask"
@@ -214,7 +217,9 @@ class Dataset(Definition):
     shard_rows: int = Field(default=200_000, ge=1)
 
 
-class _File(Definition):
+class NarrativeFile(Definition):
+    """The fields of `narrative.yaml`."""
+
     api_version: Literal["storymesh/v1"] = Field(alias="apiVersion")
     kind: Literal["Narrative"]
     id: Annotated[str, matching(ID, "an id: small letters, digits and single hyphens")]
@@ -229,8 +234,8 @@ class _File(Definition):
     dataset: Dataset = Field(default_factory=Dataset)
 
 
-class Member(Definition):
-    """One role of the cast: the product `<domain>.<product>` at a major version of its contract."""
+class CastMember(Definition):
+    """A role of the cast: the product `<domain>.<product>` at a major version of its contract."""
 
     role: str
     product: str
@@ -238,7 +243,7 @@ class Member(Definition):
 
 
 class Narrative(Definition):
-    """One `narrative.yaml`, read. `folder` is relative to the mesh root, `templates`: file name -> text."""
+    """A narrative as read. `folder` is relative to the mesh root, `templates`: file name -> text."""
 
     id: str
     version: str
@@ -246,7 +251,7 @@ class Narrative(Definition):
     description: str
     owner: str
     license: str
-    cast: Mapping[str, Member]
+    cast: Mapping[str, CastMember]
     case: Case
     records: Mapping[str, Record]
     dataset: Dataset
@@ -256,12 +261,12 @@ class Narrative(Definition):
 
     @property
     def name(self) -> str:
-        """The id as a Python and SQL name: also the folder's name and part of the asset keys."""
+        """The id as a Python and SQL name, which is also the folder's name and part of the asset keys."""
         return self.id.replace("-", "_")
 
     @property
     def fingerprint(self) -> str:
-        """What of the narrative's own files shapes its records: definition and templates, not their layout on disk."""
+        """A digest of what shapes its records in its own files: definition and templates, not their layout on disk."""
         shaping = {"definition": self.document.value, "templates": dict(sorted(self.templates.items()))}
         return hashlib.sha256(json.dumps(shaping, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
@@ -274,6 +279,7 @@ class Narrative(Definition):
         return FORMATS[record.format]
 
     def at(self, *steps: str | int) -> Location:
+        """Return where the value under `steps` stands in the file."""
         document: Document = self.document
         return document.at(*steps)
 
@@ -281,12 +287,14 @@ class Narrative(Definition):
 def read_narrative(path: Path, root: Path) -> Narrative:
     """Read `narrative.yaml` and the templates beside it. Raises DefinitionErrors with what the files alone show."""
     document = read_document(path, root)
-    file = document.parse(_File)
+    file = document.parse(NarrativeFile)
     findings: list[Finding] = []
     folder = path.parent
     if folder.name != file.id.replace("-", "_"):
-        words = f"the narrative '{file.id}' lies in the folder '{folder.name}'"
-        findings.append(document.finding(["id"], "wrong-place", words, f"call the folder {file.id.replace('-', '_')}"))
+        message = f"the narrative '{file.id}' lies in the folder '{folder.name}'"
+        findings.append(
+            document.finding(["id"], "wrong-place", message, f"call the folder {file.id.replace('-', '_')}")
+        )
     for role in file.cast:
         if role in RESERVED:
             findings.append(
@@ -294,9 +302,9 @@ def read_narrative(path: Path, root: Path) -> Narrative:
             )
     for fact in file.case.facts:
         if fact in RESERVED or fact in file.cast:
-            words = f"'{fact}' already means something in templates"
+            message = f"'{fact}' already means something in templates"
             findings.append(
-                Finding(document.key_at("case", "facts", fact), "reserved-name", words, "name the fact otherwise")
+                Finding(document.key_at("case", "facts", fact), "reserved-name", message, "name the fact otherwise")
             )
     templates: dict[str, str] = {}
     for template in sorted(folder.glob("*.jinja")):
@@ -304,16 +312,16 @@ def read_narrative(path: Path, root: Path) -> Narrative:
             templates[template.name] = template.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = template.read_bytes()[: error.start].count(b"\n") + 1
-            place = Location(f"{Path(document.path).parent.as_posix()}/{template.name}", line)
-            findings.append(Finding(place, "unreadable", "the file is not UTF-8 text", "save it as UTF-8"))
+            location = Location(f"{Path(document.path).parent.as_posix()}/{template.name}", line)
+            findings.append(Finding(location, "unreadable", "the file is not UTF-8 text", "save it as UTF-8"))
             templates[template.name] = ""
     if findings:
         raise DefinitionErrors(findings)
     cast = {}
     for role, product in file.cast.items():
-        met = PRODUCT.match(product)
-        assert met is not None
-        cast[role] = Member(role=role, product=met["product"], major=int(met["major"]))
+        match = PRODUCT.match(product)
+        assert match is not None
+        cast[role] = CastMember(role=role, product=match["product"], major=int(match["major"]))
     return Narrative(
         **{name: getattr(file, name) for name in ("id", "version", "title", "description", "owner", "license")},
         cast=cast,

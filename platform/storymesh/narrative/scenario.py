@@ -1,4 +1,4 @@
-"""Scenarios as their authors write them: a few given rows, a case, and the texts that are expected of it."""
+"""Scenario files: a few given rows, a case, and the texts that are expected of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Tex
 from storymesh.narrative.typed import TypedNarrative
 
 
-class _File(BaseModel):
+class ScenarioFile(BaseModel):
+    """The fields of a scenario file."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str = ""
@@ -28,7 +30,7 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Scenario:
-    """One file: `given` rows for each role, typed by the contracts, the `case` to tell and what it should say."""
+    """A scenario: the `given` rows of each role, typed by the contracts, the `case` and the texts expected of it."""
 
     path: Path
     document: Document
@@ -39,7 +41,7 @@ class Scenario:
 
 
 def read_scenarios(folder: Path, root: Path, typed: TypedNarrative) -> list[Scenario]:
-    """The scenarios beside a narrative. Raises DefinitionErrors with what is wrong in any of them."""
+    """Return the scenarios beside a narrative. Raises DefinitionErrors with what is wrong in any of them."""
     findings: list[Finding] = []
     found: list[Scenario] = []
     for path in sorted((folder / "scenarios").glob("*.yaml")):
@@ -54,13 +56,13 @@ def read_scenarios(folder: Path, root: Path, typed: TypedNarrative) -> list[Scen
 
 def _read(path: Path, root: Path, typed: TypedNarrative) -> Scenario:
     document = read_document(path, root)
-    file = document.parse(_File)
+    file = document.parse(ScenarioFile)
     findings: list[Finding] = []
     given: dict[str, tuple[Mapping[str, Any], ...]] = {}
     for role, rows in file.given.items():
         if role not in typed.contracts:
-            words, hint = f"'{role}' is no role of the cast", suggest_name(role, typed.contracts)
-            findings.append(Finding(document.key_at("given", role), "unknown-name", words, hint))
+            message, hint = f"'{role}' is no role of the cast", suggest_name(role, typed.contracts)
+            findings.append(Finding(document.key_at("given", role), "unknown-name", message, hint))
             continue
         needed = typed.columns.get(role, frozenset())
         given[role] = tuple(
@@ -69,8 +71,8 @@ def _read(path: Path, root: Path, typed: TypedNarrative) -> Scenario:
         )
     for config in file.expect:
         if config not in typed.records:
-            words, hint = f"there is no record '{config}'", suggest_name(config, typed.records)
-            findings.append(Finding(document.key_at("expect", config), "unknown-name", words, hint))
+            message, hint = f"there is no record '{config}'", suggest_name(config, typed.records)
+            findings.append(Finding(document.key_at("expect", config), "unknown-name", message, hint))
     if findings:
         raise DefinitionErrors(findings)
     return Scenario(path, document, file.title or path.stem, given, file.case, file.expect)
@@ -88,25 +90,25 @@ def _row(
     for name, value in row.items():
         item = contract.properties.get(name)
         if item is None:
-            words, hint = f"'{contract.id}' has no property '{name}'", suggest_name(name, contract.properties)
-            findings.append(Finding(document.key_at(*steps, name), "unknown-name", words, hint))
+            message, hint = f"'{contract.id}' has no property '{name}'", suggest_name(name, contract.properties)
+            findings.append(Finding(document.key_at(*steps, name), "unknown-name", message, hint))
             continue
         try:
             values[name] = _value(value, item.type)
         except (ValueError, TypeError, InvalidOperation):
-            words = f"'{name}' is {value!r}, it wants to be {item.type}"
-            findings.append(Finding(document.at(*steps, name), "wrong-value", words))
-    times = {name for name in (contract.event_time,) if name}
-    for name in sorted({*contract.key, *times, *needed} - set(values)):
+            message = f"'{name}' is {value!r}, it wants to be {item.type}"
+            findings.append(Finding(document.at(*steps, name), "wrong-value", message))
+        event_time = [contract.event_time] if contract.event_time else []
+    for name in sorted({*contract.key, *event_time, *needed} - set(values)):
         item = contract.properties[name]
         if item.required or name in contract.key:
-            words = f"'{name}' is missing, which '{contract.id}' requires and the narrative reads"
-            findings.append(Finding(document.at(*steps), "missing-field", words, "give it a value"))
+            message = f"'{name}' is missing, which '{contract.id}' requires and the narrative reads"
+            findings.append(Finding(document.at(*steps), "missing-field", message, "give it a value"))
     return values
 
 
 def _value(value: Any, kind: Type) -> Any:
-    """A value of YAML as the contract has it; dates and times are written as ISO 8601."""
+    """Return a value of YAML in the type of the contract; dates and times are written as ISO 8601."""
     match kind:
         case _ if value is None:
             return None

@@ -31,7 +31,7 @@ from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Array, Struct, Type
 from storymesh.location import Location
 from storymesh.narrative.formats.format import TextColumn
-from storymesh.narrative.typed import TypedRecord
+from storymesh.narrative.typed_record import TypedRecord
 from storymesh.provenance.verification_sql import Rank, VerificationQueries, VerificationQuery
 
 if TYPE_CHECKING:

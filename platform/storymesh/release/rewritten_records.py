@@ -24,7 +24,8 @@ from storymesh.llm.budget import Spent
 from storymesh.llm.response_cache import Answers
 from storymesh.narrative.definition import Narrator
 from storymesh.narrative.formats.format import TextColumn
-from storymesh.narrative.typed import TypedNarrative, TypedRecord
+from storymesh.narrative.typed import TypedNarrative
+from storymesh.narrative.typed_record import TypedRecord
 from storymesh.release.curation.curate import curate
 from storymesh.release.manifest import ANSWERED, list_releases, read_lock
 from storymesh.rewriting.rewrite import Estimate, Retelling, Task, estimate, narrate

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
 
     from storymesh.engine.engine import Engine
-    from storymesh.narrative.definition import Decontaminate, Length, Narrative, NearDuplicates
+    from storymesh.narrative.definition import Decontaminate, LengthLimits, Narrative, NearDuplicates
     from storymesh.release.curation.decontaminate import Evaluation
 
 DUPLICATE = "duplicate"
@@ -33,7 +33,7 @@ class Rules:
     """What one config is curated by. What is not asked for costs nothing."""
 
     dedup: Literal["facts", "none"] = "none"
-    length: "Length | None" = None
+    length: "LengthLimits | None" = None
     near: "NearDuplicates | None" = None
     persons: Finder | None = None  # of what a language model told
     decontaminate: "Decontaminate | None" = None
@@ -126,7 +126,7 @@ def _repeats(records: "Table") -> "Table":
     return judged.filter(judged.dropped == DUPLICATE).drop("conflict")
 
 
-def _of_wrong_length(records: "Table", limits: "Length") -> "Table":
+def _of_wrong_length(records: "Table", limits: "LengthLimits") -> "Table":
     import ibis
 
     format_ = format_of_columns(records.columns)

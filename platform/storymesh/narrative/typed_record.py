@@ -1,0 +1,280 @@
+"""The records of a narrative, typed: each template checked in the view of its slot, for a config that a language model
+rewrites its prompts as well."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from storymesh.case.scopes import Phase, Views
+from storymesh.document import suggest_file
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
+from storymesh.language.ast import Template
+from storymesh.language.parse import parse_template
+from storymesh.language.typecheck.static_values import Checked, Path
+from storymesh.language.typecheck.templates import check_template
+from storymesh.language.types import Array, Classification, Field, Hidden, Struct, Text
+from storymesh.location import Location
+from storymesh.narrative.definition import Narrative, Narrator, Record, ScoringModel
+from storymesh.narrative.formats import FORMATS
+from storymesh.narrative.formats.format import RecordFormat, TemplateSlot, TextColumn
+
+STORY = "story"  # the name of the text to rewrite in the prompts of a narrator
+SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|authorization)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TypedTemplate:
+    """The template of one slot, checked in its phase."""
+
+    name: str
+    template: str
+    phase: Phase
+    checked: Checked
+
+
+@dataclass(frozen=True)
+class RewrittenColumn:
+    """A text that a language model rewrites, and the prompts that it is sent: "system", if there is one, and "user";
+    "judge" goes to a second model. Prompts see what the text's own template sees, and as `story` the text itself."""
+
+    text: TextColumn
+    prompts: Mapping[str, TypedTemplate]
+
+
+@dataclass(frozen=True)
+class TypedRecord:
+    """One config. `prints` are the paths that any of its templates prints, `roles` the roles that they name;
+    `least_tried` says how often an option must have been tried to be compared, where the config compares options. A
+    config with a narrator has the slots of the record that it rewrites, and the columns that are `rewritten`."""
+
+    config: str
+    record: Record
+    slots: Mapping[str, TypedTemplate]
+    prints: Mapping[Path, Classification]
+    roles: tuple[str, ...]
+    least_tried: int | None = None
+    rewritten: tuple[RewrittenColumn, ...] = ()
+
+    @property
+    def format(self) -> RecordFormat:
+        assert self.record.format is not None
+        return FORMATS[self.record.format]
+
+    @property
+    def templates(self) -> tuple[TypedTemplate, ...]:
+        """All templates of the config, the prompts of its narrator among them."""
+        return (*self.slots.values(), *(prompt for column in self.rewritten for prompt in column.prompts.values()))
+
+    @property
+    def texts(self) -> tuple[TextColumn, ...]:
+        """The texts that its records have, in order."""
+        return tuple(text for text in self.format.texts if text.slot.name in self.slots)
+
+    @property
+    def hindsight(self) -> bool:
+        """True if a template sees what was known only after the case."""
+        return any(slot.phase == "hindsight" for slot in self.slots.values())
+
+
+class RecordTyper:
+    """Types the records of one narrative. What is wrong goes to `findings`; `used` are the templates that were met."""
+
+    def __init__(self, narrative: Narrative, views: Views, findings: list[Finding]) -> None:
+        self._narrative = narrative
+        self._views = views
+        self._findings = findings
+        self._parsed: dict[str, Template | None] = {}
+        self.used: set[str] = set()
+
+    def type_records(self) -> dict[str, TypedRecord]:
+        """Return the records that have no findings, in the order of the file."""
+        records = self._narrative.records
+        typed: dict[str, TypedRecord] = {}
+        for config, record in records.items():
+            if record.from_ is None and (rendered := self._rendered(config, record)) is not None:
+                typed[config] = rendered
+        for config, record in records.items():
+            if record.from_ is not None and (rewritten := self._rewritten(config, record, typed)) is not None:
+                typed[config] = rewritten
+        return {config: typed[config] for config in records if config in typed}
+
+    def _report(self, location: Location, rule: str, message: str, hint: str = "") -> None:
+        self._findings.append(Finding(location, rule, message, hint))
+
+    def _rendered(self, config: str, record: Record) -> TypedRecord | None:
+        """Type a record of templates."""
+        assert record.format is not None
+        format_ = FORMATS[record.format]
+        if not self._fits_case(config, format_):
+            return None
+        templates: dict[str, TypedTemplate] = {}
+        for slot in format_.slots:
+            if (name := record.templates.get(slot.name)) is None:
+                continue
+            template = self._template(slot, name, self._narrative.at("records", config, slot.name))
+            if template is not None:
+                templates[slot.name] = template
+        precedents = self._narrative.case.precedents
+        least_tried = precedents.min if precedents is not None and format_.compares_options else None
+        checked = templates.values()
+        return TypedRecord(config, record, templates, _prints(checked), _roles(self._views, checked), least_tried)
+
+    def _fits_case(self, config: str, format_: RecordFormat) -> bool:
+        """Return True if the case has what the format needs; report what is missing."""
+        location = self._narrative.at("records", config)
+        outcome = self._views.outcome
+        if format_.needs_outcome and not outcome:
+            message = f"'{config}' has an answer, and the case has no outcome to answer with"
+            self._report(location, "no-outcome", message, "add `outcome` under `case`")
+        elif format_.compares_options and self._narrative.case.precedents is None:
+            message = f"'{config}' compares options, and the case asks for no precedents"
+            self._report(location, "no-precedents", message, "add `precedents` under `case`")
+        elif format_.label is not None and outcome["worked"].checked.value.classification == "restricted":
+            message = f"'{config}' prints `outcome.worked` as its label, and it reads what is restricted"
+            self._report(location, "restricted", message, "judge by what is not, or tell a `preference`")
+        else:
+            return True
+        return False
+
+    def _template(
+        self, slot: TemplateSlot, name: str, location: Location, *, prompt: bool = False
+    ) -> TypedTemplate | None:
+        """Check the template `name`, which the file names at `location`, in the view of `slot`. A prompt of a narrator
+        also sees `story`."""
+        template = self._parse(name)
+        if template is None:
+            hint = suggest_file(name, self._narrative.templates)
+            self._report(location, "unknown-name", f"there is no template '{name}'", hint)
+            return None
+        scope = dict(self._views.scopes[slot.phase])
+        if slot.sees_option:
+            precedents = scope["precedents"]
+            assert isinstance(precedents, Field) and isinstance(precedents.type, Struct)
+            options = precedents.type.fields["options"]
+            assert isinstance(options, Field) and isinstance(options.type, Array)
+            scope["option"] = options.type.item
+        if prompt:
+            scope[STORY] = Field(Text())
+        unprintable: Mapping[Path, Hidden] = self._views.unprintable if slot.phase == "question" else {}
+        try:
+            checked = check_template(template, scope, self._parse, unprintable)
+        except DefinitionErrors as error:
+            self._findings.extend(finding for finding in error.findings if finding not in self._findings)
+            return None
+        return TypedTemplate(slot.name, name, slot.phase, checked)
+
+    def _parse(self, name: str) -> Template | None:
+        """Return the template, None if there is none; one that does not parse has its findings and is empty here."""
+        if name not in self._narrative.templates:
+            return None
+        self.used.add(name)
+        if name not in self._parsed:
+            path = f"{self._narrative.folder}/{name}"
+            try:
+                self._parsed[name] = parse_template(self._narrative.templates[name], name, path)
+            except DefinitionErrors as error:
+                self._findings.extend(error.findings)
+                self._parsed[name] = Template(name, path, ())
+        return self._parsed[name]
+
+    def _rewritten(self, config: str, record: Record, typed: Mapping[str, TypedRecord]) -> TypedRecord | None:
+        """Type a record that a language model rewrites: all of the record that it is made from, and the prompts."""
+        narrator, base = record.narrator, record.from_
+        assert narrator is not None and base is not None
+        if not self._can_rewrite(config, base):
+            return None
+        self._findings += _secrets(narrator, self._narrative, ("records", config, "narrator"))
+        if base not in typed:
+            return None  # it has findings of its own
+        original = typed[base]
+        columns = tuple(
+            RewrittenColumn(text, self._prompts(config, narrator, text.slot))
+            for text in original.texts
+            if text.slot.phase != "question"
+        )
+        prompts = [prompt for column in columns for prompt in column.prompts.values()]
+        printed = {path: kind for path, kind in _prints(prompts).items() if path != (STORY,)}
+        return replace(
+            original,
+            config=config,
+            record=record.model_copy(update={"format": original.record.format}),
+            prints={**original.prints, **printed},
+            roles=_roles(self._views, [*original.slots.values(), *prompts]),
+            rewritten=columns,
+        )
+
+    def _can_rewrite(self, config: str, base: str) -> bool:
+        """Return True if the record `base` can be rewritten; report why not."""
+        narrative = self._narrative
+        location = narrative.at("records", config, "from")
+        if base not in narrative.records:
+            self._report(
+                location, "unknown-name", f"there is no record '{base}'", suggest_name(base, narrative.records)
+            )
+        elif (source := narrative.records[base].from_) is not None:
+            message = f"'{base}' is retold itself, and what is retold of it would not be held against the facts"
+            self._report(location, "retold-twice", message, f"retell '{source}'")
+        elif STORY in {*narrative.cast, *narrative.case.facts}:
+            location = narrative.at("records", config, "narrator")
+            message = f"'{STORY}' is the text to retell in the prompts of a narrator"
+            self._report(location, "reserved-name", message, "name the role or fact otherwise")
+        else:
+            return True
+        return False
+
+    def _prompts(self, config: str, narrator: Narrator, slot: TemplateSlot) -> dict[str, TypedTemplate]:
+        """Check the prompts of a narrator in the view of the slot whose text it rewrites."""
+        scoring = narrator.judge.prompt if narrator.judge is not None else None
+        named: dict[str, tuple[str | None, tuple[str, ...]]] = {
+            "system": (narrator.system, ("system",)),
+            "user": (narrator.prompt, ("prompt",)),
+            "judge": (scoring, ("judge", "prompt")),
+        }
+        prompts = {}
+        for role, (name, steps) in named.items():
+            if name is None:
+                continue
+            location = self._narrative.at("records", config, "narrator", *steps)
+            prompt = self._template(slot, name, location, prompt=True)
+            if prompt is not None:
+                prompts[role] = prompt
+        return prompts
+
+
+def _secrets(narrator: Narrator, narrative: Narrative, steps: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield a finding for each secret that the file holds under `steps`."""
+    models: list[tuple[tuple[str, ...], Narrator | ScoringModel]] = [(steps, narrator)]
+    if narrator.judge is not None:
+        models.append(((*steps, "judge"), narrator.judge))
+    for path, model in models:
+        for name in model.parameters:
+            if SECRET.search(name):
+                message = f"`{name}` is a secret, and this file is read by many"
+                hint = "leave it out: the key is taken from the environment, such as OPENAI_API_KEY"
+                yield Finding(narrative.at(*path, "parameters", name), "secret", message, hint)
+        if model.base_url is not None and "@" in model.base_url.partition("://")[2].partition("/")[0]:
+            message = "an address with a password is a secret, and this file is read by many"
+            yield Finding(narrative.at(*path, "base_url"), "secret", message, "leave user and password out of it")
+
+
+def _prints(templates: Iterable[TypedTemplate]) -> dict[Path, Classification]:
+    return {path: kind for template in templates for path, kind in template.checked.prints.items()}
+
+
+def _roles(views: Views, templates: Iterable[TypedTemplate]) -> tuple[str, ...]:
+    """Return the roles that templates name, by themselves or through a fact, sorted."""
+    named: set[str] = set()
+    for name in {name for template in templates for name in template.checked.names}:
+        if name in views.facts:
+            named |= {path[0] for read in views.facts[name].checked.reads for path in views.spread(read)}
+            named |= _names_behind(views, views.facts[name].checked.names)
+        named.add(name)
+    return tuple(sorted(named))
+
+
+def _names_behind(views: Views, names: Iterable[str]) -> set[str]:
+    """Return the names with each fact replaced by the names that it uses itself."""
+    found: set[str] = set()
+    for name in names:
+        found |= _names_behind(views, views.facts[name].checked.names) if name in views.facts else {name}
+    return found
