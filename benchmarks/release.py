@@ -34,6 +34,7 @@ team:
 PUBLISH = """
 import sys
 from pathlib import Path
+from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import load_mesh
 from storymesh.product.publish import publish
 from storymesh.product.sources.read import open_rows
@@ -42,7 +43,8 @@ mesh = load_mesh(Path(sys.argv[1]))
 for product in mesh.products.values():
     contract = mesh.contract(product.id)
     rows = open_rows(product, contract, mesh.domain_folder(product.domain), Path("none"))
-    publish(product, contract, rows, ProductStore(mesh.store, product.domain), "benchmark")
+    with open_engine() as engine:
+        publish(product, contract, rows, ProductStore(mesh.store, product.domain), engine, "benchmark")
 """
 STREAM = """
 import sys, time

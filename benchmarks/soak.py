@@ -180,9 +180,10 @@ class Soak:
 
     def look(self) -> None:
         """What readers see now: all that was there before is there, and what is new is whole."""
+        from storymesh.engine.open import open_engine
         from storymesh.lifecycle.verify import verify
         from storymesh.mesh.mesh import load_mesh
-        from storymesh.product.content_version import version_of
+        from storymesh.product.content_version import content_version
         from storymesh.product.store import ProductStore
         from storymesh.release.manifest import list_releases
 
@@ -198,7 +199,9 @@ class Soak:
             known = set(self.seen.versions.get(product, ()))
             fresh = [one for one in found if one.version not in known]
             for one in [*fresh, *self.random.sample(found, min(1, len(found)))]:
-                if version_of(one.files, mesh.contract(product)) != one.version:
+                with open_engine() as engine:
+                    version = content_version(engine, one.files, mesh.contract(product))
+                if version != one.version:
                     raise Broken(f"{product} {one.version} does not hold what it held")
             self.seen.versions[product] = versions
         releases = {}

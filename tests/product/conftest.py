@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from storymesh.contract.definition import Contract, read_contract
+from storymesh.engine.open import open_engine
 from storymesh.product.definition import Product, read_product
 from storymesh.product.publish import Progress, Publication, publish
 from storymesh.product.store import ProductStore
@@ -94,7 +95,9 @@ class Desk:
     ) -> Publication:
         self.runs.append(f"run{len(self.runs) + 1}")
         reader = as_reader(rows) if isinstance(rows, list) else rows
-        return publish(self.product(), self.contract(), reader, self.store, self.runs[-1], progress, wait_s)
+        product, contract = self.product(), self.contract()
+        with open_engine() as engine:
+            return publish(product, contract, reader, self.store, engine, self.runs[-1], progress, wait_s)
 
     def published(self) -> list[Row]:
         """What a reader of the product sees, in the order of its key."""

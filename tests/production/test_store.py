@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from storymesh.contract.definition import Contract, read_contract
+from storymesh.engine.open import open_engine
 from storymesh.errors import PublishConflict, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.failures import unavailable
@@ -127,7 +128,10 @@ class Desk:
     def publish(self, count: int, progress: Progress | None = None, wait_s: float = 60.0) -> Publication:
         rows = pa.table({"id": [f"{n}" for n in range(count)], "text": [f"note {n}" for n in range(count)]})
         run_id = f"{self.name}-{count}"
-        return publish(self.product, self.contract, rows.to_reader(), self.store, run_id, progress, wait_s)
+        with open_engine() as engine:
+            return publish(
+                self.product, self.contract, rows.to_reader(), self.store, engine, run_id, progress, wait_s
+            )
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ A cast never loses anything in silence: 1.7 is not an integer, a moment of a day
 decimals is no decimal of two. Such a value becomes null in the typed column and stands, as it was, in a `raw` column.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.types import arrow_type, duckdb_type, quoted
+from storymesh.contract.types import arrow_type
 from storymesh.language.types import (
     Array,
     Boolean,
@@ -23,135 +24,173 @@ from storymesh.language.types import (
 )
 
 if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+    import ibis.expr.types as ir
     import pyarrow as pa
 
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _WHOLE = r"[+-]?[0-9]+(\.0*)?"
-_MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?"
-_ZONE = r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)? ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_MOMENT = rf"{_DAY}([ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]+)?)?)?"
+_ZONED = rf"{_DAY}[ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]+)?)? ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)"
+_RAW_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
 class CastPlan:
-    """SQL that reads the relation `source`: one typed column for each property, then `raw` columns for those where a
-    value may not fit (`fallible`, in this order, each named `raw_<n>`)."""
+    """A selection of one typed column for each property, then a `raw` column for each of `fallible`, in this order:
+    the properties of which a value may not fit."""
 
-    query: str
+    select: "Callable[[ir.Table], ir.Table]"
     fallible: tuple[str, ...]
 
 
-def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str, str], source: str) -> CastPlan:
-    """How to read `source` (of `source_schema`) as rows of the contract; `columns` maps properties to its columns."""
-    typed: list[str] = []
-    raw: list[str] = []
-    fallible: list[str] = []
-    for name, item in contract.properties.items():
-        column = quoted(columns[name])
-        met = source_schema.field(columns[name]).type
-        if met == arrow_type(item.type):
-            typed.append(f"{column} AS {quoted(name)}")
-            continue
-        expression = _cast(column, met, item.type)
-        typed.append(f"{expression} AS {quoted(name)}")
-        if not _always_fits(met, item.type):
-            text = f"left(CAST({column} AS VARCHAR), 1000)"
-            raw.append(f"CASE WHEN {column} IS NOT NULL AND ({expression}) IS NULL THEN {text} END AS raw_{len(raw)}")
-            fallible.append(name)
-    return CastPlan(f"SELECT {', '.join([*typed, *raw])} FROM {source}", tuple(fallible))
+def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str, str]) -> CastPlan:
+    """Return how to read rows of `source_schema` as rows of the contract; `columns` maps properties to its columns."""
+    types = {name: source_schema.field(columns[name]).type for name in contract.properties}
+    fallible = tuple(
+        name
+        for name, item in contract.properties.items()
+        if types[name] != arrow_type(item.type) and not _always_fits(types[name], item.type)
+    )
+
+    def select(source: "ir.Table") -> "ir.Table":
+        import ibis
+
+        from storymesh.engine.dialect import substring
+
+        typed = {
+            name: _cast(source[columns[name]], types[name], item.type) for name, item in contract.properties.items()
+        }
+        raw = []
+        for index, name in enumerate(fallible):
+            column = source[columns[name]]
+            text = substring(column.cast("string"), 0, _RAW_CHARACTERS)
+            lost = column.notnull() & typed[name].isnull()
+            raw.append(ibis.ifelse(lost, text, ibis.null("string")).name(f"storymesh:raw:{index}"))
+        return source.select(*(value.name(name) for name, value in typed.items()), *raw)
+
+    return CastPlan(select, fallible)
 
 
-def _always_fits(met: "pa.DataType", kind: Type) -> bool:
+def _always_fits(source: "pa.DataType", kind: Type) -> bool:
     import pyarrow.types as at
 
     match kind:
         case Text():
-            return bool(not at.is_binary(met) and not at.is_large_binary(met))
+            return bool(not at.is_binary(source) and not at.is_large_binary(source))
         case Integer():
-            return bool(at.is_integer(met) and met != "uint64")
+            return bool(at.is_integer(source) and source != "uint64")
         case Float():
-            return bool(at.is_integer(met) or at.is_floating(met) or at.is_decimal(met))
+            return bool(at.is_integer(source) or at.is_floating(source) or at.is_decimal(source))
         case Timestamp():
-            return bool(at.is_timestamp(met) or at.is_date(met))
+            return bool(at.is_timestamp(source) or at.is_date(source))
         case Date():
-            return bool(at.is_date(met))
+            return bool(at.is_date(source))
         case _:
-            return bool(at.is_null(met))
+            return bool(at.is_null(source))
 
 
-def _cast(column: str, met: "pa.DataType", kind: Type) -> str:
+def _cast(column: "ir.Value", source: "pa.DataType", kind: Type) -> "ir.Value":
+    import ibis
+    import ibis.expr.datatypes as dt
     import pyarrow.types as at
 
-    target = duckdb_type(kind)
-    if at.is_null(met):
-        return f"CAST(NULL AS {target})"
-    if at.is_dictionary(met):
-        met = met.value_type
-    is_text = at.is_string(met) or at.is_large_string(met) or at.is_string_view(met)
+    from storymesh.engine.dialect import strip_characters, truncate_number, utc_microseconds
+
+    if source == arrow_type(kind):
+        return column
+    target = dt.DataType.from_pyarrow(arrow_type(kind))
+    nothing = ibis.null(target)
+    if at.is_null(source):
+        return nothing
+    if at.is_dictionary(source):
+        source = source.value_type
+    is_text = at.is_string(source) or at.is_large_string(source) or at.is_string_view(source)
     if is_text and not isinstance(kind, Text):
-        return _cast_text(f"trim(CAST({column} AS VARCHAR))", kind, target)
-    is_number = at.is_integer(met) or at.is_floating(met) or at.is_decimal(met)
+        return _cast_text(strip_characters(column.cast("string"), " "), kind, target)
+    is_number = at.is_integer(source) or at.is_floating(source) or at.is_decimal(source)
     match kind:
-        case Integer() if at.is_floating(met) or at.is_decimal(met):
-            return f"CASE WHEN {column} = trunc({column}) THEN TRY_CAST({column} AS {target}) END"
+        case Integer() if at.is_floating(source) or at.is_decimal(source):
+            return ibis.ifelse(column == truncate_number(column), column.try_cast(target), nothing)
         case Integer() | Float() if not is_number:
-            return f"CAST(NULL AS {target})"
-        case Decimal() if at.is_floating(met):
+            return nothing
+        case Decimal() if at.is_floating(source):
             # A double is the nearest binary number to what was meant, so it is rounded to the contract's digits.
-            return f"TRY_CAST({column} AS {target})"
+            return column.try_cast(target)
         case Decimal() if is_number:
-            return f"CASE WHEN TRY_CAST({column} AS {target}) = {column} THEN TRY_CAST({column} AS {target}) END"
+            return ibis.ifelse(column.try_cast(target) == column, column.try_cast(target), nothing)
         case Decimal():
-            return f"CAST(NULL AS {target})"
+            return nothing
         case Boolean() if is_number:
-            return f"CASE {column} WHEN 1 THEN true WHEN 0 THEN false END"
-        case Boolean() if not at.is_boolean(met):
-            return f"CAST(NULL AS {target})"
-        case Date() if at.is_timestamp(met):
-            moment = f"make_timestamp(epoch_us({column}))"
-            return f"CASE WHEN date_trunc('day', {moment}) = {moment} THEN CAST({moment} AS DATE) END"
-        case Date() | Timestamp() if not (at.is_date(met) or at.is_timestamp(met)):
-            return f"CAST(NULL AS {target})"
-        case Timestamp() if at.is_timestamp(met):
-            return f"make_timestamp(epoch_us({column}))"
-        case Text() if at.is_binary(met) or at.is_large_binary(met):
-            return "CAST(NULL AS VARCHAR)"
+            return ibis.cases((column == 1, True), (column == 0, False))
+        case Boolean() if not at.is_boolean(source):
+            return nothing
+        case Date() if at.is_timestamp(source):
+            return _whole_day(utc_microseconds(column))
+        case Date() | Timestamp() if not (at.is_date(source) or at.is_timestamp(source)):
+            return nothing
+        case Timestamp() if at.is_timestamp(source):
+            return utc_microseconds(column)
+        case Text() if at.is_binary(source) or at.is_large_binary(source):
+            return nothing
         case _:
-            return f"TRY_CAST({column} AS {target})"
+            return column.try_cast(target)
 
 
-def _cast_text(text: str, kind: Type, target: str) -> str:
+def _cast_text(text: "ir.StringValue", kind: Type, target: "dt.DataType") -> "ir.Value":
+    import ibis
+
+    from storymesh.engine.dialect import regex_group, regex_matches_whole
+
+    nothing = ibis.null(target)
     match kind:
         case Integer():
-            whole = f"regexp_extract({text}, '^[+-]?[0-9]+')"
-            return f"CASE WHEN regexp_full_match({text}, '{_WHOLE}') THEN TRY_CAST({whole} AS BIGINT) END"
+            whole = regex_group(text, "^[+-]?[0-9]+", 0)
+            return ibis.ifelse(regex_matches_whole(text, _WHOLE), whole.try_cast(target), nothing)
         case Float():
-            return f"CASE WHEN regexp_full_match({text}, '{_NUMBER}') THEN TRY_CAST({text} AS DOUBLE) END"
+            return ibis.ifelse(regex_matches_whole(text, _NUMBER), text.try_cast(target), nothing)
         case Decimal(_, scale):
             digits = rf"[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?|\.[0-9]{{1,{max(scale, 1)}}}0*)"
-            return f"CASE WHEN regexp_full_match({text}, '{digits}') THEN TRY_CAST({text} AS {target}) END"
+            return ibis.ifelse(regex_matches_whole(text, digits), text.try_cast(target), nothing)
         case Boolean():
-            return (
-                f"CASE WHEN lower({text}) IN ('true', 't', 'yes', 'y', '1') THEN true "
-                f"WHEN lower({text}) IN ('false', 'f', 'no', 'n', '0') THEN false END"
+            lower = text.lower()
+            return ibis.cases(
+                (lower.isin(["true", "t", "yes", "y", "1"]), True), (lower.isin(["false", "f", "no", "n", "0"]), False)
             )
-        case Date() | Timestamp():
-            day = rf"regexp_extract({text}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')"
-            # DuckDB ignores the offset of a text that is cast to TIMESTAMP and wants seconds before one.
-            clock = rf"regexp_extract({text}, '[ T]([0-9]{{2}}:[0-9]{{2}})', 1)"
-            seconds = rf"regexp_extract({text}, ':[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]+)?)', 1)"
-            zone = rf"regexp_extract({text}, '[+-][0-9]{{2}}(:?[0-9]{{2}})?$')"
-            colon = rf"regexp_replace({zone}, '^([+-][0-9]{{2}})([0-9]{{2}})$', '\1:\2')"
-            rest = f"coalesce(nullif({seconds}, ''), ':00'), coalesce(nullif({colon}, ''), '+00')"
-            full = f"concat({day}, ' ', {clock}, {rest})"
-            zoned = f"make_timestamp(epoch_us(TRY_CAST({full} AS TIMESTAMPTZ)))"
-            moment = (
-                f"CASE WHEN regexp_full_match({text}, '{_MOMENT}') THEN TRY_CAST({text} AS TIMESTAMP) "
-                rf"WHEN regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_ZONE}') THEN {zoned} END"
-            )
-            if isinstance(kind, Timestamp):
-                return moment
-            return f"CASE WHEN date_trunc('day', {moment}) = {moment} THEN CAST({moment} AS DATE) END"
+        case Timestamp():
+            return _moment(text)
+        case Date():
+            return _whole_day(_moment(text))
         case Array() | Struct():
-            return f"TRY_CAST(TRY_CAST({text} AS JSON) AS {target})"
+            return text.try_cast("json").try_cast(target)
         case _:
-            return f"TRY_CAST({text} AS {target})"
+            return text.try_cast(target)
+
+
+def _moment(text: "ir.StringValue") -> "ir.TimestampValue":
+    """Return the moment that a text in ISO 8601 means, in UTC; null for any other text."""
+    import ibis
+    import ibis.expr.datatypes as dt
+
+    from storymesh.engine.dialect import concat_texts, regex_group, regex_matches_whole, utc_microseconds
+
+    # DuckDB ignores the offset of a text that is cast to TIMESTAMP and wants seconds before one.
+    clock = regex_group(text, "[ T]([0-9]{2}:[0-9]{2})", 1)
+    seconds = regex_group(text, r":[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)", 1)
+    zone = regex_group(text, "[+-][0-9]{2}(:?[0-9]{2})?$", 0)
+    colon = zone.re_replace("^([+-][0-9]{2})([0-9]{2})$", r"\1:\2")
+    rest = [seconds.nullif("").fill_null(":00"), colon.nullif("").fill_null("+00")]
+    full = concat_texts([regex_group(text, f"^{_DAY}", 0), ibis.literal(" "), clock, *rest])
+    return ibis.cases(
+        (regex_matches_whole(text, _MOMENT), text.try_cast("timestamp")),
+        (regex_matches_whole(text, _ZONED), utc_microseconds(full.try_cast(dt.Timestamp(timezone="UTC")))),
+    )
+
+
+def _whole_day(moment: "ir.TimestampValue") -> "ir.DateValue":
+    """Return the day of a moment at midnight, null for any other: a part of a day is not cut off."""
+    import ibis
+
+    day = moment.cast("date")
+    return ibis.ifelse(day.cast("timestamp") == moment, day, ibis.null("date"))

@@ -1,22 +1,23 @@
 """A contract as a list of checks in words and values, bound to no engine: what an audit will do, before it does it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from storymesh.contract import conditions
+from storymesh.contract.conditions import RowCondition
 from storymesh.contract.definition import Contract, Freshness, Property
-from storymesh.contract.quality_rules import Expectation, Library, Query, Rule
+from storymesh.contract.quality_rules import Expectation, LibraryMetric, Rule, SqlRule
 from storymesh.contract.type_options import FORMATS, RANGES, parse_moment
-from storymesh.contract.types import quoted
 from storymesh.errors import Severity
-from storymesh.language.types import Array, Boolean, Date, Decimal, Field, Float, Integer, Struct, Text, Timestamp, Type
+from storymesh.language.types import Array, Boolean, Date, Decimal, Float, Integer, Text, Timestamp
 from storymesh.location import Location
 
 Kind = Literal["row", "table"]
 
 
 @dataclass(frozen=True)
-class Typed:
+class FitsType:
     """The value could be cast to the contract's type."""
 
 
@@ -51,7 +52,7 @@ class Matches:
 
 
 @dataclass(frozen=True)
-class Length:
+class TextLength:
     """The number of characters of a text."""
 
     minimum: int | None
@@ -60,12 +61,25 @@ class Length:
 
 @dataclass(frozen=True)
 class Holds:
-    """A SQL condition over one row; null counts as true."""
+    """A condition over one row."""
 
-    condition: str
+    condition: RowCondition
 
 
-Test = Typed | NotNull | Unique | OneOf | Between | Matches | Length | Holds | Library | Query | Expectation | Freshness
+Test = (
+    FitsType
+    | NotNull
+    | Unique
+    | OneOf
+    | Between
+    | Matches
+    | TextLength
+    | Holds
+    | LibraryMetric
+    | SqlRule
+    | Expectation
+    | Freshness
+)
 
 
 @dataclass(frozen=True)
@@ -125,73 +139,71 @@ def _property_checks(item: Property, contract: Contract) -> Iterator[Check]:
     def check(name: str, test: Test, words: str) -> Check:
         return Check(name, "row", (item.name,), test, "error", words, item.location)
 
-    yield check("type", Typed(), f"{item.name} is {item.type}")
+    yield check("type", FitsType(), f"{item.name} is {item.type}")
     if item.required or item.key_position is not None:
         yield check("required", NotNull(), f"{item.name} has a value")
     if item.unique and contract.key != (item.name,):
         yield check("unique", Unique(), f"{item.name} is unique")
-    column = quoted(item.name)
     if item.enum:
         shown = ", ".join(map(str, item.enum[:5])) + (", …" if len(item.enum) > 5 else "")
-        yield check("enum", _one_of(item, column), f"{item.name} is one of {shown}")
-    yield from _option_checks(item, column, check)
-    for path, condition in _nested_conditions(column, item.type, 0):
+        yield check("enum", _one_of(item), f"{item.name} is one of {shown}")
+    yield from _option_checks(item, check)
+    for path, condition in conditions.required_places(item.name, item.type):
         yield check("required", Holds(condition), f"{item.name}{path} has a value")
 
 
-def _one_of(item: Property, column: str) -> Test:
+def _one_of(item: Property) -> Test:
     match item.type:
         case Text() | Integer() | Boolean():
             return OneOf(item.enum)
         case Date() | Timestamp():
-            moments = ", ".join(f"TIMESTAMP '{parse_moment(value)}'" for value in item.enum)
-            return Holds(f"CAST({column} AS TIMESTAMP) IN ({moments})")
+            moments = [moment for value in item.enum if (moment := parse_moment(value)) is not None]
+            return Holds(conditions.is_one_of_moments(item.name, moments))
         case _:
-            return Holds(f"{column} IN ({', '.join(map(repr, item.enum))})")
+            return Holds(conditions.is_one_of_numbers(item.name, item.enum))
 
 
-def _option_checks(item: Property, column: str, check: Any) -> Iterator[Check]:
-    options = item.options
+def _option_checks(item: Property, check: Callable[[str, Test, str], Check]) -> Iterator[Check]:
+    options, name = item.options, item.name
     match item.type:
         case Text():
             if "minLength" in options or "maxLength" in options:
                 low, high = options.get("minLength"), options.get("maxLength")
-                yield check("length", Length(low, high), f"{item.name} has {_span(low, high)} characters")
+                yield check("length", TextLength(low, high), f"{name} has {_span(low, high)} characters")
             if "pattern" in options:
-                yield check("pattern", Matches(options["pattern"]), f"{item.name} matches {options['pattern']}")
+                yield check("pattern", Matches(options["pattern"]), f"{name} matches {options['pattern']}")
             if options.get("format") in FORMATS:
-                yield check("format", Matches(FORMATS[options["format"]]), f"{item.name} is {options['format']}")
+                yield check("format", Matches(FORMATS[options["format"]]), f"{name} is {options['format']}")
         case Integer() | Float():
             if between := _between(options):
-                yield check("range", between, f"{item.name} is {_span_of(between)}")
+                yield check("range", between, f"{name} is {_span_of(between)}")
             if options.get("format") in RANGES and isinstance(item.type, Integer):
                 low, high = RANGES[options["format"]]
-                yield check("format", Between(low, high), f"{item.name} fits {options['format']}")
+                yield check("format", Between(low, high), f"{name} fits {options['format']}")
         case Decimal():
-            for name, operator in _BOUNDS.items():
-                if name in options:
-                    words = f"{item.name} {operator} {options[name]}"
-                    yield check("range", Holds(f"{column} {operator} {options[name]}"), words)
+            for option, operator in _BOUNDS.items():
+                if option in options:
+                    condition = conditions.compares_number(name, operator, options[option])
+                    yield check("range", Holds(condition), f"{name} {operator} {options[option]}")
         case Date() | Timestamp():
-            for name, operator in _BOUNDS.items():
-                if name in options:
-                    moment = parse_moment(options[name])
-                    condition = f"CAST({column} AS TIMESTAMP) {operator} TIMESTAMP '{moment}'"
-                    yield check("range", Holds(condition), f"{item.name} {operator} {options[name]}")
+            for option, operator in _BOUNDS.items():
+                if option in options:
+                    moment = parse_moment(options[option])
+                    assert moment is not None  # `findings_of_options` lets no other pass
+                    condition = conditions.compares_moment(name, operator, moment)
+                    yield check("range", Holds(condition), f"{name} {operator} {options[option]}")
         case Array():
             if "minItems" in options or "maxItems" in options:
                 low, high = options.get("minItems"), options.get("maxItems")
-                condition = f"len({column}) BETWEEN {low or 0} AND {high if high is not None else 2**62}"
-                yield check("items", Holds(condition), f"{item.name} has {_span(low, high)} items")
+                condition = conditions.has_item_count(name, low or 0, high if high is not None else 2**62)
+                yield check("items", Holds(condition), f"{name} has {_span(low, high)} items")
             if options.get("uniqueItems"):
-                condition = f"len(list_distinct({column})) = len(list_filter({column}, lambda x: x IS NOT NULL))"
-                yield check("uniqueItems", Holds(condition), f"{item.name} has no item twice")
+                yield check("uniqueItems", Holds(conditions.has_distinct_items(name)), f"{name} has no item twice")
     if "multipleOf" in options:
         step = options["multipleOf"]
         whole = isinstance(item.type, Integer) and isinstance(step, int)
-        quotient = f"(CAST({column} AS DOUBLE) / {step})"
-        condition = f"{column} % {step} = 0" if whole else f"abs({quotient} - round({quotient})) < 1e-9"
-        yield check("multipleOf", Holds(condition), f"{item.name} is a multiple of {step}")
+        condition = conditions.is_multiple_of(name, step, whole=whole)
+        yield check("multipleOf", Holds(condition), f"{name} is a multiple of {step}")
 
 
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
@@ -222,32 +234,6 @@ def _span_of(between: Between) -> str:
     return " and ".join([*low, *high])
 
 
-def _nested_conditions(column: str, kind: Type, depth: int) -> Iterator[tuple[str, str]]:
-    """For each required place inside a value: where it stands, and the SQL that holds when it is filled."""
-    match kind:
-        case Struct(fields):
-            for name, field in fields.items():
-                assert isinstance(field, Field)  # a contract hides nothing
-                literal = name.replace("'", "''")
-                below = f"({column})['{literal}']"
-                yield from (
-                    (f".{name}{path}", f"{column} IS NULL OR {condition}")
-                    for path, condition in _filled(below, field, depth)
-                )
-        case Array(item):
-            variable = f"i{depth}"
-            for path, condition in _filled(variable, item, depth + 1):
-                yield f"[]{path}", f"len(list_filter({column}, lambda {variable}: NOT coalesce({condition}, true))) = 0"
-        case _:
-            return
-
-
-def _filled(column: str, field: Field, depth: int) -> Iterable[tuple[str, str]]:
-    if not field.nullable:
-        yield "", f"{column} IS NOT NULL"
-    yield from _nested_conditions(column, field.type, depth)
-
-
 _ROW_WISE = (
     "expect_column_values_",
     "expect_column_value_lengths_",
@@ -265,13 +251,13 @@ def _quality_check(rule: Rule, contract: Contract) -> Check:
     kind: Kind = "table"
     test: Test = rule.test
     match rule.test:
-        case Library(metric, comparison, percent, properties=named):
+        case LibraryMetric(metric, comparison, percent, properties=named):
             properties = named or properties
             words = rule.description or f"{metric} {comparison}{' percent' if percent else ''}"
             if metric != "rowCount" and comparison.operator == "mustBe" and comparison.value == 0:
                 # What must not occur at all is a rule about the row in which it does.
                 kind, test = "row", _row_test(rule.test, properties, contract)
-        case Query(_, comparison):
+        case SqlRule(_, comparison):
             words = rule.description or f"{rule.name} {comparison}"
         case Expectation(name, arguments):
             properties = tuple(columns_of(rule.test)) or properties
@@ -280,7 +266,7 @@ def _quality_check(rule: Rule, contract: Contract) -> Check:
     return Check(rule.name, kind, properties, test, rule.severity, words, rule.location)
 
 
-def _row_test(test: Library, properties: tuple[str, ...], contract: Contract) -> Test:
+def _row_test(test: LibraryMetric, properties: tuple[str, ...], contract: Contract) -> Test:
     """What every row has to keep so that the metric counts none."""
     match test.metric:
         case "nullValues":
@@ -290,42 +276,7 @@ def _row_test(test: Library, properties: tuple[str, ...], contract: Contract) ->
         case "invalidValues" if test.pattern is not None and not test.valid_values:
             if isinstance(contract.properties[properties[0]].type, Text):
                 return Matches(test.pattern)
-    return Holds(f"NOT ({counted(test, quoted(properties[0]))})")
-
-
-def counted(test: Library, column: str) -> str:
-    """The SQL condition under which a metric of a property counts a row; null does not count."""
-    match test.metric:
-        case "nullValues":
-            return f"{column} IS NULL"
-        case "missingValues":
-            null = f"{column} IS NULL" if None in test.missing_values else "false"
-            return f"{null} OR {_is_among(column, [one for one in test.missing_values if one is not None])}"
-        case "invalidValues":
-            conditions = []
-            if test.valid_values:
-                conditions.append(f"NOT {_is_among(column, test.valid_values)}")
-            if test.pattern is not None:
-                conditions.append(f"NOT regexp_matches(CAST({column} AS VARCHAR), {_literal(test.pattern)})")
-            return f"{column} IS NOT NULL AND ({' OR '.join(conditions)})"
-        case _:
-            raise AssertionError(test)
-
-
-def _is_among(column: str, values: Iterable[Any]) -> str:
-    """Compared as text without a float's trailing `.0`, as people write a number in a list."""
-    plain = f"regexp_replace(CAST({column} AS VARCHAR), '^([+-]?[0-9]+)\\.0+$', '\\1')"
-    return f"list_contains(CAST([{', '.join(_literal(_text(value)) for value in values)}] AS VARCHAR[]), {plain})"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return Holds(conditions.is_not_counted(test, properties[0]))
 
 
 def columns_of(expectation: Expectation) -> list[str]:

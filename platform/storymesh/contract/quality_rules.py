@@ -81,7 +81,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Library:
+class LibraryMetric:
     """A metric of the standard's library over a property, several properties or the whole table."""
 
     metric: Metric
@@ -94,7 +94,7 @@ class Library:
 
 
 @dataclass(frozen=True)
-class Query:
+class SqlRule:
     """A SQL query over the staged rows that gives one value."""
 
     query: str
@@ -109,7 +109,7 @@ class Expectation:
     arguments: Mapping[str, Any]
 
 
-Test = Library | Query | Expectation
+RuleTest = LibraryMetric | SqlRule | Expectation
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Rule:
     """One quality rule of a contract. `property` is None for a rule about the whole table."""
 
     name: str
-    test: Test
+    test: RuleTest
     severity: Severity
     property: str | None
     description: str
@@ -153,13 +153,13 @@ def _read_test(
     kind: str,
     property_name: str | None,
     names: set[str],
-) -> Test:
+) -> RuleTest:
     match kind:
         case "sql":
             query = fields["query"]
             if not query.strip():
                 raise _refused(document, (*at, "query"), "the query is empty")
-            return Query(query, _comparison(document, at, fields))
+            return SqlRule(query, _comparison(document, at, fields))
         case "custom":
             return _read_expectation(document, at, fields, property_name)
         case _:
@@ -168,7 +168,7 @@ def _read_test(
 
 def _read_library(
     document: Document, at: tuple[Step, ...], fields: dict[str, Any], property_name: str | None, names: set[str]
-) -> Library:
+) -> LibraryMetric:
     if "metric" not in fields:
         raise _refused(
             document, at, "a rule needs a metric, or a type other than library", "for instance metric: nullValues"
@@ -228,7 +228,7 @@ def _read_library(
         raise _refused(document, at, "missingValues needs to know what counts as missing", "arguments: missingValues")
     if metric == "duplicateValues" and property_name is None and not properties:
         raise _refused(document, at, "duplicateValues of the table needs properties", "arguments: properties")
-    return Library(
+    return LibraryMetric(
         metric,
         comparison,
         unit == "percent",

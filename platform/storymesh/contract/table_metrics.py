@@ -1,105 +1,89 @@
-"""The checks that measure a table as a whole: the standard's library metrics, SQL rules and freshness, in DuckDB.
+"""The checks that measure a table as a whole: the standard's library metrics, freshness, and SQL rules.
 
-A SQL rule is somebody's text. It runs in a connection of its own that sees one relation and nothing else: no files, no
-network, no extensions, no settings, bounded in memory and time.
+A SQL rule is somebody's text: the engine runs it in a session that sees one table and nothing else.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from operator import and_
+from typing import Any
 
-from storymesh.contract.checks import Check, Test, counted
+from storymesh.contract.checks import Check
+from storymesh.contract.conditions import counted
 from storymesh.contract.definition import Contract, Freshness
-from storymesh.contract.quality_rules import Library, Query
-from storymesh.contract.types import quoted
-from storymesh.engine.duckdb.connection import open_duckdb as connect
-
-if TYPE_CHECKING:
-    import duckdb
-    import pyarrow as pa
+from storymesh.contract.quality_rules import LibraryMetric, SqlRule
+from storymesh.contract.types import arrow_schema
+from storymesh.engine.engine import Engine
+from storymesh.errors import EngineFailed
 
 TIME_LIMIT_S = 60.0
-MEMORY_LIMIT = "2GB"
-_SANDBOX = {
-    "enable_external_access": "false",
-    "autoload_known_extensions": "false",
-    "allow_community_extensions": "false",
-    "memory_limit": MEMORY_LIMIT,
-}
-Measurement = tuple[bool, Any, str]
-"""Whether the check passed, what was observed, and the words when it could not be measured."""
 
 
-def measure(test: Test, check: Check, contract: Contract, files: Sequence[str], schema: "pa.Schema") -> Measurement:
-    """Measure one table check over the rows of `files`, which have `schema`."""
-    import duckdb
+@dataclass(frozen=True)
+class Measurement:
+    """What a check of the table came to; `problem` says why it could not be measured."""
 
-    match test:
-        case Library():
-            query = _library_query(test, check, contract)
-        case Query(text, _):
-            query = _substituted(text, contract, check.properties[0] if check.properties else "")
-        case Freshness():
-            query = f"SELECT max({quoted(test.property)}) FROM {quoted(contract.name)}"
-        case _:
-            raise AssertionError(test)
+    passed: bool
+    observed: Any
+    problem: str = ""
+
+
+def measure_check(engine: Engine, check: Check, contract: Contract, files: Sequence[str]) -> Measurement:
+    """Measure one table check over the rows of `files`."""
+    test = check.test
+    assert isinstance(test, LibraryMetric | SqlRule | Freshness)
     try:
-        with _sandbox(contract.name, files, schema) as connection:
-            observed = _one_value(connection, query)
-    except duckdb.InterruptException:
-        return False, None, f"{check.words}: it took longer than {TIME_LIMIT_S:g} s"
-    except (duckdb.Error, _NotOneValue) as error:
-        return False, None, f"{check.words}: the query did not run: {str(error).splitlines()[0]}"
+        observed = _observe(engine, check, contract, files)
+    except TimeoutError as error:
+        return Measurement(False, None, f"{check.words}: {error}")
+    except EngineFailed as error:
+        words = str(error.__cause__ or error).splitlines()[0]
+        return Measurement(False, None, f"{check.words}: the query did not run: {words}")
     if isinstance(test, Freshness):
-        return _fresh(test, observed)
-    if isinstance(test, Library | Query):
-        try:
-            return test.comparison.holds(observed), observed, ""
-        except TypeError:
-            return False, observed, f"{check.words}: it gave {observed!r}, which cannot be compared"
-    raise AssertionError(test)
-
-
-class _NotOneValue(Exception):
-    """A SQL rule that is not one question with one answer."""
-
-
-@contextmanager
-def _sandbox(name: str, files: Sequence[str], schema: "pa.Schema") -> Iterator["duckdb.DuckDBPyConnection"]:
-    import pyarrow.dataset as ds
-
-    connection = connect(**_SANDBOX)
-    timer = threading.Timer(TIME_LIMIT_S, connection.interrupt)
+        return _compare_age(test, observed)
     try:
-        rows = ds.dataset(list(files), schema=schema, format="parquet") if files else schema.empty_table()
-        connection.register(name, rows)
-        connection.execute("SET python_enable_replacements = false")
-        connection.execute("SET lock_configuration = true")
-        timer.daemon = True
-        timer.start()
-        yield connection
-    finally:
-        timer.cancel()
-        connection.close()
+        return Measurement(test.comparison.holds(observed), observed)
+    except TypeError:
+        return Measurement(False, observed, f"{check.words}: it gave {observed!r}, which cannot be compared")
 
 
-def _one_value(connection: "duckdb.DuckDBPyConnection", query: str) -> Any:
-    import duckdb
+def _observe(engine: Engine, check: Check, contract: Contract, files: Sequence[str]) -> Any:
+    schema = arrow_schema(contract)
+    match check.test:
+        case SqlRule(text, _):
+            query = _fill_placeholders(engine, text, contract, check.properties[0] if check.properties else "")
+            return engine.run_untrusted_query(query, contract.name, files, schema, TIME_LIMIT_S)
+        case Freshness(property=name):
+            return engine.fetch_value(engine.read_parquet(files, schema)[name].max())
+        case LibraryMetric() as metric:
+            return _observe_metric(engine, metric, check.properties, contract, files)
+        case _:
+            raise AssertionError(check)
 
-    statements = connection.extract_statements(query)
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise _NotOneValue("a rule is one SELECT")
-    rows = connection.execute(query).fetchmany(2)
-    if len(rows) != 1 or len(rows[0]) != 1:
-        raise _NotOneValue("a rule gives one row with one value")
-    return rows[0][0]
+
+def _observe_metric(
+    engine: Engine, metric: LibraryMetric, properties: Sequence[str], contract: Contract, files: Sequence[str]
+) -> float:
+    """Return how many rows the metric counts, or how many percent of them."""
+    table = engine.read_parquet(files, arrow_schema(contract))
+    if metric.metric == "rowCount":
+        return int(engine.fetch_value(table.count()))
+    if metric.metric == "duplicateValues":
+        filled = table.filter(reduce(and_, (table[name].notnull() for name in properties))).select(*properties)
+        found = int(engine.fetch_value(filled.count())) - int(engine.fetch_value(filled.distinct().count()))
+    else:
+        found = int(engine.fetch_value(table.count(where=counted(metric, table[properties[0]]))))
+    if not metric.percent:
+        return found
+    rows = int(engine.fetch_value(table.count()))
+    return 100.0 * found / rows if rows else 0.0
 
 
-def _substituted(query: str, contract: Contract, property_name: str) -> str:
-    """The query with the standard's placeholders (`{object}`, `{property}`, also as `${…}`) filled in."""
-    table, column = quoted(contract.name), quoted(property_name)
+def _fill_placeholders(engine: Engine, query: str, contract: Contract, property_name: str) -> str:
+    """Return the query with the standard's placeholders (`{object}`, `{property}`, also as `${…}`) filled in."""
+    table, column = engine.quote_name(contract.name), engine.quote_name(property_name)
     for name, value in (
         ("object", table),
         ("table", table),
@@ -112,24 +96,9 @@ def _substituted(query: str, contract: Contract, property_name: str) -> str:
     return query
 
 
-def _library_query(test: Library, check: Check, contract: Contract) -> str:
-    match test.metric:
-        case "rowCount":
-            count = "count(*)"
-        case "duplicateValues":
-            names = ", ".join(quoted(name) for name in check.properties)
-            filled = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in check.properties)
-            count = f"count(*) FILTER ({filled}) - count(DISTINCT ({names})) FILTER ({filled})"
-        case _:
-            count = f"count(*) FILTER ({counted(test, quoted(check.properties[0]))})"
-    if test.percent:
-        count = f"coalesce(100.0 * ({count}) / nullif(count(*), 0), 0)"
-    return f"SELECT {count} FROM {quoted(contract.name)}"
-
-
-def _fresh(test: Freshness, observed: Any) -> Measurement:
+def _compare_age(test: Freshness, observed: Any) -> Measurement:
     if observed is None:
-        return False, None, f"there is no {test.property} to be fresh"
+        return Measurement(False, None, f"there is no {test.property} to be fresh")
     newest = observed if isinstance(observed, datetime) else datetime.combine(observed, datetime.min.time())
     age = datetime.now(UTC).replace(tzinfo=None) - newest
-    return age <= test.max_age, newest, ""
+    return Measurement(age <= test.max_age, newest)

@@ -61,32 +61,6 @@ def arrow_type(kind: Type) -> "pa.DataType":
             assert_never(kind)
 
 
-def duckdb_type(kind: Type) -> str:
-    """The DuckDB type of the same name, for casts."""
-    match kind:
-        case Text() | Null():
-            return "VARCHAR"
-        case Integer():
-            return "BIGINT"
-        case Decimal(precision, scale):
-            return f"DECIMAL({precision}, {scale})"
-        case Float():
-            return "DOUBLE"
-        case Boolean():
-            return "BOOLEAN"
-        case Date():
-            return "DATE"
-        case Timestamp():
-            return "TIMESTAMP"
-        case Array(item):
-            return f"{duckdb_type(item.type)}[]"
-        case Struct(fields):
-            inside = ", ".join(f"{quoted(name)} {duckdb_type(kind)}" for name, kind in _inside(fields))
-            return f"STRUCT({inside})"
-        case _:
-            assert_never(kind)
-
-
 def _inside(fields: Mapping[str, Field | Hidden]) -> Iterator[tuple[str, Type]]:
     """The fields of a struct in a contract, where nothing is hidden: that comes with a view of time."""
     return ((name, below.type) for name, below in fields.items() if isinstance(below, Field))

@@ -68,6 +68,54 @@ def strip_characters(text: ir.StringValue, letters: str) -> ir.StringValue:
     return _trim(text, letters)
 
 
+@ibis.udf.scalar.builtin(name="regexp_matches", signature=((dt.string, dt.string), dt.boolean))
+def regex_found(text, pattern):  # type: ignore[no-untyped-def]
+    """True where RE2's `pattern` is found somewhere in a text; `.` is no line end."""
+
+
+@ibis.udf.scalar.builtin(name="regexp_full_match", signature=((dt.string, dt.string), dt.boolean))
+def regex_matches_whole(text, pattern):  # type: ignore[no-untyped-def]
+    """True where RE2's `pattern` matches a whole text."""
+
+
+@ibis.udf.scalar.builtin(name="regexp_extract", signature=((dt.string, dt.string, dt.int64), dt.string))
+def regex_group(text, pattern, group):  # type: ignore[no-untyped-def]
+    """The `group` (0: all) of the first match of RE2's `pattern`, the empty text where there is none."""
+
+
+@ibis.udf.scalar.builtin(name="epoch_us", signature=((dt.timestamp,), dt.int64))
+def _epoch_us(moment):  # type: ignore[no-untyped-def]
+    ...
+
+
+@ibis.udf.scalar.builtin(name="make_timestamp", signature=((dt.int64,), dt.timestamp))
+def _make_timestamp(microseconds):  # type: ignore[no-untyped-def]
+    ...
+
+
+def utc_microseconds(moment: ir.TimestampValue) -> ir.TimestampValue:
+    """A moment of any unit and zone as a timestamp of UTC in microseconds, without a zone."""
+    return _make_timestamp(_epoch_us(moment))
+
+
+def truncate_number(value: ir.NumericValue) -> ir.NumericValue:
+    """A float or decimal without its digits behind the point, cut off towards zero, of the same type."""
+    return _of_number("trunc", value.type())(value)
+
+
+def round_number(value: ir.NumericValue) -> ir.NumericValue:
+    """A float or decimal without digits behind the point, rounded half away from zero, of the same type."""
+    return _of_number("round", value.type())(value)
+
+
+@lru_cache
+def _of_number(name: str, kind: dt.DataType) -> Callable[[ir.NumericValue], ir.NumericValue]:
+    def function(value):  # type: ignore[no-untyped-def]
+        ...
+
+    return ibis.udf.scalar.builtin(function, name=name, signature=((kind,), kind))  # type: ignore[no-any-return]
+
+
 def remove_tag(text: ir.StringValue, tag: str) -> ir.StringValue:
     """`text` with no begin and no end of the XML element `tag`: its `<` is `&lt;` there."""
     return text.re_replace(rf"(?i)<(\s*/?\s*{tag})", r"&lt;\1")

@@ -15,6 +15,7 @@ import dagster as dg
 from storymesh.contract.checks import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract
 from storymesh.document import path_in_mesh
+from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.asset_keys import MODELS, model_key, product_key, source_key
 from storymesh.orchestration.asset_metadata import (
@@ -142,8 +143,8 @@ def telling(context: dg.AssetExecutionContext) -> Callable[[str, int], None]:
 def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.AssetExecutionContext) -> Publication:
     store = ProductStore(mesh.warehouse, product.domain)
     folder, database = mesh.domain_folder(product.domain), database_of(mesh, product.domain)
-    with open_rows(product, contract, folder, database) as rows:
-        return publish(product, contract, rows, store, context.run.run_id, telling(context))
+    with open_engine() as engine, open_rows(product, contract, folder, database) as rows:
+        return publish(product, contract, rows, store, engine, context.run.run_id, telling(context))
 
 
 def _upstream(product: Product) -> list[dg.AssetKey]:

@@ -6,16 +6,10 @@ The contract's prose has no part in it: whoever rewords a description publishes 
 from collections.abc import Sequence
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.types import arrow_schema, quoted
-from storymesh.engine.duckdb.connection import open_duckdb as connect
-from storymesh.engine.duckdb.connection import parquet_scan as scan_of
-from storymesh.engine.duckdb.digest import relation_digest
+from storymesh.contract.types import arrow_schema
+from storymesh.engine.engine import Engine
 
 
-def version_of(files: Sequence[str], contract: Contract) -> str:
-    """The digest of the rows in Parquet `files`, in the columns and types of the contract."""
-    if not files:
-        return relation_digest(arrow_schema(contract).empty_table())
-    columns = ", ".join(quoted(name) for name in contract.properties)
-    with connect() as connection:
-        return relation_digest(connection.sql(f"SELECT {columns} FROM {scan_of(files)}"))
+def content_version(engine: Engine, files: Sequence[str], contract: Contract) -> str:
+    """Return the digest of the rows in Parquet `files`, in the columns and types of the contract."""
+    return engine.content_digest(engine.read_parquet(files, arrow_schema(contract)))

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.atomic_write import staged_file
 from storymesh.contract.audit import RowAudit, audit_rows, audit_table
-from storymesh.contract.cast import CastPlan, plan_cast
+from storymesh.contract.cast import plan_cast
 from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
-from storymesh.engine.duckdb.connection import open_duckdb as connect
+from storymesh.engine.engine import Engine
 from storymesh.errors import AuditRefused, SourceUnreadable, suggest_name
-from storymesh.product.content_version import version_of
+from storymesh.product.content_version import content_version
 from storymesh.product.definition import Product
 from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, WrittenFiles, writing
 from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore, Snapshot
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_PER_FILE = 500_000
+BATCH_ROWS = 122_880
 BYTES_PER_FILE = 256 * 2**20
 RAW_TEXTS_KEPT = 200_000
 LOCK_WAIT_S = 600.0
@@ -66,6 +67,7 @@ def publish(
     contract: Contract,
     rows: "pa.RecordBatchReader",
     store: ProductStore,
+    engine: Engine,
     run_id: str,
     progress: Progress | None = None,
     wait_s: float = LOCK_WAIT_S,
@@ -82,11 +84,11 @@ def publish(
     schema = arrow_schema(contract)
     with writing(store, product.name, schema, wait_s) as staging:
         uncastable = _Uncastable()
-        staged = staging.write(_cast(rows, contract, columns, uncastable, tell))
-        summary = _summary(contract, run_id, version_of(staged.paths, contract), staged.rows)
+        staged = staging.write(_cast(engine, rows, contract, columns, uncastable, tell))
+        summary = _summary(contract, run_id, content_version(engine, staged.paths, contract), staged.rows)
         snapshot_id = staging.stage(f"{AUDIT_PREFIX}{run_id}", staged, summary)
         counts = _counts(staged)
-        audit = audit_rows(contract, staged.paths, counts, uncastable.rows(), lambda done: tell("audit", done))
+        audit = audit_rows(engine, contract, staged.paths, counts, uncastable.rows(), lambda done: tell("audit", done))
         bad = _union(audit)
         quarantine = _quarantine_path(store, product, run_id) if len(bad) else None
         if quarantine is not None:
@@ -96,9 +98,9 @@ def publish(
         good = staged
         if len(bad):
             good = staging.write(_without(staged, counts, bad))
-            summary = _summary(contract, run_id, version_of(good.paths, contract), good.rows)
+            summary = _summary(contract, run_id, content_version(engine, good.paths, contract), good.rows)
             snapshot_id = staging.stage(f"{CLEAN_PREFIX}{run_id}", good, summary)
-        results = (*audit.results, *audit_table(contract, good.paths, schema))
+        results = (*audit.results, *audit_table(engine, contract, good.paths))
         if broken := [one for one in results if one.kind == "table" and one.severity == "error" and not one.passed]:
             found = _publication(product, store, audit, good.rows, quarantine, results, unchanged=True)
             words = "; ".join(f"{one.words} (found {one.observed})" for one in broken)
@@ -169,15 +171,20 @@ class _Uncastable:
 
 
 def _cast(
-    rows: "pa.RecordBatchReader", contract: Contract, columns: dict[str, str], uncastable: _Uncastable, tell: Progress
+    engine: Engine,
+    rows: "pa.RecordBatchReader",
+    contract: Contract,
+    columns: dict[str, str],
+    uncastable: _Uncastable,
+    tell: Progress,
 ) -> Iterator["pa.Table"]:
     """The rows with the contract's types, in tables of the size of a file."""
     import pyarrow as pa
 
     schema = arrow_schema(contract)
-    plan: CastPlan = plan_cast(contract, rows.schema, columns, "incoming")
+    plan = plan_cast(contract, rows.schema, columns)
     start = 0
-    for table in _in_files(_queried(plan.query, rows)):
+    for table in _in_files(engine.map_batches(rows, rows.schema, plan.select, min(ROWS_PER_FILE, BATCH_ROWS))):
         for index, name in enumerate(plan.fallible):
             raw = table.column(len(schema) + index)
             if raw.null_count < len(raw):
@@ -186,31 +193,6 @@ def _cast(
         yield pa.Table.from_arrays(typed.columns, names=schema.names).cast(schema)
         start += table.num_rows
         tell("stage", start)
-
-
-def _queried(query: str, rows: "pa.RecordBatchReader") -> Iterator["pa.RecordBatch"]:
-    """The result of `query` over the relation `incoming`. What `rows` raise comes out as it was raised: DuckDB would
-    hand on its text alone, traceback and all."""
-    import duckdb
-    import pyarrow as pa
-
-    failed: list[Exception] = []
-
-    def incoming() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from rows
-        except Exception as error:
-            failed.append(error)
-            raise
-
-    with connect() as connection:
-        try:
-            connection.register("incoming", pa.RecordBatchReader.from_batches(rows.schema, incoming()))
-            yield from connection.execute(query).to_arrow_reader(min(ROWS_PER_FILE, 122_880))
-        except (duckdb.Error, pa.ArrowException, OSError):
-            if failed:
-                raise failed[0] from None
-            raise
 
 
 def _in_files(reader: Iterable["pa.RecordBatch"]) -> Iterator["pa.Table"]:

@@ -81,14 +81,13 @@ class DuckDBEngine:
         self._spill.cleanup()
 
     def read_parquet(self, files: Files, schema: "pa.Schema | None" = None) -> "ir.Table":
-        import ibis
         import ibis.expr.schema as sch
 
         paths = [files] if isinstance(files, str | Path) else list(files)
         if not paths:
             if schema is None:
                 raise ValueError("no files and no schema")
-            return ibis.memtable(schema.empty_table())
+            return self.materialize(schema.empty_table())
         with self._translated():
             table = self.connection.read_parquet([literal_path(str(path)) for path in paths], hive_partitioning=False)
         self._scans[table.get_name()] = parquet_scan([str(path) for path in paths])
@@ -151,7 +150,8 @@ class DuckDBEngine:
                 failures.append(error)
                 raise
 
-        query = self.compile_sql(select(ibis.table(ibis.Schema.from_pyarrow(schema), name="incoming")))
+        incoming = ibis.table({field.name: _ibis_type(field.type) for field in schema}, name="incoming")
+        query = self.compile_sql(select(incoming))
         session = open_duckdb(**_NO_EXTENSIONS, **self._resources)
         try:
             session.register("incoming", pa.RecordBatchReader.from_batches(schema, produced()))
@@ -340,3 +340,13 @@ class DuckDBEngine:
             if not plain:
                 raise
             raise EngineFailed(str(error).splitlines()[0]) from error
+
+
+def _ibis_type(kind: "pa.DataType") -> Any:
+    """Return an Arrow type as ibis has it, or ibis's unknown type, of which a value can be cast and nothing else."""
+    import ibis.expr.datatypes as dt
+
+    try:
+        return dt.DataType.from_pyarrow(kind)
+    except (KeyError, ValueError, NotImplementedError):
+        return dt.unknown

@@ -1,0 +1,160 @@
+"""Great Expectations, through its public interface alone: expectations in, the rows that break them out.
+
+Importing it costs seconds, and it sends usage data unless told not to; both are dealt with here, once for each process.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from storymesh.contract.checks import Between, Check, Holds, Matches, NotNull, OneOf, TextLength, Unique
+from storymesh.contract.quality_rules import Expectation
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+_RESULT_FORMAT = {
+    "result_format": "COMPLETE",
+    "include_unexpected_rows": False,
+    "return_unexpected_index_query": False,
+    "partial_unexpected_count": 0,
+}
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class ExpectationOutcome:
+    """How one expectation came out: `failed_rows` are places in the frame, of an expectation about rows."""
+
+    passed: bool
+    observed: Any
+    failed_rows: "np.ndarray[Any, Any]"
+
+
+def condition_column(position: int) -> str:
+    """Return the name of the boolean column that holds the condition of the check at `position` among its checks."""
+    return f"storymesh:holds:{position}"
+
+
+def run_expectations(frame: "pd.DataFrame", checks: Sequence[Check]) -> list[ExpectationOutcome]:
+    """Return how each check came out over the rows of `frame`.
+
+    A check with a condition finds it computed in the column `condition_column` of its position. Raises DefinitionErrors when
+    Great Expectations does not have the expectation of a check, or cannot run it.
+    """
+    import great_expectations as gx
+    import numpy as np
+
+    expectations = [_expectation(check, position) for position, check in enumerate(checks)]
+    context = _context()
+    # What a data source has seen it keeps, so each frame gets one of its own.
+    source = context.data_sources.add_pandas(f"staged {next(_numbers)}")
+    try:
+        batch = source.add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
+        suite = gx.ExpectationSuite("contract", expectations=expectations)
+        found = batch.get_batch({"dataframe": frame}).validate(suite, result_format=_RESULT_FORMAT).results
+    finally:
+        context.data_sources.delete(source.name)
+    # Results of expectations that raised come first.
+    by_position = {result.expectation_config.meta["position"]: result for result in found}
+    outcomes = []
+    for position, check in enumerate(checks):
+        result = by_position[position]
+        if problem := _exception(result.exception_info):
+            words = f"Great Expectations cannot run '{check.name}': {problem}"
+            raise DefinitionErrors([Finding(check.location, "quality-rule", words, "check its arguments")])
+        observed = result.result.get("observed_value", result.result.get("unexpected_count"))
+        rows = np.asarray(result.result.get("unexpected_index_list") or [], np.int64)
+        outcomes.append(ExpectationOutcome(bool(result.success), observed, rows))
+    return outcomes
+
+
+def _exception(details: Mapping[str, Any] | None) -> str:
+    if not details:
+        return ""
+    nested = details if "raised_exception" in details else next(iter(details.values()))
+    return str(nested["exception_message"]) if nested.get("raised_exception") else ""
+
+
+def _expectation(check: Check, position: int) -> Any:
+    import great_expectations.expectations as gxe
+
+    column = check.properties[0] if check.properties else ""
+    meta = {"position": position}
+    match check.test:
+        case NotNull():
+            return gxe.ExpectColumnValuesToNotBeNull(column=column, meta=meta)
+        case Unique() if len(check.properties) == 1:
+            return gxe.ExpectColumnValuesToBeUnique(column=column, meta=meta)
+        case Unique():
+            names = list(check.properties)
+            return gxe.ExpectCompoundColumnsToBeUnique(
+                column_list=names, ignore_row_if="any_value_is_missing", meta=meta
+            )
+        case OneOf(values):
+            return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(values), meta=meta)
+        case Between(low, high, strict_low, strict_high):
+            return gxe.ExpectColumnValuesToBeBetween(
+                column=column, min_value=low, max_value=high, strict_min=strict_low, strict_max=strict_high, meta=meta
+            )
+        case Matches(pattern):
+            return gxe.ExpectColumnValuesToMatchRegex(column=column, regex=pattern, meta=meta)
+        case TextLength(low, high):
+            return gxe.ExpectColumnValueLengthsToBeBetween(column=column, min_value=low, max_value=high, meta=meta)
+        case Holds():
+            return gxe.ExpectColumnValuesToBeInSet(column=condition_column(position), value_set=[True], meta=meta)
+        case Expectation(name, arguments):
+            return _own_expectation(check, name, arguments, meta)
+        case _:
+            raise AssertionError(check)
+
+
+def _own_expectation(check: Check, name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> Any:
+    """Return an expectation that the contract names itself. The standard writes its arguments in camel case."""
+    from pydantic.v1 import ValidationError
+
+    expectations = _expectations()
+    if name not in expectations:
+        words = f"Great Expectations has no expectation '{name}'"
+        raise DefinitionErrors([Finding(check.location, "quality-rule", words, suggest_name(name, expectations))])
+    expectation = expectations[name]
+    known = set(expectation.schema()["properties"])
+    given = {key if key in known else _snake(key): value for key, value in arguments.items()}
+    try:
+        return expectation(**{**given, "meta": meta})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        words = f"{name}: '{'.'.join(map(str, problem['loc']))}': {problem['msg']}"
+        hint = suggest_name(str(problem["loc"][0]), known) if "extra" in problem["type"] else ""
+        raise DefinitionErrors([Finding(check.location, "quality-rule", words, hint)]) from None
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+@cache
+def _expectations() -> dict[str, Any]:
+    """Return Great Expectations' own expectations by name."""
+    import great_expectations.expectations as gxe
+
+    classes = (getattr(gxe, name) for name in dir(gxe) if name.startswith("Expect") and name != "Expectation")
+    return {one.expectation_type: one for one in classes if getattr(one, "expectation_type", None)}
+
+
+@cache
+def _context() -> Any:
+    """Return an ephemeral session that neither sends usage data nor draws progress bars."""
+    import os
+
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    return context
