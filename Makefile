@@ -1,5 +1,5 @@
 # What people type. The environment is made once, from hashes, and made again when the lock changes.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -8,7 +8,7 @@ READERS := .venv-readers
 # Named for what it was made from, so that a fresh checkout with an old environment knows which one it is.
 READERS_STAMP = $(READERS)/.made-from-$(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("requirements/readers.txt", "rb").read()).hexdigest()[:16])')
 
-.PHONY: help env readers run check test ui lint format lock clean
+.PHONY: help env readers run check test test-fast ui lint format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,8 +16,8 @@ help: ## this list
 env: $(STAMP) ## the Python environment in .venv
 
 $(STAMP): requirements/lock.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
-	  echo "storymesh needs Python 3.11; '$(PYTHON)' is not. Install it, or name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	  echo "storymesh needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is none of them. Install one, or name it: make PYTHON=/path/to/python3.13" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -43,6 +43,9 @@ ui: env ## the mesh in Dagster's user interface
 test: env ## the tests
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
+test-fast: env ## the tests that build no mesh and start no server, in a minute
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m "not slow"
+
 lint: env ## ruff, mypy, the layers and the mesh's own findings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,4 +64,4 @@ lock: ## requirements/lock.txt from pyproject.toml (needs uv)
 clean: ## caches and what tools left; the store and the releases stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find domains tests -name target -prune -exec rm -rf {} + -o -name logs -prune -exec rm -rf {} +
-	find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
