@@ -24,7 +24,7 @@ from storymesh.engine.duckdb.connection import (
 )
 from storymesh.engine.duckdb.digest import relation_digest
 from storymesh.engine.engine import Files, TableNotFound
-from storymesh.errors import EngineFailed, OutOfMemory, StorymeshError, WrongUsage
+from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,11 +50,7 @@ class DuckDBEngine:
 
     def __init__(self, *, memory: str | None = None, threads: int | None = None) -> None:
         import ibis
-        import sqlglot.tokens
 
-        if "sqlglotc" in getattr(sqlglot.tokens, "__file__", ""):
-            words = "the compiled sqlglot is installed, which breaks array access on the engines"
-            raise StorymeshError(words, "install from requirements/lock.txt, which leaves it out")
         memory = memory or os.environ.get("STORYMESH_MEMORY", "4GB")
         try:
             self.memory = int(TypeAdapter(ByteSize).validate_python(memory))
