@@ -15,7 +15,8 @@ from storymesh.contract.definition import Contract, read_contract
 from storymesh.document import parse_document
 from storymesh.errors import DefinitionErrors
 from storymesh.language.types import Array, Date, Decimal, Field, Float, Integer, Struct, Text, Timestamp
-from storymesh.standards import odcs as standard
+from storymesh.standards.odcs import odcs_schema, validate_contract
+from storymesh.standards.validate import unknown_keywords
 
 HERE = Path(__file__).parent
 GOOD = (HERE / "delays.odcs.yaml").read_text()
@@ -140,7 +141,7 @@ def test_numbers_and_moments_have_their_types(tmp_path: Path) -> None:
 
 
 def test_the_standard_has_no_keyword_that_is_passed_over() -> None:
-    assert standard.unknown_keywords(standard.standard_schema()) == set()
+    assert unknown_keywords(odcs_schema()) == set()
 
 
 def _paths(value: Any, steps: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -173,8 +174,8 @@ def test_the_verdict_is_that_of_jsonschema(data: st.DataObject) -> None:
             data.draw(st.sampled_from(["mustBe", "type", "metric", "query", "from", "to", "enum", "id", "items", "zz"]))
         ] = data.draw(ANYTHING)
     document = parse_document(json.dumps(value), "x")
-    valid = Draft201909Validator(dict(standard.standard_schema())).is_valid(value)
-    assert (standard.findings_of(document) == []) == valid
+    valid = Draft201909Validator(dict(odcs_schema())).is_valid(value)
+    assert (validate_contract(document) == []) == valid
 
 
 def test_reading_stays_light(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """What a product may say, and how it is told that it is wrong."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from storymesh.document import parse_document
 from storymesh.errors import DefinitionErrors
 from storymesh.product.definition import Product, read_product
+from storymesh.standards.odps import odps_schema, validate_product
+from storymesh.standards.validate import unknown_keywords
 
 GOOD = """\
 apiVersion: v1.0.0
@@ -52,6 +56,26 @@ def test_without_output_ports_there_is_one_of_its_own_name(tmp_path: Path) -> No
     assert (port.name, port.contract_id) == ("delays", "shipping.delays")
 
 
+def test_a_team_is_written_as_the_standard_has_it(tmp_path: Path) -> None:
+    team = "team:\n  name: desk\n  members:\n  - {username: other@example.com, role: Owner}\n"
+    assert read(GOOD[: GOOD.index("team:")] + team, tmp_path).owner == "other@example.com"
+
+
+def test_the_standard_has_no_keyword_that_is_passed_over() -> None:
+    assert unknown_keywords(odps_schema()) == set()
+
+
+@pytest.mark.parametrize("step", ["id", "status", "tags", "team", "inputPorts", "description"])
+@pytest.mark.parametrize("value", [None, 1, "x", [], {}, ["x"], [{"name": "x"}], {"members": [{}]}, {"purpose": 1}])
+def test_the_verdict_is_that_of_jsonschema(step: str, value: object) -> None:
+    from jsonschema import Draft201909Validator
+
+    product = {**parse_document(GOOD, "x").value, "team": {"members": [{"username": "x"}]}, step: value}
+    valid = Draft201909Validator(dict(odps_schema())).is_valid(product)
+    found = validate_product(parse_document(json.dumps(product), "x"))
+    assert (found == []) == (valid or (step == "team" and value == [])), "a list of members is that of 0.9"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "finding"),
     [
@@ -69,7 +93,9 @@ def test_without_output_ports_there_is_one_of_its_own_name(tmp_path: Path) -> No
         ("value: sources/delays.csv", "value: 'C:\\x.csv'", "9:31: error[wrong-value]: source 'C:\\x.csv':"),
         ("value: sources/delays.csv", "value: https://example.com/x.csv", "9:31: error[wrong-value]: source 'https"),
         ("version: 1.0.0, contractId: canal", "version: 1, contractId: canal", "11:34: error[wrong-value]"),
-        ("team:\n", "team: {}\nx:\n", "14:7: error[wrong-value]"),
+        ("team:\n", "team: desk\nx:\n", "14:7: error[wrong-value]: 'team' is 'desk', fields or a list is wanted"),
+        ("{username: desk", "{name: desk", "15:5: error[missing-field]: field 'username' is missing"),
+        ("status: active\n", "", "1:1: error[missing-field]: field 'status' is missing (for instance active)"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_at_its_place(old: str, new: str, finding: str, tmp_path: Path) -> None:

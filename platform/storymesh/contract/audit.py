@@ -42,8 +42,7 @@ def audit_rows(
     """Run every row check over the staged `files`, which hold `counts` rows each.
 
     `uncastable` has for each property the numbers of the rows whose value did not fit its type. `progress` gets the
-    number of rows that are done. Raises DefinitionErrors when an expectation of the contract is not one that Great Expectations
-    has.
+    number of rows that are done. Raises DefinitionErrors for an expectation that Great Expectations does not have.
     """
     import numpy as np
 

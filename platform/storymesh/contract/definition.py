@@ -36,7 +36,7 @@ from storymesh.language.types import (
     Type,
 )
 from storymesh.location import Location
-from storymesh.standards.odcs import findings_of
+from storymesh.standards.odcs import validate_contract
 
 Steps = tuple[Step, ...]
 
@@ -190,7 +190,7 @@ def read_contract(path: Path, root: Path) -> Contract:
         raise DefinitionErrors(
             [Finding(Location(document.path), "yaml", "a contract holds fields, this file does not")]
         )
-    findings = findings_of(document)
+    findings = validate_contract(document)
     if findings:
         raise DefinitionErrors(findings)
     return _Reading(document).contract()

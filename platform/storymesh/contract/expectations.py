@@ -43,8 +43,8 @@ def condition_column(position: int) -> str:
 def run_expectations(frame: "pd.DataFrame", checks: Sequence[Check]) -> list[ExpectationOutcome]:
     """Return how each check came out over the rows of `frame`.
 
-    A check with a condition finds it computed in the column `condition_column` of its position. Raises DefinitionErrors when
-    Great Expectations does not have the expectation of a check, or cannot run it.
+    A check with a condition finds it computed in the column `condition_column` of its position. Raises DefinitionErrors
+    for an expectation that Great Expectations does not have or cannot run.
     """
     import great_expectations as gx
     import numpy as np

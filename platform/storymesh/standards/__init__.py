@@ -1,1 +1,1 @@
-"""The Open Data Contract and Product Standards as published: which rule of a standard a file breaks, in words."""
+"""The Open Data Contract and Product Standards as published, and where a file breaks them, in words."""
