@@ -395,11 +395,11 @@ def _run(root: Path, folder: Path) -> int:
     """The exit code of `storymesh run` in this process; 99 for an error that it did not expect."""
     from storymesh.errors import StorymeshError
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.orchestration.run import run as running
+    from storymesh.orchestration.run.execute import execute_run
 
     os.environ["STORYMESH_PSEUDONYM_KEY"] = KEY
     try:
-        outcome = running.run(load_mesh(root), [], lambda told: None, folder / f"run-{os.getpid()}.log")
+        outcome = execute_run(load_mesh(root), [], lambda told: None, folder / f"run-{os.getpid()}.log")
     except KeyboardInterrupt:
         return 130
     except StorymeshError as error:

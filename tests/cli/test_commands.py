@@ -17,7 +17,7 @@ import yaml
 
 from storymesh.cli.dagster_ui import workspace_of
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration.instance import prepare_home
+from storymesh.orchestration.instance import prepare_dagster_home
 
 Edit = Callable[[str, str, str], None]
 Command = Callable[..., Any]
@@ -136,7 +136,7 @@ def test_a_mesh_without_a_workspace_gets_one(harbour: Path) -> None:
     mesh = load_mesh(harbour)
     assert workspace_of(mesh, harbour) == harbour / "workspace.yaml"
     (harbour / "workspace.yaml").unlink()
-    home = prepare_home(mesh)
+    home = prepare_dagster_home(mesh)
     made = yaml.safe_load(workspace_of(mesh, home).read_text(encoding="utf-8"))
     files = [Path(entry["python_file"]["relative_path"]) for entry in made["load_from"]]
     assert [file.parent.name for file in files] == ["fleet", "yard", "narratives"]

@@ -12,7 +12,7 @@ import pytest
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
 from storymesh.orchestration.instance import open_instance
-from storymesh.orchestration.run import run as running
+from storymesh.orchestration.run.execute import execute_run
 from tests.support.paths import MESHES
 
 FOLDERS = ("domains/fleet", "domains/yard", "narratives")
@@ -95,7 +95,7 @@ def automation_of(repository: dg.RepositoryDefinition) -> dg.SensorDefinition:
 
 def run(root: Path, *narratives: str) -> None:
     mesh = load_mesh(root)
-    outcome = running.run(mesh, [mesh.narrative(name) for name in narratives], lambda told: None, root / "run.log")
+    outcome = execute_run(mesh, [mesh.narrative(name) for name in narratives], lambda told: None, root / "run.log")
     assert outcome.success, outcome.failures
 
 

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from storymesh.orchestration.asset_keys import source_key
-from storymesh.orchestration.column_lineage import key_of, origins
+from storymesh.orchestration.assets.column_lineage import column_origins, table_resolver
+from storymesh.orchestration.assets.keys import source_key
 
 SQL = """
 with events as (
@@ -19,7 +19,7 @@ left join (select * from read_parquet(['/store/canal/0.parquet'])) as canal on c
 
 
 def test_columns_lead_to_models_products_and_raw_files() -> None:
-    found = origins(SQL, key_of("desk", {"stg_ships"}, {"/store/canal/0.parquet": "canal.disruptions"}))
+    found = column_origins(SQL, table_resolver("desk", {"stg_ships"}, {"/store/canal/0.parquet": "canal.disruptions"}))
     ships = dg.AssetKey(["desk", "models", "stg_ships"])
     assert found == {
         "ship_id": [(ships, "ship_id")],
@@ -30,5 +30,5 @@ def test_columns_lead_to_models_products_and_raw_files() -> None:
 
 
 def test_what_cannot_be_parsed_has_no_lineage() -> None:
-    assert origins("select from where", key_of("desk", set(), {})) == {}
-    assert origins("select * from read_csv('sources/x.csv')", key_of("desk", set(), {})) == {}
+    assert column_origins("select from where", table_resolver("desk", set(), {})) == {}
+    assert column_origins("select * from read_csv('sources/x.csv')", table_resolver("desk", set(), {})) == {}

@@ -12,9 +12,11 @@ import pytest
 from storymesh.errors import TransformFailed
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.orchestration import definitions
-from storymesh.orchestration.dbt_assets import manifest_of, wait_until_free
-from storymesh.orchestration.product_assets import database_of
-from storymesh.orchestration.run import run as running
+from storymesh.orchestration.assets.dbt_models import dbt_manifest, wait_for_database
+from storymesh.orchestration.assets.products import domain_database
+from storymesh.orchestration.run.events import RunEvent, StepSuccess
+from storymesh.orchestration.run.execute import execute_run
+from storymesh.orchestration.run.outcome import RunOutcome
 from tests.support.harbour import make_harbour
 
 DESK = Path(__file__).parent / "desk"
@@ -28,7 +30,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_harbour(root)
     shutil.copytree(DESK, root, dirs_exist_ok=True)
     (root / "workspace.yaml").unlink()
-    manifest_of(load_mesh(root), "desk")
+    dbt_manifest(load_mesh(root), "desk")
     return root
 
 
@@ -37,13 +39,13 @@ def with_desk(parsed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(parsed, tmp_path / "harbour", symlinks=True))
 
 
-def run(root: Path) -> tuple[running.Outcome, list[running.Told]]:
-    told: list[running.Told] = []
-    return running.run(load_mesh(root), [], told.append, root / "run.log"), told
+def run(root: Path) -> tuple[RunOutcome, list[RunEvent]]:
+    told: list[RunEvent] = []
+    return execute_run(load_mesh(root), [], told.append, root / "run.log"), told
 
 
 def rows(mesh: Mesh) -> list[tuple[object, ...]]:
-    with duckdb.connect(str(database_of(mesh, "desk")), read_only=True) as connection:
+    with duckdb.connect(str(domain_database(mesh, "desk")), read_only=True) as connection:
         return connection.execute("SELECT boat, berth FROM berths ORDER BY boat").fetchall()
 
 
@@ -61,13 +63,13 @@ def test_models_are_assets_and_the_manifest_is_made_once(with_desk: Path) -> Non
     assert any("unique" in name for name in tests), "dbt's tests are checks of their model"
 
     mesh = load_mesh(with_desk)
-    first = manifest_of(mesh, "desk")
+    first = dbt_manifest(mesh, "desk")
     definitions(file)
-    kept = manifest_of(mesh, "desk")
+    kept = dbt_manifest(mesh, "desk")
     assert first["metadata"]["generated_at"] == kept["metadata"]["generated_at"], "dbt is not asked again"
     model = with_desk / "domains/desk/models/berths.sql"
     model.write_text(model.read_text(encoding="utf-8").replace("berth::bigint", "berth::integer"), encoding="utf-8")
-    again = manifest_of(mesh, "desk")
+    again = dbt_manifest(mesh, "desk")
     assert first["metadata"]["generated_at"] != again["metadata"]["generated_at"]
 
 
@@ -80,7 +82,7 @@ def test_models_read_published_products_and_break_alone(with_desk: Path) -> None
         "desk.berths": 2,
     }
     assert rows(load_mesh(with_desk)) == [("boat-0", 7), ("boat-1", 8)]
-    steps = [one.step for one in told if isinstance(one, running.Finished)]
+    steps = [one.step for one in told if isinstance(one, StepSuccess)]
     assert steps.index("fleet.boats") < steps.index("desk: dbt models") < steps.index("desk.berths")
 
     # A test of dbt fails: the model's file and dbt's words; the other domains and the narrative go on.
@@ -90,8 +92,8 @@ def test_models_read_published_products_and_break_alone(with_desk: Path) -> None
     assert states == {"fleet.boats": "unchanged", "yard.repairs": "unchanged", "desk.berths": "left out"}
     (failed,) = outcome.failures.values()
     assert failed.expected
-    assert "unique_berths_boat" in failed.words
-    assert "domains/desk/models/models.yml" in failed.words
+    assert "unique_berths_boat" in failed.message
+    assert "domains/desk/models/models.yml" in failed.message
     assert outcome.narratives[0].state == "unchanged"
 
     # A project that dbt cannot even read.
@@ -99,7 +101,7 @@ def test_models_read_published_products_and_break_alone(with_desk: Path) -> None
     outcome, _ = run(with_desk)
     (failed,) = outcome.failures.values()
     assert failed.expected
-    assert "nothing" in failed.words
+    assert "nothing" in failed.message
     assert {one.product: one.state for one in outcome.products}["fleet.boats"] == "unchanged"
     assert outcome.narratives[0].state == "unchanged"
 
@@ -112,6 +114,6 @@ def test_a_database_that_stays_held_is_told(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(TransformFailed, match="another process holds"):
-            wait_until_free(database, wait_s=0.2)
+            wait_for_database(database, wait_s=0.2)
         holder.kill()
-    wait_until_free(database, wait_s=10)
+    wait_for_database(database, wait_s=10)

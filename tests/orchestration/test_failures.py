@@ -15,11 +15,19 @@ import pytest
 
 from storymesh.errors import PublishConflict, SourceUnreadable, TransformFailed
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration import failures as failure
-from storymesh.orchestration import product_assets as product
-from storymesh.orchestration.failures import RETRIES, Unavailable, explained, is_passing, unavailable
-from storymesh.orchestration.instance import open_instance, prepare_home
-from storymesh.orchestration.run import run as running
+from storymesh.orchestration import failures
+from storymesh.orchestration.assets import products
+from storymesh.orchestration.failures import (
+    RETRIES,
+    ResourceUnavailable,
+    as_unavailable,
+    dagster_failures,
+    is_transient,
+)
+from storymesh.orchestration.instance import open_instance, prepare_dagster_home
+from storymesh.orchestration.run.events import RunEvent, StepRetry
+from storymesh.orchestration.run.execute import execute_run
+from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.product.staging import Staging
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
@@ -48,8 +56,8 @@ def refused_connection(folder: Path) -> BaseException:
 @pytest.mark.parametrize("make", [locked_sqlite, refused_connection])
 def test_locks_and_connections_pass(make: Callable[[Path], BaseException], tmp_path: Path) -> None:
     error = make(tmp_path)
-    assert is_passing(error)
-    known = unavailable(error)
+    assert is_transient(error)
+    known = as_unavailable(error)
     assert known is not None
     assert known.passing
 
@@ -67,7 +75,7 @@ def test_locks_and_connections_pass(make: Callable[[Path], BaseException], tmp_p
 def test_what_passes_is_tried_again_after_longer_and_longer(error: Exception) -> None:
     waits: list[float] = []
     for attempt in range(RETRIES):
-        with pytest.raises(dg.RetryRequested) as asked, explained(attempt):
+        with pytest.raises(dg.RetryRequested) as asked, dagster_failures(attempt):
             raise error
         assert asked.value.max_retries == RETRIES
         assert isinstance(asked.value.__cause__, dg.Failure), "the words of the last attempt are those of a failure"
@@ -88,26 +96,26 @@ def test_what_passes_is_tried_again_after_longer_and_longer(error: Exception) ->
     ],
 )
 def test_what_a_person_has_to_mend_fails_once_and_in_words(error: Exception, words: str) -> None:
-    with pytest.raises(dg.Failure) as failed, explained(0):
+    with pytest.raises(dg.Failure) as failed, dagster_failures(0):
         raise error
     assert not failed.value.allow_retries
     assert words in str(failed.value.description)
 
 
 def test_a_defect_stays_what_it_is() -> None:
-    with pytest.raises(ZeroDivisionError), explained(0):
+    with pytest.raises(ZeroDivisionError), dagster_failures(0):
         raise ZeroDivisionError
 
 
-def run(root: Path) -> tuple[running.Outcome, list[running.Told]]:
-    told: list[running.Told] = []
-    return running.run(load_mesh(root), [], told.append, root / "run.log"), told
+def run(root: Path) -> tuple[RunOutcome, list[RunEvent]]:
+    told: list[RunEvent] = []
+    return execute_run(load_mesh(root), [], told.append, root / "run.log"), told
 
 
 def test_a_step_that_meets_a_reset_connection_is_done_at_the_next_attempt(
     harbour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, attempts = product.open_rows, []
+    opened, attempts = products.open_rows, []
 
     def flaky(one: Any, *more: Any) -> Any:
         attempts.append(one.id)
@@ -115,14 +123,14 @@ def test_a_step_that_meets_a_reset_connection_is_done_at_the_next_attempt(
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         return opened(one, *more)
 
-    monkeypatch.setattr(product, "open_rows", flaky)
-    monkeypatch.setattr(failure, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(products, "open_rows", flaky)
+    monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
     outcome, told = run(harbour)
     assert outcome.success
     assert attempts == ["fleet.boats", "fleet.boats", "yard.repairs"]
-    (again,) = [one for one in told if isinstance(one, running.Again)]
+    (again,) = [one for one in told if isinstance(one, StepRetry)]
     assert again.step == "fleet.boats"
-    assert "reset" in again.words
+    assert "reset" in again.message
 
 
 def test_a_full_disk_fails_the_product_that_meets_it_and_leaves_what_was_published(
@@ -144,7 +152,7 @@ def test_a_full_disk_fails_the_product_that_meets_it_and_leaves_what_was_publish
     }
     assert "no room" in outcome.products[0].reason
     assert "make room" in outcome.products[0].reason
-    assert not [one for one in told if isinstance(one, running.Again)]
+    assert not [one for one in told if isinstance(one, StepRetry)]
     (only,) = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").snapshots("boats")
     assert only.version == first.products[0].version
     mended, _ = run(harbour)
@@ -163,10 +171,10 @@ def test_a_database_of_dagster_that_does_not_answer_is_told_in_words(harbour: Pa
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    home = prepare_home(load_mesh(harbour))
+    home = prepare_dagster_home(load_mesh(harbour))
     url = f"postgresql+psycopg2://nobody:secret@127.0.0.1:{port}/none"
     (home / "dagster.yaml").write_text(f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n", encoding="utf-8")
-    with pytest.raises(Unavailable) as told:
+    with pytest.raises(ResourceUnavailable) as told:
         run(harbour)
     assert "what Dagster remembers" in told.value.message
     assert "refused" in told.value.message

@@ -13,9 +13,9 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from storymesh.errors import DefinitionErrors, WrongUsage
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
-from storymesh.orchestration.asset_keys import source_key
-from storymesh.orchestration.asset_metadata import markdown_table, owners_of, tags_of
-from storymesh.orchestration.load_locations import load_locations
+from storymesh.orchestration.assets.keys import source_key
+from storymesh.orchestration.assets.metadata import asset_owners, asset_tags, markdown_table
+from storymesh.orchestration.load_locations import load_code_locations
 
 BOATS = dg.AssetKey(["fleet", "boats"])
 REPAIRS = dg.AssetKey(["yard", "repairs"])
@@ -104,7 +104,7 @@ def test_without_precedents_there_is_no_asset_for_them(harbour: Path) -> None:
 
 
 def test_all_locations_make_one_graph(harbour: Path) -> None:
-    graph = load_locations(load_mesh(harbour)).resolve_asset_graph()
+    graph = load_code_locations(load_mesh(harbour)).resolve_asset_graph()
     assert not graph.get(BOATS).is_external
     assert len(graph.materializable_asset_keys) == 7
 
@@ -166,11 +166,11 @@ def test_a_broken_file_stops_the_location_with_its_finding(harbour: Path) -> Non
     ],
 )
 def test_an_owner_is_an_address_or_a_team(owners: tuple[str | None, ...], shown: list[str]) -> None:
-    assert owners_of(*owners) == shown
+    assert asset_owners(*owners) == shown
 
 
 def test_tags_hold_what_dagster_allows() -> None:
-    assert tags_of(["public record", "é", "x" * 80]) == {"public-record": "", "x" * 63: ""}
+    assert asset_tags(["public record", "é", "x" * 80]) == {"public-record": "", "x" * 63: ""}
 
 
 def test_a_sample_cannot_break_its_table() -> None:

@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
-from storymesh.orchestration.run import run as running
+from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
+from storymesh.orchestration.load_locations import load_code_locations
+from storymesh.orchestration.run.events import RunEvent, StepFailure, StepStart, StepSuccess
+from storymesh.orchestration.run.execute import execute_run
+from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 from storymesh.release import write as cutting
@@ -21,11 +24,11 @@ from storymesh.release.manifest import list_releases
 BOATS = dg.AssetKey(["fleet", "boats"])
 
 
-def run(root: Path, *narratives: str, upstream: bool = True) -> tuple[running.Outcome, list[running.Told]]:
+def run(root: Path, *narratives: str, upstream: bool = True) -> tuple[RunOutcome, list[RunEvent]]:
     mesh = load_mesh(root)
-    told: list[running.Told] = []
+    told: list[RunEvent] = []
     chosen = [mesh.narrative(name) for name in narratives]
-    return running.run(mesh, chosen, told.append, root / "run.log", upstream=upstream), told
+    return execute_run(mesh, chosen, told.append, root / "run.log", upstream=upstream), told
 
 
 def spoil_boats(root: Path, bad: int, good: int = 5) -> None:
@@ -45,14 +48,14 @@ def test_a_mesh_of_plain_files_becomes_a_release_once(harbour: Path) -> None:
     assert (narrative.state, narrative.version, narrative.cases) == ("new", "1.0.0-r1", 60)
     assert set(narrative.configs) == {"report", "advice"}
     assert narrative.path == "releases/late-repairs/1.0.0-r1"
-    finished = [one.step for one in told if isinstance(one, running.Finished)]
+    finished = [one.step for one in told if isinstance(one, StepSuccess)]
     assert finished[0] == "fleet.boats", "a product comes after what it is built on"
     assert finished[-1] == "late-repairs: release"
 
     again, told = run(harbour)
     assert again.success
     assert {one.state for one in (*again.products, *again.narratives)} == {"unchanged"}
-    assert all(one.unchanged for one in told if isinstance(one, running.Finished))
+    assert all(one.unchanged for one in told if isinstance(one, StepSuccess))
     assert len(list_releases(harbour / "releases")) == 1
 
     with open_instance(load_mesh(harbour)) as instance:
@@ -107,12 +110,12 @@ def test_a_narrative_alone_takes_products_as_they_are_published(harbour: Path) -
 
     outcome, told = run(harbour, "late-repairs")
     assert outcome.success
-    assert len([one for one in told if isinstance(one, running.Finished)]) == 7
+    assert len([one for one in told if isinstance(one, StepSuccess)]) == 7
 
     outcome, told = run(harbour, "late_repairs", upstream=False)
     assert outcome.success
     assert not outcome.products
-    assert len([one for one in told if isinstance(one, running.Finished)]) == 5
+    assert len([one for one in told if isinstance(one, StepSuccess)]) == 5
 
 
 def test_a_bad_row_is_quarantined_and_its_check_is_red(harbour: Path) -> None:
@@ -162,7 +165,7 @@ def test_a_refused_product_keeps_its_snapshot_and_stops_only_what_is_built_on_it
     assert "storymesh run late-repairs --only" in outcome.narratives[0].reason
     alone, _ = run(harbour, "late-repairs", upstream=False)
     assert [one.state for one in alone.narratives] == ["unchanged"], "from the snapshots that readers have"
-    assert [one.expected for one in told if isinstance(one, running.Failed)] == [True]
+    assert [one.expected for one in told if isinstance(one, StepFailure)] == [True]
     latest = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").latest("boats")
     assert latest is not None
     assert latest.version == first.products[0].version, "readers still see the last good snapshot"
@@ -189,11 +192,11 @@ def add_domain(root: Path) -> None:
 def test_a_missing_source_is_told_in_words(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
     (harbour / "domains/fleet/sources/boats.csv").unlink()
     outcome, told = run(harbour)
-    failed = next(one for one in told if isinstance(one, running.Failed))
+    failed = next(one for one in told if isinstance(one, StepFailure))
     assert failed.expected
-    assert "domains/fleet/products/boats.odps.yaml" in failed.words
-    assert "boats.csv" in failed.words
-    assert "Traceback" not in failed.words
+    assert "domains/fleet/products/boats.odps.yaml" in failed.message
+    assert "boats.csv" in failed.message
+    assert "Traceback" not in failed.message
     assert {one.state for one in outcome.products} == {"refused", "left out"}
     assert "--only" not in outcome.narratives[0].reason, "nothing is published that it could be told from"
 
@@ -201,14 +204,14 @@ def test_a_missing_source_is_told_in_words(harbour: Path, edit: Callable[[str, s
 def test_closing_the_terminal_ends_a_run_as_ctrl_c_does(harbour: Path) -> None:
     mesh = load_mesh(harbour)
 
-    def tell(told: running.Told) -> None:
-        if isinstance(told, running.Started):
+    def tell(told: RunEvent) -> None:
+        if isinstance(told, StepStart):
             signal.raise_signal(signal.SIGHUP)
 
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` it is ignored, and a run leaves it so
     try:
         with pytest.raises(KeyboardInterrupt):
-            running.run(mesh, [], tell, harbour / "run.log")
+            execute_run(mesh, [], tell, harbour / "run.log")
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -220,19 +223,19 @@ def test_closing_the_terminal_ends_a_run_as_ctrl_c_does(harbour: Path) -> None:
 def test_a_run_whose_process_was_killed_is_closed_once_somebody_looks(harbour: Path) -> None:
     mesh = load_mesh(harbour)
     job = dg.define_asset_job("left", selection="*").resolve(
-        asset_graph=running.load_locations(mesh).resolve_asset_graph()
+        asset_graph=load_code_locations(mesh).resolve_asset_graph()
     )
     with open_instance(mesh) as instance:
         left, alive = (instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED) for _ in range(2))
         process = os.fork()
         if process == 0:
-            with held(home_of(mesh), left.run_id):
+            with hold_run_lock(dagster_home(mesh), left.run_id):
                 os.kill(os.getpid(), signal.SIGKILL)
         os.waitpid(process, 0)
-        with held(home_of(mesh), alive.run_id):
-            assert close_abandoned(instance) == [left.run_id]
+        with hold_run_lock(dagster_home(mesh), alive.run_id):
+            assert close_abandoned_runs(instance) == [left.run_id]
         closed, going = (instance.get_run_by_id(one.run_id) for one in (left, alive))
         assert closed is not None
         assert going is not None
         assert (closed.status, going.status) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
-        assert close_abandoned(instance) == []
+        assert close_abandoned_runs(instance) == []

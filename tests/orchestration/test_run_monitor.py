@@ -12,13 +12,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.storage.event_log import SqlEventLogStorage
 
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.alerts import WEBHOOK, AlertNotSent, alert_sensors
-from storymesh.orchestration.instance import close_abandoned, held, home_of, open_instance
-from storymesh.orchestration.run import run as running
+from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
+from storymesh.orchestration.run import execute
+from storymesh.orchestration.run.events import RunEvent, RunPlan
+from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run_monitor import abandoned_runs
 
 
@@ -56,7 +57,7 @@ def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
 
 @dg.op
 def refusing() -> None:
-    raise dg.Failure("'boats' is held back: too few rows", allow_retries=False)
+    raise dg.Failure("'boats' is hold_run_lock back: too few rows", allow_retries=False)
 
 
 @dg.op
@@ -89,10 +90,10 @@ def test_a_failed_run_is_told_with_its_steps_and_their_words(inbox: Inbox, caplo
     (posted,) = inbox.posted
     assert (posted["kind"], posted["job"]) == ("failed", "nightly")
     told = {one["what"]: one["words"] for one in posted["troubles"]}
-    assert told["refusing"] == "'boats' is held back: too few rows"
+    assert told["refusing"] == "'boats' is hold_run_lock back: too few rows"
     assert "ZeroDivisionError" in told["stumbling"]
     assert "nightly failed" in posted["text"]
-    assert "'boats' is held back" in posted["text"], "chat programs show this"
+    assert "'boats' is hold_run_lock back" in posted["text"], "chat programs show this"
     assert posted["text"] in caplog.messages
 
 
@@ -124,7 +125,7 @@ def test_an_address_that_refuses_an_alert_is_told_without_its_secret(inbox: Inbo
 
 def test_a_run_that_waits_for_one_that_is_killed_goes_on(harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = load_mesh(harbour)
-    monkeypatch.setattr(running, "CLOSE_EVERY_S", 0.1)
+    monkeypatch.setattr(execute, "CLOSE_EVERY_S", 0.1)
     job = dg.define_asset_job("other", selection="*").resolve(asset_graph=running_graph(harbour))
     with open_instance(mesh) as instance:
         other = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
@@ -132,19 +133,19 @@ def test_a_run_that_waits_for_one_that_is_killed_goes_on(harbour: Path, monkeypa
         read, write = os.pipe()
         process = os.fork()
         if process == 0:
-            with held(home_of(mesh), other.run_id):
+            with hold_run_lock(dagster_home(mesh), other.run_id):
                 os.write(write, b"held")
                 signal.pause()
         os.read(read, 4)
         claim = instance.event_log_storage.claim_concurrency_slot("fleet_boats", other.run_id, "publish")
         assert claim.is_claimed
 
-        def tell(told: running.Told) -> None:
-            if isinstance(told, running.Planned):  # this run has looked for abandoned ones by now
+        def tell(told: RunEvent) -> None:
+            if isinstance(told, RunPlan):  # this run has looked for abandoned ones by now
                 os.kill(process, signal.SIGKILL)
                 os.waitpid(process, 0)
 
-        outcome = running.run(mesh, [], tell, harbour / "run.log")
+        outcome = execute_run(mesh, [], tell, harbour / "run.log")
         assert outcome.success
         closed = instance.get_run_by_id(other.run_id)
         assert closed is not None
@@ -163,21 +164,13 @@ def test_a_step_that_dagster_forgot_in_its_queue_gets_the_free_slot(harbour: Pat
         storage.add_pending_step("fleet_boats", "a run", "publish", should_assign=False)
         assert not storage.claim_concurrency_slot("fleet_boats", "a run", "publish").is_claimed
         storage.add_pending_step("fleet_boats", "another", "publish", should_assign=False)
-        close_abandoned(instance)
+        close_abandoned_runs(instance)
         assert storage.claim_concurrency_slot("fleet_boats", "a run", "publish").is_claimed
-        close_abandoned(instance)
+        close_abandoned_runs(instance)
         assert not storage.claim_concurrency_slot("fleet_boats", "another", "publish").is_claimed, "one at a time"
 
 
 def running_graph(root: Path) -> Any:
-    from storymesh.orchestration.load_locations import load_locations
+    from storymesh.orchestration.load_locations import load_code_locations
 
-    return load_locations(load_mesh(root)).resolve_asset_graph()
-
-
-def test_a_step_that_waits_for_its_pool_sleeps_meanwhile() -> None:
-    waiting = InstanceConcurrencyContext.__new__(InstanceConcurrencyContext)
-    waiting._pending_timeouts = {"step": float("inf")}
-    assert waiting.interval_to_next_pending_claim_check() > 0
-    waiting._pending_timeouts = {"step": 0.0}
-    assert waiting.interval_to_next_pending_claim_check() == 0
+    return load_code_locations(load_mesh(root)).resolve_asset_graph()

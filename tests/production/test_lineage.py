@@ -128,7 +128,7 @@ def told(job: dg.JobDefinition) -> bool:
     """Execute the job as lineage hears it; whether it came to its end."""
     with dg.DagsterInstance.ephemeral() as instance:
         run_id = str(uuid.uuid4())
-        hear = lineage.lineage_of(job, run_id)
+        hear = lineage.lineage_listener(job, run_id)
         instance.add_event_listener(run_id, lambda entry: entry.dagster_event and hear(entry.dagster_event))
         return job.execute_in_process(instance=instance, run_id=run_id, raise_on_error=False).all_events != []
 

@@ -15,7 +15,7 @@ from storymesh.contract.definition import Contract, read_contract
 from storymesh.engine.open import open_engine
 from storymesh.errors import PublishConflict, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration.failures import unavailable
+from storymesh.orchestration.failures import as_unavailable
 from storymesh.product.definition import read_product
 from storymesh.product.publish import Progress, Publication, publish
 from storymesh.product.staging import Staging, writing
@@ -262,7 +262,7 @@ def test_a_bucket_that_does_not_answer_may_in_a_moment_and_one_that_refuses_will
     here.warehouse = Warehouse(here.warehouse.folder, "s3://${WHERE:-mesh}/refused", "postgresql+psycopg2://")
     with pytest.raises(OSError, match="AWS Error") as met:
         here.publish(1)
-    known = unavailable(met.value)
+    known = as_unavailable(met.value)
     assert known is not None
     assert known.passing is passing
     assert words in known.message

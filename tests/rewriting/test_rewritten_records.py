@@ -19,7 +19,7 @@ from storymesh.lifecycle.rebuild import rebuild
 from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin
-from storymesh.orchestration.narrative_assets import narrative_assets
+from storymesh.orchestration.assets.narratives import narrative_assets
 from storymesh.release.manifest import Release, record_files
 from storymesh.release.rewritten_records import ANSWERS, write_all, write_config
 from storymesh.release.write import cut

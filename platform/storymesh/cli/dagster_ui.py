@@ -11,7 +11,7 @@ import typer
 
 from storymesh.errors import WrongUsage
 from storymesh.mesh.mesh import Mesh
-from storymesh.orchestration.instance import HOME, prepare_home
+from storymesh.orchestration.instance import HOME, prepare_dagster_home
 
 STOP_S = 30
 
@@ -24,7 +24,7 @@ def serve_dagster(mesh: Mesh, host: str, port: int) -> int:
             probe.bind((host, port))
         except OSError as error:
             raise WrongUsage(f"{host}:{port} is not free: {error.strerror}", "name another with --port") from None
-    home = prepare_home(mesh)
+    home = prepare_dagster_home(mesh)
     silent = ["-W", "ignore:Function `dev_command`"]  # it would have people use another program of theirs
     command = [sys.executable, *silent, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
     command += ["--workspace", str(workspace_of(mesh, home))]

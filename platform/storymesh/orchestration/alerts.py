@@ -1,6 +1,6 @@
-"""Who is told when something goes wrong: the log, and a web address where one is given in the environment.
+"""Alerts about failed runs and failed checks: to the log, and to a web address where the environment has one.
 
-A target is a function of an `Alert`; another one is another line in `targets`.
+A target is a function of an `Alert`; another one is another line in `alert_targets`.
 """
 
 import json
@@ -13,15 +13,21 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
+from storymesh.orchestration.failures import message_of_failure
+
 WEBHOOK = "STORYMESH_ALERT_WEBHOOK"
 TIMEOUT_S = 10
-MOST = 10  # steps or checks that one alert names
+MAX_ITEMS = 10  # steps or checks that one alert names
+MAX_MESSAGE = 500  # characters
 _LOG = logging.getLogger("storymesh.alert")
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """One thing that went wrong: the step or check, and its words."""
+class AlertItem:
+    """One step or check that failed, with its message.
+
+    Field names are part of what the webhook is sent.
+    """
 
     what: str
     words: str
@@ -34,7 +40,7 @@ class Alert:
     kind: str
     job: str
     run_id: str
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[AlertItem, ...]
 
     @property
     def text(self) -> str:
@@ -43,25 +49,25 @@ class Alert:
             if self.kind == "failed"
             else f"{self.job} went through, but not all of its checks hold"
         )
-        lines = [f"- {one.what}: {one.words}" for one in self.troubles[:MOST]]
-        more = len(self.troubles) - MOST
+        lines = [f"- {item.what}: {item.words}" for item in self.troubles[:MAX_ITEMS]]
+        more = len(self.troubles) - MAX_ITEMS
         return "\n".join(
             [f"storymesh: {head} (run {self.run_id})", *lines, *([f"- and {more} more"] if more > 0 else [])]
         )
 
 
 class AlertNotSent(Exception):
-    """The target did not take the alert. Its address is a secret and stands nowhere in the words."""
+    """The target did not take the alert. Its address is a secret, so the message does not hold it."""
 
 
-Target = Callable[[Alert], None]
+AlertTarget = Callable[[Alert], None]
 
 
-def to_log(alert: Alert) -> None:
+def send_to_log(alert: Alert) -> None:
     _LOG.error(alert.text)
 
 
-def to_webhook(alert: Alert) -> None:
+def send_to_webhook(alert: Alert) -> None:
     """POST JSON to the address in STORYMESH_ALERT_WEBHOOK: `text` as chat programs read it, and the parts of it."""
     body = json.dumps({"text": alert.text, **asdict(alert)}).encode()
     address = os.environ[WEBHOOK]
@@ -72,30 +78,30 @@ def to_webhook(alert: Alert) -> None:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - checked
             return
     except urllib.error.HTTPError as error:
-        words = f"HTTP {error.code}"
+        reason = f"HTTP {error.code}"
     except (OSError, ValueError) as error:
-        words = type(error).__name__
-    raise AlertNotSent(f"the address in {WEBHOOK} did not take the alert: {words}") from None
+        reason = type(error).__name__
+    raise AlertNotSent(f"the address in {WEBHOOK} did not take the alert: {reason}") from None
 
 
-def targets() -> tuple[Target, ...]:
-    return (to_log, to_webhook) if os.environ.get(WEBHOOK) else (to_log,)
+def alert_targets() -> tuple[AlertTarget, ...]:
+    return (send_to_log, send_to_webhook) if os.environ.get(WEBHOOK) else (send_to_log,)
 
 
-def send(alert: Alert) -> None:
-    """Tell every target. Raises AlertNotSent after all of them were tried."""
-    failed: list[str] = []
-    for target in targets():
+def send_alert(alert: Alert) -> None:
+    """Send the alert to every target. Raises AlertNotSent after all of them were tried."""
+    errors: list[str] = []
+    for target in alert_targets():
         try:
             target(alert)
         except AlertNotSent as error:
-            failed.append(str(error))
-    if failed:
-        raise AlertNotSent("; ".join(failed))
+            errors.append(str(error))
+    if errors:
+        raise AlertNotSent("; ".join(errors))
 
 
 def alert_sensors() -> Sequence[dg.SensorDefinition]:
-    """One for runs that failed, one for runs that went through with red checks; of every location and of terminals."""
+    """Return two sensors of all runs, wherever they were started: one for failed runs, one for failed checks."""
 
     @dg.run_failure_sensor(
         name="alert_of_failures",
@@ -104,10 +110,11 @@ def alert_sensors() -> Sequence[dg.SensorDefinition]:
         description=f"Tells of each run that failed: in the log, and at the address in {WEBHOOK}.",
     )
     def failures(context: dg.RunFailureSensorContext) -> None:
-        troubles = [Trouble(event.step_key or "run", _words(event)) for event in context.get_step_failure_events()] or [
-            Trouble("run", context.failure_event.message or "it ended without a word")
-        ]
-        send(Alert("failed", context.dagster_run.job_name, context.dagster_run.run_id, tuple(troubles)))
+        steps = context.get_step_failure_events()
+        troubles = [AlertItem(event.step_key or "run", _message_of(event)) for event in steps]
+        if not troubles:
+            troubles = [AlertItem("run", context.failure_event.message or "it ended without a word")]
+        send_alert(Alert("failed", context.dagster_run.job_name, context.dagster_run.run_id, tuple(troubles)))
 
     @dg.run_status_sensor(
         run_status=dg.DagsterRunStatus.SUCCESS,
@@ -118,27 +125,22 @@ def alert_sensors() -> Sequence[dg.SensorDefinition]:
     )
     def checks(context: dg.RunStatusSensorContext) -> None:
         run = context.dagster_run
-        if troubles := tuple(_red_checks(context.instance, run.run_id)):
-            send(Alert("checks", run.job_name, run.run_id, troubles))
+        if troubles := tuple(_failed_checks(context.instance, run.run_id)):
+            send_alert(Alert("checks", run.job_name, run.run_id, troubles))
 
     return failures, checks
 
 
-def _red_checks(instance: dg.DagsterInstance, run_id: str) -> Iterator[Trouble]:
+def _failed_checks(instance: dg.DagsterInstance, run_id: str) -> Iterator[AlertItem]:
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         if entry.dagster_event is None:
             continue
-        found = entry.dagster_event.asset_check_evaluation_data
-        if not found.passed:
-            yield Trouble(f"{found.asset_key.to_user_string()}: {found.check_name}", found.description or "it is red")
+        check = entry.dagster_event.asset_check_evaluation_data
+        if not check.passed:
+            name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+            yield AlertItem(name, check.description or "it is red")
 
 
-def _words(event: dg.DagsterEvent) -> str:
-    """What a person can act on; of an error that nobody expected its last cause."""
-    told = event.step_failure_data.user_failure_data
-    if told is not None and told.description:
-        return str(told.description)
-    error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return " ".join(error.message.split())[:500] if error is not None else "it failed without a word"
+def _message_of(event: dg.DagsterEvent) -> str:
+    message, expected = message_of_failure(event.step_failure_data)
+    return message if expected else message[:MAX_MESSAGE]

@@ -1,4 +1,4 @@
-"""The code locations of a mesh: what one `definitions.py` gives to Dagster."""
+"""The code locations of a mesh: the definitions that one `definitions.py` gives to Dagster."""
 
 from pathlib import Path
 
@@ -7,19 +7,19 @@ import dagster as dg
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.mesh.mesh import Mesh, find_root, load_mesh
 from storymesh.orchestration.alerts import alert_sensors
-from storymesh.orchestration.automation import sensor
-from storymesh.orchestration.dbt_assets import model_assets
-from storymesh.orchestration.instance import home_of
-from storymesh.orchestration.io_manager import Handover
+from storymesh.orchestration.assets.automation import automation_sensor
+from storymesh.orchestration.assets.dbt_models import dbt_model_assets
+from storymesh.orchestration.assets.io_manager import BuildKeyIOManager
+from storymesh.orchestration.assets.products import product_asset
+from storymesh.orchestration.assets.sources import raw_file_sensor, raw_file_specs
+from storymesh.orchestration.instance import dagster_home
 from storymesh.orchestration.jobs import mesh_schedules, refresh_job, refresh_schedules, release_job
 from storymesh.orchestration.load_locations import NARRATIVES
-from storymesh.orchestration.product_assets import product_asset
 from storymesh.orchestration.run_monitor import abandoned_runs, executor
-from storymesh.orchestration.source_assets import raw_sensor, raw_specs
 
 
 def definitions(file: str) -> dg.Definitions:
-    """What the folder of `file` (a domain, or the narratives) brings to Dagster: assets, checks, jobs.
+    """Return the assets, checks, jobs and sensors of the folder of `file`: a domain, or the narratives.
 
     Raises DefinitionErrors with the findings of the mesh's files, and WrongUsage when the file stands somewhere else.
     """
@@ -29,42 +29,42 @@ def definitions(file: str) -> dg.Definitions:
         return _narratives(mesh)
     if folder.parent == mesh.root / "domains" and folder.name in mesh.domains:
         return _domain(mesh, folder.name)
-    words = f"{file} is neither in the folder of a domain nor in narratives/"
-    raise WrongUsage(words, suggest_name(folder.name, [*mesh.domains, NARRATIVES]))
+    message = f"{file} is neither in the folder of a domain nor in narratives/"
+    raise WrongUsage(message, suggest_name(folder.name, [*mesh.domains, NARRATIVES]))
 
 
 def _domain(mesh: Mesh, domain: str) -> dg.Definitions:
-    models, files = model_assets(mesh, domain)
-    made = [*models, *(product_asset(mesh, product) for product in mesh.products_of(domain))]
+    models, files = dbt_model_assets(mesh, domain)
+    assets = [*models, *(product_asset(mesh, product) for product in mesh.products_of(domain))]
     own = dg.Definitions(
-        assets=[*made, *raw_specs(mesh, domain, files)],
-        jobs=[refresh_job(mesh, domain, made)],
+        assets=[*assets, *raw_file_specs(mesh, domain, files)],
+        jobs=[refresh_job(mesh, domain, assets)],
         schedules=refresh_schedules(mesh, domain),
-        sensors=[sensor(domain, made), *([raw_sensor(mesh, domain, files)] if files else [])],
+        sensors=[automation_sensor(domain, assets), *([raw_file_sensor(mesh, domain, files)] if files else [])],
         executor=executor,
     )
     first = next(iter(mesh.domains)) if not mesh.narratives else None
-    return dg.Definitions.merge(own, _of_mesh(mesh)) if domain == first else own
+    return dg.Definitions.merge(own, _mesh_wide(mesh)) if domain == first else own
 
 
 def _narratives(mesh: Mesh) -> dg.Definitions:
     # With it comes ibis, 60 MB that the process of a domain's location does without.
-    from storymesh.orchestration.narrative_assets import narrative_assets
+    from storymesh.orchestration.assets.narratives import narrative_assets
 
-    made = [(narrative, narrative_assets(mesh, narrative)) for narrative in mesh.narratives.values()]
-    assets = [asset for _, some in made for asset in some]
+    assets_of = {narrative.id: narrative_assets(mesh, narrative) for narrative in mesh.narratives.values()}
+    assets = [asset for group in assets_of.values() for asset in group]
     own = dg.Definitions(
         assets=assets,
-        jobs=[release_job(narrative, some) for narrative, some in made],
-        sensors=[sensor(NARRATIVES, assets)],
-        resources={"io_manager": Handover(home_of(mesh) / "storage")},
+        jobs=[release_job(narrative, assets_of[narrative.id]) for narrative in mesh.narratives.values()],
+        sensors=[automation_sensor(NARRATIVES, assets)],
+        resources={"io_manager": BuildKeyIOManager(dagster_home(mesh) / "storage")},
         executor=executor,
     )
-    return dg.Definitions.merge(own, _of_mesh(mesh))
+    return dg.Definitions.merge(own, _mesh_wide(mesh))
 
 
-def _of_mesh(mesh: Mesh) -> dg.Definitions:
-    """What is there once for the whole mesh; it stands with the narratives, or in the first domain without any."""
+def _mesh_wide(mesh: Mesh) -> dg.Definitions:
+    """Return what is there once for the whole mesh: with the narratives, or with the first domain if there are none."""
     from storymesh.orchestration.mesh_jobs import mesh_jobs  # with ibis, as above
 
     return dg.Definitions(

@@ -1,5 +1,6 @@
-"""What a step may fail with, and what follows from it: what passes by itself is tried again, later each time; what a
-person has to mend fails once, in words. What neither explains stays an error of its own, with its traceback.
+"""The failures of steps: transient ones are retried after growing waits, those that a person has to mend fail once.
+
+An error that is neither keeps its traceback.
 """
 
 import errno
@@ -14,9 +15,9 @@ from storymesh.errors import PublishConflict, StorymeshError, TransformFailed
 
 RETRIES = 3
 FIRST_WAIT_S = 2.0
-LONGER = 4  # each wait is so many times the one before: 2, 8, 32 s
+WAIT_FACTOR = 4  # 2, 8, 32 s
 
-_PASSING = {
+_TRANSIENT_ERRNOS = {
     getattr(errno, name)
     for name in (
         *("EAGAIN", "EBUSY", "EINTR", "ETXTBSY", "ENOLCK", "EDEADLK", "ESTALE", "ETIMEDOUT", "EPIPE"),
@@ -25,8 +26,8 @@ _PASSING = {
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
-# Libraries that are not imported here for their names alone: package -> what its passing errors are called.
-_PASSING_NAMES = {
+# Libraries that are not imported here for their names alone: package -> what its transient errors are called.
+_TRANSIENT_NAMES = {
     "httpx": ("ConnectError", "Timeout", "ReadError", "WriteError", "ProtocolError"),
     "openai": ("APIConnectionError", "APITimeoutError", "RateLimitError", "InternalServerError"),
     "psycopg2": ("OperationalError", "InterfaceError"),
@@ -39,7 +40,7 @@ _UNREACHED_WORDS = (
     *("connection reset", "connection refused", "connection timed out", "could not establish connection"),
     *("aws error network_connection", "aws error slow_down", "aws error service_unavailable"),
 )
-_PASSING_WORDS = (
+_TRANSIENT_WORDS = (
     *("could not set lock", "conflicting lock", "database is locked", "database table is locked", "timed out"),
     *("temporarily unavailable", *_UNREACHED_WORDS),
 )
@@ -51,98 +52,117 @@ _FORBIDDEN_WORDS = (
 _DAMAGED_WORDS = ("disk image is malformed", "file is not a database", "not a valid duckdb database")
 
 
-class Unavailable(StorymeshError):
-    """What the data lies on, or a server, did not do its part. `passing`: it may do so in a moment."""
+class ResourceUnavailable(StorymeshError):
+    """A disk, a file or a server did not do its part. `transient`: it may do so in a moment."""
 
-    def __init__(self, words: str, hint: str, *, passing: bool) -> None:
+    def __init__(self, words: str, hint: str, *, transient: bool) -> None:
         super().__init__(words, hint)
-        self.passing = passing
+        self.transient = transient
 
 
 @contextmanager
-def explained(attempt: int | None = None) -> Iterator[None]:
-    """Whatever a step raises, as Dagster is to treat it; `attempt` counts from 0, and is None where none follows.
+def dagster_failures(attempt: int | None = None) -> Iterator[None]:
+    """Turn what a step raises into what Dagster understands; `attempt` counts from 0, and is None where none follows.
 
-    Raises dg.RetryRequested for what passes by itself, dg.Failure without retries for everything else that has words.
+    Raises dg.RetryRequested for a transient error, dg.Failure without retries for every other that is explained.
     """
     try:
         yield
     except StorymeshError as error:
-        if attempt is not None and is_passing(error):
-            raise again(attempt) from failure(error)
-        raise failure(error) from None
+        if attempt is not None and is_transient(error):
+            raise retry_request(attempt) from as_dagster_failure(error)
+        raise as_dagster_failure(error) from None
     except Exception as error:
-        known = unavailable(error)
+        known = as_unavailable(error)
         if known is None:
             raise
-        if attempt is not None and known.passing:
-            raise again(attempt) from failure(known)
-        raise failure(known) from error
+        if attempt is not None and known.transient:
+            raise retry_request(attempt) from as_dagster_failure(known)
+        raise as_dagster_failure(known) from error
 
 
-def failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
-    """`error` as Dagster records it; trying again would change nothing."""
+def as_dagster_failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
+    """Return `error` as Dagster records it, without retries: another attempt would change nothing."""
     text = f"{error.message} ({error.hint})" if error.hint else error.message
     return dg.Failure(text, metadata={**(metadata or {}), "hint": error.hint or "-"}, allow_retries=False)
 
 
-def again(attempt: int) -> dg.RetryRequested:
-    """Another attempt, after a wait that grows; after the last Dagster fails with what this was raised from."""
-    return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=FIRST_WAIT_S * LONGER**attempt)
+def retry_request(attempt: int) -> dg.RetryRequested:
+    """Return the request for another attempt; after the last one Dagster fails with what this was raised from."""
+    return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=FIRST_WAIT_S * WAIT_FACTOR**attempt)
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether `error` comes from something that may be gone in a moment: a lock, a connection, a time-out."""
+def message_of_failure(data: Any) -> tuple[str, bool]:
+    """Return the message of Dagster's `StepFailureData`, and True if it was raised on purpose, in words for people."""
+    raised = data.user_failure_data
+    if raised is not None and raised.description:
+        return str(raised.description), True
+    return message_of_cause(data.error), False
+
+
+def message_of_cause(error: Any) -> str:
+    """Return the message of the innermost cause of a serialised error, on one line."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return " ".join(error.message.split()) if error is not None else "it failed without a word"
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return True for an error whose cause may be gone in a moment: a lock, a connection, a time-out."""
     if isinstance(error, PublishConflict):
         return True
-    if isinstance(error, Unavailable):
-        return error.passing
+    if isinstance(error, ResourceUnavailable):
+        return error.transient
     if isinstance(error, TransformFailed):  # dbt tells in words that its database did not answer
         return any(words in error.message.lower() for words in _UNREACHED_WORDS)
-    return not isinstance(error, StorymeshError) and any(_passes(one) for one in _chain(error))
+    return not isinstance(error, StorymeshError) and any(_is_transient_itself(cause) for cause in _chain(error))
 
 
-def unavailable(error: BaseException) -> Unavailable | None:
-    """`error` in words, where it is a full or read-only disk, a damaged file of ours, a lock, or a server that does not
-    answer; None where it is none of these."""
-    for one in _chain(error):
-        number = one.errno if isinstance(one, OSError) else None
-        said = " ".join(str(one).split())[:300]
-        lower = said.lower()
-        storage = isinstance(one, OSError | sqlite3.Error) or _package(one) in ("duckdb", "_duckdb", "pyarrow")
+def as_unavailable(error: BaseException) -> ResourceUnavailable | None:
+    """Explain a full or read-only disk, a damaged file of ours, a lock, or a server that does not answer.
+
+    Returns None where `error` is none of these.
+    """
+    for cause in _chain(error):
+        number = cause.errno if isinstance(cause, OSError) else None
+        text = " ".join(str(cause).split())[:300]
+        lower = text.lower()
+        storage = isinstance(cause, OSError | sqlite3.Error) or _package(cause) in ("duckdb", "_duckdb", "pyarrow")
         if number in _FULL or (storage and any(words in lower for words in _FULL_WORDS)):
             hint = "make room and run again: what was published stays as it is, and nothing has to be cleaned up"
-            return Unavailable(f"there is no room to write: {said}", hint, passing=False)
+            return ResourceUnavailable(f"there is no room to write: {text}", hint, transient=False)
         if number in _FORBIDDEN or (storage and any(words in lower for words in _FORBIDDEN_WORDS)):
             hint = "give the user who runs this the right to it, then run again"
-            return Unavailable(f"the system refuses access: {said}", hint, passing=False)
+            return ResourceUnavailable(f"the system refuses access: {text}", hint, transient=False)
         if storage and any(words in lower for words in _DAMAGED_WORDS):
             hint = "bring the file back from a copy, or remove it and run again"
-            return Unavailable(f"a file of the store is damaged: {said}", hint, passing=False)
+            return ResourceUnavailable(f"a file of the store is damaged: {text}", hint, transient=False)
         if number == errno.EIO or (storage and "disk i/o error" in lower):
-            return Unavailable(f"the disk does not read or write: {said}", "look after the disk", passing=False)
-        if _passes(one):
+            return ResourceUnavailable(
+                f"the disk does not read or write: {text}", "look after the disk", transient=False
+            )
+        if _is_transient_itself(cause):
             hint = "run again when what holds it, or does not answer, is well"
-            return Unavailable(f"{type(one).__name__}: {said}", hint, passing=True)
+            return ResourceUnavailable(f"{type(cause).__name__}: {text}", hint, transient=True)
     return None
 
 
 def is_of_database(error: BaseException) -> bool:
-    """Whether a database, such as Dagster's own, has a part in it."""
-    return any(_package(one) in ("sqlalchemy", "sqlite3", "psycopg2") for one in _chain(error))
+    """Return True if a database, such as Dagster's own, is among the causes of `error`."""
+    return any(_package(cause) in ("sqlalchemy", "sqlite3", "psycopg2") for cause in _chain(error))
 
 
-def _passes(error: BaseException) -> bool:
+def _is_transient_itself(error: BaseException) -> bool:
     if isinstance(error, ConnectionError | TimeoutError | BlockingIOError | InterruptedError):
         return True
-    if isinstance(error, OSError) and error.errno in _PASSING:
+    if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS:
         return True
     package = _package(error)
-    if type(error).__name__.endswith(_PASSING_NAMES.get(package, ("\0",))):
+    if type(error).__name__.endswith(_TRANSIENT_NAMES.get(package, ("\0",))):
         return True
     in_words = isinstance(error, sqlite3.OperationalError) or (isinstance(error, OSError) and error.errno is None)
     if in_words or package in ("duckdb", "_duckdb", "pyarrow", "sqlalchemy"):
-        return any(words in str(error).lower() for words in _PASSING_WORDS)
+        return any(words in str(error).lower() for words in _TRANSIENT_WORDS)
     return False
 
 
@@ -151,10 +171,10 @@ def _package(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from, the innermost last."""
+    """Yield the error and what caused it, the innermost last."""
     seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)

@@ -1,4 +1,4 @@
-"""The Dagster instance of a mesh: where the runs of the UI and of `run` are remembered, on SQLite, telemetry off."""
+"""The Dagster instance of a mesh: where the runs of the UI and of `storymesh run` are remembered, in SQLite."""
 
 import os
 from collections.abc import Iterator
@@ -34,15 +34,15 @@ run_monitoring: # ends a run that hangs; its tag dagster/max_runtime (seconds) s
 """
 
 
-def home_of(mesh: Mesh) -> Path:
-    """DAGSTER_HOME, or else the mesh's own."""
-    named = os.environ.get(HOME)
-    return Path(named) if named else mesh.store / "dagster"
+def dagster_home(mesh: Mesh) -> Path:
+    """Return DAGSTER_HOME, or else the folder of the mesh's own instance."""
+    configured = os.environ.get(HOME)
+    return Path(configured) if configured else mesh.store / "dagster"
 
 
-def prepare_home(mesh: Mesh) -> Path:
-    """Make sure that the instance's folder and its dagster.yaml are there; a file that is there stays as it is."""
-    home = home_of(mesh)
+def prepare_dagster_home(mesh: Mesh) -> Path:
+    """Make the instance's folder and its dagster.yaml; a file that is there stays as it is. Returns the folder."""
+    home = dagster_home(mesh)
     home.mkdir(parents=True, exist_ok=True)
     configuration = home / "dagster.yaml"
     if not configuration.exists():
@@ -51,35 +51,34 @@ def prepare_home(mesh: Mesh) -> Path:
 
 
 def open_instance(mesh: Mesh) -> "dg.DagsterInstance":
-    """The instance of the mesh for a run in this process: what steps print stays with us, not in files of its own."""
-    import dagster as dg
-    from dagster._core.instance.ref import InstanceRef
+    """Return the instance of the mesh for a run in this process."""
+    from storymesh.orchestration.dagster_internals import instance_without_compute_logs
 
-    quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    home = prepare_home(mesh)
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"compute_logs": quiet}))
+    return instance_without_compute_logs(prepare_dagster_home(mesh))
 
 
 @contextmanager
-def held(home: Path, run_id: str) -> Iterator[None]:
+def hold_run_lock(home: Path, run_id: str) -> Iterator[None]:
     """Hold the lock of a run while this process executes it; `home` is the instance's folder.
 
-    The system lets go of the lock when the process ends, however it ends: a lock that lies there free tells an
-    abandoned run.
+    The system releases the lock when the process ends, however it ends: a lock file that nobody holds is the sign of
+    an abandoned run.
     """
     path = home / RUNNING / f"{run_id}.lock"
-    taking = path.with_suffix(f".{os.getpid()}.taking")
-    with hold_lock(taking, timeout_s=0):
-        taking.replace(path)  # from its first moment there it is held
+    staged = path.with_suffix(f".{os.getpid()}.taking")
+    with hold_lock(staged, timeout_s=0):
+        staged.replace(path)  # from its first moment there it is held
         yield
         path.unlink(missing_ok=True)  # after an error it stays, for whoever closes what was abandoned
 
 
-def close_abandoned(instance: "dg.DagsterInstance") -> list[str]:
-    """Mark runs as failed whose process has ended before them, and free their pools; returns their ids.
+def close_abandoned_runs(instance: "dg.DagsterInstance") -> list[str]:
+    """Mark runs as failed whose process has ended before them, and free their pools; return their ids.
 
     Until then such a run counts as going on, and whoever waits for it waits for ever.
     """
+    from storymesh.orchestration.dagster_internals import assign_free_pool_slots
+
     closed = []
     for path in sorted((Path(instance.root_directory) / RUNNING).glob("*.lock")):
         try:
@@ -93,19 +92,5 @@ def close_abandoned(instance: "dg.DagsterInstance") -> list[str]:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             closed.append(run.run_id)
         path.unlink(missing_ok=True)
-    _hand_out(instance)
+    assign_free_pool_slots(instance)
     return closed
-
-
-def _hand_out(instance: "dg.DagsterInstance") -> None:
-    """Give free slots of pools to steps that wait for them. Dagster does so when a slot becomes free, and forgets a
-    step that began to wait at that very moment."""
-    from dagster._core.storage.event_log import SqlEventLogStorage
-
-    storage = instance.event_log_storage
-    if not isinstance(storage, SqlEventLogStorage):
-        return
-    for pool in storage.get_concurrency_keys():
-        found = storage.get_concurrency_info(pool)
-        if found.pending_step_count and found.active_slot_count + found.assigned_step_count < found.slot_count:
-            storage.assign_pending_steps([pool])

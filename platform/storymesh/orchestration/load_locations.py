@@ -12,8 +12,8 @@ from storymesh.mesh.mesh import Mesh
 NARRATIVES = "narratives"
 
 
-def load_locations(mesh: Mesh) -> dg.Definitions:
-    """What every `definitions.py` of the mesh gives, merged. Raises WrongUsage when one has no `defs`."""
+def load_code_locations(mesh: Mesh) -> dg.Definitions:
+    """Return the merged definitions of every `definitions.py` of the mesh. Raises WrongUsage when one has no `defs`."""
     folders = [mesh.domain_folder(domain) for domain in mesh.domains]
     if mesh.narratives:
         folders.append(mesh.root / NARRATIVES)

@@ -1,5 +1,6 @@
-"""What operators start for the whole mesh: everything made again, a release made again from its lock, a row forgotten.
-Each says in the launchpad what can be set, and what holds when nothing is.
+"""Jobs of the whole mesh: everything made again, a release made again from its lock, rows forgotten.
+
+The launchpad says of each what can be set, and what holds when nothing is.
 """
 
 import csv
@@ -15,15 +16,24 @@ from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.lifecycle import erase as forgetting
 from storymesh.lifecycle.rebuild import rebuild as make_again
 from storymesh.mesh.mesh import Mesh
-from storymesh.orchestration.failures import explained
-from storymesh.orchestration.run import run as running
+from storymesh.orchestration.failures import dagster_failures
+from storymesh.orchestration.run.events import (
+    RunEvent,
+    RunListener,
+    StepFailure,
+    StepRetry,
+    StepSkipped,
+    StepSuccess,
+)
+from storymesh.orchestration.run.execute import execute_run
+from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.release.manifest import find_release
 
 FORGET_FILE = "forget.csv"
 
 
-class Everything(dg.Config):
-    """What of the mesh is made again."""
+class RefreshConfig(dg.Config):
+    """Which part of the mesh is made again."""
 
     narratives: list[str] = Field(
         default=[], description="Only these narratives, by id, with all that they are built on. Empty: the whole mesh."
@@ -33,7 +43,7 @@ class Everything(dg.Config):
     )
 
 
-class Rebuild(dg.Config):
+class RebuildConfig(dg.Config):
     """Which release is made again from its lock."""
 
     release: str = Field(description="NARRATIVE (its latest) or NARRATIVE@X-rN, such as canal-exceptions@1.0.0-r3.")
@@ -43,7 +53,7 @@ class Rebuild(dg.Config):
     )
 
 
-class Forget(dg.Config):
+class ForgetConfig(dg.Config):
     """Which rows are left out of everything from now on."""
 
     file: str = Field(
@@ -58,113 +68,126 @@ class Forget(dg.Config):
 
 
 def mesh_jobs(mesh: Mesh) -> list[dg.JobDefinition]:
-    """The jobs that belong to no single domain."""
+    """Return the jobs of the whole mesh."""
+    return [_refresh_job(mesh), _rebuild_job(mesh), _forget_job(mesh)] if mesh.narratives else [_refresh_job(mesh)]
 
+
+def _refresh_job(mesh: Mesh) -> dg.JobDefinition:
     @dg.op(name="everything", description="Runs the assets of all locations in the mesh's order, as `storymesh run`.")
-    def everything(context: dg.OpExecutionContext, config: Everything) -> None:
-        with explained(context.retry_number):
+    def everything(context: dg.OpExecutionContext, config: RefreshConfig) -> None:
+        with dagster_failures(context.retry_number):
             if config.only and not config.narratives:
                 raise WrongUsage("`only` needs the names of narratives", "write them under `narratives`")
             chosen = [mesh.narrative(name) for name in config.narratives]
             log = mesh.store / "logs" / f"run-{context.run_id}.log"
-            outcome = running.run(mesh, chosen, _telling(context.log.info), log, upstream=not config.only)
-            context.add_output_metadata(_outcome(outcome, path_in_mesh(log, mesh.root)))
+            outcome = execute_run(mesh, chosen, _log_listener(context.log.info), log, upstream=not config.only)
+            context.add_output_metadata(_outcome_metadata(outcome, path_in_mesh(log, mesh.root)))
             if not outcome.success:
-                broken = "; ".join(f"{one.step}: {one.words}" for one in outcome.failures.values())
-                raise StorymeshError(f"some of it was not made: {broken}", "the rest was; run again when it is mended")
-
-    @dg.op(name="from_its_lock", description="Makes a release again from its lock, and compares the digest.")
-    def from_its_lock(context: dg.OpExecutionContext, config: Rebuild) -> None:
-        with explained(context.retry_number):
-            release = find_release(mesh.releases, config.release)
-            into = _below(mesh.root, config.into) if config.into else None
-            found = make_again(release, mesh.warehouse, into)
-            name = f"{release.narrative} {release.version}"
-            context.add_output_metadata({"release": name, "digest": found.digest, "same": found.same})
-            if not found.same:
-                words = f"{name} made again has another digest: {found.digest[:12]}, not {release.digest[:12]}"
+                failures = "; ".join(f"{failure.step}: {failure.message}" for failure in outcome.failures.values())
                 raise StorymeshError(
-                    words, f"storymesh rebuild {release.narrative}@{release.version} says what differs"
+                    f"some of it was not made: {failures}", "the rest was; run again when it is mended"
                 )
-
-    @dg.op(name="rows", description="Follows rows through every release, and cuts successors without their cases.")
-    def rows(context: dg.OpExecutionContext, config: Forget) -> None:
-        with explained(context.retry_number):
-            file = _below(mesh.store, config.file)
-            every = [_found(mesh, *one) for one in _named_in(file, mesh)]
-            cut: list[str] = []
-            removed: list[str] = []
-            for found in every if config.really else ():
-                cut += [f"{one.new.narrative} {one.new.version}" for one in forgetting.forget(found, mesh.warehouse)]
-                if config.remove_old:
-                    gone = forgetting.remove(found, mesh.store, mesh.releases)
-                    removed += [f"{one.narrative} {one.version}" for one in gone]
-            if config.really:
-                file.unlink()
-            used = {one.release.path for found in every for one in found.used}
-            counts = {"rows": len(every), "releases_that_used_them": len(used)}
-            context.add_output_metadata({**counts, "successors": ", ".join(cut), "removed": ", ".join(removed)})
 
     @dg.job(name="refresh_all", description="Every product, case and release of the mesh that is not there yet.")
     def refresh_all() -> None:
         everything()
 
+    return refresh_all
+
+
+def _rebuild_job(mesh: Mesh) -> dg.JobDefinition:
+    @dg.op(name="from_its_lock", description="Makes a release again from its lock, and compares the digest.")
+    def from_its_lock(context: dg.OpExecutionContext, config: RebuildConfig) -> None:
+        with dagster_failures(context.retry_number):
+            release = find_release(mesh.releases, config.release)
+            into = _path_below(mesh.root, config.into) if config.into else None
+            found = make_again(release, mesh.warehouse, into)
+            name = f"{release.narrative} {release.version}"
+            context.add_output_metadata({"release": name, "digest": found.digest, "same": found.same})
+            if not found.same:
+                message = f"{name} made again has another digest: {found.digest[:12]}, not {release.digest[:12]}"
+                hint = f"storymesh rebuild {release.narrative}@{release.version} says what differs"
+                raise StorymeshError(message, hint)
+
     @dg.job(name="rebuild", description="Makes a release again from its lock and confirms its digest.")
     def rebuild() -> None:
         from_its_lock()
+
+    return rebuild
+
+
+def _forget_job(mesh: Mesh) -> dg.JobDefinition:
+    @dg.op(name="rows", description="Follows rows through every release, and cuts successors without their cases.")
+    def rows(context: dg.OpExecutionContext, config: ForgetConfig) -> None:
+        with dagster_failures(context.retry_number):
+            file = _path_below(mesh.store, config.file)
+            erasures = [_find_erasure(mesh, product, key) for product, key in _rows_to_forget(file, mesh)]
+            successors: list[str] = []
+            removed: list[str] = []
+            for erasure in erasures if config.really else ():
+                for succeeded in forgetting.forget(erasure, mesh.warehouse):
+                    successors.append(f"{succeeded.new.narrative} {succeeded.new.version}")
+                if config.remove_old:
+                    gone = forgetting.remove(erasure, mesh.store, mesh.releases)
+                    removed += [f"{release.narrative} {release.version}" for release in gone]
+            if config.really:
+                file.unlink()
+            used = {use.release.path for erasure in erasures for use in erasure.used}
+            counts = {"rows": len(erasures), "releases_that_used_them": len(used)}
+            context.add_output_metadata({**counts, "successors": ", ".join(successors), "removed": ", ".join(removed)})
 
     @dg.job(name="forget", description="Leaves rows out of every release from now on; the rows are named in a file.")
     def forget() -> None:
         rows()
 
-    return [refresh_all, rebuild, forget] if mesh.narratives else [refresh_all]
+    return forget
 
 
-def _telling(say: Callable[[str], object]) -> running.Tell:
-    """What a run tells, as lines of a log."""
+def _log_listener(log: Callable[[str], object]) -> RunListener:
+    """Return a listener that writes the events of a run as lines of a log."""
 
-    def tell(told: running.Told) -> None:
-        match told:
-            case running.Finished(step, rows, unchanged, seconds):
-                counted = f"{rows:,} rows, " if rows is not None else ""
-                say(f"{step}: {counted}{'unchanged, ' if unchanged else ''}{seconds:.1f} s")
-            case running.Failed(step, words, _):
-                say(f"{step} failed: {words}")
-            case running.Again(step, words, seconds):
-                say(f"{step}: {words}; again in {seconds:.0f} s")
-            case running.LeftOut(step):
-                say(f"{step}: left out")
+    def listen(event: RunEvent) -> None:
+        match event:
+            case StepSuccess(step, rows, unchanged, seconds):
+                count = f"{rows:,} rows, " if rows is not None else ""
+                log(f"{step}: {count}{'unchanged, ' if unchanged else ''}{seconds:.1f} s")
+            case StepFailure(step, message, _):
+                log(f"{step} failed: {message}")
+            case StepRetry(step, message, seconds):
+                log(f"{step}: {message}; again in {seconds:.0f} s")
+            case StepSkipped(step):
+                log(f"{step}: left out")
             case _:
                 pass
 
-    return tell
+    return listen
 
 
-def _outcome(outcome: running.Outcome, log: str) -> dict[str, Any]:
-    states = [*(one.state for one in outcome.products), *(one.state for one in outcome.narratives)]
+def _outcome_metadata(outcome: RunOutcome, log: str) -> dict[str, Any]:
+    states = [*(product.state for product in outcome.products), *(narrative.state for narrative in outcome.narratives)]
     counts = {state.replace(" ", "_"): states.count(state) for state in dict.fromkeys(states)}
     return {**counts, "run": dg.MetadataValue.dagster_run(outcome.run_id), "log": dg.MetadataValue.path(log)}
 
 
-def _below(folder: Path, name: str) -> Path:
-    """The path `name` below `folder`. Raises WrongUsage when it leads out of it."""
+def _path_below(folder: Path, name: str) -> Path:
+    """Return the path `name` below `folder`. Raises WrongUsage when it leads out of it."""
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise WrongUsage(f"'{name}' does not lie below {folder}", "name a path below it")
     return path
 
 
-def _found(mesh: Mesh, product: str, key: str) -> forgetting.Found:
-    """What forgetting the row means. What cannot be found is told without its key, which Dagster would keep."""
+def _find_erasure(mesh: Mesh, product: str, key: str) -> forgetting.Found:
+    """Return what forgetting the row means. An error does not name the key, which Dagster would keep."""
     try:
         return forgetting.find(product, key, mesh.contract(product), mesh.warehouse, mesh.releases)
     except WrongUsage:
-        words = f"no version of '{product}' has a row with a key that the file names"
-        raise WrongUsage(words, "write each as `sources` of a record write it: storymesh forget says which") from None
+        message = f"no version of '{product}' has a row with a key that the file names"
+        raise WrongUsage(message, "write each as `sources` of a record write it: storymesh forget says which") from None
 
 
-def _named_in(file: Path, mesh: Mesh) -> list[tuple[str, str]]:
-    """Product and key of each row in the CSV. Raises WrongUsage; keys are never among the words."""
+def _rows_to_forget(file: Path, mesh: Mesh) -> list[tuple[str, str]]:
+    """Return product and key of each row in the CSV. Raises WrongUsage, whose message never holds a key."""
     if not file.is_file():
         raise WrongUsage(f"there is no {file}", "write a CSV with the columns product and key")
     with file.open(encoding="utf-8", newline="") as lines:

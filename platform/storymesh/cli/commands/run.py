@@ -40,11 +40,11 @@ def run(
 
     log = new_log(loaded, "run")
     with terminal_without_libraries(log) as console:
-        from storymesh.orchestration.run import run as running
+        from storymesh.orchestration.run.execute import execute_run
 
         display = RunDisplay(console)
         try:
-            outcome = running.run(loaded, chosen, display.show, log, upstream=not only)
+            outcome = execute_run(loaded, chosen, display.show, log, upstream=not only)
         finally:
             display.stop()
         show_outcome(console, outcome, relative_to_here(log))

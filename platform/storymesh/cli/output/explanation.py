@@ -31,8 +31,8 @@ def show_explanation(plan: "Explanation") -> None:
         cast.add_row(member.role, member.product, member.contract_version, member.version[:12], f"{member.rows:,}")
     links = _table("link", "rule", "expect", "a question sees", "none", "one", "many")
     for link in plan.links:
-        counts = (f"{count:,}" for count in (link.none, link.one, link.many))
-        links.add_row(link.role, link.rule, link.expect, link.question, *counts)
+        members = (f"{count:,}" for count in (link.none, link.one, link.many))
+        links.add_row(link.role, link.rule, link.expect, link.question, *members)
     steps = _table("link", "step of the plan", "rows expected", "rows", "ms")
     for step in plan.steps:
         expected = "" if step.estimated is None else f"{step.estimated:,}"

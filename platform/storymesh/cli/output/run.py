@@ -10,7 +10,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from storymesh.orchestration.run.run import NarrativeOutcome, Outcome, ProductOutcome, Told
+    from storymesh.orchestration.run.events import RunEvent
+    from storymesh.orchestration.run.outcome import NarrativeOutcome, ProductOutcome, RunOutcome
 
 STYLES = {"new": "green", "unchanged": "dim", "refused": "red", "left out": "yellow"}
 
@@ -23,30 +24,30 @@ class RunDisplay:
         self.status: Status | None = None
         self.running = ""
 
-    def show(self, event: "Told") -> None:
-        from storymesh.orchestration.run import run
+    def show(self, event: "RunEvent") -> None:
+        from storymesh.orchestration.run import events
 
         match event:
-            case run.Preparing(words):
+            case events.RunPreparation(message):
                 if self.console.is_terminal:
-                    self.status = self.console.status(words)
+                    self.status = self.console.status(message)
                     self.status.start()
-            case run.Planned(steps):
+            case events.RunPlan(steps):
                 self.console.print(f"{len(steps)} steps", style="dim", highlight=False)
-            case run.Started(step):
+            case events.StepStart(step):
                 self.running = step
                 self._move(step)
-            case run.Reached(step, phase, rows):
+            case events.StepProgress(step, phase, rows):
                 count = f" {rows:,} rows" if rows is not None else ""
                 self._move(f"{step}: {phase}{count}")
-            case run.Finished(step, rows, unchanged, seconds):
+            case events.StepSuccess(step, rows, unchanged, seconds):
                 count = f"{rows:,} rows" if rows is not None else ""
                 self._line("[green]✓[/]", step, [count, "unchanged" if unchanged else "", f"{seconds:.1f} s"])
-            case run.Again(step, words, seconds):
-                self._line("[yellow]↻[/]", step, [words, f"again in {seconds:.0f} s"])
-            case run.Failed(step, words, expected):
-                self._line("[red]✗[/]", step, [words if expected else f"an error that nobody expected: {words}"])
-            case run.LeftOut(step):
+            case events.StepRetry(step, message, seconds):
+                self._line("[yellow]↻[/]", step, [message, f"again in {seconds:.0f} s"])
+            case events.StepFailure(step, message, expected):
+                self._line("[red]✗[/]", step, [message if expected else f"an error that nobody expected: {message}"])
+            case events.StepSkipped(step):
                 self._line("[yellow]-[/]", step, ["left out"])
 
     def stop(self) -> None:
@@ -54,16 +55,16 @@ class RunDisplay:
             self.status.stop()
             self.status = None
 
-    def _move(self, words: str) -> None:
+    def _move(self, text: str) -> None:
         if self.status is not None:
-            self.status.update(escape(words))
+            self.status.update(escape(text))
 
     def _line(self, mark: str, step: str, parts: list[str]) -> None:
         text = ", ".join(part for part in parts if part)
         self.console.print(f"{mark} {escape(step):<36} {escape(text)}", highlight=False, soft_wrap=True)
 
 
-def show_outcome(console: Console, outcome: "Outcome", log: str) -> None:
+def show_outcome(console: Console, outcome: "RunOutcome", log: str) -> None:
     """Print the tables at the end of a run."""
     if outcome.products:
         console.print(_products(outcome.products))

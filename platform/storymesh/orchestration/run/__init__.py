@@ -1,1 +1,1 @@
-"""Run the assets of the mesh in this process."""
+"""A run of the mesh's assets in this process: its events, its outcome and its execution."""

@@ -1,4 +1,4 @@
-"""Which asset key stands for what. Keys are the only thing that code locations share, so they are made in one place."""
+"""The keys of assets. Code locations share nothing else, so all keys are made here."""
 
 import hashlib
 import posixpath
@@ -14,20 +14,21 @@ _OTHERS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def product_key(product: str) -> dg.AssetKey:
-    """`<domain>.<product>` as the key [domain, product]."""
+    """Return the key [domain, name] of the product `<domain>.<name>`."""
     domain, name = product.split(".", 1)
     return dg.AssetKey([domain, name])
 
 
 def model_key(domain: str, model: str) -> dg.AssetKey:
+    """Return the key of a dbt model."""
     return dg.AssetKey([domain, MODELS, model])
 
 
 def source_key(domain: str, source: str) -> dg.AssetKey:
-    """The raw file `source` (relative to the domain's folder), which no asset here makes.
+    """Return the key of the raw file `source`, a path relative to the domain's folder.
 
-    A file of the folder sources/ has its own name. Dagster wants letters, digits, `_`, `.` and `-`: any other path has
-    what is left of it, and a digest by which no two paths share a key.
+    A file of the folder sources/ keeps its name. Dagster allows letters, digits, `_`, `.` and `-`: of any other path
+    the rest is dropped, and a digest keeps the keys of two paths apart.
     """
     path = posixpath.normpath(source)
     name = path.removeprefix("sources/")
@@ -39,16 +40,20 @@ def source_key(domain: str, source: str) -> dg.AssetKey:
 
 
 def cases_key(narrative: Narrative) -> dg.AssetKey:
+    """Return the key of a narrative's cases."""
     return dg.AssetKey([narrative.name, "cases"])
 
 
 def precedents_key(narrative: Narrative) -> dg.AssetKey:
+    """Return the key of a narrative's precedents."""
     return dg.AssetKey([narrative.name, "precedents"])
 
 
 def records_key(narrative: Narrative, config: str) -> dg.AssetKey:
+    """Return the key of the records of a config."""
     return dg.AssetKey([narrative.name, "records", config])
 
 
 def release_key(narrative: Narrative) -> dg.AssetKey:
+    """Return the key of a narrative's release."""
     return dg.AssetKey([narrative.name, "release"])

@@ -1,4 +1,4 @@
-"""What one asset of a narrative hands to the next, also in another run: the key of the build, as a file of one line."""
+"""The IO manager of narratives: one asset hands the key of its build to the next, also in another run."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import dagster as dg
 
 from storymesh.atomic_write import write_atomically
 from storymesh.errors import NotPublished
-from storymesh.orchestration.failures import explained
+from storymesh.orchestration.failures import dagster_failures
 
 
-class Handover(dg.IOManager):
-    """Keeps the key of each asset below `folder`; a file is there whole or not at all."""
+class BuildKeyIOManager(dg.IOManager):
+    """Files of one line below `folder`, one for each asset, with the key of the build that made it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -19,12 +19,12 @@ class Handover(dg.IOManager):
         if obj is None:
             return
         path = self._path(context.asset_key)
-        with explained():
+        with dagster_failures():
             write_atomically(path, f"{obj}\n")
 
     def load_input(self, context: dg.InputContext) -> str:
         key = context.asset_key
-        with explained():
+        with dagster_failures():
             try:
                 return self._path(key).read_text(encoding="utf-8").strip()
             except FileNotFoundError:

@@ -1,7 +1,6 @@
-"""Raw files as Dagster sees them: each is an asset that nobody here makes, with a version that is a digest of what it
-holds, so that what is built on it is behind once its owners leave a new one.
+"""Raw files as external assets. The version of one is a digest of its content, so that new content is noticed.
 
-A version is computed again only where the size or the time of a file has changed.
+A digest is computed again only where the size or the time of a file has changed.
 """
 
 import hashlib
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG, extract_data_version_from_entry
 
 from storymesh.atomic_write import write_atomically
 from storymesh.document import path_in_mesh
 from storymesh.mesh.mesh import Mesh
-from storymesh.orchestration.asset_keys import source_key
-from storymesh.orchestration.asset_metadata import owners_of
+from storymesh.orchestration.assets.keys import source_key
+from storymesh.orchestration.assets.metadata import asset_owners
+from storymesh.orchestration.dagster_internals import DATA_VERSION_TAG, latest_data_version
 
 SENSOR = "new_files"
 SOURCE = "source"
@@ -34,21 +33,21 @@ _GLOB = re.compile(r"[*?\[]")
 Files = Mapping[dg.AssetKey, str]  # the raw file, or the pattern of several, below the domain's folder
 
 
-def raw_files(mesh: Mesh, domain: str, manifest: Mapping[str, Any] | None) -> Files:
-    """The files that the domain's products name, and those that its dbt models (of dbt's `manifest`) read."""
-    named = [product.source for product in mesh.products_of(domain) if product.source is not None]
+def raw_files_of_domain(mesh: Mesh, domain: str, manifest: Mapping[str, Any] | None) -> Files:
+    """Return the files that the domain's products name, and those that the dbt models of `manifest` read."""
+    sources = [product.source for product in mesh.products_of(domain) if product.source is not None]
     nodes = manifest["nodes"].values() if manifest is not None else ()
-    read = [path for node in nodes for path in read_in(node)]
-    return {source_key(domain, path): path for path in dict.fromkeys([*named, *read])}
+    paths = [path for node in nodes for path in files_read_by_model(node)]
+    return {source_key(domain, path): path for path in dict.fromkeys([*sources, *paths])}
 
 
-def read_in(node: Mapping[str, Any]) -> list[str]:
-    """The raw files that the SQL of a dbt node names, relative to the domain's folder."""
+def files_read_by_model(node: Mapping[str, Any]) -> list[str]:
+    """Return the raw files that the SQL of a dbt node names, relative to the domain's folder."""
     return list(dict.fromkeys(path for _, path in _IN_SQL.findall(str(node.get("raw_code") or ""))))
 
 
-def raw_specs(mesh: Mesh, domain: str, files: Files) -> list[dg.AssetSpec]:
-    """The raw files as assets that come from outside."""
+def raw_file_specs(mesh: Mesh, domain: str, files: Files) -> list[dg.AssetSpec]:
+    """Return the raw files as external assets."""
     specs = []
     for key, source in files.items():
         path = path_in_mesh(mesh.domain_folder(domain) / source, mesh.root)
@@ -57,16 +56,16 @@ def raw_specs(mesh: Mesh, domain: str, files: Files) -> list[dg.AssetSpec]:
                 key=key,
                 description=f"The raw data in {path}, as its owners leave it.",
                 group_name=domain,
-                kinds={format_of(source)},
-                owners=owners_of(mesh.domains[domain].owner),
+                kinds={file_format(source)},
+                owners=asset_owners(mesh.domains[domain].owner),
                 metadata={"path": dg.MetadataValue.path(path), SOURCE: source},
             )
         )
     return specs
 
 
-def files_in(definitions: dg.Definitions, domain: str) -> Files:
-    """The raw files of a domain among the assets of `definitions`."""
+def raw_files_of(definitions: dg.Definitions, domain: str) -> Files:
+    """Return the raw files of a domain among the assets of `definitions`."""
     return {
         spec.key: str(spec.metadata[SOURCE])
         for spec in definitions.resolve_all_asset_specs()
@@ -74,14 +73,14 @@ def files_in(definitions: dg.Definitions, domain: str) -> Files:
     }
 
 
-def format_of(source: str) -> str:
-    """The kind that Dagster shows for a file: its format."""
+def file_format(source: str) -> str:
+    """Return the kind that Dagster shows for a file: its format."""
     suffix = Path(source.removesuffix(".gz")).suffix.removeprefix(".").lower()
     return {"jsonl": "json", "ndjson": "json", "xlsx": "excel", "pq": "parquet"}.get(suffix, suffix or "file")
 
 
-def raw_sensor(mesh: Mesh, domain: str, files: Files) -> dg.SensorDefinition:
-    """What looks at the raw files of a domain and notes each new version; what is built on them follows from that."""
+def raw_file_sensor(mesh: Mesh, domain: str, files: Files) -> dg.SensorDefinition:
+    """Return the sensor that reports new versions of a domain's raw files, so that what is built on them follows."""
 
     @dg.sensor(
         name=f"{SENSOR}_{domain}",
@@ -90,32 +89,34 @@ def raw_sensor(mesh: Mesh, domain: str, files: Files) -> dg.SensorDefinition:
         description="Notes when a raw file has new content: then its products are made again. Stop it to load by hand.",
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        seen = list(observe(mesh, domain, files, context.instance, settled_s=SETTLED_S))
-        told = ", ".join(one.asset_key.path[-1] for one in seen)
-        return dg.SensorResult(asset_events=seen, skip_reason=f"new: {told}" if told else "no raw file has changed")
+        observations = list(observe_raw_files(mesh, domain, files, context.instance, settled_s=SETTLED_S))
+        names = ", ".join(observation.asset_key.path[-1] for observation in observations)
+        return dg.SensorResult(
+            asset_events=observations, skip_reason=f"new: {names}" if names else "no raw file has changed"
+        )
 
     return look
 
 
-def observe(
+def observe_raw_files(
     mesh: Mesh, domain: str, files: Files, instance: dg.DagsterInstance, *, settled_s: float = 0.0
 ) -> Iterator[dg.AssetObservation]:
-    """An observation of each raw file whose content is not what Dagster last saw. A file that was written to within
-    `settled_s` waits for the next look."""
+    """Yield an observation of each raw file whose content is not what Dagster last saw.
+
+    A file that was written to within the last `settled_s` seconds waits for the next call.
+    """
     folder = mesh.domain_folder(domain)
-    kept = _Kept(mesh.store / "dagster" / "raw" / f"{domain}.json")
+    digests = _FileDigests(mesh.store / "dagster" / "raw" / f"{domain}.json")
     now = time.time()
     for key, source in files.items():
         try:
             stats = {path: path.stat() for path in _matching(folder, source)}
             if any(now - stat.st_mtime < settled_s for stat in stats.values()):
                 continue
-            version = kept.version(folder, stats)
+            version = digests.version(folder, stats)
         except OSError:
-            continue  # the step that reads the file says in words what is the matter with it
-        last = instance.get_latest_data_version_record(key, is_source=True)
-        known = extract_data_version_from_entry(last.event_log_entry) if last is not None else None
-        if known is None or known.value != version:
+            continue  # the step that reads the file explains what is wrong with it
+        if latest_data_version(instance, key, is_source=True) != version:
             newest = max((stat.st_mtime for stat in stats.values()), default=None)
             yield dg.AssetObservation(
                 key,
@@ -126,17 +127,17 @@ def observe(
                     **({"changed": dg.MetadataValue.timestamp(newest)} if newest is not None else {}),
                 },
             )
-    kept.save()
+    digests.save()
 
 
 def _matching(folder: Path, source: str) -> list[Path]:
-    found: Iterable[Path] = folder.glob(source) if _GLOB.search(source) else [folder / source]
-    return sorted(path for path in found if path.is_file())
+    paths: Iterable[Path] = folder.glob(source) if _GLOB.search(source) else [folder / source]
+    return sorted(path for path in paths if path.is_file())
 
 
 @dataclass
-class _Kept:
-    """Path -> size, time of change and digest of a file as it was last read, in a small file beside the instance."""
+class _FileDigests:
+    """Size, time of change and digest of each file as it was last read, kept in a JSON file beside the instance."""
 
     path: Path
 

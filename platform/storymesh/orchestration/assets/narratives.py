@@ -22,11 +22,18 @@ from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.snapshot_pinning import open_build, pin
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.formats import format_of_columns
-from storymesh.orchestration.asset_keys import cases_key, precedents_key, product_key, records_key, release_key
-from storymesh.orchestration.asset_metadata import bars, counts_table, lineage, markdown_table, owners_of, references
-from storymesh.orchestration.automation import follows
-from storymesh.orchestration.failures import explained, failure
-from storymesh.orchestration.product_assets import telling
+from storymesh.orchestration.assets.automation import remade_with_inputs
+from storymesh.orchestration.assets.keys import cases_key, precedents_key, product_key, records_key, release_key
+from storymesh.orchestration.assets.metadata import (
+    asset_owners,
+    bar_chart,
+    code_references,
+    column_lineage_metadata,
+    counts_table,
+    markdown_table,
+)
+from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
+from storymesh.orchestration.progress import progress_reporter
 from storymesh.provenance.trace import Tracer
 from storymesh.release.manifest import Release, list_releases, read_lock
 from storymesh.release.report.report import REPORT
@@ -40,8 +47,8 @@ GROUNDING_WORDS = "The facts of each record carry what a model says of it."
 CERTIFICATE_WORDS = "no split of the release leaks into another, counted again from its files"
 
 
-class Cut(dg.Config):
-    """How a release is written."""
+class ReleaseConfig(dg.Config):
+    """The configuration of how a release is written."""
 
     shard_rows: int | None = Field(
         default=None,
@@ -51,7 +58,7 @@ class Cut(dg.Config):
 
 
 def narrative_assets(mesh: Mesh, narrative: Narrative) -> list[dg.AssetsDefinition]:
-    """The assets of one narrative, in the order in which they are made."""
+    """Return the assets of one narrative, in the order in which they are made."""
     configs = list(narrative.records)
     assets = [_cases(mesh, narrative)]
     if narrative.case.precedents is not None:
@@ -72,10 +79,10 @@ def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
         kinds={"duckdb", "parquet"},
     )
     def cases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[str]:
-        with explained(context.retry_number):
+        with dagster_failures(context.retry_number):
             build = pin(mesh, narrative)
-            written = write_cases(build, telling(context))
-        return _made(mesh, build, written, {"cast": _cast(build), "dagster/column_lineage": _lineage(build)})
+            written = write_cases(build, progress_reporter(context))
+        return _result(mesh, build, written, {"cast": _cast_table(build), "dagster/column_lineage": _lineage(build)})
 
     return cases
 
@@ -90,60 +97,64 @@ def _precedents(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
         kinds={"duckdb", "parquet"},
     )
     def precedents(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
-        with explained(context.retry_number):
+        with dagster_failures(context.retry_number):
             build = open_build(mesh, narrative, key)
-            written = write_precedents(build, telling(context))
-        return _made(mesh, build, written)
+            written = write_precedents(build, progress_reporter(context))
+        return _result(mesh, build, written)
 
     return precedents
 
 
 def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefinition:
     upstream = precedents_key(narrative) if narrative.case.precedents is not None else cases_key(narrative)
-    key_, retold = records_key(narrative, config), narrative.records[config].narrator is not None
+    asset_key, retold = records_key(narrative, config), narrative.records[config].narrator is not None
 
     @_asset(
         mesh,
         narrative,
-        key_,
+        asset_key,
         ins={"key": dg.AssetIn(key=upstream)},
-        description=_what(narrative, config),
+        description=_description(narrative, config),
         kinds={"langchain", "parquet"} if retold else {"parquet"},
-        check_specs=[dg.AssetCheckSpec(GROUNDING, asset=key_, description=GROUNDING_WORDS)] if retold else (),
+        check_specs=[dg.AssetCheckSpec(GROUNDING, asset=asset_key, description=GROUNDING_WORDS)] if retold else (),
     )
     def records(context: dg.AssetExecutionContext, key: str) -> Iterator[dg.Output[str] | dg.AssetCheckResult]:
-        with explained(context.retry_number):
+        with dagster_failures(context.retry_number):
             build = open_build(mesh, narrative, key)
-            written = write_config(build, config, telling(context))
-        made = _made(mesh, build, written, _narrated(mesh, build.answers_path(config), written))
-        yield dg.Output(made.value, metadata=made.metadata, data_version=made.data_version)
+            written = write_config(build, config, progress_reporter(context))
+        result = _result(mesh, build, written, _rewriting_metadata(mesh, build.answers_path(config), written))
+        yield dg.Output(result.value, metadata=result.metadata, data_version=result.data_version)
         if isinstance(written, Narrated):
-            yield _grounded(key_, written)
+            yield _grounding_check(asset_key, written)
 
     return records
 
 
-def _grounded(key: dg.AssetKey, written: Narrated) -> dg.AssetCheckResult:
+def _grounding_check(key: dg.AssetKey, written: Narrated) -> dg.AssetCheckResult:
     refused = sum(written.refused.values())
     if written.missing is not None:
-        words = f"nothing is retold: {written.missing}"
+        message = f"nothing is retold: {written.missing}"
     elif refused:
         kinds = ", ".join(f"{kind}: {count:,}" for kind, count in written.refused.items())
-        words = f"{refused:,} of {written.texts:,} texts were not accepted ({kinds})"
+        message = f"{refused:,} of {written.texts:,} texts were not accepted ({kinds})"
     else:
-        words = f"the facts carry what all {written.texts:,} texts say"
-    told = {"texts": written.texts, **written.refused, **({} if written.score is None else {"score": written.score})}
+        message = f"the facts carry what all {written.texts:,} texts say"
+    metadata = {
+        "texts": written.texts,
+        **written.refused,
+        **({} if written.score is None else {"score": written.score}),
+    }
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=GROUNDING,
         passed=written.missing is None and not refused,
         severity=dg.AssetCheckSeverity.WARN,
-        description=words,
-        metadata=told,
+        description=message,
+        metadata=metadata,
     )
 
 
-def _what(narrative: Narrative, config: str) -> str:
+def _description(narrative: Narrative, config: str) -> str:
     record = narrative.records[config]
     if record.narrator is None:
         return f"The records of the config `{config}`, in the format {record.format}."
@@ -163,56 +174,56 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
         check_specs=[dg.AssetCheckSpec(CERTIFICATE, asset=key, description=CERTIFICATE_WORDS)],
     )
     def release(
-        context: dg.AssetExecutionContext, config: Cut, **keys: str
+        context: dg.AssetExecutionContext, config: ReleaseConfig, **keys: str
     ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
-        with explained(context.retry_number):
-            build = open_build(mesh, narrative, _one_key(narrative, keys))
+        with dagster_failures(context.retry_number):
+            build = open_build(mesh, narrative, _common_build_key(narrative, keys))
             before = list_releases(mesh.releases, narrative.id)
             try:
                 released = cut(build, shard_rows=config.shard_rows, tracer=partial(Tracer, build))
             except LeakRefused as refused:
-                yield _certified(key, refused.certificate)
-                raise failure(refused) from None
-            since = _since(before[-1], released) if before and not released.unchanged else None
+                yield _certificate_check(key, refused.certificate)
+                raise as_dagster_failure(refused) from None
+            since = _changes_since(before[-1], released) if before and not released.unchanged else None
             metadata = _release_metadata(mesh, released, since)
             yield dg.Output(None, metadata=metadata, data_version=dg.DataVersion(released.digest))
-            yield _certified(key, read_lock(released.path)["certificate"])
+            yield _certificate_check(key, read_lock(released.path)["certificate"])
 
     return release
 
 
-def _certified(key: dg.AssetKey, certificate: Mapping[str, int]) -> dg.AssetCheckResult:
+def _certificate_check(key: dg.AssetKey, certificate: Mapping[str, int]) -> dg.AssetCheckResult:
     broken = {promise: count for promise, count in certificate.items() if count}
-    words = ", ".join(f"{promise}: {count:,}" for promise, count in broken.items()) or "no split leaks into another"
+    message = ", ".join(f"{promise}: {count:,}" for promise, count in broken.items()) or "no split leaks into another"
     return dg.AssetCheckResult(
-        asset_key=key, check_name=CERTIFICATE, passed=not broken, description=words, metadata=dict(certificate)
+        asset_key=key, check_name=CERTIFICATE, passed=not broken, description=message, metadata=dict(certificate)
     )
 
 
-def _since(old: Release, new: Release) -> str:
-    """What is not as it was in the release before, and why, as Markdown."""
+def _changes_since(old: Release, new: Release) -> str:
+    """Return what differs from the release before, and why, as Markdown."""
     found = diff(old, new, limit=0)
     names = ("config", "rows", "added", "gone", "changed", "same")
     rows = []
-    for one in found.configs:
-        was, now = (sum(counts[side] for counts in one.rows.values()) for side in (0, 1))
-        told = (f"{was:,} → {now:,}", *(f"{count:,}" for count in (one.added, one.gone, one.changed, one.same)))
-        rows.append((one.config, *told))
-    why = [(one.what, one.name, _told(one.old), _told(one.new)) for one in found.causes]
+    for config in found.configs:
+        was, now = (sum(counts[side] for counts in config.rows.values()) for side in (0, 1))
+        counts = (config.added, config.gone, config.changed, config.same)
+        rows.append((config.config, f"{was:,} → {now:,}", *(f"{count:,}" for count in counts)))
+    why = [(cause.what, cause.name, _or_dash(cause.old), _or_dash(cause.new)) for cause in found.causes]
     parts = [f"{old.version} → {new.version}", markdown_table(names, rows)]
     return "\n\n".join([*parts, markdown_table(("why", "name", "was", "is"), why)] if why else parts)
 
 
-def _told(value: str | None) -> str:
+def _or_dash(value: str | None) -> str:
     return "-" if value is None else value
 
 
-def _one_key(narrative: Narrative, keys: Mapping[str, str]) -> str:
-    """The pinning that all records were made from. Raises StorymeshError when they were made from several."""
+def _common_build_key(narrative: Narrative, keys: Mapping[str, str]) -> str:
+    """Return the key of the build that all records were made from. Raises StorymeshError when there are several."""
     if len(set(keys.values())) > 1:
-        told = ", ".join(f"{name.removeprefix('key_of_')} from {key}" for name, key in sorted(keys.items()))
-        words = f"the records of '{narrative.id}' were made from different cases: {told}"
-        raise StorymeshError(words, "materialise all of them from the same cases")
+        origins = ", ".join(f"{name.removeprefix('key_of_')} from {key}" for name, key in sorted(keys.items()))
+        message = f"the records of '{narrative.id}' were made from different cases: {origins}"
+        raise StorymeshError(message, "materialise all of them from the same cases")
     return next(iter(keys.values()))
 
 
@@ -227,7 +238,10 @@ def _asset(
     deps: Sequence[dg.AssetKey] = (),
     check_specs: Sequence[dg.AssetCheckSpec] = (),
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """`dg.asset` with what all assets of a narrative have in common. One at a time: they share the build's folder."""
+    """Return `dg.asset` with what all assets of a narrative have in common.
+
+    They share the build's folder, so that one pool makes one at a time.
+    """
     return dg.asset(
         key=key,
         description=description,
@@ -236,29 +250,29 @@ def _asset(
         deps=deps,
         check_specs=check_specs,
         group_name=narrative.name,
-        owners=owners_of(narrative.owner),
+        owners=asset_owners(narrative.owner),
         pool=narrative.name,
         code_version=_code_version(mesh, narrative),
-        automation_condition=follows(definition=True),
-        metadata={"dagster/code_references": references(mesh.root, {"narrative": narrative.at()})},
+        automation_condition=remade_with_inputs(definition=True),
+        metadata={"dagster/code_references": code_references(mesh.root, {"narrative": narrative.at()})},
     )
 
 
 def _code_version(mesh: Mesh, narrative: Narrative) -> str:
-    """Changes with everything that people write and that shapes the records: the narrative and its contracts."""
+    """Return a digest of all that people write and that shapes the records: the narrative and its contracts."""
     contracts = [f"{role} {contract.digest}" for role, contract in sorted(mesh.cast_of(narrative).items())]
     return hashlib.sha256("\n".join([narrative.fingerprint, *contracts]).encode()).hexdigest()[:24]
 
 
-def _made(
+def _result(
     mesh: Mesh, build: Build, written: Written, more: Mapping[str, Any] | None = None
 ) -> dg.MaterializeResult[str]:
     metadata: dict[str, Any] = {"dagster/row_count": written.rows}
     if written.sample:  # what people come for stands first
-        metadata["sample"] = dg.MetadataValue.md(_stories(written.sample))
+        metadata["sample"] = dg.MetadataValue.md(_records_markdown(written.sample))
     if written.drops:
         metadata["drops_by_reason"] = counts_table("reason", written.drops)
-        metadata["drops_plot"] = dg.MetadataValue.md(bars(written.drops))
+        metadata["drops_plot"] = dg.MetadataValue.md(bar_chart(written.drops))
     metadata |= {
         "unchanged": written.unchanged,
         "seconds": round(written.seconds, 2),
@@ -271,16 +285,15 @@ def _made(
     return dg.MaterializeResult(value=build.key, metadata=metadata, data_version=dg.DataVersion(build.key))
 
 
-def _narrated(mesh: Mesh, answers: Path, written: Written) -> dict[str, Any]:
-    """What retelling took: calls, tokens and cost of this materialisation, or why there was no narrator; and where the
-    questions and answers are to be read."""
+def _rewriting_metadata(mesh: Mesh, answers: Path, written: Written) -> dict[str, Any]:
+    """Return the calls, tokens and cost of retelling, or why nothing was retold, and where the answers are kept."""
     if not isinstance(written, Narrated):
         return {}
     if written.missing is not None:
         return {"not_retold": written.missing}
-    spent, read = written.spent, {"answers": dg.MetadataValue.path(path_in_mesh(answers, mesh.root))}
+    spent, location = written.spent, {"answers": dg.MetadataValue.path(path_in_mesh(answers, mesh.root))}
     if spent is None:
-        return read
+        return location
     cost = {} if spent.usd is None else {"cost_usd": float(spent.usd)}
     return {
         "retold": spent.accepted,
@@ -290,13 +303,13 @@ def _narrated(mesh: Mesh, answers: Path, written: Written) -> dict[str, Any]:
         "output_tokens": spent.output_tokens,
         "tokens_estimated": spent.estimated,
         **cost,
-        **read,
+        **location,
     }
 
 
 def _lineage(build: Build) -> dg.TableColumnLineage:
-    """Each role of a case, and what of its product is carried into it."""
-    return lineage(
+    """Return the lineage of cases: each role with the columns of its product that are carried into it."""
+    return column_lineage_metadata(
         {
             role: [(product_key(snapshot.product), name) for name in sorted(build.typed.columns[role])]
             for role, snapshot in build.snapshots.items()
@@ -305,7 +318,7 @@ def _lineage(build: Build) -> dg.TableColumnLineage:
     )
 
 
-def _cast(build: Build) -> dg.MetadataValue[Any]:
+def _cast_table(build: Build) -> dg.MetadataValue[Any]:
     rows = [
         (role, snapshot.product, snapshot.version[:12], f"{snapshot.rows:,}")
         for role, snapshot in build.snapshots.items()
@@ -313,8 +326,8 @@ def _cast(build: Build) -> dg.MetadataValue[Any]:
     return dg.MetadataValue.md(markdown_table(["role", "product", "version", "rows"], rows))
 
 
-def _stories(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Records as people read them: each text on its own, under what its case is called."""
+def _records_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as Markdown: each text on its own, under the id of its record."""
     if not any(_texts(row) for row in rows):
         names = list(rows[0])
         return markdown_table(names, [[row[name] for name in names] for row in rows])
@@ -333,8 +346,8 @@ def _texts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     if format_ is None:
         return []
     return [
-        (text.name if text.name == text.column else f"{text.column}: {text.name}", words)
-        for text, words in format_.texts_in(row)
+        (text.name if text.name == text.column else f"{text.column}: {text.name}", content)
+        for text, content in format_.texts_in(row)
     ]
 
 
@@ -352,7 +365,7 @@ def _release_metadata(mesh: Mesh, release: Release, since: str | None) -> dict[s
         "dagster/row_count": sum(sum(rows.values()) for rows in release.configs.values()),
         **({"since_the_last": dg.MetadataValue.md(since)} if since is not None else {}),
         "records": dg.MetadataValue.md(markdown_table(["config", *splits], counts)),
-        "records_plot": dg.MetadataValue.md(bars(_plotted(release.configs))),
+        "records_plot": dg.MetadataValue.md(bar_chart(_plot_counts(release.configs))),
         "card": dg.MetadataValue.path(path_in_mesh(release.path / "README.md", mesh.root)),
         "report": dg.MetadataValue.path(path_in_mesh(release.path / REPORT, mesh.root)),
         "drops_by_reason": dg.MetadataValue.md(markdown_table(["of", "reason", "count"], drops)),
@@ -361,5 +374,5 @@ def _release_metadata(mesh: Mesh, release: Release, since: str | None) -> dict[s
     }
 
 
-def _plotted(configs: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+def _plot_counts(configs: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     return {f"{config} {split}": count for config, rows in configs.items() for split, count in rows.items()}

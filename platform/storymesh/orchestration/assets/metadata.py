@@ -1,4 +1,4 @@
-"""What people see of an asset: owners, tags, columns, samples and counts, in Dagster's own terms."""
+"""What people see of an asset in Dagster: owners, tags, columns, samples and counts."""
 
 import re
 import warnings
@@ -20,22 +20,22 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
-def owners_of(*owners: str | None) -> list[str]:
-    """An address as it is, any other name as a team; the first that is there."""
+def asset_owners(*owners: str | None) -> list[str]:
+    """Return the first owner that is given: an email address as it is, any other name as a team."""
     for owner in owners:
         if owner:
             return [owner if _EMAIL.fullmatch(owner) else f"team:{owner.removeprefix('team:')}"]
     return []
 
 
-def tags_of(names: Iterable[str]) -> dict[str, str]:
-    """Tags of a standard's file as Dagster allows them: letters, digits, `_`, `-` and `.`, at most 63."""
+def asset_tags(names: Iterable[str]) -> dict[str, str]:
+    """Return tags as Dagster allows them: letters, digits, `_`, `-` and `.`, at most 63 characters."""
     tags = (_NOT_IN_TAGS.sub("-", name).strip("-_.")[:63] for name in names)
     return {tag: "" for tag in tags if tag}
 
 
-def columns_of(contract: Contract) -> dg.TableSchema:
-    """The contract's properties as a column schema; what it promises beside the type is in the constraints."""
+def column_schema(contract: Contract) -> dg.TableSchema:
+    """Return the contract's properties as a column schema; what it promises besides the type is in the constraints."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -72,20 +72,20 @@ def _constraints(item: Property, contract: Contract) -> Iterable[str]:
         yield f"one of {', '.join(str(value) for value in item.enum)}"
 
 
-def references(root: Path, places: Mapping[str, Location]) -> dg.CodeReferencesMetadataValue:
-    """Links to files that people write, each under what it is called."""
+def code_references(root: Path, locations: Mapping[str, Location]) -> dg.CodeReferencesMetadataValue:
+    """Return links to files that people write: label -> location."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # the classes are in beta; nobody here can change that
         return dg.CodeReferencesMetadataValue(
             code_references=[
-                dg.LocalFileCodeReference(file_path=str(root / place.path), line_number=place.line, label=label)
-                for label, place in places.items()
+                dg.LocalFileCodeReference(file_path=str(root / location.path), line_number=location.line, label=label)
+                for label, location in locations.items()
             ]
         )
 
 
-def sample_of(files: Sequence[str], contract: Contract, rows: int = SAMPLE_ROWS) -> dg.MetadataValue[Any]:
-    """The first rows of published files as a Markdown table; restricted values are masked."""
+def sample_table(files: Sequence[str], contract: Contract, rows: int = SAMPLE_ROWS) -> dg.MetadataValue[Any]:
+    """Return the first rows of published files as a Markdown table; restricted values are masked."""
     import pyarrow.parquet as pq
 
     names = list(contract.properties)
@@ -102,20 +102,20 @@ def sample_of(files: Sequence[str], contract: Contract, rows: int = SAMPLE_ROWS)
 
 
 def markdown_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; long cells are cut, and what Markdown would read as markup is escaped."""
+    """Return a Markdown table; long cells are cut, and what Markdown would read as markup is escaped."""
     lines = [_line(names), _line(["---"] * len(names))]
     lines += [_line([_cell(value) for value in row]) for row in rows]
     return "\n".join(lines)
 
 
-def counts_table(what: str, counts: Mapping[str, int]) -> dg.MetadataValue[Any]:
-    """Counts by reason, most first."""
-    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    return dg.MetadataValue.md(markdown_table([what, "count"], [(name, f"{count:,}") for name, count in ordered]))
+def counts_table(noun: str, counts: Mapping[str, int]) -> dg.MetadataValue[Any]:
+    """Return counts as a Markdown table, the largest first; `noun` heads the column of names."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return dg.MetadataValue.md(markdown_table([noun, "count"], [(name, f"{count:,}") for name, count in ordered]))
 
 
-def bars(counts: Mapping[str, int], width: int = BAR) -> str:
-    """Counts as bars of block characters, in the order in which they come: a plot that any reader of Markdown shows."""
+def bar_chart(counts: Mapping[str, int], width: int = BAR) -> str:
+    """Return counts as bars of block characters, in their own order: a plot that every reader of Markdown shows."""
     if not counts:
         return ""
     longest, most = max(map(len, counts)), max(counts.values())
@@ -129,8 +129,8 @@ def bars(counts: Mapping[str, int], width: int = BAR) -> str:
     return "\n".join(["```text", *(line.rstrip() for line in lines), "```"])
 
 
-def lineage(columns: Mapping[str, Iterable[tuple[dg.AssetKey, str]]]) -> dg.TableColumnLineage:
-    """Column -> the columns of other assets that it is made from."""
+def column_lineage_metadata(columns: Mapping[str, Iterable[tuple[dg.AssetKey, str]]]) -> dg.TableColumnLineage:
+    """Return the lineage of columns; `columns` maps each to the columns of other assets that it is made from."""
     return dg.TableColumnLineage(
         {
             column: [dg.TableColumnDep(asset_key=key, column_name=name) for key, name in sources]

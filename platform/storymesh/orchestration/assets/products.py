@@ -5,8 +5,7 @@ were quarantined or that nothing was published, never that something wrong is al
 """
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +16,33 @@ from storymesh.contract.definition import Contract
 from storymesh.document import path_in_mesh
 from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import Mesh
-from storymesh.orchestration.asset_keys import MODELS, model_key, product_key, source_key
-from storymesh.orchestration.asset_metadata import (
-    columns_of,
+from storymesh.orchestration.assets.automation import remade_with_inputs
+from storymesh.orchestration.assets.keys import MODELS, model_key, product_key, source_key
+from storymesh.orchestration.assets.metadata import (
+    asset_owners,
+    asset_tags,
+    code_references,
+    column_lineage_metadata,
+    column_schema,
     counts_table,
-    lineage,
-    owners_of,
-    references,
-    sample_of,
-    tags_of,
+    sample_table,
 )
-from storymesh.orchestration.automation import follows
-from storymesh.orchestration.failures import explained, failure
-from storymesh.orchestration.source_assets import format_of
+from storymesh.orchestration.assets.sources import file_format
+from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
+from storymesh.orchestration.progress import progress_reporter
 from storymesh.product.dbt_profile import database_of_domain
 from storymesh.product.definition import Product
 from storymesh.product.publish import Publication, PublicationRefused, publish
 from storymesh.product.sources.read import open_rows
 from storymesh.product.store import ProductStore, Snapshot
 
-QUIET_S = 2.0  # progress of a step is logged at most this often
 VOLUME = "volume"
 VOLUME_FACTOR = 2
 VOLUME_WORDS = "the product has at least half and at most twice the rows of the snapshot before"
-PROGRESS = re.compile(r"(?P<phase>.+) (?P<rows>[\d,]+) rows")
 
 
 def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
-    """The asset [domain, product]. Publishing an equal content again leaves the snapshot as it is and says so."""
+    """Return the asset [domain, product]. Publishing equal content again leaves the snapshot as it is."""
     contract = mesh.contract(product.id)
     key = product_key(product.id)
 
@@ -56,13 +54,13 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 deps=_upstream(product),
                 description=_description(product, contract),
                 group_name=product.domain,
-                owners=owners_of(product.owner, contract.owner, mesh.domains[product.domain].owner),
-                tags=tags_of((*product.tags, *contract.document.value.get("tags", ()))),
-                kinds={"iceberg", "dbt" if product.source is None else format_of(product.source)},
-                automation_condition=follows(made_of(mesh, product.domain)),
+                owners=asset_owners(product.owner, contract.owner, mesh.domains[product.domain].owner),
+                tags=asset_tags((*product.tags, *contract.document.value.get("tags", ()))),
+                kinds={"iceberg", "dbt" if product.source is None else file_format(product.source)},
+                automation_condition=remade_with_inputs(assets_made_for(mesh, product.domain)),
                 metadata={
-                    "dagster/column_schema": columns_of(contract),
-                    "dagster/code_references": references(
+                    "dagster/column_schema": column_schema(contract),
+                    "dagster/code_references": code_references(
                         mesh.root, {"contract": contract.location, "product": product.location}
                     ),
                     "contract": dg.MetadataValue.path(contract.location.path),
@@ -79,19 +77,19 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 blocking=False,
                 metadata={"kind": check.kind, "severity": check.severity, "place": str(check.location)},
             )
-            for name, check in named_checks(contract).items()
+            for name, check in checks_by_name(contract).items()
         ]
         + [dg.AssetCheckSpec(VOLUME, asset=key, description=VOLUME_WORDS, blocking=False)],
-        pool=pool_of(product),
+        pool=pool_of_product(product),
     )
     def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        with explained(context.retry_number):
+        with dagster_failures(context.retry_number):
             before = ProductStore(mesh.warehouse, product.domain).latest(product.name)
             try:
                 publication = _publish(mesh, product, contract, context)
             except PublicationRefused as refused:
                 yield from _check_results(refused.publication, contract, key)
-                raise failure(refused, _quarantine(mesh, refused.publication)) from None
+                raise as_dagster_failure(refused, _quarantine(mesh, refused.publication)) from None
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata={
@@ -105,50 +103,37 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
     return publishing
 
 
-def made_of(mesh: Mesh, domain: str) -> dg.AssetSelection:
-    """What a domain builds on that is made in the mesh: products, and its own models; not its raw files."""
+def assets_made_for(mesh: Mesh, domain: str) -> dg.AssetSelection:
+    """Return what a domain builds on that is made in the mesh: products and its own models, not its raw files."""
     models = dg.AssetSelection.key_prefixes([domain, MODELS])
     return dg.AssetSelection.assets(*(product_key(product) for product in mesh.products)) | models
 
 
-def pool_of(product: Product) -> str:
-    """Who may not run at once: one writer for each product; a dbt model is read while nobody writes its database."""
+def pool_of_product(product: Product) -> str:
+    """Return the pool of a product: it has one writer, and a dbt model is read while nobody writes its database."""
     return f"{product.domain}_duckdb" if product.source is None else f"{product.domain}_{product.name}"
 
 
-def named_checks(contract: Contract) -> dict[str, Check]:
-    """The contract's checks by their names in Dagster: letters, digits and `_`, each once."""
-    named: dict[str, Check] = {}
+def checks_by_name(contract: Contract) -> dict[str, Check]:
+    """Return the contract's checks by their names in Dagster: letters, digits and `_`, each unique."""
+    checks: dict[str, Check] = {}
     for check in checks_of(contract):
         name = re.sub(r"\W+", "_", "_".join((*check.properties, check.name)), flags=re.ASCII).strip("_").lower()
         name = name[:80] or "rule"
-        taken = (name == VOLUME) + sum(other == name or other.startswith(f"{name}__") for other in named)
-        named[f"{name}__{taken + 1}" if taken else name] = check
-    return named
-
-
-def telling(context: dg.AssetExecutionContext) -> Callable[[str, int], None]:
-    """A progress callback that writes to the run's log, not more often than people can read."""
-    last: dict[str, float] = {}
-
-    def tell(phase: str, rows: int) -> None:
-        now = time.monotonic()
-        if now - last.get(phase, 0.0) >= QUIET_S:
-            last[phase] = now
-            context.log.info(f"{phase} {rows:,} rows")
-
-    return tell
+        taken = (name == VOLUME) + sum(other == name or other.startswith(f"{name}__") for other in checks)
+        checks[f"{name}__{taken + 1}" if taken else name] = check
+    return checks
 
 
 def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.AssetExecutionContext) -> Publication:
     store = ProductStore(mesh.warehouse, product.domain)
-    folder, database = mesh.domain_folder(product.domain), database_of(mesh, product.domain)
+    folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
     with open_engine() as engine, open_rows(product, contract, folder, database) as rows:
-        return publish(product, contract, rows, store, engine, context.run.run_id, telling(context))
+        return publish(product, contract, rows, store, engine, context.run.run_id, progress_reporter(context))
 
 
 def _upstream(product: Product) -> list[dg.AssetKey]:
-    """The model or file that the rows stand in; for a file, the input ports too (a model bears them itself)."""
+    """Return the model or file that holds the rows; for a file the input ports too (a model has them itself)."""
     if product.source is None:
         return [model_key(product.domain, product.name)]
     ports = [product_key(port.contract_id) for port in product.inputs]
@@ -163,12 +148,12 @@ def _description(product: Product, contract: Contract) -> str:
 
 
 def _check_results(publication: Publication, contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-    """What the audit found, for every check that it came to."""
+    """Yield the result of every check that the audit came to."""
     names: dict[tuple[Any, ...], list[str]] = {}
-    for name, check in named_checks(contract).items():
+    for name, check in checks_by_name(contract).items():
         names.setdefault((check.name, check.properties, check.location), []).append(name)
     for result in publication.checks:
-        # Two checks may stem from one place; what comes back stands in the order in which they were asked.
+        # Two checks may stem from one place; results come in the order of the checks.
         alike = names.get((result.name, result.properties, result.location))
         if not alike:
             continue
@@ -184,24 +169,24 @@ def _check_results(publication: Publication, contract: Contract, key: dg.AssetKe
 
 
 def _volume(before: Snapshot | None, publication: Publication, key: dg.AssetKey) -> dg.AssetCheckResult:
-    """Whether the product has about as many rows as before: a source that was cut short keeps every rule about rows."""
-    was, now = before.rows if before is not None else None, publication.rows_out
-    passed = not was or was / VOLUME_FACTOR <= now <= was * VOLUME_FACTOR
-    words = f"{now:,} rows, {was:,} before" if was is not None else f"{now:,} rows, for the first time"
+    """Return the check that the product has about as many rows as before; a truncated source breaks no other rule."""
+    earlier, now = before.rows if before is not None else None, publication.rows_out
+    passed = not earlier or earlier / VOLUME_FACTOR <= now <= earlier * VOLUME_FACTOR
+    first = f"{now:,} rows, for the first time"
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=VOLUME,
         passed=passed,
         severity=dg.AssetCheckSeverity.WARN,
-        description=words,
-        metadata={"rows": now, **({"rows_before": was} if was is not None else {})},
+        description=f"{now:,} rows, {earlier:,} before" if earlier is not None else first,
+        metadata={"rows": now, **({"rows_before": earlier} if earlier is not None else {})},
     )
 
 
 def _lineage(product: Product, contract: Contract) -> dg.TableColumnLineage:
-    """Each column comes from the one of its name in the model or file."""
+    """Return the lineage of the columns: each comes from the one of its name in the model or file."""
     upstream = _upstream(product)[0]
-    return lineage({name: [(upstream, name)] for name in contract.properties})
+    return column_lineage_metadata({name: [(upstream, name)] for name in contract.properties})
 
 
 def _check_metadata(result: CheckResult) -> dict[str, Any]:
@@ -223,7 +208,7 @@ def _quarantine(mesh: Mesh, publication: Publication) -> dict[str, Any]:
 
 
 def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[str, Any]:
-    """What stands beside a materialisation; the run's summary reads the same."""
+    """Return the metadata of a materialisation; the outcome of a run is read from it."""
     metadata: dict[str, Any] = {
         "dagster/row_count": publication.rows_out,
         "rows_in": publication.rows_in,
@@ -236,10 +221,10 @@ def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[
     if snapshot is not None:
         metadata["version"] = snapshot.version
         metadata["snapshot_id"] = str(snapshot.snapshot_id)
-        metadata["sample"] = sample_of(snapshot.files, contract)
+        metadata["sample"] = sample_table(snapshot.files, contract)
     return metadata
 
 
-def database_of(mesh: Mesh, domain: str) -> Path:
-    """The DuckDB file that the domain's models stand in. Raises DefinitionErrors when its own profile names none."""
+def domain_database(mesh: Mesh, domain: str) -> Path:
+    """Return the DuckDB file of the domain's models. Raises DefinitionErrors when its own dbt profile names none."""
     return database_of_domain(domain, mesh.domain_folder(domain), mesh.store)

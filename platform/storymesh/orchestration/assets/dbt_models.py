@@ -1,7 +1,7 @@
-"""A domain's dbt models as assets: raw files to the tables that its products are read from, run by dbt itself.
+"""A domain's dbt models as assets: dbt makes from raw files the tables that products are read from.
 
-What the models are and how they hang together comes from dbt's manifest. Making it takes dbt some seconds, so it is
-kept beside the store and made again only when a file that dbt reads has changed.
+The models and what they depend on come from dbt's manifest. Making it takes dbt some seconds, so it is kept in the
+store and made again only when a file that dbt reads has changed.
 """
 
 import hashlib
@@ -23,72 +23,74 @@ from storymesh.contract.types import arrow_schema
 from storymesh.errors import NotPublished, StorymeshError, TransformFailed
 from storymesh.file_lock import hold_lock
 from storymesh.mesh.mesh import Mesh
-from storymesh.orchestration.asset_keys import model_key, product_key, source_key
-from storymesh.orchestration.asset_metadata import owners_of
-from storymesh.orchestration.automation import follows
-from storymesh.orchestration.column_lineage import with_lineage
-from storymesh.orchestration.failures import explained, failure
-from storymesh.orchestration.product_assets import made_of
-from storymesh.orchestration.source_assets import Files, raw_files, read_in
+from storymesh.orchestration.assets.automation import remade_with_inputs
+from storymesh.orchestration.assets.column_lineage import add_column_lineage
+from storymesh.orchestration.assets.keys import model_key, product_key, source_key
+from storymesh.orchestration.assets.metadata import asset_owners
+from storymesh.orchestration.assets.products import assets_made_for
+from storymesh.orchestration.assets.sources import Files, files_read_by_model, raw_files_of_domain
+from storymesh.orchestration.dagster_internals import dbt_resource_class
+from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.product.dbt_project import failed_nodes, prepare_dbt, run_dbt
 from storymesh.product.store import ProductStore, Snapshot
 
 if TYPE_CHECKING:
-    from dagster_dbt import DbtCliResource, DbtProject
+    from dagster_dbt import DbtProject
 
 PARSE_TIMEOUT_S = 300
-PARSED_AT_ONCE = 2
-BUSY_WAIT_S = 120.0
-_READ_BY_DBT = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
-_UNREAD = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
+PARALLEL_PARSES = 2
+DATABASE_WAIT_S = 120.0
+_DBT_SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
+_IGNORED_NAMES = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
 
 
-class Models(dg.Config):
-    """How a domain's dbt models are built."""
+class DbtBuildConfig(dg.Config):
+    """The configuration of a domain's dbt build."""
 
     full_refresh: bool = Field(
         default=False, description="Build incremental models from nothing, as after a change of what they compute."
     )
 
 
-def model_assets(mesh: Mesh, domain: str) -> tuple[list[dg.AssetsDefinition], Files]:
-    """The assets [domain, "models", <model>], all made by one `dbt build`, and the raw files of the domain; no models
-    where it has no dbt project.
+def dbt_model_assets(mesh: Mesh, domain: str) -> tuple[list[dg.AssetsDefinition], Files]:
+    """Return the assets [domain, "models", <model>], all made by one `dbt build`, and the raw files of the domain.
 
-    A project that dbt cannot parse gives assets that fail with dbt's words, so that the rest of the location loads.
+    A domain without a dbt project has no models. A project that dbt cannot parse gives assets that fail with
+    dbt's message, so that the rest of the location loads.
     """
-    if not has_models(mesh, domain):
-        return [], raw_files(mesh, domain, None)
+    if not has_dbt_project(mesh, domain):
+        return [], raw_files_of_domain(mesh, domain, None)
     try:
-        manifest = manifest_of(mesh, domain)
+        manifest = dbt_manifest(mesh, domain)
     except StorymeshError as error:
-        return [_broken(mesh, domain, error)], raw_files(mesh, domain, None)
-    return [_dbt_assets(mesh, domain, manifest)], raw_files(mesh, domain, manifest)
+        return [_failing_models(mesh, domain, error)], raw_files_of_domain(mesh, domain, None)
+    return [_dbt_assets(mesh, domain, manifest)], raw_files_of_domain(mesh, domain, manifest)
 
 
-def parse_all(mesh: Mesh) -> None:
-    """Make the manifests of all domains, two at a time. What dbt cannot read is told when its models are built."""
+def parse_dbt_projects(mesh: Mesh) -> None:
+    """Make the manifests of all domains, two at a time. What dbt cannot read fails later, when its models are built."""
 
     def parse(domain: str) -> None:
         with suppress(StorymeshError):
-            manifest_of(mesh, domain)
+            dbt_manifest(mesh, domain)
 
-    with ThreadPoolExecutor(PARSED_AT_ONCE) as pool:
-        list(pool.map(parse, [domain for domain in mesh.domains if has_models(mesh, domain)]))
+    with ThreadPoolExecutor(PARALLEL_PARSES) as pool:
+        list(pool.map(parse, [domain for domain in mesh.domains if has_dbt_project(mesh, domain)]))
 
 
-def has_models(mesh: Mesh, domain: str) -> bool:
+def has_dbt_project(mesh: Mesh, domain: str) -> bool:
+    """Return True if the domain has a dbt project."""
     return (mesh.domain_folder(domain) / "dbt_project.yml").is_file()
 
 
-def wait_until_free(database: Path, wait_s: float = BUSY_WAIT_S) -> None:
+def wait_for_database(database: Path, wait_s: float = DATABASE_WAIT_S) -> None:
     """Wait until no other process holds the DuckDB file: a killed run may leave a dbt behind that is still writing.
 
-    Raises TransformFailed when it stays held.
+    Raises TransformFailed when it is still held after `wait_s` seconds.
     """
     import duckdb
 
-    ends = time.monotonic() + wait_s
+    deadline = time.monotonic() + wait_s
     while database.exists():
         try:
             duckdb.connect(str(database)).close()
@@ -96,25 +98,25 @@ def wait_until_free(database: Path, wait_s: float = BUSY_WAIT_S) -> None:
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():
                 return  # damaged or not ours: dbt says so in its own words
-            if time.monotonic() > ends:
+            if time.monotonic() > deadline:
                 words = f"another process holds {database}: {str(error).splitlines()[0]}"
                 raise TransformFailed(words, "end it, or wait for it, and run again") from None
         time.sleep(0.5)
 
 
-def manifest_of(mesh: Mesh, domain: str) -> Mapping[str, Any]:
-    """dbt's manifest of the domain, parsed again only when what dbt reads has changed. Raises TransformFailed."""
+def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
+    """Return dbt's manifest of the domain, made again only when what dbt reads has changed. Raises TransformFailed."""
     home = mesh.store / "dagster" / "parse"
-    kept = home / domain / f"manifest-{_fingerprint(mesh, domain)}.json"
+    cached = home / domain / f"manifest-{_fingerprint(mesh, domain)}.json"
     with hold_lock(home / f"{domain}.lock"):
-        if not kept.is_file():
-            inputs = {product: _unpublished(mesh, product) for product in _inputs(mesh, domain)}
+        if not cached.is_file():
+            inputs = {product: _snapshot_without_rows(mesh, product) for product in _input_products(mesh, domain)}
             project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs)
             run_dbt(project, "parse", PARSE_TIMEOUT_S)
-            for old in kept.parent.glob("manifest-*.json"):
+            for old in cached.parent.glob("manifest-*.json"):
                 old.unlink()
-            (project.target_path / "manifest.json").replace(kept)
-        manifest: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+            (project.target_path / "manifest.json").replace(cached)
+        manifest: Mapping[str, Any] = json.loads(cached.read_text(encoding="utf-8"))
     return manifest
 
 
@@ -127,15 +129,15 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
         dagster_dbt_translator=_translator(mesh, domain),
         pool=f"{domain}_duckdb",
     )
-    def building(context: dg.AssetExecutionContext, config: Models) -> Iterator[Any]:
-        with explained(context.retry_number):
-            inputs = _published(mesh, domain, _read_here(context))
+    def build_models(context: dg.AssetExecutionContext, config: DbtBuildConfig) -> Iterator[Any]:
+        with dagster_failures(context.retry_number):
+            inputs = _input_snapshots(mesh, domain, _inputs_of_selection(context))
             project = prepare_dbt(domain, mesh.domain_folder(domain), mesh.store, inputs)
-            wait_until_free(project.database)
-            dbt = _resource()(
+            wait_for_database(project.database)
+            dbt = dbt_resource_class()(
                 project_dir=str(project.project_dir),
                 profiles_dir=str(project.profiles_dir),
-                dbt_executable=_executable(),
+                dbt_executable=_dbt_executable(),
                 global_config_flags=["--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats"],
             )
             results = project.target_path / "run_results.json"
@@ -143,33 +145,19 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             command = ["build", *(["--full-refresh"] if config.full_refresh else [])]
             invocation = dbt.cli(command, context=context, target_path=project.target_path, raise_on_error=False)
             for event in invocation.stream():
-                yield with_lineage(event, domain, manifest, project.target_path, inputs)
+                yield add_column_lineage(event, domain, manifest, project.target_path, inputs)
             if not invocation.is_successful():
                 words = "; ".join(failed_nodes(project)) or str(invocation.get_error())
                 raise TransformFailed(f"the dbt project of '{domain}' did not build: {words}")
 
-    return building
-
-
-def _resource() -> "type[DbtCliResource]":
-    from dagster_dbt import DbtCliResource
-    from dagster_dbt.compat import DBT_PYTHON_VERSION
-
-    class Resource(DbtCliResource):
-        """dbt of this environment. Asking it for its version, as the library does, takes two seconds a domain."""
-
-        @property
-        def _cli_version(self) -> Any:
-            return DBT_PYTHON_VERSION
-
-    return Resource
+    return build_models
 
 
 def _translator(mesh: Mesh, domain: str) -> Any:
     from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 
-    class Translator(DagsterDbtTranslator):
-        """Keys and owners as the rest of the mesh has them."""
+    class MeshTranslator(DagsterDbtTranslator):
+        """Keys, owners and automation as the rest of the mesh has them."""
 
         def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
             name = str(dbt_resource_props["name"])
@@ -184,8 +172,8 @@ def _translator(mesh: Mesh, domain: str) -> Any:
             self, manifest: Mapping[str, Any], unique_id: str, project: "DbtProject | None"
         ) -> dg.AssetSpec:
             spec = super().get_asset_spec(manifest, unique_id, project)
-            raw = read_in(self.get_resource_props(manifest, unique_id))
-            return spec.replace_attributes(deps=[*spec.deps, *(source_key(domain, path) for path in raw)])
+            files = files_read_by_model(self.get_resource_props(manifest, unique_id))
+            return spec.replace_attributes(deps=[*spec.deps, *(source_key(domain, path) for path in files)])
 
         def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
             return domain
@@ -193,24 +181,24 @@ def _translator(mesh: Mesh, domain: str) -> Any:
         def get_automation_condition(
             self, dbt_resource_props: Mapping[str, Any]
         ) -> dg.AutomationCondition[dg.AssetKey] | None:
-            return follows(made_of(mesh, domain))
+            return remade_with_inputs(assets_made_for(mesh, domain))
 
         def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
-            return owners_of(mesh.domains[domain].owner)
+            return asset_owners(mesh.domains[domain].owner)
 
     # The SQL stands in the description and the relation in metadata; columns of products come from their contracts.
-    return Translator(settings=DagsterDbtTranslatorSettings(enable_source_metadata=False))
+    return MeshTranslator(settings=DagsterDbtTranslatorSettings(enable_source_metadata=False))
 
 
-def _broken(mesh: Mesh, domain: str, error: StorymeshError) -> dg.AssetsDefinition:
-    """The models that products are read from, as assets that fail with what dbt said about the project."""
+def _failing_models(mesh: Mesh, domain: str, error: StorymeshError) -> dg.AssetsDefinition:
+    """Return the models that products are read from as assets that fail with dbt's message about the project."""
     specs = [
         dg.AssetSpec(
             key=model_key(domain, product.name),
             deps=[product_key(port.contract_id) for port in product.inputs],
             group_name=domain,
             description=f"dbt cannot read this project: {error.message}",
-            owners=owners_of(mesh.domains[domain].owner),
+            owners=asset_owners(mesh.domains[domain].owner),
             kinds={"dbt", "duckdb"},
         )
         for product in mesh.products_of(domain)
@@ -218,53 +206,56 @@ def _broken(mesh: Mesh, domain: str, error: StorymeshError) -> dg.AssetsDefiniti
     ]
 
     @dg.multi_asset(name=f"models_{domain}", specs=specs)
-    def refusing() -> None:
-        raise failure(error)
+    def fail() -> None:
+        raise as_dagster_failure(error)
 
-    return refusing
+    return fail
 
 
-def _inputs(mesh: Mesh, domain: str) -> list[str]:
+def _input_products(mesh: Mesh, domain: str) -> list[str]:
     ports = (port.contract_id for product in mesh.products_of(domain) for port in product.inputs)
     return sorted(set(ports))
 
 
-def _unpublished(mesh: Mesh, product: str) -> Snapshot:
-    """A product as dbt sees it where only its columns matter: without any row."""
+def _snapshot_without_rows(mesh: Mesh, product: str) -> Snapshot:
+    """Return a product as dbt sees it where only its columns matter: without any row."""
     contract = mesh.contract(product)
-    nothing = (0, contract.version, contract.digest, "", 0, datetime(1970, 1, 1))
-    return Snapshot(product, "", *nothing, files=(), schema=arrow_schema(contract))
+    empty = (0, contract.version, contract.digest, "", 0, datetime(1970, 1, 1))
+    return Snapshot(product, "", *empty, files=(), schema=arrow_schema(contract))
 
 
-def _read_here(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
-    """What the selected models read."""
+def _inputs_of_selection(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
+    """Return what the selected models read."""
     return {key for model in context.selected_asset_keys for key in context.assets_def.asset_deps[model]}
 
 
-def _published(mesh: Mesh, domain: str, read: set[dg.AssetKey]) -> dict[str, Snapshot]:
-    """The snapshots that the domain's models read. Raises NotPublished when one of `read` has none yet; the others
-    may have none, since a model that is not built reads nothing."""
-    found: dict[str, Snapshot] = {}
-    for product in _inputs(mesh, domain):
+def _input_snapshots(mesh: Mesh, domain: str, required: set[dg.AssetKey]) -> dict[str, Snapshot]:
+    """Return the snapshots that the domain's models read, by product.
+
+    Raises NotPublished when one that is `required` has none yet; the others may have none, since a model that is not
+    built reads nothing.
+    """
+    snapshots: dict[str, Snapshot] = {}
+    for product in _input_products(mesh, domain):
         owner, name = product.split(".", 1)
         latest = ProductStore(mesh.warehouse, owner).latest(name)
-        if latest is None and product_key(product) in read:
+        if latest is None and product_key(product) in required:
             words = f"the models of '{domain}' read '{product}', which nobody has published yet"
             raise NotPublished(words, f"run the domain '{owner}' first")
-        found[product] = latest or _unpublished(mesh, product)
-    return found
+        snapshots[product] = latest or _snapshot_without_rows(mesh, product)
+    return snapshots
 
 
 def _fingerprint(mesh: Mesh, domain: str) -> str:
-    """A digest of all that the manifest depends on: dbt's own files, the columns of the input ports, and dbt itself."""
+    """Return a digest of all that the manifest depends on: dbt's files, the contracts of the input ports, and dbt."""
     folder = mesh.domain_folder(domain)
     digest = hashlib.sha256()
     for package in ("dbt-core", "dbt-duckdb", "dagster-dbt"):
         digest.update(f"{package} {importlib.metadata.version(package)}\n".encode())
-    for product in _inputs(mesh, domain):
+    for product in _input_products(mesh, domain):
         digest.update(f"{product} {mesh.contract(product).digest}\n".encode())
     for path in sorted(_files(folder)):
-        content = path.read_bytes() if path.suffix in _READ_BY_DBT else str(path.stat().st_size).encode()
+        content = path.read_bytes() if path.suffix in _DBT_SUFFIXES else str(path.stat().st_size).encode()
         digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:24]
@@ -272,15 +263,15 @@ def _fingerprint(mesh: Mesh, domain: str) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     for entry in folder.iterdir():
-        if entry.name.startswith(".") or entry.name in _UNREAD:
+        if entry.name.startswith(".") or entry.name in _IGNORED_NAMES:
             continue
         if entry.is_dir():
-            yield from (path for path in entry.rglob("*") if path.is_file() and not _UNREAD & set(path.parts))
+            yield from (path for path in entry.rglob("*") if path.is_file() and not _IGNORED_NAMES & set(path.parts))
         else:
             yield entry
 
 
-def _executable() -> str:
-    """dbt of this Python environment, wherever it was started from."""
+def _dbt_executable() -> str:
+    """Return the dbt of this Python environment, wherever it was started from."""
     beside = Path(sys.executable).parent / "dbt"
     return str(beside) if beside.exists() else "dbt"

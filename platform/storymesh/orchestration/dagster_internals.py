@@ -1,0 +1,104 @@
+"""Everything of Dagster and dagster-dbt that is not public, as seen in dagster 1.13.27 and dagster-dbt 0.29.27.
+
+Nothing else imports a private module of theirs or touches a private attribute. A test holds both, and that each of
+these is still there and still needed.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import CODE_VERSION_TAG as CODE_VERSION_TAG
+from dagster._core.definitions.data_version import DATA_VERSION_TAG as DATA_VERSION_TAG
+from dagster._core.definitions.data_version import INPUT_DATA_VERSION_TAG_PREFIX as INPUT_DATA_VERSION_TAG_PREFIX
+from dagster._core.definitions.data_version import extract_data_version_from_entry
+from dagster._core.definitions.dependency import NodeHandle
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition,
+)
+from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
+from dagster._core.execution.retries import RetryMode
+from dagster._core.executor.in_process import InProcessExecutor as InProcessExecutor
+
+if TYPE_CHECKING:
+    from dagster_dbt import DbtCliResource
+
+SEEN_IN = {"dagster": "1.13", "dagster-dbt": "0.29"}
+RETRIES_ENABLED = RetryMode.ENABLED
+
+
+def latest_data_version(instance: dg.DagsterInstance, key: dg.AssetKey, *, is_source: bool | None = None) -> str | None:
+    """Return the data version of an asset's latest materialisation or observation; None where it has none."""
+    record = instance.get_latest_data_version_record(key, is_source=is_source)
+    version = extract_data_version_from_entry(record.event_log_entry) if record is not None else None
+    return version.value if version is not None else None
+
+
+def asset_keys_of_step(job: dg.JobDefinition, step: str) -> list[dg.AssetKey]:
+    """Return the assets that a step of the job makes."""
+    keys = job.asset_layer.get_selected_entity_keys_for_node(NodeHandle.from_string(step))
+    return [key for key in keys if isinstance(key, dg.AssetKey)]
+
+
+def instance_without_compute_logs(home: Path) -> dg.DagsterInstance:
+    """Return the instance of the folder `home`; what steps print stays in this process, not in files of its own."""
+    from dagster._core.instance.ref import InstanceRef
+
+    no_logs = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"compute_logs": no_logs}))
+
+
+def assign_free_pool_slots(instance: dg.DagsterInstance) -> None:
+    """Give free slots of pools to steps that wait for them.
+
+    Dagster does so when a slot becomes free, and forgets a step that began to wait at that very moment.
+    """
+    from dagster._core.storage.event_log import SqlEventLogStorage
+
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return
+    for pool in storage.get_concurrency_keys():
+        slots = storage.get_concurrency_info(pool)
+        if slots.pending_step_count and slots.active_slot_count + slots.assigned_step_count < slots.slot_count:
+            storage.assign_pending_steps([pool])
+
+
+@contextmanager
+def idle_pool_waiting() -> Iterator[None]:
+    """Let steps that wait for a pool sleep until they ask again.
+
+    Dagster takes the least of zero and the seconds until then, so that a waiting run keeps a processor busy. Its
+    in-process execution makes its own context of pools, so that the method has to be replaced while a run lasts.
+    """
+    original = InstanceConcurrencyContext.interval_to_next_pending_claim_check
+    InstanceConcurrencyContext.interval_to_next_pending_claim_check = _seconds_to_next_claim  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        InstanceConcurrencyContext.interval_to_next_pending_claim_check = original  # type: ignore[method-assign]
+
+
+def _seconds_to_next_claim(self: InstanceConcurrencyContext) -> float:
+    return max(0.0, min(self._pending_timeouts.values(), default=0.0) - time.time())
+
+
+def dbt_resource_class() -> "type[DbtCliResource]":
+    """Return the resource that runs the dbt of this environment without asking it for its version.
+
+    Asking takes two seconds a domain, and the version is known.
+    """
+    from dagster_dbt import DbtCliResource
+    from dagster_dbt.compat import DBT_PYTHON_VERSION
+
+    class InstalledDbt(DbtCliResource):
+        """The dbt of this environment, whose version is not asked for."""
+
+        @property
+        def _cli_version(self) -> Any:
+            return DBT_PYTHON_VERSION
+
+    return InstalledDbt

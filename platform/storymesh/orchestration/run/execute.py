@@ -1,0 +1,159 @@
+"""The execution of a run: the same assets as in the UI, in this process and on the same Dagster instance.
+
+One domain that fails does not stop the others: only what is built on it is left out.
+"""
+
+import logging
+import signal
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import dagster as dg
+from dagster import DagsterExecutionInterruptedError
+
+from storymesh.errors import StorymeshError
+from storymesh.mesh.mesh import Mesh
+from storymesh.narrative.definition import Narrative
+from storymesh.orchestration.assets.dbt_models import parse_dbt_projects
+from storymesh.orchestration.assets.sources import observe_raw_files, raw_files_of
+from storymesh.orchestration.dagster_internals import idle_pool_waiting
+from storymesh.orchestration.failures import ResourceUnavailable, as_unavailable, is_of_database
+from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
+from storymesh.orchestration.load_locations import load_code_locations
+from storymesh.orchestration.openlineage import lineage_listener
+from storymesh.orchestration.progress import progress_listener
+from storymesh.orchestration.run.events import RunListener, RunPreparation
+from storymesh.orchestration.run.observer import RunObserver
+from storymesh.orchestration.run.outcome import RunOutcome
+
+CLOSE_EVERY_S = 5.0
+JOB = "run"
+
+
+@contextmanager
+def _explaining_outages() -> Iterator[None]:
+    """Raise ResourceUnavailable for a disk or a database that did not do its part outside of any step."""
+    try:
+        yield
+    except (StorymeshError, BrokenPipeError):
+        raise
+    except Exception as error:
+        if (known := as_unavailable(error)) is None:
+            raise
+        where = "what Dagster remembers is out of reach" if is_of_database(error) else "the run could not go on"
+        raise ResourceUnavailable(f"{where}: {known.message}", known.hint, transient=known.transient) from error
+
+
+@_explaining_outages()
+def execute_run(
+    mesh: Mesh, narratives: Sequence[Narrative], listener: RunListener, log: Path, *, upstream: bool = True
+) -> RunOutcome:
+    """Execute every asset of the mesh; with `narratives`, theirs and what they are built on (not without `upstream`).
+
+    Dagster's own log goes to the file `log`. Raises WrongUsage or DefinitionErrors when a location cannot be loaded,
+    ResourceUnavailable when the disk or the instance cannot be reached, and KeyboardInterrupt when somebody stops it.
+    """
+    run_id = str(uuid.uuid4())
+    listener(RunPreparation("reading the dbt projects"))
+    parse_dbt_projects(mesh)
+    locations = load_code_locations(mesh)
+    job = dg.define_asset_job(JOB, selection=_assets_to_make(narratives, upstream=upstream))
+    loggers = {"file": _file_logger(log)}
+    merged = dg.Definitions.merge(locations, dg.Definitions(jobs=[job], loggers=loggers))
+    observer = RunObserver(mesh, listener)
+    with (
+        open_instance(mesh) as instance,
+        hold_run_lock(dagster_home(mesh), run_id),
+        _termination_as_interrupt(),
+        _closing_abandoned_runs(instance),
+        idle_pool_waiting(),
+        progress_listener(observer.on_progress),
+    ):
+        _report_raw_files(mesh, merged, instance)
+        instance.add_event_listener(run_id, observer.on_log_entry)
+        resolved = merged.resolve_job_def(JOB)
+        on_lineage = lineage_listener(resolved, run_id)
+        instance.add_event_listener(run_id, lambda entry: entry.dagster_event and on_lineage(entry.dagster_event))
+        try:
+            resolved.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                raise_on_error=False,
+                # Who runs it in a terminal can end it there, and no daemon could.
+                tags={"storymesh/command": "run", "dagster/max_runtime": "0"},
+                run_config={"loggers": {"file": {}}},
+            )
+        except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+            unfinished = instance.get_run_by_id(run_id)
+            if unfinished is not None and not unfinished.is_finished:
+                instance.report_run_canceled(unfinished, message="Somebody stopped it.")
+            raise KeyboardInterrupt from None
+    if observer.interrupted:
+        raise KeyboardInterrupt
+    return observer.outcome(run_id)
+
+
+def _report_raw_files(mesh: Mesh, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    """Tell Dagster which raw files the run reads, so that nobody takes them for new afterwards."""
+    for domain in mesh.domains:
+        for observation in observe_raw_files(mesh, domain, raw_files_of(definitions, domain), instance):
+            instance.report_runless_asset_event(observation)
+
+
+@contextmanager
+def _closing_abandoned_runs(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Close abandoned runs, first and while this run goes on: it may be waiting for one of them."""
+    close_abandoned_runs(instance)
+    ended = threading.Event()
+
+    def close_repeatedly() -> None:
+        while not ended.wait(CLOSE_EVERY_S):
+            with suppress(Exception):  # the run itself fails for the same reason, and says so
+                close_abandoned_runs(instance)
+
+    thread = threading.Thread(target=close_repeatedly, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let a closed terminal or a supervisor end the run as Ctrl-C does, so that none of it counts as going on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:  # `nohup` ignores it, and means it
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _assets_to_make(narratives: Sequence[Narrative], *, upstream: bool) -> dg.AssetSelection:
+    if not narratives:
+        return dg.AssetSelection.all().materializable()
+    selection: dg.AssetSelection = dg.AssetSelection.groups(*(narrative.name for narrative in narratives))
+    return (selection.upstream() if upstream else selection).materializable()
+
+
+def _file_logger(path: Path) -> dg.LoggerDefinition:
+    def to_file(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("storymesh.run", logging.INFO)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        return logger
+
+    return dg.LoggerDefinition(to_file, description="Everything that Dagster has to say, in a file.")

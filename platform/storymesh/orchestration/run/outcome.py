@@ -1,0 +1,51 @@
+"""What came of a run: of each product, of each narrative, and as a whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from storymesh.orchestration.run.events import StepFailure
+
+OutcomeState = Literal["new", "unchanged", "refused", "left out"]
+
+
+@dataclass(frozen=True)
+class ProductOutcome:
+    """What came of one product. Rows, quarantined rows and version are None where it was not published in this run."""
+
+    product: str
+    state: OutcomeState
+    rows: int | None
+    quarantined: int | None
+    version: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class NarrativeOutcome:
+    """What came of one narrative.
+
+    `drops` (what -> reason -> count) and `configs` (config -> split -> rows) are the release's; both are empty where
+    it was not released in this run.
+    """
+
+    narrative: str
+    state: OutcomeState
+    cases: int | None
+    version: str | None
+    path: str | None
+    configs: Mapping[str, Mapping[str, int]]
+    drops: Mapping[str, Mapping[str, int]]
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What came of the run; `failures` by the key of their step in Dagster."""
+
+    run_id: str
+    success: bool
+    products: tuple[ProductOutcome, ...]
+    narratives: tuple[NarrativeOutcome, ...]
+    seconds: float
+    failures: Mapping[str, StepFailure]

@@ -1,0 +1,85 @@
+"""What is used of Dagster beyond its public interface is there, is still needed, and stands in one file."""
+
+import importlib.metadata
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
+from dagster_dbt import DbtCliResource
+
+from storymesh.orchestration import dagster_internals as internals
+
+PACKAGE = Path(internals.__file__).parents[1]
+PRIVATE = re.compile(r"\bdagster\w*\._\w+|\bdagster_dbt\.\w+")
+
+
+def test_private_modules_are_imported_in_one_file() -> None:
+    users = {path for path in PACKAGE.rglob("*.py") if PRIVATE.search(path.read_text(encoding="utf-8"))}
+    assert users == {Path(internals.__file__)}
+
+
+@pytest.mark.parametrize("package", internals.SEEN_IN)
+def test_versions_are_those_in_which_the_internals_were_seen(package: str) -> None:
+    assert importlib.metadata.version(package).startswith(f"{internals.SEEN_IN[package]}.")
+
+
+def test_version_tags_are_what_dagster_writes() -> None:
+    @dg.asset(code_version="7")
+    def upstream() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(data_version=dg.DataVersion("abc"))
+
+    @dg.asset(deps=[upstream])
+    def downstream() -> None: ...
+
+    instance = dg.DagsterInstance.ephemeral()
+    dg.materialize([upstream, downstream], instance=instance)
+    assert internals.latest_data_version(instance, dg.AssetKey("upstream")) == "abc"
+    assert internals.latest_data_version(instance, dg.AssetKey("nothing")) is None
+    tags = {name: tags_of(instance, name) for name in ("upstream", "downstream")}
+    assert tags["upstream"][internals.CODE_VERSION_TAG] == "7"
+    assert tags["upstream"][internals.DATA_VERSION_TAG] == "abc"
+    assert tags["downstream"][f"{internals.INPUT_DATA_VERSION_TAG_PREFIX}/upstream"] == "abc"
+
+
+def tags_of(instance: dg.DagsterInstance, name: str) -> Any:
+    event = instance.get_latest_materialization_event(dg.AssetKey(name))
+    assert event is not None and event.asset_materialization is not None
+    return event.asset_materialization.tags
+
+
+def test_a_step_that_waits_for_its_pool_sleeps_only_with_our_method() -> None:
+    context = InstanceConcurrencyContext.__new__(InstanceConcurrencyContext)
+    context._pending_claims = {"step"}
+    context._pending_timeouts = {"step": time.time() + 60}
+    assert context.interval_to_next_pending_claim_check() <= 0, "Dagster has mended it: remove idle_pool_waiting"
+    with internals.idle_pool_waiting():
+        assert context.interval_to_next_pending_claim_check() > 50
+        context._pending_timeouts = {"step": 0.0}
+        assert context.interval_to_next_pending_claim_check() == 0
+    assert context.interval_to_next_pending_claim_check() <= 0
+
+
+def test_an_instance_opens_without_files_for_what_steps_print(tmp_path: Path) -> None:
+    with internals.instance_without_compute_logs(tmp_path) as instance:
+        assert type(instance.compute_log_manager).__name__ == "NoOpComputeLogManager"
+        internals.assign_free_pool_slots(instance)
+
+
+def test_the_assets_of_a_step_are_known() -> None:
+    @dg.multi_asset(specs=[dg.AssetSpec("one"), dg.AssetSpec("two")])
+    def both() -> None: ...
+
+    job = dg.Definitions([both], jobs=[dg.define_asset_job("job")]).resolve_job_def("job")
+    assert sorted(key.to_user_string() for key in internals.asset_keys_of_step(job, "both")) == ["one", "two"]
+
+
+def test_dbt_is_not_asked_for_its_version(tmp_path: Path) -> None:
+    assert isinstance(DbtCliResource._cli_version, property), "it is called otherwise now"
+    (tmp_path / "dbt_project.yml").write_text("name: x\nversion: '1'\nprofile: x\n", encoding="utf-8")
+    (tmp_path / "profiles.yml").write_text("x: {target: y, outputs: {y: {type: duckdb}}}\n", encoding="utf-8")
+    resource = internals.dbt_resource_class()(project_dir=str(tmp_path), profiles_dir=str(tmp_path))
+    assert str(resource._cli_version) == importlib.metadata.version("dbt-core")
