@@ -51,7 +51,7 @@ def main() -> None:
 
 def measured(folder: Path) -> Mapping[str, list[Figures]]:
     """`links` and `advice` of the cases that storymesh makes of the products in `folder`, beside their truth."""
-    from storymesh.dataset.build import write_cases, write_precedents
+    from storymesh.dataset.stages import write_cases, write_precedents
     from storymesh.engine.open import open_engine
 
     with tempfile.TemporaryDirectory(prefix="storymesh-truth-") as store:
@@ -72,8 +72,9 @@ def measured(folder: Path) -> Mapping[str, list[Figures]]:
 def _views(engine: Any, build: "Build") -> None:
     """seen: case_id and the ids of each role's rows in both views of time; favoured: what precedents speak for."""
     from storymesh.case.visibility import names_in
+    from storymesh.dataset.tables import precedents_by_case
 
-    cases = engine.read_parquet(build.cases_path)
+    cases = engine.read_parquet(build.files.cases)
     ids = {}
     for view in ("hindsight", "question"):
         names = names_in(cases, build.typed.cast, build.typed.views, view)
@@ -88,7 +89,7 @@ def _views(engine: Any, build: "Build") -> None:
         CREATE VIEW favoured AS
         SELECT case_id, split, precedents.enough AS enough, precedents.tried AS tried,
             precedents.best.action AS action
-        FROM ({engine.compile_sql(build.precedents(engine))}) JOIN '{build.splits_path}' USING (case_id)
+        FROM ({engine.compile_sql(precedents_by_case(build, engine))}) JOIN '{build.files.splits}' USING (case_id)
     """)
 
 

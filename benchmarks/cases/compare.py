@@ -54,9 +54,10 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
     import ibis
 
     from storymesh.case.visibility import names_in
+    from storymesh.dataset.tables import precedents_by_case
 
     build = pinned(products, out)
-    cases = engine.read_parquet(build.cases_path)
+    cases = engine.read_parquet(build.files.cases)
     told = names_in(cases, build.typed.cast, build.typed.views, "hindsight")
     asked = names_in(cases, build.typed.cast, build.typed.views, "question")
 
@@ -85,14 +86,14 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
     )
     db = engine.connection.con
     db.execute(f"CREATE VIEW our_cases AS {engine.compile_sql(flat)}")
-    db.execute(f"CREATE VIEW our_splits AS SELECT case_id, split, dropped, component FROM '{build.splits_path}'")
+    db.execute(f"CREATE VIEW our_splits AS SELECT case_id, split, dropped, component FROM '{build.files.splits}'")
     options = f"list_transform(precedents.options, lambda item: {_option('item')})"
     db.execute(f"""
         CREATE VIEW our_precedents AS
         SELECT case_id, precedents.enough AS enough, precedents.level::BIGINT AS level,
             precedents.tried::BIGINT AS tried, {_option("precedents.best")} AS best,
             {_option("precedents.worst")} AS worst, {options} AS options
-        FROM ({engine.compile_sql(build.precedents(engine))})
+        FROM ({engine.compile_sql(precedents_by_case(build, engine))})
     """)
 
 

@@ -21,7 +21,7 @@ def _storymesh(products: Path, out: Path) -> Stages:
     import storymesh.case.link
     import storymesh.case.precedent
     import storymesh.case.visibility  # noqa: F401
-    from storymesh.dataset.build import write_cases, write_precedents
+    from storymesh.dataset.stages import write_cases, write_precedents
     from storymesh.engine.open import open_engine
 
     with open_engine():

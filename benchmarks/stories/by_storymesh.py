@@ -14,12 +14,13 @@ def main(inputs: Path, out: Path) -> None:
     os.environ["STORYMESH_THREADS"], os.environ["STORYMESH_MEMORY"] = str(given["threads"]), given["memory"]
     from benchmarks.reference import pinned
 
-    from storymesh.dataset.build import write_cases, write_precedents, write_records
+    from storymesh.dataset.stages import write_cases, write_precedents, write_records
+    from storymesh.dataset.tables import precedents_by_case
     from storymesh.engine.open import open_engine
 
     stages = Stages(out)
     build = pinned(Path(given["folder"]), out / "store")
-    shutil.rmtree(build.folder, ignore_errors=True)
+    shutil.rmtree(build.files.folder, ignore_errors=True)
     with stages.measured("cases"):
         write_cases(build)
     with stages.measured("precedents"):
@@ -29,9 +30,9 @@ def main(inputs: Path, out: Path) -> None:
             write_records(build, config)
     stages.write()
     with open_engine() as engine:
-        engine.write_parquet(build.precedents(engine), out / "precedents.parquet")
-    written = {config: build.records_path(config) for config in CONFIGS}
-    written |= {"cases": build.cases_path, "splits": build.splits_path}
+        engine.write_parquet(precedents_by_case(build, engine), out / "precedents.parquet")
+    written = {config: build.files.records(config) for config in CONFIGS}
+    written |= {"cases": build.files.cases, "splits": build.files.splits}
     for name, path in written.items():
         path.replace(out / f"{name}.parquet")
 

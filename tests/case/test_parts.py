@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from storymesh.dataset import build as building
-from storymesh.dataset.build import Build, write_cases
+from storymesh.dataset import stages
+from storymesh.dataset.build import Build
+from storymesh.dataset.stages import write_cases
 from storymesh.engine.duckdb.engine import DuckDBEngine
 from storymesh.errors import OutOfMemory
 from tests.case.test_snapshots import NARRATIVE, PRODUCTS, REPORT, rows
@@ -21,14 +22,14 @@ def made(root: Path) -> Build:
 
 def cases(build: Build) -> list[dict[str, Any]]:
     write_cases(build)
-    found: list[dict[str, Any]] = pq.read_table(build.cases_path).sort_by("case_id").to_pylist()
+    found: list[dict[str, Any]] = pq.read_table(build.files.cases).sort_by("case_id").to_pylist()
     return found
 
 
 def test_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = cases(made(tmp_path / "whole"))
     assert len(whole) == 8
-    monkeypatch.setattr(building, "CASE_BYTES", 10**9)
+    monkeypatch.setattr(stages, "CASE_BYTES", 10**9)
     assert cases(made(tmp_path / "parts")) == whole
 
 
@@ -47,6 +48,6 @@ def test_what_does_not_fit_is_parted_once_more(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OutOfMemory):  # so few cases are not the matter
         cases(made(tmp_path / "few"))
     tried.clear()
-    monkeypatch.setattr(building, "LEAST_PART", 1)
+    monkeypatch.setattr(stages, "LEAST_PART", 1)
     assert cases(made(tmp_path / "parts")) == whole
     assert tried == [1, 2, 4]

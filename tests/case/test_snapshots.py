@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from storymesh.dataset.build import Build, write_cases, write_precedents, write_records
+from storymesh.dataset.build import Build
+from storymesh.dataset.stages import write_cases, write_precedents, write_records
 from storymesh.errors import StorymeshError
 from storymesh.release.manifest import Release
 from storymesh.release.write import cut

@@ -4,7 +4,6 @@ import csv
 import json
 import random
 import shutil
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,8 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.dataset.build import Build, preview, write_asked
-from storymesh.dataset.personal_data import MASKS, Finder, Names
+from storymesh.dataset.build import Build
+from storymesh.dataset.personal_data import MASKS
+from storymesh.dataset.personal_data_finder import PersonalDataFinder, PersonNames
+from storymesh.dataset.preview import preview_records
+from storymesh.dataset.stages import write_cases_and_precedents
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.narrative.definition import read_narrative
@@ -25,13 +27,13 @@ from storymesh.provenance.trace import trace
 from storymesh.release.manifest import Release
 from storymesh.release.write import cut
 from tests.support.paths import ROOT
-from tests.support.release_builds import Told, make
+from tests.support.release_builds import Told, make, with_narrative
 from tests.support.small_build import build_of
 from tests.support.small_mesh import Product
 from tests.support.small_release import drops_of, released, rows_of
 
-NAMES = Names.of(["Ann Example", "José Ñandú", "de la Cruz, María", "Brisbane", "SHP-0815"])
-FINDER = Finder(NAMES, ("DE", "US"))
+NAMES = PersonNames.from_values(["Ann Example", "José Ñandú", "de la Cruz, María", "Brisbane", "SHP-0815"])
+FINDER = PersonalDataFinder(NAMES, ("DE", "US"))
 
 PERSONS = {
     "e-mail": [
@@ -142,7 +144,7 @@ def test_what_is_no_person_stays(text: str) -> None:
 
 
 def test_nothing_in_the_reference_mesh_is_taken_for_a_person() -> None:
-    finder = Finder(regions=("US", "DE", "GB", "NL", "EG", "SG"))
+    finder = PersonalDataFinder(regions=("US", "DE", "GB", "NL", "EG", "SG"))
     values: set[str] = set()
     for path in (ROOT / "domains").rglob("sources/**/*.csv"):
         with path.open(encoding="utf-8") as file:
@@ -158,7 +160,7 @@ def test_nothing_in_the_reference_mesh_is_taken_for_a_person() -> None:
 @given(st.lists(st.sampled_from([one for many in PERSONS.values() for one in many] + HARMLESS), min_size=1, max_size=5))
 def test_what_the_engine_does_not_pick_holds_no_person(parts: list[str]) -> None:
     text = ", then ".join(parts)
-    for finder in (Finder(), Finder(regions=("DE", "US"))):
+    for finder in (PersonalDataFinder(), PersonalDataFinder(regions=("DE", "US"))):
         with open_engine(memory="1GB", threads=1) as engine:
             (picked,) = engine.connection.con.execute("SELECT regexp_matches(?, ?)", [text, finder.possible]).fetchone()
         assert picked or not finder.found(text)
@@ -172,11 +174,13 @@ def test_what_a_model_made_up_drops_and_leaves_no_word(tmp_path: Path) -> None:
     prompt = "advice: {from: said, narrator: {model: some, prompt: a.jinja}}\n  said: {format: messages, user: a.jinja"
     path.write_text(path.read_text().replace("advice: {format: messages, user: a.jinja", prompt))
     for name in ("", ".drops"):
-        shutil.copy(build.folder / f"records/advice{name}.parquet", build.folder / f"records/said{name}.parquet")
-    records = pq.read_table(build.records_path("advice"))
+        shutil.copy(
+            build.files.folder / f"records/advice{name}.parquet", build.files.folder / f"records/said{name}.parquet"
+        )
+    records = pq.read_table(build.files.records("advice"))
     notes = [[{"column": "assistant", "model": "some", "attempts": 1, "answer": "write to ann@example.com"}]] * 2
-    pq.write_table(records.append_column("retellings", pa.array(notes)), build.records_path("advice"))
-    release = cut(replace(build, narrative=read_narrative(path, tmp_path)))
+    pq.write_table(records.append_column("retellings", pa.array(notes)), build.files.records("advice"))
+    release = cut(with_narrative(build, read_narrative(path, tmp_path)))
     assert release.drops["advice"] == {"personal data: e-mail": 1}
     dropped = drops_of(release, "advice")["d1"]
     assert (dropped["messages"], dropped["retellings"]) == (None, None)
@@ -318,7 +322,7 @@ def test_the_card_and_the_lock_say_what_was_masked(masked: tuple[Build, Release]
 
 def test_a_masked_record_is_traced_and_told_the_same_by_the_interpreter(masked: tuple[Build, Release]) -> None:
     build, release = masked
-    spoken = {row["case_id"]: row for row in preview(build, "report", sample=9)}
+    spoken = {row["case_id"]: row for row in preview_records(build, "report", sample=9)}
     for case_id, row in rows_of(release, "report").items():
         assert spoken[case_id]["text"] == row["text"]
         assert trace(build, row).mistakes == ()
@@ -334,9 +338,9 @@ def test_refused_drops_by_the_first_kind_and_keeps_no_word_of_it(tmp_path: Path)
     }  # fmt: skip
     said = everything_in(release.path)
     assert [one for one in SECRETS if one in said] == []
-    assert [row["case_id"] for row in preview(build, "report", sample=9)] == ["c2"]
+    assert [row["case_id"] for row in preview_records(build, "report", sample=9)] == ["c2"]
     with pytest.raises(StorymeshError, match="'report' does not tell case c1: personal data: e-mail"):
-        preview(build, "report", "c1")
+        preview_records(build, "report", "c1")
 
 
 def test_what_only_the_facts_hold_is_refused_too(tmp_path: Path) -> None:
@@ -365,7 +369,7 @@ def test_where_nothing_is_found_the_digest_is_that_of_not_looking(tmp_path: Path
 def test_an_address_that_rows_are_known_by_stops_the_build(tmp_path: Path) -> None:
     rows = {"call": [{**call("c1"), "id": "ann@example.com"}], "note": []}
     with pytest.raises(StorymeshError, match=r"'call.id' of 'late-calls' holds e-mail addresses") as raised:
-        write_asked(made(tmp_path, "", rows))
+        write_cases_and_precedents(made(tmp_path, "", rows))
     assert "pseudonymise" in raised.value.hint
     assert "ann@" not in str(raised.value)
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.dataset.build import cases_with_all, write_asked
-from storymesh.dataset.split import assign
+from storymesh.dataset.split import assign_splits
+from storymesh.dataset.stages import write_cases_and_precedents
+from storymesh.dataset.tables import cases_with_precedents
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors
 from storymesh.lifecycle.verify import verify
@@ -36,7 +37,7 @@ def assigned(cases: Cases, random: RandomSplit) -> dict[str, tuple[str, str]]:
     """Case id -> split, component."""
     rows = [{"case_id": name, "at": AT, "together": values} for name, values in cases.items()]
     split = Split(random=random, together=("role.key",))
-    found = ENGINE.fetch_rows(assign(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
+    found = ENGINE.fetch_rows(assign_splits(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
     assert len(found) == len(cases)
     assert not any(row["dropped"] for row in found)
     return {row["case_id"]: (row["split"], row["component"]) for row in found}
@@ -209,9 +210,14 @@ def test_a_record_moved_to_another_split_is_found_in_the_files(by_chance: Callab
 def test_trucks_stay_whole_and_nobody_quotes_what_is_evaluated_later(by_chance: Callable[[str], Mesh]) -> None:
     mesh = by_chance(f"{{{THIRDS}, together: [truck.truck_id]}}")
     build = pin(mesh, mesh.narrative("roadside"))
-    write_asked(build)
+    write_cases_and_precedents(build)
     with open_engine() as engine:
-        told = cases_with_all(build, engine).select("case_id", "split", "truck", "precedents").to_pyarrow().to_pylist()
+        told = (
+            cases_with_precedents(build, engine)
+            .select("case_id", "split", "truck", "precedents")
+            .to_pyarrow()
+            .to_pylist()
+        )
     home = {row["case_id"]: row["split"] for row in told}
     trucks: dict[str, set[str]] = {}
     quoted = set()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from storymesh.dataset.build import preview
+from storymesh.dataset.preview import preview_records
 from storymesh.release.manifest import Release
 from tests.support.small_build import build_of
 from tests.support.small_mesh import Product
@@ -94,7 +94,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, dict[str, d
         patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
         build = build_of(tmp_path_factory.mktemp("passages"), NARRATIVE, REPORT, CAST, ROWS)
         release = released(build)
-        return release, {row["case_id"]: row for row in preview(build, "passage", sample=9)}
+        return release, {row["case_id"]: row for row in preview_records(build, "passage", sample=9)}
 
 
 def test_metadata_is_flat_and_holds_what_stores_take(told: tuple[Release, Any]) -> None:

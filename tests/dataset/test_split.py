@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.dataset.split import assign
+from storymesh.dataset.split import assign_splits
 from storymesh.engine.open import open_engine
 from storymesh.narrative.definition import Split
 
@@ -28,7 +28,7 @@ Verdict = tuple[str | None, str | None, str]
 
 def assigned(cases: list[Case], split: Split | None) -> dict[str, Verdict]:
     rows = [dict(zip(SCHEMA.names, case, strict=True)) for case in cases]
-    table = ENGINE.fetch_table(assign(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
+    table = ENGINE.fetch_table(assign_splits(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
     assert table.column_names == ["case_id", "split", "dropped", "component"]
     verdicts = {row["case_id"]: (row["split"], row["dropped"], row["component"]) for row in table.to_pylist()}
     assert len(verdicts) == len(table) == len(cases)
@@ -131,7 +131,7 @@ def test_without_a_split_every_case_is_train_and_stands_alone() -> None:
 
 def test_a_narrative_whose_cases_never_close_has_no_embargo_on_open_cases() -> None:
     rows = pa.table({"case_id": ["a", "b"], "at": [moment("2023-06-01"), moment("2023-12-25")]})
-    found = ENGINE.fetch_rows(assign(ENGINE, ENGINE.materialize(rows), SPLIT).order_by("case_id"))
+    found = ENGINE.fetch_rows(assign_splits(ENGINE, ENGINE.materialize(rows), SPLIT).order_by("case_id"))
     assert [row["split"] or row["dropped"] for row in found] == ["train", "embargo"]
 
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from storymesh.cli import app
 from storymesh.cli.output.trace import trace_as_json
 from storymesh.contract.definition import Contract
-from storymesh.dataset.build import write_cases, write_precedents, write_records
+from storymesh.dataset.stages import write_cases, write_precedents, write_records
 from storymesh.engine.open import open_engine
 from storymesh.errors import NotPublished, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh, load_mesh
@@ -201,7 +201,7 @@ def test_a_wrong_label_is_caught(mesh: Mesh, release: Release) -> None:
 def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release, moved: Path) -> None:
     warehouse = load_mesh(moved).warehouse
     build = build_of(release.path, read_lock(release.path), warehouse, open_engine)
-    path = build.cases_path
+    path = build.files.cases
     words = "* REPLACE (struct_update(truck, body := CASE truck.body WHEN 'box' THEN 'reefer' ELSE 'box' END) AS truck)"
     table = duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table()
     pq.write_table(table, path)
@@ -215,7 +215,7 @@ def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release,
 
 def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved: Path) -> None:
     build = build_of(release.path, read_lock(release.path), load_mesh(moved).warehouse, open_engine)
-    path = build.precedents_path
+    path = build.files.precedents
     assert path is not None
     words = "* REPLACE (struct_update(precedents, tried := precedents.tried + 1) AS precedents)"
     pq.write_table(duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table(), path)

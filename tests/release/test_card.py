@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from storymesh.release.write import cut
-from tests.support.release_builds import Told, make, usual
+from tests.support.release_builds import Told, make, usual, with_narrative
 
 HOSTILE = (
     "x\n```\n````` tick\n---\nlicense: mit\n---\n# no heading\n| a | b |\n"
@@ -105,7 +105,7 @@ def test_it_names_what_stands_there_as_its_pseudonym_only(tmp_path: Path) -> Non
         contract.properties["driver"] = SimpleNamespace(classification="restricted")
     dataset = build.narrative.dataset.model_copy(update={"pseudonymise": ("shipment.waterway",)})
     narrative = build.narrative.model_copy(update={"dataset": dataset})
-    page = (cut(replace(build, narrative=narrative)).path / "README.md").read_text()
+    page = (cut(with_narrative(build, narrative)).path / "README.md").read_text()
     assert "key that is in no release: `delay.driver`, `shipment.driver`, `shipment.waterway`." in page
 
 
@@ -143,5 +143,5 @@ def test_what_others_wrote_breaks_neither_header_nor_page(tmp_path: Path, hostil
 def test_a_licence_that_the_hub_does_not_know_is_other_with_its_name(tmp_path: Path) -> None:
     build = make(tmp_path, usual())
     narrative = build.narrative.model_copy(update={"license": "Our Own Terms 2"})
-    header = header_of((cut(replace(build, narrative=narrative)).path / "README.md").read_text())
+    header = header_of((cut(with_narrative(build, narrative)).path / "README.md").read_text())
     assert (header["license"], header["license_name"]) == ("other", "our-own-terms-2")

@@ -1,6 +1,5 @@
 """What stays of records that say the same, and what is said about those that do not."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from storymesh.errors import DefinitionErrors
 from storymesh.narrative.definition import LengthLimits, read_narrative
 from storymesh.release.curation.curate import Rules, curate, verdicts
 from storymesh.release.write import cut
-from tests.support.release_builds import make, usual
+from tests.support.release_builds import make, usual, with_narrative
 
 ENGINE = ibis.duckdb.connect()
 START = datetime(2024, 1, 1)
@@ -194,7 +193,7 @@ def test_a_record_has_its_own_length_or_that_of_the_dataset(tmp_path: Path) -> N
     text = (tmp_path / path).read_text().replace("text: a.jinja}", "text: a.jinja, length: {min: 2000}}")
     text = text.replace("verdict: {", "verdict: {length: {}, ").replace("{max: 3}", "{max: 2000}")
     (tmp_path / path).write_text(text)
-    release = cut(replace(build, narrative=read_narrative(tmp_path / path, tmp_path)))
+    release = cut(with_narrative(build, read_narrative(tmp_path / path, tmp_path)))
     assert release.drops["report"] == {"too short": 5}
     assert set(release.drops["advice"]) == set(release.drops["verdict"]) == {"unjudged"}
     page = (release.path / "README.md").read_text()

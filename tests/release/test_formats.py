@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from storymesh.release.manifest import Release
 from storymesh.release.write import cut
 from tests.support.paths import TESTS
 from tests.support.readers import reader
-from tests.support.release_builds import DROPS, Told, make, write
+from tests.support.release_builds import DROPS, Told, make, with_narrative, write
 
 FORMATS = {
     "report": "text",
@@ -57,7 +56,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     build = make(root, [*told, Told("d9", datetime(2024, 8, 1), "test")])
     path = root / "narratives" / "canal_exceptions" / "narrative.yaml"
     path.write_text(path.read_text().replace("\ndataset:\n", MORE))
-    rows = pq.read_table(build.records_path("verdict")).drop_columns("label").to_pylist()
+    rows = pq.read_table(build.files.records("verdict")).drop_columns("label").to_pylist()
     for config in ("answer", "choice"):
         made = []
         for row in rows:
@@ -65,20 +64,20 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
             if config == "choice":
                 one |= {"chosen": one.pop("completion"), "rejected": "reroute around the cape"}
             made.append(one)
-        old = pq.read_schema(build.records_path("verdict"))
+        old = pq.read_schema(build.files.records("verdict"))
         texts = ("prompt", "completion") if config == "answer" else ("prompt", "chosen", "rejected")
         fields = [*(old.field(name) for name in ("id", "case_id", "split")), *((name, pa.string()) for name in texts)]
         write(
-            build.records_path(config), pa.schema([*fields, *(old.field(n) for n in ("at", "facts", "sources"))]), made
+            build.files.records(config), pa.schema([*fields, *(old.field(n) for n in ("at", "facts", "sources"))]), made
         )
-        write(build.record_drops_path(config), DROPS, [])
-    report = pq.read_table(build.records_path("report"))
+        write(build.files.record_drops(config), DROPS, [])
+    report = pq.read_table(build.files.records("report"))
     fields = [*list(report.schema)[:4], pa.field("metadata", METADATA), *list(report.schema)[4:]]
     flat = {"case_at": "2023-05-01T00:00:00Z", "delay_hours": 4.5, "worked": None}
     passages = [{**row, "id": f"{PASSAGE}/{row['case_id']}", "metadata": flat} for row in report.to_pylist()]
-    write(build.records_path(PASSAGE), pa.schema(fields), passages)
-    write(build.record_drops_path(PASSAGE), DROPS, [])
-    return cut(replace(build, narrative=read_narrative(path, root)))
+    write(build.files.records(PASSAGE), pa.schema(fields), passages)
+    write(build.files.record_drops(PASSAGE), DROPS, [])
+    return cut(with_narrative(build, read_narrative(path, root)))
 
 
 STREAMING = """

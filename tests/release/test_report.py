@@ -17,7 +17,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from storymesh.dataset.build import Outcomes
+from storymesh.dataset.tables import JudgedOutcomes
 from storymesh.engine.open import open_engine
 from storymesh.location import Location
 from storymesh.provenance.trace import Cell, Column, Computed, Origin, Span, Trace
@@ -25,7 +25,7 @@ from storymesh.release.report import report
 from storymesh.release.report.charts import actions_of, lengths_of, months_of, scores_of
 from storymesh.release.report.report import STYLE
 from storymesh.release.write import cut
-from tests.support.release_builds import FakeBuild, Told, make, usual
+from tests.support.release_builds import HandmadeBuild, Told, make, usual
 
 HOSTILE = (
     '<script>alert(1)</script>{{ 31337*3 }}</style></p>" onclick="alert(2)" \'x\' \u202e\u05d0\u05d1 &amp; {% raw %}'
@@ -89,15 +89,17 @@ class Page(HTMLParser):
         return " ".join("".join(data for tag, data in self.texts if tag not in ("style", "script")).split())
 
 
-def page_of(build: FakeBuild, tracer: Any = None) -> str:
-    return (cut(build, tracer=tracer).path / "report.html").read_text(encoding="utf-8")
+def page_of(build: HandmadeBuild, tracer: Any = None, outcomes: JudgedOutcomes | None = None) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "judged_outcomes", lambda build, engine: outcomes)
+        return (cut(build, tracer=tracer).path / "report.html").read_text(encoding="utf-8")
 
 
-def outcomes(rows: list[dict[str, Any]]) -> Any:
+def outcomes(rows: list[dict[str, Any]]) -> JudgedOutcomes:
     schema = pa.schema([("action", pa.string()), ("score", pa.decimal128(38, 9)), ("worked", pa.bool_())])
     table = pa.Table.from_pylist(rows, schema)
     words = {"action": "delay.action", "score": "delay.hours", "worked": "delay.hours >= 24"}
-    return lambda engine: Outcomes(ibis.memtable(table), words)
+    return JudgedOutcomes(ibis.memtable(table), words)
 
 
 def judged(**counts: tuple[int, int]) -> list[dict[str, Any]]:
@@ -112,9 +114,8 @@ def judged(**counts: tuple[int, int]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> str:
     build = make(tmp_path_factory.mktemp("report"), usual())
-    build = replace(build, judged=outcomes(judged(wait=(10, 2), reroute=(4, 3))))
     fact = Computed("late", "d1", "delay.hours * 2", AT, 8, False, (cell(Decimal("4.5"), name="hours"),))
-    return page_of(build, Led(cell("Suez"), fact))
+    return page_of(build, Led(cell("Suez"), fact), outcomes(judged(wait=(10, 2), reroute=(4, 3))))
 
 
 def test_a_value_shows_the_row_that_it_comes_from(traced: str) -> None:
@@ -174,8 +175,8 @@ def test_what_others_wrote_stays_text(tmp_path: Path) -> None:
     told[-1] = replace(told[-1], dropped=HOSTILE)
     quoted = HOSTILE.replace("\\", "\\\\").replace('"', '\\"')
     build = make(tmp_path, told, title=f'"{quoted}"')
-    build = replace(build, judged=outcomes(judged(**{HOSTILE: (3, 1)})))
-    written = page_of(build, Led(cell(HOSTILE, key=HOSTILE, name=HOSTILE), expression=HOSTILE, mistakes=(HOSTILE,)))
+    tracer = Led(cell(HOSTILE, key=HOSTILE, name=HOSTILE), expression=HOSTILE, mistakes=(HOSTILE,))
+    written = page_of(build, tracer, outcomes(judged(**{HOSTILE: (3, 1)})))
     page, plain = Page(written), Page(page_of(make(tmp_path / "plain", usual())))
     assert [len(page.all(tag)) for tag in ("script", "style")] == [1, 1]
     assert {tag for tag, _ in page.elements} <= {tag for tag, _ in plain.elements} | {
@@ -233,7 +234,7 @@ def test_the_digest_knows_nothing_of_the_page_and_what_is_there_is_not_traced_ag
 def test_outcomes_are_counted_by_action(traced: str) -> None:
     with open_engine() as engine:
         rows = judged(reroute=(4, 3), wait=(10, 2), **{f"rare {n:02}": (1, 0) for n in range(30)})
-        actions, others = actions_of(engine, outcomes(rows)(engine))
+        actions, others = actions_of(engine, outcomes(rows))
     assert [(one.name, one.tried, one.worked) for one in actions[:3]] == [
         ("wait", 10, 2),
         ("reroute", 4, 3),
@@ -246,7 +247,7 @@ def test_outcomes_are_counted_by_action(traced: str) -> None:
 
 def test_restricted_outcomes_are_not_shown(tmp_path: Path) -> None:
     rows = [{"action": None, "score": None, "worked": True}] * 5
-    page = page_of(replace(make(tmp_path, usual()), judged=outcomes(rows)))
+    page = page_of(make(tmp_path, usual()), outcomes=outcomes(rows))
     assert "There is no action to show" in page
     assert "Scores:" not in page
 
@@ -255,7 +256,7 @@ def test_a_distribution_holds_every_score_once() -> None:
     scores = [*range(100), 10_000, -10_000]
     rows = [{"action": "wait", "score": Decimal(one), "worked": one >= 50} for one in scores]
     with open_engine() as engine:
-        chart = scores_of(engine, outcomes(rows)(engine))
+        chart = scores_of(engine, outcomes(rows))
     assert chart is not None
     assert chart.parts == ("worked", "did not work")
     assert [sum(bar.parts[part] for bar in chart.bars) for part in (0, 1)] == [51, 51]
@@ -269,7 +270,7 @@ def test_a_distribution_holds_every_score_once() -> None:
 def test_a_distribution_of_few_or_equal_scores_is_whole(scores: list[float]) -> None:
     rows = [{"action": "wait", "score": Decimal(str(one)), "worked": True} for one in scores]
     with open_engine() as engine:
-        chart = scores_of(engine, outcomes(rows)(engine))
+        chart = scores_of(engine, outcomes(rows))
     assert (sum(bar.whole for bar in chart.bars) if chart else 0) == len(scores)
 
 

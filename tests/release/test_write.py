@@ -151,7 +151,7 @@ def test_a_leak_is_refused_and_nothing_is_released(
 
 def test_a_case_in_two_splits_is_caught(tmp_path: Path) -> None:
     build = make(tmp_path, [Told("d1", datetime(2023, 5, 1)), Told("d2", datetime(2024, 8, 1), "test")])
-    path = build.records_path("report")
+    path = build.files.records("report")
     table = pq.read_table(path)
     moved = [{**row, "split": "train"} for row in table.to_pylist()]
     pq.write_table(pa.Table.from_pylist(moved, table.schema), path)
@@ -174,7 +174,7 @@ def test_a_question_in_two_splits_is_caught_in_the_files_when_curation_missed_it
 
 def test_a_case_that_is_neither_told_nor_dropped_is_refused(tmp_path: Path) -> None:
     build = make(tmp_path, usual())
-    path = build.record_drops_path("advice")
+    path = build.files.record_drops("advice")
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     with pytest.raises(ReleaseRefused, match="1 cases are unaccounted for: 'd2' has no record in 'advice'"):
         cut(build)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storymesh.dataset.build import write_asked
+from storymesh.dataset.stages import write_cases_and_precedents
 from storymesh.errors import DefinitionErrors, NarratorFailed
 from storymesh.lifecycle.push import going
 from storymesh.lifecycle.rebuild import rebuild
@@ -83,7 +83,7 @@ class Desk:
     def told(self, config: str = CONFIG) -> list[dict[str, object]]:
         """The records of one config, uncut."""
         build = pin(self.mesh, self.mesh.narrative("roadside"))
-        write_asked(build)
+        write_cases_and_precedents(build)
         return pq.read_table(write_config(build, config).path).sort_by("id").to_pylist()
 
     def release(self) -> Release:

@@ -1,7 +1,7 @@
 """A build made by hand: the files that a release is cut from, with few cases and known answers."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storymesh.dataset.personal_data import Found
-from storymesh.engine.engine import Engine
+from storymesh.dataset.build import Build
+from storymesh.dataset.split import SPLITS as RANKS
+from storymesh.engine.open import open_engine
 from storymesh.narrative.definition import Narrative, read_narrative
 
 NARRATIVE = """
@@ -31,7 +32,7 @@ case:
   links:
     shipment: {{on: {{id: delay.shipment_id}}, within: {{after: 0d, before: 48h}}, expect: one}}
   outcome: {{action: delay.action, score: delay.hours, worked: delay.hours >= 24}}
-records:
+{precedents}records:
   report: {{format: text, text: a.jinja}}
   advice: {{format: messages, user: a.jinja, assistant: a.jinja}}
   verdict: {{format: unpaired_preference, prompt: a.jinja, option: a.jinja}}
@@ -55,7 +56,17 @@ CASES = pa.schema(
 SPLITS = pa.schema([(name, pa.string()) for name in ("case_id", "split", "dropped", "component")])
 DROPS = pa.schema([("case_id", pa.string()), ("reason", pa.string())])
 OPTION = pa.struct([("action", pa.string()), ("quoted", pa.list_(pa.struct([("id", pa.string())])))])
-PRECEDENTS = pa.schema([("case_id", pa.string()), ("precedents", pa.struct([("options", pa.list_(OPTION))]))])
+PRECEDENTS = pa.schema(
+    [
+        ("rank", pa.int64()),
+        ("day", pa.date32()),
+        ("delay", pa.string()),
+        ("precedents", pa.struct([("options", pa.list_(OPTION))])),
+    ]
+)
+# Cases that match on their own id: each has its own precedents.
+ASKING = CASES.append(pa.field("match", pa.struct([("delay", pa.string())])))
+MATCHING = "  precedents: {match: [[delay.id]]}\n"
 FORMATS: Mapping[str, list[tuple[str, pa.DataType]]] = {
     "report": [("text", pa.string())],
     "advice": [("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))],
@@ -97,45 +108,30 @@ class Told:
 
 
 @dataclass(frozen=True)
-class FakeBuild:
-    narrative: Narrative
-    folder: Path
-    releases: Path
-    snapshots: Mapping[str, Any]
-    contracts: Mapping[str, Any]
-    fingerprint: str = "f" * 64
-    quotes: bool = False
-    judged: Callable[[Engine], Any] | None = None  # what was done: the engine -> Outcomes
-    left_out: Mapping[str, Any] = field(default_factory=dict)
-    evaluation: Mapping[str, Path] | Path = field(default_factory=dict)
-    personal: Found = field(default_factory=lambda: Found("off"))
+class HandmadeBuild(Build):
+    """A build whose files are written by hand. Its folder stays the same, whatever its narrative says."""
 
     @property
-    def cases_path(self) -> Path:
-        return self.folder / "cases.parquet"
+    def key(self) -> str:
+        return "handmade"
 
     @property
-    def splits_path(self) -> Path:
-        return self.folder / "splits.parquet"
+    def fingerprint(self) -> str:
+        return "f" * 64
 
-    @property
-    def precedents_path(self) -> Path | None:
-        return self.folder / "precedents.parquet" if self.quotes else None
 
-    def precedents(self, engine: Engine) -> Any:
-        return engine.read_parquet(self.precedents_path) if self.precedents_path is not None else None
+def typed(narrative: Narrative, contracts: Mapping[str, Any]) -> Any:
+    """What a release reads of a typed narrative."""
+    return SimpleNamespace(
+        narrative=narrative,
+        contracts=contracts,
+        records={config: SimpleNamespace(retold=()) for config in narrative.records},
+        views=SimpleNamespace(outcome={}),
+    )
 
-    def outcomes(self, engine: Engine) -> Any:
-        return self.judged(engine) if self.judged is not None else None
 
-    def records_path(self, config: str) -> Path:
-        return self.folder / "records" / f"{config}.parquet"
-
-    def answers_path(self, config: str) -> Path:
-        return self.folder / "told" / f"{config}.answers.parquet"
-
-    def record_drops_path(self, config: str) -> Path:
-        return self.folder / "records" / f"{config}.drops.parquet"
+def with_narrative(build: Build, narrative: Narrative) -> Build:
+    return replace(build, typed=typed(narrative, build.contracts))
 
 
 def usual() -> list[Told]:
@@ -160,12 +156,14 @@ def make(
     split: str = SPLIT,
     dedup: str = "facts",
     version: str = "v" * 64,
-) -> FakeBuild:
+) -> HandmadeBuild:
     """Writes the build's files under `root`; releases go to `root`/releases."""
     mesh = root / "narratives" / "canal_exceptions"
     mesh.mkdir(parents=True, exist_ok=True)
     (mesh / "a.jinja").write_text("x")
-    (mesh / "narrative.yaml").write_text(NARRATIVE.format(title=title, split=split, dedup=dedup))
+    (mesh / "narrative.yaml").write_text(
+        NARRATIVE.format(title=title, split=split, dedup=dedup, precedents="" if quotes is None else MATCHING)
+    )
     narrative = read_narrative(mesh / "narrative.yaml", root)
     snapshot = SimpleNamespace(
         contract_version="1.0.0", contract_digest="c" * 64, version=version, snapshot_id=17, rows=len(told)
@@ -180,18 +178,18 @@ def make(
         },
     )
     roles = tuple(narrative.cast)
-    build = FakeBuild(
-        narrative,
-        root / "build",
-        root / "releases",
+    build = HandmadeBuild(
+        typed(narrative, dict.fromkeys(roles, contract)),
         dict.fromkeys(roles, snapshot),
-        dict.fromkeys(roles, contract),
-        quotes=quotes is not None,
+        root / "store",
+        root / "releases",
+        open_engine,
+        erased={},
     )
-    (build.folder / "records").mkdir(parents=True, exist_ok=True)
-    write(build.cases_path, CASES, [case_row(one) for one in told])
+    (build.files.folder / "records").mkdir(parents=True, exist_ok=True)
+    write(build.files.cases, CASES if quotes is None else ASKING, [case_row(one) for one in told])
     write(
-        build.splits_path,
+        build.files.splits,
         SPLITS,
         [
             {"case_id": one.name, "split": one.split, "dropped": one.dropped, "component": one.component or one.name}
@@ -202,21 +200,21 @@ def make(
     for config in narrative.records:
         placed = [one for one in told if one.split]
         write(
-            build.records_path(config),
+            build.files.records(config),
             records_schema(config),
             [record_row(config, one, version) for one in placed if config not in one.untold],
         )
         write(
-            build.record_drops_path(config),
+            build.files.record_drops(config),
             DROPS,
             [{"case_id": one.name, "reason": one.untold[config]} for one in placed if config in one.untold],
         )
-    if build.precedents_path is not None:
-        rows = [
-            {"case_id": case, "precedents": {"options": [{"action": "wait", "quoted": [{"id": one} for one in ids]}]}}
-            for case, ids in (quotes or {}).items()
-        ]
-        write(build.precedents_path, PRECEDENTS, rows)
+    if quotes is not None:
+        write(
+            build.files.precedents,
+            PRECEDENTS,
+            [precedents_row(one, quotes[one.name]) for one in told if one.name in quotes],
+        )
     return build
 
 
@@ -229,6 +227,16 @@ def case_row(one: Told) -> dict[str, Any]:
         "status": "judged",
         "dropped": one.dropped if one.early else one.hindsight_dropped,
         "question_dropped": one.dropped if one.early else None,
+        "match": {"delay": one.name},
+    }
+
+
+def precedents_row(one: Told, quoted: list[str]) -> dict[str, Any]:
+    return {
+        "rank": RANKS.index(one.split or "train"),
+        "day": one.at.date(),
+        "delay": one.name,
+        "precedents": {"options": [{"action": "wait", "quoted": [{"id": case_id} for case_id in quoted]}]},
     }
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from storymesh.dataset.build import Build, write_asked, write_records
+from storymesh.dataset.build import Build
+from storymesh.dataset.stages import write_cases_and_precedents, write_records
 from storymesh.release.manifest import Release, record_files
 from storymesh.release.write import cut
 
 
 def released(build: Build) -> Release:
-    write_asked(build)
+    write_cases_and_precedents(build)
     for config in build.configs:
         write_records(build, config)
     return cut(build)

@@ -10,7 +10,7 @@ VARIABLE = "STORYMESH_PSEUDONYM_KEY"
 
 
 def pseudonym_key(store: Path) -> bytes:
-    """The key: `STORYMESH_PSEUDONYM_KEY`, or the one kept under the mesh's store, made at its first use."""
+    """Return `STORYMESH_PSEUDONYM_KEY`, or else the key in the mesh's store, which is made when it is first needed."""
     given = os.environ.get(VARIABLE)
     if given:
         return given.encode()

@@ -1,11 +1,10 @@
-"""From cases to the records of one config: which cases it tells, in which words, with the facts and rows behind them.
+"""Rendering of one config: from cases to its records, with the facts that they print and the rows behind them.
 
-All of it is one expression of the engine: the templates are compiled into it. `rendered` gives the same records by the
-interpreter, one case after the other: for preview, for trace, and to hold the compiler against it.
+`render_records` is one expression of the engine, into which the templates are compiled. `render_rows` returns the same
+records by the interpreter, case by case: for previews, and as a test of the compiler.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -20,7 +19,8 @@ from storymesh.case.precedent import with_precedents
 from storymesh.case.resolve import Cast
 from storymesh.case.scopes import Phase, Views
 from storymesh.case.visibility import names_in
-from storymesh.dataset.personal_data import reason_of, refused
+from storymesh.dataset.build import ProductVersions
+from storymesh.dataset.personal_data import mark_conditions, mark_reason
 from storymesh.engine import dialect
 from storymesh.engine.cse import HoistedExpressions, eliminate_common
 from storymesh.errors import DefinitionErrors, NotInLanguage, TooLarge
@@ -37,25 +37,14 @@ from storymesh.narrative.typed_record import STORY, TypedRecord, TypedTemplate
 from storymesh.rewriting.prompt import FENCE
 
 BEHIND = ("facts", "sources")  # the columns that say what a record is made from
-Versions = Mapping[str, tuple[str, str]]  # role -> (product, version)
 UNFIT = "unfit"  # the column that says why a told record cannot stand; null: it can
 NOT_EXACT = "a number is not finite or too large to print exactly"
 TOO_LONG = f"a text is longer than {MAX_OUTPUT // 1024} KiB"
 
 
-@dataclass
-class Drops:
-    """Records that were not told: case id and reason."""
-
-    cases: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-
-    def add(self, case_id: str, reason: str) -> None:
-        self.cases.append(case_id)
-        self.reasons.append(reason)
-
-
-def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions: Versions, key: bytes) -> ir.Table:
+def record_inputs(
+    cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions: ProductVersions, key: bytes
+) -> ir.Table:
     """What one config needs of each case that has a split: one row a case.
 
     case_id, at, split, `undone` (why the config cannot tell this case, else null), `facts`, `sources`, and a column
@@ -65,12 +54,12 @@ def asked(cases: ir.Table, typed: TypedNarrative, record: TypedRecord, versions:
     return eliminate_common(named.table.select(*named.kept, *named.columns, **named.behind(versions, key)))
 
 
-def told(
+def render_records(
     cases: ir.Table,
     found: ir.Table | None,
     typed: TypedNarrative,
     record: TypedRecord,
-    versions: Versions,
+    versions: ProductVersions,
     key: bytes,
 ) -> ir.Table:
     """The records of the cases that the config can tell, with the columns of the format.
@@ -101,7 +90,7 @@ def told(
     return eliminate_common(rows).select("id", "case_id", "split", *order, *further, "at", "facts", "sources", UNFIT)
 
 
-def untold(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
+def unrenderable(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
     """case_id and reason of the cases with a split that the config cannot tell."""
     rows = _Named(cases, typed, record).table.select("case_id", reason="undone")
     return rows.filter(rows["reason"].notnull())
@@ -152,7 +141,7 @@ class _Named:
         self.action = [(role, self.table[f"a_{index}"]) for index, (role, _) in enumerate(action)]
         self.case_values = {name: self.table[f"c_{name}"] for name in case_values}
 
-    def behind(self, versions: Versions, key: bytes) -> dict[str, ir.Value]:
+    def behind(self, versions: ProductVersions, key: bytes) -> dict[str, ir.Value]:
         """Return the columns beside the texts: the format's own, the printed facts and the rows behind them."""
         facts = _facts(self.record, self.names, self.table["case_id"], key)
         return {
@@ -204,7 +193,7 @@ def _unfit(texts: Sequence[ir.StringValue], persons: Sequence[ir.StringValue]) -
     is personal."""
     inexact = reduce(or_, [text.contains(UNPRINTABLE) for text in texts])
     long = reduce(or_, [text.length() > MAX_OUTPUT for text in texts])
-    personal = refused(persons) if persons else ()
+    personal = mark_conditions(persons) if persons else ()
     return ibis.cases((inexact, NOT_EXACT), (long, TOO_LONG), *personal)
 
 
@@ -269,7 +258,7 @@ def _sources(
     record: TypedRecord,
     names: Mapping[str, ir.Value],
     behind: Sequence[tuple[str, ir.Value]],
-    versions: Versions,
+    versions: ProductVersions,
 ) -> ir.ArrayValue:
     """product, version and key of the rows of every role that the templates name, of the row behind `outcome.action`
     and of the anchors of printed quotes; each once, by product and key."""
@@ -360,18 +349,24 @@ def rows_behind(
 # --- the interpreter's words ---
 
 
-def rendered(
-    batches: Iterator[pa.RecordBatch], record: TypedRecord, interpreters: Mapping[str, Interpreter], drops: Drops
+def render_rows(
+    batches: Iterator[pa.RecordBatch],
+    record: TypedRecord,
+    interpreters: Mapping[str, Interpreter],
+    drops: MutableMapping[str, str],
 ) -> Iterator[dict[str, Any]]:
-    """The records of the rows that `asked` gives, by an interpreter a slot; what cannot be told goes to `drops`."""
+    """The records of the rows that `record_inputs` returns, by one interpreter per slot.
+
+    The reason for which a case has none goes into `drops`, by case id.
+    """
     for batch in batches:
         for row in batch.to_pylist():
             names = as_value({name.removeprefix("n_"): value for name, value in row.items() if name.startswith("n_")})
             words = row["undone"] or _words(record, names, row["case_id"], interpreters)
             if not isinstance(words, str):
-                words = reason_of(words, row.get("facts")) or words
+                words = mark_reason(words, row.get("facts")) or words
             if isinstance(words, str):
-                drops.add(row["case_id"], words)
+                drops[row["case_id"]] = words
                 continue
             beside = ("case_id", "split", *(name for name in record.format.columns if name in row), "at", *BEHIND)
             texts = record.format.assemble_row(words)

@@ -1,4 +1,4 @@
-"""Scenarios told: the given rows go through the real path, and what is told is held against what is expected."""
+"""Scenarios run: the given rows pass through the real stages, and the records are compared with those expected."""
 
 import difflib
 import re
@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.build import Build, case_drops, write_asked, write_records
+from storymesh.dataset.build import Build
+from storymesh.dataset.stages import write_cases_and_precedents, write_records
+from storymesh.dataset.tables import case_drops
 from storymesh.engine.engine import OpenEngine
 from storymesh.narrative.formats import format_of_columns
 from storymesh.narrative.scenario import Scenario
@@ -20,19 +22,19 @@ from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
 
 DROP = "drop"
-KEY = "scenario"  # pseudonyms of scenarios are the same everywhere
+KEY = "scenario"  # so that pseudonyms in scenarios are the same everywhere
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a scenario tells now: config -> column -> text, or config -> `drop` -> the reason."""
+class ScenarioResult:
+    """The records of a scenario: config -> column -> text, or config -> `drop` -> the reason."""
 
     scenario: Scenario
     actual: Mapping[str, Mapping[str, Any]]
 
     @property
     def differences(self) -> list[str]:
-        """What differs from what is expected, as lines of a diff; empty when all is as expected."""
+        """The differences from what is expected, as lines of a diff; empty if there are none."""
         if not self.scenario.expect:
             return ["nothing is expected yet; --accept writes what is told now"]
         return [
@@ -43,43 +45,43 @@ class Told:
         ]
 
 
-def tell(scenario: Scenario, typed: TypedNarrative, open_engine: OpenEngine) -> Told:
-    """Make the cases, precedents and records of the given rows, and pick what is told of the case."""
+def run_scenario(scenario: Scenario, typed: TypedNarrative, open_engine: OpenEngine) -> ScenarioResult:
+    """Make cases, precedents and records of the given rows, and return the records of the scenario's case."""
     with tempfile.TemporaryDirectory(prefix="storymesh-scenario-") as name:
         folder = Path(name)
         (folder / "pseudonym.key").write_text(KEY, encoding="ascii")
         build = Build(typed, _snapshots(scenario, typed, folder), folder, folder, open_engine)
-        write_asked(build)
-        return Told(scenario, {config: _told(build, config, scenario.case) for config in build.configs})
+        write_cases_and_precedents(build)
+        return ScenarioResult(scenario, {config: _texts(build, config, scenario.case) for config in build.configs})
 
 
-def accept(told: Told) -> None:
-    """Write what is told now into the file's `expect`, for the configs and columns that it names (else for all)."""
-    scenario = told.scenario
+def accept_result(result: ScenarioResult) -> None:
+    """Write the result into the file's `expect`, for the configs that it names (else for all)."""
+    scenario = result.scenario
     text = scenario.path.read_text(encoding="utf-8")
-    wanted = {config: told.actual[config] for config in scenario.expect or told.actual if config in told.actual}
-    block = yaml.dump({"expect": wanted}, Dumper=_Blocks, sort_keys=False, allow_unicode=True, width=10_000)
+    expected = {config: result.actual[config] for config in scenario.expect or result.actual if config in result.actual}
+    block = yaml.dump({"expect": expected}, Dumper=_BlockDumper, sort_keys=False, allow_unicode=True, width=10_000)
     # `expect` reaches to the next key at the margin, or to the end.
     rest = re.sub(r"(?ms)^expect:.*?(?=^\S|\Z)", "", text).rstrip() + "\n"
     scenario.path.write_text(f"{rest}{block}", encoding="utf-8")
 
 
-class _Blocks(yaml.SafeDumper):
-    """Texts of several lines as literal blocks, so that a diff of the file reads as a diff of the story."""
+class _BlockDumper(yaml.SafeDumper):
+    """Writes texts of several lines as literal blocks, so that a diff of the file reads as a diff of the text."""
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
-_Blocks.add_representer(str, _text)
+_BlockDumper.add_representer(str, _represent_text)
 
 
 def _diff(config: str, column: str, expected: Any, actual: Any) -> Iterator[str]:
     if expected == actual:
         return
-    wanted, met = ([] if value is None else str(value).splitlines() for value in (expected, actual))
-    yield from difflib.unified_diff(wanted, met, f"{config}.{column} expected", f"{config}.{column} told", lineterm="")
+    old, new = ([] if value is None else str(value).splitlines() for value in (expected, actual))
+    yield from difflib.unified_diff(old, new, f"{config}.{column} expected", f"{config}.{column} told", lineterm="")
 
 
 def _snapshots(scenario: Scenario, typed: TypedNarrative, folder: Path) -> dict[str, Snapshot]:
@@ -99,18 +101,17 @@ def _snapshots(scenario: Scenario, typed: TypedNarrative, folder: Path) -> dict[
     return snapshots
 
 
-def _told(build: Build, config: str, case_id: str) -> dict[str, Any]:
+def _texts(build: Build, config: str, case_id: str) -> dict[str, Any]:
+    """Return column -> text of the case's record, or `drop` -> the reason why it has none."""
     write_records(build, config)
     with build.open_engine() as engine:
-        records = engine.read_parquet(build.told_path(config))
+        records = engine.read_parquet(build.files.rendered(config))
         found = engine.fetch_rows(records.filter(records["case_id"] == case_id))
         if found:
             return _columns(found[0])
-        lost = engine.read_parquet(build.told_drops_path(config))
-        cases = case_drops(build, engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path))
-        reasons = engine.fetch_rows(
-            cases.union(lost.select("case_id", "reason")).filter(lambda row: row["case_id"] == case_id)
-        )
+        drops = engine.read_parquet(build.files.rendered_drops(config)).select("case_id", "reason")
+        every = case_drops(build, engine).union(drops)
+        reasons = engine.fetch_rows(every.filter(every["case_id"] == case_id))
     return {DROP: reasons[0]["reason"] if reasons else "no such case"}
 
 

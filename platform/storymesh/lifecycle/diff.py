@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from storymesh.dataset.erasure_list import REASON as FORGOTTEN
+from storymesh.dataset.erasure_list import ERASED as FORGOTTEN
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.narrative.formats import format_of_columns

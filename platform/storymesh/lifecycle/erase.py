@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 from storymesh.case.link import key_text
 from storymesh.contract.types import arrow_schema
-from storymesh.dataset.build import cases_of_rows, keys_known, tables_of, write_cases
-from storymesh.dataset.erasure_list import Forgotten, nothing_forgotten, read_forgotten, write_forgotten
+from storymesh.dataset.cases import erased_case_keys, has_any_row
+from storymesh.dataset.erasure_list import ErasureList, new_erasure_list, read_erasure_list, write_erasure_list
+from storymesh.dataset.stages import write_cases
+from storymesh.dataset.tables import product_rows
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
@@ -81,7 +83,7 @@ def find(product: str, key: str, contract: "Contract", warehouse: Warehouse, rel
         if not having:
             words = f"no version of '{product}' in {warehouse.folder} has a row with the key {key}"
             raise WrongUsage(words, _some_keys(engine, versions, contract, key))
-        alone = nothing_forgotten().with_key(product, key)
+        alone = new_erasure_list().with_key(product, key)
         used: list[Used] = []
         unknown: list[tuple[Release, str]] = []
         every = [
@@ -119,12 +121,12 @@ def forget(found: Found, warehouse: Warehouse) -> Iterator[Succeeded]:
         if old.path in lost:
             words = f"{lost[old.path]}; so it gets no successor, and nothing was changed"
             raise StorymeshError(words, "bring the snapshot back, or remove the release's folder and forget again")
-    listed = (read_forgotten(warehouse.folder) or nothing_forgotten()).with_key(found.product, found.key)
-    write_forgotten(warehouse.folder, listed)
+    listed = (read_erasure_list(warehouse.folder) or new_erasure_list()).with_key(found.product, found.key)
+    write_erasure_list(warehouse.folder, listed)
     for old in last:
         build = pinned(old, warehouse)
         # What was forgotten before stays so, also where the release is older than that.
-        build = replace(build, forgotten=listed.of({one.product for one in build.snapshots.values()}))
+        build = replace(build, erased=listed.of_products({one.product for one in build.snapshots.values()}))
         write_all(build)
         yield Succeeded(old, cut(build, tracer=partial(Tracer, build)))
 
@@ -162,15 +164,15 @@ def _some_keys(engine: Engine, versions: Sequence[Snapshot], contract: "Contract
     return suggest_name(key, engine.fetch_table(some)["key"].to_pylist())
 
 
-def _affected(engine: Engine, build: "Build", known: Forgotten) -> tuple[list[str], int]:
+def _affected(engine: Engine, build: "Build", known: ErasureList) -> tuple[list[str], int]:
     """The keys of the known row as the cases of a release have it, and how many cases it belongs to: these are the
     table `affected` (case_id) of the engine from now on."""
-    keys = keys_known(build, engine, tables_of(build, engine, build.typed.cast.roles), known)
+    keys = erased_case_keys(build, engine, product_rows(build, engine, build.typed.cast.roles), known)
     if not keys:
         return [], 0
     write_cases(build)
-    cases = engine.read_parquet(build.cases_path)
-    affected = cases.filter(cases_of_rows(build, cases, keys)).select("case_id")
+    cases = engine.read_parquet(build.files.cases)
+    affected = cases.filter(has_any_row(build, cases, keys)).select("case_id")
     engine.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {_AFFECTED} AS {engine.compile_sql(affected)}")
     count = int(engine.connection.table(_AFFECTED).count().to_pyarrow().as_py())
     return sorted({key for some in keys.values() for key in some}), count

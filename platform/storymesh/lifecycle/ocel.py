@@ -22,8 +22,10 @@ from storymesh.atomic_write import staged_file
 from storymesh.case.link import KEY, key_text
 from storymesh.case.visibility import rows_seen
 from storymesh.contract.types import quoted
-from storymesh.dataset.build import Build, tables_of, write_cases
-from storymesh.dataset.erasure_list import read_forgotten
+from storymesh.dataset.build import Build
+from storymesh.dataset.erasure_list import read_erasure_list
+from storymesh.dataset.stages import write_cases
+from storymesh.dataset.tables import product_rows
 from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
@@ -84,8 +86,8 @@ def write_ocel(release: Release, warehouse: Warehouse, into: Path) -> Log:
     if not into.parent.is_dir():
         raise WrongUsage(f"{into.parent} is no folder", "make it, or name another file")
     build = pinned(release, warehouse)
-    if (listed := read_forgotten(warehouse.folder)) is not None:
-        build = replace(build, forgotten=listed.of({one.product for one in build.snapshots.values()}))
+    if (listed := read_erasure_list(warehouse.folder)) is not None:
+        build = replace(build, erased=listed.of_products({one.product for one in build.snapshots.values()}))
     write_cases(build)
     piece = into.with_name(f".{into.name}.piece.{os.getpid()}")
     try:
@@ -213,9 +215,9 @@ class _Writing:
             _Product(build, cast.roles[roles[0]].contract, tuple(roles), replaced) for roles in by_product.values()
         ]
         # Without the personal data that was found in the free text that the narrative reads.
-        tables = tables_of(build, engine, [one.roles[0] for one in self.products])
+        tables = product_rows(build, engine, [one.roles[0] for one in self.products])
         self.tables = {one.id: tables[one.roles[0]] for one in self.products}
-        every = engine.read_parquet(build.cases_path)
+        every = engine.read_parquet(build.files.cases)
         self.cases = every.filter(every["dropped"].isnull())
         engine.connection.raw_sql(f"CREATE TEMP TABLE pairs AS {' UNION ALL '.join(self._pairs())}")
 
@@ -240,7 +242,7 @@ class _Writing:
                 )
 
     def counted(self) -> tuple[int, dict[str, int]]:
-        every = self.engine.read_parquet(self.build.cases_path)
+        every = self.engine.read_parquet(self.build.files.cases)
         counts = every.group_by("dropped").agg(rows=every.count()).order_by("dropped")
         found = {row["dropped"]: row["rows"] for row in self.engine.fetch_rows(counts)}
         return found.pop(None, 0), found
@@ -289,7 +291,7 @@ class _Writing:
                 yield name, kind, sql, closed
 
     def _cases(self, part: str) -> str:
-        splits = self.engine.read_parquet(self.build.splits_path).select(of="case_id", split="split")
+        splits = self.engine.read_parquet(self.build.files.splits).select(of="case_id", split="split")
         own = ("case_id", "at", "closes", "status", *(["outcome"] if self.build.typed.views.outcome else []))
         cases = self.cases.select(*own).left_join(splits, self.cases["case_id"] == splits["of"]).drop("of")
         attributes = _listed((name, value, moment) for name, _, value, moment in self._of_case())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.dataset.split import SPLITS, alone
+from storymesh.dataset.split import SPLITS, single_component
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError
@@ -218,7 +218,7 @@ def _unlike_certificate(
         return
     split = narrative.dataset.split
     cases = engine.connection.read_parquet(paths).select("case_id").distinct()
-    certificate = certify(engine, files, split, cases.mutate(component=alone(cases.case_id)), None)
+    certificate = certify(engine, files, split, cases.mutate(component=single_component(cases.case_id)), None)
     # What holds cases together is not in the files, so there the draw of a component cannot be made again.
     known = [name for name in FROM_FILES if name != "draws" or not (split and split.together)]
     for name in known:

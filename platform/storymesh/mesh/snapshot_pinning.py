@@ -61,8 +61,8 @@ def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) 
 
 
 def _remember(build: Build) -> None:
-    build.folder.mkdir(parents=True, exist_ok=True)
-    path = build.folder / "pin.json"
+    build.files.folder.mkdir(parents=True, exist_ok=True)
+    path = build.files.folder / "pin.json"
     if not path.exists():
         pinned = {role: snapshot.version for role, snapshot in build.snapshots.items()}
         write_atomically(path, json.dumps(pinned, indent=2) + "\n")

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.case.definition import Link
 from storymesh.case.resolve import Role
-from storymesh.dataset.build import Build, case_drops, cases_of, cases_with_all, write_asked, write_cases
+from storymesh.dataset.build import Build
+from storymesh.dataset.cases import linked_cases
+from storymesh.dataset.stages import write_cases, write_cases_and_precedents
+from storymesh.dataset.tables import case_drops, cases_with_precedents
 from storymesh.engine.engine import Engine
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.language.types import Array, Field, Struct
@@ -73,12 +76,12 @@ def explain(build: Build) -> Explanation:
     written = write_cases(build)
     cast = build.typed.cast
     with build.open_engine() as engine:
-        cases, splits = engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path)
+        cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
         links = [role for role in cast.roles.values() if role.link is not None]
         met = engine.fetch_rows(cases.aggregate(**dict(_counts(cases, links))))[0]
         statuses = _by(engine, cases, "status")
         placed = _by(engine, splits.filter(splits["split"].notnull()), "split")
-        steps = tuple(_steps(engine.profile_plan(cases_of(build, engine)), build, None))
+        steps = tuple(_steps(engine.profile_plan(linked_cases(build, engine)), build, None))
     anchor = cast.anchor.name
     return Explanation(
         build.narrative.id,
@@ -117,7 +120,7 @@ def dropped(build: Build, most: int) -> list[Drop]:
     """The first `most` cases that no config tells, by reason and id."""
     write_cases(build)
     with build.open_engine() as engine:
-        drops = case_drops(build, engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path))
+        drops = case_drops(build, engine)
         rows = engine.fetch_rows(drops.order_by("reason", "case_id").limit(most))
     return [Drop(row["case_id"], row["reason"]) for row in rows]
 
@@ -133,15 +136,15 @@ class OneCase:
 def one_case(build: Build, case_id: str) -> OneCase:
     """A case with its rows and the moment from which a question may see each, its facts in both views, its outcome,
     split and precedents. Raises WrongUsage when there is no such case."""
-    write_asked(build)
+    write_cases_and_precedents(build)
     with build.open_engine() as engine:
-        cases = cases_with_all(build, engine)
+        cases = cases_with_precedents(build, engine)
         found = engine.fetch_rows(cases.filter(cases["case_id"] == case_id))
         if not found:
             some = engine.fetch_table(cases.select("case_id").limit(10_000))["case_id"].to_pylist()
             raise WrongUsage(f"'{build.narrative.id}' has no case {case_id}", suggest_name(case_id, some))
         case = _masked(found[0], build)
-        splits = engine.read_parquet(build.splits_path)
+        splits = engine.read_parquet(build.files.splits)
         for row in engine.fetch_rows(splits.filter(splits["case_id"] == case_id)):
             case["dropped"] = case["dropped"] or row["dropped"]
         return OneCase(case, tuple(members(build, engine, case_id)))
@@ -182,7 +185,7 @@ def _shown(value: Any, place: Field) -> Any:
 def sql(build: Build) -> str:
     """The SQL that makes the cases, as the engine runs it."""
     with build.open_engine() as engine:
-        return engine.compile_sql(cases_of(build, engine))
+        return engine.compile_sql(linked_cases(build, engine))
 
 
 def rule_in_words(role: Role) -> str:

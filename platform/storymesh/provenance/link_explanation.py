@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.case.definition import Link
 from storymesh.case.resolve import Role
-from storymesh.dataset.build import Build, tables_of
+from storymesh.dataset.build import Build
+from storymesh.dataset.tables import product_rows
 from storymesh.engine.engine import Engine
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def members(build: Build, engine: Engine, case_id: str) -> Iterator[Membership]:
     from storymesh.case.link import KEY, key_text, link
 
     cast = build.typed.cast
-    tables = tables_of(build, engine, cast.roles)
+    tables = product_rows(build, engine, cast.roles)
     anchor, told = cast.anchor, _told(build)
     rows = tables[anchor.name]
     parts = {

@@ -19,9 +19,11 @@ from storymesh.case.link import KEY, key_text
 from storymesh.case.resolve import Role
 from storymesh.case.scopes import Formula
 from storymesh.case.visibility import names_in
-from storymesh.dataset.build import Build, cases_with_all, tables_of, write_asked
+from storymesh.dataset.build import Build
 from storymesh.dataset.pseudonym_key import VARIABLE
-from storymesh.dataset.render import asked
+from storymesh.dataset.render import record_inputs
+from storymesh.dataset.stages import write_cases_and_precedents
+from storymesh.dataset.tables import cases_with_precedents, product_rows
 from storymesh.engine.engine import Engine
 from storymesh.errors import DefinitionErrors, NotInLanguage, StorymeshError, TooLarge
 from storymesh.language.interpret import as_value
@@ -142,7 +144,7 @@ class Tracer:
         self._cases = _Cases(build, self._engine)
 
     def __enter__(self) -> "Tracer":
-        write_asked(self._build)
+        write_cases_and_precedents(self._build)
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -220,8 +222,10 @@ class Tracer:
 
     def _asked(self, record: TypedRecord, case_ids: Sequence[str] | None) -> Iterator[dict[str, Any]]:
         build = self._build
-        cases = cases_with_all(build, self._engine)
-        rows = asked(cases, build.typed, record, build.versions, build.pseudonym_key).drop("facts", "sources")
+        cases = cases_with_precedents(build, self._engine)
+        rows = record_inputs(cases, build.typed, record, build.product_versions, build.pseudonym_key).drop(
+            "facts", "sources"
+        )
         rows = rows.filter(rows["undone"].isnull())
         if case_ids is not None:
             rows = rows.filter(rows["case_id"].isin(list(case_ids)))
@@ -253,7 +257,7 @@ class Tracer:
 
         build = self._build
         contract = build.contracts[role]
-        table = tables_of(build, self._engine, [role])[role]
+        table = product_rows(build, self._engine, [role])[role]
 
         def told(column: str) -> "ir.Value":
             replaced = (role, column) in build.typed.pseudonymised
@@ -360,7 +364,7 @@ class _Cases:
     def load(self, case_ids: Sequence[str] | None) -> None:
         """Read these cases at once, or all."""
         typed = self.build.typed
-        cases = cases_with_all(self.build, self._engine)
+        cases = cases_with_precedents(self.build, self._engine)
         if case_ids is not None:
             cases = cases.filter(cases["case_id"].isin(list(case_ids)))
         views: tuple[View, ...] = ("hindsight", "question")
@@ -457,7 +461,7 @@ class _Leads:
 
     def _cell(self, role: Role, row: Mapping[str, Any], steps: OriginPath, path: str) -> Cell:
         build = self.cases.build
-        product, version = build.versions[role.name]
+        product, version = build.product_versions[role.name]
         value = _inside(row, steps)
         self.cases.readings.setdefault((role.name, row[KEY], steps), (value, self.record))
         column = str(steps[0]) if steps else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from storymesh.case.link import KEY
 from storymesh.case.precedent import Z95, wilson
 from storymesh.dataset.build import Build
-from storymesh.dataset.split import SPLITS
+from storymesh.dataset.split import split_rank
 from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
 
@@ -28,10 +28,9 @@ class VerificationQueries:
 
     def __init__(self, build: Build, engine: Engine) -> None:
         self._engine = engine
-        cases, splits = engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path)
-        rank = splits["split"].cases(*((split, rank) for rank, split in enumerate(SPLITS)), else_=None)
+        cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
         self._linked = cases
-        self._cases = cases.inner_join(splits.select("case_id", rank=rank), "case_id")
+        self._cases = cases.inner_join(splits.select("case_id", rank=split_rank(splits["split"])), "case_id")
         self._levels = [[formula.name for formula in level] for level in build.typed.views.match]
         definition = build.narrative.case.precedents
         self._min = definition.min if definition else 0

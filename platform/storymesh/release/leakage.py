@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storymesh.dataset.split import SPLITS, drawn
+from storymesh.dataset.split import SPLITS, draw_split
 from storymesh.release.curation.curate import question_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _outside(placed: "Table", split: "Split | None") -> int:
 
 def _otherwise_drawn(placed: "Table", split: "Split | None") -> int:
     assert split is not None and split.random is not None
-    told = placed.select("case_id", "split", ought=drawn(placed.component, split.random)).distinct()
+    told = placed.select("case_id", "split", ought=draw_split(placed.component, split.random)).distinct()
     return _count(told.filter(told.ought.isnull() | (told.split != told.ought)))
 
 

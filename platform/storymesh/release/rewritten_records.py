@@ -15,8 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.atomic_write import staged_file
-from storymesh.dataset.build import Build, Progress, Written, silent, write_asked, write_records
+from storymesh.dataset.build import Build
 from storymesh.dataset.render import UNFIT
+from storymesh.dataset.stages import (
+    ReportProgress,
+    StageResult,
+    ignore_progress,
+    write_cases_and_precedents,
+    write_records,
+)
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import NarratorFailed, NarratorMissing
@@ -40,7 +47,7 @@ BATCH = 1_000
 
 
 @dataclass(frozen=True)
-class Narrated(Written):
+class Narrated(StageResult):
     """`spent` is what it took; None where nothing was done now. `missing`: the words of why there is no narrator, and
     then no record. Of `texts` those in `refused` (kind of fault -> count) were not accepted; `score` is their mean."""
 
@@ -53,12 +60,14 @@ class Narrated(Written):
 
 def write_all(build: Build, *, paid: bool = False) -> None:
     """Every file of the build, as far as it is not there: it can be cut then."""
-    write_asked(build)
+    write_cases_and_precedents(build)
     for config in build.configs:
         write_config(build, config, paid=paid)
 
 
-def write_config(build: Build, config: str, progress: Progress = silent, *, paid: bool = False) -> Written:
+def write_config(
+    build: Build, config: str, progress: ReportProgress = ignore_progress, *, paid: bool = False
+) -> StageResult:
     """The records of one config as they are cut: told, and retold where a narrator does it.
 
     A narrator without its package or key leaves the config without records, with that reason; they come with the next
@@ -72,7 +81,7 @@ def write_config(build: Build, config: str, progress: Progress = silent, *, paid
 
 def estimated(build: Build, config: str) -> Estimate:
     """What retelling this config would cost, found without a call."""
-    write_asked(build)
+    write_cases_and_precedents(build)
     write_records(build, config)
     retelling = _Retelling(build, build.typed.records[config])
     with open_engine() as engine, Answers(build.store / ANSWERS) as answers:
@@ -83,7 +92,7 @@ def sampled(
     build: Build, config: str, count: int, progress: Callable[[Spent], None]
 ) -> Iterator[tuple[str, Retelling]]:
     """Some records retold, as (the template's text, what became of it). Nothing is written but the answers."""
-    write_asked(build)
+    write_cases_and_precedents(build)
     write_records(build, config)
     retelling = _Retelling(build, build.typed.records[config])
     with open_engine() as engine, Answers(build.store / ANSWERS) as answers:
@@ -114,14 +123,14 @@ class _Retelling:
         self.config = record.config
         self.narrator: Narrator = record.record.narrator
         self.units = _units(build.typed, record)
-        folder = build.told_path(self.config).parent
+        folder = build.files.rendered(self.config).parent
         self.notes = folder / f"{self.config}.retellings.parquet"
-        self.answers = build.answers_path(self.config)
+        self.answers = build.files.answers(self.config)
         self.absent = folder / f"{self.config}.missing"
 
-    def written(self, told: Written, progress: Progress, *, paid: bool) -> Narrated:
+    def written(self, told: StageResult, progress: ReportProgress, *, paid: bool) -> Narrated:
         began = time.monotonic()
-        path, dropped = self.build.records_path(self.config), self.build.record_drops_path(self.config)
+        path, dropped = self.build.files.records(self.config), self.build.files.record_drops(self.config)
         unchanged = path.is_file() and dropped.is_file() and not self.absent.is_file()
         spent: Spent | None = None
         missing: str | None = None
@@ -175,7 +184,7 @@ class _Retelling:
 
     def tasks(self, engine: Engine, count: int | None = None) -> Iterator[Task]:
         """What the narrator is asked, for each record that curation lets stay; of some, those that a hash picks."""
-        records = engine.read_parquet(self.build.told_path(self.config))
+        records = engine.read_parquet(self.build.files.rendered(self.config))
         verdicts = curate(records, self.build.narrative.dataset.dedup)
         stays = records.semi_join(verdicts.filter(verdicts["dropped"].isnull()), "id")
         if count is not None:
@@ -209,7 +218,7 @@ class _Retelling:
             )
             raise NarratorFailed(words, "take them from a copy of the release: they stand in its answers/")
 
-    def _narrate(self, engine: Engine, progress: Progress) -> Spent:
+    def _narrate(self, engine: Engine, progress: ReportProgress) -> Spent:
         """Retell, and note what became of each record. Raises NarratorFailed when the budget does not suffice."""
         last = Spent()
 
@@ -240,7 +249,7 @@ class _Retelling:
         """The told records with what was retold in place of what the templates told, and `retellings`."""
         import ibis
 
-        records = engine.read_parquet(self.build.told_path(self.config))
+        records = engine.read_parquet(self.build.files.rendered(self.config))
         notes = engine.read_parquet(self.notes)
         accepted: dict[str, ir.StringValue] = {}
         shown: list[ir.ArrayValue] = []

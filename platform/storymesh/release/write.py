@@ -8,18 +8,18 @@ next one sweeps what it left.
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from storymesh.atomic_write import sync_folder, sync_tree
-from storymesh.dataset.erasure_list import REASON as FORGOTTEN
-from storymesh.dataset.personal_data import Found
+from storymesh.dataset.erasure_list import ERASED as FORGOTTEN
 from storymesh.dataset.render import UNFIT
 from storymesh.dataset.split import SPLITS
+from storymesh.dataset.tables import precedents_by_case
 from storymesh.engine.duckdb.engine import ROW_GROUP
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
@@ -51,10 +51,8 @@ from storymesh.release.report.report import REPORT, render_report
 if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
 
-    from storymesh.contract.definition import Contract
-    from storymesh.dataset.build import Outcomes
+    from storymesh.dataset.build import Build
     from storymesh.narrative.definition import Narrative
-    from storymesh.product.store import Snapshot
     from storymesh.release.report.report import Tracer
 
 STAGED = ".cutting-"
@@ -73,42 +71,7 @@ class LeakRefused(ReleaseRefused):
         self.certificate = certificate
 
 
-class Build(Protocol):
-    """One narrative on fixed snapshots, with its cases and records written. Records hold only cases with a split."""
-
-    @property
-    def narrative(self) -> "Narrative": ...
-    @property
-    def snapshots(self) -> "Mapping[str, Snapshot]": ...
-    @property
-    def contracts(self) -> "Mapping[str, Contract]": ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def left_out(self) -> Mapping[str, Sequence[str]]: ...
-    @property
-    def personal(self) -> Found: ...
-    @property
-    def evaluation(self) -> Mapping[str, Path] | Path: ...
-    @property
-    def releases(self) -> Path: ...
-    @property
-    def cases_path(self) -> Path: ...
-    @property
-    def splits_path(self) -> Path: ...
-    def precedents(self, engine: Engine) -> "Table | None":
-        """case_id and precedents of every case that asks for them; None where the narrative has none."""
-
-    def outcomes(self, engine: Engine) -> "Outcomes | None":
-        """What was done in the judged cases that the dataset keeps; None where the narrative has no outcome."""
-
-    def records_path(self, config: str) -> Path: ...
-    def record_drops_path(self, config: str) -> Path: ...
-    def answers_path(self, config: str) -> Path:
-        """Where the answers stand that a retold config was told by."""
-
-
-def cut(build: Build, *, shard_rows: int | None = None, tracer: "Tracer | None" = None) -> Release:
+def cut(build: "Build", *, shard_rows: int | None = None, tracer: "Tracer | None" = None) -> Release:
     """Write the next release of the build's narrative, or return the one of the same version and digest, unchanged.
     A file holds at most `shard_rows` records (None: as the narrative says). With a tracer, `report.html` shows of every
     value of its stories where it comes from.
@@ -142,7 +105,7 @@ def cut(build: Build, *, shard_rows: int | None = None, tracer: "Tracer | None" 
     return read_release(folder / version)
 
 
-def cut_again(build: Build, folder: Path, version: str, *, tracer: "Tracer | None" = None) -> Release:
+def cut_again(build: "Build", folder: Path, version: str, *, tracer: "Tracer | None" = None) -> Release:
     """Write the build's release as `version` into the new folder `folder`, beside no other and compared with none.
 
     Raises ReleaseRefused as `cut` does.
@@ -154,14 +117,14 @@ def cut_again(build: Build, folder: Path, version: str, *, tracer: "Tracer | Non
 
 
 def _finish(
-    staged: Path, build: Build, version: str, lock: Mapping[str, Any], card: Card, tracer: "Tracer | None"
+    staged: Path, build: "Build", version: str, lock: Mapping[str, Any], card: Card, tracer: "Tracer | None"
 ) -> None:
     """What describes the release, and last the lock, which lists every other file with its SHA-256."""
     card = replace(card, version=version)
     for config, record in build.narrative.records.items():
-        if record.narrator is not None and build.answers_path(config).is_file():
+        if record.narrator is not None and build.files.answers(config).is_file():
             (staged / ANSWERED).mkdir(exist_ok=True)
-            shutil.copyfile(build.answers_path(config), staged / ANSWERED / f"{config}.parquet")
+            shutil.copyfile(build.files.answers(config), staged / ANSWERED / f"{config}.parquet")
     files = {config: record_files(staged, config) for config in build.narrative.records}
     (staged / "README.md").write_text(render_card(card), encoding="utf-8")
     (staged / CROISSANT).write_text(render_croissant(card, staged, files), encoding="utf-8")
@@ -174,13 +137,13 @@ def _finish(
 class _Cutting:
     """One release on its way into the folder `staged`."""
 
-    def __init__(self, build: Build, engine: Engine, staged: Path, shard_rows: int | None) -> None:
+    def __init__(self, build: "Build", engine: Engine, staged: Path, shard_rows: int | None) -> None:
         self.build = build
         self.engine = engine
         self.staged = staged
         self.shard_rows = shard_rows or build.narrative.dataset.shard_rows
         self.split = build.narrative.dataset.split
-        cases, splits = engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path)
+        cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
         placed = splits.select(placed="case_id", split="split", late="dropped", component="component")
         joined = cases.left_join(placed, cases.case_id == placed.placed)
         # A case that one view drops goes on where another tells it; it is dropped when it has no place in the splits.
@@ -207,7 +170,7 @@ class _Cutting:
         keep(narrative, self.build.contracts, self.staged)
         if self.evaluation is not None:
             keep_evaluation(self.engine, self.evaluation, self.staged / DEFINITION / RUNS)
-        found = self.build.personal
+        found = self.build.personal_data
         digests = digests_of(self.staged, configs, self.engine)
         lock = {
             "digest": digests.whole,
@@ -226,7 +189,7 @@ class _Cutting:
                 }
                 for role, member in narrative.cast.items()
             },
-            **({"forgotten": self.build.left_out} if self.build.left_out else {}),
+            **({"forgotten": self.build.erased_keys} if self.build.erased_keys else {}),
             **({"evaluation": self.evaluation.said} if self.evaluation is not None else {}),
             **({"personal": {"mode": found.mode, "values": found.values}} if found.mode != "off" else {}),
             "configs": configs,
@@ -307,7 +270,7 @@ class _Cutting:
 
     def _records(self, config: str) -> "Table":
         """The records of one config, without what only their making wanted."""
-        records = self.engine.read_parquet(self.build.records_path(config))
+        records = self.engine.read_parquet(self.build.files.records(config))
         return records.drop(*({UNFIT} & {*records.columns}))
 
     def _write_drops_of(self, config: str, records: "Table", judged: "Table") -> dict[str, int]:
@@ -315,7 +278,7 @@ class _Cutting:
         import ibis
 
         placed = self.cases.filter(self.cases.reason.isnull())
-        untold = self.engine.read_parquet(self.build.record_drops_path(config)).select("case_id", "reason")
+        untold = self.engine.read_parquet(self.build.files.record_drops(config)).select("case_id", "reason")
         untold = untold.semi_join(placed, "case_id").anti_join(records, "case_id")
         gone = judged.filter(judged.dropped.notnull()).select("id", reason="dropped", same_as="same_as")
         curated = without_words(records.inner_join(gone, "id"))
@@ -358,7 +321,7 @@ class _Cutting:
         narrative = self.build.narrative
         files = {config: record_files(self.staged, config) for config in narrative.records}
         cases = self.cases if narrative.case.closes is not None else self.cases.drop("closes")
-        certificate = certify(self.engine, files, self.split, cases, self.build.precedents(self.engine))
+        certificate = certify(self.engine, files, self.split, cases, precedents_by_case(self.build, self.engine))
         if broken := [f"{name}: {count}" for name, count in certificate.items() if count]:
             words = f"the certificate of '{narrative.id}' is not clean ({', '.join(broken)})"
             raise LeakRefused(words, "nothing was released; a split leaks into another", certificate)

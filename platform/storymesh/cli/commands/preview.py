@@ -21,7 +21,7 @@ def preview(
     """
     from storymesh.cli.output.console import console_on
     from storymesh.cli.output.record import format_record, mark_record
-    from storymesh.dataset import build as building
+    from storymesh.dataset.preview import preview_records
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin
     from storymesh.provenance.trace import Tracer
@@ -30,7 +30,7 @@ def preview(
     build = pin(loaded, loaded.narrative(narrative))
     console = console_on(sys.stdout)
     for name in [config] if config else build.configs:
-        records = building.preview(build, name, case, sample)
+        records = preview_records(build, name, case, sample)
         if console.is_terminal:
             with Tracer(build) as tracer:
                 told = {one.case_id: one for one in tracer.told(name, [record["case_id"] for record in records])}

@@ -13,7 +13,7 @@ def scenario(
     accept: Annotated[bool, typer.Option("--accept", help="Write what is told now into the files.")] = False,
 ) -> None:
     """Compare the records of each scenario with what its file expects."""
-    from storymesh.dataset import scenario_run as scenarios
+    from storymesh.dataset.scenario_run import accept_result, run_scenario
     from storymesh.mesh.mesh import load_mesh
     from storymesh.narrative.scenario import read_scenarios
     from storymesh.narrative.typed import type_narrative
@@ -23,10 +23,10 @@ def scenario(
     for narrative in [loaded.narrative(name) for name in narratives or loaded.narratives]:
         typed = type_narrative(narrative, loaded.cast_of(narrative))
         for one in read_scenarios(loaded.root / narrative.folder, loaded.root, typed):
-            told = scenarios.tell(one, typed, loaded.open_engine)
-            differences = told.differences
+            result = run_scenario(one, typed, loaded.open_engine)
+            differences = result.differences
             if accept:
-                scenarios.accept(told)
+                accept_result(result)
             typer.echo(f"{'✓' if accept or not differences else '✗'} {narrative.id}: {one.title}")
             for line in () if accept else differences:
                 typer.echo(f"  {line}")

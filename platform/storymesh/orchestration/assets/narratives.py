@@ -13,8 +13,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from storymesh.dataset.build import Build, Written, write_cases, write_precedents
+from storymesh.dataset.build import Build
 from storymesh.dataset.split import SPLITS
+from storymesh.dataset.stages import StageResult, write_cases, write_precedents
 from storymesh.document import path_in_mesh
 from storymesh.errors import StorymeshError
 from storymesh.lifecycle.diff import diff
@@ -122,7 +123,7 @@ def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefiniti
         with dagster_failures(context.retry_number):
             build = open_build(mesh, narrative, key)
             written = write_config(build, config, progress_reporter(context))
-        result = _result(mesh, build, written, _rewriting_metadata(mesh, build.answers_path(config), written))
+        result = _result(mesh, build, written, _rewriting_metadata(mesh, build.files.answers(config), written))
         yield dg.Output(result.value, metadata=result.metadata, data_version=result.data_version)
         if isinstance(written, Narrated):
             yield _grounding_check(asset_key, written)
@@ -265,7 +266,7 @@ def _code_version(mesh: Mesh, narrative: Narrative) -> str:
 
 
 def _result(
-    mesh: Mesh, build: Build, written: Written, more: Mapping[str, Any] | None = None
+    mesh: Mesh, build: Build, written: StageResult, more: Mapping[str, Any] | None = None
 ) -> dg.MaterializeResult[str]:
     metadata: dict[str, Any] = {"dagster/row_count": written.rows}
     if written.sample:  # what people come for stands first
@@ -285,7 +286,7 @@ def _result(
     return dg.MaterializeResult(value=build.key, metadata=metadata, data_version=dg.DataVersion(build.key))
 
 
-def _rewriting_metadata(mesh: Mesh, answers: Path, written: Written) -> dict[str, Any]:
+def _rewriting_metadata(mesh: Mesh, answers: Path, written: StageResult) -> dict[str, Any]:
     """Return the calls, tokens and cost of retelling, or why nothing was retold, and where the answers are kept."""
     if not isinstance(written, Narrated):
         return {}

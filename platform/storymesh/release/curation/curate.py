@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from storymesh.dataset.personal_data import REASON, Finder, persons_in
+from storymesh.dataset.personal_data import PERSONAL_DATA, find_personal_texts
+from storymesh.dataset.personal_data_finder import PersonalDataFinder
 from storymesh.dataset.split import SPLITS
 from storymesh.narrative.formats import format_of_columns
 from storymesh.release.curation.texts import texts_of, whole_of
@@ -35,7 +36,7 @@ class Rules:
     dedup: Literal["facts", "none"] = "none"
     length: "LengthLimits | None" = None
     near: "NearDuplicates | None" = None
-    persons: Finder | None = None  # of what a language model told
+    persons: PersonalDataFinder | None = None  # of what a language model told
     decontaminate: "Decontaminate | None" = None
 
     def in_words(self) -> list[str]:
@@ -63,7 +64,7 @@ def rules_of(narrative: "Narrative", config: str) -> Rules:
         dataset.dedup,
         record.length or dataset.length,
         record.near_duplicates or dataset.near_duplicates,
-        Finder(regions=dataset.phone_regions) if record.narrator and dataset.personal != "off" else None,
+        PersonalDataFinder(regions=dataset.phone_regions) if record.narrator and dataset.personal != "off" else None,
         dataset.decontaminate,
     )
 
@@ -107,17 +108,17 @@ def _steps(
         yield lambda records: near_duplicates(engine, records, near)
 
 
-def _of_persons(engine: "Engine", records: "Table", finder: Finder) -> "pa.Table":
+def _of_persons(engine: "Engine", records: "Table", finder: PersonalDataFinder) -> "pa.Table":
     import pyarrow as pa
 
-    found = persons_in(engine, records.select("id", text=whole_of(records)), finder)
+    found = find_personal_texts(engine, records.select("id", text=whole_of(records)), finder)
     return found.append_column("same_as", pa.nulls(len(found), pa.string()))
 
 
 def without_words(dropped: "Table") -> "Table":
     """Records that drop, with their reason: without their texts where these held what is personal."""
     texts = [name for name in (*texts_of(dropped), "retellings") if name in dropped.columns]
-    shown = ~dropped.reason.startswith(REASON)
+    shown = ~dropped.reason.startswith(PERSONAL_DATA)
     return dropped.mutate(**{name: shown.ifelse(dropped[name], None) for name in texts})
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.dataset.build import Outcomes
+from storymesh.dataset.tables import JudgedOutcomes
 from storymesh.engine.engine import Engine
 from storymesh.narrative.formats import format_of_columns
 from storymesh.release.diversity import SAMPLE
@@ -61,7 +61,7 @@ class Chart:
         return max((bar.whole for bar in self.bars), default=0) or 1
 
 
-def actions_of(engine: Engine, outcomes: Outcomes) -> tuple[tuple[Action, ...], int]:
+def actions_of(engine: Engine, outcomes: JudgedOutcomes) -> tuple[tuple[Action, ...], int]:
     """The actions most often taken, with how many others there are."""
     table = outcomes.table.filter(outcomes.table["action"].notnull())
     counted = table.group_by("action").aggregate(tried=table.count(), worked=table["worked"].sum().coalesce(0))
@@ -70,7 +70,7 @@ def actions_of(engine: Engine, outcomes: Outcomes) -> tuple[tuple[Action, ...], 
     return tuple(every[:MOST_ACTIONS]), max(len(every) - MOST_ACTIONS, 0)
 
 
-def scores_of(engine: Engine, outcomes: Outcomes) -> Chart | None:
+def scores_of(engine: Engine, outcomes: JudgedOutcomes) -> Chart | None:
     """How the scores lie, those that worked apart from those that did not; None where there are none to show."""
     scored = outcomes.table.filter(outcomes.table["score"].notnull() & outcomes.table["worked"].notnull())
     value = scored["score"].cast("float64")

@@ -14,8 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from storymesh.dataset.build import Outcomes
 from storymesh.dataset.split import SPLITS
+from storymesh.dataset.tables import judged_outcomes
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.narrative.formats import format_of_columns
@@ -25,6 +25,7 @@ from storymesh.release.report.charts import actions_of, lengths_of, months_of, s
 if TYPE_CHECKING:
     from ibis.expr.types import Table
 
+    from storymesh.dataset.build import Build
     from storymesh.provenance.trace import Column, Origin, Span, Trace
 
 REPORT = "report.html"
@@ -48,16 +49,6 @@ class Tracing(Protocol):
 
 
 Tracer = Callable[[], AbstractContextManager[Tracing]]
-
-
-class Told(Protocol):
-    """What a report reads of a build, beside the files of its release."""
-
-    @property
-    def cases_path(self) -> Path: ...
-    @property
-    def splits_path(self) -> Path: ...
-    def outcomes(self, engine: Engine) -> Outcomes | None: ...
 
 
 @dataclass(frozen=True)
@@ -125,7 +116,7 @@ class Story:
 
 def render_report(
     card: Card,
-    build: Told,
+    build: "Build",
     files: Mapping[str, Mapping[str, Sequence[Path]]],
     tracer: Tracer | None = None,
 ) -> str:
@@ -173,7 +164,7 @@ def _hash(text: str) -> str:
 
 def _given(
     card: Card,
-    build: Told,
+    build: "Build",
     engine: Engine,
     files: Mapping[str, Mapping[str, Sequence[Path]]],
     colours: Mapping[str, int],
@@ -182,7 +173,7 @@ def _given(
     splits = SPLITS if narrative.dataset.split else SPLITS[:1]
     cases = _placed(engine, build)
     statuses = cases.filter(cases["split"].notnull()).group_by("status").aggregate(rows=lambda kept: kept.count())
-    outcomes = build.outcomes(engine)
+    outcomes = judged_outcomes(build, engine)
     actions, others = actions_of(engine, outcomes) if outcomes is not None else ((), 0)
     configs = lock["configs"]
     return {
@@ -213,9 +204,9 @@ def _given(
     }
 
 
-def _placed(engine: Engine, build: Told) -> "Table":
+def _placed(engine: Engine, build: "Build") -> "Table":
     """at, status and split of every case."""
-    cases, splits = engine.read_parquet(build.cases_path), engine.read_parquet(build.splits_path)
+    cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
     placed = splits.select(placed="case_id", split="split")
     return cases.left_join(placed, cases["case_id"] == placed["placed"]).select("at", "status", "split")
 

@@ -1,0 +1,129 @@
+"""The expressions that make the cases of a build from the rows of its products, and the split of each case."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial, reduce
+from operator import or_
+from typing import TYPE_CHECKING
+
+from storymesh.dataset.build import Build
+from storymesh.dataset.erasure_list import ERASED, ErasureList, read_erasure_list
+from storymesh.dataset.split import assign_splits
+from storymesh.dataset.tables import product_rows, view_drop_reason
+from storymesh.engine.engine import Engine
+from storymesh.errors import StorymeshError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+
+def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -> "ir.Table":
+    """Return the cases with their rows, facts and outcome; or one part of them, as (its number, how many parts)."""
+    from storymesh.case.link import link
+    from storymesh.case.visibility import with_facts
+    from storymesh.engine import dialect
+    from storymesh.language.compile.expressions import pseudonym
+
+    cast = build.typed.cast
+    tables = product_rows(build, engine, cast.roles)
+    number, count = part
+    if count > 1:
+        anchor = tables[cast.anchor.name]
+        key = [anchor[column].cast("string") for column in cast.anchor.contract.key]
+        bucket = dialect.hash_bucket(dialect.concat_texts(key), count)
+        tables[cast.anchor.name] = anchor.filter(bucket == number)
+    replaced = partial(pseudonym, key=build.pseudonym_key)
+    pseudonyms = {(path[0], path[1]): replaced for path in build.typed.pseudonymised}
+    linked = link(cast, tables, build.typed.columns, pseudonyms)
+    if build.erased_keys:
+        linked = _drop_erased(build, engine, linked, tables)
+    return with_facts(linked, cast, build.typed.views)
+
+
+def _drop_erased(build: Build, engine: Engine, linked: "ir.Table", tables: "Mapping[str, ir.Table]") -> "ir.Table":
+    """Mark every case of an erased row as dropped: it gets no record and is no case's precedent."""
+    import ibis
+
+    erasures = read_erasure_list(build.store)
+    if erasures is None:
+        words = f"'{build.narrative.id}' leaves out what was forgotten, and {build.store} does not say what that is"
+        raise StorymeshError(words, "bring back forgotten.json from a copy of the store")
+    keys = erased_case_keys(build, engine, tables, replace(erasures, keys=build.erased_keys))
+    erased = has_any_row(build, linked, keys)
+    return linked.mutate(
+        **{name: ibis.ifelse(erased, ERASED, linked[name]) for name in ("dropped", "question_dropped")}
+    )
+
+
+def erased_case_keys(
+    build: Build, engine: Engine, tables: "Mapping[str, ir.Table]", erasures: ErasureList
+) -> dict[str, list[str]]:
+    """Return role -> keys, as the cases have them, of the erased rows in `tables` (role -> rows)."""
+    from storymesh.case.link import key_text
+    from storymesh.language.compile.expressions import pseudonym
+
+    keys_by_role: dict[str, list[str]] = {}
+    for role, table in tables.items():
+        product, columns = build.snapshots[role].product, build.contracts[role].key
+        if product not in erasures.keys:
+            continue
+        key = [table[column] for column in columns]
+        case_key = [
+            pseudonym(part, build.pseudonym_key) if (role, column) in build.typed.pseudonymised else part
+            for column, part in zip(columns, key, strict=True)
+        ]
+        erased = table.filter(erasures.digest_column(product, key_text(key)).isin(erasures.keys[product]))
+        keys = engine.fetch_table(erased.select(key=key_text(case_key)))["key"].to_pylist()
+        if keys:
+            keys_by_role[role] = keys
+    return keys_by_role
+
+
+def has_any_row(build: Build, cases: "ir.Table", keys: Mapping[str, list[str]]) -> "ir.BooleanValue":
+    """Return whether a linked or written case has a row with one of the keys (by role), in either view of time."""
+    import ibis
+
+    from storymesh.case.link import KEY
+    from storymesh.engine import dialect
+
+    conditions: list[ir.BooleanValue] = [ibis.literal(False)]
+    for name, role_keys in keys.items():
+        role = build.typed.cast.roles[name]
+        rows = cases[role.column]
+        if role.listed:
+            matching = dialect.filter_items(rows, lambda row, keys=role_keys: row[KEY].isin(keys))  # type: ignore[misc]
+            conditions.append((matching.length() > 0).coalesce(False))
+        else:
+            conditions.append(rows[KEY].isin(role_keys).coalesce(False))
+    return reduce(or_, conditions)
+
+
+def case_splits(build: Build, engine: Engine, cases: "ir.Table") -> "ir.Table":
+    """Return the split of every written case that some view keeps."""
+    values: dict[str, ir.Value] = {}
+    if build.typed.together:
+        values["together"] = _shared_values(build, cases)
+    kept = cases.filter(view_drop_reason(build, cases).isnull())
+    columns = ["case_id", "at", *(["closes"] if build.typed.cast.closes else [])]
+    return assign_splits(engine, kept.select(*columns, **values), build.narrative.dataset.split)
+
+
+def _shared_values(build: Build, cases: "ir.Table") -> "ir.ArrayValue":
+    """Return the values that keep cases together, as a list of texts `<role>.<column>=<value>`."""
+    import ibis
+
+    from storymesh.case.link import rows_told
+    from storymesh.engine import dialect
+
+    lists = []
+    for name, column in build.typed.together:
+        role = build.typed.cast.roles[name]
+        value = cases[role.column]
+        prefix = ibis.literal(f"{name}.{column}=")
+        if role.listed:
+            texts = dialect.map_items(rows_told(role, value), lambda row, column=column: row[column].cast("string"))  # type: ignore[misc]
+        else:
+            texts = ibis.array([value[column].cast("string")])
+        present = dialect.filter_items(texts, lambda text: text.notnull())
+        lists.append(dialect.map_items(present, lambda text, prefix=prefix: prefix.concat(text)))  # type: ignore[misc]
+    return dialect.concat_lists(lists)

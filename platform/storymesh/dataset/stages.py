@@ -1,0 +1,172 @@
+"""The stages of a build: cases, precedents and the records of each config, each written once as Parquet files."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storymesh.atomic_write import staged_file
+from storymesh.dataset.build import Build
+from storymesh.dataset.cases import case_splits, linked_cases
+from storymesh.dataset.personal_data import write_masked_rows
+from storymesh.dataset.render import UNFIT, render_records, unrenderable
+from storymesh.dataset.tables import (
+    add_precedents,
+    case_drops,
+    cases_with_precedents,
+    cases_with_splits,
+    product_rows,
+    published_rows,
+)
+from storymesh.engine.engine import Engine
+from storymesh.errors import OutOfMemory, WrongUsage, suggest_name
+from storymesh.narrative.typed_record import TypedRecord
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+# What a case and the rows linked to it take while they are made, at first guess; and the size of a part that is not
+# divided further.
+CASE_BYTES = 2_900
+LEAST_PART = 5_000
+ReportProgress = Callable[[str, int], None]
+
+
+def ignore_progress(_phase: str, _rows: int) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One file of a build. `drops`: reason -> count of what did not go on; `sample`: some rows for people."""
+
+    path: Path
+    rows: int
+    unchanged: bool
+    drops: Mapping[str, int]
+    seconds: float
+    sample: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+
+def write_cases(build: Build, progress: ReportProgress = ignore_progress) -> StageResult:
+    """Write the cases of the narrative and the split of each, as one Parquet file each."""
+    began = time.monotonic()
+    files = build.files
+    unchanged = files.cases.is_file() and files.splits.is_file()
+    with build.open_engine() as engine:
+        if not unchanged:
+            progress("cases", 0)
+            _refuse_duplicate_keys(build, engine)
+            if build.narrative.dataset.personal != "off":
+                progress("free text", 0)
+                published = {role: published_rows(build, engine, role) for role in build.typed.cast.roles}
+                write_masked_rows(engine, build.typed, published, files.personal_data)
+            _write_in_parts(build, engine)
+            progress("splits", 0)
+            engine.write_parquet(case_splits(build, engine, engine.read_parquet(files.cases)), files.splits)
+        cases = engine.read_parquet(files.cases)
+        rows = int(engine.fetch_value(cases.count()))
+        drops = count_by_reason(engine, case_drops(build, engine))
+        sample = engine.fetch_rows(cases.select("case_id", "at", "status").limit(5))
+    return StageResult(files.cases, rows, unchanged, drops, time.monotonic() - began, tuple(sample))
+
+
+def _refuse_duplicate_keys(build: Build, engine: Engine) -> None:
+    """Check the keys of snapshots that were audited against another contract than the cases are made with."""
+    from storymesh.case.uniqueness import refuse_doubles
+
+    cast = build.typed.cast
+    other = [role for role in cast.roles if build.snapshots[role].contract_digest != build.contracts[role].digest]
+    refuse_doubles(engine, cast, product_rows(build, engine, other))
+
+
+def _write_in_parts(build: Build, engine: Engine) -> None:
+    """Write the cases in as many parts as the memory requires: the engine never spills lists that it collects."""
+    rows = build.snapshots[build.typed.cast.anchor.name].rows
+    count = 1 + rows * CASE_BYTES // engine.memory
+    while True:
+        parts = [linked_cases(build, engine, (number, count)) for number in range(count)]
+        try:
+            engine.write_parquet_parts(parts, build.files.cases)
+            return
+        except OutOfMemory:
+            if rows // count < LEAST_PART:
+                raise
+            count *= 2
+
+
+def write_precedents(build: Build, progress: ReportProgress = ignore_progress) -> StageResult:
+    """Write what worked before, for every case that the dataset keeps."""
+    began = time.monotonic()
+    path, definition = build.files.precedents, build.narrative.case.precedents
+    if definition is None:
+        raise WrongUsage(f"'{build.narrative.id}' asks for no precedents", "add `precedents` under `case`")
+    unchanged = path.is_file()
+    with build.open_engine() as engine:
+        if not unchanged:
+            from storymesh.case.precedent import precedents
+
+            progress("precedents", 0)
+            levels = [[formula.name for formula in level] for level in build.typed.views.match]
+            table = precedents(cases_with_splits(build, engine), definition, levels, build.typed.quoted_facts)
+            engine.write_parquet(table, path)
+        enough = cases_with_precedents(build, engine)["precedents"]["enough"]
+        rows = int(engine.fetch_value(enough.count()))
+        too_few = int(engine.fetch_value((~enough).sum().coalesce(0)))
+    drops = {"too few": too_few} if too_few else {}
+    return StageResult(path, rows, unchanged, drops, time.monotonic() - began)
+
+
+def write_cases_and_precedents(build: Build) -> None:
+    """Write everything that a record is rendered from: the cases and, if the narrative has them, their precedents."""
+    write_cases(build)
+    if build.narrative.case.precedents is not None:
+        write_precedents(build)
+
+
+def write_records(build: Build, config: str, progress: ReportProgress = ignore_progress) -> StageResult:
+    """Write the records of one config as its templates render them, and the cases that have none, with the reason."""
+    began = time.monotonic()
+    record = typed_record(build, config)
+    path, dropped = build.files.rendered(config), build.files.rendered_drops(config)
+    unchanged = path.is_file() and dropped.is_file()
+    with build.open_engine() as engine:
+        if not unchanged:
+            progress(config, 0)
+            _render_records(build, engine, record)
+        records = engine.read_parquet(path)
+        count = int(engine.fetch_value(records.count()))
+        drops = count_by_reason(engine, engine.read_parquet(dropped))
+        sample = engine.fetch_rows(records.order_by("at", "id").drop("facts", "sources", UNFIT).limit(2))
+    return StageResult(path, count, unchanged, drops, time.monotonic() - began, tuple(sample))
+
+
+def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:
+    path = build.files.rendered(record.config)
+    cases = cases_with_splits(build, engine)
+    has_precedents = build.narrative.case.precedents is not None
+    precedents = engine.read_parquet(build.files.precedents) if has_precedents else None
+    rendered = render_records(cases, precedents, build.typed, record, build.product_versions, build.pseudonym_key)
+    with staged_file(path) as staged:
+        engine.write_parquet(rendered, staged)
+        records = engine.read_parquet(staged)
+        unfit = records.filter(records[UNFIT].notnull())
+        others = add_precedents(cases.anti_join(records, "case_id"), build, engine)
+        drops = unrenderable(others, build.typed, record).union(unfit.select("case_id", reason=UNFIT))
+        engine.write_parquet(drops, build.files.rendered_drops(record.config))
+        if int(engine.fetch_value(unfit.count())):
+            engine.write_parquet(records.filter(records[UNFIT].isnull()), staged)
+
+
+def typed_record(build: Build, config: str) -> TypedRecord:
+    """Return a config of the narrative. Raises WrongUsage if there is none of this name."""
+    if config not in build.typed.records:
+        words = f"'{build.narrative.id}' has no record '{config}'"
+        raise WrongUsage(words, suggest_name(config, build.typed.records))
+    return build.typed.records[config]
+
+
+def count_by_reason(engine: Engine, drops: "ir.Table") -> dict[str, int]:
+    counts = drops.group_by("reason").agg(count=drops.count()).order_by("reason")
+    return {row["reason"]: row["count"] for row in engine.fetch_rows(counts)}
