@@ -23,7 +23,7 @@ from storymesh.dataset.stages import write_cases_and_precedents
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.narrative.definition import read_narrative
-from storymesh.provenance.trace import trace
+from storymesh.provenance.trace import trace_record
 from storymesh.release.manifest import Release
 from storymesh.release.write import cut
 from tests.support.paths import ROOT
@@ -325,7 +325,7 @@ def test_a_masked_record_is_traced_and_told_the_same_by_the_interpreter(masked: 
     spoken = {row["case_id"]: row for row in preview_records(build, "report", sample=9)}
     for case_id, row in rows_of(release, "report").items():
         assert spoken[case_id]["text"] == row["text"]
-        assert trace(build, row).mistakes == ()
+        assert trace_record(build, row).mistakes == ()
 
 
 def test_refused_drops_by_the_first_kind_and_keeps_no_word_of_it(tmp_path: Path) -> None:

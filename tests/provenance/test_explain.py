@@ -11,7 +11,7 @@ import pytest
 from storymesh.cli.output.explanation import show_case, show_drops, show_explanation
 from storymesh.dataset.build import Build
 from storymesh.errors import WrongUsage
-from storymesh.provenance import explain as explaining
+from storymesh.provenance.explain import dropped_cases, explain_case, explain_narrative
 from tests.support.small_build import build_of
 from tests.support.small_mesh import Product
 
@@ -169,7 +169,7 @@ price (mesh.prices), expect optional
 
 
 def test_a_plan_is_told_with_what_each_link_and_each_step_met(build: Build, said: Said) -> None:
-    show_explanation(explaining.explain(build))
+    show_explanation(explain_narrative(build))
     words = said()
     assert words.startswith(PLAN)
     assert words.endswith(END)
@@ -183,28 +183,28 @@ def test_a_plan_is_told_with_what_each_link_and_each_step_met(build: Build, said
 
 
 def test_a_case_is_told_with_what_it_links_what_it_nearly_links_and_why(build: Build, said: Said) -> None:
-    show_case(explaining.one_case(build, "s~11/a"))
+    show_case(explain_case(build, "s~11/a"))
     words, _, values = said().partition("values\n")
     assert words == CASE
     assert "storm: 2" in values
     assert "name: (restricted)" in values
     assert "Ever" not in values
-    show_case(explaining.one_case(build, "gone/c"))
+    show_case(explain_case(build, "gone/c"))
     words = said()
     assert "dropped: ship: none" in words
     assert "└── no row has id = gone" in words
     assert "└── there is no value of ship to look for" in words
     with pytest.raises(WrongUsage, match="has no case s/1/a"):
-        explaining.one_case(build, "s/1/a")
+        explain_case(build, "s/1/a")
 
 
 def test_drops_are_listed_with_their_reasons(build: Build, said: Said) -> None:
-    show_drops(explaining.dropped(build, 5))
+    show_drops(dropped_cases(build, 5))
     assert said() == "case    why\ngone/c  ship: none\n"
 
 
 def test_a_case_that_no_split_takes_says_why(tmp_path: Path, said: Said) -> None:
     again = {**ROWS["delay"][0], "leg": "z", "at": AT + DAY}
     build = build_of(tmp_path, NARRATIVE, REPORT, PRODUCTS, {**ROWS, "delay": [*ROWS["delay"], again]})
-    show_case(explaining.one_case(build, "s~11/a"))
+    show_case(explain_case(build, "s~11/a"))
     assert "\ndropped: straddles\n" in said()

@@ -28,7 +28,8 @@ from storymesh.product.publish import publish
 from storymesh.product.sources.read import open_rows
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
-from storymesh.provenance.trace import Cell, Computed, Counted, Origin, Span, Trace, Tracer, trace
+from storymesh.provenance.origins import ExpressionOrigin, Origin, QueryOrigin, RowOrigin
+from storymesh.provenance.trace import RecordTrace, TracedSpan, Tracer, trace_record
 from storymesh.release.definition_snapshot import DEFINITION, build_of, read_kept
 from storymesh.release.manifest import Release, read_lock, read_record, record_files, release_of
 from storymesh.release.write import cut
@@ -133,19 +134,21 @@ def records_of(release: Release, config: str) -> list[dict[str, Any]]:
     return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
-def traced(release: Release, warehouse: Warehouse, record_id: str) -> Trace:
+def traced(release: Release, warehouse: Warehouse, record_id: str) -> RecordTrace:
     lock = read_lock(release.path)
-    return trace(build_of(release.path, lock, warehouse, open_engine), read_record(release.path, lock, record_id))
+    return trace_record(
+        build_of(release.path, lock, warehouse, open_engine), read_record(release.path, lock, record_id)
+    )
 
 
-def spans_of(trace: Trace, expression: str) -> list[Span]:
+def spans_of(trace: RecordTrace, expression: str) -> list[TracedSpan]:
     return [span for column in trace.columns for span in column.spans if span.expression == expression]
 
 
 def flat(origins: tuple[Origin, ...]) -> Iterator[Origin]:
     for origin in origins:
         yield origin
-        if not isinstance(origin, Cell):
+        if not isinstance(origin, RowOrigin):
             yield from flat(origin.origins)
 
 
@@ -157,7 +160,7 @@ def test_every_value_of_every_record_leads_back(mesh: Mesh, release: Release, co
     records = records_of(release, config)
     assert records
     with Tracer(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine)) as tracer:
-        traces = list(tracer.traces(config, records))
+        traces = list(tracer.trace_records(config, records))
         assert not tracer.confirm(most=150)
     assert {one.record for one in traces} == {one["id"] for one in records}
     for one in traces:
@@ -172,7 +175,7 @@ def test_a_row_is_in_the_product_at_its_version(mesh: Mesh, release: Release) ->
     (record, *_) = records_of(release, "report")
     (span,) = spans_of(traced(release, mesh.warehouse, record["id"]), 'case.at | date("%-d %B %Y")')
     (cell,) = span.origins
-    assert isinstance(cell, Cell)
+    assert isinstance(cell, RowOrigin)
     assert (cell.product, cell.key, cell.property) == ("road.breakdowns", record["case_id"], "happened_at")
     assert cell.version == read_lock(release.path)["cast"]["breakdown"]["product_version"]
     snapshot = ProductStore(mesh.warehouse, "road").find("road.breakdowns", cell.version)
@@ -185,7 +188,7 @@ def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: 
     (record, *_) = records_of(release, "report")
     wrong = {**record, "text": record["text"].replace(old, new)}
     assert wrong != record
-    found = trace(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine), wrong)
+    found = trace_record(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine), wrong)
     first = next(n for n, (met, told) in enumerate(zip(wrong["text"], record["text"], strict=False)) if met != told)
     (mistake,) = found.mistakes
     assert mistake.startswith(f"text, character {first}: the record says ")
@@ -194,7 +197,7 @@ def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: 
 def test_a_wrong_label_is_caught(mesh: Mesh, release: Release) -> None:
     (record, *_) = records_of(release, "verdict")
     wrong = {**record, "label": not record["label"]}
-    found = trace(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine), wrong)
+    found = trace_record(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine), wrong)
     assert found.mistakes == (f"label: the record says {wrong['label']}, its outcome says otherwise",)
 
 
@@ -207,7 +210,7 @@ def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release,
     pq.write_table(table, path)
     (record, *_) = records_of(release, "report")
     with Tracer(build) as tracer:
-        (found,) = tracer.traces("report", [record])
+        (found,) = tracer.trace_records("report", [record])
         assert found.mistakes, "the text is another"
         (mistakes,) = tracer.confirm().values()
     assert any("fleet.trucks" in words and "body is not what" in words for words in mistakes)
@@ -221,7 +224,7 @@ def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved:
     pq.write_table(duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table(), path)
     record = next(one for one in records_of(release, "advice") if "On level" in str(one["messages"]))
     with Tracer(build) as tracer:
-        list(tracer.traces("advice", [record]))
+        list(tracer.trace_records("advice", [record]))
         (mistakes,) = tracer.confirm().values()
     assert len(mistakes) == 1
     assert mistakes[0].startswith("a query gives ")
@@ -231,62 +234,62 @@ def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved:
 
 
 @pytest.fixture(scope="module")
-def report(mesh: Mesh, release: Release) -> Trace:
+def report(mesh: Mesh, release: Release) -> RecordTrace:
     record = next(one for one in records_of(release, "report") if "2 steps" in one["text"] and "saved" in one["text"])
     return traced(release, mesh.warehouse, record["id"])
 
 
 @pytest.fixture(scope="module")
-def advice(mesh: Mesh, release: Release) -> Trace:
+def advice(mesh: Mesh, release: Release) -> RecordTrace:
     told = records_of(release, "advice")
     record = next(one for one in told if "Best" in str(one["messages"]) and "Worst" in str(one["messages"]))
     return traced(release, mesh.warehouse, record["id"])
 
 
-def test_a_code_is_told_with_its_label(report: Trace) -> None:
+def test_a_code_is_told_with_its_label(report: RecordTrace) -> None:
     span, *_ = spans_of(report, "truck.body | label | capitalize")
     (cell,) = span.origins
-    assert isinstance(cell, Cell)
+    assert isinstance(cell, RowOrigin)
     assert (cell.value, span.text.lower()) in (("reefer", "refrigerated truck"), ("box", "box truck"))
 
 
-def test_a_fact_leads_to_all_that_its_expression_reads(report: Trace) -> None:
+def test_a_fact_leads_to_all_that_its_expression_reads(report: RecordTrace) -> None:
     (span,) = spans_of(report, "saved_hours | number(1)")
     (fact,) = span.origins
-    assert isinstance(fact, Computed)
+    assert isinstance(fact, ExpressionOrigin)
     assert fact.expression == "breakdown.expected_hours - breakdown.lost_hours"
     assert fact.at.path == f"{FOLDER}/narrative.yaml"
-    cells = [origin for origin in fact.origins if isinstance(origin, Cell)]
+    cells = [origin for origin in fact.origins if isinstance(origin, RowOrigin)]
     assert [cell.property for cell in cells] == ["expected_hours", "lost_hours"]
     assert cells[0].value - cells[1].value == fact.value
     (decided,) = spans_of(report, '"enough" if saved_hours >= 4 else "little"')
     assert (decided.origins, decided.because) == ((), (fact,))
 
 
-def test_a_row_that_a_fact_keeps_leads_to_that_row(report: Trace) -> None:
+def test_a_row_that_a_fact_keeps_leads_to_that_row(report: RecordTrace) -> None:
     (span,) = spans_of(report, "last_step.remedy | label")
     (kept,) = span.origins
     rows = [span.origins[0] for span in spans_of(report, "step.remedy")]
-    assert isinstance(kept, Cell)
-    assert isinstance(rows[-1], Cell)
+    assert isinstance(kept, RowOrigin)
+    assert isinstance(rows[-1], RowOrigin)
     assert (kept.product, kept.key, kept.property) == ("road.repairs", rows[-1].key, "remedy")
 
 
-def test_what_is_counted_leads_to_its_rows_and_to_a_query(report: Trace) -> None:
+def test_what_is_counted_leads_to_its_rows_and_to_a_query(report: RecordTrace) -> None:
     (span,) = spans_of(report, 'repair | length | plural("step")')
     (count,) = span.origins
-    assert isinstance(count, Counted)
+    assert isinstance(count, QueryOrigin)
     assert duckdb.sql(count.query.sql).fetchall() == [(2,)] == [(count.value,)]
-    assert [(row.product, row.property) for row in count.origins if isinstance(row, Cell)] == [
+    assert [(row.product, row.property) for row in count.origins if isinstance(row, RowOrigin)] == [
         ("road.repairs", None)
     ] * 2
     first, second = (span.origins[0] for span in spans_of(report, "loop.index"))
-    assert isinstance(first, Counted)
-    assert isinstance(second, Counted)
+    assert isinstance(first, QueryOrigin)
+    assert isinstance(second, QueryOrigin)
     assert (first.value, second.value) == (1, 2)
 
 
-def test_words_and_expressions_lead_to_their_template(report: Trace) -> None:
+def test_words_and_expressions_lead_to_their_template(report: RecordTrace) -> None:
     (column,) = report.columns
     words = [span for span in column.spans if span.expression is None]
     assert str(words[0].at).startswith(f"{FOLDER}/report.md.jinja:1:")
@@ -308,25 +311,25 @@ def test_words_and_expressions_lead_to_their_template(report: Trace) -> None:
         "option.worked | plural(\"time\")",
     ],
 )  # fmt: skip
-def test_what_precedents_count_is_given_again_by_its_query(advice: Trace, expression: str) -> None:
-    for span in spans_of(advice, expression):
+def test_what_precedents_count_is_given_again_by_its_query(advice: RecordTrace, expression: str) -> None:
+    spans = spans_of(advice, expression)
+    assert spans, f"nothing was printed by {expression}"
+    for span in spans:
         (count,) = span.origins
-        assert isinstance(count, Counted)
-        assert duckdb.sql(count.query.sql).fetchall() == [(count.value,)]
+        assert isinstance(count, QueryOrigin)
         assert count.value is not None
-        return
-    raise AssertionError(f"nothing was printed by {expression}")
+        assert duckdb.sql(count.query.sql).fetchall() == [(count.value,)]
 
 
-def test_a_quoted_precedent_leads_to_its_own_case(mesh: Mesh, advice: Trace) -> None:
+def test_a_quoted_precedent_leads_to_its_own_case(mesh: Mesh, advice: RecordTrace) -> None:
     quoted = [span.text for span in spans_of(advice, "one.id")]
     assert quoted
     scores = [span.origins[0] for span in spans_of(advice, "one.score | number(1)")]
     for case_id, score in zip(quoted, scores, strict=True):
         assert case_id != advice.case_id
-        assert isinstance(score, Computed)
+        assert isinstance(score, ExpressionOrigin)
         assert score.case == case_id
-        cells = [origin for origin in flat((score,)) if isinstance(origin, Cell)]
+        cells = [origin for origin in flat((score,)) if isinstance(origin, RowOrigin)]
         assert {(cell.product, cell.key) for cell in cells} == {("road.breakdowns", case_id)}
 
 
@@ -349,13 +352,15 @@ def test_what_is_masked_is_never_shown(mesh: Mesh, release: Release) -> None:
     (record, *_) = records_of(release, "report")
     found = traced(release, mesh.warehouse, record["id"])
     (driver,) = spans_of(found, "truck.driver | pseudonym")[0].origins
-    assert isinstance(driver, Cell)
+    assert isinstance(driver, RowOrigin)
     assert (driver.masked, driver.value, driver.property) == (True, None, "driver")
     (teller,) = spans_of(found, "teller | pseudonym")[0].origins
-    assert isinstance(teller, Computed)
-    assert [(one.masked, one.value) for one in flat((teller,)) if not isinstance(one, Counted)] == [(True, None)] * 3
+    assert isinstance(teller, ExpressionOrigin)
+    assert [(one.masked, one.value) for one in flat((teller,)) if not isinstance(one, QueryOrigin)] == [
+        (True, None)
+    ] * 3
     (city,) = spans_of(found, "depot.city")[0].origins
-    assert isinstance(city, Cell)
+    assert isinstance(city, RowOrigin)
     assert str(city.value).startswith("p-")
 
 

@@ -20,7 +20,8 @@ import pytest
 from storymesh.dataset.tables import JudgedOutcomes
 from storymesh.engine.open import open_engine
 from storymesh.location import Location
-from storymesh.provenance.trace import Cell, Column, Computed, Origin, Span, Trace
+from storymesh.provenance.origins import ExpressionOrigin, Origin, RowOrigin
+from storymesh.provenance.trace import RecordTrace, TracedColumn, TracedSpan
 from storymesh.release.report import report
 from storymesh.release.report.charts import actions_of, lengths_of, months_of, scores_of
 from storymesh.release.report.report import STYLE
@@ -34,8 +35,8 @@ VERSION = "abcdef0123456789" * 4
 AT = Location("narratives/canal_exceptions/a.jinja", 1, 4)
 
 
-def cell(value: Any, key: str = "d1", name: str = "waterway", *, masked: bool = False) -> Cell:
-    return Cell(f"delay.{name}", "shipping.delays", VERSION, key, name, None if masked else value, masked)
+def cell(value: Any, key: str = "d1", name: str = "waterway", *, masked: bool = False) -> RowOrigin:
+    return RowOrigin(f"delay.{name}", "shipping.delays", VERSION, key, name, None if masked else value, masked)
 
 
 class Led:
@@ -49,17 +50,17 @@ class Led:
     def __call__(self) -> Iterator["Led"]:
         yield self
 
-    def traces(self, config: str, records: Sequence[Mapping[str, Any]]) -> Iterator[Trace]:
+    def trace_records(self, config: str, records: Sequence[Mapping[str, Any]]) -> Iterator[RecordTrace]:
         for record in records:
             self.asked.append(f"{config}/{record['case_id']}")
             texts = {f"messages.{one['role']}": one["content"] for one in record.get("messages", [])}
             texts |= {name: record[name] for name in ("text", "prompt", "completion") if name in record}
-            columns = [Column(name, text, self.spans(text)) for name, text in texts.items()]
-            yield Trace(record["id"], record["case_id"], tuple(columns), self.mistakes)
+            columns = [TracedColumn(name, text, self.spans(text)) for name, text in texts.items()]
+            yield RecordTrace(record["id"], record["case_id"], tuple(columns), self.mistakes)
 
-    def spans(self, text: str) -> tuple[Span, ...]:
-        value = Span(0, 4, text[:4], AT, self.expression, self.origins)
-        return (value, Span(4, len(text), text[4:], AT))
+    def spans(self, text: str) -> tuple[TracedSpan, ...]:
+        value = TracedSpan(0, 4, text[:4], AT, self.expression, self.origins)
+        return (value, TracedSpan(4, len(text), text[4:], AT))
 
 
 class Page(HTMLParser):
@@ -114,7 +115,7 @@ def judged(**counts: tuple[int, int]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> str:
     build = make(tmp_path_factory.mktemp("report"), usual())
-    fact = Computed("late", "d1", "delay.hours * 2", AT, 8, False, (cell(Decimal("4.5"), name="hours"),))
+    fact = ExpressionOrigin("late", "d1", "delay.hours * 2", AT, 8, False, (cell(Decimal("4.5"), name="hours"),))
     return page_of(build, Led(cell("Suez"), fact), outcomes(judged(wait=(10, 2), reroute=(4, 3))))
 
 
@@ -136,7 +137,7 @@ def test_a_value_shows_the_row_that_it_comes_from(traced: str) -> None:
 
 
 def test_what_may_not_be_shown_is_not_in_the_page(tmp_path: Path) -> None:
-    hidden = Computed("late", "d1", "shipment.secret * 2", AT, "S3CRET", True, (cell("S3CRET", masked=True),))
+    hidden = ExpressionOrigin("late", "d1", "shipment.secret * 2", AT, "S3CRET", True, (cell("S3CRET", masked=True),))
     page = page_of(make(tmp_path, usual()), Led(cell("p-0123456789ab", name="consignee"), hidden))
     assert "S3CRET" not in page
     assert "is restricted and not shown" in page

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import Mesh
-from storymesh.provenance.trace import Origin, Span, Tracer
+from storymesh.provenance.origins import Origin
+from storymesh.provenance.trace import TracedSpan, Tracer
 from storymesh.release.definition_snapshot import build_of
 from storymesh.release.manifest import find_release, read_lock, read_record
 from storymesh.release.write import cut_again
@@ -92,7 +93,7 @@ def rows_of_entry(entry: Element) -> set[Row]:
     return found
 
 
-def rows_of_span(span: Span) -> set[Row]:
+def rows_of_span(span: TracedSpan) -> set[Row]:
     found = set()
 
     def follow(origin: Origin) -> None:
@@ -128,7 +129,7 @@ def test_every_value_of_every_story_is_led_where_trace_leads_it(roadside: Mesh, 
     with Tracer(build) as tracer:
         for config in release.configs:
             records = [read_record(release.path, lock, one) for one in stories if one.startswith(f"{config}/")]
-            for trace in tracer.traces(config, records):
+            for trace in tracer.trace_records(config, records):
                 assert trace.mistakes == ()
                 shown |= compared(stories[trace.record], [span for one in trace.columns for span in one.spans])
         assert tracer.confirm() == {}
@@ -140,7 +141,7 @@ def test_every_value_of_every_story_is_led_where_trace_leads_it(roadside: Mesh, 
         assert row.value == (None if row.property == "driver" else trucks[row.key][row.property])
 
 
-def compared(story: Element, spans: list[Span]) -> set[Row]:
+def compared(story: Element, spans: list[TracedSpan]) -> set[Row]:
     """Compare what the page marks in a story with what trace found of it; returns the rows that it shows."""
     entries = {one.attributes["id"]: one for one in story.all("li") if one.attributes.get("id")}
     marked = list(story.all("a", "v"))

@@ -268,7 +268,7 @@ def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, l
                 row for file in files for row in pq.read_table(file).drop_columns(["facts", "sources"]).to_pylist()
             ]
             assert len(records) == sum(splits.values())
-            for one in tracer.traces(config, records):
+            for one in tracer.trace_records(config, records):
                 found = list(one.mistakes)
                 for column in one.columns:
                     printed = [span for span in column.spans if span.expression is not None]

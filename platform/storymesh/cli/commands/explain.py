@@ -22,15 +22,15 @@ def explain(
     from storymesh.cli.output.explanation import show_case, show_drops, show_explanation
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin
-    from storymesh.provenance import explain as explaining
+    from storymesh.provenance.explain import cases_sql, dropped_cases, explain_case, explain_narrative
 
     loaded = load_mesh(mesh_root(mesh))
     build = pin(loaded, loaded.narrative(narrative))
     if case is not None:
-        show_case(explaining.one_case(build, case))
+        show_case(explain_case(build, case))
     elif drops:
-        show_drops(explaining.dropped(build, most))
+        show_drops(dropped_cases(build, most))
     elif sql:
-        typer.echo(explaining.sql(build))
+        typer.echo(cases_sql(build))
     else:
-        show_explanation(explaining.explain(build))
+        show_explanation(explain_narrative(build))

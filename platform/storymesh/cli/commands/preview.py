@@ -33,7 +33,9 @@ def preview(
         records = preview_records(build, name, case, sample)
         if console.is_terminal:
             with Tracer(build) as tracer:
-                told = {one.case_id: one for one in tracer.told(name, [record["case_id"] for record in records])}
+                told = {
+                    one.case_id: one for one in tracer.render_cases(name, [record["case_id"] for record in records])
+                }
             for record in records:
                 console.print(mark_record(record, told[record["case_id"]]), soft_wrap=True)
         else:

@@ -36,7 +36,7 @@ def trace(
     from storymesh.cli.output.trace import show_trace, trace_as_json
     from storymesh.document import path_in_mesh
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.provenance.trace import trace as trace_record
+    from storymesh.provenance.trace import trace_record
     from storymesh.release.definition_snapshot import DEFINITION, build_of
     from storymesh.release.manifest import read_lock, read_record
 

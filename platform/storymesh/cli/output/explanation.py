@@ -12,8 +12,8 @@ from rich.tree import Tree
 from storymesh.cli.output.console import console_on
 
 if TYPE_CHECKING:
-    from storymesh.provenance.explain import Drop, Explanation, OneCase
-    from storymesh.provenance.link_explanation import Membership
+    from storymesh.provenance.explain import CaseExplanation, DroppedCase, NarrativeExplanation
+    from storymesh.provenance.link_explanation import LinkExplanation
 
 NUMBERS = frozenset({"rows", "rows expected", "ms", "none", "one", "many"})
 INTERNAL = frozenset({"_known", "_key", "_later", "_asked"})
@@ -21,7 +21,7 @@ WIDTH = 100
 PRINTED_ABOVE = frozenset({"case_id", "at", "closes", "status", "split", "known", "dropped", "question_dropped"})
 
 
-def show_explanation(plan: "Explanation") -> None:
+def show_explanation(plan: "NarrativeExplanation") -> None:
     """Print the cast, the links, the steps of the plan, and how many cases it makes."""
     console = _console()
     closes = f", closes {plan.closes}" if plan.closes else ""
@@ -46,7 +46,7 @@ def show_explanation(plan: "Explanation") -> None:
     console.print(f"{plan.cases:,} cases in all", highlight=False)
 
 
-def show_drops(drops: "Iterable[Drop]") -> None:
+def show_drops(drops: "Iterable[DroppedCase]") -> None:
     """Print each dropped case with the reason."""
     table = _table("case", "why")
     for drop in drops:
@@ -54,7 +54,7 @@ def show_drops(drops: "Iterable[Drop]") -> None:
     _console().print(table)
 
 
-def show_case(case: "OneCase") -> None:
+def show_case(case: "CaseExplanation") -> None:
     """Print which rows belong to a case, which nearly do and why, and every value with what a question sees of it."""
     console = _console()
     values = case.values
@@ -63,7 +63,7 @@ def show_case(case: "OneCase") -> None:
         if values.get(name) is not None:
             console.print(f"{name.replace('_', ' ')}: {values[name]}", highlight=False)
     for role in case.roles:
-        console.print(_membership_tree(role))
+        console.print(_link_tree(role))
     tree = Tree("values", highlight=False)
     for name, value in values.items():
         if name not in PRINTED_ABOVE:
@@ -77,17 +77,17 @@ def _console() -> Console:
     return console
 
 
-def _membership_tree(role: "Membership") -> Tree:
-    tree = Tree(escape(f"{role.role} ({role.product}), expect {role.expect}"), highlight=False)
-    for member in role.members:
-        branch = tree.add(escape(f"{'✓' if member.linked else '✗'} {member.key}"))
-        for words in (*member.why, member.question):
+def _link_tree(link: "LinkExplanation") -> Tree:
+    tree = Tree(escape(f"{link.role} ({link.product}), expect {link.expect}"), highlight=False)
+    for row in link.rows:
+        branch = tree.add(escape(f"{'✓' if row.linked else '✗'} {row.key}"))
+        for words in (*row.why, row.question):
             if words:
                 branch.add(escape(words))
-    if role.more:
-        tree.add(f"and {role.more:,} more")
-    if role.nothing:
-        tree.add(escape(role.nothing))
+    if link.more:
+        tree.add(f"and {link.more:,} more")
+    if link.nothing:
+        tree.add(escape(link.nothing))
     return tree
 
 

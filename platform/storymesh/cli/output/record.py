@@ -9,7 +9,7 @@ from storymesh.cli.output.trace import mark_spans
 from storymesh.narrative.formats import format_of_columns
 
 if TYPE_CHECKING:
-    from storymesh.provenance.trace import ToldCase
+    from storymesh.provenance.trace import RenderedCase
 
 
 def format_record(record: Mapping[str, Any]) -> str:
@@ -17,7 +17,7 @@ def format_record(record: Mapping[str, Any]) -> str:
     return mark_record(record, None).plain
 
 
-def mark_record(record: Mapping[str, Any], traced: "ToldCase | None") -> Text:
+def mark_record(record: Mapping[str, Any], traced: "RenderedCase | None") -> Text:
     """Return the same with values marked, as far as `traced` knows where they stand."""
     columns = {column.name: column for column in traced.columns} if traced else {}
     page = Text(f"── {record['id']} · {record['at']}\n")

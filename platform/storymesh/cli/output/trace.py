@@ -11,14 +11,15 @@ from storymesh.cli.output.console import console_on
 
 if TYPE_CHECKING:
     from storymesh.location import Location
-    from storymesh.provenance.trace import Cell, Column, Computed, Counted, Origin, Span, Trace
+    from storymesh.provenance.origins import ExpressionOrigin, Origin, QueryOrigin, RowOrigin
+    from storymesh.provenance.trace import RecordTrace, TracedColumn, TracedSpan
 
 VALUE = "cyan underline"
 VARIED = "italic"  # words that the template itself varies
 MASK = "•••"
 
 
-def show_trace(trace: "Trace", narrative: str, release: str, folder: str, *, sql: bool) -> None:
+def show_trace(trace: "RecordTrace", narrative: str, release: str, folder: str, *, sql: bool) -> None:
     """Print each column with its values marked, then every value with its source.
 
     `folder` is put before the paths of templates; `sql` prints the queries too.
@@ -45,7 +46,7 @@ def show_trace(trace: "Trace", narrative: str, release: str, folder: str, *, sql
         console.print(f"\nnot so: {mistake}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def mark_values(column: "Column") -> Text:
+def mark_values(column: "TracedColumn") -> Text:
     """Return a column's text with its values marked."""
     spans = ((span.begin, span.end, span.expression, bool(span.origins)) for span in column.spans)
     return mark_spans(column.text, spans)
@@ -67,7 +68,7 @@ class _SourceLines:
         self.folder = folder
         self.queries: dict[str, int] = {}
 
-    def lines(self, column: "Column") -> Iterator[Text]:
+    def lines(self, column: "TracedColumn") -> Iterator[Text]:
         for span in column.spans:
             if span.expression is None:
                 continue
@@ -103,7 +104,7 @@ class _SourceLines:
         return f"{self.folder}{at.path}:{at.line}:{at.column}"
 
 
-def _value_of(origin: "Cell | Computed") -> str:
+def _value_of(origin: "RowOrigin | ExpressionOrigin") -> str:
     return f" = {MASK if origin.masked else origin.value}"
 
 
@@ -112,7 +113,7 @@ def _shorten(text: str) -> str:
     return line if len(line) <= 60 else f"{line[:60]}…"
 
 
-def trace_as_json(trace: "Trace", narrative: str, release: str, folder: str) -> str:
+def trace_as_json(trace: "RecordTrace", narrative: str, release: str, folder: str) -> str:
     """Return a JSON object: narrative, release, record, case, columns and mistakes.
 
     A column has name, text, the spans that cover it, and what a model `retold` of it. A span has begin, end, text, at,
@@ -148,7 +149,7 @@ class _TraceEncoder:
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def span(self, span: "Span") -> dict[str, Any]:
+    def span(self, span: "TracedSpan") -> dict[str, Any]:
         return {
             "begin": span.begin,
             "end": span.end,
@@ -162,7 +163,7 @@ class _TraceEncoder:
     def origins(self, origins: "Sequence[Origin]") -> list[Mapping[str, Any]]:
         return [self.origin(origin) for origin in origins]
 
-    def origin(self, origin: "Cell | Computed | Counted") -> Mapping[str, Any]:
+    def origin(self, origin: "RowOrigin | ExpressionOrigin | QueryOrigin") -> Mapping[str, Any]:
         match origin.kind:
             case "row":
                 row = {"product": origin.product, "version": origin.version, "key": origin.key}

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ibis.expr.types import Table
 
     from storymesh.dataset.build import Build
-    from storymesh.provenance.trace import Column, Origin, Span, Trace
+    from storymesh.provenance.origins import Origin
+    from storymesh.provenance.trace import RecordTrace, TracedColumn, TracedSpan
 
 REPORT = "report.html"
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -44,7 +45,7 @@ COLOURS = 8
 
 
 class Tracing(Protocol):
-    def traces(self, config: str, records: "Sequence[Mapping[str, Any]]") -> "Iterator[Trace]":
+    def trace_records(self, config: str, records: "Sequence[Mapping[str, Any]]") -> "Iterator[RecordTrace]":
         """The traces of some records of one config."""
 
 
@@ -229,13 +230,15 @@ def _stories(
         found[split] = [{**row, "split": split} for row in engine.fetch_rows(rows)]
     chosen = list(share_out(found, STORIES))
     traces = (
-        {trace.case_id: trace for trace in tracing.traces(config, chosen)} if tracing is not None and chosen else {}
+        {trace.case_id: trace for trace in tracing.trace_records(config, chosen)}
+        if tracing is not None and chosen
+        else {}
     )
     for number, record in enumerate(chosen):
         yield _story(f"{_plain_id(config)}-{number}", record, traces.get(record["case_id"]), colours)
 
 
-def _story(id_: str, record: Mapping[str, Any], trace: "Trace | None", colours: Mapping[str, int]) -> Story:
+def _story(id_: str, record: Mapping[str, Any], trace: "RecordTrace | None", colours: Mapping[str, int]) -> Story:
     writing = _Writing(id_, colours)
     traced = {column.name: column for column in trace.columns} if trace is not None else {}
     parts = tuple(
@@ -259,7 +262,7 @@ def _story(id_: str, record: Mapping[str, Any], trace: "Trace | None", colours: 
     )
 
 
-def _told_by(name: str, text: str, column: "Column | None") -> Iterator[tuple[str, str, "Column | None"]]:
+def _told_by(name: str, text: str, column: "TracedColumn | None") -> Iterator[tuple[str, str, "TracedColumn | None"]]:
     """A text, and behind one that a language model retold the story that it was retold from, which is led back."""
     yield name, text, column
     if column is not None and column.retold is not None:
@@ -283,13 +286,13 @@ class _Writing:
         self.colours = colours
         self.entries: dict[Any, Entry] = {}
 
-    def part(self, name: str, text: str, column: "Column | None") -> Part:
+    def part(self, name: str, text: str, column: "TracedColumn | None") -> Part:
         shown = text[:LONGEST]
         role = {"True": "worked", "False": "failed"}.get(text, "") if name == "label" else name.rpartition(".")[2]
         pieces = tuple(self._pieces(shown, column)) if column is not None and column.text == text else (Piece(shown),)
         return Part(name, role, pieces, len(text) - len(shown))
 
-    def _pieces(self, text: str, column: "Column") -> Iterator[Piece]:
+    def _pieces(self, text: str, column: "TracedColumn") -> Iterator[Piece]:
         words, at = "", 0
         for span in column.spans:
             if span.begin >= len(text):
@@ -307,7 +310,7 @@ class _Writing:
         if words + text[at:]:
             yield Piece(words + text[at:])
 
-    def _entry(self, span: "Span") -> Entry:
+    def _entry(self, span: "TracedSpan") -> Entry:
         name = (span.text, span.expression, str(span.at), repr(span.origins), repr(span.because))
         if name not in self.entries:
             origins, because = self._led(span.origins, DEPTH), self._led(span.because, DEPTH)

@@ -1,0 +1,73 @@
+"""The values of the names that a narrative's expressions use, read for single cases as an origin is resolved."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from storymesh.case.visibility import names_in
+from storymesh.dataset.build import Build
+from storymesh.dataset.tables import cases_with_precedents
+from storymesh.engine.engine import Engine
+from storymesh.errors import DefinitionErrors, NotInLanguage, TooLarge
+from storymesh.language.interpret import as_value
+from storymesh.language.parse import parse_expression
+from storymesh.language.provenance import TracedValue, TracingInterpreter
+from storymesh.language.typecheck.templates import check_expression
+from storymesh.location import Location
+from storymesh.provenance.verification_sql import VerificationQueries
+
+View = Literal["hindsight", "question"]
+
+_VALUE = "value"
+_SET = f"{{% set {_VALUE} = "
+
+
+class CaseValues:
+    """The cases of a build, with the values of all names that an expression of the narrative may use, by view."""
+
+    def __init__(self, build: Build, engine: Engine) -> None:
+        self.build = build
+        self._engine = engine
+        self._names: dict[str, dict[View, Mapping[str, Any]]] = {}
+        self._interpreters: dict[tuple[View, str], TracingInterpreter] = {}
+
+    @cached_property
+    def queries(self) -> VerificationQueries:
+        return VerificationQueries(self.build, self._engine)
+
+    def load(self, case_ids: Sequence[str] | None) -> None:
+        """Read these cases at once, or all."""
+        typed = self.build.typed
+        cases = cases_with_precedents(self.build, self._engine)
+        if case_ids is not None:
+            cases = cases.filter(cases["case_id"].isin(list(case_ids)))
+        views: tuple[View, ...] = ("hindsight", "question")
+        columns = {
+            f"{view[0]}_{name}": value
+            for view in views
+            for name, value in names_in(cases, typed.cast, typed.views, view).items()
+        }
+        for batch in self._engine.stream_batches(cases.select("case_id", **columns)):
+            for row in batch.to_pylist():
+                self._names[row["case_id"]] = {
+                    view: as_value({name[2:]: row[name] for name in row if name.startswith(f"{view[0]}_")})
+                    for view in views
+                }
+
+    def names(self, case_id: str, view: View) -> Mapping[str, Any]:
+        """Return the value of each name for one case."""
+        if case_id not in self._names:
+            self.load([case_id])
+        return self._names[case_id][view]
+
+    def trace_expression(self, text: str, case_id: str, view: View) -> TracedValue | None:
+        """Return an expression's value for one case with the paths that it read; None if the interpreter has none."""
+        try:
+            if (view, text) not in self._interpreters:
+                at = Location(f"./{_VALUE}", 1, len(_SET) + 1)
+                checked = check_expression(parse_expression(text, at), self.build.typed.views.scopes[view])
+                given = ({_VALUE: f"{_SET}{text} %}}"}, ".", checked.labels, checked.replaced, b"", checked.casts)
+                self._interpreters[view, text] = TracingInterpreter(*given, propagating=True)
+            return self._interpreters[view, text].followed(_VALUE, _VALUE, self.names(case_id, view))
+        except (NotInLanguage, TooLarge, DefinitionErrors):
+            return None
