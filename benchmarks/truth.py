@@ -71,13 +71,13 @@ def measured(folder: Path) -> Mapping[str, list[Figures]]:
 
 def _views(engine: Any, build: "Build") -> None:
     """seen: case_id and the ids of each role's rows in both views of time; favoured: what precedents speak for."""
-    from storymesh.case.visibility import names_in
+    from storymesh.case.visibility import template_names
     from storymesh.dataset.tables import precedents_by_case
 
     cases = engine.read_parquet(build.files.cases)
     ids = {}
     for view in ("hindsight", "question"):
-        names = names_in(cases, build.typed.cast, build.typed.views, view)
+        names = template_names(cases, build.typed.cast, build.typed.case, view)
         for role, (key, _) in LINKS.items():
             rows, listed = names[role], names[role].type().is_array()
             ids[f"{role}_{view}"] = rows.map(lambda row, key=key: row[key]) if listed else rows[key]

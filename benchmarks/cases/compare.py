@@ -53,13 +53,13 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
     """The same flat columns from what storymesh wrote: each view of time as its own templates get it."""
     import ibis
 
-    from storymesh.case.visibility import names_in
+    from storymesh.case.visibility import template_names
     from storymesh.dataset.tables import precedents_by_case
 
     build = pinned(products, out)
     cases = engine.read_parquet(build.files.cases)
-    told = names_in(cases, build.typed.cast, build.typed.views, "hindsight")
-    asked = names_in(cases, build.typed.cast, build.typed.views, "question")
+    told = template_names(cases, build.typed.cast, build.typed.case, "hindsight")
+    asked = template_names(cases, build.typed.cast, build.typed.case, "question")
 
     def row(role: str, value: Any) -> Any:
         if value.type().is_array():
@@ -67,7 +67,7 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
         packed = ibis.struct({name: value[name] for name in ROLES[role]})
         return ibis.ifelse(value.isnull(), ibis.null(packed.type()), packed)
 
-    match = {formula.name: cases["match"][formula.name] for level in build.typed.views.match[:1] for formula in level}
+    match = {formula.name: cases["match"][formula.name] for level in build.typed.case.match[:1] for formula in level}
     waterway, cargo_type = match.values()
     flat = cases.select(
         "case_id",

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from storymesh.case.definition import Case
-from storymesh.case.resolve import resolve
-from storymesh.case.scopes import views
+from storymesh.case.resolve import resolve_cast
+from storymesh.case.scopes import type_case
 from storymesh.document import parse_document
 from storymesh.errors import DefinitionErrors
 from tests.support.small_mesh import Product
@@ -69,7 +69,7 @@ def findings(text: str, cast: dict[str, Product] = CAST) -> list[str]:
     try:
         case = Case.model_validate(document.value["case"])
         contracts = {role: product.contract for role, product in cast.items()}
-        views(case, resolve(case, contracts, document.at), document.at)
+        type_case(case, resolve_cast(case, contracts, document.at), document.at)
     except DefinitionErrors as refused:
         return [str(one) for one in refused.findings]
     return []

@@ -129,9 +129,7 @@ class Desk:
         rows = pa.table({"id": [f"{n}" for n in range(count)], "text": [f"note {n}" for n in range(count)]})
         run_id = f"{self.name}-{count}"
         with open_engine() as engine:
-            return publish(
-                self.product, self.contract, rows.to_reader(), self.store, engine, run_id, progress, wait_s
-            )
+            return publish(self.product, self.contract, rows.to_reader(), self.store, engine, run_id, progress, wait_s)
 
 
 @pytest.fixture

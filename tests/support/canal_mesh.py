@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from storymesh.case.resolve import resolve
-from storymesh.case.scopes import Views, views
+from storymesh.case.resolve import resolve_cast
+from storymesh.case.scopes import TypedCase, type_case
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.errors import DefinitionErrors
 from storymesh.language.ast import Template
@@ -29,10 +29,10 @@ def canal() -> tuple[Narrative, Mapping[str, Contract]]:
 
 
 @cache
-def canal_views() -> Views:
+def canal_views() -> TypedCase:
     narrative, contracts = canal()
-    cast = resolve(narrative.case, contracts, narrative.at)
-    return views(narrative.case, cast, narrative.at, frozenset({("shipment", "sender")}))
+    cast = resolve_cast(narrative.case, contracts, narrative.at)
+    return type_case(narrative.case, cast, narrative.at, frozenset({("shipment", "sender")}))
 
 
 def scope_of(view: str) -> Scope:

@@ -12,11 +12,11 @@ import ibis
 import pyarrow as pa
 
 from storymesh.case.definition import Case
-from storymesh.case.link import link
-from storymesh.case.precedent import precedents, with_precedents
-from storymesh.case.resolve import Cast, resolve
-from storymesh.case.scopes import Views, views
-from storymesh.case.visibility import rows_seen, with_facts
+from storymesh.case.link import link_cases
+from storymesh.case.precedent import add_precedents, find_precedents
+from storymesh.case.resolve import Cast, resolve_cast
+from storymesh.case.scopes import TypedCase, type_case
+from storymesh.case.visibility import add_facts, visible_rows
 from storymesh.contract.definition import Contract, read_contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
@@ -145,12 +145,12 @@ def engine() -> Engine:
     return _ENGINE[0]
 
 
-def typed(mesh: SmallMesh) -> tuple[Case, Cast, Views]:
+def typed(mesh: SmallMesh) -> tuple[Case, Cast, TypedCase]:
     """Raises DefinitionErrors as `check` would."""
     case = Case.model_validate(mesh.case)
     contracts = {role: product.contract for role, product in mesh.cast.items()}
-    cast = resolve(case, contracts, at)
-    return case, cast, views(case, cast, at)
+    cast = resolve_cast(case, contracts, at)
+    return case, cast, type_case(case, cast, at)
 
 
 def at(*steps: str | int) -> Location:
@@ -180,8 +180,8 @@ def tell(mesh: SmallMesh, ranks: Mapping[str, int | None] | None = None) -> dict
     try:
         tables = {role: stored(given(role)) for role in cast.roles}
         columns = {role: frozenset(mesh.cast[role].columns) for role in cast.roles}
-        cases = stored(with_facts(link(cast, tables, columns, {}), cast, seen))
-        hindsight, question = rows_seen(cases, cast, "hindsight"), rows_seen(cases, cast, "question")
+        cases = stored(add_facts(link_cases(cast, tables, columns, {}), cast, seen))
+        hindsight, question = visible_rows(cases, cast, "hindsight"), visible_rows(cases, cast, "question")
         told = {name: cases[name] for name in ("case_id", "dropped", "question_dropped", "status")}
         told |= {name: cases[name] for name in ("hindsight", "question", "outcome", "known") if name in cases.columns}
         told |= {f"h_{role}": value for role, value in hindsight.items()}
@@ -210,7 +210,7 @@ def tell(mesh: SmallMesh, ranks: Mapping[str, int | None] | None = None) -> dict
 
 
 def _precedents(
-    case: Case, cases: Any, seen: Views, ranks: Mapping[str, int | None] | None, stored: Any, ids: Sequence[str]
+    case: Case, cases: Any, seen: TypedCase, ranks: Mapping[str, int | None] | None, stored: Any, ids: Sequence[str]
 ) -> dict[str, Any]:
     if case.precedents is None:
         return {}
@@ -219,8 +219,8 @@ def _precedents(
     ranked = stored(pa.Table.from_pylist(places, schema))
     joined = cases.left_join(ranked, cases["case_id"] == ranked["ranked"]).drop("ranked")
     levels = [[formula.name for formula in level] for level in seen.match]
-    probes = stored(precedents(joined, case.precedents, levels, list(seen.facts)))
-    asked = with_precedents(joined, probes).select("case_id", "precedents")
+    probes = stored(find_precedents(joined, case.precedents, levels, list(seen.facts)))
+    asked = add_precedents(joined, probes).select("case_id", "precedents")
     found = engine().connection.to_pyarrow(asked.filter(asked["precedents"].notnull()))
     assert len(found) == len(set(found["case_id"].to_pylist()))
     return {row["case_id"]: row["precedents"] for row in found.to_pylist()}

@@ -1,4 +1,4 @@
-"""A case as its author writes it: anchor, clock, links, facts, outcome, precedents; read strictly and frozen."""
+"""The definition of a case in `narrative.yaml`: anchor, moments, links, facts, outcome, precedents."""
 
 import re
 from collections.abc import Mapping
@@ -15,15 +15,17 @@ UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value
-    met = DURATION.match(value) if isinstance(value, str) else None
-    if met is None:
+    match = DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError(f"{value!r} is no duration; write days, hours or minutes such as 14d, 36h, -90m")
-    parts = {UNITS[unit]: int(count) for count, unit in re.findall(r"(\d+)([wdhms])", met["parts"])}
+    parts = {UNITS[unit]: int(count) for count, unit in re.findall(r"(\d+)([wdhms])", match["parts"])}
     length = timedelta(**parts)
-    return -length if met["sign"] else length
+    return -length if match["sign"] else length
 
 
-def matching(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
+def pattern_check(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
+    """Return a validator that refuses a text which `pattern` does not match, since it is not `wanted`."""
+
     def check(value: str) -> str:
         if not pattern.match(value):
             raise ValueError(f"'{value}' is not {wanted}")
@@ -33,24 +35,26 @@ def matching(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
 
 
 def _expression(value: Any) -> Any:
-    """YAML reads `worked: true` and `score: 1` as a boolean and a number; both are expressions too."""
+    """Return an expression as text: YAML reads `worked: true` and `score: 1` as a boolean and a number."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Name = Annotated[str, matching(NAME, "a name: small letters, digits and _, a letter first")]
+Name = Annotated[str, pattern_check(NAME, "a name: small letters, digits and _, a letter first")]
 Expression = Annotated[str, BeforeValidator(_expression)]
 Expect = Literal["one", "optional", "some", "any"]
 
 
 class Definition(BaseModel):
+    """A part of `narrative.yaml`: frozen, without unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
 class Within(Definition):
-    """after <= role.eventTime - case.at <= before, both inclusive, either may be negative."""
+    """A link by time: after <= role.eventTime - case.at <= before; either may be negative."""
 
     after: Duration
     before: Duration
@@ -63,7 +67,7 @@ class Within(Definition):
 
 
 class Overlaps(Definition):
-    """The role's interval, widened by `slack` at both ends, contains case.at."""
+    """A link by time: the role's interval, widened by `slack` at both ends, contains case.at."""
 
     slack: Duration = timedelta(0)
 
@@ -75,10 +79,12 @@ class Overlaps(Definition):
 
 
 class AsOf(Definition):
-    """The latest row with eventTime at or before case.at."""
+    """A link by time: the latest row with eventTime at or before case.at."""
 
 
 class Link(Definition):
+    """How rows of a role belong to a case: by key (`on`), by time, or both."""
+
     expect: Expect
     on: Mapping[str, str] | None = None
     within: Within | None = None
@@ -96,17 +102,21 @@ class Link(Definition):
 
     @property
     def single(self) -> bool:
-        """Whether templates see a row (or null) rather than a list."""
+        """True if templates see a row or null, not a list."""
         return self.expect in ("one", "optional")
 
 
 class Outcome(Definition):
+    """Expressions for what was done in a case, how it went, and whether it worked."""
+
     action: Expression
     score: Expression
     worked: Expression
 
 
 class Precedents(Definition):
+    """Which earlier, judged cases count for a case: levels of values to match, the strictest first."""
+
     match: tuple[tuple[Expression, ...], ...] = Field(min_length=1)
     min: int = Field(default=5, ge=1)
     quote: int = Field(default=3, ge=0, le=100)
@@ -119,6 +129,8 @@ class Precedents(Definition):
 
 
 class Case(Definition):
+    """The part `case` of a narrative: one case for each row of the anchor."""
+
     anchor: Name
     at: str
     closes: str | None = None

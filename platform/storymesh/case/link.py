@@ -1,4 +1,4 @@
-"""The join of a case: from one relation for each role to one row for each anchor row, as one ibis expression.
+"""The join of cases: one ibis expression from a table for each role to one row for each anchor row.
 
 Every linked row bears two columns of its own beside its properties: `_known`, the moment from which a question may see
 the row (its eventTime, and the moments from which the rows and values that led to it were known), and `_key`, its key
@@ -17,32 +17,32 @@ import ibis.expr.types as ir
 from storymesh.case.resolve import Cast, Join, Role
 from storymesh.engine import dialect
 
-KNOWN, KEY, LATER, ASKED = "_known", "_key", "_later", "_asked"
+KNOWN, KEY, IN_HINDSIGHT, AT_QUESTION = "_known", "_key", "_later", "_asked"
 Replace = Callable[[ir.Value], ir.Value]
 
 
-def link(
+def link_cases(
     cast: Cast,
     tables: Mapping[str, ir.Table],
     columns: Mapping[str, Iterable[str]],
     pseudonyms: Mapping[tuple[str, str], Replace],
 ) -> ir.Table:
-    """One row for each anchor row: case_id, at, closes, dropped, question_dropped, and a column for each role.
+    """Return one row for each anchor row: case_id, at, closes, dropped, question_dropped, and a column for each role.
 
     `tables` are the products' rows by role; `columns` what of each role is carried beyond its key and times; a property
     in `pseudonyms` is replaced on its way into the row, after it has joined. A role that the contract makes unique is a
     row (or null), every other one a list of rows.
     """
-    linking = _Linking(cast, tables, columns, pseudonyms)
-    linked = linking.spine()
+    linker = _Linker(cast, tables, columns, pseudonyms)
+    linked = linker.anchor_rows()
     for role in list(cast.roles.values())[1:]:
-        linked = linking.join(linked, role)
-    return linking.with_drops(linked)
+        linked = linker.join(linked, role)
+    return linker.with_drops(linked)
 
 
 def key_text(parts: Sequence[ir.Value]) -> ir.StringValue:
-    """A key as text, and no two keys alike: the parts of a compound key are joined with `/`, and what stands in them is
-    escaped as in a JSON Pointer (RFC 6901), `~` as `~0` and `/` as `~1`. A key of one part stands as it is."""
+    """Return a key as text, different for different keys: the parts of a compound key are joined by `/` and escaped as
+    in a JSON Pointer (RFC 6901), `~` as `~0` and `/` as `~1`. A key of one part stays as it is."""
     text, *others = [part.cast("string") if len(parts) == 1 else _escaped(part) for part in parts]
     for other in others:
         text = text.concat("/", other)
@@ -53,13 +53,13 @@ def _escaped(part: ir.Value) -> ir.StringValue:
     return part.replace("~", "~0").replace("/", "~1") if part.type().is_string() else part.cast("string")
 
 
-def moment(value: ir.Value) -> ir.TimestampValue:
-    """A date as its midnight; a timestamp as it is."""
+def to_timestamp(value: ir.Value) -> ir.TimestampValue:
+    """Return a timestamp as it is, a date as its midnight."""
     return value.cast("timestamp(6)")
 
 
-def latest(moments: Sequence[ir.Value]) -> ir.TimestampValue:
-    """The latest of some moments; null as soon as one of them is null, for then it is not known at all."""
+def latest_or_null(moments: Sequence[ir.Value]) -> ir.TimestampValue:
+    """Return the latest of some moments; null if one of them is null, since then it was never known."""
     if len(moments) == 1:
         return moments[0]
     missing = moments[0].isnull()
@@ -68,7 +68,7 @@ def latest(moments: Sequence[ir.Value]) -> ir.TimestampValue:
     return ibis.ifelse(missing, ibis.null("timestamp(6)"), ibis.greatest(*moments))
 
 
-class _Linking:
+class _Linker:
     def __init__(
         self,
         cast: Cast,
@@ -88,14 +88,14 @@ class _Linking:
         self.narrow: dict[str, ir.Table] = {}
 
     def row(self, role: Role, table: ir.Table, known: ir.Value, prefix: str = "") -> ir.StructValue:
-        fields = {column: self._told(role, column, table[prefix + column]) for column in self._carried(role)}
+        fields = {column: self._pseudonymised(role, column, table[prefix + column]) for column in self._carried(role)}
         fields |= {KNOWN: known, KEY: self._key(role, table, prefix)}
         if role.own_question:
-            fields |= {LATER: table["later"], ASKED: table["asked"]}
+            fields |= {IN_HINDSIGHT: table["later"], AT_QUESTION: table["asked"]}
         return ibis.struct(fields)
 
     def _carried(self, role: Role) -> list[str]:
-        """The columns of a row: what it is ordered by first, then what is read, and what says when that was known."""
+        """Return the columns of a row: its order first, then what is read, then what says when that was known."""
         contract = role.contract
         first = [contract.event_time] if contract.event_time else []
         order = dict.fromkeys([*first, *contract.key, *sorted(self.columns.get(role.name, ()))])
@@ -103,23 +103,23 @@ class _Linking:
         return list(order | dict.fromkeys(column for column in extra if column))
 
     def _key(self, role: Role, table: ir.Table, prefix: str = "") -> ir.StringValue:
-        return key_text([self._told(role, column, table[prefix + column]) for column in role.contract.key])
+        return key_text([self._pseudonymised(role, column, table[prefix + column]) for column in role.contract.key])
 
-    def _told(self, role: Role, column: str, value: ir.Value) -> ir.Value:
+    def _pseudonymised(self, role: Role, column: str, value: ir.Value) -> ir.Value:
         replace = self.pseudonyms.get((role.name, column))
         return replace(value) if replace else value
 
-    def spine(self) -> ir.Table:
+    def anchor_rows(self) -> ir.Table:
         anchor = self.cast.anchor
         table = self.tables[anchor.name]
-        at = moment(table[self.cast.at])
-        closes = moment(table[self.cast.closes]) if self.cast.closes else ibis.null("timestamp(6)")
+        at = to_timestamp(table[self.cast.at])
+        closes = to_timestamp(table[self.cast.closes]) if self.cast.closes else ibis.null("timestamp(6)")
         case_id = self._key(anchor, table)
         self.narrow[anchor.name] = table.select(case_id=case_id, at=at, **self._for_joins(anchor, table, at))
         return table.select(case_id=case_id, at=at, closes=closes, **{anchor.column: self.row(anchor, table, at)})
 
     def _for_joins(self, role: Role, table: ir.Table, known: ir.Value, prefix: str = "") -> dict[str, ir.Value]:
-        """What later joins read of this role: the value as `v_`, and the moment from which it was known as `k_`."""
+        """Return what later joins read of this role: the value as `v_`, the moment from which it was known as `k_`."""
         found: dict[str, ir.Value] = {}
         for column in sorted(self.read_by_joins.get(role.name, ())):
             found[f"v_{column}"] = table[prefix + column]
@@ -135,7 +135,7 @@ class _Linking:
         own = role.contract.known_at_of(column) if role.link is None else role.known_at_of(column)
         if own is None or (role.link is None and own == self.cast.at):
             return known
-        return latest([known, moment(table[prefix + own])])
+        return latest_or_null([known, to_timestamp(table[prefix + own])])
 
     def join(self, linked: ir.Table, role: Role) -> ir.Table:
         rows = self._rows(role)
@@ -149,34 +149,36 @@ class _Linking:
         return linked.left_join(narrow, linked["case_id"] == narrow["linked_id"]).drop("linked_id")
 
     def _rows(self, role: Role) -> ir.Table:
-        """case_id, row and what later joins read, for each pair of a case and a linked row."""
+        """Return case_id, row and what later joins read for each pair of a case and a linked row."""
         assert role.link is not None
         right = self._right(role)
         left = self.narrow[self.cast.anchor.name]
         # Where the columns of each role stand that the joins read: the anchor's as they are, a parent's by its place.
-        places = {self.cast.anchor.name: ""}
-        parents = [name for name in dict.fromkeys(join.other for join in role.joins) if name not in places]
+        prefixes = {self.cast.anchor.name: ""}
+        parents = [name for name in dict.fromkeys(join.other for join in role.joins) if name not in prefixes]
         for place, name in enumerate(parents):
-            places[name] = f"p{place}_"
+            prefixes[name] = f"p{place}_"
             theirs = self.narrow[name].rename(f"p{place}_{{name}}")
             left = left.inner_join(theirs, left["case_id"] == theirs[f"p{place}_case_id"])
-        predicates = [self._equal(join, left, right, places) for join in role.joins]
+        predicates = [self._equal(join, left, right, prefixes) for join in role.joins]
         predicates += self._begun(role, left, right)
         ended = self._not_ended(role, left, right)
         if ended is not None:
             known_end = right[f"r_{role.contract.known_at_of(role.contract.end_time or '')}"] if role.late_end else None
-            unsaid = [] if known_end is None else [known_end.isnull(), moment(known_end) > left["at"]]
-            predicates.append(_any_of([ended, *unsaid]))
+            unknown_end = [] if known_end is None else [known_end.isnull(), to_timestamp(known_end) > left["at"]]
+            predicates.append(_any_of([ended, *unknown_end]))
         if role.contract.id == self.cast.anchor.contract.id:
             predicates.append(left["case_id"] != self._key(self.cast.anchor, right, "r_"))
         pairs = left.inner_join(right, predicates) if predicates else left.cross_join(right)
-        own = {"known": self._known(role, pairs, places)}
+        own = {"known": self._known(role, pairs, prefixes)}
         if role.own_question:
-            faced = [places[name] for name in parents if self.cast.roles[name].own_question]
+            inherited = [prefixes[name] for name in parents if self.cast.roles[name].own_question]
             ended = self._not_ended(role, pairs, pairs)
-            own["later"] = _all_of([*([] if ended is None else [ended]), *(pairs[f"{place}later"] for place in faced)])
+            own["later"] = _all_of(
+                [*([] if ended is None else [ended]), *(pairs[f"{place}later"] for place in inherited)]
+            )
             known = (own["known"] <= pairs["at"]).fill_null(False)
-            own["asked"] = _all_of([known, *(pairs[f"{place}asked"] for place in faced)])
+            own["asked"] = _all_of([known, *(pairs[f"{place}asked"] for place in inherited)])
         rows = pairs.select("case_id", "at", **own, **{column: pairs[column] for column in right.columns})
         if any(self.cast.roles[name].listed for name in parents):
             # Several parents may lead to one row: it is known as soon as the first of them is.
@@ -194,7 +196,7 @@ class _Linking:
         return rows
 
     def _right(self, role: Role) -> ir.Table:
-        """The role's product with what is carried, joined by or read later, each column as `r_`."""
+        """Return the role's rows with the columns that are carried, joined by or read later, each as `r_`."""
         contract, table = role.contract, self.tables[role.name]
         needed = dict.fromkeys(self._carried(role))
         needed |= dict.fromkeys(join.column for join in role.joins)
@@ -204,48 +206,48 @@ class _Linking:
             needed |= dict.fromkeys(contract.key)
         return table.select(**{f"r_{column}": table[column] for column in needed})
 
-    def _equal(self, join: Join, left: ir.Table, right: ir.Table, places: Mapping[str, str]) -> ir.BooleanValue:
-        mine, theirs = right[f"r_{join.column}"], left[f"{places[join.other]}v_{join.other_column}"]
+    def _equal(self, join: Join, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]) -> ir.BooleanValue:
+        mine, theirs = right[f"r_{join.column}"], left[f"{prefixes[join.other]}v_{join.other_column}"]
         if mine.type().is_date() != theirs.type().is_date():
-            return moment(mine) == moment(theirs)
+            return to_timestamp(mine) == to_timestamp(theirs)
         return mine == theirs
 
     def _begun(self, role: Role, left: ir.Table, right: ir.Table) -> list[ir.BooleanValue]:
-        """The link's bounds of the row's eventTime."""
+        """Return the link's bounds of the row's eventTime."""
         link = role.link
         assert link is not None
         if not (link.within or link.overlaps or link.as_of):
             return []
-        event, at = moment(right[f"r_{role.contract.event_time}"]), left["at"]
+        event, at = to_timestamp(right[f"r_{role.contract.event_time}"]), left["at"]
         if link.within is not None:
             return [event >= at + _seconds(link.within.after), event <= at + _seconds(link.within.before)]
         return [event <= at + _seconds(link.overlaps.slack)] if link.overlaps is not None else [event <= at]
 
     def _not_ended(self, role: Role, left: ir.Table, right: ir.Table) -> ir.BooleanValue | None:
-        """What `overlaps` asks of the row's endTime."""
+        """Return the condition that `overlaps` puts on the row's endTime."""
         assert role.link is not None
         if role.link.overlaps is None:
             return None
-        end = moment(right[f"r_{role.contract.end_time}"])
+        end = to_timestamp(right[f"r_{role.contract.end_time}"])
         return end.isnull() | (end >= left["at"] - _seconds(role.link.overlaps.slack))
 
-    def _known(self, role: Role, pairs: ir.Table, places: Mapping[str, str]) -> ir.TimestampValue:
-        """When a question first sees the row: by its eventTime and by all that its link reads of any role."""
+    def _known(self, role: Role, pairs: ir.Table, prefixes: Mapping[str, str]) -> ir.TimestampValue:
+        """Return when a question first sees the row: by its eventTime and by all that its link reads of any role."""
         contract, link = role.contract, role.link
         assert link is not None
         if contract.hindsight:
             return ibis.null("timestamp(6)")
         parts: dict[str, ir.Value] = {}
         if contract.event_time is not None:
-            parts[f"r_{contract.event_time}"] = moment(pairs[f"r_{contract.event_time}"])
+            parts[f"r_{contract.event_time}"] = to_timestamp(pairs[f"r_{contract.event_time}"])
         timed = [contract.event_time] if contract.event_time and (link.within or link.overlaps or link.as_of) else []
         for column in [*timed, *(join.column for join in role.joins)]:
             if known := role.known_at_of(column):
-                parts[f"r_{known}"] = moment(pairs[f"r_{known}"])
+                parts[f"r_{known}"] = to_timestamp(pairs[f"r_{known}"])
         for join in role.joins:
-            place = f"{places[join.other]}k_{join.other_column}"
+            place = f"{prefixes[join.other]}k_{join.other_column}"
             parts[place] = pairs[place]
-        return latest(list(parts.values())) if parts else pairs["at"]
+        return latest_or_null(list(parts.values())) if parts else pairs["at"]
 
     def _latest(self, role: Role, rows: ir.Table) -> ir.Table:
         contract = role.contract
@@ -276,29 +278,29 @@ class _Linking:
     def _dropped(self, linked: ir.Table, role: Role, *, question: bool) -> ir.StringValue | None:
         assert role.link is not None
         expect, value, at = role.link.expect, linked[role.column], linked["at"]
-        wanted = expect in ("one", "some") and not (question and role.may_be_future)
+        required = expect in ("one", "some") and not (question and role.may_be_future)
         none, several = ibis.literal(f"{role.name}: none"), ibis.literal(f"{role.name}: several")
         nothing = ibis.null("string")
         if not role.listed:
-            there = value.notnull()
+            present = value.notnull()
             if question and role.may_be_unknown:
-                there = there & (value[KNOWN] <= at).fill_null(False)
-            return ibis.ifelse(there, nothing, none) if wanted else None
-        count = (rows_asked(role, value, at) if question else rows_told(role, value)).length().coalesce(0)
-        reasons = [(count == 0, none)] if wanted else []
+                present = present & (value[KNOWN] <= at).fill_null(False)
+            return ibis.ifelse(present, nothing, none) if required else None
+        count = (rows_at_question(role, value, at) if question else rows_in_hindsight(role, value)).length().coalesce(0)
+        reasons = [(count == 0, none)] if required else []
         reasons += [(count > 1, several)] if expect in ("one", "optional") else []
         return ibis.cases(*reasons, else_=nothing) if reasons else None
 
 
-def rows_told(role: Role, rows: ir.ArrayValue) -> ir.ArrayValue:
-    """Of the rows of a listed role those that are linked by all that is known now."""
-    return dialect.filter_items(rows, lambda row: row[LATER]) if role.own_question else rows
+def rows_in_hindsight(role: Role, rows: ir.ArrayValue) -> ir.ArrayValue:
+    """Return those rows of a listed role that are linked by all that is known now."""
+    return dialect.filter_items(rows, lambda row: row[IN_HINDSIGHT]) if role.own_question else rows
 
 
-def rows_asked(role: Role, rows: ir.ArrayValue, at: ir.TimestampValue) -> ir.ArrayValue:
-    """Of the rows of a listed role those that are linked by what was known at `at`."""
+def rows_at_question(role: Role, rows: ir.ArrayValue, at: ir.TimestampValue) -> ir.ArrayValue:
+    """Return those rows of a listed role that are linked by what was known at `at`."""
     if role.own_question:
-        return dialect.filter_items(rows, lambda row: row[ASKED])
+        return dialect.filter_items(rows, lambda row: row[AT_QUESTION])
     return dialect.filter_items(rows, lambda row: row[KNOWN] <= at) if role.may_be_unknown else rows
 
 

@@ -1,4 +1,4 @@
-"""What worked before: for each case the options that earlier, closed, matching cases tried, as one ibis expression.
+"""Precedents: for each case the options that earlier, judged, matching cases tried, as one ibis expression.
 
 A precedent counts from the day after it was wholly known, so that all cases of a UTC day see the same precedents. Cases
 that ask the same (the match values and the day) are one *probe*: running sums by day are taken once a probe, never once
@@ -20,8 +20,8 @@ Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval (Wil
 
 
 @dataclass(frozen=True)
-class Matching:
-    """The names of the match columns of each level, strictest first."""
+class MatchLevels:
+    """The names of the match columns by level, the strictest level first."""
 
     levels: Sequence[Sequence[str]]
 
@@ -30,36 +30,36 @@ class Matching:
         return list(dict.fromkeys(name for level in self.levels for name in level))
 
 
-def precedents(
+def find_precedents(
     cases: ir.Table, definition: Precedents, levels: Sequence[Sequence[str]], facts: Sequence[str]
 ) -> ir.Table:
-    """`precedents` (a struct as templates see it) for each probe: rank, day and the columns in `levels`.
+    """Return `precedents`, a struct as templates see it, for each probe: rank, day and the columns in `levels`.
 
     `cases` has case_id, at, closes, rank (of its split, 0 the earliest; null: not kept, neither asks nor counts),
     outcome (null unless judged), known, match (struct of the columns in `levels`), hindsight (facts) and fact_known.
     """
-    matching = Matching(levels)
+    match_levels = MatchLevels(levels)
     kept = cases.filter(cases["rank"].notnull())
-    match = {name: kept["match"][name] for name in matching.all}
-    events = _events(kept, matching, facts)
+    match = {name: kept["match"][name] for name in match_levels.all}
+    judged_cases = _judged_cases(kept, match_levels, facts)
     probes = kept.select(rank=kept["rank"], day=kept["at"].cast("date"), **match).distinct()
-    counted = [_counted(events, probes, level, index) for index, level in enumerate(matching.levels)]
-    chosen = _chosen(probes, counted, matching, definition.min)
-    options = _options(chosen, counted, events, matching, definition, facts)
-    return _answers(probes, options, matching)
+    counted = [_counted(judged_cases, probes, level, index) for index, level in enumerate(match_levels.levels)]
+    chosen = _chosen(probes, counted, match_levels, definition.min)
+    options = _options(chosen, counted, judged_cases, match_levels, definition, facts)
+    return _as_struct(probes, options, match_levels)
 
 
-def with_precedents(cases: ir.Table, found: ir.Table) -> ir.Table:
-    """The cases (at, rank, match) with what `precedents` found for their probe; null where they do not ask."""
+def add_precedents(cases: ir.Table, found: ir.Table) -> ir.Table:
+    """Return the cases (at, rank, match) with the precedents that `found` has for their probe; null where none are."""
     names = cases["match"].type().names
-    theirs = found.rename({f"o_{name}": name for name in ("rank", "day", *names)})
-    predicates = [cases["rank"] == theirs["o_rank"], cases["at"].cast("date") == theirs["o_day"]]
-    predicates += [cases["match"][name].identical_to(theirs[f"o_{name}"]) for name in names]
-    return cases.left_join(theirs, predicates).drop("o_rank", "o_day", *(f"o_{name}" for name in names))
+    other = found.rename({f"o_{name}": name for name in ("rank", "day", *names)})
+    predicates = [cases["rank"] == other["o_rank"], cases["at"].cast("date") == other["o_day"]]
+    predicates += [cases["match"][name].identical_to(other[f"o_{name}"]) for name in names]
+    return cases.left_join(other, predicates).drop("o_rank", "o_day", *(f"o_{name}" for name in names))
 
 
-def wilson(worked: ir.NumericValue, tried: ir.NumericValue, z: float, *, lower: bool = True) -> ir.FloatingValue:
-    """One end of Wilson's score interval for `worked` of `tried`; the lower end is 0 exactly where none worked."""
+def wilson_bound(worked: ir.NumericValue, tried: ir.NumericValue, z: float, *, lower: bool = True) -> ir.FloatingValue:
+    """Return one end of Wilson's score interval for `worked` of `tried`; the lower is exactly 0 where none worked."""
     n, p = tried.cast("float64"), worked.cast("float64") / tried.cast("float64")
     middle = p + z * z / (2 * n)
     half = z * ((p * (1 - p) + z * z / (4 * n)) / n).sqrt()
@@ -67,8 +67,8 @@ def wilson(worked: ir.NumericValue, tried: ir.NumericValue, z: float, *, lower: 
     return ibis.ifelse(worked == 0, 0.0, end) if lower else end
 
 
-def _events(kept: ir.Table, matching: Matching, facts: Sequence[str]) -> ir.Table:
-    """One row for each judged case that can be a precedent."""
+def _judged_cases(kept: ir.Table, match_levels: MatchLevels, facts: Sequence[str]) -> ir.Table:
+    """Return one row for each judged case that can be a precedent."""
     judged = kept.filter(kept["outcome"].notnull() & kept["known"].notnull())
     fields: dict[str, ir.Value] = {
         "id": judged["case_id"],
@@ -85,26 +85,27 @@ def _events(kept: ir.Table, matching: Matching, facts: Sequence[str]) -> ir.Tabl
         known="known",
         known_day=judged["known"].cast("date"),
         action=judged["outcome"]["action"],
-        **{name: judged["match"][name] for name in matching.all},
+        **{name: judged["match"][name] for name in match_levels.all},
         **fields,
     )
 
 
-def _counted(events: ir.Table, probes: ir.Table, level: Sequence[str], index: int) -> ir.Table:
-    """For each probe of the level and each action: how many were tried and worked before the day, and the exact sum."""
+def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], index: int) -> ir.Table:
+    """Return for each probe of the level and each action how many cases tried it and it worked before the day, and the
+    exact sum of their scores."""
     keys = list(level)
-    here = events.filter([events[name].notnull() for name in keys])
+    counted = judged_cases.filter([judged_cases[name].notnull() for name in keys])
     asked = probes.filter([probes[name].notnull() for name in keys]).select("rank", "day", *keys).distinct()
     # A precedent counts for its own split and every later one.
     ranks = asked.select(ask_rank="rank").distinct()
-    here = here.join(ranks, here["rank"] <= ranks["ask_rank"])
-    daily = here.group_by("ask_rank", "action", *keys, "known_day").agg(
-        tried=here.count(),
-        worked=here["worked"].sum(),
-        total=_exact(here["score"]).sum(),
+    counted = counted.join(ranks, counted["rank"] <= ranks["ask_rank"])
+    daily = counted.group_by("ask_rank", "action", *keys, "known_day").agg(
+        tried=counted.count(),
+        worked=counted["worked"].sum(),
+        total=_exact(counted["score"]).sum(),
     )
     actions = daily.select("ask_rank", "action", *keys).distinct()
-    wanted = asked.rename(ask_rank="rank").inner_join(actions, ["ask_rank", *keys])
+    needed = asked.rename(ask_rank="rank").inner_join(actions, ["ask_rank", *keys])
     marked = daily.select(
         "ask_rank",
         "action",
@@ -113,9 +114,9 @@ def _counted(events: ir.Table, probes: ir.Table, level: Sequence[str], index: in
         asks=ibis.literal(0, "int8"),
         tried=daily["tried"],
         worked=dialect.sum_int64(daily["worked"]),
-        total=daily["total"].cast(_sum_type(events)),
+        total=daily["total"].cast(_sum_type(judged_cases)),
     ).union(
-        wanted.select(
+        needed.select(
             "ask_rank",
             "action",
             *keys,
@@ -123,7 +124,7 @@ def _counted(events: ir.Table, probes: ir.Table, level: Sequence[str], index: in
             asks=ibis.literal(1, "int8"),
             tried=ibis.literal(0, "int64"),
             worked=ibis.literal(0, "int64"),
-            total=ibis.literal(0).cast(_sum_type(events)),
+            total=ibis.literal(0).cast(_sum_type(judged_cases)),
         )
     )
     # On one day the probe comes before what became known that day.
@@ -156,27 +157,29 @@ def _exact(score: ir.NumericValue) -> ir.DecimalValue:
     return score.cast(dt.Decimal(38, kind.scale if isinstance(kind, dt.Decimal) else 0))
 
 
-def _sum_type(events: ir.Table) -> dt.Decimal:
-    kind = events["score"].type()
+def _sum_type(judged_cases: ir.Table) -> dt.Decimal:
+    kind = judged_cases["score"].type()
     return dt.Decimal(38, kind.scale if isinstance(kind, dt.Decimal) else 0)
 
 
-def _chosen(probes: ir.Table, counted: Sequence[ir.Table], matching: Matching, least: int) -> ir.Table:
-    """Each probe that has enough on some level, with the first such level and how many it has there."""
+def _chosen(probes: ir.Table, counted: Sequence[ir.Table], match_levels: MatchLevels, least: int) -> ir.Table:
+    """Return each probe that has enough on some level, with the first such level and the count there."""
     per_level = []
-    for index, (level, table) in enumerate(zip(matching.levels, counted, strict=True)):
+    for index, (level, table) in enumerate(zip(match_levels.levels, counted, strict=True)):
         keys = ["rank", "day", *level]
         totals = table.group_by(keys).agg(tried=dialect.sum_int64(table["tried"].sum()))
         enough = totals.filter(totals["tried"] >= least)
         joined = probes.inner_join(enough, keys)
         per_level.append(
-            joined.select("rank", "day", *matching.all, tried="tried", level=ibis.literal(index + 1, "int64"))
+            joined.select("rank", "day", *match_levels.all, tried="tried", level=ibis.literal(index + 1, "int64"))
         )
     together = per_level[0]
     for other in per_level[1:]:
         together = together.union(other)
     first = together.mutate(
-        place=ibis.row_number().over(ibis.window(group_by=["rank", "day", *matching.all], order_by=[together["level"]]))
+        place=ibis.row_number().over(
+            ibis.window(group_by=["rank", "day", *match_levels.all], order_by=[together["level"]])
+        )
     )
     return first.filter(first["place"] == 0).drop("place")
 
@@ -184,25 +187,25 @@ def _chosen(probes: ir.Table, counted: Sequence[ir.Table], matching: Matching, l
 def _options(
     chosen: ir.Table,
     counted: Sequence[ir.Table],
-    events: ir.Table,
-    matching: Matching,
+    judged_cases: ir.Table,
+    match_levels: MatchLevels,
     definition: Precedents,
     facts: Sequence[str],
 ) -> ir.Table:
-    """rank, day, match columns, level, tried and the ordered options of each probe that has enough."""
+    """Return rank, day, match columns, level, tried and the ordered options of each probe that has enough."""
     found = []
-    for index, (level, table) in enumerate(zip(matching.levels, counted, strict=True)):
+    for index, (level, table) in enumerate(zip(match_levels.levels, counted, strict=True)):
         keys = ["rank", "day", *level]
         probes = chosen.filter(chosen["level"] == index + 1).rename(all_tried="tried").drop("level")
         options = probes.inner_join(table, keys)
         options = options.select(
-            "rank", "day", *matching.all, "all_tried", "action", "tried", "worked", "mean_score", "level"
+            "rank", "day", *match_levels.all, "all_tried", "action", "tried", "worked", "mean_score", "level"
         )
-        found.append(_with_quotes(options, events, level, definition.quote, facts))
+        found.append(_with_quotes(options, judged_cases, level, definition.quote, facts))
     together = found[0]
     for other in found[1:]:
         together = together.union(other)
-    lower = wilson(together["worked"], together["tried"], Z95)
+    lower = wilson_bound(together["worked"], together["tried"], Z95)
     option = ibis.struct(
         {
             "action": together["action"],
@@ -217,24 +220,24 @@ def _options(
     ordered = ibis.struct({"low": -lower, "fewer": -together["tried"], "name": together["action"], "option": option})
     together = together.mutate(ordered=ordered)
     return (
-        together.group_by("rank", "day", *matching.all, "level", "all_tried")
+        together.group_by("rank", "day", *match_levels.all, "level", "all_tried")
         .agg(options=dialect.map_items(together["ordered"].collect().sort(), lambda row: row["option"]))
         .mutate(least=ibis.literal(definition.min, "int64"))
     )
 
 
 def _with_quotes(
-    options: ir.Table, events: ir.Table, level: Sequence[str], quote: int, facts: Sequence[str]
+    options: ir.Table, judged_cases: ir.Table, level: Sequence[str], quote: int, facts: Sequence[str]
 ) -> ir.Table:
-    """The `quote` latest-known cases of each option: of N known before the day, those that came to be known last."""
+    """Return the options with the `quote` cases of each that were known last, of those known before the day."""
     keys = list(level)
-    here = events.filter([events[name].notnull() for name in keys])
+    counted = judged_cases.filter([judged_cases[name].notnull() for name in keys])
     ranks = options.select(ask_rank="rank").distinct()
-    here = here.join(ranks, here["rank"] <= ranks["ask_rank"])
-    order = [here["known"], here["id"].desc()]
+    counted = counted.join(ranks, counted["rank"] <= ranks["ask_rank"])
+    order = [counted["known"], counted["id"].desc()]
     place = ibis.row_number().over(ibis.window(group_by=["ask_rank", "action", *keys], order_by=order))
-    placed = here.mutate(place=place.cast("int64") + 1)
-    theirs = placed.rename({f"q_{name}": name for name in placed.columns})
+    placed = counted.mutate(place=place.cast("int64") + 1)
+    other = placed.rename({f"q_{name}": name for name in placed.columns})
     places = options.select(
         "rank",
         "day",
@@ -244,23 +247,23 @@ def _with_quotes(
     )
     places = places.filter(places["place"] > 0)
     predicates = [
-        places["place"] == theirs["q_place"],
-        places["rank"] == theirs["q_ask_rank"],
-        places["action"] == theirs["q_action"],
-        *(places[name] == theirs[f"q_{name}"] for name in keys),
+        places["place"] == other["q_place"],
+        places["rank"] == other["q_ask_rank"],
+        places["action"] == other["q_action"],
+        *(places[name] == other[f"q_{name}"] for name in keys),
     ]
-    joined = places.inner_join(theirs, predicates)
+    joined = places.inner_join(other, predicates)
     start = joined["day"].cast("timestamp(6)")
-    told: dict[str, ir.Value] = {}
+    quoted_facts: dict[str, ir.Value] = {}
     for name in facts:
         value = joined[f"q_fact_{name}"]
         known = f"q_known_{name}"
-        told[name] = _told(value, joined[known], start) if known in joined.columns else value
+        quoted_facts[name] = _known_before(value, joined[known], start) if known in joined.columns else value
     row = ibis.struct(
         {
             "place": -joined["place"],
             "quoted": ibis.struct(
-                {name: joined[f"q_{name}"] for name in ("id", "at", "closes", "score", "worked")} | told
+                {name: joined[f"q_{name}"] for name in ("id", "at", "closes", "score", "worked")} | quoted_facts
             ),
         }
     )
@@ -276,8 +279,8 @@ def _with_quotes(
     return back.select(*options.columns, "quoted")
 
 
-def _told(value: ir.Value, known: ir.Value, start: ir.TimestampValue) -> ir.Value:
-    """A fact as far as it was known before the day: null, or a row without the values that became known later."""
+def _known_before(value: ir.Value, known: ir.Value, start: ir.TimestampValue) -> ir.Value:
+    """Return a fact as known before the day: null, or a row without the values that became known later."""
 
     def before(when: ir.TimestampValue) -> ir.BooleanValue:
         return (when < start).fill_null(False)
@@ -300,8 +303,8 @@ def matching_columns(options: ir.Table) -> list[str]:
     return [name for name in options.columns if name not in fixed]
 
 
-def _answers(probes: ir.Table, options: ir.Table, matching: Matching) -> ir.Table:
-    keys = ["rank", "day", *matching.all]
+def _as_struct(probes: ir.Table, options: ir.Table, match_levels: MatchLevels) -> ir.Table:
+    keys = ["rank", "day", *match_levels.all]
     renamed = options.rename({f"o_{name}": name for name in keys})
     joined = probes.left_join(renamed, [probes[name].identical_to(renamed[f"o_{name}"]) for name in keys])
     found = joined["options"].coalesce(ibis.literal([], type=options["options"].type()))

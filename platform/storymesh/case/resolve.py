@@ -1,6 +1,6 @@
-"""A case's links, resolved against the contracts of its cast: which columns join, which rows may lie in the future.
+"""The links of a case, resolved against the contracts of its cast: what joins, and which rows may lie in the future.
 
-This is where a narrative's words for a case become something that can be compiled; it reads no data.
+No data is read.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,9 +12,9 @@ from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.types import MOMENTS, NUMBERS, Text, Type
 from storymesh.location import Location
 
-At = Callable[..., Location]
+LocationOf = Callable[..., Location]  # the location of a part of narrative.yaml, by its steps
 
-# What a case has beside its roles, from here to its records.
+# The columns that a case has beside its roles, from its links to its records.
 CASE_COLUMNS = frozenset(
     {
         *("case_id", "at", "closes", "dropped", "question_dropped", "hindsight", "question", "match", "outcome"),
@@ -26,7 +26,7 @@ CASE_COLUMNS = frozenset(
 
 @dataclass(frozen=True)
 class Join:
-    """`column` of the role's product equals `other_column` of the role `other`."""
+    """A condition of a link: `column` of the role's product equals `other_column` of the role `other`."""
 
     column: str
     other: str
@@ -35,14 +35,14 @@ class Join:
 
 @dataclass(frozen=True)
 class Role:
-    """One role of the cast as the case sees it. The anchor has no link.
+    """A role of the cast, with its link; the anchor has none.
 
     `listed` roles are gathered as lists in the data (ordered by eventTime, then key); of the others there is at most
     one row, by the contract or the link, so they are plain rows.
 
     `may_be_future`: what comes after `case.at` may bring a row, so a question can be without it and does not drop.
     `may_be_unknown`: a linked row may not have been known at `case.at`, so a question has to look. `own_question`: what
-    was known may link other rows than all that is known now. `never_asked`: no question ever knows a row.
+    was known may link other rows than all that is known now. `never_visible`: no question ever knows a row.
     """
 
     name: str
@@ -53,49 +53,49 @@ class Role:
     may_be_future: bool = False
     may_be_unknown: bool = False
     own_question: bool = False
-    never_asked: bool = False
+    never_visible: bool = False
 
     @property
     def column(self) -> str:
-        """The column of a case that holds the role; a role may be called `status` or `at`, as the case's own are."""
+        """The column of a case that holds the role; a role may have the name of one of the case's own columns."""
         return f"_{self.name}" if self.name in CASE_COLUMNS else self.name
 
     @property
     def single(self) -> bool:
-        """Templates see a row (or null), not a list."""
+        """True if templates see a row or null, not a list."""
         return self.link is None or self.link.single
 
     @property
     def late_end(self) -> bool:
-        """Whether a row may have ended before anybody knew, so that a question still sees it as open."""
+        """True if a row may have ended before anybody knew, so that a question still sees it as open."""
         end = self.contract.end_time
         return end is not None and self.contract.known_at_of(end) != end
 
     def known_at_of(self, column: str) -> str | None:
-        """The column that says when `column` of a known row became known; None when it is known with its row."""
+        """Return the column that says when `column` of a known row became known, None if it is known with its row."""
         known = self.contract.known_at_of(column)
         return None if known is None or known == self.contract.event_time else known
 
 
 @dataclass(frozen=True)
 class Cast:
-    """Every role of a case that is linked, the anchor first, each after the roles that its joins read."""
+    """The roles of a case that are linked: the anchor first, each after the roles that its joins read."""
 
     roles: Mapping[str, Role]
     at: str  # a column of the anchor
     closes: str | None  # a column of the anchor
-    spare: frozenset[str] = field(default_factory=frozenset)  # roles of the cast that no link reaches
+    unlinked: frozenset[str] = field(default_factory=frozenset)  # roles of the cast that no link reaches
 
     @property
     def anchor(self) -> Role:
         return next(iter(self.roles.values()))
 
     def never_known(self, role: Role, column: str) -> bool:
-        """Whether a question can never know the column: it is the closing, or known only when the case closes."""
+        """Return True if no question can know the column: it is the closing, or known only when the case closes."""
         return _never_known(role, column, self.at, self.closes)
 
     def known_with_row(self, role: Role, column: str) -> bool:
-        """Whether a question that has the row has the value, whatever the data."""
+        """Return True if a question that sees the row sees the value too, whatever the data."""
         known = role.known_at_of(column)
         if role.link is not None:
             return known is None
@@ -104,21 +104,21 @@ class Cast:
         return moment is None or moment == self.at
 
 
-def resolve(case: Case, contracts: Mapping[str, Contract], at: At) -> Cast:
-    """Link the roles of `case` to the contracts of the cast (role -> contract).
+def resolve_cast(case: Case, contracts: Mapping[str, Contract], at: LocationOf) -> Cast:
+    """Resolve the roles and links of `case` against the contracts of the cast (role -> contract).
 
-    `at(*steps)` gives the place of a part of narrative.yaml. Raises DefinitionErrors with the findings.
+    Raises DefinitionErrors with every finding.
     """
-    resolving = _Resolving(case, contracts, at)
-    cast = resolving.cast()
-    if resolving.findings:
-        raise DefinitionErrors(resolving.findings)
+    resolver = _CastResolver(case, contracts, at)
+    cast = resolver.cast()
+    if resolver.findings:
+        raise DefinitionErrors(resolver.findings)
     assert cast is not None
     return cast
 
 
-class _Resolving:
-    def __init__(self, case: Case, contracts: Mapping[str, Contract], at: At) -> None:
+class _CastResolver:
+    def __init__(self, case: Case, contracts: Mapping[str, Contract], at: LocationOf) -> None:
         self.case = case
         self.contracts = contracts
         self.at = at
@@ -128,26 +128,26 @@ class _Resolving:
         self.asked_at = ""  # the anchor's column of `at`
         self.closes: str | None = None
 
-    def fail(self, steps: Iterable[str | int], rule: str, words: str, hint: str = "") -> None:
-        self.findings.append(Finding(self.at("case", *steps), rule, words, hint))
+    def fail(self, steps: Iterable[str | int], rule: str, message: str, hint: str = "") -> None:
+        self.findings.append(Finding(self.at("case", *steps), rule, message, hint))
 
     def cast(self) -> Cast | None:
         case = self.case
         if case.anchor not in self.contracts:
-            words = f"the anchor '{case.anchor}' is no role of the cast"
-            self.fail(["anchor"], "unknown-name", words, suggest_name(case.anchor, self.contracts))
+            message = f"the anchor '{case.anchor}' is no role of the cast"
+            self.fail(["anchor"], "unknown-name", message, suggest_name(case.anchor, self.contracts))
             return None
         self.roles[case.anchor] = Role(case.anchor, self.contracts[case.anchor], None)
         at = self._moment("at", case.at)
         closes = self._moment("closes", case.closes) if case.closes is not None else None
         self.asked_at, self.closes = at or "", closes
         if at is not None and not self._required(at):
-            words = f"'{case.at}' may be null, and a case without its moment cannot be told"
-            self.fail(["at"], "may-be-null", words, "make it required in the contract")
+            message = f"'{case.at}' may be null, and a case without its moment cannot be told"
+            self.fail(["at"], "may-be-null", message, "make it required in the contract")
         for name, link in case.links.items():
             self._link(name, link)
-        spare = [name for name in self.contracts if name not in self.roles and name not in case.links]
-        return Cast(self.roles, at, closes, frozenset(spare)) if at is not None else None
+        unlinked = [name for name in self.contracts if name not in self.roles and name not in case.links]
+        return Cast(self.roles, at, closes, frozenset(unlinked)) if at is not None else None
 
     def _required(self, column: str) -> bool:
         contract = self.contracts[self.case.anchor]
@@ -174,15 +174,15 @@ class _Resolving:
             return None, None
         if name not in known:
             if name in self.contracts:
-                words = f"'{name}' is linked after this, so it cannot be read here"
-                self.fail(steps, "wrong-order", words, "move its link up" if name in self.case.links else "link it")
+                message = f"'{name}' is linked after this, so it cannot be read here"
+                self.fail(steps, "wrong-order", message, "move its link up" if name in self.case.links else "link it")
             else:
                 self.fail(steps, "unknown-name", f"unknown role '{name}'", suggest_name(name, known))
             return None, None
         role = self.roles[name]
         if column not in role.contract.properties:
-            words = f"'{role.contract.id}' has no property '{column}'"
-            self.fail(steps, "unknown-name", words, suggest_name(column, role.contract.properties))
+            message = f"'{role.contract.id}' has no property '{column}'"
+            self.fail(steps, "unknown-name", message, suggest_name(column, role.contract.properties))
             return None, None
         return role, column
 
@@ -197,11 +197,11 @@ class _Resolving:
         contract = self.contracts[name]
         for rule in ("within", "overlaps", "as_of"):
             if getattr(link, rule) is not None and contract.event_time is None:
-                words = f"`{rule}` needs to know when a row became true, and '{contract.id}' has no eventTime"
-                self.fail([*steps, rule], "no-event-time", words, "add the customProperty eventTime to its contract")
+                message = f"`{rule}` needs to know when a row became true, and '{contract.id}' has no eventTime"
+                self.fail([*steps, rule], "no-event-time", message, "add the customProperty eventTime to its contract")
         if link.overlaps is not None and contract.end_time is None:
-            words = f"`overlaps` needs an interval, and '{contract.id}' has no endTime"
-            self.fail([*steps, "overlaps"], "no-end-time", words, "add the customProperty endTime to its contract")
+            message = f"`overlaps` needs an interval, and '{contract.id}' has no endTime"
+            self.fail([*steps, "overlaps"], "no-end-time", message, "add the customProperty endTime to its contract")
         joins = (
             self._joins(name, link, contract) if link.on is not None else self._by_relationship(name, link, contract)
         )
@@ -214,7 +214,7 @@ class _Resolving:
         others = [self.roles[join.other] for join in joins]
         bare = Role(name, contract, link, joins)
         never = contract.hindsight or any(
-            other.never_asked
+            other.never_visible
             or (other.link is None and _never_known(other, join.other_column, self.asked_at, self.closes))
             for other, join in zip(others, joins, strict=True)
         )
@@ -258,21 +258,21 @@ class _Resolving:
             steps = ["links", name, "on", column]
             role, other = self._path(steps, path, self.roles)
             if column not in contract.properties:
-                words = f"'{contract.id}' has no property '{column}'"
-                self.fail(steps, "unknown-name", words, suggest_name(column, contract.properties))
+                message = f"'{contract.id}' has no property '{column}'"
+                self.fail(steps, "unknown-name", message, suggest_name(column, contract.properties))
                 continue
             if role is None or other is None:
                 continue
             mine, theirs = contract.properties[column].type, role.contract.properties[other].type
             if not _equatable(mine, theirs):
-                words = f"'{name}.{column}' is {mine} and '{path}' is {theirs}: they never equal each other"
-                self.fail(steps, "wrong-type", words)
+                message = f"'{name}.{column}' is {mine} and '{path}' is {theirs}: they never equal each other"
+                self.fail(steps, "wrong-type", message)
                 continue
             joins.append(Join(column, role.name, other))
         return tuple(joins) if len(joins) == len(link.on) else None
 
     def _by_relationship(self, name: str, link: Link, contract: Contract) -> tuple[Join, ...] | None:
-        """The joins of the one relationship between this role and the anchor, else an earlier role."""
+        """Return the joins of the one relationship between this role and the anchor, else an earlier role."""
         timed = link.within or link.overlaps or link.as_of
         anchor, *others = self.roles.values()
         found = list(_related(contract, anchor))
@@ -284,12 +284,14 @@ class _Resolving:
             return ()
         steps = ["links", name]
         if not found:
-            words = f"no relationship joins '{contract.id}' to a role before it"
-            self.fail(steps, "no-relationship", words, "write `on: {property: role.property}`")
+            message = f"no relationship joins '{contract.id}' to a role before it"
+            self.fail(steps, "no-relationship", message, "write `on: {property: role.property}`")
         else:
-            spoken = "; ".join(", ".join(f"{j.column} = {j.other}.{j.other_column}" for j in joins) for joins in found)
-            words = f"{len(found)} relationships join '{name}' to the roles before it: {spoken}"
-            self.fail(steps, "many-relationships", words, "choose one with `on`")
+            described = "; ".join(
+                ", ".join(f"{j.column} = {j.other}.{j.other_column}" for j in joins) for joins in found
+            )
+            message = f"{len(found)} relationships join '{name}' to the roles before it: {described}"
+            self.fail(steps, "many-relationships", message, "choose one with `on`")
         return None
 
 

@@ -1,6 +1,6 @@
-"""What each view of time may see, as the language's scopes: names with their types, and why a name is not to be seen.
+"""The scopes of a case: for each phase the names that templates may use, with types, or why a name is hidden.
 
-*Question* knows what was known at `case.at`; *answer* sees that plus the label; *hindsight* sees everything.
+*Question* sees what was known at `case.at`, *answer* that and the outcome's label, *hindsight* everything.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from storymesh.case.definition import Case, Outcome
-from storymesh.case.resolve import At, Cast, Role
+from storymesh.case.resolve import Cast, LocationOf, Role
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.ast import Expression
 from storymesh.language.parse import parse_expression
@@ -35,7 +35,7 @@ Phase = Literal["question", "answer", "hindsight"]
 
 @dataclass(frozen=True)
 class Formula:
-    """One expression of narrative.yaml: its tree and what the checker found in hindsight."""
+    """An expression of narrative.yaml: its tree, and what the checker found in hindsight."""
 
     name: str
     expression: Expression
@@ -43,8 +43,8 @@ class Formula:
 
 
 @dataclass(frozen=True)
-class Views:
-    """The typed case: facts and outcome in order, and the scope of each phase."""
+class TypedCase:
+    """A case that is typed: facts and outcome in order, and the scope of each phase."""
 
     scopes: Mapping[Phase, Scope]
     facts: Mapping[str, Formula]
@@ -53,34 +53,57 @@ class Views:
     match: tuple[tuple[Formula, ...], ...]
     unprintable: Mapping[Path, Hidden]  # what would give a question's answer away
 
-    def spread(self, path: Path) -> frozenset[Path]:
-        """A path that begins with a fact, led back to the roles that the fact reads."""
+    def base_paths(self, path: Path) -> frozenset[Path]:
+        """Return the paths of roles that a path reads: itself, or what stands behind the fact that it begins with."""
         if path[0] not in self.facts:
             return frozenset({path})
         checked = self.facts[path[0]].checked
         inner = {(*base, *path[1:]) for base in checked.value.paths} if len(path) > 1 else checked.reads
-        return frozenset(found for base in inner for found in self.spread(base))
+        return frozenset(found for base in inner for found in self.base_paths(base))
 
 
-def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = frozenset()) -> Views:
+def type_case(case: Case, cast: Cast, at: LocationOf, pseudonymised: frozenset[Path] = frozenset()) -> TypedCase:
     """Type a case. Raises DefinitionErrors with every finding in facts, outcome and match."""
     findings: list[Finding] = []
+    closes = _closes(cast)
     hindsight: dict[str, Field | Hidden | Fact] = {}
     question: dict[str, Field | Hidden | Fact] = {}
     for role in cast.roles.values():
         hindsight[role.name] = _hindsight(role, pseudonymised)
         question[role.name] = _question(cast, role, pseudonymised)
-    key = Text()
-    closes = _closes(cast)
-    hindsight["case"] = Field(_case(key, closes=replace(closes, nullable=True) if closes else None))
+    hindsight["case"] = Field(_case_row(replace(closes, nullable=True) if closes else None))
     later = Hidden("out-of-view", "'case.closes' is known only when the case closes", "tell it in a `text` record")
-    question["case"] = Field(_case(key, closes=later if case.closes else None))
+    question["case"] = Field(_case_row(later if case.closes else None))
+    facts, hidden_facts = _type_facts(case, at, hindsight, question, findings)
+    outcome = _type_outcome(case.outcome, at, hindsight, findings) if case.outcome is not None else {}
+    if case.closes is None and case.outcome is not None:
+        message = "an outcome needs `closes`: the moment when it is known"
+        findings.append(Finding(at("case", "outcome"), "missing-field", message))
+    match = _type_match(case, at, question, findings)
+    if case.precedents is not None and case.outcome is None:
+        message = "precedents need an `outcome`: what was done and whether it worked"
+        findings.append(Finding(at("case", "precedents"), "missing-field", message))
+    if findings:
+        raise DefinitionErrors(findings)
+    typed = TypedCase({}, facts, hidden_facts, outcome, match, {})
+    if outcome and outcome["action"].checked.value.classification == "restricted":
+        raise DefinitionErrors([_restricted_action(typed, cast, at, pseudonymised)])
+    scopes = _scopes(case, hindsight, question, facts, outcome, closes)
+    return replace(typed, scopes=scopes, unprintable=_gives_answer_away(typed) if outcome else {})
 
+
+def _type_facts(
+    case: Case,
+    at: LocationOf,
+    hindsight: dict[str, Field | Hidden | Fact],
+    question: dict[str, Field | Hidden | Fact],
+    findings: list[Finding],
+) -> tuple[dict[str, Formula], frozenset[str]]:
+    """Type the facts in their order, and add each to both scopes. Return them, and which a question cannot know."""
     facts: dict[str, Formula] = {}
-    hidden_facts: set[str] = set()
+    hidden: set[str] = set()
     for name, text in case.facts.items():
-        steps = ("case", "facts", name)
-        formula = _formula(name, text, at(*steps), hindsight, findings)
+        formula = _formula(name, text, at("case", "facts", name), hindsight, findings)
         if formula is None:
             hindsight[name] = question[name] = Hidden("broken-fact", f"the fact '{name}' has a mistake of its own")
             continue
@@ -88,72 +111,74 @@ def views(case: Case, cast: Cast, at: At, pseudonymised: frozenset[Path] = froze
         hindsight[name] = Fact(formula.checked.value.field, formula.expression)
         question[name] = _fact_in_question(formula, question)
         if isinstance(question[name], Hidden):
-            hidden_facts.add(name)
+            hidden.add(name)
+    return facts, frozenset(hidden)
 
-    outcome: dict[str, Formula] = {}
+
+def _gives_answer_away(typed: TypedCase) -> dict[Path, Hidden]:
+    """Return what a question must not print, since `outcome.action` reads it too: properties and facts."""
     unprintable: dict[Path, Hidden] = {}
-    if case.outcome is not None:
-        outcome = _outcome(case.outcome, at, hindsight, findings)
-    if case.closes is None and case.outcome is not None:
-        words = "an outcome needs `closes`: the moment when it is known"
-        findings.append(Finding(at("case", "outcome"), "missing-field", words))
-    match = _match(case, at, question, findings)
-    if case.precedents is not None and case.outcome is None:
-        words = "precedents need an `outcome`: what was done and whether it worked"
-        findings.append(Finding(at("case", "precedents"), "missing-field", words))
-    if findings:
-        raise DefinitionErrors(findings)
-    result = Views({}, facts, frozenset(hidden_facts), outcome, match, {})
-    if outcome:
-        if outcome["action"].checked.value.classification == "restricted":
-            raise DefinitionErrors([_restricted_action(result, cast, at, pseudonymised)])
-        for read in outcome["action"].checked.reads:
-            for path in result.spread(read):
-                words = f"'{'.'.join(path)}' is what `outcome.action` reads: it gives the answer away"
-                unprintable[path] = Hidden("gives-answer-away", words, "leave it to the answer")
-        for name in facts:
-            for path in list(unprintable):
-                if (
-                    (name,) not in unprintable
-                    and path in result.spread((name,))
-                    and not isinstance(facts[name].checked.value.type, Struct | Array)
-                ):
-                    words = f"'{name}' reads '{'.'.join(path)}', as `outcome.action` does: it gives the answer away"
-                    unprintable[(name,)] = Hidden("gives-answer-away", words, "leave it to the answer")
-                if isinstance(facts[name].checked.value.type, Struct | Array):
-                    for base in facts[name].checked.value.paths:
-                        if path[: len(base)] == base:
-                            unprintable[(name, *path[len(base) :])] = unprintable[path]
-    told = {name: replace(formula.checked.value.field, nullable=False) for name, formula in outcome.items()}
-    told = {"action": Field(Text()), "score": Field(Integer()), "worked": Field(Boolean())} | told
-    told["score"] = replace(told["score"], type=_score(told["score"].type))
-    option = Field(option_type(facts, told, key, closes or Field(Timestamp())))
-    answer = dict(question)
+    hint = "leave it to the answer"
+    for read in typed.outcome["action"].checked.reads:
+        for path in typed.base_paths(read):
+            message = f"'{'.'.join(path)}' is what `outcome.action` reads: it gives the answer away"
+            unprintable[path] = Hidden("gives-answer-away", message, hint)
+    for name, fact in typed.facts.items():
+        nested = isinstance(fact.checked.value.type, Struct | Array)
+        for path in list(unprintable):
+            if not nested and (name,) not in unprintable and path in typed.base_paths((name,)):
+                message = f"'{name}' reads '{'.'.join(path)}', as `outcome.action` does: it gives the answer away"
+                unprintable[(name,)] = Hidden("gives-answer-away", message, hint)
+            for base in fact.checked.value.paths if nested else ():
+                if path[: len(base)] == base:
+                    unprintable[(name, *path[len(base) :])] = unprintable[path]
+    return unprintable
+
+
+def _scopes(
+    case: Case,
+    hindsight: Scope,
+    question: Scope,
+    facts: Mapping[str, Formula],
+    outcome: Mapping[str, Formula],
+    closes: Field | None,
+) -> dict[Phase, Scope]:
+    """Return the scope of each phase: roles and facts, with what it sees of precedents and outcome."""
+    fields = {name: replace(formula.checked.value.field, nullable=False) for name, formula in outcome.items()}
+    fields = {"action": Field(Text()), "score": Field(Integer()), "worked": Field(Boolean())} | fields
+    fields["score"] = replace(fields["score"], type=_score(fields["score"].type))
+    precedents: Field | Hidden
     if case.precedents is not None:
-        precedents = Field(_precedents(option))
-        hindsight["precedents"] = question["precedents"] = answer["precedents"] = precedents
+        precedents = Field(_precedents(Field(option_type(facts, fields, closes or Field(Timestamp())))))
     else:
-        missing = Hidden("unknown-name", "this case asks for no precedents", "add `precedents` under `case`")
-        hindsight["precedents"] = question["precedents"] = answer["precedents"] = missing
+        precedents = Hidden("unknown-name", "this case asks for no precedents", "add `precedents` under `case`")
+    in_hindsight: Field | Hidden
+    in_answer: Field | Hidden
+    in_question: Field | Hidden
     if outcome:
-        later = Hidden("out-of-view", "'outcome' is not known when the question is asked", "leave it to the answer")
         future = Hidden("out-of-view", "an answer never prints how the future went", "tell it in a `text` record")
-        hindsight["outcome"] = Field(Struct(told), nullable=True)
-        answer["outcome"] = Field(Struct({**told, "score": future}))
-        question["outcome"] = later
+        in_hindsight = Field(Struct(fields), nullable=True)
+        in_answer = Field(Struct({**fields, "score": future}))
+        in_question = Hidden(
+            "out-of-view", "'outcome' is not known when the question is asked", "leave it to the answer"
+        )
     else:
-        none = Hidden("unknown-name", "this case has no outcome", "add `outcome` under `case`")
-        hindsight["outcome"] = question["outcome"] = answer["outcome"] = none
-    scopes: dict[Phase, Scope] = {"question": question, "answer": answer, "hindsight": hindsight}
-    return Views(scopes, facts, frozenset(hidden_facts), outcome, match, unprintable)
+        in_hindsight = in_answer = in_question = Hidden(
+            "unknown-name", "this case has no outcome", "add `outcome` under `case`"
+        )
+    return {
+        "question": {**question, "precedents": precedents, "outcome": in_question},
+        "answer": {**question, "precedents": precedents, "outcome": in_answer},
+        "hindsight": {**hindsight, "precedents": precedents, "outcome": in_hindsight},
+    }
 
 
-def option_type(facts: Mapping[str, Formula], outcome: Mapping[str, Field], key: Text, closes: Field) -> Struct:
-    """One precedent option: an action, how often it was tried, how often it worked, and cases to quote."""
+def option_type(facts: Mapping[str, Formula], outcome: Mapping[str, Field], closes: Field) -> Struct:
+    """Return the type of a precedent option: an action, how often tried and worked, cases to quote."""
     score = outcome["score"]
     quoted = Struct(
         {
-            "id": Field(key),
+            "id": Field(Text()),
             "at": Field(Timestamp()),
             "closes": closes,
             "score": score,
@@ -188,13 +213,13 @@ def _precedents(option: Field) -> Struct:
     )
 
 
-def _case(key: Text, closes: Field | Hidden | None) -> Struct:
-    fields: dict[str, Field | Hidden] = {"id": Field(key), "at": Field(Timestamp())}
+def _case_row(closes: Field | Hidden | None) -> Struct:
+    fields: dict[str, Field | Hidden] = {"id": Field(Text()), "at": Field(Timestamp())}
     return Struct(fields | ({"closes": closes} if closes is not None else {}))
 
 
 def _closes(cast: Cast) -> Field | None:
-    """The closing of a case that is closed, a moment as restricted as the property that it is taken from."""
+    """Return the type of the closing of a closed case: a moment as restricted as the property that it is read from."""
     if cast.closes is None:
         return None
     return Field(Timestamp(), classification=cast.anchor.contract.properties[cast.closes].classification)
@@ -207,9 +232,9 @@ def _score(kind: Type) -> Integer | Decimal:
 SCORE = Decimal(28, 9)  # a float score is kept to nine digits, so that sums are exact
 
 
-def _formula(name: str, text: str, place: Location, scope: Scope, findings: list[Finding]) -> Formula | None:
+def _formula(name: str, text: str, location: Location, scope: Scope, findings: list[Finding]) -> Formula | None:
     try:
-        expression = parse_expression(text, place)
+        expression = parse_expression(text, location)
         return Formula(name, expression, check_expression(expression, scope))
     except DefinitionErrors as refused:
         findings.extend(refused.findings)
@@ -221,62 +246,62 @@ def _fact_in_question(formula: Formula, question: Scope) -> Fact | Hidden:
         checked = check_expression(formula.expression, question)
     except DefinitionErrors as refused:
         first = refused.findings[0]
-        words = f"'{formula.name}' is not known when the question is asked: {first.message}"
-        return Hidden("out-of-view", words, first.hint)
+        message = f"'{formula.name}' is not known when the question is asked: {first.message}"
+        return Hidden("out-of-view", message, first.hint)
     return Fact(checked.value.field, formula.expression)
 
 
-def _outcome(outcome: Outcome, at: At, scope: Scope, findings: list[Finding]) -> dict[str, Formula]:
-    wanted: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+def _type_outcome(outcome: Outcome, at: LocationOf, scope: Scope, findings: list[Finding]) -> dict[str, Formula]:
+    expected: Mapping[str, tuple[type | tuple[type, ...], str]] = {
         "action": (Text, "a text"),
         "score": (NUMBERS, "a number"),
         "worked": (Boolean, "true or false"),
     }
     formulas: dict[str, Formula] = {}
-    for name, (types, spoken) in wanted.items():
-        place = at("case", "outcome", name)
-        formula = _formula(name, getattr(outcome, name), place, scope, findings)
+    for name, (types, described) in expected.items():
+        location = at("case", "outcome", name)
+        formula = _formula(name, getattr(outcome, name), location, scope, findings)
         if formula is None:
             continue
         if not isinstance(formula.checked.value.type, types):
-            words = f"`{name}` is {formula.checked.value.type}, it wants to be {spoken}"
-            findings.append(Finding(place, "wrong-type", words))
+            message = f"`{name}` is {formula.checked.value.type}, it wants to be {described}"
+            findings.append(Finding(location, "wrong-type", message))
         formulas[name] = formula
     return formulas
 
 
-def _restricted_action(views: Views, cast: Cast, at: At, pseudonymised: frozenset[Path]) -> Finding:
-    """An action names the options of every case, in what is told and in the queries that trace it."""
-    paths = {path for read in views.outcome["action"].checked.value.paths for path in views.spread(read)}
+def _restricted_action(typed: TypedCase, cast: Cast, at: LocationOf, pseudonymised: frozenset[Path]) -> Finding:
+    """Return the finding for a restricted action, which would name the options of every case."""
+    paths = {path for read in typed.outcome["action"].checked.value.paths for path in typed.base_paths(read)}
     secret = [".".join(path) for path in sorted(paths) if restricted(cast, path, pseudonymised)]
-    spoken = f"'{secret[0]}'" if secret else "`action`"
-    words = f"{spoken} is restricted, and the action names the options of every case"
+    described = f"'{secret[0]}'" if secret else "`action`"
+    message = f"{described} is restricted, and the action names the options of every case"
     hint = f"add {' and '.join(f'`{path}`' for path in secret)} to `dataset.pseudonymise`" if secret else ""
-    return Finding(at("case", "outcome", "action"), "restricted", words, hint)
+    return Finding(at("case", "outcome", "action"), "restricted", message, hint)
 
 
 def restricted(cast: Cast, path: Path, pseudonymised: frozenset[Path]) -> bool:
-    """Whether what stands at a path of a role may be printed through `pseudonym` only."""
+    """Return True if the value at a path of a role may be printed through `pseudonym` only."""
     if path[0] not in cast.roles or len(path) < 2 or path[:2] in pseudonymised:
         return False
     found = cast.roles[path[0]].contract.properties.get(path[1])
     return found is not None and found.classification == "restricted"
 
 
-def _match(case: Case, at: At, scope: Scope, findings: list[Finding]) -> tuple[tuple[Formula, ...], ...]:
+def _type_match(case: Case, at: LocationOf, scope: Scope, findings: list[Finding]) -> tuple[tuple[Formula, ...], ...]:
     if case.precedents is None:
         return ()
     levels: list[tuple[Formula, ...]] = []
     for index, level in enumerate(case.precedents.match):
         formulas = []
         for position, text in enumerate(level):
-            place = at("case", "precedents", "match", index, position)
-            formula = _formula(f"match_{index}_{position}", text, place, scope, findings)
+            location = at("case", "precedents", "match", index, position)
+            formula = _formula(f"match_{index}_{position}", text, location, scope, findings)
             if formula is None:
                 continue
             if isinstance(formula.checked.value.type, Struct | Array | Float):
-                words = f"`match` wants a value that can equal another, '{text}' is {formula.checked.value.type}"
-                findings.append(Finding(place, "wrong-type", words))
+                message = f"`match` wants a value that can equal another, '{text}' is {formula.checked.value.type}"
+                findings.append(Finding(location, "wrong-type", message))
             formulas.append(formula)
         levels.append(tuple(formulas))
     return tuple(levels)
@@ -294,17 +319,17 @@ def _hindsight(role: Role, pseudonymised: frozenset[Path]) -> Field:
 
 def _question(cast: Cast, role: Role, pseudonymised: frozenset[Path]) -> Field | Hidden:
     if role.contract.hindsight:
-        words = f"'{role.name}' is hindsight: '{role.contract.id}' does not say when its rows became true"
-        return Hidden("out-of-view", words, "give the contract an eventTime, or `timeless: true`")
-    if role.never_asked:
-        words = f"'{role.name}' is linked through what no question knows"
-        return Hidden("out-of-view", words, "tell it in a `text` record, or link it otherwise")
+        message = f"'{role.name}' is hindsight: '{role.contract.id}' does not say when its rows became true"
+        return Hidden("out-of-view", message, "give the contract an eventTime, or `timeless: true`")
+    if role.never_visible:
+        message = f"'{role.name}' is linked through what no question knows"
+        return Hidden("out-of-view", message, "tell it in a `text` record, or link it otherwise")
     fields: dict[str, Field | Hidden] = {}
     for name, item in role.contract.properties.items():
         promised = _pseudonymised(role, name, item.field, pseudonymised)
         if cast.never_known(role, name):
-            words = f"'{role.name}.{name}' is known only when the case closes"
-            fields[name] = Hidden("out-of-view", words, "tell it in a `text` record")
+            message = f"'{role.name}.{name}' is known only when the case closes"
+            fields[name] = Hidden("out-of-view", message, "tell it in a `text` record")
         elif not cast.known_with_row(role, name):
             fields[name] = Field(promised.type, True, promised.classification, promised.unit, promised.pseudonym)
         else:

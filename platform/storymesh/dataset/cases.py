@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -> "ir.Table":
     """Return the cases with their rows, facts and outcome; or one part of them, as (its number, how many parts)."""
-    from storymesh.case.link import link
-    from storymesh.case.visibility import with_facts
+    from storymesh.case.link import link_cases
+    from storymesh.case.visibility import add_facts
     from storymesh.engine import dialect
     from storymesh.language.compile.expressions import pseudonym
 
@@ -34,10 +34,10 @@ def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -
         tables[cast.anchor.name] = anchor.filter(bucket == number)
     replaced = partial(pseudonym, key=build.pseudonym_key)
     pseudonyms = {(path[0], path[1]): replaced for path in build.typed.pseudonymised}
-    linked = link(cast, tables, build.typed.columns, pseudonyms)
+    linked = link_cases(cast, tables, build.typed.columns, pseudonyms)
     if build.erased_keys:
         linked = _drop_erased(build, engine, linked, tables)
-    return with_facts(linked, cast, build.typed.views)
+    return add_facts(linked, cast, build.typed.case)
 
 
 def _drop_erased(build: Build, engine: Engine, linked: "ir.Table", tables: "Mapping[str, ir.Table]") -> "ir.Table":
@@ -112,7 +112,7 @@ def _shared_values(build: Build, cases: "ir.Table") -> "ir.ArrayValue":
     """Return the values that keep cases together, as a list of texts `<role>.<column>=<value>`."""
     import ibis
 
-    from storymesh.case.link import rows_told
+    from storymesh.case.link import rows_in_hindsight
     from storymesh.engine import dialect
 
     lists = []
@@ -121,7 +121,9 @@ def _shared_values(build: Build, cases: "ir.Table") -> "ir.ArrayValue":
         value = cases[role.column]
         prefix = ibis.literal(f"{name}.{column}=")
         if role.listed:
-            texts = dialect.map_items(rows_told(role, value), lambda row, column=column: row[column].cast("string"))  # type: ignore[misc]
+            texts = dialect.map_items(
+                rows_in_hindsight(role, value), lambda row, column=column: row[column].cast("string")
+            )  # type: ignore[misc]
         else:
             texts = ibis.array([value[column].cast("string")])
         present = dialect.filter_items(texts, lambda text: text.notnull())

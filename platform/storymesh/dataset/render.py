@@ -13,12 +13,12 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from storymesh.case import preference
 from storymesh.case.link import KEY
-from storymesh.case.precedent import with_precedents
+from storymesh.case.precedent import add_precedents
+from storymesh.case.preference import compare_options
 from storymesh.case.resolve import Cast
-from storymesh.case.scopes import Phase, Views
-from storymesh.case.visibility import names_in
+from storymesh.case.scopes import Phase, TypedCase
+from storymesh.case.visibility import template_names
 from storymesh.dataset.build import ProductVersions
 from storymesh.dataset.personal_data import mark_conditions, mark_reason
 from storymesh.engine import dialect
@@ -69,7 +69,7 @@ def render_records(
     """
 
     def named(few: ir.Table | None, *more: str) -> _Named:
-        joined = cases if few is None else with_precedents(cases, few)
+        joined = cases if few is None else add_precedents(cases, few)
         return _Named(joined, typed, record, able=True, more=more)
 
     first = named(found)
@@ -111,24 +111,24 @@ class _Named:
     ) -> None:
         self.typed, self.record = typed, record
         phase: Phase = "hindsight" if record.hindsight else "question"
-        seen = dict(names_in(cases, typed.cast, typed.views, phase))
+        seen = dict(template_names(cases, typed.cast, typed.case, phase))
         if record.format.needs_outcome:
-            seen = {**seen, "outcome": names_in(cases, typed.cast, typed.views, "answer")["outcome"]}
+            seen = {**seen, "outcome": template_names(cases, typed.cast, typed.case, "answer")["outcome"]}
         if "precedents" in cases.columns:
             seen = {**seen, "precedents": cases["precedents"]}
         undone = _undone(cases, record)
         if record.least_tried is not None:
-            pair = preference.pair(seen["precedents"], seen["outcome"], record.least_tried)
+            pair = compare_options(seen["precedents"], seen["outcome"], record.least_tried)
             seen |= {f"option_{side}": getattr(pair, side) for side in ("own", "chosen", "rejected")}
             if record.format.needs_pair:
-                undone = undone.coalesce(pair.undone)
+                undone = undone.coalesce(pair.drop_reason)
         used = {name for slot in record.templates for name in slot.checked.names} - {"option", STORY}
         used |= {f"option_{text.option}" for text in record.texts if text.option}
         roles = {name for name in record.roles if name in typed.cast.roles}
         columns = {f"n_{name}": seen[name] for name in sorted(used | roles)}
         action = _rows_behind_action(cases, typed, record)
         columns |= {f"a_{index}": row for index, (_, row) in enumerate(action)}
-        case_values = record.format.case_values(cases, typed.cast, typed.views, seen)
+        case_values = record.format.case_values(cases, typed.cast, typed.case, seen)
         columns |= {f"c_{name}": value for name, value in case_values.items()}
         kept = cases.filter(cases["split"].notnull())
         table = dialect.materialization_barrier(
@@ -310,10 +310,10 @@ def _of_product(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.ArrayV
 
 def _rows_behind_action(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> list[tuple[str, ir.Value]]:
     tells = record.format.needs_outcome or any(path[0] == "outcome" for path in record.prints)
-    if not tells and not (record.format.shows_outcome and typed.views.outcome):
+    if not tells and not (record.format.shows_outcome and typed.case.outcome):
         return []
-    hindsight = names_in(cases, typed.cast, typed.views, "hindsight")
-    return list(rows_behind(typed.views.outcome["action"].expression, typed.views, typed.cast, hindsight))
+    hindsight = template_names(cases, typed.cast, typed.case, "hindsight")
+    return list(rows_behind(typed.case.outcome["action"].expression, typed.case, typed.cast, hindsight))
 
 
 def _quoting(record: TypedRecord, root: str) -> set[str]:
@@ -321,10 +321,10 @@ def _quoting(record: TypedRecord, root: str) -> set[str]:
 
 
 def rows_behind(
-    expression: Expression, views: Views, cast: Cast, names: Mapping[str, ir.Value]
+    expression: Expression, typed_case: TypedCase, cast: Cast, names: Mapping[str, ir.Value]
 ) -> Iterator[tuple[str, ir.Value]]:
     """The rows whose properties an expression reads, as (role, row), facts followed to their own expressions."""
-    scope = views.scopes["hindsight"]
+    scope = typed_case.scopes["hindsight"]
     match expression:
         case ast.Attribute():
             try:
@@ -334,16 +334,16 @@ def rows_behind(
             if isinstance(found, Struct) and found.origin is not None and found.origin in cast.roles:
                 yield found.origin, compile_expression(expression.base, names, {})
             else:
-                yield from rows_behind(expression.base, views, cast, names)
-        case ast.Name() if expression.name in views.facts:
-            yield from rows_behind(views.facts[expression.name].expression, views, cast, names)
+                yield from rows_behind(expression.base, typed_case, cast, names)
+        case ast.Name() if expression.name in typed_case.facts:
+            yield from rows_behind(typed_case.facts[expression.name].expression, typed_case, cast, names)
         case ast.Name() if expression.name in cast.roles:
             yield expression.name, names[expression.name]
         case _:
             for part in vars(expression).values():
                 for inner in part if isinstance(part, tuple) else (part,):
                     if isinstance(inner, Expression):
-                        yield from rows_behind(inner, views, cast, names)
+                        yield from rows_behind(inner, typed_case, cast, names)
 
 
 # --- the interpreter's words ---

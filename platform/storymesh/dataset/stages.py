@@ -74,11 +74,11 @@ def write_cases(build: Build, progress: ReportProgress = ignore_progress) -> Sta
 
 def _refuse_duplicate_keys(build: Build, engine: Engine) -> None:
     """Check the keys of snapshots that were audited against another contract than the cases are made with."""
-    from storymesh.case.uniqueness import refuse_doubles
+    from storymesh.case.uniqueness import require_unique_keys
 
     cast = build.typed.cast
     other = [role for role in cast.roles if build.snapshots[role].contract_digest != build.contracts[role].digest]
-    refuse_doubles(engine, cast, product_rows(build, engine, other))
+    require_unique_keys(engine, cast, product_rows(build, engine, other))
 
 
 def _write_in_parts(build: Build, engine: Engine) -> None:
@@ -105,11 +105,11 @@ def write_precedents(build: Build, progress: ReportProgress = ignore_progress) -
     unchanged = path.is_file()
     with build.open_engine() as engine:
         if not unchanged:
-            from storymesh.case.precedent import precedents
+            from storymesh.case.precedent import find_precedents
 
             progress("precedents", 0)
-            levels = [[formula.name for formula in level] for level in build.typed.views.match]
-            table = precedents(cases_with_splits(build, engine), definition, levels, build.typed.quoted_facts)
+            levels = [[formula.name for formula in level] for level in build.typed.case.match]
+            table = find_precedents(cases_with_splits(build, engine), definition, levels, build.typed.quoted_facts)
             engine.write_parquet(table, path)
         enough = cases_with_precedents(build, engine)["precedents"]["enough"]
         rows = int(engine.fetch_value(enough.count()))

@@ -43,9 +43,9 @@ def cases_with_precedents(build: Build, engine: Engine) -> "ir.Table":
 def add_precedents(cases: "ir.Table", build: Build, engine: Engine) -> "ir.Table":
     """Return cases that have a `rank` with their precedents instead, if the narrative has them."""
     if build.narrative.case.precedents is not None:
-        from storymesh.case.precedent import with_precedents
+        from storymesh.case.precedent import add_precedents
 
-        cases = with_precedents(cases, engine.read_parquet(build.files.precedents))
+        cases = add_precedents(cases, engine.read_parquet(build.files.precedents))
     return cases.drop("rank")
 
 
@@ -70,7 +70,7 @@ def judged_outcomes(build: Build, engine: Engine) -> JudgedOutcomes | None:
     """Return the outcomes of the judged cases that have a split, or None if the narrative has no outcome."""
     import ibis
 
-    formulas = build.typed.views.outcome
+    formulas = build.typed.case.outcome
     if not formulas:
         return None
     cases = cases_with_splits(build, engine)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from storymesh.atomic_write import staged_file
 from storymesh.case.link import KEY, key_text
-from storymesh.case.visibility import rows_seen
+from storymesh.case.visibility import visible_rows
 from storymesh.contract.types import quoted
 from storymesh.dataset.build import Build
 from storymesh.dataset.erasure_list import read_erasure_list
@@ -226,7 +226,7 @@ class _Writing:
         import ibis
 
         cast = self.build.typed.cast
-        seen = rows_seen(self.cases, cast, "hindsight")
+        seen = visible_rows(self.cases, cast, "hindsight")
         for product in self.products:
             for name in product.roles:
                 rows = seen[name]
@@ -284,7 +284,7 @@ class _Writing:
         closed = 'coalesce(closes, "at")'
         yield "status", "string", "to_json(status)", closed
         yield "split", "string", "to_json(split)", '"at"'
-        for name, formula in self.build.typed.views.outcome.items():
+        for name, formula in self.build.typed.case.outcome.items():
             value = formula.checked.value
             if value.classification != "restricted" or value.pseudonym:
                 kind, sql = _value(value.type if name != "score" else Float(), f"outcome.{quoted(name)}")
@@ -292,7 +292,7 @@ class _Writing:
 
     def _cases(self, part: str) -> str:
         splits = self.engine.read_parquet(self.build.files.splits).select(of="case_id", split="split")
-        own = ("case_id", "at", "closes", "status", *(["outcome"] if self.build.typed.views.outcome else []))
+        own = ("case_id", "at", "closes", "status", *(["outcome"] if self.build.typed.case.outcome else []))
         cases = self.cases.select(*own).left_join(splits, self.cases["case_id"] == splits["of"]).drop("of")
         attributes = _listed((name, value, moment) for name, _, value, moment in self._of_case())
         row = "{'objectId': product || '/' || key, 'qualifier': role}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
 
-from storymesh.case.definition import Case, Definition, Duration, Name, matching
+from storymesh.case.definition import Case, Definition, Duration, Name, pattern_check
 from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.location import Location
@@ -27,7 +27,7 @@ PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>
 RESERVED = frozenset({"case", "outcome", "precedents", "option", "loop", "true", "false", "none", "choose"})
 
 Template = Annotated[
-    str, matching(re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$"), "a template beside narrative.yaml")
+    str, pattern_check(re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$"), "a template beside narrative.yaml")
 ]
 if TYPE_CHECKING:
     FormatName = str
@@ -212,7 +212,7 @@ class Dataset(Definition):
     near_duplicates: NearDuplicates | None = None
     decontaminate: Decontaminate | None = None
     personal: Literal["mask", "refuse", "off"] = "mask"
-    phone_regions: tuple[Annotated[str, matching(REGION, "a country such as DE or US")], ...] = ()
+    phone_regions: tuple[Annotated[str, pattern_check(REGION, "a country such as DE or US")], ...] = ()
     pseudonymise: tuple[str, ...] = ()
     shard_rows: int = Field(default=200_000, ge=1)
 
@@ -222,13 +222,15 @@ class NarrativeFile(Definition):
 
     api_version: Literal["storymesh/v1"] = Field(alias="apiVersion")
     kind: Literal["Narrative"]
-    id: Annotated[str, matching(ID, "an id: small letters, digits and single hyphens")]
-    version: Annotated[str, matching(VERSION, "a version such as 1.0.0")]
+    id: Annotated[str, pattern_check(ID, "an id: small letters, digits and single hyphens")]
+    version: Annotated[str, pattern_check(VERSION, "a version such as 1.0.0")]
     title: str
     description: str = ""
     owner: str
     license: str
-    cast: Mapping[Name, Annotated[str, matching(PRODUCT, "a product at a major version, such as shipping.shipments@1")]]
+    cast: Mapping[
+        Name, Annotated[str, pattern_check(PRODUCT, "a product at a major version, such as shipping.shipments@1")]
+    ]
     case: Case
     records: Mapping[Name, Record] = Field(min_length=1)
     dataset: Dataset = Field(default_factory=Dataset)

@@ -7,8 +7,8 @@ for the facts and sources of its records.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from storymesh.case.resolve import Cast, resolve
-from storymesh.case.scopes import Views, restricted, views
+from storymesh.case.resolve import Cast, resolve_cast
+from storymesh.case.scopes import TypedCase, restricted, type_case
 from storymesh.contract.definition import Contract
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.typecheck.static_values import Checked, Path, a_kind
@@ -25,7 +25,7 @@ class TypedNarrative:
     narrative: Narrative
     contracts: Mapping[str, Contract]
     cast: Cast
-    views: Views
+    views: TypedCase
     records: Mapping[str, TypedRecord]
     columns: Mapping[str, frozenset[str]]
     pseudonymised: frozenset[Path]
@@ -41,7 +41,7 @@ class TypedNarrative:
 def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> TypedNarrative:
     """Type `narrative` against the contracts of its cast (role -> contract). Raises DefinitionErrors."""
     findings: list[Finding] = []
-    cast = resolve(narrative.case, contracts, narrative.at)
+    cast = resolve_cast(narrative.case, contracts, narrative.at)
     dataset = narrative.dataset
     pseudonymised = frozenset(
         path
@@ -56,7 +56,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     findings += _restricted_in_every_record(narrative, cast, pseudonymised)
     findings += _unknown_regions(narrative)
     try:
-        typed = views(narrative.case, cast, narrative.at, pseudonymised)
+        typed = type_case(narrative.case, cast, narrative.at, pseudonymised)
     except DefinitionErrors as error:
         raise DefinitionErrors([*findings, *error.findings]) from None
     typer = RecordTyper(narrative, typed, findings)
@@ -82,7 +82,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
 
 def _warnings(narrative: Narrative, cast: Cast, used_templates: Iterable[str]) -> Iterator[Finding]:
     """Yield a warning for each role and template that nothing uses."""
-    for role in sorted(cast.spare):
+    for role in sorted(cast.unlinked):
         message = f"the role '{role}' has no link, so no case has it"
         yield Finding(narrative.at("cast", role), "unused-role", message, "link it, or leave it out", "warning")
     for name in sorted(set(narrative.templates) - set(used_templates)):
@@ -146,20 +146,22 @@ def _unknown_regions(narrative: Narrative) -> Iterator[Finding]:
             yield Finding(location, "unknown-name", f"'{region}' has no phone numbers that are known", hint)
 
 
-def _columns(cast: Cast, typed: Views, used: Iterable[Checked], paths: Iterable[Path]) -> Mapping[str, frozenset[str]]:
+def _columns(
+    cast: Cast, typed: TypedCase, used: Iterable[Checked], paths: Iterable[Path]
+) -> Mapping[str, frozenset[str]]:
     """Return the properties of each role that templates and formulas read, facts followed to what they read."""
     carried: dict[str, set[str]] = {role: set() for role in cast.roles}
     reads = {path for checked in used for path in (*checked.reads, *checked.prints)} | set(paths)
     for read in reads:
         # What a template reads of a quoted precedent is a fact of that case.
         own = read[read.index("quoted") + 1 :] if "quoted" in read else read
-        for path in typed.spread(own) if own else ():
+        for path in typed.base_paths(own) if own else ():
             if path[0] in carried and len(path) > 1 and path[1] in cast.roles[path[0]].contract.properties:
                 carried[path[0]].add(path[1])
     return {role: frozenset(columns) for role, columns in carried.items()}
 
 
-def _quoted_facts(typed: Views, templates: Iterable[Checked]) -> tuple[str, ...]:
+def _quoted_facts(typed: TypedCase, templates: Iterable[Checked]) -> tuple[str, ...]:
     """Return the facts that some template reads of a quoted precedent."""
     read = {path for checked in templates for path in checked.reads}
     return tuple(name for name in typed.facts if any("quoted" in path and name in path for path in read))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from storymesh.case.scopes import Phase, Views
+from storymesh.case.scopes import Phase, TypedCase
 from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Template
@@ -79,7 +79,7 @@ class TypedRecord:
 class RecordTyper:
     """Types the records of one narrative. What is wrong goes to `findings`; `used` are the templates that were met."""
 
-    def __init__(self, narrative: Narrative, views: Views, findings: list[Finding]) -> None:
+    def __init__(self, narrative: Narrative, views: TypedCase, findings: list[Finding]) -> None:
         self._narrative = narrative
         self._views = views
         self._findings = findings
@@ -261,18 +261,18 @@ def _prints(templates: Iterable[TypedTemplate]) -> dict[Path, Classification]:
     return {path: kind for template in templates for path, kind in template.checked.prints.items()}
 
 
-def _roles(views: Views, templates: Iterable[TypedTemplate]) -> tuple[str, ...]:
+def _roles(views: TypedCase, templates: Iterable[TypedTemplate]) -> tuple[str, ...]:
     """Return the roles that templates name, by themselves or through a fact, sorted."""
     named: set[str] = set()
     for name in {name for template in templates for name in template.checked.names}:
         if name in views.facts:
-            named |= {path[0] for read in views.facts[name].checked.reads for path in views.spread(read)}
+            named |= {path[0] for read in views.facts[name].checked.reads for path in views.base_paths(read)}
             named |= _names_behind(views, views.facts[name].checked.names)
         named.add(name)
     return tuple(sorted(named))
 
 
-def _names_behind(views: Views, names: Iterable[str]) -> set[str]:
+def _names_behind(views: TypedCase, names: Iterable[str]) -> set[str]:
     """Return the names with each fact replaced by the names that it uses itself."""
     found: set[str] = set()
     for name in names:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
-from storymesh.case.visibility import names_in
+from storymesh.case.visibility import template_names
 from storymesh.dataset.build import Build
 from storymesh.dataset.tables import cases_with_precedents
 from storymesh.engine.engine import Engine
@@ -45,7 +45,7 @@ class CaseValues:
         columns = {
             f"{view[0]}_{name}": value
             for view in views
-            for name, value in names_in(cases, typed.cast, typed.views, view).items()
+            for name, value in template_names(cases, typed.cast, typed.case, view).items()
         }
         for batch in self._engine.stream_batches(cases.select("case_id", **columns)):
             for row in batch.to_pylist():
@@ -65,7 +65,7 @@ class CaseValues:
         try:
             if (view, text) not in self._interpreters:
                 at = Location(f"./{_VALUE}", 1, len(_SET) + 1)
-                checked = check_expression(parse_expression(text, at), self.build.typed.views.scopes[view])
+                checked = check_expression(parse_expression(text, at), self.build.typed.case.scopes[view])
                 given = ({_VALUE: f"{_SET}{text} %}}"}, ".", checked.labels, checked.replaced, b"", checked.casts)
                 self._interpreters[view, text] = TracingInterpreter(*given, propagating=True)
             return self._interpreters[view, text].followed(_VALUE, _VALUE, self.names(case_id, view))

@@ -99,11 +99,11 @@ def _summarize_links(engine: Engine, cases: "ir.Table", roles: list[Role]) -> It
 
 
 def _row_counts(cases: "ir.Table", roles: list[Role]) -> Iterator[tuple[str, "ir.Value"]]:
-    from storymesh.case.link import rows_told
+    from storymesh.case.link import rows_in_hindsight
 
     for role in roles:
         value = cases[role.column]
-        count = rows_told(role, value).length() if role.listed else value.notnull().cast("int64")
+        count = rows_in_hindsight(role, value).length() if role.listed else value.notnull().cast("int64")
         yield f"{role.name}_none", (count == 0).sum()
         yield f"{role.name}_one", (count == 1).sum()
         yield f"{role.name}_many", (count > 1).sum()
@@ -156,7 +156,7 @@ def explain_case(build: Build, case_id: str) -> CaseExplanation:
 def _mask_restricted(case: Mapping[str, Any], build: Build) -> dict[str, Any]:
     """Return the case without restricted values: a terminal may not show what a record may not print."""
     typed, masked = build.typed, dict(case)
-    scope = typed.views.scopes["hindsight"]
+    scope = typed.case.scopes["hindsight"]
     for role in typed.cast.roles.values():
         field = scope[role.name]
         assert isinstance(field, Field)
@@ -164,8 +164,8 @@ def _mask_restricted(case: Mapping[str, Any], build: Build) -> dict[str, Any]:
     for name in ("outcome", "precedents"):
         if isinstance(field := scope[name], Field) and name in case:
             masked[name] = _mask_value(case[name], field)
-    facts = Field(Struct({name: fact.checked.value.field for name, fact in typed.views.facts.items()}))
-    formulas = [formula for level in typed.views.match for formula in level]
+    facts = Field(Struct({name: fact.checked.value.field for name, fact in typed.case.facts.items()}))
+    formulas = [formula for level in typed.case.match for formula in level]
     match = Field(Struct({formula.name: formula.checked.value.field for formula in formulas}))
     for name, field in (("hindsight", facts), ("question", facts), ("match", match)):
         if name in case:

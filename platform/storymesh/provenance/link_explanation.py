@@ -51,7 +51,7 @@ class LinkExplanation:
 
 def explain_links(build: Build, engine: Engine, case_id: str) -> Iterator[LinkExplanation]:
     """Yield, for each linked role, the rows that the case has and the nearest ones that it does not have."""
-    from storymesh.case.link import KEY, key_text, link
+    from storymesh.case.link import KEY, key_text, link_cases
 
     cast = build.typed.cast
     tables = product_rows(build, engine, cast.roles)
@@ -62,7 +62,7 @@ def explain_links(build: Build, engine: Engine, case_id: str) -> Iterator[LinkEx
     }
     alone = {**tables, anchor.name: rows.filter(shown_keys[anchor.name] == case_id)}
     columns = {name: _joined_columns(cast.roles.values(), role) for name, role in cast.roles.items()}
-    (case,) = engine.fetch_rows(link(cast, alone, columns, {}))
+    (case,) = engine.fetch_rows(link_cases(cast, alone, columns, {}))
     for role in list(cast.roles.values())[1:]:
         key = key_text([tables[role.name][column] for column in role.contract.key])
         table = tables[role.name].mutate(**{KEY: key, SHOWN_KEY: shown_keys[role.name]})
@@ -102,7 +102,7 @@ class _LinkOfCase:
         """Return rows with the right key that are not linked, the nearest in time. Without a rule of time, none."""
         import ibis
 
-        from storymesh.case.link import KEY, moment
+        from storymesh.case.link import KEY, to_timestamp
 
         choices = self._join_values()
         event = self.role.contract.event_time
@@ -118,7 +118,7 @@ class _LinkOfCase:
                 reduce(and_, [_equals(table[name], value) for name, value in choice.items()]) for choice in choices
             ]
             table = table.filter(reduce(or_, joined))
-        distance = (moment(table[event]).epoch_seconds() - ibis.literal(self.at).epoch_seconds()).abs()
+        distance = (to_timestamp(table[event]).epoch_seconds() - ibis.literal(self.at).epoch_seconds()).abs()
         return self.engine.fetch_rows(table.filter(table[event].notnull()).order_by(distance, KEY).limit(MAX_NEAR_ROWS))
 
     @property
@@ -177,18 +177,18 @@ class _LinkOfCase:
             yield f"{reason} and {ends}, {'which holds' if inside else 'which does not hold'} case.at{more}"
 
     def _in_question(self, linked: Mapping[str, Any] | None) -> str:
-        from storymesh.case.link import ASKED, KNOWN, LATER
+        from storymesh.case.link import AT_QUESTION, IN_HINDSIGHT, KNOWN
 
         if linked is None:
             return ""
         known: datetime | None = linked[KNOWN]
         if known is None:
             return "no question ever knows it"
-        if self.role.own_question and not linked[LATER]:
+        if self.role.own_question and not linked[IN_HINDSIGHT]:
             return "in the question only: by what is known now it is not linked"
         if known > self.at:
             return f"not in the question: known {distance_text(known - self.at)}"
-        if self.role.own_question and not linked[ASKED]:
+        if self.role.own_question and not linked[AT_QUESTION]:
             return "not in the question: by what was known then it is not linked"
         return "in the question"
 
@@ -258,8 +258,8 @@ def _as_moment(value: date | None) -> datetime | None:
 
 
 def _equals(column: "ir.Value", value: Any) -> "ir.BooleanValue":
-    from storymesh.case.link import moment
+    from storymesh.case.link import to_timestamp
 
     if isinstance(value, date):
-        return moment(column) == _as_moment(value)
+        return to_timestamp(column) == _as_moment(value)
     return column == value

@@ -119,7 +119,7 @@ class OriginResolver:
                 return self._precedents_origins(rest, text)
             case "option":
                 return self._option_origins(self.names["option"], None, rest, text)
-            case _ if name in typed.views.facts:
+            case _ if name in typed.case.facts:
                 return (self._fact_origin(name, rest, text),)
             case _ if name in typed.cast.roles:
                 return self._role_origins(typed.cast.roles[name], self.names[name], rest, text)
@@ -164,12 +164,12 @@ class OriginResolver:
         expression = getattr(build.narrative.case.outcome, name)
         at = build.narrative.at("case", "outcome", name)
         value = outcome[name] if outcome is not None else None
-        formula = build.typed.views.outcome[name]
+        formula = build.typed.case.outcome[name]
         return self._expression_origin(text, formula, expression, at, value, (), "hindsight")
 
     def _fact_origin(self, name: str, steps: OriginPath, text: str) -> Origin:
         build = self.cases.build
-        formula = build.typed.views.facts[name]
+        formula = build.typed.case.facts[name]
         role = _role_of(formula.checked.value.type)
         value, rest = _enclosing_row(self.names[name], steps)
         if role is not None and isinstance(value, dict):
@@ -279,7 +279,7 @@ class OriginResolver:
         name, text = str(listed[0]), f"{path_text(listed)} | length"
         if name in ("precedents", "option") or len(listed) > 1:  # or a list that is a property of a row
             return replace(self._resolve_path(listed)[0], path=text)
-        role, fact = build.typed.cast.roles.get(name), build.typed.views.facts.get(name)
+        role, fact = build.typed.cast.roles.get(name), build.typed.case.facts.get(name)
         rows = tuple(origin for item in items for origin in self._resolve_path(item))
         keyed = role is not None or (fact is not None and _role_of(fact.checked.value.type) is not None)
         column = (role.column,) if role is not None else (self.view, name)

@@ -11,7 +11,7 @@ from operator import and_
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from storymesh.case.link import KEY
-from storymesh.case.precedent import Z95, wilson
+from storymesh.case.precedent import Z95, wilson_bound
 from storymesh.dataset.build import Build
 from storymesh.dataset.split import split_rank
 from storymesh.engine import dialect
@@ -31,7 +31,7 @@ class VerificationQueries:
         cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
         self._linked = cases
         self._cases = cases.inner_join(splits.select("case_id", rank=split_rank(splits["split"])), "case_id")
-        self._levels = [[formula.name for formula in level] for level in build.typed.views.match]
+        self._levels = [[formula.name for formula in level] for level in build.typed.case.match]
         definition = build.narrative.case.precedents
         self._min = definition.min if definition else 0
         self._quote = definition.quote if definition else 0
@@ -96,7 +96,7 @@ class VerificationQueries:
         counted = matching.group_by("action").aggregate(
             tried=matching.count(), worked=matching.count(where=matching["worked"])
         )
-        options = counted.mutate(low=wilson(counted["worked"], counted["tried"], Z95))
+        options = counted.mutate(low=wilson_bound(counted["worked"], counted["tried"], Z95))
         order = [options["low"].desc(), options["tried"].desc(), options["action"]]
         if not isinstance(rank, int):
             options = options.filter(options["tried"] >= self._min)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from storymesh.case.resolve import Cast
-from storymesh.case.scopes import Phase, Views
+from storymesh.case.scopes import Phase, TypedCase
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -111,7 +111,7 @@ class RecordFormat:
         return {text.column: texts[text.name] for text in self.texts if text.name in texts}
 
     def case_values(
-        self, cases: "ir.Table", cast: Cast, views: Views, names: "Mapping[str, ir.Value]"
+        self, cases: "ir.Table", cast: Cast, views: TypedCase, names: "Mapping[str, ir.Value]"
     ) -> "dict[str, ir.Value]":
         """Return what the columns beside the texts need of a case, given the names that its templates see."""
         return {self.label: names["outcome"]["worked"]} if self.label is not None else {}

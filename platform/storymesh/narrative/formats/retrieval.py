@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from storymesh.case.resolve import Cast
-from storymesh.case.scopes import Views
+from storymesh.case.scopes import TypedCase
 from storymesh.narrative.formats import slots
 from storymesh.narrative.formats.format import RecordFormat, TextColumn
 
@@ -31,7 +31,7 @@ class PassageFormat(RecordFormat):
         return True
 
     def case_values(
-        self, cases: "ir.Table", cast: Cast, views: Views, names: "Mapping[str, ir.Value]"
+        self, cases: "ir.Table", cast: Cast, views: TypedCase, names: "Mapping[str, ir.Value]"
     ) -> "dict[str, ir.Value]":
         """Return the first columns of the metadata. They are null while the case is open, and left out where the
         narrative has none or they read what is restricted."""
