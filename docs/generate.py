@@ -1,7 +1,7 @@
-"""Writes what the documentation has from the project itself: the picture, the samples and the reference pages.
+"""Write what the documentation has from the project itself: pictures, tables, samples and the reference pages.
 
-python docs/generate.py                           the picture in README.md and docs/reference/
-python docs/generate.py --release RELEASE         the samples in README.md as well, from a release
+python docs/generate.py                           the pictures and tables, and docs/reference/
+python docs/generate.py --release RELEASE         the samples of records as well, from a release of canal-exceptions
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
 
+import architecture_blocks  # noqa: E402
 import reference_pages  # noqa: E402
 
 from storymesh.mesh.mermaid import picture  # noqa: E402
@@ -25,21 +26,30 @@ WIDTH = 110
 LIST_ITEMS = 3
 
 
-def blocks(root: Path) -> dict[str, str]:
-    """What stands between the marks of README.md, by name, but the samples."""
-    return {"picture": f"```mermaid\n{picture(load_mesh(root))}```\n"}
+def blocks(root: Path) -> dict[str, dict[str, str]]:
+    """Return by page, and by the name of its marks, what is made from the checkout alone."""
+    return {
+        "README.md": {"picture": f"```mermaid\n{picture(load_mesh(root))}```\n"},
+        "docs/architecture.md": {
+            "imports": f"```mermaid\n{architecture_blocks.import_picture()}```\n",
+            "packages": architecture_blocks.package_table(root),
+        },
+    }
 
 
-def samples(release: Path, case_id: str = SAMPLE) -> dict[str, str]:
-    """The report and the advice of one case of a release, as text blocks. Raises KeyError when it is not there."""
+def samples(release: Path, case_id: str = SAMPLE) -> dict[str, dict[str, str]]:
+    """Return by page the texts of one case of a release. Raise KeyError when the case is not there."""
     report = _record(release, "report", case_id)["text"]
     _, question, answer = (message["content"] for message in _record(release, "advice", case_id)["messages"])
     asked = f"user:\n{shortened(question)}\nassistant:\n{shortened(answer)}"
-    return {"report": f"```text\n{shortened(report)}```\n", "advice": f"```text\n{asked}```\n"}
+    return {
+        "README.md": {"advice": f"```text\n{asked}```\n"},
+        "docs/concepts.md": {"report": f"```text\n{shortened(report)}```\n"},
+    }
 
 
 def shortened(text: str) -> str:
-    """The text with wrapped lines and with at most three items of each list."""
+    """Return the text with wrapped lines and with at most three items of each list."""
     lines: list[str] = []
     items = 0
     for line in text.rstrip("\n").splitlines():
@@ -51,18 +61,18 @@ def shortened(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_blocks(page: str, made: Mapping[str, str]) -> str:
-    """The page with each of the blocks between its marks. Raises ValueError when a mark is missing."""
-    for name, block in made.items():
+def with_blocks(page: str, texts: Mapping[str, str]) -> str:
+    """Return the page with each block between its marks. Raise ValueError when a mark is missing."""
+    for name, block in texts.items():
         pattern = re.compile(rf"(<!-- begin: {name} .*?-->\n).*?(<!-- end: {name} -->)", re.DOTALL)
-        page, count = pattern.subn(lambda met, block=block: f"{met[1]}{block}{met[2]}", page)  # type: ignore[misc]
+        page, count = pattern.subn(lambda marks, block=block: f"{marks[1]}{block}{marks[2]}", page)  # type: ignore[misc]
         if count != 1:
             raise ValueError(f"the page has the marks of '{name}' {count} times")
     return page
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Every page of the reference: its path in the project and its text."""
+    """Yield every page of the reference: its path in the project and its text."""
     for name, text in reference_pages.pages().items():
         yield Path("docs/reference") / name, text
 
@@ -80,11 +90,12 @@ def _record(release: Path, config: str, case_id: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the generated parts of README.md and docs/.")
-    parser.add_argument("--release", type=Path, help="a release of canal-exceptions, for the samples of README.md")
+    parser.add_argument("--release", type=Path, help="a release of canal-exceptions, for the samples of records")
     options = parser.parse_args()
-    made = blocks(ROOT) | (samples(options.release) if options.release else {})
-    page = ROOT / "README.md"
-    page.write_text(with_blocks(page.read_text(encoding="utf-8"), made), encoding="utf-8")
+    for made in (blocks(ROOT), samples(options.release) if options.release else {}):
+        for name, texts in made.items():
+            page = ROOT / name
+            page.write_text(with_blocks(page.read_text(encoding="utf-8"), texts), encoding="utf-8")
     for path, text in pages():
         (ROOT / path).write_text(text, encoding="utf-8")
 
