@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import python_reference
 import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
@@ -37,6 +38,7 @@ def pages() -> dict[str, str]:
         "narrative.md": narratives(),
         "contract.md": contracts(),
         "commands.md": commands(),
+        "python.md": {"members": python_reference.members()},
     }
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),

@@ -1,48 +1,33 @@
-"""What a stranger relies on, tried on whole meshes. Each mesh is built once, when a test first asks for it; the files
-that share one go to the same process (`TOGETHER` in tests/conftest.py)."""
+"""What a stranger relies on, tried on whole meshes. Each mesh is built once, when a test first asks for it."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.paths import PUBLIC_DATA
-from tests.support.whole_mesh import Elsewhere, Preloaded, Ran, copied, public_data, storymesh, timed
+from tests.support.whole_mesh import Elsewhere, Preloaded, Ran, copied, public_data, run_once, timed
 
 
-def real(name: str, scratch: Path) -> Ran:
+def real(name: str, factory: pytest.TempPathFactory, preloaded: Preloaded) -> Ran:
     """A mesh on public data, in a folder from which the data is as far as it is in the checkout."""
     public_data()
-    (scratch / "shared").symlink_to(PUBLIC_DATA.parent, target_is_directory=True)
-    mesh = copied(f"tests/meshes/{name}", scratch / "root" / "tests" / "meshes" / name)
-    ran = storymesh("run", mesh=mesh)
-    assert ran.code == 0, ran.said
-    return ran
+
+    def copy(folder: Path) -> Path:
+        (folder / "shared").symlink_to(PUBLIC_DATA.parent, target_is_directory=True)
+        return copied(f"tests/meshes/{name}", folder / "root" / "tests" / "meshes" / name)
+
+    return run_once(factory, name, preloaded, copy)
 
 
 @pytest.fixture(scope="session")
-def suez(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return real("suez_2021", tmp_path_factory.mktemp("suez"))
+def suez(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Ran:
+    return real("suez_2021", tmp_path_factory, preloaded)
 
 
 @pytest.fixture(scope="session")
-def health_supply(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return real("health_supply", tmp_path_factory.mktemp("health_supply"))
-
-
-@pytest.fixture(scope="session")
-def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
-    commands = Preloaded(tmp_path_factory.mktemp("preloaded"))
-    yield commands
-    commands.close()
-
-
-@pytest.fixture(scope="session")
-def plain_files(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The mesh without dbt after its first run. It is only read; who changes something takes a `plain_copy`."""
-    mesh = copied("tests/meshes/plain_files", tmp_path_factory.mktemp("plain") / "mesh")
-    return storymesh("run", mesh=mesh)
+def health_supply(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Ran:
+    return real("health_supply", tmp_path_factory, preloaded)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from storymesh.mesh.mermaid import main, picture
-from storymesh.mesh.mesh import load_mesh
+from storymesh.mesh.mermaid import main
 from tests.support.doc_pages import HOW_TOS, PAGES, commands_of, files_of, generator, runnable
 from tests.support.paths import ROOT
 from tests.support.whole_mesh import KEY, Ran, environment

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.built_once import built_once
 from tests.support.paths import TESTS
 
 HARBOUR = TESTS / "orchestration/harbour"
@@ -18,6 +19,24 @@ def harbour(tmp_path: Path) -> Path:
     root = tmp_path / "harbour"
     make_harbour(root)
     return root
+
+
+@pytest.fixture
+def released_harbour(harbour: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The harbour, to change, after a run of everything: its products are published, late-repairs 1.0.0-r1 is there."""
+    finished = built_once(tmp_path_factory, "harbour", run_harbour)
+    shutil.rmtree(harbour)
+    return Path(shutil.copytree(finished, harbour))
+
+
+def run_harbour(root: Path) -> None:
+    """Write the harbour to `root`, and run everything in it."""
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.orchestration.run.execute import execute_run
+
+    make_harbour(root)
+    outcome = execute_run(load_mesh(root), [], lambda event: None, root / "run.log")
+    assert outcome.success, outcome.failures
 
 
 @pytest.fixture
@@ -37,7 +56,7 @@ def make_harbour(root: Path, boats: int = 6, repairs: int = 60) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    shutil.copytree(HARBOUR, root)
+    shutil.copytree(HARBOUR, root, dirs_exist_ok=True)
     lines = [f"boat-{n},{'tug' if n % 2 else 'ferry'},{10 + n},Skipper {n}" for n in range(boats)]
     write_boats(root, lines)
     begins = datetime(2024, 1, 1, 8)

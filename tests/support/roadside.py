@@ -7,37 +7,47 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.built_once import built_once
+
 if TYPE_CHECKING:
     from storymesh.mesh.mesh import Mesh
 
 
+KEY = "a key for tests"
+
+
 @pytest.fixture(scope="session")
 def roadside(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Mesh]":
-    """Its release 1.0.0-r1, then a truck of another body, a report in other words and a longer embargo: 1.0.0-r2. It is
-    only read; `moved` is a copy to change."""
+    """The mesh with its releases 1.0.0-r1 and 1.0.0-r2. It is only read; `moved` is a copy to change."""
+    from storymesh.mesh.mesh import load_mesh
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
+        yield load_mesh(built_once(tmp_path_factory, "roadside", release_twice))
+
+
+def release_twice(root: Path) -> None:
+    """Make release 1.0.0-r1; then, with a truck of another body, a report in other words and a longer embargo,
+    1.0.0-r2."""
     from storymesh.mesh.mesh import load_mesh
     from tests.support.release_meshes import MESH, publish_all, release_all
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
-        root = tmp_path_factory.mktemp("roadside") / "mesh"
-        shutil.copytree(MESH, root)
-        mesh = load_mesh(root)
-        publish_all(mesh)
-        release_all(mesh)
-        trucks = root / "domains/fleet/sources/trucks.csv"
-        first, truck, *others = trucks.read_text(encoding="utf-8").splitlines()
-        assert "box" in truck
-        trucks.write_text("\n".join([first, truck.replace("box", "reefer"), *others]) + "\n", encoding="utf-8")
-        report = root / "narratives/roadside/report.md.jinja"
-        report.write_text("Seen from here: " + report.read_text(encoding="utf-8"), encoding="utf-8")
-        narrative = root / "narratives/roadside/narrative.yaml"
-        text = narrative.read_text(encoding="utf-8")
-        narrative.write_text(text.replace("embargo: 2d", "embargo: 3d"), encoding="utf-8")
-        mesh = load_mesh(root)
-        publish_all(mesh, "fleet.trucks")
-        release_all(mesh)
-        yield mesh
+    shutil.copytree(MESH, root, dirs_exist_ok=True)
+    mesh = load_mesh(root)
+    publish_all(mesh)
+    release_all(mesh)
+    trucks = root / "domains/fleet/sources/trucks.csv"
+    first, truck, *others = trucks.read_text(encoding="utf-8").splitlines()
+    assert "box" in truck
+    trucks.write_text("\n".join([first, truck.replace("box", "reefer"), *others]) + "\n", encoding="utf-8")
+    report = root / "narratives/roadside/report.md.jinja"
+    report.write_text("Seen from here: " + report.read_text(encoding="utf-8"), encoding="utf-8")
+    narrative = root / "narratives/roadside/narrative.yaml"
+    text = narrative.read_text(encoding="utf-8")
+    narrative.write_text(text.replace("embargo: 2d", "embargo: 3d"), encoding="utf-8")
+    mesh = load_mesh(root)
+    publish_all(mesh, "fleet.trucks")
+    release_all(mesh)
 
 
 @pytest.fixture
@@ -45,5 +55,5 @@ def moved(roadside: "Mesh", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A copy of the mesh with its store and releases, to change."""
     from storymesh.mesh.mesh import load_mesh
 
-    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
     return load_mesh(Path(shutil.copytree(roadside.root, tmp_path / "mesh")))

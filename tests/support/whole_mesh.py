@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.built_once import built_once
 from tests.support.paths import PUBLIC_DATA, ROOT
 
 KEY = "a key for tests"  # pseudonyms, and with them digests, are those of a key
@@ -127,6 +128,20 @@ class Preloaded:
     def _receive(self) -> str:
         assert self._server.stdout is not None
         return self._server.stdout.readline()
+
+
+def run_once(factory: pytest.TempPathFactory, name: str, preloaded: Preloaded, copy: Callable[[Path], Path]) -> Ran:
+    """Return the first run of the mesh that `copy` puts into a folder: made once for all tests, which only read it."""
+
+    def build(folder: Path) -> None:
+        ran = preloaded.run("run", mesh=copy(folder))
+        assert ran.code == 0, ran.said
+        assert "Traceback" not in ran.said, ran.said
+        (folder / "ran.json").write_text(json.dumps([str(ran.mesh), ran.said]), encoding="utf-8")
+
+    folder = built_once(factory, name, build)
+    mesh, said = json.loads((folder / "ran.json").read_text(encoding="utf-8"))
+    return Ran(Path(mesh), 0, said)
 
 
 def timed(start: Path, mesh: Path, preloaded: Preloaded) -> Elsewhere:

@@ -1,0 +1,104 @@
+"""Which tests are slow, and, when several processes share the tests, which files go together and in which order."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.support.paths import TESTS
+
+LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
+    ("acceptance/test_reference_mesh.py",),
+    ("acceptance/test_plain_files.py", "acceptance/test_kill.py"),
+    ("acceptance/test_built_on.py",),
+    ("browser/test_ui.py",),
+    ("production/test_store.py", "production/test_lineage.py"),
+    ("rewriting/test_rewritten_records.py",),
+    ("acceptance/test_suez_2021.py",),
+    ("acceptance/test_health_supply.py",),
+    ("orchestration/test_automation.py",),
+    ("orchestration/test_soak.py",),
+    ("orchestration/test_jobs.py",),
+    ("orchestration/test_dbt_assets.py",),
+    ("orchestration/test_failures.py",),
+    ("docs/test_pages.py",),
+    ("acceptance/test_contract_break.py",),
+    ("provenance/test_trace.py",),
+    ("cli/test_commands.py",),
+    ("orchestration/test_run.py",),
+    ("lifecycle/test_erase.py",),
+    ("lifecycle/test_expire.py",),
+    ("lifecycle/test_ocel.py",),
+    ("lifecycle/test_push.py",),
+    ("product/test_publish.py",),
+    ("release/test_write.py",),
+    ("case/test_links.py",),
+    ("project/test_wheel.py",),
+)
+"""Files that take longest, begun first and in this order, so that all processes end at about the same time. The files
+of a group go to the same process, because they share what only one process can have."""
+
+SLOW_FOLDERS = ("acceptance", "benchmarks", "browser", "lifecycle", "orchestration", "production", "release")
+SLOW_FILES = (
+    "case/test_snapshots.py",
+    "dataset/test_personal_data.py",
+    "dataset/test_random_split.py",
+    "language/test_soundness.py",
+    "language/test_templates.py",
+    "narrative/test_canary.py",
+)
+SLOW_FIXTURES = {"plain_files", "preloaded", "reference_mesh", "released_harbour", "roadside"}
+FAST = "not slow"
+FAST_LIMIT_S = 20.0  # of processor time, of which a test takes the same on a busy machine
+
+FIRST_OF_GROUP = {file: files[0] for files in LONGEST_FIRST for file in files}
+absent = [name for name in [*FIRST_OF_GROUP, *SLOW_FILES, *SLOW_FOLDERS] if not (TESTS / name).exists()]
+assert not absent, f"{__name__} names tests that are not there: {absent}"
+
+
+def file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0].removeprefix("tests/")
+
+
+def is_slow(item: pytest.Item) -> bool:
+    file = file_of(item.nodeid)
+    return (
+        file in FIRST_OF_GROUP
+        or file in SLOW_FILES
+        or file.partition("/")[0] in SLOW_FOLDERS
+        or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+    )
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Whole files to each process, those of a group to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = file_of(nodeid)
+        return FIRST_OF_GROUP.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    config.option.loadscopereorder = False  # what has the most tests is not what takes longest
+    return GroupScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` is asked
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = list(FIRST_OF_GROUP)
+    items.sort(key=lambda item: order.index(file) if (file := file_of(item.nodeid)) in order else len(order))
+    for item in items:
+        if is_slow(item):
+            item.add_marker("slow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that is called fast and is not."""
+    began = time.process_time()
+    yield
+    spent = time.process_time() - began
+    if item.config.option.markexpr == FAST and spent > FAST_LIMIT_S:
+        pytest.fail(f"it took {spent:.0f} s of processor time: name it in {__file__}", pytrace=False)
