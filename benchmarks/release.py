@@ -37,14 +37,14 @@ from pathlib import Path
 from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import load_mesh
 from storymesh.product.publish import publish
-from storymesh.product.sources.read import open_rows
+from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
 mesh = load_mesh(Path(sys.argv[1]))
 for product in mesh.products.values():
     contract = mesh.contract(product.id)
-    rows = open_rows(product, contract, mesh.domain_folder(product.domain), Path("none"))
-    with open_engine() as engine:
-        publish(product, contract, rows, ProductStore(mesh.store, product.domain), engine, "benchmark")
+    folder = mesh.domain_folder(product.domain)
+    with open_engine() as engine, open_product_rows(product, contract, folder, Path("none"), engine) as rows:
+        publish(product, contract, rows, ProductStore(mesh.warehouse, product.domain), engine, "benchmark")
 """
 STREAM = """
 import sys, time

@@ -115,7 +115,7 @@ def run(root: Path) -> tuple[RunOutcome, list[RunEvent]]:
 def test_a_step_that_meets_a_reset_connection_is_done_at_the_next_attempt(
     harbour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, attempts = products.open_rows, []
+    opened, attempts = products.open_product_rows, []
 
     def flaky(one: Any, *more: Any) -> Any:
         attempts.append(one.id)
@@ -123,7 +123,7 @@ def test_a_step_that_meets_a_reset_connection_is_done_at_the_next_attempt(
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         return opened(one, *more)
 
-    monkeypatch.setattr(products, "open_rows", flaky)
+    monkeypatch.setattr(products, "open_product_rows", flaky)
     monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
     outcome, told = run(harbour)
     assert outcome.success

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 
 from storymesh.contract.definition import Contract, read_contract
+from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.product.definition import Product, read_product
 from storymesh.product.publish import Progress, Publication, publish
+from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 
@@ -98,6 +100,20 @@ class Desk:
         product, contract = self.product(), self.contract()
         with open_engine() as engine:
             return publish(product, contract, reader, self.store, engine, self.runs[-1], progress, wait_s)
+
+    def publish_source(self, source: str | None, database: Path = Path("none")) -> Publication:
+        """Publish the rows of a raw file, a path relative to the domain's folder, or of the dbt model."""
+        with open_engine() as engine:
+            return self.publish(self._open_source(source, database, engine))
+
+    def source_rows(self, source: str | None, database: Path = Path("none")) -> list[Row]:
+        """Return the rows of a raw file, or of the dbt model, as they come."""
+        with open_engine() as engine:
+            return list(self._open_source(source, database, engine).read_all().to_pylist())
+
+    def _open_source(self, source: str | None, database: Path, engine: Engine) -> pa.RecordBatchReader:
+        folder = self.root / "domains/shipping"
+        return open_product_rows(self.product(source), self.contract(), folder, database, engine)
 
     def published(self) -> list[Row]:
         """What a reader of the product sees, in the order of its key."""

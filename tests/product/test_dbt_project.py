@@ -6,7 +6,6 @@ import pytest
 
 from storymesh.errors import TransformFailed
 from storymesh.product.dbt_project import prepare_dbt, run_dbt
-from storymesh.product.sources.read import open_rows
 from tests.product.conftest import Desk, good_rows
 
 MODEL = """\
@@ -35,8 +34,8 @@ def test_a_project_reads_published_products_and_its_own_files_and_stays_untouche
     project = prepare_dbt("canal", folder, desk.root / ".storymesh", {"shipping.delays": snapshot})
     run_dbt(project, "build")
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == set(files)
-    rows = open_rows(desk.product(), desk.contract(), folder, project.database).read_all()
-    assert sorted(rows.column("id").to_pylist()) == ["d0", "d1", "d2", "d9"]
+    rows = desk.source_rows(None, project.database)
+    assert sorted(row["id"] for row in rows) == ["d0", "d1", "d2", "d9"]
     assert project.env["DO_NOT_TRACK"] == "1"
 
 

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.errors import SourceUnreadable
-from storymesh.product.sources.csv_quotes import Quotes, UnbalancedQuote
-from storymesh.product.sources.read import open_rows
+from storymesh.product.sources.csv_quotes import QuoteChecker, UnbalancedQuote
 from tests.product.conftest import Desk, good_rows
 
 HEADER = "id,at,code,hours,cost"
@@ -21,8 +20,7 @@ WANTED = [("d0", "W", 0, "1.50"), ("d1", None, 2, None), ("d2", "C", 4, "2.00")]
 
 
 def rows_of(desk: Desk, source: str) -> list[dict[str, Any]]:
-    folder = desk.root / "domains/shipping"
-    return open_rows(desk.product(source), desk.contract(), folder, desk.root / "none.duckdb").read_all().to_pylist()
+    return desk.source_rows(source)
 
 
 def write(desk: Desk, name: str, content: bytes | str) -> Path:
@@ -67,8 +65,7 @@ CSV: dict[str, tuple[str, bytes]] = {
 def test_a_csv_is_read_by_the_types_of_the_contract(name: str, desk: Desk) -> None:
     file, content = CSV[name]
     write(desk, f"sources/{file}", content)
-    folder = desk.root / "domains/shipping"
-    done = desk.publish(open_rows(desk.product(f"sources/{file}"), desk.contract(), folder, Path("none")))
+    done = desk.publish_source(f"sources/{file}")
     assert done.rows_out == 3, done.quarantined
     met = [(row["id"], row["code"], row["hours"], row["cost"]) for row in desk.published()]
     assert [(a, b, c, None if d is None else str(d)) for a, b, c, d in met] == WANTED
@@ -111,7 +108,7 @@ def test_a_quote_in_a_plain_value_is_a_character(desk: Desk) -> None:
 )
 def test_quotes_are_followed_over_pieces_of_any_size(text: str, line: int | None, end: str, size: int) -> None:
     met = text.replace("\n", end).encode()
-    quotes = Quotes(",")
+    quotes = QuoteChecker(",")
 
     def follow() -> None:
         for start in range(0, len(met), size):
@@ -126,15 +123,14 @@ def test_quotes_are_followed_over_pieces_of_any_size(text: str, line: int | None
 
 
 def test_what_stops_the_rows_is_told_by_publish_in_its_own_words(desk: Desk) -> None:
-    folder = desk.root / "domains/shipping"
     write(desk, "x.csv", HEADER.encode() + b"\n" + GOOD.encode() + b"\nd\xe9,,,,\n")
     with pytest.raises(SourceUnreadable, match=r"^domains/.*: line 3 is not UTF-8 .* \(save the file as UTF-8\)$"):
-        desk.publish(open_rows(desk.product("x.csv"), desk.contract(), folder, Path("none")))
+        desk.publish_source("x.csv")
     write(desk, "x.csv", csv_of(GOOD, 'd1,2024-03-01,"W,0,1', GOOD))
     with pytest.raises(
         SourceUnreadable, match=r"^domains/.*: the quote that opens on line 3 is never closed \(close it"
     ):
-        desk.publish(open_rows(desk.product("x.csv"), desk.contract(), folder, Path("none")))
+        desk.publish_source("x.csv")
     assert desk.published() == []
 
 
@@ -163,8 +159,7 @@ OTHERS: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_files_give_the_same_rows(name: str, desk: Desk) -> None:
     OTHERS[name](write(desk, f"sources [1]/{name}", ""))
-    folder = desk.root / "domains/shipping"
-    done = desk.publish(open_rows(desk.product(f"sources [1]/{name}"), desk.contract(), folder, Path("none")))
+    done = desk.publish_source(f"sources [1]/{name}")
     again = desk.publish(good_rows(3))
     assert (done.rows_out, again.unchanged) == (3, True)
 
@@ -180,8 +175,7 @@ def test_json_lines_may_hold_nested_values_and_leave_fields_out(desk: Desk) -> N
         "x.jsonl",
         '{"id": "a", "at": "2024-03-01", "legs": [{"km": 3}]}\n{"id": 7, "at": "2024-03-01", "zz": 1}\n',
     )
-    folder = desk.root / "domains/shipping"
-    done = desk.publish(open_rows(desk.product("x.jsonl"), desk.contract(), folder, Path("none")))
+    done = desk.publish_source("x.jsonl")
     assert done.rows_out == 2
     assert [(row["id"], row["legs"]) for row in desk.published()] == [("7", None), ("a", [{"km": 3}])]
 
@@ -250,14 +244,14 @@ def test_without_a_source_rows_are_the_dbt_model(desk: Desk, tmp_path: Path) -> 
     database = tmp_path / "shipping.duckdb"
     folder = desk.root / "domains/shipping"
     with pytest.raises(SourceUnreadable, match="was never built"):
-        open_rows(desk.product(), desk.contract(), folder, database)
+        desk.source_rows(None, database)
     with duckdb.connect(str(database)) as connection:
         connection.execute("CREATE TABLE delay AS SELECT 1 AS x")
     with pytest.raises(SourceUnreadable, match="did you mean 'delay'"):
-        open_rows(desk.product(), desk.contract(), folder, database)
+        desk.source_rows(None, database)
     write(desk, "sources/x.csv", "\n".join([HEADER, *LINES]))
     with duckdb.connect(str(database)) as connection:
         connection.execute(f"SET file_search_path = '{folder}'")
         connection.execute("CREATE VIEW delays AS SELECT * FROM read_csv('sources/x.csv', all_varchar = true)")
-    done = desk.publish(open_rows(desk.product(), desk.contract(), folder, database))
+    done = desk.publish_source(None, database)
     assert done.rows_out == 3

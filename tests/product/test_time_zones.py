@@ -3,14 +3,12 @@
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storymesh.product.sources.read import open_rows
 from tests.product.conftest import Desk, a_row
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -37,8 +35,7 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def published(desk: Desk, source: str) -> dict[str, datetime]:
-    folder = desk.root / "domains/shipping"
-    done = desk.publish(open_rows(desk.product(source), desk.contract(), folder, Path("none")))
+    done = desk.publish_source(source)
     assert not done.quarantined
     return {row["id"]: row["at"] for row in desk.published()}
 

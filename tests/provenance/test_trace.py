@@ -25,7 +25,7 @@ from storymesh.errors import NotPublished, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin
 from storymesh.product.publish import publish
-from storymesh.product.sources.read import open_rows
+from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.origins import ExpressionOrigin, Origin, QueryOrigin, RowOrigin
@@ -73,8 +73,9 @@ def published(root: Path) -> Mesh:
     mesh = load_mesh(root)
     for product in mesh.products.values():
         contract: Contract = mesh.contract(product.id)
-        rows = open_rows(product, contract, mesh.domain_folder(product.domain), Path("none"))
-        publish(product, contract, rows, ProductStore(mesh.warehouse, product.domain), "run-1")
+        folder = mesh.domain_folder(product.domain)
+        with open_engine() as engine, open_product_rows(product, contract, folder, Path("none"), engine) as rows:
+            publish(product, contract, rows, ProductStore(mesh.warehouse, product.domain), engine, "run-1")
     return mesh
 
 

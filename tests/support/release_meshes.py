@@ -6,10 +6,11 @@ from typer.testing import CliRunner
 
 from storymesh.cli import app
 from storymesh.contract.definition import Contract
+from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.snapshot_pinning import pin
 from storymesh.product.publish import publish
-from storymesh.product.sources.read import open_rows
+from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
 from storymesh.release.manifest import Release
 from storymesh.release.rewritten_records import write_all
@@ -23,8 +24,9 @@ def publish_all(mesh: Mesh, *only: str) -> None:
     for product in mesh.products.values():
         if not only or product.id in only:
             contract: Contract = mesh.contract(product.id)
-            rows = open_rows(product, contract, mesh.domain_folder(product.domain), Path("none"))
-            publish(product, contract, rows, ProductStore(mesh.warehouse, product.domain), "run-1")
+            folder = mesh.domain_folder(product.domain)
+            with open_engine() as engine, open_product_rows(product, contract, folder, Path("none"), engine) as rows:
+                publish(product, contract, rows, ProductStore(mesh.warehouse, product.domain), engine, "run-1")
 
 
 def release_all(mesh: Mesh) -> Release:

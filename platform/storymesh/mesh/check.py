@@ -18,7 +18,8 @@ from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
 from storymesh.narrative.typed import type_narrative
 from storymesh.product.dbt_profile import database_of_domain
-from storymesh.product.definition import Product, source_problem
+from storymesh.product.definition import Product
+from storymesh.product.sources.open import source_problem
 
 # Folders of the store, and the code location of the narratives: a domain of that name would share them.
 RESERVED_DOMAINS = ("dagster", "logs", "narratives")

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from storymesh.document import Document, describe_kind, read_document, suggest_file
+from storymesh.document import Document, describe_kind, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
 from storymesh.standards.odps import validate_product
 
 SUFFIX = ".odps.yaml"
-SOURCES = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".xlsx")
 _ID = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z_][A-Za-z0-9_-]*)")
 _CUSTOM = ("source",)
 
@@ -158,26 +157,6 @@ def _read_outputs(document: Document, name: str, findings: list[Finding]) -> tup
 def _read_owner(team: dict[str, Any] | list[dict[str, Any]]) -> str | None:
     members = team.get("members", ()) if isinstance(team, dict) else team
     return next((one["username"] for one in members if one.get("role", "").lower() == "owner"), None)
-
-
-def source_problem(product: Product, folder: Path) -> tuple[str, str] | None:
-    """Return why the rows of `product` cannot be read from its source in the domain's `folder`, and a hint."""
-    path = folder / (product.source or "")
-    if path.is_dir():
-        return "this is a folder, a file is wanted", ""
-    if not path.is_file():
-        beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-        if not beside:
-            return "there is no such file, nor its folder", f"looked for {path}"
-        return "there is no such file", suggest_file(path.name, beside)
-    if not path.name.lower().endswith(SOURCES):
-        return f"a file '{source_kind(path)}' cannot be read", f"use {', '.join(SOURCES)}, or a dbt model"
-    return None
-
-
-def source_kind(path: Path) -> str:
-    """Return the ending of a file's name in small letters: `.csv`, `.csv.gz`."""
-    return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
 
 
 def _is_elsewhere(source: str) -> bool:

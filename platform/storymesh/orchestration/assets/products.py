@@ -33,7 +33,7 @@ from storymesh.orchestration.progress import progress_reporter
 from storymesh.product.dbt_profile import database_of_domain
 from storymesh.product.definition import Product
 from storymesh.product.publish import Publication, PublicationRefused, publish
-from storymesh.product.sources.read import open_rows
+from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore, Snapshot
 
 VOLUME = "volume"
@@ -128,7 +128,7 @@ def checks_by_name(contract: Contract) -> dict[str, Check]:
 def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.AssetExecutionContext) -> Publication:
     store = ProductStore(mesh.warehouse, product.domain)
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
-    with open_engine() as engine, open_rows(product, contract, folder, database) as rows:
+    with open_engine() as engine, open_product_rows(product, contract, folder, database, engine) as rows:
         return publish(product, contract, rows, store, engine, context.run.run_id, progress_reporter(context))
 
 

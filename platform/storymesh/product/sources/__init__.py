@@ -1,1 +1,1 @@
-"""Readers of product rows, one file for each kind of source."""
+"""The raw files and dbt models that rows of products come from, one module for each kind."""

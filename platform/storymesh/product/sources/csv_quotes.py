@@ -1,8 +1,8 @@
-"""The quotes of a CSV, watched while its bytes pass by: a quote that is never closed would swallow the rows after it.
+"""A check of the quotes of a CSV while its bytes are read: a quote that is never closed would swallow rows.
 
-Parsers of CSV are lenient here: at the end of the file they take what they have for one long value. This module reads
-quotes as RFC 4180 has them. A quote opens at the beginning of a field only; closed, it ends the field; a quote in the
-middle of a plain field is a character like others (`5" pipe`).
+CSV parsers are lenient here: at the end of the file they take what they have for one long value. This module reads
+quotes as RFC 4180 defines them. A quote opens only at the beginning of a field; the closing quote ends the field; a
+quote in the middle of an unquoted field is an ordinary character (`5" pipe`).
 """
 
 import io
@@ -15,101 +15,102 @@ _HINT = 'close it on that line; a quote that belongs to the text is written twic
 
 
 class UnbalancedQuote(Exception):
-    """`line` is where the quote opened; `words` say what is wrong with it."""
+    """A quote that opens on `line` and is not closed as it should be; `message` says how."""
 
-    def __init__(self, line: int, words: str) -> None:
-        super().__init__(words)
-        self.line, self.message, self.hint = line, words, _HINT
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line, self.message, self.hint = line, message, _HINT
 
 
-class Quotes:
-    """Fed a CSV's bytes in pieces of any size. Raises UnbalancedQuote as soon as a quote cannot be right."""
+class QuoteChecker:
+    """A check that is fed the bytes of a CSV in pieces of any size."""
 
     def __init__(self, delimiter: str) -> None:
-        self._ends = b"\r\n" + delimiter.encode()
-        ends = re.escape(self._ends)
+        self._field_ends = b"\r\n" + delimiter.encode()
+        ends = re.escape(self._field_ends)
         closed = rb'"(?:[^"]++|"")*+"(?=[%b])' % ends
-        # As much as is well: plain text and whole quoted fields, each at the beginning of its field.
-        self._well = re.compile(rb'[^"]*+(?:(?<=[%b])%b[^"]*+)*+' % (ends, closed))
-        self._kept = b""  # quotes at the end of the last piece: what follows says whether they close or are doubled
-        self._before = b"\n"
+        # The longest correct part: unquoted text and whole quoted fields, each at the beginning of its field.
+        self._correct = re.compile(rb'[^"]*+(?:(?<=[%b])%b[^"]*+)*+' % (ends, closed))
+        self._pending = b""  # quotes at the end of the last piece: the next byte says if they close or are doubled
+        self._previous = b"\n"
         self._line = 1
-        self._opened: int | None = None
+        self._opened_on: int | None = None
         self._head: bytes | None = b""  # the first bytes, until they are enough to show a byte order mark
 
     def feed(self, piece: bytes) -> None:
+        """Check the next bytes. Raises UnbalancedQuote as soon as a quote cannot be right."""
         if self._head is not None:
             self._head += piece
             if len(self._head) < len(BOM_UTF8):
                 return
             piece, self._head = self._head.removeprefix(BOM_UTF8), None
-        met = self._kept + piece
-        end = len(met.rstrip(QUOTE))
-        self._kept = met[end:]
-        self._scan(met, end)
-        self._pass(met[:end])
+        data = self._pending + piece
+        end = len(data.rstrip(QUOTE))
+        self._pending = data[end:]
+        self._scan(data, end)
+        self._advance(data[:end])
 
     def finish(self) -> None:
-        """The end of the file, which closes a field as a line's end does."""
-        rest, self._head, self._kept = (self._head or b"") + self._kept + b"\n", None, b""
+        """Check the end of the file, which closes a field as the end of a line does. Raises UnbalancedQuote."""
+        rest, self._head, self._pending = (self._head or b"") + self._pending + b"\n", None, b""
         self._scan(rest, len(rest))
-        if self._opened is not None:
-            raise UnbalancedQuote(self._opened, f"the quote that opens on line {self._opened} is never closed")
+        if self._opened_on is not None:
+            raise UnbalancedQuote(self._opened_on, f"the quote that opens on line {self._opened_on} is never closed")
 
-    def _scan(self, met: bytes, end: int) -> None:
+    def _scan(self, data: bytes, end: int) -> None:
         position = 0
         while position < end:
-            if self._opened is None:
-                well = self._well.match(met, position, end)
-                position = well.end() if well else position
+            if self._opened_on is None:
+                match = self._correct.match(data, position, end)
+                position = match.end() if match else position
                 if position >= end:
                     return
-                # A quote that opens what is not closed well, or one in the middle of a plain field.
-                before = met[position - 1 : position] if position else self._before
-                if before in self._ends:
-                    self._opened = self._line_of(met, position)
+                # A quote of a field that is not closed correctly, or one in the middle of an unquoted field.
+                previous = data[position - 1 : position] if position else self._previous
+                if previous in self._field_ends:
+                    self._opened_on = self._line_at(data, position)
                 position += 1
                 continue
-            position = met.find(QUOTE, position, end)
+            position = data.find(QUOTE, position, end)
             if position < 0:
                 return
-            after = met[position + 1 : position + 2]
-            if after == QUOTE:
+            following = data[position + 1 : position + 2]
+            if following == QUOTE:
                 position += 2
-            elif after in self._ends:
-                self._opened = None
+            elif following in self._field_ends:
+                self._opened_on = None
                 position += 1
             else:
-                raise self._text_after(met, position)
+                raise self._closed_early(data, position)
 
-    def _text_after(self, met: bytes, position: int) -> UnbalancedQuote:
-        assert self._opened is not None
-        text = met[position + 1 : position + 13].decode("utf-8", "ignore").splitlines()[0]
-        closed = self._line_of(met, position)
-        there = "there" if closed == self._opened else f"on line {closed}"
-        words = f"the quote that opens on line {self._opened} closes {there} in front of '{text}', not at a field's end"
-        return UnbalancedQuote(self._opened, words)
+    def _closed_early(self, data: bytes, position: int) -> UnbalancedQuote:
+        assert self._opened_on is not None
+        text = data[position + 1 : position + 13].decode("utf-8", "ignore").splitlines()[0]
+        closed = self._line_at(data, position)
+        where = "there" if closed == self._opened_on else f"on line {closed}"
+        begin = f"the quote that opens on line {self._opened_on} closes {where}"
+        return UnbalancedQuote(self._opened_on, f"{begin} in front of '{text}', not at a field's end")
 
-    def _line_of(self, met: bytes, position: int) -> int:
-        return self._line + self._breaks(met[:position])
+    def _line_at(self, data: bytes, position: int) -> int:
+        return self._line + self._count_breaks(data[:position])
 
-    def _breaks(self, passed: bytes) -> int:
-        """Ends of lines in `passed`: \\n, \\r\\n (also when a piece ends between the two) or \\r."""
-        count = passed.count(b"\n") + passed.count(b"\r") - passed.count(b"\r\n")
-        return count - (self._before == b"\r" and passed[:1] == b"\n")
+    def _count_breaks(self, data: bytes) -> int:
+        """Return the number of line ends in `data`: \\n, \\r\\n (also when a piece ends between the two) or \\r."""
+        count = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+        return count - (self._previous == b"\r" and data[:1] == b"\n")
 
-    def _pass(self, passed: bytes) -> None:
-        if passed:
-            self._line += self._breaks(passed)
-            self._before = passed[-1:]
+    def _advance(self, data: bytes) -> None:
+        if data:
+            self._line += self._count_breaks(data)
+            self._previous = data[-1:]
 
 
-class WatchedFile(io.RawIOBase):
-    """A file to read from whose bytes are watched; raises UnbalancedQuote from `read`."""
+class QuoteCheckedFile(io.RawIOBase):
+    """A file whose `read` checks the quotes of the bytes that it returns. It raises UnbalancedQuote."""
 
     def __init__(self, file: IO[bytes], delimiter: str) -> None:
         self._file = file
-        self._quotes = Quotes(delimiter)
+        self._quotes = QuoteChecker(delimiter)
 
     def readable(self) -> bool:
         return True

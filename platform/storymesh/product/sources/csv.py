@@ -1,0 +1,124 @@
+"""CSV files as sources. Every value is a text; the delimiter is detected, and errors name the line of the file."""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+from storymesh.engine.engine import Engine
+from storymesh.errors import SourceUnreadable
+from storymesh.product.sources.csv_quotes import QuoteCheckedFile, UnbalancedQuote
+from storymesh.product.sources.source import SourceFile, SourceFormat
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK_BYTES = 16 * 2**20
+_DELIMITERS = ",;\t|"
+_HEADER_BYTES = 1024 * 1024
+
+
+def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    header, delimiter = _read_header(source)
+    columns = source.choose_columns(header)
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    # Columns are named by their index, since a header may have other names twice.
+    indexes = [f"{index}" for index in range(len(header))]
+    chosen = [indexes[header.index(name)] for name in columns]
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with _open_bytes(source.path) as file:
+            try:
+                reader = pc.open_csv(
+                    QuoteCheckedFile(file, delimiter),
+                    pc.ReadOptions(block_size=BLOCK_BYTES, column_names=indexes),
+                    pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                    pc.ConvertOptions(
+                        column_types={index: pa.string() for index in chosen},
+                        include_columns=chosen,
+                        null_values=[""],
+                        strings_can_be_null=True,
+                    ),
+                )
+                first = True
+                for batch in reader:
+                    rows = batch.slice(1) if first else batch
+                    first = False
+                    yield pa.RecordBatch.from_arrays(rows.columns, schema=schema)
+            except UnbalancedQuote as error:
+                raise source.unreadable(error.message, error.hint) from None
+            except (pa.ArrowInvalid, gzip.BadGzipFile, EOFError) as error:
+                raise _explain_failure(source, delimiter, len(header), str(error)) from None
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+CSV = SourceFormat((".csv", ".csv.gz"), _open_rows)
+
+
+def _open_bytes(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _read_header(source: SourceFile) -> tuple[list[str], str]:
+    """Return the names in the first line, and the delimiter that makes most of the contract's names appear there."""
+    with _open_bytes(source.path) as file:
+        try:
+            text = file.read(_HEADER_BYTES).decode("utf-8-sig", "replace")
+        except (gzip.BadGzipFile, EOFError, OSError) as error:
+            raise source.unreadable(f"the file is damaged: {error}") from None
+    if "\ufffd" in text.partition("\n")[0] and (not_utf8 := _encoding_error(source)):
+        raise not_utf8
+    if not text.strip():
+        raise source.unreadable("the file is empty", "a CSV begins with a line of column names")
+    headers: list[tuple[int, list[str], str]] = []
+    for delimiter in _DELIMITERS:
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        lower = {name.lower() for name in names}
+        headers.append((sum(name.lower() in lower for name in source.contract.properties), names, delimiter))
+    _, names, delimiter = max(headers, key=lambda header: header[0])
+    return names, delimiter
+
+
+def _explain_failure(source: SourceFile, delimiter: str, columns: int, message: str) -> SourceUnreadable:
+    """Return an error with the line at which Arrow's reader failed, which its own `message` does not say."""
+    if ("UTF8" in message or "UTF-8" in message) and (error := _encoding_error(source)):
+        return error
+    with _open_bytes(source.path) as file:
+        try:
+            checked = QuoteCheckedFile(file, delimiter)
+            while checked.read(BLOCK_BYTES):
+                pass
+        except UnbalancedQuote as quote:
+            return source.unreadable(quote.message, quote.hint)
+        except (gzip.BadGzipFile, EOFError, OSError) as damage:
+            return source.unreadable(f"the file is damaged: {damage}")
+    with _open_bytes(source.path) as file:
+        reader = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter=delimiter)
+        begin = 1
+        try:
+            for fields in reader:
+                if fields and len(fields) != columns:
+                    found = f"line {begin} has {len(fields)} fields, {columns} are wanted"
+                    return source.unreadable(found, "check the quotes on that line")
+                begin = reader.line_num + 1
+        except csv.Error as unparsed:
+            message = str(unparsed)
+    return source.unreadable(f"not a CSV: {message.removeprefix('CSV parse error: ')}")
+
+
+def _encoding_error(source: SourceFile) -> SourceUnreadable | None:
+    """Return an error with the first line that is not UTF-8, or None."""
+    with _open_bytes(source.path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                found = f"line {number} is not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})"
+                return source.unreadable(found, "save the file as UTF-8")
+    return None

@@ -1,0 +1,57 @@
+"""The kinds of sources that products can have, and opening the rows of one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storymesh.contract.definition import Contract
+from storymesh.document import suggest_file
+from storymesh.engine.engine import Engine
+from storymesh.product.definition import Product
+from storymesh.product.sources.csv import CSV
+from storymesh.product.sources.dbt_model import open_dbt_model
+from storymesh.product.sources.json_lines import JSON_LINES
+from storymesh.product.sources.parquet import PARQUET
+from storymesh.product.sources.source import SourceFile
+from storymesh.product.sources.xlsx import XLSX
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = (CSV, PARQUET, JSON_LINES, XLSX)
+_BY_SUFFIX = {suffix: file_format for file_format in FORMATS for suffix in file_format.suffixes}
+
+
+def open_product_rows(
+    product: Product, contract: Contract, folder: Path, database: Path, engine: Engine
+) -> "pa.RecordBatchReader":
+    """Return the rows of `product`, a batch at a time.
+
+    They are in its `source`, a path relative to the domain's `folder`, or else in the table or view of its name in the
+    DuckDB file `database` of the domain's dbt project. Raises SourceUnreadable, here or while rows are read.
+    """
+    if product.source is None:
+        return open_dbt_model(product, contract, folder, database, engine)
+    source = SourceFile(folder / product.source, product, contract)
+    if problem := source_problem(product, folder):
+        raise source.unreadable(*problem)
+    return _BY_SUFFIX[_suffix_of(source.path)].open_rows(source, engine)
+
+
+def source_problem(product: Product, folder: Path) -> tuple[str, str] | None:
+    """Return message and hint when the source of `product`, relative to the domain's `folder`, cannot be read."""
+    path = folder / (product.source or "")
+    if path.is_dir():
+        return "this is a folder, a file is wanted", ""
+    if not path.is_file():
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        if not siblings:
+            return "there is no such file, nor its folder", f"looked for {path}"
+        return "there is no such file", suggest_file(path.name, siblings)
+    if _suffix_of(path) not in _BY_SUFFIX:
+        return f"a file '{_suffix_of(path)}' cannot be read", f"use {', '.join(_BY_SUFFIX)}, or a dbt model"
+    return None
+
+
+def _suffix_of(path: Path) -> str:
+    """Return the ending of a file's name in lower case: `.csv`, `.csv.gz`."""
+    return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()

@@ -1,0 +1,70 @@
+"""What every kind of source shares: the raw file that a product names, and the format that reads it.
+
+Values come as the file has them. The cast to the contract's types happens value by value when rows are staged, so that
+one bad field quarantines one row instead of refusing the file.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storymesh.contract.definition import Contract
+from storymesh.engine.engine import Engine
+from storymesh.errors import SourceUnreadable, suggest_name
+from storymesh.product.definition import Product
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The raw file of a product on this machine, and the contract that its rows are for."""
+
+    path: Path
+    product: Product
+    contract: Contract
+
+    def unreadable(self, message: str, hint: str = "") -> SourceUnreadable:
+        """Return an error about this file that begins with where the product names it."""
+        return SourceUnreadable(f"{self.product.source_location}: source '{self.product.source}': {message}", hint)
+
+    def choose_columns(self, names: Sequence[str]) -> list[str]:
+        """Return `choose_columns` of the file's column `names`."""
+        return choose_columns(names, self.contract, self.unreadable)
+
+
+@dataclass(frozen=True)
+class SourceFormat:
+    """A kind of raw file. `suffixes` are its endings in lower case; `open_rows` raises SourceUnreadable, and so may
+    the reader that it returns."""
+
+    suffixes: tuple[str, ...]
+    open_rows: "Callable[[SourceFile, Engine], pa.RecordBatchReader]"
+
+
+def choose_columns(
+    names: Sequence[str], contract: Contract, unreadable: Callable[[str, str], SourceUnreadable]
+) -> list[str]:
+    """Return the columns of a source that are the contract's properties, in the order of the contract.
+
+    A column of the same name comes before the one column whose name differs in case. Raises what `unreadable` makes of
+    a message and a hint when a property has no column or more than one.
+    """
+    repeated = {name for name in names if names.count(name) > 1}
+    chosen = []
+    for name in contract.properties:
+        candidates = [column for column in names if column == name]
+        candidates = candidates or [column for column in names if column.lower() == name.lower()]
+        if not candidates:
+            close = get_close_matches(name, names, n=1)
+            hint = f"there is '{close[0]}'" if close else suggest_name(name, names)
+            raise unreadable(f"there is no column '{name}', which {contract.document.path} promises", hint)
+        if len(candidates) > 1 or candidates[0] in repeated:
+            raise unreadable(f"the column '{candidates[0]}' stands twice", "rename one of the two")
+        chosen.append(candidates[0])
+    return chosen
