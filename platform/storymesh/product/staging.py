@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.errors import PublishConflict
 from storymesh.file_lock import hold_lock
+from storymesh.product.iceberg_internals import apply_updates, schema_without_ids
 from storymesh.product.store import MAIN, TAG_DIGITS, TAG_PREFIX, VERSION, ProductStore, data_paths
 
 if TYPE_CHECKING:
@@ -133,9 +134,8 @@ class Staging:
         before = self._table.metadata.current_schema_id
         transaction = self._table.transaction()
         if self._schema.schema_id != before:
-            transaction._apply(
-                (AddSchemaUpdate(schema=self._schema), SetCurrentSchemaUpdate(schema_id=self._schema.schema_id))
-            )
+            added = AddSchemaUpdate(schema=self._schema)
+            apply_updates(transaction, (added, SetCurrentSchemaUpdate(schema_id=self._schema.schema_id)))
         # `branch=None`: PyIceberg refuses a first snapshot on any branch but main, and begins others without a parent.
         producer = transaction.update_snapshot(snapshot_properties=dict(summary), branch=None).overwrite()
         for old in self._data_files(self._base):
@@ -146,7 +146,7 @@ class Staging:
         snapshot_id: int = producer.snapshot_id
         ref = SetSnapshotRefUpdate(ref_name=branch, type=SnapshotRefType.BRANCH, snapshot_id=snapshot_id)
         # Readers who take the table's current schema must not meet a schema that was never published.
-        transaction._apply((ref, SetCurrentSchemaUpdate(schema_id=before)))
+        apply_updates(transaction, (ref, SetCurrentSchemaUpdate(schema_id=before)))
         transaction.commit_transaction()
         self._table.refresh()
         return snapshot_id
@@ -282,7 +282,7 @@ class Staging:
     def _evolved(self) -> "Schema":
         """The contract's schema with the ids that Iceberg knows columns by: a column of the same name and type keeps
         its id, any other gets one that was never used."""
-        from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids, schema_to_pyarrow
+        from pyiceberg.io.pyarrow import schema_to_pyarrow
         from pyiceberg.schema import Schema, assign_fresh_schema_ids
 
         current = self._table.schema()
@@ -290,7 +290,7 @@ class Staging:
         if known.equals(self._arrow):
             return current
         ids = itertools.count(self._table.metadata.last_column_id + 1)
-        fresh = assign_fresh_schema_ids(_pyarrow_to_schema_without_ids(self._arrow), lambda: next(ids))
+        fresh = assign_fresh_schema_ids(schema_without_ids(self._arrow), lambda: next(ids))
         fields = [
             current.find_field(column.name)
             if column.name in known.names and known.field(column.name).type == self._arrow.field(column.name).type
