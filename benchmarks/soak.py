@@ -190,7 +190,7 @@ class Soak:
         mesh = load_mesh(self.root)
         for product in mesh.products:
             domain, name = product.split(".")
-            found = ProductStore(mesh.store, domain).snapshots(name)
+            found = ProductStore(mesh.warehouse, domain).list_snapshots(name)
             versions = [one.version for one in found]
             if lost := set(self.seen.versions.get(product, ())) - set(versions):
                 raise Broken(f"{product} has lost {lost}")
@@ -276,7 +276,7 @@ class Soak:
         mesh = load_mesh(self.root)
         found = [str(path) for path in mesh.releases.glob("*/.cutting-*")]
         for product in mesh.products:
-            table = ProductStore(mesh.store, product.split(".")[0]).table(product.split(".")[1])
+            table = ProductStore(mesh.warehouse, product.split(".")[0]).load_table(product.split(".")[1])
             assert table is not None
             found += [f"{product}: {name}" for name in table.metadata.refs if name.startswith(UNSWEPT)]
         return found
@@ -302,7 +302,7 @@ class Soak:
         from storymesh.mesh.mesh import load_mesh
         from storymesh.product.store import ProductStore
 
-        latest = ProductStore(load_mesh(self.root).store, "fleet").latest("trucks")
+        latest = ProductStore(load_mesh(self.root).warehouse, "fleet").latest_snapshot("trucks")
         assert latest is not None
         with (self.root / TRUCKS).open(encoding="utf-8", newline="") as file:
             wanted = sorted(tuple(row.values()) for row in csv.DictReader(file))

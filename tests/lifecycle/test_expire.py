@@ -47,16 +47,16 @@ def forgotten(moved: Mesh) -> Mesh:
 def test_no_file_of_the_store_holds_what_was_forgotten(moved: Mesh, tmp_path: Path) -> None:
     mesh = forgotten(moved)
     store = ProductStore(mesh.warehouse, "fleet")
-    before = store.snapshots("fleet.trucks")
+    before = store.list_snapshots("fleet.trucks")
     assert len(before) == 4
     code, out, err = storymesh(mesh.root, "expire", "fleet.trucks")
     assert (code, "nothing was changed" in err) == (0, True)
     assert "fleet.trucks: 2 versions of 4" in out, "the one that is seen stays, and that of the successor"
     assert re.search(r"stays: roadside 1\.0\.0-r\d\n", out)
-    assert len(store.snapshots("fleet.trucks")) == 4
+    assert len(store.list_snapshots("fleet.trucks")) == 4
 
     assert storymesh(mesh.root, "expire", "fleet.trucks", "--yes")[0] == 0
-    assert [one.version for one in store.snapshots("fleet.trucks")] == [one.version for one in before[2:]]
+    assert [one.version for one in store.list_snapshots("fleet.trucks")] == [one.version for one in before[2:]]
     assert list(files_with(mesh.store, PLANTED)), "the successor was cut from a version that holds the row"
 
     code, out, err = storymesh(mesh.root, "expire", "fleet.trucks", "--pinned", "--yes")
@@ -64,7 +64,7 @@ def test_no_file_of_the_store_holds_what_was_forgotten(moved: Mesh, tmp_path: Pa
     (named,) = re.findall(r"can no longer be rebuilt, traced or exported: (.*)", out)
     assert named == f"roadside {find_release(mesh.releases, 'roadside').version}"
     assert list(files_with(mesh.store, PLANTED)) == []
-    assert [one.version for one in store.snapshots("fleet.trucks")] == [before[-1].version]
+    assert [one.version for one in store.list_snapshots("fleet.trucks")] == [before[-1].version]
     # What was cut from it says so, and stays readable.
     for command in (["rebuild", "roadside"], ["trace", "roadside", "report/B002"]):
         code, _, err = storymesh(mesh.root, *command)
@@ -91,10 +91,10 @@ def test_a_version_that_came_back_meanwhile_does_not_go(moved: Mesh) -> None:
     with pytest.raises(PublishConflict, match="has gone back to a version that was to expire"):
         expire(found, moved.warehouse, moved.releases)
     store = ProductStore(moved.warehouse, "fleet")
-    latest = store.latest("fleet.trucks")
+    latest = store.latest_snapshot("fleet.trucks")
     assert latest is not None
     assert latest.version in {one.version for one in found[0].snapshots}
-    assert all(Path(file).exists() for one in store.snapshots("fleet.trucks") for file in one.files)
+    assert all(Path(file).exists() for one in store.list_snapshots("fleet.trucks") for file in one.files)
 
 
 def test_a_product_that_nobody_published_has_nothing_to_expire(roadside: Mesh, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_mesh_of_plain_files_becomes_a_release_once(harbour: Path) -> None:
         assert event is not None
         assert event.asset_materialization is not None
         metadata = event.asset_materialization.metadata
-        version = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").snapshots("boats")[0].version
+        version = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").list_snapshots("boats")[0].version
         assert event.asset_materialization.tags is not None
         assert event.asset_materialization.tags["dagster/data_version"] == version == metadata["version"].value
         sample = str(metadata["sample"].value)
@@ -166,7 +166,7 @@ def test_a_refused_product_keeps_its_snapshot_and_stops_only_what_is_built_on_it
     alone, _ = run(harbour, "late-repairs", upstream=False)
     assert [one.state for one in alone.narratives] == ["unchanged"], "from the snapshots that readers have"
     assert [one.expected for one in told if isinstance(one, StepFailure)] == [True]
-    latest = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").latest("boats")
+    latest = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").latest_snapshot("boats")
     assert latest is not None
     assert latest.version == first.products[0].version, "readers still see the last good snapshot"
     assert pq.read_table(latest.files[0]).num_rows == 6
@@ -217,7 +217,7 @@ def test_closing_the_terminal_ends_a_run_as_ctrl_c_does(harbour: Path) -> None:
         signal.signal(signal.SIGHUP, before)
     with open_instance(mesh) as instance:
         assert [run.is_finished for run in instance.get_runs()] == [True], "nobody waits for it"
-    assert ProductStore(mesh.warehouse, "yard").latest("repairs") is None, "no other step was begun"
+    assert ProductStore(mesh.warehouse, "yard").latest_snapshot("repairs") is None, "no other step was begun"
 
 
 def test_a_run_whose_process_was_killed_is_closed_once_somebody_looks(harbour: Path) -> None:

@@ -117,7 +117,7 @@ class Desk:
 
     def published(self) -> list[Row]:
         """What a reader of the product sees, in the order of its key."""
-        snapshot = self.store.latest("delays")
+        snapshot = self.store.latest_snapshot("delays")
         if snapshot is None:
             return []
         import pyarrow.dataset as ds

@@ -67,7 +67,7 @@ def test_a_null_key_is_quarantined_and_readers_see_a_whole_snapshot(desk: Desk) 
     first = desk.publish(good_rows(2)).snapshot
     with pytest.raises(AuditRefused):
         desk.publish([a_row(1, id=None), a_row(2, id=None), a_row(3)])
-    assert desk.store.latest("delays") == first
+    assert desk.store.latest_snapshot("delays") == first
     assert len(desk.published()) == 2
 
 
@@ -118,7 +118,7 @@ def test_a_rule_about_the_table_holds_the_snapshot_back(rule: str, desk: Desk) -
     desk.quality = f"[{rule}]"
     with pytest.raises(PublicationRefused, match="is held back"):
         desk.publish(rows)
-    assert desk.store.latest("delays") == first
+    assert desk.store.latest_snapshot("delays") == first
     desk.quality = f"[{rule[:-1]}, severity: warning}}]"
     done = desk.publish(rows)
     assert done.rows_out == 2
@@ -239,7 +239,7 @@ def test_equal_content_publishes_nothing(desk: Desk) -> None:
     again = desk.publish(rows)
     assert again.unchanged
     assert again.snapshot == first.snapshot
-    assert len(desk.store.snapshots("delays")) == 1
+    assert len(desk.store.list_snapshots("delays")) == 1
 
 
 def test_the_version_is_the_digest_of_the_rows(desk: Desk) -> None:
@@ -290,11 +290,11 @@ def test_any_earlier_snapshot_can_be_read(desk: Desk) -> None:
     desk.publish(good_rows(2))
     assert first is not None
     store = desk.store
-    assert store.find("shipping.delays", first.version[:12]) == first
+    assert store.find_snapshot("shipping.delays", first.version[:12]) == first
     assert pq.read_table(first.files[0]).num_rows == 1
-    assert [one.rows for one in store.snapshots("delays")] == [1, 2]
+    assert [one.rows for one in store.list_snapshots("delays")] == [1, 2]
     with pytest.raises(NotPublished, match="has no version ffffffffff"):
-        store.find("delays", "ffffffffff")
+        store.find_snapshot("delays", "ffffffffff")
 
 
 def test_content_that_comes_back_is_the_version_that_it_was(desk: Desk) -> None:
@@ -304,7 +304,7 @@ def test_content_that_comes_back_is_the_version_that_it_was(desk: Desk) -> None:
     assert first is not None
     assert back is not None
     assert (back.version, back.snapshot_id) == (first.version, first.snapshot_id)
-    assert [one.rows for one in desk.store.snapshots("delays")] == [2, 1]
+    assert [one.rows for one in desk.store.list_snapshots("delays")] == [2, 1]
 
 
 def test_a_contract_may_grow_and_change_its_types(desk: Desk) -> None:
@@ -317,7 +317,7 @@ def test_a_contract_may_grow_and_change_its_types(desk: Desk) -> None:
     desk.properties = "      - {name: note, logicalType: integer}\n"
     assert desk.publish([a_row(0, note=5)]).rows_out == 1
     assert desk.published()[0]["note"] == 5
-    assert [one.schema.names[-1] for one in desk.store.snapshots("delays")] == ["cost", "note", "note"]
+    assert [one.schema.names[-1] for one in desk.store.list_snapshots("delays")] == ["cost", "note", "note"]
 
 
 @pytest.mark.parametrize("phase", ["stage", "audit", "publish"])
@@ -330,15 +330,15 @@ def test_a_run_that_dies_leaves_readers_alone_and_the_next_one_sweeps(phase: str
 
     with pytest.raises(KeyboardInterrupt):
         desk.publish([*good_rows(3), a_row(9, code="X")], die)
-    assert desk.store.latest("delays") == first
+    assert desk.store.latest_snapshot("delays") == first
     done = desk.publish([*good_rows(3), a_row(9, code="X")])
     assert (done.rows_out, len(desk.published())) == (3, 3)
-    table = desk.store.table("delays")
+    table = desk.store.load_table("delays")
     assert table is not None
     assert sorted(table.metadata.refs) == sorted(["main", *(name for name in table.metadata.refs if name[:2] == "v-")])
     assert len(table.metadata.snapshots) == 2
     files = {path.name for path in (desk.store.folder / "warehouse/delays/data").rglob("*.parquet")}
-    assert files == {Path(name).name for one in desk.store.snapshots("delays") for name in one.files}
+    assert files == {Path(name).name for one in desk.store.list_snapshots("delays") for name in one.files}
 
 
 def test_who_publishes_without_the_lock_is_not_overwritten(desk: Desk) -> None:
@@ -346,7 +346,7 @@ def test_who_publishes_without_the_lock_is_not_overwritten(desk: Desk) -> None:
 
     def meddle(phase: str, rows: int) -> None:
         if phase == "publish":
-            table = desk.store.table("delays")
+            table = desk.store.load_table("delays")
             assert table is not None
             table.append(table.scan().to_arrow())
 
@@ -369,9 +369,11 @@ def test_readers_see_the_last_snapshot_while_another_is_audited(desk: Desk) -> N
     seen: list[Any] = []
 
     def look(phase: str, rows: int) -> None:
-        table = desk.store.table("delays")
+        table = desk.store.load_table("delays")
         assert table is not None
-        seen.append((desk.store.latest("delays"), table.schema().column_names[-1], table.scan().to_arrow().num_rows))
+        seen.append(
+            (desk.store.latest_snapshot("delays"), table.schema().column_names[-1], table.scan().to_arrow().num_rows)
+        )
 
     desk.publish([a_row(n, note="x") for n in range(3)], look)
     assert seen == [(first, "cost", 1)] * 3
@@ -384,7 +386,7 @@ def test_a_mesh_that_is_moved_still_reads_and_publishes(desks: Callable[[str], D
     shutil.move(tmp_path / "here", tmp_path / "elsewhere [1]")
     there = desks("elsewhere [1]")
     assert there.published() == [row for row in there.published() if row["code"] == "W"] != []
-    moved = there.store.latest("delays")
+    moved = there.store.latest_snapshot("delays")
     assert first is not None
     assert moved is not None
     assert moved.version == first.version

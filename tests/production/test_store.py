@@ -18,7 +18,7 @@ from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.failures import as_unavailable
 from storymesh.product.definition import read_product
 from storymesh.product.publish import Progress, Publication, publish
-from storymesh.product.staging import Staging, writing
+from storymesh.product.staging import Staging, open_staging
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 from tests.support.whole_mesh import Ran, environment, locks, products, storymesh
@@ -141,14 +141,14 @@ def desks(
         monkeypatch.setenv(name, value)
     found = Desk(tmp_path, "here"), Desk(tmp_path, "there")
     yield found
-    if (table := found[0].store.table("notes")) is not None:
+    if (table := found[0].store.load_table("notes")) is not None:
         found[0].store.catalog.drop_table(table.name())
 
 
 def rows_of(desk: Desk) -> int:
     import pyarrow.parquet as pq
 
-    latest = desk.store.latest("notes")
+    latest = desk.store.latest_snapshot("notes")
     assert latest is not None
     return sum(pq.read_metadata(file).num_rows for file in latest.files)
 
@@ -159,7 +159,7 @@ def test_two_machines_that_publish_at_once_do_so_one_after_the_other(desks: tupl
         ended = [one.result() for one in [pool.submit(desk.publish, n) for n in (3, 5) for desk in desks]]
     versions = {one.snapshot.version for one in ended if one.snapshot is not None}
     assert len(versions) == 2, "equal content is one version, whoever publishes it"
-    assert {one.version for one in here.store.snapshots("notes")} == versions
+    assert {one.version for one in here.store.list_snapshots("notes")} == versions
     assert rows_of(here) == rows_of(there) in (3, 5)
 
 
@@ -186,9 +186,9 @@ def test_the_commit_itself_refuses_a_writer_who_came_without_the_lock(desks: tup
         if phase == "publish":
             schema = pa.schema([("id", pa.string()), ("text", pa.string())])
             staging = Staging(there.store, "notes", schema)
-            written = staging.write([pa.table({"id": ["x"], "text": ["y"]}, schema)])
+            written = staging.write_files([pa.table({"id": ["x"], "text": ["y"]}, schema)])
             summary = {"storymesh.version": "f" * 64, "storymesh.rows": "1"}
-            staging.promote(staging.stage("audit-there", written, summary), "f" * 64)
+            staging.promote(staging.commit_to_branch("audit-there", written, summary), "f" * 64)
 
     with pytest.raises(PublishConflict, match="was published by somebody else while it was audited"):
         here.publish(7, meanwhile)
@@ -207,9 +207,9 @@ def test_what_lies_in_the_bucket_alone_is_what_the_catalogue_names(desks: tuple[
         here.publish(6, killed)
     there.publish(8)
     store = there.store
-    table = store.table("notes")
+    table = store.load_table("notes")
     assert table is not None
-    data = [path for path in store.listed(table.location()) if path.endswith(".parquet")]
+    data = [path for path in store.list_files(table.location()) if path.endswith(".parquet")]
     assert len(data) == 1
 
 
@@ -217,14 +217,14 @@ def test_what_has_expired_is_gone_from_the_bucket_and_in_time_from_every_machine
     here, there = desks
     first = here.publish(3).snapshot
     assert first is not None
-    assert there.store.find("notes", first.version).files[0]
+    assert there.store.find_snapshot("notes", first.version).files[0]
     there.publish(4)
-    with writing(there.store, "notes", first.schema, 5.0) as staging:
-        staging.expire([first.snapshot_id])
-    table = here.store.table("notes")
+    with open_staging(there.store, "notes", first.schema, 5.0) as staging:
+        staging.remove_snapshots([first.snapshot_id])
+    table = here.store.load_table("notes")
     assert table is not None
-    assert [one.rows for one in here.store.snapshots("notes")] == [4]
-    left = [path for path in here.store.listed(table.location()) if path.endswith(".parquet")]
+    assert [one.rows for one in here.store.list_snapshots("notes")] == [4]
+    left = [path for path in here.store.list_files(table.location()) if path.endswith(".parquet")]
     assert len(left) == 1
     assert len(list(there.warehouse.folder.rglob("*.parquet"))) == 1
     here.publish(5)
@@ -236,9 +236,11 @@ def test_what_has_expired_is_gone_from_the_bucket_and_in_time_from_every_machine
 def test_a_file_that_is_gone_from_the_bucket_is_named(desks: tuple[Desk, Desk]) -> None:
     here, there = desks
     here.publish(3)
-    latest = there.store.latest("notes")
+    latest = there.store.latest_snapshot("notes")
     assert latest is not None
-    (path,) = [path for path in there.store.listed(there.store.location_of("notes")) if path.endswith(".parquet")]
+    (path,) = [
+        path for path in there.store.list_files(there.store.table_location("notes")) if path.endswith(".parquet")
+    ]
     there.store.io.delete(path)
     with pytest.raises(StorymeshError, match=f"the store of 'desk' is damaged: there is no {path}"):
         list(latest.files)
@@ -269,7 +271,7 @@ def test_a_bucket_that_does_not_answer_may_in_a_moment_and_one_that_refuses_will
 def test_a_machine_without_the_store_s_address_is_told(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path, "s3://mesh/x", "postgresql+psycopg2://reader:${NOBODY_SET_THIS}@db/mesh")
     with pytest.raises(WrongUsage, match="and NOBODY_SET_THIS is not set"):
-        ProductStore(warehouse, "desk").latest("notes")
+        ProductStore(warehouse, "desk").latest_snapshot("notes")
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_a_row_is_in_the_product_at_its_version(mesh: Mesh, release: Release) ->
     assert isinstance(cell, RowOrigin)
     assert (cell.product, cell.key, cell.property) == ("road.breakdowns", record["case_id"], "happened_at")
     assert cell.version == read_lock(release.path)["cast"]["breakdown"]["product_version"]
-    snapshot = ProductStore(mesh.warehouse, "road").find("road.breakdowns", cell.version)
+    snapshot = ProductStore(mesh.warehouse, "road").find_snapshot("road.breakdowns", cell.version)
     met = duckdb.sql(f"SELECT happened_at FROM read_parquet({list(snapshot.files)}) WHERE breakdown_id = '{cell.key}'")
     assert met.fetchall() == [(cell.value,)]
 
@@ -340,7 +340,7 @@ def test_a_quoted_precedent_leads_to_its_own_case(mesh: Mesh, advice: RecordTrac
 def test_what_is_masked_is_never_shown(mesh: Mesh, release: Release) -> None:
     trucks = (mesh.root / "domains/fleet/sources/trucks.csv").read_text(encoding="utf-8").splitlines()
     drivers = {line.split(",")[trucks[0].split(",").index("driver")] for line in trucks[1:]}
-    depots = ProductStore(mesh.warehouse, "fleet").latest("fleet.depots")
+    depots = ProductStore(mesh.warehouse, "fleet").latest_snapshot("fleet.depots")
     assert depots is not None
     cities = {row["city"] for file in depots.files for row in pq.read_table(file).to_pylist()}
     assert drivers

@@ -211,7 +211,7 @@ def products(mesh: Path) -> dict[str, list[str]]:
 
     found = load_mesh(mesh)
     return {
-        product: [one.version for one in ProductStore(found.warehouse, one_domain(product)).snapshots(product)]
+        product: [one.version for one in ProductStore(found.warehouse, one_domain(product)).list_snapshots(product)]
         for product in found.products
     }
 
@@ -221,7 +221,7 @@ def rows_of(mesh: Path, product: str) -> list[dict[str, Any]]:
     from storymesh.product.store import ProductStore
     from storymesh.product.warehouse import Warehouse
 
-    latest = ProductStore(Warehouse(mesh / ".storymesh"), one_domain(product)).latest(product)
+    latest = ProductStore(Warehouse(mesh / ".storymesh"), one_domain(product)).latest_snapshot(product)
     assert latest is not None
     return [row for file in latest.files for row in pq.ParquetFile(file).read().to_pylist()]
 
@@ -311,7 +311,7 @@ def unswept(mesh: Path) -> Iterator[Path]:
     known = {
         file
         for product in found.products
-        for one in ProductStore(found.warehouse, one_domain(product)).snapshots(product)
+        for one in ProductStore(found.warehouse, one_domain(product)).list_snapshots(product)
         for file in one.files
     }
     return (path for path in found.store.glob("*/warehouse/**/*.parquet") if str(path.resolve()) not in known)

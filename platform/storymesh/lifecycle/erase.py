@@ -77,7 +77,7 @@ class Succeeded:
 def find(product: str, key: str, contract: "Contract", warehouse: Warehouse, releases: Path, most: int = 10) -> Found:
     """Every record of every release that used the row of `product` with this key, as `sources` write it. Nothing is
     changed. Raises WrongUsage when no version of the product has such a row."""
-    versions = ProductStore(warehouse, product.partition(".")[0]).snapshots(product)
+    versions = ProductStore(warehouse, product.partition(".")[0]).list_snapshots(product)
     with open_engine() as engine:
         having = [one for one in versions if _holds(engine, one, contract, key)]
         if not having:

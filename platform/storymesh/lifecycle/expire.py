@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storymesh.product.publish import LOCK_WAIT_S
-from storymesh.product.staging import writing
+from storymesh.product.staging import open_staging
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.warehouse import Warehouse
 from storymesh.release.manifest import Release, list_releases, read_lock
@@ -44,11 +44,11 @@ def find_expiring(
     found = []
     for product in products:
         holding = ProductStore(warehouse, product.partition(".")[0])
-        current = holding.latest(product)
+        current = holding.latest_snapshot(product)
         if current is None:
             continue
         goes, kept, lost = [], {}, []
-        for snapshot in holding.snapshots(product):
+        for snapshot in holding.list_snapshots(product):
             named = cut_from.get((product, snapshot.version), [])
             if snapshot.version == current.version or (named and not pinned):
                 kept[snapshot.version] = tuple(named)
@@ -71,8 +71,8 @@ def expire(found: Sequence[Expiring], warehouse: Warehouse, releases: Path) -> i
         if one.snapshots:
             domain, _, name = one.product.partition(".")
             schema = one.snapshots[-1].schema
-            with writing(ProductStore(warehouse, domain), name, schema, LOCK_WAIT_S) as staging:
-                staging.expire([snapshot.snapshot_id for snapshot in one.snapshots])
+            with open_staging(ProductStore(warehouse, domain), name, schema, LOCK_WAIT_S) as staging:
+                staging.remove_snapshots([snapshot.snapshot_id for snapshot in one.snapshots])
             gone |= {snapshot.version for snapshot in one.snapshots}
     builds = [folder for folder in (warehouse.folder / "narratives").glob("*/*/") if gone and _may_hold(folder, gone)]
     for folder in builds:

@@ -18,7 +18,7 @@ def pin(mesh: Mesh, narrative: Narrative) -> Build:
     snapshots: dict[str, Snapshot] = {}
     missing: list[str] = []
     for role, member in narrative.cast.items():
-        latest = _store_of(mesh, member.product).latest(mesh.product(member.product).name)
+        latest = _store_of(mesh, member.product).latest_snapshot(mesh.product(member.product).name)
         if latest is None:
             missing.append(member.product)
         else:
@@ -42,7 +42,7 @@ def open_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
         if role not in versions:
             raise NotPublished(f"'{narrative.id}' has a new role '{role}' since build {key}", "make its cases again")
         name = mesh.product(member.product).name
-        snapshots[role] = _store_of(mesh, member.product).find(name, versions[role])
+        snapshots[role] = _store_of(mesh, member.product).find_snapshot(name, versions[role])
     build = _build(mesh, narrative, snapshots)
     if build.key != key:
         words = f"the files of '{narrative.id}' have changed since build {key}"

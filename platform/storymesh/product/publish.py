@@ -22,7 +22,7 @@ from storymesh.engine.engine import Engine
 from storymesh.errors import AuditRefused, SourceUnreadable, suggest_name
 from storymesh.product.content_version import content_version
 from storymesh.product.definition import Product
-from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, WrittenFiles, writing
+from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, WrittenFiles, open_staging
 from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore, Snapshot
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ def publish(
     tell = progress or _silent
     columns = _columns_of(rows.schema, contract, product)
     schema = arrow_schema(contract)
-    with writing(store, product.name, schema, wait_s) as staging:
+    with open_staging(store, product.name, schema, wait_s) as staging:
         uncastable = _Uncastable()
-        staged = staging.write(_cast(engine, rows, contract, columns, uncastable, tell))
+        staged = staging.write_files(_cast(engine, rows, contract, columns, uncastable, tell))
         summary = _summary(contract, run_id, content_version(engine, staged.paths, contract), staged.rows)
-        snapshot_id = staging.stage(f"{AUDIT_PREFIX}{run_id}", staged, summary)
+        snapshot_id = staging.commit_to_branch(f"{AUDIT_PREFIX}{run_id}", staged, summary)
         counts = _counts(staged)
         audit = audit_rows(engine, contract, staged.paths, counts, uncastable.rows(), lambda done: tell("audit", done))
         bad = _union(audit)
@@ -97,9 +97,9 @@ def publish(
             raise _over_limit(product, contract, store, audit, bad, quarantine)
         good = staged
         if len(bad):
-            good = staging.write(_without(staged, counts, bad))
+            good = staging.write_files(_without(staged, counts, bad))
             summary = _summary(contract, run_id, content_version(engine, good.paths, contract), good.rows)
-            snapshot_id = staging.stage(f"{CLEAN_PREFIX}{run_id}", good, summary)
+            snapshot_id = staging.commit_to_branch(f"{CLEAN_PREFIX}{run_id}", good, summary)
         results = (*audit.results, *audit_table(engine, contract, good.paths))
         if broken := [one for one in results if one.kind == "table" and one.severity == "error" and not one.passed]:
             found = _publication(product, store, audit, good.rows, quarantine, results, unchanged=True)
@@ -108,12 +108,12 @@ def publish(
             raise PublicationRefused(f"'{product.id}' is held back: {words}", hint, found)
         tell("publish", good.rows)
         version = summary[VERSION]
-        unchanged = staging.published == version
+        unchanged = staging.published_version == version
         if unchanged:
-            staging.sweep(orphans=False)
+            staging.remove_unpublished(orphans=False)
         else:
             # Content that was published before is the same version, so `main` goes back to that very snapshot.
-            staging.promote(staging.published_as(version) or snapshot_id, version)
+            staging.promote(staging.find_published(version) or snapshot_id, version)
     return _publication(product, store, audit, good.rows, quarantine, results, unchanged=unchanged)
 
 
@@ -346,7 +346,7 @@ def _publication(
     counts = sorted(((reason, len(rows)) for reason, rows in audit.failures.items()), key=lambda one: (-one[1], one[0]))
     return Publication(
         product=product.id,
-        snapshot=store.latest(product.name),
+        snapshot=store.latest_snapshot(product.name),
         unchanged=unchanged,
         rows_in=audit.rows,
         rows_out=rows_out,

@@ -1,8 +1,8 @@
-"""Writing to a product's Iceberg table: stage on a branch, then move `main` to what was audited, in one commit.
+"""Writing to a product's Iceberg table: stage files on a branch, then move `main` to what was audited, in one commit.
 
-There is one writer for each product at a time (a lock on a file, let go by the system when a process dies; with a
-catalogue in PostgreSQL one of the server's as well, for writers on several machines). What a dead or refused run left
-behind is swept by the next one, so a publish can be killed at any point.
+Each product has one writer at a time: it holds a lock file, and, with a catalog in PostgreSQL, also a lock of that
+server, for writers on several machines. Both are released when the writer's process dies. Its successor removes what a
+dead or refused run left behind, so a publication can be killed at any point.
 """
 
 import itertools
@@ -38,7 +38,7 @@ TABLE_PROPERTIES = {
 
 @dataclass(frozen=True)
 class WrittenFiles:
-    """Parquet files that no snapshot names yet. `paths` are absolute, in the order of the rows."""
+    """Parquet files in no snapshot yet. `paths` are absolute, in the order of the rows."""
 
     files: tuple["DataFile", ...]
     paths: tuple[str, ...]
@@ -46,57 +46,60 @@ class WrittenFiles:
 
 
 @contextmanager
-def writing(store: ProductStore, product: str, schema: "pa.Schema", wait_s: float) -> Iterator["Staging"]:
-    """The right to publish `product`, for one process. Raises PublishConflict when another keeps it for `wait_s`."""
+def open_staging(store: ProductStore, product: str, schema: "pa.Schema", wait_s: float) -> Iterator["Staging"]:
+    """Open the table of `product` as its only writer. Raises PublishConflict when another is for `wait_s` seconds."""
     path = store.folder / "locks" / f"{product}.lock"
     known = path.exists()
     ends = time.monotonic() + wait_s
     with ExitStack() as stack:
-        is_alone = stack.enter_context(store.alone(product))
+        take_server_lock = stack.enter_context(store.server_lock(product))
         try:
             stack.enter_context(hold_lock(path, wait_s))
-            while not is_alone():
+            while not take_server_lock():
                 if time.monotonic() >= ends:
                     raise TimeoutError
                 time.sleep(0.05)
         except TimeoutError:
             words = f"another run is publishing '{product}', waited {wait_s:g} s"
             raise PublishConflict(words, "let it finish and run again") from None
-        # A machine that has never written here cannot say what others left behind.
+        # A machine that has never written here does not know what others left behind.
         unfinished = bool(path.read_bytes()) or not known
         staging = Staging(store, product, schema)
-        staging.sweep(orphans=unfinished)
+        staging.remove_unpublished(orphans=unfinished)
         path.write_bytes(b"writing\n")
         yield staging
-        # Only a run that got here knows that it left nothing but branches behind; after a kill the mark stays.
+        # A run that gets here has left nothing but branches behind. After a kill the mark stays.
         path.write_bytes(b"")
 
 
 class Staging:
-    """One product's table in the hands of its one writer. `base` is the snapshot that `main` names as it begins."""
+    """A product's table as its only writer uses it."""
 
     def __init__(self, store: ProductStore, product: str, schema: "pa.Schema") -> None:
         self._store = store
         self._product = product
         self._arrow = schema
-        self._table = self._open()
+        self._table = self._open_table()
         current = self._table.metadata.snapshot_by_name(MAIN)
         self._base = current.snapshot_id if current is not None else None
-        self._schema = self._evolved()
+        self._schema = self._evolve_schema()
 
-    def write(self, batches: Iterable["pa.Table"]) -> WrittenFiles:
-        """Write each table of rows as a Parquet file of the product; no reader knows of it yet."""
-        batch_id = uuid.uuid4()
+    def write_files(self, tables: Iterable["pa.Table"]) -> WrittenFiles:
+        """Write each table of rows that is not empty to a Parquet file of its own. No reader knows of it yet."""
+        write_id = uuid.uuid4()
         files = [
-            self._write_file(f"{number:05d}-{batch_id}.parquet", batch)
-            for number, batch in enumerate(one for one in batches if one.num_rows)
+            self._write_file(f"{number:05d}-{write_id}.parquet", table)
+            for number, table in enumerate(table for table in tables if table.num_rows)
         ]
-        paths = tuple(str(self._store.local(one.file_path)) for one in files)
-        return WrittenFiles(tuple(files), paths, sum(one.record_count for one in files))
+        paths = tuple(str(self._store.local_path(file.file_path)) for file in files)
+        return WrittenFiles(tuple(files), paths, sum(file.record_count for file in files))
 
     def _write_file(self, name: str, rows: "pa.Table") -> "DataFile":
-        """One data file. PyIceberg's own `append` turns a null list into an empty one and renames columns such as
-        `my col` in the file, which is read as it is; so the rows are laid out here, and only its writer is used."""
+        """Write one data file with PyIceberg's writer.
+
+        Its `append` would turn a null list into an empty one and rename columns such as `my col` in the file, which is
+        read as it is.
+        """
         from pyiceberg.io.fileformat import FileFormatFactory
         from pyiceberg.io.pyarrow import schema_to_pyarrow
         from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
@@ -104,13 +107,12 @@ class Staging:
         from pyiceberg.typedef import Record
 
         metadata = self._table.metadata
-        home = load_location_provider(metadata.location, metadata.properties)
-        path = home.new_data_location(name)
-        output = self._table.io.new_output(str(self._store.local(path)))
+        path = load_location_provider(metadata.location, metadata.properties).new_data_location(name)
+        output = self._table.io.new_output(str(self._store.local_path(path)))
         writer = FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, self._schema, metadata.properties)
         with writer:
             writer.write(rows.cast(schema_to_pyarrow(self._schema)))
-        self._store.send(path)
+        self._store.upload_file(path)
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=path,
@@ -121,13 +123,13 @@ class Staging:
             spec_id=metadata.default_spec_id,
             equality_ids=None,
             key_metadata=None,
-            # The least and the greatest value of a column would stand in manifests, also in the next snapshot's, when
-            # the rows have gone. Parquet keeps its own, by row group, so that readers still skip what they need not.
+            # The bounds of a column would stay in manifests, also in those of the next snapshot, when their rows have
+            # gone. Parquet has its own by row group, so readers still skip what they do not need.
             **{**writer.result().to_serialized_dict(), "lower_bounds": None, "upper_bounds": None},
         )
 
-    def stage(self, branch: str, written: WrittenFiles, summary: Mapping[str, str]) -> int:
-        """Commit a snapshot of exactly these files to `branch`; gives its id. `main` and what it names do not move."""
+    def commit_to_branch(self, branch: str, written: WrittenFiles, summary: Mapping[str, str]) -> int:
+        """Commit a snapshot of exactly these files to `branch` and return its id. `main` does not move."""
         from pyiceberg.table.refs import SnapshotRefType
         from pyiceberg.table.update import AddSchemaUpdate, SetCurrentSchemaUpdate, SetSnapshotRefUpdate
 
@@ -136,7 +138,7 @@ class Staging:
         if self._schema.schema_id != before:
             added = AddSchemaUpdate(schema=self._schema)
             apply_updates(transaction, (added, SetCurrentSchemaUpdate(schema_id=self._schema.schema_id)))
-        # `branch=None`: PyIceberg refuses a first snapshot on any branch but main, and begins others without a parent.
+        # `branch=None`: PyIceberg refuses a first snapshot on any branch but main, and starts others without a parent.
         producer = transaction.update_snapshot(snapshot_properties=dict(summary), branch=None).overwrite()
         for old in self._data_files(self._base):
             producer.delete_data_file(old)
@@ -145,17 +147,16 @@ class Staging:
         producer.commit()
         snapshot_id: int = producer.snapshot_id
         ref = SetSnapshotRefUpdate(ref_name=branch, type=SnapshotRefType.BRANCH, snapshot_id=snapshot_id)
-        # Readers who take the table's current schema must not meet a schema that was never published.
+        # Readers who take the table's current schema must not find one that was never published.
         apply_updates(transaction, (ref, SetCurrentSchemaUpdate(schema_id=before)))
         transaction.commit_transaction()
         self._table.refresh()
         return snapshot_id
 
     def promote(self, snapshot_id: int, version: str) -> None:
-        """Move `main` to the snapshot and tag it, in one commit that requires `main` to be where this writer found it.
-        The audit branches go.
+        """Move `main` to the snapshot, tag it with `version`, and remove the branches.
 
-        Raises PublishConflict when it is not: somebody without the lock has written to the table.
+        Raises PublishConflict when `main` is not where this writer found it: somebody without the lock wrote to it.
         """
         from pyiceberg.table.refs import SnapshotRefType
         from pyiceberg.table.update import SetCurrentSchemaUpdate, SetSnapshotRefUpdate
@@ -169,15 +170,15 @@ class Staging:
         if snapshot.schema_id is not None and snapshot.schema_id != self._table.metadata.current_schema_id:
             updates.append(SetCurrentSchemaUpdate(schema_id=snapshot.schema_id))
         self._commit(updates)
-        self.sweep(orphans=False)
+        self.remove_unpublished(orphans=False)
 
     @property
-    def published(self) -> str | None:
-        """The version that `main` named when this writer began; None: nothing, or nothing of storymesh's."""
+    def published_version(self) -> str | None:
+        """The version that `main` named when this writer began. None: nothing, or nothing that storymesh wrote."""
         return self._version_of(self._base)
 
-    def published_as(self, version: str) -> int | None:
-        """The id of an earlier snapshot with this content; None when there is none."""
+    def find_published(self, version: str) -> int | None:
+        """Return the id of an earlier snapshot with this content, or None."""
         ref = self._table.metadata.refs.get(tag_of(version))
         return ref.snapshot_id if ref is not None and self._version_of(ref.snapshot_id) == version else None
 
@@ -188,16 +189,15 @@ class Staging:
         version: str | None = snapshot.summary.additional_properties.get(VERSION)
         return version
 
-    def sweep(self, *, orphans: bool) -> None:
-        """Remove audit branches, their snapshots and their files; with `orphans`, also the files that a killed run
-        wrote and no snapshot names."""
+    def remove_unpublished(self, *, orphans: bool) -> None:
+        """Remove branches with their snapshots and files; with `orphans`, also files of killed runs in no snapshot."""
         from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
 
         metadata = self._table.metadata
         branches = [name for name in metadata.refs if name.startswith((AUDIT_PREFIX, CLEAN_PREFIX))]
-        held = {ref.snapshot_id for name, ref in metadata.refs.items() if name not in branches}
-        # What was once `main` stays: law 1 lets a reader have any earlier snapshot.
-        abandoned = [one.snapshot_id for one in metadata.snapshots if one.snapshot_id not in held]
+        # Every snapshot that was once `main` has a tag and stays: readers may have any earlier one.
+        named = {ref.snapshot_id for name, ref in metadata.refs.items() if name not in branches}
+        abandoned = [snapshot.snapshot_id for snapshot in metadata.snapshots if snapshot.snapshot_id not in named]
         if branches or abandoned:
             updates: list[TableUpdate] = [RemoveSnapshotRefUpdate(ref_name=name) for name in branches]
             updates += [RemoveSnapshotsUpdate(snapshot_ids=abandoned)] if abandoned else []
@@ -205,20 +205,22 @@ class Staging:
         if orphans or branches or abandoned:
             self._remove_orphans()
 
-    def expire(self, snapshot_ids: Collection[int]) -> None:
-        """Remove published snapshots with their tags and files, for good. Raises PublishConflict when `main` names one
-        of them: somebody has published meanwhile what was published before."""
+    def remove_snapshots(self, snapshot_ids: Collection[int]) -> None:
+        """Remove published snapshots with their tags and files, for good.
+
+        Raises PublishConflict when `main` is one of them: an earlier content was published again meanwhile.
+        """
         from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
 
         metadata = self._table.metadata
         if self._base in snapshot_ids:
             words = f"'{self._store.domain}.{self._product}' has gone back to a version that was to expire"
             raise PublishConflict(words, "look again at what may go: storymesh expire")
-        there = [one.snapshot_id for one in metadata.snapshots if one.snapshot_id in snapshot_ids]
-        if there:
-            tags = [name for name, ref in metadata.refs.items() if ref.snapshot_id in there]
+        existing = [snapshot.snapshot_id for snapshot in metadata.snapshots if snapshot.snapshot_id in snapshot_ids]
+        if existing:
+            tags = [name for name, ref in metadata.refs.items() if ref.snapshot_id in existing]
             updates: list[TableUpdate] = [RemoveSnapshotRefUpdate(ref_name=name) for name in tags]
-            self._commit([*updates, RemoveSnapshotsUpdate(snapshot_ids=there)])
+            self._commit([*updates, RemoveSnapshotsUpdate(snapshot_ids=existing)])
         self._remove_orphans()
 
     def _remove_orphans(self) -> None:
@@ -226,14 +228,14 @@ class Staging:
         known: set[str] = set()
         for snapshot in table.metadata.snapshots:
             known.add(snapshot.manifest_list)
-            known.update(one.manifest_path for one in snapshot.manifests(table.io))
+            known.update(manifest.manifest_path for manifest in snapshot.manifests(table.io))
             known.update(data_paths(table, snapshot))
-        for path in list(self._store.listed(table.location())):
+        for path in list(self._store.list_files(table.location())):
             if path.endswith((".parquet", ".avro")) and path not in known:
                 table.io.delete(path)
-        here = {self._store.local(path) for path in known}
-        for file in self._store.local(table.location()).rglob("*.parquet"):
-            if file not in here:  # fetched by this machine, and removed by another since
+        local = {self._store.local_path(path) for path in known}
+        for file in self._store.local_path(table.location()).rglob("*.parquet"):
+            if file not in local:  # fetched by this machine, and removed by another since
                 file.unlink(missing_ok=True)
 
     def _commit(self, updates: list["TableUpdate"]) -> None:
@@ -263,25 +265,27 @@ class Staging:
             for entry in manifest.fetch_manifest_entry(self._table.io, discard_deleted=True):
                 yield entry.data_file
 
-    def _open(self) -> "Table":
+    def _open_table(self) -> "Table":
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
 
         catalog = self._store.catalog
         name = (self._store.domain, self._product)
-        if (table := self._store.table(self._product)) is not None:
+        if (table := self._store.load_table(self._product)) is not None:
             return table
         with suppress(NamespaceAlreadyExistsError):
             catalog.create_namespace(self._store.domain)
         try:
             return catalog.create_table(
-                name, self._arrow, location=self._store.location_of(self._product), properties=TABLE_PROPERTIES
+                name, self._arrow, location=self._store.table_location(self._product), properties=TABLE_PROPERTIES
             )
         except TableAlreadyExistsError:
             return catalog.load_table(name)
 
-    def _evolved(self) -> "Schema":
-        """The contract's schema with the ids that Iceberg knows columns by: a column of the same name and type keeps
-        its id, any other gets one that was never used."""
+    def _evolve_schema(self) -> "Schema":
+        """Return the contract's schema with Iceberg's ids of columns.
+
+        A column of the same name and type as before keeps its id; any other gets one that was never used.
+        """
         from pyiceberg.io.pyarrow import schema_to_pyarrow
         from pyiceberg.schema import Schema, assign_fresh_schema_ids
 
@@ -304,4 +308,5 @@ class Staging:
 
 
 def tag_of(version: str) -> str:
+    """Return the name of the tag of a published version."""
     return f"{TAG_PREFIX}{version[:TAG_DIGITS]}"

@@ -1,9 +1,9 @@
-"""Where published products stand: one Iceberg catalog for each domain, read here, written by `staging`.
+"""The published products of a domain as Iceberg tables of one catalog: read here, written by `staging`.
 
-In a folder, paths in the catalog and in Iceberg's metadata are relative to the domain's folder in the store, so that a
-mesh that is moved, copied or unpacked elsewhere still reads; a plain Iceberg reader that is started in that folder
-reads it too. In a bucket they are whole addresses, which any Iceberg reader follows. Data files never change, so one
-that lies in a bucket is fetched once and read from this machine: no engine needs the network.
+In a folder, paths in the catalog and in Iceberg's metadata are relative to the domain's folder, so that a mesh can be
+moved, copied or unpacked elsewhere; any Iceberg reader that is started in that folder reads it too. In a bucket they
+are whole addresses. Data files never change, so one in a bucket is downloaded once and then read from this machine: no
+engine needs the network.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,9 +40,11 @@ FETCHED = "fetched"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One audited, immutable version of a product. `files` are Parquet files of this machine (absolute paths, in the
-    order in which they were written) that together hold exactly its rows; those of a bucket are fetched when they are
-    looked at."""
+    """One audited, immutable version of a product.
+
+    `files` are Parquet files that together have exactly its rows: absolute paths on this machine, in the order of the
+    rows. Those of a bucket are downloaded when their paths are read.
+    """
 
     product: str
     version: str
@@ -64,60 +66,61 @@ class ProductStore:
         self.folder = warehouse.folder.resolve() / domain
         self._warehouse = warehouse
 
-    def snapshots(self, product: str) -> list[Snapshot]:
-        """Every published version of the product, by the time when it last became the current one."""
-        table = self.table(product)
+    def list_snapshots(self, product: str) -> list[Snapshot]:
+        """Return every published version of the product, by the time at which it last became the current one."""
+        table = self.load_table(product)
         if table is None:
             return []
         published: dict[int, int] = {entry.snapshot_id: entry.timestamp_ms for entry in table.metadata.snapshot_log}
         tagged = {ref.snapshot_id for name, ref in table.metadata.refs.items() if name.startswith(TAG_PREFIX)}
-        found = [one for one in table.metadata.snapshots if one.snapshot_id in tagged]
-        found.sort(key=lambda one: published.get(one.snapshot_id, one.timestamp_ms))
-        return [self._snapshot(table, one, published) for one in found]
+        snapshots = [snapshot for snapshot in table.metadata.snapshots if snapshot.snapshot_id in tagged]
+        snapshots.sort(key=lambda snapshot: published.get(snapshot.snapshot_id, snapshot.timestamp_ms))
+        return [self._snapshot(table, snapshot, published) for snapshot in snapshots]
 
-    def latest(self, product: str) -> Snapshot | None:
-        """The version that readers see now; None when nothing was ever published."""
-        table = self.table(product)
+    def latest_snapshot(self, product: str) -> Snapshot | None:
+        """Return the version that readers see now, or None when nothing was ever published."""
+        table = self.load_table(product)
         current = table.metadata.snapshot_by_name(MAIN) if table is not None else None
         if table is None or current is None:
             return None
         published = {entry.snapshot_id: entry.timestamp_ms for entry in table.metadata.snapshot_log}
         return self._snapshot(table, current, published)
 
-    def find(self, product: str, version: str) -> Snapshot:
-        """The snapshot of this version (the digest, or its first 8 digits or more). Raises NotPublished."""
-        found = [one for one in self.snapshots(product) if one.version.startswith(version) and len(version) >= 8]
+    def find_snapshot(self, product: str, version: str) -> Snapshot:
+        """Return the snapshot of a version (the digest, or its first 8 digits or more). Raises NotPublished."""
+        snapshots = self.list_snapshots(product)
+        found = [snapshot for snapshot in snapshots if snapshot.version.startswith(version) and len(version) >= 8]
         if len(found) != 1:
-            known = [one.version[:12] for one in self.snapshots(product)]
+            known = [snapshot.version[:12] for snapshot in snapshots]
             hint = f"published: {', '.join(known)}" if known else "nothing is published: run the mesh"
-            words = f"'{self.domain}.{self._name(product)}' has no version {version}"
-            raise NotPublished(words, hint)
+            raise NotPublished(f"'{self.domain}.{self._name(product)}' has no version {version}", hint)
         return found[0]
 
-    def table(self, product: str) -> "Table | None":
-        """The product's Iceberg table; None when it has none yet. Creates nothing."""
+    def load_table(self, product: str) -> "Table | None":
+        """Return the product's Iceberg table, or None when it has none yet. Creates nothing."""
         from pyiceberg.exceptions import NoSuchTableError
 
-        if self._address is None and not self._database.exists():
+        if self._catalog_url is None and not self._database.exists():
             return None
         try:
             return self.catalog.load_table((self.domain, self._name(product)))
         except NoSuchTableError:
             return None
         except FileNotFoundError as error:
-            words = f"the store of '{self.domain}' is damaged: {error}"
-            raise StorymeshError(words, f"remove {self.folder} and publish the domain's products again") from None
+            message = f"the store of '{self.domain}' is damaged: {error}"
+            raise StorymeshError(message, f"remove {self.folder} and publish the domain's products again") from None
 
     @cached_property
     def catalog(self) -> "SqlCatalog":
+        """The Iceberg catalog of the domain. It is created at its first use."""
         from pyiceberg.catalog.sql import SqlCatalog
         from sqlalchemy.exc import IntegrityError, ProgrammingError
 
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = {
-            "uri": self._address or f"sqlite:///{self._database}?timeout=60",
+            "uri": self._catalog_url or f"sqlite:///{self._database}?timeout=60",
             "pool_pre_ping": "true",
-            "warehouse": self.location_of(""),
+            "warehouse": self.table_location(""),
             "py-io-impl": FILE_IO,
             "storymesh.folder": str(self.folder),
             **s3_properties(),
@@ -125,61 +128,63 @@ class ProductStore:
         try:
             return SqlCatalog(self.domain, **properties)
         except (IntegrityError, ProgrammingError):
-            return SqlCatalog(self.domain, **properties)  # another has made the catalogue's own tables meanwhile
+            return SqlCatalog(self.domain, **properties)  # another process has just created the catalog's own tables
 
     @contextmanager
-    def alone(self, product: str) -> Iterator[Callable[[], bool]]:
-        """A question that says whether this writer is the only one of all machines, to be asked until it is: a lock of
-        the PostgreSQL server that keeps the catalogue, which lets go of it when the connection ends. Without a server
-        the answer is yes: there are no other machines."""
-        if self._address is None or self.catalog.engine.dialect.name != "postgresql":
+    def server_lock(self, product: str) -> Iterator[Callable[[], bool]]:
+        """Yield a function that tries to take the product's lock on the PostgreSQL server of the catalog.
+
+        It returns True once it holds the lock, which the server releases when the connection ends. Without a server
+        there are no writers on other machines, and it returns True.
+        """
+        if self._catalog_url is None or self.catalog.engine.dialect.name != "postgresql":
             yield lambda: True
             return
         from sqlalchemy import text
 
-        asking = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
+        query = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
         name = f"storymesh publishes {self.domain}.{self._name(product)}"
-        # Pooled, the connection would go back with its lock.
+        # Back in the pool, the connection would keep its lock.
         with self.catalog.engine.connect() as connection:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             try:
-                yield lambda: bool(connection.execute(asking, {"name": name}).scalar())
+                yield lambda: bool(connection.execute(query, {"name": name}).scalar())
             finally:
                 connection.invalidate()
 
-    def location_of(self, product: str) -> str:
-        """Where Iceberg keeps the product's files: an address, or a path that is relative to the domain's folder."""
-        home = f"{self._bucket.rstrip('/')}/{self.domain}" if self._bucket else "warehouse"
-        return f"{home}/{product}".rstrip("/")
+    def table_location(self, product: str) -> str:
+        """Return where Iceberg puts the product's files: an address, or a path relative to the domain's folder."""
+        parent = f"{self._bucket_url.rstrip('/')}/{self.domain}" if self._bucket_url else "warehouse"
+        return f"{parent}/{product}".rstrip("/")
 
-    def local(self, path: str) -> Path:
-        """Where the file of this path in Iceberg's metadata lies on this machine, once it was fetched."""
+    def local_path(self, path: str) -> Path:
+        """Return where a file of Iceberg's metadata is on this machine, or will be when it is downloaded."""
         parts = urlsplit(path)
         return self.folder / FETCHED / parts.netloc / parts.path.lstrip("/") if parts.scheme else self.folder / path
 
-    def fetch(self, path: str) -> Path:
-        """The file of this path in Iceberg's metadata on this machine, fetched when it is not there yet."""
-        local = self.local(path)
+    def fetch_file(self, path: str) -> Path:
+        """Return the local path of a file of Iceberg's metadata. Downloads it when it is not there."""
+        local = self.local_path(path)
         if urlsplit(path).scheme and not local.exists():
             try:
                 with staged_file(local) as staged:
                     self._copy(path, staged, fetching=True)
             except FileNotFoundError:
-                words = f"the store of '{self.domain}' is damaged: there is no {path}"
-                raise StorymeshError(words, "bring it back from a copy of the bucket, or publish again") from None
+                message = f"the store of '{self.domain}' is damaged: there is no {path}"
+                raise StorymeshError(message, "bring it back from a copy of the bucket, or publish again") from None
         return local
 
-    def send(self, path: str) -> None:
-        """Bring a file that was written to `local(path)` to where Iceberg's metadata has it."""
+    def upload_file(self, path: str) -> None:
+        """Copy a file that was written to its `local_path` to where Iceberg's metadata has it."""
         if urlsplit(path).scheme:
-            self._copy(path, self.local(path), fetching=False)
+            self._copy(path, self.local_path(path), fetching=False)
 
-    def listed(self, location: str) -> Iterator[str]:
-        """Every file below a table's location, as its metadata names it."""
+    def list_files(self, location: str) -> Iterator[str]:
+        """Yield every file below a table's location, as Iceberg's metadata names it."""
         if not urlsplit(location).scheme:
-            for found in (self.folder / location).rglob("*"):
-                if found.is_file():
-                    yield str(found.relative_to(self.folder))
+            for file in (self.folder / location).rglob("*"):
+                if file.is_file():
+                    yield str(file.relative_to(self.folder))
             return
         from pyarrow.fs import FileSelector, FileType
 
@@ -198,23 +203,23 @@ class ProductStore:
         from pyarrow.fs import LocalFileSystem, copy_files
 
         filesystem, inside = self._filesystem(path)
-        here = LocalFileSystem()
+        disk = LocalFileSystem()
         if fetching:
-            copy_files(inside, str(local), source_filesystem=filesystem, destination_filesystem=here)
+            copy_files(inside, str(local), source_filesystem=filesystem, destination_filesystem=disk)
         else:
-            copy_files(str(local), inside, source_filesystem=here, destination_filesystem=filesystem)
+            copy_files(str(local), inside, source_filesystem=disk, destination_filesystem=filesystem)
 
     def _filesystem(self, address: str) -> tuple[Any, str]:
         scheme, netloc, inside = self.io.parse_location(address)
         return self.io.fs_by_scheme(scheme, netloc), inside
 
     @cached_property
-    def _address(self) -> str | None:
-        """The catalogue's, where it is not the domain's own SQLite file."""
+    def _catalog_url(self) -> str | None:
+        """The database of the catalog where it is not the domain's own SQLite file."""
         return self._warehouse.catalog_url
 
     @cached_property
-    def _bucket(self) -> str | None:
+    def _bucket_url(self) -> str | None:
         return self._warehouse.bucket_url
 
     @property
@@ -231,8 +236,8 @@ class ProductStore:
         properties: dict[str, str] = summary.additional_properties if summary is not None else {}
         name = table.name()[-1]
         if VERSION not in properties:
-            words = f"the snapshot {found.snapshot_id} of '{self.domain}.{name}' was not published by storymesh"
-            raise StorymeshError(words, "publish the product again")
+            message = f"the snapshot {found.snapshot_id} of '{self.domain}.{name}' was not published by storymesh"
+            raise StorymeshError(message, "publish the product again")
         moment = published.get(found.snapshot_id, found.timestamp_ms)
         schema = table.schemas()[found.schema_id] if found.schema_id is not None else table.schema()
         return Snapshot(
@@ -251,7 +256,7 @@ class ProductStore:
 
 @dataclass(frozen=True, eq=False)
 class _Files(Sequence[str]):
-    """The files of a snapshot on this machine, fetched by looking at them."""
+    """The local paths of a snapshot's files. Reading one downloads its file."""
 
     store: ProductStore
     paths: tuple[str, ...]
@@ -267,8 +272,8 @@ class _Files(Sequence[str]):
 
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
         if isinstance(index, slice):
-            return [str(self.store.fetch(path)) for path in self.paths[index]]
-        return str(self.store.fetch(self.paths[index]))
+            return [str(self.store.fetch_file(path)) for path in self.paths[index]]
+        return str(self.store.fetch_file(self.paths[index]))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Files) and (self.store.folder, self.paths) == (other.store.folder, other.paths)
@@ -278,13 +283,15 @@ class _Files(Sequence[str]):
 
 
 def data_paths(table: "Table", snapshot: "IcebergSnapshot") -> Iterable[str]:
-    """The paths of a snapshot's data files, as Iceberg's metadata has them. Raises when it has delete files: they
-    would have to be subtracted, and storymesh never writes one."""
+    """Yield the paths of a snapshot's data files, as Iceberg's metadata has them.
+
+    Raises StorymeshError for delete files: storymesh writes none, and their rows would have to be left out.
+    """
     from pyiceberg.manifest import DataFileContent
 
     for manifest in snapshot.manifests(table.io):
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
             if entry.data_file.content != DataFileContent.DATA:
-                words = f"the snapshot {snapshot.snapshot_id} of {'.'.join(table.name())} has delete files"
-                raise StorymeshError(words, "somebody else wrote to this table: publish the product again")
+                message = f"the snapshot {snapshot.snapshot_id} of {'.'.join(table.name())} has delete files"
+                raise StorymeshError(message, "somebody else wrote to this table: publish the product again")
             yield entry.data_file.file_path

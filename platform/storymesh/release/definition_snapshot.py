@@ -105,7 +105,7 @@ def build_of(release: Path, lock: Mapping[str, Any], warehouse: Warehouse, open_
     snapshots = {}
     for role, member in lock["cast"].items():
         domain = str(member["product"]).partition(".")[0]
-        snapshots[role] = ProductStore(warehouse, domain).find(member["product"], member["product_version"])
+        snapshots[role] = ProductStore(warehouse, domain).find_snapshot(member["product"], member["product_version"])
     forgotten = {product: tuple(keys) for product, keys in lock.get("forgotten", {}).items()}
     kept = release / DEFINITION / RUNS
     evaluation = kept if kept.is_file() else {}

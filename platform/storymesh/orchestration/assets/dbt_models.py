@@ -238,7 +238,7 @@ def _input_snapshots(mesh: Mesh, domain: str, required: set[dg.AssetKey]) -> dic
     snapshots: dict[str, Snapshot] = {}
     for product in _input_products(mesh, domain):
         owner, name = product.split(".", 1)
-        latest = ProductStore(mesh.warehouse, owner).latest(name)
+        latest = ProductStore(mesh.warehouse, owner).latest_snapshot(name)
         if latest is None and product_key(product) in required:
             words = f"the models of '{domain}' read '{product}', which nobody has published yet"
             raise NotPublished(words, f"run the domain '{owner}' first")

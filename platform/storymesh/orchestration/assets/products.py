@@ -84,7 +84,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
     )
     def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         with dagster_failures(context.retry_number):
-            before = ProductStore(mesh.warehouse, product.domain).latest(product.name)
+            before = ProductStore(mesh.warehouse, product.domain).latest_snapshot(product.name)
             try:
                 publication = _publish(mesh, product, contract, context)
             except PublicationRefused as refused:

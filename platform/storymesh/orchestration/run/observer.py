@@ -152,7 +152,9 @@ class RunObserver:
     def _is_published(self, narrative: Narrative) -> bool:
         """Return True if readers have a snapshot of every product of the cast, whatever became of this run."""
         products = [self.mesh.product(member.product) for member in narrative.cast.values()]
-        return all(ProductStore(self.mesh.warehouse, product.domain).latest(product.name) for product in products)
+        return all(
+            ProductStore(self.mesh.warehouse, product.domain).latest_snapshot(product.name) for product in products
+        )
 
     def _reason_of_absence(self, keys: Sequence[dg.AssetKey]) -> tuple[OutcomeState, str]:
         """Return why none of `keys` was made: a step of its own failed, or one that it is built on."""
