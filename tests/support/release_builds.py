@@ -125,8 +125,8 @@ def typed(narrative: Narrative, contracts: Mapping[str, Any]) -> Any:
     return SimpleNamespace(
         narrative=narrative,
         contracts=contracts,
-        records={config: SimpleNamespace(retold=()) for config in narrative.records},
-        views=SimpleNamespace(outcome={}),
+        records={config: SimpleNamespace(rewritten=()) for config in narrative.records},
+        case=SimpleNamespace(outcome={}),
     )
 
 

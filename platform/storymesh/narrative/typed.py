@@ -25,7 +25,7 @@ class TypedNarrative:
     narrative: Narrative
     contracts: Mapping[str, Contract]
     cast: Cast
-    views: TypedCase
+    case: TypedCase
     records: Mapping[str, TypedRecord]
     columns: Mapping[str, frozenset[str]]
     pseudonymised: frozenset[Path]
