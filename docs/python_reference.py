@@ -1,4 +1,4 @@
-"""The reference of the Python interface: everything in `storymesh.__all__`, from its signatures and docstrings."""
+"""The reference of the Python interface, from signatures and docstrings: `storymesh.__all__` and the exceptions."""
 
 import ast
 import inspect
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import storymesh
+from storymesh import errors
 
 LINE = 88
 
@@ -16,9 +17,20 @@ def members() -> str:
     return "\n".join(_section(name, getattr(storymesh, name)) for name in storymesh.__all__)
 
 
+def exceptions() -> Iterator[tuple[str, str]]:
+    """Yield name and meaning of every exception that storymesh raises on purpose."""
+    for name, member in vars(errors).items():
+        if (
+            isinstance(member, type)
+            and issubclass(member, errors.StorymeshError)
+            and member.__module__ == errors.__name__
+        ):
+            yield f"`{name}`", " ".join(_words(member).split("\n\n")[0].split())
+
+
 def _section(name: str, member: Any) -> str:
-    if not callable(member):
-        return f"## {name}\n\n`{type(member).__name__}`\n"
+    if isinstance(member, str):
+        return f"## {name}\n\nA text, such as `{member}`.\n"
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(member))).body
     code = "\n".join(_class(node) if isinstance(node, ast.ClassDef) else _function(node))
     return f"## {name}\n\n```python\n{code}\n```\n\n{_words(member)}\n"
@@ -32,7 +44,7 @@ def _function(node: Any, prefix: str = "def ") -> Iterator[str]:
         yield whole
         return
     yield f"{prefix}{node.name}("
-    for parameter in inspect.cleandoc(ast.unparse(node.args)).split(", "):
+    for parameter in ast.unparse(node.args).split(", "):
         yield f"    {parameter},"
     yield f"){result}"
 

@@ -38,7 +38,10 @@ def pages() -> dict[str, str]:
         "narrative.md": narratives(),
         "contract.md": contracts(),
         "commands.md": commands(),
-        "python.md": {"members": python_reference.members()},
+        "python.md": {
+            "members": python_reference.members(),
+            "exceptions": table(["exception", "meaning"], python_reference.exceptions()),
+        },
     }
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),

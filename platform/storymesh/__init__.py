@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from storymesh.lifecycle.pull import Loaded
 
+__all__ = ["__version__", "load"]  # what programs may use; docs/reference/python.md is made from it
+
 __version__ = "0.1.0"
 
 # Nothing phones home unless somebody asks for it. The libraries read this when they are imported, which is later.
@@ -30,12 +32,12 @@ def load(
     mesh: str | Path | None = None,
     **options: Any,
 ) -> "Loaded":
-    """A release as `datasets.load_dataset` gives it, by the name of its narrative: `load("canal-exceptions",
+    """Return a release as `datasets.load_dataset` does, by the name of its narrative: `load("canal-exceptions",
     "1.0.0-r3", config="advice")`. Without `version` it is the latest; name one where results should be repeated.
 
     `narrative` may be the folder of a release too, wherever it stands. `config` may be left out where there is one
     alone; without `split` all of them are loaded. `mesh` is the mesh root, by default the one at or above the current
-    folder. Other options go to `load_dataset` as they are. Raises `storymesh.errors.WrongUsage` for a narrative, a
+    folder. Other options go to `load_dataset` as they are. Raise `storymesh.errors.WrongUsage` for a narrative, a
     version, a config or a split that does not exist.
     """
     from storymesh.lifecycle.pull import load_config

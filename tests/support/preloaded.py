@@ -11,12 +11,12 @@ import great_expectations.core
 import great_expectations.expectations
 import pyiceberg.catalog.sql
 import pyiceberg.io.pyarrow
-import storymesh.orchestration.run.run
 
 import storymesh.cli
 import storymesh.contract.audit
 import storymesh.dataset.build
 import storymesh.mesh.check
+import storymesh.orchestration.run.execute
 import storymesh.product.publish
 
 __all__ = ["dagster", "great_expectations", "pyiceberg", "storymesh"]
