@@ -45,7 +45,8 @@ def _function(node: Any, prefix: str = "def ") -> Iterator[str]:
         return
     yield f"{prefix}{node.name}("
     for parameter in ast.unparse(node.args).split(", "):
-        yield f"    {parameter},"
+        typed, equals, default = parameter.partition("=")
+        yield f"    {typed} = {default}," if equals else f"    {parameter},"
     yield f"){result}"
 
 
