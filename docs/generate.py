@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import architecture_blocks  # noqa: E402
 import reference_pages  # noqa: E402
 
-from storymesh.mesh.mermaid import picture  # noqa: E402
+from storymesh.mesh.mermaid import mermaid_flowchart  # noqa: E402
 from storymesh.mesh.mesh import load_mesh  # noqa: E402
 
 SAMPLE = "DLY-004579-1"
@@ -29,7 +29,7 @@ LIST_ITEMS = 3
 def blocks(root: Path) -> dict[str, dict[str, str]]:
     """Return by page, and by the name of its marks, what is made from the checkout alone."""
     return {
-        "README.md": {"picture": f"```mermaid\n{picture(load_mesh(root))}```\n"},
+        "README.md": {"picture": f"```mermaid\n{mermaid_flowchart(load_mesh(root))}```\n"},
         "docs/architecture.md": {
             "imports": f"```mermaid\n{architecture_blocks.import_picture()}```\n",
             "packages": architecture_blocks.package_table(root),

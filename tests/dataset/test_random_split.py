@@ -20,7 +20,7 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors
 from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.snapshot_pinning import pin
+from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.narrative.definition import RandomSplit, Split
 from storymesh.release.manifest import Release
 from storymesh.release.write import ReleaseRefused, cut
@@ -209,7 +209,7 @@ def test_a_record_moved_to_another_split_is_found_in_the_files(by_chance: Callab
 
 def test_trucks_stay_whole_and_nobody_quotes_what_is_evaluated_later(by_chance: Callable[[str], Mesh]) -> None:
     mesh = by_chance(f"{{{THIRDS}, together: [truck.truck_id]}}")
-    build = pin(mesh, mesh.narrative("roadside"))
+    build = pin_build(mesh, mesh.narrative("roadside"))
     write_cases_and_precedents(build)
     with open_engine() as engine:
         told = (

@@ -14,7 +14,7 @@ from storymesh.lifecycle.erase import find, forget, remove
 from storymesh.lifecycle.rebuild import pinned, rebuild
 from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.snapshot_pinning import pin
+from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.provenance.trace import Tracer
 from storymesh.release.manifest import Release, find_release, list_releases, read_lock, record_files
 from storymesh.release.rewritten_records import write_all
@@ -137,7 +137,7 @@ def test_rows_with_a_compound_key_leave_no_file_of_the_successor(moved: Mesh) ->
     repairs.write_text(re.sub(r'"R(\d{3})"', r'"R~\1/x"', rows), encoding="utf-8")
     mesh = load_mesh(moved.root)
     publish_all(mesh, "road.repairs")
-    build = pin(mesh, mesh.narrative("roadside"))
+    build = pin_build(mesh, mesh.narrative("roadside"))
     write_all(build)
     old = cut(build, tracer=partial(Tracer, build))
     shown = [re.findall(KEY, (old.path / name).read_text(encoding="utf-8")) for name in ("README.md", "report.html")]

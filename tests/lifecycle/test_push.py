@@ -10,7 +10,7 @@ from datasets import load_dataset
 
 from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.snapshot_pinning import pin
+from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.release.manifest import find_release, record_files
 from storymesh.release.write import cut
 from tests.support.hub_stand_in import TOKEN, Hub, Repository, hub
@@ -61,7 +61,7 @@ def test_a_release_arrives_whole_and_private(roadside: Mesh, there: Hub, tmp_pat
 
 
 def test_every_shard_arrives_and_loads(moved: Mesh, there: Hub, tmp_path: Path) -> None:
-    build = pin(moved, moved.narrative("roadside"))
+    build = pin_build(moved, moved.narrative("roadside"))
     shutil.rmtree(moved.releases / "roadside/1.0.0-r2")  # its records, in shards, would be no new release
     release = cut(build, shard_rows=40)
     shards = record_files(release.path, "report")["train"]

@@ -7,13 +7,9 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.definitions.reconstruct import ReconstructableJob
-from dagster._utils.schedules import is_valid_cron_schedule
-from hypothesis import given
-from hypothesis import strategies as some
 
 from storymesh.errors import DefinitionErrors
 from storymesh.mesh.mesh import load_mesh
-from storymesh.mesh.schedule import checked
 from storymesh.orchestration import definitions
 from storymesh.orchestration.instance import open_instance
 from storymesh.release.manifest import list_releases
@@ -113,33 +109,3 @@ def test_what_is_written_as_a_schedule_is_one(harbour: Path, edit: Callable[[str
     edit("domains/fleet/domain.yaml", "0 6 * * 1-5", "every morning")
     with pytest.raises(DefinitionErrors, match=r"domains/fleet/domain\.yaml:\d+:11: .*'every morning' is no schedule"):
         load_mesh(harbour)
-
-
-@pytest.mark.parametrize(
-    ("cron", "words"),
-    [
-        ("0 25 * * *", "'25' is no hour .* between 0 and 23"),
-        ("0 6 * * sunday", "'sunday' is no day of the week"),
-        ("0 6 31-1 * *", "runs backwards"),
-        ("5/10 * * * *", "a step wants a range"),
-        ("*-5 * * * *", "a number, a range"),
-        ("0 6 * *", "4 fields, five are wanted"),
-    ],
-)
-def test_what_is_no_schedule_says_which_field(cron: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        checked(cron)
-
-
-FAIR = ("*", "*/5", "0", "1", "5", "1-3", "2-4/2", "1,3", "jan", "MON", "mon-fri")
-PARTS = some.sampled_from((*FAIR, "60", "7", "-1", "?"))
-
-
-@given(some.lists(PARTS, min_size=5, max_size=5))
-def test_dagster_takes_every_schedule_that_the_check_takes(parts: list[str]) -> None:
-    cron = " ".join(parts)
-    try:
-        checked(cron)
-    except ValueError:
-        return
-    assert is_valid_cron_schedule(cron)

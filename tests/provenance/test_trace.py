@@ -23,7 +23,7 @@ from storymesh.dataset.stages import write_cases, write_precedents, write_record
 from storymesh.engine.open import open_engine
 from storymesh.errors import NotPublished, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.snapshot_pinning import pin
+from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.product.publish import publish
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
@@ -80,7 +80,7 @@ def published(root: Path) -> Mesh:
 
 
 def released(mesh: Mesh) -> Release:
-    build = pin(mesh, mesh.narrative("roadside"))
+    build = pin_build(mesh, mesh.narrative("roadside"))
     write_cases(build)
     write_precedents(build)
     for config in build.configs:
@@ -393,7 +393,7 @@ def test_a_release_keeps_what_types_its_cast_and_nothing_of_whom_to_ask(mesh: Me
     lock = read_lock(release.path)
     typed = read_kept(release.path, lock)
     assert typed.fingerprint == lock["fingerprint"]
-    now = pin(mesh, mesh.narrative("roadside"))
+    now = pin_build(mesh, mesh.narrative("roadside"))
     assert build_of(release.path, lock, mesh.warehouse, open_engine).key == now.key, "the cases are made once"
     kept = (release.path / DEFINITION / "contracts/fleet/trucks.odcs.yaml").read_text(encoding="utf-8")
     assert "restricted" in kept

@@ -18,7 +18,7 @@ from storymesh.lifecycle.push import going
 from storymesh.lifecycle.rebuild import rebuild
 from storymesh.lifecycle.verify import verify
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.snapshot_pinning import pin
+from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.orchestration.assets.narratives import narrative_assets
 from storymesh.release.manifest import Release, record_files
 from storymesh.release.rewritten_records import ANSWERS, write_all, write_config
@@ -82,12 +82,12 @@ class Desk:
 
     def told(self, config: str = CONFIG) -> list[dict[str, object]]:
         """The records of one config, uncut."""
-        build = pin(self.mesh, self.mesh.narrative("roadside"))
+        build = pin_build(self.mesh, self.mesh.narrative("roadside"))
         write_cases_and_precedents(build)
         return pq.read_table(write_config(build, config).path).sort_by("id").to_pylist()
 
     def release(self) -> Release:
-        build = pin(self.mesh, self.mesh.narrative("roadside"))
+        build = pin_build(self.mesh, self.mesh.narrative("roadside"))
         write_all(build)
         return cut(build)
 
@@ -249,7 +249,7 @@ def test_answers_are_retold_and_questions_stay(desk: Desk, server: Server, base:
 
 def test_a_budget_stops_before_it_is_passed_and_nothing_is_lost(desk: Desk, server: Server) -> None:
     desk.write(server.url, budget={"tokens": 2_000}, parameters={"max_tokens": 400})
-    build = pin(desk.mesh, desk.mesh.narrative("roadside"))
+    build = pin_build(desk.mesh, desk.mesh.narrative("roadside"))
     with pytest.raises(NarratorFailed, match="budget of 'retold' is spent"):
         write_all(build)
     assert 0 < 30 * len(server.calls) <= 2_000
@@ -297,5 +297,5 @@ def test_the_commands_estimate_and_sample(desk: Desk, server: Server) -> None:
 def test_what_is_wrong_is_told_before_anything_runs(desk: Desk, wrong: dict[str, object], expected: str) -> None:
     desk.write("http://127.0.0.1:1/v1", **wrong)
     with pytest.raises(DefinitionErrors) as refused:
-        write_config(pin(desk.mesh, desk.mesh.narrative("roadside")), CONFIG)
+        write_config(pin_build(desk.mesh, desk.mesh.narrative("roadside")), CONFIG)
     assert any(expected in str(finding) for finding in refused.value.findings), refused.value.findings

@@ -8,7 +8,7 @@ from storymesh.cli import app
 from storymesh.contract.definition import Contract
 from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import Mesh
-from storymesh.mesh.snapshot_pinning import pin
+from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.product.publish import publish
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
@@ -30,7 +30,7 @@ def publish_all(mesh: Mesh, *only: str) -> None:
 
 
 def release_all(mesh: Mesh) -> Release:
-    build = pin(mesh, mesh.narrative("roadside"))
+    build = pin_build(mesh, mesh.narrative("roadside"))
     write_all(build)
     return cut(build)
 

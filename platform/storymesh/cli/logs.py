@@ -19,7 +19,7 @@ KEPT_LOGS = 20
 
 def new_log(mesh: "Mesh", name: str) -> Path:
     """Return the path of a new log file in the mesh's store, after removing the oldest logs of that `name`."""
-    folder = mesh.store / "logs"
+    folder = mesh.prepare_store() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob(f"{name}-*.log"))[: -KEPT_LOGS + 1]:
         old.unlink(missing_ok=True)
@@ -56,6 +56,6 @@ def _log_folder(mesh: Path | None) -> Path:
     from storymesh.mesh.mesh import load_mesh
 
     try:
-        return load_mesh(mesh_root(mesh)).store / "logs"
+        return load_mesh(mesh_root(mesh)).prepare_store() / "logs"
     except StorymeshError:
         return Path(tempfile.gettempdir())

@@ -1,6 +1,6 @@
-"""Everything that can be said about a mesh's files before any data is read: what `storymesh check` prints.
+"""The findings about a mesh's files before any data is read: what `storymesh check` prints.
 
-Beside what reading finds, this looks at what no single file shows and what Dagster would load without a word: two
+Besides what reading finds, these are faults that no single file shows and that Dagster would load without a word: two
 assets of one key, a domain that no code location serves, a product that nothing makes.
 """
 
@@ -21,75 +21,79 @@ from storymesh.product.dbt_profile import database_of_domain
 from storymesh.product.definition import Product
 from storymesh.product.sources.open import source_problem
 
-# Folders of the store, and the code location of the narratives: a domain of that name would share them.
+# Folders of the store, and the code location of the narratives: a domain of such a name would share them.
 RESERVED_DOMAINS = ("dagster", "logs", "narratives")
-TWO_LINES = "from storymesh.orchestration import definitions / defs = definitions(__file__)"
+DEFINITIONS_FILE = "from storymesh.orchestration import definitions / defs = definitions(__file__)"
 
 
 def check(root: Path) -> list[Finding]:
-    """Every finding of the mesh at `root`, errors and warnings, in the order of files and lines.
+    """Return every finding of the mesh at `root`, errors and warnings, in the order of files and lines.
 
     Raises WrongUsage when `root` is no mesh root.
     """
     try:
         mesh = load_mesh(root)
-    except DefinitionErrors as refused:
-        return sorted(refused.findings)
+    except DefinitionErrors as errors:
+        return sorted(errors.findings)
     return check_mesh(mesh)
 
 
 def check_mesh(mesh: Mesh) -> list[Finding]:
-    """What there is to say about a mesh whose files could all be read."""
+    """Return the findings of a mesh whose files could all be read."""
     findings = [finding for contract in mesh.contracts.values() for finding in contract.warnings]
-    findings += _names(mesh)
-    findings += _locations(mesh)
+    findings += _name_findings(mesh)
+    findings += _location_findings(mesh)
     for product in mesh.products.values():
-        findings += _rows(mesh, product)
+        findings += _source_findings(mesh, product)
     for narrative in mesh.narratives.values():
-        findings += _types(mesh, narrative)
+        findings += _type_findings(mesh, narrative)
     return sorted(set(findings))
 
 
 def errors_of(findings: list[Finding]) -> list[Finding]:
-    """Those findings with which nothing may run."""
+    """Return the findings with which nothing may run."""
     return [finding for finding in findings if finding.severity == "error"]
 
 
-def _names(mesh: Mesh) -> Iterator[Finding]:
+def _name_findings(mesh: Mesh) -> Iterator[Finding]:
     for domain in mesh.domains:
         if domain in RESERVED_DOMAINS:
-            place = Location(f"domains/{domain}/domain.yaml")
+            location = Location(f"domains/{domain}/domain.yaml")
             yield Finding(
-                place, "reserved-name", f"'{domain}' means something to the platform", "name the domain otherwise"
+                location, "reserved-name", f"'{domain}' means something to the platform", "name the domain otherwise"
             )
     for narrative in mesh.narratives.values():
         if narrative.name in mesh.domains:
-            words = f"the narrative '{narrative.id}' has the name of a domain, so their assets could not be told apart"
-            yield Finding(narrative.at("id"), "duplicate-id", words, "rename one of the two")
+            message = (
+                f"the narrative '{narrative.id}' has the name of a domain, so their assets could not be told apart"
+            )
+            yield Finding(narrative.at("id"), "duplicate-id", message, "rename one of the two")
 
 
-def _locations(mesh: Mesh) -> Iterator[Finding]:
-    """Each domain, and the narratives, need a definitions.py, and workspace.yaml has to list it."""
+def _location_findings(mesh: Mesh) -> Iterator[Finding]:
+    """Check that each domain and the narratives have a definitions.py, and that workspace.yaml lists it."""
     folders = [f"domains/{domain}" for domain in mesh.domains]
     if mesh.narratives:
         folders.append("narratives")
     for folder in folders:
         if not (mesh.root / folder / "definitions.py").is_file():
-            words = "this folder has no definitions.py, so Dagster does not see it"
-            yield Finding(Location(f"{folder}/definitions.py"), "missing-file", words, f"two lines: {TWO_LINES}")
+            message = "this folder has no definitions.py, so Dagster does not see it"
+            yield Finding(
+                Location(f"{folder}/definitions.py"), "missing-file", message, f"two lines: {DEFINITIONS_FILE}"
+            )
     workspace = mesh.root / "workspace.yaml"
     if not workspace.is_file():
         return
     try:
         document = read_document(workspace, mesh.root)
-    except DefinitionErrors as refused:
-        yield from refused.findings
+    except DefinitionErrors as errors:
+        yield from errors.findings
         return
     entries = document.value.get("load_from") if isinstance(document.value, dict) else None
     if not isinstance(entries, list):
         yield document.finding((), "wrong-value", "load_from has to be a list of code locations")
         return
-    listed: dict[str, int] = {}
+    listed: set[str] = set()
     for index, entry in enumerate(entries):
         file = _python_file(entry)
         if file is None:
@@ -99,59 +103,61 @@ def _locations(mesh: Mesh) -> Iterator[Finding]:
             yield document.finding(("load_from", index), "duplicate-location", f"{name} is loaded twice", "keep one")
         elif not (mesh.root / file).is_file():
             yield document.finding(("load_from", index), "missing-file", f"there is no {name}")
-        listed[name] = index
+        listed.add(name)
     for folder in folders:
         if f"{folder}/definitions.py" not in listed:
-            words = f"{folder}/definitions.py is not listed, so Dagster does not load it"
+            message = f"{folder}/definitions.py is not listed, so Dagster does not load it"
             hint = f"- python_file: {{relative_path: {folder}/definitions.py, working_directory: .}}"
-            yield document.finding(("load_from",), "not-listed", words, hint)
+            yield document.finding(("load_from",), "not-listed", message, hint)
 
 
 def _python_file(entry: Any) -> str | None:
-    """The path in one entry of load_from; None for a location of another kind."""
+    """Return the path in one entry of load_from; None for a location of another kind."""
     file = entry.get("python_file") if isinstance(entry, dict) else None
     if isinstance(file, dict):
         file = file.get("relative_path")
     return file if isinstance(file, str) else None
 
 
-def _rows(mesh: Mesh, product: Product) -> Iterator[Finding]:
-    """A product without a source is a dbt model, and one with a source needs no model but the file."""
+def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
+    """Check that the rows of a product come from somewhere: a file, or a dbt model of its name."""
     folder = mesh.domain_folder(product.domain)
     if product.source is not None:
         if problem := source_problem(product, folder):
-            words, hint = problem
-            yield Finding(product.source_location, "no-rows", f"source '{product.source}': {words}", hint)
+            message, hint = problem
+            yield Finding(product.source_location, "no-rows", f"source '{product.source}': {message}", hint)
         return
     project = folder / "dbt_project.yml"
     if not project.is_file():
-        words = f"nothing makes the rows of '{product.id}': it names no source, and {product.domain} has no dbt project"
+        message = (
+            f"nothing makes the rows of '{product.id}': it names no source, and {product.domain} has no dbt project"
+        )
         hint = "add customProperties: [{property: source, value: sources/<file>}], or a dbt_project.yml"
-        yield Finding(product.location, "no-rows", words, hint)
+        yield Finding(product.location, "no-rows", message, hint)
         return
     try:
         read_document(project, mesh.root)
         database_of_domain(product.domain, folder, mesh.store)
-    except DefinitionErrors as refused:
-        yield from refused.findings
+    except DefinitionErrors as errors:
+        yield from errors.findings
         return
-    if not any(_models(folder, product.name)):
-        words = f"nothing makes the rows of '{product.id}': the dbt project has no model '{product.name}'"
-        yield Finding(product.location, "no-rows", words, f"write domains/{product.domain}/models/{product.name}.sql")
+    if not any(_model_files(folder, product.name)):
+        message = f"nothing makes the rows of '{product.id}': the dbt project has no model '{product.name}'"
+        yield Finding(product.location, "no-rows", message, f"write domains/{product.domain}/models/{product.name}.sql")
 
 
-def _types(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
-    """What typing the narrative and its scenarios against its contracts finds."""
+def _type_findings(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
+    """Type the narrative and its scenarios against its contracts, and return what is wrong."""
     try:
         typed = type_narrative(narrative, mesh.cast_of(narrative))
         evaluation_files(narrative, mesh.root)
         read_scenarios(mesh.root / narrative.folder, mesh.root, typed)
         return typed.warnings
-    except DefinitionErrors as refused:
-        return refused.findings
+    except DefinitionErrors as errors:
+        return errors.findings
 
 
-def _models(folder: Path, name: str) -> Iterator[Path]:
+def _model_files(folder: Path, name: str) -> Iterator[Path]:
     pattern = re.compile(rf"{re.escape(name)}\.(sql|py)", re.IGNORECASE)
     for path in folder.rglob("*"):
         if pattern.fullmatch(path.name) and not {"target", "dbt_packages"} & set(path.relative_to(folder).parts):

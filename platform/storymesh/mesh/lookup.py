@@ -1,4 +1,4 @@
-"""Releases by the names that people give them: from anywhere in a mesh, and also where there is none."""
+"""Releases found by the names that people give them: in a mesh, or by their folder without one."""
 
 from pathlib import Path
 
@@ -9,8 +9,10 @@ from storymesh.release.manifest import LOCK, Release, find_release, list_release
 
 
 def releases_of(mesh: str | Path | None) -> Path:
-    """The folder of a mesh's releases. None: of the mesh at or above the current folder. Reads no definition, so that
-    a release can be used while they are being changed."""
+    """Return the folder of a mesh's releases. None: of the mesh at or above the current folder.
+
+    Reads no definition, so that a release can be used while definitions are being changed.
+    """
     root = _root(mesh)
     return root / read_settings(root).releases
 
@@ -26,8 +28,10 @@ def _root(mesh: str | Path | None) -> Path:
 
 
 def named_release(name: str, mesh: str | Path | None) -> Release:
-    """The release `NARRATIVE@X-rN` or, without a version, the narrative's latest; or the one in the folder `name`,
-    which needs no mesh. Raises WrongUsage when there is none."""
+    """Return the release `NARRATIVE@X-rN`, the latest of NARRATIVE without a version, or the one in the folder `name`.
+
+    A folder needs no mesh. Raises WrongUsage when there is no such release.
+    """
     folder = Path(name)
     if (folder / LOCK).is_file():
         return read_release(folder)
@@ -37,25 +41,27 @@ def named_release(name: str, mesh: str | Path | None) -> Release:
 
 
 def named_releases(name: str | None, mesh: str | Path | None) -> list[Release]:
-    """Every release of the mesh (None), all of a narrative, or one as `named_release` finds it. Raises WrongUsage when
-    there is none."""
+    """Return every release of the mesh (None), all of a narrative, or one as `named_release` finds it.
+
+    Raises WrongUsage when there is none.
+    """
     if name is not None and ("@" in name or "/" in name or (Path(name) / LOCK).is_file()):
         return [named_release(name, mesh)]
     every = list_releases(releases_of(mesh))
-    found = [one for one in every if name is None or one.narrative == name.replace("_", "-")]
+    found = [release for release in every if name is None or release.narrative == name.replace("_", "-")]
     if not found:
-        known = dict.fromkeys(one.narrative for one in every)
+        known = dict.fromkeys(release.narrative for release in every)
         hint = suggest_name(name, known) if name and known else "storymesh run makes one"
         raise WrongUsage(f"'{name}' has no release" if name else "there is no release yet", hint)
     return found
 
 
 def next_release(release: Release) -> Release:
-    """The release of the same narrative that was cut after this one. Raises WrongUsage when it is the last."""
+    """Return the next release of the same narrative. Raises WrongUsage when this is the last."""
     every = list_releases(release.path.resolve().parents[1], release.narrative)
-    versions = [one.version for one in every]
-    place = versions.index(release.version) + 1 if release.version in versions else len(versions)
-    if place == len(versions):
-        words = f"{release.narrative} {release.version} is the last release"
-        raise WrongUsage(words, "name two: storymesh diff NARRATIVE@X-rN NARRATIVE@X-rM")
-    return every[place]
+    versions = [other.version for other in every]
+    index = versions.index(release.version) + 1 if release.version in versions else len(versions)
+    if index == len(versions):
+        message = f"{release.narrative} {release.version} is the last release"
+        raise WrongUsage(message, "name two: storymesh diff NARRATIVE@X-rN NARRATIVE@X-rM")
+    return every[index]

@@ -1,4 +1,4 @@
-"""A mesh as a picture: domains and their products, the narratives that cast them, and what is released.
+"""A mesh as a diagram: domains and their products, the narratives that cast them, and what is released.
 
 The text is a Mermaid flowchart, which GitHub and many editors draw. `python -m storymesh.mesh.mermaid [DIR]` prints it.
 """
@@ -17,8 +17,8 @@ from storymesh.narrative.definition import Narrative
 _ESCAPED = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;"}
 
 
-def picture(mesh: Mesh) -> str:
-    """The mesh as a Mermaid flowchart, one statement a line, the same for the same mesh.
+def mermaid_flowchart(mesh: Mesh) -> str:
+    """Return the mesh as a Mermaid flowchart, one statement a line, the same for the same mesh.
 
     A domain is a group, an arrow from product to product an input port, an arrow into a narrative a role of its cast
     (a thick one its anchor), and behind each narrative stands its dataset with the names of its configs.
@@ -28,13 +28,13 @@ def picture(mesh: Mesh) -> str:
     domains = _names(mesh.domains)
     for domain in mesh.domains:
         lines.append(f'  subgraph domain_{domains[domain]}["{_text(mesh.domains[domain].title)}"]')
-        lines += [f'    {products[one.id]}["{_text(one.name)}"]' for one in mesh.products_of(domain)]
+        lines += [f'    {products[product.id]}["{_text(product.name)}"]' for product in mesh.products_of(domain)]
         lines.append("  end")
     for product in mesh.products.values():
         lines += [f"  {products[port.contract_id]} --> {products[product.id]}" for port in product.inputs]
-    told = _names(mesh.narratives)
+    narratives = _names(mesh.narratives)
     for narrative in mesh.narratives.values():
-        lines += _narrative(narrative, told[narrative.id], products)
+        lines += _narrative(narrative, narratives[narrative.id], products)
     return "\n".join(lines) + "\n"
 
 
@@ -48,13 +48,13 @@ def _narrative(narrative: Narrative, name: str, products: Mapping[str, str]) -> 
 
 
 def _names(ids: Iterable[str]) -> dict[str, str]:
-    """A name that Mermaid takes for each id: letters, digits and `_`, and no two alike."""
+    """Return a unique name for each id, of letters, digits and `_`, which is what Mermaid allows."""
     names: dict[str, str] = {}
-    for one in ids:
-        name = re.sub(r"[^A-Za-z0-9]", "_", one)
+    for id_ in ids:
+        name = re.sub(r"[^A-Za-z0-9]", "_", id_)
         while name in names.values():
             name += "_"
-        names[one] = name
+        names[id_] = name
     return names
 
 
@@ -62,13 +62,13 @@ def _text(text: str) -> str:
     return "".join(_ESCAPED.get(letter, letter) for letter in " ".join(text.split()))
 
 
-def main(words: list[str]) -> int:
-    """Print the picture of the mesh at or above the folder named (default: this one). Returns the exit code."""
-    if len(words) > 1:
+def main(arguments: list[str]) -> int:
+    """Print the diagram of the mesh at or above the folder named (default: this one). Returns the exit code."""
+    if len(arguments) > 1:
         print("usage: python -m storymesh.mesh.mermaid [DIR]", file=sys.stderr)
         return 2
     try:
-        print(picture(load_mesh(find_root(Path(words[0] if words else ".")))), end="")
+        print(mermaid_flowchart(load_mesh(find_root(Path(arguments[0] if arguments else ".")))), end="")
     except StorymeshError as error:
         print(error, file=sys.stderr)
         return error.exit_code

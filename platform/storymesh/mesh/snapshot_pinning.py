@@ -1,4 +1,4 @@
-"""Which snapshots a narrative is told from: the latest of each role, or those of a build that was pinned before."""
+"""The snapshots that a narrative is built from: the latest of each role, or those of a build that was pinned before."""
 
 import json
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import ProductStore, Snapshot
 
 
-def pin(mesh: Mesh, narrative: Narrative) -> Build:
-    """A build on the latest snapshot of each role. Raises NotPublished for a product that nobody has published yet."""
+def pin_build(mesh: Mesh, narrative: Narrative) -> Build:
+    """Return a build on the latest snapshot of each role. Raises NotPublished for a product without any."""
     snapshots: dict[str, Snapshot] = {}
     missing: list[str] = []
     for role, member in narrative.cast.items():
@@ -24,15 +24,15 @@ def pin(mesh: Mesh, narrative: Narrative) -> Build:
         else:
             snapshots[role] = latest
     if missing:
-        words = f"'{narrative.id}' needs {', '.join(dict.fromkeys(missing))}, which nobody has published yet"
-        raise NotPublished(words, "run the domain first: storymesh run")
+        message = f"'{narrative.id}' needs {', '.join(dict.fromkeys(missing))}, which nobody has published yet"
+        raise NotPublished(message, "run the domain first: storymesh run")
     build = _build(mesh, narrative, snapshots)
-    _remember(build)
+    _write_pin(build)
     return build
 
 
-def open_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
-    """The build that was pinned as `key`. Raises NotPublished when there is none or the narrative changed since."""
+def open_pinned_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
+    """Return the build that was pinned as `key`. Raises NotPublished when there is none, or the narrative changed."""
     path = mesh.store / "narratives" / narrative.name / key / "pin.json"
     if not path.is_file():
         raise NotPublished(f"'{narrative.id}' has no build {key}", "make its cases first")
@@ -45,8 +45,8 @@ def open_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
         snapshots[role] = _store_of(mesh, member.product).find_snapshot(name, versions[role])
     build = _build(mesh, narrative, snapshots)
     if build.key != key:
-        words = f"the files of '{narrative.id}' have changed since build {key}"
-        raise NotPublished(words, "make its cases again")
+        message = f"the files of '{narrative.id}' have changed since build {key}"
+        raise NotPublished(message, "make its cases again")
     return build
 
 
@@ -60,7 +60,7 @@ def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) 
     return Build(typed, snapshots, mesh.store, mesh.releases, mesh.open_engine, evaluation=files)
 
 
-def _remember(build: Build) -> None:
+def _write_pin(build: Build) -> None:
     build.files.folder.mkdir(parents=True, exist_ok=True)
     path = build.files.folder / "pin.json"
     if not path.exists():

@@ -25,6 +25,7 @@ def definitions(file: str) -> dg.Definitions:
     """
     folder = Path(file).resolve().parent
     mesh = load_mesh(find_root(folder))
+    mesh.prepare_store()  # dbt, the sensors and every step write to it
     if folder == mesh.root / NARRATIVES:
         return _narratives(mesh)
     if folder.parent == mesh.root / "domains" and folder.name in mesh.domains:

@@ -42,6 +42,7 @@ def dagster_home(mesh: Mesh) -> Path:
 
 def prepare_dagster_home(mesh: Mesh) -> Path:
     """Make the instance's folder and its dagster.yaml; a file that is there stays as it is. Returns the folder."""
+    mesh.prepare_store()
     home = dagster_home(mesh)
     home.mkdir(parents=True, exist_ok=True)
     configuration = home / "dagster.yaml"

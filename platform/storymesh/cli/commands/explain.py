@@ -21,11 +21,11 @@ def explain(
     """
     from storymesh.cli.output.explanation import show_case, show_drops, show_explanation
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.mesh.snapshot_pinning import pin
+    from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.provenance.explain import cases_sql, dropped_cases, explain_case, explain_narrative
 
     loaded = load_mesh(mesh_root(mesh))
-    build = pin(loaded, loaded.narrative(narrative))
+    build = pin_build(loaded, loaded.narrative(narrative))
     if case is not None:
         show_case(explain_case(build, case))
     elif drops:

@@ -18,11 +18,11 @@ def narrate(
     """Try a narrator on some records, or estimate its cost."""
     from storymesh.cli.output.rewriting import show_estimate, show_rewritten_sample
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.mesh.snapshot_pinning import pin
+    from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.release import rewritten_records as retell
 
     loaded = load_mesh(mesh_root(mesh))
-    build = pin(loaded, loaded.narrative(narrative))
+    build = pin_build(loaded, loaded.narrative(narrative))
     if config not in build.configs or not build.typed.records[config].rewritten:
         retold = [name for name in build.configs if build.typed.records[name].rewritten]
         hint = suggest_name(config, retold) if retold else "write one with `from` and `narrator`"

@@ -23,11 +23,11 @@ def preview(
     from storymesh.cli.output.record import format_record, mark_record
     from storymesh.dataset.preview import preview_records
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.mesh.snapshot_pinning import pin
+    from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.provenance.trace import Tracer
 
     loaded = load_mesh(mesh_root(mesh))
-    build = pin(loaded, loaded.narrative(narrative))
+    build = pin_build(loaded, loaded.narrative(narrative))
     console = console_on(sys.stdout)
     for name in [config] if config else build.configs:
         records = preview_records(build, name, case, sample)

@@ -20,7 +20,7 @@ from storymesh.document import path_in_mesh
 from storymesh.errors import StorymeshError
 from storymesh.lifecycle.diff import diff
 from storymesh.mesh.mesh import Mesh
-from storymesh.mesh.snapshot_pinning import open_build, pin
+from storymesh.mesh.snapshot_pinning import open_pinned_build, pin_build
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.formats import format_of_columns
 from storymesh.orchestration.assets.automation import remade_with_inputs
@@ -81,7 +81,7 @@ def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
     )
     def cases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[str]:
         with dagster_failures(context.retry_number):
-            build = pin(mesh, narrative)
+            build = pin_build(mesh, narrative)
             written = write_cases(build, progress_reporter(context))
         return _result(mesh, build, written, {"cast": _cast_table(build), "dagster/column_lineage": _lineage(build)})
 
@@ -99,7 +99,7 @@ def _precedents(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
     )
     def precedents(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
         with dagster_failures(context.retry_number):
-            build = open_build(mesh, narrative, key)
+            build = open_pinned_build(mesh, narrative, key)
             written = write_precedents(build, progress_reporter(context))
         return _result(mesh, build, written)
 
@@ -121,7 +121,7 @@ def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefiniti
     )
     def records(context: dg.AssetExecutionContext, key: str) -> Iterator[dg.Output[str] | dg.AssetCheckResult]:
         with dagster_failures(context.retry_number):
-            build = open_build(mesh, narrative, key)
+            build = open_pinned_build(mesh, narrative, key)
             written = write_config(build, config, progress_reporter(context))
         result = _result(mesh, build, written, _rewriting_metadata(mesh, build.files.answers(config), written))
         yield dg.Output(result.value, metadata=result.metadata, data_version=result.data_version)
@@ -178,7 +178,7 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
         context: dg.AssetExecutionContext, config: ReleaseConfig, **keys: str
     ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
         with dagster_failures(context.retry_number):
-            build = open_build(mesh, narrative, _common_build_key(narrative, keys))
+            build = open_pinned_build(mesh, narrative, _common_build_key(narrative, keys))
             before = list_releases(mesh.releases, narrative.id)
             try:
                 released = cut(build, shard_rows=config.shard_rows, tracer=partial(Tracer, build))

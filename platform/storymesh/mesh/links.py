@@ -1,0 +1,103 @@
+"""The links between definitions: every name in one file of something in another exists, and products form no circle."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from storymesh.contract.definition import Contract
+from storymesh.document import Document
+from storymesh.errors import Finding, suggest_name
+from storymesh.mesh.settings import Domain, Settings
+from storymesh.narrative.definition import Narrative
+from storymesh.product.definition import Product
+
+
+@dataclass(frozen=True)
+class LinkCheck:
+    """The definitions of a mesh, to be checked for links that lead nowhere."""
+
+    settings: Settings
+    domains: Mapping[str, Domain]
+    domain_documents: Mapping[str, Document]
+    contracts: Mapping[str, Contract]
+    products: Mapping[str, Product]
+    narratives: Mapping[str, Narrative]
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield a finding for each link that leads nowhere, and for each circle of products."""
+        for name, domain in self.domains.items():
+            if domain.premise not in self.settings.premises:
+                message = f"the premise '{domain.premise}' is not among mesh.yaml's premises"
+                hint = suggest_name(domain.premise, self.settings.premises)
+                yield self.domain_documents[name].finding(["premise"], "unknown-name", message, hint)
+        for product in self.products.values():
+            yield from self._of_product(product)
+        for contract in self.contracts.values():
+            yield from self._of_contract(contract)
+        for narrative in self.narratives.values():
+            yield from self._of_narrative(narrative)
+        yield from self._circles()
+
+    def _of_product(self, product: Product) -> Iterator[Finding]:
+        document = product.document
+        if product.domain not in self.domains:
+            message = f"the domain '{product.domain}' has no domain.yaml"
+            yield document.finding(["id"], "unknown-name", message, suggest_name(product.domain, self.domains))
+        if product.id not in self.contracts:
+            message = f"the product '{product.id}' has no contract"
+            hint = f"write contracts/{product.id.replace('.', '/')}.odcs.yaml"
+            yield document.finding(["id"], "missing-contract", message, hint)
+        for output in product.outputs:
+            target = output.contract_id
+            if target not in self.contracts and target != product.id:
+                message = f"the output port '{output.name}' names the contract '{target}', which does not exist"
+                yield Finding(output.location, "unknown-name", message, suggest_name(target, self.contracts))
+        for port in product.inputs:
+            if port.contract_id not in self.products:
+                message = f"the input port '{port.name}' asks for '{port.contract_id}', which nobody publishes"
+                yield Finding(port.location, "unknown-name", message, suggest_name(port.contract_id, self.products))
+
+    def _of_contract(self, contract: Contract) -> Iterator[Finding]:
+        if contract.id not in self.products:
+            message = f"nobody publishes '{contract.id}'"
+            hint = f"write domains/{contract.domain}/products/{contract.name}.odps.yaml"
+            yield contract.document.finding(["id"], "missing-product", message, hint)
+        for relationship in contract.relationships:
+            target = relationship.to_contract
+            parent = self.contracts.get(target)
+            if parent is None:
+                message = f"the relationship leads to '{target}', which has no contract"
+                yield Finding(relationship.location, "unknown-name", message, suggest_name(target, self.contracts))
+                continue
+            for column in relationship.to_columns:
+                if parent.property_at(column) is None:
+                    message = f"'{target}' has no property '{column}'"
+                    hint = suggest_name(column, parent.properties)
+                    yield Finding(relationship.location, "unknown-name", message, hint)
+
+    def _of_narrative(self, narrative: Narrative) -> Iterator[Finding]:
+        for role, member in narrative.cast.items():
+            product, step = member.product, ["cast", role]
+            if product not in self.products:
+                message = f"nobody publishes the product '{product}'"
+                hint = suggest_name(product, self.products)
+                yield narrative.document.finding(step, "unknown-name", message, hint)
+            elif (contract := self.contracts.get(product)) is not None and contract.major != member.major:
+                message = f"'{product}' is at version {contract.version}, the cast wants major version {member.major}"
+                yield narrative.document.finding(step, "wrong-version", message, "follow the contract's change")
+
+    def _circles(self) -> Iterator[Finding]:
+        done: set[str] = set()
+
+        def visit(product: str, path: tuple[str, ...]) -> Iterator[Finding]:
+            if product in path:
+                circle = " -> ".join((*path[path.index(product) :], product))
+                message = f"products are built on each other in a circle: {circle}"
+                yield Finding(self.products[product].inputs[0].location, "circle", message)
+                done.update(path)
+            elif product in self.products and product not in done:
+                for port in self.products[product].inputs:
+                    yield from visit(port.contract_id, (*path, product))
+                done.add(product)
+
+        for product in self.products:
+            yield from visit(product, ())

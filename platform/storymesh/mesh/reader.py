@@ -1,0 +1,89 @@
+"""Reads the definition files of a mesh root, and gathers the findings of all of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, Protocol, TypeVar
+
+from storymesh.case.definition import NAME
+from storymesh.document import Document, read_document
+from storymesh.errors import DefinitionErrors, Finding
+from storymesh.location import Location
+from storymesh.mesh.settings import Domain, Settings
+
+
+class _Definition(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def document(self) -> Document: ...
+
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Definition = TypeVar("Definition", bound=_Definition)
+
+
+class DefinitionReader:
+    """One pass over the files of a root; what is wrong with them is in `findings`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.findings: list[Finding] = []
+        self.domain_documents: dict[str, Document] = {}
+
+    def _attempt(
+        self, read: Callable[Arguments, Result], *args: Arguments.args, **options: Arguments.kwargs
+    ) -> Result | None:
+        try:
+            return read(*args, **options)
+        except DefinitionErrors as errors:
+            self.findings.extend(errors.findings)
+            return None
+
+    def read_settings(self) -> Settings:
+        """Return the content of `mesh.yaml`, or the defaults where there is none."""
+        path = self.root / "mesh.yaml"
+        if not path.exists():
+            return Settings()
+        return self._attempt(self._parse_settings, path) or Settings()
+
+    def _parse_settings(self, path: Path) -> Settings:
+        return read_document(path, self.root).parse(Settings)
+
+    def read_domains(self) -> dict[str, Domain]:
+        """Return the domains by their folders."""
+        domains: dict[str, Domain] = {}
+        for folder in sorted(path for path in (self.root / "domains").iterdir() if path.is_dir()):
+            if folder.name.startswith((".", "_")):
+                continue
+            path = folder / "domain.yaml"
+            if not path.exists():
+                location = Location(f"domains/{folder.name}")
+                hint = "write one with id, title and owner"
+                self.findings.append(Finding(location, "missing-file", "this domain has no domain.yaml", hint))
+                continue
+            document = self._attempt(read_document, path, self.root)
+            domain = self._attempt(document.parse, Domain) if document else None
+            if document is None or domain is None:
+                continue
+            self.domain_documents[domain.id] = document
+            if domain.id != folder.name or not NAME.match(domain.id):
+                message = f"the domain '{domain.id}' lies in the folder '{folder.name}'"
+                hint = "a domain's id is its folder's name"
+                self.findings.append(document.finding(["id"], "wrong-place", message, hint))
+            domains[folder.name] = domain
+        return domains
+
+    def read_all(self, part: str, pattern: str, read: Callable[[Path, Path], Definition]) -> dict[str, Definition]:
+        """Return every definition below the folder `part` by its id; `pattern` finds the files."""
+        definitions: dict[str, Definition] = {}
+        for path in sorted((self.root / part).glob(pattern)):
+            item = self._attempt(read, path, self.root)
+            if item is None:
+                continue
+            if item.id in definitions:
+                message = f"'{item.id}' is defined twice, first in {definitions[item.id].document.path}"
+                self.findings.append(item.document.finding(["id"], "duplicate-id", message))
+            definitions[item.id] = item
+        return definitions

@@ -1,0 +1,75 @@
+"""`mesh.yaml` and `domain.yaml`: the settings of a mesh, and of one of its domains."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from storymesh.mesh.schedule import Schedule
+from storymesh.product.warehouse import BUCKETS, CATALOGS, Warehouse, address_fault
+
+
+def _check_relative(value: str) -> str:
+    if Path(value).is_absolute():
+        message = f"'{value}' is an absolute path, which no other machine has; write it relative to the mesh root"
+        raise ValueError(message)
+    return value
+
+
+RelativeFolder = Annotated[str, AfterValidator(_check_relative)]
+
+
+def _address_with(*schemes: str) -> AfterValidator:
+    def check_address(value: str) -> str:
+        if fault := address_fault(value, schemes):
+            raise ValueError(fault)
+        return value
+
+    return AfterValidator(check_address)
+
+
+class StoreSettings(BaseModel):
+    """Where products are kept.
+
+    `folder` is on this machine: it has locks, quarantined rows and builds, and the products too where neither
+    `warehouse` (an `s3://` address) nor `catalog` (a database, as SQLAlchemy writes it) says otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: RelativeFolder = ".storymesh"
+    warehouse: Annotated[str, _address_with(*BUCKETS)] | None = None
+    catalog: Annotated[str, _address_with(*CATALOGS)] | None = None
+
+    def warehouse_of(self, root: Path) -> Warehouse:
+        """Return where the mesh in the folder `root` keeps its products."""
+        return Warehouse(root / self.folder, self.warehouse, self.catalog)
+
+
+def _as_store_settings(value: Any) -> Any:
+    return {"folder": value} if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """The content of `mesh.yaml`. Without the file the defaults hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: Literal["duckdb"] = "duckdb"
+    store: Annotated[StoreSettings, BeforeValidator(_as_store_settings)] = StoreSettings()
+    releases: RelativeFolder = "releases"
+    premises: tuple[str, ...] = ("default",)
+    schedule: Schedule | None = None  # of the whole mesh, in UTC
+
+
+class Domain(BaseModel):
+    """The content of `domain.yaml`: a team boundary, one folder under `domains/`, one Dagster code location."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    title: str
+    owner: str
+    premise: str = "default"
+    description: str = ""
+    schedule: Schedule | None = None  # of every model and product of the domain, in UTC
