@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from storymesh.case import definition as case
 from storymesh.cli.app import app
 from storymesh.contract import definition as contract
+from storymesh.contract import document_reader
 from storymesh.contract import quality_rules as rule
 from storymesh.contract import type_options as option
 from storymesh.contract.types import arrow_type
@@ -435,9 +436,9 @@ def contracts() -> dict[str, str]:
     if set(TYPES) != set(contract.TYPES):
         raise ValueError("the types of a contract have changed")
     return {
-        "on_object": _names("property", contract._OBJECT_PROPERTIES, ON_OBJECT),
-        "on_property": _names("property", contract._PROPERTY_PROPERTIES, ON_PROPERTY),
-        "on_contract": _names("property", contract._CONTRACT_PROPERTIES, ON_CONTRACT),
+        "on_object": _names("property", document_reader.OBJECT_PROPERTIES, ON_OBJECT),
+        "on_property": _names("property", document_reader.PROPERTY_PROPERTIES, ON_PROPERTY),
+        "on_contract": _names("property", document_reader.CONTRACT_PROPERTIES, ON_CONTRACT),
         "types": table(["`logicalType`", "stored as (Arrow)", ""], ([code(name), *TYPES[name]] for name in TYPES)),
         "text_formats": listed(option.FORMATS),
         "integer_formats": listed(option.RANGES),

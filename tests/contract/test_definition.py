@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.contract.definition import Contract, read_contract
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import read_contract
 from storymesh.document import parse_document
 from storymesh.errors import DefinitionErrors
 from storymesh.language.types import Array, Date, Decimal, Field, Float, Integer, Struct, Text, Timestamp
@@ -184,7 +185,7 @@ def test_reading_stays_light(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from storymesh.contract.definition import read_contract
+from storymesh.contract.read import read_contract
 import storymesh.product.definition
 read_contract(Path({str(tmp_path / "contracts/shipping/delays.odcs.yaml")!r}), Path({str(tmp_path)!r}))
 heavy = {{"great_expectations", "pyiceberg", "pandas", "duckdb", "dbt", "ibis", "pyarrow", "jsonschema", "numpy"}}

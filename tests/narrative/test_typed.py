@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from storymesh.contract.definition import read_contract
+from storymesh.contract.read import read_contract
 from storymesh.errors import DefinitionErrors
 from storymesh.narrative.definition import read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storymesh.contract.definition import Contract, read_contract
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import read_contract
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.product.definition import Product, read_product

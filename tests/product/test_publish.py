@@ -212,6 +212,35 @@ def test_an_expectation_that_cannot_be_run_is_told_in_the_contract(implementatio
 
 
 @pytest.mark.parametrize(
+    ("implementation", "problem"),
+    [
+        ("{type: expect_table_column_count_to_equal, kwargs: {value: 5}}", None),
+        ("{type: expect_table_columns_to_match_set, kwargs: {column_set: [id, at]}}", "is held back"),
+        ("{type: expect_column_max_to_be_between, kwargs: {column: hours, max_value: 1}}", "is held back"),
+    ],
+)
+def test_an_expectation_sees_all_columns_of_the_table(implementation: str, problem: str | None, desk: Desk) -> None:
+    desk.quality = f"[{GX.replace('IMPLEMENTATION', implementation)}]"
+    if problem is None:
+        assert desk.publish(good_rows(3)).rows_out == 3
+    else:
+        with pytest.raises(PublicationRefused, match=problem):
+            desk.publish([*good_rows(3), a_row(4, hours=4)])
+
+
+def test_what_is_not_a_number_is_no_value(desk: Desk) -> None:
+    desk.properties = """\
+      - {name: level, logicalType: number, logicalTypeOptions: {minimum: 0, maximum: 9}}
+      - {name: share, logicalType: number, required: true}
+"""
+    nan, infinite = float("nan"), float("inf")
+    levels, shares = [nan, 1.0, infinite, None], [1.0, nan, 2.0, infinite]
+    desk.limit = 1.0
+    done = desk.publish([a_row(n, level=levels[n], share=shares[n]) for n in range(4)])
+    assert dict(done.quarantined) == {"range: level": 1, "required: share": 1}
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "select count(*) from read_csv(''/etc/passwd'')",
@@ -465,7 +494,7 @@ def test_freshness_only_warns(desk: Desk) -> None:
 
 
 def _rewritten(path: Path, text: str, desk: Desk) -> Any:
-    from storymesh.contract.definition import read_contract
+    from storymesh.contract.read import read_contract
 
     path.write_text(text)
     return read_contract(path, desk.root)

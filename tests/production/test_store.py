@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storymesh.contract.definition import Contract, read_contract
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import read_contract
 from storymesh.engine.open import open_engine
 from storymesh.errors import PublishConflict, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import load_mesh

@@ -6,7 +6,8 @@ from functools import cache
 
 from storymesh.case.resolve import resolve_cast
 from storymesh.case.scopes import TypedCase, type_case
-from storymesh.contract.definition import Contract, read_contract
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import read_contract
 from storymesh.errors import DefinitionErrors
 from storymesh.language.ast import Template
 from storymesh.language.parse import parse_template

@@ -17,7 +17,8 @@ from storymesh.case.precedent import add_precedents, find_precedents
 from storymesh.case.resolve import Cast, resolve_cast
 from storymesh.case.scopes import TypedCase, type_case
 from storymesh.case.visibility import add_facts, visible_rows
-from storymesh.contract.definition import Contract, read_contract
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import read_contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine

@@ -6,7 +6,20 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from storymesh.contract.checks import Check, CheckResult, FitsType, Holds, NotNull, Unique, checks_of
+from storymesh.contract import conditions
+from storymesh.contract.checks import (
+    Between,
+    Check,
+    CheckResult,
+    FitsType,
+    Holds,
+    NotNull,
+    OneOf,
+    TextLength,
+    Unique,
+    checks_of,
+)
+from storymesh.contract.conditions import RowCondition
 from storymesh.contract.definition import Contract
 from storymesh.contract.expectations import condition_column, run_expectations
 from storymesh.contract.quality_rules import Expectation
@@ -120,7 +133,7 @@ def _compares_rows(check: Check) -> bool:
 
 
 def _fetch_frame(engine: Engine, contract: Contract, files: Sequence[str], checks: Sequence[Check]) -> "pd.DataFrame":
-    """Return the columns that the checks look at, and a boolean column for each condition among them.
+    """Return a boolean column for each check that is a condition, and the columns that the others look at.
 
     An expectation that the contract names itself may look at any column, also at one that its arguments do not name.
     """
@@ -128,12 +141,31 @@ def _fetch_frame(engine: Engine, contract: Contract, files: Sequence[str], check
     names: dict[str, None] = {}
     computed: dict[str, ir.Value] = {}
     for position, check in enumerate(checks):
-        if isinstance(check.test, Holds):
-            computed[condition_column(position)] = check.test.condition(table).fill_null(True)
+        condition = _condition(check)
+        if condition is not None:
+            computed[condition_column(position)] = condition(table).fill_null(True)
         else:
             names |= dict.fromkeys(contract.properties if isinstance(check.test, Expectation) else check.properties)
     columns = [name for name in contract.properties if name in names]
     return _pandas(engine.fetch_table(table.select(*columns, **computed)))
+
+
+def _condition(check: Check) -> RowCondition | None:
+    """Return the condition that a check puts on each row for itself; None where Great Expectations reads the values."""
+    name = check.properties[0] if check.properties else ""
+    match check.test:
+        case Holds(condition):
+            return condition
+        case NotNull():
+            return conditions.has_value(name)
+        case OneOf(values):
+            return conditions.is_one_of(name, values)
+        case Between(low, high, strict_low, strict_high):
+            return conditions.is_between(name, low, high, strict_minimum=strict_low, strict_maximum=strict_high)
+        case TextLength(low, high):
+            return conditions.has_length(name, low, high)
+        case _:
+            return None
 
 
 def _pandas(table: "pa.Table") -> "pd.DataFrame":

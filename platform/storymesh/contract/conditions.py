@@ -21,6 +21,45 @@ RowCondition = Callable[["ir.Table"], "ir.BooleanValue"]
 _Places = Iterator[tuple[str, Callable[["ir.Value"], "ir.BooleanValue"]]]
 
 
+def has_value(name: str) -> RowCondition:
+    """Return the condition that a property has a value; what is not a number is none."""
+
+    def holds(table: "ir.Table") -> "ir.BooleanValue":
+        value = table[name]
+        return value.notnull() & ~value.isnan() if value.type().is_floating() else value.notnull()
+
+    return holds
+
+
+def is_one_of(name: str, values: Sequence[Any]) -> RowCondition:
+    """Return the condition that a text, a whole number or a boolean is one of `values`."""
+    return lambda table: table[name].isin(values)
+
+
+def is_between(
+    name: str, minimum: float | None, maximum: float | None, *, strict_minimum: bool, strict_maximum: bool
+) -> RowCondition:
+    """Return the condition that a number lies between two bounds, or on one that is not strict."""
+
+    def holds(table: "ir.Table") -> "ir.BooleanValue":
+        import ibis
+
+        value = table[name]
+        held: ir.BooleanValue = ibis.literal(True)
+        if minimum is not None:
+            held = value > minimum if strict_minimum else value >= minimum
+        if maximum is not None:
+            held = held & (value < maximum if strict_maximum else value <= maximum)
+        return value.isnan() | held if value.type().is_floating() else held
+
+    return holds
+
+
+def has_length(name: str, low: int | None, high: int | None) -> RowCondition:
+    """Return the condition that a text has `low` to `high` characters."""
+    return lambda table: table[name].length().between(low or 0, high if high is not None else 2**62)
+
+
 def is_one_of_moments(name: str, moments: Sequence[datetime]) -> RowCondition:
     """Return the condition that a date or timestamp is one of `moments`."""
     return lambda table: table[name].cast("timestamp").isin(moments)
@@ -167,7 +206,7 @@ def _compared(value: "ir.Value", operator: str, bound: Any) -> "ir.BooleanValue"
             return value < bound
 
 
-def _exact_number(value: float) -> "ir.Scalar":
+def _exact_number(value: Any) -> "ir.Scalar":
     """Return a number of a YAML file with exactly the digits that were written, as far as a decimal holds them."""
     import ibis
     import ibis.expr.datatypes as dt

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from storymesh.atomic_write import write_atomically
-from storymesh.contract.definition import Contract, read_contract
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import read_contract
 from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, WrongUsage, suggest_name

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.contract.definition import Contract, read_contract
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import read_contract
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative

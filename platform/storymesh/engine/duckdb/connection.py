@@ -1,21 +1,21 @@
 """Opening DuckDB, in one way for every purpose: the clock is UTC, and no extension is ever fetched from the network."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import duckdb
 
 
 def open_duckdb(
-    database: str | Path = ":memory:", *, read_only: bool = False, **settings: str
+    settings: Mapping[str, str], database: str | Path = ":memory:", *, read_only: bool = False
 ) -> "duckdb.DuckDBPyConnection":
     """Return a connection to a database file, or to memory; `settings` are DuckDB's own."""
     import duckdb
 
-    config = {"autoinstall_known_extensions": "false", **settings}
+    config: dict[str, Any] = {"autoinstall_known_extensions": "false", **settings}
     connection = duckdb.connect(str(database), read_only=read_only, config=config)
     connection.execute("LOAD icu")
     connection.execute("SET TimeZone = 'UTC'")

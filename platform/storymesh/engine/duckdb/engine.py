@@ -64,7 +64,7 @@ class DuckDBEngine:
             "threads": str(threads or os.environ.get("STORYMESH_THREADS") or os.cpu_count() or 1),
         }
         # Writing and grouping need less memory where the order of rows is free.
-        session = open_duckdb(preserve_insertion_order="false", **_NO_EXTENSIONS, **self._resources)
+        session = open_duckdb({"preserve_insertion_order": "false", **_NO_EXTENSIONS, **self._resources})
         self.connection = ibis.duckdb.from_connection(session)
 
     def __enter__(self) -> Self:
@@ -98,7 +98,7 @@ class DuckDBEngine:
         compression = "gzip" if path.suffix == ".gz" else "uncompressed"
         options = f"format = 'newline_delimited', compression = '{compression}', columns = {{{columns}}}"
         query = f"SELECT {select} FROM read_json([{quote_path(path)}], {options})"
-        return self._streamed(open_duckdb(**_NO_EXTENSIONS, **self._resources), query, size)
+        return self._streamed(open_duckdb({**_NO_EXTENSIONS, **self._resources}), query, size)
 
     def stream_database_table(
         self,
@@ -109,7 +109,7 @@ class DuckDBEngine:
         size: int = 50_000,
     ) -> "pa.RecordBatchReader":
         with self._translated(plain=True):
-            session = open_duckdb(database, read_only=True, **self._resources)
+            session = open_duckdb(self._resources, database, read_only=True)
         try:
             with self._translated(plain=True):
                 session.execute(f"SET file_search_path = {quote_text(str(folder.resolve()))}")
@@ -148,7 +148,7 @@ class DuckDBEngine:
 
         incoming = ibis.table({field.name: _ibis_type(field.type) for field in schema}, name="incoming")
         query = self.compile_sql(select(incoming))
-        session = open_duckdb(**_NO_EXTENSIONS, **self._resources)
+        session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
         try:
             session.register("incoming", pa.RecordBatchReader.from_batches(schema, produced()))
             yield from self._streamed(session, query, size)
@@ -234,7 +234,7 @@ class DuckDBEngine:
         import duckdb
         import pyarrow.dataset as ds
 
-        session = open_duckdb(**_SANDBOX)
+        session = open_duckdb(_SANDBOX)
         timer = threading.Timer(time_limit_s, session.interrupt)
         timer.daemon = True
         try:
