@@ -1,6 +1,6 @@
 """A small mesh of one product, whose contract has one rule of every kind, and what it takes to publish it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from storymesh.contract.read import read_contract
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.product.definition import Product, read_product
-from storymesh.product.publish import Progress, Publication, publish
+from storymesh.product.publish import Publication, PublishProgress, publish
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
@@ -94,7 +94,7 @@ class Desk:
         return read_product(path, self.root)
 
     def publish(
-        self, rows: list[Row] | pa.RecordBatchReader, progress: Progress | None = None, wait_s: float = 5.0
+        self, rows: list[Row] | pa.RecordBatchReader, progress: PublishProgress | None = None, wait_s: float = 5.0
     ) -> Publication:
         self.runs.append(f"run{len(self.runs) + 1}")
         reader = as_reader(rows) if isinstance(rows, list) else rows
@@ -125,6 +125,12 @@ class Desk:
 
         rows: list[Row] = ds.dataset(list(snapshot.files), schema=snapshot.schema).to_table().to_pylist()
         return sorted(rows, key=lambda row: str(row["id"]))
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with open_engine() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from storymesh.engine.engine import Engine
 from storymesh.errors import TransformFailed
 from storymesh.product.dbt_project import prepare_dbt, run_dbt
 from tests.product.conftest import Desk, good_rows
@@ -21,7 +22,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
         (folder / name).write_text(text)
 
 
-def test_a_project_reads_published_products_and_its_own_files_and_stays_untouched(desk: Desk) -> None:
+def test_a_project_reads_published_products_and_its_own_files_and_stays_untouched(desk: Desk, engine: Engine) -> None:
     snapshot = desk.publish(good_rows(3)).snapshot
     assert snapshot is not None
     folder = desk.root / "domains/canal"
@@ -31,7 +32,7 @@ def test_a_project_reads_published_products_and_its_own_files_and_stays_untouche
         "sources/more.csv": "id,at,code,hours,cost\nd9,2024-03-01,C,0,1.5\n",
     }
     write(folder, files)
-    project = prepare_dbt("canal", folder, desk.root / ".storymesh", {"shipping.delays": snapshot})
+    project = prepare_dbt("canal", folder, desk.root / ".storymesh", {"shipping.delays": snapshot}, engine)
     run_dbt(project, "build")
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == set(files)
     rows = desk.source_rows(None, project.database)
@@ -39,7 +40,7 @@ def test_a_project_reads_published_products_and_its_own_files_and_stays_untouche
     assert project.env["DO_NOT_TRACK"] == "1"
 
 
-def test_a_model_that_fails_is_told_with_its_file_and_dbts_words(desk: Desk) -> None:
+def test_a_model_that_fails_is_told_with_its_file_and_dbts_words(desk: Desk, engine: Engine) -> None:
     folder = desk.root / "domains/canal"
     write(
         folder,
@@ -49,7 +50,7 @@ def test_a_model_that_fails_is_told_with_its_file_and_dbts_words(desk: Desk) -> 
             "models/bad.sql": "select nope from {{ ref('good') }}",
         },
     )
-    project = prepare_dbt("canal", folder, desk.root / ".storymesh", {})
+    project = prepare_dbt("canal", folder, desk.root / ".storymesh", {}, engine)
     with pytest.raises(TransformFailed) as told:
         run_dbt(project, "build")
     assert "bad (domains/canal/models/bad.sql): Runtime Error" in str(told.value)
@@ -57,9 +58,9 @@ def test_a_model_that_fails_is_told_with_its_file_and_dbts_words(desk: Desk) -> 
     assert "Traceback" not in str(told.value)
     write(folder, {"models/bad.sql": "select 1 from {{ ref('god') }}"})
     with pytest.raises(TransformFailed, match="depends on a node named 'god'"):
-        run_dbt(prepare_dbt("canal", folder, desk.root / ".storymesh", {}), "build")
+        run_dbt(prepare_dbt("canal", folder, desk.root / ".storymesh", {}, engine), "build")
 
 
-def test_a_domain_without_a_project_is_told_what_to_add(desk: Desk) -> None:
+def test_a_domain_without_a_project_is_told_what_to_add(desk: Desk, engine: Engine) -> None:
     with pytest.raises(TransformFailed, match="there is no dbt project"):
-        prepare_dbt("canal", desk.root, desk.root / ".storymesh", {})
+        prepare_dbt("canal", desk.root, desk.root / ".storymesh", {}, engine)

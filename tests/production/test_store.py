@@ -18,7 +18,7 @@ from storymesh.errors import PublishConflict, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.failures import as_unavailable
 from storymesh.product.definition import read_product
-from storymesh.product.publish import Progress, Publication, publish
+from storymesh.product.publish import Publication, PublishProgress, publish
 from storymesh.product.staging import Staging, open_staging
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
@@ -126,7 +126,7 @@ class Desk:
     def store(self) -> ProductStore:
         return ProductStore(self.warehouse, "desk")
 
-    def publish(self, count: int, progress: Progress | None = None, wait_s: float = 60.0) -> Publication:
+    def publish(self, count: int, progress: PublishProgress | None = None, wait_s: float = 60.0) -> Publication:
         rows = pa.table({"id": [f"{n}" for n in range(count)], "text": [f"note {n}" for n in range(count)]})
         run_id = f"{self.name}-{count}"
         with open_engine() as engine:

@@ -111,7 +111,8 @@ def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
     with hold_lock(home / f"{domain}.lock"):
         if not cached.is_file():
             inputs = {product: _snapshot_without_rows(mesh, product) for product in _input_products(mesh, domain)}
-            project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs)
+            with mesh.open_engine() as engine:
+                project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs, engine)
             run_dbt(project, "parse", PARSE_TIMEOUT_S)
             for old in cached.parent.glob("manifest-*.json"):
                 old.unlink()
@@ -132,7 +133,8 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
     def build_models(context: dg.AssetExecutionContext, config: DbtBuildConfig) -> Iterator[Any]:
         with dagster_failures(context.retry_number):
             inputs = _input_snapshots(mesh, domain, _inputs_of_selection(context))
-            project = prepare_dbt(domain, mesh.domain_folder(domain), mesh.store, inputs)
+            with mesh.open_engine() as engine:
+                project = prepare_dbt(domain, mesh.domain_folder(domain), mesh.store, inputs, engine)
             wait_for_database(project.database)
             dbt = dbt_resource_class()(
                 project_dir=str(project.project_dir),

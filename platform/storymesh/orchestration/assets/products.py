@@ -14,7 +14,6 @@ import dagster as dg
 from storymesh.contract.checks import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract
 from storymesh.document import path_in_mesh
-from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.keys import MODELS, model_key, product_key, source_key
@@ -128,7 +127,7 @@ def checks_by_name(contract: Contract) -> dict[str, Check]:
 def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.AssetExecutionContext) -> Publication:
     store = ProductStore(mesh.warehouse, product.domain)
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
-    with open_engine() as engine, open_product_rows(product, contract, folder, database, engine) as rows:
+    with mesh.open_engine() as engine, open_product_rows(product, contract, folder, database, engine) as rows:
         return publish(product, contract, rows, store, engine, context.run.run_id, progress_reporter(context))
 
 
