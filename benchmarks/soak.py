@@ -181,11 +181,11 @@ class Soak:
     def look(self) -> None:
         """What readers see now: all that was there before is there, and what is new is whole."""
         from storymesh.engine.open import open_engine
-        from storymesh.lifecycle.verify import verify
+        from storymesh.lifecycle.verify import verify_release
         from storymesh.mesh.mesh import load_mesh
         from storymesh.product.content_version import content_version
         from storymesh.product.store import ProductStore
-        from storymesh.release.manifest import list_releases
+        from storymesh.release.catalog import list_releases
 
         mesh = load_mesh(self.root)
         for product in mesh.products:
@@ -210,7 +210,7 @@ class Soak:
             name = f"{release.narrative} {release.version}"
             if self.seen.releases.get(name, lock) != lock:
                 raise Broken(f"{name} has changed")
-            if name not in self.seen.releases and (damage := verify(release.path).differences):
+            if name not in self.seen.releases and (damage := verify_release(release.path, open_engine).differences):
                 raise Broken(f"{name} is not whole: {damage}")
             releases[name] = lock
         if lost := set(self.seen.releases) - set(releases):

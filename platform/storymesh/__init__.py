@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storymesh.lifecycle.pull import Loaded
+    from storymesh.lifecycle.pull import LoadedDataset
 
 __all__ = ["__version__", "load"]  # what programs may use; docs/reference/python.md is made from it
 
@@ -31,7 +31,7 @@ def load(
     streaming: bool = False,
     mesh: str | Path | None = None,
     **options: Any,
-) -> "Loaded":
+) -> "LoadedDataset":
     """Return a release as `datasets.load_dataset` does, by the name of its narrative: `load("canal-exceptions",
     "1.0.0-r3", config="advice")`. Without `version` it is the latest; name one where results should be repeated.
 

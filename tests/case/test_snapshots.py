@@ -9,8 +9,8 @@ import pytest
 from storymesh.dataset.build import Build
 from storymesh.dataset.stages import write_cases, write_precedents, write_records
 from storymesh.errors import StorymeshError
-from storymesh.release.manifest import Release
-from storymesh.release.write import cut
+from storymesh.release.catalog import Release
+from storymesh.release.write import write_release
 from tests.support.small_build import build_of
 from tests.support.small_mesh import Product, Row
 
@@ -69,7 +69,7 @@ def told(root: Path, given: Rows, version: str) -> tuple[Build, Release]:
     write_cases(build)
     write_precedents(build)
     write_records(build, "report")
-    return build, cut(build)
+    return build, write_release(build)
 
 
 def texts(release: Release) -> dict[str, str]:

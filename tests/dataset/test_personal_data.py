@@ -24,8 +24,8 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.narrative.definition import read_narrative
 from storymesh.provenance.trace import trace_record
-from storymesh.release.manifest import Release
-from storymesh.release.write import cut
+from storymesh.release.catalog import Release
+from storymesh.release.write import write_release
 from tests.support.paths import ROOT
 from tests.support.release_builds import Told, make, with_narrative
 from tests.support.small_build import build_of
@@ -180,7 +180,7 @@ def test_what_a_model_made_up_drops_and_leaves_no_word(tmp_path: Path) -> None:
     records = pq.read_table(build.files.records("advice"))
     notes = [[{"column": "assistant", "model": "some", "attempts": 1, "answer": "write to ann@example.com"}]] * 2
     pq.write_table(records.append_column("retellings", pa.array(notes)), build.files.records("advice"))
-    release = cut(with_narrative(build, read_narrative(path, tmp_path)))
+    release = write_release(with_narrative(build, read_narrative(path, tmp_path)))
     assert release.drops["advice"] == {"personal data: e-mail": 1}
     dropped = drops_of(release, "advice")["d1"]
     assert (dropped["messages"], dropped["retellings"]) == (None, None)

@@ -18,12 +18,13 @@ from storymesh.dataset.stages import write_cases_and_precedents
 from storymesh.dataset.tables import cases_with_precedents
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors
-from storymesh.lifecycle.verify import verify
+from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.narrative.definition import RandomSplit, Split
-from storymesh.release.manifest import Release
-from storymesh.release.write import ReleaseRefused, cut
+from storymesh.release.assemble import ReleaseRefused
+from storymesh.release.catalog import Release
+from storymesh.release.write import write_release
 from tests.support.release_builds import Told, make, write
 from tests.support.release_meshes import MESH, publish_all, release_all
 
@@ -126,7 +127,7 @@ def placed(count: int) -> list[Told]:
 
 
 def test_a_release_by_chance_says_so_and_proves_it(tmp_path: Path) -> None:
-    release = cut(make(tmp_path, placed(20), split=RANDOM))
+    release = write_release(make(tmp_path, placed(20), split=RANDOM))
     assert all(release.configs["report"][split] for split in ("train", "validation", "test"))
     page = (release.path / "README.md").read_text()
     assert "about 25% of the cases are `validation`, 25% `test`" in " ".join(page.split())
@@ -161,14 +162,14 @@ def leaks() -> list[Any]:
 @pytest.mark.parametrize(("told", "quotes", "words"), leaks())
 def test_a_leak_is_refused(tmp_path: Path, told: list[Told], quotes: dict[str, list[str]], words: str) -> None:
     with pytest.raises(ReleaseRefused, match=words):
-        cut(make(tmp_path, told, quotes=quotes, split=RANDOM))
+        write_release(make(tmp_path, told, quotes=quotes, split=RANDOM))
     assert not list(tmp_path.rglob("release.json"))
 
 
 def test_an_evaluation_may_quote_what_was_trained_on(tmp_path: Path) -> None:
     told = placed(20)
     trained, tested = (next(one.name for one in told if one.split == split) for split in ("train", "test"))
-    assert cut(make(tmp_path, told, quotes={tested: [trained]}, split=RANDOM)).configs["report"]
+    assert write_release(make(tmp_path, told, quotes={tested: [trained]}, split=RANDOM)).configs["report"]
 
 
 @pytest.fixture(scope="module")
@@ -199,10 +200,10 @@ def files(release: Release) -> dict[str, Path]:
 
 def test_a_record_moved_to_another_split_is_found_in_the_files(by_chance: Callable[[str], Mesh]) -> None:
     release = release_all(by_chance(f"{{{THIRDS}}}"))
-    assert not verify(release.path).differences
+    assert not verify_release(release.path, open_engine).differences
     trained, tested = (pq.read_table(files(release)[split]) for split in ("train", "test"))
     write(files(release)["train"], trained.schema, [*trained.to_pylist(), tested.to_pylist()[0]])
-    said = " · ".join(verify(release.path).differences)
+    said = " · ".join(verify_release(release.path, open_engine).differences)
     assert "from the records: 1 ids" in said
     assert "from the records: 1 draws" in said
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from storymesh.dataset.preview import preview_records
-from storymesh.release.manifest import Release
+from storymesh.release.catalog import Release
 from tests.support.small_build import build_of
 from tests.support.small_mesh import Product
 from tests.support.small_release import released, rows_of

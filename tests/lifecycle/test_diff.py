@@ -8,20 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage
-from storymesh.lifecycle.diff import Diff, diff, words
+from storymesh.lifecycle.diff import ReleaseDiff, compare_releases, diff_words
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.release.manifest import find_release, read_release
+from storymesh.release.catalog import find_release, read_release
 from tests.support.release_meshes import release_all, storymesh
 
 
 @pytest.fixture(scope="module")
-def found(roadside: Mesh) -> Diff:
+def found(roadside: Mesh) -> ReleaseDiff:
     one, other = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
-    return diff(one, other, limit=200)
+    return compare_releases(one, other, open_engine, limit=200)
 
 
-def test_every_record_is_counted_once(found: Diff) -> None:
+def test_every_record_is_counted_once(found: ReleaseDiff) -> None:
     for one in found.configs:
         before, after = (sum(rows[side] for rows in one.rows.values()) for side in (0, 1))
         both = one.changed + one.renewed + one.same
@@ -31,13 +32,13 @@ def test_every_record_is_counted_once(found: Diff) -> None:
         assert len(one.samples) == min(200, one.added + one.gone + one.changed)
 
 
-def test_records_that_went_say_why(found: Diff) -> None:
+def test_records_that_went_say_why(found: ReleaseDiff) -> None:
     report = found.configs[0]
     assert (report.config, report.gone, report.gone_to) == ("report", 1, {"embargo": 1})
     assert report.columns["text"] == report.changed == sum(rows[1] for rows in report.rows.values())
 
 
-def test_what_changed_is_shown_in_words(found: Diff) -> None:
+def test_what_changed_is_shown_in_words(found: ReleaseDiff) -> None:
     samples = {sample.id: sample for sample in found.configs[0].samples}
     changed = [one for one in samples.values() if one.kind == "changed"]
     other = next(one for one in changed if set(one.columns) == {"text"})
@@ -46,13 +47,13 @@ def test_what_changed_is_shown_in_words(found: Diff) -> None:
     assert [(run.kind, run.text) for run in truck.columns["facts.truck.body"]] == [("old", "box"), ("new", "reefer")]
 
 
-def test_a_new_version_of_a_product_alone_changes_no_record(found: Diff) -> None:
+def test_a_new_version_of_a_product_alone_changes_no_record(found: ReleaseDiff) -> None:
     advice = found.configs[1]
     assert advice.renewed > 0, "trucks were published again, and most records say the same of them"
     assert "sources" not in advice.columns
 
 
-def test_the_locks_and_definitions_say_why(found: Diff) -> None:
+def test_the_locks_and_definitions_say_why(found: ReleaseDiff) -> None:
     causes = {(one.what, one.name): (one.old, one.new) for one in found.causes}
     assert causes["narrative", "dataset.split.embargo"] == ("2d", "3d")
     old, new = causes["template", "report.md.jinja"]
@@ -69,7 +70,7 @@ def test_a_contract_that_changed_is_told_by_property(moved: Mesh) -> None:
     assert "closed truck" in path.read_text(encoding="utf-8")
     mesh = load_mesh(moved.root)
     new = release_all(mesh)  # the rows are the same, so that nothing is published anew
-    causes = diff(find_release(mesh.releases, "roadside@1.0.0-r2"), new).causes
+    causes = compare_releases(find_release(mesh.releases, "roadside@1.0.0-r2"), new, open_engine).causes
     told = [one for one in causes if one.what == "contract"]
     assert any("body" in one.name and "closed truck" in str(one.new) for one in told)
     assert len(told) == 1
@@ -77,7 +78,7 @@ def test_a_contract_that_changed_is_told_by_property(moved: Mesh) -> None:
 
 @given(st.text("ab c.\n"), st.text("ab c.\n"))
 def test_words_give_both_texts_again(old: str, new: str) -> None:
-    runs = words(old, new)
+    runs = diff_words(old, new)
     assert "".join(run.text for run in runs if run.kind != "new") == old
     assert "".join(run.text for run in runs if run.kind != "old") == new
     assert (old == new) == ({run.kind for run in runs} <= {"same"})
@@ -85,10 +86,10 @@ def test_words_give_both_texts_again(old: str, new: str) -> None:
 
 def test_the_same_release_is_the_same(roadside: Mesh) -> None:
     one = find_release(roadside.releases, "roadside")
-    found = diff(one, one)
+    found = compare_releases(one, one, open_engine)
     assert (found.same, found.causes, found.configs) == (True, (), ())
     with pytest.raises(WrongUsage, match="neither release has a config 'advise'"):
-        diff(one, one, only="advise")
+        compare_releases(one, one, open_engine, only="advise")
 
 
 def test_a_damaged_file_is_told(roadside: Mesh, tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_a_damaged_file_is_told(roadside: Mesh, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(other.path, tmp_path / "copy"))
     (copy / "data/advice/test-00000-of-00001.parquet").write_bytes(b"PAR1 not at all PAR1")
     with pytest.raises(StorymeshError, match=r"1\.0\.0-r2 cannot be read: .*advice/test-00000"):
-        diff(one, read_release(copy))
+        compare_releases(one, read_release(copy), open_engine)
 
 
 def test_the_command_in_a_pipe_and_for_machines(roadside: Mesh) -> None:

@@ -8,17 +8,19 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage
-from storymesh.lifecycle.diff import diff
-from storymesh.lifecycle.erase import find, forget, remove
-from storymesh.lifecycle.rebuild import pinned, rebuild
-from storymesh.lifecycle.verify import verify
+from storymesh.lifecycle.diff import compare_releases
+from storymesh.lifecycle.erase import erase_row, plan_erasure, remove_affected_releases
+from storymesh.lifecycle.rebuild import open_pinned_build, rebuild_release
+from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.provenance.trace import Tracer
-from storymesh.release.manifest import Release, find_release, list_releases, read_lock, record_files
+from storymesh.release.catalog import Release, find_release, list_releases
+from storymesh.release.layout import record_files
 from storymesh.release.rewritten_records import write_all
-from storymesh.release.write import cut
+from storymesh.release.write import write_release
 from tests.support.planted import files_with
 from tests.support.release_meshes import publish_all, release_all, storymesh
 
@@ -40,13 +42,15 @@ def with_truck(release: Release, truck: str) -> dict[str, int]:
 
 def test_every_record_that_used_the_row_is_named(roadside: Mesh) -> None:
     contract = roadside.contract("fleet.trucks")
-    found = find("fleet.trucks", TRUCK, contract, roadside.warehouse, roadside.releases, most=1_000)
-    assert [used.release.version for used in found.used] == ["1.0.0-r1", "1.0.0-r2"]
-    for used in found.used:
+    found = plan_erasure(
+        "fleet.trucks", TRUCK, contract, roadside.warehouse, roadside.releases, open_engine, most=1_000
+    )
+    assert [used.release.version for used in found.affected] == ["1.0.0-r1", "1.0.0-r2"]
+    for used in found.affected:
         assert used.records == with_truck(used.release, TRUCK) != {}
-        assert len(used.some) == sum(used.records.values()) + sum(used.quotes.values())
+        assert len(used.examples) == sum(used.records.values()) + sum(used.quotes.values())
         assert used.cases >= max(used.records.values())
-    assert [used.succeeded for used in found.used] == [False, True]
+    assert [used.last for used in found.affected] == [False, True]
     assert (len(found.versions), found.current) == (2, True)
 
 
@@ -62,14 +66,16 @@ def test_nothing_changes_until_it_is_wanted(moved: Mesh) -> None:
 
 def test_the_successor_is_the_same_cut_without_its_cases(moved: Mesh) -> None:
     old = find_release(moved.releases, "roadside")
-    found = find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases)
-    (done,) = forget(found, moved.warehouse)
+    found = plan_erasure(
+        "fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
+    )
+    (done,) = erase_row(found, moved.warehouse, open_engine)
     assert (done.old.version, done.new.version) == ("1.0.0-r2", "1.0.0-r3")
     assert with_truck(done.new, TRUCK) == {}
-    assert done.new.drops["case"]["forgotten"] == found.used[-1].cases
-    assert verify(done.new.path).differences == ()
-    report = diff(old, done.new).configs[0]
-    assert (report.added, report.changed, report.gone) == (0, 0, found.used[-1].records["report"])
+    assert done.new.drops["case"]["forgotten"] == found.affected[-1].cases
+    assert verify_release(done.new.path, open_engine).differences == ()
+    report = compare_releases(old, done.new, open_engine).configs[0]
+    assert (report.added, report.changed, report.gone) == (0, 0, found.affected[-1].records["report"])
     # What is kept says neither which row nor which cases it was.
     lock = (done.new.path / "release.json").read_text(encoding="utf-8")
     assert TRUCK not in lock
@@ -78,11 +84,11 @@ def test_the_successor_is_the_same_cut_without_its_cases(moved: Mesh) -> None:
     assert {row[:-1] for row in dropped.fetchall()} == {(None, None, None, None)}
     # Old releases stay, and are made again as they were; the successor too, with what it leaves out.
     assert [one.version for one in list_releases(moved.releases)] == ["1.0.0-r1", "1.0.0-r2", "1.0.0-r3"]
-    assert rebuild(done.new, moved.warehouse).same
+    assert rebuild_release(done.new, moved.warehouse, open_engine).same
     (moved.store / "forgotten.json").unlink()
     with pytest.raises(StorymeshError, match="leaves out what was forgotten"):
-        rebuild(done.new, moved.warehouse)
-    assert pinned(old, moved.warehouse).left_out == {}
+        rebuild_release(done.new, moved.warehouse, open_engine)
+    assert open_pinned_build(old, moved.warehouse, open_engine).left_out == {}
 
 
 def test_later_cuts_leave_it_out_too_and_old_ones_go_when_asked(moved: Mesh) -> None:
@@ -95,14 +101,14 @@ def test_later_cuts_leave_it_out_too_and_old_ones_go_when_asked(moved: Mesh) -> 
     assert (again.version, again.unchanged) == ("1.0.0-r3", True), "the same cut leaves out the same"
     # The anchor's own row: nobody tells that case, and nobody quotes it as a precedent.
     contract = moved.contract("road.breakdowns")
-    second = find("road.breakdowns", "B001", contract, moved.warehouse, moved.releases)
-    assert [(used.cases, used.succeeded) for used in second.used] == [(1, True)]
-    (done,) = forget(second, moved.warehouse)
+    second = plan_erasure("road.breakdowns", "B001", contract, moved.warehouse, moved.releases, open_engine)
+    assert [(used.cases, used.last) for used in second.affected] == [(1, True)]
+    (done,) = erase_row(second, moved.warehouse, open_engine)
     assert with_truck(done.new, TRUCK) == {}, "what was forgotten before stays so"
-    assert set(read_lock(done.new.path)["forgotten"]) == {"fleet.trucks", "road.breakdowns"}
+    assert set(done.new.manifest.forgotten) == {"fleet.trucks", "road.breakdowns"}
     for path in done.new.path.rglob("*.parquet"):
         assert "B001" not in str(duckdb.read_parquet(str(path)).fetchall())
-    assert [one.version for one in remove(second, moved.store, moved.releases)] == ["1.0.0-r3"]
+    assert [one.version for one in remove_affected_releases(second, moved.store, moved.releases)] == ["1.0.0-r3"]
 
 
 def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(moved: Mesh) -> None:
@@ -110,17 +116,21 @@ def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(mo
     said = json.loads(lock.read_text(encoding="utf-8"))
     said["cast"]["depot"]["product_version"] = "0" * 64
     lock.write_text(json.dumps(said), encoding="utf-8")
-    found = find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases)
-    assert [release.version for release, _ in found.unknown] == ["1.0.0-r2"]
-    assert found.used[-1].records == with_truck(found.used[-1].release, TRUCK)
+    found = plan_erasure(
+        "fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
+    )
+    assert [release.version for release, _ in found.irreproducible] == ["1.0.0-r2"]
+    assert found.affected[-1].records == with_truck(found.affected[-1].release, TRUCK)
     with pytest.raises(StorymeshError, match="so it gets no successor, and nothing was changed"):
-        list(forget(found, moved.warehouse))
+        list(erase_row(found, moved.warehouse, open_engine))
     assert not (moved.store / "forgotten.json").exists()
 
 
 def test_a_product_that_was_never_published(moved: Mesh, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="nothing is published"):
-        find("fleet.trucks", TRUCK, moved.contract("fleet.trucks"), tmp_path / "none", moved.releases)
+        plan_erasure(
+            "fleet.trucks", TRUCK, moved.contract("fleet.trucks"), tmp_path / "none", moved.releases, open_engine
+        )
 
 
 def test_rows_with_a_compound_key_leave_no_file_of_the_successor(moved: Mesh) -> None:
@@ -139,7 +149,7 @@ def test_rows_with_a_compound_key_leave_no_file_of_the_successor(moved: Mesh) ->
     publish_all(mesh, "road.repairs")
     build = pin_build(mesh, mesh.narrative("roadside"))
     write_all(build)
-    old = cut(build, tracer=partial(Tracer, build))
+    old = write_release(build, open_tracer=partial(Tracer, build))
     shown = [re.findall(KEY, (old.path / name).read_text(encoding="utf-8")) for name in ("README.md", "report.html")]
     assert all(shown), "samples show such keys"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from storymesh.errors import PublishConflict
-from storymesh.lifecycle.expire import expire, find_expiring
+from storymesh.lifecycle.expire import expire_snapshots, plan_expiry
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
-from storymesh.release.manifest import find_release
+from storymesh.release.catalog import find_release
 from tests.support.planted import files_with
 from tests.support.release_meshes import publish_all, release_all, storymesh
 
@@ -85,11 +85,11 @@ def test_a_version_that_came_back_meanwhile_does_not_go(moved: Mesh) -> None:
     publish_all(load_mesh(moved.root), "fleet.trucks")
     source.write_text(text, encoding="utf-8")
     shutil.rmtree(moved.releases)
-    found = find_expiring(["fleet.trucks"], moved.warehouse, moved.releases)
+    found = plan_expiry(["fleet.trucks"], moved.warehouse, moved.releases)
     assert len(found[0].snapshots) == 2
     publish_all(load_mesh(moved.root), "fleet.trucks")
     with pytest.raises(PublishConflict, match="has gone back to a version that was to expire"):
-        expire(found, moved.warehouse, moved.releases)
+        expire_snapshots(found, moved.warehouse, moved.releases)
     store = ProductStore(moved.warehouse, "fleet")
     latest = store.latest_snapshot("fleet.trucks")
     assert latest is not None
@@ -98,4 +98,4 @@ def test_a_version_that_came_back_meanwhile_does_not_go(moved: Mesh) -> None:
 
 
 def test_a_product_that_nobody_published_has_nothing_to_expire(roadside: Mesh, tmp_path: Path) -> None:
-    assert find_expiring(["fleet.trucks"], Warehouse(tmp_path), tmp_path) == []
+    assert plan_expiry(["fleet.trucks"], Warehouse(tmp_path), tmp_path) == []

@@ -10,11 +10,12 @@ import duckdb
 import jsonschema
 import pytest
 
+from storymesh.engine.open import open_engine
 from storymesh.errors import WrongUsage
-from storymesh.lifecycle.erase import find, forget
-from storymesh.lifecycle.ocel import write_ocel
+from storymesh.lifecycle.erase import erase_row, plan_erasure
+from storymesh.lifecycle.ocel import write_event_log
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.release.manifest import find_release
+from storymesh.release.catalog import find_release
 from tests.support.release_meshes import release_all, storymesh
 
 NAME = {"type": "string"}
@@ -66,7 +67,7 @@ Log = dict[str, list[dict[str, Any]]]
 
 
 def exported(mesh: Mesh, name: str, into: Path) -> Log:
-    write_ocel(find_release(mesh.releases, name), mesh.warehouse, into)
+    write_event_log(find_release(mesh.releases, name), mesh.warehouse, into, open_engine)
     log: Log = json.loads(into.read_text(encoding="utf-8"))
     refuse_invalid(log)
     return log
@@ -176,15 +177,17 @@ def test_what_is_restricted_is_not_in_it_and_pseudonyms_stand_for_what_they_repl
 
 
 def test_a_case_of_what_was_forgotten_since_is_not_in_it(moved: Mesh, tmp_path: Path) -> None:
-    found = find("fleet.trucks", "T00", moved.contract("fleet.trucks"), moved.warehouse, moved.releases)
+    found = plan_erasure(
+        "fleet.trucks", "T00", moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
+    )
     before = exported(moved, "roadside@1.0.0-r1", tmp_path / "before.json")
     assert "fleet.trucks/T00" in {one["id"] for one in before["objects"]}
-    list(forget(found, moved.warehouse))
+    list(erase_row(found, moved.warehouse, open_engine))
     code, out, err = storymesh(
         moved.root, "export", "roadside@1.0.0-r1", "--to", "ocel", "--into", str(tmp_path / "after.json")
     )
     assert code == 0, err
-    count = next(used.cases for used in found.used if used.release.version == "1.0.0-r1")
+    count = next(used.cases for used in found.affected if used.release.version == "1.0.0-r1")
     assert f"without {count} cases: forgotten" in out
     text = (tmp_path / "after.json").read_text(encoding="utf-8")
     refuse_invalid(json.loads(text))
@@ -200,7 +203,9 @@ def test_the_file_is_there_whole_or_not_at_all(roadside: Mesh, tmp_path: Path) -
     assert (code, "is there already" in err) == (2, True)
     assert (tmp_path / "taken.json").read_text() == "mine"
     with pytest.raises(WrongUsage, match="is no folder"):
-        write_ocel(find_release(roadside.releases, "roadside"), roadside.warehouse, tmp_path / "none" / "log.json")
+        write_event_log(
+            find_release(roadside.releases, "roadside"), roadside.warehouse, tmp_path / "none" / "log.json", open_engine
+        )
     code, _, err = storymesh(roadside.root, "export", "roadside", "--to", "xes", "--into", str(tmp_path / "log.json"))
     assert (code, "ocel" in err) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["taken.json"]

@@ -5,23 +5,25 @@ from pathlib import Path
 
 import pytest
 
+from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage
-from storymesh.lifecycle.pull import pull
+from storymesh.lifecycle.pull import pull_release
 from storymesh.mesh.mesh import Mesh
-from storymesh.release.manifest import files_of, find_release
+from storymesh.release.catalog import find_release
+from storymesh.release.layout import hash_files
 from tests.support.release_meshes import storymesh
 
 
 def test_a_copy_is_whole_and_stands_on_its_own(roadside: Mesh, tmp_path: Path) -> None:
     release = find_release(roadside.releases, "roadside@1.0.0-r1")
     into = tmp_path / "some/where"
-    assert pull(release, into)
-    assert files_of(into) == files_of(release.path)
-    assert not pull(release, into), "it is there already"
+    assert pull_release(release, into, open_engine)
+    assert hash_files(into) == hash_files(release.path)
+    assert not pull_release(release, into, open_engine), "it is there already"
     (into / "README.md").write_text("mine", encoding="utf-8")
     assert (release.path / "README.md").read_text(encoding="utf-8") != "mine", "a copy is nobody else's file"
     with pytest.raises(StorymeshError, match="holds this release, but not whole"):
-        pull(release, into)
+        pull_release(release, into, open_engine)
 
 
 def test_what_is_not_whole_is_not_pulled(roadside: Mesh, tmp_path: Path) -> None:
@@ -29,7 +31,7 @@ def test_what_is_not_whole_is_not_pulled(roadside: Mesh, tmp_path: Path) -> None
     shutil.copytree(find_release(roadside.releases, "roadside@1.0.0-r1").path, broken)
     (broken / "drops/case.parquet").unlink()
     with pytest.raises(StorymeshError, match=r"is not whole: .*drops/case\.parquet is missing"):
-        pull(find_release(tmp_path, "roadside"), tmp_path / "out")
+        pull_release(find_release(tmp_path, "roadside"), tmp_path / "out", open_engine)
     assert [path.name for path in tmp_path.iterdir()] == ["roadside"], "nothing is left behind"
 
 
@@ -37,12 +39,12 @@ def test_nothing_is_written_over(roadside: Mesh, tmp_path: Path) -> None:
     release = find_release(roadside.releases, "roadside")
     (tmp_path / "mine").write_text("mine", encoding="utf-8")
     with pytest.raises(WrongUsage, match="is not empty"):
-        pull(release, tmp_path)
+        pull_release(release, tmp_path, open_engine)
     with pytest.raises(WrongUsage, match="is a file"):
-        pull(release, tmp_path / "mine")
+        pull_release(release, tmp_path / "mine", open_engine)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     (tmp_path / "empty").mkdir()
-    assert pull(release, tmp_path / "empty")
+    assert pull_release(release, tmp_path / "empty", open_engine)
 
 
 def test_the_command(roadside: Mesh, tmp_path: Path) -> None:

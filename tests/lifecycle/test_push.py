@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
-from storymesh.lifecycle.verify import verify
+from storymesh.engine.open import open_engine
+from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
-from storymesh.release.manifest import find_release, record_files
-from storymesh.release.write import cut
+from storymesh.release.catalog import find_release
+from storymesh.release.layout import record_files
+from storymesh.release.write import write_release
 from tests.support.hub_stand_in import TOKEN, Hub, Repository, hub
 from tests.support.release_meshes import publish_all, release_all, storymesh
 
@@ -44,7 +46,7 @@ def test_a_release_arrives_whole_and_private(roadside: Mesh, there: Hub, tmp_pat
     for path, content in repository.files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
-    assert verify(tmp_path).differences == ()
+    assert verify_release(tmp_path, open_engine).differences == ()
     # The same again sends nothing; the next release replaces the files of the first.
     code, out, _ = storymesh(roadside.root, "push", "roadside@1.0.0-r1", "--to", "me/roadside")
     assert (code, "has this version already" in out, len(repository.commits)) == (0, True, 1)
@@ -63,7 +65,7 @@ def test_a_release_arrives_whole_and_private(roadside: Mesh, there: Hub, tmp_pat
 def test_every_shard_arrives_and_loads(moved: Mesh, there: Hub, tmp_path: Path) -> None:
     build = pin_build(moved, moved.narrative("roadside"))
     shutil.rmtree(moved.releases / "roadside/1.0.0-r2")  # its records, in shards, would be no new release
-    release = cut(build, shard_rows=40)
+    release = write_release(build, shard_rows=40)
     shards = record_files(release.path, "report")["train"]
     assert len(shards) > 1
     code, out, err = storymesh(moved.root, "push", "roadside", "--to", "me/roadside")
@@ -74,7 +76,7 @@ def test_every_shard_arrives_and_loads(moved: Mesh, there: Hub, tmp_path: Path) 
     for path, content in files.items():
         (tmp_path / "copy" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "copy" / path).write_bytes(content)
-    assert verify(tmp_path / "copy").differences == ()
+    assert verify_release(tmp_path / "copy", open_engine).differences == ()
     loaded = load_dataset(str(tmp_path / "copy"), "report", cache_dir=str(tmp_path / "cache"))
     assert {split: len(rows) for split, rows in loaded.items()} == release.configs["report"]
 

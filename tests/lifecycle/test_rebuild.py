@@ -5,29 +5,32 @@ from pathlib import Path
 
 import pytest
 
+from storymesh.engine.open import open_engine
 from storymesh.errors import NotPublished, WrongUsage
-from storymesh.lifecycle.rebuild import rebuild
-from storymesh.lifecycle.verify import verify
+from storymesh.lifecycle.rebuild import rebuild_release
+from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh
 from storymesh.product.warehouse import Warehouse
-from storymesh.release.manifest import files_of, find_release, read_lock
+from storymesh.release.catalog import find_release
+from storymesh.release.layout import hash_files
+from storymesh.release.manifest import read_manifest
 from tests.support.release_meshes import storymesh
 
 
 def test_an_earlier_release_gives_the_same_digest(moved: Mesh, tmp_path: Path) -> None:
     shutil.rmtree(moved.store / "narratives")  # what earlier cuts left is not looked at
     first = find_release(moved.releases, "roadside@1.0.0-r1")
-    before = files_of(moved.releases)
+    before = hash_files(moved.releases)
     code, out, _ = storymesh(moved.root, "rebuild", "roadside@1.0.0-r1", "--into", str(tmp_path / "again"))
     assert (code, "made again from its lock, the same digest" in out) == (0, True)
-    assert files_of(moved.releases) == before, "no release was touched"
-    assert not list(moved.store.glob(".rebuilding-*"))
-    again = verify(tmp_path / "again")
+    assert hash_files(moved.releases) == before, "no release was touched"
+    assert not list(moved.warehouse.glob(".rebuilding-*"))
+    again = verify_release(tmp_path / "again", open_engine)
     assert again.differences == ()
     assert (again.release.version, again.digest) == (first.version, first.digest)
-    assert read_lock(tmp_path / "again")["cast"] == read_lock(first.path)["cast"]
+    assert read_manifest(tmp_path / "again").cast == first.manifest.cast
     with pytest.raises(WrongUsage, match="is there already"):
-        rebuild(first, moved.warehouse, tmp_path / "again")
+        rebuild_release(first, moved.warehouse, open_engine, tmp_path / "again")
 
 
 def test_with_another_key_it_says_what_differs_and_writes_nothing(
@@ -44,8 +47,8 @@ def test_with_another_key_it_says_what_differs_and_writes_nothing(
 def test_a_snapshot_that_expired_is_told(moved: Mesh, tmp_path: Path) -> None:
     first = find_release(moved.releases, "roadside@1.0.0-r1")
     with pytest.raises(NotPublished, match=r"1\.0\.0-r1 cannot be made again: .* has expired or"):
-        rebuild(first, Warehouse(tmp_path))
+        rebuild_release(first, Warehouse(tmp_path), open_engine)
     for file in (moved.store / "fleet").rglob("*.parquet"):
         file.unlink()
     with pytest.raises(NotPublished, match=r"cannot be made again: fleet\.\w+ \w{12} lacks"):
-        rebuild(first, moved.warehouse)
+        rebuild_release(first, moved.warehouse, open_engine)

@@ -10,11 +10,14 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage
-from storymesh.lifecycle.verify import verify
+from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.lookup import named_release
 from storymesh.mesh.mesh import Mesh
-from storymesh.release.manifest import LOCK, find_release, read_lock
+from storymesh.release.catalog import find_release
+from storymesh.release.layout import MANIFEST
+from storymesh.release.manifest import manifest_json, read_manifest
 from tests.support.release_meshes import storymesh
 
 ADVICE = "data/advice/test-00000-of-00001.parquet"
@@ -28,9 +31,9 @@ def folder(roadside: Mesh, tmp_path: Path) -> Path:
 
 
 def lock_says(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    lock = read_lock(folder)
+    lock = json.loads((folder / MANIFEST).read_text())
     change(lock)
-    (folder / LOCK).write_text(json.dumps(lock), encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(lock), encoding="utf-8")
 
 
 def rewritten(folder: Path, name: str, query: str) -> None:
@@ -41,21 +44,21 @@ def rewritten(folder: Path, name: str, query: str) -> None:
 
 
 def test_a_release_is_as_it_was_cut(folder: Path) -> None:
-    found = verify(folder)
+    found = verify_release(folder, open_engine)
     assert found.differences == ()
-    assert found.digest == read_lock(folder)["digest"]
+    assert found.digest == read_manifest(folder).digest
     assert found.records == sum(sum(rows.values()) for rows in found.release.configs.values())
     (folder / ".gitattributes").write_text("", encoding="utf-8")
-    assert verify(folder).differences == (), "what a repository adds is not the release's"
+    assert verify_release(folder, open_engine).differences == (), "what a repository adds is not the release's"
 
 
 def test_every_file_is_listed_with_its_digest(folder: Path) -> None:
     there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert set(read_lock(folder)["files"]) == there - {LOCK}
+    assert set(read_manifest(folder).files or ()) == there - {MANIFEST}
     (folder / "README.md").write_text("Anything else.", encoding="utf-8")
     (folder / "drops/case.parquet").unlink()
     shutil.copy(folder / ADVICE, folder / "data/advice/extra.parquet")
-    said = " ".join(verify(folder).differences)
+    said = " ".join(verify_release(folder, open_engine).differences)
     assert "README.md is not the file that was written" in said
     assert "drops/case.parquet is missing" in said
     assert "data/advice/extra.parquet is no file of this release" in said
@@ -73,27 +76,27 @@ def test_every_file_is_listed_with_its_digest(folder: Path) -> None:
 )
 def test_records_that_somebody_changed_are_found(folder: Path, query: str, said: str) -> None:
     rewritten(folder, ADVICE, query)
-    assert said in " ".join(verify(folder).differences)
+    assert said in " ".join(verify_release(folder, open_engine).differences)
 
 
 def test_a_case_in_two_splits_is_found_from_the_files(folder: Path) -> None:
     train = folder / "data/advice/train-00000-of-00001.parquet"
     rewritten(folder, ADVICE, f"SELECT * FROM {{}} UNION ALL (FROM read_parquet('{train}') LIMIT 1)")
-    said = " ".join(verify(folder).differences)
+    said = " ".join(verify_release(folder, open_engine).differences)
     assert "the certificate, from the records: 1 ids" in said
     assert "1 questions" in said
 
 
 def test_drops_are_counted_again(folder: Path) -> None:
     rewritten(folder, "drops/advice.parquet", "SELECT * REPLACE ('lost' AS reason) FROM {}")
-    said = " ".join(verify(folder).differences)
+    said = " ".join(verify_release(folder, open_engine).differences)
     assert "drops of advice, 'lost':" in said
     assert "drops: their digest is" in said
 
 
 def test_a_file_that_is_no_parquet_is_named(folder: Path) -> None:
     (folder / ADVICE).write_bytes(b"PAR1 not at all PAR1")
-    assert f"{ADVICE} cannot be read" in " ".join(verify(folder).differences)
+    assert f"{ADVICE} cannot be read" in " ".join(verify_release(folder, open_engine).differences)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,6 @@ def test_a_file_that_is_no_parquet_is_named(folder: Path) -> None:
         (lambda lock: lock.update(version="2.0.0-r1"), "is not one of narrative version 1.0.0"),
         (lambda lock: lock["certificate"].update(ids=3), "its certificate says 3 ids"),
         (lambda lock: lock["configs"]["advice"].update(test=1), "tell or drop different numbers of cases"),
-        (lambda lock: lock.pop("fingerprint"), "does not say its fingerprint"),
         (lambda lock: lock.update(fingerprint="0" * 64), "is not the definition"),
     ],
 )
@@ -111,13 +113,51 @@ def test_a_lock_that_contradicts_itself_is_found(
     folder: Path, change: Callable[[dict[str, Any]], None], said: str
 ) -> None:
     lock_says(folder, change)
-    assert said in " ".join(verify(folder).differences)
+    assert said in " ".join(verify_release(folder, open_engine).differences)
 
 
-def test_a_lock_that_is_none_is_told(folder: Path) -> None:
-    (folder / LOCK).write_text("{", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda lock: lock.pop("fingerprint"), "does not say its fingerprint"),
+        (lambda lock: lock.update(cast=[]), r"cannot be read: cast: .*, not '\[\]'"),
+        (lambda lock: lock.update(narrative="../../etc"), "cannot be read: narrative: "),
+        (lambda lock: lock.update(version="../1.0.0-r1"), "cannot be read: version: "),
+        (lambda lock: lock["configs"].update({"../advice": {"train": 1}}), r"cannot be read: configs\.\.\./advice"),
+        (lambda lock: lock["configs"]["advice"].update(test=-1), r"cannot be read: configs\.advice\.test"),
+        (lambda lock: lock["cast"]["truck"].update(product="fleet/../x"), r"cannot be read: cast\.truck\.product"),
+        (lambda lock: lock["files"].update({"/etc/passwd": "0" * 64}), "not a path inside the release"),
+        (lambda lock: lock["files"].update({"data/../../x": "0" * 64}), "not a path inside the release"),
+        (lambda lock: lock.update(digest="abc"), "cannot be read: digest: "),
+    ],
+)
+def test_a_damaged_or_hostile_manifest_is_refused_with_its_place(
+    folder: Path, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    lock_says(folder, change)
+    with pytest.raises(StorymeshError, match=said):
+        verify_release(folder, open_engine)
+
+
+def test_a_manifest_that_is_no_json_is_refused(folder: Path) -> None:
+    (folder / MANIFEST).write_text("{", encoding="utf-8")
     with pytest.raises(StorymeshError, match=r"release\.json cannot be read"):
-        verify(folder)
+        verify_release(folder, open_engine)
+
+
+def test_a_manifest_is_written_as_it_was_read(folder: Path) -> None:
+    text = (folder / MANIFEST).read_text(encoding="utf-8")
+    assert manifest_json(read_manifest(folder)) == text
+    assert json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n" == text
+
+
+def test_an_older_manifest_without_its_later_members_is_read(folder: Path) -> None:
+    def shorten(lock: dict[str, Any]) -> None:
+        for name in ("conflicts", "files", "storymesh", "created"):
+            del lock[name]
+
+    lock_says(folder, shorten)
+    assert verify_release(folder, open_engine).differences == ()
 
 
 def test_the_command_says_it_and_ends_with_one(roadside: Mesh, folder: Path) -> None:

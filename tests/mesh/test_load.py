@@ -7,7 +7,7 @@ import pytest
 import storymesh
 from storymesh.errors import WrongUsage
 from storymesh.mesh.mesh import Mesh
-from storymesh.release.manifest import find_release
+from storymesh.release.catalog import find_release
 
 
 def test_a_config_of_a_version_and_of_the_latest(roadside: Mesh, tmp_path: Path) -> None:

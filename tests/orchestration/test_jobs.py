@@ -12,7 +12,7 @@ from storymesh.errors import DefinitionErrors
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
 from storymesh.orchestration.instance import open_instance
-from storymesh.release.manifest import list_releases
+from storymesh.release.catalog import list_releases
 
 NARRATIVES = "narratives/definitions.py"
 

@@ -19,7 +19,7 @@ from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 from storymesh.release import write as cutting
-from storymesh.release.manifest import list_releases
+from storymesh.release.catalog import list_releases
 
 BOATS = dg.AssetKey(["fleet", "boats"])
 

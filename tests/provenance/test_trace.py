@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.origins import ExpressionOrigin, Origin, QueryOrigin, RowOrigin
 from storymesh.provenance.trace import RecordTrace, TracedSpan, Tracer, trace_record
-from storymesh.release.definition_snapshot import DEFINITION, build_of, read_kept
-from storymesh.release.manifest import Release, read_lock, read_record, record_files, release_of
-from storymesh.release.write import cut
+from storymesh.release.catalog import Release, find_release_of_record, read_record, read_release
+from storymesh.release.definition_snapshot import open_released_build, read_definition_snapshot
+from storymesh.release.layout import DEFINITION_FOLDER, record_files
+from storymesh.release.write import write_release
 from tests.support.paths import MESHES
 
 MESH = MESHES / "plain_files"
@@ -85,7 +86,7 @@ def released(mesh: Mesh) -> Release:
     write_precedents(build)
     for config in build.configs:
         write_records(build, config)
-    return cut(build)
+    return write_release(build)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,7 +122,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Mesh:
 
 @pytest.fixture(scope="module")
 def release(mesh: Mesh) -> Release:
-    return release_of(mesh.releases, "report/x", "roadside")
+    return find_release_of_record(mesh.releases, "report/x", "roadside")
 
 
 @pytest.fixture
@@ -136,10 +137,7 @@ def records_of(release: Release, config: str) -> list[dict[str, Any]]:
 
 
 def traced(release: Release, warehouse: Warehouse, record_id: str) -> RecordTrace:
-    lock = read_lock(release.path)
-    return trace_record(
-        build_of(release.path, lock, warehouse, open_engine), read_record(release.path, lock, record_id)
-    )
+    return trace_record(open_released_build(release, warehouse, open_engine), read_record(release, record_id))
 
 
 def spans_of(trace: RecordTrace, expression: str) -> list[TracedSpan]:
@@ -160,7 +158,7 @@ def flat(origins: tuple[Origin, ...]) -> Iterator[Origin]:
 def test_every_value_of_every_record_leads_back(mesh: Mesh, release: Release, config: str) -> None:
     records = records_of(release, config)
     assert records
-    with Tracer(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine)) as tracer:
+    with Tracer(open_released_build(release, mesh.warehouse, open_engine)) as tracer:
         traces = list(tracer.trace_records(config, records))
         assert not tracer.confirm(most=150)
     assert {one.record for one in traces} == {one["id"] for one in records}
@@ -178,7 +176,7 @@ def test_a_row_is_in_the_product_at_its_version(mesh: Mesh, release: Release) ->
     (cell,) = span.origins
     assert isinstance(cell, RowOrigin)
     assert (cell.product, cell.key, cell.property) == ("road.breakdowns", record["case_id"], "happened_at")
-    assert cell.version == read_lock(release.path)["cast"]["breakdown"]["product_version"]
+    assert cell.version == release.manifest.cast["breakdown"].product_version
     snapshot = ProductStore(mesh.warehouse, "road").find_snapshot("road.breakdowns", cell.version)
     met = duckdb.sql(f"SELECT happened_at FROM read_parquet({list(snapshot.files)}) WHERE breakdown_id = '{cell.key}'")
     assert met.fetchall() == [(cell.value,)]
@@ -189,7 +187,7 @@ def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: 
     (record, *_) = records_of(release, "report")
     wrong = {**record, "text": record["text"].replace(old, new)}
     assert wrong != record
-    found = trace_record(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine), wrong)
+    found = trace_record(open_released_build(release, mesh.warehouse, open_engine), wrong)
     first = next(n for n, (met, told) in enumerate(zip(wrong["text"], record["text"], strict=False)) if met != told)
     (mistake,) = found.mistakes
     assert mistake.startswith(f"text, character {first}: the record says ")
@@ -198,13 +196,13 @@ def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: 
 def test_a_wrong_label_is_caught(mesh: Mesh, release: Release) -> None:
     (record, *_) = records_of(release, "verdict")
     wrong = {**record, "label": not record["label"]}
-    found = trace_record(build_of(release.path, read_lock(release.path), mesh.warehouse, open_engine), wrong)
+    found = trace_record(open_released_build(release, mesh.warehouse, open_engine), wrong)
     assert found.mistakes == (f"label: the record says {wrong['label']}, its outcome says otherwise",)
 
 
 def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release, moved: Path) -> None:
     warehouse = load_mesh(moved).warehouse
-    build = build_of(release.path, read_lock(release.path), warehouse, open_engine)
+    build = open_released_build(release, warehouse, open_engine)
     path = build.files.cases
     words = "* REPLACE (struct_update(truck, body := CASE truck.body WHEN 'box' THEN 'reefer' ELSE 'box' END) AS truck)"
     table = duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table()
@@ -218,7 +216,7 @@ def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release,
 
 
 def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved: Path) -> None:
-    build = build_of(release.path, read_lock(release.path), load_mesh(moved).warehouse, open_engine)
+    build = open_released_build(release, load_mesh(moved).warehouse, open_engine)
     path = build.files.precedents
     assert path is not None
     words = "* REPLACE (struct_update(precedents, tried := precedents.tried + 1) AS precedents)"
@@ -380,22 +378,21 @@ def test_a_record_is_traced_when_products_narrative_and_build_have_gone_on(relea
     mesh = published(moved)
     assert released(mesh).version == "1.0.0-r2"
     shutil.rmtree(mesh.store / "narratives")
-    first = release_of(mesh.releases, record["id"], version="1.0.0-r1")
+    first = find_release_of_record(mesh.releases, record["id"], version="1.0.0-r1")
     after = traced(first, mesh.warehouse, record["id"])
     assert not after.mistakes
     assert trace_as_json(after, "", "", "") == trace_as_json(before, "", "", "")
-    second = traced(release_of(mesh.releases, record["id"]), mesh.warehouse, record["id"])
+    second = traced(find_release_of_record(mesh.releases, record["id"]), mesh.warehouse, record["id"])
     assert second.columns[0].text == f"Nothing but {record['case_id']}."
     assert not second.mistakes
 
 
 def test_a_release_keeps_what_types_its_cast_and_nothing_of_whom_to_ask(mesh: Mesh, release: Release) -> None:
-    lock = read_lock(release.path)
-    typed = read_kept(release.path, lock)
-    assert typed.fingerprint == lock["fingerprint"]
+    typed = read_definition_snapshot(release)
+    assert typed.fingerprint == release.manifest.fingerprint
     now = pin_build(mesh, mesh.narrative("roadside"))
-    assert build_of(release.path, lock, mesh.warehouse, open_engine).key == now.key, "the cases are made once"
-    kept = (release.path / DEFINITION / "contracts/fleet/trucks.odcs.yaml").read_text(encoding="utf-8")
+    assert open_released_build(release, mesh.warehouse, open_engine).key == now.key, "the cases are made once"
+    kept = (release.path / DEFINITION_FOLDER / "contracts/fleet/trucks.odcs.yaml").read_text(encoding="utf-8")
     assert "restricted" in kept
     assert "rowCount" not in kept
 
@@ -403,18 +400,18 @@ def test_a_release_keeps_what_types_its_cast_and_nothing_of_whom_to_ask(mesh: Me
 def test_a_definition_that_somebody_changed_is_refused(release: Release, tmp_path: Path) -> None:
     copy = tmp_path / "releases" / "roadside" / release.version
     shutil.copytree(release.path, copy)
-    template = copy / DEFINITION / FOLDER / "system.jinja"
+    template = copy / DEFINITION_FOLDER / FOLDER / "system.jinja"
     template.write_text("You know all.", encoding="utf-8")
     with pytest.raises(StorymeshError, match="is not the definition"):
-        read_kept(copy, read_lock(copy))
-    shutil.rmtree(copy / DEFINITION)
+        read_definition_snapshot(read_release(copy))
+    shutil.rmtree(copy / DEFINITION_FOLDER)
     with pytest.raises(StorymeshError, match="does not keep the definition"):
-        read_kept(copy, read_lock(copy))
+        read_definition_snapshot(read_release(copy))
 
 
 def test_a_snapshot_that_is_gone_is_told(mesh: Mesh, release: Release, tmp_path: Path) -> None:
     with pytest.raises(NotPublished, match=r"fleet\.|road\."):
-        build_of(release.path, read_lock(release.path), Warehouse(tmp_path / "empty"), open_engine)
+        open_released_build(release, Warehouse(tmp_path / "empty"), open_engine)
 
 
 def test_with_another_key_the_pseudonyms_are_told_apart(
@@ -430,19 +427,18 @@ def test_with_another_key_the_pseudonyms_are_told_apart(
 
 
 def test_a_record_that_is_not_there_says_why(mesh: Mesh, release: Release) -> None:
-    lock: Mapping[str, Any] = read_lock(release.path)
     told = {one["case_id"] for one in records_of(release, "advice")}
     untold = next(one for one in records_of(release, "report") if one["case_id"] not in told)
     with pytest.raises(StorymeshError, match=r"it was dropped, (unjudged|open)"):
-        read_record(release.path, lock, f"advice/{untold['case_id']}")
+        read_record(release, f"advice/{untold['case_id']}")
     with pytest.raises(WrongUsage, match="names no record"):
-        read_record(release.path, lock, "reprot/B-1")
+        read_record(release, "reprot/B-1")
     with pytest.raises(WrongUsage, match="has no record report/B-none"):
-        read_record(release.path, lock, "report/B-none")
+        read_record(release, "report/B-none")
     with pytest.raises(WrongUsage, match=r"has no release 1\.0\.0-r9"):
-        release_of(mesh.releases, "report/x", "roadside", "1.0.0-r9")
+        find_release_of_record(mesh.releases, "report/x", "roadside", "1.0.0-r9")
     with pytest.raises(WrongUsage, match="no narratives have released a config 'nothing'"):
-        release_of(mesh.releases, "nothing/x")
+        find_release_of_record(mesh.releases, "nothing/x")
 
 
 # --- the commands ---
@@ -462,7 +458,7 @@ def test_the_command_shows_where_each_value_comes_from(mesh: Mesh, release: Rele
     assert lines[0] == f"roadside 1.0.0-r1 · report/{case_id} · case {case_id}"
     at = next(n for n, line in enumerate(lines) if "{{ truck.driver | pseudonym }}" in line)
     assert lines[at].endswith(f"{FOLDER}/report.md.jinja:1:91")
-    version = read_lock(release.path)["cast"]["truck"]["product_version"]
+    version = release.manifest.cast["truck"].product_version
     assert lines[at + 1].startswith("  truck.driver = •••: fleet.trucks " + version[:12])
     queries = out.split("query 1:\n")[1].split(";")[0]
     assert duckdb.sql(queries).fetchone() is not None
@@ -487,7 +483,7 @@ def test_the_command_says_when_the_narrative_has_changed_since(release: Release,
         file.write("More.\n")
     code, out, err = said("trace", record["id"], "--mesh", str(moved))
     assert code == 0
-    folder = f"releases/roadside/1.0.0-r1/{DEFINITION}/"
+    folder = f"releases/roadside/1.0.0-r1/{DEFINITION_FOLDER}/"
     assert f"has changed since 1.0.0-r1: the release is told by what it keeps under {folder}" in err
     assert f"  {folder}{FOLDER}/report.md.jinja:1:4\n" in out
 

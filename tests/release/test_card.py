@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from storymesh.release.write import cut
+from storymesh.release.write import write_release
 from tests.support.release_builds import Told, make, usual, with_narrative
 
 HOSTILE = (
@@ -20,7 +20,7 @@ HOSTILE = (
 
 
 def card_of(root: Path, told: list[Told], **options: Any) -> str:
-    return (cut(make(root, told, **options)).path / "README.md").read_text()
+    return (write_release(make(root, told, **options)).path / "README.md").read_text()
 
 
 def header_of(card: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def test_it_names_what_stands_there_as_its_pseudonym_only(tmp_path: Path) -> Non
         contract.properties["driver"] = SimpleNamespace(classification="restricted")
     dataset = build.narrative.dataset.model_copy(update={"pseudonymise": ("shipment.waterway",)})
     narrative = build.narrative.model_copy(update={"dataset": dataset})
-    page = (cut(with_narrative(build, narrative)).path / "README.md").read_text()
+    page = (write_release(with_narrative(build, narrative)).path / "README.md").read_text()
     assert "key that is in no release: `delay.driver`, `shipment.driver`, `shipment.waterway`." in page
 
 
@@ -143,5 +143,5 @@ def test_what_others_wrote_breaks_neither_header_nor_page(tmp_path: Path, hostil
 def test_a_licence_that_the_hub_does_not_know_is_other_with_its_name(tmp_path: Path) -> None:
     build = make(tmp_path, usual())
     narrative = build.narrative.model_copy(update={"license": "Our Own Terms 2"})
-    header = header_of((cut(with_narrative(build, narrative)).path / "README.md").read_text())
+    header = header_of((write_release(with_narrative(build, narrative)).path / "README.md").read_text())
     assert (header["license"], header["license_name"]) == ("other", "our-own-terms-2")

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.release.catalog import Release
 from storymesh.release.croissant import license_address
-from storymesh.release.manifest import Release
-from storymesh.release.write import cut
+from storymesh.release.write import write_release
 from tests.support.readers import reader
 from tests.support.release_builds import Told, make, usual
 
@@ -21,7 +21,7 @@ from tests.support.release_builds import Told, make, usual
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     told = [replace(one, untold={**one.untold, "verdict": "no pair"}) for one in usual()]
-    return cut(make(tmp_path_factory.mktemp("croissant"), told), shard_rows=2)
+    return write_release(make(tmp_path_factory.mktemp("croissant"), told), shard_rows=2)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_licence_is_named_by_its_address(license_: str, address: str) -> None:
 
 def test_what_others_wrote_stays_text(tmp_path: Path) -> None:
     hostile = 'x"}], "license": "mit", </script> {{ 7*7 }}'
-    release = cut(make(tmp_path, [Told("d1", datetime(2023, 5, 1))], title=json.dumps(hostile)))
+    release = write_release(make(tmp_path, [Told("d1", datetime(2023, 5, 1))], title=json.dumps(hostile)))
     read = json.loads((release.path / "croissant.json").read_text())
     assert read["alternateName"] == hostile
     assert read["license"] == "https://creativecommons.org/licenses/by/4.0/"

@@ -11,8 +11,8 @@ import pytest
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors
 from storymesh.narrative.definition import LengthLimits, read_narrative
-from storymesh.release.curation.curate import Rules, curate, verdicts
-from storymesh.release.write import cut
+from storymesh.release.curation.curate import CurationRules, apply_curation_rules, find_repeats
+from storymesh.release.write import write_release
 from tests.support.release_builds import make, usual, with_narrative
 
 ENGINE = ibis.duckdb.connect()
@@ -24,13 +24,13 @@ Verdicts = dict[str, tuple[str | None, str | None, bool]]
 def curated(rows: list[dict[str, Any]], columns: dict[str, pa.DataType], dedup: Any = "facts") -> Verdicts:
     name = ibis.util.gen_name("records")
     ENGINE.con.register(name, table_of(rows, columns))
-    return read(curate(ENGINE.table(name), dedup))
+    return read(find_repeats(ENGINE.table(name), dedup))
 
 
-def ruled(rows: list[dict[str, Any]], columns: dict[str, pa.DataType], rules: Rules) -> Verdicts:
+def ruled(rows: list[dict[str, Any]], columns: dict[str, pa.DataType], rules: CurationRules) -> Verdicts:
     with open_engine(memory="1GB", threads=1) as engine:
         engine.connection.con.register("records", table_of(rows, columns))
-        return read(verdicts(engine, engine.connection.table("records"), rules))
+        return read(apply_curation_rules(engine, engine.connection.table("records"), rules))
 
 
 def read(table: ibis.Table) -> Verdicts:
@@ -143,7 +143,7 @@ def test_a_preference_asks_by_its_prompt_and_answers_by_both_options() -> None:
 
 
 def test_a_record_has_as_many_characters_as_are_read_at_once() -> None:
-    five = Rules(length=LengthLimits(min=5, max=5))
+    five = CurationRules(length=LengthLimits(min=5, max=5))
     told = {
         "text": ({"text": pa.string()}, [{"text": "ünder"}, {"text": "four"}, {"text": "six 🚢x"}]),
         "conversation": (
@@ -183,7 +183,7 @@ def test_what_is_dropped_before_is_nobodys_duplicate_and_asks_nothing() -> None:
         record("b", 2, facts=ONE, prompt="p", completion="x"),
         record("c", 3, "test", prompt="p", completion="far too long"),
     ]
-    found = ruled(rows, columns, Rules("facts", LengthLimits(max=5)))
+    found = ruled(rows, columns, CurationRules("facts", LengthLimits(max=5)))
     assert found == {"a": ("too long", None, False), "b": STAYS, "c": ("too long", None, False)}
 
 
@@ -193,7 +193,7 @@ def test_a_record_has_its_own_length_or_that_of_the_dataset(tmp_path: Path) -> N
     text = (tmp_path / path).read_text().replace("text: a.jinja}", "text: a.jinja, length: {min: 2000}}")
     text = text.replace("verdict: {", "verdict: {length: {}, ").replace("{max: 3}", "{max: 2000}")
     (tmp_path / path).write_text(text)
-    release = cut(with_narrative(build, read_narrative(tmp_path / path, tmp_path)))
+    release = write_release(with_narrative(build, read_narrative(tmp_path / path, tmp_path)))
     assert release.drops["report"] == {"too short": 5}
     assert set(release.drops["advice"]) == set(release.drops["verdict"]) == {"unjudged"}
     page = (release.path / "README.md").read_text()

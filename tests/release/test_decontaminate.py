@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError
-from storymesh.lifecycle.diff import diff
-from storymesh.lifecycle.rebuild import rebuild
-from storymesh.lifecycle.verify import verify
+from storymesh.lifecycle.diff import compare_releases
+from storymesh.lifecycle.rebuild import rebuild_release
+from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.check import check
 from storymesh.mesh.mesh import load_mesh
-from storymesh.release.curation.curate import Rules, verdicts
-from storymesh.release.curation.decontaminate import read_evaluation
+from storymesh.release.curation.curate import CurationRules, apply_curation_rules
+from storymesh.release.curation.decontaminate import read_evaluation_set
 from tests.support.release_meshes import MESH, publish_all, release_all
 from tests.support.small_release import drops_of, rows_of
 
@@ -45,8 +45,10 @@ def table(engine: Engine, rows: list[dict[str, Any]], columns: dict[str, pa.Data
 def held(
     engine: Engine, files: dict[str, Path], rows: list[dict[str, Any]], columns: Any, length: int
 ) -> dict[str, Any]:
-    evaluation = read_evaluation(engine, files, length)
-    found = verdicts(engine, table(engine, rows, columns), Rules(), evaluation).to_pyarrow().to_pylist()
+    evaluation = read_evaluation_set(engine, files, length)
+    found = (
+        apply_curation_rules(engine, table(engine, rows, columns), CurationRules(), evaluation).to_pyarrow().to_pylist()
+    )
     assert len(found) == len(rows)
     assert {row["dropped"] for row in found} <= {None, "in evaluation set"}
     return {row["id"]: row["same_as"] for row in found}
@@ -98,7 +100,7 @@ def test_every_text_of_every_format_is_read_and_its_item_named(engine: Engine, t
     found = held(engine, files, told, {"prompt": pa.string(), "completion": pa.string()}, 5)
     expected = {"paragraph": "a.txt:5", "conversation": "b.jsonl:2", "row": "c.parquet:2", "torn": None, "keys": None}
     assert found == expected
-    said = read_evaluation(engine, files, 5).said
+    said = read_evaluation_set(engine, files, 5).summary
     assert (said["items"], said["too_short"]) == (7, 4)
     assert set(said["files"]) == set(files)
 
@@ -128,7 +130,7 @@ def test_a_file_that_is_not_what_it_says_is_named(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(StorymeshError, match=re.escape(words)):
-        read_evaluation(engine, {name: tmp_path / name}, 5)
+        read_evaluation_set(engine, {name: tmp_path / name}, 5)
 
 
 # --- a mesh ---
@@ -168,14 +170,14 @@ def test_a_release_is_made_again_without_its_evaluation_set(tmp_path: Path, monk
     page = (release.path / "README.md").read_text()
     assert "A record with 8 words in a row that stand in evals/\\*.jsonl or shared.txt too is left out." in page
     assert pq.read_schema(release.path / "definition/evaluation.parquet").names == ["file", "item", "run"]
-    assert not verify(release.path).differences
+    assert not verify_release(release.path, open_engine).differences
 
     assert ("evaluation set", "narratives/roadside/evals/held_out.jsonl") in [
-        (cause.what, cause.name) for cause in diff(first, release).causes
+        (cause.what, cause.name) for cause in compare_releases(first, release, open_engine).causes
     ]
 
     shutil.rmtree(evals)
-    again = rebuild(release, mesh.warehouse, tmp_path / "again")
+    again = rebuild_release(release, mesh.warehouse, open_engine, tmp_path / "again")
     assert again.same
     remade = json.loads((tmp_path / "again/release.json").read_text())
     assert remade["evaluation"] == lock["evaluation"]

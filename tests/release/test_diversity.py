@@ -7,13 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.engine.open import open_engine
-from storymesh.release.diversity import Variety, variety
+from storymesh.release.diversity import Diversity, measure_diversity
 
 
-def measured(folder: Path, rows: list[dict[str, object]], sample: int = 100) -> dict[str, Variety]:
+def measured(folder: Path, rows: list[dict[str, object]], sample: int = 100) -> dict[str, Diversity]:
     pq.write_table(pa.Table.from_pylist(rows), folder / "train-00000-of-00001.parquet")
     with open_engine() as engine:
-        return {one.column: one for one in variety(engine, [folder / "train-00000-of-00001.parquet"], sample)}
+        return {one.column: one for one in measure_diversity(engine, [folder / "train-00000-of-00001.parquet"], sample)}
 
 
 def test_the_figures_are_those_of_a_count_by_hand(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_the_figures_are_those_of_a_count_by_hand(tmp_path: Path) -> None:
     # the, ship, was, late, today, again., today,, too. of 18; then 5 + 2 pairs of 15; 4 + 2 triples of 12
     assert found.distinct == pytest.approx((8 / 18, 7 / 15, 6 / 12))
     # Two equal texts share all, two others 4 of 8: which are neighbours the digests of the ids decide.
-    assert found.alike in (pytest.approx(0.5), pytest.approx(0.75))
+    assert found.overlap in (pytest.approx(0.5), pytest.approx(0.75))
 
 
 def test_each_text_of_a_record_is_measured_by_itself(tmp_path: Path) -> None:

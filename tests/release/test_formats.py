@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.narrative.definition import read_narrative
-from storymesh.release.manifest import Release
-from storymesh.release.write import cut
+from storymesh.release.catalog import Release
+from storymesh.release.write import write_release
 from tests.support.paths import TESTS
 from tests.support.readers import reader
 from tests.support.release_builds import DROPS, Told, make, with_narrative, write
@@ -77,7 +77,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     passages = [{**row, "id": f"{PASSAGE}/{row['case_id']}", "metadata": flat} for row in report.to_pylist()]
     write(build.files.records(PASSAGE), pa.schema(fields), passages)
     write(build.files.record_drops(PASSAGE), DROPS, [])
-    return cut(with_narrative(build, read_narrative(path, root)))
+    return write_release(with_narrative(build, read_narrative(path, root)))
 
 
 STREAMING = """

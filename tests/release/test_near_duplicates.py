@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.narrative.definition import NearDuplicates
-from storymesh.release.curation.curate import Rules, verdicts
-from storymesh.release.curation.near_duplicates import banding
-from storymesh.release.write import cut
+from storymesh.release.curation.curate import CurationRules, apply_curation_rules
+from storymesh.release.curation.near_duplicates import lsh_banding
+from storymesh.release.write import write_release
 from tests.support.release_builds import make, usual
 from tests.support.small_release import drops_of
 
@@ -32,7 +32,9 @@ def engine() -> Any:
         yield one
 
 
-def judged(engine: Engine, rows: list[dict[str, Any]], columns: dict[str, pa.DataType], rules: Rules) -> Verdicts:
+def judged(
+    engine: Engine, rows: list[dict[str, Any]], columns: dict[str, pa.DataType], rules: CurationRules
+) -> Verdicts:
     names = [
         ("id", pa.string()),
         ("split", pa.string()),
@@ -40,7 +42,7 @@ def judged(engine: Engine, rows: list[dict[str, Any]], columns: dict[str, pa.Dat
         ("facts", pa.struct([("n", pa.int64())])),
     ]
     engine.connection.con.register("records", pa.Table.from_pylist(rows, pa.schema([*names, *columns.items()])))
-    found = verdicts(engine, engine.connection.table("records"), rules).to_pyarrow().to_pylist()
+    found = apply_curation_rules(engine, engine.connection.table("records"), rules).to_pyarrow().to_pylist()
     assert len(found) == len(rows)
     return {row["id"]: (row["dropped"], row["same_as"]) for row in found}
 
@@ -70,7 +72,7 @@ def test_what_drops_is_near_the_earliest_that_stays_and_what_is_equal_drops(
     engine: Engine, told: list[tuple[str, int]], similarity: float, length: int
 ) -> None:
     rows = [record(f"r{place:02d}", day, text=text) for place, (text, day) in enumerate(told)]
-    found = judged(engine, rows, TEXT, Rules(near=NearDuplicates(similarity=similarity, shingle=length)))
+    found = judged(engine, rows, TEXT, CurationRules(near=NearDuplicates(similarity=similarity, shingle=length)))
     order = sorted(rows, key=lambda row: (row["at"], row["id"]))
     stays: list[dict[str, Any]] = []
     for row in order:
@@ -104,7 +106,7 @@ def test_a_retelling_with_few_other_words_drops_in_whichever_split(engine: Engin
         rows.append(record(f"d{name}", 9, "train", text=changed(one, *range(0, 120, 12))))  # half of its runs are other
         expected |= {f"a{name}": ("near duplicate", f"b{name}"), f"b{name}": (None, None)}
         expected |= {f"c{name}": ("near duplicate", f"b{name}"), f"d{name}": (None, None)}
-    assert judged(engine, rows, TEXT, Rules(near=NearDuplicates())) == expected
+    assert judged(engine, rows, TEXT, CurationRules(near=NearDuplicates())) == expected
 
 
 def test_of_a_chain_what_is_near_only_to_what_dropped_stays(engine: Engine) -> None:
@@ -115,7 +117,7 @@ def test_of_a_chain_what_is_near_only_to_what_dropped_stays(engine: Engine) -> N
         record("c", 3, text=changed(one, 20, 60, 90, 110)),
     ]
     assert jaccard(rows[1]["text"], rows[2]["text"], 5) > 0.8 > jaccard(rows[0]["text"], rows[2]["text"], 5)
-    found = judged(engine, rows, TEXT, Rules(near=NearDuplicates()))
+    found = judged(engine, rows, TEXT, CurationRules(near=NearDuplicates()))
     assert found == {"a": (None, None), "b": ("near duplicate", "a"), "c": (None, None)}
 
 
@@ -129,7 +131,7 @@ def test_equal_facts_come_first_and_a_question_asked_by_what_dropped_is_free(eng
         record("c", 3, prompt="r", completion=changed(one, 3)),
         record("d", 4, "test", prompt="r", completion=changed(text_of(3))),
     ]
-    assert judged(engine, rows, columns, Rules("facts", near=NearDuplicates())) == {
+    assert judged(engine, rows, columns, CurationRules("facts", near=NearDuplicates())) == {
         "a": (None, None),
         "b": ("duplicate", "a"),
         "c": ("near duplicate", "a"),
@@ -145,7 +147,7 @@ def test_records_of_another_label_and_conversations_of_other_words_are_apart(eng
         record("b", 2, **told, label=False),
         record("c", 3, **told, label=False),
     ]
-    rules = Rules(near=NearDuplicates())
+    rules = CurationRules(near=NearDuplicates())
     assert judged(engine, rows, columns, rules) == {"a": (None, None), "b": (None, None), "c": ("near duplicate", "b")}
     talks = [[{"role": "user", "content": changed(text_of(seed))}] for seed in (5, 5, 6)]
     found = judged(
@@ -156,7 +158,7 @@ def test_records_of_another_label_and_conversations_of_other_words_are_apart(eng
 
 def test_a_release_says_what_was_near_to_what(tmp_path: Path) -> None:
     rule = "none\n  near_duplicates: {similarity: 0.6, shingle: 1}"
-    release = cut(make(tmp_path, usual(), dedup=rule))
+    release = write_release(make(tmp_path, usual(), dedup=rule))
     assert release.drops["report"] == {"near duplicate": 4}
     assert {row["same_as"] for row in drops_of(release, "report").values()} == {"report/d1"}
     page = (release.path / "README.md").read_text()
@@ -165,6 +167,6 @@ def test_a_release_says_what_was_near_to_what(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("similarity", [0.5, 0.7, 0.8, 0.95, 1.0])
 def test_two_that_are_just_similar_enough_meet_in_the_index(similarity: float) -> None:
-    bands, rows = banding(similarity)
+    bands, rows = lsh_banding(similarity)
     assert bands * rows <= 128
     assert 1 - (1 - similarity**rows) ** bands >= 0.99

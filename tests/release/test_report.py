@@ -22,10 +22,10 @@ from storymesh.engine.open import open_engine
 from storymesh.location import Location
 from storymesh.provenance.origins import ExpressionOrigin, Origin, RowOrigin
 from storymesh.provenance.trace import RecordTrace, TracedColumn, TracedSpan
-from storymesh.release.report import report
-from storymesh.release.report.charts import actions_of, lengths_of, months_of, scores_of
-from storymesh.release.report.report import STYLE
-from storymesh.release.write import cut
+from storymesh.release.report import render as report
+from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions
+from storymesh.release.report.render import STYLE
+from storymesh.release.write import write_release
 from tests.support.release_builds import HandmadeBuild, Told, make, usual
 
 HOSTILE = (
@@ -93,7 +93,7 @@ class Page(HTMLParser):
 def page_of(build: HandmadeBuild, tracer: Any = None, outcomes: JudgedOutcomes | None = None) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "judged_outcomes", lambda build, engine: outcomes)
-        return (cut(build, tracer=tracer).path / "report.html").read_text(encoding="utf-8")
+        return (write_release(build, open_tracer=tracer).path / "report.html").read_text(encoding="utf-8")
 
 
 def outcomes(rows: list[dict[str, Any]]) -> JudgedOutcomes:
@@ -212,30 +212,30 @@ def test_stories_are_taken_from_every_split_and_are_the_same_each_time(tmp_path:
     told += [Told(f"d5{n}", datetime(2024, 8, 1), "test") for n in range(20)]
     tracer = Led(cell("Suez"))
     build = make(tmp_path, told)
-    first = cut(build, tracer=tracer)
+    first = write_release(build, open_tracer=tracer)
     assert len(tracer.asked) == 3 * report.STORIES
     stories = [one.removeprefix("report/") for one in tracer.asked if one.startswith("report/")]
     numbers = [int(one.removeprefix("d")) for one in stories]
     assert sum(40 <= one < 50 and one in (40, 41) for one in numbers) == 2
     assert sum(one >= 50 for one in numbers) == 4
-    again = cut(make(tmp_path / "again", told[::-1]), tracer=Led(cell("Suez")))
+    again = write_release(make(tmp_path / "again", told[::-1]), open_tracer=Led(cell("Suez")))
     assert again.digest == first.digest
     pages = [(one.path / "report.html").read_text() for one in (first, again)]
     assert pages[0] == pages[1]
 
 
 def test_the_digest_knows_nothing_of_the_page_and_what_is_there_is_not_traced_again(tmp_path: Path) -> None:
-    bare = cut(make(tmp_path, usual()))
+    bare = write_release(make(tmp_path, usual()))
     assert "were not led back" in (bare.path / "report.html").read_text()
     tracer = Led(cell("Suez"))
-    assert cut(make(tmp_path, usual()), tracer=tracer) == replace(bare, unchanged=True)
+    assert write_release(make(tmp_path, usual()), open_tracer=tracer) == replace(bare, unchanged=True)
     assert tracer.asked == []
 
 
 def test_outcomes_are_counted_by_action(traced: str) -> None:
     with open_engine() as engine:
         rows = judged(reroute=(4, 3), wait=(10, 2), **{f"rare {n:02}": (1, 0) for n in range(30)})
-        actions, others = actions_of(engine, outcomes(rows))
+        actions, others = count_actions(engine, outcomes(rows))
     assert [(one.name, one.tried, one.worked) for one in actions[:3]] == [
         ("wait", 10, 2),
         ("reroute", 4, 3),
@@ -257,13 +257,13 @@ def test_a_distribution_holds_every_score_once() -> None:
     scores = [*range(100), 10_000, -10_000]
     rows = [{"action": "wait", "score": Decimal(one), "worked": one >= 50} for one in scores]
     with open_engine() as engine:
-        chart = scores_of(engine, outcomes(rows))
+        chart = chart_scores(engine, outcomes(rows))
     assert chart is not None
     assert chart.parts == ("worked", "did not work")
     assert [sum(bar.parts[part] for bar in chart.bars) for part in (0, 1)] == [51, 51]
-    inner = {bar.words: bar.parts for bar in chart.bars}
+    inner = {bar.label: bar.parts for bar in chart.bars}
     assert inner["50 to 55"] == (5, 0) and inner["45 to 50"] == (0, 5)
-    assert chart.bars[0].words.startswith("below ") and chart.bars[-1].words.endswith(" and more")
+    assert chart.bars[0].label.startswith("below ") and chart.bars[-1].label.endswith(" and more")
     assert len(chart.bars) <= 40
 
 
@@ -271,35 +271,35 @@ def test_a_distribution_holds_every_score_once() -> None:
 def test_a_distribution_of_few_or_equal_scores_is_whole(scores: list[float]) -> None:
     rows = [{"action": "wait", "score": Decimal(str(one)), "worked": True} for one in scores]
     with open_engine() as engine:
-        chart = scores_of(engine, outcomes(rows))
-    assert (sum(bar.whole for bar in chart.bars) if chart else 0) == len(scores)
+        chart = chart_scores(engine, outcomes(rows))
+    assert (sum(bar.total for bar in chart.bars) if chart else 0) == len(scores)
 
 
 def test_lengths_are_those_of_all_texts_of_a_record(tmp_path: Path) -> None:
-    release = cut(make(tmp_path, [Told("d1", datetime(2023, 5, 1), question="four", answer="sixsix")]))
+    release = write_release(make(tmp_path, [Told("d1", datetime(2023, 5, 1), question="four", answer="sixsix")]))
     with open_engine() as engine:
-        chart = lengths_of(engine, sorted((release.path / "data" / "advice").glob("*.parquet")))
-    assert chart is not None and sum(bar.whole for bar in chart.bars) == 1
-    assert "Half of 1 are at 10 or below" in chart.said
+        chart = chart_lengths(engine, sorted((release.path / "data" / "advice").glob("*.parquet")))
+    assert chart is not None and sum(bar.total for bar in chart.bars) == 1
+    assert "Half of 1 are at 10 or below" in chart.summary
 
 
 def test_cases_stand_in_their_month_with_the_empty_ones_between() -> None:
     days = [(datetime(2023, 11, 30, 23, 59), "train"), (datetime(2024, 2, 1), "test"), (datetime(2024, 2, 29), None)]
     with open_engine() as engine:
         table = ibis.memtable({"at": [day for day, _ in days], "split": [split for _, split in days]})
-        chart = months_of(engine, table, ("train", "test"))
-        years = months_of(
+        chart = chart_months(engine, table, ("train", "test"))
+        years = chart_months(
             engine, ibis.memtable({"at": [datetime(1990, 1, 1), datetime(2024, 2, 1)], "split": ["a"] * 2}), ("a",)
         )
     assert chart is not None and years is not None
     assert chart.parts == ("train", "test", "left out")
-    assert [(bar.words, bar.parts) for bar in chart.bars] == [
+    assert [(bar.label, bar.parts) for bar in chart.bars] == [
         ("November 2023", (1, 0, 0)),
         ("December 2023", (0, 0, 0)),
         ("January 2024", (0, 0, 0)),
         ("February 2024", (0, 1, 1)),
     ]
-    assert (years.bars[0].words, years.bars[-1].words, len(years.bars)) == ("1990", "2024", 35)
+    assert (years.bars[0].label, years.bars[-1].label, len(years.bars)) == ("1990", "2024", 35)
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])

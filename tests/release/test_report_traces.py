@@ -13,9 +13,9 @@ from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import Mesh
 from storymesh.provenance.origins import Origin
 from storymesh.provenance.trace import TracedSpan, Tracer
-from storymesh.release.definition_snapshot import build_of
-from storymesh.release.manifest import find_release, read_lock, read_record
-from storymesh.release.write import cut_again
+from storymesh.release.catalog import find_release, read_record
+from storymesh.release.definition_snapshot import open_released_build
+from storymesh.release.write import write_release_again
 from tests.support.release_meshes import MESH
 
 VOID = {"meta", "br", "rect", "link", "circle", "line", "path", "img", "input"}
@@ -115,9 +115,8 @@ def spelled(value: Any) -> str:
 
 def test_every_value_of_every_story_is_led_where_trace_leads_it(roadside: Mesh, tmp_path: Path) -> None:
     release = find_release(roadside.releases, "roadside@1.0.0-r1")
-    lock = read_lock(release.path)
-    build = build_of(release.path, lock, roadside.warehouse, open_engine)
-    again = cut_again(build, tmp_path / "again", release.version, tracer=partial(Tracer, build))
+    build = open_released_build(release, roadside.warehouse, open_engine)
+    again = write_release_again(build, tmp_path / "again", release.version, open_tracer=partial(Tracer, build))
     assert again.digest == release.digest
     page = Page((again.path / "report.html").read_text(encoding="utf-8")).open[0]
     stories = {
@@ -128,7 +127,7 @@ def test_every_value_of_every_story_is_led_where_trace_leads_it(roadside: Mesh, 
     shown: set[Row] = set()
     with Tracer(build) as tracer:
         for config in release.configs:
-            records = [read_record(release.path, lock, one) for one in stories if one.startswith(f"{config}/")]
+            records = [read_record(release, one) for one in stories if one.startswith(f"{config}/")]
             for trace in tracer.trace_records(config, records):
                 assert trace.mistakes == ()
                 shown |= compared(stories[trace.record], [span for one in trace.columns for span in one.spans])

@@ -20,9 +20,11 @@ from ibis.expr.types import Table
 
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError
-from storymesh.release.digests import digests_of
-from storymesh.release.manifest import Release, drops_file, list_releases, read_lock, read_release, record_files
-from storymesh.release.write import ReleaseRefused, cut
+from storymesh.release.assemble import ReleaseRefused
+from storymesh.release.catalog import Release, list_releases, read_release
+from storymesh.release.digests import compute_digests
+from storymesh.release.layout import drops_file, record_files
+from storymesh.release.write import write_release
 from tests.support.paths import importable
 from tests.support.release_builds import Told, make, usual
 
@@ -42,7 +44,7 @@ def test_every_case_is_told_or_stands_among_the_drops_with_its_reason(tmp_path: 
         Told("d8", datetime(2024, 8, 3), "test", question="What about d1?"),
         Told("d9", datetime(2023, 5, 9), hours="1"),
     ]
-    release = cut(make(tmp_path, told))
+    release = write_release(make(tmp_path, told))
     assert release.version == "1.0.0-r1"
     assert not release.unchanged
     assert release.path == tmp_path / "releases" / "canal-exceptions" / "1.0.0-r1"
@@ -66,14 +68,14 @@ def test_every_case_is_told_or_stands_among_the_drops_with_its_reason(tmp_path: 
 
 def test_a_case_that_one_view_drops_is_told_by_the_others(tmp_path: Path) -> None:
     one = Told("d1", datetime(2023, 5, 1), hindsight_dropped="shipment: none", untold={"report": "shipment: none"})
-    release = cut(make(tmp_path, [one]))
+    release = write_release(make(tmp_path, [one]))
     assert (release.configs["advice"]["train"], release.configs["report"]["train"]) == (1, 0)
     assert (release.drops["case"], release.drops["report"]) == ({}, {"shipment: none": 1})
 
 
 def test_columns_and_order_of_records(tmp_path: Path) -> None:
     told = [Told(f"d{place}", datetime(2023, 1, 9) - timedelta(days=place // 2)) for place in range(1, 10)]
-    release = cut(make(tmp_path, told, dedup="facts\n  shard_rows: 4"))
+    release = write_release(make(tmp_path, told, dedup="facts\n  shard_rows: 4"))
     files = record_files(release.path, "verdict")["train"]
     assert [path.name for path in files] == [f"train-0000{shard}-of-00003.parquet" for shard in range(3)]
     assert [pq.read_metadata(path).num_rows for path in files] == [4, 4, 1]
@@ -84,25 +86,27 @@ def test_columns_and_order_of_records(tmp_path: Path) -> None:
 
 
 def test_equal_content_is_the_same_release_in_any_folder_and_any_shards(tmp_path: Path) -> None:
-    first = cut(make(tmp_path / "one", usual()))
-    assert cut(make(tmp_path / "one", usual()[::-1]), shard_rows=1) == replace(first, unchanged=True)
-    elsewhere = cut(make(tmp_path / "two", usual()[::-1]), shard_rows=2)
+    first = write_release(make(tmp_path / "one", usual()))
+    assert write_release(make(tmp_path / "one", usual()[::-1]), shard_rows=1) == replace(first, unchanged=True)
+    elsewhere = write_release(make(tmp_path / "two", usual()[::-1]), shard_rows=2)
     assert (elsewhere.digest, elsewhere.unchanged) == (first.digest, False)
     assert str(tmp_path) not in (first.path / "release.json").read_text()
     with open_engine() as engine:
-        assert digests_of(elsewhere.path, elsewhere.configs, engine).whole == first.digest
+        assert compute_digests(engine, elsewhere.path, elsewhere.configs).whole == first.digest
 
 
 def test_other_content_is_the_next_release_and_the_earlier_one_stays_as_it_is(tmp_path: Path) -> None:
-    first = cut(make(tmp_path, usual()))
+    first = write_release(make(tmp_path, usual()))
     before = {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()}
     changed = [replace(one, answer="go round") if one.name == "d3" else one for one in usual()]
-    second = cut(make(tmp_path, changed))
+    second = write_release(make(tmp_path, changed))
     # The same records, but one more case dropped: that is other content as well.
-    third = cut(make(tmp_path, [*changed, Told("d0", datetime(2023, 1, 1), None, "shipment: none", early=True)]))
+    third = write_release(
+        make(tmp_path, [*changed, Told("d0", datetime(2023, 1, 1), None, "shipment: none", early=True)])
+    )
     assert [second.version, third.version] == ["1.0.0-r2", "1.0.0-r3"]
     assert len({first.digest, second.digest, third.digest}) == 3
-    assert cut(make(tmp_path, usual())) == replace(first, unchanged=True)
+    assert write_release(make(tmp_path, usual())) == replace(first, unchanged=True)
     assert {path: path.read_bytes() for path in before} == before
     assert list_releases(tmp_path / "releases") == [first, second, third]
     assert list_releases(tmp_path / "releases", "canal-exceptions") == [first, second, third]
@@ -110,8 +114,8 @@ def test_other_content_is_the_next_release_and_the_earlier_one_stays_as_it_is(tm
 
 
 def test_the_lock_says_what_the_release_was_made_from(tmp_path: Path) -> None:
-    release = cut(make(tmp_path, usual()))
-    lock = read_lock(release.path)
+    release = write_release(make(tmp_path, usual()))
+    lock = json.loads((release.path / "release.json").read_text())
     assert lock["cast"]["delay"] == {
         "product": "shipping.delays",
         "contract_version": "1.0.0",
@@ -143,7 +147,7 @@ def test_a_leak_is_refused_and_nothing_is_released(
     tmp_path: Path, told: list[Told], quotes: dict[str, list[str]], words: str
 ) -> None:
     with pytest.raises(ReleaseRefused, match=words) as refused:
-        cut(make(tmp_path, told, quotes=quotes))
+        write_release(make(tmp_path, told, quotes=quotes))
     assert refused.value.exit_code == 1
     assert not list(tmp_path.rglob("release.json"))
     assert not list(tmp_path.rglob(".cutting-*"))
@@ -156,7 +160,7 @@ def test_a_case_in_two_splits_is_caught(tmp_path: Path) -> None:
     moved = [{**row, "split": "train"} for row in table.to_pylist()]
     pq.write_table(pa.Table.from_pylist(moved, table.schema), path)
     with pytest.raises(ReleaseRefused, match=r"ids: 1, components: 1, moments: 1"):
-        cut(build)
+        write_release(build)
 
 
 def test_a_question_in_two_splits_is_caught_in_the_files_when_curation_missed_it(
@@ -166,10 +170,10 @@ def test_a_question_in_two_splits_is_caught_in_the_files_when_curation_missed_it
         nothing = ibis.null().cast("string")
         return records.select("id", dropped=nothing, same_as=nothing, conflict=ibis.literal(False))
 
-    monkeypatch.setattr("storymesh.release.curation.curate.curate", careless)
+    monkeypatch.setattr("storymesh.release.curation.curate.find_repeats", careless)
     told = [Told("d1", datetime(2023, 5, 1)), Told("d2", datetime(2024, 8, 1), "test", question="What about d1?")]
     with pytest.raises(ReleaseRefused, match=r"\(questions: 2\)"):  # in advice and in verdict
-        cut(make(tmp_path, told))
+        write_release(make(tmp_path, told))
 
 
 def test_a_case_that_is_neither_told_nor_dropped_is_refused(tmp_path: Path) -> None:
@@ -177,19 +181,21 @@ def test_a_case_that_is_neither_told_nor_dropped_is_refused(tmp_path: Path) -> N
     path = build.files.record_drops("advice")
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     with pytest.raises(ReleaseRefused, match="1 cases are unaccounted for: 'd2' has no record in 'advice'"):
-        cut(build)
+        write_release(build)
     with pytest.raises(ReleaseRefused, match="'d1' has neither a split nor a reason"):
-        cut(make(tmp_path, [Told("d1", datetime(2023, 5, 1), None)]))
+        write_release(make(tmp_path, [Told("d1", datetime(2023, 5, 1), None)]))
 
 
 def test_without_any_record_nothing_is_released_and_the_reasons_are_said(tmp_path: Path) -> None:
     with pytest.raises(ReleaseRefused, match=r"no record .* is left .*shipment: none \(2\)"):
-        cut(make(tmp_path, [Told(f"d{n}", datetime(2023, 5, 1), None, "shipment: none", early=True) for n in (1, 2)]))
+        write_release(
+            make(tmp_path, [Told(f"d{n}", datetime(2023, 5, 1), None, "shipment: none", early=True) for n in (1, 2)])
+        )
 
 
 def test_a_narrative_without_splits_is_all_train(tmp_path: Path) -> None:
     told = [Told("d1", datetime(2023, 5, 1)), Told("d2", datetime(2029, 5, 1))]
-    release = cut(make(tmp_path, told, split="null"))
+    release = write_release(make(tmp_path, told, split="null"))
     assert release.configs["report"] == {"train": 2}
 
 
@@ -198,8 +204,8 @@ from pathlib import Path
 from ibis.expr.types import Table
 from tests.support.release_builds import make, usual
 from storymesh.release import write as cut
-cut._sync = lambda folder: (print("here", flush=True), __import__("time").sleep(60))
-cut.cut(make(Path({root!r}), usual()))
+cut.sync_tree = lambda folder: (print("here", flush=True), __import__("time").sleep(60))
+cut.write_release(make(Path({root!r}), usual()))
 """
 
 
@@ -214,7 +220,7 @@ def test_a_killed_cut_leaves_no_release_and_the_next_one_sweeps(tmp_path: Path) 
     folder = tmp_path / "releases" / "canal-exceptions"
     assert list(folder.glob(".cutting-*"))
     assert list_releases(tmp_path / "releases") == []
-    assert cut(make(tmp_path, usual())).version == "1.0.0-r1"
+    assert write_release(make(tmp_path, usual())).version == "1.0.0-r1"
     assert not list(folder.glob(".cutting-*"))
 
 
@@ -222,26 +228,26 @@ def test_a_cut_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     def full(path: Path) -> None:
         raise OSError(28, "no space left")
 
-    monkeypatch.setattr("storymesh.release.write._sync", full)
+    monkeypatch.setattr("storymesh.release.write.sync_tree", full)
     with pytest.raises(OSError, match="no space"):
-        cut(make(tmp_path, usual()))
+        write_release(make(tmp_path, usual()))
     assert [path.name for path in (tmp_path / "releases" / "canal-exceptions").iterdir()] == [".lock"]
 
 
 def test_two_cuts_at_once_make_one_release(tmp_path: Path) -> None:
     build = make(tmp_path, usual())
     with ThreadPoolExecutor(2) as pool:
-        releases = list(pool.map(lambda _: cut(build), range(2)))
+        releases = list(pool.map(lambda _: write_release(build), range(2)))
     assert sorted(release.unchanged for release in releases) == [False, True]
     assert [release.version for release in list_releases(tmp_path / "releases")] == ["1.0.0-r1"]
 
 
 def test_releases_are_listed_by_number_and_a_damaged_lock_is_named(tmp_path: Path) -> None:
-    first = cut(make(tmp_path, usual()))
+    first = write_release(make(tmp_path, usual()))
     folder = first.path.parent
     for version in ("1.0.0-r10", "1.0.0-r2", "0.9.0-r1"):
         shutil.copytree(first.path, folder / version)
-        lock = {**read_lock(first.path), "version": version}
+        lock = {**json.loads((first.path / "release.json").read_text()), "version": version}
         (folder / version / "release.json").write_text(json.dumps(lock))
     (folder / "1.0.0-r3").mkdir()
     found = [release.version for release in list_releases(tmp_path / "releases")]
@@ -267,7 +273,7 @@ print(json.dumps([found, streamed]))
 def test_datasets_loads_every_config_and_split_as_it_is(tmp_path: Path) -> None:
     told = [replace(one, split=None, dropped="embargo") if one.split == "validation" else one for one in usual()]
     told = [replace(one, untold={**one.untold, "verdict": "no pair"}) for one in told]
-    release = cut(make(tmp_path, told), shard_rows=2)
+    release = write_release(make(tmp_path, told), shard_rows=2)
     assert release.configs["verdict"] == {"train": 0, "validation": 0, "test": 0}
     offline = {
         **os.environ,

@@ -13,16 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.dataset.stages import write_cases_and_precedents
+from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, NarratorFailed
-from storymesh.lifecycle.push import going
-from storymesh.lifecycle.rebuild import rebuild
-from storymesh.lifecycle.verify import verify
+from storymesh.lifecycle.push import plan_push
+from storymesh.lifecycle.rebuild import rebuild_release
+from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.orchestration.assets.narratives import narrative_assets
-from storymesh.release.manifest import Release, record_files
+from storymesh.release.catalog import Release
+from storymesh.release.layout import record_files
 from storymesh.release.rewritten_records import ANSWERS, write_all, write_config
-from storymesh.release.write import cut
+from storymesh.release.write import write_release
 from tests.support.model_server import Call, Server
 from tests.support.release_meshes import MESH, publish_all, storymesh
 
@@ -89,7 +91,7 @@ class Desk:
     def release(self) -> Release:
         build = pin_build(self.mesh, self.mesh.narrative("roadside"))
         write_all(build)
-        return cut(build)
+        return write_release(build)
 
 
 @pytest.fixture
@@ -124,20 +126,21 @@ def test_each_record_is_retold_once_and_a_rebuild_asks_nobody(desk: Desk, server
     answers = pq.read_table(release.path / "answers" / f"{CONFIG}.parquet").to_pylist()
     assert {one["key"] for one in answers} == {note["answer"] for one in retold for note in one["retellings"]}
     assert all(one["verdict"] == "accepted" and one["messages"] for one in answers)
-    assert verify(release.path).differences == ()
+    assert verify_release(release.path, open_engine).differences == ()
     card = (release.path / "README.md").read_text(encoding="utf-8")
     assert f"`openai:small` retold {len(told)} of {len(told)} texts of `report`." in card
     code, out, _ = storymesh(desk.root, "trace", str(retold[0]["id"]))
     assert (code, "[retold from]" in out, "It went like this." in out) == (0, True, True)
-    assert not any(name.startswith("answers/") for name in going(release, "desk/retold").files), "they stay at home"
+    pushed = plan_push(release, "desk/retold", open_engine).files
+    assert not any(name.startswith("answers/") for name in pushed), "they stay at home"
     again = desk.release()
     assert (again.unchanged, len(server.calls)) == (True, len(told)), "run again, nobody is asked"
     (desk.root / ".storymesh" / ANSWERS).unlink()
-    assert rebuild(release, desk.mesh.warehouse).same
+    assert rebuild_release(release, desk.mesh.warehouse, open_engine).same
     shutil.rmtree(release.path / "answers")
-    assert verify(release.path).differences == (), "as it is where it was pushed to"
+    assert verify_release(release.path, open_engine).differences == (), "as it is where it was pushed to"
     with pytest.raises(NarratorFailed, match=r"answers of openai:small .* are not in the store"):
-        rebuild(release, desk.mesh.warehouse)
+        rebuild_release(release, desk.mesh.warehouse, open_engine)
     assert len(server.calls) == len(told), "the release brings its answers"
 
 

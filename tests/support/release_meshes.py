@@ -12,9 +12,9 @@ from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.product.publish import publish
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
-from storymesh.release.manifest import Release
+from storymesh.release.catalog import Release
 from storymesh.release.rewritten_records import write_all
-from storymesh.release.write import cut
+from storymesh.release.write import write_release
 from tests.support.paths import MESHES
 
 MESH = MESHES / "plain_files"
@@ -32,7 +32,7 @@ def publish_all(mesh: Mesh, *only: str) -> None:
 def release_all(mesh: Mesh) -> Release:
     build = pin_build(mesh, mesh.narrative("roadside"))
     write_all(build)
-    return cut(build)
+    return write_release(build)
 
 
 def storymesh(root: Path, *words: str) -> tuple[int, str, str]:

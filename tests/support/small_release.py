@@ -7,15 +7,16 @@ import pyarrow.parquet as pq
 
 from storymesh.dataset.build import Build
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
-from storymesh.release.manifest import Release, record_files
-from storymesh.release.write import cut
+from storymesh.release.catalog import Release
+from storymesh.release.layout import record_files
+from storymesh.release.write import write_release
 
 
 def released(build: Build) -> Release:
     write_cases_and_precedents(build)
     for config in build.configs:
         write_records(build, config)
-    return cut(build)
+    return write_release(build)
 
 
 def rows_of(release: Release, config: str) -> dict[str, dict[str, Any]]:

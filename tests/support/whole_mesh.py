@@ -269,11 +269,12 @@ def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, l
     from storymesh.engine.open import open_engine
     from storymesh.product.warehouse import Warehouse
     from storymesh.provenance.trace import Tracer
-    from storymesh.release.definition_snapshot import build_of
-    from storymesh.release.manifest import list_releases, read_lock, record_files
+    from storymesh.release.catalog import list_releases
+    from storymesh.release.definition_snapshot import open_released_build
+    from storymesh.release.layout import record_files
 
     release = list_releases(mesh / "releases", narrative)[-1]
-    build = build_of(release.path, read_lock(release.path), Warehouse(mesh / ".storymesh"), open_engine)
+    build = open_released_build(release, Warehouse(mesh / ".storymesh"), open_engine)
     wrong: dict[str, list[str]] = {}
     values = 0
     with Tracer(build) as tracer:

@@ -87,8 +87,13 @@ class Engine(Protocol):
         """
         ...
 
-    def write_parquet(self, table: "ir.Table", path: Path) -> int:
-        """Write an expression to one Parquet file, whole or not at all. Return the number of rows."""
+    def write_parquet(
+        self, table: "ir.Table", path: Path, *, metadata: Mapping[str, str] | None = None, compression_level: int = 1
+    ) -> int:
+        """Write an expression to one Parquet file, whole or not at all. Return the number of rows.
+
+        `metadata` is stored with the file's schema; `compression_level` is that of zstd.
+        """
         ...
 
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:

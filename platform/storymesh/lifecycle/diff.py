@@ -1,35 +1,38 @@
-"""What is different between two releases, and why: records by their id, and what the two were cut from.
+"""What differs between two releases: records by their id, and their texts word by word.
 
 Records are compared on the engine, by a hash of each of their columns; only the samples that are shown are read whole.
+Why the two differ is in `diff_causes`.
 """
 
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from storymesh.dataset.erasure_list import ERASED as FORGOTTEN
-from storymesh.engine.open import open_engine
-from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.dataset.erasure_list import ERASED
+from storymesh.engine import dialect
+from storymesh.engine.engine import Engine, OpenEngine
+from storymesh.errors import WrongUsage
+from storymesh.lifecycle.diff_causes import DiffCause, find_causes, flatten
 from storymesh.narrative.formats import format_of_columns
-from storymesh.release.definition_snapshot import read_kept
-from storymesh.release.manifest import CASE, Release, drops_file, read_lock, readable, record_files
+from storymesh.release.catalog import Release, report_damage
+from storymesh.release.layout import drops_file, record_files
+from storymesh.release.manifest import CASE
 
 if TYPE_CHECKING:
-    import duckdb
+    import ibis.expr.types as ir
 
 SAMPLES = 5
 GONE = "no such case any more"
 NEW = "no such case before"
-VERSIONS = "versions"  # the pseudo-column of a record whose rows stand in other versions of their products
+VERSIONS = "versions"  # the pseudo-column of a record whose sources are in other versions of their products
 
-Kind = Literal["added", "gone", "changed"]
+ChangeKind = Literal["added", "gone", "changed"]
 
 
 @dataclass(frozen=True)
-class Words:
+class TextRun:
     """A run of words that both texts have (`same`), or one of them alone."""
 
     kind: Literal["same", "old", "new"]
@@ -37,20 +40,25 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One record that is not in both as it is: what changed of it, column -> its words; of one in a single release,
-    the texts as they are there."""
+class RecordChange:
+    """One record that differs: what changed of it, column -> its runs of words.
+
+    Of a record that only one release has, the texts as they are there.
+    """
 
     id: str
-    kind: Kind
-    columns: Mapping[str, tuple[Words, ...]]
+    kind: ChangeKind
+    columns: Mapping[str, tuple[TextRun, ...]]
 
 
 @dataclass(frozen=True)
 class ConfigDiff:
-    """One config. `rows`: split -> (old, new). `changed`: how many records are not as they were, and `columns` in which
-    column how many; `renewed`: the same but for the versions of their sources. `gone_to` and `added_from`: reason ->
-    count, as the drops of the other release say."""
+    """The differences of one config.
+
+    `rows`: split -> (old, new). `changed` counts the records that differ, `columns` in which column how many; `renewed`
+    those that differ only in the versions of their sources. `gone_to` and `added_from`: reason -> count, as the drops
+    of the other release say.
+    """
 
     config: str
     rows: Mapping[str, tuple[int, int]]
@@ -62,314 +70,254 @@ class ConfigDiff:
     columns: Mapping[str, int]
     added_from: Mapping[str, int]
     gone_to: Mapping[str, int]
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[RecordChange, ...] = ()
 
 
 @dataclass(frozen=True)
-class Cause:
-    """One thing that the two were not cut alike from: `what` (narrative, template, contract, product, evaluation set,
-    drops, platform), its name, and what it was and is, in words; None where it was not, or is not."""
+class ReleaseDiff:
+    """Two releases compared."""
 
-    what: str
-    name: str
-    old: str | None
-    new: str | None
-
-
-@dataclass(frozen=True)
-class Diff:
     old: Release
     new: Release
-    causes: tuple[Cause, ...]
+    causes: tuple[DiffCause, ...]
     configs: tuple[ConfigDiff, ...]
     notes: tuple[str, ...] = field(default=())
 
     @property
     def same(self) -> bool:
-        """Whether the two have the same records and drops."""
+        """True if the two have the same records and drops."""
         return self.old.digest == self.new.digest
 
 
-def diff(old: Release, new: Release, limit: int = SAMPLES, only: str | None = None) -> Diff:
-    """Compare two releases, also of two narratives. At most `limit` samples a config are read, `only` one config where
-    it is named. Raises WrongUsage for a config that neither has."""
-    locks = read_lock(old.path), read_lock(new.path)
+def compare_releases(
+    old: Release, new: Release, open_engine: OpenEngine, limit: int = SAMPLES, only: str | None = None
+) -> ReleaseDiff:
+    """Compare two releases, also of two narratives.
+
+    At most `limit` samples of a config are read; with `only`, one config is compared. Raises WrongUsage for a config
+    that neither has.
+    """
     configs = list(dict.fromkeys((*old.configs, *new.configs)))
     if only is not None and only not in configs:
         raise WrongUsage(f"neither release has a config '{only}'", f"known: {', '.join(configs)}")
-    causes, notes = _causes(old, new, *locks)
+    causes, notes = find_causes(old, new)
     compared: tuple[ConfigDiff, ...] = ()
     if old.digest != new.digest:
-        with open_engine() as engine:
-            connection = engine.connection.con
-            chosen = [only] if only else configs
-            with readable(old, new):
-                compared = tuple(_Comparison(connection, old, new, config).result(limit) for config in chosen)
+        with open_engine() as engine, report_damage(old, new):
+            compared = tuple(
+                _compare_config(engine, old, new, config, limit) for config in ([only] if only else configs)
+            )
         if not causes:
             notes = [*notes, "both were cut from the same: another pseudonym key, or a release that somebody changed"]
-    return Diff(old, new, tuple(causes), compared, tuple(notes))
+    return ReleaseDiff(old, new, tuple(causes), compared, tuple(notes))
 
 
-class _Comparison:
-    """One config of both releases on one engine."""
-
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", old: Release, new: Release, config: str) -> None:
-        self.connection, self.old, self.new, self.config = connection, old, new, config
-        self.columns: list[str] = []
-        sides = {"old": self._columns(old), "new": self._columns(new)}
-        self.columns = list(dict.fromkeys(name for names in sides.values() for name in names))
-        for side, release in (("old", old), ("new", new)):
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE {side} AS {self._hashed(release, sides[side])}")
-        unlike = {name: f'old."{name}" IS DISTINCT FROM new."{name}"' for name in (*self.columns, VERSIONS)}
-        differences = ", ".join(f'{words} AS "{name}"' for name, words in unlike.items())
-        some = " OR ".join(f'"{name}"' for name in self.columns) or "false"
-        connection.execute(f"""
-            CREATE OR REPLACE TEMP TABLE compared AS
-            SELECT *, CASE WHEN old_case IS NULL THEN 'added' WHEN new_case IS NULL THEN 'gone'
-                           WHEN {some} THEN 'changed' WHEN "{VERSIONS}" THEN 'renewed' ELSE 'same' END AS kind
-            FROM (SELECT coalesce(old.id, new.id) AS id, old.case_id AS old_case, new.case_id AS new_case, {differences}
-                  FROM old FULL JOIN new ON old.id = new.id)""")
-
-    def result(self, limit: int) -> ConfigDiff:
-        kinds = dict(self.connection.execute("SELECT kind, count(*) FROM compared GROUP BY kind").fetchall())
-        counted = ", ".join(f'count_if("{name}")' for name in self.columns) or "0"
-        row = self.connection.execute(f"SELECT {counted} FROM compared WHERE kind = 'changed'").fetchall()[0]
-        columns = {name: count for name, count in zip(self.columns, row, strict=False) if count}
-        before, after = self.old.configs.get(self.config, {}), self.new.configs.get(self.config, {})
+def _compare_config(engine: Engine, old: Release, new: Release, config: str, limit: int) -> ConfigDiff:
+    sides = _ConfigSide(engine, old, config), _ConfigSide(engine, new, config)
+    columns = list(dict.fromkeys((*sides[0].columns, *sides[1].columns)))
+    compared = _compare_records(engine, *sides, columns)
+    try:
+        kinds = {
+            row["kind"]: row["rows"]
+            for row in engine.fetch_rows(compared.group_by("kind").aggregate(rows=compared.count()))
+        }
+        changed = compared.filter(compared["kind"] == "changed")
+        counts = {}
+        if columns:
+            (counts,) = engine.fetch_rows(
+                changed.aggregate(**{name: changed.count(where=changed[f"differs_{name}"]) for name in columns})
+            )
+        before, after = old.configs.get(config, {}), new.configs.get(config, {})
         return ConfigDiff(
-            config=self.config,
+            config=config,
             rows={split: (before.get(split, 0), after.get(split, 0)) for split in dict.fromkeys((*before, *after))},
             added=kinds.get("added", 0),
             gone=kinds.get("gone", 0),
             changed=kinds.get("changed", 0),
             renewed=kinds.get("renewed", 0),
             same=kinds.get("same", 0),
-            columns=columns,
-            added_from=self._reasons(self.old, "added", "new_case", NEW),
-            gone_to=self._reasons(self.new, "gone", "old_case", GONE),
-            samples=tuple(self._samples(limit)) if limit else (),
+            columns={name: count for name, count in counts.items() if count},
+            added_from=_drop_reasons(engine, compared, old, config, "added", NEW),
+            gone_to=_drop_reasons(engine, compared, new, config, "gone", GONE),
+            samples=tuple(_sample_changes(engine, compared, *sides, limit)) if limit else (),
         )
+    finally:
+        engine.drop(compared)
 
-    def _files(self, release: Release) -> dict[str, list[Path]]:
-        return record_files(release.path, self.config) if self.config in release.configs else {}
 
-    def _columns(self, release: Release) -> list[str]:
-        files = [path for paths in self._files(release).values() for path in paths]
-        if not files:
+class _ConfigSide:
+    """The records of one config in one of the releases; `records` is None where it has none."""
+
+    def __init__(self, engine: Engine, release: Release, config: str) -> None:
+        import ibis
+
+        files = record_files(release.path, config) if config in release.configs else {}
+        parts = [engine.read_parquet(paths).mutate(split=ibis.literal(split)) for split, paths in files.items()]
+        self.records: ir.Table | None = None
+        if parts:
+            self.records = ibis.union(*parts) if len(parts) > 1 else parts[0]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are compared."""
+        if self.records is None:
             return []
-        names = self.connection.read_parquet([str(files[0])]).columns
-        return [name for name in (*names, "split") if name not in ("id", "case_id")]
+        return [name for name in self.records.columns if name not in ("id", "case_id")]
 
-    def _hashed(self, release: Release, columns: Sequence[str]) -> str:
-        """id, case_id, a hash of each column, and one of the versions in `sources`, which is not content."""
-        parts = []
+    def hashes(self, columns: Sequence[str], prefix: str) -> "ir.Table":
+        """Return id, case_id, a hash of each column, and one of the versions in `sources`, each with a prefix."""
+        import ibis
+        import pyarrow as pa
+
+        names = ("id", "case_id", *columns, VERSIONS)
+        if self.records is None:
+            kinds = [pa.string(), pa.string(), *[pa.int64()] * (len(columns) + 1)]
+            empty = pa.schema([(f"{prefix}{name}", kind) for name, kind in zip(names, kinds, strict=True)])
+            return ibis.memtable(empty.empty_table())
+        values = {name: self.records[name] for name in self.records.columns}
+        hashed: dict[str, ir.Value] = {name: ibis.null("int64") for name in (*columns, VERSIONS)}
         for name in self.columns:
-            if name not in columns:
-                value = "NULL"
-            elif name == "sources":
-                value = "hash(list_transform(sources, lambda x: (x.product, x.key))::VARCHAR)"
-            else:
-                value = f'hash("{name}"::VARCHAR)'
-            parts.append(f'{value}::UBIGINT AS "{name}"')
-        versions = "hash(sources::VARCHAR)" if "sources" in columns else "NULL"
-        parts.append(f'{versions}::UBIGINT AS "{VERSIONS}"')
-        return f"SELECT id, case_id, {', '.join(parts)} FROM ({self._records(release)})"
+            value = values[name]
+            if name == "sources":
+                hashed[VERSIONS] = value.cast("string").hash()
+                # A row in another version of its product is the same source.
+                value = dialect.map_items(value, lambda source: ibis.struct({"p": source.product, "k": source.key}))
+            hashed[name] = value.cast("string").hash()
+        hashed |= {"id": values["id"], "case_id": values["case_id"]}
+        return self.records.select(**{f"{prefix}{name}": hashed[name] for name in names})
 
-    def _records(self, release: Release) -> str:
-        parts = [
-            f"SELECT *, '{split}' AS split FROM read_parquet({_listed(paths)})"
-            for split, paths in self._files(release).items()
-        ]
-        nothing = "SELECT NULL::VARCHAR AS id, NULL::VARCHAR AS case_id WHERE false"
-        return " UNION ALL BY NAME ".join(parts) or nothing
-
-    def _reasons(self, other: Release, kind: Kind, case: str, unknown: str) -> dict[str, int]:
-        """Why records of one release are not in the other, as the other's drops say."""
-        drops = [
-            f"SELECT case_id, reason FROM read_parquet({_listed([path])})"
-            for path in (drops_file(other.path, name) for name in (CASE, self.config))
-            if path.is_file()
-        ]
-        if not drops:
+    def read(self, engine: Engine, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return id -> record of these records."""
+        if self.records is None:
             return {}
-        query = f"""
-            SELECT coalesce(reason, ?) AS reason, count(*) AS records
-            FROM compared LEFT JOIN ({" UNION ALL ".join(drops)}) AS dropped ON dropped.case_id = compared.{case}
-            WHERE kind = ? GROUP BY ALL ORDER BY records DESC, reason"""
-        if other.drops.get(CASE, {}).get(FORGOTTEN):
-            unknown = f"{FORGOTTEN}, or {unknown}"  # what was forgotten does not say which case it was
-        return dict(self.connection.execute(query, [unknown, kind]).fetchall())
-
-    def _samples(self, limit: int) -> Iterator[Sample]:
-        """The first of each kind by id: those that changed before those that came or went."""
-        order = "CASE kind WHEN 'changed' THEN 0 WHEN 'gone' THEN 1 ELSE 2 END, id"
-        query = f"SELECT id, kind FROM compared WHERE kind IN ('changed', 'gone', 'added') ORDER BY {order} LIMIT ?"
-        wanted = self.connection.execute(query, [limit]).fetchall()
-        if not wanted:
-            return
-        ids = [id_ for id_, _ in wanted]
-        before, after = self._whole(self.old, ids), self._whole(self.new, ids)
-        for id_, kind in wanted:
-            one, other = _texts(before.get(id_, {})), _texts(after.get(id_, {}))
-            if kind == "changed":
-                names = [name for name in dict.fromkeys((*one, *other)) if one.get(name) != other.get(name)]
-                columns = {name: tuple(words(one.get(name, ""), other.get(name, ""))) for name in names}
-            else:
-                side: Literal["old", "new"] = "old" if kind == "gone" else "new"
-                told = one if kind == "gone" else other
-                columns = {name: (Words(side, text),) for name, text in told.items() if not _is_behind(name)}
-            yield Sample(id_, kind, columns)
-
-    def _whole(self, release: Release, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        query = f"SELECT * FROM ({self._records(release)}) WHERE id IN (SELECT unnest(?::VARCHAR[]))"
-        return {row["id"]: row for row in self.connection.execute(query, [list(ids)]).to_arrow_table().to_pylist()}
+        return {row["id"]: row for row in engine.fetch_rows(self.records.filter(self.records["id"].isin(ids)))}
 
 
-def _texts(record: Mapping[str, Any]) -> dict[str, str]:
-    """Name -> text of all that a record says: its columns, each message, each fact, and which rows it comes from."""
+def _compare_records(engine: Engine, old: _ConfigSide, new: _ConfigSide, columns: Sequence[str]) -> "ir.Table":
+    """Return a temporary table: id, old_case, new_case, `differs_<column>` for each column, kind."""
+    import ibis
+
+    before, after = old.hashes(columns, "old_"), new.hashes(columns, "new_")
+    joined = before.outer_join(after, before["old_id"] == after["new_id"])
+    differences = {
+        f"differs_{name}": ~joined[f"old_{name}"].identical_to(joined[f"new_{name}"]) for name in (*columns, VERSIONS)
+    }
+    paired = joined.select(
+        id=ibis.coalesce(joined["old_id"], joined["new_id"]),
+        old_case="old_case_id",
+        new_case="new_case_id",
+        **differences,
+    )
+    changed = ibis.or_(*(paired[f"differs_{name}"] for name in columns)) if columns else ibis.literal(False)
+    kind = ibis.cases(
+        (paired["old_case"].isnull(), "added"),
+        (paired["new_case"].isnull(), "gone"),
+        (changed, "changed"),
+        (paired[f"differs_{VERSIONS}"], "renewed"),
+        else_="same",
+    )
+    return engine.materialize(paired.mutate(kind=kind))
+
+
+def _drop_reasons(
+    engine: Engine, compared: "ir.Table", other: Release, config: str, kind: ChangeKind, unknown: str
+) -> dict[str, int]:
+    """Return why records of one release are not in the `other`, as the other's drops say, the most frequent first."""
+    import ibis
+
+    files = [path for path in (drops_file(other.path, name) for name in (CASE, config)) if path.is_file()]
+    if not files:
+        return {}
+    if other.drops.get(CASE, {}).get(ERASED):
+        unknown = f"{ERASED}, or {unknown}"  # a forgotten case is not named
+    drops = [engine.read_parquet(path).select(dropped_case="case_id", reason="reason") for path in files]
+    dropped = ibis.union(*drops) if len(drops) > 1 else drops[0]
+    missing = compared.filter(compared["kind"] == kind)
+    missing = missing.select(case_id="new_case" if kind == "added" else "old_case")
+    joined = missing.left_join(dropped, missing["case_id"] == dropped["dropped_case"])
+    reasons = joined.select(reason=joined["reason"].coalesce(unknown))
+    counted = reasons.group_by("reason").aggregate(records=reasons.count())
+    rows = engine.fetch_rows(counted.order_by(ibis.desc("records"), "reason"))
+    return {row["reason"]: row["records"] for row in rows}
+
+
+def _sample_changes(
+    engine: Engine, compared: "ir.Table", old: _ConfigSide, new: _ConfigSide, limit: int
+) -> Iterator[RecordChange]:
+    """Yield the first of each kind by id: those that changed before those that came or went."""
+    import ibis
+
+    order = ibis.cases((compared["kind"] == "changed", 0), (compared["kind"] == "gone", 1), else_=2)
+    differing = compared.filter(compared["kind"].isin(["changed", "gone", "added"]))
+    first = engine.fetch_rows(differing.select("id", "kind", order=order).order_by("order", "id").limit(limit))
+    ids = [row["id"] for row in first]
+    if not ids:
+        return
+    before, after = old.read(engine, ids), new.read(engine, ids)
+    for row in first:
+        old_texts, new_texts = _record_texts(before.get(row["id"], {})), _record_texts(after.get(row["id"], {}))
+        if row["kind"] == "changed":
+            names = dict.fromkeys((*old_texts, *new_texts))
+            columns = {
+                name: tuple(diff_words(old_texts.get(name, ""), new_texts.get(name, "")))
+                for name in names
+                if old_texts.get(name) != new_texts.get(name)
+            }
+        else:
+            side: Literal["old", "new"] = "old" if row["kind"] == "gone" else "new"
+            texts = old_texts if side == "old" else new_texts
+            columns = {name: (TextRun(side, text),) for name, text in texts.items() if not _is_provenance(name)}
+        yield RecordChange(row["id"], row["kind"], columns)
+
+
+def _record_texts(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return name -> text of all of a record: its columns, each message, each fact, and its source rows."""
     format_ = format_of_columns(record)
-    texts: dict[str, dict[str, str]] = {}
+    rendered: dict[str, dict[str, str]] = {}
     for column, text in format_.texts_in(record) if format_ is not None else ():
-        texts.setdefault(column.column, {})[column.path] = text
-    found: dict[str, str] = {}
+        rendered.setdefault(column.column, {})[column.path] = text
+    texts: dict[str, str] = {}
     for name, value in record.items():
         if name in ("id", "case_id"):
             continue
-        if name in texts:
-            found |= texts[name]
+        if name in rendered:
+            texts |= rendered[name]
         elif name == "sources":
-            found[name] = "\n".join(f"{one['product']} {one['key']}" for one in value)
+            texts[name] = "\n".join(f"{source['product']} {source['key']}" for source in value)
         elif name == "facts" and isinstance(value, dict):
-            found |= {f"facts.{path}": text for path, text in _flat(value).items()}
+            texts |= {f"facts.{path}": text for path, text in flatten(value).items()}
         else:
-            found[name] = str(value)
-    return found
+            texts[name] = str(value)
+    return texts
 
 
-def _is_behind(name: str) -> bool:
+def _is_provenance(name: str) -> bool:
     return name in ("at", "sources") or name.startswith("facts.")
 
 
-def words(old: str, new: str) -> list[Words]:
-    """Both texts as runs of words: those that they share, and between them what one has and then what the other. Two
-    changes with nothing but space between them are one."""
-    one, other = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (old, new))
+def diff_words(old: str, new: str) -> list[TextRun]:
+    """Return both texts as runs of words: those they share, and between them what one has and then what the other.
+
+    Two changes with only space between them are one.
+    """
+    old_words, new_words = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (old, new))
     changed: list[tuple[str, str]] = []
-    runs: list[Words] = []
-    for tag, a, b, c, d in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        before, after = "".join(one[a:b]), "".join(other[c:d])
-        if tag == "equal" and not (changed and before.isspace() and b < len(one) and d < len(other)):
-            runs += [*_change(changed), Words("same", before)]
+    runs: list[TextRun] = []
+    matcher = difflib.SequenceMatcher(None, old_words, new_words, autojunk=False)
+    for tag, old_begin, old_end, new_begin, new_end in matcher.get_opcodes():
+        before, after = "".join(old_words[old_begin:old_end]), "".join(new_words[new_begin:new_end])
+        is_last = old_end == len(old_words) or new_end == len(new_words)
+        if tag == "equal" and not (changed and before.isspace() and not is_last):
+            runs += [*_changed_runs(changed), TextRun("same", before)]
             changed = []
         else:
             changed.append((before, after))
-    return [*runs, *_change(changed)]
+    return [*runs, *_changed_runs(changed)]
 
 
-def _change(changed: Sequence[tuple[str, str]]) -> Iterator[Words]:
-    for kind, text in (("old", "".join(one for one, _ in changed)), ("new", "".join(other for _, other in changed))):
-        if text:
-            yield Words("old" if kind == "old" else "new", text)
-
-
-# --- why ---
-
-
-def _causes(
-    old: Release, new: Release, was: Mapping[str, Any], now: Mapping[str, Any]
-) -> tuple[list[Cause], list[str]]:
-    causes, notes = [], []
-    for name in ("narrative", "narrative_version", "storymesh"):
-        if was.get(name) != now.get(name):
-            what = "platform" if name == "storymesh" else "narrative"
-            causes.append(Cause(what, name.removeprefix("narrative_"), was.get(name), now.get(name)))
-    try:
-        causes += _of_definitions(old, new, was, now)
-    except StorymeshError as error:
-        notes.append(f"the definitions are not compared: {error.message}")
-    causes += _of_products(was["cast"], now["cast"])
-    for name in sorted(was.get("forgotten", {}).keys() | now.get("forgotten", {}).keys()):
-        counts = [len(lock.get("forgotten", {}).get(name, ())) for lock in (was, now)]
-        if counts[0] != counts[1]:
-            causes.append(Cause("forgotten", name, *(f"{count} key{'s' * (count != 1)}" for count in counts)))
-    held = [lock.get("evaluation", {}).get("files", {}) for lock in (was, now)]
-    for name in sorted(held[0].keys() | held[1].keys()):
-        digests = [files[name][:12] if name in files else None for files in held]
-        if digests[0] != digests[1]:
-            causes.append(Cause("evaluation set", name, *digests))
-    for what in dict.fromkeys((*was["drops"], *now["drops"])):
-        before, after = was["drops"].get(what, {}), now["drops"].get(what, {})
-        for reason in dict.fromkeys((*before, *after)):
-            if before.get(reason, 0) != after.get(reason, 0):
-                counted = str(before.get(reason, 0)), str(after.get(reason, 0))
-                causes.append(Cause("drops", f"{what}, {reason}", *counted))
-    return causes, notes
-
-
-def _of_products(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Cause]:
-    """By product, since several roles may be told from one."""
-    before, after = ({one["product"]: one for one in cast.values()} for cast in (was, now))
-    for name in dict.fromkeys((*before, *after)):
-        one, other = before.get(name), after.get(name)
-        if (one or {}).get("product_version") != (other or {}).get("product_version"):
-            yield Cause("product", name, *(_version(side) for side in (one, other)))
-        if one and other and one["contract_digest"] != other["contract_digest"]:
-            told = [f"{side['contract_version']} ({side['contract_digest'][:12]})" for side in (one, other)]
-            yield Cause("contract", name, *told)
-
-
-def _version(member: Mapping[str, Any] | None) -> str | None:
-    return f"{member['product_version'][:12]}, {member['rows']:,} rows" if member else None
-
-
-def _of_definitions(old: Release, new: Release, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Cause]:
-    """What of the narrative, its templates and the kept parts of its contracts is written otherwise."""
-    before, after = read_kept(old.path, was), read_kept(new.path, now)
-    for path, one, other in _unlike(before.narrative.document.value, after.narrative.document.value):
-        if path != "version":
-            yield Cause("narrative", path, one, other)
-    for name in sorted(before.narrative.templates.keys() | after.narrative.templates.keys()):
-        one_text, other_text = (side.narrative.templates.get(name) for side in (before, after))
-        if one_text != other_text:
-            yield Cause("template", name, *_lines(one_text, other_text))
-    contracts = [{one.id: one.document.value for one in side.contracts.values()} for side in (before, after)]
-    for name in sorted(contracts[0].keys() & contracts[1].keys()):
-        for path, one, other in _unlike(contracts[0][name], contracts[1][name]):
-            yield Cause("contract", f"{name}: {path}", one, other)
-
-
-def _lines(old: str | None, new: str | None) -> tuple[str | None, str | None]:
-    """The lines of two texts that are not in both; None for a text that is not there."""
-    if old is None or new is None:
-        return (f"{len(old.splitlines())} lines" if old else None, f"{len(new.splitlines())} lines" if new else None)
-    marked = list(difflib.ndiff(old.splitlines(), new.splitlines()))
-    return (
-        "\n".join(line[2:] for line in marked if line.startswith("- ")),
-        "\n".join(line[2:] for line in marked if line.startswith("+ ")),
-    )
-
-
-def _unlike(old: Any, new: Any) -> Iterator[tuple[str, str | None, str | None]]:
-    one, other = _flat(old), _flat(new)
-    for path in dict.fromkeys((*one, *other)):
-        if one.get(path) != other.get(path):
-            yield path, one.get(path), other.get(path)
-
-
-def _flat(value: Any, path: str = "") -> dict[str, str]:
-    """Path -> value of every leaf; what stands in a list is named by its own name, where it has one."""
-    if isinstance(value, dict) and value:
-        parts = [(str(name), inner) for name, inner in value.items()]
-    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-        named = [str(one.get("name") or one.get("property") or place) for place, one in enumerate(value)]
-        parts = list(zip(named if len(set(named)) == len(named) else map(str, range(len(value))), value, strict=True))
-    else:
-        return {path: str(value)}
-    found: dict[str, str] = {}
-    for name, inner in parts:
-        found |= _flat(inner, f"{path}.{name}" if path else name)
-    return found
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
+def _changed_runs(changed: Sequence[tuple[str, str]]) -> Iterator[TextRun]:
+    old, new = "".join(before for before, _ in changed), "".join(after for _, after in changed)
+    if old:
+        yield TextRun("old", old)
+    if new:
+        yield TextRun("new", new)

@@ -1,10 +1,8 @@
-"""A row that somebody has a right to have forgotten, followed through every release: the records that used it, and
-releases without them.
+"""Erasure of a row on request: the records of every release that used it, and successor releases without them.
 
-First it is shown what would happen (`find`), then it is done (`forget`): the mesh keeps a digest of the key, so that
-later cuts leave out the cases of the row for as long as it is there, and the last release of each version that told
-them gets a successor from the same snapshots and definition. The row itself goes where it came from: its domain
-removes it.
+First it is planned, then it is done: the mesh keeps a digest of the key, so that later releases leave out the cases of
+the row for as long as it exists, and the last release of each version that used it gets a successor from the same
+snapshots and definition. The row itself is removed where it came from, by its domain.
 """
 
 import shutil
@@ -20,190 +18,214 @@ from storymesh.dataset.cases import erased_case_keys, has_any_row
 from storymesh.dataset.erasure_list import ErasureList, new_erasure_list, read_erasure_list, write_erasure_list
 from storymesh.dataset.stages import write_cases
 from storymesh.dataset.tables import product_rows
-from storymesh.engine.engine import Engine
-from storymesh.engine.open import open_engine
+from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
-from storymesh.lifecycle.rebuild import pinned
+from storymesh.lifecycle.rebuild import open_pinned_build
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
-from storymesh.release.manifest import Release, list_releases, read_lock, readable, record_files
+from storymesh.release.catalog import Release, list_releases, report_damage
+from storymesh.release.layout import record_files
 from storymesh.release.rewritten_records import prune_answers, write_all
-from storymesh.release.write import STAGED, cut
+from storymesh.release.write import STAGED, write_release
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from storymesh.contract.definition import Contract
     from storymesh.dataset.build import Build
 
-_AFFECTED = "affected"
-
 
 @dataclass(frozen=True)
-class Used:
-    """One release that was told from the row. `records`: config -> how many of its records have the row among their
-    sources; `quotes`: config -> how many others quote a case of the row; `some`: a few ids, of either; `cases`: how
-    many cases the row belongs to, also such as it is not printed in. `succeeded`: it is the last of its version, so
-    that it is the one that gets a successor."""
+class AffectedRelease:
+    """One release that used the row.
+
+    `records`: config -> how many of its records have the row among their sources; `quotes`: config -> how many others
+    quote a case of the row; `examples`: a few ids, of either; `cases`: how many cases the row belongs to, also where it
+    is not printed. `last`: it is the last of its version, which gets a successor.
+    """
 
     release: Release
     records: dict[str, int]
     quotes: dict[str, int]
-    some: tuple[str, ...]
+    examples: tuple[str, ...]
     cases: int
-    succeeded: bool
+    last: bool
 
 
 @dataclass(frozen=True)
-class Found:
-    """What forgetting one row means. `versions`: versions of the product that hold it; `current`: the one that readers
-    see now is among them. `unknown`: releases that cannot be told again, with the reason."""
+class ErasurePlan:
+    """What erasing one row means.
+
+    `versions`: versions of the product that hold it; `current`: the one that readers see now is among them.
+    `irreproducible`: releases that cannot be made again, with the reason.
+    """
 
     product: str
     key: str
     versions: tuple[str, ...]
     current: bool
-    used: tuple[Used, ...]
-    unknown: tuple[tuple[Release, str], ...]
+    affected: tuple[AffectedRelease, ...]
+    irreproducible: tuple[tuple[Release, str], ...]
 
 
 @dataclass(frozen=True)
-class Succeeded:
-    """`new` stands for `old` from now on."""
+class Succession:
+    """A release `old` and its successor `new`."""
 
     old: Release
     new: Release
 
 
-def find(product: str, key: str, contract: "Contract", warehouse: Warehouse, releases: Path, most: int = 10) -> Found:
-    """Every record of every release that used the row of `product` with this key, as `sources` write it. Nothing is
-    changed. Raises WrongUsage when no version of the product has such a row."""
+def plan_erasure(
+    product: str,
+    key: str,
+    contract: "Contract",
+    warehouse: Warehouse,
+    releases: Path,
+    open_engine: OpenEngine,
+    most: int = 10,
+) -> ErasurePlan:
+    """Find every record of every release that used the row of `product` with this key, as `sources` write it.
+
+    Nothing is changed. Raises WrongUsage when no version of the product has such a row.
+    """
     versions = ProductStore(warehouse, product.partition(".")[0]).list_snapshots(product)
     with open_engine() as engine:
-        having = [one for one in versions if _holds(engine, one, contract, key)]
-        if not having:
+        holding = [snapshot.version for snapshot in versions if _has_key(engine, snapshot, contract, key)]
+        if not holding:
             words = f"no version of '{product}' in {warehouse.folder} has a row with the key {key}"
-            raise WrongUsage(words, _some_keys(engine, versions, contract, key))
-        alone = new_erasure_list().with_key(product, key)
-        used: list[Used] = []
-        unknown: list[tuple[Release, str]] = []
-        every = [
-            one
-            for one in list_releases(releases)
-            if any(member["product"] == product for member in read_lock(one.path)["cast"].values())
-        ]
+            raise WrongUsage(words, _suggest_key(engine, versions, contract, key))
+        erased = new_erasure_list().with_key(product, key)
+        affected: list[AffectedRelease] = []
+        irreproducible: list[tuple[Release, str]] = []
+        every = [release for release in list_releases(releases) if product in release.manifest.products]
         for release in every:
             try:
-                build = pinned(release, warehouse)
+                build = open_pinned_build(release, warehouse, open_engine)
             except StorymeshError as error:
-                unknown.append((release, error.message))
-                keys, cases = [key], 0
-                engine.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {_AFFECTED} (case_id VARCHAR)")
+                irreproducible.append((release, error.message))
+                keys, cases = [key], _case_ids(engine, [])
             else:
-                keys, cases = _affected(engine, build, alone)
-            with readable(release):
-                printed, quotes, some = _printed(engine, release, product, keys, most) if keys else ({}, {}, ())
-            if printed or cases:
+                keys, cases = _cases_of_row(engine, build, erased)
+            count = int(engine.fetch_value(cases.count()))
+            with report_damage(release):
+                usage = _record_usage(engine, release, product, keys, cases, most) if keys else ({}, {}, ())
+            engine.drop(cases)
+            records, quotes, examples = usage
+            if records or count:
                 later = [other.version for other in every if _same_version(other, release)]
-                used.append(Used(release, printed, quotes, some, cases, release.version == later[-1]))
-    latest = versions[-1].version if versions else None
-    told = tuple(one.version for one in having)
-    return Found(product, key, told, latest in told, tuple(used), tuple(unknown))
+                last = release.version == later[-1]
+                affected.append(AffectedRelease(release, records, quotes, examples, count, last))
+    current = bool(versions) and versions[-1].version in holding
+    return ErasurePlan(product, key, tuple(holding), current, tuple(affected), tuple(irreproducible))
 
 
-def forget(found: Found, warehouse: Warehouse) -> Iterator[Succeeded]:
-    """Remember to leave the row out, then cut the successors, one after the other.
+def erase_row(plan: ErasurePlan, warehouse: Warehouse, open_engine: OpenEngine) -> Iterator[Succession]:
+    """Put the row on the erasure list, then write the successors, one after the other.
 
     Raises StorymeshError when a release that used the row cannot be made again, before anything is changed.
     """
-    lost = {release.path: words for release, words in found.unknown}
-    last = [used.release for used in found.used if used.succeeded]
+    reasons = {release.path: words for release, words in plan.irreproducible}
+    last = [used.release for used in plan.affected if used.last]
     for old in last:
-        if old.path in lost:
-            words = f"{lost[old.path]}; so it gets no successor, and nothing was changed"
+        if old.path in reasons:
+            words = f"{reasons[old.path]}; so it gets no successor, and nothing was changed"
             raise StorymeshError(words, "bring the snapshot back, or remove the release's folder and forget again")
-    listed = (read_erasure_list(warehouse.folder) or new_erasure_list()).with_key(found.product, found.key)
+    listed = (read_erasure_list(warehouse.folder) or new_erasure_list()).with_key(plan.product, plan.key)
     write_erasure_list(warehouse.folder, listed)
     for old in last:
-        build = pinned(old, warehouse)
-        # What was forgotten before stays so, also where the release is older than that.
-        build = replace(build, erased=listed.of_products({one.product for one in build.snapshots.values()}))
+        build = open_pinned_build(old, warehouse, open_engine)
+        # What was erased before stays so, also where the release is older than that.
+        products = {snapshot.product for snapshot in build.snapshots.values()}
+        build = replace(build, erased=listed.of_products(products))
         write_all(build)
-        yield Succeeded(old, cut(build, tracer=partial(Tracer, build)))
+        yield Succession(old, write_release(build, open_tracer=partial(Tracer, build)))
 
 
-def remove(found: Found, store: Path, releases: Path) -> list[Release]:
-    """Remove every release that used the row, and what narrators answered for them alone; to be called when their
-    successors stand."""
-    for used in found.used:
+def remove_affected_releases(plan: ErasurePlan, store: Path, releases: Path) -> list[Release]:
+    """Remove every release that used the row, and the models' answers for them alone.
+
+    To be called when their successors exist.
+    """
+    for used in plan.affected:
         folder = used.release.path
-        # It vanishes at once; what a killed removal leaves is swept by the next cut.
+        # It vanishes at once; what a killed process leaves is removed by the next release.
         hidden = folder.with_name(f"{STAGED}removed-{folder.name}")
         folder.rename(hidden)
         shutil.rmtree(hidden)
-    prune_answers(store, releases, {found.product})
-    return [used.release for used in found.used]
+    prune_answers(store, releases, {plan.product})
+    return [used.release for used in plan.affected]
 
 
-def _same_version(one: Release, other: Release) -> bool:
-    return (one.narrative, one.version.rpartition("-r")[0]) == (other.narrative, other.version.rpartition("-r")[0])
+def _same_version(left: Release, right: Release) -> bool:
+    return (left.narrative, left.version.rpartition("-r")[0]) == (right.narrative, right.version.rpartition("-r")[0])
 
 
-def _holds(engine: Engine, snapshot: Snapshot, contract: "Contract", key: str) -> bool:
+def _has_key(engine: Engine, snapshot: Snapshot, contract: "Contract", key: str) -> bool:
     table = engine.read_parquet(snapshot.files, arrow_schema(contract))
-    there = table.filter(key_text([table[column] for column in contract.key]) == key)
-    return bool(there.count().to_pyarrow().as_py())
+    matching = table.filter(key_text([table[column] for column in contract.key]) == key)
+    return bool(engine.fetch_value(matching.count()))
 
 
-def _some_keys(engine: Engine, versions: Sequence[Snapshot], contract: "Contract", key: str) -> str:
+def _suggest_key(engine: Engine, versions: Sequence[Snapshot], contract: "Contract", key: str) -> str:
     if not versions:
         return "nothing is published: storymesh run"
     if any(contract.properties[column].classification == "restricted" for column in contract.key):
         return "write it as the product has it"
     table = engine.read_parquet(versions[-1].files, arrow_schema(contract))
-    some = table.select(key=key_text([table[column] for column in contract.key])).limit(2_000)
-    return suggest_name(key, engine.fetch_table(some)["key"].to_pylist())
+    known = table.select(key=key_text([table[column] for column in contract.key])).limit(2_000)
+    return suggest_name(key, engine.fetch_table(known)["key"].to_pylist())
 
 
-def _affected(engine: Engine, build: "Build", known: ErasureList) -> tuple[list[str], int]:
-    """The keys of the known row as the cases of a release have it, and how many cases it belongs to: these are the
-    table `affected` (case_id) of the engine from now on."""
-    keys = erased_case_keys(build, engine, product_rows(build, engine, build.typed.cast.roles), known)
+def _case_ids(engine: Engine, ids: Sequence[str]) -> "ir.Table":
+    import pyarrow as pa
+
+    return engine.materialize(pa.table({"case_id": pa.array(ids, pa.string())}))
+
+
+def _cases_of_row(engine: Engine, build: "Build", erased: ErasureList) -> "tuple[list[str], ir.Table]":
+    """Return the keys of the erased row as the cases of a release have them, and the ids of its cases (case_id)."""
+    keys = erased_case_keys(build, engine, product_rows(build, engine, build.typed.cast.roles), erased)
     if not keys:
-        return [], 0
+        return [], _case_ids(engine, [])
     write_cases(build)
     cases = engine.read_parquet(build.files.cases)
-    affected = cases.filter(has_any_row(build, cases, keys)).select("case_id")
-    engine.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {_AFFECTED} AS {engine.compile_sql(affected)}")
-    count = int(engine.connection.table(_AFFECTED).count().to_pyarrow().as_py())
-    return sorted({key for some in keys.values() for key in some}), count
+    affected = engine.materialize(cases.filter(has_any_row(build, cases, keys)).select("case_id"))
+    return sorted({key for of_role in keys.values() for key in of_role}), affected
 
 
-def _printed(
-    engine: Engine, release: Release, product: str, keys: Sequence[str], most: int
+def _record_usage(
+    engine: Engine, release: Release, product: str, keys: Sequence[str], cases: "ir.Table", most: int
 ) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
-    """Config -> count of the records whose sources name one of the keys; the same of those that quote an affected case;
-    and some ids."""
-    anchor = next(iter(read_lock(release.path)["cast"].values()))["product"]
-    connection = engine.connection.con
+    """Return config -> records whose sources name one of the keys, config -> others that quote a case, and some ids."""
+    import ibis
+
+    anchor = next(iter(release.manifest.cast.values())).product
     printed: dict[str, int] = {}
-    quotes: dict[str, int] = {}
-    some: list[str] = []
+    quoting: dict[str, int] = {}
+    examples: list[str] = []
     for config in release.configs:
-        paths = [str(path) for paths in record_files(release.path, config).values() for path in paths]
+        paths = [path for shards in record_files(release.path, config).values() for path in shards]
         if not paths:
             continue
-        given = {"paths": paths, "product": product, "keys": list(keys), "anchor": anchor}
-        query = f"""
-            SELECT DISTINCT ON (id) id, kind FROM (
-                SELECT id, CASE WHEN source.product = $product AND list_contains($keys, source.key) THEN 0
-                                WHEN source.product = $anchor AND case_id NOT IN (SELECT case_id FROM {_AFFECTED})
-                                     AND source.key IN (SELECT case_id FROM {_AFFECTED}) THEN 1 END AS kind
-                FROM (SELECT id, case_id, unnest(sources) AS source FROM read_parquet($paths)))
-            WHERE kind IS NOT NULL ORDER BY id, kind"""
-        found = dict(connection.execute(f"SELECT kind, count(*) FROM ({query}) GROUP BY kind", given).fetchall())
-        printed |= {config: found[0]} if 0 in found else {}
-        quotes |= {config: found[1]} if 1 in found else {}
-        if found and len(some) < most:
-            first = connection.execute(f"SELECT id FROM ({query}) ORDER BY kind, id LIMIT {most - len(some)}", given)
-            some += [id_ for (id_,) in first.fetchall()]
-    return printed, quotes, tuple(some)
+        records = engine.read_parquet(paths)
+        sources = records.select("id", "case_id", source=records["sources"].unnest())
+        source = sources["source"]
+        prints = (source["product"] == product) & source["key"].isin(keys)
+        quotes = (
+            (source["product"] == anchor)
+            & ~sources["case_id"].isin(cases["case_id"])
+            & source["key"].isin(cases["case_id"])
+        )
+        used = sources.select("id", kind=ibis.cases((prints, 0), (quotes, 1)))
+        used = used.filter(used["kind"].notnull()).group_by("id").aggregate(kind=lambda rows: rows["kind"].min())
+        used = engine.materialize(used)
+        counted = used.group_by("kind").aggregate(records=used.count())
+        counts = {row["kind"]: row["records"] for row in engine.fetch_rows(counted)}
+        printed |= {config: counts[0]} if 0 in counts else {}
+        quoting |= {config: counts[1]} if 1 in counts else {}
+        first = engine.fetch_rows(used.order_by("kind", "id").limit(most - len(examples)))
+        examples += [row["id"] for row in first]
+        engine.drop(used)
+    return printed, quoting, tuple(examples)

@@ -1,7 +1,7 @@
-"""Whether a release is what its lock says: everything that its files can say is computed again and compared.
+"""Verification of a release: everything that its files can show is computed again and compared with its manifest.
 
-It needs the folder alone, so that whoever was given a copy can verify it. What only the cases know (components, quoted
-precedents, closings) is told again by `rebuild`.
+It needs the folder alone, so that whoever was given a copy can verify it. What only the cases show (components, quoted
+precedents, closings) is computed again by a rebuild.
 """
 
 import re
@@ -9,50 +9,31 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import ibis
 
 from storymesh.dataset.split import SPLITS, single_component
-from storymesh.engine.engine import Engine
-from storymesh.engine.open import open_engine
-from storymesh.errors import StorymeshError
-from storymesh.release.definition_snapshot import read_kept
-from storymesh.release.digests import Digests, digests_of
-from storymesh.release.leakage import certify
-from storymesh.release.manifest import (
-    ANSWERED,
-    CASE,
-    LOCK,
-    Release,
-    drops_file,
-    files_of,
-    read_lock,
-    read_release,
-    record_files,
-)
+from storymesh.engine.engine import Engine, OpenEngine
+from storymesh.errors import EngineFailed, StorymeshError
+from storymesh.release.catalog import Release, read_release
+from storymesh.release.definition_snapshot import read_definition_snapshot
+from storymesh.release.digests import compute_digests
+from storymesh.release.layout import ANSWERS_FOLDER, CARD, MANIFEST, drops_file, hash_files, record_files
+from storymesh.release.leakage import count_leaks
+from storymesh.release.manifest import CASE, ReleaseDigests, ReleaseManifest
 
 if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative
 
-FROM_FILES = ("ids", "questions", "moments", "draws")  # of the certificate
+PROMISES_OF_FILES = ("ids", "questions", "moments", "draws")  # of the certificate
 
-_SAID = {
-    "narrative": str,
-    "version": str,
-    "digest": str,
-    "narrative_version": str,
-    "fingerprint": str,
-    "cast": dict,
-    "configs": dict,
-    "drops": dict,
-    "digests": dict,
-    "certificate": dict,
-}
 _SHARD = re.compile(r"(?P<split>[a-z]+)-(?P<index>\d{5})-of-(?P<of>\d{5})\.parquet")
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What was found of one release. `differences` say in words what is not as its lock says; none: it is whole."""
+class Verification:
+    """What was found of one release. `differences` from its manifest, as sentences; none: the release is whole."""
 
     release: Release
     records: int
@@ -60,93 +41,91 @@ class Verified:
     differences: tuple[str, ...]
 
 
-def verify(folder: Path) -> Verified:
-    """Recompute all that the release in `folder` promises. Raises StorymeshError when its lock cannot be read."""
-    import duckdb
-
-    release, lock = read_release(folder), read_lock(folder)
-    wrong = [f"{LOCK} does not say its {name}" for name, kind in _SAID.items() if not isinstance(lock.get(name), kind)]
-    if wrong:
-        return Verified(release, 0, None, tuple(wrong))
-    found = [*_unlike_lock(lock), *_unlike_files(folder, lock)]
-    unreadable = list(_unreadable(folder))
-    found += unreadable
+def verify_release(folder: Path, open_engine: OpenEngine) -> Verification:
+    """Recompute all that the release in `folder` promises. Raises StorymeshError when its manifest cannot be read."""
+    release = read_release(folder)
+    differences = [*_contradictions(release.manifest), *_file_differences(release)]
+    unreadable = list(_unreadable_files(folder))
+    differences += unreadable
     if unreadable:
-        return Verified(release, 0, None, tuple(found))
-    rows = _rows(folder, lock)
+        return Verification(release, 0, None, tuple(differences))
+    counts = _count_records(release)
     narrative: Narrative | None = None
-    digests: Digests | None = None
+    digests: ReleaseDigests | None = None
     try:
-        narrative = read_kept(folder, lock).narrative
+        narrative = read_definition_snapshot(release).narrative
     except StorymeshError as error:
-        found.append(error.message)
+        differences.append(error.message)
     with open_engine() as engine:
         try:
-            found += _unlike_counts(engine, folder, lock, rows)
-            if all(drops_file(folder, name).is_file() for name in (CASE, *lock["configs"])):
-                digests = digests_of(folder, lock["configs"], engine)
-                found += _unlike_digests(lock, digests)
-            found += _unlike_certificate(engine, folder, lock, narrative)
-        except (duckdb.Error, AttributeError) as error:  # a file with other columns than a release has
-            found.append(f"its files cannot be read as records: {' '.join(str(error).split())[:160]}")
-    records = sum(sum(splits.values()) for splits in rows.values())
-    return Verified(release, records, digests.whole if digests else None, tuple(dict.fromkeys(found)))
+            differences += _count_differences(engine, release, counts)
+            if all(drops_file(folder, name).is_file() for name in (CASE, *release.configs)):
+                digests = compute_digests(engine, folder, release.configs)
+                differences += _digest_differences(release.manifest, digests)
+            differences += _leaks(engine, release, narrative)
+        except (EngineFailed, ibis.IbisError, AttributeError, TypeError) as error:  # other columns than a release has
+            differences.append(f"its files cannot be read as records: {' '.join(str(error).split())[:160]}")
+    records = sum(sum(splits.values()) for splits in counts.values())
+    return Verification(release, records, digests.whole if digests else None, tuple(dict.fromkeys(differences)))
 
 
-def _unlike_lock(lock: Mapping[str, Any]) -> Iterator[str]:
-    """Where the lock contradicts itself."""
-    if not str(lock["version"]).startswith(f"{lock['narrative_version']}-r"):
-        yield f"{LOCK}: the version {lock['version']} is not one of narrative version {lock['narrative_version']}"
-    said = lock["digests"]
-    configs = said.get("configs", {})
-    if set(configs) != set(lock["configs"]) or set(lock["drops"]) != {CASE, *lock["configs"]}:
-        yield f"{LOCK}: its digests, drops and configs do not name the same configs"
-    elif Digests(configs, str(said.get("drops"))).whole != lock["digest"]:
-        yield f"{LOCK}: the digest is not that of the digests below it"
-    for name, count in lock["certificate"].items():
+def _contradictions(manifest: ReleaseManifest) -> Iterator[str]:
+    """Yield where the manifest contradicts itself."""
+    if not manifest.version.startswith(f"{manifest.narrative_version}-r"):
+        yield (
+            f"{MANIFEST}: the version {manifest.version} is not one of narrative version {manifest.narrative_version}"
+        )
+    configs = set(manifest.configs)
+    if set(manifest.digests.configs) != configs or set(manifest.drops) != {CASE, *configs}:
+        yield f"{MANIFEST}: its digests, drops and configs do not name the same configs"
+    elif manifest.digests.whole != manifest.digest:
+        yield f"{MANIFEST}: the digest is not that of the digests below it"
+    for name, count in manifest.certificate.items():
         if count:
-            yield f"{LOCK}: its certificate says {count} {name}, which no release may have"
-    told = {
-        config: sum(splits.values()) + sum(lock["drops"].get(config, {}).values())
-        for config, splits in lock["configs"].items()
+            yield f"{MANIFEST}: its certificate says {count} {name}, which no release may have"
+    cases = {
+        config: sum(splits.values()) + sum(manifest.drops.get(config, {}).values())
+        for config, splits in manifest.configs.items()
     }
-    if len(set(told.values())) > 1:
-        each = ", ".join(f"{config} {count:,}" for config, count in told.items())
-        yield f"{LOCK}: the configs tell or drop different numbers of cases: {each}"
+    if len(set(cases.values())) > 1:
+        each = ", ".join(f"{config} {count:,}" for config, count in cases.items())
+        yield f"{MANIFEST}: the configs tell or drop different numbers of cases: {each}"
 
 
-def _unlike_files(folder: Path, lock: Mapping[str, Any]) -> Iterator[str]:
-    """Files that are missing, more, or others than those that were written; shards that are not there."""
-    found = files_of(folder)
-    listed: Mapping[str, str] | None = lock.get("files")
+def _file_differences(release: Release) -> Iterator[str]:
+    """Yield files that are missing, added or changed, and shards that are missing."""
+    found, listed = hash_files(release.path), release.manifest.files
     if listed is not None:
         for name in sorted(listed.keys() - found.keys()):
-            if not name.startswith(f"{ANSWERED}/"):  # a push leaves those at home
+            if not name.startswith(f"{ANSWERS_FOLDER}/"):  # a push leaves those at home
                 yield f"{name} is missing"
         for name in sorted(found.keys() - listed.keys()):
             yield f"{name} is no file of this release"
         for name in sorted(listed.keys() & found.keys()):
             if listed[name] != found[name]:
                 yield f"{name} is not the file that was written: its SHA-256 is {found[name][:12]}…"
-    else:  # cut before releases listed their files
-        wanted = ["README.md", *(f"drops/{name}.parquet" for name in (CASE, *lock["configs"]))]
-        yield from (f"{name} is missing" for name in wanted if name not in found)
-        for name in found:
-            parts = Path(name).parts
-            if parts[0] == "data" and (
-                len(parts) != 3 or parts[1] not in lock["configs"] or not _SHARD.match(parts[2])
-            ):
-                yield f"{name} is no file of this release"
-    for config, splits in lock["configs"].items():
+    else:
+        yield from _unlisted_file_differences(release, found)
+    for config, splits in release.configs.items():
         for split, rows in splits.items():
-            shards = [_SHARD.fullmatch(path.name) for path in record_files(folder, config).get(split, [])]
-            there = [(int(one["index"]), int(one["of"])) for one in shards if one]
-            if sorted(there) != [(index, len(there)) for index in range(len(there))] or bool(there) != bool(rows):
-                shown = ", ".join(f"{index} of {of}" for index, of in sorted(there)) or "none"
+            matches = [_SHARD.fullmatch(path.name) for path in record_files(release.path, config).get(split, [])]
+            shards = sorted((int(match["index"]), int(match["of"])) for match in matches if match)
+            if shards != [(index, len(shards)) for index in range(len(shards))] or bool(shards) != bool(rows):
+                shown = ", ".join(f"{index} of {of}" for index, of in shards) or "none"
                 yield f"data/{config}: the shards of {split} are {shown}"
 
 
-def _unreadable(folder: Path) -> Iterator[str]:
+def _unlisted_file_differences(release: Release, found: Mapping[str, str]) -> Iterator[str]:
+    """Yield missing and added files of a release from before manifests listed their files."""
+    expected = [CARD, *(drops_file(Path(), name).as_posix() for name in (CASE, *release.configs))]
+    yield from (f"{name} is missing" for name in expected if name not in found)
+    for name in found:
+        parts = Path(name).parts
+        if parts[0] == "data" and (len(parts) != 3 or parts[1] not in release.configs or not _SHARD.match(parts[2])):
+            yield f"{name} is no file of this release"
+
+
+def _unreadable_files(folder: Path) -> Iterator[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -157,70 +136,78 @@ def _unreadable(folder: Path) -> Iterator[str]:
             yield f"{path.relative_to(folder)} cannot be read: {' '.join(str(error).split())[:120]}"
 
 
-def _rows(folder: Path, lock: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def _count_records(release: Release) -> dict[str, dict[str, int]]:
+    """Return config -> split -> records, from the files."""
     import pyarrow.parquet as pq
 
     return {
         config: {
             split: sum(pq.read_metadata(path).num_rows for path in paths)
-            for split, paths in record_files(folder, config).items()
+            for split, paths in record_files(release.path, config).items()
         }
-        for config in lock["configs"]
+        for config in release.configs
     }
 
 
-def _unlike_counts(
-    engine: Engine, folder: Path, lock: Mapping[str, Any], rows: Mapping[str, Mapping[str, int]]
-) -> Iterator[str]:
-    for config, said in lock["configs"].items():
+def _count_differences(engine: Engine, release: Release, counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    for config, expected in release.configs.items():
         for split in SPLITS:
-            if (met := rows[config].get(split, 0)) != (count := said.get(split, 0)):
-                yield f"{config}/{split}: {met:,} records are there, {LOCK} says {count:,}"
-        paths = [str(path) for paths in record_files(folder, config).values() for path in paths]
+            if (rows := counts[config].get(split, 0)) != (said := expected.get(split, 0)):
+                yield f"{config}/{split}: {rows:,} records are there, {MANIFEST} says {said:,}"
+        paths = [path for paths in record_files(release.path, config).values() for path in paths]
         if paths:
-            records = engine.connection.con.read_parquet(paths)
-            odd = f"count(*) - count(DISTINCT id), count_if(id IS DISTINCT FROM concat('{config}/', case_id))"
-            twice, misnamed = records.aggregate(odd).fetchall()[0]
-            if twice:
-                yield f"{config}: {twice:,} records have the id of another"
-            if misnamed:
-                yield f"{config}: {misnamed:,} records have an id that is not {config}/<case id>"
-    for name in (CASE, *lock["configs"]):
-        path = drops_file(folder, name)
+            yield from _id_differences(engine, config, paths)
+    for name in (CASE, *release.configs):
+        path = drops_file(release.path, name)
         if not path.is_file():
             continue
-        dropped = engine.connection.con.read_parquet(str(path)).aggregate("reason, count(*)", "reason").fetchall()
-        met_reasons, said_reasons = Counter(dict(dropped)), Counter(lock["drops"].get(name, {}))
-        for reason in sorted(met_reasons.keys() | said_reasons.keys(), key=str):
-            if met_reasons[reason] != said_reasons[reason]:
-                words = f"{met_reasons[reason]:,} are there, {LOCK} says {said_reasons[reason]:,}"
+        dropped = engine.read_parquet(path)
+        reasons = engine.fetch_rows(dropped.group_by("reason").aggregate(count=dropped.count()))
+        found = Counter({row["reason"]: row["count"] for row in reasons})
+        listed = Counter(release.drops.get(name, {}))
+        for reason in sorted(found.keys() | listed.keys(), key=str):
+            if found[reason] != listed[reason]:
+                words = f"{found[reason]:,} are there, {MANIFEST} says {listed[reason]:,}"
                 yield f"drops of {name}, '{reason}': {words}"
 
 
-def _unlike_digests(lock: Mapping[str, Any], digests: Digests) -> Iterator[str]:
-    said = lock["digests"]
+def _id_differences(engine: Engine, config: str, paths: list[Path]) -> Iterator[str]:
+    records = engine.read_parquet(paths)
+    expected = ibis.literal(f"{config}/").concat(records["case_id"])
+    (ids,) = engine.fetch_rows(
+        records.aggregate(
+            records=records.count(),
+            different=records["id"].nunique(),
+            misnamed=records.count(where=~records["id"].identical_to(expected)),
+        )
+    )
+    if ids["records"] > ids["different"]:
+        yield f"{config}: {ids['records'] - ids['different']:,} records have the id of another"
+    if ids["misnamed"]:
+        yield f"{config}: {ids['misnamed']:,} records have an id that is not {config}/<case id>"
+
+
+def _digest_differences(manifest: ReleaseManifest, digests: ReleaseDigests) -> Iterator[str]:
     for config, digest in digests.configs.items():
-        if said.get("configs", {}).get(config) != digest:
-            yield f"{config}: the digest of its records is {digest[:12]}…, {LOCK} says another"
-    if said.get("drops") != digests.drops:
-        yield f"drops: their digest is {digests.drops[:12]}…, {LOCK} says another"
-    if digests.whole != lock["digest"]:
-        yield f"the digest of the whole is {digests.whole[:12]}…, {LOCK} says {lock['digest'][:12]}…"
+        if manifest.digests.configs.get(config) != digest:
+            yield f"{config}: the digest of its records is {digest[:12]}…, {MANIFEST} says another"
+    if manifest.digests.drops != digests.drops:
+        yield f"drops: their digest is {digests.drops[:12]}…, {MANIFEST} says another"
+    if digests.whole != manifest.digest:
+        yield f"the digest of the whole is {digests.whole[:12]}…, {MANIFEST} says {manifest.digest[:12]}…"
 
 
-def _unlike_certificate(
-    engine: Engine, folder: Path, lock: Mapping[str, Any], narrative: "Narrative | None"
-) -> Iterator[str]:
-    """What of the certificate the records themselves show."""
-    files = {config: record_files(folder, config) for config in lock["configs"]}
-    paths = [str(path) for parts in files.values() for one in parts.values() for path in one]
-    if narrative is None or not paths:
+def _leaks(engine: Engine, release: Release, narrative: "Narrative | None") -> Iterator[str]:
+    """Yield the promises of the certificate that the records themselves break."""
+    files = {config: record_files(release.path, config) for config in release.configs}
+    records = [engine.read_parquet(shards).select("case_id") for splits in files.values() for shards in splits.values()]
+    if narrative is None or not records:
         return
     split = narrative.dataset.split
-    cases = engine.connection.read_parquet(paths).select("case_id").distinct()
-    certificate = certify(engine, files, split, cases.mutate(component=single_component(cases.case_id)), None)
-    # What holds cases together is not in the files, so there the draw of a component cannot be made again.
-    known = [name for name in FROM_FILES if name != "draws" or not (split and split.together)]
+    cases = (ibis.union(*records) if len(records) > 1 else records[0]).distinct()
+    certificate = count_leaks(engine, files, split, cases.mutate(component=single_component(cases.case_id)), None)
+    # What holds cases together is not in the files, so there the draw of a component cannot be repeated.
+    known = [name for name in PROMISES_OF_FILES if name != "draws" or not (split and split.together)]
     for name in known:
         if certificate.get(name):
             yield f"the certificate, from the records: {certificate[name]} {name}, where none may be"

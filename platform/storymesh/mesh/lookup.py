@@ -5,7 +5,8 @@ from pathlib import Path
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.mesh.mesh import find_root, read_settings
 from storymesh.product.warehouse import Warehouse
-from storymesh.release.manifest import LOCK, Release, find_release, list_releases, read_release
+from storymesh.release.catalog import Release, find_release, list_releases, read_release
+from storymesh.release.layout import MANIFEST
 
 
 def releases_of(mesh: str | Path | None) -> Path:
@@ -33,10 +34,10 @@ def named_release(name: str, mesh: str | Path | None) -> Release:
     A folder needs no mesh. Raises WrongUsage when there is no such release.
     """
     folder = Path(name)
-    if (folder / LOCK).is_file():
+    if (folder / MANIFEST).is_file():
         return read_release(folder)
     if "/" in name:
-        raise WrongUsage(f"{name} is no release: it has no {LOCK}", "name a folder that has, or NARRATIVE@X-rN")
+        raise WrongUsage(f"{name} is no release: it has no {MANIFEST}", "name a folder that has, or NARRATIVE@X-rN")
     return find_release(releases_of(mesh), name)
 
 
@@ -45,7 +46,7 @@ def named_releases(name: str | None, mesh: str | Path | None) -> list[Release]:
 
     Raises WrongUsage when there is none.
     """
-    if name is not None and ("@" in name or "/" in name or (Path(name) / LOCK).is_file()):
+    if name is not None and ("@" in name or "/" in name or (Path(name) / MANIFEST).is_file()):
         return [named_release(name, mesh)]
     every = list_releases(releases_of(mesh))
     found = [release for release in every if name is None or release.narrative == name.replace("_", "-")]

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from storymesh.document import path_in_mesh
 from storymesh.errors import StorymeshError, WrongUsage
-from storymesh.lifecycle import erase as forgetting
-from storymesh.lifecycle.rebuild import rebuild as make_again
+from storymesh.lifecycle.erase import ErasurePlan, erase_row, plan_erasure, remove_affected_releases
+from storymesh.lifecycle.rebuild import rebuild_release
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.failures import dagster_failures
 from storymesh.orchestration.run.events import (
@@ -27,7 +27,7 @@ from storymesh.orchestration.run.events import (
 )
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
-from storymesh.release.manifest import find_release
+from storymesh.release.catalog import find_release
 
 FORGET_FILE = "forget.csv"
 
@@ -101,7 +101,7 @@ def _rebuild_job(mesh: Mesh) -> dg.JobDefinition:
         with dagster_failures(context.retry_number):
             release = find_release(mesh.releases, config.release)
             into = _path_below(mesh.root, config.into) if config.into else None
-            found = make_again(release, mesh.warehouse, into)
+            found = rebuild_release(release, mesh.warehouse, mesh.open_engine, into)
             name = f"{release.narrative} {release.version}"
             context.add_output_metadata({"release": name, "digest": found.digest, "same": found.same})
             if not found.same:
@@ -125,14 +125,14 @@ def _forget_job(mesh: Mesh) -> dg.JobDefinition:
             successors: list[str] = []
             removed: list[str] = []
             for erasure in erasures if config.really else ():
-                for succeeded in forgetting.forget(erasure, mesh.warehouse):
+                for succeeded in erase_row(erasure, mesh.warehouse, mesh.open_engine):
                     successors.append(f"{succeeded.new.narrative} {succeeded.new.version}")
                 if config.remove_old:
-                    gone = forgetting.remove(erasure, mesh.store, mesh.releases)
+                    gone = remove_affected_releases(erasure, mesh.store, mesh.releases)
                     removed += [f"{release.narrative} {release.version}" for release in gone]
             if config.really:
                 file.unlink()
-            used = {use.release.path for erasure in erasures for use in erasure.used}
+            used = {use.release.path for erasure in erasures for use in erasure.affected}
             counts = {"rows": len(erasures), "releases_that_used_them": len(used)}
             context.add_output_metadata({**counts, "successors": ", ".join(successors), "removed": ", ".join(removed)})
 
@@ -177,10 +177,11 @@ def _path_below(folder: Path, name: str) -> Path:
     return path
 
 
-def _find_erasure(mesh: Mesh, product: str, key: str) -> forgetting.Found:
+def _find_erasure(mesh: Mesh, product: str, key: str) -> ErasurePlan:
     """Return what forgetting the row means. An error does not name the key, which Dagster would keep."""
     try:
-        return forgetting.find(product, key, mesh.contract(product), mesh.warehouse, mesh.releases)
+        contract = mesh.contract(product)
+        return plan_erasure(product, key, contract, mesh.warehouse, mesh.releases, mesh.open_engine)
     except WrongUsage:
         message = f"no version of '{product}' has a row with a key that the file names"
         raise WrongUsage(message, "write each as `sources` of a record write it: storymesh forget says which") from None

@@ -1,7 +1,7 @@
-"""croissant.json: what a release holds, for catalogues and loaders that read Croissant 1.1 (MLCommons).
+"""croissant.json: the content of a release for catalogues and loaders that read Croissant 1.1 (MLCommons).
 
-Every Parquet file stands there with its SHA-256, every config as a record set with its columns, its key and its splits.
-It says nothing that the release's lock does not: the same release gives the same bytes.
+It lists every Parquet file with its SHA-256, and every config as a record set with its columns, key and splits. It adds
+nothing to the manifest: the same release gives the same bytes.
 https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 """
 
@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.release.card.card import Card, citation, columns_in_words
+from storymesh.release.description import ReleaseDescription, describe_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CROISSANT = "croissant.json"
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 PARQUET = "application/x-parquet"
 
@@ -96,9 +95,11 @@ _SPDX = {
 _SPDX |= {"odbl": "ODbL-1.0", "odc-by": "ODC-By-1.0", "pddl": "PDDL-1.0", "c-uda": "C-UDA-1.0"}
 
 
-def render_croissant(card: Card, folder: Path, files: Mapping[str, Mapping[str, Sequence[Path]]]) -> str:
-    """croissant.json of the release in `folder`. `files` are its Parquet files: config -> split -> shards."""
-    narrative, lock = card.narrative, card.lock
+def render_croissant(
+    description: ReleaseDescription, folder: Path, files: Mapping[str, Mapping[str, Sequence[Path]]]
+) -> str:
+    """Return croissant.json of the release in `folder`. `files` are its Parquet files: config -> split -> shards."""
+    narrative, manifest = description.narrative, description.manifest
     filled = {config: splits for config, splits in files.items() if splits}
     described: dict[str, Any] = {
         "@context": _CONTEXT,
@@ -107,24 +108,26 @@ def render_croissant(card: Card, folder: Path, files: Mapping[str, Mapping[str, 
         "name": narrative.id,
         "alternateName": " ".join(narrative.title.split()),
         "description": " ".join((narrative.description or narrative.title).split()),
-        "identifier": f"{narrative.id}@{card.version}",
-        "version": card.version,
+        "identifier": f"{narrative.id}@{manifest.version}",
+        "version": manifest.version,
         "url": "README.md",
         "license": license_address(narrative.license),
         "creator": {"@type": "sc:Organization", "name": narrative.owner},
-        "datePublished": str(lock["created"])[:10],
-        "citeAs": citation(card),
+        "datePublished": manifest.created[:10],
+        "citeAs": description.citation,
         "inLanguage": "en",
         "isLiveDataset": False,
         "keywords": ["storymesh", *sorted({narrative.format_of(config).name for config in filled})],
         "distribution": [part for config, splits in filled.items() for part in _distribution(config, splits, folder)],
-        "recordSet": [part for config, splits in filled.items() for part in _record_sets(card, config, list(splits))],
+        "recordSet": [
+            part for config, splits in filled.items() for part in _record_sets(description, config, list(splits))
+        ],
     }
     return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
 
 
 def license_address(license_: str) -> str:
-    """The address of a licence that has one, else its name as the narrative has it."""
+    """Return the address of a licence that has one, else its name as the narrative has it."""
     name = license_.lower()
     if match := _CREATIVE_COMMONS.fullmatch(name):
         return f"https://creativecommons.org/licenses/{match['terms']}/{match['version']}/"
@@ -132,7 +135,7 @@ def license_address(license_: str) -> str:
 
 
 def _distribution(config: str, splits: Mapping[str, Sequence[Path]], folder: Path) -> Iterator[dict[str, Any]]:
-    """Each file of a config, and the set of them that its record set reads."""
+    """Yield each file of a config, and the set of them that its record set reads."""
     for path in (path for paths in splits.values() for path in paths):
         name = path.relative_to(folder).as_posix()
         with path.open("rb") as file:
@@ -157,9 +160,9 @@ def _distribution(config: str, splits: Mapping[str, Sequence[Path]], folder: Pat
     }
 
 
-def _record_sets(card: Card, config: str, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The splits of a config, and its records."""
-    narrative = card.narrative
+def _record_sets(description: ReleaseDescription, config: str, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the record sets of a config: its splits, and its records."""
+    narrative = description.narrative
     yield {
         "@type": "cr:RecordSet",
         "@id": f"{config}-splits",
@@ -170,13 +173,14 @@ def _record_sets(card: Card, config: str, splits: Sequence[str]) -> Iterator[dic
         "field": [{"@type": "cr:Field", "@id": f"{config}-splits/name", "name": "name", "dataType": "sc:Text"}],
         "data": [{f"{config}-splits/name": split} for split in splits],
     }
-    rows = ", ".join(f"{split} {card.lock['configs'][config][split]:,}" for split in splits)
-    words, words_of = columns_in_words(narrative, config), narrative.format_of(config).purpose
+    rows = ", ".join(f"{split} {description.configs[config][split]:,}" for split in splits)
+    columns = describe_columns(narrative, config)
+    kind = narrative.format_of(config).purpose
     yield {
         "@type": "cr:RecordSet",
         "@id": config,
         "name": config,
-        "description": f"{words_of[0].upper()}{words_of[1:]}. Records: {rows}.",
+        "description": f"{kind[0].upper()}{kind[1:]}. Records: {rows}.",
         "key": {"@id": f"{config}/id"},
         "field": [
             {
@@ -193,24 +197,24 @@ def _record_sets(card: Card, config: str, splits: Sequence[str]) -> Iterator[dic
                     "transform": {"regex": r"^(\w+?)(?:-\d+-of-\d+\.parquet)?$"},
                 },
             },
-            *(_field(config, column, words) for column in card.schemas[config]),
+            *(_field(config, column, columns) for column in description.schemas[config]),
         ],
     }
 
 
-def _field(config: str, column: "pa.Field", words: Mapping[str, str]) -> dict[str, Any]:
+def _field(config: str, column: "pa.Field", columns: Mapping[str, str]) -> dict[str, Any]:
     source = {"fileSet": {"@id": f"{config}-files"}, "extract": {"column": column.name}}
     described: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"{config}/{column.name}",
         "name": column.name,
-        "description": words.get(column.name, column.name),
+        "description": columns.get(column.name, column.name),
     }
     return {**described, **_typed(f"{config}/{column.name}", column.type, source, ())}
 
 
 def _typed(name: str, type_: "pa.DataType", source: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """dataType, source and sub-fields of a column or of a part of one, which `path` leads to."""
+    """Return dataType, source and sub-fields of a column, or of the part of one at `path`."""
     import pyarrow as pa
 
     listed = {}
@@ -230,17 +234,17 @@ def _typed(name: str, type_: "pa.DataType", source: Mapping[str, Any], path: tup
             **_typed(f"{name}/{part.name}", part.type, source, (*path, part.name)),
         }
         for part in type_
-        if not _rows(part.type)
+        if not _lists_structs(part.type)
     ]
     return {**listed, "source": {**source, **transform}, "subField": parts}
 
 
-def _rows(type_: "pa.DataType") -> bool:
-    """Whether a part of a column is a list of rows: Croissant has no path through one that its readers follow."""
+def _lists_structs(type_: "pa.DataType") -> bool:
+    """Return True for a list of structs: Croissant has no path through one that its readers follow."""
     import pyarrow as pa
 
     listed = pa.types.is_list(type_) or pa.types.is_large_list(type_)
-    return listed and (pa.types.is_struct(type_.value_type) or _rows(type_.value_type))
+    return listed and (pa.types.is_struct(type_.value_type) or _lists_structs(type_.value_type))
 
 
 def _data_type(type_: "pa.DataType") -> str:

@@ -1,28 +1,34 @@
-"""How varied the texts of a config are, measured on its records as they were written: it shows what a template repeats.
+"""How diverse the texts of a config are, measured on its written records: it shows what a template repeats.
 
-Measured is a sample that the records' ids decide, so that the same records give the same figures, and a release of any
-size takes as long. distinct-n is that of Li et al. 2016 (arXiv:1510.03055): of all runs of n words, how many are
-different ones. It falls with the size of the sample, so compare it between samples of one size.
+A sample chosen by the digests of the records' ids is measured, so the same records give the same figures and a release
+of any size takes as long. distinct-n is that of Li et al. 2016 (arXiv:1510.03055): the share of different ones among
+all runs of n words. It falls as the sample grows, so compare it between samples of one size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
 from storymesh.narrative.formats import format_of_columns
-from storymesh.narrative.formats.format import TextColumn
+
+if TYPE_CHECKING:
+    from ibis.expr.types import ArrayValue, StringValue, Table
 
 SAMPLE = 5_000  # records of a config
 OPENING = 5  # words
-_WORDS = "list_filter(string_split(translate({}, chr(10) || chr(9), '  '), ' '), lambda word: word <> '')"
 
 
 @dataclass(frozen=True)
-class Variety:
-    """One text column of a config. `records` were measured, `texts` of them are different; `opening_share` of them have
-    the commonest `opening`; `distinct` is distinct-1, -2 and -3; `alike` the mean share of words that two records have
-    in common (Jaccard, of neighbours in the order of the sample). Shares are from 0 to 1."""
+class Diversity:
+    """The diversity of one text column of a config. Shares are from 0 to 1.
+
+    `records` were measured, `texts` is how many of their texts are different; `opening_share` of them begin with the
+    commonest `opening`; `distinct` is distinct-1, -2 and -3; `overlap` the mean share of words that two records have in
+    common (Jaccard, of neighbours in the order of the sample).
+    """
 
     column: str
     records: int
@@ -30,60 +36,77 @@ class Variety:
     opening: str
     opening_share: float
     distinct: tuple[float, float, float]
-    alike: float
+    overlap: float
 
 
-def variety(engine: Engine, files: Sequence[Path], sample: int = SAMPLE) -> tuple[Variety, ...]:
-    """The variety of each text column of the records in the Parquet files of one config, in the order of its format."""
+def measure_diversity(engine: Engine, files: Sequence[Path], sample: int = SAMPLE) -> tuple[Diversity, ...]:
+    """Return the diversity of each text column of one config's Parquet files, in the order of its format."""
     if not files:
         return ()
-    connection = engine.connection.con
-    rows = engine.read_parquet(files)
-    format_ = format_of_columns(rows.columns)
-    columns = format_.texts if format_ is not None else ()
-    # One reading of the sample for all columns: the order by a digest reads ids alone and then the chosen rows.
-    texts = {f"text_{number}": column.value_in(rows) for number, column in enumerate(columns)}
-    chosen = rows.select(place=rows["id"].hexdigest("md5"), **texts).order_by("place").limit(sample)
-    connection.execute("DROP TABLE IF EXISTS variety_sample")
-    connection.execute(f"CREATE TEMP TABLE variety_sample AS {engine.connection.compile(chosen)}")
+    records = engine.read_parquet(files)
+    format_ = format_of_columns(records.columns)
+    columns = {column.path: column.value_in(records) for column in format_.texts} if format_ is not None else {}
+    # One scan for all columns: ordering by a digest reads the ids alone, and then the chosen rows.
+    digests = records.select(position=records.id.hexdigest("md5"), **columns)
+    sampled = engine.materialize(digests.order_by("position").limit(sample))
     try:
-        return tuple(_measured(engine, name, number) for number, name in _filled(engine, columns))
+        measured = (_measure_column(engine, sampled, name) for name in columns)
+        return tuple(diversity for diversity in measured if diversity is not None)
     finally:
-        connection.execute("DROP TABLE IF EXISTS variety_sample")
+        engine.drop(sampled)
 
 
-def _filled(engine: Engine, columns: Sequence[TextColumn]) -> Iterator[tuple[int, str]]:
-    """The columns that any record has: a conversation may be without a system's part."""
-    counts = ", ".join(f"count(text_{number})" for number in range(len(columns)))
-    found = engine.connection.con.sql(f"SELECT {counts} FROM variety_sample").fetchone() or ()
-    return ((number, column.path) for number, column in enumerate(columns) if found[number])
+def _words(text: "StringValue") -> "ArrayValue":
+    parts = text.replace("\n", " ").replace("\t", " ").split(" ")
+    return dialect.filter_items(parts, lambda word: word != "")
 
 
-def _measured(engine: Engine, name: str, number: int) -> Variety:
-    # A run is the digest of its words: lists of words as such cost fifty times as much.
-    runs = {n: ", ".join(["word", *(f"words[i + {place}]" for place in range(1, n))]) for n in (1, 2, 3)}
-    begins = {n: f"words[1 : greatest(len(words) + {1 - n}, 0)]" for n in runs}
-    distinct = ", ".join(
-        f"""(SELECT count(DISTINCT run) / greatest(count(*), 1)
-            FROM (SELECT unnest(list_transform({begins[n]}, lambda word, i: hash({run}))) AS run FROM told))"""
-        for n, run in runs.items()
+def _measure_column(engine: Engine, sampled: "Table", name: str) -> Diversity | None:
+    """Measure one column; None where no record has it: a conversation may lack a system message."""
+    import ibis
+
+    present = sampled.filter(sampled[name].notnull()).select("position", text=name)
+    texts = engine.materialize(present.mutate(words=_words(present.text.lower())))
+    try:
+        (counts,) = engine.fetch_rows(texts.aggregate(records=texts.count(), texts=texts.text.nunique()))
+        if not counts["records"]:
+            return None
+        openings = texts.select(opening=_words(texts.text)[:OPENING].join(" "))
+        openings = openings.group_by("opening").aggregate(times=openings.count())
+        (commonest,) = engine.fetch_rows(openings.order_by(ibis.desc("times"), "opening").limit(1))
+        one, two, three = (_distinct_share(engine, texts, length) for length in (1, 2, 3))
+        return Diversity(
+            name,
+            counts["records"],
+            counts["texts"],
+            commonest["opening"],
+            commonest["times"] / counts["records"],
+            (one, two, three),
+            _mean_overlap(engine, texts),
+        )
+    finally:
+        engine.drop(texts)
+
+
+def _distinct_share(engine: Engine, texts: "Table", length: int) -> float:
+    """Return the share of different ones among all runs of `length` words."""
+    long_enough = texts.filter(texts["words"].length() >= length)
+    # Hashes, since the words themselves take many times as long to compare.
+    hashes = dialect.map_items(dialect.word_ngrams(long_enough["words"], length), dialect.hash_text)
+    runs = long_enough.select(run=hashes.unnest())
+    (counts,) = engine.fetch_rows(runs.aggregate(different=runs.run.nunique(), every=runs.count()))
+    return float(counts["different"] / max(counts["every"], 1))
+
+
+def _mean_overlap(engine: Engine, texts: "Table") -> float:
+    import ibis
+
+    sets = texts.select("position", words=dialect.distinct_items(texts["words"]))
+    pairs = sets.select(left="words", right=sets["words"].lead().over(ibis.window(order_by="position")))
+    pairs = pairs.filter(pairs["right"].notnull())
+    sizes = pairs.select(
+        separate=pairs["left"].length() + pairs["right"].length(),
+        together=dialect.distinct_items(dialect.concat_lists([pairs["left"], pairs["right"]])).length(),
     )
-    query = f"""
-    WITH told AS MATERIALIZED (
-        SELECT place, text_{number} AS text, {_WORDS.format(f"lower(text_{number})")} AS words
-        FROM variety_sample WHERE text_{number} IS NOT NULL),
-    openings AS (
-        SELECT array_to_string({_WORDS.format("text")}[1 : {OPENING}], ' ') AS opening, count(*) AS times
-        FROM told GROUP BY ALL),
-    first AS (SELECT * FROM openings ORDER BY times DESC, opening LIMIT 1),
-    pairs AS (SELECT words AS one, lead(words) OVER (ORDER BY place) AS other FROM told),
-    shared AS (
-        SELECT len(list_intersect(one, other)) AS common, len(list_distinct(one || other)) AS together
-        FROM pairs WHERE other IS NOT NULL)
-    SELECT (SELECT count(*) FROM told), (SELECT count(DISTINCT text) FROM told), first.opening, first.times, {distinct},
-        (SELECT coalesce(avg(common / greatest(together, 1)), 0) FROM shared)
-    FROM first"""
-    row = engine.connection.con.sql(query).fetchone()
-    assert row is not None
-    records, texts, opening, times, one, two, three, alike = row
-    return Variety(name, records, texts, opening, times / records, (one, two, three), alike)
+    share = dialect.float_division(sizes["separate"] - sizes["together"], ibis.greatest(sizes["together"], 1))
+    return float(engine.fetch_value(share.mean().coalesce(0.0)))

@@ -1,11 +1,14 @@
-"""What a release promises about its splits, counted again from the files that were written. All counts are zero."""
+"""The leakage certificate: what a release promises about its splits, counted again from its written files.
+
+All counts of a release are zero.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.dataset.split import SPLITS, draw_split
-from storymesh.release.curation.curate import question_of
+from storymesh.release.curation.curate import question_digest
 
 if TYPE_CHECKING:
     from ibis.expr.types import IntegerValue, StringValue, Table
@@ -16,121 +19,122 @@ if TYPE_CHECKING:
 Files = Mapping[str, Mapping[str, Sequence[Path]]]  # config -> split -> the files that hold it
 
 
-def certify(
+def count_leaks(
     engine: "Engine", files: Files, split: "Split | None", cases: "Table", precedents: "Table | None"
 ) -> dict[str, int]:
-    """How often each promise is broken: of a split by time `ids`, `components`, `questions`, `moments`, `precedents`
-    and `closings`; of one by chance `draws` instead of moments and closings.
+    """Return how often each promise of `promise_names` is broken.
 
-    `cases` has case_id, closes (left out where cases do not close), split and component, of all cases; `precedents`
-    has case_id and the struct precedents, whose options hold the `quoted` cases. Counted are
+    `cases` has case_id, closes (absent where cases do not close), split and component, of all cases; `precedents` has
+    case_id and the struct precedents, whose options hold the `quoted` cases. Counted are
 
     - ids: cases with records in two splits, of whichever configs
     - components: components with records in two splits
     - questions: question texts of a config in two splits of it
-    - moments: records outside the time of their split
-    - draws: cases in another split than the one that is drawn for their component
-    - precedents: quoted precedents of a later split than the case's own, or of none. Quoted are the latest-known of
-      those counted, so that where anything is quoted, a later one among the counted would be among the quoted.
-      By chance, the later split is the one that is used later, so that training sees no end of a case that evaluates;
-      there the quoted are what is looked at, and no proof of those that are only counted.
+    - moments: records outside the period of their split
+    - draws: cases in another split than the one drawn for their component
+    - precedents: quoted precedents from a later split than the case's own, or from none. The quoted are the
+      latest-known of those counted, so where anything is quoted, a later one among the counted would be among the
+      quoted. In a random split, "later" is the split used later, so that training sees no end of a case that evaluates;
+      there only the quoted are checked, which proves nothing about those that are merely counted.
     - closings: cases of train or validation that are open, or close later, than `embargo` before the next cut
     """
     import ibis
 
-    written = {
+    by_split = {
         config: [engine.read_parquet(paths).mutate(split=ibis.literal(name)) for name, paths in parts.items()]
         for config, parts in files.items()
     }
-    whole = {config: ibis.union(*parts) if len(parts) > 1 else parts[0] for config, parts in written.items() if parts}
-    if not whole:
-        return dict.fromkeys(promises(split), 0)
-    told = [records.select("case_id", "at", "split") for records in whole.values()]
-    told_cases = (ibis.union(*told) if len(told) > 1 else told[0]).distinct()
+    records = {config: _union(parts) for config, parts in by_split.items() if parts}
+    if not records:
+        return dict.fromkeys(promise_names(split), 0)
+    recorded = _union([table.select("case_id", "at", "split") for table in records.values()]).distinct()
     known = cases.select(known="case_id", component="component", **_closing(cases))
-    placed = told_cases.left_join(known, told_cases.case_id == known.known)
-    asked = {config: question_of(records) for config, records in whole.items()}
+    placed = recorded.left_join(known, recorded.case_id == known.known)
     questions = [
-        _in_two_splits(records.select(key=question, split="split"))
-        for (config, records) in whole.items()
-        if (question := asked[config]) is not None
+        table.select(key=question, split="split")
+        for table in records.values()
+        if (question := question_digest(table)) is not None
     ]
-    counted: dict[str, Callable[[], int]] = {
-        "ids": lambda: _in_two_splits(placed.select("split", key="case_id")),
-        "components": lambda: _in_two_splits(placed.select("split", key="component")),
-        "questions": lambda: sum(questions),
-        "moments": lambda: _outside(placed, split),
-        "draws": lambda: _otherwise_drawn(placed, split),
-        "precedents": lambda: _from_later(told_cases, cases, precedents),
-        "closings": lambda: _in_embargo(placed, split),
+    broken: dict[str, Callable[[], list[Table]]] = {
+        "ids": lambda: [_in_two_splits(placed.select("split", key="case_id"))],
+        "components": lambda: [_in_two_splits(placed.select("split", key="component"))],
+        "questions": lambda: list(map(_in_two_splits, questions)),
+        "moments": lambda: [_outside_period(placed, split)],
+        "draws": lambda: [_drawn_elsewhere(placed, split)],
+        "precedents": lambda: _quoted_from_later(recorded, cases, precedents),
+        "closings": lambda: _inside_embargo(placed, split),
     }
-    return {name: counted[name]() for name in promises(split)}
+    return {
+        name: sum(int(engine.fetch_value(table.count())) for table in broken[name]()) for name in promise_names(split)
+    }
 
 
-def promises(split: "Split | None") -> tuple[str, ...]:
-    """The names of what is counted for a split of this kind."""
+def promise_names(split: "Split | None") -> tuple[str, ...]:
+    """Return the names of what is counted for a split of this kind."""
     if split is not None and split.random is not None:
         return ("ids", "components", "questions", "draws", "precedents")
     return ("ids", "components", "questions", "moments", "precedents", "closings")
+
+
+def _union(tables: "list[Table]") -> "Table":
+    import ibis
+
+    return ibis.union(*tables) if len(tables) > 1 else tables[0]
 
 
 def _closing(cases: "Table") -> dict[str, str]:
     return {"closes": "closes"} if "closes" in cases.columns else {}
 
 
-def _rank(split: "StringValue") -> "IntegerValue":
+def _split_rank(split: "StringValue") -> "IntegerValue":
     import ibis
 
     return ibis.cases(*((split == name, rank) for rank, name in enumerate(SPLITS)))
 
 
-def _count(table: "Table") -> int:
-    return int(table.count().to_pyarrow().as_py())
-
-
-def _in_two_splits(keyed: "Table") -> int:
-    """How many keys stand in more than one split. A record without a key belongs nowhere, which counts too."""
+def _in_two_splits(keyed: "Table") -> "Table":
+    """Return the keys in more than one split, and the null key: a record without one belongs nowhere."""
     counted = keyed.group_by("key").aggregate(splits=keyed.split.nunique())
-    return _count(counted.filter((counted.splits > 1) | counted.key.isnull()))
+    return counted.filter((counted.splits > 1) | counted.key.isnull())
 
 
-def _outside(placed: "Table", split: "Split | None") -> int:
+def _outside_period(placed: "Table", split: "Split | None") -> "Table":
     if split is None:
-        return _count(placed.filter(placed.split != SPLITS[0]))
+        return placed.filter(placed.split != SPLITS[0])
     first, second = split.cuts
     early = (placed.split == "validation") & (placed["at"] < first) | (placed.split == "test") & (placed["at"] < second)
     late = (placed.split == "train") & (placed["at"] >= first) | (placed.split == "validation") & (
         placed["at"] >= second
     )
-    return _count(placed.filter(early | late))
+    return placed.filter(early | late)
 
 
-def _otherwise_drawn(placed: "Table", split: "Split | None") -> int:
+def _drawn_elsewhere(placed: "Table", split: "Split | None") -> "Table":
     assert split is not None and split.random is not None
-    told = placed.select("case_id", "split", ought=draw_split(placed.component, split.random)).distinct()
-    return _count(told.filter(told.ought.isnull() | (told.split != told.ought)))
+    drawn_splits = placed.select("case_id", "split", expected=draw_split(placed.component, split.random)).distinct()
+    return drawn_splits.filter(drawn_splits.expected.isnull() | (drawn_splits.split != drawn_splits.expected))
 
 
-def _in_embargo(placed: "Table", split: "Split | None") -> int:
+def _inside_embargo(placed: "Table", split: "Split | None") -> "list[Table]":
     if split is None:
-        return 0
+        return []
     closes = placed.closes if "closes" in placed.columns else placed["at"]
     broken = [
         (placed.split == name) & (closes.isnull() | (closes > cut - split.embargo))
         for name, cut in zip(SPLITS[:2], split.cuts, strict=True)
     ]
-    return _count(placed.filter(broken[0] | broken[1]))
+    return [placed.filter(broken[0] | broken[1])]
 
 
-def _from_later(told: "Table", cases: "Table", precedents: "Table | None") -> int:
+def _quoted_from_later(recorded: "Table", cases: "Table", precedents: "Table | None") -> "list[Table]":
     if precedents is None:
-        return 0
+        return []
     options = precedents.select("case_id", option=precedents.precedents.options.unnest())
     if "quoted" not in options.option.type().names:
-        return 0
+        return []
     quoted = options.select("case_id", quoted=options.option.quoted.unnest())
     pairs = quoted.select("case_id", precedent=quoted.quoted.id).distinct()
-    own = told.select("case_id", own=_rank(told.split)).distinct()
-    theirs = cases.select(precedent="case_id", theirs=_rank(cases.split))
+    own = recorded.select("case_id", own=_split_rank(recorded.split)).distinct()
+    theirs = cases.select(precedent="case_id", theirs=_split_rank(cases.split))
     joined = pairs.join(own, "case_id").left_join(theirs, "precedent")
-    return _count(joined.filter(joined.theirs.isnull() | (joined.theirs > joined.own)))
+    return [joined.filter(joined.theirs.isnull() | (joined.theirs > joined.own))]

@@ -1,165 +1,159 @@
-"""What a release is: an immutable, numbered folder that `datasets.load_dataset` reads as it is, and its lock."""
+"""The manifest of a release, `release.json`: what it was made from, what it holds, and the digests that prove it.
+
+With the manifest and the products of its cast the same release can be made again. A release may come from strangers:
+every name and path in the manifest is checked when it is read, before anything uses it.
+"""
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated
 
-from storymesh.dataset.split import SPLITS
-from storymesh.errors import StorymeshError, WrongUsage, suggest_name
+from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeInt, StringConstraints, ValidationError
 
-LOCK = "release.json"
-CASE = "case"
-ANSWERED = "answers"  # a folder of what models answered, a file for each retold config
-FOLDER = re.compile(r"(?P<narrative>\d+\.\d+\.\d+)-r(?P<number>[1-9]\d*)")
+from storymesh.case.definition import NAME
+from storymesh.errors import StorymeshError
+from storymesh.narrative.definition import ID
+from storymesh.release.layout import MANIFEST, RELEASE_FOLDER
+
+CASE = "case"  # stands in `drops` for the cases themselves, beside the configs
+DIGEST_FORM = "storymesh-release-1"
+
+
+def _require_relative(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or "\\" in path or ".." in parts or PurePosixPath(path).as_posix() != path:
+        raise ValueError("not a path inside the release")
+    return path
+
+
+_NarrativeId = Annotated[str, StringConstraints(pattern=ID.pattern)]
+_Version = Annotated[str, StringConstraints(pattern=f"^{RELEASE_FOLDER.pattern}$")]
+_Name = Annotated[str, StringConstraints(pattern=NAME.pattern)]
+_Split = Annotated[str, StringConstraints(pattern="^[a-z]+$")]
+_Product = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")]
+_Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+_RelativePath = Annotated[str, AfterValidator(_require_relative)]
 
 Counts = Mapping[str, Mapping[str, int]]
 
 
-@dataclass(frozen=True)
-class Release:
-    """One release. `configs`: config -> split -> rows; `drops`: config, or `case`, -> reason -> count.
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
 
-    `unchanged`: it stood there already when it was to be cut.
+
+class CastSnapshot(_Frozen):
+    """The snapshot of a product that a role was read from; `rows` is its number of rows."""
+
+    product: _Product
+    contract_version: str
+    contract_digest: str
+    product_version: str
+    snapshot: int | None = None
+    rows: NonNegativeInt
+
+
+class EvaluationSummary(_Frozen):
+    """The evaluation set that records were checked against: `files` by their SHA-256, its `items`, how many of them are
+    `too_short` to be recognised, and the count and digest of its hashed word `runs`."""
+
+    files: Mapping[str, str]
+    items: NonNegativeInt
+    too_short: NonNegativeInt
+    runs: NonNegativeInt
+    digest: str
+
+
+class PersonalDataSummary(_Frozen):
+    """What the free text held: `<role>.<property>` -> kind of personal data -> distinct values that contain it."""
+
+    mode: str
+    values: Mapping[str, Mapping[str, NonNegativeInt]]
+
+
+class RewritingSummary(_Frozen):
+    """How many texts of a config a model was asked to rewrite, how many it did, and after how many attempts."""
+
+    model: str
+    texts: NonNegativeInt
+    retold: NonNegativeInt
+    attempts: Mapping[str, NonNegativeInt]
+
+
+class ReleaseDigests(_Frozen):
+    """Content digests of a release's records by config, and of its drops with their reasons."""
+
+    configs: Mapping[_Name, _Sha256]
+    drops: _Sha256
+
+    @property
+    def whole(self) -> str:
+        """The digest of the release. Nothing that depends on a machine or a moment is in it."""
+        records = (part for config in sorted(self.configs) for part in (config, self.configs[config]))
+        parts = (DIGEST_FORM, *records, self.drops)
+        return hashlib.sha256("".join(f"{len(part.encode())}:{part}" for part in parts).encode()).hexdigest()
+
+
+class ReleaseManifest(_Frozen):
+    """The content of `release.json`, its members in the order in which they are written.
+
+    Members with a default were added later, or are absent where they do not apply; a member that equals its default is
+    not written. `configs`: config -> split -> records. `drops`: config, or `case`, -> reason -> count. `conflicts`:
+    config -> records with the question of another record and a different answer. `certificate`: promise -> violations.
+    `forgotten`: product -> digests of the keys whose cases were left out. `files`: path -> SHA-256 of every other file.
     """
 
-    narrative: str
-    version: str
-    path: Path
-    digest: str
-    configs: Counts
-    drops: Counts
-    unchanged: bool = False
+    narrative: _NarrativeId
+    version: _Version
+    digest: _Sha256
+    narrative_version: str
+    fingerprint: str
+    created: str = ""
+    storymesh: str | None = None
+    cast: Mapping[_Name, CastSnapshot]
+    forgotten: Mapping[_Product, tuple[str, ...]] = {}
+    evaluation: EvaluationSummary | None = None
+    personal: PersonalDataSummary | None = None
+    configs: Mapping[_Name, Mapping[_Split, NonNegativeInt]]
+    drops: Mapping[_Name, Mapping[str, NonNegativeInt]]
+    conflicts: Mapping[_Name, NonNegativeInt] = {}
+    digests: ReleaseDigests
+    retold: Mapping[_Name, RewritingSummary] = {}
+    certificate: Mapping[str, NonNegativeInt]
+    files: Mapping[_RelativePath, _Sha256] | None = None
+
+    @property
+    def products(self) -> frozenset[str]:
+        """The products of the cast."""
+        return frozenset(member.product for member in self.cast.values())
+
+    @property
+    def records(self) -> int:
+        """The number of records in all configs and splits."""
+        return sum(sum(splits.values()) for splits in self.configs.values())
 
 
-def list_releases(releases: Path, narrative: str | None = None) -> list[Release]:
-    """Every release below the folder `releases`, by narrative, version and number."""
-    folders = [
-        folder
-        for folder in releases.glob(f"{narrative or '*'}/*/")
-        if FOLDER.fullmatch(folder.name) and (folder / LOCK).is_file()
-    ]
-    return [read_release(folder) for folder in sorted(folders, key=_order)]
-
-
-def find_release(releases: Path, name: str) -> Release:
-    """The release that people call `NARRATIVE` (its latest) or `NARRATIVE@X-rN` below the folder `releases`. Raises
-    WrongUsage when there is none."""
-    narrative, _, version = name.partition("@")
-    every = list_releases(releases)
-    found = {one.version: one for one in every if one.narrative == narrative.replace("_", "-")}
-    if not found:
-        known = dict.fromkeys(one.narrative for one in every)
-        hint = suggest_name(narrative, known) if known else "storymesh run makes one"
-        raise WrongUsage(f"'{narrative}' has no release below {releases}", hint)
-    if version in ("", "latest"):
-        return list(found.values())[-1]
-    if version not in found:
-        raise WrongUsage(f"'{narrative}' has no release {version}", suggest_name(version, found))
-    return found[version]
-
-
-def release_of(releases: Path, record_id: str, narrative: str | None = None, version: str = "latest") -> Release:
-    """The release of this version, or the latest, of the narrative or else of the only one that has such a config.
-    Raises WrongUsage."""
-    config = record_id.partition("/")[0]
-    if narrative is None:
-        having = list(dict.fromkeys(one.narrative for one in list_releases(releases) if config in one.configs))
-        if len(having) != 1:
-            words = f"{len(having) or 'no'} narratives have released a config '{config}'"
-            raise WrongUsage(words, f"say which: {', '.join(having)}" if having else "a record's id is <config>/<case>")
-        narrative = having[0]
-    return find_release(releases, f"{narrative}@{version}")
-
-
-def read_release(folder: Path) -> Release:
-    """The release in `folder`. Raises StorymeshError when its lock is missing or damaged."""
-    lock = read_lock(folder)
+def read_manifest(folder: Path) -> ReleaseManifest:
+    """Return the manifest of the release in `folder`. Raises StorymeshError when it is missing or damaged."""
+    path, hint = folder / MANIFEST, "cut the release again, or remove its folder"
     try:
-        return Release(lock["narrative"], lock["version"], folder, lock["digest"], lock["configs"], lock["drops"])
-    except KeyError as error:
-        words = f"{folder / LOCK} does not say its {error}"
-        raise StorymeshError(words, "cut the release again, or remove its folder") from None
+        return ReleaseManifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StorymeshError(f"{path} cannot be read: {error}", hint) from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        match problem["type"]:
+            case "missing":
+                words = f"{path} does not say its {where}"
+            case _ if not where:
+                words = f"{path} cannot be read: {problem['msg']}"
+            case _:
+                words = f"{path} cannot be read: {where}: {problem['msg']}, not {str(problem['input'])[:80]!r}"
+        raise StorymeshError(words, hint) from None
 
 
-def read_lock(folder: Path) -> dict[str, Any]:
-    """What `release.json` of the release in `folder` says. Raises StorymeshError when it is missing or damaged."""
-    try:
-        lock: dict[str, Any] = json.loads((folder / LOCK).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        words = f"{folder / LOCK} cannot be read: {error}"
-        raise StorymeshError(words, "cut the release again, or remove its folder") from None
-    return lock
-
-
-def read_record(release: Path, lock: Mapping[str, Any], record_id: str) -> dict[str, Any]:
-    """One record of the release in the folder `release`, without `facts` and `sources`. Raises WrongUsage when there is
-    none of this id, StorymeshError with the reason when its case was dropped."""
-    import pyarrow.parquet as pq
-
-    config, _, case_id = record_id.partition("/")
-    if config not in lock["configs"] or not case_id:
-        words = f"'{record_id}' names no record of {lock['narrative']} {lock['version']}: an id is <config>/<case id>"
-        raise WrongUsage(words, suggest_name(config, lock["configs"]))
-    some: list[str] = []
-    for files in record_files(release, config).values():
-        for file in files:
-            columns = [name for name in pq.read_schema(file).names if name not in ("facts", "sources")]
-            found = pq.read_table(file, columns=columns, filters=[("id", "=", record_id)]).to_pylist()
-            if found:
-                return dict(found[0])
-            some += pq.ParquetFile(file).read_row_group(0, columns=["id"])["id"].to_pylist()[:1_000]
-    for name in (config, "case"):
-        filters = [("case_id", "=", case_id)]
-        dropped = pq.read_table(drops_file(release, name), columns=["reason"], filters=filters).to_pylist()
-        if dropped:
-            words = f"{lock['narrative']} {lock['version']} has no record {record_id}: it was dropped"
-            raise StorymeshError(f"{words}, {dropped[0]['reason']}", "see the drops of the release")
-    raise WrongUsage(f"{lock['narrative']} {lock['version']} has no record {record_id}", suggest_name(record_id, some))
-
-
-def files_of(folder: Path) -> dict[str, str]:
-    """Path -> SHA-256 of every file of the release in `folder` but its lock; hidden ones are nobody's."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and name != Path(LOCK) and not any(part.startswith(".") for part in name.parts):
-            with path.open("rb") as file:
-                found[name.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
-
-
-def record_files(folder: Path, config: str) -> dict[str, list[Path]]:
-    """The files of one config of a release: split -> shards, in order. A split without rows is not there."""
-    files = {split: sorted((folder / "data" / config).glob(f"{split}-*.parquet")) for split in SPLITS}
-    return {split: paths for split, paths in files.items() if paths}
-
-
-def drops_file(folder: Path, config: str) -> Path:
-    """Where a release keeps what dropped of a config, or of the cases (`case`); no config's data files reach there."""
-    return folder / "drops" / f"{config}.parquet"
-
-
-@contextmanager
-def readable(*releases: Release) -> Iterator[None]:
-    """Raises StorymeshError where files of these releases turn out to be damaged."""
-    import duckdb
-
-    try:
-        yield
-    except duckdb.Error as error:
-        said = " ".join(str(error).split())[:160]
-        named = " or ".join(f"{release.narrative} {release.version}" for release in releases)
-        raise StorymeshError(
-            f"{named} cannot be read: {said}", "storymesh releases --verify says what is damaged"
-        ) from None
-
-
-def _order(folder: Path) -> tuple[str, tuple[int, ...], int]:
-    match = FOLDER.fullmatch(folder.name)
-    assert match is not None
-    return folder.parent.name, tuple(map(int, match["narrative"].split("."))), int(match["number"])
+def manifest_json(manifest: ReleaseManifest) -> str:
+    """Return the text of `release.json`."""
+    return json.dumps(manifest.model_dump(exclude_defaults=True), indent=2, ensure_ascii=False) + "\n"

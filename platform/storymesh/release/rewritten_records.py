@@ -33,8 +33,9 @@ from storymesh.narrative.definition import Narrator
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedRecord
-from storymesh.release.curation.curate import curate
-from storymesh.release.manifest import ANSWERED, list_releases, read_lock
+from storymesh.release.catalog import list_releases
+from storymesh.release.curation.curate import find_repeats
+from storymesh.release.layout import ANSWERS_FOLDER
 from storymesh.rewriting.rewrite import Estimate, Retelling, Task, estimate, narrate
 
 if TYPE_CHECKING:
@@ -106,11 +107,12 @@ def prune_answers(store: Path, releases: Path, products: Collection[str]) -> int
     stands on. Returns how many went."""
     if not (store / ANSWERS).is_file():
         return 0
-    locks = {release.path: read_lock(release.path) for release in list_releases(releases)}
-    told = [lock for lock in locks.values() if any(one["product"] in products for one in lock["cast"].values())]
-    configs = {config for lock in told for config in lock.get("retold", {})}
+    every = list_releases(releases)
+    concerned = [release.manifest for release in every if not release.manifest.products.isdisjoint(products)]
+    configs = {config for manifest in concerned for config in manifest.retold}
+    kept = [file for release in every for file in sorted((release.path / ANSWERS_FOLDER).glob("*.parquet"))]
     with Answers(store / ANSWERS) as answers:
-        return answers.prune(configs, [file for path in locks for file in sorted((path / ANSWERED).glob("*.parquet"))])
+        return answers.prune(configs, kept)
 
 
 class _Retelling:
@@ -185,7 +187,7 @@ class _Retelling:
     def tasks(self, engine: Engine, count: int | None = None) -> Iterator[Task]:
         """What the narrator is asked, for each record that curation lets stay; of some, those that a hash picks."""
         records = engine.read_parquet(self.build.files.rendered(self.config))
-        verdicts = curate(records, self.build.narrative.dataset.dedup)
+        verdicts = find_repeats(records, self.build.narrative.dataset.dedup)
         stays = records.semi_join(verdicts.filter(verdicts["dropped"].isnull()), "id")
         if count is not None:
             stays = stays.order_by(stays["id"].hexdigest("md5")).limit(count)

@@ -20,11 +20,13 @@ def diff(
     Records are compared one by one.
     """
     from storymesh.cli.output.diff import diff_as_json, show_diff
-    from storymesh.lifecycle.diff import diff as compare
+    from storymesh.engine.open import open_engine
+    from storymesh.lifecycle.diff import compare_releases
     from storymesh.mesh.lookup import named_release, next_release
 
     earlier = named_release(old, mesh)
-    found = compare(earlier, named_release(new, mesh) if new else next_release(earlier), limit, config)
+    later = named_release(new, mesh) if new else next_release(earlier)
+    found = compare_releases(earlier, later, open_engine, limit, config)
     if format == "json":
         typer.echo(diff_as_json(found))
     else:

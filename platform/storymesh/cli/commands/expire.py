@@ -20,13 +20,13 @@ def expire(
     Old are those that neither readers see nor a release was cut from.
     """
     from storymesh.cli.output.expiry import show_expiry
-    from storymesh.lifecycle import expire as expiring
+    from storymesh.lifecycle.expire import expire_snapshots, plan_expiry
     from storymesh.mesh.mesh import load_mesh
 
     loaded = load_mesh(mesh_root(mesh))
     named = [loaded.product(product).id for product in products or loaded.products]
-    found = expiring.find_expiring(named, loaded.warehouse, loaded.releases, pinned=pinned)
-    show_expiry(found, yes=yes)
-    if yes and any(one.snapshots for one in found):
-        builds = expiring.expire(found, loaded.warehouse, loaded.releases)
+    plans = plan_expiry(named, loaded.warehouse, loaded.releases, pinned=pinned)
+    show_expiry(plans, yes=yes)
+    if yes and any(plan.snapshots for plan in plans):
+        builds = expire_snapshots(plans, loaded.warehouse, loaded.releases)
         typer.echo(f"removed, with {builds} of what narratives had made of products")

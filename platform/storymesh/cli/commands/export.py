@@ -20,8 +20,9 @@ def export(
     is restricted is not in it, nor what is to be forgotten; what is internal is.
     """
     from storymesh.cli.output.event_log import show_event_log
-    from storymesh.lifecycle.ocel import write_ocel
+    from storymesh.engine.open import open_engine
+    from storymesh.lifecycle.ocel import write_event_log
     from storymesh.mesh.lookup import named_release, warehouse_of
 
-    write = {"ocel": write_ocel}[to]
-    show_event_log(write(named_release(release, mesh), warehouse_of(mesh), into))
+    write = {"ocel": write_event_log}[to]
+    show_event_log(write(named_release(release, mesh), warehouse_of(mesh), into, open_engine))

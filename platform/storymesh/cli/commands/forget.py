@@ -21,15 +21,15 @@ def forget(
     A successor leaves out the cases that the row belongs to.
     """
     from storymesh.cli.output.erasure import show_erasure, show_successor
-    from storymesh.lifecycle import erase as forgetting
+    from storymesh.lifecycle.erase import erase_row, plan_erasure, remove_affected_releases
     from storymesh.mesh.mesh import load_mesh
 
     loaded = load_mesh(mesh_root(mesh))
     named = loaded.product(product).id
-    found = forgetting.find(named, key, loaded.contract(named), loaded.warehouse, loaded.releases)
-    show_erasure(found, yes=yes)
+    plan = plan_erasure(named, key, loaded.contract(named), loaded.warehouse, loaded.releases, loaded.open_engine)
+    show_erasure(plan, yes=yes)
     if yes:
-        for succeeded in forgetting.forget(found, loaded.warehouse):
-            show_successor(succeeded)
-        for old in forgetting.remove(found, loaded.store, loaded.releases) if remove_old else ():
+        for succession in erase_row(plan, loaded.warehouse, loaded.open_engine):
+            show_successor(succession)
+        for old in remove_affected_releases(plan, loaded.store, loaded.releases) if remove_old else ():
             typer.echo(f"{old.narrative} {old.version} is removed")

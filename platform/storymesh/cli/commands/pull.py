@@ -17,10 +17,11 @@ def pull(
 
     The copy is whole, or there is none.
     """
-    from storymesh.lifecycle.pull import pull as copy
+    from storymesh.engine.open import open_engine
+    from storymesh.lifecycle.pull import pull_release
     from storymesh.mesh.lookup import named_release
 
     found = named_release(release, mesh)
-    copied = copy(found, folder)
+    copied = pull_release(found, folder, open_engine)
     state = "copied and verified" if copied else "is there already, verified"
-    typer.echo(f"{found.narrative} {found.version} {state}: {folder}")
+    typer.echo(f"{found.name} {state}: {folder}")

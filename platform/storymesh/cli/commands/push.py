@@ -20,11 +20,12 @@ def push(
     address from HF_ENDPOINT. A release that prints internal values is never pushed to a public dataset.
     """
     from storymesh.cli.output.push import show_push
-    from storymesh.lifecycle import push as pushing
+    from storymesh.engine.open import open_engine
+    from storymesh.lifecycle.push import plan_push, push_release
     from storymesh.mesh.lookup import named_release
 
-    what = pushing.going(named_release(release, mesh), to, public=public)
-    show_push(what, dry=dry_run)
+    plan = plan_push(named_release(release, mesh), to, open_engine, public=public)
+    show_push(plan, dry=dry_run)
     if not dry_run:
-        address, sent = pushing.push(what)
-        typer.echo(f"{address} {'holds it now' if sent else 'has this version already'}: tag {what.release.version}")
+        address, sent = push_release(plan)
+        typer.echo(f"{address} {'holds it now' if sent else 'has this version already'}: tag {plan.release.version}")

@@ -19,11 +19,12 @@ def rebuild(
     Confirms the digest, or says what differs. Changes no release.
     """
     from storymesh.cli.output.diff import show_diff
-    from storymesh.lifecycle.rebuild import rebuild as again
+    from storymesh.engine.open import open_engine
+    from storymesh.lifecycle.rebuild import rebuild_release
     from storymesh.mesh.lookup import named_release, warehouse_of
 
-    found = again(named_release(release, mesh), warehouse_of(mesh), into, limit)
-    name = f"{found.release.narrative} {found.release.version}"
+    found = rebuild_release(named_release(release, mesh), warehouse_of(mesh), open_engine, into, limit)
+    name = found.release.name
     if found.difference is None:
         typer.echo(f"{name}: made again from its lock, the same digest {found.digest[:12]}")
         if into is not None:

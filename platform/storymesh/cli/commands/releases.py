@@ -21,13 +21,14 @@ def releases(
     """List the releases of the mesh, or verify them."""
     from storymesh.cli.output.releases import releases_as_json, show_releases
     from storymesh.mesh.mesh import load_mesh
-    from storymesh.release.manifest import list_releases
+    from storymesh.release.catalog import list_releases
 
     if verify:
         from storymesh.cli.output.verification import verify_and_show
+        from storymesh.engine.open import open_engine
         from storymesh.mesh.lookup import named_releases
 
-        if not verify_and_show(named_releases(narrative, mesh), format):
+        if not verify_and_show(named_releases(narrative, mesh), format, open_engine):
             raise typer.Exit(1)
         return
 

@@ -10,7 +10,7 @@ from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
     from storymesh.mesh.mesh import Mesh
-    from storymesh.release.manifest import Release
+    from storymesh.release.catalog import Release
 
 
 def trace(
@@ -37,8 +37,9 @@ def trace(
     from storymesh.document import path_in_mesh
     from storymesh.mesh.mesh import load_mesh
     from storymesh.provenance.trace import trace_record
-    from storymesh.release.definition_snapshot import DEFINITION, build_of
-    from storymesh.release.manifest import read_lock, read_record
+    from storymesh.release.catalog import read_record
+    from storymesh.release.definition_snapshot import open_released_build
+    from storymesh.release.layout import DEFINITION_FOLDER
 
     loaded = load_mesh(mesh_root(mesh))
     *releases, record = named
@@ -47,16 +48,15 @@ def trace(
     if "/" not in record:
         raise WrongUsage(f"'{record}' is no record: an id is <config>/<case id>", "storymesh trace [RELEASE] RECORD")
     found = _find_release(loaded, mesh, releases[0] if releases else None, record, release)
-    lock = read_lock(found.path)
-    build = build_of(found.path, lock, loaded.warehouse, loaded.open_engine)
-    traced = trace_record(build, read_record(found.path, lock, record))
+    build = open_released_build(found, loaded.warehouse, loaded.open_engine)
+    traced = trace_record(build, read_record(found, record))
     now = loaded.narratives.get(found.narrative)
     changed = (
         now is None
         or now.document.value != build.narrative.document.value
         or now.templates != build.narrative.templates
     )
-    folder = f"{path_in_mesh(found.path, loaded.root)}/{DEFINITION}/" if changed else ""
+    folder = f"{path_in_mesh(found.path, loaded.root)}/{DEFINITION_FOLDER}/" if changed else ""
     if format == "json":
         typer.echo(trace_as_json(traced, found.narrative, found.version, folder))
     else:
@@ -71,10 +71,10 @@ def trace(
 def _find_release(loaded: "Mesh", mesh: Path | None, name: str | None, record: str, version: str | None) -> "Release":
     """Return the release that `name` and `--release` mean. Raises WrongUsage when they contradict each other."""
     from storymesh.mesh.lookup import named_release
-    from storymesh.release.manifest import release_of
+    from storymesh.release.catalog import find_release_of_record
 
     if name is None:
-        return release_of(loaded.releases, record, version=version or "latest")
+        return find_release_of_record(loaded.releases, record, version=version or "latest")
     if version is None:
         return named_release(name, mesh)
     if "@" in name or "/" in name:

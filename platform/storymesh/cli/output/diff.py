@@ -14,17 +14,18 @@ from storymesh.cli.output.console import console_on
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from storymesh.lifecycle.diff import Cause, ConfigDiff, Diff, Sample, Words
+    from storymesh.lifecycle.diff import ConfigDiff, RecordChange, ReleaseDiff, TextRun
+    from storymesh.lifecycle.diff_causes import DiffCause
 
 OLD, NEW = "red strike", "green"
 LONG = 200  # characters: of the words around a change, and of a value of a definition
 
 
-def show_diff(diff: "Diff") -> None:
+def show_diff(diff: "ReleaseDiff") -> None:
     """Print the causes, then the counts, then samples: old words are red or in [-…-], new ones green or in {+…+}."""
     console = console_on(sys.stdout)
     old, new = diff.old, diff.new
-    console.print(f"{old.narrative} {old.version} → {new.narrative} {new.version}", style="bold", highlight=False)
+    console.print(f"{old.name} → {new.name}", style="bold", highlight=False)
     if diff.same:
         console.print(f"the same records and drops: digest {old.digest[:12]}", highlight=False)
     if diff.causes:
@@ -48,15 +49,15 @@ def show_diff(diff: "Diff") -> None:
             _show_sample(sample, console)
 
 
-def _cause_line(cause: "Cause", console: "Console") -> Text:
-    from storymesh.lifecycle.diff import words
+def _cause_line(cause: "DiffCause", console: "Console") -> Text:
+    from storymesh.lifecycle.diff import diff_words
 
     line = Text(f"  {cause.what} {cause.name}: ")
     if cause.old is None or cause.new is None:
         text = _shorten(" / ".join((cause.old or cause.new or "").splitlines()), LONG)
         return line.append(f"new, {text}" if cause.old is None else f"gone, was {text}")
     if cause.what == "template" or max(len(cause.old), len(cause.new)) > LONG // 2:
-        return line.append_text(_mark_changes(words(cause.old, cause.new), console))
+        return line.append_text(_mark_changes(diff_words(cause.old, cause.new), console))
     return line.append(f"{cause.old} → {cause.new}")
 
 
@@ -73,23 +74,21 @@ def _count_table(configs: "Sequence[ConfigDiff]") -> Table:
     return table
 
 
-def _show_sample(sample: "Sample", console: "Console") -> None:
+def _show_sample(sample: "RecordChange", console: "Console") -> None:
     style = {"added": "green", "gone": "red", "changed": "bold"}[sample.kind]
     console.print(f"\n── {sample.id} · {sample.kind}", style=style, highlight=False, markup=False)
-    for name, words in sample.columns.items():
+    for name, runs in sample.columns.items():
         console.print(Text(f"[{name}]", style="dim"), end=" " if name.startswith("facts.") else "\n")
         whole = sample.kind != "changed"
-        console.print(
-            Text(_shorten(words[0].text, 3 * LONG)) if whole else _mark_changes(words, console), soft_wrap=True
-        )
+        console.print(Text(_shorten(runs[0].text, 3 * LONG)) if whole else _mark_changes(runs, console), soft_wrap=True)
 
 
-def _mark_changes(words: "Sequence[Words]", console: "Console") -> Text:
+def _mark_changes(runs: "Sequence[TextRun]", console: "Console") -> Text:
     """Return the words of both; what both have is shortened to the words around a change."""
     text = Text()
-    for index, run in enumerate(words):
+    for index, run in enumerate(runs):
         if run.kind == "same":
-            text.append(_shorten_between(run.text, first=index == 0, last=index == len(words) - 1))
+            text.append(_shorten_between(run.text, first=index == 0, last=index == len(runs) - 1))
         elif console.is_terminal:
             text.append(run.text, style=OLD if run.kind == "old" else NEW)
         else:
@@ -108,7 +107,7 @@ def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}…"
 
 
-def diff_as_json(diff: "Diff") -> str:
+def diff_as_json(diff: "ReleaseDiff") -> str:
     """Return a JSON object: old and new (narrative, version, digest), same, causes, configs and notes.
 
     A cause has what, name, old and new; a config has counts, reasons and samples, whose columns are runs of words of

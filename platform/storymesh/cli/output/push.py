@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from storymesh.lifecycle.push import Going
+    from storymesh.lifecycle.push import PushPlan
 
 
-def show_push(what: "Going", *, dry: bool) -> None:
+def show_push(plan: "PushPlan", *, dry: bool) -> None:
     """Print where the release goes and who may read it there; with `dry` also each file."""
-    release = what.release
-    place = f"{'public' if what.public else 'private'} dataset {what.repository}"
-    size = sum(what.files.values())
-    typer.echo(f"{release.narrative} {release.version}: {len(what.files)} files, {size:,} bytes, to the {place}")
+    release = plan.release
+    place = f"{'public' if plan.public else 'private'} dataset {plan.repository}"
+    size = sum(plan.files.values())
+    typer.echo(f"{release.name}: {len(plan.files)} files, {size:,} bytes, to the {place}")
     if not dry:
         return
-    for name, count in what.files.items():
+    for name, count in plan.files.items():
         typer.echo(f"  {count:>12,}  {name}")
-    if what.internal:
-        typer.echo(f"prints internal values, so it may not be public: {', '.join(what.internal)}")
+    if plan.internal:
+        typer.echo(f"prints internal values, so it may not be public: {', '.join(plan.internal)}")
     typer.echo("nothing was sent", err=True)

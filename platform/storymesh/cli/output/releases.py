@@ -12,7 +12,7 @@ from storymesh.cli.output.console import console_on
 from storymesh.document import path_in_mesh
 
 if TYPE_CHECKING:
-    from storymesh.release.manifest import Release
+    from storymesh.release.catalog import Release
 
 
 def show_releases(releases: "Sequence[Release]") -> None:
@@ -21,10 +21,8 @@ def show_releases(releases: "Sequence[Release]") -> None:
     table.add_column("configs")
     table.add_column("digest")
     for release in releases:
-        records = sum(sum(rows.values()) for rows in release.configs.values())
-        table.add_row(
-            release.narrative, release.version, f"{records:,}", ", ".join(release.configs), release.digest[:16]
-        )
+        records = f"{release.manifest.records:,}"
+        table.add_row(release.narrative, release.version, records, ", ".join(release.configs), release.digest[:16])
     console_on(sys.stdout).print(table)
 
 

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 import typer
 
 from storymesh.cli.options import OutputFormat
+from storymesh.engine.engine import OpenEngine
 
 if TYPE_CHECKING:
-    from storymesh.release.manifest import Release
+    from storymesh.release.catalog import Release
 
 
-def verify_and_show(releases: "Sequence[Release]", output_format: OutputFormat) -> bool:
+def verify_and_show(releases: "Sequence[Release]", output_format: OutputFormat, open_engine: OpenEngine) -> bool:
     """Verify each release and print what was found. Returns True if all are as they were written."""
-    from storymesh.lifecycle.verify import verify
+    from storymesh.lifecycle.verify import verify_release
 
     results, whole = [], True
     for release in releases:
-        found = verify(release.path)
+        found = verify_release(release.path, open_engine)
         whole = whole and not found.differences
         results.append(
             {
@@ -31,13 +32,12 @@ def verify_and_show(releases: "Sequence[Release]", output_format: OutputFormat) 
             }
         )
         if output_format == "text":
-            name = f"{release.narrative} {release.version}"
             if found.differences:
-                typer.echo(f"✗ {name}: not as its lock says")
+                typer.echo(f"✗ {release.name}: not as its lock says")
                 for words in found.differences:
                     typer.echo(f"  {words}")
             else:
-                typer.echo(f"✓ {name}: {found.records:,} records, digest {release.digest[:12]}, as it was cut")
+                typer.echo(f"✓ {release.name}: {found.records:,} records, digest {release.digest[:12]}, as it was cut")
     if output_format == "json":
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
     return whole

@@ -159,13 +159,20 @@ class DuckDBEngine:
         finally:
             session.close()
 
-    def write_parquet(self, table: "ir.Table", path: Path) -> int:
+    def write_parquet(
+        self, table: "ir.Table", path: Path, *, metadata: Mapping[str, str] | None = None, compression_level: int = 1
+    ) -> int:
         import pyarrow.parquet as pq
 
         with staged_file(path) as staged:
             with self._translated(f" while it wrote {path.name}"):
                 self.connection.to_parquet(
-                    table, staged, row_group_size=ROW_GROUP, compression="zstd", compression_level=1
+                    table,
+                    staged,
+                    row_group_size=ROW_GROUP,
+                    compression="zstd",
+                    compression_level=compression_level,
+                    **({"kv_metadata": dict(metadata)} if metadata else {}),
                 )
             rows = pq.read_metadata(staged).num_rows
         return int(rows)

@@ -18,7 +18,7 @@ from storymesh.dataset.split import SPLITS
 from storymesh.dataset.stages import StageResult, write_cases, write_precedents
 from storymesh.document import path_in_mesh
 from storymesh.errors import StorymeshError
-from storymesh.lifecycle.diff import diff
+from storymesh.lifecycle.diff import compare_releases
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.snapshot_pinning import open_pinned_build, pin_build
 from storymesh.narrative.definition import Narrative
@@ -36,10 +36,11 @@ from storymesh.orchestration.assets.metadata import (
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.orchestration.progress import progress_reporter
 from storymesh.provenance.trace import Tracer
-from storymesh.release.manifest import Release, list_releases, read_lock
-from storymesh.release.report.report import REPORT
+from storymesh.release.assemble import LeakRefused
+from storymesh.release.catalog import Release, list_releases
+from storymesh.release.layout import REPORT
 from storymesh.release.rewritten_records import Narrated, write_config
-from storymesh.release.write import LeakRefused, cut
+from storymesh.release.write import write_release
 
 STORY_CHARACTERS = 4_000
 CERTIFICATE = "certificate"
@@ -181,14 +182,14 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
             build = open_pinned_build(mesh, narrative, _common_build_key(narrative, keys))
             before = list_releases(mesh.releases, narrative.id)
             try:
-                released = cut(build, shard_rows=config.shard_rows, tracer=partial(Tracer, build))
+                released = write_release(build, shard_rows=config.shard_rows, open_tracer=partial(Tracer, build))
             except LeakRefused as refused:
                 yield _certificate_check(key, refused.certificate)
                 raise as_dagster_failure(refused) from None
-            since = _changes_since(before[-1], released) if before and not released.unchanged else None
+            since = _changes_since(mesh, before[-1], released) if before and not released.unchanged else None
             metadata = _release_metadata(mesh, released, since)
             yield dg.Output(None, metadata=metadata, data_version=dg.DataVersion(released.digest))
-            yield _certificate_check(key, read_lock(released.path)["certificate"])
+            yield _certificate_check(key, released.manifest.certificate)
 
     return release
 
@@ -201,9 +202,9 @@ def _certificate_check(key: dg.AssetKey, certificate: Mapping[str, int]) -> dg.A
     )
 
 
-def _changes_since(old: Release, new: Release) -> str:
+def _changes_since(mesh: Mesh, old: Release, new: Release) -> str:
     """Return what differs from the release before, and why, as Markdown."""
-    found = diff(old, new, limit=0)
+    found = compare_releases(old, new, mesh.open_engine, limit=0)
     names = ("config", "rows", "added", "gone", "changed", "same")
     rows = []
     for config in found.configs:

@@ -1,8 +1,8 @@
-"""Which records of one config say what another record says already: duplicates, and questions asked in two splits.
+"""Which records of one config are dropped, and why: duplicates, repeated questions, and what else the narrative asks.
 
-Stories from one template look alike by design, so records are compared by the facts that they print, not by their
-words. A question that stands in an earlier split would give a later one away, whatever its answer. What else a
-narrative asks for is looked at before: what is dropped already is nobody's duplicate and asks no question.
+Stories from one template look alike by design, so duplicates are compared by the facts that they print, not by their
+words. A question of an earlier split would reveal a later one, whatever its answer. The other rules apply before: a
+record that is already dropped is nobody's duplicate and asks no question.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from storymesh.dataset.personal_data import PERSONAL_DATA, find_personal_texts
 from storymesh.dataset.personal_data_finder import PersonalDataFinder
 from storymesh.dataset.split import SPLITS
 from storymesh.narrative.formats import format_of_columns
-from storymesh.release.curation.texts import texts_of, whole_of
+from storymesh.release.curation.texts import full_text, text_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from storymesh.engine.engine import Engine
     from storymesh.narrative.definition import Decontaminate, LengthLimits, Narrative, NearDuplicates
-    from storymesh.release.curation.decontaminate import Evaluation
+    from storymesh.release.curation.decontaminate import EvaluationSet
 
 DUPLICATE = "duplicate"
 SAME_QUESTION = "same question"
@@ -30,37 +30,37 @@ TOO_LONG = "too long"
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What one config is curated by. What is not asked for costs nothing."""
+class CurationRules:
+    """The rules for one config; a rule that is not asked for is None and costs nothing."""
 
     dedup: Literal["facts", "none"] = "none"
     length: "LengthLimits | None" = None
     near: "NearDuplicates | None" = None
-    persons: PersonalDataFinder | None = None  # of what a language model told
+    persons: PersonalDataFinder | None = None  # for texts that a language model wrote
     decontaminate: "Decontaminate | None" = None
 
-    def in_words(self) -> list[str]:
-        """What is asked for beyond what every release does, a sentence each."""
-        words = []
+    def sentences(self) -> list[str]:
+        """Return a sentence for each rule beyond those of every release."""
+        sentences = []
         if (limits := self.length) is not None:
             bounds = [("fewer", limits.min), ("more", limits.max)]
-            told = [f"{word} than {count:,}" for word, count in bounds if count is not None]
-            words += [f"A record of {' or '.join(told)} characters is left out."] if told else []
-        if (held := self.decontaminate) is not None:
-            files = " or ".join(held.against)
-            words.append(f"A record with {held.ngram} words in a row that stand in {files} too is left out.")
+            given = [f"{word} than {count:,}" for word, count in bounds if count is not None]
+            sentences += [f"A record of {' or '.join(given)} characters is left out."] if given else []
+        if (rule := self.decontaminate) is not None:
+            files = " or ".join(rule.against)
+            sentences.append(f"A record with {rule.ngram} words in a row that stand in {files} too is left out.")
         if (near := self.near) is not None:
             runs = f"runs of {near.shingle} words" if near.shingle > 1 else "words"
-            words.append(
+            sentences.append(
                 f"Of records that have {near.similarity:.0%} or more of their {runs} in common the earliest stays."
             )
-        return words
+        return sentences
 
 
-def rules_of(narrative: "Narrative", config: str) -> Rules:
-    """The rules of the dataset, with those of the record in their place where it has its own."""
+def curation_rules(narrative: "Narrative", config: str) -> CurationRules:
+    """Return the rules of a config: those of the dataset, except where the record has its own."""
     dataset, record = narrative.dataset, narrative.records[config]
-    return Rules(
+    return CurationRules(
         dataset.dedup,
         record.length or dataset.length,
         record.near_duplicates or dataset.near_duplicates,
@@ -69,65 +69,67 @@ def rules_of(narrative: "Narrative", config: str) -> Rules:
     )
 
 
-def verdicts(engine: "Engine", records: "Table", rules: Rules, evaluation: "Evaluation | None" = None) -> "Table":
-    """`curate`, with each further rule in its turn: length, persons, an evaluation set, facts, near duplicates,
-    questions. Of several reasons the first stands.
+def apply_curation_rules(
+    engine: "Engine", records: "Table", rules: CurationRules, evaluation: "EvaluationSet | None" = None
+) -> "Table":
+    """Apply every rule in order; the first match is the drop reason.
 
-    A temporary table of `engine`: id, dropped, same_as, conflict.
+    The order is length, personal data, evaluation set, facts, near duplicates, questions. Returns a temporary table of
+    the engine with the columns of `find_repeats`.
     """
     import ibis
 
-    gone: list[Table] = []
+    dropped: list[Table] = []
 
-    def rest() -> "Table":
-        return records.anti_join(ibis.union(*gone) if len(gone) > 1 else gone[0], "id") if gone else records
+    def remaining() -> "Table":
+        return records.anti_join(ibis.union(*dropped) if len(dropped) > 1 else dropped[0], "id") if dropped else records
 
-    for step in _steps(engine, rules, evaluation):
-        gone.append(_kept(engine, step(rest())))
-    last = curate(rest(), rules.dedup if rules.near is None else "none")
-    parts = [last, *(one.mutate(conflict=ibis.literal(False)) for one in gone)]
-    return _kept(engine, ibis.union(*parts) if len(parts) > 1 else last)
+    for find_drops in _filters(engine, rules, evaluation):
+        dropped.append(engine.materialize(find_drops(remaining())))
+    repeats = find_repeats(remaining(), rules.dedup if rules.near is None else "none")
+    parts = [repeats, *(part.mutate(conflict=ibis.literal(False)) for part in dropped)]
+    return engine.materialize(ibis.union(*parts) if len(parts) > 1 else repeats)
 
 
-def _steps(
-    engine: "Engine", rules: Rules, evaluation: "Evaluation | None"
+def _filters(
+    engine: "Engine", rules: CurationRules, evaluation: "EvaluationSet | None"
 ) -> "Iterator[Callable[[Table], Table | pa.Table]]":
-    """Each gives id, dropped and same_as of the records that it drops."""
+    """Yield functions that return id, dropped and same_as of the records that they drop."""
     if (limits := rules.length) is not None and limits.model_dump(exclude_none=True):
-        yield lambda records: _of_wrong_length(records, limits)
+        yield lambda records: _find_wrong_length(records, limits)
     if (finder := rules.persons) is not None:
-        yield lambda records: _of_persons(engine, records, finder)
+        yield lambda records: _find_personal(engine, records, finder)
     if evaluation is not None:
-        yield evaluation.contaminated
+        yield lambda records: evaluation.find_contaminated(engine, records)
     if (near := rules.near) is not None:
-        from storymesh.release.curation.near_duplicates import near_duplicates
+        from storymesh.release.curation.near_duplicates import find_near_duplicates
 
-        # What repeats another's facts is said to do so, and takes no place in the index.
+        # Exact duplicates are reported as such, and take no place in the index.
         if rules.dedup == "facts":
-            yield _repeats
-        yield lambda records: near_duplicates(engine, records, near)
+            yield _find_duplicates
+        yield lambda records: find_near_duplicates(engine, records, near)
 
 
-def _of_persons(engine: "Engine", records: "Table", finder: PersonalDataFinder) -> "pa.Table":
+def _find_personal(engine: "Engine", records: "Table", finder: PersonalDataFinder) -> "pa.Table":
     import pyarrow as pa
 
-    found = find_personal_texts(engine, records.select("id", text=whole_of(records)), finder)
-    return found.append_column("same_as", pa.nulls(len(found), pa.string()))
+    drops = find_personal_texts(engine, records.select("id", text=full_text(records)), finder)
+    return drops.append_column("same_as", pa.nulls(len(drops), pa.string()))
 
 
-def without_words(dropped: "Table") -> "Table":
-    """Records that drop, with their reason: without their texts where these held what is personal."""
-    texts = [name for name in (*texts_of(dropped), "retellings") if name in dropped.columns]
+def redact_texts(dropped: "Table") -> "Table":
+    """Return dropped records with their reasons, without the texts of those dropped for personal data."""
+    texts = [name for name in (*text_columns(dropped), "retellings") if name in dropped.columns]
     shown = ~dropped.reason.startswith(PERSONAL_DATA)
     return dropped.mutate(**{name: shown.ifelse(dropped[name], None) for name in texts})
 
 
-def _repeats(records: "Table") -> "Table":
-    judged = curate(records, "facts")
-    return judged.filter(judged.dropped == DUPLICATE).drop("conflict")
+def _find_duplicates(records: "Table") -> "Table":
+    repeats = find_repeats(records, "facts")
+    return repeats.filter(repeats.dropped == DUPLICATE).drop("conflict")
 
 
-def _of_wrong_length(records: "Table", limits: "LengthLimits") -> "Table":
+def _find_wrong_length(records: "Table", limits: "LengthLimits") -> "Table":
     import ibis
 
     format_ = format_of_columns(records.columns)
@@ -138,33 +140,17 @@ def _of_wrong_length(records: "Table", limits: "LengthLimits") -> "Table":
         *([(length > limits.max, TOO_LONG)] if limits.max is not None else []),
         else_=ibis.null().cast("string"),
     )
-    judged = records.select("id", dropped=reason, same_as=ibis.null().cast("string"))
-    return judged.filter(judged.dropped.notnull())
+    measured = records.select("id", dropped=reason, same_as=ibis.null().cast("string"))
+    return measured.filter(measured.dropped.notnull())
 
 
-def _kept(engine: "Engine", table: "Table | pa.Table") -> "Table":
-    """`table` computed once, as a temporary table that goes with the engine."""
-    from ibis.expr.types import Table
-    from ibis.util import gen_name
-
-    name = gen_name("curated")
-    if isinstance(table, Table):
-        kept: Table = engine.materialize(table)
-        return kept
-    # Not `create_table`: ibis 12 drops what it took from memory through sqlglot, whose 30.24 makes of it nothing.
-    engine.connection.con.register(f"{name}_given", table)
-    engine.connection.con.execute(f'CREATE TEMP TABLE "{name}" AS FROM "{name}_given"')
-    engine.connection.con.unregister(f"{name}_given")
-    return engine.connection.table(name)
-
-
-def curate(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
-    """One row a record: id, dropped (null: it stays), same_as (the id of the record that it repeats), conflict.
+def find_repeats(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
+    """Return one row a record: id, dropped (null: it stays), same_as (the id of the record it repeats), conflict.
 
     `records` are those of one config, in all splits: id, split, at, the format's columns and `facts`. Of records with
     the same facts, and the same label where they have one, the earliest `at`, then the smallest id stays. Of the rest,
-    those that ask what a record of an earlier split asks drop. `conflict` marks those of the rest that have the same
-    question as another and a different answer; it drops nothing.
+    those that ask the question of a record in an earlier split drop. `conflict` marks those of the rest that have the
+    same question as another and a different answer; it drops nothing.
     """
     import ibis
 
@@ -176,44 +162,45 @@ def curate(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
     else:
         compared = records.mutate(first=records.id, repeats=ibis.literal(False))
     nothing = ibis.null().cast("string")
-    question = question_of(compared)
+    question = question_digest(compared)
     if question is None:
         dropped = compared.repeats.ifelse(DUPLICATE, nothing)
         same_as = compared.repeats.ifelse(compared["first"], nothing)
         return compared.select("id", dropped=dropped, same_as=same_as, conflict=ibis.literal(False))
-    asked = compared.select(
+    questions = compared.select(
         "id",
         "at",
         "first",
         "repeats",
         question=question,
-        answer=_answer_of(compared),
+        answer=_answer_digest(compared),
         rank=ibis.cases(*((compared.split == name, rank) for rank, name in enumerate(SPLITS))),
     )
-    # Duplicates stand aside: they sort behind the others and count for nothing.
-    earliest = asked.repeats.ifelse(ibis.null().cast("int8"), asked["rank"]).min().over(group_by="question")
-    answers = asked.repeats.ifelse(nothing, asked.answer)
-    judged = asked.mutate(
-        late=~asked.repeats & (asked["rank"] > earliest),
-        asker=asked.id.first().over(group_by="question", order_by=["repeats", "at", "id"]),
-        conflict=~asked.repeats & (answers.min().over(group_by="question") != answers.max().over(group_by="question")),
+    # Duplicates are set aside: they sort behind the others and count for nothing.
+    earliest = questions.repeats.ifelse(ibis.null().cast("int8"), questions["rank"]).min().over(group_by="question")
+    answers = questions.repeats.ifelse(nothing, questions.answer)
+    different = answers.min().over(group_by="question") != answers.max().over(group_by="question")
+    found = questions.mutate(
+        late=~questions.repeats & (questions["rank"] > earliest),
+        asker=questions.id.first().over(group_by="question", order_by=["repeats", "at", "id"]),
+        conflict=~questions.repeats & different,
     )
-    return judged.select(
+    return found.select(
         "id",
-        dropped=ibis.cases((judged.repeats, DUPLICATE), (judged.late, SAME_QUESTION)),
-        same_as=ibis.cases((judged.repeats, judged["first"]), (judged.late, judged.asker)),
-        conflict=judged.conflict,
+        dropped=ibis.cases((found.repeats, DUPLICATE), (found.late, SAME_QUESTION)),
+        same_as=ibis.cases((found.repeats, found["first"]), (found.late, found.asker)),
+        conflict=found.conflict,
     )
 
 
-def question_of(records: "Table") -> "StringValue | None":
+def question_digest(records: "Table") -> "StringValue | None":
     """Return the SHA-256 of what a record asks, None if its format asks nothing."""
     format_ = format_of_columns(records.columns)
     question = format_.question(records) if format_ is not None else None
     return question.hexdigest("sha256") if question is not None else None
 
 
-def _answer_of(records: "Table") -> "StringValue":
+def _answer_digest(records: "Table") -> "StringValue":
     format_ = format_of_columns(records.columns)
     assert format_ is not None
     return format_.answer(records).hexdigest("sha256")

@@ -1,9 +1,8 @@
-"""Records that repeat an evaluation set: a run of words that both have says that a model would be tested on what it
-was trained on.
+"""Records that repeat an evaluation set: a run of words in common means training on what a model is tested on.
 
-The evaluation set is cut into runs of words and hashed once; records are cut and hashed by the engine as they stream by
-and meet the hashes in a join, so that memory grows with the evaluation set and never with the records. A release keeps
-the hashes, which give no text away: with them it can be made again, also where the evaluation set is not at hand.
+The evaluation set is cut into runs of words and hashed once; the engine cuts and hashes records as they stream by and
+joins them with the hashes, so memory grows with the evaluation set and never with the records. A release keeps the
+hashes, which reveal no text: with them it can be rebuilt where the evaluation set is not available.
 """
 
 import hashlib
@@ -17,7 +16,8 @@ import ibis
 
 from storymesh.engine import dialect
 from storymesh.errors import StorymeshError
-from storymesh.release.curation.texts import texts_of
+from storymesh.release.curation.texts import text_columns
+from storymesh.release.manifest import EvaluationSummary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,95 +26,103 @@ if TYPE_CHECKING:
     from storymesh.engine.engine import Engine
 
 IN_EVALUATION = "in evaluation set"
-RUNS = "evaluation.parquet"  # in a release's definition
 _TEXTS = 10_000  # of an evaluation set, in memory at once
-_RECORDS = 20_000  # held against it at once
+_RECORDS = 20_000  # checked against it at once
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """An evaluation set as records are held against it. `runs` is a table of the engine: run (64 bits of the MD5 of
-    `length` words), file and item, each run once; `said` is what the lock says of it."""
+class EvaluationSet:
+    """An evaluation set as records are checked against it.
+
+    `runs` is a table of the engine: run (64 bits of the MD5 of `length` words), file and item, each run once.
+    """
 
     runs: "Table"
     length: int
-    said: Mapping[str, Any]
+    summary: EvaluationSummary
 
-    def contaminated(self, records: "Table") -> "pa.Table":
-        """id, dropped and same_as, `<file>:<item>`, of the records that have a run in common with it: the first item,
-        in the order of files, where there are several. Some thousand records at a time, so that it takes no more memory
-        for many, whichever side of the join the engine keeps."""
+    def find_contaminated(self, engine: "Engine", records: "Table") -> "pa.Table":
+        """Return id, dropped and same_as, `<file>:<item>`, of the records that have a run in common with the set.
+
+        Of several items the first in the order of files is named. Records are checked some thousand at a time, so that
+        many take no more memory, whichever side of the join the engine keeps.
+        """
         import pyarrow as pa
 
-        parts = 1 + _count(records) // _RECORDS
+        parts = 1 + int(engine.fetch_value(records.count())) // _RECORDS
         return pa.concat_tables(
-            self._met(
-                records.filter(dialect.hash_bucket(records["id"], parts) == part) if parts > 1 else records
-            ).to_pyarrow()
+            engine.fetch_table(
+                self._matches(
+                    records.filter(dialect.hash_bucket(records["id"], parts) == part) if parts > 1 else records
+                )
+            )
             for part in range(parts)
         )
 
-    def _met(self, records: "Table") -> "Table":
-        texts = [records.select("id", text=text) for text in texts_of(records).values()]
-        cut = _cut(ibis.union(*texts) if len(texts) > 1 else texts[0], self.length)
-        met = cut.inner_join(self.runs, "run").distinct()
-        first = met.mutate(place=ibis.row_number().over(group_by="id", order_by=["file", "item"]))
+    def _matches(self, records: "Table") -> "Table":
+        texts = [records.select("id", text=text) for text in text_columns(records).values()]
+        runs = _word_runs(ibis.union(*texts) if len(texts) > 1 else texts[0], self.length)
+        common = runs.inner_join(self.runs, "run").distinct()
+        first = common.mutate(place=ibis.row_number().over(group_by="id", order_by=["file", "item"]))
         first = first.filter(first["place"] == 0)
         item = first["file"].concat(":", first["item"].cast("string"))
         return first.select("id", dropped=ibis.literal(IN_EVALUATION), same_as=item)
 
 
-def read_evaluation(engine: "Engine", files: Mapping[str, Path], length: int) -> Evaluation:
-    """The evaluation set in `files` (name -> text, JSON lines or Parquet). An item is a paragraph of a text, known by
-    its line, a line of JSON, or a row; of the last two every text in them counts. What is shorter than a run is not
-    found again, which `said` counts. Raises StorymeshError for a file that is not what its ending says."""
+def read_evaluation_set(engine: "Engine", files: Mapping[str, Path], length: int) -> EvaluationSet:
+    """Return the evaluation set in `files` (name -> text, JSON lines or Parquet).
 
-    texts = _stored(engine, _batches(files))
-    where = _cut(texts, length)
-    placed = where.mutate(place=ibis.row_number().over(group_by="run", order_by=["file", "item"]))
-    first = placed.filter(placed["place"] == 0).drop("place")
-    runs = engine.materialize(first)
-    items = texts.select("file", "item").distinct()
-    known = where.select("file", "item").distinct()
-    said = {
-        "files": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()},
-        "items": _count(items),
-        "too_short": _count(items) - _count(known),
-    }
-    return Evaluation(runs, length, {**said, **_said(engine, runs)})
-
-
-def kept_evaluation(engine: "Engine", path: Path, length: int, said: Mapping[str, Any]) -> Evaluation:
-    """The evaluation set of a release, from the hashes that it keeps and what its lock says of them."""
-    runs = engine.read_parquet(path)
-    return Evaluation(runs, length, {**said, **_said(engine, runs)})
-
-
-def keep_evaluation(engine: "Engine", evaluation: Evaluation, path: Path) -> None:
-    engine.write_parquet(evaluation.runs.order_by("run"), path)
-
-
-def _said(engine: "Engine", runs: "Table") -> dict[str, Any]:
-    return {"runs": _count(runs), "digest": engine.content_digest(runs)}
-
-
-def _cut(texts: "Table", length: int) -> "Table":
-    """The rows with `run`, the hash of every `length` words in `text`, in its place."""
-    others = [name for name in texts.columns if name != "text"]
-    words = dialect.materialization_barrier(texts.select(*others, words=dialect.split_words(texts["text"])))
-    long = dialect.materialization_barrier(words.filter(words["words"].length() >= length))
-    return long.select(
-        *others, run=dialect.map_items(dialect.word_ngrams(long["words"], length), dialect.hash_text).unnest()
-    )
-
-
-def _batches(files: Mapping[str, Path]) -> "Iterator[pa.RecordBatch]":
+    An item is a paragraph of a text, named by its line, a line of JSON, or a row; of the last two every text in them
+    counts. What is shorter than a run cannot be recognised, which the summary counts. Raises StorymeshError for a file
+    that is not what its suffix says.
+    """
     import pyarrow as pa
 
     schema = pa.schema([("file", pa.string()), ("item", pa.int64()), ("text", pa.string())])
+    texts = engine.materialize(_batches(files, schema), schema)
+    all_runs = _word_runs(texts, length)
+    placed = all_runs.mutate(place=ibis.row_number().over(group_by="run", order_by=["file", "item"]))
+    runs = engine.materialize(placed.filter(placed["place"] == 0).drop("place"))
+    items, recognisable = (
+        int(engine.fetch_value(table.select("file", "item").distinct().count())) for table in (texts, all_runs)
+    )
+    summary = EvaluationSummary(
+        files={name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()},
+        items=items,
+        too_short=items - recognisable,
+        runs=engine.fetch_value(runs.count()),
+        digest=engine.content_digest(runs),
+    )
+    return EvaluationSet(runs, length, summary)
+
+
+def load_evaluation_hashes(engine: "Engine", path: Path, length: int, summary: EvaluationSummary) -> EvaluationSet:
+    """Return the evaluation set of a release, from the hashes that it keeps and the summary of its manifest."""
+    runs = engine.read_parquet(path)
+    counted = {"runs": engine.fetch_value(runs.count()), "digest": engine.content_digest(runs)}
+    return EvaluationSet(runs, length, summary.model_copy(update=counted))
+
+
+def write_evaluation_hashes(engine: "Engine", evaluation: EvaluationSet, path: Path) -> None:
+    """Write the hashes of an evaluation set into a release."""
+    engine.write_parquet(evaluation.runs.order_by("run"), path)
+
+
+def _word_runs(texts: "Table", length: int) -> "Table":
+    """Return the rows with `run`, the hash of every `length` words in `text`, in place of the text."""
+    others = [name for name in texts.columns if name != "text"]
+    words = dialect.materialization_barrier(texts.select(*others, words=dialect.split_words(texts["text"])))
+    long_enough = dialect.materialization_barrier(words.filter(words["words"].length() >= length))
+    runs = dialect.map_items(dialect.word_ngrams(long_enough["words"], length), dialect.hash_text)
+    return long_enough.select(*others, run=runs.unnest())
+
+
+def _batches(files: Mapping[str, Path], schema: "pa.Schema") -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
     rows: list[dict[str, Any]] = []
     for name, path in files.items():
-        for item, text in _read(name, path):
+        for item, text in _read_items(name, path):
             rows.append({"file": name, "item": item, "text": text})
             if len(rows) >= _TEXTS:
                 yield pa.RecordBatch.from_pylist(rows, schema)
@@ -122,8 +130,8 @@ def _batches(files: Mapping[str, Path]) -> "Iterator[pa.RecordBatch]":
     yield pa.RecordBatch.from_pylist(rows, schema)
 
 
-def _read(name: str, path: Path) -> Iterator[tuple[int, str]]:
-    """Item and text of everything that the file says."""
+def _read_items(name: str, path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (item, text) of every text in the file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -177,20 +185,3 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping | list):
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(inner)
-
-
-def _stored(engine: "Engine", batches: "Iterator[pa.RecordBatch]") -> "Table":
-    """The rows of the batches, one after the other: what goes wrong with one is then said in its own words."""
-    from ibis.util import gen_name
-
-    name, connection = gen_name("texts"), engine.connection.con
-    connection.execute(f'CREATE TEMP TABLE "{name}" (file VARCHAR, item BIGINT, text VARCHAR)')
-    for batch in batches:
-        connection.register(f"{name}_given", batch)
-        connection.execute(f'INSERT INTO "{name}" FROM "{name}_given"')
-        connection.unregister(f"{name}_given")
-    return engine.connection.table(name)
-
-
-def _count(table: "Table") -> int:
-    return int(table.count().to_pyarrow().as_py())

@@ -1,4 +1,4 @@
-"""The texts of records, as what looks at wording takes them."""
+"""The texts of records, for rules that look at their wording."""
 
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
 
 
-def texts_of(records: "Table") -> "Mapping[str, StringValue]":
-    """Return the texts of the format's columns, those of a conversation as one."""
+def text_columns(records: "Table") -> "Mapping[str, StringValue]":
+    """Return the format's text columns; a column of several texts, such as a conversation, as one text."""
     format_ = format_of_columns(records.columns)
     return format_.column_texts(records) if format_ is not None else {}
 
 
-def whole_of(records: "Table") -> "StringValue":
-    """All that a record says, as one text."""
-    return dialect.concat_texts([text.concat("\n") for text in texts_of(records).values()])
+def full_text(records: "Table") -> "StringValue":
+    """Return all texts of a record as one."""
+    return dialect.concat_texts([text.concat("\n") for text in text_columns(records).values()])

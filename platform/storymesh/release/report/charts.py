@@ -1,6 +1,6 @@
-"""The figures of a release's report: counts and distributions, computed by the engine over its files and cases.
+"""The charts of a release's report: counts and distributions, computed by the engine over its files and cases.
 
-Counts are of all of it; lengths of texts are those of a sample that the records' ids decide, as `variety` takes it.
+Counts are of everything; lengths of texts are those of the sample on which diversity is measured.
 """
 
 import math
@@ -25,7 +25,7 @@ LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True)
-class Action:
+class ActionCount:
     """One action: how often it was taken, and how often it worked."""
 
     name: str
@@ -35,43 +35,46 @@ class Action:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: what it stands for, in words, and the height of each of its parts."""
+    """One bar: its label, and the height of each of its parts."""
 
-    words: str
+    label: str
     parts: tuple[int, ...]
 
     @property
-    def whole(self) -> int:
+    def total(self) -> int:
+        """The height of the whole bar."""
         return sum(self.parts)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars from left to right; `parts` names the parts of each, `low` and `high` are the ends of its axis in words,
-    `said` the whole of it in a sentence."""
+    """Bars from left to right; `parts` names the parts of each, `low` and `high` label the ends of the axis."""
 
     parts: tuple[str, ...]
     bars: tuple[Bar, ...]
     low: str
     high: str
-    said: str
+    summary: str
 
     @property
     def top(self) -> int:
-        return max((bar.whole for bar in self.bars), default=0) or 1
+        """The height of the highest bar, at least 1."""
+        return max((bar.total for bar in self.bars), default=0) or 1
 
 
-def actions_of(engine: Engine, outcomes: JudgedOutcomes) -> tuple[tuple[Action, ...], int]:
-    """The actions most often taken, with how many others there are."""
+def count_actions(engine: Engine, outcomes: JudgedOutcomes) -> tuple[tuple[ActionCount, ...], int]:
+    """Return the actions most often taken, and how many others there are."""
     table = outcomes.table.filter(outcomes.table["action"].notnull())
     counted = table.group_by("action").aggregate(tried=table.count(), worked=table["worked"].sum().coalesce(0))
-    every = [Action(str(row["action"]), int(row["tried"]), int(row["worked"])) for row in engine.fetch_rows(counted)]
-    every.sort(key=lambda action: (-action.tried, action.name))
-    return tuple(every[:MOST_ACTIONS]), max(len(every) - MOST_ACTIONS, 0)
+    actions = [
+        ActionCount(str(row["action"]), int(row["tried"]), int(row["worked"])) for row in engine.fetch_rows(counted)
+    ]
+    actions.sort(key=lambda action: (-action.tried, action.name))
+    return tuple(actions[:MOST_ACTIONS]), max(len(actions) - MOST_ACTIONS, 0)
 
 
-def scores_of(engine: Engine, outcomes: JudgedOutcomes) -> Chart | None:
-    """How the scores lie, those that worked apart from those that did not; None where there are none to show."""
+def chart_scores(engine: Engine, outcomes: JudgedOutcomes) -> Chart | None:
+    """Return the distribution of scores, those that worked apart from the others; None where there are none."""
     scored = outcomes.table.filter(outcomes.table["score"].notnull() & outcomes.table["worked"].notnull())
     value = scored["score"].cast("float64")
     return _histogram(
@@ -79,107 +82,109 @@ def scores_of(engine: Engine, outcomes: JudgedOutcomes) -> Chart | None:
     )
 
 
-def lengths_of(engine: Engine, files: Sequence[Path]) -> Chart | None:
-    """How many characters the records of one config have, all their texts together."""
+def chart_lengths(engine: Engine, files: Sequence[Path]) -> Chart | None:
+    """Return the distribution of the characters in the records of one config, all their texts together."""
     if not files:
         return None
     import ibis
 
-    rows = engine.read_parquet(files)
-    format_ = format_of_columns(rows.columns)
+    records = engine.read_parquet(files)
+    format_ = format_of_columns(records.columns)
     if format_ is None:
         return None
-    texts = [text.value_in(rows).length().coalesce(0) for text in format_.texts]
-    chosen = rows.select("id", value=sum(texts[1:], texts[0]).cast("float64"))
-    sample = rows.select("id").order_by(rows["id"].hexdigest("md5")).limit(SAMPLE)
-    found = chosen.semi_join(sample, "id")
-    return _histogram(engine, found.select("value", part=ibis.literal(0)), ("records",), floor=0.0)
+    lengths = [text.value_in(records).length().coalesce(0) for text in format_.texts]
+    measured = records.select("id", value=sum(lengths[1:], lengths[0]).cast("float64"))
+    sample = records.select("id").order_by(records["id"].hexdigest("md5")).limit(SAMPLE)
+    sampled = measured.semi_join(sample, "id")
+    return _histogram(engine, sampled.select("value", part=ibis.literal(0)), ("records",), floor=0.0)
 
 
-def months_of(engine: Engine, cases: "Table", splits: Sequence[str]) -> Chart | None:
-    """The cases by the month of their moment (by year, of a long time), each split apart. `cases`: at and split."""
-    months = cases.filter(cases["at"].notnull())
-    months = months.select(month=months["at"].truncate("M").cast("date"), split=months["split"].coalesce(LEFT_OUT))
-    counted = months.group_by("month", "split").aggregate(rows=months.count())
-    found: dict[date, dict[str, int]] = {}
+def chart_months(engine: Engine, cases: "Table", splits: Sequence[str]) -> Chart | None:
+    """Return the cases (at, split) by month, or by year over a long time, each split apart."""
+    dated = cases.filter(cases["at"].notnull())
+    dated = dated.select(month=dated["at"].truncate("M").cast("date"), split=dated["split"].coalesce(LEFT_OUT))
+    counted = dated.group_by("month", "split").aggregate(rows=dated.count())
+    counts: dict[date, dict[str, int]] = {}
     for row in engine.fetch_rows(counted):
-        found.setdefault(row["month"], {})[row["split"]] = row["rows"]
-    if not found:
+        counts.setdefault(row["month"], {})[row["split"]] = row["rows"]
+    if not counts:
         return None
-    first, last = min(found), max(found)
+    first, last = min(counts), max(counts)
     yearly = (last.year - first.year) * 12 + last.month - first.month >= MOST_MONTHS
     step = 12 if yearly else 1
-    number = (
+    begin, end = (
         (first.year * 12, last.year * 12)
         if yearly
         else (first.year * 12 + first.month - 1, last.year * 12 + last.month - 1)
     )
     parts = (*splits, LEFT_OUT)
     bars = []
-    for place in range(number[0], number[1] + 1, step):
-        inside = [found.get(date(month // 12, month % 12 + 1, 1), {}) for month in range(place, place + step)]
-        words = str(place // 12) if yearly else f"{date(place // 12, place % 12 + 1, 1):%B %Y}"
-        bars.append(Bar(words, tuple(sum(one.get(part, 0) for one in inside) for part in parts)))
-    fullest = max(bars, key=lambda bar: bar.whole)
-    said = f"From {bars[0].words} to {bars[-1].words}; most in {fullest.words}, {fullest.whole:,}."
-    return Chart(parts, tuple(bars), bars[0].words, bars[-1].words, said)
+    for number in range(begin, end + 1, step):
+        inside = [counts.get(date(month // 12, month % 12 + 1, 1), {}) for month in range(number, number + step)]
+        label = str(number // 12) if yearly else f"{date(number // 12, number % 12 + 1, 1):%B %Y}"
+        bars.append(Bar(label, tuple(sum(month.get(part, 0) for month in inside) for part in parts)))
+    fullest = max(bars, key=lambda bar: bar.total)
+    summary = f"From {bars[0].label} to {bars[-1].label}; most in {fullest.label}, {fullest.total:,}."
+    return Chart(parts, tuple(bars), bars[0].label, bars[-1].label, summary)
 
 
 def _histogram(engine: Engine, table: "Table", parts: tuple[str, ...], floor: float | None = None) -> Chart | None:
-    """`table`: value (a float) and part (its place in `parts`). What lies beyond the middle 98 of 100 is in the first
-    and the last bar, so that a few far ones do not press the others together."""
+    """Return the distribution of `table`: value (a float) and part (an index of `parts`).
+
+    Values beyond the middle 98 of 100 are in the first and the last bar, so that outliers do not squeeze the others.
+    """
     value = table["value"]
-    ends = table.aggregate(
+    statistics = table.aggregate(
         rows=value.count(), low=value.quantile(0.01), high=value.quantile(0.99), middle=value.median(),
         least=value.min(), most=value.max(),
     )  # fmt: skip
-    (found,) = engine.fetch_rows(ends)
-    if not found["rows"] or not all(math.isfinite(found[name]) for name in ("low", "high", "least", "most")):
+    (ends,) = engine.fetch_rows(statistics)
+    if not ends["rows"] or not all(math.isfinite(ends[name]) for name in ("low", "high", "least", "most")):
         return None
-    width = _nice((found["high"] - found["low"]) / BINS)
-    low = math.floor(found["low"] / width) * width
+    width = _round_width((ends["high"] - ends["low"]) / BINS)
+    low = math.floor(ends["low"] / width) * width
     if floor is not None:
         low = max(low, floor)
-    bins = max(1, math.floor((found["high"] - low) / width) + 1)
+    bins = max(1, math.floor((ends["high"] - low) / width) + 1)
     place = ((value - low) / width).floor().cast("int64").clip(0, bins - 1)
-    placed = table.select(place=place, part="part")
-    counted = placed.group_by("place", "part").aggregate(rows=placed.count())
+    binned = table.select(place=place, part="part")
+    counted = binned.group_by("place", "part").aggregate(rows=binned.count())
     heights = [[0] * len(parts) for _ in range(bins)]
     for row in engine.fetch_rows(counted):
         heights[row["place"]][row["part"]] = row["rows"]
     edges = [low + number * width for number in range(bins + 1)]
     bars = tuple(
-        Bar(_between(edges, number, found["least"] < low, found["most"] >= edges[-1]), tuple(heights[number]))
+        Bar(_bar_label(edges, number, ends["least"] < low, ends["most"] >= edges[-1]), tuple(heights[number]))
         for number in range(bins)
     )
-    said = (
-        f"Half of {found['rows']:,} are at {_number(found['middle'])} or below; "
-        f"98 of 100 lie between {_number(found['low'])} and {_number(found['high'])}."
+    summary = (
+        f"Half of {ends['rows']:,} are at {_format_number(ends['middle'])} or below; "
+        f"98 of 100 lie between {_format_number(ends['low'])} and {_format_number(ends['high'])}."
     )
-    return Chart(parts, bars, _number(edges[0]), _number(edges[-1]), said)
+    return Chart(parts, bars, _format_number(edges[0]), _format_number(edges[-1]), summary)
 
 
-def _between(edges: Sequence[float], number: int, below: bool, above: bool) -> str:
-    low, high = _number(edges[number]), _number(edges[number + 1])
+def _bar_label(edges: Sequence[float], number: int, below: bool, above: bool) -> str:
+    low, high = _format_number(edges[number]), _format_number(edges[number + 1])
     if number == 0 and below:
         return f"below {high}"
     return f"{low} and more" if number == len(edges) - 2 and above else f"{low} to {high}"
 
 
-def _nice(width: float) -> float:
-    """The smallest of 1, 2, 5, 10, … (and their tenths) that is not less."""
+def _round_width(width: float) -> float:
+    """Return the smallest of 1, 2, 5, 10, … (and their tenths) that is not less."""
     if width <= 0:
         return 1.0
     power: float = 10.0 ** math.floor(math.log10(width))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= width * (1 - 1e-9))
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:,.4g}"
 
 
-def share_out(samples: Mapping[str, Sequence[Mapping[str, Any]]], most: int) -> Iterator[Mapping[str, Any]]:
-    """At most `most` of the samples of some splits, one of each in turn, as long as it has any."""
+def take_in_turn(samples: Mapping[str, Sequence[Mapping[str, Any]]], most: int) -> Iterator[Mapping[str, Any]]:
+    """Yield at most `most` of the samples of some splits, one of each in turn, as long as it has any."""
     turns = (
         rows[turn]
         for turn in range(max(map(len, samples.values()), default=0))

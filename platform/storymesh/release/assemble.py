@@ -1,0 +1,309 @@
+"""The data files and drops of a release that is being written, its manifest, and what its documents describe.
+
+Certificate and digest are taken from the files as they were written.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ibis
+
+from storymesh.dataset.erasure_list import ERASED
+from storymesh.dataset.render import UNFIT
+from storymesh.dataset.split import SPLITS
+from storymesh.dataset.tables import precedents_by_case
+from storymesh.engine.engine import Engine
+from storymesh.errors import StorymeshError
+from storymesh.release.card.header import parquet_metadata
+from storymesh.release.curation.curate import apply_curation_rules, curation_rules, redact_texts
+from storymesh.release.curation.decontaminate import (
+    EvaluationSet,
+    load_evaluation_hashes,
+    read_evaluation_set,
+    write_evaluation_hashes,
+)
+from storymesh.release.definition_snapshot import write_definition_snapshot
+from storymesh.release.description import ReleaseDescription
+from storymesh.release.digests import compute_digests
+from storymesh.release.diversity import measure_diversity
+from storymesh.release.layout import DEFINITION_FOLDER, DROPS_FOLDER, EVALUATION_HASHES, drops_file, record_files
+from storymesh.release.leakage import count_leaks
+from storymesh.release.manifest import (
+    CASE,
+    CastSnapshot,
+    PersonalDataSummary,
+    ReleaseManifest,
+    RewritingSummary,
+    read_manifest,
+)
+
+if TYPE_CHECKING:
+    from ibis.expr.types import StringValue, Table
+
+    from storymesh.dataset.build import Build
+    from storymesh.narrative.definition import Narrative
+
+COMPRESSION_LEVEL = 3  # of zstd, for files that are downloaded
+
+
+class ReleaseRefused(StorymeshError):
+    """What would be released breaks a promise; nothing was released, and earlier releases stay as they are."""
+
+
+class LeakRefused(ReleaseRefused):
+    """The certificate is not all zero: `certificate` has each promise and how often it is broken."""
+
+    def __init__(self, words: str, hint: str, certificate: Mapping[str, int]) -> None:
+        super().__init__(words, hint)
+        self.certificate = certificate
+
+
+class ReleaseAssembly:
+    """The release of one build, written into the new folder `staged` as `version`."""
+
+    def __init__(self, build: "Build", engine: Engine, staged: Path, version: str, shard_rows: int | None) -> None:
+        self.build = build
+        self.engine = engine
+        self.staged = staged
+        self.version = version
+        self.shard_rows = shard_rows or build.narrative.dataset.shard_rows
+        self.split = build.narrative.dataset.split
+        cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
+        placed = splits.select(placed="case_id", split="split", late="dropped", component="component")
+        joined = cases.left_join(placed, cases.case_id == placed.placed)
+        # A case that one view drops may be told by another; it is dropped when it has no place in the splits.
+        reason = joined.placed.isnull().ifelse(_case_drop_reason(build.narrative, joined), joined.late)
+        columns = ("case_id", "at", "closes", "status", "split", "component")
+        self.cases = engine.materialize(joined.select(*columns, reason=reason))
+        self.evaluation = self._evaluation_set()
+        (staged / DROPS_FOLDER).mkdir(parents=True)
+
+    def write_files(self) -> ReleaseDescription:
+        """Write data, drops and definition. Returns the description, with a manifest that lacks its files.
+
+        Raises ReleaseRefused when no record is left, when a case is neither recorded nor dropped, or when the
+        certificate is not all zero.
+        """
+        narrative = self.build.narrative
+        drops: dict[str, dict[str, int]] = {CASE: self._write_case_drops()}
+        configs: dict[str, dict[str, int]] = {}
+        conflicts: dict[str, int] = {}
+        for config in narrative.records:
+            configs[config], drops[config], conflicts[config] = self._write_config(config)
+        if not any(rows for splits in configs.values() for rows in splits.values()):
+            reasons = [f"{reason} ({count})" for counts in drops.values() for reason, count in counts.items()]
+            words = f"no record of '{narrative.id}' is left to release"
+            raise ReleaseRefused(words, f"dropped: {', '.join(reasons)}" if reasons else "its anchor has no rows")
+        rewriting = {
+            config: self._rewriting_summary(config)
+            for config, record in narrative.records.items()
+            if record.narrator is not None
+        }
+        certificate = self._certificate()
+        write_definition_snapshot(narrative, self.build.contracts, self.staged)
+        if self.evaluation is not None:
+            hashes = self.staged / DEFINITION_FOLDER / EVALUATION_HASHES
+            write_evaluation_hashes(self.engine, self.evaluation, hashes)
+        personal = self.build.personal_data
+        digests = compute_digests(self.engine, self.staged, configs)
+        return self._description(
+            ReleaseManifest(
+                narrative=narrative.id,
+                version=self.version,
+                digest=digests.whole,
+                narrative_version=narrative.version,
+                fingerprint=self.build.fingerprint,
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                storymesh=package_version("storymesh"),
+                cast=self._cast(),
+                forgotten=self.build.erased_keys,
+                evaluation=self.evaluation.summary if self.evaluation is not None else None,
+                personal=PersonalDataSummary(mode=personal.mode, values=personal.values)
+                if personal.mode != "off"
+                else None,
+                configs=configs,
+                drops=drops,
+                conflicts=conflicts,
+                digests=digests,
+                retold=rewriting,
+                certificate=certificate,
+            )
+        )
+
+    def _cast(self) -> dict[str, CastSnapshot]:
+        return {
+            role: CastSnapshot(
+                product=member.product,
+                contract_version=snapshot.contract_version,
+                contract_digest=snapshot.contract_digest,
+                product_version=snapshot.version,
+                snapshot=snapshot.snapshot_id,
+                rows=snapshot.rows,
+            )
+            for role, member in self.build.narrative.cast.items()
+            for snapshot in (self.build.snapshots[role],)
+        }
+
+    def _rewriting_summary(self, config: str) -> RewritingSummary:
+        narrator = self.build.narrative.records[config].narrator
+        assert narrator is not None
+        texts, rewritten, attempts = 0, 0, {}
+        paths = [path for shards in record_files(self.staged, config).values() for path in shards]
+        if paths:
+            notes = self.engine.read_parquet(paths).select(note=lambda table: table["retellings"].unnest())
+            notes = notes.select(done=notes["note"]["model"].notnull(), attempts=notes["note"]["attempts"])
+            counts = notes.group_by("done", "attempts").aggregate(rows=notes.count()).order_by("attempts")
+            for row in self.engine.fetch_rows(counts):
+                texts += row["rows"]
+                if row["done"]:
+                    rewritten += row["rows"]
+                    attempts[str(row["attempts"])] = row["rows"]
+        return RewritingSummary(model=narrator.model, texts=texts, retold=rewritten, attempts=attempts)
+
+    def _evaluation_set(self) -> EvaluationSet | None:
+        rule, files = self.build.narrative.dataset.decontaminate, self.build.evaluation
+        if rule is None:
+            return None
+        if isinstance(files, Path):
+            summary = read_manifest(files.parents[1]).evaluation
+            if summary is not None:
+                return load_evaluation_hashes(self.engine, files, rule.ngram, summary)
+        elif files:
+            return read_evaluation_set(self.engine, files, rule.ngram)
+        words = f"the evaluation set of '{self.build.narrative.id}' is not at hand, and nothing is held against it"
+        raise ReleaseRefused(words, f"bring back {EVALUATION_HASHES} from a copy of the release")
+
+    def _write_case_drops(self) -> dict[str, int]:
+        lost = self.cases.filter(self.cases.split.isnull() & self.cases.reason.isnull())
+        self._refuse_lost(lost, "has neither a split nor a reason to drop")
+        # Only what names the case: the rows of its roles may hold what no release may print. A forgotten case is
+        # counted without its name.
+        columns = ("case_id", "at", "closes", "status")
+        named = self.cases.reason != ERASED
+        dropped = self.cases.filter(self.cases.reason.notnull()).select(
+            **{name: named.ifelse(self.cases[name], None) for name in columns}, reason="reason"
+        )
+        return self._write_drops(dropped, CASE)
+
+    def _write_config(self, config: str) -> tuple[dict[str, int], dict[str, int], int]:
+        """Write one config. Returns its records by split, its drops by reason, and how many records conflict."""
+        records = self._records(config)
+        rules = curation_rules(self.build.narrative, config)
+        curated = apply_curation_rules(self.engine, records, rules, self.evaluation)
+        drops = self._write_record_drops(config, records, curated)
+        kept = records.semi_join(curated.filter(curated.dropped.isnull()), "id")
+        counts = self._counts_by(kept, "split")
+        names = SPLITS if self.split is not None else SPLITS[:1]
+        rows = {split: counts.get(split, 0) for split in names}
+        for split, count in rows.items():
+            if count:
+                self._write_split(config, split, kept.filter(kept.split == split).drop("split"), count)
+        dropped = self.engine.read_parquet(drops_file(self.staged, config))
+        accounted = kept.select("case_id").union(dropped.select("case_id"))
+        placed = self.cases.filter(self.cases.reason.isnull())
+        self._refuse_lost(placed.anti_join(accounted, "case_id"), f"has no record in '{config}' and no reason to drop")
+        total, expected = sum(rows.values()) + sum(drops.values()), self._count(placed)
+        if total != expected:
+            words = f"'{config}' tells or drops {total} records of {expected} cases: a case is there more than once"
+            raise ReleaseRefused(words, "this is a defect of storymesh")
+        conflicting = records.semi_join(curated.filter(curated.conflict), "id").select("id", "case_id", "split")
+        conflicts = self._count(conflicting)
+        if conflicts:
+            path = self.staged / DROPS_FOLDER / f"{config}.conflicts.parquet"
+            self.engine.write_parquet(conflicting.order_by("id"), path)
+        return rows, drops, conflicts
+
+    def _records(self, config: str) -> "Table":
+        """Return the records of one config, without the columns that only rendering needs."""
+        records = self.engine.read_parquet(self.build.files.records(config))
+        return records.drop(*({UNFIT} & {*records.columns}))
+
+    def _write_record_drops(self, config: str, records: "Table", curated: "Table") -> dict[str, int]:
+        """Write the cases without a record, and the records that curation dropped, whole: they stay readable."""
+        placed = self.cases.filter(self.cases.reason.isnull())
+        without = self.engine.read_parquet(self.build.files.record_drops(config)).select("case_id", "reason")
+        without = without.semi_join(placed, "case_id").anti_join(records, "case_id")
+        reasons = curated.filter(curated.dropped.notnull()).select("id", reason="dropped", same_as="same_as")
+        dropped = redact_texts(records.inner_join(reasons, "id"))
+        empty = {name: ibis.null().cast(kind) for name, kind in dropped.schema().items() if name not in without.columns}
+        whole = without.mutate(**empty).select(*dropped.columns).union(dropped)
+        return self._write_drops(whole.relocate("case_id", "reason", "same_as"), config)
+
+    def _write_drops(self, dropped: "Table", name: str) -> dict[str, int]:
+        path = drops_file(self.staged, name)
+        self.engine.write_parquet(dropped.order_by("case_id"), path)
+        return self._counts_by(self.engine.read_parquet(path), "reason")
+
+    def _count(self, table: "Table") -> int:
+        return int(self.engine.fetch_value(table.count()))
+
+    def _counts_by(self, table: "Table", by: str) -> dict[str, int]:
+        """Return how many rows have each value of `by`, the most frequent first."""
+        counts = self.engine.fetch_rows(table.group_by(by).aggregate(rows=table.count()))
+        return {row[by]: row["rows"] for row in sorted(counts, key=lambda row: (-row["rows"], row[by]))}
+
+    def _write_split(self, config: str, split: str, records: "Table", count: int) -> None:
+        shards = -(-count // self.shard_rows)
+        if shards > 1:
+            position = ibis.row_number().over(order_by=["at", "id"])
+            numbered = records.select("id", "at").select("id", shard=position // self.shard_rows)
+            numbered = self.engine.materialize(numbered)
+        metadata = parquet_metadata(records.schema().to_pyarrow())
+        for shard in range(shards):
+            part = records.semi_join(numbered.filter(numbered["shard"] == shard), "id") if shards > 1 else records
+            self.engine.write_parquet(
+                part.order_by("at", "id"),
+                self.staged / "data" / config / f"{split}-{shard:05d}-of-{shards:05d}.parquet",
+                metadata=metadata,
+                compression_level=COMPRESSION_LEVEL,
+            )
+
+    def _certificate(self) -> dict[str, int]:
+        narrative = self.build.narrative
+        files = {config: record_files(self.staged, config) for config in narrative.records}
+        cases = self.cases if narrative.case.closes is not None else self.cases.drop("closes")
+        certificate = count_leaks(self.engine, files, self.split, cases, precedents_by_case(self.build, self.engine))
+        if broken := [f"{name}: {count}" for name, count in certificate.items() if count]:
+            words = f"the certificate of '{narrative.id}' is not clean ({', '.join(broken)})"
+            raise LeakRefused(words, "nothing was released; a split leaks into another", certificate)
+        return certificate
+
+    def _refuse_lost(self, lost: "Table", problem: str) -> None:
+        first = self.engine.fetch_rows(lost.select("case_id").order_by("case_id").limit(1))
+        if first:
+            words = f"{self._count(lost)} cases are unaccounted for: '{first[0]['case_id']}' {problem}"
+            raise ReleaseRefused(words, "this is a defect of storymesh")
+
+    def _description(self, manifest: ReleaseManifest) -> ReleaseDescription:
+        files = {config: record_files(self.staged, config) for config in manifest.configs}
+        return ReleaseDescription(
+            narrative=self.build.narrative,
+            contracts=self.build.contracts,
+            manifest=manifest,
+            schemas={config: self._records(config).drop("split").schema().to_pyarrow() for config in files},
+            samples={
+                config: self.engine.fetch_rows(self.engine.read_parquet(next(iter(parts.values()))[0]).limit(1))[0]
+                for config, parts in files.items()
+                if parts
+            },
+            sizes={
+                config: {split: sum(path.stat().st_size for path in paths) for split, paths in parts.items()}
+                for config, parts in files.items()
+            },
+            diversity={
+                config: measure_diversity(self.engine, [path for paths in parts.values() for path in paths])
+                for config, parts in files.items()
+            },
+        )
+
+
+def _case_drop_reason(narrative: "Narrative", cases: "Table") -> "StringValue":
+    """Return why the views that the records need drop a case: hindsight's reason where any record is in hindsight."""
+    names = [name for name in ("dropped", "question_dropped") if name in cases.columns]
+    if not any("text" in record.templates for record in narrative.records.values()):
+        names.reverse()
+    first: StringValue = cases[names[0]]
+    return first if len(names) == 1 else first.coalesce(cases[names[1]])

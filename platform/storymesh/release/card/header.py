@@ -1,0 +1,92 @@
+"""The YAML header of the card, which the Hugging Face Hub and `datasets` read.
+
+The features are written by `datasets` itself. It is imported where a release is written and nowhere else: the import
+takes most of a second of CPU time.
+"""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from storymesh.release.card.markdown import single_line
+from storymesh.release.description import ReleaseDescription
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What the Hub accepts under `license`: https://huggingface.co/docs/hub/repositories-licenses. Others are `other`.
+LICENSES = frozenset(
+    re.split(
+        r"\s+",
+        """afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5
+        cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0
+        cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0
+        cdla-permissive-2.0 cdla-sharing-1.0 ecl-2.0 epl-1.0 epl-2.0 eupl-1.1 eupl-1.2 gpl gpl-2.0 gpl-3.0 lgpl
+        lgpl-2.1 lgpl-3.0 mit mpl-2.0 ms-pl odbl odc-by openrail osl-3.0 other pddl unknown unlicense wtfpl zlib""",
+    )
+)
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+_BEYOND = "10M<n<100M"
+
+
+def parquet_metadata(schema: "pa.Schema") -> dict[str, str]:
+    """Return the key-value metadata from which the Parquet reader of `datasets` takes the features of a file."""
+    from datasets import Features
+
+    metadata = Features.from_arrow_schema(schema).arrow_schema.metadata
+    return {key.decode(): value.decode() for key, value in metadata.items()}
+
+
+def card_header(description: ReleaseDescription) -> str:
+    """Return the header as YAML, without its `---` lines."""
+    from huggingface_hub import DatasetCardData
+
+    narrative, formats = description.narrative, description.formats
+    # A split without rows must not be named: one that is makes every config fail to load.
+    filled = description.filled
+    license_ = narrative.license.lower()
+    known = license_ in LICENSES
+    trained = any(format_.read_by_trl for format_ in formats.values())
+    total = description.manifest.records
+    card = DatasetCardData(
+        license=license_ if known else "other",
+        language=["en"],
+        size_categories=[next((name for limit, name in _SIZES if total < limit), _BEYOND)],
+        task_categories=sorted({formats[config].task for config in description.configs}),
+        pretty_name=single_line(narrative.title),
+        tags=["storymesh", "data-mesh", *(["trl"] if trained else [])],
+        **({} if known else {"license_name": re.sub(r"[^a-z0-9.]+", "-", license_).strip("-")}),
+        configs=[
+            {
+                "config_name": config,
+                "data_files": [{"split": split, "path": f"data/{config}/{split}-*.parquet"} for split in splits],
+            }
+            for config, splits in filled.items()
+        ],
+        dataset_info=[_dataset_info(description, config, splits) for config, splits in filled.items()],
+    )
+    return card.to_yaml()
+
+
+def _dataset_info(description: ReleaseDescription, config: str, splits: list[str]) -> Any:
+    from datasets import DatasetInfo, Features
+    from datasets.info import DatasetInfosDict
+    from datasets.splits import SplitDict, SplitInfo
+    from huggingface_hub import DatasetCardData
+
+    sizes, counts = description.sizes[config], description.configs[config]
+    by_split = SplitDict()
+    for split in splits:
+        by_split.add(SplitInfo(split, num_bytes=sizes[split], num_examples=counts[split]))
+    size = sum(sizes.values())
+    features = Features.from_arrow_schema(description.schemas[config])
+    info = DatasetInfo(features=features, splits=by_split, download_size=size, dataset_size=size)
+    # Of several configs at once it would sort them, and the Hub shows the first.
+    card = DatasetCardData()
+    DatasetInfosDict({config: info}).to_dataset_card_data(card)
+    return card["dataset_info"]

@@ -1,0 +1,156 @@
+"""report.html, rendered: one file that needs no network, with its style and script inside.
+
+Its content security policy lets nothing else run. Everything that others wrote is escaped by the template; nothing of
+it becomes an attribute that acts, a style or a script.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storymesh.dataset.split import SPLITS
+from storymesh.dataset.tables import judged_outcomes
+from storymesh.engine.engine import Engine
+from storymesh.release.description import PROMISES, ReleaseDescription, describe_links, internal_paths
+from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions, take_in_turn
+from storymesh.release.report.stories import Story, build_story, shorten
+
+if TYPE_CHECKING:
+    from ibis.expr.types import Table
+
+    from storymesh.dataset.build import Build
+    from storymesh.provenance.trace import Tracer
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+STYLE = Path(__file__).with_name("report.css")
+SCRIPT = Path(__file__).with_name("report.js")
+
+STORIES = 10  # of a config
+FEWEST_STORIES = 2
+LARGEST_PAGE = 1_500_000  # bytes
+COLORS = 8
+
+Files = Mapping[str, Mapping[str, Sequence[Path]]]  # config -> split -> shards
+OpenTracer = Callable[[], "Tracer"]
+
+
+def render_report(
+    description: ReleaseDescription,
+    build: "Build",
+    engine: Engine,
+    files: Files,
+    open_tracer: OpenTracer | None = None,
+) -> str:
+    """Return report.html. Without `open_tracer` the values of its stories do not lead back to their rows."""
+    colors: dict[str, int] = {}
+    for member in description.manifest.cast.values():
+        colors.setdefault(member.product, len(colors) % COLORS)
+    variables = {**_variables(description), **_charts(description, build, engine, files)}
+    with open_tracer() if open_tracer is not None else nullcontext() as tracer:
+        stories = {
+            config: tuple(_sample_stories(engine, config, splits, tracer, colors)) for config, splits in files.items()
+        }
+    most = STORIES
+    while True:
+        shown = {config: every[:most] for config, every in stories.items()}
+        page = _render_page(stories=shown, traced=open_tracer is not None, colors=colors, **variables)
+        if most <= FEWEST_STORIES or len(page.encode()) <= LARGEST_PAGE:
+            return page
+        most -= 2
+
+
+def _render_page(**variables: Any) -> str:
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["count"] = "{:,}".format
+    environment.filters["percent"] = "{:.0%}".format
+    environment.filters["short"] = shorten
+    style, script = (path.read_text(encoding="utf-8") for path in (STYLE, SCRIPT))
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        style=Markup(style),  # noqa: S704 - a file of ours
+        script=Markup(script),  # noqa: S704 - a file of ours
+        style_hash=_csp_hash(style),
+        script_hash=_csp_hash(script),
+        **variables,
+    )
+
+
+def _csp_hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _variables(description: ReleaseDescription) -> dict[str, Any]:
+    narrative, manifest = description.narrative, description.manifest
+    return {
+        "narrative": narrative,
+        "version": manifest.version,
+        "manifest": manifest,
+        "internal": internal_paths(narrative, description.contracts, description.schemas),
+        "formats": {config: format_.purpose for config, format_ in description.formats.items()},
+        "splits": SPLITS if narrative.dataset.split else SPLITS[:1],
+        "totals": {config: sum(rows.values()) for config, rows in manifest.configs.items()},
+        "diversity": description.diversity,
+        "promises": PROMISES,
+        "links": describe_links(narrative),
+        "owners": {role: contract.owner for role, contract in description.contracts.items()},
+        "citation": description.citation,
+    }
+
+
+def _charts(description: ReleaseDescription, build: "Build", engine: Engine, files: Files) -> dict[str, Any]:
+    cases = _cases_with_splits(engine, build)
+    kept = cases.filter(cases["split"].notnull())
+    statuses = kept.group_by("status").aggregate(rows=kept.count())
+    outcomes = judged_outcomes(build, engine)
+    actions, others = count_actions(engine, outcomes) if outcomes is not None else ((), 0)
+    splits = SPLITS if description.narrative.dataset.split else SPLITS[:1]
+    return {
+        "statuses": {row["status"]: row["rows"] for row in engine.fetch_rows(statuses)},
+        "actions": actions,
+        "others": others,
+        "judged": outcomes is not None,
+        "expressions": outcomes.expressions if outcomes is not None else {},
+        "scores": chart_scores(engine, outcomes) if outcomes is not None else None,
+        "lengths": {
+            config: chart_lengths(engine, [path for paths in parts.values() for path in paths])
+            for config, parts in files.items()
+        },
+        "months": chart_months(engine, cases, splits),
+    }
+
+
+def _cases_with_splits(engine: Engine, build: "Build") -> "Table":
+    """Return at, status and split of every case."""
+    cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
+    placed = splits.select(placed="case_id", split="split")
+    return cases.left_join(placed, cases["case_id"] == placed["placed"]).select("at", "status", "split")
+
+
+def _sample_stories(
+    engine: Engine,
+    config: str,
+    splits: Mapping[str, Sequence[Path]],
+    tracer: "Tracer | None",
+    colors: Mapping[str, int],
+) -> Iterator[Story]:
+    """Yield some records of a config from all its splits, by the MD5 of their cases: configs show the same ones."""
+    samples = {}
+    for split, paths in splits.items():
+        rows = engine.read_parquet(paths)
+        rows = rows.drop("facts", "sources").order_by(rows["case_id"].hexdigest("md5")).limit(STORIES)
+        samples[split] = [{**row, "split": split} for row in engine.fetch_rows(rows)]
+    chosen = list(take_in_turn(samples, STORIES))
+    traces = {}
+    if tracer is not None and chosen:
+        traces = {trace.case_id: trace for trace in tracer.trace_records(config, chosen)}
+    for number, record in enumerate(chosen):
+        yield build_story(f"{_html_id(config)}-{number}", record, traces.get(record["case_id"]), colors)
+
+
+def _html_id(config: str) -> str:
+    return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in config)
