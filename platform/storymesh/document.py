@@ -1,7 +1,7 @@
-"""YAML files as people write them: values by the YAML 1.2 core schema, and the place of every value in its file.
+"""Reading YAML files: their values by the YAML 1.2 core schema, and the location of every value.
 
-PyYAML alone reads YAML 1.1 (`on` and `NO` are booleans there) and lets the last of two equal keys win. Here `on` is a
-key, `NO` is Norway, a date stays the text that was written, and a duplicate key is a finding.
+PyYAML alone reads YAML 1.1, in which `on` and `NO` are booleans, and keeps the last of two equal keys. Here both are
+texts, a date stays the text that was written, and a duplicate key is an error.
 """
 
 import re
@@ -28,40 +28,40 @@ MAX_DEPTH = 60
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML file: its `text`, its plain `value` (dict, list, str, int, float, bool, None) and where each part
-    stands."""
+    """One YAML file: its `text`, its `value` (dict, list, str, int, float, bool or None), and the location of each
+    part of the value."""
 
     path: str
     value: Any
-    places: Mapping[tuple[Step, ...], Location] = field(repr=False)
-    keys: Mapping[tuple[Step, ...], Location] = field(repr=False)
+    locations: Mapping[tuple[Step, ...], Location] = field(repr=False)
+    key_locations: Mapping[tuple[Step, ...], Location] = field(repr=False)
     text: str = field(default="", repr=False, compare=False)
 
     def at(self, *steps: Step) -> Location:
-        """The place of the value under `steps`; of the nearest parent that exists when the value itself is missing."""
+        """Return the location of the value at `steps`, or of its closest parent when there is no such value."""
         for length in range(len(steps), -1, -1):
-            if steps[:length] in self.places:
-                return self.places[steps[:length]]
+            if steps[:length] in self.locations:
+                return self.locations[steps[:length]]
         return Location(self.path)
 
     def key_at(self, *steps: Step) -> Location:
-        """The place of the *key* under `steps`, for findings about the name rather than the value."""
-        return self.keys.get(steps) or self.at(*steps)
+        """Return the location of the key at `steps`, for findings about the name rather than the value."""
+        return self.key_locations.get(steps) or self.at(*steps)
 
-    def finding(self, steps: Iterable[Step], rule: str, words: str, hint: str = "") -> Finding:
-        return Finding(self.at(*steps), rule, words, hint)
+    def finding(self, steps: Iterable[Step], rule: str, message: str, hint: str = "") -> Finding:
+        return Finding(self.at(*steps), rule, message, hint)
 
     def parse(self, model: type[Model]) -> Model:
-        """The document as `model`. Raises DefinitionErrors with a finding for each field that does not fit."""
+        """Return the value as a `model`. Raises DefinitionErrors with a finding for each field that does not fit."""
         if not isinstance(self.value, dict):
-            words = f"this file should hold fields, it holds {describe_kind(self.value)}"
-            raise DefinitionErrors([Finding(Location(self.path), "yaml", words)])
+            message = f"this file should hold fields, it holds {describe_kind(self.value)}"
+            raise DefinitionErrors([Finding(Location(self.path), "yaml", message)])
         try:
             return model.model_validate(self.value)
         except ValidationError as error:
             details = error.errors()
             raise DefinitionErrors(
-                self._finding_of(model, one) for one in details if not _follows(one, details)
+                self._finding_of(model, detail) for detail in details if not _is_consequence(detail, details)
             ) from None
 
     def _finding_of(self, model: type[BaseModel], detail: ErrorDetails) -> Finding:
@@ -75,34 +75,34 @@ class Document:
                 parent = self.at(*steps[:-1])
                 return Finding(parent, "missing-field", f"field '{name}' is missing", _describe(model, steps))
             case "tuple_type" | "list_type":
-                met = detail["input"]
+                value = detail["input"]
                 named = next((str(step) for step in reversed(steps) if isinstance(step, str)), "this")
-                plain = "…" if isinstance(met, dict | list) or met is None else str(met)
+                plain = "…" if isinstance(value, dict | list) or value is None else str(value)
                 hint = f"a list of lists: [[{plain}]]" if isinstance(name, int) else f"a list: [{plain}]"
-                words = f"'{named}' is {_show(met)}, a list is wanted"
+                message = f"'{named}' is {_show(value)}, a list is wanted"
                 if isinstance(name, int):
-                    words = f"'{named}' holds {_show(met)}, a list is wanted"
-                return Finding(self.at(*steps), "wrong-value", words, hint)
+                    message = f"'{named}' holds {_show(value)}, a list is wanted"
+                return Finding(self.at(*steps), "wrong-value", message, hint)
             case "too_short":
-                wanted = detail["ctx"]["min_length"]
-                return Finding(self.at(*steps), "wrong-value", f"'{name}' is empty, at least {wanted} is wanted")
+                minimum = detail["ctx"]["min_length"]
+                return Finding(self.at(*steps), "wrong-value", f"'{name}' is empty, at least {minimum} is wanted")
             case kind if kind.startswith("date_"):
-                words = f"'{name}' is {_show(detail['input'])}, a date is wanted"
-                return Finding(self.at(*steps), "wrong-value", words, "write 2024-01-01")
+                message = f"'{name}' is {_show(detail['input'])}, a date is wanted"
+                return Finding(self.at(*steps), "wrong-value", message, "write 2024-01-01")
             case "value_error":
-                words = str(detail.get("ctx", {}).get("error", detail["msg"]))
-                return Finding(self.at(*steps), "wrong-value", words)
+                message = str(detail.get("ctx", {}).get("error", detail["msg"]))
+                return Finding(self.at(*steps), "wrong-value", message)
             case _:
-                met = detail["input"]
-                words = f"'{name}' is {_show(met)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
-                return Finding(self.at(*steps), "wrong-value", words)
+                value = detail["input"]
+                message = f"'{name}' is {_show(value)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+                return Finding(self.at(*steps), "wrong-value", message)
 
     def _steps_of(self, loc: tuple[Step, ...]) -> tuple[Step, ...]:
-        """Pydantic's path without what names no place in the file (union tags, `[key]`)."""
+        """Return Pydantic's path without the parts that are not in the file (union tags, `[key]`)."""
         steps: tuple[Step, ...] = ()
         for position, step in enumerate(loc):
             candidate = (*steps, step)
-            if candidate in self.places or position == len(loc) - 1:
+            if candidate in self.locations or position == len(loc) - 1:
                 steps = candidate
         return steps
 
@@ -123,34 +123,34 @@ def read_document(path: Path, root: Path) -> Document:
         ) from None
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        words = "the file is not UTF-8 text"
-        raise DefinitionErrors([Finding(Location(name, line), "yaml", words, "save it as UTF-8")]) from None
+        message = "the file is not UTF-8 text"
+        raise DefinitionErrors([Finding(Location(name, line), "yaml", message, "save it as UTF-8")]) from None
     return parse_document(text, name)
 
 
 def parse_document(text: str, name: str) -> Document:
-    """`read_document` for a text at hand; `name` stands for the path in findings."""
+    """Parse a YAML 1.2 text, of which findings say `name` for the path. Raises DefinitionErrors."""
     try:
         node = yaml.compose(text, Loader=_CoreLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
-        raise DefinitionErrors([Finding(place, "yaml", f"not YAML: {error.problem or error.context}")]) from None
+        location = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
+        raise DefinitionErrors([Finding(location, "yaml", f"not YAML: {error.problem or error.context}")]) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
-        place = Location(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise DefinitionErrors([Finding(place, "yaml", f"not YAML: {error.reason}")]) from None
+        location = Location(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise DefinitionErrors([Finding(location, "yaml", f"not YAML: {error.reason}")]) from None
     except RecursionError:
         raise DefinitionErrors([Finding(Location(name), "yaml", f"nested deeper than {MAX_DEPTH} levels")]) from None
-    building = _Building(name)
-    value = building.build(node, ()) if node is not None else None
-    if building.findings:
-        raise DefinitionErrors(building.findings)
-    return Document(name, value, building.places, building.keys, text)
+    builder = _Builder(name)
+    value = builder.build(node, ()) if node is not None else None
+    if builder.findings:
+        raise DefinitionErrors(builder.findings)
+    return Document(name, value, builder.locations, builder.key_locations, text)
 
 
 def path_in_mesh(path: Path, root: Path) -> str:
-    """`path` as findings print it: relative to the mesh root where it lies inside, with `/`."""
+    """Return `path` as findings print it: with `/`, and relative to `root` if it is inside."""
     try:
         return path.resolve().relative_to(root.resolve()).as_posix()
     except ValueError:
@@ -158,7 +158,7 @@ def path_in_mesh(path: Path, root: Path) -> str:
 
 
 def suggest_file(name: str, known: Collection[str]) -> str:
-    """`nearest` for file names: their endings make all of them alike, so only what stands before counts."""
+    """Return what `suggest_name` does for file names, comparing them without their endings, which are all alike."""
     stems = {other.split(".")[0].lower(): other for other in sorted(known)}
     close = get_close_matches(name.split(".")[0].lower(), stems, n=1, cutoff=0.7)
     if close:
@@ -168,7 +168,7 @@ def suggest_file(name: str, known: Collection[str]) -> str:
 
 
 def describe_kind(value: object) -> str:
-    """What a YAML value is, in words: 'a list', 'a text'."""
+    """Return what a YAML value is, for a message: 'a list', 'a text'."""
     match value:
         case None:
             return "nothing"
@@ -185,7 +185,7 @@ def describe_kind(value: object) -> str:
 
 
 class _CoreLoader(yaml.SafeLoader):
-    """The YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema)."""
+    """A PyYAML loader of the YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema)."""
 
 
 _CoreLoader.yaml_implicit_resolvers = {}
@@ -202,23 +202,23 @@ for _tag, _pattern, _first in (
     _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
-class _Building:
-    """One walk over the composed nodes that makes values and remembers places; bounded against alias bombs."""
+class _Builder:
+    """A walk over YAML nodes that builds their values and locations, with limits against aliases that multiply."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.places: dict[tuple[Step, ...], Location] = {}
-        self.keys: dict[tuple[Step, ...], Location] = {}
+        self.locations: dict[tuple[Step, ...], Location] = {}
+        self.key_locations: dict[tuple[Step, ...], Location] = {}
         self.findings: list[Finding] = []
         self.count = 0
 
     def build(self, node: yaml.Node, steps: tuple[Step, ...]) -> Any:
-        place = self._place(node)
+        location = self._locate(node)
         self.count += 1
         if self.count > MAX_NODES or len(steps) > MAX_DEPTH:
-            words = f"more than {MAX_NODES:,} values or {MAX_DEPTH} levels, aliases counted out"
-            raise DefinitionErrors([Finding(place, "yaml", words)])
-        self.places[steps] = place
+            message = f"more than {MAX_NODES:,} values or {MAX_DEPTH} levels, aliases counted out"
+            raise DefinitionErrors([Finding(location, "yaml", message)])
+        self.locations[steps] = location
         match node:
             case yaml.MappingNode():
                 return self._mapping(node, steps)
@@ -233,15 +233,15 @@ class _Building:
         value: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self.findings.append(Finding(self._place(key_node), "yaml", "a key has to be a plain text"))
+                self.findings.append(Finding(self._locate(key_node), "yaml", "a key has to be a plain text"))
                 continue
             key = key_node.value
             if key in value:
-                first = self.keys[(*steps, key)]
-                words = f"the key '{key}' stands twice, first on line {first.line}"
-                self.findings.append(Finding(self._place(key_node), "duplicate-key", words, "keep one of the two"))
+                first = self.key_locations[(*steps, key)]
+                message = f"the key '{key}' stands twice, first on line {first.line}"
+                self.findings.append(Finding(self._locate(key_node), "duplicate-key", message, "keep one of the two"))
                 continue
-            self.keys[(*steps, key)] = self._place(key_node)
+            self.key_locations[(*steps, key)] = self._locate(key_node)
             value[key] = self.build(value_node, (*steps, key))
         return value
 
@@ -259,16 +259,16 @@ class _Building:
             case "float":
                 return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
             case tag:
-                words = f"the tag '{tag}' is not in the YAML core schema"
-                self.findings.append(Finding(self._place(node), "yaml", words, "write the plain value"))
+                message = f"the tag '{tag}' is not in the YAML core schema"
+                self.findings.append(Finding(self._locate(node), "yaml", message, "write the plain value"))
                 return text
 
-    def _place(self, node: yaml.Node) -> Location:
+    def _locate(self, node: yaml.Node) -> Location:
         return Location(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
 def _model_at(model: type[BaseModel], steps: tuple[Step, ...]) -> type[BaseModel] | None:
-    """The nested model that holds the last of `steps`, as far as annotations tell."""
+    """Return the nested model that has the last of `steps` as a field, as far as annotations say."""
     current: type[BaseModel] | None = model
     for step in steps[:-1]:
         if current is None:
@@ -302,10 +302,10 @@ def _describe(model: type[BaseModel], steps: tuple[Step, ...]) -> str:
     return ""
 
 
-def _follows(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
-    """Whether a list is only too short because what stands in it does not fit, which is told itself."""
+def _is_consequence(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
+    """Return True for a list that is too short only because its items do not fit, which has findings of its own."""
     loc = detail["loc"]
-    inside = (one["loc"] for one in details if len(one["loc"]) > len(loc))
+    inside = (other["loc"] for other in details if len(other["loc"]) > len(loc))
     return detail["type"] == "too_short" and any(other[: len(loc)] == loc for other in inside)
 
 

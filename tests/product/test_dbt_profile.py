@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from storymesh.errors import DefinitionErrors
-from storymesh.product.dbt_profile import database_of_domain
+from storymesh.product.dbt_profile import domain_database_path
 
 PROFILE = "mine:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: build/mine.duckdb}\n"
 
@@ -16,7 +16,7 @@ def database(root: Path, profile: str | None) -> Path:
     (folder / "dbt_project.yml").write_text("name: shipping\nprofile: mine\n")
     if profile is not None:
         (folder / "profiles.yml").write_text(profile)
-    return database_of_domain("shipping", folder, root / ".storymesh")
+    return domain_database_path("shipping", folder, root / ".storymesh")
 
 
 def test_without_a_profile_the_domain_is_given_a_file(tmp_path: Path) -> None:

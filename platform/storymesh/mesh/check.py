@@ -17,7 +17,7 @@ from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
 from storymesh.narrative.typed import type_narrative
-from storymesh.product.dbt_profile import database_of_domain
+from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.definition import Product
 from storymesh.product.sources.open import source_problem
 
@@ -137,7 +137,7 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
         return
     try:
         read_document(project, mesh.root)
-        database_of_domain(product.domain, folder, mesh.store)
+        domain_database_path(product.domain, folder, mesh.store)
     except DefinitionErrors as errors:
         yield from errors.findings
         return

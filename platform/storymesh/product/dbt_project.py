@@ -20,7 +20,7 @@ import yaml
 from storymesh.engine.engine import Engine
 from storymesh.errors import DefinitionErrors, Finding, TransformFailed
 from storymesh.location import Location
-from storymesh.product.dbt_profile import database_of_domain
+from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.store import Snapshot
 
 SOURCES_FOLDER = "storymesh_sources"
@@ -66,7 +66,7 @@ def prepare_dbt(domain: str, folder: Path, store: Path, inputs: Mapping[str, Sna
     model_paths = [*(fields.get("model-paths") or ["models"]), SOURCES_FOLDER]
     _write_yaml(project_dir / "dbt_project.yml", {**fields, "model-paths": model_paths})
     _write_yaml(project_dir / SOURCES_FOLDER / "sources.yml", _sources(inputs, engine))
-    database = database_of_domain(domain, folder, store)
+    database = domain_database_path(domain, folder, store)
     profiles_dir = folder
     if not (folder / "profiles.yml").exists():
         profiles_dir = home / "profiles"

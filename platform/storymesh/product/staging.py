@@ -60,8 +60,8 @@ def open_staging(store: ProductStore, product: str, schema: "pa.Schema", wait_s:
                     raise TimeoutError
                 time.sleep(0.05)
         except TimeoutError:
-            words = f"another run is publishing '{product}', waited {wait_s:g} s"
-            raise PublishConflict(words, "let it finish and run again") from None
+            message = f"another run is publishing '{product}', waited {wait_s:g} s"
+            raise PublishConflict(message, "let it finish and run again") from None
         # A machine that has never written here does not know what others left behind.
         unfinished = bool(path.read_bytes()) or not known
         staging = Staging(store, product, schema)
@@ -214,8 +214,8 @@ class Staging:
 
         metadata = self._table.metadata
         if self._base in snapshot_ids:
-            words = f"'{self._store.domain}.{self._product}' has gone back to a version that was to expire"
-            raise PublishConflict(words, "look again at what may go: storymesh expire")
+            message = f"'{self._store.domain}.{self._product}' has gone back to a version that was to expire"
+            raise PublishConflict(message, "look again at what may go: storymesh expire")
         existing = [snapshot.snapshot_id for snapshot in metadata.snapshots if snapshot.snapshot_id in snapshot_ids]
         if existing:
             tags = [name for name, ref in metadata.refs.items() if ref.snapshot_id in existing]
@@ -249,10 +249,10 @@ class Staging:
         try:
             self._store.catalog.commit_table(self._table, requirements, tuple(updates))
         except CommitFailedException as error:
-            words = (
+            message = (
                 f"'{self._store.domain}.{self._product}' was published by somebody else while it was audited: {error}"
             )
-            raise PublishConflict(words, "run again: it starts from what is published now") from None
+            raise PublishConflict(message, "run again: it starts from what is published now") from None
         self._table.refresh()
         current = self._table.metadata.snapshot_by_name(MAIN)
         self._base = current.snapshot_id if current is not None else None

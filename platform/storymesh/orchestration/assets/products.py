@@ -29,7 +29,7 @@ from storymesh.orchestration.assets.metadata import (
 from storymesh.orchestration.assets.sources import file_format
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.orchestration.progress import progress_reporter
-from storymesh.product.dbt_profile import database_of_domain
+from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.definition import Product
 from storymesh.product.publish import Publication, PublicationRefused, publish
 from storymesh.product.sources.open import open_product_rows
@@ -226,4 +226,4 @@ def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[
 
 def domain_database(mesh: Mesh, domain: str) -> Path:
     """Return the DuckDB file of the domain's models. Raises DefinitionErrors when its own dbt profile names none."""
-    return database_of_domain(domain, mesh.domain_folder(domain), mesh.store)
+    return domain_database_path(domain, mesh.domain_folder(domain), mesh.store)
