@@ -15,14 +15,14 @@ REASON = re.compile(r"one file|400 lines", re.IGNORECASE)
 
 # Those that the move to this layout has still to reach; the lists only get shorter.
 SHARED_NAMES = {
-    "Build", "Found", "Length", "Member", "Names", "Outcome", "Part", "Query", "Telling", "Told", "Words",
+    "Found", "Length", "Member", "Outcome", "Part", "Telling", "Words",
 }  # fmt: skip
 LONG_FILES = {
-    "cli/__init__.py", "contract/definition.py", "dataset/build.py", "dataset/render.py", "grounding/numbers.py",
+    "cli/__init__.py", "contract/definition.py", "grounding/numbers.py",
     "grounding/parsed_text.py", "grounding/quantities.py", "grounding/source_facts.py", "language/ast.py",
     "language/compile.py", "language/filters.py", "language/interpret.py", "language/provenance.py",
     "language/typecheck/expressions.py", "lifecycle/ocel.py", "llm/response_cache.py", "narrative/typed.py",
-    "provenance/trace.py", "release/card/card.py", "release/rewritten_records.py", "release/write.py",
+    "release/card/card.py", "release/rewritten_records.py", "release/write.py",
     "rewriting/rewrite.py",
 }  # fmt: skip
 LONG_FUNCTIONS = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from storymesh.dataset.build import Build
-from storymesh.dataset.render import record_inputs, render_rows
+from storymesh.dataset.render import UNRENDERABLE, record_inputs, render_rows
 from storymesh.dataset.stages import typed_record, write_cases_and_precedents
 from storymesh.dataset.tables import cases_with_precedents
 from storymesh.engine.engine import Engine
@@ -25,7 +25,7 @@ def preview_records(build: Build, config: str, case_id: str | None = None, sampl
         if case_id is not None:
             chosen = rows.filter(rows["case_id"] == case_id)
         else:
-            renderable = rows.filter(rows["undone"].isnull())
+            renderable = rows.filter(rows[UNRENDERABLE].isnull())
             chosen = renderable.order_by(renderable["case_id"].hexdigest("md5")).limit(sample)
         drops: dict[str, str] = {}
         records = list(render_rows(engine.stream_batches(chosen), record, interpreters(build, record), drops))
