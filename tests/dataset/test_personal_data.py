@@ -1,4 +1,4 @@
-"""Personal data in free text: what is found, what is not, and that no record shows it in any view or any format."""
+"""Personal data in free text: what is found, what is not, and that no record shows it in any view or format."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -131,19 +132,19 @@ HARMLESS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "person"), [(kind, one) for kind, many in PERSONS.items() for one in many])
-def test_a_person_is_found_however_it_is_written(kind: Any, person: str) -> None:
+@pytest.mark.parametrize(("kind", "person"), [(kind, text) for kind, texts in PERSONS.items() for text in texts])
+def test_personal_data_is_found_however_it_is_written(kind: Any, person: str) -> None:
     for around in AROUND:
-        assert FINDER.replaced(around.format(person), MASKS) == (around.format(MASKS[kind]), [kind])
+        assert FINDER.replace(around.format(person), MASKS) == (around.format(MASKS[kind]), [kind])
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_what_is_no_person_stays(text: str) -> None:
+def test_other_text_is_left_alone(text: str) -> None:
     for around in AROUND:
-        assert FINDER.replaced(around.format(text), MASKS) == (around.format(text), [])
+        assert FINDER.replace(around.format(text), MASKS) == (around.format(text), [])
 
 
-def test_nothing_in_the_reference_mesh_is_taken_for_a_person() -> None:
+def test_nothing_in_the_reference_mesh_is_taken_for_personal_data() -> None:
     finder = PersonalDataFinder(regions=("US", "DE", "GB", "NL", "EG", "SG"))
     values: set[str] = set()
     for path in (ROOT / "domains").rglob("sources/**/*.csv"):
@@ -151,25 +152,27 @@ def test_nothing_in_the_reference_mesh_is_taken_for_a_person() -> None:
             for row in csv.DictReader(file):
                 values.update(value for value in row.values() if isinstance(value, str))
     assert len(values) > 10_000
-    some = sorted(values)
-    random.Random(1).shuffle(some)
-    assert [one for one in some[:6_000] if finder.found(f"Note: {one}, see {one}.")] == []
+    sample = sorted(values)
+    random.Random(1).shuffle(sample)
+    assert [value for value in sample[:6_000] if finder.find(f"Note: {value}, see {value}.")] == []
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from([one for many in PERSONS.values() for one in many] + HARMLESS), min_size=1, max_size=5))
-def test_what_the_engine_does_not_pick_holds_no_person(parts: list[str]) -> None:
+@given(
+    st.lists(st.sampled_from([text for texts in PERSONS.values() for text in texts] + HARMLESS), min_size=1, max_size=5)
+)
+def test_text_that_the_engine_does_not_preselect_holds_no_personal_data(parts: list[str]) -> None:
     text = ", then ".join(parts)
     for finder in (PersonalDataFinder(), PersonalDataFinder(regions=("DE", "US"))):
         with open_engine(memory="1GB", threads=1) as engine:
-            (picked,) = engine.connection.con.execute("SELECT regexp_matches(?, ?)", [text, finder.possible]).fetchone()
-        assert picked or not finder.found(text)
+            preselected = engine.fetch_value(ibis.literal(text).re_search(finder.preselection))
+        assert preselected or not finder.find(text)
 
 
-def test_what_a_model_made_up_drops_and_leaves_no_word(tmp_path: Path) -> None:
-    """The records stand as a narrator leaves them: no product's row held what is in their texts."""
-    told = [Told("d1", datetime(2023, 5, 1), answer="write to ann@example.com"), Told("d2", datetime(2023, 5, 2))]
-    build = make(tmp_path, told)
+def test_a_record_with_personal_data_made_up_by_a_model_drops_without_its_text(tmp_path: Path) -> None:
+    """The records are those that a language model rewrote: no row of a product held what is in their texts."""
+    cases = [Told("d1", datetime(2023, 5, 1), answer="write to ann@example.com"), Told("d2", datetime(2023, 5, 2))]
+    build = make(tmp_path, cases)
     path = tmp_path / build.narrative.document.path
     prompt = "advice: {from: said, narrator: {model: some, prompt: a.jinja}}\n  said: {format: messages, user: a.jinja"
     path.write_text(path.read_text().replace("advice: {format: messages, user: a.jinja", prompt))
@@ -250,11 +253,13 @@ NOTES = {
 
 def call(name: str) -> dict[str, Any]:
     day = int(name[1:])
-    told = {"id": name, "quay": "Kai 4", "captain": "John Smith", "hours": Decimal("4.50"), "action": "wait"}
-    return {**told, "came": datetime(2024, 3, day), "went": datetime(2024, 3, day, 9)}
+    row = {"id": name, "quay": "Kai 4", "captain": "John Smith", "hours": Decimal("4.50"), "action": "wait"}
+    return {**row, "came": datetime(2024, 3, day), "went": datetime(2024, 3, day, 9)}
 
 
-def made(root: Path, dataset: str = "", rows: Any = None, narrative: str = NARRATIVE, report: str = REPORT) -> Build:
+def build_in(
+    root: Path, dataset: str = "", rows: Any = None, narrative: str = NARRATIVE, report: str = REPORT
+) -> Build:
     text = narrative.replace("captain]}", f"captain]{', ' if dataset else ''}{dataset}}}")
     given = rows or {
         "call": [call(name) for name in NOTES],
@@ -275,7 +280,7 @@ SECRETS = ("ann@", "901820", "DE89", "4111", "Smith", "SMITH", "smith")
 
 
 def everything_in(folder: Path) -> str:
-    """All that files of a folder say, columns of Parquet files among it."""
+    """Return the content of all files of a folder, with the rows of Parquet files as JSON."""
     parts = []
     for path in folder.rglob("*"):
         if path.suffix == ".parquet":
@@ -289,11 +294,11 @@ def everything_in(folder: Path) -> str:
 def masked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Build, Release]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
-        build = made(tmp_path_factory.mktemp("masked"))
+        build = build_in(tmp_path_factory.mktemp("masked"))
         return build, released(build)
 
 
-def test_masked_is_the_default_and_nothing_of_a_person_is_in_the_release(masked: tuple[Build, Release]) -> None:
+def test_masking_is_the_default_and_the_release_has_no_personal_data(masked: tuple[Build, Release]) -> None:
     _, release = masked
     rows = rows_of(release, "report")
     assert "fog, so call [e-mail] or [phone]" in rows["c1"]["text"]
@@ -302,8 +307,8 @@ def test_masked_is_the_default_and_nothing_of_a_person_is_in_the_release(masked:
     assert "[name] said so" in rows["c4"]["text"]
     assert "FOG, SO CALL [E-MAIL] OR [PHONE] 32" in rows["c1"]["text"]
     assert rows["c1"]["facts"]["note"] == [{"text": "fog, so call [e-mail] or [phone]"}]
-    said = everything_in(release.path)
-    assert [one for one in SECRETS if one in said] == []
+    content = everything_in(release.path)
+    assert [secret for secret in SECRETS if secret in content] == []
 
 
 def test_the_card_and_the_lock_say_what_was_masked(masked: tuple[Build, Release]) -> None:
@@ -320,56 +325,58 @@ def test_the_card_and_the_lock_say_what_was_masked(masked: tuple[Build, Release]
     )
 
 
-def test_a_masked_record_is_traced_and_told_the_same_by_the_interpreter(masked: tuple[Build, Release]) -> None:
+def test_the_interpreter_and_the_trace_agree_with_a_masked_record(masked: tuple[Build, Release]) -> None:
     build, release = masked
-    spoken = {row["case_id"]: row for row in preview_records(build, "report", sample=9)}
+    previews = {row["case_id"]: row for row in preview_records(build, "report", sample=9)}
     for case_id, row in rows_of(release, "report").items():
-        assert spoken[case_id]["text"] == row["text"]
+        assert previews[case_id]["text"] == row["text"]
         assert trace_record(build, row).mistakes == ()
 
 
-def test_refused_drops_by_the_first_kind_and_keeps_no_word_of_it(tmp_path: Path) -> None:
-    build = made(tmp_path, "personal: refuse")
+def test_refusing_drops_records_by_their_first_kind_and_keeps_none_of_the_text(tmp_path: Path) -> None:
+    build = build_in(tmp_path, "personal: refuse")
     release = released(build)
     assert list(rows_of(release, "report")) == ["c2"]
     assert release.drops["report"] == {f"personal data: {kind}": 1 for kind in ("e-mail", "iban", "name")}
     assert {case_id: row["reason"] for case_id, row in drops_of(release, "passage").items()} == {
         "c1": "personal data: e-mail", "c3": "personal data: iban", "c4": "personal data: name",
     }  # fmt: skip
-    said = everything_in(release.path)
-    assert [one for one in SECRETS if one in said] == []
+    content = everything_in(release.path)
+    assert [secret for secret in SECRETS if secret in content] == []
     assert [row["case_id"] for row in preview_records(build, "report", sample=9)] == ["c2"]
     with pytest.raises(StorymeshError, match="'report' does not tell case c1: personal data: e-mail"):
         preview_records(build, "report", "c1")
 
 
-def test_what_only_the_facts_hold_is_refused_too(tmp_path: Path) -> None:
+def test_personal_data_in_the_facts_alone_is_refused_too(tmp_path: Path) -> None:
     report = (
         "{{ call.quay }}{% if call.quay == 'elsewhere' %}{% for one in note %}{{ one.text }}{% endfor %}{% endif %}"
     )
-    assert list(rows_of(released(made(tmp_path, "personal: refuse", report=report)), "report")) == ["c2"]
+    assert list(rows_of(released(build_in(tmp_path, "personal: refuse", report=report)), "report")) == ["c2"]
 
 
-def test_off_looks_at_nothing(tmp_path: Path) -> None:
-    release = released(made(tmp_path, "personal: off"))
+def test_with_off_no_text_is_searched(tmp_path: Path) -> None:
+    release = released(build_in(tmp_path, "personal: off"))
     assert "ann@example.com" in rows_of(release, "report")["c1"]["text"]
     assert "personal" not in json.loads((release.path / "release.json").read_text())
     assert "was not looked through" in (release.path / "README.md").read_text()
 
 
-def test_where_nothing_is_found_the_digest_is_that_of_not_looking(tmp_path: Path) -> None:
+def test_without_personal_data_the_digest_is_the_same_in_every_mode(tmp_path: Path) -> None:
     clean = {
         "call": [call("c2")],
         "note": [{"id": "n", "call": "c2", "text": NOTES["c2"], "noted": datetime(2024, 3, 2, 1)}],
     }
-    digests = {released(made(tmp_path / mode, f"personal: {mode}", clean)).digest for mode in ("mask", "refuse", "off")}
+    digests = {
+        released(build_in(tmp_path / mode, f"personal: {mode}", clean)).digest for mode in ("mask", "refuse", "off")
+    }
     assert len(digests) == 1
 
 
-def test_an_address_that_rows_are_known_by_stops_the_build(tmp_path: Path) -> None:
+def test_an_address_that_names_rows_stops_the_build(tmp_path: Path) -> None:
     rows = {"call": [{**call("c1"), "id": "ann@example.com"}], "note": []}
     with pytest.raises(StorymeshError, match=r"'call.id' of 'late-calls' holds e-mail addresses") as raised:
-        write_cases_and_precedents(made(tmp_path, "", rows))
+        write_cases_and_precedents(build_in(tmp_path, "", rows))
     assert "pseudonymise" in raised.value.hint
     assert "ann@" not in str(raised.value)
 
@@ -382,17 +389,17 @@ def test_an_address_that_rows_are_known_by_stops_the_build(tmp_path: Path) -> No
         ("phone_regions: [XX]", "'XX' has no phone numbers"),
     ],
 )
-def test_what_the_definition_says_wrong_is_a_finding(tmp_path: Path, dataset: str, words: str) -> None:
+def test_a_wrong_setting_is_a_finding(tmp_path: Path, dataset: str, words: str) -> None:
     with pytest.raises(DefinitionErrors) as refused:
-        made(tmp_path, dataset)
+        build_in(tmp_path, dataset)
     assert words in str(refused.value)
 
 
-def test_numbers_of_a_country_are_found_where_the_narrative_names_it(tmp_path: Path) -> None:
+def test_numbers_without_country_code_are_found_in_the_regions_of_the_narrative(tmp_path: Path) -> None:
     rows = {
         "call": [call("c1")],
         "note": [{"id": "n", "call": "c1", "text": "call (030) 901820", "noted": datetime(2024, 3, 1, 1)}],
     }
-    assert "(030) 901820" in rows_of(released(made(tmp_path / "a", "", rows)), "report")["c1"]["text"]
-    told = rows_of(released(made(tmp_path / "b", "phone_regions: [DE]", rows)), "report")["c1"]["text"]
-    assert "call [phone]" in told
+    assert "(030) 901820" in rows_of(released(build_in(tmp_path / "a", "", rows)), "report")["c1"]["text"]
+    text = rows_of(released(build_in(tmp_path / "b", "phone_regions: [DE]", rows)), "report")["c1"]["text"]
+    assert "call [phone]" in text

@@ -1,4 +1,4 @@
-"""Splits by chance: components go whole, nothing moves that need not, and every way to leak is caught in the files."""
+"""Random splits: components stay whole, cases keep their split, and every leak is found in the files."""
 
 import hashlib
 import shutil
@@ -35,24 +35,24 @@ Cases = dict[str, list[str | None] | None]
 
 
 def assigned(cases: Cases, random: RandomSplit) -> dict[str, tuple[str, str]]:
-    """Case id -> split, component."""
+    """Return case id -> split and component."""
     rows = [{"case_id": name, "at": AT, "together": values} for name, values in cases.items()]
     split = Split(random=random, together=("role.key",))
-    found = ENGINE.fetch_rows(assign_splits(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
-    assert len(found) == len(cases)
-    assert not any(row["dropped"] for row in found)
-    return {row["case_id"]: (row["split"], row["component"]) for row in found}
+    splits = ENGINE.fetch_rows(assign_splits(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
+    assert len(splits) == len(cases)
+    assert not any(row["dropped"] for row in splits)
+    return {row["case_id"]: (row["split"], row["component"]) for row in splits}
 
 
-def by_hand(component: str, random: RandomSplit) -> str:
-    place = int(hashlib.md5(f"{random.seed}:{component}".encode()).hexdigest()[:8], 16) / 2**32
-    return "test" if place < random.test else "validation" if place < random.test + random.validation else "train"
+def expected_split(component: str, random: RandomSplit) -> str:
+    share = int(hashlib.md5(f"{random.seed}:{component}".encode()).hexdigest()[:8], 16) / 2**32
+    return "test" if share < random.test else "validation" if share < random.test + random.validation else "train"
 
 
 HALVES = RandomSplit(validation=0.25, test=0.25, seed=7)
 values = st.sampled_from([None, *"abcdefgh"])
 problems = st.dictionaries(
-    st.integers(0, 30).map(lambda place: f"c{place:02d}"),
+    st.integers(0, 30).map(lambda number: f"c{number:02d}"),
     st.one_of(st.none(), st.lists(values, max_size=2)),
     max_size=14,
 )
@@ -62,26 +62,26 @@ problems = st.dictionaries(
 @given(problems)
 def test_a_component_goes_whole_to_the_split_that_its_name_draws(cases: Cases) -> None:
     found = assigned(cases, HALVES)
-    shared = {name: {one for one in theirs or [] if one is not None} for name, theirs in cases.items()}
+    shared = {name: {value for value in values or [] if value is not None} for name, values in cases.items()}
     for name, (split, component) in found.items():
-        assert split == by_hand(component, HALVES)
+        assert split == expected_split(component, HALVES)
         assert component == f"case.id={name}" if not shared[name] else component <= min(shared[name])
-        for other, theirs in shared.items():
-            if theirs & shared[name]:
+        for other, values in shared.items():
+            if values & shared[name]:
                 assert found[other] == (split, component)
 
 
-def test_a_case_that_comes_or_goes_moves_no_other_of_its_value() -> None:
+def test_cases_keep_their_split_when_others_with_their_value_come_or_go() -> None:
     cases: Cases = {f"c{n:03d}": [f"s{n // 3:03d}"] for n in range(90)}
     found = assigned(cases, HALVES)
     more = assigned({**cases, "a": ["s010"], "b": ["s999"], "zz": None}, HALVES)
-    fewer = assigned({name: theirs for name, theirs in cases.items() if name != "c030"}, HALVES)
+    fewer = assigned({name: values for name, values in cases.items() if name != "c030"}, HALVES)
     assert {name: more[name] for name in found} == found
     assert {**found, **fewer} == found
     assert {split for split, _ in found.values()} == {"train", "validation", "test"}
 
 
-def test_another_share_for_validation_leaves_the_test_alone_and_another_seed_does_not() -> None:
+def test_another_share_of_validation_keeps_the_test_split_and_another_seed_does_not() -> None:
     cases: Cases = dict.fromkeys((f"c{n:04d}" for n in range(2_000)), None)
 
     def tested(random: RandomSplit) -> set[str]:
@@ -105,10 +105,10 @@ def test_another_share_for_validation_leaves_the_test_alone_and_another_seed_doe
         ("{together: [delay.shipment_id]}", "`validation` and `test` is missing"),
     ],
 )
-def test_what_splits_in_two_ways_or_none_is_a_finding(tmp_path: Path, split: str, words: str) -> None:
+def test_a_split_that_is_defined_twice_or_not_at_all_is_a_finding(tmp_path: Path, split: str, words: str) -> None:
     with pytest.raises(DefinitionErrors) as refused:
         make(tmp_path, [], split=split)
-    finding = next(one for one in refused.value.findings if words in one.message)
+    finding = next(finding for finding in refused.value.findings if words in finding.message)
     assert finding.location.line == 22
 
 
@@ -118,15 +118,20 @@ RANDOM = "{random: {validation: 0.25, test: 0.25, seed: 7}}"
 
 
 def placed(count: int) -> list[Told]:
-    """Cases in the splits that are theirs, each its own component."""
+    """Return cases in their expected splits, each a component of its own."""
     names = [f"d{n}" for n in range(1, count + 1)]
     return [
-        Told(name, datetime(2023, 5, int(name[1:])), by_hand(f"case.id={name}", HALVES), component=f"case.id={name}")
+        Told(
+            name,
+            datetime(2023, 5, int(name[1:])),
+            expected_split(f"case.id={name}", HALVES),
+            component=f"case.id={name}",
+        )
         for name in names
     ]
 
 
-def test_a_release_by_chance_says_so_and_proves_it(tmp_path: Path) -> None:
+def test_a_release_with_a_random_split_says_so_and_proves_it(tmp_path: Path) -> None:
     release = write_release(make(tmp_path, placed(20), split=RANDOM))
     assert all(release.configs["report"][split] for split in ("train", "validation", "test"))
     page = (release.path / "README.md").read_text()
@@ -138,14 +143,14 @@ def test_a_release_by_chance_says_so_and_proves_it(tmp_path: Path) -> None:
 def leaks() -> list[Any]:
     def moved(change: dict[str, Any], other: dict[str, Any] | None = None) -> list[Told]:
         first, second, *rest = placed(20)
-        for told, changes in ((first, change), (second, other or {})):
+        for case, changes in ((first, change), (second, other or {})):
             for name, value in changes.items():
-                setattr(told, name, value)
+                setattr(case, name, value)
         return [first, second, *rest]
 
-    trained = next(one.name for one in placed(20) if one.split == "train")
-    tested = next(one.name for one in placed(20) if one.split == "test")
-    validated = next(one.name for one in placed(20) if one.split == "validation")
+    trained = next(case.name for case in placed(20) if case.split == "train")
+    tested = next(case.name for case in placed(20) if case.split == "test")
+    validated = next(case.name for case in placed(20) if case.split == "validation")
     elsewhere = "test" if placed(1)[0].split != "test" else "train"
     shared = {"component": "role.key=s"}
     return [
@@ -159,22 +164,22 @@ def leaks() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("told", "quotes", "words"), leaks())
-def test_a_leak_is_refused(tmp_path: Path, told: list[Told], quotes: dict[str, list[str]], words: str) -> None:
+@pytest.mark.parametrize(("cases", "quotes", "words"), leaks())
+def test_a_leak_is_refused(tmp_path: Path, cases: list[Told], quotes: dict[str, list[str]], words: str) -> None:
     with pytest.raises(ReleaseRefused, match=words):
-        write_release(make(tmp_path, told, quotes=quotes, split=RANDOM))
+        write_release(make(tmp_path, cases, quotes=quotes, split=RANDOM))
     assert not list(tmp_path.rglob("release.json"))
 
 
 def test_an_evaluation_may_quote_what_was_trained_on(tmp_path: Path) -> None:
-    told = placed(20)
-    trained, tested = (next(one.name for one in told if one.split == split) for split in ("train", "test"))
-    assert write_release(make(tmp_path, told, quotes={tested: [trained]}, split=RANDOM)).configs["report"]
+    cases = placed(20)
+    trained, tested = (next(case.name for case in cases if case.split == split) for split in ("train", "test"))
+    assert write_release(make(tmp_path, cases, quotes={tested: [trained]}, split=RANDOM)).configs["report"]
 
 
 @pytest.fixture(scope="module")
-def by_chance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Mesh]]:
-    """The roadside mesh, published, with this `split`."""
+def mesh_with_split(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Mesh]]:
+    """Yield a function that returns the published roadside mesh with the given `split`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
         root = Path(shutil.copytree(MESH, tmp_path_factory.mktemp("chance") / "mesh"))
@@ -198,33 +203,29 @@ def files(release: Release) -> dict[str, Path]:
     return {split: release.path / f"data/advice/{split}-00000-of-00001.parquet" for split in ORDER}
 
 
-def test_a_record_moved_to_another_split_is_found_in_the_files(by_chance: Callable[[str], Mesh]) -> None:
-    release = release_all(by_chance(f"{{{THIRDS}}}"))
+def test_a_record_moved_to_another_split_is_found_in_the_files(mesh_with_split: Callable[[str], Mesh]) -> None:
+    release = release_all(mesh_with_split(f"{{{THIRDS}}}"))
     assert not verify_release(release.path, open_engine).differences
     trained, tested = (pq.read_table(files(release)[split]) for split in ("train", "test"))
     write(files(release)["train"], trained.schema, [*trained.to_pylist(), tested.to_pylist()[0]])
-    said = " · ".join(verify_release(release.path, open_engine).differences)
-    assert "from the records: 1 ids" in said
-    assert "from the records: 1 draws" in said
+    differences = " · ".join(verify_release(release.path, open_engine).differences)
+    assert "from the records: 1 ids" in differences
+    assert "from the records: 1 draws" in differences
 
 
-def test_trucks_stay_whole_and_nobody_quotes_what_is_evaluated_later(by_chance: Callable[[str], Mesh]) -> None:
-    mesh = by_chance(f"{{{THIRDS}, together: [truck.truck_id]}}")
+def test_trucks_stay_in_one_split_and_no_case_quotes_a_later_split(mesh_with_split: Callable[[str], Mesh]) -> None:
+    mesh = mesh_with_split(f"{{{THIRDS}, together: [truck.truck_id]}}")
     build = pin_build(mesh, mesh.narrative("roadside"))
     write_cases_and_precedents(build)
     with open_engine() as engine:
-        told = (
-            cases_with_precedents(build, engine)
-            .select("case_id", "split", "truck", "precedents")
-            .to_pyarrow()
-            .to_pylist()
-        )
-    home = {row["case_id"]: row["split"] for row in told}
+        cases = cases_with_precedents(build, engine).select("case_id", "split", "truck", "precedents")
+        rows = engine.fetch_rows(cases)
+    split_of = {row["case_id"]: row["split"] for row in rows}
     trucks: dict[str, set[str]] = {}
     quoted = set()
-    for row in told:
+    for row in rows:
         trucks.setdefault(row["truck"]["truck_id"], set()).add(row["split"])
         for option in row["precedents"]["options"]:
-            quoted |= {(home[one["id"]], row["split"]) for one in option["quoted"]}
+            quoted |= {(split_of[case["id"]], row["split"]) for case in option["quoted"]}
     assert {len(splits) for splits in trucks.values()} == {1}
     assert quoted == {(own, split) for split in ORDER for own in ORDER[: ORDER.index(split) + 1]}

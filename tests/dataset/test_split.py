@@ -1,4 +1,4 @@
-"""Splits against brute force over pairs of cases, and the bounds that DESIGN fixes."""
+"""Splits by time: the same as by brute force over pairs of cases, and exact at their boundaries."""
 
 import os
 from datetime import date, datetime, timedelta
@@ -36,26 +36,26 @@ def assigned(cases: list[Case], split: Split | None) -> dict[str, Verdict]:
 
 
 def brute_force(cases: list[Case], split: Split) -> dict[str, Verdict]:
-    member = {case[0]: {case[0]} for case in cases}
-    for one in cases:
-        for other in cases:
-            if {v for v in one[3] or [] if v is not None} & {v for v in other[3] or [] if v is not None}:
-                whole = member[one[0]] | member[other[0]]
+    component = {case[0]: {case[0]} for case in cases}
+    for first in cases:
+        for second in cases:
+            if {v for v in first[3] or [] if v is not None} & {v for v in second[3] or [] if v is not None}:
+                whole = component[first[0]] | component[second[0]]
                 for case in whole:
-                    member[case] = whole
+                    component[case] = whole
     cuts = [datetime(day.year, day.month, day.day) for day in (split.validation, split.test)]
     at = {case[0]: case[1] for case in cases}
     verdicts: dict[str, Verdict] = {}
     for name, asked, closes, _ in cases:
-        crossed = [cut for cut in cuts if len({at[other] < cut for other in member[name]}) == 2]
+        crossed = [cut for cut in cuts if len({at[other] < cut for other in component[name]}) == 2]
         following = [cut for cut in cuts if asked < cut]
-        place = ("test", "validation", "train")[len(following)] if cuts[0] != cuts[1] or not following else "train"
+        later = ("test", "validation", "train")[len(following)] if cuts[0] != cuts[1] or not following else "train"
         dropped = None
         if crossed and asked < max(crossed):
             dropped = "straddles"
         elif following and (closes is None or closes > min(following) - split.embargo):
             dropped = "embargo"
-        verdicts[name] = (None if dropped else place, dropped, min(member[name]))
+        verdicts[name] = (None if dropped else later, dropped, min(component[name]))
     return verdicts
 
 
@@ -67,7 +67,7 @@ values = st.sampled_from([None, *"abcdefgh"])
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[list[Case], Split]:
     least, most = draw(st.sampled_from([(0, 1), (0, 3), (1, 2), (2, 2)]))
-    names = draw(st.permutations([f"c{place:02d}" for place in range(14)]))[: draw(st.integers(0, 14))]
+    names = draw(st.permutations([f"c{number:02d}" for number in range(14)]))[: draw(st.integers(0, 14))]
     cases: list[Case] = [
         (
             name,
@@ -111,12 +111,12 @@ SPLIT = Split(validation=date(2024, 1, 1), test=date(2024, 7, 1), embargo=timede
         ("2031-01-01", "2031-02-01", "test"),
     ],
 )
-def test_a_cut_is_the_midnight_at_which_the_later_split_begins(at: str, closes: str | None, expected: str) -> None:
-    found = assigned([("a", moment(at), moment(closes) if closes else None, None)], SPLIT)["a"]
-    assert expected in found[:2]
+def test_a_boundary_is_the_midnight_at_which_the_later_split_begins(at: str, closes: str | None, expected: str) -> None:
+    split, dropped, _ = assigned([("a", moment(at), moment(closes) if closes else None, None)], SPLIT)["a"]
+    assert expected in (split, dropped)
 
 
-def test_straddling_is_counted_before_the_embargo() -> None:
+def test_straddling_comes_before_the_embargo() -> None:
     cases: list[Case] = [
         ("a", moment("2023-06-01"), None, ["s"]),
         ("b", moment("2024-02-01"), moment("2024-02-02"), ["s"]),
@@ -124,24 +124,23 @@ def test_straddling_is_counted_before_the_embargo() -> None:
     assert assigned(cases, SPLIT) == {"a": (None, "straddles", "a"), "b": ("validation", None, "a")}
 
 
-def test_without_a_split_every_case_is_train_and_stands_alone() -> None:
+def test_without_a_split_every_case_is_train_in_a_component_of_its_own() -> None:
     cases: list[Case] = [("a", moment("2023-06-01"), None, ["s"]), ("b", moment("2024-02-01"), None, ["s"])]
     assert assigned(cases, None) == {"a": ("train", None, "a"), "b": ("train", None, "b")}
 
 
 def test_a_narrative_whose_cases_never_close_has_no_embargo_on_open_cases() -> None:
     rows = pa.table({"case_id": ["a", "b"], "at": [moment("2023-06-01"), moment("2023-12-25")]})
-    found = ENGINE.fetch_rows(assign_splits(ENGINE, ENGINE.materialize(rows), SPLIT).order_by("case_id"))
-    assert [row["split"] or row["dropped"] for row in found] == ["train", "embargo"]
+    splits = ENGINE.fetch_rows(assign_splits(ENGINE, ENGINE.materialize(rows), SPLIT).order_by("case_id"))
+    assert [row["split"] or row["dropped"] for row in splits] == ["train", "embargo"]
 
 
 def test_a_long_chain_of_cases_is_one_component() -> None:
     count = 20_000
     # Shuffled names, so that neighbours in the chain are far apart in the order of ids.
-    names = [f"{place * 7919 % count:05d}" for place in range(count)]
+    names = [f"{number * 7919 % count:05d}" for number in range(count)]
     cases: list[Case] = [
-        (name, moment("2023-01-01"), moment("2023-01-02"), [f"v{place}", f"v{place + 1}"])
-        for place, name in enumerate(names)
+        (name, moment("2023-01-01"), moment("2023-01-02"), [f"v{number}", f"v{number + 1}"])
+        for number, name in enumerate(names)
     ]
-    found = assigned(cases, SPLIT)
-    assert {component for _, _, component in found.values()} == {"00000"}
+    assert {component for _, _, component in assigned(cases, SPLIT).values()} == {"00000"}

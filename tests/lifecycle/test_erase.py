@@ -88,7 +88,7 @@ def test_the_successor_is_the_same_cut_without_its_cases(moved: Mesh) -> None:
     (moved.store / "forgotten.json").unlink()
     with pytest.raises(StorymeshError, match="leaves out what was forgotten"):
         rebuild_release(done.new, moved.warehouse, open_engine)
-    assert open_pinned_build(old, moved.warehouse, open_engine).left_out == {}
+    assert open_pinned_build(old, moved.warehouse, open_engine).erased_keys == {}
 
 
 def test_later_cuts_leave_it_out_too_and_old_ones_go_when_asked(moved: Mesh) -> None:
