@@ -26,7 +26,7 @@ from storymesh.release.assemble import ReleaseRefused
 from storymesh.release.catalog import Release
 from storymesh.release.write import write_release
 from tests.support.release_builds import Told, make, write
-from tests.support.release_meshes import MESH, publish_all, release_all
+from tests.support.release_meshes import release_all
 
 ENGINE = open_engine()
 AT = datetime(2024, 1, 1)
@@ -178,14 +178,13 @@ def test_an_evaluation_may_quote_what_was_trained_on(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def mesh_with_split(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Mesh]]:
+def mesh_with_split(published_mesh: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Mesh]]:
     """Yield a function that returns the published roadside mesh with the given `split`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
-        root = Path(shutil.copytree(MESH, tmp_path_factory.mktemp("chance") / "mesh"))
+        root = Path(shutil.copytree(published_mesh, tmp_path_factory.mktemp("chance") / "mesh"))
         path = root / "narratives/roadside/narrative.yaml"
         lines = path.read_text().splitlines()
-        publish_all(load_mesh(root))
 
         def mesh(split: str) -> Mesh:
             changed = [f"  split: {split}" if line.startswith("  split:") else line for line in lines]

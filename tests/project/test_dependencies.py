@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 from tests.support.paths import ROOT
@@ -26,7 +27,7 @@ def normalized(name: str) -> str:
 def declared() -> set[str]:
     """Return the names of the distributions in `dependencies` and in the extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    lines = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
     return {normalized(re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0]) for line in lines}
 
 

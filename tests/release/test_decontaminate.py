@@ -23,7 +23,7 @@ from storymesh.mesh.check import check
 from storymesh.mesh.mesh import load_mesh
 from storymesh.release.curation.curate import CurationRules, apply_curation_rules
 from storymesh.release.curation.decontaminate import read_evaluation_set
-from tests.support.release_meshes import MESH, publish_all, release_all
+from tests.support.release_meshes import release_all
 from tests.support.small_release import drops_of, rows_of
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -136,9 +136,11 @@ def test_a_file_that_is_not_what_it_says_is_named(
 # --- a mesh ---
 
 
-def test_a_release_is_made_again_without_its_evaluation_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_is_made_again_without_its_evaluation_set(
+    published_mesh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
-    root = Path(shutil.copytree(MESH, tmp_path / "mesh"))
+    root = Path(shutil.copytree(published_mesh, tmp_path / "mesh"))
     narrative, evals = root / "narratives/roadside/narrative.yaml", root / "narratives/roadside/evals"
     plain = narrative.read_text()
     asked = "\n  decontaminate: {against: [evals/*.jsonl, shared.txt], ngram: 8}\n"
@@ -151,7 +153,6 @@ def test_a_release_is_made_again_without_its_evaluation_set(tmp_path: Path, monk
     evals.mkdir()
     (root / "shared.txt").write_text("words that no record has, and that are more than eight of them")
     mesh = load_mesh(root)
-    publish_all(mesh)
     (evals / "held_out.jsonl").write_text('{"question": "nothing of it"}\n')
     first = release_all(mesh)
     assert all("in evaluation set" not in reasons for reasons in first.drops.values())

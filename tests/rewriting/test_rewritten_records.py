@@ -26,7 +26,7 @@ from storymesh.release.layout import record_files
 from storymesh.release.rewritten_records import ANSWERS, write_all, write_config
 from storymesh.release.write import write_release
 from tests.support.model_server import Call, Server
-from tests.support.release_meshes import MESH, publish_all, storymesh
+from tests.support.release_meshes import publish_all, storymesh
 
 PROMPT = """Tell this again in other words; keep every figure and name.
 The truck is a {{ truck.body }}.
@@ -35,16 +35,6 @@ The truck is a {{ truck.body }}.
 </story>
 """
 CONFIG = "retold"
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
-        root = tmp_path_factory.mktemp("retold") / "mesh"
-        shutil.copytree(MESH, root)
-        publish_all(load_mesh(root))
-        return root
 
 
 class Desk:
@@ -95,9 +85,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(published_mesh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
-    return Desk(Path(shutil.copytree(published, tmp_path / "mesh")))
+    return Desk(Path(shutil.copytree(published_mesh, tmp_path / "mesh")))
 
 
 @pytest.fixture

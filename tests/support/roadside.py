@@ -17,25 +17,39 @@ KEY = "a key for tests"
 
 
 @pytest.fixture(scope="session")
-def roadside(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Mesh]":
+def published_mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The mesh with its products published and nothing released. It is only read; whoever changes something copies
+    it."""
+    return built_once(tmp_path_factory, "published", publish_products)
+
+
+@pytest.fixture(scope="session")
+def roadside(published_mesh: Path, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Mesh]":
     """The mesh with its releases 1.0.0-r1 and 1.0.0-r2. It is only read; `moved` is a copy to change."""
     from storymesh.mesh.mesh import load_mesh
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
-        yield load_mesh(built_once(tmp_path_factory, "roadside", release_twice))
+        yield load_mesh(built_once(tmp_path_factory, "roadside", lambda root: release_twice(published_mesh, root)))
 
 
-def release_twice(root: Path) -> None:
+def publish_products(root: Path) -> None:
+    """Copy the mesh to `root` and publish its products."""
+    from storymesh.mesh.mesh import load_mesh
+    from tests.support.release_meshes import MESH, publish_all
+
+    shutil.copytree(MESH, root, dirs_exist_ok=True)
+    publish_all(load_mesh(root))
+
+
+def release_twice(published: Path, root: Path) -> None:
     """Make release 1.0.0-r1; then, with a truck of another body, a report in other words and a longer embargo,
     1.0.0-r2."""
     from storymesh.mesh.mesh import load_mesh
-    from tests.support.release_meshes import MESH, publish_all, release_all
+    from tests.support.release_meshes import publish_all, release_all
 
-    shutil.copytree(MESH, root, dirs_exist_ok=True)
-    mesh = load_mesh(root)
-    publish_all(mesh)
-    release_all(mesh)
+    shutil.copytree(published, root, dirs_exist_ok=True)
+    release_all(load_mesh(root))
     trucks = root / "domains/fleet/sources/trucks.csv"
     first, truck, *others = trucks.read_text(encoding="utf-8").splitlines()
     assert "box" in truck

@@ -49,7 +49,7 @@ SLOW_FILES = (
     "language/test_templates.py",
     "narrative/test_canary.py",
 )
-SLOW_FIXTURES = {"plain_files", "preloaded", "reference_mesh", "released_harbour", "roadside"}
+SLOW_FIXTURES = {"plain_files", "preloaded", "published_mesh", "reference_mesh", "released_harbour", "roadside"}
 FAST = "not slow"
 FAST_LIMIT_S = 20.0  # of processor time, of which a test takes the same on a busy machine
 
