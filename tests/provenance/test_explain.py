@@ -1,4 +1,4 @@
-"""What `explain` says of a small mesh in which every rule of a link is met once and nearly met once."""
+"""The output of `explain` on a small mesh in which every rule of a link holds once and nearly holds once."""
 
 import re
 from collections.abc import Callable
@@ -84,12 +84,12 @@ def build(tmp_path: Path) -> Build:
     return build_of(tmp_path, NARRATIVE, REPORT, PRODUCTS, ROWS)
 
 
-Said = Callable[[], str]
+Printed = Callable[[], str]
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Said:
-    """What was printed, without the blanks at the ends of lines, and narrow enough for a terminal."""
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Printed:
+    """Return a function that returns what was printed, without blanks at the ends of lines; no line may be long."""
     monkeypatch.setenv("CI", "1")
 
     def read() -> str:
@@ -168,9 +168,9 @@ price (mesh.prices), expect optional
 """
 
 
-def test_a_plan_is_told_with_what_each_link_and_each_step_met(build: Build, said: Said) -> None:
+def test_a_plan_shows_counts_of_every_link_and_step(build: Build, printed: Printed) -> None:
     show_explanation(explain_narrative(build))
-    words = said()
+    words = printed()
     assert words.startswith(PLAN)
     assert words.endswith(END)
     steps = words.removeprefix(PLAN).removesuffix(END)
@@ -182,15 +182,15 @@ def test_a_plan_is_told_with_what_each_link_and_each_step_met(build: Build, said
     assert joined[2] == "6", "three storms of the Red Sea for each of two cases"
 
 
-def test_a_case_is_told_with_what_it_links_what_it_nearly_links_and_why(build: Build, said: Said) -> None:
+def test_a_case_shows_linked_and_nearly_linked_rows_with_reasons(build: Build, printed: Printed) -> None:
     show_case(explain_case(build, "s~11/a"))
-    words, _, values = said().partition("values\n")
+    words, _, values = printed().partition("values\n")
     assert words == CASE
     assert "storm: 2" in values
     assert "name: (restricted)" in values
     assert "Ever" not in values
     show_case(explain_case(build, "gone/c"))
-    words = said()
+    words = printed()
     assert "dropped: ship: none" in words
     assert "└── no row has id = gone" in words
     assert "└── there is no value of ship to look for" in words
@@ -198,13 +198,13 @@ def test_a_case_is_told_with_what_it_links_what_it_nearly_links_and_why(build: B
         explain_case(build, "s/1/a")
 
 
-def test_drops_are_listed_with_their_reasons(build: Build, said: Said) -> None:
+def test_drops_are_listed_with_their_reasons(build: Build, printed: Printed) -> None:
     show_drops(dropped_cases(build, 5))
-    assert said() == "case    why\ngone/c  ship: none\n"
+    assert printed() == "case    why\ngone/c  ship: none\n"
 
 
-def test_a_case_that_no_split_takes_says_why(tmp_path: Path, said: Said) -> None:
+def test_a_case_without_a_split_shows_the_reason(tmp_path: Path, printed: Printed) -> None:
     again = {**ROWS["delay"][0], "leg": "z", "at": AT + DAY}
     build = build_of(tmp_path, NARRATIVE, REPORT, PRODUCTS, {**ROWS, "delay": [*ROWS["delay"], again]})
     show_case(explain_case(build, "s~11/a"))
-    assert "\ndropped: straddles\n" in said()
+    assert "\ndropped: straddles\n" in printed()

@@ -1,5 +1,5 @@
-"""Records led back: to rows of products at their version, through expressions, quotes and counts; and what does not
-lead back is told. On a small mesh that is published and released once."""
+"""Traces of records: to rows of products at their version, through expressions, quotes and counts; and mistakes found
+on the way. On a small mesh that is published and released once."""
 
 import json
 import os
@@ -38,7 +38,7 @@ from tests.support.paths import MESHES
 
 MESH = MESHES / "plain_files"
 FOLDER = "narratives/roadside"
-# Told beside what the mesh tells: counts of rows and of precedents, quotes with their facts, a row that a fact keeps.
+# Beside what the mesh's templates print: counts of rows and precedents, quotes with facts, a row that is a fact.
 REPORT = """
 {% include "steps.jinja" %}
 {% if last_step %}The last step was {{ last_step.remedy | label }}.{% endif %}
@@ -70,7 +70,7 @@ Best: {{ precedents.best.action | label }} at {{ precedents.best.rate | percent(
 
 
 def published(root: Path) -> Mesh:
-    """The mesh below `root` with its products published as they are now, without what plans a run."""
+    """Return the mesh below `root`, its products published as they are now, without orchestration."""
     mesh = load_mesh(root)
     for product in mesh.products.values():
         contract: Contract = mesh.contract(product.id)
@@ -107,17 +107,17 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Mesh:
             file.write(more)
     (folder / "steps.jinja").write_text(STEPS, encoding="utf-8")
     narrative = folder / "narrative.yaml"
-    told = narrative.read_text(encoding="utf-8") + "  pseudonymise: [depot.city]\n"
-    told = told.replace("  facts:\n", "  facts:\n    teller: truck.truck_id ~ '/' ~ truck.driver\n")
-    narrative.write_text(told, encoding="utf-8")
+    text = narrative.read_text(encoding="utf-8") + "  pseudonymise: [depot.city]\n"
+    text = text.replace("  facts:\n", "  facts:\n    teller: truck.truck_id ~ '/' ~ truck.driver\n")
+    narrative.write_text(text, encoding="utf-8")
     repairs = root / "domains/road/sources/repairs.jsonl"
     later = [json.loads(line) for line in repairs.read_text(encoding="utf-8").splitlines()[::7]]
     with repairs.open("a", encoding="utf-8") as file:
         for row in later:
             file.write(json.dumps({**row, "repair_id": f"{row['repair_id']}-2", "remedy": "tow"}) + "\n")
-    made = published(root)
-    released(made)
-    return made
+    loaded = published(root)
+    released(loaded)
+    return loaded
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def release(mesh: Mesh) -> Release:
 
 
 @pytest.fixture
-def moved(mesh: Mesh, tmp_path: Path) -> Path:
+def copied(mesh: Mesh, tmp_path: Path) -> Path:
     """A copy of the mesh, to change."""
     return Path(shutil.copytree(mesh.root, tmp_path / "mesh"))
 
@@ -155,16 +155,16 @@ def flat(origins: tuple[Origin, ...]) -> Iterator[Origin]:
 
 
 @pytest.mark.parametrize("config", ["report", "advice", "choice", "verdict"])
-def test_every_value_of_every_record_leads_back(mesh: Mesh, release: Release, config: str) -> None:
+def test_every_value_of_every_record_is_traced(mesh: Mesh, release: Release, config: str) -> None:
     records = records_of(release, config)
     assert records
     with Tracer(open_released_build(release, mesh.warehouse, open_engine)) as tracer:
         traces = list(tracer.trace_records(config, records))
         assert not tracer.confirm(most=150)
-    assert {one.record for one in traces} == {one["id"] for one in records}
-    for one in traces:
-        assert not one.mistakes
-        for column in one.columns:
+    assert {trace.record for trace in traces} == {record["id"] for record in records}
+    for trace in traces:
+        assert not trace.mistakes
+        for column in trace.columns:
             assert "".join(span.text for span in column.spans) == column.text
             for span in column.spans:
                 assert span.origins or span.because or span.expression is None or "choose" in span.expression
@@ -178,8 +178,10 @@ def test_a_row_is_in_the_product_at_its_version(mesh: Mesh, release: Release) ->
     assert (cell.product, cell.key, cell.property) == ("road.breakdowns", record["case_id"], "happened_at")
     assert cell.version == release.manifest.cast["breakdown"].product_version
     snapshot = ProductStore(mesh.warehouse, "road").find_snapshot("road.breakdowns", cell.version)
-    met = duckdb.sql(f"SELECT happened_at FROM read_parquet({list(snapshot.files)}) WHERE breakdown_id = '{cell.key}'")
-    assert met.fetchall() == [(cell.value,)]
+    stored = duckdb.sql(
+        f"SELECT happened_at FROM read_parquet({list(snapshot.files)}) WHERE breakdown_id = '{cell.key}'"
+    )
+    assert stored.fetchall() == [(cell.value,)]
 
 
 @pytest.mark.parametrize(("old", "new"), [(" stood because of ", " lay because of "), ("1: ", "2: ")])
@@ -187,21 +189,22 @@ def test_a_wrong_value_in_a_record_is_caught(mesh: Mesh, release: Release, old: 
     (record, *_) = records_of(release, "report")
     wrong = {**record, "text": record["text"].replace(old, new)}
     assert wrong != record
-    found = trace_record(open_released_build(release, mesh.warehouse, open_engine), wrong)
-    first = next(n for n, (met, told) in enumerate(zip(wrong["text"], record["text"], strict=False)) if met != told)
-    (mistake,) = found.mistakes
+    trace = trace_record(open_released_build(release, mesh.warehouse, open_engine), wrong)
+    pairs = enumerate(zip(wrong["text"], record["text"], strict=False))
+    first = next(index for index, (changed, original) in pairs if changed != original)
+    (mistake,) = trace.mistakes
     assert mistake.startswith(f"text, character {first}: the record says ")
 
 
 def test_a_wrong_label_is_caught(mesh: Mesh, release: Release) -> None:
     (record, *_) = records_of(release, "verdict")
     wrong = {**record, "label": not record["label"]}
-    found = trace_record(open_released_build(release, mesh.warehouse, open_engine), wrong)
-    assert found.mistakes == (f"label: the record says {wrong['label']}, its outcome says otherwise",)
+    trace = trace_record(open_released_build(release, mesh.warehouse, open_engine), wrong)
+    assert trace.mistakes == (f"label: the record says {wrong['label']}, its outcome says otherwise",)
 
 
-def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release, moved: Path) -> None:
-    warehouse = load_mesh(moved).warehouse
+def test_cases_that_differ_from_the_products_are_caught(release: Release, copied: Path) -> None:
+    warehouse = load_mesh(copied).warehouse
     build = open_released_build(release, warehouse, open_engine)
     path = build.files.cases
     words = "* REPLACE (struct_update(truck, body := CASE truck.body WHEN 'box' THEN 'reefer' ELSE 'box' END) AS truck)"
@@ -209,19 +212,19 @@ def test_cases_that_say_otherwise_than_the_products_are_caught(release: Release,
     pq.write_table(table, path)
     (record, *_) = records_of(release, "report")
     with Tracer(build) as tracer:
-        (found,) = tracer.trace_records("report", [record])
-        assert found.mistakes, "the text is another"
+        (trace,) = tracer.trace_records("report", [record])
+        assert trace.mistakes, "the text is another"
         (mistakes,) = tracer.confirm().values()
     assert any("fleet.trucks" in words and "body is not what" in words for words in mistakes)
 
 
-def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved: Path) -> None:
-    build = open_released_build(release, load_mesh(moved).warehouse, open_engine)
+def test_a_count_that_differs_from_its_query_is_caught(release: Release, copied: Path) -> None:
+    build = open_released_build(release, load_mesh(copied).warehouse, open_engine)
     path = build.files.precedents
     assert path is not None
     words = "* REPLACE (struct_update(precedents, tried := precedents.tried + 1) AS precedents)"
     pq.write_table(duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table(), path)
-    record = next(one for one in records_of(release, "advice") if "On level" in str(one["messages"]))
+    record = next(record for record in records_of(release, "advice") if "On level" in str(record["messages"]))
     with Tracer(build) as tracer:
         list(tracer.trace_records("advice", [record]))
         (mistakes,) = tracer.confirm().values()
@@ -229,30 +232,31 @@ def test_a_count_that_its_query_does_not_give_is_caught(release: Release, moved:
     assert mistakes[0].startswith("a query gives ")
 
 
-# --- what leads where ---
+# --- origins ---
 
 
 @pytest.fixture(scope="module")
 def report(mesh: Mesh, release: Release) -> RecordTrace:
-    record = next(one for one in records_of(release, "report") if "2 steps" in one["text"] and "saved" in one["text"])
+    records = (record for record in records_of(release, "report") if "2 steps" in record["text"])
+    record = next(record for record in records if "saved" in record["text"])
     return traced(release, mesh.warehouse, record["id"])
 
 
 @pytest.fixture(scope="module")
 def advice(mesh: Mesh, release: Release) -> RecordTrace:
-    told = records_of(release, "advice")
-    record = next(one for one in told if "Best" in str(one["messages"]) and "Worst" in str(one["messages"]))
+    records = (record for record in records_of(release, "advice") if "Best" in str(record["messages"]))
+    record = next(record for record in records if "Worst" in str(record["messages"]))
     return traced(release, mesh.warehouse, record["id"])
 
 
-def test_a_code_is_told_with_its_label(report: RecordTrace) -> None:
+def test_a_code_is_printed_by_its_label_and_traced_to_its_row(report: RecordTrace) -> None:
     span, *_ = spans_of(report, "truck.body | label | capitalize")
     (cell,) = span.origins
     assert isinstance(cell, RowOrigin)
     assert (cell.value, span.text.lower()) in (("reefer", "refrigerated truck"), ("box", "box truck"))
 
 
-def test_a_fact_leads_to_all_that_its_expression_reads(report: RecordTrace) -> None:
+def test_a_fact_is_traced_to_everything_that_its_expression_reads(report: RecordTrace) -> None:
     (span,) = spans_of(report, "saved_hours | number(1)")
     (fact,) = span.origins
     assert isinstance(fact, ExpressionOrigin)
@@ -265,7 +269,7 @@ def test_a_fact_leads_to_all_that_its_expression_reads(report: RecordTrace) -> N
     assert (decided.origins, decided.because) == ((), (fact,))
 
 
-def test_a_row_that_a_fact_keeps_leads_to_that_row(report: RecordTrace) -> None:
+def test_a_fact_that_is_a_row_is_traced_to_that_row(report: RecordTrace) -> None:
     (span,) = spans_of(report, "last_step.remedy | label")
     (kept,) = span.origins
     rows = [span.origins[0] for span in spans_of(report, "step.remedy")]
@@ -274,7 +278,7 @@ def test_a_row_that_a_fact_keeps_leads_to_that_row(report: RecordTrace) -> None:
     assert (kept.product, kept.key, kept.property) == ("road.repairs", rows[-1].key, "remedy")
 
 
-def test_what_is_counted_leads_to_its_rows_and_to_a_query(report: RecordTrace) -> None:
+def test_a_count_is_traced_to_its_rows_and_to_a_query(report: RecordTrace) -> None:
     (span,) = spans_of(report, 'repair | length | plural("step")')
     (count,) = span.origins
     assert isinstance(count, QueryOrigin)
@@ -288,7 +292,7 @@ def test_what_is_counted_leads_to_its_rows_and_to_a_query(report: RecordTrace) -
     assert (first.value, second.value) == (1, 2)
 
 
-def test_words_and_expressions_lead_to_their_template(report: RecordTrace) -> None:
+def test_words_and_expressions_have_their_place_in_the_template(report: RecordTrace) -> None:
     (column,) = report.columns
     words = [span for span in column.spans if span.expression is None]
     assert str(words[0].at).startswith(f"{FOLDER}/report.md.jinja:1:")
@@ -310,7 +314,7 @@ def test_words_and_expressions_lead_to_their_template(report: RecordTrace) -> No
         "option.worked | plural(\"time\")",
     ],
 )  # fmt: skip
-def test_what_precedents_count_is_given_again_by_its_query(advice: RecordTrace, expression: str) -> None:
+def test_a_query_returns_each_count_of_precedents_again(advice: RecordTrace, expression: str) -> None:
     spans = spans_of(advice, expression)
     assert spans, f"nothing was printed by {expression}"
     for span in spans:
@@ -320,7 +324,7 @@ def test_what_precedents_count_is_given_again_by_its_query(advice: RecordTrace, 
         assert duckdb.sql(count.query.sql).fetchall() == [(count.value,)]
 
 
-def test_a_quoted_precedent_leads_to_its_own_case(mesh: Mesh, advice: RecordTrace) -> None:
+def test_a_quoted_precedent_is_traced_to_its_own_case(mesh: Mesh, advice: RecordTrace) -> None:
     quoted = [span.text for span in spans_of(advice, "one.id")]
     assert quoted
     scores = [span.origins[0] for span in spans_of(advice, "one.score | number(1)")]
@@ -332,10 +336,10 @@ def test_a_quoted_precedent_leads_to_its_own_case(mesh: Mesh, advice: RecordTrac
         assert {(cell.product, cell.key) for cell in cells} == {("road.breakdowns", case_id)}
 
 
-# --- what may not be shown ---
+# --- masked values ---
 
 
-def test_what_is_masked_is_never_shown(mesh: Mesh, release: Release) -> None:
+def test_a_masked_value_is_never_shown(mesh: Mesh, release: Release) -> None:
     trucks = (mesh.root / "domains/fleet/sources/trucks.csv").read_text(encoding="utf-8").splitlines()
     drivers = {line.split(",")[trucks[0].split(",").index("driver")] for line in trucks[1:]}
     depots = ProductStore(mesh.warehouse, "fleet").latest_snapshot("fleet.depots")
@@ -345,20 +349,20 @@ def test_what_is_masked_is_never_shown(mesh: Mesh, release: Release) -> None:
     assert cities
     for config in ("report", "advice"):
         (record, *_) = records_of(release, config)
-        found = traced(release, mesh.warehouse, record["id"])
-        said = trace_as_json(found, "roadside", release.version, "")
-        assert not [secret for secret in (*drivers, *cities, "a key for tests") if secret in said]
+        trace = traced(release, mesh.warehouse, record["id"])
+        text = trace_as_json(trace, "roadside", release.version, "")
+        assert not [secret for secret in (*drivers, *cities, "a key for tests") if secret in text]
     (record, *_) = records_of(release, "report")
-    found = traced(release, mesh.warehouse, record["id"])
-    (driver,) = spans_of(found, "truck.driver | pseudonym")[0].origins
+    trace = traced(release, mesh.warehouse, record["id"])
+    (driver,) = spans_of(trace, "truck.driver | pseudonym")[0].origins
     assert isinstance(driver, RowOrigin)
     assert (driver.masked, driver.value, driver.property) == (True, None, "driver")
-    (teller,) = spans_of(found, "teller | pseudonym")[0].origins
+    (teller,) = spans_of(trace, "teller | pseudonym")[0].origins
     assert isinstance(teller, ExpressionOrigin)
-    assert [(one.masked, one.value) for one in flat((teller,)) if not isinstance(one, QueryOrigin)] == [
+    assert [(origin.masked, origin.value) for origin in flat((teller,)) if not isinstance(origin, QueryOrigin)] == [
         (True, None)
     ] * 3
-    (city,) = spans_of(found, "depot.city")[0].origins
+    (city,) = spans_of(trace, "depot.city")[0].origins
     assert isinstance(city, RowOrigin)
     assert str(city.value).startswith("p-")
 
@@ -366,16 +370,16 @@ def test_what_is_masked_is_never_shown(mesh: Mesh, release: Release) -> None:
 # --- releases outlive the mesh ---
 
 
-def test_a_record_is_traced_when_products_narrative_and_build_have_gone_on(release: Release, moved: Path) -> None:
+def test_a_record_is_traced_after_products_narrative_and_builds_have_changed(release: Release, copied: Path) -> None:
     (record, *_) = records_of(release, "report")
-    before = traced(release, load_mesh(moved).warehouse, record["id"])
-    trucks = moved / "domains/fleet/sources/trucks.csv"
+    before = traced(release, load_mesh(copied).warehouse, record["id"])
+    trucks = copied / "domains/fleet/sources/trucks.csv"
     trucks.write_text(trucks.read_text(encoding="utf-8").replace("reefer", "box"), encoding="utf-8")
-    template = moved / FOLDER / "report.md.jinja"
+    template = copied / FOLDER / "report.md.jinja"
     template.write_text("Nothing but {{ case.id }}.\n", encoding="utf-8")
-    contract = moved / "contracts/fleet/trucks.odcs.yaml"
+    contract = copied / "contracts/fleet/trucks.odcs.yaml"
     contract.write_text(contract.read_text(encoding="utf-8").replace("box truck", "closed truck"), encoding="utf-8")
-    mesh = published(moved)
+    mesh = published(copied)
     assert released(mesh).version == "1.0.0-r2"
     shutil.rmtree(mesh.store / "narratives")
     first = find_release_of_record(mesh.releases, record["id"], version="1.0.0-r1")
@@ -409,28 +413,28 @@ def test_a_definition_that_somebody_changed_is_refused(release: Release, tmp_pat
         read_definition_snapshot(read_release(copy))
 
 
-def test_a_snapshot_that_is_gone_is_told(mesh: Mesh, release: Release, tmp_path: Path) -> None:
+def test_a_missing_snapshot_is_reported(mesh: Mesh, release: Release, tmp_path: Path) -> None:
     with pytest.raises(NotPublished, match=r"fleet\.|road\."):
         open_released_build(release, Warehouse(tmp_path / "empty"), open_engine)
 
 
-def test_with_another_key_the_pseudonyms_are_told_apart(
+def test_another_pseudonym_key_is_named_as_the_cause(
     mesh: Mesh, release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (record, *_) = records_of(release, "report")
     monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "another key")
-    found = traced(release, mesh.warehouse, record["id"])
-    assert "pseudonyms" in found.mistakes[-1]
+    trace = traced(release, mesh.warehouse, record["id"])
+    assert "pseudonyms" in trace.mistakes[-1]
 
 
-# --- what is asked for ---
+# --- records that are not there ---
 
 
-def test_a_record_that_is_not_there_says_why(mesh: Mesh, release: Release) -> None:
-    told = {one["case_id"] for one in records_of(release, "advice")}
-    untold = next(one for one in records_of(release, "report") if one["case_id"] not in told)
+def test_a_missing_record_is_refused_with_the_reason(mesh: Mesh, release: Release) -> None:
+    advised = {record["case_id"] for record in records_of(release, "advice")}
+    dropped = next(record for record in records_of(release, "report") if record["case_id"] not in advised)
     with pytest.raises(StorymeshError, match=r"it was dropped, (unjudged|open)"):
-        read_record(release, f"advice/{untold['case_id']}")
+        read_record(release, f"advice/{dropped['case_id']}")
     with pytest.raises(WrongUsage, match="names no record"):
         read_record(release, "reprot/B-1")
     with pytest.raises(WrongUsage, match="has no record report/B-none"):
@@ -444,7 +448,7 @@ def test_a_record_that_is_not_there_says_why(mesh: Mesh, release: Release) -> No
 # --- the commands ---
 
 
-def said(*words: str) -> tuple[int, str, str]:
+def run_command(*words: str) -> tuple[int, str, str]:
     done = CliRunner().invoke(app, list(words))
     return done.exit_code, done.stdout, done.stderr
 
@@ -452,7 +456,7 @@ def said(*words: str) -> tuple[int, str, str]:
 def test_the_command_shows_where_each_value_comes_from(mesh: Mesh, release: Release) -> None:
     (record, *_) = records_of(release, "report")
     case_id = record["case_id"]
-    code, out, err = said("trace", "roadside", f"report/{case_id}", "--mesh", str(mesh.root), "--sql")
+    code, out, err = run_command("trace", "roadside", f"report/{case_id}", "--mesh", str(mesh.root), "--sql")
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == f"roadside 1.0.0-r1 · report/{case_id} · case {case_id}"
@@ -467,34 +471,34 @@ def test_the_command_shows_where_each_value_comes_from(mesh: Mesh, release: Rele
 
 def test_the_command_gives_json_and_finds_the_narrative(mesh: Mesh, release: Release) -> None:
     (record, *_) = records_of(release, "choice")
-    code, out, _ = said("trace", record["id"], "--mesh", str(mesh.root), "--format", "json")
-    found = json.loads(out)
-    assert (code, found["narrative"], found["release"], found["mistakes"]) == (0, "roadside", "1.0.0-r1", [])
-    assert [column["name"] for column in found["columns"]] == ["prompt", "chosen", "rejected"]
-    spans = [span for column in found["columns"] for span in column["spans"]]
+    code, out, _ = run_command("trace", record["id"], "--mesh", str(mesh.root), "--format", "json")
+    trace = json.loads(out)
+    assert (code, trace["narrative"], trace["release"], trace["mistakes"]) == (0, "roadside", "1.0.0-r1", [])
+    assert [column["name"] for column in trace["columns"]] == ["prompt", "chosen", "rejected"]
+    spans = [span for column in trace["columns"] for span in column["spans"]]
     assert {origin["kind"] for span in spans for origin in span["origins"]} == {"row", "expression", "query"}
-    for column in found["columns"]:
+    for column in trace["columns"]:
         assert "".join(span["text"] for span in column["spans"]) == column["text"]
 
 
-def test_the_command_says_when_the_narrative_has_changed_since(release: Release, moved: Path) -> None:
+def test_the_command_says_when_the_narrative_has_changed_since(release: Release, copied: Path) -> None:
     (record, *_) = records_of(release, "report")
-    with (moved / FOLDER / "report.md.jinja").open("a", encoding="utf-8") as file:
+    with (copied / FOLDER / "report.md.jinja").open("a", encoding="utf-8") as file:
         file.write("More.\n")
-    code, out, err = said("trace", record["id"], "--mesh", str(moved))
+    code, out, err = run_command("trace", record["id"], "--mesh", str(copied))
     assert code == 0
     folder = f"releases/roadside/1.0.0-r1/{DEFINITION_FOLDER}/"
     assert f"has changed since 1.0.0-r1: the release is told by what it keeps under {folder}" in err
     assert f"  {folder}{FOLDER}/report.md.jinja:1:4\n" in out
 
 
-def test_the_command_ends_with_one_where_a_record_does_not_lead_back(release: Release, moved: Path) -> None:
-    copy = load_mesh(moved).releases / "roadside" / release.version
+def test_the_command_exits_with_one_if_a_record_cannot_be_traced(release: Release, copied: Path) -> None:
+    copy = load_mesh(copied).releases / "roadside" / release.version
     (path,) = record_files(copy, "report")["train"]
     (record, *_) = pq.read_table(path).to_pylist()
     spoiled = duckdb.sql(f"SELECT * REPLACE (replace(text, ' stood ', ' lay ') AS text) FROM read_parquet('{path}')")
     pq.write_table(spoiled.to_arrow_table(), path)
-    code, out, _ = said("trace", record["id"], "--mesh", str(moved))
+    code, out, _ = run_command("trace", record["id"], "--mesh", str(copied))
     assert code == 1
     assert "not so: text, character " in out
 
@@ -515,7 +519,7 @@ def test_a_terminal_shows_a_preview_with_its_values_marked(mesh: Mesh) -> None:
             pass
     os.close(master)
     assert process.returncode == 0
-    code, plain, _ = said("preview", "roadside", "report", "--case", "B000", "--mesh", str(mesh.root))
+    code, plain, _ = run_command("preview", "roadside", "report", "--case", "B000", "--mesh", str(mesh.root))
     assert (code, "\x1b" in plain) == (0, False)
     text = shown.decode().replace("\r\n", "\n")
     assert "\x1b[4;36m2 January 2024\x1b[0m" in text
