@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CastSnapshot:
+class PinnedRole:
     """One role of the cast, on the snapshot that the build is pinned to."""
 
     role: str
@@ -52,7 +52,7 @@ class NarrativeExplanation:
     anchor: str
     at: str
     closes: str | None
-    cast: tuple[CastSnapshot, ...]
+    cast: tuple[PinnedRole, ...]
     links: tuple[LinkSummary, ...]
     steps: tuple[PlanStep, ...]
     cases: int
@@ -78,7 +78,7 @@ def explain_narrative(build: Build) -> NarrativeExplanation:
         f"{anchor}.{cast.at}",
         f"{anchor}.{cast.closes}" if cast.closes else None,
         tuple(
-            CastSnapshot(role, snapshot.product, snapshot.contract_version, snapshot.version, snapshot.rows)
+            PinnedRole(role, snapshot.product, snapshot.contract_version, snapshot.version, snapshot.rows)
             for role, snapshot in build.snapshots.items()
         ),
         links,
