@@ -21,9 +21,12 @@ from storymesh.contract import document_reader
 from storymesh.contract import quality_rules as rule
 from storymesh.contract import type_options as option
 from storymesh.contract.types import arrow_type
-from storymesh.language import filters, interpret, parse
-from storymesh.language.typecheck import expressions, templates
-from storymesh.language.typecheck.filters import MAX_DIGITS
+from storymesh.language import evaluate, parse
+from storymesh.language.filters.base import MAX_DIGITS
+from storymesh.language.filters.dates import DATE_CODES
+from storymesh.language.filters.numbers import UNITS
+from storymesh.language.filters.registry import FILTERS
+from storymesh.language.typecheck import templates
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp
 from storymesh.narrative import definition as narrative
 from storymesh.narrative.formats import FORMATS, template_slots
@@ -86,8 +89,8 @@ def explained(names: Iterable[str], words: Mapping[str, str], what: str) -> Iter
 
 def language() -> dict[str, str]:
     rows = (
-        [code(one.usage), one.wants, one.meaning, f"{code(one.example[0])} → {code(one.example[1])}"]
-        for one in filters.FILTERS.values()
+        [code(one.usage), one.wants, one.summary, f"{code(one.example[0])} → {code(one.example[1])}"]
+        for one in FILTERS.values()
     )
     bounds = [
         ("size of a template", f"{parse.MAX_SIZE // 1024} KiB"),
@@ -98,13 +101,13 @@ def language() -> dict[str, str]:
         ("loops inside each other", f"{parse.MAX_LOOPS}"),
         ("`elif` of one `if`", f"{parse.MAX_BRANCHES}"),
         ("digits behind the point", f"{MAX_DIGITS}"),
-        ("a text", f"{interpret.MAX_OUTPUT // 1024} KiB"),
+        ("a text", f"{evaluate.MAX_OUTPUT // 1024} KiB"),
     ]
     return {
-        "tests": listed(expressions.TESTS),
+        "tests": listed(evaluate.TESTS),
         "filters": table(["filter", "works on", "gives", "example"], rows),
-        "codes": listed(filters.DATE_CODES),
-        "units": listed(f'"{unit}"' for unit in filters.UNITS),
+        "codes": listed(DATE_CODES),
+        "units": listed(f'"{unit}"' for unit in UNITS),
         "bounds": table(["what", "at most"], bounds),
     }
 

@@ -157,7 +157,7 @@ def test_null_propagates(text: str, wanted: Any, connection: Any) -> None:
     checked = check_expression(expression, scope)
     assert checked.value.nullable or wanted is not None
     table = ibis.memtable(table_of([row]))
-    column = compile_expression(expression, {name: table[name] for name in table.columns}, checked.labels)
+    column = compile_expression(checked.tree, {name: table[name] for name in table.columns})
     [met] = connection.to_pyarrow(table.select(met=column))["met"].to_pylist()
     assert met == wanted
     if wanted is not None:

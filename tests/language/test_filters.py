@@ -15,8 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from storymesh.errors import NotInLanguage
-from storymesh.language import filters
-from storymesh.language.filters import FILTERS
+from storymesh.language.filters.registry import FILTERS
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.parse import parse_template
 from storymesh.language.typecheck.templates import check_template
@@ -60,8 +59,8 @@ def told(expression: str) -> str:
     text = f"{{{{ {expression} }}}}"
     scope = {name: place for name, (place, _) in PLACES.items()}
     checked = check_template(parse_template(text, "t", "d/t"), scope, lambda name: None)
-    interpreter = Interpreter({"t": text}, "d", checked.labels, checked.replaced, b"key", checked.casts)
-    return interpreter.render("t", "case-1", {name: as_value(value) for name, (_, value) in PLACES.items()})
+    names = {name: as_value(value) for name, (_, value) in PLACES.items()}
+    return Interpreter(checked.tree, b"key").render("case-1", names)
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -89,15 +88,15 @@ def test_a_pseudonym_is_sha256_of_key_bar_value() -> None:
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 2.0**63, -(2.0**63), Exact(10) ** 20])
 def test_what_is_not_finite_or_too_large_is_not_printed(value: Any) -> None:
-    for function in (filters.number, filters.percent, lambda value: filters.duration(value, "hours")):
+    for name, arguments in (("number", ()), ("percent", ()), ("duration", ("hours",))):
         with pytest.raises(NotInLanguage, match="not finite or too large"):
-            function(value)
+            FILTERS[name].evaluate(value, *arguments)
 
 
 @pytest.mark.parametrize("value", [-(2**63), Exact(2**63), Exact(-(2**63)) - 1])
 def test_whole_numbers_stay_within_64_bits(value: Any) -> None:
     with pytest.raises(NotInLanguage, match="64 bits"):
-        filters.absolute(value) if isinstance(value, int) else filters.whole(value)
+        FILTERS["abs" if isinstance(value, int) else "int"].evaluate(value)
 
 
 # --- against Jinja's own ---
@@ -126,7 +125,7 @@ def test_texts_as_jinja(name: str) -> None:
     @given(TEXTS)
     def same(text: str) -> None:
         assume(name in ("trim", "length") or plain_case(text))
-        assert FILTERS[name].function(text) == JINJA[name](text)
+        assert FILTERS[name].evaluate(text) == JINJA[name](text)
 
     same()
 
@@ -136,20 +135,20 @@ def test_texts_as_jinja(name: str) -> None:
 def test_replace_as_jinja(text: str, old: str, new: str) -> None:
     assume(old)
     jinja = jinja2.Environment(autoescape=False).from_string("{{ text | replace(old, new) }}")
-    assert FILTERS["replace"].function(text, old, new) == jinja.render(text=text, old=old, new=new)
+    assert FILTERS["replace"].evaluate(text, old, new) == jinja.render(text=text, old=old, new=new)
 
 
 @looking(lean=120, deep=5000)
 @given(REALS, st.integers(0, 12))
 def test_rounding_as_jinja(value: float, digits: int) -> None:
-    assert FILTERS["round"].function(value, digits) == JINJA["round"](value, digits)
-    assert FILTERS["round"].function(int(value), digits) == JINJA["round"](int(value), digits)
-    assert FILTERS["int"].function(value) == JINJA["int"](value)
-    assert FILTERS["abs"].function(value) == abs(value)
+    assert FILTERS["round"].evaluate(value, digits) == JINJA["round"](value, digits)
+    assert FILTERS["round"].evaluate(int(value), digits) == JINJA["round"](int(value), digits)
+    assert FILTERS["int"].evaluate(value) == JINJA["int"](value)
+    assert FILTERS["abs"].evaluate(value) == abs(value)
     amount = Exact(round(value * 100)).scaleb(-2)
     if abs(amount) * 100 % 10 != 5:
-        assert FILTERS["round"].function(amount, 1) == JINJA["round"](amount, 1)
-    assert FILTERS["int"].function(amount) == JINJA["int"](amount)
+        assert FILTERS["round"].evaluate(amount, 1) == JINJA["round"](amount, 1)
+    assert FILTERS["int"].evaluate(amount) == JINJA["int"](amount)
 
 
 @looking(lean=150, deep=5000)
@@ -160,17 +159,17 @@ def test_rounding_as_jinja(value: float, digits: int) -> None:
 def test_lists_as_jinja(items: list[Any], reverse: bool) -> None:
     assume(all(plain_case(item) for item in items if isinstance(item, str)))
     environment = jinja2.Environment(autoescape=False)
-    assert FILTERS["sort"].function(items, reverse=reverse) == JINJA["sort"](environment, items, reverse=reverse)
-    assert FILTERS["unique"].function(items) == list(JINJA["unique"](environment, items))
-    assert FILTERS["join"].function(items, "-") == environment.from_string("{{ items | join('-') }}").render(
+    assert FILTERS["sort"].evaluate(items, reverse=reverse) == JINJA["sort"](environment, items, reverse=reverse)
+    assert FILTERS["unique"].evaluate(items) == list(JINJA["unique"](environment, items))
+    assert FILTERS["join"].evaluate(items, "-") == environment.from_string("{{ items | join('-') }}").render(
         items=items
     )
-    assert FILTERS["length"].function(items) == JINJA["length"](items)
+    assert FILTERS["length"].evaluate(items) == JINJA["length"](items)
     for name in ("min", "max") if items else ():
-        assert FILTERS[name].function(items) == JINJA[name](environment, items)
+        assert FILTERS[name].evaluate(items) == JINJA[name](environment, items)
     if items:
-        assert FILTERS["first"].function(items) == JINJA["first"](environment, items)
-        assert FILTERS["last"].function(items) == JINJA["last"](environment, items)
+        assert FILTERS["first"].evaluate(items) == JINJA["first"](environment, items)
+        assert FILTERS["last"].evaluate(items) == JINJA["last"](environment, items)
 
 
 @looking(lean=50, deep=500)
@@ -187,9 +186,9 @@ def test_rows_as_jinja(seed: int) -> None:
     def jinja(expression: str) -> Any:
         return environment.compile_expression(expression)(rows=rows, number=number)
 
-    assert FILTERS["map"].function(rows, attribute=name) == list(jinja(f"rows | map(attribute='{name}') | list"))
+    assert FILTERS["map"].evaluate(rows, attribute=name) == list(jinja(f"rows | map(attribute='{name}') | list"))
     for keeping in ("selectattr", "rejectattr"):
-        ours = FILTERS[keeping].function
+        ours = FILTERS[keeping].evaluate
         assert ours(rows, name) == jinja(f"rows | {keeping}('{name}') | list")
         assert ours(rows, name, "none") == jinja(f"rows | {keeping}('{name}', 'none') | list")
         assert ours(rows, "m", "ne", number) == jinja(f"rows | {keeping}('m', 'ne', number) | list")
@@ -211,12 +210,12 @@ def test_rows_as_jinja(seed: int) -> None:
             "!=",
         ):
             assert ours(rows, "n", test, number) == jinja(f"rows | {keeping}('n', '{test}', number) | list")
-    assert FILTERS["sum"].function(rows, attribute="n") == jinja("rows | sum(attribute='n')")
-    assert FILTERS["sort"].function(rows, attribute="t", reverse=True) == jinja(
+    assert FILTERS["sum"].evaluate(rows, attribute="n") == jinja("rows | sum(attribute='n')")
+    assert FILTERS["sort"].evaluate(rows, attribute="t", reverse=True) == jinja(
         "rows | sort(attribute='t', reverse=true)"
     )
-    assert FILTERS["unique"].function(rows, attribute="t") == jinja("rows | unique(attribute='t') | list")
-    assert FILTERS["join"].function(rows, "/", attribute="t") == jinja("rows | join('/', attribute='t')")
+    assert FILTERS["unique"].evaluate(rows, attribute="t") == jinja("rows | unique(attribute='t') | list")
+    assert FILTERS["join"].evaluate(rows, "/", attribute="t") == jinja("rows | join('/', attribute='t')")
     if rows:
-        assert FILTERS["max"].function(rows, attribute="t") == jinja("rows | max(attribute='t')")
-        assert FILTERS["min"].function(rows, attribute="n") == jinja("rows | min(attribute='n')")
+        assert FILTERS["max"].evaluate(rows, attribute="t") == jinja("rows | max(attribute='t')")
+        assert FILTERS["min"].evaluate(rows, attribute="n") == jinja("rows | min(attribute='n')")

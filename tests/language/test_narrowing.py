@@ -19,7 +19,7 @@ def test_a_guard_narrows(template: str, view: str) -> None:
 def test_facts_of_facts_are_asked_once_each() -> None:
     """Forty facts, each of which reads the one before twice, would otherwise take 2⁴⁰ steps."""
     from storymesh.language.parse import parse_expression, parse_template
-    from storymesh.language.typecheck.static_values import Fact
+    from storymesh.language.typecheck.scope import Fact
     from storymesh.language.typecheck.templates import check_expression, check_template
     from storymesh.language.types import Field, Integer
     from storymesh.location import Location

@@ -1,7 +1,6 @@
 """The interpreter that follows values tells what the plain one tells, and says of each part where it comes from."""
 
 import random
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,21 +9,18 @@ from hypothesis import strategies as st
 
 from storymesh.errors import NotInLanguage
 from storymesh.language.interpret import Interpreter, as_value
-from storymesh.language.provenance import OriginPath, TextSpan, TracedText, TracingInterpreter
-from storymesh.language.typecheck.static_values import Checked
+from storymesh.language.provenance import TracedText, TracingInterpreter
+from storymesh.language.traced_values import OriginPath, TextSpan
+from storymesh.language.typecheck.scope import CheckedTemplate
 from tests.support.generated import DROPS, accepted, looking, rendered, values_of
+from tests.support.unchecked import unchecked_template
 
 ROWS = 4
 
 
-def followed(
-    text: str, partials: Mapping[str, str], checked: Checked, row: dict[str, Any]
-) -> TracedText | NotInLanguage:
-    one = TracingInterpreter(
-        {"t.jinja": text, **partials}, "d", checked.labels, checked.replaced, b"key", checked.casts
-    )
+def traced(checked: CheckedTemplate, row: dict[str, Any]) -> TracedText | NotInLanguage:
     try:
-        return one.follow("t.jinja", "case-1", {name: as_value(value) for name, value in row.items()})
+        return TracingInterpreter(checked.tree, b"key").trace_text("case-1", as_value(row))
     except NotInLanguage as drop:
         if any(words in str(drop) for words in DROPS):
             return drop
@@ -39,14 +35,14 @@ def test_it_tells_what_the_interpreter_tells(seed: int) -> None:
         return
     rng = random.Random(seed)
     for row in [values_of(rng) for _ in range(ROWS)]:
-        plain, told = rendered(*made, row), followed(*made, row)
+        plain, told = rendered(made[2], row), traced(made[2], row)
         if isinstance(plain, NotInLanguage):
             assert isinstance(told, NotInLanguage)
             continue
         assert isinstance(told, TracedText)
         assert told.text == plain, (made[0], row)
-        assert "".join(told.text[part.begin : part.end] for part in told.parts) == told.text
-        for part in told.parts:
+        assert "".join(told.text[part.begin : part.end] for part in told.spans) == told.text
+        for part in told.spans:
             assert part.expression is None or part.expression in made[0] + "".join(made[1].values())
 
 
@@ -69,12 +65,10 @@ NAMES: dict[str, Any] = {
 def parts_of(text: str, **partials: str) -> list[TextSpan]:
     """The printed parts of a template that nobody checked."""
     templates = {"t.jinja": text, **{f"{name}.jinja": partial for name, partial in partials.items()}}
-    one = TracingInterpreter(templates, "d", {}, frozenset(), b"key")
-    told = one.follow("t.jinja", "case-1", {name: as_value(value) for name, value in NAMES.items()})
-    assert told.text == Interpreter(templates, "d", {}, frozenset(), b"key").render(
-        "t.jinja", "case-1", {name: as_value(value) for name, value in NAMES.items()}
-    )
-    return [part for part in told.parts if part.expression is not None]
+    template = unchecked_template(templates)
+    told = TracingInterpreter(template, b"key").trace_text("case-1", as_value(NAMES))
+    assert told.text == Interpreter(template, b"key").render("case-1", as_value(NAMES))
+    return [part for part in told.spans if part.expression is not None]
 
 
 HOURS, NAME = ("delay", "hours"), ("delay", "name")
@@ -119,14 +113,14 @@ PLACES: dict[str, list[set[OriginPath]]] = {
 @pytest.mark.parametrize("text", PLACES)
 def test_each_value_is_followed_to_its_places(text: str) -> None:
     parts = parts_of(text, p="{{ delay.hours }}")
-    assert [set(part.places) for part in parts] == PLACES[text]
+    assert [set(part.origins) for part in parts] == PLACES[text]
 
 
 def test_what_decided_is_told_of_the_expression_alone() -> None:
     (part,) = parts_of("{% if delay.hours > 3 %}{{ 'long' if total > 9 else 'short' }}{% endif %}")
-    assert (part.value, part.places, part.decided) == ("long", frozenset(), {("total",)})
+    assert (part.value, part.origins, part.deciding) == ("long", frozenset(), {("total",)})
     (part,) = parts_of("{% set word = 'long' if delay.hours > 3 else 'short' %}{% if total > 9 %}{{ word }}{% endif %}")
-    assert (part.places, part.decided) == (frozenset(), {HOURS})
+    assert (part.origins, part.deciding) == (frozenset(), {HOURS})
 
 
 def test_a_part_knows_its_expression_and_where_it_is_written() -> None:
@@ -137,6 +131,6 @@ def test_a_part_knows_its_expression_and_where_it_is_written() -> None:
 
 def test_null_propagates_where_it_is_asked_to() -> None:
     text = "{% set value = (place.name | upper) if place else (steps | first).note %}"
-    one = TracingInterpreter({"t": text}, ".", {}, frozenset(), b"", propagating=True)
-    found = one.followed("t", "value", {name: as_value(value) for name, value in NAMES.items()})
-    assert (found.value, found.places) == (None, {("steps", 0, "note")})
+    one = TracingInterpreter(unchecked_template({"t.jinja": text}), b"", propagating=True)
+    found = one.trace_value("value", as_value(NAMES))
+    assert (found.value, found.origins) == (None, {("steps", 0, "note")})

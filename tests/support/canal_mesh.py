@@ -11,7 +11,7 @@ from storymesh.contract.read import read_contract
 from storymesh.errors import DefinitionErrors
 from storymesh.language.ast import Template
 from storymesh.language.parse import parse_template
-from storymesh.language.typecheck.static_values import Checked, Scope
+from storymesh.language.typecheck.scope import CheckedTemplate, Scope
 from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Field, Hidden, Struct
 from storymesh.narrative.definition import Narrative, read_narrative
@@ -58,7 +58,7 @@ class Folder:
         return parse_template(self.texts[name], name, name) if name in self.texts else None
 
 
-def check(text: str, view: str = "hindsight", partials: Mapping[str, str] | None = None) -> Checked:
+def check(text: str, view: str = "hindsight", partials: Mapping[str, str] | None = None) -> CheckedTemplate:
     """What the checker says of `t.jinja`. Raises DefinitionErrors."""
     folder = Folder({"t.jinja": text, **(partials or {})})
     unprintable: Mapping[tuple[str, ...], Hidden] = canal_views().unprintable if view == "question" else {}

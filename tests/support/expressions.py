@@ -15,7 +15,7 @@ from storymesh.language import ast
 from storymesh.language.compile.expressions import compile_expression
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.parse import parse_template
-from storymesh.language.typecheck.static_values import Checked
+from storymesh.language.typecheck.scope import CheckedTemplate
 from storymesh.language.typecheck.templates import check_template
 from tests.support.generated import DROPS, SCOPE, Maker, table_of, values_of
 
@@ -26,7 +26,7 @@ DROPPED = object()
 class Written:
     text: str
     expression: ast.Expression
-    checked: Checked
+    checked: CheckedTemplate
 
 
 def written(text: str) -> Written | None:
@@ -36,7 +36,7 @@ def written(text: str) -> Written | None:
         checked = check_template(template, SCOPE, lambda name: None)
     except DefinitionErrors:
         return None
-    assign = template.body[0]
+    assign = checked.tree.body[0]
     assert isinstance(assign, ast.Assign)
     return Written(text, assign.value, checked)
 
@@ -52,16 +52,14 @@ def random_expressions(rng: random.Random, count: int) -> list[Written]:
 
 
 def interpreted(made: Written, rows: Sequence[dict[str, Any]]) -> list[Any]:
-    template = f"{{% set result = {made.text} %}}"
-    checked = made.checked
-    one = Interpreter({"t": template}, "d", checked.labels, checked.replaced, b"key", checked.casts)
+    one = Interpreter(made.checked.tree, b"key")
     return [_value(one, row) for row in rows]
 
 
 def _value(one: Interpreter, row: dict[str, Any]) -> Any:
     names = {name: as_value(value) for name, value in row.items()}
     try:
-        return plain(one.value("t", "result", names))
+        return plain(one.value("result", names))
     except NotInLanguage as drop:
         if any(words in str(drop) for words in DROPS):
             return DROPPED
@@ -71,7 +69,7 @@ def _value(one: Interpreter, row: dict[str, Any]) -> Any:
 def compiled(made: Sequence[Written], rows: Sequence[dict[str, Any]], connection: Any) -> list[list[Any]]:
     table = ibis.memtable(table_of(list(rows)))
     names = {name: table[name] for name in table.columns}
-    columns = {f"r{n}": compile_expression(one.expression, names, one.checked.labels) for n, one in enumerate(made)}
+    columns = {f"r{n}": compile_expression(one.expression, names) for n, one in enumerate(made)}
     found = connection.to_pyarrow(table.select(**columns))
     return [[plain(as_value(value)) for value in found[f"r{n}"].to_pylist()] for n in range(len(made))]
 

@@ -19,7 +19,7 @@ from storymesh.errors import DefinitionErrors, NotInLanguage
 from storymesh.language.ast import Template
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.language.parse import parse_template
-from storymesh.language.typecheck.static_values import Checked, Scope
+from storymesh.language.typecheck.scope import CheckedTemplate, Scope
 from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import (
     Array,
@@ -441,7 +441,7 @@ class Maker:
         return text
 
 
-def parse(text: str, partials: Mapping[str, str]) -> tuple[Template, Checked] | None:
+def parse(text: str, partials: Mapping[str, str]) -> tuple[Template, CheckedTemplate] | None:
     """The template and what the checker found; None where it refuses."""
     try:
         template = parse_template(text, "t.jinja", "d/t.jinja")
@@ -451,10 +451,10 @@ def parse(text: str, partials: Mapping[str, str]) -> tuple[Template, Checked] | 
         return None
 
 
-def accepted(seed: int, tries: int = 12) -> tuple[str, dict[str, str], Checked] | None:
+def accepted(seed: int, tries: int = 12) -> tuple[str, dict[str, str], CheckedTemplate] | None:
     """The longest template of a seed that the checker accepts, with its partials."""
     rng = random.Random(seed)
-    best: tuple[str, dict[str, str], Checked] | None = None
+    best: tuple[str, dict[str, str], CheckedTemplate] | None = None
     for _ in range(tries):
         if best is not None and len(best[0]) > 150:
             break
@@ -474,13 +474,10 @@ def accepted(seed: int, tries: int = 12) -> tuple[str, dict[str, str], Checked] 
     return best
 
 
-def rendered(text: str, partials: Mapping[str, str], checked: Checked, names: Mapping[str, Any]) -> str | NotInLanguage:
-    """The interpreter's text, or why the record drops."""
-    interpreter = Interpreter(
-        {"t.jinja": text, **partials}, "d", checked.labels, checked.replaced, b"key", checked.casts
-    )
+def rendered(checked: CheckedTemplate, names: Mapping[str, Any]) -> str | NotInLanguage:
+    """Return the interpreter's text, or why the record drops."""
     try:
-        return interpreter.render("t.jinja", "case-1", {name: as_value(value) for name, value in names.items()})
+        return Interpreter(checked.tree, b"key").render("case-1", as_value(dict(names)))
     except NotInLanguage as drop:
         if any(words in str(drop) for words in DROPS):
             return drop

@@ -12,7 +12,8 @@ from storymesh.case.resolve import Cast, LocationOf, Role
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.ast import Expression
 from storymesh.language.parse import parse_expression
-from storymesh.language.typecheck.static_values import Checked, Fact, Path, Scope
+from storymesh.language.static_values import Path
+from storymesh.language.typecheck.scope import CheckedExpression, Fact, Scope
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import (
     NUMBERS,
@@ -35,11 +36,15 @@ Phase = Literal["question", "answer", "hindsight"]
 
 @dataclass(frozen=True)
 class Formula:
-    """An expression of narrative.yaml: its tree, and what the checker found in hindsight."""
+    """An expression of narrative.yaml, typed in hindsight."""
 
     name: str
-    expression: Expression
-    checked: Checked
+    checked: CheckedExpression
+
+    @property
+    def expression(self) -> Expression:
+        """The typed tree."""
+        return self.checked.tree
 
 
 @dataclass(frozen=True)
@@ -234,8 +239,7 @@ SCORE = Decimal(28, 9)  # a float score is kept to nine digits, so that sums are
 
 def _formula(name: str, text: str, location: Location, scope: Scope, findings: list[Finding]) -> Formula | None:
     try:
-        expression = parse_expression(text, location)
-        return Formula(name, expression, check_expression(expression, scope))
+        return Formula(name, check_expression(parse_expression(text, location), scope))
     except DefinitionErrors as refused:
         findings.extend(refused.findings)
         return None

@@ -16,7 +16,7 @@ from storymesh.case.scopes import SCORE, Formula, Phase, TypedCase
 from storymesh.engine import dialect
 from storymesh.engine.cse import eliminate_common
 from storymesh.language.compile.expressions import compile_expression
-from storymesh.language.typecheck.static_values import Path
+from storymesh.language.static_values import Path
 from storymesh.language.types import Array, Struct, Type
 
 
@@ -37,17 +37,16 @@ def add_facts(linked: ir.Table, cast: Cast, typed_case: TypedCase) -> ir.Table:
     hindsight_facts: dict[str, ir.Value] = {}
     question_facts: dict[str, ir.Value] = {}
     for name, fact in typed_case.facts.items():
-        labels = fact.checked.labels
-        hindsight_facts[name] = hindsight[name] = compile_expression(fact.expression, hindsight, labels)
+        hindsight_facts[name] = hindsight[name] = compile_expression(fact.expression, hindsight)
         if name not in typed_case.hidden_facts:
-            question_facts[name] = question[name] = compile_expression(fact.expression, question, labels)
+            question_facts[name] = question[name] = compile_expression(fact.expression, question)
     columns: dict[str, ir.Value] = {}
     if hindsight_facts:
         columns["hindsight"] = ibis.struct(hindsight_facts)
     if question_facts:
         columns["question"] = ibis.struct(question_facts)
     matched = {
-        formula.name: compile_expression(formula.expression, question, formula.checked.labels)
+        formula.name: compile_expression(formula.expression, question)
         for level in typed_case.match
         for formula in level
     }
@@ -57,10 +56,7 @@ def add_facts(linked: ir.Table, cast: Cast, typed_case: TypedCase) -> ir.Table:
     if not typed_case.outcome:
         status = ibis.ifelse(closes.isnull(), "open", "closed") if cast.closes else ibis.literal("closed")
         return eliminate_common(linked.mutate(**columns, status=status))
-    outcome = {
-        name: compile_expression(formula.expression, hindsight, formula.checked.labels)
-        for name, formula in typed_case.outcome.items()
-    }
+    outcome = {name: compile_expression(formula.expression, hindsight) for name, formula in typed_case.outcome.items()}
     outcome["score"] = _score(outcome["score"])
     judged = closes.notnull() & outcome["action"].notnull() & outcome["score"].notnull() & outcome["worked"].notnull()
     reads = frozenset(path for formula in typed_case.outcome.values() for path in _reads(formula, cast, typed_case))

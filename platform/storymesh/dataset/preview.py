@@ -45,9 +45,5 @@ def _no_record(build: Build, engine: Engine, case_id: str) -> StorymeshError:
 
 
 def interpreters(build: Build, record: TypedRecord) -> dict[str, Interpreter]:
-    """Return slot -> interpreter, since a partial may print the labels of other codes in another template."""
-    templates, folder, key = build.narrative.templates, build.narrative.folder, build.pseudonym_key
-    return {
-        name: Interpreter(templates, folder, slot.checked.labels, slot.checked.replaced, key, slot.checked.casts)
-        for name, slot in record.slots.items()
-    }
+    """Return the interpreter of each slot's template."""
+    return {name: Interpreter(slot.checked.tree, build.pseudonym_key) for name, slot in record.slots.items()}

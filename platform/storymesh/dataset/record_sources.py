@@ -12,11 +12,9 @@ from storymesh.case.scopes import TypedCase
 from storymesh.case.visibility import template_names
 from storymesh.dataset.build import ProductVersions
 from storymesh.engine import dialect
-from storymesh.errors import DefinitionErrors
 from storymesh.language import ast
 from storymesh.language.ast import Expression
 from storymesh.language.compile.expressions import compile_expression, pseudonym
-from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Struct
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedRecord
@@ -137,15 +135,11 @@ def _rows_read(
     expression: Expression, typed_case: TypedCase, cast: Cast, names: Mapping[str, ir.Value]
 ) -> Iterator[tuple[str, ir.Value]]:
     """Yield the rows whose properties an expression reads, as (role, row); facts are followed to what they read."""
-    scope = typed_case.scopes["hindsight"]
     match expression:
         case ast.Attribute():
-            try:
-                kind = check_expression(expression.base, scope).value.type
-            except DefinitionErrors:
-                return
+            kind = expression.base.typed.type
             if isinstance(kind, Struct) and kind.origin is not None and kind.origin in cast.roles:
-                yield kind.origin, compile_expression(expression.base, names, {})
+                yield kind.origin, compile_expression(expression.base, names)
             else:
                 yield from _rows_read(expression.base, typed_case, cast, names)
         case ast.Name() if expression.name in typed_case.facts:

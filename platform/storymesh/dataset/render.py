@@ -23,11 +23,10 @@ from storymesh.dataset.record_sources import action_rows, printed_facts, source_
 from storymesh.engine import dialect
 from storymesh.engine.cse import HoistedExpressions, eliminate_common
 from storymesh.errors import NotInLanguage, TooLarge
-from storymesh.language.ast import Template
 from storymesh.language.compile.expressions import UNPRINTABLE
-from storymesh.language.compile.templates import Resolved, compile_template
-from storymesh.language.interpret import MAX_OUTPUT, Interpreter, as_value
-from storymesh.language.parse import parse_template
+from storymesh.language.compile.templates import compile_template
+from storymesh.language.evaluate import MAX_OUTPUT
+from storymesh.language.interpret import Interpreter, as_value
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import STORY, TypedRecord, TypedTemplate
 from storymesh.rewriting.prompt import FENCE
@@ -174,11 +173,6 @@ class _RecordInputs:
         self, slot: TypedTemplate, option: str | None, key: bytes, story: ir.StringValue | None = None
     ) -> ir.StringValue:
         """Return the text of one template. `story` is the text to rewrite, if this is the template of a prompt."""
-        narrative = self.typed.narrative
-
-        def template(name: str) -> Template:
-            return parse_template(narrative.templates[name], name, f"{narrative.folder}/{name}")
-
         names = {**self.names}
         if option:
             names["option"] = self.names[f"option_{option}"]
@@ -186,8 +180,7 @@ class _RecordInputs:
             names[STORY] = story
         # What the data says in a prompt must not end the fence around it.
         guard = (lambda text: dialect.remove_tag(text, FENCE)) if story is not None else None
-        resolved = Resolved(slot.checked.labels, slot.checked.replaced, key, guard)
-        return compile_template(template(slot.template), names, self.table["case_id"], template, resolved)
+        return compile_template(slot.checked.tree, names, self.table["case_id"], key, guard)
 
 
 def _unrenderable_reason(cases: ir.Table, record: TypedRecord) -> ir.StringValue:
@@ -246,7 +239,6 @@ def _interpret_texts(
     try:
         texts = {
             text.name: interpreters[text.slot.name].render(
-                record.slots[text.slot.name].template,
                 case_id,
                 {**names, "option": names[f"option_{text.option}"]} if text.option else names,
             )

@@ -1,106 +1,108 @@
 """The closed list of nodes that the language has: the tree of a template or of an expression."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from storymesh.language.static_values import StaticValue
 from storymesh.location import Location
 
 
 @dataclass(frozen=True)
-class Literal:
+class ExpressionNode:
+    """What all expressions have: where they stand, and in a typed tree what the checker knows of their value."""
+
     at: Location
+    static: StaticValue | None = field(default=None, compare=False, kw_only=True)
+
+    @property
+    def typed(self) -> StaticValue:
+        """Return what the checker knows of the value. The tree has to be a typed one."""
+        assert self.static is not None, f"{self.at} was not checked"
+        return self.static
+
+
+@dataclass(frozen=True)
+class Literal(ExpressionNode):
     value: str | int | float | bool | None
 
 
 @dataclass(frozen=True)
-class ListLiteral:
-    at: Location
+class ListLiteral(ExpressionNode):
     items: tuple["Expression", ...]
 
 
 @dataclass(frozen=True)
-class Name:
-    at: Location
+class Name(ExpressionNode):
     name: str
 
 
 @dataclass(frozen=True)
-class Attribute:
+class Attribute(ExpressionNode):
     """`base.name`; `at` is the place of the name."""
 
-    at: Location
     base: "Expression"
     name: str
 
 
 @dataclass(frozen=True)
-class Arithmetic:
-    at: Location
+class Arithmetic(ExpressionNode):
     operator: str  # + - * / // %
     left: "Expression"
     right: "Expression"
 
 
 @dataclass(frozen=True)
-class Negate:
-    at: Location
+class Negate(ExpressionNode):
     operand: "Expression"
 
 
 @dataclass(frozen=True)
-class Concat:
+class Concat(ExpressionNode):
     """`a ~ b ~ c`."""
 
-    at: Location
     parts: tuple["Expression", ...]
 
 
 @dataclass(frozen=True)
-class Compare:
-    at: Location
+class Compare(ExpressionNode):
     operator: str  # == != < <= > >= in "not in"
     left: "Expression"
     right: "Expression"
 
 
 @dataclass(frozen=True)
-class And:
+class And(ExpressionNode):
     """`left and right`."""
 
-    at: Location
     left: "Expression"
     right: "Expression"
 
 
 @dataclass(frozen=True)
-class Or:
+class Or(ExpressionNode):
     """`left or right`."""
 
-    at: Location
     left: "Expression"
     right: "Expression"
 
 
 @dataclass(frozen=True)
-class Not:
-    at: Location
+class Not(ExpressionNode):
     operand: "Expression"
 
 
 @dataclass(frozen=True)
-class Conditional:
+class Conditional(ExpressionNode):
     """`then if test else otherwise`."""
 
-    at: Location
     test: "Expression"
     then: "Expression"
     otherwise: "Expression"
 
 
 @dataclass(frozen=True)
-class FilterCall:
+class FilterCall(ExpressionNode):
     """`base | name(arguments, name=…)`; `at` is the place of the filter's name."""
 
-    at: Location
     base: "Expression"
     name: str
     arguments: tuple["Expression", ...]
@@ -108,19 +110,17 @@ class FilterCall:
 
 
 @dataclass(frozen=True)
-class IsTest:
+class IsTest(ExpressionNode):
     """`base is name`."""
 
-    at: Location
     base: "Expression"
     name: str
 
 
 @dataclass(frozen=True)
-class Choose:
+class Choose(ExpressionNode):
     """`choose(a, b, …)`, the `place`-th of its file, counted from 0."""
 
-    at: Location
     options: tuple["Expression", ...]
     place: int
 
@@ -148,13 +148,17 @@ Expression = (
 class TemplateText:
     """Text that stands in the template itself."""
 
+    at: Location
     text: str
 
 
 @dataclass(frozen=True)
 class Output:
+    """`{{ value }}`; `at` is where the expression begins, `written` how it is written."""
+
     at: Location
     value: Expression
+    written: str
 
 
 @dataclass(frozen=True)
@@ -188,8 +192,11 @@ class Assign:
 
 @dataclass(frozen=True)
 class Include:
+    """`include "template"`. In a typed tree `partial` is the included template, typed for this place."""
+
     at: Location
     template: str
+    partial: "Template | None" = None
 
 
 Statement = TemplateText | Output | If | For | Assign | Include

@@ -1,21 +1,15 @@
-"""Jinja's own parser, and from its tree the nodes of the language.
-
-Jinja's lexer knows lines only. Here every token's line number is an integer that also bears its column, so that the
-positions travel through Jinja's parser into its tree, and from there into every node and every finding.
-"""
+"""Jinja's own parser, and from its tree the nodes of the language."""
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any
 
-from jinja2 import Environment, TemplateSyntaxError, nodes
-from jinja2.lexer import TokenStream, newline_re
+from jinja2 import TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
+from storymesh.language.positions import Position, PositionedEnvironment, PositionedStream, WrittenOutputs, position_of
 from storymesh.location import Location
 
 MAX_SIZE = 256 * 1024
@@ -23,46 +17,6 @@ MAX_NODES = 20_000
 MAX_DEPTH = 40
 MAX_LOOPS = 8
 MAX_BRANCHES = 80
-
-
-class Position(int):
-    """A line number that also bears its column: Jinja passes it on as any line number."""
-
-    column: int = 1
-
-    def __new__(cls, line: int, column: int) -> "Position":
-        self = super().__new__(cls, line)
-        self.column = column
-        return self
-
-
-class PositionedEnvironment(Environment):
-    """Jinja set up as the language wants it, with tokens that know their column."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(trim_blocks=True, lstrip_blocks=True, autoescape=False, cache_size=0, **options)
-
-    def _tokenize(
-        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
-    ) -> TokenStream:
-        tokens = self.lexer.tokeniter(source, name, filename, state)
-        return TokenStream(self.lexer.wrap(positioned(source, tokens), name, filename), name, filename)
-
-
-def positioned(source: str, tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
-    # The lexer yields every token in order and leaves out nothing but white space, so the next token is the next
-    # occurrence of its text.
-    text = "\n".join(newline_re.split(source)[::2])
-    starts = [0, *(index + 1 for index, letter in enumerate(text) if letter == "\n")]
-    offset = 0
-    for line, kind, value in tokens:
-        found = text.find(value, offset) if value else offset
-        if found < 0:  # pragma: no cover - the lexer's text always comes from the source
-            yield line, kind, value
-            continue
-        row = bisect_right(starts, found)
-        yield Position(row, found - starts[row - 1] + 1), kind, value
-        offset = found + len(value)
 
 
 _ENVIRONMENT = PositionedEnvironment()
@@ -74,14 +28,15 @@ def parse_template(text: str, name: str, path: str) -> Template:
         words = f"the template is larger than {MAX_SIZE // 1024} KiB"
         raise DefinitionErrors([Finding(Location(path), "too-large", words, "split it with include")])
     try:
-        tree = _ENVIRONMENT._parse(text, name, path)
+        parser = Parser(_ENVIRONMENT, text, name, path)
+        tree = parser.parse()
     except TemplateSyntaxError as error:
         raise DefinitionErrors([_syntax_finding(error, Location(path))]) from None
     except RecursionError:
         raise DefinitionErrors(
             [Finding(Location(path), "too-large", f"nested deeper than {MAX_DEPTH} levels")]
         ) from None
-    conversion = _Conversion(Location(path), choose_places(tree))
+    conversion = _Conversion(Location(path), choose_places(tree), outputs_of(parser))
     body = conversion.statements(tree.body)
     if conversion.findings:
         raise DefinitionErrors(conversion.findings)
@@ -102,11 +57,17 @@ def parse_expression(text: str, at: Location) -> Expression:
         raise DefinitionErrors([_syntax_finding(error, at)]) from None
     except RecursionError:
         raise DefinitionErrors([Finding(at, "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
-    conversion = _Conversion(at, choose_places(nodes.Output([tree])))
+    conversion = _Conversion(at, choose_places(nodes.Output([tree])), outputs_of(parser))
     expression = conversion.expression(tree)
     if conversion.findings:
         raise DefinitionErrors(conversion.findings)
     return expression
+
+
+def outputs_of(parser: Parser) -> WrittenOutputs:
+    """Return how the outputs that a parser has read are written."""
+    assert isinstance(parser.stream, PositionedStream)
+    return parser.stream.outputs
 
 
 def choose_places(tree: nodes.Node) -> dict[tuple[int, int], int]:
@@ -119,37 +80,6 @@ def choose_places(tree: nodes.Node) -> dict[tuple[int, int], int]:
             places.add(position_of(node))
         left.extend(node.iter_child_nodes())
     return {place: count for count, place in enumerate(sorted(places))}
-
-
-def position_of(node: nodes.Node) -> tuple[int, int]:
-    """Line and column where a node is said to stand. Jinja gives what joins two values the place of the token after
-    it, or of the first of a chain: here it stands where its first value begins."""
-    line: int | None = begin_of(node) if isinstance(node, _JOINING) else node.lineno
-    while line is None:  # Jinja gives `autoescape` no place, but the statement inside it
-        node = next(node.iter_child_nodes())
-        line = node.lineno
-    return int(line), getattr(line, "column", 1)
-
-
-def begin_of(node: nodes.Node) -> int:
-    """The line number, with its column, of the leftmost part of an expression."""
-    while True:
-        match node:
-            case nodes.Compare(expr=first) | nodes.CondExpr(expr1=first):
-                node = first
-            case nodes.BinExpr(left=first):
-                node = first
-            case nodes.Getattr(node=first) | nodes.Test(node=first):
-                node = first
-            case nodes.Filter(node=first) if first is not None:
-                node = first
-            case nodes.Concat(nodes=[first, *_]):
-                node = first
-            case _:
-                return node.lineno
-
-
-_JOINING = (nodes.BinExpr, nodes.Compare, nodes.CondExpr, nodes.Concat)
 
 
 def _shift(origin: Location, line: int) -> Location:
@@ -209,9 +139,10 @@ _INSTEAD = {
 class _Conversion:
     """One walk over Jinja's tree; every failure goes through `fail`, so that none can forget its place."""
 
-    def __init__(self, origin: Location, chooses: dict[tuple[int, int], int]) -> None:
+    def __init__(self, origin: Location, chooses: dict[tuple[int, int], int], outputs: WrittenOutputs) -> None:
         self.origin = origin
         self.chooses = chooses
+        self.outputs = outputs
         self.findings: list[Finding] = []
         self.nodes = 0
         self.depth = 0
@@ -248,9 +179,10 @@ class _Conversion:
                 for part in node.nodes:
                     if isinstance(part, nodes.TemplateData):
                         self._readable(part, part.data)
-                        yield ast.TemplateText(part.data)
+                        yield ast.TemplateText(self.place(part), part.data)
                     else:
-                        yield ast.Output(self.place(part), self.expression(part))
+                        begin, written = self.outputs.output_around(part)
+                        yield ast.Output(_shift(self.origin, begin), self.expression(part), written)
             case nodes.If():
                 yield self._if(node, list(node.elif_))
             case nodes.For():

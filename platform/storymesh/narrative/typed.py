@@ -11,7 +11,8 @@ from storymesh.case.resolve import Cast, resolve_cast
 from storymesh.case.scopes import TypedCase, restricted, type_case
 from storymesh.contract.definition import Contract
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
-from storymesh.language.typecheck.static_values import Checked, Path, a_kind
+from storymesh.language.static_values import Path, a_kind
+from storymesh.language.typecheck.scope import Checked, CheckedTemplate
 from storymesh.language.types import Integer, Text
 from storymesh.location import Location
 from storymesh.narrative.definition import Narrative
@@ -64,6 +65,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     if findings:
         raise DefinitionErrors(findings)
     templates = [template.checked for record in records.values() for template in record.templates]
+    printed = [path for template in templates for path in template.prints]
     formulas = [formula.checked for formula in (*typed.facts.values(), *typed.outcome.values())]
     formulas += [formula.checked for level in typed.match for formula in level]
     return TypedNarrative(
@@ -72,7 +74,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
         cast,
         typed,
         records,
-        _columns(cast, typed, [*templates, *formulas], [*pseudonymised, *together]),
+        _columns(cast, typed, [*templates, *formulas], [*pseudonymised, *together, *printed]),
         pseudonymised,
         together,
         _quoted_facts(typed, templates),
@@ -151,7 +153,7 @@ def _columns(
 ) -> Mapping[str, frozenset[str]]:
     """Return the properties of each role that templates and formulas read, facts followed to what they read."""
     carried: dict[str, set[str]] = {role: set() for role in cast.roles}
-    reads = {path for checked in used for path in (*checked.reads, *checked.prints)} | set(paths)
+    reads = {path for checked in used for path in checked.reads} | set(paths)
     for read in reads:
         # What a template reads of a quoted precedent is a fact of that case.
         own = read[read.index("quoted") + 1 :] if "quoted" in read else read
@@ -161,7 +163,7 @@ def _columns(
     return {role: frozenset(columns) for role, columns in carried.items()}
 
 
-def _quoted_facts(typed: TypedCase, templates: Iterable[Checked]) -> tuple[str, ...]:
+def _quoted_facts(typed: TypedCase, templates: Iterable[CheckedTemplate]) -> tuple[str, ...]:
     """Return the facts that some template reads of a quoted precedent."""
     read = {path for checked in templates for path in checked.reads}
     return tuple(name for name in typed.facts if any("quoted" in path and name in path for path in read))

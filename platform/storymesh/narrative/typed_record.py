@@ -10,7 +10,8 @@ from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Template
 from storymesh.language.parse import parse_template
-from storymesh.language.typecheck.static_values import Checked, Path
+from storymesh.language.static_values import Path
+from storymesh.language.typecheck.scope import CheckedTemplate
 from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Struct, Text
 from storymesh.location import Location
@@ -29,7 +30,7 @@ class TypedTemplate:
     name: str
     template: str
     phase: Phase
-    checked: Checked
+    checked: CheckedTemplate
 
 
 @dataclass(frozen=True)

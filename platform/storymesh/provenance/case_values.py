@@ -9,17 +9,16 @@ from storymesh.dataset.build import Build
 from storymesh.dataset.tables import cases_with_precedents
 from storymesh.engine.engine import Engine
 from storymesh.errors import DefinitionErrors, NotInLanguage, TooLarge
+from storymesh.language import ast
 from storymesh.language.interpret import as_value
-from storymesh.language.parse import parse_expression
-from storymesh.language.provenance import TracedValue, TracingInterpreter
+from storymesh.language.provenance import TracingInterpreter
+from storymesh.language.traced_values import TracedValue
 from storymesh.language.typecheck.templates import check_expression
-from storymesh.location import Location
 from storymesh.provenance.verification_sql import VerificationQueries
 
 View = Literal["hindsight", "question"]
 
 _VALUE = "value"
-_SET = f"{{% set {_VALUE} = "
 
 
 class CaseValues:
@@ -29,7 +28,7 @@ class CaseValues:
         self.build = build
         self._engine = engine
         self._names: dict[str, dict[View, Mapping[str, Any]]] = {}
-        self._interpreters: dict[tuple[View, str], TracingInterpreter] = {}
+        self._interpreters: dict[tuple[View, ast.Expression], TracingInterpreter] = {}
 
     @cached_property
     def queries(self) -> VerificationQueries:
@@ -60,14 +59,13 @@ class CaseValues:
             self.load([case_id])
         return self._names[case_id][view]
 
-    def trace_expression(self, text: str, case_id: str, view: View) -> TracedValue | None:
+    def trace_expression(self, expression: ast.Expression, case_id: str, view: View) -> TracedValue | None:
         """Return an expression's value for one case with the paths that it read; None if the interpreter has none."""
         try:
-            if (view, text) not in self._interpreters:
-                at = Location(f"./{_VALUE}", 1, len(_SET) + 1)
-                checked = check_expression(parse_expression(text, at), self.build.typed.case.scopes[view])
-                given = ({_VALUE: f"{_SET}{text} %}}"}, ".", checked.labels, checked.replaced, b"", checked.casts)
-                self._interpreters[view, text] = TracingInterpreter(*given, propagating=True)
-            return self._interpreters[view, text].followed(_VALUE, _VALUE, self.names(case_id, view))
+            if (view, expression) not in self._interpreters:
+                tree = check_expression(expression, self.build.typed.case.scopes[view]).tree
+                template = ast.Template(_VALUE, tree.at.path, (ast.Assign(tree.at, _VALUE, tree),))
+                self._interpreters[view, expression] = TracingInterpreter(template, b"", propagating=True)
+            return self._interpreters[view, expression].trace_value(_VALUE, self.names(case_id, view))
         except (NotInLanguage, TooLarge, DefinitionErrors):
             return None

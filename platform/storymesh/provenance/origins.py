@@ -14,7 +14,7 @@ from storymesh.case.link import KEY
 from storymesh.case.resolve import Role
 from storymesh.case.scopes import Formula
 from storymesh.errors import StorymeshError
-from storymesh.language.provenance import COUNTED, HIDDEN, OriginPath
+from storymesh.language.traced_values import COUNTED, HIDDEN, OriginPath
 from storymesh.language.types import Array, Struct, Type
 from storymesh.location import Location
 from storymesh.provenance.case_values import CaseValues, View
@@ -199,7 +199,7 @@ class OriginResolver:
 
     def _read_origins(self, formula: Formula, expression: str, value: Any, steps: OriginPath) -> tuple[Origin, ...]:
         """Return the origins of what an expression read; claims a mistake if it has another value than the case."""
-        traced = self.cases.trace_expression(expression, self.case_id, self.view)
+        traced = self.cases.trace_expression(formula.expression, self.case_id, self.view)
         for step in steps:
             if traced is not None and isinstance(traced.value, list) and isinstance(step, int):
                 traced = traced.value[step]
@@ -210,7 +210,7 @@ class OriginResolver:
         if not _same_value(traced.value, value):
             message = f"`{expression}` of case {self.case_id} gives another value than the case has"
             self.log.mistakes.append((self.record, message))
-        return self.resolve(traced.places)
+        return self.resolve(traced.origins)
 
     def _possible_reads(self, formula: Formula) -> Iterator[OriginPath]:
         """Yield the paths that an expression may read; of a list, those of each row."""

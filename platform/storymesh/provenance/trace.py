@@ -1,6 +1,6 @@
 """Traces of released records: every value that a record prints, with the product, version, key and property behind it.
 
-A record is rendered again by the interpreter that follows values (`language.provenance`), and `OriginResolver` says
+A record is rendered again by the interpreter with provenance (`language.provenance`), and `OriginResolver` says
 where each value comes from. Nothing is taken on trust: the texts are compared with the record, the values with the
 product, and the queries that count are run.
 """
@@ -18,7 +18,8 @@ from storymesh.dataset.render import UNRENDERABLE, record_inputs
 from storymesh.dataset.stages import write_cases_and_precedents
 from storymesh.dataset.tables import cases_with_precedents, product_rows
 from storymesh.language.interpret import as_value
-from storymesh.language.provenance import OriginPath, TextSpan, TracingInterpreter
+from storymesh.language.provenance import TracingInterpreter
+from storymesh.language.traced_values import OriginPath, TextSpan
 from storymesh.location import Location
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed_record import TypedRecord
@@ -110,7 +111,7 @@ class Tracer:
             for column in record.texts:
                 slot = record.slots[column.slot.name]
                 visible = _names_for(column, names)
-                text, parts = interpreters[slot.name].follow(slot.template, case_id, visible)
+                text, parts = interpreters[slot.name].trace_text(case_id, visible)
                 columns.append(RenderedColumn(column.path, text, parts))
             yield RenderedCase(case_id, names, tuple(columns))
 
@@ -247,8 +248,8 @@ def _trace_span(part: TextSpan, text: str, resolver: OriginResolver) -> TracedSp
     words = text[part.begin : part.end]
     if part.expression is None:
         return TracedSpan(part.begin, part.end, words, part.at)
-    because = resolver.resolve(part.decided - part.places)
-    return TracedSpan(part.begin, part.end, words, part.at, part.expression, resolver.resolve(part.places), because)
+    because = resolver.resolve(part.deciding - part.origins)
+    return TracedSpan(part.begin, part.end, words, part.at, part.expression, resolver.resolve(part.origins), because)
 
 
 def _quoted_ids(names: Any) -> Iterator[str]:
@@ -273,11 +274,7 @@ def template_text(column: TextColumn, released: Mapping[str, Any]) -> str:
 
 
 def _tracing_interpreters(build: Build, record: TypedRecord) -> dict[str, TracingInterpreter]:
-    templates, folder, key = build.narrative.templates, build.narrative.folder, build.pseudonym_key
-    return {
-        name: TracingInterpreter(templates, folder, slot.checked.labels, slot.checked.replaced, key, slot.checked.casts)
-        for name, slot in record.slots.items()
-    }
+    return {name: TracingInterpreter(slot.checked.tree, build.pseudonym_key) for name, slot in record.slots.items()}
 
 
 def _difference(name: str, released: str, rendered: str) -> str:

@@ -11,7 +11,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from storymesh.engine import dialect
-from storymesh.language.filters import EXACT, UNITS
+from storymesh.language.evaluate import EXACT
 
 
 def calculated(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
@@ -155,9 +155,10 @@ def rounded(value: ir.NumericValue, precision: int) -> ir.NumericValue:
     return dialect.round_half_even(value, precision)
 
 
-def duration(value: ir.NumericValue, unit: str) -> ir.StringValue:
+def duration(value: ir.NumericValue, unit: int) -> ir.StringValue:
+    """Return the two largest whole units of day, hour and minute; `unit` is the seconds that one counts."""
     if value.type().is_integer():
-        each = UNITS[unit] // 60
+        each = unit // 60
         if each:
             fits = signed(value).abs() <= (2**63 - 1) // each
             minutes = ibis.ifelse(fits, value, ibis.null("int64")).abs() * each
@@ -165,7 +166,7 @@ def duration(value: ir.NumericValue, unit: str) -> ir.StringValue:
             minutes = dialect.integer_division(value, ibis.literal(60)).abs()
     else:
         # Seconds are rounded to six digits first: 0.7 hours, which no float holds, are 42 minutes and not 41.
-        seconds = dialect.round_half_even(value.cast("float64").abs() * UNITS[unit], 6)
+        seconds = dialect.round_half_even(value.cast("float64").abs() * unit, 6)
         minutes = ibis.ifelse(dialect.is_exactly_printable(seconds), cut_off(seconds / 60), ibis.null("int64"))
     days, rest = dialect.integer_division(minutes, ibis.literal(1440)), minutes % 60
     hours = dialect.integer_division(minutes, ibis.literal(60)) % 24

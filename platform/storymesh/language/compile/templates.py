@@ -1,10 +1,9 @@
 """Templates as ibis expressions: the words, and what stands between them, as one column of text.
 
-A name of `set` stands for its expression wherever it is read; `engine.share` makes one column of it.
+A name of `set` stands for its expression wherever it is read; `engine.cse` makes one column of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import ibis
@@ -14,39 +13,27 @@ from storymesh.engine import dialect
 from storymesh.errors import TooLarge
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
-from storymesh.language.compile.expressions import PRINTING, UNPRINTABLE, Compiling, Labels, Names, pseudonym
-from storymesh.location import Location
+from storymesh.language.compile.expressions import UNPRINTABLE, ExpressionCompiler, Names
+from storymesh.language.filters.registry import FILTERS
 
 MAX_PARTS = 50_000
-# Filters that give null for null and leave UNPRINTABLE as it is.
-_PASSING = PRINTING | {"abs", "int", "round", "date", "label", "pseudonym", "upper", "lower", "capitalize", "title"}
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """What the checker and the build know and a template does not say: labels, pseudonyms and the secret for them.
-    `guard` is what every value that is printed goes through."""
-
-    labels: Labels
-    replaced: frozenset[Location]
-    key: bytes
-    guard: Callable[[ir.StringValue], ir.StringValue] | None = None
 
 
 def compile_template(
     template: Template,
     names: Names,
     case_id: ir.StringValue,
-    partial: Callable[[str], Template | None],
-    resolved: Resolved,
+    key: bytes,
+    guard: Callable[[ir.StringValue], ir.StringValue] | None = None,
 ) -> ir.StringValue:
-    """The template's text. `names` are values over one table.
+    """Return the text of a typed template. `names` are values over one table, `key` is that of the pseudonyms, and
+    `guard` is applied to every text that is printed.
 
-    What is computed more than once stands there more than once: write the text through `engine.share.shared`. A text
-    that contains UNPRINTABLE met a number that cannot be printed exactly. Raises TooLarge for templates that would make
-    an expression past the bound.
+    What is computed more than once stands there more than once: write the text through `engine.cse.eliminate_common`.
+    A text that contains UNPRINTABLE met a number that cannot be printed exactly. Raises TooLarge for templates that
+    would make an expression past the bound.
     """
-    return _Telling(names, case_id, partial, resolved).text_of(template)
+    return _TemplateCompiler(names, case_id, key, guard).text_of(template)
 
 
 def _passes(expression: Expression) -> bool:
@@ -61,7 +48,7 @@ def _passes(expression: Expression) -> bool:
         case ast.Concat():
             return all(_passes(part) for part in expression.parts)
         case ast.FilterCall():
-            return expression.name in _PASSING and _passes(expression.base)
+            return FILTERS[expression.name].keeps_unprintable and _passes(expression.base)
         case _:
             return False
 
@@ -70,20 +57,19 @@ def _marked(text: ir.StringValue, unfit: ir.BooleanValue | None) -> ir.StringVal
     return text if unfit is None else ibis.ifelse(unfit, UNPRINTABLE, text)
 
 
-class _Telling(Compiling):
+class _TemplateCompiler(ExpressionCompiler):
     """One template becoming text."""
 
     def __init__(
         self,
         names: Names,
         case_id: ir.StringValue,
-        template: Callable[[str], Template | None],
-        resolved: Resolved,
+        key: bytes,
+        guard: Callable[[ir.StringValue], ir.StringValue] | None,
     ) -> None:
-        super().__init__(names, resolved.labels)
+        super().__init__(names, key)
         self.case_id = case_id
-        self.template = template
-        self.resolved = resolved
+        self.guard = guard
         self.file = ""
         self.parts = 0
 
@@ -114,17 +100,16 @@ class _Telling(Compiling):
                     pieces.append(self.loop(statement))
                 case ast.Include():
                     before = dict(self.names)
-                    included = self.template(statement.template)
-                    assert included is not None
-                    pieces.append(self.text_of(included))
+                    assert statement.partial is not None, "the checker puts the partial here"
+                    pieces.append(self.text_of(statement.partial))
                     self.names = before
         return pieces
 
     def printed(self, expression: Expression) -> ir.StringValue:
         value, unfit = self._watched(lambda: self.value(expression))
         text = self.text(value)
-        if self.resolved.guard is not None and value.type().is_string():
-            text = self.resolved.guard(text)
+        if self.guard is not None and value.type().is_string():
+            text = self.guard(text)
         if not _passes(expression):
             text = _marked(text, unfit)
         # The checker saw to it that nothing printed is null, so what was computed and is null now did not fit.
@@ -202,9 +187,6 @@ class _Telling(Compiling):
         options = [self.text(self.value(option)) for option in expression.options]
         drawn = dialect.hash_choice(self.case_id.concat(f":{self.file}:{expression.place}"), len(options))
         return drawn.cases(*enumerate(options[:-1]), else_=options[-1])
-
-    def pseudonym(self, expression: ast.FilterCall, base: ir.Value) -> ir.StringValue:
-        return base if expression.at in self.resolved.replaced else pseudonym(base, self.resolved.key)
 
 
 def _loop(place: ir.IntegerValue, count: ir.IntegerValue) -> Mapping[str, ir.Value]:

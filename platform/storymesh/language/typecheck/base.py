@@ -4,41 +4,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from storymesh.errors import DefinitionErrors, Finding
+from storymesh.errors import Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
-from storymesh.language.typecheck.static_values import (
-    ANYTHING,
-    Checked,
-    Guards,
-    Path,
-    Scope,
-    Value,
-    a_kind,
-    guard_for,
-    higher,
-    joined_type,
-    mixed,
-)
-from storymesh.language.types import (
-    Array,
-    Classification,
-    Float,
-    Hidden,
-    Null,
-    Struct,
-    Type,
-)
+from storymesh.language.static_values import ANYTHING, Path, StaticValue, a_kind, higher, joined_type
+from storymesh.language.typecheck.scope import Guards, Scope, guard_for
+from storymesh.language.types import Array, Classification, Float, Hidden, Null, Struct
 from storymesh.location import Location
 
 
 class TypeCheckerBase:
-    """The state of one check. `value` and `test` are what `ExpressionChecker` makes of an expression."""
+    """The state of one check, and what filters and expressions both need of it."""
 
-    def value(self, expression: Expression) -> Value:
+    def value(self, expression: Expression) -> StaticValue:
+        """Return what is known of an expression, or raise findings."""
         raise NotImplementedError
 
-    def test(self, expression: Expression) -> Value:
+    def value_or_absent(self, expression: Expression) -> StaticValue:
+        """Return the same, where a row on the way may be absent: then the value is null."""
+        raise NotImplementedError
+
+    def test(self, expression: Expression) -> StaticValue:
+        """Return what is known of a condition, or raise findings."""
+        raise NotImplementedError
+
+    def blamable_parts(self, node: ast.FilterCall, value: StaticValue) -> tuple[Expression, ...]:
+        """Return the parts of a filter's call that a finding about its result may be about."""
         raise NotImplementedError
 
     def __init__(
@@ -54,49 +45,34 @@ class TypeCheckerBase:
         self.strict = strict
         self.partial = partial
         self.findings: dict[Finding, None] = {}
-        self.variables: dict[str, Value | Hidden] = {}
+        self.variables: dict[str, StaticValue | Hidden] = {}
         self.sure: frozenset[str] = frozenset()  # what the guards around here say is not null
         self.counter = 0
         self.stack: list[str] = []
-        self.path = ""
         self.names: set[str] = set()
         self.reads: set[Path] = set()
         self.prints: dict[Path, Classification] = {}
-        self.labels: dict[Location, Mapping[str, str]] = {}
-        self.replaced: set[Location] = set()
-        self.drawn: set[Location] = set()
-        self.casts: dict[tuple[Location, str], Type] = {}
+        self.static: dict[int, StaticValue] = {}  # by the identity of a node of the file that is being checked
+        self.partials: dict[int, Template] = {}  # the same for its includes
         self.statements = 0
         self.guards: dict[str, Guards] = {}
 
-    def done(self, value: Value) -> Checked:
-        if self.findings:
-            raise DefinitionErrors(self.findings)
-        return Checked(
-            value,
-            frozenset(self.names),
-            frozenset(self.reads),
-            MappingProxyType(dict(self.prints)),
-            MappingProxyType(dict(self.labels)),
-            frozenset(self.replaced),
-            frozenset(self.drawn),
-            MappingProxyType(dict(self.casts)),
-        )
-
-    def fail(self, at: Location, rule: str, words: str, hint: str = "") -> Value:
+    def fail(self, at: Location, rule: str, words: str, hint: str = "") -> StaticValue:
         """The one place where a finding is made; what failed goes on as a value that raises no second finding."""
         self.findings[Finding(at, rule, words, hint)] = None
-        return Value(ANYTHING)
+        return StaticValue(ANYTHING)
 
-    def present(self, expression: Expression, value: Value, doing: str) -> Value:
+    def present(self, expression: Expression, value: StaticValue, doing: str) -> StaticValue:
         """In a template, `value` must be known not to be null before it is used."""
         if self.strict and value.nullable:
-            expression, value = self.blamed(expression, value, lambda met: met.nullable)
+            expression, value = self.blamed(expression, value, lambda part: part.nullable)
             words = f"{value.words or 'this'} may be null and is {doing} unguarded"
             self.fail(expression.at, "may-be-null", words, guard_for(value, expression))
         return replace(value, nullable=False) if self.strict else value
 
-    def blamed(self, expression: Expression, value: Value, wrong: Callable[[Value], bool]) -> tuple[Expression, Value]:
+    def blamed(
+        self, expression: Expression, value: StaticValue, wrong: Callable[[StaticValue], bool]
+    ) -> tuple[Expression, StaticValue]:
         """The part of an expression that a finding is about: the branch, the option, the joined piece."""
         none = frozenset[str]()
         match expression:
@@ -113,18 +89,16 @@ class TypeCheckerBase:
             case ast.Not(operand=part) | ast.IsTest(base=part):
                 parts = [(none, part)]
             case ast.FilterCall():
-                arguments = (*expression.arguments, *(argument for _, argument in expression.named))
-                pieces = arguments if expression.name == "default" and value.nullable else (expression.base, *arguments)
-                parts = [(none, piece) for piece in pieces]
+                parts = [(none, piece) for piece in self.blamable_parts(expression, value)]
             case _:
                 parts = []
         for given, part in parts:
-            met = self.given(given, lambda part=part: self.value(part))  # type: ignore[misc]
-            if wrong(met):
-                return self.blamed(part, met, wrong)
+            found = self.given(given, lambda part=part: self.value_or_absent(part))  # type: ignore[misc]
+            if wrong(found):
+                return self.blamed(part, found, wrong)
         return expression, value
 
-    def text(self, expression: Expression, value: Value) -> None:
+    def text(self, expression: Expression, value: StaticValue) -> None:
         """A value that becomes part of a text, without being printed yet."""
         if value.type is ANYTHING:
             return
@@ -136,11 +110,11 @@ class TypeCheckerBase:
             case _:
                 self.present(expression, value, "joined to a text")
 
-    def joined(self, left: Value, right: Value) -> Value | None:
+    def joined(self, left: StaticValue, right: StaticValue) -> StaticValue | None:
         type_ = joined_type(left.type, right.type)
         if type_ is None:
             return None
-        return Value(
+        return StaticValue(
             type_,
             left.nullable or right.nullable or isinstance(left.type, Null) or isinstance(right.type, Null),
             higher(left.classification, right),
@@ -149,14 +123,7 @@ class TypeCheckerBase:
             pseudonym=left.pseudonym and right.pseudonym,
         )
 
-    def cast(self, expression: Expression, joined: Value, one: Value, two: Value) -> None:
-        if mixed(one.type, two.type):
-            self.casts[expression.at, type(expression).__name__] = joined.type
-
-    def computed(self, base: Value, type_: Type) -> Value:
-        return Value(type_, base.nullable, base.classification, base.paths, words=base.words)
-
-    def given(self, known: frozenset[str], work: Callable[[], Value]) -> Value:
+    def given(self, known: frozenset[str], work: Callable[[], StaticValue]) -> StaticValue:
         sure = self.sure
         self.sure = sure | known
         try:
@@ -164,7 +131,7 @@ class TypeCheckerBase:
         finally:
             self.sure = sure
 
-    def narrowed(self, value: Value) -> Value:
+    def narrowed(self, value: StaticValue) -> StaticValue:
         if value.nullable and value.known_as is not None and value.known_as in self.sure:
             return replace(value, nullable=False)
         return value

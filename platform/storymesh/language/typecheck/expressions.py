@@ -6,32 +6,26 @@ from math import isfinite
 from storymesh.errors import suggest_name
 from storymesh.language import ast
 from storymesh.language.ast import Expression
-from storymesh.language.typecheck.filters import FilterChecker
-from storymesh.language.typecheck.static_values import (
+from storymesh.language.evaluate import TESTS
+from storymesh.language.static_values import (
     ANYTHING,
     PUBLIC,
     RANK,
-    Fact,
-    Guards,
     Path,
-    Value,
+    StaticValue,
     a_kind,
     arithmetic_type,
     comparable,
-    guard_for,
     higher,
-    mixed,
     parents_of,
-    spelled,
 )
+from storymesh.language.typecheck.names import NameChecker
 from storymesh.language.types import (
     NUMBERS,
     Array,
     Boolean,
     Classification,
-    Field,
     Float,
-    Hidden,
     Integer,
     Null,
     Struct,
@@ -40,24 +34,10 @@ from storymesh.language.types import (
 )
 
 MAX_INTEGER = 2**63 - 1
-TESTS = ("none", "defined", "true", "false")
-# Filters that give null for null, and a value for a value.
-PASSING_NULL = frozenset(
-    {"number", "percent", "date", "plural", "duration", "label", "pseudonym", "upper", "lower", "capitalize", "title"}
-    | {"trim", "abs", "int", "round"}
-)
-LOOP = Value(
-    Struct(
-        {name: Field(Integer()) for name in ("index", "index0", "revindex", "revindex0", "length")}
-        | {name: Field(Boolean()) for name in ("first", "last")}
-    ),
-    words="'loop'",
-)
-LOOP_HINT = "print one of its properties: loop.index, loop.first, loop.last, loop.length, …"
 
 
-class ExpressionChecker(FilterChecker):
-    def printed(self, expression: Expression, value: Value, *, joined: bool = False) -> None:
+class ExpressionChecker(NameChecker):
+    def printed(self, expression: Expression, value: StaticValue, *, joined: bool = False) -> None:
         """Check that a value can stand in text, and remember what it prints."""
         if value.type is ANYTHING:
             return
@@ -84,8 +64,11 @@ class ExpressionChecker(FilterChecker):
                 self.fail(at, hidden.rule, hidden.words, hidden.hint)
             self.prints[path] = max(self.prints.get(path, "public"), value.classification, key=RANK.__getitem__)
 
-    def test(self, expression: Expression) -> Value:
-        """A condition: any value can stand there; null, zero and the empty count as false, as in Python."""
+    def test(self, expression: Expression) -> StaticValue:
+        """Check a condition: any value can stand there; null, zero and the empty count as false, as in Python."""
+        return self._noted(expression, self._test(expression))
+
+    def _test(self, expression: Expression) -> StaticValue:
         match expression:
             case ast.Not():
                 inner = self.test(expression.operand)
@@ -112,13 +95,21 @@ class ExpressionChecker(FilterChecker):
                     return replace(value, when_true=value.when_true | {value.known_as} | parents_of(value.known_as))
                 return value
 
-    def _answer(self, *asked: Value) -> Value:
+    def _answer(self, *asked: StaticValue) -> StaticValue:
         """True or false of some values: it says as much as they do, but of a row or a list only that it is there."""
         told = [value for value in asked if not isinstance(value.type, Struct | Array)]
         classification = max((value.classification for value in told), key=RANK.__getitem__, default=PUBLIC)
-        return Value(Boolean(), False, classification, frozenset(path for value in told for path in value.paths))
+        return StaticValue(Boolean(), False, classification, frozenset(path for value in told for path in value.paths))
 
-    def value(self, expression: Expression) -> Value:
+    def value(self, expression: Expression) -> StaticValue:
+        return self._noted(expression, self._value(expression))
+
+    def value_or_absent(self, expression: Expression) -> StaticValue:
+        if isinstance(expression, ast.Attribute):
+            return self._noted(expression, self._attribute(expression, may_be_absent=True))
+        return self.value(expression)
+
+    def _value(self, expression: Expression) -> StaticValue:
         match expression:
             case ast.Literal():
                 return self._literal(expression)
@@ -132,7 +123,7 @@ class ExpressionChecker(FilterChecker):
                 return self._arithmetic(expression)
             case ast.Negate():
                 value = self._number(expression.operand, "-")
-                return Value(value.type, value.nullable, value.classification, value.paths)
+                return StaticValue(value.type, value.nullable, value.classification, value.paths)
             case ast.Concat():
                 return self._concat(expression)
             case ast.Compare():
@@ -144,169 +135,58 @@ class ExpressionChecker(FilterChecker):
             case ast.Conditional():
                 return self._choice(expression)
             case ast.FilterCall():
-                return self.call(expression)
+                return self.filter_result(expression)
             case ast.IsTest():
-                return self._test(expression)
+                return self._is_test(expression)
             case ast.Choose():
                 return self._choose(expression)
 
-    def _literal(self, expression: ast.Literal) -> Value:
+    def _literal(self, expression: ast.Literal) -> StaticValue:
         match expression.value:
             case None:
-                return Value(Null(), nullable=True)
+                return StaticValue(Null(), nullable=True)
             case bool():
-                return Value(Boolean(), words=str(expression.value).lower())
+                return StaticValue(Boolean(), words=str(expression.value).lower())
             case int() as number:
                 if abs(number) > MAX_INTEGER:
                     return self.fail(expression.at, "too-large", "the number does not fit into 64 bits")
-                return Value(Integer(), words=str(number))
+                return StaticValue(Integer(), words=str(number))
             case float() as number:
                 if not isfinite(number):
                     return self.fail(expression.at, "too-large", "the number is too large for a float")
-                return Value(Float(), words=str(number))
+                return StaticValue(Float(), words=str(number))
             case str():
-                return Value(Text(), words="this text")
+                return StaticValue(Text(), words="this text")
 
-    def _list(self, expression: ast.ListLiteral) -> Value:
-        joined: Value | None = None
+    def _list(self, expression: ast.ListLiteral) -> StaticValue:
+        joined: StaticValue | None = None
         for part in expression.items:
             value = self.value(part)
             if value.type is ANYTHING:
                 return value
             together = value if joined is None else self.joined(joined, value)
-            if together is None or joined is None:
-                if together is None and joined is not None:
-                    words = (
-                        f"the items of a list have one type, here stand {a_kind(joined.type)} and {a_kind(value.type)}"
-                    )
-                    return self.fail(part.at, "wrong-type", words)
-            elif mixed(joined.type, value.type):
-                self.casts[expression.at, "ListLiteral"] = together.type
+            if together is None:
+                assert joined is not None
+                words = f"the items of a list have one type, here stand {a_kind(joined.type)} and {a_kind(value.type)}"
+                return self.fail(part.at, "wrong-type", words)
             joined = together
         if joined is None:
             return self.fail(expression.at, "wrong-type", "an empty list has no type", "leave it out")
-        return Value(Array(joined.field), False, joined.classification, joined.paths)
+        return StaticValue(Array(joined.field), False, joined.classification, joined.paths)
 
-    def _name(self, expression: ast.Name) -> Value:
-        name = expression.name
-        found: Value | Hidden | Field | Fact | None = self.variables.get(name)
-        if found is None:
-            found = self.scope.get(name)
-            if found is not None:
-                self.names.add(name)
-        match found:
-            case None:
-                known = [*self.scope, *self.variables]
-                return self.fail(expression.at, "unknown-name", f"unknown name '{name}'", suggest_name(name, known))
-            case Hidden():
-                return self.fail(expression.at, found.rule, found.words, found.hint)
-            case Value() if found is LOOP:
-                return self.fail(expression.at, "wrong-type", "'loop' is no value of its own", LOOP_HINT)
-            case Value():
-                value = found
-            case Fact():
-                there, when_true, when_false = self._guards(name, found.expression)
-                value = self._of_field(found.field, name, (name,))
-                value = replace(value, when_there=there, when_true=there | when_true, when_false=when_false)
-                self.reads.add((name,))
-            case Field():
-                value = self._of_field(found, name, (name,))
-                if not isinstance(found.type, Struct | Array):
-                    self.reads.add((name,))
-        return self.narrowed(value)
-
-    def _is_loop(self, expression: Expression) -> bool:
-        return isinstance(expression, ast.Name) and self.variables.get(expression.name) is LOOP
-
-    def _of_field(self, found: Field, name: str, path: Path) -> Value:
-        return Value(
-            found.type,
-            found.nullable,
-            found.classification,
-            frozenset({path}),
-            name,
-            counted=frozenset({path}) if isinstance(found.type, Array) else frozenset(),
-            pseudonym=found.pseudonym,
-            words=f"'{name}'",
-        )
-
-    def _guards(self, name: str, expression: Expression) -> Guards:
-        """What a guard on a fact guards of what the fact reads."""
-        if name not in self.guards:
-            quiet = ExpressionChecker(self.scope, strict=False)
-            quiet.guards = self.guards  # a fact of facts asks for each of them once
-            value = quiet.test(expression)
-            self.guards[name] = (self._implied(expression), value.when_true, value.when_false)
-        return self.guards[name]
-
-    def _implied(self, expression: Expression) -> frozenset[str]:
-        """What cannot be null when the (propagating) expression is not null."""
-        match expression:
-            case ast.Name() | ast.Attribute():
-                known = spelled(expression)
-                if known is None:
-                    return frozenset()
-                fact = self.scope.get(known)
-                further = self._guards(known, fact.expression)[0] if isinstance(fact, Fact) else frozenset()
-                return frozenset({known}) | parents_of(known) | further
-            case ast.FilterCall() if expression.name in PASSING_NULL:
-                return self._implied(expression.base)
-            case ast.Arithmetic() | ast.Compare():
-                return self._implied(expression.left) | self._implied(expression.right)
-            case ast.Negate():
-                return self._implied(expression.operand)
-            case _:
-                return frozenset()
-
-    def _attribute(self, expression: ast.Attribute) -> Value:
-        base = self.value(expression.base) if not self._is_loop(expression.base) else LOOP
-        if base.type is ANYTHING:
-            return base
-        if isinstance(base.type, Array):
-            hint = "loop over it, or take one with `first` or `last`"
-            return self.fail(expression.at, "wrong-type", f"{base.words or 'this'} is a list of rows", hint)
-        if not isinstance(base.type, Struct):
-            words = f"{base.words or 'this'} is {a_kind(base.type)} and has no property '{expression.name}'"
-            return self.fail(expression.at, "wrong-type", words)
-        found = base.type.fields.get(expression.name)
-        spoken = f"{base.words.strip(chr(39))}.{expression.name}" if base.words else expression.name
-        if found is None:
-            words = f"{base.words or 'this'} has no property '{expression.name}'"
-            return self.fail(expression.at, "unknown-name", words, suggest_name(expression.name, base.type.fields))
-        if isinstance(found, Hidden):
-            return self.fail(expression.at, found.rule, found.words, found.hint)
-        if self.strict and base.nullable:
-            words = f"{base.words or 'this'} may be absent and is used unguarded"
-            self.fail(expression.base.at, "may-be-absent", words, guard_for(base, expression.base))
-        known_as = f"{base.known_as}.{expression.name}" if base.known_as else None
-        paths = frozenset((*path, expression.name) for path in base.paths)
-        self.reads |= paths
-        value = Value(
-            found.type,
-            found.nullable or (base.nullable and not self.strict),
-            higher(found.classification, base),
-            paths,
-            known_as,
-            counted=paths if isinstance(found.type, Array) else frozenset(),
-            pseudonym=found.pseudonym,
-            words=f"'{spoken}'",
-            when_true=frozenset(f"{base.known_as}.{name}" for name in found.implies if base.known_as),
-        )
-        return self.narrowed(value)
-
-    def _number(self, expression: Expression, operator: str) -> Value:
+    def _number(self, expression: Expression, operator: str) -> StaticValue:
         value = self.present(expression, self.value(expression), "computed with")
         if not isinstance(value.type, NUMBERS) and value.type is not ANYTHING:
             words = f"{value.words or 'this'} is {a_kind(value.type)}, `{operator}` wants a number"
             self.fail(expression.at, "wrong-type", words, "join texts with ~" if isinstance(value.type, Text) else "")
-            return Value(ANYTHING)
+            return StaticValue(ANYTHING)
         return value
 
-    def _arithmetic(self, expression: ast.Arithmetic) -> Value:
+    def _arithmetic(self, expression: ast.Arithmetic) -> StaticValue:
         left = self._number(expression.left, expression.operator)
         right = self._number(expression.right, expression.operator)
         if left.type is ANYTHING or right.type is ANYTHING:
-            return Value(ANYTHING)
+            return StaticValue(ANYTHING)
         if expression.operator in ("//", "%") and not (
             isinstance(left.type, Integer) and isinstance(right.type, Integer)
         ):
@@ -316,7 +196,7 @@ class ExpressionChecker(FilterChecker):
         # `/` by zero is not finite, which drops the record that prints it; `//` and `%` by zero are null.
         divides = expression.operator in ("//", "%")
         sure_divisor = isinstance(expression.right, ast.Literal) and bool(expression.right.value)
-        return Value(
+        return StaticValue(
             type_,
             left.nullable or right.nullable or (divides and not sure_divisor),
             higher(left.classification, right),
@@ -326,7 +206,7 @@ class ExpressionChecker(FilterChecker):
             else "",
         )
 
-    def _concat(self, expression: ast.Concat) -> Value:
+    def _concat(self, expression: ast.Concat) -> StaticValue:
         nullable = False
         classification: Classification = "public"
         paths: frozenset[Path] = frozenset()
@@ -336,9 +216,9 @@ class ExpressionChecker(FilterChecker):
             nullable = nullable or (value.nullable and not self.strict)
             classification = higher(classification, value)
             paths |= value.paths
-        return Value(Text(), nullable, classification, paths)
+        return StaticValue(Text(), nullable, classification, paths)
 
-    def _compare(self, expression: ast.Compare) -> Value:
+    def _compare(self, expression: ast.Compare) -> StaticValue:
         left, right = self.value(expression.left), self.value(expression.right)
         if isinstance(right.type, Null) or isinstance(left.type, Null):
             return self.fail(
@@ -347,9 +227,9 @@ class ExpressionChecker(FilterChecker):
         left = self.present(expression.left, left, "compared")
         right = self.present(expression.right, right, "compared")
         if left.type is ANYTHING or right.type is ANYTHING:
-            return Value(Boolean())
+            return StaticValue(Boolean())
         implied = frozenset[str]() if self.strict else self._implied(expression)
-        answer = Value(
+        answer = StaticValue(
             Boolean(),
             left.nullable or right.nullable,
             higher(left.classification, right),
@@ -371,45 +251,43 @@ class ExpressionChecker(FilterChecker):
             return self.fail(expression.at, "wrong-type", words)
         return answer
 
-    def _either(self, expression: ast.And | ast.Or) -> Value:
+    def _either(self, expression: ast.And | ast.Or) -> StaticValue:
         """`a or b` gives a when it counts as true, else b; `and` the other way round."""
         test = self.test(expression)
         left = self.value(expression.left)
         right = self.given(self.side(expression), lambda: self.value(expression.right))
         if left.type is ANYTHING or right.type is ANYTHING:
-            return Value(ANYTHING)
+            return StaticValue(ANYTHING)
         joined = self.joined(left, right)
         if joined is None:
             words = f"the sides of `{'and' if isinstance(expression, ast.And) else 'or'}` are "
             words += f"{a_kind(left.type)} and {a_kind(right.type)}"
             return self.fail(expression.at, "wrong-type", words, "compare each side, or use an inline `if`")
         keeps_null = left.nullable if isinstance(expression, ast.And) else False
-        self.cast(expression, joined, left, right)
         return replace(
             joined, nullable=right.nullable or keeps_null, when_true=test.when_true, when_false=test.when_false
         )
 
-    def _choice(self, expression: ast.Conditional) -> Value:
+    def _choice(self, expression: ast.Conditional) -> StaticValue:
         test = self.test(expression.test)
         then = self.given(test.when_true, lambda: self.value(expression.then))
         otherwise = self.given(test.when_false, lambda: self.value(expression.otherwise))
         if then.type is ANYTHING or otherwise.type is ANYTHING:
-            return Value(ANYTHING)
+            return StaticValue(ANYTHING)
         joined = self.joined(then, otherwise)
         if joined is None:
             words = f"the two sides of `if … else` are {a_kind(then.type)} and {a_kind(otherwise.type)}"
             return self.fail(expression.at, "wrong-type", words, "give both sides one type")
-        self.cast(expression, joined, then, otherwise)
         return joined
 
-    def _test(self, expression: ast.IsTest) -> Value:
-        value = self.value(expression.base)
+    def _is_test(self, expression: ast.IsTest) -> StaticValue:
+        value = self.value_or_absent(expression.base) if expression.name == "none" else self.value(expression.base)
         match expression.name:
             case "none":
                 known = frozenset({value.known_as}) | parents_of(value.known_as) if value.known_as else frozenset()
-                return Value(Boolean(), when_false=known | value.when_there)
+                return StaticValue(Boolean(), when_false=known | value.when_there)
             case "defined":
-                return Value(Boolean())
+                return StaticValue(Boolean())
             case "true" | "false":
                 known = frozenset({value.known_as}) if value.known_as else frozenset()
                 if not isinstance(value.type, Boolean) and value.type is not ANYTHING:
@@ -422,7 +300,7 @@ class ExpressionChecker(FilterChecker):
                     expression.at, "outside-language", f"there is no test `{name}`", suggest_name(name, TESTS)
                 )
 
-    def _choose(self, expression: ast.Choose) -> Value:
+    def _choose(self, expression: ast.Choose) -> StaticValue:
         if not self.strict:
             return self.fail(expression.at, "outside-language", "choose varies wording, so it stands in templates only")
         if len(expression.options) < 2:
@@ -433,4 +311,4 @@ class ExpressionChecker(FilterChecker):
             self.text(option, value)
             classification = higher(classification, value)
             paths |= value.paths
-        return Value(Text(), nullable, classification, paths)
+        return StaticValue(Text(), nullable, classification, paths)

@@ -6,42 +6,38 @@ YAML file null propagates as in SQL: a fact of a missing value is a missing fact
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from types import MappingProxyType
+from typing import TypeVar
 from unicodedata import normalize
 
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
-from storymesh.language.typecheck.expressions import LOOP, ExpressionChecker
-from storymesh.language.typecheck.static_values import (
-    ANYTHING,
-    Checked,
-    Path,
-    Scope,
-    Value,
-    a_kind,
-    higher,
-    mixed,
-)
+from storymesh.language.static_values import ANYTHING, Path, StaticValue, a_kind, higher, mixed
+from storymesh.language.typecheck.expressions import ExpressionChecker
+from storymesh.language.typecheck.names import LOOP
+from storymesh.language.typecheck.scope import CheckedExpression, CheckedTemplate, Scope
 from storymesh.language.types import (
     Array,
     Hidden,
-    Text,
 )
 from storymesh.location import Location
 
+Node = TypeVar("Node")
 MAX_INCLUDES = 8
 MAX_STATEMENTS = 20_000  # over all includes, each counted as often as it is included
 RESERVED = frozenset({"loop", "choose", "self", "super", "caller", "varargs", "kwargs", "none", "true", "false"})
 NO_LOOP = Hidden("unknown-name", "a partial does not see the 'loop' of its template", "pass it on with `set` before")
 
 
-def check_expression(expression: Expression, scope: Scope) -> Checked:
-    """The type of an expression in which null propagates. Raises DefinitionErrors with findings."""
-    checking = TypeChecker(scope, strict=False)
-    value = checking.value(expression)
-    return checking.done(value)
+def check_expression(expression: Expression, scope: Scope) -> CheckedExpression:
+    """Return the typed tree of an expression in which null propagates. Raises DefinitionErrors with findings."""
+    checker = TypeChecker(scope, strict=False)
+    value = checker.value(expression)
+    checker.raise_findings()
+    tree = checker.typed(expression)
+    return CheckedExpression(tree, value, frozenset(checker.names), frozenset(checker.reads))
 
 
 def check_template(
@@ -49,25 +45,57 @@ def check_template(
     scope: Scope,
     partial: Callable[[str], Template | None],
     unprintable: Mapping[Path, Hidden] = MappingProxyType({}),
-) -> Checked:
-    """What a template prints. `partial` gives the template that an include names; `unprintable` are paths that may be
-    read but not printed. Raises DefinitionErrors with findings."""
-    checking = TypeChecker(scope, strict=True, partial=partial, unprintable=unprintable)
-    checking.stack.append(template.name)
-    checking.path = template.path
-    checking.body(template.body)
-    return checking.done(Value(Text()))
+) -> CheckedTemplate:
+    """Return the typed tree of a template, with its partials in it, and what it reads and prints.
+
+    `partial` gives the template that an include names; `unprintable` are paths that may be read but not printed. Raises
+    DefinitionErrors with findings.
+    """
+    checker = TypeChecker(scope, strict=True, partial=partial, unprintable=unprintable)
+    checker.stack.append(template.name)
+    tree = checker.check_file(template)
+    checker.raise_findings()
+    prints = MappingProxyType(dict(checker.prints))
+    return CheckedTemplate(tree, frozenset(checker.names), frozenset(checker.reads), prints)
 
 
 class TypeChecker(ExpressionChecker):
+    """The checker of one template or one expression."""
+
+    def raise_findings(self) -> None:
+        """Raise DefinitionErrors with what was found, if anything was."""
+        if self.findings:
+            raise DefinitionErrors(self.findings)
+
+    def check_file(self, template: Template) -> Template:
+        """Check a template or a partial, and return its typed tree for this place of inclusion."""
+        outer = self.static, self.partials
+        self.static, self.partials = {}, {}
+        self.body(template.body)
+        tree = self.typed(template)
+        self.static, self.partials = outer
+        return tree
+
+    def typed(self, part: Node) -> Node:
+        """Return a part of the tree in which each expression bears what was found of it, each include its partial."""
+        if isinstance(part, tuple):
+            return tuple(map(self.typed, part))  # type: ignore[return-value]
+        if not is_dataclass(part) or isinstance(part, Location | StaticValue):
+            return part
+        changes = {name: self.typed(inner) for name, inner in vars(part).items() if not isinstance(inner, str)}
+        if isinstance(part, ast.ExpressionNode):
+            changes["static"] = self.static.get(id(part))
+        elif isinstance(part, ast.Include):
+            changes["partial"] = self.partials.get(id(part))
+        return replace(part, **changes)
+
     def body(self, statements: Iterable[Statement]) -> None:
         for statement in statements:
             self.statements += 1
             if self.statements > MAX_STATEMENTS:
-                path = statement.at.path if not isinstance(statement, ast.TemplateText) else ""
                 words = f"with its includes the template has more than {MAX_STATEMENTS:,} parts"
                 raise DefinitionErrors(
-                    [Finding(Location(path or self.path), "too-large", words, "include less"), *self.findings]
+                    [Finding(Location(statement.at.path), "too-large", words, "include less"), *self.findings]
                 )
             match statement:
                 case ast.TemplateText():
@@ -96,7 +124,7 @@ class TypeChecker(ExpressionChecker):
                 at, "reserved-name", f"'{name}' is written with letters that look like others", "use plain letters"
             )
 
-    def _renamed(self, value: Value, name: str) -> Value:
+    def _renamed(self, value: StaticValue, name: str) -> StaticValue:
         if value.known_as is None:
             self.counter += 1
             value = replace(value, known_as=f"{name}#{self.counter}")
@@ -114,14 +142,17 @@ class TypeChecker(ExpressionChecker):
         self.variables = self._merged(before, after_body, self.variables)
 
     def _merged(
-        self, before: Mapping[str, Value | Hidden], one: Mapping[str, Value | Hidden], two: Mapping[str, Value | Hidden]
-    ) -> dict[str, Value | Hidden]:
-        merged: dict[str, Value | Hidden] = {}
+        self,
+        before: Mapping[str, StaticValue | Hidden],
+        one: Mapping[str, StaticValue | Hidden],
+        two: Mapping[str, StaticValue | Hidden],
+    ) -> dict[str, StaticValue | Hidden]:
+        merged: dict[str, StaticValue | Hidden] = {}
         for name in {**one, **two}:
             left, right = one.get(name), two.get(name)
             if left == right and left is not None:
                 merged[name] = left
-            elif isinstance(left, Value) and isinstance(right, Value):
+            elif isinstance(left, StaticValue) and isinstance(right, StaticValue):
                 joined = self.joined(left, right)
                 if joined and mixed(left.type, right.type):
                     joined = None
@@ -136,19 +167,19 @@ class TypeChecker(ExpressionChecker):
 
     def _for(self, statement: ast.For) -> None:
         items = self.present(statement.items, self.value(statement.items), "looped over")
-        item: Value
+        item: StaticValue
         if isinstance(items.type, Array):
             inner = items.type.item
             classification = higher(inner.classification, items)
             counted = items.paths if isinstance(inner.type, Array) else frozenset()
-            item = Value(
+            item = StaticValue(
                 inner.type, inner.nullable, classification, items.paths, counted=counted, pseudonym=inner.pseudonym
             )
         else:
             if items.type is not ANYTHING:
                 words = f"{items.words or 'this'} is {a_kind(items.type)}, a loop wants a list"
                 self.fail(statement.items.at, "wrong-type", words)
-            item = Value(ANYTHING)
+            item = StaticValue(ANYTHING)
         before, sure = dict(self.variables), self.sure
         self.counter += 1
         name = statement.target
@@ -174,10 +205,9 @@ class TypeChecker(ExpressionChecker):
             self.fail(statement.at, "unknown-name", f"there is no template '{statement.template}' in this folder")
         else:
             self.stack.append(statement.template)
-            before, path = self.variables, self.path
+            before = self.variables
             # Jinja gives a partial the names of its template but not `loop`, and takes none back.
             self.variables = {**before, "loop": NO_LOOP} if "loop" in before else dict(before)
-            self.path = template.path
-            self.body(template.body)
-            self.variables, self.path = before, path
+            self.partials[id(statement)] = self.check_file(template)
+            self.variables = before
             self.stack.pop()

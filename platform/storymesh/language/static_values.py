@@ -1,11 +1,8 @@
 """What is known of a value before any data exists, and how two of them go together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 
-from storymesh.language import ast
-from storymesh.language.ast import Expression
 from storymesh.language.types import (
     MOMENTS,
     NUMBERS,
@@ -24,25 +21,13 @@ from storymesh.language.types import (
     Timestamp,
     Type,
 )
-from storymesh.location import Location
 
 Path = tuple[str, ...]
-Scope = Mapping[str, "Field | Hidden | Fact"]
-Casts = Mapping[tuple[Location, str], Type]
-Guards = tuple[frozenset[str], frozenset[str], frozenset[str]]  # not null when there, when true, when false
 RANK: Mapping[Classification, int] = {"public": 0, "internal": 1, "restricted": 2}
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A name that stands for an expression: a guard on it guards what the expression reads."""
-
-    field: Field
-    expression: Expression
-
-
-@dataclass(frozen=True)
-class Value:
+class StaticValue:
     """What is known of an expression before any data exists. `paths` are the places whose values flow into it; of a
     row or a list of rows, the places where it may stand."""
 
@@ -61,25 +46,6 @@ class Value:
     @property
     def field(self) -> Field:
         return Field(self.type, self.nullable, self.classification, pseudonym=self.pseudonym)
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What a template or an expression uses and prints.
-
-    `labels` is what each `label` filter prints for which code; `replaced` are the `pseudonym` filters that leave their
-    value alone, `drawn` those that replace it; `casts` are the places (with the kind of their node) where numbers of
-    two kinds meet and stand for each other, or where a sum may have no item to take its kind from.
-    """
-
-    value: Value
-    names: frozenset[str]
-    reads: frozenset[Path]
-    prints: Mapping[Path, Classification] = field(default_factory=lambda: MappingProxyType({}))
-    labels: Mapping[Location, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
-    replaced: frozenset[Location] = frozenset()
-    drawn: frozenset[Location] = frozenset()
-    casts: Casts = field(default_factory=lambda: MappingProxyType({}))
 
 
 ANYTHING = Null()  # what a failed part gives: no second finding comes of it
@@ -170,7 +136,7 @@ def comparable(left: Type, right: Type, operator: str) -> bool:
     return isinstance(left, Boolean) and isinstance(right, Boolean) and operator in ("==", "!=")
 
 
-def higher(classification: Classification, value: Value) -> Classification:
+def higher(classification: Classification, value: StaticValue) -> Classification:
     return max(classification, value.classification, key=RANK.__getitem__)
 
 
@@ -178,29 +144,6 @@ def parents_of(known: str) -> frozenset[str]:
     """A property that is there is the property of a row that is there."""
     parts = known.split(".")
     return frozenset(".".join(parts[:length]) for length in range(1, len(parts)))
-
-
-def spelled(expression: Expression) -> str | None:
-    match expression:
-        case ast.Name():
-            return expression.name
-        case ast.Attribute():
-            base = spelled(expression.base)
-            return f"{base}.{expression.name}" if base else None
-        case _:
-            return None
-
-
-def guard_for(value: Value, expression: Expression) -> str:
-    """What to write so that a value is known to be there."""
-    name = spelled(expression)
-    if name is None:
-        return "give it a name with `set` and guard that, or add `| default(…)`"
-    return (
-        f"guard it with `if {name}`"
-        if isinstance(value.type, Struct)
-        else (f"guard it with `if {name} is not none`, or add `| default(…)`")
-    )
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,0 +1,203 @@
+"""Filters of numbers: number, percent, plural, duration, round, abs and int."""
+
+from collections.abc import Mapping
+from decimal import Decimal as Exact
+from typing import TYPE_CHECKING, ClassVar
+
+from storymesh.errors import suggest_name
+from storymesh.language.evaluate import EXACT, finite, int64
+from storymesh.language.filters.base import MAX_DIGITS, CheckedCall, Filter, Overflow, Parameter, TextFilter
+from storymesh.language.static_values import StaticValue
+from storymesh.language.types import NUMBERS, Decimal, Integer, Type
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from storymesh.language.compile.filters import CompiledCall
+
+
+UNITS: Mapping[str, int] = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+
+
+def format_number(value: int | float | Exact, digits: int = 0) -> str:
+    """Return Python's `format(x, ',.nf')` of the binary value: thousands by comma, ties to even, no minus zero."""
+    text = f"{value:,}" if isinstance(value, int) and digits == 0 else f"{finite(float(value)):,.{digits}f}"
+    return text[1:] if text.startswith("-") and not text.strip("-0.,") else text
+
+
+def format_count(count: int, one: str, many: str | None = None) -> str:
+    """Return a number and the word in the right form."""
+    return f"{format_number(count)} {one if count == 1 else many if many is not None else one + 's'}"
+
+
+class PrintedNumber(TextFilter):
+    """A filter that gives a number as text."""
+
+    accepts: ClassVar[tuple[type, ...]] = NUMBERS
+    wants = "a number"
+    overflow = Overflow.IN_TEXT
+
+
+class Number(PrintedNumber):
+    name = "number"
+    summary = "thousands with comma, correctly rounded, ties to even"
+    example = ("1234.5 | number", "1,234")
+    parameters = (Parameter("digits", literal=int),)
+
+    def infer(self, call: CheckedCall) -> StaticValue:
+        wrong = call.require_digits("digits", f"a number has 0 to {MAX_DIGITS} digits behind the point")
+        return wrong or super().infer(call)
+
+    def evaluate(self, value: int | float | Exact, /, digits: int = 0) -> str:
+        return format_number(value, digits)
+
+    def compile(self, call: "CompiledCall") -> "ir.Value":
+        from storymesh.engine import dialect
+
+        return dialect.format_thousands(call.base, call.literal("digits", 0))
+
+
+class Percent(Number):
+    name = "percent"
+    summary = "`number` of 100 x and a percent sign"
+    example = ("0.125 | percent(1)", "12.5%")
+
+    def evaluate(self, value: int | float | Exact, /, digits: int = 0) -> str:
+        return format_number(100 * float(value), digits) + "%"
+
+    def compile(self, call: "CompiledCall") -> "ir.Value":
+        from storymesh.engine import dialect
+
+        return dialect.format_thousands(call.base.cast("float64") * 100, call.literal("digits", 0)).concat("%")
+
+
+class Plural(PrintedNumber):
+    name = "plural"
+    accepts = (Integer,)
+    wants = "an integer"
+    summary = "the number and the word in the right form"
+    example = ('1 | plural("day")', "1 day")
+    parameters = (Parameter("one", True, str), Parameter("many", literal=str))
+
+    def evaluate(self, value: int, /, one: str, many: str | None = None) -> str:
+        return format_count(value, one, many)
+
+    def compile(self, call: "CompiledCall") -> "ir.Value":
+        import ibis
+
+        from storymesh.engine import dialect
+
+        one = call.literal("one", "")
+        word = ibis.ifelse(call.base == 1, one, call.literal("many", one + "s"))
+        return dialect.format_thousands(call.base, 0).concat(" ", word)
+
+
+class Duration(PrintedNumber):
+    name = "duration"
+    summary = "the two largest whole units of day, hour and minute"
+    example = ('37 | duration("hours")', "1 day 13 hours")
+    parameters = (Parameter("unit", True, str),)
+
+    def infer(self, call: CheckedCall) -> StaticValue:
+        unit = call.literal("unit")
+        assert unit is not None
+        if unit.value not in UNITS:
+            return call.fail(f"there is no unit '{unit.value}'", suggest_name(str(unit.value), UNITS), unit)
+        return super().infer(call)
+
+    def evaluate(self, value: int | float | Exact, /, unit: str) -> str:
+        """Return the two largest whole units; what is smaller is cut off, a part that is zero left out.
+
+        An integer is exact. Any other number is taken as a float and its seconds are rounded to six digits first, so
+        that 0.7 hours, which no float holds, are 42 minutes and not 41.
+        """
+        if isinstance(value, int):
+            minutes = int64(abs(value) * UNITS[unit] // 60)
+        else:
+            minutes = int(finite(round(abs(finite(float(value))) * UNITS[unit], 6)) // 60)
+        parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
+        while len(parts) > 1 and not parts[0][0]:
+            del parts[0]
+        shown = [format_count(count, name) for count, name in parts[:2] if count] or ["0 minutes"]
+        return ("-" if value < 0 and minutes else "") + " ".join(shown)
+
+    def compile(self, call: "CompiledCall") -> "ir.Value":
+        from storymesh.language.compile.arithmetic import duration
+
+        return duration(call.base, UNITS[call.literal("unit", "hours")])
+
+
+class Round(Filter):
+    name = "round"
+    accepts = NUMBERS
+    wants = "a number"
+    summary = "rounded to some digits, ties to even"
+    example = ("2.5 | round | number", "2")
+    parameters = (Parameter("precision", literal=int),)
+    overflow = Overflow.AS_NULL
+    propagates_null = keeps_unprintable = True
+
+    def infer(self, call: CheckedCall) -> StaticValue:
+        if wrong := call.require_digits("precision", f"`round` takes 0 to {MAX_DIGITS} digits"):
+            return wrong
+        type_: Type = call.base.type
+        if isinstance(type_, Decimal):
+            precision = call.literal("precision")
+            type_ = Decimal(38, min(int(precision.value or 0) if precision else 0, type_.scale))
+        return call.result(type_)
+
+    def evaluate(self, value: int | float | Exact, /, precision: int = 0) -> int | float | Exact:
+        """Return the binary value correctly rounded, ties to even, as `number` prints it."""
+        if isinstance(value, Exact):
+            places = min(precision, max(-int(value.as_tuple().exponent), 0))
+            return EXACT.add(Exact(f"{finite(float(value)):.{places}f}"), 0)
+        return value if isinstance(value, int) else float(round(value, precision))
+
+    def compile(self, call: "CompiledCall") -> "ir.Value":
+        from storymesh.language.compile.arithmetic import rounded
+
+        return rounded(call.base, call.literal("precision", 0))
+
+
+class Abs(Filter):
+    name = "abs"
+    accepts = NUMBERS
+    wants = "a number"
+    summary = "without its sign"
+    example = ("-3 | abs", "3")
+    overflow = Overflow.AS_NULL
+    propagates_null = keeps_unprintable = True
+
+    def infer(self, call: CheckedCall) -> StaticValue:
+        return call.result(call.base.type)
+
+    def evaluate(self, value: int | float | Exact, /) -> int | float | Exact:
+        if isinstance(value, int):
+            return int64(abs(value))
+        return value.copy_abs() if isinstance(value, Exact) else abs(value)
+
+    def compile(self, call: "CompiledCall") -> "ir.Value":
+        from storymesh.language.compile.arithmetic import signed
+
+        return signed(call.base).abs()
+
+
+class Int(Filter):
+    name = "int"
+    accepts = NUMBERS
+    wants = "a number"
+    summary = "cut off to a whole number"
+    example = ("2.9 | int", "2")
+    overflow = Overflow.AS_NULL
+    propagates_null = keeps_unprintable = True
+
+    def infer(self, call: CheckedCall) -> StaticValue:
+        return call.result(Integer())
+
+    def evaluate(self, value: int | float | Exact, /) -> int:
+        return int64(value)
+
+    def compile(self, call: "CompiledCall") -> "ir.Value":
+        from storymesh.language.compile.arithmetic import cut_off
+
+        return call.base if call.base.type().is_integer() else cut_off(call.base)

@@ -1,0 +1,135 @@
+"""The filters that keep some rows of a list: selectattr and rejectattr."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from storymesh.errors import suggest_name
+from storymesh.language.evaluate import TESTS, compare
+from storymesh.language.filters.base import CheckedCall, Origins, Parameter
+from storymesh.language.filters.items import ListFilter, property_of, without_nulls
+from storymesh.language.static_values import ANYTHING, StaticValue, a_kind, comparable, guarded
+from storymesh.language.types import Array, Boolean, Field
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from storymesh.language.compile.filters import CompiledCall
+
+# The tests that compare, in every spelling that Jinja has for them.
+COMPARISONS: Mapping[str, str] = {
+    "eq": "==", "==": "==", "equalto": "==", "ne": "!=", "!=": "!=", "lt": "<", "<": "<", "lessthan": "<", "le": "<=",
+    "<=": "<=", "gt": ">", ">": ">", "greaterthan": ">", "ge": ">=", ">=": ">=", "in": "in",
+}  # fmt: skip
+
+
+class Selection(ListFilter):
+    """The rows whose property passes a test, or does not."""
+
+    wants = "a list of rows"
+    parameters = (Parameter("attribute", True, str), Parameter("test", literal=str), Parameter("value"))
+    origins = Origins.ITEMS
+    keeps: ClassVar[bool]
+
+    def infer_items(self, call: CheckedCall, item: StaticValue) -> StaticValue:
+        self._check_test(call, item)
+        assert isinstance(call.base.type, Array)
+        return replace(self.same_list(call), type=Array(self._kept(call, call.base.type.item)))
+
+    def _kept(self, call: CheckedCall, inner: Field) -> Field:
+        """Return what stands in the list that is left: a property that passed a test is not null."""
+        attribute, test = call.literal("attribute"), call.literal("test")
+        assert attribute is not None
+        name = str(test.value) if test is not None else "true"
+        if self.keeps:
+            present = name not in ("none", "defined") and COMPARISONS.get(name) != "!="
+        else:
+            present = name == "none" or COMPARISONS.get(name) == "!="
+        return guarded(inner, str(attribute.value).split(".")) if present else inner
+
+    def _check_test(self, call: CheckedCall, item: StaticValue) -> None:
+        test = call.literal("test")
+        if test is None:
+            return
+        name = str(test.value)
+        if name in TESTS:
+            if name in ("true", "false") and not isinstance(item.type, Boolean):
+                call.fail(f"{item.words} is {a_kind(item.type)}, not true or false", at=test)
+            if "value" in call.arguments:
+                call.fail(f"the test '{name}' takes no value", at=call.arguments["value"])
+        elif name not in COMPARISONS:
+            hint = suggest_name(name, [*COMPARISONS, "none", "true"])
+            call.fail(f"there is no test '{name}' for rows", hint, test, "outside-language")
+        elif "value" not in call.arguments:
+            call.fail(f"the test '{name}' wants a value")
+        else:
+            self._check_comparison(call, item, COMPARISONS[name])
+
+    def _check_comparison(self, call: CheckedCall, item: StaticValue, operator: str) -> None:
+        argument = call.arguments["value"]
+        value = call.checker.present(argument, call.checker.value(argument), "compared")
+        expected = value.type
+        if operator == "in":
+            if not isinstance(value.type, Array):
+                call.fail("'in' wants a list", at=argument)
+                return
+            expected = value.type.item.type
+        elif item.nullable and operator not in ("==", "!="):
+            call.fail(f"{item.words} may be null, which has no order", without_nulls(item), rule="may-be-null")
+        if value.type is not ANYTHING and not comparable(item.type, expected, operator):
+            words = f"{item.words} is {a_kind(item.type)} and cannot be compared with {a_kind(expected)}"
+            call.fail(words, at=argument)
+
+    def evaluate(self, items: list[Any], /, attribute: str, test: str | None = None, value: Any = None) -> list[Any]:
+        return [item for item in items if _passes(property_of(item, attribute), test, value) == self.keeps]
+
+    def compile(self, call: "CompiledCall") -> "ir.Value":
+        from storymesh.engine import dialect
+
+        test = call.literal("test")
+        value = call.value("value") if "value" in call.arguments else None
+
+        def passes(item: "ir.Value") -> "ir.BooleanValue":
+            return _compiled_test(call.looked_at(item), test, value)
+
+        return dialect.filter_items(call.base, passes if self.keeps else lambda item: ~passes(item))
+
+
+class SelectRows(Selection):
+    name = "selectattr"
+    summary = "the rows whose property passes a test"
+    example = ('resolution | selectattr("cost_usd", "none") | length', "0")
+    keeps = True
+
+
+class RejectRows(Selection):
+    name = "rejectattr"
+    summary = "the rows whose property does not pass a test"
+    example = ('resolution | rejectattr("cost_usd", "none") | length', "1")
+    keeps = False
+
+
+def _passes(given: Any, test: str | None, value: Any) -> bool:
+    if test is None:
+        return bool(given)
+    if test in TESTS:
+        return TESTS[test](given)
+    operator = COMPARISONS[test]
+    if given is None and operator not in ("==", "!=", "in"):
+        return False
+    return compare(operator, given, value)
+
+
+def _compiled_test(given: "ir.Value", test: str | None, value: Any) -> "ir.BooleanValue":
+    from storymesh.language.compile.arithmetic import compared
+    from storymesh.language.compile.expressions import is_test, truth
+
+    if test is None:
+        return truth(given)
+    if test in TESTS:
+        return is_test(given, test)
+    operator = COMPARISONS[test]
+    if operator == "in":
+        return value.contains(given).fill_null(False)
+    # Null is unequal to every value, as None is in Python.
+    return compared(operator, given, value).fill_null(operator == "!=")

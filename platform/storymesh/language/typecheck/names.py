@@ -1,0 +1,155 @@
+"""Names and properties: what they stand for, and what the facts behind them say of other values."""
+
+from dataclasses import replace
+
+from storymesh.errors import suggest_name
+from storymesh.language import ast
+from storymesh.language.ast import Expression
+from storymesh.language.filters.registry import FILTERS
+from storymesh.language.static_values import (
+    ANYTHING,
+    Path,
+    StaticValue,
+    a_kind,
+    higher,
+    parents_of,
+)
+from storymesh.language.typecheck.filters import FilterChecker
+from storymesh.language.typecheck.scope import Fact, Guards, guard_for, spelled
+from storymesh.language.types import (
+    Array,
+    Boolean,
+    Field,
+    Hidden,
+    Integer,
+    Struct,
+)
+
+LOOP = StaticValue(
+    Struct(
+        {name: Field(Integer()) for name in ("index", "index0", "revindex", "revindex0", "length")}
+        | {name: Field(Boolean()) for name in ("first", "last")}
+    ),
+    words="'loop'",
+)
+LOOP_HINT = "print one of its properties: loop.index, loop.first, loop.last, loop.length, …"
+
+
+class NameChecker(FilterChecker):
+    """The part of the checker that knows names, properties and facts."""
+
+    def _noted(self, expression: Expression, value: StaticValue) -> StaticValue:
+        self.static[id(expression)] = value
+        return value
+
+    def _name(self, expression: ast.Name) -> StaticValue:
+        name = expression.name
+        found: StaticValue | Hidden | Field | Fact | None = self.variables.get(name)
+        if found is None:
+            found = self.scope.get(name)
+            if found is not None:
+                self.names.add(name)
+        match found:
+            case None:
+                known = [*self.scope, *self.variables]
+                return self.fail(expression.at, "unknown-name", f"unknown name '{name}'", suggest_name(name, known))
+            case Hidden():
+                return self.fail(expression.at, found.rule, found.words, found.hint)
+            case StaticValue() if found is LOOP:
+                return self.fail(expression.at, "wrong-type", "'loop' is no value of its own", LOOP_HINT)
+            case StaticValue():
+                value = found
+            case Fact():
+                there, when_true, when_false = self._guards(name, found.expression)
+                value = self._of_field(found.field, name, (name,))
+                value = replace(value, when_there=there, when_true=there | when_true, when_false=when_false)
+                self.reads.add((name,))
+            case Field():
+                value = self._of_field(found, name, (name,))
+                if not isinstance(found.type, Struct | Array):
+                    self.reads.add((name,))
+        return self.narrowed(value)
+
+    def _is_loop(self, expression: Expression) -> bool:
+        return isinstance(expression, ast.Name) and self.variables.get(expression.name) is LOOP
+
+    def _of_field(self, found: Field, name: str, path: Path) -> StaticValue:
+        return StaticValue(
+            found.type,
+            found.nullable,
+            found.classification,
+            frozenset({path}),
+            name,
+            counted=frozenset({path}) if isinstance(found.type, Array) else frozenset(),
+            pseudonym=found.pseudonym,
+            words=f"'{name}'",
+        )
+
+    def _guards(self, name: str, expression: Expression) -> Guards:
+        """What a guard on a fact guards of what the fact reads."""
+        if name not in self.guards:
+            quiet = type(self)(self.scope, strict=False)
+            quiet.guards = self.guards  # a fact of facts asks for each of them once
+            value = quiet.test(expression)
+            self.guards[name] = (self._implied(expression), value.when_true, value.when_false)
+        return self.guards[name]
+
+    def _implied(self, expression: Expression) -> frozenset[str]:
+        """What cannot be null when the (propagating) expression is not null."""
+        match expression:
+            case ast.Name() | ast.Attribute():
+                known = spelled(expression)
+                if known is None:
+                    return frozenset()
+                fact = self.scope.get(known)
+                further = self._guards(known, fact.expression)[0] if isinstance(fact, Fact) else frozenset()
+                return frozenset({known}) | parents_of(known) | further
+            case ast.FilterCall() if FILTERS[expression.name].propagates_null:
+                return self._implied(expression.base)
+            case ast.Arithmetic() | ast.Compare():
+                return self._implied(expression.left) | self._implied(expression.right)
+            case ast.Negate():
+                return self._implied(expression.operand)
+            case _:
+                return frozenset()
+
+    def _attribute(self, expression: ast.Attribute, *, may_be_absent: bool = False) -> StaticValue:
+        base = self._base(expression.base, may_be_absent)
+        if base.type is ANYTHING:
+            return base
+        if isinstance(base.type, Array):
+            hint = "loop over it, or take one with `first` or `last`"
+            return self.fail(expression.at, "wrong-type", f"{base.words or 'this'} is a list of rows", hint)
+        if not isinstance(base.type, Struct):
+            words = f"{base.words or 'this'} is {a_kind(base.type)} and has no property '{expression.name}'"
+            return self.fail(expression.at, "wrong-type", words)
+        found = base.type.fields.get(expression.name)
+        spoken = f"{base.words.strip(chr(39))}.{expression.name}" if base.words else expression.name
+        if found is None:
+            words = f"{base.words or 'this'} has no property '{expression.name}'"
+            return self.fail(expression.at, "unknown-name", words, suggest_name(expression.name, base.type.fields))
+        if isinstance(found, Hidden):
+            return self.fail(expression.at, found.rule, found.words, found.hint)
+        if self.strict and base.nullable and not may_be_absent:
+            words = f"{base.words or 'this'} may be absent and is used unguarded"
+            self.fail(expression.base.at, "may-be-absent", words, guard_for(base, expression.base))
+        known_as = f"{base.known_as}.{expression.name}" if base.known_as else None
+        paths = frozenset((*path, expression.name) for path in base.paths)
+        self.reads |= paths
+        value = StaticValue(
+            found.type,
+            found.nullable or (base.nullable and (may_be_absent or not self.strict)),
+            higher(found.classification, base),
+            paths,
+            known_as,
+            counted=paths if isinstance(found.type, Array) else frozenset(),
+            pseudonym=found.pseudonym,
+            words=f"'{spoken}'",
+            when_true=frozenset(f"{base.known_as}.{name}" for name in found.implies if base.known_as),
+        )
+        return self.narrowed(value)
+
+    def _base(self, expression: Expression, may_be_absent: bool) -> StaticValue:
+        if self._is_loop(expression):
+            return self._noted(expression, LOOP)
+        return self.value_or_absent(expression) if may_be_absent else self.value(expression)

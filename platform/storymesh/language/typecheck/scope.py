@@ -1,0 +1,66 @@
+"""What the checker is given and what it returns: scopes with their facts, and typed trees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from storymesh.language import ast
+from storymesh.language.ast import Expression, Template
+from storymesh.language.static_values import Path, StaticValue
+from storymesh.language.types import Classification, Field, Hidden, Struct
+
+Scope = Mapping[str, "Field | Hidden | Fact"]
+Guards = tuple[frozenset[str], frozenset[str], frozenset[str]]  # not null when present, when true, when false
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name that stands for an expression: a guard on it guards what the expression reads."""
+
+    field: Field
+    expression: Expression
+
+
+@dataclass(frozen=True)
+class CheckedExpression:
+    """A typed expression, the names that it uses and the paths that it reads."""
+
+    tree: Expression
+    value: StaticValue
+    names: frozenset[str]
+    reads: frozenset[Path]
+
+
+@dataclass(frozen=True)
+class CheckedTemplate:
+    """A typed template with its partials, the names that it uses, and the paths that it reads and prints."""
+
+    tree: Template
+    names: frozenset[str]
+    reads: frozenset[Path]
+    prints: Mapping[Path, Classification]
+
+
+Checked = CheckedExpression | CheckedTemplate
+
+
+def spelled(expression: Expression) -> str | None:
+    match expression:
+        case ast.Name():
+            return expression.name
+        case ast.Attribute():
+            base = spelled(expression.base)
+            return f"{base}.{expression.name}" if base else None
+        case _:
+            return None
+
+
+def guard_for(value: StaticValue, expression: Expression) -> str:
+    """What to write so that a value is known to be there."""
+    name = spelled(expression)
+    if name is None:
+        return "give it a name with `set` and guard that, or add `| default(…)`"
+    return (
+        f"guard it with `if {name}`"
+        if isinstance(value.type, Struct)
+        else (f"guard it with `if {name} is not none`, or add `| default(…)`")
+    )
