@@ -19,6 +19,7 @@ _FILTERS: tuple[Filter, ...] = (
     text.Lower(),
     text.Capitalize(),
     text.Title(),
+    text.Initials(),
     text.Trim(),
     text.Replace(),
     lists.Length(),

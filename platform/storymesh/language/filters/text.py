@@ -1,4 +1,4 @@
-"""Filters of texts: upper, lower, capitalize, title, trim and replace.
+"""Filters of texts: upper, lower, capitalize, title, initials, trim and replace.
 
 Case is Unicode's simple mapping, one letter for one: an engine knows no other.
 """
@@ -105,6 +105,25 @@ class Title(TextFilter):
             return ibis.ifelse(begins, letter.upper(), letter.lower())
 
         return dialect.concat_items(dialect.map_indexed(letters, cased))
+
+
+class Initials(TextFilter):
+    """Words are runs without white space."""
+
+    name = "initials"
+    summary = "the first letter of each word, in capitals"
+    example = ('"ann van dijk" | initials', "AVD")
+    keeps_unprintable = False
+
+    def evaluate(self, text: str, /) -> str:
+        return "".join(upper(word[0]) for word in text.split())
+
+    def compile(self, call: "CompiledCall") -> "ir.Value":
+        from storymesh.engine import dialect
+
+        # Of an empty word, at the ends, there is no first letter.
+        words = call.base.re_split(f"[{WHITE_SPACE}]+")
+        return dialect.concat_items(dialect.map_items(words, lambda word: dialect.substring(word, 0, 1).upper()))
 
 
 class Trim(TextFilter):
