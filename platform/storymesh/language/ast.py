@@ -22,16 +22,22 @@ class ExpressionNode:
 
 @dataclass(frozen=True)
 class Literal(ExpressionNode):
+    """A value that is written out."""
+
     value: str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class ListLiteral(ExpressionNode):
+    """`[a, b, …]`."""
+
     items: tuple["Expression", ...]
 
 
 @dataclass(frozen=True)
 class Name(ExpressionNode):
+    """`name`."""
+
     name: str
 
 
@@ -45,6 +51,8 @@ class Attribute(ExpressionNode):
 
 @dataclass(frozen=True)
 class Arithmetic(ExpressionNode):
+    """`left operator right`."""
+
     operator: str  # + - * / // %
     left: "Expression"
     right: "Expression"
@@ -52,6 +60,8 @@ class Arithmetic(ExpressionNode):
 
 @dataclass(frozen=True)
 class Negate(ExpressionNode):
+    """`-operand`."""
+
     operand: "Expression"
 
 
@@ -64,6 +74,8 @@ class Concat(ExpressionNode):
 
 @dataclass(frozen=True)
 class Compare(ExpressionNode):
+    """`left operator right`; a chain of comparisons is joined by `And`."""
+
     operator: str  # == != < <= > >= in "not in"
     left: "Expression"
     right: "Expression"
@@ -87,6 +99,8 @@ class Or(ExpressionNode):
 
 @dataclass(frozen=True)
 class Not(ExpressionNode):
+    """`not operand`."""
+
     operand: "Expression"
 
 
@@ -163,6 +177,8 @@ class Output:
 
 @dataclass(frozen=True)
 class If:
+    """`if test`; `otherwise` is its `else`, or the `elif` behind it as one more If."""
+
     at: Location
     test: Expression
     body: tuple["Statement", ...]

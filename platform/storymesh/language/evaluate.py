@@ -129,7 +129,7 @@ def negative(value: Any) -> Number:
 
 
 def _factor(value: int | Decimal) -> Decimal:
-    """A factor of at most 19 digits, so that a product has at most 38: engines have no wider decimals."""
+    """Return a factor of at most 19 digits, so that a product has at most 38: engines have no wider decimals."""
     factor = Decimal(value)
     digits, behind = _digits(factor)
     if digits > 19 or behind > 19:
@@ -138,7 +138,7 @@ def _factor(value: int | Decimal) -> Decimal:
 
 
 def _fitting(result: Decimal) -> Decimal:
-    """A decimal of at most 38 digits, 37 of them behind the point; zero has no sign."""
+    """Return a decimal of at most 38 digits, 37 of them behind the point; zero has no sign."""
     if _digits(result)[1] > 37:
         result = EXACT.quantize(result, Decimal(1).scaleb(-37))
     if _digits(result)[0] > 38:
@@ -147,7 +147,7 @@ def _fitting(result: Decimal) -> Decimal:
 
 
 def _digits(value: Decimal) -> tuple[int, int]:
-    """How many digits a finite decimal takes when it is written out, and how many of them behind the point."""
+    """Return how many digits a finite decimal takes when written out, and how many of them behind the point."""
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
     return len(digits) + max(exponent, 0), max(-exponent, 0)

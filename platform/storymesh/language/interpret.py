@@ -55,7 +55,7 @@ class Day(datetime):
 
 
 def as_value(value: Any) -> Any:
-    """A value of Arrow's `to_pylist` as the interpreter takes it."""
+    """Return a value of Arrow's `to_pylist` as the interpreter takes it."""
     match value:
         case datetime():
             return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo is not None else value

@@ -23,7 +23,7 @@ _ENVIRONMENT = PositionedEnvironment()
 
 
 def parse_template(text: str, name: str, path: str) -> Template:
-    """A template file's tree. Raises DefinitionErrors with findings for what is not Jinja or not in the language."""
+    """Return the tree of a template file. Raises DefinitionErrors for what is not Jinja or not in the language."""
     if len(text) > MAX_SIZE:
         words = f"the template is larger than {MAX_SIZE // 1024} KiB"
         raise DefinitionErrors([Finding(Location(path), "too-large", words, "split it with include")])
@@ -44,7 +44,7 @@ def parse_template(text: str, name: str, path: str) -> Template:
 
 
 def parse_expression(text: str, at: Location) -> Expression:
-    """One expression that stands at `at` in a YAML file. Raises DefinitionErrors with findings placed in that file."""
+    """Return the tree of an expression at `at` in a YAML file. Raises DefinitionErrors with findings in that file."""
     if len(text) > MAX_SIZE:
         raise DefinitionErrors([Finding(at, "too-large", "the expression is too long")])
     try:
@@ -71,7 +71,7 @@ def outputs_of(parser: Parser) -> WrittenOutputs:
 
 
 def choose_places(tree: nodes.Node) -> dict[tuple[int, int], int]:
-    """(line, column) of each call of choose -> its place in the file, counted from 0 as the file is read."""
+    """Return (line, column) of each call of choose -> its number in the file, counted from 0."""
     places: set[tuple[int, int]] = set()
     left = [tree]  # a list, not recursion: what is nested too deep is refused later, with its place
     while left:
@@ -83,7 +83,7 @@ def choose_places(tree: nodes.Node) -> dict[tuple[int, int], int]:
 
 
 def _shift(origin: Location, line: int) -> Location:
-    """A place inside a text that itself begins at `origin`."""
+    """Return a place inside a text that itself begins at `origin`."""
     column = getattr(line, "column", 1)
     if line == 1:
         return Location(origin.path, origin.line, origin.column + column - 1)
@@ -91,20 +91,20 @@ def _shift(origin: Location, line: int) -> Location:
 
 
 def _syntax_finding(error: TemplateSyntaxError, origin: Location) -> Finding:
-    """What Jinja's parser says, in the words of the person who writes."""
+    """Return what Jinja's parser says, in the words of the language."""
     at = _shift(origin, error.lineno)
-    met = error.message or "not a template"
-    if unknown := re.match(r"Encountered unknown tag '(.+?)'", met):
+    message = error.message or "not a template"
+    if unknown := re.match(r"Encountered unknown tag '(.+?)'", message):
         hint = "the tags are if, elif, else, for, set and include"
         if unknown[1] in ("else", "elif") or unknown[1].startswith("end"):
             return Finding(at, "syntax", f"`{unknown[1]}` has nothing to belong to here", "look for the tag before it")
         return Finding(at, "outside-language", f"there is no tag `{unknown[1]}`", hint)
-    if open_block := re.search(r"needs to be closed is '(.+?)'", met):
+    if open_block := re.search(r"needs to be closed is '(.+?)'", message):
         words = f"the file ends inside `{open_block[1]}`"
         return Finding(at, "syntax", words, f"close it with {{% end{open_block[1]} %}}")
     for jinja, ours in _TOKENS.items():
-        met = met.replace(jinja, ours)
-    return Finding(at, "syntax", met[:1].lower() + met[1:].rstrip("."))
+        message = message.replace(jinja, ours)
+    return Finding(at, "syntax", message[:1].lower() + message[1:].rstrip("."))
 
 
 _TOKENS = {"end of print statement": "}}", "end of statement block": "%}", "begin of print statement": "{{"}
@@ -220,13 +220,16 @@ class _Conversion:
                 )
             case _:
                 kind = type(node).__name__
-                self.fail(node, f"{_spoken(kind)} is not in the language", _INSTEAD.get(kind, ""))
+                self.fail(node, f"{_described(kind)} is not in the language", _INSTEAD.get(kind, ""))
 
     def _if(self, node: nodes.If, elifs: list[nodes.If]) -> ast.If:
         if len(elifs) > MAX_BRANCHES:
             words = f"an `if` has at most {MAX_BRANCHES} `elif`"
             raise DefinitionErrors([Finding(self.place(elifs[MAX_BRANCHES]), "too-large", words, "split it")])
-        branches = [(self.place(one), self.expression(one.test), self.statements(one.body)) for one in [node, *elifs]]
+        branches = [
+            (self.place(branch), self.expression(branch.test), self.statements(branch.body))
+            for branch in [node, *elifs]
+        ]
         otherwise = self.statements(node.else_)
         for at, test, body in reversed(branches[1:]):
             otherwise = (ast.If(at, test, body, otherwise),)
@@ -314,8 +317,8 @@ class _Conversion:
         compared: Expression | None = None
         for operand in node.ops:
             right = self.expression(operand.expr)
-            one = ast.Compare(at, COMPARISONS[operand.op], left, right)
-            compared = one if compared is None else ast.And(at, compared, one)
+            step = ast.Compare(at, COMPARISONS[operand.op], left, right)
+            compared = step if compared is None else ast.And(at, compared, step)
             left = right
         assert compared is not None
         return compared
@@ -327,8 +330,8 @@ class _Conversion:
         return ast.IsTest(at, self.expression(node.node), node.name)
 
 
-def _spoken(kind: str) -> str:
-    spoken = {
+def _described(kind: str) -> str:
+    described = {
         "AssignBlock": "`set … endset`",
         "Call": "a call",
         "CallBlock": "`call`",
@@ -340,4 +343,4 @@ def _spoken(kind: str) -> str:
         "Pow": "`**`",
         "Scope": "`autoescape`",
     }
-    return spoken.get(kind, f"`{kind.lower()}`")
+    return described.get(kind, f"`{kind.lower()}`")

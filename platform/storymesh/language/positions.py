@@ -92,8 +92,11 @@ def positioned(source: str, tokens: Iterator[tuple[int, str, str]]) -> Iterator[
 
 
 def position_of(node: nodes.Node) -> tuple[int, int]:
-    """Line and column where a node is said to stand. Jinja gives what joins two values the place of the token after
-    it, or of the first of a chain: here it stands where its first value begins."""
+    """Return line and column of a node.
+
+    Jinja gives what joins two values the place of the token after it, or of the first of a chain: here it is where its
+    first value begins.
+    """
     line: int | None = begin_of(node) if isinstance(node, _JOINING) else node.lineno
     while line is None:  # Jinja gives `autoescape` no place, but the statement inside it
         node = next(node.iter_child_nodes())
@@ -102,7 +105,7 @@ def position_of(node: nodes.Node) -> tuple[int, int]:
 
 
 def begin_of(node: nodes.Node) -> int:
-    """The line number, with its column, of the leftmost part of an expression."""
+    """Return the line number, with its column, of the leftmost part of an expression."""
     while True:
         match node:
             case nodes.Compare(expr=first) | nodes.CondExpr(expr1=first):

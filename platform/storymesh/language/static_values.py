@@ -38,7 +38,7 @@ class StaticValue:
     known_as: str | None = None  # the name under which a guard remembers it
     counted: frozenset[Path] = frozenset()  # of a list, the lists whose items it has
     pseudonym: bool = False  # it was replaced by its pseudonym already
-    when_there: frozenset[str] = frozenset()  # what is not null where this is not null
+    when_present: frozenset[str] = frozenset()  # what is not null where this is not
     when_true: frozenset[str] = frozenset()
     when_false: frozenset[str] = frozenset()
     words: str = ""  # how to call it in a finding
@@ -53,7 +53,7 @@ PUBLIC: Classification = "public"
 
 
 def joined_type(left: Type, right: Type) -> Type | None:
-    """The one type of two values that stand for each other; None when there is none."""
+    """Return the one type of two values of which either may be used; None when there is none."""
     match left, right:
         case (Null(), other) | (other, Null()):
             return other
@@ -84,7 +84,7 @@ def joined_type(left: Type, right: Type) -> Type | None:
 
 
 def mixed(left: Type, right: Type) -> bool:
-    """Whether two numbers of different kinds stand for each other, so that both have to become floats."""
+    """Return True if two numbers are of different kinds, so that both have to become floats."""
     numbers = isinstance(left, NUMBERS) and isinstance(right, NUMBERS)
     both = isinstance(left, Float) and isinstance(right, Float)
     return numbers and not both and isinstance(joined_type(left, right), Float)
@@ -107,7 +107,7 @@ def _joined_field(left: "Field | Hidden", right: "Field | Hidden") -> "Field | H
 
 
 def guarded(place: Field, steps: Sequence[str]) -> Field:
-    """A place whose property along `steps` is known not to be null, nor the rows on the way."""
+    """Return a place whose property along `steps` is known not to be null, nor the rows on the way."""
     if steps and isinstance(place.type, Struct) and isinstance(found := place.type.fields.get(steps[0]), Field):
         fields = {**place.type.fields, steps[0]: guarded(found, steps[1:])}
         place = replace(place, type=Struct(fields, place.type.origin))
@@ -115,7 +115,7 @@ def guarded(place: Field, steps: Sequence[str]) -> Field:
 
 
 def arithmetic_type(operator: str, left: Type, right: Type) -> Type:
-    """Exact where it can be: `/` is always a float, decimals stay exact under + - *, a float makes a float."""
+    """Return the type of a result: `/` gives a float, decimals stay exact under + - *, a float makes a float."""
     if operator == "/" or isinstance(left, Float) or isinstance(right, Float):
         return Float()
     if isinstance(left, Integer) and isinstance(right, Integer):
@@ -141,7 +141,7 @@ def higher(classification: Classification, value: StaticValue) -> Classification
 
 
 def parents_of(known: str) -> frozenset[str]:
-    """A property that is there is the property of a row that is there."""
+    """Return the rows of a property: where it is not null, they are present."""
     parts = known.split(".")
     return frozenset(".".join(parts[:length]) for length in range(1, len(parts)))
 
@@ -151,8 +151,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def a_kind(type_: Type) -> str:
-    """A type as a finding speaks of it."""
-    spoken = {
+    """Return a type as a finding describes it."""
+    described = {
         Text: "a text",
         Integer: "an integer",
         Decimal: "a decimal",
@@ -164,4 +164,4 @@ def a_kind(type_: Type) -> str:
         Struct: "a row",
         Array: "a list",
     }
-    return spoken[type(type_)]
+    return described[type(type_)]

@@ -14,8 +14,8 @@ from storymesh.engine import dialect
 from storymesh.language.evaluate import EXACT
 
 
-def calculated(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
-    """`left operator right`: of floats a float, which always fits; else null where it does not fit."""
+def calculate(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
+    """Return `left operator right`: of floats a float, which always fits; else null where it does not fit."""
     if left.type().is_floating() or right.type().is_floating() or operator == "/":
         left, right = left.cast("float64"), right.cast("float64")
         return dialect.float_division(left, right) if operator == "/" else _plain(operator, left, right)
@@ -33,7 +33,7 @@ def calculated(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> 
 
 
 def _floored(operator: str, left: ir.IntegerValue, right: ir.IntegerValue) -> ir.IntegerValue:
-    """`//` and `%` as Python has them, rounded down; null for a divisor of zero and where 64 bits do not do.
+    """Return `//` and `%` as Python has them, rounded down; null for a divisor of zero and where 64 bits do not do.
 
     An engine cuts quotients off towards zero and gives a remainder the sign of the dividend.
     """
@@ -58,7 +58,7 @@ def _plain(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.N
 
 
 def _widened(value: ir.NumericValue, wide: dt.Decimal) -> ir.DecimalValue:
-    """The value with other digits behind the point; null where it does not fit."""
+    """Return the value with other digits behind the point; null where it does not fit."""
     kind = value.type()
     whole = (kind.precision or 38) - (kind.scale or 0) if isinstance(kind, dt.Decimal) else 19
     fits = whole <= 38 - (wide.scale or 0)
@@ -66,7 +66,7 @@ def _widened(value: ir.NumericValue, wide: dt.Decimal) -> ir.DecimalValue:
 
 
 def _added(operator: str, left: ir.DecimalValue, right: ir.DecimalValue) -> ir.DecimalValue:
-    """A sum or difference of decimals of 38 digits; null where it has more, which an engine takes for an error."""
+    """Return a sum or difference of decimals of 38 digits; null where it has more, which engines take for an error."""
     kind = left.type()
     most = ibis.literal(Decimal(10**38 - 1).scaleb(-(kind.scale or 0), EXACT), type=kind)
     apart = (left < 0) != (right < 0) if operator == "+" else (left < 0) == (right < 0)
@@ -76,12 +76,12 @@ def _added(operator: str, left: ir.DecimalValue, right: ir.DecimalValue) -> ir.D
 
 
 def _product(left: ir.NumericValue, right: ir.NumericValue) -> ir.NumericValue:
-    """A product of decimals; null where the digits of the two do not fit into 38."""
+    """Return a product of decimals; null where the digits of the two do not fit into 38."""
     return _narrow(left) * _narrow(right)
 
 
 def _narrow(value: ir.NumericValue) -> ir.DecimalValue:
-    """At most 19 digits, so that two of them make a product of 38: an engine checks shorter ones against 18."""
+    """Return at most 19 digits, so that two make a product of 38: an engine checks shorter ones against 18."""
     kind = value.type()
     if not isinstance(kind, dt.Decimal):
         return value.cast(dt.Decimal(19, 0))
@@ -93,7 +93,7 @@ def _narrow(value: ir.NumericValue) -> ir.DecimalValue:
 
 
 def signed(value: ir.NumericValue) -> ir.NumericValue:
-    """A number whose sign can be turned: the smallest integer of 64 bits has no counterpart and is null."""
+    """Return a number whose sign can be turned: the smallest integer of 64 bits has no counterpart and is null."""
     return value.nullif(-(2**63)) if value.type().is_integer() else value
 
 
@@ -102,11 +102,11 @@ def _scale(operator: str, left: dt.DataType, right: dt.DataType) -> int:
     return min(sum(scales), 37) if operator == "*" else max(scales)
 
 
-def summed(kind: dt.DataType) -> dt.DataType:
+def sum_type(kind: dt.DataType) -> dt.DataType:
     return dt.Decimal(38, kind.scale) if isinstance(kind, dt.Decimal) else kind
 
 
-def compared(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
+def compare(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
     if left.type().is_date() != right.type().is_date():
         left, right = left.cast("timestamp"), right.cast("timestamp")
     kinds = left.type(), right.type()
@@ -144,24 +144,24 @@ def cut_off(value: ir.NumericValue) -> ir.IntegerValue:
     return ibis.ifelse(dialect.is_exactly_printable(floating), cut, ibis.null("float64")).cast("int64")
 
 
-def rounded(value: ir.NumericValue, precision: int) -> ir.NumericValue:
+def round_number(value: ir.NumericValue, precision: int) -> ir.NumericValue:
     if value.type().is_integer():
         return value
     if isinstance(value.type(), dt.Decimal):
-        told = dialect.round_half_even(
+        value_rounded = dialect.round_half_even(
             ibis.ifelse(dialect.is_exactly_printable(value), value, ibis.null(value.type())), precision
         )
-        return told.cast(dt.Decimal(38, min(precision, value.type().scale or 0)))
+        return value_rounded.cast(dt.Decimal(38, min(precision, value.type().scale or 0)))
     return dialect.round_half_even(value, precision)
 
 
 def duration(value: ir.NumericValue, unit: int) -> ir.StringValue:
     """Return the two largest whole units of day, hour and minute; `unit` is the seconds that one counts."""
     if value.type().is_integer():
-        each = unit // 60
-        if each:
-            fits = signed(value).abs() <= (2**63 - 1) // each
-            minutes = ibis.ifelse(fits, value, ibis.null("int64")).abs() * each
+        minutes_each = unit // 60
+        if minutes_each:
+            fits = signed(value).abs() <= (2**63 - 1) // minutes_each
+            minutes = ibis.ifelse(fits, value, ibis.null("int64")).abs() * minutes_each
         else:
             minutes = dialect.integer_division(value, ibis.literal(60)).abs()
     else:
@@ -171,15 +171,15 @@ def duration(value: ir.NumericValue, unit: int) -> ir.StringValue:
     days, rest = dialect.integer_division(minutes, ibis.literal(1440)), minutes % 60
     hours = dialect.integer_division(minutes, ibis.literal(60)) % 24
 
-    def spoken(count: ir.IntegerValue, name: str) -> ir.StringValue:
+    def counted(count: ir.IntegerValue, name: str) -> ir.StringValue:
         return dialect.format_thousands(count, 0).concat(" ", ibis.ifelse(count == 1, name, name + "s"))
 
     def two(first: ir.IntegerValue, one: str, second: ir.IntegerValue, other: str) -> ir.StringValue:
-        return ibis.ifelse(second == 0, spoken(first, one), spoken(first, one).concat(" ", spoken(second, other)))
+        return ibis.ifelse(second == 0, counted(first, one), counted(first, one).concat(" ", counted(second, other)))
 
     text = ibis.cases(
         (days > 0, two(days, "day", hours, "hour")),
         (hours > 0, two(hours, "hour", rest, "minute")),
-        else_=spoken(rest, "minute"),
+        else_=counted(rest, "minute"),
     )
     return ibis.ifelse((value < 0) & (minutes > 0), ibis.literal("-").concat(text), text)

@@ -17,7 +17,7 @@ from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage
 from storymesh.language import ast
 from storymesh.language.ast import Expression
-from storymesh.language.compile.arithmetic import calculated, compared, signed
+from storymesh.language.compile.arithmetic import calculate, compare, signed
 from storymesh.language.compile.filters import CompiledCall
 from storymesh.language.filters.base import Overflow
 from storymesh.language.filters.registry import FILTERS
@@ -32,7 +32,7 @@ def compile_expression(expression: Expression, names: Names) -> ir.Value:
 
 
 def truth(value: ir.Value) -> ir.BooleanValue:
-    """Whether a value counts as true: null, false, zero, empty text and empty lists do not."""
+    """Return True where a value counts as true: null, false, zero, empty text and empty lists do not."""
     kind = value.type()
     if kind.is_boolean():
         return value.fill_null(False)
@@ -62,7 +62,7 @@ UNPRINTABLE = dialect.UNPRINTABLE
 
 
 def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:
-    """`p-` and 12 hex digits of SHA-256(key, `|`, value); null stays null."""
+    """Return `p-` and 12 hex digits of SHA-256(key, `|`, value); null stays null."""
     digest = dialect.sha256_hex(ibis.literal(key.decode() + "|").concat(value.cast("string")))
     return ibis.ifelse(value.isnull(), ibis.null("string"), ibis.literal("p-").concat(dialect.substring(digest, 0, 12)))
 
@@ -127,7 +127,7 @@ class ExpressionCompiler:
                 return self.choose(expression)
 
     def test(self, expression: Expression) -> ir.BooleanValue:
-        """A condition: never null, and of any type on either side of `and` and `or`."""
+        """Return a condition, which is never null; the sides of `and` and `or` may be of any type."""
         match expression:
             case ast.And():
                 left = self.test(expression.left)
@@ -141,31 +141,31 @@ class ExpressionCompiler:
                 return truth(self.value(expression))
 
     def _watched(self, make: Callable[[], V]) -> tuple[V, ir.BooleanValue | None]:
-        """What `make` gives, and where something in it does not fit; None: it always does."""
+        """Return what `make` returns, and where something in it does not fit (None: nowhere)."""
         outer, self.unfit = self.unfit, []
         try:
-            made = make()
-            return made, reduce(or_, self.unfit) if self.unfit else None
+            result = make()
+            return result, reduce(or_, self.unfit) if self.unfit else None
         finally:
             self.unfit = outer
 
     def _where(self, looked_at: ir.BooleanValue, make: Callable[[], V]) -> V:
-        """What `make` gives; what does not fit in it counts only where it is looked at."""
-        made, unfit = self._watched(make)
+        """Return what `make` returns; what does not fit in it counts only where it is looked at."""
+        result, unfit = self._watched(make)
         if unfit is not None:
             self.unfit.append(looked_at & unfit)
-        return made
+        return result
 
-    def _fitting(self, result: ir.Value, *given: ir.Value) -> ir.Value:
-        """A result that is null only where one of the given is, or where it does not fit."""
-        self.unfit.append(reduce(and_, [*(value.notnull() for value in given), result.isnull()]))
+    def _fitting(self, result: ir.Value, *operands: ir.Value) -> ir.Value:
+        """Return a result that is null only where one of the operands is null, or where it does not fit."""
+        self.unfit.append(reduce(and_, [*(value.notnull() for value in operands), result.isnull()]))
         return result
 
     def choose(self, expression: ast.Choose) -> ir.StringValue:
         raise NotInLanguage("choose stands in templates only")
 
     def text(self, value: ir.Value) -> ir.StringValue:
-        """A value as it stands in text: what Python's `str` prints."""
+        """Return a value as it stands in text: what Python's `str` prints."""
         kind = value.type()
         if kind.is_string():
             return value
@@ -179,7 +179,7 @@ class ExpressionCompiler:
         return value.cast("string")
 
     def item_text(self, value: ir.Value) -> ir.StringValue:
-        """An item of a list in text: the checker saw to it that none is null, so one that is now did not fit."""
+        """Return an item of a list in text. The checker knows that none is null, so one that is did not fit."""
         return self.text(value).fill_null(UNPRINTABLE)
 
     def _either(self, test: ir.BooleanValue, then: ir.Value, otherwise: ir.Value) -> ir.Value:
@@ -187,7 +187,7 @@ class ExpressionCompiler:
         return ibis.ifelse(test, then, otherwise)
 
     def alike(self, one: ir.Value, two: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Two numbers of different kinds as floats, so that both sides of a choice have one type."""
+        """Return two numbers of different kinds as floats, so that both sides of a choice have one type."""
         first, second = one.type(), two.type()
         if first == second or not (first.is_numeric() and second.is_numeric()):
             return one, two
@@ -199,7 +199,7 @@ class ExpressionCompiler:
 
     def _arithmetic(self, expression: ast.Arithmetic) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
-        result = calculated(expression.operator, left, right)
+        result = calculate(expression.operator, left, right)
         if result.type().is_floating():
             return result
         return self._fitting(result, left, right.nullif(0) if expression.operator in ("//", "%") else right)
@@ -209,7 +209,7 @@ class ExpressionCompiler:
         if expression.operator in ("in", "not in"):
             found = right.contains(left)
             return ~found if expression.operator == "not in" else found
-        return compared(expression.operator, left, right)
+        return compare(expression.operator, left, right)
 
     def _filter(self, expression: ast.FilterCall) -> ir.Value:
         base = self.value(expression.base)
@@ -226,7 +226,7 @@ class ExpressionCompiler:
 
 
 def _of_one_kind(values: list[ir.Value]) -> list[ir.Value]:
-    """Decimals of different widths as decimals of one, those of different scales as floats."""
+    """Return decimals of different widths as decimals of one, those of different scales as floats."""
     kinds = [value.type() for value in values]
     if len(set(kinds)) < 2 or not all(isinstance(kind, dt.Decimal) for kind in kinds):
         return values

@@ -1,4 +1,4 @@
-"""Templates as ibis expressions: the words, and what stands between them, as one column of text.
+"""Templates as ibis expressions: their text, and what is printed between, as one column.
 
 A name of `set` stands for its expression wherever it is read; `engine.cse` makes one column of it.
 """
@@ -29,26 +29,26 @@ def compile_template(
     """Return the text of a typed template. `names` are values over one table, `key` is that of the pseudonyms, and
     `guard` is applied to every text that is printed.
 
-    What is computed more than once stands there more than once: write the text through `engine.cse.eliminate_common`.
-    A text that contains UNPRINTABLE met a number that cannot be printed exactly. Raises TooLarge for templates that
-    would make an expression past the bound.
+    An expression that is used twice is in the result twice: pass the result through `engine.cse.eliminate_common`. A
+    text that contains UNPRINTABLE has a number in it that cannot be printed exactly. Raises TooLarge for templates
+    whose expression would be past the bound.
     """
     return _TemplateCompiler(names, case_id, key, guard).text_of(template)
 
 
-def _passes(expression: Expression) -> bool:
-    """Whether what does not fit in an expression is to be seen in its value: null there, or UNPRINTABLE."""
+def _shows_unfit(expression: Expression) -> bool:
+    """Return True if what does not fit in an expression shows in its value, as null or UNPRINTABLE."""
     match expression:
         case ast.Literal() | ast.Name() | ast.Attribute():
             return True
         case ast.Arithmetic():
-            return _passes(expression.left) and _passes(expression.right)
+            return _shows_unfit(expression.left) and _shows_unfit(expression.right)
         case ast.Negate():
-            return _passes(expression.operand)
+            return _shows_unfit(expression.operand)
         case ast.Concat():
-            return all(_passes(part) for part in expression.parts)
+            return all(_shows_unfit(part) for part in expression.parts)
         case ast.FilterCall():
-            return FILTERS[expression.name].keeps_unprintable and _passes(expression.base)
+            return FILTERS[expression.name].keeps_unprintable and _shows_unfit(expression.base)
         case _:
             return False
 
@@ -58,7 +58,7 @@ def _marked(text: ir.StringValue, unfit: ir.BooleanValue | None) -> ir.StringVal
 
 
 class _TemplateCompiler(ExpressionCompiler):
-    """One template becoming text."""
+    """The compiler of one template."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class _TemplateCompiler(ExpressionCompiler):
                     if unfit is not None:
                         pieces.append(_marked(ibis.literal(""), unfit))
                 case ast.If():
-                    pieces.append(self.either(statement))
+                    pieces.append(self.if_statement(statement))
                 case ast.For():
                     pieces.append(self.loop(statement))
                 case ast.Include():
@@ -110,13 +110,13 @@ class _TemplateCompiler(ExpressionCompiler):
         text = self.text(value)
         if self.guard is not None and value.type().is_string():
             text = self.guard(text)
-        if not _passes(expression):
+        if not _shows_unfit(expression):
             text = _marked(text, unfit)
-        # The checker saw to it that nothing printed is null, so what was computed and is null now did not fit.
-        there = isinstance(expression, ast.Name | ast.Attribute | ast.Literal)
-        return text if there and not value.type().is_numeric() else text.fill_null(UNPRINTABLE)
+        # The checker knows that nothing printed is null, so what was computed and is null did not fit.
+        plain = isinstance(expression, ast.Name | ast.Attribute | ast.Literal)
+        return text if plain and not value.type().is_numeric() else text.fill_null(UNPRINTABLE)
 
-    def either(self, statement: ast.If) -> ir.StringValue:
+    def if_statement(self, statement: ast.If) -> ir.StringValue:
         test, unfit = self._watched(lambda: self.test(statement.test))
         before = dict(self.names)
         body = dialect.concat_texts(self.pieces(statement.body))
@@ -125,14 +125,14 @@ class _TemplateCompiler(ExpressionCompiler):
         after_otherwise = self.names
         self.names = before
         for name in {**after_body, **after_otherwise}:
-            one, two = after_body.get(name), after_otherwise.get(name)
-            if one is two or one is None or two is None:
-                if one is two and one is not None:
-                    self.names[name] = one
+            left, right = after_body.get(name), after_otherwise.get(name)
+            if left is right or left is None or right is None:
+                if left is right and left is not None:
+                    self.names[name] = left
                 continue
-            # What is of two kinds in the two branches is not read afterwards: the checker saw to it.
-            if type(one.type()) is type(two.type()) or (one.type().is_numeric() and two.type().is_numeric()):
-                self.names[name] = self._either(test, one, two)
+            # What is of two kinds in the two branches is not read afterwards: the checker refuses that.
+            if type(left.type()) is type(right.type()) or (left.type().is_numeric() and right.type().is_numeric()):
+                self.names[name] = self._either(test, left, right)
         return _marked(ibis.ifelse(test, body, otherwise), unfit)
 
     def loop(self, statement: ast.For) -> ir.StringValue:
@@ -158,7 +158,7 @@ class _TemplateCompiler(ExpressionCompiler):
         return _marked(ibis.ifelse((items.length() > 0).fill_null(False), text, nothing), unfit)
 
     def items(self, statement: ast.For) -> ir.ArrayValue:
-        """What a loop goes through: the items of its list that pass its test."""
+        """Return what a loop goes through: the items of its list that pass its test."""
         items, test, before = self.value(statement.items), statement.test, dict(self.names)
         if test is None:
             return items

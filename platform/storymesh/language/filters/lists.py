@@ -126,12 +126,12 @@ class Sum(ListFilter):
         import ibis
 
         from storymesh.engine import dialect
-        from storymesh.language.compile.arithmetic import summed
+        from storymesh.language.compile.arithmetic import sum_type
 
         values = call.looked_at_items()
         kind = values.type().value_type
         added = values.sums().coalesce(ibis.literal(0).cast(kind))
-        return dialect.sum_int64(added) if kind.is_integer() else added.cast(summed(kind))
+        return dialect.sum_int64(added) if kind.is_integer() else added.cast(sum_type(kind))
 
 
 class Extreme(ListFilter):

@@ -154,9 +154,9 @@ class Round(Filter):
         return value if isinstance(value, int) else float(round(value, precision))
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
-        from storymesh.language.compile.arithmetic import rounded
+        from storymesh.language.compile.arithmetic import round_number
 
-        return rounded(call.base, call.literal("precision", 0))
+        return round_number(call.base, call.literal("precision", 0))
 
 
 class Abs(Filter):

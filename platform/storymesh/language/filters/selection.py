@@ -121,7 +121,7 @@ def _passes(given: Any, test: str | None, value: Any) -> bool:
 
 
 def _compiled_test(given: "ir.Value", test: str | None, value: Any) -> "ir.BooleanValue":
-    from storymesh.language.compile.arithmetic import compared
+    from storymesh.language.compile.arithmetic import compare as compare_values
     from storymesh.language.compile.expressions import is_test, truth
 
     if test is None:
@@ -132,4 +132,4 @@ def _compiled_test(given: "ir.Value", test: str | None, value: Any) -> "ir.Boole
     if operator == "in":
         return value.contains(given).fill_null(False)
     # Null is unequal to every value, as None is in Python.
-    return compared(operator, given, value).fill_null(operator == "!=")
+    return compare_values(operator, given, value).fill_null(operator == "!=")

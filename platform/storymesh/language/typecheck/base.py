@@ -58,12 +58,12 @@ class TypeCheckerBase:
         self.guards: dict[str, Guards] = {}
 
     def fail(self, at: Location, rule: str, words: str, hint: str = "") -> StaticValue:
-        """The one place where a finding is made; what failed goes on as a value that raises no second finding."""
+        """Note a finding, and return a value that raises no second one: the one place where findings are made."""
         self.findings[Finding(at, rule, words, hint)] = None
         return StaticValue(ANYTHING)
 
     def present(self, expression: Expression, value: StaticValue, doing: str) -> StaticValue:
-        """In a template, `value` must be known not to be null before it is used."""
+        """Return a value that is known to be present; in a template it is a finding where it may be null."""
         if self.strict and value.nullable:
             expression, value = self.blamed(expression, value, lambda part: part.nullable)
             words = f"{value.words or 'this'} may be null and is {doing} unguarded"
@@ -73,7 +73,7 @@ class TypeCheckerBase:
     def blamed(
         self, expression: Expression, value: StaticValue, wrong: Callable[[StaticValue], bool]
     ) -> tuple[Expression, StaticValue]:
-        """The part of an expression that a finding is about: the branch, the option, the joined piece."""
+        """Return the part of an expression that a finding is about: the branch, the option, the joined piece."""
         none = frozenset[str]()
         match expression:
             case ast.Conditional():
@@ -99,7 +99,7 @@ class TypeCheckerBase:
         return expression, value
 
     def text(self, expression: Expression, value: StaticValue) -> None:
-        """A value that becomes part of a text, without being printed yet."""
+        """Check a value that becomes part of a text without being printed yet."""
         if value.type is ANYTHING:
             return
         match value.type:
@@ -111,6 +111,7 @@ class TypeCheckerBase:
                 self.present(expression, value, "joined to a text")
 
     def joined(self, left: StaticValue, right: StaticValue) -> StaticValue | None:
+        """Return a value that is one of two; None where they have no type together."""
         type_ = joined_type(left.type, right.type)
         if type_ is None:
             return None
@@ -124,6 +125,7 @@ class TypeCheckerBase:
         )
 
     def given(self, known: frozenset[str], work: Callable[[], StaticValue]) -> StaticValue:
+        """Return what `work` returns where these names are known not to be null."""
         sure = self.sure
         self.sure = sure | known
         try:
@@ -132,10 +134,12 @@ class TypeCheckerBase:
             self.sure = sure
 
     def narrowed(self, value: StaticValue) -> StaticValue:
+        """Return the value as the guards around here leave it."""
         if value.nullable and value.known_as is not None and value.known_as in self.sure:
             return replace(value, nullable=False)
         return value
 
     def side(self, expression: ast.And | ast.Or) -> frozenset[str]:
+        """Return what is not null where the right side is looked at."""
         left = self.test(expression.left)
         return left.when_true if isinstance(expression, ast.And) else left.when_false

@@ -1,4 +1,4 @@
-"""What an expression gives, by the types alone, and what its being true or there says of other values."""
+"""What an expression gives, by the types alone, and what its truth says of other values."""
 
 from dataclasses import replace
 from math import isfinite
@@ -37,6 +37,8 @@ MAX_INTEGER = 2**63 - 1
 
 
 class ExpressionChecker(NameChecker):
+    """The part of the checker that knows all other expressions."""
+
     def printed(self, expression: Expression, value: StaticValue, *, joined: bool = False) -> None:
         """Check that a value can stand in text, and remember what it prints."""
         if value.type is ANYTHING:
@@ -56,7 +58,7 @@ class ExpressionChecker(NameChecker):
             case _:
                 self.present(expression, value, "printed")
         if value.classification == "restricted":
-            part, secret = self.blamed(expression, value, lambda met: met.classification == "restricted")
+            part, secret = self.blamed(expression, value, lambda part: part.classification == "restricted")
             words = f"{secret.words or 'this'} is restricted"
             self.fail(part.at, "restricted", words, "print it through `| pseudonym`")
         for path in value.paths:
@@ -95,11 +97,11 @@ class ExpressionChecker(NameChecker):
                     return replace(value, when_true=value.when_true | {value.known_as} | parents_of(value.known_as))
                 return value
 
-    def _answer(self, *asked: StaticValue) -> StaticValue:
-        """True or false of some values: it says as much as they do, but of a row or a list only that it is there."""
-        told = [value for value in asked if not isinstance(value.type, Struct | Array)]
-        classification = max((value.classification for value in told), key=RANK.__getitem__, default=PUBLIC)
-        return StaticValue(Boolean(), False, classification, frozenset(path for value in told for path in value.paths))
+    def _answer(self, *operands: StaticValue) -> StaticValue:
+        """Return true or false of some values: as secret as they are, but of a row or a list only that it is there."""
+        shown = [value for value in operands if not isinstance(value.type, Struct | Array)]
+        classification = max((value.classification for value in shown), key=RANK.__getitem__, default=PUBLIC)
+        return StaticValue(Boolean(), False, classification, frozenset(path for value in shown for path in value.paths))
 
     def value(self, expression: Expression) -> StaticValue:
         return self._noted(expression, self._value(expression))
@@ -237,9 +239,9 @@ class ExpressionChecker(NameChecker):
             when_true=implied,
         )
         if expression.operator in ("in", "not in"):
-            wanted = right.type.item.type if isinstance(right.type, Array) else right.type
+            expected = right.type.item.type if isinstance(right.type, Array) else right.type
             fits = isinstance(right.type, Array) or (isinstance(left.type, Text) and isinstance(right.type, Text))
-            if not fits or not comparable(left.type, wanted, "=="):
+            if not fits or not comparable(left.type, expected, "=="):
                 words = (
                     f"{left.words or 'this'} is {a_kind(left.type)} and cannot be looked for in {a_kind(right.type)}"
                 )
@@ -252,7 +254,7 @@ class ExpressionChecker(NameChecker):
         return answer
 
     def _either(self, expression: ast.And | ast.Or) -> StaticValue:
-        """`a or b` gives a when it counts as true, else b; `and` the other way round."""
+        """Check `a or b`, which gives a when it counts as true, else b, and `a and b`, the other way round."""
         test = self.test(expression)
         left = self.value(expression.left)
         right = self.given(self.side(expression), lambda: self.value(expression.right))
@@ -285,7 +287,7 @@ class ExpressionChecker(NameChecker):
         match expression.name:
             case "none":
                 known = frozenset({value.known_as}) | parents_of(value.known_as) if value.known_as else frozenset()
-                return StaticValue(Boolean(), when_false=known | value.when_there)
+                return StaticValue(Boolean(), when_false=known | value.when_present)
             case "defined":
                 return StaticValue(Boolean())
             case "true" | "false":
@@ -294,7 +296,7 @@ class ExpressionChecker(NameChecker):
                     words = f"{value.words or 'this'} is {a_kind(value.type)}, not true or false"
                     return self.fail(expression.at, "wrong-type", words)
                 extra = value.when_true if expression.name == "true" else value.when_false
-                return replace(self._answer(value), when_true=known | value.when_there | extra)
+                return replace(self._answer(value), when_true=known | value.when_present | extra)
             case name:
                 return self.fail(
                     expression.at, "outside-language", f"there is no test `{name}`", suggest_name(name, TESTS)

@@ -15,7 +15,7 @@ from storymesh.language.static_values import (
     parents_of,
 )
 from storymesh.language.typecheck.filters import FilterChecker
-from storymesh.language.typecheck.scope import Fact, Guards, guard_for, spelled
+from storymesh.language.typecheck.scope import Fact, Guards, dotted_name, guard_for
 from storymesh.language.types import (
     Array,
     Boolean,
@@ -60,9 +60,9 @@ class NameChecker(FilterChecker):
             case StaticValue():
                 value = found
             case Fact():
-                there, when_true, when_false = self._guards(name, found.expression)
+                present, when_true, when_false = self._guards(name, found.expression)
                 value = self._of_field(found.field, name, (name,))
-                value = replace(value, when_there=there, when_true=there | when_true, when_false=when_false)
+                value = replace(value, when_present=present, when_true=present | when_true, when_false=when_false)
                 self.reads.add((name,))
             case Field():
                 value = self._of_field(found, name, (name,))
@@ -86,19 +86,19 @@ class NameChecker(FilterChecker):
         )
 
     def _guards(self, name: str, expression: Expression) -> Guards:
-        """What a guard on a fact guards of what the fact reads."""
+        """Return what a guard on a fact guards of what the fact reads."""
         if name not in self.guards:
             quiet = type(self)(self.scope, strict=False)
-            quiet.guards = self.guards  # a fact of facts asks for each of them once
+            quiet.guards = self.guards  # of facts that read facts, each is looked at once
             value = quiet.test(expression)
             self.guards[name] = (self._implied(expression), value.when_true, value.when_false)
         return self.guards[name]
 
     def _implied(self, expression: Expression) -> frozenset[str]:
-        """What cannot be null when the (propagating) expression is not null."""
+        """Return what cannot be null when the (propagating) expression is not null."""
         match expression:
             case ast.Name() | ast.Attribute():
-                known = spelled(expression)
+                known = dotted_name(expression)
                 if known is None:
                     return frozenset()
                 fact = self.scope.get(known)
@@ -124,7 +124,7 @@ class NameChecker(FilterChecker):
             words = f"{base.words or 'this'} is {a_kind(base.type)} and has no property '{expression.name}'"
             return self.fail(expression.at, "wrong-type", words)
         found = base.type.fields.get(expression.name)
-        spoken = f"{base.words.strip(chr(39))}.{expression.name}" if base.words else expression.name
+        path_text = f"{base.words.strip(chr(39))}.{expression.name}" if base.words else expression.name
         if found is None:
             words = f"{base.words or 'this'} has no property '{expression.name}'"
             return self.fail(expression.at, "unknown-name", words, suggest_name(expression.name, base.type.fields))
@@ -144,7 +144,7 @@ class NameChecker(FilterChecker):
             known_as,
             counted=paths if isinstance(found.type, Array) else frozenset(),
             pseudonym=found.pseudonym,
-            words=f"'{spoken}'",
+            words=f"'{path_text}'",
             when_true=frozenset(f"{base.known_as}.{name}" for name in found.implies if base.known_as),
         )
         return self.narrowed(value)

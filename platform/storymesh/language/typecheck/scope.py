@@ -43,20 +43,21 @@ class CheckedTemplate:
 Checked = CheckedExpression | CheckedTemplate
 
 
-def spelled(expression: Expression) -> str | None:
+def dotted_name(expression: Expression) -> str | None:
+    """Return an expression of names and dots as it is written; None for any other."""
     match expression:
         case ast.Name():
             return expression.name
         case ast.Attribute():
-            base = spelled(expression.base)
+            base = dotted_name(expression.base)
             return f"{base}.{expression.name}" if base else None
         case _:
             return None
 
 
 def guard_for(value: StaticValue, expression: Expression) -> str:
-    """What to write so that a value is known to be there."""
-    name = spelled(expression)
+    """Return what to write so that a value is known to be present."""
+    name = dotted_name(expression)
     if name is None:
         return "give it a name with `set` and guard that, or add `| default(…)`"
     return (

@@ -2,7 +2,7 @@
 
 In a *template* a value that may be null must be guarded before it is printed or computed with. In an *expression* of a
 YAML file null propagates as in SQL: a fact of a missing value is a missing fact. Guards narrow: inside
-`if x is not none` the checker knows that x is there, also through `set`, `and`, `or`, inline `if` and loops.
+`if x is not none` the checker knows that x is present, also through `set`, `and`, `or`, inline `if` and loops.
 """
 
 from collections.abc import Callable, Iterable, Mapping
