@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storymesh.llm.response_cache import Answers
+from storymesh.llm.response_cache import ResponseCache
 from storymesh.narrative.definition import Narrator
-from storymesh.rewriting.rewrite import Task, narrate
+from storymesh.rewriting.rewrite import RewriteTask, rewrite_texts
 
 SERVER = Path(__file__).parent.parent / "tests" / "support" / "model_server.py"
 STORY = "The shipment was held at the canal for 37 hours, and the carrier sent it by rail in the end. " * 8
@@ -122,9 +122,9 @@ async def langchain(url: str, records: int, concurrency: int) -> None:
 
 def narrated(url: str, records: int, concurrency: int, store: Path) -> None:
     narrator = Narrator(model="openai:m", prompt="x.jinja", base_url=url, concurrency=concurrency)
-    tasks = (Task(f"retold/{n}", prompt(n), Source(STORY)) for n in range(records))  # type: ignore[arg-type]
-    with Answers(store) as answers:
-        told = sum(r.text is not None for r in narrate(tasks, narrator, answers, ground=accepted, feedback=str))
+    tasks = (RewriteTask(f"retold/{n}", prompt(n), Source(STORY)) for n in range(records))  # type: ignore[arg-type]
+    with ResponseCache(store) as answers:
+        told = sum(r.text is not None for r in rewrite_texts(tasks, narrator, answers, ground=accepted, feedback=str))
     assert told == records
 
 

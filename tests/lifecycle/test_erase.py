@@ -19,7 +19,7 @@ from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release, find_release, list_releases
 from storymesh.release.layout import record_files
-from storymesh.release.rewritten_records import write_all
+from storymesh.release.rewritten_records import write_all_records
 from storymesh.release.write import write_release
 from tests.support.planted import files_with
 from tests.support.release_meshes import publish_all, release_all, storymesh
@@ -148,7 +148,7 @@ def test_rows_with_a_compound_key_leave_no_file_of_the_successor(moved: Mesh) ->
     mesh = load_mesh(moved.root)
     publish_all(mesh, "road.repairs")
     build = pin_build(mesh, mesh.narrative("roadside"))
-    write_all(build)
+    write_all_records(build)
     old = write_release(build, open_tracer=partial(Tracer, build))
     shown = [re.findall(KEY, (old.path / name).read_text(encoding="utf-8")) for name in ("README.md", "report.html")]
     assert all(shown), "samples show such keys"

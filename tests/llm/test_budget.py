@@ -7,10 +7,11 @@ from decimal import Decimal
 import pytest
 
 from storymesh.errors import NarratorFailed
-from storymesh.llm.budget import Spent
-from storymesh.llm.limiter import Patience
-from storymesh.llm.response_cache import Answers
-from storymesh.rewriting.rewrite import Estimate, Task, estimate
+from storymesh.llm.budget import Usage
+from storymesh.llm.response_cache import ResponseCache
+from storymesh.llm.retry import RetryPolicy
+from storymesh.rewriting.estimate import CostEstimate, estimate_cost
+from storymesh.rewriting.rewrite import RewriteTask
 from tests.support.model_server import Call, Hang, Raw, Server, Status
 from tests.support.narrator_bench import Bench, held, task
 
@@ -29,10 +30,10 @@ def test_a_budget_of_tokens_is_never_passed(bench: Benches, concurrency: int) ->
         told = bench(server.url)
         settings = {"parameters": {"max_tokens": 1000}, "budget": {"tokens": 20_000}}
         retellings = told.tell(FIFTY, **settings, concurrency=concurrency)
-        spent = told.spent.input_tokens + told.spent.output_tokens
-        assert spent == 1030 * len(server.calls) <= 20_000
+        usage = told.usage.input_tokens + told.usage.output_tokens
+        assert usage == 1030 * len(server.calls) <= 20_000
         # Not stopped for fear of it either: what is left is less than the worst case of one more call.
-        assert 20_000 - spent < 1600
+        assert 20_000 - usage < 1600
         told_so_far = [r for r in retellings.values() if r.text]
         assert len(retellings) == 50
         assert len(told_so_far) == len(server.calls) > 0
@@ -47,7 +48,7 @@ def test_a_budget_of_money_is_never_passed_and_what_is_stored_costs_none_of_it(b
         before = 0
         for _ in range(20):
             retellings = told.tell(FIFTY, **settings)
-            assert told.spent.usd == each * told.spent.calls <= Decimal("0.01")
+            assert told.usage.usd == each * told.usage.calls <= Decimal("0.01")
             assert sum(r.text is not None for r in retellings.values()) == len(server.calls) > before - 1
             if len(server.calls) == 50:
                 break
@@ -59,20 +60,20 @@ def test_a_budget_of_money_is_never_passed_and_what_is_stored_costs_none_of_it(b
 def test_a_call_that_broke_off_counts_at_its_worst(bench: Benches) -> None:
     with Server(lambda call: Hang()) as server:
         told = bench(server.url)
-        patient = Patience(tries=50, costly=50, questions=50, first=0.001, longest=0.001)
+        patient = RetryPolicy(tries=50, costly=50, questions=50, first=0.001, longest=0.001)
         retellings = told.tell(
             FIFTY[:5], patient, timeout=0.2, parameters={"max_tokens": 1000}, budget={"tokens": 4000}, concurrency=1
         )
         assert {r.reason for r in retellings.values()} == {"budget"}
-        assert len(server.calls) == told.spent.lost == 3
+        assert len(server.calls) == told.usage.lost == 3
 
 
 def test_a_refused_call_costs_nothing(bench: Benches) -> None:
     with Server(lambda call: Status(500) if call.number % 2 else call.prompt) as server:
         told = bench(server.url)
-        patient = Patience(tries=50, first=0.001, longest=0.001)
+        patient = RetryPolicy(tries=50, first=0.001, longest=0.001)
         told.tell(FIFTY[:5], patient, parameters={"max_tokens": 100}, budget={"tokens": 1000}, concurrency=1)
-        assert told.spent.accepted == 5
+        assert told.usage.accepted == 5
 
 
 @pytest.mark.parametrize(
@@ -98,14 +99,16 @@ def test_a_budget_that_cannot_be_held_is_refused_before_any_call(
         told = bench(server.url)
         with pytest.raises(NarratorFailed, match=words):
             told.tell(FIFTY, **settings)
-        with Answers(told.store) as answers, pytest.raises(NarratorFailed, match=words):
-            estimate(FIFTY, told.narrator(**settings), answers)
+        with ResponseCache(told.store) as answers, pytest.raises(NarratorFailed, match=words):
+            estimate_cost(FIFTY, told.narrator(**settings), answers)
         assert server.calls == []
 
 
-def dry(told: Bench, tasks: list[Task], **settings: object) -> Estimate:
-    with Answers(told.store) as answers:
-        return estimate(tasks, told.narrator(**settings), answers, ground=held, feedback=lambda grounding: "Wrong.")
+def dry(told: Bench, tasks: list[RewriteTask], **settings: object) -> CostEstimate:
+    with ResponseCache(told.store) as answers:
+        return estimate_cost(
+            tasks, told.narrator(**settings), answers, ground=held, feedback=lambda grounding: "Wrong."
+        )
 
 
 def test_an_estimate_calls_nobody_and_counts_what_is_paid(bench: Benches) -> None:
@@ -117,11 +120,11 @@ def test_an_estimate_calls_nobody_and_counts_what_is_paid(bench: Benches) -> Non
         assert (first.records, first.calls, first.reused) == (50, 50, 0)
         assert first.usd is not None and first.worst_usd is not None and 0 < first.usd < first.worst_usd
         told.tell(FIFTY[:20], **priced)
-        told.spent = Spent()
+        told.usage = Usage()
         rest = dry(told, [*FIFTY, task("copy", FIFTY[49].source.story)], **priced)
         assert (rest.records, rest.calls, rest.reused) == (51, 30, 21)
         told.tell(FIFTY, **priced)
-        assert dry(told, FIFTY, **priced) == Estimate(50, 0, 50, 0, 0, Decimal(0), Decimal(0))
+        assert dry(told, FIFTY, **priced) == CostEstimate(50, 0, 50, 0, 0, Decimal(0), Decimal(0))
 
 
 def test_an_estimate_follows_what_was_refused(bench: Benches) -> None:
@@ -141,7 +144,7 @@ def test_the_worst_case_of_an_estimate_is_not_passed_by_the_run(bench: Benches) 
         settings = {"price": PRICE, "parameters": {"max_tokens": 40}, "attempts": 3}
         worst = dry(told, FIFTY[:5], **settings).worst_usd
         told.tell(FIFTY[:5], **settings)
-        assert told.spent.usd is not None and worst is not None and told.spent.usd <= worst
+        assert told.usage.usd is not None and worst is not None and told.usage.usd <= worst
         assert dry(told, FIFTY[:5], price=PRICE).worst_usd is None  # nothing caps an answer
 
 
@@ -149,5 +152,5 @@ def test_progress_tells_what_a_whole_run_would_cost(bench: Benches) -> None:
     with Server(billing(200, 100)) as server:
         told = bench(server.url)
         told.tell(FIFTY[:10], price=PRICE)
-        assert told.spent.projected(1000) == (200 * Decimal("2.50") + 100 * 10) / 1000
-        assert replace(told.spent, usd=None).projected(1000) is None
+        assert told.usage.projected(1000) == (200 * Decimal("2.50") + 100 * 10) / 1000
+        assert replace(told.usage, usd=None).projected(1000) is None

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from storymesh.errors import NarratorFailed
-from storymesh.llm.chat_model import endpoint, unfit
-from storymesh.llm.response_cache import Answers
+from storymesh.llm.langchain_model import invalid_setting, server_address
+from storymesh.llm.response_cache import ResponseCache
 from tests.support.model_server import Call, Server, Status
 from tests.support.narrator_bench import Bench, task
 from tests.support.paths import importable
@@ -48,7 +48,7 @@ def test_a_key_is_nowhere_even_where_the_server_sends_it_back(
         with pytest.raises(NarratorFailed) as met:
             told.tell((task(number) for number in range(9)), base_url=None, concurrency=1)
         assert sent(server) == {f"Bearer {KEY}"}
-    with Answers(told.store) as answers:
+    with ResponseCache(told.store) as answers:
         assert answers.to_parquet(tmp_path / "answers.parquet") == 4
     seen = [str(met.value), met.value.hint, repr(met.value.__cause__), caplog.text]
     seen += [file.read_bytes().decode("latin-1") for file in tmp_path.iterdir()]
@@ -121,16 +121,16 @@ def test_a_model_that_nobody_knows_is_told_in_words(bench: Benches) -> None:
     ],
 )
 def test_what_a_narrative_may_not_say(model: str, parameters: dict[str, str | int], words: str) -> None:
-    assert words in (unfit(model, parameters) or "")
-    assert unfit("openai:m", {"temperature": 0.2, "max_tokens": 500, "seed": 1, "streaming": True}) is None
+    assert words in (invalid_setting(model, parameters) or "")
+    assert invalid_setting("openai:m", {"temperature": 0.2, "max_tokens": 500, "seed": 1, "streaming": True}) is None
 
 
 def test_an_address_is_kept_without_the_password_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert endpoint("openai:m", "https://me:secret@host:8/v1/?key=secret") == "https://host:8/v1"
-    assert endpoint("openai:m", None) is None
+    assert server_address("openai:m", "https://me:secret@host:8/v1/?key=secret") == "https://host:8/v1"
+    assert server_address("openai:m", None) is None
     monkeypatch.setenv("OPENAI_BASE_URL", "http://proxy/v1/")
-    assert endpoint("openai:m", None) == "http://proxy/v1"
-    assert endpoint("anthropic:m", None) is None
+    assert server_address("openai:m", None) == "http://proxy/v1"
+    assert server_address("anthropic:m", None) is None
 
 
 def test_no_prompt_goes_to_langsmith_whatever_the_environment_says(

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from storymesh.errors import NarratorFailed
-from storymesh.llm.failures import MAX_RESPONSE, retry_after
-from storymesh.llm.limiter import Patience
-from storymesh.llm.response_cache import Answers
+from storymesh.llm.response_cache import ResponseCache
+from storymesh.llm.retry import MAX_RESPONSE, RetryPolicy, retry_after
 from tests.support.model_server import Body, Call, Hang, Outcome, Raw, Reset, Server, Status
 from tests.support.narrator_bench import QUICK, Bench, task
 
@@ -32,17 +31,17 @@ def failing(outcome: Outcome, times: int) -> Callable[[Call], Outcome]:
 def test_a_failure_for_a_while_is_waited_out(bench: Benches, outcome: Outcome) -> None:
     with Server(failing(outcome, 3)) as server:
         told = bench(server.url)
-        patient = Patience(tries=8, costly=8, first=0.01, longest=0.05)
+        patient = RetryPolicy(tries=8, costly=8, first=0.01, longest=0.05)
         assert {r.text for r in told.tell(TEN, patient).values()} == {t.source.story for t in TEN}
         assert len(server.calls) == 13
-        assert told.spent.calls == 10
+        assert told.usage.calls == 10
 
 
 def test_a_call_that_hangs_is_given_up_and_asked_again(bench: Benches) -> None:
     with Server(failing(Hang(), 1)) as server:
         told = bench(server.url)
         assert {r.text for r in told.tell(TEN, timeout=0.5).values()} == {t.source.story for t in TEN}
-        assert (len(server.calls), told.spent.lost) == (11, 1)
+        assert (len(server.calls), told.usage.lost) == (11, 1)
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "1"}, {"retry-after-ms": "600"}])
@@ -73,7 +72,7 @@ def test_a_server_that_bears_few_calls_gets_few(bench: Benches) -> None:
     tasks = [task(number) for number in range(150)]
     with Server(crowded, delay=0.005) as server:
         told = bench(server.url)
-        retellings = told.tell(tasks, Patience(tries=50, first=0.001, longest=0.01), concurrency=64)
+        retellings = told.tell(tasks, RetryPolicy(tries=50, first=0.001, longest=0.01), concurrency=64)
     assert all(r.text for r in retellings.values())
     assert server.most_running <= 16  # 64 would come at once where nothing adapts
     assert len(refused) < 100
@@ -129,7 +128,7 @@ def test_what_was_answered_before_a_refusal_is_kept(bench: Benches) -> None:
         told = bench(server.url)
         with pytest.raises(NarratorFailed):
             told.tell(TEN, concurrency=1)
-        with Answers(told.store) as answers:
+        with ResponseCache(told.store) as answers:
             assert len(answers) == 5
 
 
@@ -203,7 +202,7 @@ def test_half_a_surrogate_pair_and_a_zero_byte_are_stored(bench: Benches) -> Non
         (first,) = told.tell([task(1)]).values()
         assert first.text == "story of 1.\x00 ?"
         assert told.tell([task(1)]) == {"retold/1": first}
-        with Answers(told.store) as answers:
+        with ResponseCache(told.store) as answers:
             assert answers.to_parquet(told.store.with_suffix(".parquet"), run=2) == 1
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from storymesh.llm.response_cache import Answers
-from storymesh.rewriting.rewrite import Task
+from storymesh.llm.response_cache import ResponseCache
+from storymesh.rewriting.rewrite import RewriteTask
 from tests.support.model_server import Call, Outcome, Raw, Server, Status
 from tests.support.narrator_bench import Bench, task
 
@@ -14,7 +14,7 @@ Benches = Callable[[str], Bench]
 JUDGE = {"model": "openai:judge", "prompt": "judge.jinja"}
 
 
-def judged_task(name: object) -> Task:
+def judged_task(name: object) -> RewriteTask:
     return replace(task(name), judge=(("system", "Score it."),))
 
 
@@ -52,7 +52,7 @@ def test_a_judge_is_paid_once_shown_data_as_data_and_noted(bench: Benches) -> No
         assert len(server.calls) == 10
         shown = next(call.prompt for call in server.calls if call.body["model"] == "judge")
         assert shown.count("<record-data") - 1 == shown.count("</record-data>") - 1 == 2  # and once in the rule
-        with Answers(told.store) as answers:
+        with ResponseCache(told.store) as answers:
             assert answers.to_parquet(told.store.with_suffix(".parquet")) == 10
 
 

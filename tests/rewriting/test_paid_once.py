@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from storymesh.llm.response_cache import Answers
+from storymesh.llm.response_cache import ResponseCache
 from tests.support.model_server import Call, Raw, Server, Status
 from tests.support.narrator_bench import Bench, task
 from tests.support.paths import importable
@@ -61,7 +61,7 @@ def test_equal_questions_share_one_call_even_at_once(bench: Benches) -> None:
         retellings = told.tell(same, concurrency=20)
         assert len(server.calls) == 1
         assert {r.text for r in retellings.values()} == {"the same story."}
-        assert (told.spent.calls, told.spent.reused) == (1, 19)
+        assert (told.usage.calls, told.usage.reused) == (1, 19)
 
 
 def test_a_threshold_is_changed_without_a_call(bench: Benches) -> None:
@@ -86,7 +86,7 @@ def test_a_refused_answer_is_asked_again_with_what_was_wrong(bench: Benches) -> 
         assert [message["role"] for message in again] == ["system", "user", "assistant", "user"]
         assert "99 days" in again[2]["content"] and again[3]["content"] == "Wrong: the story has no 99 days"
         assert (retelling.text, retelling.attempts, retelling.reason) == ("story of 1.", 2, None)
-        with Answers(told.store) as answers:
+        with ResponseCache(told.store) as answers:
             answers.to_parquet(told.store.with_suffix(".parquet"))
         assert told.tell([task(1)]) == {"retold/1": retelling}
         assert len(server.calls) == 2
@@ -110,7 +110,7 @@ def test_answers_are_streamed_where_the_parameters_say_so(bench: Benches) -> Non
         retellings = told.tell(TEN, parameters={"streaming": True, "stream_usage": True})
         assert {r.text for r in retellings.values()} == {t.source.story for t in TEN}
         assert all(call.body["stream"] for call in server.calls)
-        assert (told.spent.input_tokens, told.spent.output_tokens, told.spent.estimated) == (100, 200, False)
+        assert (told.usage.input_tokens, told.usage.output_tokens, told.usage.estimated) == (100, 200, False)
 
 
 PROGRAM = """
@@ -154,7 +154,7 @@ def test_a_killed_run_goes_on_with_what_is_missing(bench: Benches, sent: signal.
             process.kill()
         time.sleep(0.1)  # what was on its way when the process died is answered to nobody
         before = len(server.calls)
-        with Answers(told.store) as answers:
+        with ResponseCache(told.store) as answers:
             kept = len(answers)
         if sent == signal.SIGINT:
             assert out.split() == ["begun", "stopped"]
@@ -167,7 +167,7 @@ def test_a_killed_run_goes_on_with_what_is_missing(bench: Benches, sent: signal.
 
 
 def test_an_unread_run_keeps_what_it_has_and_draws_no_more_than_it_needs(bench: Benches) -> None:
-    from storymesh.rewriting.rewrite import narrate
+    from storymesh.rewriting.rewrite import rewrite_texts
     from tests.support.narrator_bench import QUICK, held
 
     drawn: list[int] = []
@@ -179,8 +179,8 @@ def test_an_unread_run_keeps_what_it_has_and_draws_no_more_than_it_needs(bench: 
 
     with Server(echo) as server:
         told = bench(server.url)
-        with Answers(told.store) as answers:
-            run = narrate(tasks(), told.narrator(concurrency=4), answers, ground=held, feedback=str, patience=QUICK)
+        with ResponseCache(told.store) as answers:
+            run = rewrite_texts(tasks(), told.narrator(concurrency=4), answers, ground=held, feedback=str, retry=QUICK)
             next(run)
             run.close()
             assert len(drawn) <= 4 * 4 + 4
@@ -202,5 +202,5 @@ def test_usage_that_a_server_does_not_tell_is_estimated_and_marked(bench: Benche
     with Server(lambda call: Raw("x" * 400 + call.prompt, usage=None)) as server:
         told = bench(server.url)
         told.tell([task(1)])
-        assert told.spent.estimated
-        assert told.spent.output_tokens == -(-411 * 1.25 // 4)
+        assert told.usage.estimated
+        assert told.usage.output_tokens == -(-411 * 1.25 // 4)

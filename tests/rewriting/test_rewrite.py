@@ -5,26 +5,27 @@ import sys
 from collections.abc import Callable
 
 from storymesh.grounding.check import Source
-from storymesh.llm.response_cache import Answers
-from storymesh.rewriting.rewrite import Retelling, Task, estimate, narrate
+from storymesh.llm.response_cache import ResponseCache
+from storymesh.rewriting.estimate import estimate_cost
+from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
 from tests.support.model_server import Call, Server
 from tests.support.narrator_bench import QUICK, Bench
 
 Benches = Callable[[str], Bench]
 
 
-def delayed(number: int, hours: int, port: str) -> Task:
+def delayed(number: int, hours: int, port: str) -> RewriteTask:
     story = f"Shipment SH-{number} waited {hours} hours at {port} before it was sent on by rail."
     facts = {"shipment.id": f"SH-{number}", "delay.hours": hours, "delay.port": port}
-    return Task(f"retold/{number}", (("user", story),), Source(story, facts, {"delay.hours": "hours"}))
+    return RewriteTask(f"retold/{number}", (("user", story),), Source(story, facts, {"delay.hours": "hours"}))
 
 
 ONE, TWO = delayed(1001, 37, "Suez"), delayed(2002, 95, "Panama")
 
 
-def tell(told: Bench, *tasks: Task) -> dict[str, Retelling]:
-    with Answers(told.store) as answers:
-        return {r.id: r for r in narrate(tasks, told.narrator(attempts=2), answers, patience=QUICK)}
+def tell(told: Bench, *tasks: RewriteTask) -> dict[str, RewriteResult]:
+    with ResponseCache(told.store) as answers:
+        return {r.id: r for r in rewrite_texts(tasks, told.narrator(attempts=2), answers, retry=QUICK)}
 
 
 def test_a_faithful_retelling_is_accepted_and_stays_paid(bench: Benches) -> None:
@@ -33,8 +34,8 @@ def test_a_faithful_retelling_is_accepted_and_stays_paid(bench: Benches) -> None
         first = tell(told, ONE, TWO)
         assert {r.text for r in first.values()} == {f"In other words: {t.source.story}" for t in (ONE, TWO)}
         assert tell(told, ONE, TWO) == first
-        with Answers(told.store) as answers:
-            assert estimate([ONE, TWO], told.narrator(), answers).calls == 0
+        with ResponseCache(told.store) as answers:
+            assert estimate_cost([ONE, TWO], told.narrator(), answers).calls == 0
         assert len(server.calls) == 2
 
 
@@ -51,7 +52,7 @@ def test_a_story_that_gives_orders_cannot_end_its_fence(bench: Benches) -> None:
     prompt = f"Tell this again.\n<record-data>\n{story}\n</record-data>"
     with Server(lambda call: story) as server:
         told = bench(server.url)
-        first = tell(told, Task("retold/7", (("user", prompt),), Source(story, {})))
+        first = tell(told, RewriteTask("retold/7", (("user", prompt),), Source(story, {})))
         (shown,) = [call.prompt for call in server.calls]
         assert first["retold/7"].text == story
     assert shown.lower().count("<record-data>") == shown.lower().count("</record-data>") == 1

@@ -23,7 +23,7 @@ from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.orchestration.assets.narratives import narrative_assets
 from storymesh.release.catalog import Release
 from storymesh.release.layout import record_files
-from storymesh.release.rewritten_records import ANSWERS, write_all, write_config
+from storymesh.release.rewritten_records import ANSWER_STORE, write_all_records, write_config_records
 from storymesh.release.write import write_release
 from tests.support.model_server import Call, Server
 from tests.support.release_meshes import publish_all, storymesh
@@ -76,11 +76,11 @@ class Desk:
         """The records of one config, uncut."""
         build = pin_build(self.mesh, self.mesh.narrative("roadside"))
         write_cases_and_precedents(build)
-        return pq.read_table(write_config(build, config).path).sort_by("id").to_pylist()
+        return pq.read_table(write_config_records(build, config).path).sort_by("id").to_pylist()
 
     def release(self) -> Release:
         build = pin_build(self.mesh, self.mesh.narrative("roadside"))
-        write_all(build)
+        write_all_records(build)
         return write_release(build)
 
 
@@ -125,7 +125,7 @@ def test_each_record_is_retold_once_and_a_rebuild_asks_nobody(desk: Desk, server
     assert not any(name.startswith("answers/") for name in pushed), "they stay at home"
     again = desk.release()
     assert (again.unchanged, len(server.calls)) == (True, len(told)), "run again, nobody is asked"
-    (desk.root / ".storymesh" / ANSWERS).unlink()
+    (desk.root / ".storymesh" / ANSWER_STORE).unlink()
     assert rebuild_release(release, desk.mesh.warehouse, open_engine).same
     shutil.rmtree(release.path / "answers")
     assert verify_release(release.path, open_engine).differences == (), "as it is where it was pushed to"
@@ -211,7 +211,7 @@ def test_what_is_forgotten_is_in_no_answer_either(desk: Desk, server: Server) ->
     desk.write(server.url)
     first = desk.release()
     gone = rows(first)[0]
-    store = desk.root / ".storymesh" / ANSWERS
+    store = desk.root / ".storymesh" / ANSWER_STORE
     told = str(gone["retellings"][0]["story"]).splitlines()[0].encode()
     asked = len(server.calls)
     assert told in store.read_bytes()
@@ -244,7 +244,7 @@ def test_a_budget_stops_before_it_is_passed_and_nothing_is_lost(desk: Desk, serv
     desk.write(server.url, budget={"tokens": 2_000}, parameters={"max_tokens": 400})
     build = pin_build(desk.mesh, desk.mesh.narrative("roadside"))
     with pytest.raises(NarratorFailed, match="budget of 'retold' is spent"):
-        write_all(build)
+        write_all_records(build)
     assert 0 < 30 * len(server.calls) <= 2_000
     desk.write(server.url, parameters={"max_tokens": 400})
     assert len(desk.told()) == len(server.calls), "what was paid before is not asked again"
@@ -290,5 +290,5 @@ def test_the_commands_estimate_and_sample(desk: Desk, server: Server) -> None:
 def test_what_is_wrong_is_told_before_anything_runs(desk: Desk, wrong: dict[str, object], expected: str) -> None:
     desk.write("http://127.0.0.1:1/v1", **wrong)
     with pytest.raises(DefinitionErrors) as refused:
-        write_config(pin_build(desk.mesh, desk.mesh.narrative("roadside")), CONFIG)
+        write_config_records(pin_build(desk.mesh, desk.mesh.narrative("roadside")), CONFIG)
     assert any(expected in str(finding) for finding in refused.value.findings), refused.value.findings

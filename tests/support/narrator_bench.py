@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.grounding.check import Claim, Grounding, Source
-from storymesh.llm.budget import Spent
-from storymesh.llm.limiter import Patience
-from storymesh.llm.response_cache import Answers
+from storymesh.llm.budget import Usage
+from storymesh.llm.response_cache import ResponseCache
+from storymesh.llm.retry import RetryPolicy
 from storymesh.narrative.definition import Narrator
-from storymesh.rewriting.rewrite import Retelling, Task, narrate
+from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
 
-QUICK = Patience(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)
+QUICK = RetryPolicy(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)
 
 
 def held(retelling: str, source: Source) -> Grounding:
@@ -22,9 +22,9 @@ def held(retelling: str, source: Source) -> Grounding:
     return Grounding((Claim("number", 0, 1, "99 days", "the story has no 99 days"),), {"text": 2})
 
 
-def task(name: object, story: str | None = None, instruction: str = "Tell it again.") -> Task:
+def task(name: object, story: str | None = None, instruction: str = "Tell it again.") -> RewriteTask:
     story = story or f"story of {name}."
-    return Task(f"retold/{name}", (("system", instruction), ("user", story)), Source(story, {}))
+    return RewriteTask(f"retold/{name}", (("system", instruction), ("user", story)), Source(story, {}))
 
 
 @dataclass
@@ -33,23 +33,25 @@ class Bench:
 
     store: Path
     settings: dict[str, Any] = field(default_factory=dict)
-    spent: Spent = field(default_factory=Spent)
+    usage: Usage = field(default_factory=Usage)
 
     def narrator(self, **settings: Any) -> Narrator:
         return Narrator.model_validate({"model": "openai:m", "prompt": "x.jinja", **self.settings, **settings})
 
-    def tell(self, tasks: Iterable[Task], patience: Patience = QUICK, **settings: Any) -> dict[str, Retelling]:
-        def progress(spent: Spent) -> None:
-            self.spent = spent
+    def tell(
+        self, tasks: Iterable[RewriteTask], retry: RetryPolicy = QUICK, **settings: Any
+    ) -> dict[str, RewriteResult]:
+        def progress(usage: Usage) -> None:
+            self.usage = usage
 
-        with Answers(self.store) as answers:
-            retellings = narrate(
+        with ResponseCache(self.store) as answers:
+            retellings = rewrite_texts(
                 tasks,
                 self.narrator(**settings),
                 answers,
                 progress,
                 ground=held,
                 feedback=lambda grounding: "Wrong: " + grounding.claims[0].because,
-                patience=patience,
+                retry=retry,
             )
             return {retelling.id: retelling for retelling in retellings}

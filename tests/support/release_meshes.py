@@ -13,7 +13,7 @@ from storymesh.product.publish import publish
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
 from storymesh.release.catalog import Release
-from storymesh.release.rewritten_records import write_all
+from storymesh.release.rewritten_records import write_all_records
 from storymesh.release.write import write_release
 from tests.support.paths import MESHES
 
@@ -31,7 +31,7 @@ def publish_all(mesh: Mesh, *only: str) -> None:
 
 def release_all(mesh: Mesh) -> Release:
     build = pin_build(mesh, mesh.narrative("roadside"))
-    write_all(build)
+    write_all_records(build)
     return write_release(build)
 
 

@@ -26,7 +26,7 @@ from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release, list_releases, report_damage
 from storymesh.release.layout import record_files
-from storymesh.release.rewritten_records import prune_answers, write_all
+from storymesh.release.rewritten_records import prune_answers, write_all_records
 from storymesh.release.write import STAGED, write_release
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def erase_row(plan: ErasurePlan, warehouse: Warehouse, open_engine: OpenEngine) 
         # What was erased before stays so, also where the release is older than that.
         products = {snapshot.product for snapshot in build.snapshots.values()}
         build = replace(build, erased=listed.of_products(products))
-        write_all(build)
+        write_all_records(build)
         yield Succession(old, write_release(build, open_tracer=partial(Tracer, build)))
 
 

@@ -18,13 +18,13 @@ from storymesh.engine.engine import OpenEngine
 from storymesh.errors import NotPublished, WrongUsage
 from storymesh.file_lock import hold_lock
 from storymesh.lifecycle.diff import SAMPLES, ReleaseDiff, compare_releases
-from storymesh.llm.response_cache import Answers
+from storymesh.llm.response_cache import ResponseCache
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release
 from storymesh.release.definition_snapshot import open_released_build
 from storymesh.release.layout import ANSWERS_FOLDER
-from storymesh.release.rewritten_records import ANSWERS, write_all
+from storymesh.release.rewritten_records import ANSWER_STORE, write_all_records
 from storymesh.release.write import write_release_again
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def rebuild_release(
                 os.link(warehouse.folder / name, folder / name)
         fresh = replace(build, store=folder, releases=folder)
         _load_answers(release, fresh)
-        write_all(fresh, paid=True)
+        write_all_records(fresh, paid=True)
         open_tracer = partial(Tracer, fresh) if into is not None else None
         again = write_release_again(fresh, folder / release.version, release.version, open_tracer=open_tracer)
         if again.digest != release.digest:
@@ -95,8 +95,8 @@ def open_pinned_build(release: Release, warehouse: Warehouse, open_engine: OpenE
 def _load_answers(release: Release, fresh: "Build") -> None:
     """Load the models' answers that the release keeps, so that no model is asked again."""
     for file in sorted((release.path / ANSWERS_FOLDER).glob("*.parquet")):
-        with Answers(fresh.store / ANSWERS) as answers:
-            answers.load(file)
+        with ResponseCache(fresh.store / ANSWER_STORE) as answers:
+            answers.load_parquet(file)
 
 
 @contextmanager

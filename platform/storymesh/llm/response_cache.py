@@ -1,4 +1,4 @@
-"""Every answer of a model, kept: what is paid once is never asked again, and what a model said can be read as a table.
+"""A cache of what models answered: what is paid once is never asked again, and it can be exported as a table.
 
 The live store is one SQLite file; an answer is on disk before anybody sees it, so that `kill -9` loses none. Its key
 is a digest of all that shapes the answer (model, address, parameters, schema, messages) and of nothing else.
@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from storymesh.atomic_write import staged_file
@@ -44,9 +43,9 @@ CREATE INDEX IF NOT EXISTS attempt_run ON attempt (run);
 
 
 @dataclass(frozen=True)
-class Question:
-    """All that shapes an answer. `parameters` and `schema` are canonical JSON; `schema`, in which the answer was asked
-    for, is null for plain text, and `base_url`, the address that was called, for the provider's own."""
+class ChatRequest:
+    """All that shapes an answer. `parameters` and `schema` are canonical JSON. `schema` is null for plain text, and
+    `base_url`, the address that was called, for the provider's own."""
 
     model: str
     base_url: str | None
@@ -55,20 +54,20 @@ class Question:
     messages: Messages
 
     @cached_property
-    def said(self) -> str:
+    def messages_json(self) -> str:
         """The messages as canonical JSON."""
-        return canonical(self.messages)
+        return canonical_json(self.messages)
 
     @cached_property
     def key(self) -> str:
         """SHA-256 over the canonical JSON of every field, in hex."""
-        shaping = [VERSION, self.model, self.base_url, self.parameters, self.schema, self.said]
-        return hashlib.sha256(canonical(shaping).encode()).hexdigest()
+        shaping = [VERSION, self.model, self.base_url, self.parameters, self.schema, self.messages_json]
+        return hashlib.sha256(canonical_json(shaping).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model answered. `finish` is the server's own word for why it ended, `served` the model that it says
+class ChatResponse:
+    """An answer of a model. `finish` is the server's own word for why it ended, `served` the model that it says
     answered; `estimated`: the server told no token counts. `usd` is null where no price was given."""
 
     text: str
@@ -83,7 +82,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One use of an answer: `verdict` is `accepted`, `refused` or `judged`, `score` between 0 and 1."""
+    """A use of an answer for a text (`record`). `verdict`: `accepted`, `refused` or `judged`; `score`: 0 to 1."""
 
     record: str
     attempt: int
@@ -94,8 +93,8 @@ class Attempt:
     reason: str | None
 
 
-class Answers:
-    """The store in the file at `path`, made where there is none. Safe for several threads and several processes.
+class ResponseCache:
+    """The cache in the file at `path`, created if it is missing. Safe for several threads and several processes.
 
     Raises NarratorFailed when the file is not such a store or was written by a newer storymesh.
     """
@@ -141,9 +140,7 @@ class Answers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -155,25 +152,25 @@ class Answers:
         with self._locked():
             return int(self._connection.execute("SELECT count(*) FROM answer").fetchone()[0])
 
-    def get(self, key: str) -> Answer | None:
-        """The answer that is stored under `key`, or None."""
+    def get(self, key: str) -> ChatResponse | None:
+        """Return the answer stored under `key`, or None."""
         with self._locked():
             row = self._connection.execute(FIND, (key,)).fetchone()
         return None if row is None else _answer(row)
 
-    def put(self, question: Question, answer: Answer) -> Answer:
+    def put(self, request: ChatRequest, answer: ChatResponse) -> ChatResponse:
         """Keep `answer`; on return it outlives the process. Returns what the store holds: of two answers to one
-        question the first stays."""
-        key = question.key
+        request the first stays."""
+        key = request.key
         with self._locked():
-            inserted = self._connection.execute(INSERT, _row(key, question, answer)).rowcount
+            inserted = self._connection.execute(INSERT, _row(key, request, answer)).rowcount
         if inserted:
             return answer
         stored = self.get(key)
         return answer if stored is None else stored
 
-    def begin(self) -> int:
-        """Begin a run: `noted` attempts belong to it, and `to_parquet` writes those of the last one."""
+    def begin_run(self) -> int:
+        """Begin a run: recorded attempts belong to it, and `to_parquet` writes those of the last one."""
         with self._locked():
             self.flush()
             began = self._connection.execute("INSERT INTO run (at) VALUES (?)", (datetime.now(UTC).isoformat(),))
@@ -181,8 +178,8 @@ class Answers:
             self.run = began.lastrowid
             return self.run
 
-    def note(self, attempts: Iterable[Attempt]) -> None:
-        """Note how answers were used. Unlike answers these can be told again, so they are written in batches."""
+    def record_attempts(self, attempts: Iterable[Attempt]) -> None:
+        """Record how answers were used. Unlike answers this can be recomputed, so it is written in batches."""
         with self._locked():
             self._attempts += [
                 (a.record, a.attempt, a.kind, self.run, a.key, a.verdict, a.score, a.reason) for a in attempts
@@ -191,6 +188,7 @@ class Answers:
                 self.flush()
 
     def flush(self) -> None:
+        """Write the attempts that wait for a full batch."""
         with self._locked():
             if self._attempts:
                 with self._transaction():
@@ -200,8 +198,8 @@ class Answers:
                 self._attempts = []
 
     def prune(self, configs: Iterable[str], exports: Iterable[Path]) -> int:
-        """Erase what records of these configs were asked and answered, but for what stands in `exports`, tables that
-        `to_parquet` wrote; and answers that nobody has used. Returns how many answers went."""
+        """Erase the answers of these configs but those in `exports`, tables that `to_parquet` wrote, and all that no
+        attempt used. Return the number of answers erased."""
         import pyarrow.parquet as pq
 
         kept = {key for path in exports for key in pq.read_table(path, columns=["key"])["key"].to_pylist()}
@@ -251,8 +249,8 @@ class Answers:
             yield [_exported(row) for row in rows]
             after = (rows[-1][0], rows[-1][1], rows[-1][2])
 
-    def load(self, path: Path) -> int:
-        """Take the answers of a table that `to_parquet` wrote. Returns how many were new.
+    def load_parquet(self, path: Path) -> int:
+        """Load the answers of a table that `to_parquet` wrote. Return how many were new.
 
         Raises NarratorFailed when the file is no such table or a row is not what its key says.
         """
@@ -312,33 +310,21 @@ WHERE run = ? AND (record, attempt, kind) > (?, ?, ?) ORDER BY record, attempt, 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and without spaces: equal values give equal texts."""
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and without spaces: equal values give equal texts."""
     return _ENCODER.encode(value)
 
 
-def _row(key: str, question: Question, answer: Answer) -> tuple[Any, ...]:
-    return (
-        key,
-        question.model,
-        question.base_url,
-        question.parameters,
-        question.schema,
-        question.said,
-        answer.text,
-        answer.finish,
-        answer.served,
-        answer.input_tokens,
-        answer.output_tokens,
-        int(answer.estimated),
-        None if answer.usd is None else str(answer.usd),
-        answer.at.isoformat(),
-    )
+def _row(key: str, request: ChatRequest, answer: ChatResponse) -> tuple[Any, ...]:
+    asked = (request.model, request.base_url, request.parameters, request.schema, request.messages_json)
+    counts = (answer.input_tokens, answer.output_tokens, int(answer.estimated))
+    usd = None if answer.usd is None else str(answer.usd)
+    return (key, *asked, answer.text, answer.finish, answer.served, *counts, usd, answer.at.isoformat())
 
 
-def _answer(row: tuple[Any, ...]) -> Answer:
+def _answer(row: tuple[Any, ...]) -> ChatResponse:
     text, finish, served, input_tokens, output_tokens, estimated, usd, at = row
-    return Answer(
+    return ChatResponse(
         text,
         finish,
         served,
@@ -371,28 +357,28 @@ def _arrow() -> Any:
 
 
 def _exported(row: tuple[Any, ...]) -> dict[str, Any]:
-    *asked, messages = row[:9]
+    *request, messages = row[:9]
     answer, verdict = _answer(row[9:17]), row[17:]
-    told = (answer.text, answer.finish, answer.served, answer.input_tokens, answer.output_tokens, answer.estimated)
-    spoken = [{"role": role, "content": content} for role, content in json.loads(messages)]
-    return dict(zip(COLUMNS, (*asked, spoken, *told, answer.usd, answer.at, *verdict), strict=True))
+    response = (answer.text, answer.finish, answer.served, answer.input_tokens, answer.output_tokens, answer.estimated)
+    conversation = [{"role": role, "content": content} for role, content in json.loads(messages)]
+    return dict(zip(COLUMNS, (*request, conversation, *response, answer.usd, answer.at, *verdict), strict=True))
 
 
 def _imported(row: Mapping[str, Any], path: Path) -> tuple[Any, ...]:
-    question = Question(
+    request = ChatRequest(
         row["model"],
         row["base_url"],
         row["parameters"],
         row["schema"],
         tuple((message["role"], message["content"]) for message in row["messages"]),
     )
-    if question.key != row["key"]:
+    if request.key != row["key"]:
         raise NarratorFailed(
             f"{path}: the answer of attempt {row['attempt']} at {row['record']} is not the answer to its question",
             "the file was changed after it was written: take the release's own",
         )
     usd = row["usd"]
-    answer = Answer(
+    answer = ChatResponse(
         row["answer"],
         row["finish"],
         row["served_model"],
@@ -402,4 +388,4 @@ def _imported(row: Mapping[str, Any], path: Path) -> tuple[Any, ...]:
         None if usd is None else usd.normalize(),
         row["answered_at"].astimezone(UTC),
     )
-    return _row(row["key"], question, answer)
+    return _row(row["key"], request, answer)

@@ -1,10 +1,28 @@
-"""What is said to a model beside the author's prompts, and how the story is found in what it says back."""
+"""What a model is sent beside the author's prompts, and how the text is found in its answer."""
 
 import json
 import re
 from contextlib import suppress
 
-from storymesh.llm.response_cache import Answer, Messages
+from storymesh.llm.langchain_model import Schema
+from storymesh.llm.response_cache import ChatResponse, Messages
+
+STORY_SCHEMA: Schema = {
+    "title": "retelling",
+    "description": "The story, told again.",
+    "type": "object",
+    "properties": {"story": {"type": "string", "description": "The retold story, and nothing else."}},
+    "required": ["story"],
+    "additionalProperties": False,
+}
+SCORE_SCHEMA: Schema = {
+    "title": "verdict",
+    "description": "How good the retelling is.",
+    "type": "object",
+    "properties": {"score": {"type": "number", "description": "Between 0 (worst) and 1 (best)."}},
+    "required": ["score"],
+    "additionalProperties": False,
+}
 
 # How much of a refused answer is shown to the model again, and how much is said of it, in characters.
 ECHO = 8_000
@@ -19,19 +37,19 @@ FENCED = (
 
 
 def fence(text: str, name: str = "story") -> str:
-    """`text` marked as data, for a prompt. The mark needs no secret: a text that holds one has it disarmed, so none
-    can end its own fence. Say FENCED in the same prompt."""
+    """Return `text` marked as data, for a prompt. The mark needs no secret: one that a text holds is escaped, so
+    that no text ends its own fence. Say FENCED in the same prompt."""
     named = re.sub(r"[^a-z0-9_-]", "", name.lower())
-    return f'<record-data name="{named}">\n{disarmed(text)}\n</record-data>'
+    return f'<record-data name="{named}">\n{escape_fence(text)}\n</record-data>'
 
 
-def disarmed(text: str) -> str:
-    """`text` without the mark that ends a fence, or begins one."""
+def escape_fence(text: str) -> str:
+    """Return `text` with each mark escaped that could begin or end a fence."""
     return _FENCE.sub("&lt;", text)
 
 
-def told(answer: Answer, *, structured: bool) -> tuple[str | None, str | None]:
-    """The story in an answer, or None and the reason: cut off, empty, or half a JSON."""
+def text_in_answer(answer: ChatResponse, *, structured: bool) -> tuple[str | None, str | None]:
+    """Return the text in an answer and None, or None and the reason: cut off, empty, or unreadable JSON."""
     if answer.finish == "oversize":
         return None, "too long: the answer passed the limit of size and was cut off"
     if answer.finish in ("length", "max_tokens", "MAX_TOKENS"):
@@ -61,7 +79,8 @@ _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _CODE = re.compile(r"```[a-z]*\n(?P<inside>.*)\n```", re.DOTALL)
 
 
-def score_in(answer: Answer) -> float | None:
+def score_in_answer(answer: ChatResponse) -> float | None:
+    """Return the score between 0 and 1 in an answer, None if it has none."""
     text = _THOUGHT.sub("", answer.text).strip()
     if fenced := _CODE.fullmatch(text):
         text = fenced["inside"].strip()
@@ -73,9 +92,9 @@ def score_in(answer: Answer) -> float | None:
     return None
 
 
-def again(messages: Messages, answer: Answer, words: str) -> Messages:
-    """The conversation for the next attempt: what was answered, and what is wrong with it."""
+def retry_messages(messages: Messages, answer: ChatResponse, words: str) -> Messages:
+    """Return the conversation for the next attempt: what was answered, and what is wrong with it."""
     return (*messages, ("assistant", answer.text[:ECHO].strip() or "(no answer)"), ("user", words[:FEEDBACK]))
 
 
-UNTOLD = "That was not accepted: {reason}. Tell the story again, whole, and answer with the story alone."
+RETRY_PROMPT = "That was not accepted: {reason}. Tell the story again, whole, and answer with the story alone."

@@ -1,8 +1,8 @@
-"""The loop that has records retold: asks what is not stored yet, holds every answer against the facts, asks again with
-what was wrong, and stops before the budget is passed.
+"""The loop that rewrites texts: it asks for what is not stored, checks every answer against the facts, asks again with
+what was wrong, and stops before the budget is exceeded.
 
-The calls run on an event loop in a thread of their own, so that a slow reader costs no time-outs; the tasks are drawn
-and the retellings handed out in the caller's thread. At most a few times `concurrency` tasks are in memory.
+Calls run on an event loop in a thread of their own, so that a slow reader causes no timeouts. Tasks are drawn, and
+results yielded, in the caller's thread. At most a few times `concurrency` tasks are in memory.
 """
 
 import asyncio
@@ -19,24 +19,36 @@ from typing import Any, Protocol
 
 from storymesh.errors import NarratorFailed
 from storymesh.grounding.check import Grounding, Source
-from storymesh.grounding.check import feedback as grounds_feedback
+from storymesh.grounding.check import feedback as grounding_feedback
 from storymesh.grounding.check import ground as grounded
-from storymesh.llm.budget import OVERHEAD, Exhausted, Purse, Spent, cost, estimated_input, most_input, tokens
-from storymesh.llm.chat_model import SCORE, STORY, Chat, Parameters, output_cap, unfit
-from storymesh.llm.failures import Busy, Unfit
-from storymesh.llm.limiter import Patience, Stopped, Voice
-from storymesh.llm.response_cache import Answers, Attempt, Messages, canonical
+from storymesh.llm.budget import (
+    BudgetExhausted,
+    BudgetLedger,
+    Usage,
+)
+from storymesh.llm.chat_model import ChatModel
+from storymesh.llm.langchain_model import LangChainModel, Parameters, invalid_setting, max_output_tokens
+from storymesh.llm.limiter import RunStopped
+from storymesh.llm.response_cache import Attempt, Messages, ResponseCache
+from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
 from storymesh.narrative.definition import Narrator, Price
-from storymesh.rewriting.prompt import ECHO, FEEDBACK, FENCED, UNTOLD, again, disarmed, fence, score_in, told
-
-# An answer of a model that nothing caps, as a multiple of the story that it retells.
-LENGTH = 1.25
+from storymesh.rewriting.prompt import (
+    FENCED,
+    RETRY_PROMPT,
+    SCORE_SCHEMA,
+    STORY_SCHEMA,
+    escape_fence,
+    fence,
+    retry_messages,
+    score_in_answer,
+    text_in_answer,
+)
 
 
 @dataclass(frozen=True)
-class Task:
-    """One record to be retold: `messages` are the rendered prompts as (role, content), `source` what the retelling is
-    held against. `judge`: the rendered prompts of the judge, where the narrator has one."""
+class RewriteTask:
+    """A text to rewrite: `messages` are the rendered prompts as (role, content), `source` is what the answer is checked
+    against, `judge` the rendered prompts of the model that scores, if the narrator has one."""
 
     id: str
     messages: Messages
@@ -45,10 +57,10 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Retelling:
-    """What became of a task. `text` is null where no attempt was accepted, and `reason` says why not; `grounding` is
-    that of the accepted attempt, or of the best; `answer` its key in the store, empty where nothing was answered;
-    `judged` the judge's score between 0 and 1."""
+class RewriteResult:
+    """Result of a task. `text` is None if no attempt was accepted, and `reason` says why; `grounding` is that of the
+    accepted attempt, or of the best; `answer` its key in the cache, empty if nothing was answered; `judged` the score
+    of the second model, between 0 and 1."""
 
     id: str
     text: str | None
@@ -59,36 +71,23 @@ class Retelling:
     judged: float | None = None
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a run would do, found without a call. `calls` are those that must be made, `reused` what the store has;
-    tokens and `usd` are of one attempt for each, `worst_usd` of all attempts at their largest (null where nothing caps
-    an answer). A refusal that is still to come adds calls."""
+class GroundingCheck(Protocol):
+    """A check of a text against its source."""
 
-    records: int
-    calls: int
-    reused: int
-    input_tokens: int
-    output_tokens: int
-    usd: Decimal | None
-    worst_usd: Decimal | None
-
-
-class Ground(Protocol):
     def __call__(self, retelling: str, source: Source) -> Grounding: ...
 
 
-def _nothing(_: Spent) -> None:
+def _nothing(_: Usage) -> None:
     return
 
 
-def checked(narrator: Narrator) -> None:
+def require_runnable(narrator: Narrator) -> None:
     """Raise NarratorFailed for a narrator that cannot be run as it is written, before any call."""
     models: list[tuple[str, Parameters, Price | None]] = [(narrator.model, narrator.parameters, narrator.price)]
     if narrator.judge is not None:
         models.append((narrator.judge.model, narrator.judge.parameters, narrator.judge.price))
     for model, parameters, price in models:
-        if words := unfit(model, parameters):
+        if words := invalid_setting(model, parameters):
             raise NarratorFailed(words)
         if narrator.budget is None:
             continue
@@ -96,180 +95,187 @@ def checked(narrator: Narrator) -> None:
             raise NarratorFailed(
                 f"the budget is in US dollars, and the price of {model} is not known", "give `price: {input:, output:}`"
             )
-        if output_cap(parameters) is None:
+        if max_output_tokens(parameters) is None:
             raise NarratorFailed(
                 f"nothing caps the length of an answer of {model}, so one call could pass the budget",
                 "give `max_tokens` in its parameters",
             )
 
 
-def _why(grounding: Grounding, accept: float) -> str:
-    """The first faults as `kind: words`, for a person."""
+def _fault_summary(grounding: Grounding, accept: float) -> str:
+    """Return the first faults as `kind: words`, for a person."""
     faults = [f"{claim.kind}: {claim.words or claim.because}" for claim in grounding.claims[:3]]
     more = len(grounding.claims) - len(faults)
-    told = "; ".join([*faults, f"{more} more"] if more > 0 else faults)
-    return f"{told} ({grounding.score:.2f} of the claims stand in the facts, wanted {accept:g})"
+    summary = "; ".join([*faults, f"{more} more"] if more > 0 else faults)
+    return f"{summary} ({grounding.score:.2f} of the claims stand in the facts, wanted {accept:g})"
 
 
-def _asked(task: Task) -> Messages:
-    """The task's messages. A prompt may show the story between the marks of a fence: it cannot end it."""
+def messages_of(task: RewriteTask) -> Messages:
+    """Return the messages of a task, its text escaped so that it cannot end a fence around it."""
     story = task.source.story.strip()
-    if (safe := disarmed(story)) == story:
+    if (safe := escape_fence(story)) == story:
         return task.messages
     return tuple((role, content.replace(story, safe)) for role, content in task.messages)
 
 
-class _Run:
+def scoring_messages(task: RewriteTask, text: str) -> Messages:
+    """Return what the model that scores is sent for an accepted text."""
+    shown = f"{fence(task.source.story, 'story')}\n\n{fence(text, 'retelling')}\n\n{FENCED}"
+    return (*task.judge, ("user", shown))
+
+
+class Rewriter:
+    """The models of one run, the check that their texts must pass, and what the run has used."""
+
     def __init__(
         self,
         narrator: Narrator,
-        answers: Answers,
-        progress: Callable[[Spent], None],
-        ground: Ground,
+        answers: ResponseCache,
+        progress: Callable[[Usage], None],
+        ground: GroundingCheck,
         feedback: Callable[[Grounding], str],
-        patience: Patience,
+        retry: RetryPolicy,
     ) -> None:
         self.narrator = narrator
         self._answers = answers
         self._progress = progress
         self._ground = ground
         self._feedback = feedback
-        self.patience = patience
-        self.spent = Spent(usd=None if narrator.price is None else Decimal(0))
-        self._told_at = 0.0
-        purse = Purse(narrator.budget)
-        self.voice = Voice(
-            Chat(narrator.model, narrator.base_url, narrator.parameters, narrator.timeout, STORY),
-            *(narrator.price, answers, purse, narrator.concurrency, patience, self.spent),
+        self.retry = retry
+        self.usage = Usage(usd=None if narrator.price is None else Decimal(0))
+        self._reported_at = 0.0
+        ledger = BudgetLedger(narrator.budget)
+        self.model = ChatModel(
+            LangChainModel(narrator.model, narrator.base_url, narrator.parameters, narrator.timeout, STORY_SCHEMA),
+            *(narrator.price, answers, ledger, narrator.concurrency, retry, self.usage),
         )
-        self.judge: Voice | None = None
+        self.judge: ChatModel | None = None
         if (judge := narrator.judge) is not None:
-            self.judge = Voice(
-                Chat(judge.model, judge.base_url, judge.parameters, narrator.timeout, SCORE),
-                *(judge.price, answers, purse, narrator.concurrency, patience, self.spent),
+            self.judge = ChatModel(
+                LangChainModel(judge.model, judge.base_url, judge.parameters, narrator.timeout, SCORE_SCHEMA),
+                *(judge.price, answers, ledger, narrator.concurrency, retry, self.usage),
             )
 
     @property
-    def voices(self) -> tuple[Voice, ...]:
-        return (self.voice,) if self.judge is None else (self.voice, self.judge)
+    def models(self) -> tuple[ChatModel, ...]:
+        return (self.model,) if self.judge is None else (self.model, self.judge)
 
-    def told(self, *, last: bool = False) -> None:
-        """Tell the progress, ten times a second at most, and at the end."""
+    def report_progress(self, *, last: bool = False) -> None:
+        """Report the progress, ten times a second at most, and at the end."""
         now = time.monotonic()
-        if last or now - self._told_at >= 0.1:
-            self._told_at = now
-            self._progress(replace(self.spent, concurrency=int(self.voice.gate.limit)))
+        if last or now - self._reported_at >= 0.1:
+            self._reported_at = now
+            self._progress(replace(self.usage, concurrency=int(self.model.limiter.limit)))
 
-    async def retold(self, task: Task) -> Retelling:
-        noted: list[Attempt] = []
+    async def rewrite(self, task: RewriteTask) -> RewriteResult:
+        attempts: list[Attempt] = []
         best: Grounding | None = None
-        key, reason, messages, attempt = "", None, _asked(task), 0
+        key, reason, messages, attempt = "", None, messages_of(task), 0
         try:
             for attempt in range(1, self.narrator.attempts + 1):
-                question, answer = await self.voice.answer(messages)
-                text, why = told(answer, structured=question.schema is not None)
+                request, answer = await self.model.answer(messages)
+                text, fault = text_in_answer(answer, structured=request.schema is not None)
                 grounding = None if text is None else self._ground(text, task.source)
                 if grounding is not None and grounding.score < self.narrator.accept:
-                    why = _why(grounding, self.narrator.accept)
-                verdict = "refused" if why else "accepted"
+                    fault = _fault_summary(grounding, self.narrator.accept)
+                verdict = "refused" if fault else "accepted"
                 score = None if grounding is None else grounding.score
-                noted.append(Attempt(task.id, attempt, "story", question.key, verdict, score, why))
+                attempts.append(Attempt(task.id, attempt, "story", request.key, verdict, score, fault))
                 if grounding is not None and (best is None or grounding.score > best.score):
-                    best, key = grounding, question.key
-                key = key or question.key
-                if why is None:
-                    judged = await self._judged(task, text or "", attempt, noted)
-                    return Retelling(task.id, text, None, attempt, grounding, question.key, judged)
-                reason = why
-                words = self._feedback(grounding) if grounding is not None else UNTOLD.format(reason=why)
-                messages = again(messages, answer, words)
-        except Exhausted:
-            reason, attempt = "budget", len(noted)
-        except (Busy, Unfit) as error:
-            reason, attempt = f"server: {error.words}", len(noted)
+                    best, key = grounding, request.key
+                key = key or request.key
+                if fault is None:
+                    score_of_judge = await self._score(task, text or "", attempt, attempts)
+                    return RewriteResult(task.id, text, None, attempt, grounding, request.key, score_of_judge)
+                reason = fault
+                words = self._feedback(grounding) if grounding is not None else RETRY_PROMPT.format(reason=fault)
+                messages = retry_messages(messages, answer, words)
+        except BudgetExhausted:
+            reason, attempt = "budget", len(attempts)
+        except (TransientError, RejectedRequest) as error:
+            reason, attempt = f"server: {error.message}", len(attempts)
         finally:
-            self._answers.note(noted)
-        return Retelling(task.id, None, reason, attempt, best, key)
+            self._answers.record_attempts(attempts)
+        return RewriteResult(task.id, None, reason, attempt, best, key)
 
-    async def _judged(self, task: Task, text: str, attempt: int, noted: list[Attempt]) -> float | None:
-        """The judge's score: added to an accepted retelling, and no gate. None where it had none to give."""
+    async def _score(self, task: RewriteTask, text: str, attempt: int, attempts: list[Attempt]) -> float | None:
+        """Return the score of a second model for an accepted text, which decides nothing; None if it gave none."""
         if self.judge is None or not task.judge:
             return None
-        shown = f"{fence(task.source.story, 'story')}\n\n{fence(text, 'retelling')}\n\n{FENCED}"
         try:
-            question, answer = await self.judge.answer((*task.judge, ("user", shown)))
-        except (Exhausted, Busy, Unfit):
+            request, answer = await self.judge.answer(scoring_messages(task, text))
+        except (BudgetExhausted, TransientError, RejectedRequest):
             return None
-        score = score_in(answer)
-        noted.append(Attempt(task.id, attempt, "judge", question.key, "judged", score, None))
+        score = score_in_answer(answer)
+        attempts.append(Attempt(task.id, attempt, "judge", request.key, "judged", score, None))
         return score
 
     async def close(self) -> None:
-        for voice in self.voices:
-            await voice.chat.close()
+        for model in self.models:
+            await model.chat.close()
 
 
-class _Engine(threading.Thread):
-    """The event loop and its thread. `out` brings retellings, or the error that ends the run."""
+class _EventLoopThread(threading.Thread):
+    """The event loop and its thread. `out` brings results, or the error that ends the run."""
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: Rewriter) -> None:
         super().__init__(name="narrator", daemon=True)
         self._run = run
-        self.out: queue.SimpleQueue[list[Retelling] | BaseException] = queue.SimpleQueue()
-        self._done: list[Retelling] = []
+        self.out: queue.SimpleQueue[list[RewriteResult] | BaseException] = queue.SimpleQueue()
+        self._done: list[RewriteResult] = []
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def submit(self, tasks: list[Task]) -> None:
+    def submit(self, tasks: list[RewriteTask]) -> None:
         assert self._loop is not None
         # In a context of its own: what the caller traces or configures by context is not for these calls.
         self._loop.call_soon_threadsafe(self._take, tasks, context=Context())
 
-    def _take(self, tasks: list[Task]) -> None:
+    def _take(self, tasks: list[RewriteTask]) -> None:
         for task in tasks:
-            doing = asyncio.create_task(self._do(task))
-            self._tasks.add(doing)
-            doing.add_done_callback(self._tasks.discard)
+            running = asyncio.create_task(self._do(task))
+            self._tasks.add(running)
+            running.add_done_callback(self._tasks.discard)
 
-    async def _do(self, task: Task) -> None:
+    async def _do(self, task: RewriteTask) -> None:
         try:
-            retelling = await self._run.retold(task)
-        except Stopped:
+            result = await self._run.rewrite(task)
+        except RunStopped:
             return
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            self._stop_voices()
+            self._stop_models()
             self._hand_over()
             self.out.put(error)
             return
-        self._run.spent.records += 1
-        self._run.spent.accepted += retelling.text is not None
+        self._run.usage.records += 1
+        self._run.usage.accepted += result.text is not None
         # In batches: each one handed over alone would cost a change of threads, which is 0.2 ms a record.
         if not self._done:
             asyncio.get_running_loop().call_later(0.01, self._hand_over)
-        self._done.append(retelling)
+        self._done.append(result)
 
     def _hand_over(self) -> None:
         done, self._done = self._done, []
         if done:
             self.out.put(done)
 
-    def _stop_voices(self) -> None:
-        for voice in self._run.voices:
-            voice.gate.stop()
+    def _stop_models(self) -> None:
+        for model in self._run.models:
+            model.limiter.stop()
 
     def begin(self) -> None:
         self.start()
         self._ready.wait()
 
     def finish(self) -> None:
-        """Make no new call, give those under way their grace, end the thread. Interrupted: end it at once."""
+        """Make no new call, give those under way their grace, and end the thread; when interrupted, at once."""
         assert self._loop is not None
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._stop_voices)
+            self._loop.call_soon_threadsafe(self._stop_models)
             self._loop.call_soon_threadsafe(self._finished)
         self.join()
 
@@ -292,41 +298,43 @@ class _Engine(threading.Thread):
         self._ready.set()
         await self._end.wait()
         pending: set[asyncio.Task[Any]] = set(self._tasks)
-        for voice in self._run.voices:
-            pending |= voice.under_way
+        for model in self._run.models:
+            pending |= model.under_way
         if pending:
-            await asyncio.wait(pending, timeout=self._run.patience.grace)
+            await asyncio.wait(pending, timeout=self._run.retry.grace)
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
         await self._run.close()
 
 
-def narrate(
-    tasks: Iterable[Task],
+def rewrite_texts(
+    tasks: Iterable[RewriteTask],
     narrator: Narrator,
-    answers: Answers,
-    progress: Callable[[Spent], None] = _nothing,
+    answers: ResponseCache,
+    progress: Callable[[Usage], None] = _nothing,
     *,
-    ground: Ground = grounded,
-    feedback: Callable[[Grounding], str] = grounds_feedback,
-    patience: Patience | None = None,
-) -> Iterator[Retelling]:
-    """One Retelling for each task, in any order; `tasks` are drawn as there is room. Calls the model only for what
+    ground: GroundingCheck = grounded,
+    feedback: Callable[[Grounding], str] = grounding_feedback,
+    retry: RetryPolicy | None = None,
+) -> Iterator[RewriteResult]:
+    """Yield a result for each task, in any order; `tasks` are drawn as there is room. Calls the model only for what
     `answers` does not hold. `progress` is called in this thread, ten times a second at most and once at the end.
 
     Raises NarratorFailed: the narrator cannot be run as written, a package or key is missing, the server refuses the
-    key, the model or the form of every question, or has not answered for as long as `patience` lasts. All that was
-    answered until then is in the store; so it is after Ctrl-C, and after `close()` of this generator.
+    key, the model or the form of every question, or has not answered for as long as `retry` allows. All that was
+    answered until then is in the cache, also after Ctrl-C and after `close()` of this generator.
     """
-    checked(narrator)
-    return _narrated(tasks, _Run(narrator, answers, progress, ground, feedback, patience or Patience()), answers)
+    require_runnable(narrator)
+    return _stream_results(
+        tasks, Rewriter(narrator, answers, progress, ground, feedback, retry or RetryPolicy()), answers
+    )
 
 
 @contextmanager
-def _collected_seldom() -> Iterator[None]:
-    """A call makes some thousand objects that die with it. Python's collector, which starts every 700, would take an
-    eighth of the time of a run to find so; by reference counting they go as they ever did."""
+def _rare_garbage_collection() -> Iterator[None]:
+    """Run the garbage collector less often. A call makes some thousand objects, which reference counting frees; the
+    collector, which starts every 700, would take an eighth of the time of a run."""
     before = gc.get_threshold()
     gc.set_threshold(max(before[0], 10_000), *before[1:])
     try:
@@ -335,33 +343,33 @@ def _collected_seldom() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _narrated(tasks: Iterable[Task], run: _Run, answers: Answers) -> Iterator[Retelling]:
-    answers.begin()
+def _stream_results(tasks: Iterable[RewriteTask], run: Rewriter, answers: ResponseCache) -> Iterator[RewriteResult]:
+    answers.begin_run()
     window = 4 * run.narrator.concurrency
-    engine = _Engine(run)
+    engine = _EventLoopThread(run)
     engine.begin()
     pending = 0
 
-    def received(*, wait: bool) -> Iterator[Retelling]:
+    def received(*, wait: bool) -> Iterator[RewriteResult]:
         nonlocal pending
         while pending:
             try:
-                met = engine.out.get(wait, 0.5)
+                item = engine.out.get(wait, 0.5)
             except queue.Empty:
-                run.told()
+                run.report_progress()
                 if wait:
                     continue
                 return
-            if isinstance(met, BaseException):
-                raise met
-            pending -= len(met)
-            run.told()
-            yield from met
+            if isinstance(item, BaseException):
+                raise item
+            pending -= len(item)
+            run.report_progress()
+            yield from item
             wait = False
 
     try:
-        with _collected_seldom():
-            chunk: list[Task] = []
+        with _rare_garbage_collection():
+            chunk: list[RewriteTask] = []
             for task in tasks:
                 chunk.append(task)
                 if len(chunk) >= min(16, run.narrator.concurrency):
@@ -377,72 +385,4 @@ def _narrated(tasks: Iterable[Task], run: _Run, answers: Answers) -> Iterator[Re
     finally:
         engine.finish()
         answers.flush()
-        run.told(last=True)
-
-
-def estimate(
-    tasks: Iterable[Task],
-    narrator: Narrator,
-    answers: Answers,
-    *,
-    ground: Ground = grounded,
-    feedback: Callable[[Grounding], str] = grounds_feedback,
-) -> Estimate:
-    """What `narrate` would do with these tasks, without a call and without LangChain. Follows each record through its
-    stored attempts, so that what was refused before counts as one more call. The judge's calls are counted too."""
-    checked(narrator)
-    run = _Run(narrator, answers, _nothing, ground, feedback, Patience())
-    records = calls = reused = read = written = 0
-    usd, worst = Decimal(0), Decimal(0)
-    capped = True
-    asked: set[int] = set()
-
-    def call(voice: Voice, messages: Messages, length: int, times: int) -> None:
-        nonlocal calls, reused, read, written, usd, worst, capped
-        key = int(voice.question(messages, voice.chat.schema).key[:15], 16)  # a million of them should be small
-        if key in asked:
-            reused += 1
-            return
-        asked.add(key)
-        cap = output_cap(voice.chat.parameters)
-        capped = capped and cap is not None
-        out = length if cap is None else min(cap, length)
-        calls, read, written = calls + 1, read + estimated_input(messages), written + out
-        usd += cost(voice.price, estimated_input(messages), out) or Decimal(0)
-        most = most_input(messages, len(canonical(voice.chat.schema))) + (times - 1) * 4 * (ECHO + FEEDBACK)
-        worst += times * (cost(voice.price, most, cap or out) or Decimal(0))
-
-    for task in tasks:
-        records += 1
-        messages = _asked(task)
-        length = int(tokens(task.source.story) * LENGTH) + OVERHEAD
-        judged = run.judge is not None and bool(task.judge)
-        for attempt in range(1, narrator.attempts + 1):
-            found = run.voice.find(messages)
-            if found is None:
-                call(run.voice, messages, length, narrator.attempts - attempt + 1)
-                if judged and run.judge is not None:
-                    call(run.judge, (*task.judge, ("user", f"{task.id} {task.source.story * 2}")), 16, 1)
-                break
-            reused += 1
-            question, answer = found
-            text, why = told(answer, structured=question.schema is not None)
-            if text is None:
-                messages = again(messages, answer, UNTOLD.format(reason=why))
-                continue
-            grounding = ground(text, task.source)
-            if grounding.score < narrator.accept:
-                messages = again(messages, answer, feedback(grounding))
-                continue
-            if judged and run.judge is not None:
-                shown = f"{fence(task.source.story, 'story')}\n\n{fence(text, 'retelling')}\n\n{FENCED}"
-                asking = (*task.judge, ("user", shown))
-                if run.judge.find(asking) is None:
-                    call(run.judge, asking, 16, 1)
-                else:
-                    reused += 1
-            break
-    priced = narrator.price is not None
-    return Estimate(
-        records, calls, reused, read, written, usd if priced else None, worst if priced and capped else None
-    )
+        run.report_progress(last=True)

@@ -19,7 +19,7 @@ def narrate(
     from storymesh.cli.output.rewriting import show_estimate, show_rewritten_sample
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
-    from storymesh.release import rewritten_records as retell
+    from storymesh.release import rewritten_records
 
     loaded = load_mesh(mesh_root(mesh))
     build = pin_build(loaded, loaded.narrative(narrative))
@@ -28,6 +28,8 @@ def narrate(
         hint = suggest_name(config, retold) if retold else "write one with `from` and `narrator`"
         raise WrongUsage(f"'{build.narrative.id}' has no config '{config}' that is retold", hint)
     if dry_run:
-        show_estimate(retell.estimated(build, config))
+        show_estimate(rewritten_records.estimate_config(build, config))
     else:
-        show_rewritten_sample(lambda progress: retell.sampled(build, config, sample, progress), sample)
+        show_rewritten_sample(
+            lambda progress: rewritten_records.sample_results(build, config, sample, progress), sample
+        )

@@ -10,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from storymesh.llm.budget import Spent
-    from storymesh.rewriting.rewrite import Estimate, Retelling
+    from storymesh.llm.budget import Usage
+    from storymesh.rewriting.estimate import CostEstimate
+    from storymesh.rewriting.rewrite import RewriteResult
 
-    SampleStream = Callable[[Callable[[Spent], None]], Iterator[tuple[str, Retelling]]]
+    SampleStream = Callable[[Callable[[Usage], None]], Iterator[tuple[str, RewriteResult]]]
 
 
-def show_estimate(estimate: "Estimate") -> None:
+def show_estimate(estimate: "CostEstimate") -> None:
     """Print how many calls, tokens and dollars retelling would take."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("texts to retell", f"{estimate.records:,}")
@@ -36,14 +37,14 @@ def _dollars(usd: object) -> str:
 def show_rewritten_sample(stream: "SampleStream", count: int) -> None:
     """Print each text as its template tells it, the model's text, and what no fact supports; then the cost."""
     console = Console()
-    latest: Spent | None = None
+    latest: Usage | None = None
     with Console(stderr=True).status("") as status:
 
-        def progress(spent: "Spent") -> None:
+        def progress(usage: "Usage") -> None:
             nonlocal latest
-            latest = spent
-            cost = "" if spent.usd is None else f", {_dollars(spent.usd)}"
-            status.update(f"{spent.records} of {count} retold, {spent.calls} calls{cost}")
+            latest = usage
+            cost = "" if usage.usd is None else f", {_dollars(usage.usd)}"
+            status.update(f"{usage.records} of {count} retold, {usage.calls} calls{cost}")
 
         for story, retelling in stream(progress):
             record, _, column = retelling.id.rpartition("#")

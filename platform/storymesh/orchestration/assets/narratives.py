@@ -39,7 +39,7 @@ from storymesh.provenance.trace import Tracer
 from storymesh.release.assemble import LeakRefused
 from storymesh.release.catalog import Release, list_releases
 from storymesh.release.layout import REPORT
-from storymesh.release.rewritten_records import Narrated, write_config
+from storymesh.release.rewritten_records import RewrittenStageResult, write_config_records
 from storymesh.release.write import write_release
 
 STORY_CHARACTERS = 4_000
@@ -123,16 +123,16 @@ def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefiniti
     def records(context: dg.AssetExecutionContext, key: str) -> Iterator[dg.Output[str] | dg.AssetCheckResult]:
         with dagster_failures(context.retry_number):
             build = open_pinned_build(mesh, narrative, key)
-            written = write_config(build, config, progress_reporter(context))
+            written = write_config_records(build, config, progress_reporter(context))
         result = _result(mesh, build, written, _rewriting_metadata(mesh, build.files.answers(config), written))
         yield dg.Output(result.value, metadata=result.metadata, data_version=result.data_version)
-        if isinstance(written, Narrated):
+        if isinstance(written, RewrittenStageResult):
             yield _grounding_check(asset_key, written)
 
     return records
 
 
-def _grounding_check(key: dg.AssetKey, written: Narrated) -> dg.AssetCheckResult:
+def _grounding_check(key: dg.AssetKey, written: RewrittenStageResult) -> dg.AssetCheckResult:
     refused = sum(written.refused.values())
     if written.missing is not None:
         message = f"nothing is retold: {written.missing}"
@@ -289,21 +289,21 @@ def _result(
 
 def _rewriting_metadata(mesh: Mesh, answers: Path, written: StageResult) -> dict[str, Any]:
     """Return the calls, tokens and cost of retelling, or why nothing was retold, and where the answers are kept."""
-    if not isinstance(written, Narrated):
+    if not isinstance(written, RewrittenStageResult):
         return {}
     if written.missing is not None:
         return {"not_retold": written.missing}
-    spent, location = written.spent, {"answers": dg.MetadataValue.path(path_in_mesh(answers, mesh.root))}
-    if spent is None:
+    usage, location = written.usage, {"answers": dg.MetadataValue.path(path_in_mesh(answers, mesh.root))}
+    if usage is None:
         return location
-    cost = {} if spent.usd is None else {"cost_usd": float(spent.usd)}
+    cost = {} if usage.usd is None else {"cost_usd": float(usage.usd)}
     return {
-        "retold": spent.accepted,
-        "calls": spent.calls,
-        "answers_paid_before": spent.reused,
-        "input_tokens": spent.input_tokens,
-        "output_tokens": spent.output_tokens,
-        "tokens_estimated": spent.estimated,
+        "retold": usage.accepted,
+        "calls": usage.calls,
+        "answers_paid_before": usage.reused,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "tokens_estimated": usage.estimated,
         **cost,
         **location,
     }

@@ -1,6 +1,6 @@
-"""What went wrong when a model was asked, told apart by what to do: wait, leave this question, or stop.
+"""Failures of a model classified by what to do (wait, drop this request, end the run), and how often to try again.
 
-Nothing that comes back is trusted: neither its words, which may hold a key, nor its counts.
+Nothing that a server returns is trusted: neither its texts, which may hold a key, nor its counts.
 """
 
 import email.utils
@@ -37,8 +37,24 @@ ADVICE: Mapping[int, str] = {
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One answer as it came. Token counts are null where the server told none; `finish` is `oversize` for an answer
+class RetryPolicy:
+    """How often a failing server is tried again: `tries` in all, `costly` if a try may be billed; the wait doubles
+    from `first` to `longest` seconds, with jitter. A server may ask for a wait of `asked` seconds at most; one that
+    fails for more than `questions` questions in a row ends the run. After a stop, calls under way have `grace` seconds
+    to bring what is already being paid for."""
+
+    tries: int = 8
+    costly: int = 3
+    questions: int = 3
+    first: float = 0.5
+    longest: float = 30.0
+    asked: float = 300.0
+    grace: float = 10.0
+
+
+@dataclass(frozen=True)
+class ServerReply:
+    """One answer as the server sent it. Token counts are None where it gave none; `finish` is `oversize` for an answer
     that was larger than MAX_RESPONSE or MAX_TEXT and was cut off while it was read."""
 
     text: str
@@ -48,110 +64,114 @@ class Reply:
     output_tokens: int | None
 
 
-class Busy(Exception):
-    """The server could not answer now. `wait`: seconds that it asked for; `slower`: it has too much to do; `billed`:
-    it may have answered all the same, and taken money for it; `anyone`: whatever it had been asked."""
+class TransientError(Exception):
+    """The server could not answer now. `wait`: seconds that it asked for; `slower`: it is overloaded; `billed`: it may
+    bill the call all the same; `anyone`: any other request would have failed too."""
 
     def __init__(
         self,
-        words: str,
+        message: str,
         *,
         wait: float | None = None,
         slower: bool = False,
         billed: bool = False,
         anyone: bool = False,
     ) -> None:
-        self.words = words
+        self.message = message
         self.anyone = anyone
         self.wait = wait
         self.slower = slower
         self.billed = billed
-        super().__init__(words)
+        super().__init__(message)
 
 
-class Unfit(Exception):
-    """The server will never answer this one question, or never in this form (`schema`)."""
+class RejectedRequest(Exception):
+    """The server will never answer this request, or never in this form (`schema`)."""
 
-    def __init__(self, words: str, *, schema: bool) -> None:
-        self.words = words
+    def __init__(self, message: str, *, schema: bool) -> None:
+        self.message = message
         self.schema = schema
-        super().__init__(words)
+        super().__init__(message)
 
 
-class Oversize(Exception):
-    """More bytes than MAX_RESPONSE came, or bytes that hide how many they are."""
+class ResponseTooLarge(Exception):
+    """A response of more than MAX_RESPONSE bytes, or one that hides its size."""
 
 
-def secrets() -> tuple[str, ...]:
-    """The values of this process's environment that no file, log or error may hold. A short one of letters alone may
-    be a word of the language, and is let be."""
+def environment_secrets() -> tuple[str, ...]:
+    """Return the values of the environment that no file, log or error may hold. A short one of letters alone may be a
+    common word, and is left out."""
     named = (value for name, value in os.environ.items() if CREDENTIAL.search(name.upper()))
     found = (value for value in named if len(value) >= 16 or (len(value) >= 8 and re.search(r"\d", value)))
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def storable(text: str, secrets: tuple[str, ...]) -> str:
-    """What may be kept of a text from outside: UTF-8 (JSON can spell half a surrogate pair) without our `secrets`."""
+def redact_secrets(text: str, secrets: tuple[str, ...]) -> str:
+    """Return a text as valid UTF-8 (JSON can spell half a surrogate pair) without our `secrets`."""
     for secret in secrets:
         if secret in text:
             text = text.replace(secret, "***")
     return text.encode("utf-8", "replace").decode()
 
 
-def judged(
+def classify_error(
     error: Exception, *, structured: bool, name: str, key_name: str, secrets: tuple[str, ...]
-) -> "Busy | Unfit | NarratorFailed | Reply":
-    """What an error of LangChain or of what lies below it means: wait, not this question, never again, or an answer
-    after all. Told apart by what all SDKs have in common (a status, headers, a code), so that none is imported."""
+) -> "TransientError | RejectedRequest | NarratorFailed | ServerReply":
+    """Return what an error of LangChain or a library below it means: wait, drop this request, end the run, or an answer
+    after all. It goes by what all SDKs have in common (a status, headers, a code), so that none is imported."""
     causes = list(_causes(error))
-    if any(isinstance(cause, Oversize) for cause in causes):
-        return Reply("", "oversize", None, None, None)
+    if any(isinstance(cause, ResponseTooLarge) for cause in causes):
+        return ServerReply("", "oversize", None, None, None)
     for cause in causes:
         if (cut := _cut_off(cause)) is not None:
-            return Reply(storable(cut.text, secrets), cut.finish, cut.served, cut.input_tokens, cut.output_tokens)
+            return ServerReply(
+                redact_secrets(cut.text, secrets), cut.finish, cut.served, cut.input_tokens, cut.output_tokens
+            )
     if isinstance(error, NarratorFailed):
         return error
     status = next((code for cause in causes if (code := _status(cause)) is not None), None)
     if status is None:
         never_sent = any(type(cause).__name__ in ("ConnectError", "ConnectionRefusedError") for cause in causes)
-        words = "the server cannot be reached" if never_sent else "the connection broke, or what came was no answer"
-        return Busy(f"{words}: {_said(secrets, causes[-1])}", slower=True, billed=not never_sent, anyone=never_sent)
+        message = "the server cannot be reached" if never_sent else "the connection broke, or what came was no answer"
+        return TransientError(
+            f"{message}: {_error_text(secrets, causes[-1])}", slower=True, billed=not never_sent, anyone=never_sent
+        )
     headers = next((h for cause in causes if (h := _headers(cause)) is not None), {})
     named = {str(getattr(cause, field, "")) for cause in causes for field in ("code", "type")}
-    told = f"{name} answered {status}: {_said(secrets, error)}"
+    message = f"{name} answered {status}: {_error_text(secrets, error)}"
     if status == 429 and "insufficient_quota" in named:
-        return NarratorFailed(told, "the account's quota is used up: raise it and run again")
+        return NarratorFailed(message, "the account's quota is used up: raise it and run again")
     if status in (408, 409, 425, 429) or status >= 500:
         busy = status in (429, 502, 503, 504, 529)
-        return Busy(told, wait=retry_after(headers), slower=busy, anyone=busy)
+        return TransientError(message, wait=retry_after(headers), slower=busy, anyone=busy)
     if named & OF_ONE_QUESTION or status == 413 or any("ContextOverflow" in type(c).__name__ for c in causes):
-        return Unfit(told, schema=False)
-    if LONG.search(told):
-        return Unfit(told, schema=False)
+        return RejectedRequest(message, schema=False)
+    if LONG.search(message):
+        return RejectedRequest(message, schema=False)
     # A server without schemas says so in as many ways as there are servers; a name that is not found is one of
     # them only where it names the schema (OpenRouter).
-    if structured and (status in (400, 415, 422, 501) or (status == 404 and FORM.search(told))):
-        return Unfit(told, schema=True)
+    if structured and (status in (400, 415, 422, 501) or (status == 404 and FORM.search(message))):
+        return RejectedRequest(message, schema=True)
     advice = ADVICE.get(status, "what was answered so far is kept: mend the narrator and run again")
-    return NarratorFailed(told, advice.format(key=key_name))
+    return NarratorFailed(message, advice.format(key=key_name))
 
 
-def _said(secrets: tuple[str, ...], error: BaseException) -> str:
-    """An error's own words, on one line and without keys."""
+def _error_text(secrets: tuple[str, ...], error: BaseException) -> str:
+    """Return the text of an error, on one line and without keys."""
     body = getattr(error, "body", None)
-    told = body.get("message") if isinstance(body, dict) else None
-    words = " ".join(str(told or str(error) or type(error).__name__).split())
-    return LOOKS_LIKE_KEY.sub("***", storable(words, secrets))[:300]
+    stated = body.get("message") if isinstance(body, dict) else None
+    text = " ".join(str(stated or str(error) or type(error).__name__).split())
+    return LOOKS_LIKE_KEY.sub("***", redact_secrets(text, secrets))[:300]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what caused it, outermost first."""
+    """Yield the error and its causes, outermost first."""
     seen: set[int] = set()
-    met: BaseException | None = error
-    while met is not None and id(met) not in seen:
-        seen.add(id(met))
-        yield met
-        met = met.__cause__ or met.__context__
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
 
 
 def _status(error: BaseException) -> int | None:
@@ -168,27 +188,29 @@ def _headers(error: BaseException) -> Mapping[str, str] | None:
     return headers if isinstance(headers, Mapping) else None
 
 
-def _cut_off(error: BaseException) -> Reply | None:
-    """OpenAI's SDK raises for an answer that reached its limit of tokens; it bears what was paid for."""
+def _cut_off(error: BaseException) -> ServerReply | None:
+    """Return the answer in an error that OpenAI's SDK raises when the limit of tokens is reached; it was paid for."""
     completion = getattr(error, "completion", None)
     if completion is None:
         return None
     try:
         choice, usage = completion.choices[0], completion.usage
-        read = counted(getattr(usage, "prompt_tokens", None))
-        written = counted(getattr(usage, "completion_tokens", None))
-        return Reply((choice.message.content or "")[:MAX_TEXT], choice.finish_reason, completion.model, read, written)
+        read = valid_token_count(getattr(usage, "prompt_tokens", None))
+        written = valid_token_count(getattr(usage, "completion_tokens", None))
+        return ServerReply(
+            (choice.message.content or "")[:MAX_TEXT], choice.finish_reason, completion.model, read, written
+        )
     except (AttributeError, IndexError, TypeError):
         return None
 
 
-def counted(value: Any) -> int | None:
-    """A token count that a server told. It may tell anything; below zero would give money back."""
+def valid_token_count(value: Any) -> int | None:
+    """Return a token count from a server if it is valid, else None: a negative one would give money back."""
     return min(value, 2**40) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to be left alone: `retry-after-ms`, or `retry-after` as seconds or as a date
+    """Return the seconds that a server asks to wait: `retry-after-ms`, or `retry-after` as seconds or as a date
     (RFC 9110 §10.2.3)."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name)

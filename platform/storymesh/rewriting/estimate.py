@@ -1,0 +1,142 @@
+"""The cost of rewriting records, found without a call: what the cache holds, and what the missing answers cost."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from storymesh.grounding.check import Grounding
+from storymesh.grounding.check import feedback as grounding_feedback
+from storymesh.grounding.check import ground as grounded
+from storymesh.llm.budget import (
+    OVERHEAD,
+    Usage,
+    cost_of_tokens,
+    estimate_input_tokens,
+    estimate_tokens,
+    max_input_tokens,
+)
+from storymesh.llm.chat_model import ChatModel
+from storymesh.llm.langchain_model import max_output_tokens
+from storymesh.llm.response_cache import Messages, ResponseCache, canonical_json
+from storymesh.llm.retry import RetryPolicy
+from storymesh.narrative.definition import Narrator
+from storymesh.rewriting.prompt import ECHO, FEEDBACK, RETRY_PROMPT, retry_messages, text_in_answer
+from storymesh.rewriting.rewrite import (
+    GroundingCheck,
+    Rewriter,
+    RewriteTask,
+    messages_of,
+    require_runnable,
+    scoring_messages,
+)
+
+# The length of an answer that nothing caps, as a multiple of the text that it rewrites.
+LENGTH = 1.25
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What a run would do, found without a call. `calls` are those that must be made, `reused` what the store has;
+    tokens and `usd` are of one attempt for each, `worst_usd` of all attempts at their largest (null where nothing caps
+    an answer). A refusal that is still to come adds calls."""
+
+    records: int
+    calls: int
+    reused: int
+    input_tokens: int
+    output_tokens: int
+    usd: Decimal | None
+    worst_usd: Decimal | None
+
+
+class _Estimator:
+    """Follows tasks through their stored attempts, and counts the calls that are missing."""
+
+    def __init__(self, rewriter: Rewriter, ground: GroundingCheck, feedback: Callable[[Grounding], str]) -> None:
+        self._rewriter = rewriter
+        self._ground = ground
+        self._feedback = feedback
+        self.records = self.calls = self.reused = self.input_tokens = self.output_tokens = 0
+        self.usd, self.worst_usd = Decimal(0), Decimal(0)
+        self.capped = True
+        self._asked: set[int] = set()
+
+    def add(self, task: RewriteTask) -> None:
+        """Count the calls and reused answers of one task: what was refused before counts as one more call."""
+        self.records += 1
+        rewriter, narrator = self._rewriter, self._rewriter.narrator
+        messages = messages_of(task)
+        length = int(estimate_tokens(task.source.story) * LENGTH) + OVERHEAD
+        for attempt in range(1, narrator.attempts + 1):
+            found = rewriter.model.find(messages)
+            if found is None:
+                self._add_call(rewriter.model, messages, length, narrator.attempts - attempt + 1)
+                if rewriter.judge is not None and task.judge:
+                    # The text to score is not known yet: one as long as the story stands in for it.
+                    unknown = (*task.judge, ("user", f"{task.id} {task.source.story * 2}"))
+                    self._add_call(rewriter.judge, unknown, 16, 1)
+                return
+            self.reused += 1
+            request, answer = found
+            text, reason = text_in_answer(answer, structured=request.schema is not None)
+            if text is None:
+                messages = retry_messages(messages, answer, RETRY_PROMPT.format(reason=reason))
+                continue
+            grounding = self._ground(text, task.source)
+            if grounding.score < narrator.accept:
+                messages = retry_messages(messages, answer, self._feedback(grounding))
+                continue
+            if rewriter.judge is not None and task.judge:
+                scoring = scoring_messages(task, text)
+                if rewriter.judge.find(scoring) is None:
+                    self._add_call(rewriter.judge, scoring, 16, 1)
+                else:
+                    self.reused += 1
+            return
+
+    def _add_call(self, model: ChatModel, messages: Messages, length: int, times: int) -> None:
+        # A million keys should be small.
+        key = int(model.request(messages, model.chat.schema).key[:15], 16)
+        if key in self._asked:
+            self.reused += 1
+            return
+        self._asked.add(key)
+        cap = max_output_tokens(model.chat.parameters)
+        self.capped = self.capped and cap is not None
+        read, written = estimate_input_tokens(messages), length if cap is None else min(cap, length)
+        self.calls += 1
+        self.input_tokens += read
+        self.output_tokens += written
+        self.usd += cost_of_tokens(model.price, read, written) or Decimal(0)
+        most = max_input_tokens(messages, len(canonical_json(model.chat.schema))) + (times - 1) * 4 * (ECHO + FEEDBACK)
+        self.worst_usd += times * (cost_of_tokens(model.price, most, cap or written) or Decimal(0))
+
+
+def estimate_cost(
+    tasks: Iterable[RewriteTask],
+    narrator: Narrator,
+    answers: ResponseCache,
+    *,
+    ground: GroundingCheck = grounded,
+    feedback: Callable[[Grounding], str] = grounding_feedback,
+) -> CostEstimate:
+    """Return what `rewrite_texts` would do with these tasks, without a call and without LangChain. Calls of the model
+    that scores are counted too."""
+    require_runnable(narrator)
+
+    def ignore_usage(_: Usage) -> None:
+        return
+
+    estimator = _Estimator(Rewriter(narrator, answers, ignore_usage, ground, feedback, RetryPolicy()), ground, feedback)
+    for task in tasks:
+        estimator.add(task)
+    priced = narrator.price is not None
+    return CostEstimate(
+        estimator.records,
+        estimator.calls,
+        estimator.reused,
+        estimator.input_tokens,
+        estimator.output_tokens,
+        estimator.usd if priced else None,
+        estimator.worst_usd if priced and estimator.capped else None,
+    )
