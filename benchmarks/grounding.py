@@ -20,7 +20,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from storymesh.grounding.check import Grounding, Source, ground
+from storymesh.grounding.check import Grounding, GroundingSource, check_grounding
 
 CORPUS = Path(__file__).parent.parent / "tests" / "grounding" / "corpus"
 SETS = ("dev", "free", "plain", "mixed", "made", "held_out")
@@ -38,12 +38,12 @@ class Retelling:
     edit: str = ""
 
 
-def sources() -> dict[str, Source]:
+def sources() -> dict[str, GroundingSource]:
     """The sources of the corpus by name, their dates as dates again."""
     found = {}
     for line in (CORPUS / "sources.jsonl").read_text().splitlines():
         row = json.loads(line)
-        found[row["source"]] = Source(
+        found[row["source"]] = GroundingSource(
             row["story"], {path: _typed(value) for path, value in row["facts"].items()}, {}, row["known"]
         )
     return found
@@ -113,13 +113,13 @@ class Counts:
     milliseconds: list[float]
 
 
-def measure(found_sources: dict[str, Source], told: Iterable[Retelling], show: bool = False) -> Counts:
+def measure(found_sources: dict[str, GroundingSource], told: Iterable[Retelling], show: bool = False) -> Counts:
     """Grounds every retelling and counts."""
     counts = Counts({}, {}, 0, {}, 0, [])
     faithful = Grounding((), {})
     for retelling in told:
         begun = time.process_time()
-        grounding = ground(retelling.text, found_sources[retelling.source])
+        grounding = check_grounding(retelling.text, found_sources[retelling.source])
         counts.milliseconds.append(1000 * (time.process_time() - begun))
         if retelling.fault:
             key = f"{retelling.fault}/{retelling.how}"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.grounding.check import TOLD_AT_MOST, Source, feedback, ground
+from storymesh.grounding.check import MOST_FAULTS_SHOWN, GroundingSource, check_grounding, grounding_feedback
 from tests.support.paths import ROOT
 
 STORY = (
@@ -47,7 +47,7 @@ FACTS = {
     "shipment.destination": "FRLEH",
     "shipment.vessel_name": "AMBER STAR",
 }
-SOURCE = Source(STORY, FACTS, {"delay.expected_delay_hours": "hours", "resolution.cost_usd": "usd"})
+SOURCE = GroundingSource(STORY, FACTS, {"delay.expected_delay_hours": "hours", "resolution.cost_usd": "usd"})
 TOLD = (
     "On 30 May 2022 seventeen containers of perishables were held up at the Suez Canal by berth congestion. They "
     "sailed from "
@@ -113,24 +113,24 @@ def test_the_corpus_is_large_enough(counted: dict[str, Any]) -> None:
 def test_every_story_holds_against_itself_and_not_against_another(grounding: ModuleType) -> None:
     sources = grounding.sources()
     names = sorted(sources)
-    assert [name for name in names if ground(sources[name].story, sources[name]).claims] == []
+    assert [name for name in names if check_grounding(sources[name].story, sources[name]).claims] == []
     others = zip(names, [*names[1:], names[0]], strict=True)
     accepted = [
         pair
         for pair in others
         if sources[pair[0]].story != sources[pair[1]].story
-        and not ground(sources[pair[0]].story, sources[pair[1]]).claims
+        and not check_grounding(sources[pair[0]].story, sources[pair[1]]).claims
     ]
     assert accepted == []
 
 
 def test_a_faithful_retelling_has_full_score() -> None:
-    grounded = ground(TOLD, SOURCE)
+    grounded = check_grounding(TOLD, SOURCE)
     assert grounded.claims == ()
     assert grounded.score == 1.0
     assert set(grounded.scores.values()) == {1.0}
     assert grounded.checked["number"] >= 6 and grounded.checked["date"] >= 4 and grounded.checked["omission"] >= 4
-    assert feedback(grounded) == ""
+    assert grounding_feedback(grounded) == ""
 
 
 CHANGED = [
@@ -168,12 +168,12 @@ CHANGED = [
 def test_a_change_is_found_and_named_by_its_kind(kind: str, old: str, new: str) -> None:
     assert TOLD.count(old) == 1
     changed = TOLD.replace(old, new)
-    grounded = ground(changed, SOURCE)
+    grounded = check_grounding(changed, SOURCE)
     assert kind in {claim.kind for claim in grounded.claims}
     assert grounded.score < 1.0
     for claim in grounded.claims:
         assert changed[claim.begin : claim.end] == claim.words
-        assert claim.because in feedback(grounded)
+        assert claim.because in grounding_feedback(grounded)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_change_is_found_and_named_by_its_kind(kind: str, old: str, new: str) 
 )
 def test_the_same_in_other_words_passes(old: str, new: str) -> None:
     assert TOLD.count(old) == 1
-    assert ground(TOLD.replace(old, new), SOURCE).claims == ()
+    assert check_grounding(TOLD.replace(old, new), SOURCE).claims == ()
 
 
 @pytest.mark.parametrize(
@@ -229,32 +229,35 @@ def test_the_same_in_other_words_passes(old: str, new: str) -> None:
     ids=lambda text: f"{len(text)}-{text[:20]!r}",
 )
 def test_what_is_no_retelling_is_refused(text: str) -> None:
-    grounded = ground(text, SOURCE)
+    grounded = check_grounding(text, SOURCE)
     assert "text" in {claim.kind for claim in grounded.claims}
     assert grounded.score == 0.0
 
 
 def test_feedback_is_short_whatever_the_text() -> None:
-    grounded = ground(
+    grounded = check_grounding(
         "There were 4,711 ships on 1 January 1999 and Captain Nemo cried. " + TOLD.replace("7", "8"), SOURCE
     )
-    lines = feedback(grounded).splitlines()
-    assert len(lines) <= TOLD_AT_MOST + 3
+    lines = grounding_feedback(grounded).splitlines()
+    assert len(lines) <= MOST_FAULTS_SHOWN + 3
     assert all(len(line) < 700 for line in lines)
 
 
 def test_a_number_may_follow_from_the_facts_and_only_where_it_is_said_to() -> None:
-    source = Source(
+    source = GroundingSource(
         "Rail was tried 7 times and worked 3 times (43%). It cost 40.00 US dollars at first and 60.00 US dollars "
         "later.",
         {"tried": 7, "worked": 3, "rate": 3 / 7, "cost_usd": [40, 60]},
     )
     base = "Rail was tried seven times and worked three times. It cost $40 at first and $60 later"
-    assert ground(base + ", $100 in total.", source).claims == ()
-    assert {claim.words for claim in ground(base + ", and $100 went to the port.", source).claims} == {"100"}
-    assert ground(base + ", and $110 in total.", source).claims != ()
+    assert check_grounding(base + ", $100 in total.", source).claims == ()
+    assert {claim.words for claim in check_grounding(base + ", and $100 went to the port.", source).claims} == {"100"}
+    assert check_grounding(base + ", and $110 in total.", source).claims != ()
     assert (
-        ground("Rail worked in 3 of 7 tries, less than half. It cost $40 at first and $60 later.", source).claims == ()
+        check_grounding(
+            "Rail worked in 3 of 7 tries, less than half. It cost $40 at first and $60 later.", source
+        ).claims
+        == ()
     )
 
 
@@ -264,8 +267,8 @@ def test_a_number_may_follow_from_the_facts_and_only_where_it_is_said_to() -> No
 @settings(max_examples=150, deadline=None)
 def test_any_text_is_answered(words: list[str]) -> None:
     text = " ".join(words)
-    grounded = ground(text, SOURCE)
-    assert 0.0 <= grounded.score <= 1.0
+    grounded = check_grounding(text, SOURCE)
+    assert 0.0 <= check_grounding.score <= 1.0
     assert all(0 <= claim.begin <= claim.end <= len(text) for claim in grounded.claims)
 
 
@@ -275,5 +278,5 @@ def test_any_text_is_answered(words: list[str]) -> None:
 ), max_size=5))  # fmt: skip
 @settings(max_examples=80, deadline=None)
 def test_any_source_is_read(story: str, facts: dict[str, Any]) -> None:
-    ground(TOLD, Source(story, facts))
-    ground(story, Source(story, facts))
+    check_grounding(TOLD, GroundingSource(story, facts))
+    check_grounding(story, GroundingSource(story, facts))

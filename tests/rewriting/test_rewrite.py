@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from storymesh.grounding.check import Source
+from storymesh.grounding.check import GroundingSource
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.rewriting.estimate import estimate_cost
 from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
@@ -17,7 +17,7 @@ Benches = Callable[[str], Bench]
 def delayed(number: int, hours: int, port: str) -> RewriteTask:
     story = f"Shipment SH-{number} waited {hours} hours at {port} before it was sent on by rail."
     facts = {"shipment.id": f"SH-{number}", "delay.hours": hours, "delay.port": port}
-    return RewriteTask(f"retold/{number}", (("user", story),), Source(story, facts, {"delay.hours": "hours"}))
+    return RewriteTask(f"retold/{number}", (("user", story),), GroundingSource(story, facts, {"delay.hours": "hours"}))
 
 
 ONE, TWO = delayed(1001, 37, "Suez"), delayed(2002, 95, "Panama")
@@ -52,7 +52,7 @@ def test_a_story_that_gives_orders_cannot_end_its_fence(bench: Benches) -> None:
     prompt = f"Tell this again.\n<record-data>\n{story}\n</record-data>"
     with Server(lambda call: story) as server:
         told = bench(server.url)
-        first = tell(told, RewriteTask("retold/7", (("user", prompt),), Source(story, {})))
+        first = tell(told, RewriteTask("retold/7", (("user", prompt),), GroundingSource(story, {})))
         (shown,) = [call.prompt for call in server.calls]
         assert first["retold/7"].text == story
     assert shown.lower().count("<record-data>") == shown.lower().count("</record-data>") == 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from storymesh.grounding.check import Claim, Grounding, Source
+from storymesh.grounding.check import Grounding, GroundingSource, UnsupportedClaim
 from storymesh.llm.budget import Usage
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.llm.retry import RetryPolicy
@@ -15,16 +15,16 @@ from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_text
 QUICK = RetryPolicy(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)
 
 
-def held(retelling: str, source: Source) -> Grounding:
+def held(retelling: str, source: GroundingSource) -> Grounding:
     """Carried where the retelling holds the story word for word; else half of its claims are."""
     if source.story in retelling:
         return Grounding((), {"text": 2})
-    return Grounding((Claim("number", 0, 1, "99 days", "the story has no 99 days"),), {"text": 2})
+    return Grounding((UnsupportedClaim("number", 0, 1, "99 days", "the story has no 99 days"),), {"text": 2})
 
 
 def task(name: object, story: str | None = None, instruction: str = "Tell it again.") -> RewriteTask:
     story = story or f"story of {name}."
-    return RewriteTask(f"retold/{name}", (("system", instruction), ("user", story)), Source(story, {}))
+    return RewriteTask(f"retold/{name}", (("system", instruction), ("user", story)), GroundingSource(story, {}))
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from storymesh.grounding.faults import Fault, Found, place_of, sentence_at
+from storymesh.grounding.faults import CheckResult, Fault, characters_of, sentence_at
 from storymesh.grounding.lexicon import (
     CAUSE_CUES,
     CAUSES,
@@ -11,15 +11,15 @@ from storymesh.grounding.lexicon import (
     SOFT_CAUSES,
     listed,
 )
-from storymesh.grounding.parsed_text import Telling
-from storymesh.grounding.source_facts import Truth
+from storymesh.grounding.parsed_text import ParsedText
+from storymesh.grounding.source_facts import SourceFacts
 
 
-def cause(said: Telling, truth: Truth) -> Found:
+def check_causes(said: ParsedText, truth: SourceFacts) -> CheckResult:
     """What is told as a cause is one in the source: named as a reason there, or told together with what it is said
     to do."""
     faults: list[Fault] = []
-    looked = 0
+    checked = 0
     for at, to, soft in _causal(said):
         begin, end = said.spans[said.sentence_of[at]]
         forward = to > 0
@@ -32,21 +32,21 @@ def cause(said: Telling, truth: Truth) -> Found:
         for words in phrase:
             if not words:
                 continue
-            looked += 1
+            checked += 1
             if not _reason(truth, words, effect, soft):
                 faults.append(
                     Fault(
                         "cause",
-                        *place_of(said, at, min(end, to + 8) if forward else to),
+                        *characters_of(said, at, min(end, to + 8) if forward else to),
                         f"“{sentence_at(said, at)}”: the record does not give this as a cause. Leave the cause out "
                         f"or name the one that it gives.",
                     )
                 )
                 break
-    return "cause", looked, faults
+    return "cause", checked, faults
 
 
-def _causal(said: Telling) -> Iterable[tuple[int, int, bool]]:
+def _causal(said: ParsedText) -> Iterable[tuple[int, int, bool]]:
     """Where a cause follows (the token after the connective) or stands before (that, negative), and whether it may be
     no cause at all."""
     tokens = said.tokens
@@ -75,7 +75,7 @@ for _connective, _direction in (*((words, 1) for words in CAUSES), *((words, -1)
     _CONNECTIVES.setdefault(_connective[0], []).append((_connective, _direction))
 
 
-def _phrase(said: Telling, at: int, end: int) -> list[list[str]]:
+def _phrase(said: ParsedText, at: int, end: int) -> list[list[str]]:
     """The cause that follows, cut at the end of its clause and at "and"."""
     parts: list[list[str]] = [[]]
     taken = 0
@@ -98,7 +98,7 @@ def _phrase(said: Telling, at: int, end: int) -> list[list[str]]:
     return [part for part in parts if part]
 
 
-def _clause_begin(said: Telling, at: int, begin: int) -> int:
+def _clause_begin(said: ParsedText, at: int, begin: int) -> int:
     here = at
     while here > begin and said.tokens[here - 1].text not in ",;:":
         here -= 1
@@ -112,7 +112,7 @@ _VAGUE_CAUSES = frozenset(
 )
 
 
-def _reason(truth: Truth, words: list[str], effect: list[str], soft: bool) -> bool:
+def _reason(truth: SourceFacts, words: list[str], effect: list[str], soft: bool) -> bool:
     telling = truth.story
     known = [word for word in words if word in truth.vocabulary]
     unknown = len(words) - len(known)
@@ -146,7 +146,7 @@ def _reason(truth: Truth, words: list[str], effect: list[str], soft: bool) -> bo
 
 
 @lru_cache(maxsize=4)
-def _given_causes(truth: Truth) -> set[str]:
+def _given_causes(truth: SourceFacts) -> set[str]:
     """The words of what the source itself gives as a reason."""
     given: set[str] = set()
     for reading in (truth.story, truth.known):

@@ -1,24 +1,32 @@
-"""Each date and time of day stands in the source, by its event; and events are told in the order of their days."""
+"""Checks of dates: each is in the source, by its event, and events come in the order of their days."""
 
 from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import pairwise
 
-from storymesh.grounding.faults import Fault, Found, around, date_told, place_of, sentence_at, words_at
+from storymesh.grounding.date_expressions import DateExpression, day_exists, may_mean
+from storymesh.grounding.faults import (
+    CheckResult,
+    Fault,
+    characters_of,
+    quote_around,
+    quote_date,
+    sentence_at,
+    words_at,
+)
 from storymesh.grounding.lexicon import (
     listed,
 )
 from storymesh.grounding.numbers import ELSEWHERE
-from storymesh.grounding.parsed_text import Mention, Telling, alike
-from storymesh.grounding.quantities import When, day_exists, fits
-from storymesh.grounding.source_facts import KnownDate, Truth, fits_known
+from storymesh.grounding.parsed_text import Mention, ParsedText
+from storymesh.grounding.similarity import alike
+from storymesh.grounding.source_facts import KnownDate, SourceFacts, may_mean_known
 
 
-def dates(said: Telling, truth: Truth) -> Found:
-    """Each date and time of day stands in the source, by the event that it stands by there; a weekday is the right
-    one."""
+def check_dates(said: ParsedText, truth: SourceFacts) -> CheckResult:
+    """Check that each date and time of day is in the source, by its event, and that weekdays are right."""
     faults: list[Fault] = []
-    looked = 0
+    checked = 0
     rare = truth.rarity("date")
     told: list[date] = []
     spans: list[date] = []
@@ -28,15 +36,19 @@ def dates(said: Telling, truth: Truth) -> Found:
         when = mention.when
         if when is None:
             continue
-        looked += 1
-        where = place_of(said, mention.at, mention.to)
+        checked += 1
+        where = characters_of(said, mention.at, mention.to)
         text = words_at(said, mention.at, mention.to)
         if when.clock is not None:
             if when.clock not in truth.clocks and not any(
                 when.clock + 720 == known and when.clock < 720 for known in truth.clocks
             ):
                 faults.append(
-                    Fault("date", *where, f"“{around(said, mention)}”: the time {text} stands nowhere in the record.")
+                    Fault(
+                        "date",
+                        *where,
+                        f"“{quote_around(said, mention)}”: the time {text} stands nowhere in the record.",
+                    )
                 )
             continue
         if not day_exists(when):
@@ -53,17 +65,18 @@ def dates(said: Telling, truth: Truth) -> Found:
                     Fault(
                         "date",
                         *where,
-                        f"“{around(said, mention)}”: no event of the record lies so many days from the one before.",
+                        f"“{quote_around(said, mention)}”: no event of the record lies so many days "
+                        "from the one before.",
                     )
                 )
                 continue
             matching = [item for item in truth.dates if item.day in days]
         else:
-            matching = [item for item in truth.dates if fits_known(when, item)]
+            matching = [item for item in truth.dates if may_mean_known(when, item)]
         if not matching:
             if when.weekday is not None and when.month:
-                without = When(when.year, when.month, when.day, None, when.at, when.to, swapped=when.swapped)
-                right = next((item.day for item in truth.dates if item.day and fits(without, item.day)), None)
+                without = DateExpression(when.year, when.month, when.day, None, when.at, when.to, swapped=when.swapped)
+                right = next((item.day for item in truth.dates if item.day and may_mean(without, item.day)), None)
                 if right is not None:
                     faults.append(
                         Fault(
@@ -75,9 +88,13 @@ def dates(said: Telling, truth: Truth) -> Found:
                     told.append(right)
                     continue
             likely = _likeliest(mention, truth.dates, rare)
-            hint = f" The record says there: {date_told(truth, likely)}." if likely is not None else ""
+            hint = f" The record says there: {quote_date(truth, likely)}." if likely is not None else ""
             faults.append(
-                Fault("date", *where, f"“{around(said, mention)}”: the date {text} stands nowhere in the record.{hint}")
+                Fault(
+                    "date",
+                    *where,
+                    f"“{quote_around(said, mention)}”: the date {text} stands nowhere in the record.{hint}",
+                )
             )
             continue
         own = max(matching, key=lambda item: alike(mention.by, item.by, rare))
@@ -99,8 +116,8 @@ def dates(said: Telling, truth: Truth) -> Found:
                 and one.when is not None
                 and one.when.clock is None
                 and one.when.shift is None
-                and fits_known(one.when, other)
-                and not fits_known(one.when, own)
+                and may_mean_known(one.when, other)
+                and not may_mean_known(one.when, own)
                 and alike(one.by, other.by, rare) >= score
                 for one in said.mentions
             ):
@@ -108,16 +125,16 @@ def dates(said: Telling, truth: Truth) -> Found:
             faults.append(
                 Fault(
                     "date", *where,
-                    f"“{around(said, mention)}”: {text} belongs to something else in the record "
-                    f"({date_told(truth, own)}). "
-                    f"For this it says: {date_told(truth, other)}.",
+                    f"“{quote_around(said, mention)}”: {text} belongs to something else in the record "
+                    f"({quote_date(truth, own)}). "
+                    f"For this it says: {quote_date(truth, other)}.",
                 )
             )  # fmt: skip
-    return "date", looked, faults
+    return "date", checked, faults
 
 
-def _spans(reading: Telling) -> list[tuple[Mention, Mention]]:
-    """The dates of "from 19 April 2023 to 15 August 2024", in pairs."""
+def _spans(reading: ParsedText) -> list[tuple[Mention, Mention]]:
+    """Return the dates of "from 19 April 2023 to 15 August 2024", in pairs."""
     days = [mention for mention in reading.mentions if mention.when is not None and mention.when.clock is None]
     return [
         (first, second)
@@ -126,15 +143,15 @@ def _spans(reading: Telling) -> list[tuple[Mention, Mention]]:
     ]
 
 
-def _days(span: tuple[Mention, Mention], truth: Truth) -> tuple[date | None, ...]:
+def _days(span: tuple[Mention, Mention], truth: SourceFacts) -> tuple[date | None, ...]:
     """The known days of a span's two ends."""
     return tuple(
-        next((item.day for item in truth.dates if end.when is not None and fits_known(end.when, item)), None)
+        next((item.day for item in truth.dates if end.when is not None and may_mean_known(end.when, item)), None)
         for end in span
     )
 
 
-def _shifted(when: When, told: list[date], truth: Truth) -> list[date] | None:
+def _shifted(when: DateExpression, told: list[date], truth: SourceFacts) -> list[date] | None:
     """The known days that lie as far as said from a day told before; None if there is nothing to count from."""
     known = {item.day for item in truth.dates if item.day is not None}
     if not known:
@@ -160,18 +177,18 @@ def _likeliest(mention: Mention, items: list[KnownDate], rare: Mapping[str, floa
 _THEN = frozenset(listed("then afterwards subsequently next thereafter later"))
 
 
-def order(said: Telling, truth: Truth) -> Found:
-    """Two events that the source dates are told in the order of their days: "A before B", "after A, B", "A, then B"."""
+def check_order(said: ParsedText, truth: SourceFacts) -> CheckResult:
+    """Check the order of two events that the source dates: "A before B", "after A, B", "A, then B"."""
     events = [item for item in truth.dates if item.day is not None and item.mention is not None]
     faults: list[Fault] = []
-    looked = 0
+    checked = 0
     days = {item.day for item in events}
     if len(days) < 2:
         return "order", 0, faults
     rare = truth.rarity("date")
 
     def event(at: int, to: int) -> KnownDate | None:
-        """The dated event that the words from `at` to `to` are about, if they are clearly about one."""
+        """Return the dated event that the words from `at` to `to` are clearly about, else None."""
         words = {word: 1.0 for word in said.concepts[at:to] if word}
         if not words:
             return None
@@ -214,20 +231,20 @@ def order(said: Telling, truth: Truth) -> Found:
                 continue
             if first is None or second is None or first.day is None or second.day is None or first.day == second.day:
                 continue
-            looked += 1
+            checked += 1
             if first.day > second.day:
                 faults.append(
                     Fault(
                         "order",
-                        *place_of(said, at, at + 1),
-                        f"“{sentence_at(said, at)}” turns the order round: the record has {date_told(truth, second)} "
-                        f"before {date_told(truth, first)}.",
+                        *characters_of(said, at, at + 1),
+                        f"“{sentence_at(said, at)}” turns the order round: the record has {quote_date(truth, second)} "
+                        f"before {quote_date(truth, first)}.",
                     )
                 )
-    return "order", looked, faults
+    return "order", checked, faults
 
 
-def _back(said: Telling, at: int, begin: int) -> int:
+def _back(said: ParsedText, at: int, begin: int) -> int:
     here = at - 2
     words = 0
     while here > begin and at - here < 16 and (words < 3 or said.tokens[here].text not in ",;:"):
@@ -236,7 +253,7 @@ def _back(said: Telling, at: int, begin: int) -> int:
     return max(here, begin)
 
 
-def _ahead(said: Telling, at: int, end: int) -> int:
+def _ahead(said: ParsedText, at: int, end: int) -> int:
     here = at + 1
     while here < end and said.tokens[here].text not in ",;:" and here - at < 14:
         here += 1

@@ -1,18 +1,18 @@
-"""One fault of a retelling, and the words about a place in a text by which a fault is told."""
+"""A fault of a text, and the quotations by which it is described."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from storymesh.grounding.parsed_text import Mention, Telling
+from storymesh.grounding.parsed_text import Mention, ParsedText
 from storymesh.grounding.quantities import Quantity
-from storymesh.grounding.source_facts import Known, KnownDate, Truth
+from storymesh.grounding.source_facts import KnownDate, KnownNumber, SourceFacts
 
 Kind = Literal["number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What will be a claim of the face. `fatal`: nothing else is worth looking at."""
+    """A fault found by a check. After a `fatal` one nothing else is checked."""
 
     kind: Kind
     begin: int
@@ -21,53 +21,61 @@ class Fault:
     fatal: bool = False
 
 
-Found = tuple[Kind, int, list[Fault]]
+CheckResult = tuple[Kind, int, list[Fault]]
+"""What a check looked at (kind and count of claims), and what is wrong."""
 
 
-def place_of(said: Telling, at: int, to: int) -> tuple[int, int]:
+def characters_of(said: ParsedText, at: int, to: int) -> tuple[int, int]:
+    """Return the characters that the tokens `at` up to `to` cover."""
     return said.tokens[at].begin, said.tokens[max(at, to - 1)].end
 
 
-def words_at(telling: Telling, at: int, to: int) -> str:
-    begin, end = place_of(telling, at, to)
+def words_at(telling: ParsedText, at: int, to: int) -> str:
+    """Return the text of the tokens `at` up to `to`."""
+    begin, end = characters_of(telling, at, to)
     return telling.text[begin:end]
 
 
-def sentence_at(telling: Telling, at: int) -> str:
+def sentence_at(telling: ParsedText, at: int) -> str:
+    """Return the sentence of a token, shortened."""
     begin, end = telling.spans[telling.sentence_of[at]]
     text = " ".join(telling.text[telling.tokens[begin].begin : telling.tokens[end - 1].end].split())
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def around(said: Telling, mention: Mention) -> str:
-    """The words about a value, short."""
+def quote_around(said: ParsedText, mention: Mention) -> str:
+    """Return a few words on both sides of a value."""
     begin, end = said.spans[said.sentence_of[mention.at]]
     begin, end = max(begin, mention.at - 6), min(end, mention.to + 5)
     return " ".join(said.text[said.tokens[begin].begin : said.tokens[end - 1].end].split())
 
 
-def number_told(truth: Truth, item: Known | None) -> str:
+def quote_number(truth: SourceFacts, item: KnownNumber | None) -> str:
+    """Return a known number as its text says it."""
     if item is None:
         return ""
     if item.mention is None:
         return f"{item.said:,.10g} ({item.path})"
     telling = truth.story if any(item.mention is mention for mention in truth.story.mentions) else truth.known
-    return f"“{around(telling, item.mention)}”"
+    return f"“{quote_around(telling, item.mention)}”"
 
 
-def date_told(truth: Truth, item: KnownDate) -> str:
+def quote_date(truth: SourceFacts, item: KnownDate) -> str:
+    """Return a known date as its text says it."""
     if item.mention is None:
         return f"{item.day:%-d %B %Y}" if item.day else ""
     telling = truth.story if any(item.mention is mention for mention in truth.story.mentions) else truth.known
-    return f"“{around(telling, item.mention)}”"
+    return f"“{quote_around(telling, item.mention)}”"
 
 
-def within(quantity: Quantity, value: float) -> bool:
+def admits(quantity: Quantity, value: float) -> bool:
+    """Return True if a quantity, as precisely as it was said, may mean `value`."""
     slack = 1e-6 + 1e-9 * abs(value)
     return quantity.low - slack <= value <= quantity.high + slack
 
 
-def carried_by(quantity: Quantity, item: Known) -> bool:
+def supported_by(quantity: Quantity, item: KnownNumber) -> bool:
+    """Return True if a known number supports a quantity."""
     if item.mention is not None and item.mention.quantity is not None:
         there = item.mention.quantity
         if there.bound and not quantity.bound and abs(there.said - quantity.said) < 1e-9:

@@ -1,11 +1,11 @@
-"""What is wrong with a text before its values are looked at: nothing, no prose, far too long, talk to the checker."""
+"""Faults that show before a text is parsed (empty, no prose, far too long, talk to the checker), and its relevance."""
 
 import re
 from collections.abc import Iterator
 
-from storymesh.grounding.faults import Fault, Found, place_of, sentence_at
-from storymesh.grounding.parsed_text import Telling
-from storymesh.grounding.source_facts import Truth
+from storymesh.grounding.faults import CheckResult, Fault, characters_of, sentence_at
+from storymesh.grounding.parsed_text import ParsedText
+from storymesh.grounding.source_facts import SourceFacts
 
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget|override)\s+(?:all\s+|any\s+|the\s+|your\s+|these\s+|those\s+|every\s+)*"
@@ -27,7 +27,7 @@ _ORDER_WORDS = (
     "checker", "verifier", "grader", "evaluator", "validator", "fact", "this", "score", "check", "reply", "verify",
     "you are", "act as", "pretend",
 )  # fmt: skip
-"""One of these stands in whatever `_ORDERS` finds: looked for first, since that is much quicker."""
+"""One of these stands in whatever `_ORDERS` finds: checked for first, since that is much quicker."""
 _ANSWERS = re.compile(
     r"\s*(?:sure|certainly|of course|absolutely|okay|ok|great|here)\b[^.\n]{0,80}?(?:!|\bhere(?:'s|’s| is| "
     r"are)\b|\b(?:is|are) (?:a|the|my|your) "
@@ -44,8 +44,8 @@ _TALK = re.compile(
 )
 
 
-def form(text: str, story: str, known: str, longest: int) -> Iterator[Fault]:
-    """What can be told without reading the values: nothing, no prose, far too long, talk to the checker or about
+def check_format(text: str, story: str, known: str, longest: int) -> Iterator[Fault]:
+    """Yield faults that show without parsing: an empty text, no prose, far too long, talk to the checker or about
     itself."""
     if not text.strip():
         yield Fault("text", 0, 0, "The text is empty. Tell the record in full sentences.", fatal=True)
@@ -80,11 +80,11 @@ def form(text: str, story: str, known: str, longest: int) -> Iterator[Fault]:
         )
         return
     lowered = text.lower()
-    for met in _ORDERS.finditer(text) if any(word in lowered for word in _ORDER_WORDS) else ():
-        if met.group().strip().lower() not in (story + known).lower():
+    for match in _ORDERS.finditer(text) if any(word in lowered for word in _ORDER_WORDS) else ():
+        if match.group().strip().lower() not in (story + known).lower():
             yield Fault(
-                "text", met.start(), met.end(),
-                f"“{met.group().strip()[:80]}” speaks to a model or a checker, not of the record. Leave it out.",
+                "text", match.start(), match.end(),
+                f"“{match.group().strip()[:80]}” speaks to a model or a checker, not of the record. Leave it out.",
             )  # fmt: skip
             break
     talk = _ANSWERS.match(text) or (_TALK.search(text) if any(word in lowered for word in _TALK_WORDS) else None)
@@ -97,12 +97,12 @@ def form(text: str, story: str, known: str, longest: int) -> Iterator[Fault]:
         )
 
 
-def about(said: Telling, truth: Truth) -> Found:
-    """Whether the text is about this record at all, and does not go round in circles."""
+def check_relevance(said: ParsedText, truth: SourceFacts) -> CheckResult:
+    """Check that the text is about this record at all, and does not repeat itself."""
     faults: list[Fault] = []
-    spoken = sum(said.vocabulary.values())
+    words_said = sum(said.vocabulary.values())
     shared = sum(count for word, count in said.vocabulary.items() if word in truth.vocabulary)
-    if spoken < 3 or shared < 0.12 * spoken:
+    if words_said < 3 or shared < 0.12 * words_said:
         faults.append(
             Fault(
                 "text",
@@ -119,13 +119,13 @@ def about(said: Telling, truth: Truth) -> Found:
             words = " ".join(token.low for token in said.tokens[begin:end])
             seen[words] = seen.get(words, 0) + 1
             if seen[words] == 3:
-                first, last = place_of(said, begin, end)
+                first, last = characters_of(said, begin, end)
                 faults.append(Fault("text", first, last, "The same sentence stands here three times. Say it once."))
                 break
     for begin, end in said.spans:
         words_here = [word for word in said.concepts[begin:end] if word]
         if len(words_here) >= 9 and not any(word in truth.vocabulary for word in words_here):
-            first, last = place_of(said, begin, end)
+            first, last = characters_of(said, begin, end)
             faults.append(
                 Fault(
                     "text", first, last, f"Nothing of “{sentence_at(said, begin)}” stands in the record. Leave it out."

@@ -79,7 +79,7 @@ follow: follow followed tracked traced
 turn: turn turned
 best: best strongest top
 worst: worst weakest poorest
-carrier: carrier operator line shipped carried
+carrier: carrier operator line shipped supported
 urgent: urgent
 bridge: bridge bridged bridging
 buy: buy bought buying purchase purchased purchasing

@@ -1,6 +1,6 @@
 """Each name and code stands in the source, and plays the part that it plays there."""
 
-from storymesh.grounding.faults import Fault, Found, around, place_of, words_at
+from storymesh.grounding.faults import CheckResult, Fault, characters_of, quote_around, words_at
 from storymesh.grounding.lexicon import (
     COMMON_CAPITALS,
     COMMON_WORDS,
@@ -8,22 +8,23 @@ from storymesh.grounding.lexicon import (
     concept,
     listed,
 )
-from storymesh.grounding.parsed_text import Mention, Telling, folded
-from storymesh.grounding.source_facts import Truth, demonym
+from storymesh.grounding.name_index import is_demonym
+from storymesh.grounding.parsed_text import Mention, ParsedText, folded
+from storymesh.grounding.source_facts import SourceFacts
 
 
-def names(said: Telling, truth: Truth) -> Found:
+def check_names(said: ParsedText, truth: SourceFacts) -> CheckResult:
     """Each name and code stands in the source, and plays the part that it plays there."""
     faults: list[Fault] = []
-    looked = 0
+    checked = 0
     for mention in said.mentions:
         if not mention.key:
             continue
-        looked += 1
-        where = place_of(said, mention.at, mention.to)
+        checked += 1
+        where = characters_of(said, mention.at, mention.to)
         text = words_at(said, mention.at, mention.to)
         if mention.kind == "code":
-            if mention.key[0] not in truth.codes and not truth.names.carry(mention.key):
+            if mention.key[0] not in truth.codes and not truth.names.has_name(mention.key):
                 faults.append(Fault("code", *where, f"The code {text} stands nowhere in the record."))
                 continue
         elif not _named(said, truth, mention):
@@ -40,16 +41,16 @@ def names(said: Telling, truth: Truth) -> Found:
                 faults.append(
                     Fault(
                         "code" if mention.kind == "code" else "name", *where,
-                        f"“{around(said, mention)}”: {text} does not play this part in the record; {right} does.",
+                        f"“{quote_around(said, mention)}”: {text} does not play this part in the record; {right} does.",
                     )
                 )  # fmt: skip
                 break
-    return "name", looked, faults
+    return "name", checked, faults
 
 
-def _named(said: Telling, truth: Truth, mention: Mention) -> bool:
+def _named(said: ParsedText, truth: SourceFacts, mention: Mention) -> bool:
     key = mention.key
-    if truth.names.carry(key) or demonym(key, truth.names):
+    if truth.names.has_name(key) or is_demonym(key, truth.names):
         return True
     if any(said.tokens[at].low in ("of", "from", "for", "de") for at in range(mention.at + 1, mention.to)):
         split = next(
@@ -76,9 +77,9 @@ def _named(said: Telling, truth: Truth, mention: Mention) -> bool:
         )
         if not rest:
             return len(key) == 1 or _in_heading(said, mention)
-        if truth.names.carry(rest):
+        if truth.names.has_name(rest):
             return True
-        if all(truth.names.carry((word,)) or concept(word) in truth.vocabulary for word in rest) and _in_heading(
+        if all(truth.names.has_name((word,)) or concept(word) in truth.vocabulary for word in rest) and _in_heading(
             said, mention
         ):
             return True
@@ -91,7 +92,7 @@ def _named(said: Telling, truth: Truth, mention: Mention) -> bool:
 _HOLIDAYS = frozenset(listed("new year years christmas day eve boxing easter"))
 
 
-def _in_heading(said: Telling, mention: Mention) -> bool:
+def _in_heading(said: ParsedText, mention: Mention) -> bool:
     begin, end = said.spans[said.sentence_of[mention.at]]
     words = [token for token in said.tokens[begin:end] if token.kind == "word" and len(token.text) > 3]
     return said.tokens[begin].text in "#*" or sum(token.text[0].isupper() for token in words) >= 0.7 * len(words)

@@ -1,21 +1,28 @@
 """Each number of a retelling is a value of the source or follows from some, and stands by the words that belong to
 it."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from storymesh.grounding.faults import Fault, Found, around, carried_by, number_told, place_of, within, words_at
+from storymesh.grounding.faults import (
+    CheckResult,
+    Fault,
+    characters_of,
+    quote_around,
+    quote_number,
+    supported_by,
+    words_at,
+)
 from storymesh.grounding.lexicon import (
-    BETTER,
-    MORE,
     STOP,
     WORKED,
     listed,
 )
-from storymesh.grounding.parsed_text import Mention, Telling, alike, is_code_number, is_list_number
-from storymesh.grounding.quantities import Quantity
-from storymesh.grounding.source_facts import Known, Truth
+from storymesh.grounding.number_relations import FIRM, REST_CUES, is_derived, turned_round
+from storymesh.grounding.parsed_text import Mention, ParsedText
+from storymesh.grounding.quantities import Quantity, is_code_number, is_list_number
+from storymesh.grounding.similarity import alike
+from storymesh.grounding.source_facts import KnownNumber, SourceFacts
 
 ELSEWHERE = 0.25
 """By how much a value's words must fit another value of the source better than its own, to be held for exchanged."""
@@ -23,28 +30,12 @@ MOST_COMPARED = 400
 """Other values of the source by whose words a number is compared: a long table stays quick."""
 ALONE = 0.6
 """The same, where the other value is told nowhere in the text."""
-FIRM = 0.9
-"""From here on a value's words point at one place of the source: another value there is not taken for a derived one."""
-
-SUM_CUES = frozenset(
-    listed("total totals totalled together altogether combined overall sum both all cumulative aggregate")
-)
-REST_CUES = frozenset(
-    listed("fail failed failing failure failures not no without rest other others remaining unsuccessful didn't")
-)
-GAP_CUES = frozenset(
-    listed(
-        "difference gap more less fewer longer shorter later earlier between apart took take taking lasted lasting "
-        "whole spanning "
-        "journey within after before elapsed cheaper dearer failed fail failing margin rather"
-    )
-)
 
 
-def numbers(said: Telling, truth: Truth) -> Found:
-    """Each number is a value of the source or follows from some, and stands by the words that belong to it there."""
+def check_numbers(said: ParsedText, truth: SourceFacts) -> CheckResult:
+    """Check that each number is a value of the source or follows from some, and is said of the same thing."""
     faults: list[Fault] = []
-    looked = 0
+    checked = 0
     mentions = [mention for mention in said.mentions if mention.quantity is not None]
     plain = {
         round(item.mention.quantity.said / item.mention.quantity.scale, 6)
@@ -54,37 +45,37 @@ def numbers(said: Telling, truth: Truth) -> Found:
     }
     _tie_shares(said, truth, mentions)
     _give_units(said, truth, mentions)
-    held: list[tuple[Mention, Known, float, Known | None, float]] = []
+    held: list[tuple[Mention, KnownNumber, float, KnownNumber | None, float]] = []
     for mention in mentions:
         quantity = mention.quantity
         assert quantity is not None
         text = words_at(said, mention.at, mention.to)
         if is_code_number(said.tokens, quantity):
-            looked += 1
+            checked += 1
             if text not in truth.codes and not any(
-                carried_by(quantity, item) for items in truth.numbers.values() for item in items
+                supported_by(quantity, item) for items in truth.numbers.values() for item in items
             ):
                 faults.append(
                     Fault(
                         "code",
-                        *place_of(said, mention.at, mention.to),
+                        *characters_of(said, mention.at, mention.to),
                         f"The number {text} stands nowhere in the record.",
                     )
                 )
             continue
         if is_list_number(said.tokens, quantity):
             continue
-        looked += 1
+        checked += 1
         items = truth.numbers.get(quantity.dimension, [])
         rare = truth.rarity(quantity.dimension)
         own, own_score = None, -1.0
         other, other_score = None, 0.0
         for place, item in enumerate(items):
-            carried = carried_by(quantity, item)
-            if not carried and place > MOST_COMPARED:
+            supported = supported_by(quantity, item)
+            if not supported and place > MOST_COMPARED:
                 continue
             score = alike(mention.by, item.by, rare)
-            if carried:
+            if supported:
                 if score > own_score:
                     own, own_score = item, score
             elif score > other_score and not _same_story(item, quantity):
@@ -99,17 +90,17 @@ def numbers(said: Telling, truth: Truth) -> Found:
                 continue
             if _is_ratio(said, truth, mentions, mention):
                 continue
-            if _follows(said, truth, mention, quantity, other_score):
+            if is_derived(said, truth, mention, quantity, other_score):
                 continue
             if quantity.dimension == "share" and quantity.said == 0.5 and "median" in truth.story.vocabulary:
                 continue
-            there = number_told(truth, other) if other is not None and other_score > ELSEWHERE else ""
+            there = quote_number(truth, other) if other is not None and other_score > ELSEWHERE else ""
             hint = f" The record says there: {there}." if there else ""
             faults.append(
                 Fault(
                     "number",
-                    *place_of(said, mention.at, mention.to),
-                    f"“{around(said, mention)}”: the record has no {_what(quantity)} {text}.{hint}",
+                    *characters_of(said, mention.at, mention.to),
+                    f"“{quote_around(said, mention)}”: the record has no {_what(quantity)} {text}.{hint}",
                 )
             )
             continue
@@ -121,15 +112,15 @@ def numbers(said: Telling, truth: Truth) -> Found:
         lead = other_score - max(own_score, 0.0)
         if other is not None and _exchanged(mentions, mention, quantity, own, other, other_score, lead, truth):
             excused = _is_ratio(said, truth, mentions, mention) or (
-                lead < FIRM and _follows(said, truth, mention, quantity, 0.0)
+                lead < FIRM and is_derived(said, truth, mention, quantity, 0.0)
             )
             if mention.at in broken or not excused:
                 faults.append(
                     Fault(
-                        "number", *place_of(said, mention.at, mention.to),
-                        f"“{around(said, mention)}”: {words_at(said, mention.at, mention.to)} belongs to something "
-                        f"else in "
-                        f"the record ({number_told(truth, own)}). For this it says: {number_told(truth, other)}.",
+                        "number", *characters_of(said, mention.at, mention.to),
+                        f"“{quote_around(said, mention)}”: {words_at(said, mention.at, mention.to)} belongs to "
+                        f"something else in the record ({quote_number(truth, own)}). For this it says: "
+                        f"{quote_number(truth, other)}.",
                     )
                 )  # fmt: skip
                 continue
@@ -137,18 +128,18 @@ def numbers(said: Telling, truth: Truth) -> Found:
             faults.append(
                 Fault(
                     "number",
-                    *place_of(said, mention.at, mention.to),
-                    f"“{around(said, mention)}”: the record says these two numbers nowhere together.",
+                    *characters_of(said, mention.at, mention.to),
+                    f"“{quote_around(said, mention)}”: the record says these two numbers nowhere together.",
                 )
             )
             continue
-        turned = _turned(said, truth, mention, own)
+        turned = turned_round(said, truth, mention, own)
         if turned:
-            faults.append(Fault("outcome", *place_of(said, mention.at, mention.to), turned))
-    return "number", looked, faults
+            faults.append(Fault("outcome", *characters_of(said, mention.at, mention.to), turned))
+    return "number", checked, faults
 
 
-def _bare(said: Telling, mention: Mention) -> bool:
+def _bare(said: ParsedText, mention: Mention) -> bool:
     """Whether a number is said without what it counts: "15 and 21.2 hours", "the 11th of them"."""
     if mention.to >= len(said.tokens):
         return True
@@ -156,7 +147,7 @@ def _bare(said: Telling, mention: Mention) -> bool:
     return following.kind == "mark" or following.low in STOP
 
 
-def _is_ratio(said: Telling, truth: Truth, mentions: list[Mention], mention: Mention) -> bool:
+def _is_ratio(said: ParsedText, truth: SourceFacts, mentions: list[Mention], mention: Mention) -> bool:
     """ "one in eight", "three times out of four": a share of the source said with other numbers."""
     place = mentions.index(mention)
     for first, second in ((place, place + 1), (place - 1, place)):
@@ -185,7 +176,7 @@ def _is_ratio(said: Telling, truth: Truth, mentions: list[Mention], mention: Men
     return False
 
 
-def _same_story(item: Known, quantity: Quantity) -> bool:
+def _same_story(item: KnownNumber, quantity: Quantity) -> bool:
     """Whether a value is too near to the one said to be held for another: 25.3 and 25.34, a day and 23 hours 55
     minutes."""
     return any(abs(abs(point) - quantity.said) <= 0.004 * abs(point) for point in item.points)
@@ -202,11 +193,11 @@ def _exchanged(
     mentions: list[Mention],
     mention: Mention,
     quantity: Quantity,
-    own: Known,
-    other: Known,
+    own: KnownNumber,
+    other: KnownNumber,
     score: float,
     lead: float,
-    truth: Truth,
+    truth: SourceFacts,
 ) -> bool:
     """Whether a value stands where the source has another. If the other value is told too and fits its own words better
     than this one does, nothing changed places: this value only stands in words that fit both. If it is told nowhere,
@@ -219,14 +210,14 @@ def _exchanged(
         there = one.quantity
         if one is mention or there is None or there.dimension != other.dimension:
             continue
-        if carried_by(there, other) and not carried_by(there, own):
+        if supported_by(there, other) and not supported_by(there, own):
             told = True
             if alike(one.by, other.by, rare) >= score:
                 return False
     return told or lead > ALONE
 
 
-def _broken_pairs(said: Telling, truth: Truth, mentions: list[Mention]) -> set[int]:
+def _broken_pairs(said: ParsedText, truth: SourceFacts, mentions: list[Mention]) -> set[int]:
     """Where "3 of 5" puts two counts together that stand in no sentence of the source together, and are no share of
     it."""
     together: dict[float, set[int]] = {}
@@ -261,7 +252,7 @@ def _broken_pairs(said: Telling, truth: Truth, mentions: list[Mention]) -> set[i
     return broken
 
 
-def _give_units(said: Telling, truth: Truth, mentions: list[Mention]) -> None:
+def _give_units(said: ParsedText, truth: SourceFacts, mentions: list[Mention]) -> None:
     """Gives a number without a unit that of the number before or after it in its sentence, where the source has it so:
     "19.1 hours and 18.2", "paying 93,492 and 88,322 dollars"."""
     for place, mention in enumerate(mentions):
@@ -270,7 +261,7 @@ def _give_units(said: Telling, truth: Truth, mentions: list[Mention]) -> None:
         if (
             quantity.dimension != "count"
             or not _bare(said, mention)
-            or any(carried_by(quantity, item) for item in truth.numbers.get("count", ()))
+            or any(supported_by(quantity, item) for item in truth.numbers.get("count", ()))
         ):
             continue
         sentence = said.sentence_of[mention.at]
@@ -298,11 +289,14 @@ def _give_units(said: Telling, truth: Truth, mentions: list[Mention]) -> None:
             break
 
 
-def _prints(quantity: Quantity, scale: float, item: Known) -> bool:
+def _prints(quantity: Quantity, scale: float, item: KnownNumber) -> bool:
     return any(quantity.low * scale - 1e-6 <= abs(point) <= quantity.high * scale + 1e-6 for point in item.points)
 
 
-def _tie_shares(said: Telling, truth: Truth, mentions: list[Mention]) -> None:
+_OF = frozenset(listed("out of in the its all times time those successes wins cases successful"))
+
+
+def _tie_shares(said: ParsedText, truth: SourceFacts, mentions: list[Mention]) -> None:
     """ "3 of 5": the first is what worked, the second what was tried, where the source knows these words."""
     if "work" not in truth.story.vocabulary or "try" not in truth.story.vocabulary:
         return
@@ -315,124 +309,3 @@ def _tie_shares(said: Telling, truth: Truth, mentions: list[Mention]) -> None:
             first.by.pop("try", None)
             second.by = {**second.by, "try": 1.0}
             second.by.pop("work", None)
-
-
-_STEPS = frozenset(("decide", "step", "th", "thing", "measur", "action", "mov", "effort", "event", "stag"))
-_OF = frozenset(listed("out of in the its all times time those successes wins cases successful"))
-
-
-def _follows(said: Telling, truth: Truth, mention: Mention, quantity: Quantity, other_score: float) -> bool:
-    """Whether the number is a sum, difference, length, share or multiple of what the source says, and is said to be
-    one."""
-    if quantity.factor and _is_multiple(truth, quantity):
-        return True
-    begin, end = said.spans[said.sentence_of[mention.at]]
-    dated = {at for when in said.whens if begin <= when.at < end for at in range(when.at, when.to)}
-    words = {said.tokens[at].low for at in range(begin, end) if at not in dated}
-    cued = words & SUM_CUES or words & GAP_CUES
-    pool = truth.derived.get(quantity.dimension, ())
-    if quantity.dimension in ("count", "share"):
-        if words & REST_CUES and any(within(quantity, value) for value in truth.rests):
-            return True
-        if (
-            quantity.dimension == "count"
-            and quantity.said <= max(truth.lengths, default=0)
-            and mention.to < len(said.tokens)
-            and said.concepts[mention.to] in _STEPS
-        ):
-            return True
-        if (
-            quantity.dimension == "count"
-            and ("try" not in truth.story.vocabulary or not {"work", "try"} & set(mention.by))
-            and any(within(quantity, value) for value in truth.lengths)
-        ):
-            return True
-        cued = words & SUM_CUES
-    if words & SUM_CUES and any(within(quantity, value) for value in truth.sums.get(quantity.dimension, ())):
-        return True
-    if not cued or other_score > FIRM:
-        return False
-    return any(within(quantity, value) for value in pool)
-
-
-def _is_multiple(truth: Truth, quantity: Quantity) -> bool:
-    if any(one.factor for one in truth.story.quantities) or quantity.said not in (
-        0.25,
-        1 / 3,
-        0.5,
-        1.5,
-        2,
-        3,
-        4,
-        5,
-        10,
-    ):
-        return False
-    for items in truth.numbers.values():
-        values = sorted({abs(point) for item in items for point in item.points if point})[:60]
-        for at, low in enumerate(values):
-            for high in values[at + 1 :]:
-                if within(quantity, high / low) or within(quantity, low / high):
-                    return True
-    return False
-
-
-def _sign(telling: Telling, mention: Mention, axis: Mapping[str, int], reach: int = 7) -> int:
-    """+1 or -1 by the nearest word of `axis` in the mention's clause, turned by a negation before it; 0 without one."""
-    tokens, clauses = telling.tokens, telling.clause_of
-    first, last = clauses[mention.at], clauses[mention.to - 1]
-    if mention.at and tokens[mention.at - 1].text == "(":
-        first, last = first - 1, last + 1
-    sign, nearest = 0, reach + 1
-    for at in range(max(0, mention.at - reach), min(len(tokens), mention.to + reach)):
-        if mention.at <= at < mention.to or not first <= clauses[at] <= last:
-            continue
-        met = axis.get(tokens[at].low)
-        if axis is BETTER and at + 1 < len(tokens) and tokens[at + 1].low == "than":
-            met = _THAN.get(tokens[at].low, met)
-        if not met:
-            continue
-        away = mention.at - at if at < mention.at else at - mention.to + 1
-        if away < nearest:
-            nearest = away
-            sign = -met if telling.negated(at, 3) else met
-    return sign
-
-
-_THAN = {
-    **dict.fromkeys(("later", "longer", "more"), -1),
-    **dict.fromkeys(("earlier", "sooner", "shorter", "less", "fewer"), 1),
-}
-"""Against an estimate: "nine hours later than expected"."""
-
-
-def _turned(said: Telling, truth: Truth, mention: Mention, own: Known) -> str:
-    """What is wrong if a number is told as gained where the source has it lost, or more where it has fewer; else ""."""
-    quantity = mention.quantity
-    assert quantity is not None
-    there = own.mention
-    telling = None
-    if there is not None:
-        telling = truth.story if any(there is one for one in truth.story.mentions) else truth.known
-    if quantity.bound:
-        bounds = {
-            one.quantity.bound: one
-            for one in truth.story.mentions
-            if one.quantity is not None and one.quantity.bound and abs(one.quantity.said - quantity.said) < 1e-9
-        }
-        if -quantity.bound in bounds and quantity.bound not in bounds:
-            right = around(truth.story, bounds[-quantity.bound])
-            return f"“{around(said, mention)}” turns the bound round. The record says: “{right}”."
-    axes: list[Mapping[str, int]] = [BETTER] if quantity.dimension in ("duration", "money", "count") else []
-    if quantity.dimension == "share" or quantity.factor:
-        axes.append(MORE)
-    for axis in axes:
-        here = _sign(said, mention, axis)
-        if not here:
-            continue
-        fact = _sign(telling, there, axis, 9) if telling is not None and there is not None else 0
-        if not fact and own.sign < 0 and there is None:
-            fact = -1
-        if fact and fact == -here:
-            return f"“{around(said, mention)}” turns round what the record says: {number_told(truth, own)}."
-    return ""

@@ -1,91 +1,109 @@
-"""What must be said: costs, the outcome, the action that was judged, and what the title says."""
+"""Checks of what must be said: costs, the outcome, the action that was judged, and what the title says."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from storymesh.grounding.faults import Fault, Found, carried_by, date_told, number_told, sentence_at
+from storymesh.grounding.faults import CheckResult, Fault, quote_date, quote_number, sentence_at, supported_by
 from storymesh.grounding.lexicon import (
     WORKED,
 )
 from storymesh.grounding.outcomes import Verdict, rates, verdicts, weights_of
-from storymesh.grounding.parsed_text import Telling, alike
-from storymesh.grounding.source_facts import Known, KnownDate, Truth, fits_known
+from storymesh.grounding.parsed_text import ParsedText
+from storymesh.grounding.similarity import alike
+from storymesh.grounding.source_facts import KnownDate, KnownNumber, SourceFacts, may_mean_known
 
 MOST_AMOUNTS = 6
 """Above this many amounts of money a story is a table, and a retelling may leave some out."""
 
 
-def omission(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
-    """What must be said: every amount of money (or their sum), whether it worked, the action that was judged, and the
-    figures and dates of the story's title."""
+def check_omissions(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any]) -> CheckResult:
+    """Check that a text says every amount of money (or their sum), whether it worked, the action that was judged, and
+    the figures and dates of the story's title."""
+    checked = 0
     faults: list[Fault] = []
-    looked = 0
-    story = truth.story
+    for count, messages in (
+        _missing_amounts(said, truth),
+        _missing_outcome(said, truth),
+        _missing_action(said, truth, facts),
+        _missing_title(said, truth),
+    ):
+        checked += count
+        faults += [Fault("omission", 0, 0, message) for message in messages]
+    return "omission", checked, faults
+
+
+def _missing_amounts(said: ParsedText, truth: SourceFacts) -> tuple[int, list[str]]:
     amounts = [
         item
         for item in truth.numbers.get("money", ())
-        if item.mention is not None and item.mention in story.mentions and item.said
+        if item.mention is not None and item.mention in truth.story.mentions and item.said
     ]
-    if 0 < len(amounts) <= MOST_AMOUNTS:
-        told = [mention.quantity for mention in said.mentions if mention.quantity is not None]
-        total = sum(item.said for item in amounts)
-        summed = len(amounts) > 1 and any(
-            abs(quantity.said - total) <= 0.005 * total
-            and quantity.dimension == "money"
-            and not (quantity.bound or quantity.hedged)
-            for quantity in told
+    if not 0 < len(amounts) <= MOST_AMOUNTS:
+        return 0, []
+    quantities = [mention.quantity for mention in said.mentions if mention.quantity is not None]
+    total = sum(item.said for item in amounts)
+    summed = len(amounts) > 1 and any(
+        abs(quantity.said - total) <= 0.005 * total
+        and quantity.dimension == "money"
+        and not (quantity.bound or quantity.hedged)
+        for quantity in quantities
+    )
+    missing = [
+        item
+        for item in amounts
+        if not summed
+        and not any(
+            supported_by(quantity, item) and quantity.dimension in ("money", "count") for quantity in quantities
         )
-        for item in amounts:
-            looked += 1
-            if not summed and not any(
-                carried_by(quantity, item) and quantity.dimension in ("money", "count") for quantity in told
-            ):
-                faults.append(
-                    Fault("omission", 0, 0, f"The amount is left out. The record says: {number_told(truth, item)}.")
-                )
-    stated = verdicts(story)
-    if stated:
-        looked += 1
-        last = stated[-1]
-        if not _says(said, truth, stated, last):
-            faults.append(
-                Fault(
-                    "omission",
-                    0,
-                    0,
-                    f"Whether it worked is left out. The record says: “{sentence_at(story, last.at)}”.",
-                )
-            )
+    ]
+    return len(amounts), [f"The amount is left out. The record says: {quote_number(truth, item)}." for item in missing]
+
+
+def _missing_outcome(said: ParsedText, truth: SourceFacts) -> tuple[int, list[str]]:
+    stated = verdicts(truth.story)
+    if not stated:
+        return 0, []
+    last = stated[-1]
+    if _says(said, truth, stated, last):
+        return 1, []
+    return 1, [f"Whether it worked is left out. The record says: “{sentence_at(truth.story, last.at)}”."]
+
+
+def _missing_action(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any]) -> tuple[int, list[str]]:
     action = facts.get("outcome.action")
-    if isinstance(action, str) and action in truth.actions:
-        looked += 1
-        words = truth.actions[action]
-        if words & set(story.vocabulary) and not words & set(said.vocabulary):
-            where = next((at for at, word in enumerate(story.concepts) if word in words), 0)
-            faults.append(
-                Fault("omission", 0, 0, f"What was done is left out. The record says: “{sentence_at(story, where)}”.")
-            )
-    for title in _title(truth):
-        looked += 1
-        if isinstance(title, Known):
+    if not (isinstance(action, str) and action in truth.actions):
+        return 0, []
+    words = truth.actions[action]
+    story = truth.story
+    if not words & set(story.vocabulary) or words & set(said.vocabulary):
+        return 1, []
+    where = next((at for at, word in enumerate(story.concepts) if word in words), 0)
+    return 1, [f"What was done is left out. The record says: “{sentence_at(story, where)}”."]
+
+
+def _missing_title(said: ParsedText, truth: SourceFacts) -> tuple[int, list[str]]:
+    title = _title(truth)
+    messages = []
+    for item in title:
+        if isinstance(item, KnownNumber):
             shifts = {24.0 * when.shift for when in said.whens if when.shift}
-            if not shifts & {title.said, -title.said} and not any(
-                mention.quantity is not None and carried_by(mention.quantity, title) for mention in said.mentions
+            if not shifts & {item.said, -item.said} and not any(
+                mention.quantity is not None and supported_by(mention.quantity, item) for mention in said.mentions
             ):
-                faults.append(Fault("omission", 0, 0, f"The title's figure is left out: {number_told(truth, title)}."))
+                messages.append(f"The title's figure is left out: {quote_number(truth, item)}.")
         elif not any(
             mention.when is not None
             and mention.when.clock is None
             and mention.when.shift is None
-            and fits_known(mention.when, title)
+            and may_mean_known(mention.when, item)
             for mention in said.mentions
         ):
-            faults.append(Fault("omission", 0, 0, f"The title's date is left out: {date_told(truth, title)}."))
-    return "omission", looked, faults
+            messages.append(f"The title's date is left out: {quote_date(truth, item)}.")
+    return len(title), messages
 
 
-def _says(said: Telling, truth: Truth, stated: list[Verdict], last: Verdict) -> bool:
+def _says(said: ParsedText, truth: SourceFacts, stated: list[Verdict], last: Verdict) -> bool:
     """Whether a text says the last verdict of the story: another verdict (of an option, say) does not do."""
     told = verdicts(said)
     if len(stated) == 1 and not rates(truth):
@@ -111,19 +129,19 @@ _RESULTS = re.compile(
 )
 
 
-def _says_result(said: Telling) -> bool:
+def _says_result(said: ParsedText) -> bool:
     return _RESULTS.search(said.text) is not None or any(
         token.low in WORKED and token.low not in ("work", "works", "working") for token in said.tokens
     )
 
 
-def _title(truth: Truth) -> list[Known | KnownDate]:
+def _title(truth: SourceFacts) -> list[KnownNumber | KnownDate]:
     """The values in the story's title, its first line if it starts with "#"."""
     story = truth.story.text.lstrip()
     if not story.startswith("#"):
         return []
     end = len(truth.story.text) - len(story) + len(story.split("\n", 1)[0])
-    items: list[Known | KnownDate] = []
+    items: list[KnownNumber | KnownDate] = []
     for known in (item for found in truth.numbers.values() for item in found):
         if (
             known.mention is not None

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from storymesh.grounding.faults import Fault, Found, place_of, sentence_at
+from storymesh.grounding.faults import CheckResult, Fault, characters_of, sentence_at
 from storymesh.grounding.lexicon import (
     BEST,
     WORKED,
     listed,
 )
 from storymesh.grounding.numbers import ELSEWHERE
-from storymesh.grounding.parsed_text import Telling, alike
-from storymesh.grounding.source_facts import Truth
+from storymesh.grounding.parsed_text import ParsedText
+from storymesh.grounding.similarity import alike
+from storymesh.grounding.source_facts import SourceFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ _OPEN_WORDS = frozenset(listed("if whether would could might should can may unle
 
 
 @lru_cache(maxsize=8)
-def verdicts(telling: Telling) -> list[Verdict]:
+def verdicts(telling: ParsedText) -> list[Verdict]:
     """Where a text says that something worked (+1) or did not (-1). Counts ("worked 3 times"), questions and conditions
     are left to the numbers."""
     found: list[Verdict] = []
@@ -83,7 +84,7 @@ def verdicts(telling: Telling) -> list[Verdict]:
     return found
 
 
-def _counted(telling: Telling, at: int) -> bool:
+def _counted(telling: ParsedText, at: int) -> bool:
     clause = telling.clause_of[at]
     return any(
         quantity.dimension in ("count", "share")
@@ -113,10 +114,10 @@ _EXISTENCE = ("disrupt",)
 _NONE = frozenset(listed("nobody no nothing without not never none nor neither n't free"))
 
 
-def outcome(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
-    """What worked, what was best, whether it arrived, was late, was disturbed: the same way round as in the source."""
+def check_outcomes(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any]) -> CheckResult:
+    """Check what worked, what was best, what arrived, was late or was disturbed, against the source."""
     faults: list[Fault] = []
-    looked = 0
+    checked = 0
     known = [*verdicts(truth.story)]
     counted = rates(truth)
     for path, value in facts.items():
@@ -126,8 +127,8 @@ def outcome(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
     own = verdicts(truth.story)
     last = own[-1] if len(own) > 1 and _is_own(truth.story, own[-1].at) else None
     for verdict in verdicts(said):
-        looked += 1
-        where = place_of(said, verdict.at, verdict.to)
+        checked += 1
+        where = characters_of(said, verdict.at, verdict.to)
         if not known and not counted and "work" in truth.story.vocabulary:
             continue
         if not known and not counted:
@@ -170,16 +171,16 @@ def outcome(said: Telling, truth: Truth, facts: Mapping[str, Any]) -> Found:
                 )
             )
     looked_best, faults_best = _superlatives(said, truth)
-    looked += looked_best
+    checked += looked_best
     faults += faults_best
     looked_state, faults_state = _states(said, truth)
-    return "outcome", looked + looked_state, faults + faults_state
+    return "outcome", checked + looked_state, faults + faults_state
 
 
 _OWN = re.compile(r"\b(?:this case|present case|last step|this time|here)\b", re.IGNORECASE)
 
 
-def _is_own(telling: Telling, at: int) -> bool:
+def _is_own(telling: ParsedText, at: int) -> bool:
     """Whether the sentence of token `at`, or the one before, speaks of this case and not of earlier ones."""
     sentence = telling.sentence_of[at]
     begin = telling.tokens[telling.spans[max(0, sentence - 1)][0]].begin
@@ -195,7 +196,7 @@ def weights_of(items: list[Verdict]) -> dict[str, float]:
     return {word: 1.0 / count for word, count in counts.items() if word != "work"}
 
 
-def rates(truth: Truth) -> list[Verdict]:
+def rates(truth: SourceFacts) -> list[Verdict]:
     """Options of the story that always worked (100 %) or never (0 %), by their line."""
     found = []
     for item in truth.numbers.get("share", ()):
@@ -204,7 +205,7 @@ def rates(truth: Truth) -> list[Verdict]:
     return found
 
 
-def _superlatives(said: Telling, truth: Truth) -> tuple[int, list[Fault]]:
+def _superlatives(said: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault]]:
     """ "The best was rail": where the story calls something best or worst, another action may not take its place."""
     story = truth.story
     named: dict[int, set[str]] = {}
@@ -218,7 +219,7 @@ def _superlatives(said: Telling, truth: Truth) -> tuple[int, list[Fault]]:
         named.setdefault(sign or -1, set()).update(*(tied for tied in truth.actions.values() if tied & words))
     if not named or len(truth.actions) < 2:
         return 0, []
-    looked, faults = 0, []
+    checked, faults = 0, []
     for at, token in enumerate(said.tokens):
         sign = BEST.get(token.low, 0)
         if not sign or sign not in named or not named[sign]:
@@ -228,32 +229,32 @@ def _superlatives(said: Telling, truth: Truth) -> tuple[int, list[Fault]]:
         actions = [tied for tied in truth.actions.values() if tied & near]
         if not actions:
             continue
-        looked += 1
+        checked += 1
         if not any(tied & named[sign] for tied in actions):
             faults.append(
                 Fault(
                     "outcome",
-                    *place_of(said, at, at + 1),
+                    *characters_of(said, at, at + 1),
                     f"“{sentence_at(said, at)}”: the record calls another option {token.low}.",
                 )
             )
-    return looked, faults
+    return checked, faults
 
 
-def _states(said: Telling, truth: Truth) -> tuple[int, list[Fault]]:
+def _states(said: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault]]:
     """Arrived or not, late or not, disturbed or not."""
-    looked, faults = 0, []
+    checked, faults = 0, []
     story = truth.story.text
     not_there = _NOT_THERE.search(said.text)
     story_open = _NOT_THERE.search(story)
     if not_there is not None:
-        looked += 1
+        checked += 1
         if story_open is None:
             faults.append(
                 Fault("outcome", *not_there.span(), f"“{not_there.group()}”: the record says that it arrived.")
             )
     elif story_open is not None and (there := _THERE.search(said.text)) is not None:
-        looked += 1
+        checked += 1
         faults.append(Fault("outcome", *there.span(), "The record says that it had not arrived."))
     on_time = _ON_TIME.search(said.text)
     if on_time is not None and not re.search(
@@ -261,7 +262,7 @@ def _states(said: Telling, truth: Truth) -> tuple[int, list[Fault]]:
         said.text[max(0, on_time.start() - 40) : on_time.start()],
         re.IGNORECASE,
     ):
-        looked += 1
+        checked += 1
         if _LATE.search(story) and not _ON_TIME.search(story):
             faults.append(Fault("outcome", *on_time.span(), f"“{on_time.group()}”: the record says that it was late."))
     for noun in _EXISTENCE:
@@ -269,16 +270,16 @@ def _states(said: Telling, truth: Truth) -> tuple[int, list[Fault]]:
         if len(stated) != 1:
             continue
         for at, exists in _each_existing(said, noun):
-            looked += 1
+            checked += 1
             if exists not in stated:
                 says = "knows of one" if not exists else "knows of none"
                 faults.append(
-                    Fault("outcome", *place_of(said, at, at + 1), f"“{sentence_at(said, at)}”: the record {says}.")
+                    Fault("outcome", *characters_of(said, at, at + 1), f"“{sentence_at(said, at)}”: the record {says}.")
                 )
-    return looked, faults
+    return checked, faults
 
 
-def _each_existing(telling: Telling, noun: str) -> Iterable[tuple[int, bool]]:
+def _each_existing(telling: ParsedText, noun: str) -> Iterable[tuple[int, bool]]:
     for at, word in enumerate(telling.concepts):
         if word == noun:
             begin, _ = telling.spans[telling.sentence_of[at]]
@@ -286,5 +287,5 @@ def _each_existing(telling: Telling, noun: str) -> Iterable[tuple[int, bool]]:
             yield at, not any(token.low in _NONE or token.low.endswith("n't") for token in near)
 
 
-def _existing(telling: Telling, noun: str) -> set[bool]:
+def _existing(telling: ParsedText, noun: str) -> set[bool]:
     return {exists for _, exists in _each_existing(telling, noun)}

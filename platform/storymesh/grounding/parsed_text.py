@@ -1,26 +1,30 @@
-"""A text read once: its sentences and clauses, the values and names it says, and the words that stand by each of them.
+"""A text parsed once: its sentences and clauses, the values and names in it, and the words beside each of them.
 
-What stands by a value gives its role: "57 hours" beside "estimate" is another claim than beside "late".
+The words beside a value give its role: "57 hours" beside "estimate" is another claim than beside "late".
 """
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from storymesh.grounding.date_expressions import DateExpression
 from storymesh.grounding.lexicon import (
     COMMON_CAPITALS,
     COMMON_WORDS,
-    GENERIC_NAME_PARTS,
     MONTH_NAMES,
     NEGATIONS,
     STOP,
     concept,
     listed,
 )
-from storymesh.grounding.quantities import Quantity, Token, When, tokens_of, values_of
+from storymesh.grounding.name_index import CONNECTORS
+from storymesh.grounding.quantities import Quantity, values_of
+from storymesh.grounding.sentences import BREAKS, segment_tokens
+from storymesh.grounding.similarity import demote_outranked
+from storymesh.grounding.tokens import Token, tokens_of
 
 MentionKind = Literal["number", "date", "clock", "name", "code"]
 
@@ -38,20 +42,10 @@ _DATE_ENDS = {
 _FUTURE = frozenset(listed("would will could to might may"))
 _PRONOUNS = frozenset(listed("it this that they these those its their he she both each"))
 COPIED = 0.7
-OUTRANKED = 0.3
 LABEL = 0.6
 REFERRED = 0.3
 EVENT, BESIDE_EVENT = 1.2, 0.6
 """How much a word counts that stands before the colon which opens the sentence: it speaks of all that follows."""
-WEAK = 0.5
-"""Of the words that stand farther off (below this) only two count: many of them are no better than one."""
-
-_ENDS = frozenset(".!?")
-_BREAKS = frozenset(",;:()[]—–|")
-_CONJUNCTIONS = frozenset(
-    listed("and but while whereas though although then which yet against versus compared rather before after")
-)
-_CONNECTORS = frozenset(listed("of the de la el le al and & du des van der"))
 
 DIRECTIONS = {
     **dict.fromkeys(listed("from leaving left departing departed out origin ex loaded"), "from"),
@@ -59,18 +53,18 @@ DIRECTIONS = {
     **dict.fromkeys(listed("aboard vessel ship mv steamer"), "ship"),
     **dict.fromkeys(listed("carrier line operator operated"), "carrier"),
 }
-"""The part that a name plays, told by the word before it."""
+"""The part that a name plays, by the word before it."""
 
 
 @dataclass(slots=True, eq=False)
 class Mention:
-    """A value or name as a text says it, tokens `at` up to `to`."""
+    """A value or name in a text, tokens `at` up to `to`."""
 
     kind: MentionKind
     at: int
     to: int
     quantity: Quantity | None = None
-    when: When | None = None
+    when: DateExpression | None = None
     key: tuple[str, ...] = ()
     parts: frozenset[str] = frozenset()
     """For names and codes: the parts that it plays (`DIRECTIONS`)."""
@@ -85,8 +79,8 @@ def folded(word: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if not unicodedata.combining(c))
 
 
-class Telling:
-    """`text`, read: tokens, the sentence and the clause of each, what each stands for, and the mentions."""
+class ParsedText:
+    """A parsed text: tokens, the sentence and the clause of each, what each stands for, and the mentions."""
 
     def __init__(self, text: str, subjects: frozenset[str] = frozenset()) -> None:
         self.text = text
@@ -106,7 +100,7 @@ class Telling:
                 self.concepts[at] = (
                     "recover" if self.tokens[at + 2].low not in _PRONOUNS | {"them", "him", "her"} else ""
                 )
-        self.sentence_of, self.clause_of, self.starts = _segments(self.tokens, text)
+        self.sentence_of, self.clause_of, self.starts = segment_tokens(self.tokens, text)
         self.quantities, self.whens = values_of(self.tokens)
 
     @cached_property
@@ -127,7 +121,7 @@ class Telling:
 
     @cached_property
     def folded_words(self) -> list[str]:
-        """Every word, number and code, folded: names are looked up in this."""
+        """Every word, number and code, folded: names are checked up in this."""
         return [
             folded(token.text.removesuffix("'s").removesuffix("’s")) for token in self.tokens if token.kind != "mark"
         ]
@@ -153,7 +147,7 @@ class Telling:
         for mention in mentions:
             dated = mention.kind == "date"
             mention.by = self.words_by(mention.at, mention.to, plain if dated else words, dated)
-            _rank(mention.by)
+            demote_outranked(mention.by)
             if mention.quantity is not None:
                 # Copied words are the best evidence: the two tokens before and the one after, as they stand.
                 if mention.at > 1:
@@ -230,7 +224,7 @@ class Telling:
         return by
 
     def _labelled(self, begin: int, end: int) -> bool:
-        """Whether a sentence opens with a label: "- Wait for the passage: tried 3 times"."""
+        """Return True if a sentence opens with a label: "- Wait for the passage: tried 3 times"."""
         clause = self.clause_of[begin]
         reach = 5 if self.tokens[begin].kind == "word" else 12
         for at in range(begin, min(end, begin + reach)):
@@ -241,7 +235,7 @@ class Telling:
         return False
 
     def _bracketed(self, at: int, other: int) -> bool:
-        """Whether token `other` opens the bracket that follows token `at`: "28.0 hours (case 17)"."""
+        """Return True if token `other` opens the bracket that follows token `at`: "28.0 hours (case 17)"."""
         return self.tokens[other - 1].text == "(" and not any(
             self.tokens[here].text in ",;" for here in range(at, other)
         )
@@ -249,7 +243,7 @@ class Telling:
     def _add_subject(
         self, by: dict[str, float], named: list[int], words: list[str], at: int, within: tuple[int, int]
     ) -> None:
-        """Adds the words that name a row: those of the value's clause, else the nearest before it, else after it; where
+        """Add the words that name a row: those of the value's clause, else the nearest before it, else after it; where
         its sentence names none, the last one of the two sentences before."""
         clauses = self.clause_of
         first, last = within
@@ -299,7 +293,7 @@ class Telling:
                 if following.kind == "word" and following.text[0].isupper() and not self._breaks(to):
                     to += 1
                 elif (
-                    following.low in _CONNECTORS
+                    following.low in CONNECTORS
                     and to + 1 < count
                     and not taken[to + 1]
                     and tokens[to + 1].kind == "word"
@@ -329,13 +323,13 @@ class Telling:
         while to > at and opens and (tokens[at].low in COMMON_WORDS or tokens[at].low in STOP):
             at += 1
             opens = False if at < to and tokens[at].text[0].isupper() and tokens[at].low not in COMMON_WORDS else opens
-        while to > at and tokens[at].low in _CONNECTORS:
+        while to > at and tokens[at].low in CONNECTORS:
             at += 1
         if at >= to:
             return
         words = [token for token in tokens[at:to] if token.kind == "word"]
         shouted = any(len(token.text) > 1 and token.text.isupper() for token in words)
-        key = tuple(folded(token.low) for token in words if token.low not in _CONNECTORS)
+        key = tuple(folded(token.low) for token in words if token.low not in CONNECTORS)
         if not key or all(word in COMMON_CAPITALS or word in MONTH_NAMES for word in key):
             return
         if not shouted and len(key) == 1 and (key[0] in COMMON_WORDS or key[0] in STOP):
@@ -372,13 +366,13 @@ class Telling:
         return frozenset(parts)
 
     def negated(self, at: int, reach: int = 9) -> bool:
-        """Whether a negation stands within `reach` tokens before token `at`, in its clause or at the clause's seam."""
+        """Return True if a negation stands within `reach` tokens before token `at`, in its clause or at its seam."""
         turned = False
         for before in range(at - 1, max(-1, at - 1 - max(reach, 14 if reach > 5 else 0)), -1):
             token = self.tokens[before]
             if at - before > reach and token.low != "too":
                 continue
-            if self.sentence_of[before] != self.sentence_of[at] or token.text in _BREAKS:
+            if self.sentence_of[before] != self.sentence_of[at] or token.text in BREAKS:
                 break
             if token.low in ("and", "but", "then"):
                 break
@@ -388,151 +382,10 @@ class Telling:
         return turned
 
 
-def _rank(by: dict[str, float]) -> None:
-    """What is gained or lost is told against an estimate, and what is expected is not yet a delay: of these three
-    words in one clause only the first tells what the value is."""
-    if by.get("plan", 0.0) >= 0.7 * WEAK and "arrive" in by:
-        by["arrive"] *= OUTRANKED
-    if by.get("recover", 0.0) >= WEAK:
-        weaker: tuple[str, ...] = ("expect", "late")
-    elif by.get("expect", 0.0) >= WEAK:
-        weaker = ("late",)
-    else:
-        return
-    for word in weaker:
-        if word in by:
-            by[word] *= OUTRANKED
-
-
 _ACTS = frozenset(
     listed(
         "should must may will shall needs gets got waits still first never also was is were are had has have decided "
-        "chose opted carried sailed arrived left reached moved paid took made went said "
+        "chose opted supported sailed arrived left reached moved paid took made went said "
         "handled operated shipped reported bought tried used could would did lost saved ran sits lies"
     )
 )
-
-
-def _segments(tokens: list[Token], text: str) -> tuple[list[int], list[int], list[bool]]:
-    """The sentence and clause number of each token, and whether it opens its sentence."""
-    sentences, clauses, starts = [], [], []
-    sentence = clause = 0
-    fresh = True
-    filled = False
-    count = len(tokens)
-    for at, token in enumerate(tokens):
-        mark = token.text if token.kind == "mark" else ""
-        if mark == "\n":
-            previous = tokens[at - 1].text if at else "\n"
-            following = tokens[at + 1].text if at + 1 < count else "\n"
-            hard = (
-                previous in ".!?:;\n"
-                or following in "\n#*-•–|"
-                or (at + 2 < count and tokens[at + 1].kind == "number" and tokens[at + 2].text in (".", ")"))
-                or (at > 0 and _short_line(tokens, at))
-            )
-            if hard and filled:
-                sentences.append(sentence)
-                clauses.append(clause)
-                starts.append(False)
-                sentence += 1
-                clause += 1
-                fresh, filled = True, False
-                continue
-        sentences.append(sentence)
-        clauses.append(clause)
-        wordy = token.kind != "mark"
-        starts.append(fresh and wordy)
-        if wordy:
-            fresh, filled = False, True
-        if mark in _ENDS and mark and filled:
-            following_at = tokens[at + 1].begin if at + 1 < count else len(text)
-            previous = tokens[at - 1].text if at else ""
-            spaced = following_at > token.end or at + 1 >= count or tokens[at + 1].text in "\n\"”')*"
-            initial = mark == "." and (len(previous) == 1 and previous.isalpha())
-            numbered = mark == "." and previous.isdigit() and (at < 2 or tokens[at - 2].text == "\n")
-            if spaced and not initial and not numbered:
-                sentence += 1
-                clause += 1
-                fresh, filled = True, False
-            elif numbered:
-                fresh = True
-        elif (mark == "(" and _is_aside(tokens, at)) or (mark == ")" and at > 1 and _is_aside(tokens, at - 2)):
-            pass
-        elif mark in _BREAKS and mark:
-            clause += 1
-            if mark in ":" and at + 1 < count:
-                fresh = True
-        elif token.low in _CONJUNCTIONS:
-            clause += 1
-    return sentences, clauses, starts
-
-
-def _is_aside(tokens: list[Token], at: int) -> bool:
-    """Whether a bracket holds one word only, as in "in Nigeria (NG) on 31 March": it parts nothing."""
-    return (
-        at + 2 < len(tokens)
-        and tokens[at].text == "("
-        and tokens[at + 2].text == ")"
-        and tokens[at + 1].kind in ("word", "code")
-    )
-
-
-def _short_line(tokens: list[Token], at: int) -> bool:
-    """A line of a few words that no mark ends is a heading."""
-    begin = at - 1
-    while begin >= 0 and tokens[begin].text != "\n":
-        begin -= 1
-    return tokens[at - 1].end - tokens[begin + 1].begin < 60 if begin + 1 < at else True
-
-
-def alike(said: Mapping[str, float], there: Mapping[str, float], rare: Mapping[str, float]) -> float:
-    """How much two mentions have the same words by them; `rare` weighs a word by how well it tells values apart."""
-    total = weak = weaker = 0.0
-    for word, weight in said.items():
-        weight_there = there.get(word)
-        if weight_there is not None:
-            told = rare.get(word)
-            if told:
-                shared = told * weight * weight_there
-                if weight >= WEAK:
-                    total += shared
-                elif shared > weak:
-                    weak, weaker = shared, weak
-                elif shared > weaker:
-                    weaker = shared
-    return total + weak + weaker
-
-
-class Names:
-    """Every run of words in texts that are true: a name is carried if its words stand there in that order."""
-
-    def __init__(self, texts: Iterable[Iterable[str]]) -> None:
-        self.joined = " "
-        for words in texts:
-            self.joined += " ".join(word for word in words if word not in _CONNECTORS) + " | "
-
-    def carry(self, key: tuple[str, ...]) -> bool:
-        """Whether the name, or what is left of it without "port of", "line", stands in the texts."""
-        if f" {' '.join(key)} " in self.joined:
-            return True
-        short = tuple(word for word in key if word not in GENERIC_NAME_PARTS)
-        if not short:
-            return True
-        return f" {' '.join(short)} " in self.joined
-
-
-def is_list_number(tokens: list[Token], quantity: Quantity) -> bool:
-    """Whether a number only counts the points of a list: "2. They waited"."""
-    at = quantity.at
-    before = tokens[at - 1].text if at else "\n"
-    after = tokens[quantity.to].text if quantity.to < len(tokens) else ""
-    if before in ("\n", "#", "*") and after in (".", ")", ":"):
-        return True
-    return at > 0 and quantity.said <= 9 and tokens[at - 1].low in ("step", "option", "point", "no")
-
-
-def is_code_number(tokens: list[Token], quantity: Quantity) -> bool:
-    """Whether a number is no quantity but a reference: five digits or more without a comma, and no unit."""
-    text = tokens[quantity.at].text
-    return quantity.dimension == "count" and quantity.to == quantity.at + 1 and len(text) >= 5 and text.isdigit()

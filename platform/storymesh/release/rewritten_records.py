@@ -205,13 +205,13 @@ class _ConfigRewriter:
         return tuple(column.text for column in self.record.rewritten)
 
     def _task(self, row: Mapping[str, Any], column: TextColumn) -> RewriteTask:
-        from storymesh.grounding.check import Source
+        from storymesh.grounding.check import GroundingSource
 
         prompts = {message["role"]: message["content"] for message in row[f"ask_{column.name}"]}
         judge = prompts.pop("judge", None)
         # The question is true text, of which a rewritten answer may speak.
         question = self.record.format.question_in(row)
-        source = Source(column.text_in(row) or "", dict(_flat(row["facts"])), self.units, question)
+        source = GroundingSource(column.text_in(row) or "", dict(_flat(row["facts"])), self.units, question)
         messages = tuple(prompts.items())
         return RewriteTask(
             f"{row['id']}#{column.name}", messages, source, (("user", judge),) if judge is not None else ()

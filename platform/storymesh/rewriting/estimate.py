@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from storymesh.grounding.check import Grounding
-from storymesh.grounding.check import feedback as grounding_feedback
-from storymesh.grounding.check import ground as grounded
+from storymesh.grounding.check import Grounding, check_grounding, grounding_feedback
 from storymesh.llm.budget import (
     OVERHEAD,
     Usage,
@@ -117,7 +115,7 @@ def estimate_cost(
     narrator: Narrator,
     answers: ResponseCache,
     *,
-    ground: GroundingCheck = grounded,
+    ground: GroundingCheck = check_grounding,
     feedback: Callable[[Grounding], str] = grounding_feedback,
 ) -> CostEstimate:
     """Return what `rewrite_texts` would do with these tasks, without a call and without LangChain. Calls of the model

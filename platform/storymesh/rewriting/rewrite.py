@@ -18,9 +18,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from storymesh.errors import NarratorFailed
-from storymesh.grounding.check import Grounding, Source
-from storymesh.grounding.check import feedback as grounding_feedback
-from storymesh.grounding.check import ground as grounded
+from storymesh.grounding.check import Grounding, GroundingSource, check_grounding, grounding_feedback
 from storymesh.llm.budget import (
     BudgetExhausted,
     BudgetLedger,
@@ -52,7 +50,7 @@ class RewriteTask:
 
     id: str
     messages: Messages
-    source: Source
+    source: GroundingSource
     judge: Messages = ()
 
 
@@ -74,7 +72,7 @@ class RewriteResult:
 class GroundingCheck(Protocol):
     """A check of a text against its source."""
 
-    def __call__(self, retelling: str, source: Source) -> Grounding: ...
+    def __call__(self, retelling: str, source: GroundingSource) -> Grounding: ...
 
 
 def _nothing(_: Usage) -> None:
@@ -314,7 +312,7 @@ def rewrite_texts(
     answers: ResponseCache,
     progress: Callable[[Usage], None] = _nothing,
     *,
-    ground: GroundingCheck = grounded,
+    ground: GroundingCheck = check_grounding,
     feedback: Callable[[Grounding], str] = grounding_feedback,
     retry: RetryPolicy | None = None,
 ) -> Iterator[RewriteResult]:
