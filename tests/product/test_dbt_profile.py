@@ -19,11 +19,11 @@ def database(root: Path, profile: str | None) -> Path:
     return domain_database_path("shipping", folder, root / ".storymesh")
 
 
-def test_without_a_profile_the_domain_is_given_a_file(tmp_path: Path) -> None:
+def test_a_domain_without_a_profile_gets_a_database_file_in_the_store(tmp_path: Path) -> None:
     assert database(tmp_path, None) == tmp_path / ".storymesh/shipping/dbt/shipping.duckdb"
 
 
-def test_the_file_of_its_own_profile_is_relative_to_the_domain(tmp_path: Path) -> None:
+def test_the_path_in_a_profile_is_relative_to_the_domain_folder(tmp_path: Path) -> None:
     assert database(tmp_path, PROFILE) == tmp_path / "domains/shipping/build/mine.duckdb"
 
 
@@ -49,7 +49,7 @@ def test_the_file_of_its_own_profile_is_relative_to_the_domain(tmp_path: Path) -
         ("{type: duckdb, path: build/mine.duckdb}", "nothing", "4:10: error[profile]: 'dev' has to hold fields"),
     ],
 )
-def test_a_profile_without_a_file_is_told(old: str, new: str, finding: str, tmp_path: Path) -> None:
-    with pytest.raises(DefinitionErrors) as refused:
+def test_a_profile_without_a_database_file_is_a_finding(old: str, new: str, finding: str, tmp_path: Path) -> None:
+    with pytest.raises(DefinitionErrors) as raised:
         database(tmp_path, PROFILE.replace(old, new, 1))
-    assert str(refused.value).startswith(f"domains/shipping/profiles.yml:{finding}")
+    assert str(raised.value).startswith(f"domains/shipping/profiles.yml:{finding}")

@@ -22,7 +22,9 @@ def write(folder: Path, files: dict[str, str]) -> None:
         (folder / name).write_text(text)
 
 
-def test_a_project_reads_published_products_and_its_own_files_and_stays_untouched(desk: Desk, engine: Engine) -> None:
+def test_a_dbt_project_reads_published_products_and_its_own_files_and_is_not_changed(
+    desk: Desk, engine: Engine
+) -> None:
     snapshot = desk.publish(good_rows(3)).snapshot
     assert snapshot is not None
     folder = desk.root / "domains/canal"
@@ -40,7 +42,7 @@ def test_a_project_reads_published_products_and_its_own_files_and_stays_untouche
     assert project.env["DO_NOT_TRACK"] == "1"
 
 
-def test_a_model_that_fails_is_told_with_its_file_and_dbts_words(desk: Desk, engine: Engine) -> None:
+def test_a_failed_model_is_reported_with_its_file_and_the_message_of_dbt(desk: Desk, engine: Engine) -> None:
     folder = desk.root / "domains/canal"
     write(
         folder,
@@ -51,16 +53,16 @@ def test_a_model_that_fails_is_told_with_its_file_and_dbts_words(desk: Desk, eng
         },
     )
     project = prepare_dbt("canal", folder, desk.root / ".storymesh", {}, engine)
-    with pytest.raises(TransformFailed) as told:
+    with pytest.raises(TransformFailed) as raised:
         run_dbt(project, "build")
-    assert "bad (domains/canal/models/bad.sql): Runtime Error" in str(told.value)
-    assert 'Referenced column "nope" not found' in str(told.value)
-    assert "Traceback" not in str(told.value)
+    assert "bad (domains/canal/models/bad.sql): Runtime Error" in str(raised.value)
+    assert 'Referenced column "nope" not found' in str(raised.value)
+    assert "Traceback" not in str(raised.value)
     write(folder, {"models/bad.sql": "select 1 from {{ ref('god') }}"})
     with pytest.raises(TransformFailed, match="depends on a node named 'god'"):
         run_dbt(prepare_dbt("canal", folder, desk.root / ".storymesh", {}, engine), "build")
 
 
-def test_a_domain_without_a_project_is_told_what_to_add(desk: Desk, engine: Engine) -> None:
+def test_a_domain_without_a_dbt_project_gets_a_hint_what_to_add(desk: Desk, engine: Engine) -> None:
     with pytest.raises(TransformFailed, match="there is no dbt project"):
         prepare_dbt("canal", desk.root, desk.root / ".storymesh", {}, engine)

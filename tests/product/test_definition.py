@@ -99,7 +99,7 @@ def test_the_verdict_is_that_of_jsonschema(step: str, value: object) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_at_its_place(old: str, new: str, finding: str, tmp_path: Path) -> None:
-    with pytest.raises(DefinitionErrors) as refused:
+    with pytest.raises(DefinitionErrors) as raised:
         read(GOOD.replace(old, new, 1), tmp_path)
-    told = [str(one) for one in refused.value.findings]
+    told = [str(one) for one in raised.value.findings]
     assert any(one.startswith(f"domains/shipping/products/delays.odps.yaml:{finding}") for one in told), told

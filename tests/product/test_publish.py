@@ -20,7 +20,7 @@ from storymesh.product.publish import PublicationRefused
 from tests.product.conftest import Desk, a_row, as_reader, good_rows
 
 
-def test_rows_arrive_with_the_types_of_the_contract(desk: Desk) -> None:
+def test_rows_are_published_with_the_types_of_the_contract(desk: Desk) -> None:
     done = desk.publish(good_rows(3))
     assert (done.rows_in, done.rows_out, done.unchanged, done.quarantine_path) == (3, 3, False, None)
     assert desk.published()[1] == {
@@ -48,7 +48,7 @@ BAD_VALUES: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "reason"), BAD_VALUES, ids=[f"{n}={v}" for n, v, _ in BAD_VALUES])
-def test_a_bad_row_is_quarantined_with_its_reason_and_the_rest_goes_on(
+def test_a_bad_row_is_quarantined_with_its_reason_and_the_others_are_published(
     name: str, value: Any, reason: str, desk: Desk
 ) -> None:
     bad = a_row(7, **{name: str(value) if isinstance(value, int | float) else value})
@@ -63,7 +63,7 @@ def test_a_bad_row_is_quarantined_with_its_reason_and_the_rest_goes_on(
         assert str(kept[name]) == str(value), "what did not fit is kept as it was"
 
 
-def test_a_null_key_is_quarantined_and_readers_see_a_whole_snapshot(desk: Desk) -> None:
+def test_rows_with_a_null_key_are_quarantined_and_readers_keep_the_last_snapshot(desk: Desk) -> None:
     first = desk.publish(good_rows(2)).snapshot
     with pytest.raises(AuditRefused):
         desk.publish([a_row(1, id=None), a_row(2, id=None), a_row(3)])
@@ -71,7 +71,7 @@ def test_a_null_key_is_quarantined_and_readers_see_a_whole_snapshot(desk: Desk) 
     assert len(desk.published()) == 2
 
 
-def test_of_rows_that_share_a_key_none_goes_on(desk: Desk) -> None:
+def test_all_rows_that_share_a_key_are_quarantined(desk: Desk) -> None:
     desk.limit = 0.8
     done = desk.publish([*good_rows(4), a_row(0, code="C"), a_row(1, hours=-2)])
     assert [row["id"] for row in desk.published()] == ["d2", "d3"]
@@ -81,14 +81,14 @@ def test_of_rows_that_share_a_key_none_goes_on(desk: Desk) -> None:
     assert reasons == {("primaryKey: id",), ("range: hours", "primaryKey: id")}
 
 
-def test_over_the_limit_nothing_is_published_and_what_was_refused_can_be_read(desk: Desk) -> None:
+def test_over_the_quarantine_limit_nothing_is_published_and_quarantined_rows_can_be_read(desk: Desk) -> None:
     desk.limit = 0.25
     desk.publish(good_rows(4))
-    with pytest.raises(PublicationRefused) as refused:
+    with pytest.raises(PublicationRefused) as raised:
         desk.publish([*good_rows(2), a_row(8, code="X"), a_row(9, hours=-2, code="Y")])
-    assert "2 of 4 rows break the contract, more than 25 %: enum: code (2); range: hours (1)" in str(refused.value)
+    assert "2 of 4 rows break the contract, more than 25 %: enum: code (2); range: hours (1)" in str(raised.value)
     assert [row["id"] for row in desk.published()] == ["d0", "d1", "d2", "d3"]
-    found = refused.value.publication
+    found = raised.value.publication
     assert found.quarantine_path is not None
     assert pq.read_table(found.quarantine_path).num_rows == 2
     assert desk.publish([*good_rows(3), a_row(8, code="X")]).rows_out == 3, "a quarter may fail"
@@ -112,7 +112,7 @@ MOSTLY_CLOSURES = json.dumps({
         GX.replace("IMPLEMENTATION", f"'{MOSTLY_CLOSURES}'"),
     ],
 )
-def test_a_rule_about_the_table_holds_the_snapshot_back(rule: str, desk: Desk) -> None:
+def test_a_failed_rule_about_the_table_stops_the_publication(rule: str, desk: Desk) -> None:
     rows = [a_row(0, hours=0), a_row(1, hours=0)]
     first = desk.publish(good_rows(1)).snapshot
     desk.quality = f"[{rule}]"
@@ -149,7 +149,7 @@ def test_metrics_of_properties_count_rows_or_percent(desk: Desk) -> None:
     }
 
 
-def test_what_must_not_occur_quarantines_the_rows_in_which_it_does(desk: Desk) -> None:
+def test_a_metric_that_must_be_zero_quarantines_the_rows_that_it_counts(desk: Desk) -> None:
     desk.quality = "[{name: pairs, metric: duplicateValues, arguments: {properties: [note, hours]}, mustBe: 0}]"
     desk.properties = """\
       - name: note
@@ -203,12 +203,14 @@ def test_a_row_level_expectation_quarantines_rows(desk: Desk) -> None:
         ("{type: expect_column_mean_to_be_between, kwargs: {column: nope, min_value: 1}}", "cannot run"),
     ],
 )
-def test_an_expectation_that_cannot_be_run_is_told_in_the_contract(implementation: str, words: str, desk: Desk) -> None:
+def test_an_expectation_that_cannot_run_is_a_finding_in_the_contract(
+    implementation: str, words: str, desk: Desk
+) -> None:
     desk.quality = f"[{{type: custom, engine: greatExpectations, implementation: {implementation}}}]"
-    with pytest.raises(DefinitionErrors) as refused:
+    with pytest.raises(DefinitionErrors) as raised:
         desk.publish(good_rows(2))
-    assert words in str(refused.value)
-    assert str(refused.value).startswith("contracts/shipping/delays.odcs.yaml:11:")
+    assert words in str(raised.value)
+    assert str(raised.value).startswith("contracts/shipping/delays.odcs.yaml:11:")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +230,7 @@ def test_an_expectation_sees_all_columns_of_the_table(implementation: str, probl
             desk.publish([*good_rows(3), a_row(4, hours=4)])
 
 
-def test_what_is_not_a_number_is_no_value(desk: Desk) -> None:
+def test_nan_counts_as_a_missing_value(desk: Desk) -> None:
     desk.properties = """\
       - {name: level, logicalType: number, logicalTypeOptions: {minimum: 0, maximum: 9}}
       - {name: share, logicalType: number, required: true}
@@ -255,13 +257,13 @@ def test_what_is_not_a_number_is_no_value(desk: Desk) -> None:
         "select getenv(''HOME'') from nowhere",
     ],
 )
-def test_a_sql_rule_sees_the_staged_rows_and_nothing_else(query: str, desk: Desk) -> None:
+def test_a_sql_rule_can_read_only_the_staged_rows(query: str, desk: Desk) -> None:
     desk.quality = f"[{{type: sql, query: '{query}', mustBeGreaterThan: -1}}]"
     with pytest.raises(PublicationRefused, match="the query did not run"):
         desk.publish(good_rows(2))
 
 
-def test_equal_content_publishes_nothing(desk: Desk) -> None:
+def test_publishing_the_same_content_again_changes_nothing(desk: Desk) -> None:
     rows = good_rows(5)
     first = desk.publish(rows)
     random.Random(1).shuffle(rows)
@@ -282,7 +284,7 @@ def test_the_version_is_the_digest_of_the_rows(desk: Desk) -> None:
     assert snapshot.version == relation_digest(pa.Table.from_pylist(rows, schema=arrow_schema(desk.contract())))
 
 
-def test_the_version_does_not_depend_on_order_place_or_how_rows_came(desks: Callable[[str], Desk]) -> None:
+def test_the_version_does_not_depend_on_order_folder_or_source_types(desks: Callable[[str], Desk]) -> None:
     rows = [a_row(n, code=None if n % 3 else "C") for n in range(20)]
     here, there = desks("here"), desks("there")
     one = here.publish(rows).snapshot
@@ -305,7 +307,7 @@ def test_the_version_does_not_depend_on_order_place_or_how_rows_came(desks: Call
         [],
     ],
 )
-def test_other_content_is_another_version(other: list[dict[str, Any]], desk: Desk) -> None:
+def test_different_content_has_a_different_version(other: list[dict[str, Any]], desk: Desk) -> None:
     first = desk.publish([a_row(0), a_row(1)]).snapshot
     second = desk.publish(other).snapshot
     assert first is not None
@@ -321,22 +323,22 @@ def test_any_earlier_snapshot_can_be_read(desk: Desk) -> None:
     store = desk.store
     assert store.find_snapshot("shipping.delays", first.version[:12]) == first
     assert pq.read_table(first.files[0]).num_rows == 1
-    assert [one.rows for one in store.list_snapshots("delays")] == [1, 2]
+    assert [snapshot.rows for snapshot in store.list_snapshots("delays")] == [1, 2]
     with pytest.raises(NotPublished, match="has no version ffffffffff"):
         store.find_snapshot("delays", "ffffffffff")
 
 
-def test_content_that_comes_back_is_the_version_that_it_was(desk: Desk) -> None:
+def test_content_that_was_published_before_gets_its_earlier_snapshot(desk: Desk) -> None:
     first = desk.publish(good_rows(1)).snapshot
     desk.publish(good_rows(2))
     back = desk.publish(good_rows(1)).snapshot
     assert first is not None
     assert back is not None
     assert (back.version, back.snapshot_id) == (first.version, first.snapshot_id)
-    assert [one.rows for one in desk.store.list_snapshots("delays")] == [2, 1]
+    assert [snapshot.rows for snapshot in desk.store.list_snapshots("delays")] == [2, 1]
 
 
-def test_a_contract_may_grow_and_change_its_types(desk: Desk) -> None:
+def test_a_contract_may_add_columns_and_change_types(desk: Desk) -> None:
     desk.publish(good_rows(1))
     desk.properties = "      - {name: note, logicalType: string}\n"
     desk.version = "1.1.0"
@@ -346,11 +348,11 @@ def test_a_contract_may_grow_and_change_its_types(desk: Desk) -> None:
     desk.properties = "      - {name: note, logicalType: integer}\n"
     assert desk.publish([a_row(0, note=5)]).rows_out == 1
     assert desk.published()[0]["note"] == 5
-    assert [one.schema.names[-1] for one in desk.store.list_snapshots("delays")] == ["cost", "note", "note"]
+    assert [snapshot.schema.names[-1] for snapshot in desk.store.list_snapshots("delays")] == ["cost", "note", "note"]
 
 
 @pytest.mark.parametrize("phase", ["stage", "audit", "publish"])
-def test_a_run_that_dies_leaves_readers_alone_and_the_next_one_sweeps(phase: str, desk: Desk) -> None:
+def test_a_killed_run_changes_nothing_for_readers_and_the_next_run_cleans_up(phase: str, desk: Desk) -> None:
     first = desk.publish(good_rows(2)).snapshot
 
     def die(met: str, rows: int) -> None:
@@ -370,7 +372,7 @@ def test_a_run_that_dies_leaves_readers_alone_and_the_next_one_sweeps(phase: str
     assert files == {Path(name).name for one in desk.store.list_snapshots("delays") for name in one.files}
 
 
-def test_who_publishes_without_the_lock_is_not_overwritten(desk: Desk) -> None:
+def test_a_writer_without_the_lock_is_not_overwritten(desk: Desk) -> None:
     desk.publish(good_rows(1))
 
     def meddle(phase: str, rows: int) -> None:
@@ -383,7 +385,7 @@ def test_who_publishes_without_the_lock_is_not_overwritten(desk: Desk) -> None:
         desk.publish(good_rows(3), meddle)
 
 
-def test_two_runs_do_not_publish_one_product_at_once(desk: Desk) -> None:
+def test_two_runs_cannot_publish_the_same_product_at_once(desk: Desk) -> None:
     def second(phase: str, rows: int) -> None:
         if phase == "publish":
             desk.publish(good_rows(1), wait_s=0.1)
@@ -392,7 +394,7 @@ def test_two_runs_do_not_publish_one_product_at_once(desk: Desk) -> None:
         desk.publish(good_rows(2), second)
 
 
-def test_readers_see_the_last_snapshot_while_another_is_audited(desk: Desk) -> None:
+def test_readers_see_the_last_snapshot_during_an_audit(desk: Desk) -> None:
     first = desk.publish(good_rows(1)).snapshot
     desk.properties = "      - {name: note, logicalType: string}\n"
     seen: list[Any] = []
@@ -409,7 +411,7 @@ def test_readers_see_the_last_snapshot_while_another_is_audited(desk: Desk) -> N
     assert len(desk.published()) == 3
 
 
-def test_a_mesh_that_is_moved_still_reads_and_publishes(desks: Callable[[str], Desk], tmp_path: Path) -> None:
+def test_a_moved_mesh_can_still_read_and_publish(desks: Callable[[str], Desk], tmp_path: Path) -> None:
     here = desks("here")
     first = here.publish(good_rows(2)).snapshot
     shutil.move(tmp_path / "here", tmp_path / "elsewhere [1]")
@@ -424,7 +426,7 @@ def test_a_mesh_that_is_moved_still_reads_and_publishes(desks: Callable[[str], D
     assert there.publish(good_rows(2)).rows_out == 2
 
 
-def test_nested_values_are_staged_audited_and_told_apart(desk: Desk) -> None:
+def test_nested_values_are_staged_audited_and_part_of_the_version(desk: Desk) -> None:
     desk.properties = """\
       - name: legs
         logicalType: array
@@ -452,7 +454,7 @@ def test_nested_values_are_staged_audited_and_told_apart(desk: Desk) -> None:
     assert first.version != other.version
 
 
-def test_text_rules_and_ranges_of_moments(desk: Desk) -> None:
+def test_rules_for_texts_and_ranges_of_timestamps(desk: Desk) -> None:
     desk.limit = 1
     desk.properties = """\
       - {name: mail, logicalType: string, logicalTypeOptions: {format: email, maxLength: 12}}
@@ -500,7 +502,7 @@ def _rewritten(path: Path, text: str, desk: Desk) -> Any:
     return read_contract(path, desk.root)
 
 
-def test_a_column_that_is_not_there_is_told_with_the_nearest(desk: Desk) -> None:
+def test_a_missing_column_is_reported_with_the_most_similar_name(desk: Desk) -> None:
     rows = [{"id": "a", "at": None, "code": None, "hour": 1, "cost": None}]
     with pytest.raises(SourceUnreadable, match=r"have no column 'hours'.*there is 'hour'"):
         desk.publish(rows)

@@ -1,4 +1,4 @@
-"""Rows come in from files of every kind, however people save them; what cannot be read is told with what to do."""
+"""Rows are read from every kind of file, and an unreadable file gives an error with a hint."""
 
 import gzip
 import json
@@ -16,11 +16,7 @@ from tests.product.conftest import Desk, good_rows
 
 HEADER = "id,at,code,hours,cost"
 LINES = ["d0,2024-03-01T12:00:00Z,W,0,1.50", "d1,2024-03-01 12:00,,2,", 'd2,2024-03-02,"C",4,"2"']
-WANTED = [("d0", "W", 0, "1.50"), ("d1", None, 2, None), ("d2", "C", 4, "2.00")]
-
-
-def rows_of(desk: Desk, source: str) -> list[dict[str, Any]]:
-    return desk.source_rows(source)
+EXPECTED = [("d0", "W", 0, "1.50"), ("d1", None, 2, None), ("d2", "C", 4, "2.00")]
 
 
 def write(desk: Desk, name: str, content: bytes | str) -> Path:
@@ -62,29 +58,29 @@ CSV: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize("name", CSV)
-def test_a_csv_is_read_by_the_types_of_the_contract(name: str, desk: Desk) -> None:
+def test_a_csv_is_published_with_the_types_of_the_contract(name: str, desk: Desk) -> None:
     file, content = CSV[name]
     write(desk, f"sources/{file}", content)
     done = desk.publish_source(f"sources/{file}")
     assert done.rows_out == 3, done.quarantined
-    met = [(row["id"], row["code"], row["hours"], row["cost"]) for row in desk.published()]
-    assert [(a, b, c, None if d is None else str(d)) for a, b, c, d in met] == WANTED
+    rows = [(row["id"], row["code"], row["hours"], row["cost"]) for row in desk.published()]
+    assert [(a, b, c, None if d is None else str(d)) for a, b, c, d in rows] == EXPECTED
 
 
-def test_quotes_line_breaks_and_empty_fields(desk: Desk) -> None:
+def test_a_csv_may_have_quotes_line_breaks_and_empty_fields(desk: Desk) -> None:
     desk.properties = "      - {name: 'say \"it\"', logicalType: string}\n"
     write(
         desk, "x.csv", f'{HEADER},"say ""it"""\nd0,2024-03-01,W,0,1,"two\nlines, ""quoted"""\nd1,2024-03-01,W,0,1,""\n'
     )
-    assert [row['say "it"'] for row in rows_of(desk, "x.csv")] == ['two\nlines, "quoted"', None]
+    assert [row['say "it"'] for row in desk.source_rows("x.csv")] == ['two\nlines, "quoted"', None]
 
 
-def test_a_quote_in_a_plain_value_is_a_character(desk: Desk) -> None:
+def test_a_quote_in_an_unquoted_field_is_an_ordinary_character(desk: Desk) -> None:
     desk.properties = "      - {name: note, logicalType: string}\n"
     notes = ['5" pipe', 'a "b" c', '"""b"" ""c"""', '"x\r\ny"', "é ☃"]
     lines = [f"d{number},2024-03-01,W,0,1,{note}" for number, note in enumerate(notes)]
     write(desk, "x.csv", "\ufeff" + "\r\n".join([f'"id"{HEADER[2:]},note', *lines]))
-    assert [row["note"] for row in rows_of(desk, "x.csv")] == ['5" pipe', 'a "b" c', '"b" "c"', "x\r\ny", "é ☃"]
+    assert [row["note"] for row in desk.source_rows("x.csv")] == ['5" pipe', 'a "b" c', '"b" "c"', "x\r\ny", "é ☃"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
@@ -106,23 +102,23 @@ def test_a_quote_in_a_plain_value_is_a_character(desk: Desk) -> None:
         ('"""', 1),
     ],
 )
-def test_quotes_are_followed_over_pieces_of_any_size(text: str, line: int | None, end: str, size: int) -> None:
-    met = text.replace("\n", end).encode()
+def test_quotes_are_checked_across_pieces_of_any_size(text: str, line: int | None, end: str, size: int) -> None:
+    data = text.replace("\n", end).encode()
     quotes = QuoteChecker(",")
 
-    def follow() -> None:
-        for start in range(0, len(met), size):
-            quotes.feed(met[start : start + size])
+    def check_pieces() -> None:
+        for start in range(0, len(data), size):
+            quotes.feed(data[start : start + size])
         quotes.finish()
 
     if line is None:
-        follow()
+        check_pieces()
     else:
         with pytest.raises(UnbalancedQuote, match=f"^the quote that opens on line {line} "):
-            follow()
+            check_pieces()
 
 
-def test_what_stops_the_rows_is_told_by_publish_in_its_own_words(desk: Desk) -> None:
+def test_publish_raises_the_error_of_the_source_unchanged(desk: Desk) -> None:
     write(desk, "x.csv", HEADER.encode() + b"\n" + GOOD.encode() + b"\nd\xe9,,,,\n")
     with pytest.raises(SourceUnreadable, match=r"^domains/.*: line 3 is not UTF-8 .* \(save the file as UTF-8\)$"):
         desk.publish_source("x.csv")
@@ -134,16 +130,16 @@ def test_what_stops_the_rows_is_told_by_publish_in_its_own_words(desk: Desk) -> 
     assert desk.published() == []
 
 
-def test_a_csv_of_names_alone_is_a_product_without_rows(desk: Desk) -> None:
+def test_a_csv_with_only_a_header_is_a_product_without_rows(desk: Desk) -> None:
     write(desk, "x.csv", HEADER + "\n")
-    assert rows_of(desk, "x.csv") == []
+    assert desk.source_rows("x.csv") == []
     assert desk.publish([]).rows_out == 0
 
 
 def test_a_value_may_be_wider_than_a_block(desk: Desk) -> None:
     desk.properties = "      - {name: note, logicalType: string}\n"
     write(desk, "x.csv", f"{HEADER},note\nd0,2024-03-01,W,0,1,{'x' * 3_000_000}\n")
-    assert len(rows_of(desk, "x.csv")[0]["note"]) == 3_000_000
+    assert len(desk.source_rows("x.csv")[0]["note"]) == 3_000_000
 
 
 OTHERS: dict[str, Callable[[Path], None]] = {
@@ -157,14 +153,14 @@ OTHERS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_files_give_the_same_rows(name: str, desk: Desk) -> None:
+def test_every_file_format_gives_the_same_rows(name: str, desk: Desk) -> None:
     OTHERS[name](write(desk, f"sources [1]/{name}", ""))
     done = desk.publish_source(f"sources [1]/{name}")
     again = desk.publish(good_rows(3))
     assert (done.rows_out, again.unchanged) == (3, True)
 
 
-def test_json_lines_may_hold_nested_values_and_leave_fields_out(desk: Desk) -> None:
+def test_json_lines_may_have_nested_values_and_missing_fields(desk: Desk) -> None:
     desk.properties = """\
       - name: legs
         logicalType: array
@@ -223,22 +219,24 @@ UNREADABLE: list[tuple[str, str, bytes | None, str]] = [
 
 
 @pytest.mark.parametrize(("source", "content", "words"), [c[1:] for c in UNREADABLE], ids=[c[0] for c in UNREADABLE])
-def test_what_cannot_be_read_is_told(source: str, content: bytes | None, words: str, desk: Desk) -> None:
+def test_an_unreadable_source_is_reported_with_the_reason(
+    source: str, content: bytes | None, words: str, desk: Desk
+) -> None:
     write(desk, "sources/ports.csv", HEADER)
     if content is not None:
         write(desk, source, content)
-    with pytest.raises(SourceUnreadable) as told:
-        rows_of(desk, source)
-    assert words in str(told.value)
-    assert str(told.value).startswith("domains/shipping/products/delays.odps.yaml:5:")
+    with pytest.raises(SourceUnreadable) as raised:
+        desk.source_rows(source)
+    assert words in str(raised.value)
+    assert str(raised.value).startswith("domains/shipping/products/delays.odps.yaml:5:")
 
 
-def test_a_file_beside_the_mesh_may_be_read(desk: Desk) -> None:
+def test_a_file_outside_the_mesh_can_be_read(desk: Desk) -> None:
     (desk.root / "shared.csv").write_text("\n".join([HEADER, *LINES]))
-    assert len(rows_of(desk, "../../shared.csv")) == 3
+    assert len(desk.source_rows("../../shared.csv")) == 3
 
 
-def test_without_a_source_rows_are_the_dbt_model(desk: Desk, tmp_path: Path) -> None:
+def test_a_product_without_a_source_has_the_rows_of_its_dbt_model(desk: Desk, tmp_path: Path) -> None:
     import duckdb
 
     database = tmp_path / "shipping.duckdb"

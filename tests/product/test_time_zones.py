@@ -22,7 +22,7 @@ WRITTEN = {
     "z": ("2024-05-01T00:00:00Z", datetime(2024, 5, 1)),
     "without": ("2024-05-01T00:00:00", datetime(2024, 5, 1)),
 }
-WANTED = {name: utc for name, (_, utc) in WRITTEN.items()}
+EXPECTED = {name: utc for name, (_, utc) in WRITTEN.items()}
 
 
 @pytest.fixture(params=["UTC", "America/New_York"])
@@ -42,7 +42,7 @@ def published(desk: Desk, source: str) -> dict[str, datetime]:
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_a_text_with_an_offset_is_its_moment_in_utc(kind: str, desk: Desk) -> None:
+def test_a_text_with_an_offset_is_converted_to_utc(kind: str, desk: Desk) -> None:
     folder = desk.root / "domains/shipping"
     folder.mkdir(parents=True)
     lines = {
@@ -50,17 +50,17 @@ def test_a_text_with_an_offset_is_its_moment_in_utc(kind: str, desk: Desk) -> No
         "jsonl": [f'{{"id": "{name}", "at": "{text}", "hours": 0}}' for name, (text, _) in WRITTEN.items()],
     }
     (folder / f"x.{kind}").write_text("\n".join(lines[kind]) + "\n", encoding="utf-8")
-    assert published(desk, f"x.{kind}") == WANTED
+    assert published(desk, f"x.{kind}") == EXPECTED
 
 
 @pytest.mark.usefixtures("machine")
-def test_a_column_in_a_zone_is_its_moments_in_utc(desk: Desk) -> None:
+def test_a_column_with_a_time_zone_is_converted_to_utc(desk: Desk) -> None:
     folder = desk.root / "domains/shipping"
     folder.mkdir(parents=True)
-    rows = [a_row(0) | {"id": name} for name in WANTED]
+    rows = [a_row(0) | {"id": name} for name in EXPECTED]
     table = pa.Table.from_pylist(rows).drop_columns("at")
-    moments = [utc.replace(tzinfo=ZoneInfo("UTC")).astimezone(BERLIN) for utc in WANTED.values()]
+    moments = [utc.replace(tzinfo=ZoneInfo("UTC")).astimezone(BERLIN) for utc in EXPECTED.values()]
     pq.write_table(
         table.append_column("at", pa.array(moments, pa.timestamp("us", "Europe/Berlin"))), folder / "x.parquet"
     )
-    assert published(desk, "x.parquet") == WANTED
+    assert published(desk, "x.parquet") == EXPECTED

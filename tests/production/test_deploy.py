@@ -15,7 +15,7 @@ DEPLOY = ROOT / "deploy"
 SECRET = re.compile(r"password|secret|key$", re.IGNORECASE)
 
 
-def loaded(name: str) -> Any:
+def load_yaml(name: str) -> Any:
     return yaml.safe_load((DEPLOY / name).read_text(encoding="utf-8"))
 
 
@@ -38,20 +38,22 @@ def _is_ours(service: dict[str, Any]) -> bool:
 
 def commands() -> dict[str, list[str]]:
     """Every command of ours that a container starts, by its service."""
-    services = loaded("compose.yaml")["services"]
+    services = load_yaml("compose.yaml")["services"]
     found = {name: one["command"] for name, one in services.items() if "command" in one and _is_ours(one)}
     last = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").rstrip().rpartition("\nCMD ")[2]
-    helm = loaded("values.yaml")["dagster-user-deployments"]["deployments"]
+    helm = load_yaml("values.yaml")["dagster-user-deployments"]["deployments"]
     started = ["dagster", "code-server", "start", "--host", "0.0.0.0", "--port", "4000"]
     helm_commands = {f"{one['name']} of helm": [*started, *one["codeServerArgs"]] for one in helm}
     return {**found, **helm_commands, "the image": yaml.safe_load(last)}
 
 
-def test_every_location_has_its_service(locations: dict[str, str]) -> None:
-    services = loaded("compose.yaml")["services"]
-    servers = {one["grpc_server"]["location_name"]: one["grpc_server"] for one in loaded("workspace.yaml")["load_from"]}
+def test_every_code_location_has_a_service(locations: dict[str, str]) -> None:
+    services = load_yaml("compose.yaml")["services"]
+    servers = {
+        one["grpc_server"]["location_name"]: one["grpc_server"] for one in load_yaml("workspace.yaml")["load_from"]
+    }
     assert set(servers) == set(locations)
-    helm = {one["name"]: one for one in loaded("values.yaml")["dagster-user-deployments"]["deployments"]}
+    helm = {one["name"]: one for one in load_yaml("values.yaml")["dagster-user-deployments"]["deployments"]}
     assert set(helm) == set(locations)
     claims = {one["volumes"][0]["persistentVolumeClaim"]["claimName"] for one in helm.values()}
     assert len(claims) == len(helm), "each location has a volume of its own"
@@ -64,7 +66,7 @@ def test_every_location_has_its_service(locations: dict[str, str]) -> None:
         assert argument(helm[name]["codeServerArgs"], "--location-name") == name
 
 
-def test_the_programs_know_what_they_are_started_with() -> None:
+def test_the_programs_have_the_options_that_they_are_started_with() -> None:
     from dagster._cli import create_dagster_cli
     from dagster._daemon.cli import create_dagster_daemon_cli
     from dagster_webserver.cli import create_dagster_webserver_cli
@@ -76,7 +78,7 @@ def test_the_programs_know_what_they_are_started_with() -> None:
     }
     checks = [
         one["healthcheck"]["test"]
-        for one in loaded("compose.yaml")["services"].values()
+        for one in load_yaml("compose.yaml")["services"].values()
         if "healthcheck" in one and _is_ours(one)
     ]
     for service, (name, *words) in [*commands().items(), *((f"health {n}", one[1:]) for n, one in enumerate(checks))]:
@@ -92,7 +94,7 @@ def test_the_programs_know_what_they_are_started_with() -> None:
         assert {word for word in words if word.startswith("--")} <= known, service
 
 
-def test_dagster_takes_its_instance_and_its_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dagster_accepts_the_instance_and_workspace_files(monkeypatch: pytest.MonkeyPatch) -> None:
     from dagster._core.instance.config import dagster_instance_config
     from dagster._core.workspace.config_schema import ensure_workspace_config
 
@@ -102,16 +104,16 @@ def test_dagster_takes_its_instance_and_its_workspace(monkeypatch: pytest.Monkey
     assert custom is None
     assert settings["storage"]["postgres"]["postgres_db"]["password"] == {"env": "PGPASSWORD"}
     assert settings["telemetry"] == settings["nux"] == {"enabled": False}
-    assert ensure_workspace_config(loaded("workspace.yaml"), str(DEPLOY / "workspace.yaml"))
+    assert ensure_workspace_config(load_yaml("workspace.yaml"), str(DEPLOY / "workspace.yaml"))
 
 
-def test_the_mesh_s_settings_are_settings() -> None:
-    settings = Settings.model_validate(loaded("mesh.yaml"))
+def test_the_mesh_settings_are_valid() -> None:
+    settings = Settings.model_validate(load_yaml("mesh.yaml"))
     assert settings.store.warehouse == "${STORYMESH_WAREHOUSE}"
     assert settings.store.catalog == "postgresql+psycopg2://"
 
 
-def test_no_secret_stands_in_a_file() -> None:
+def test_no_file_contains_a_secret() -> None:
     def secrets(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
         if isinstance(value, dict):
             return [found for name, one in value.items() for found in secrets(one, (*path, str(name)))]
@@ -119,24 +121,24 @@ def test_no_secret_stands_in_a_file() -> None:
             return [found for place, one in enumerate(value) for found in secrets(one, (*path, str(place)))]
         return [(path, value)] if SECRET.search(path[-1]) else []
 
-    found = secrets(loaded("compose.yaml"))
+    found = secrets(load_yaml("compose.yaml"))
     assert len(found) >= 4
     for path, value in found:
         assert re.match(r"^\$\{\w+:\?", str(value)), f"{'.'.join(path)} is not asked for: {value}"
 
 
-def test_services_are_pinned_checked_and_kept_to_this_machine() -> None:
-    for name, service in loaded("compose.yaml")["services"].items():
+def test_services_are_pinned_have_health_checks_and_listen_only_locally() -> None:
+    for name, service in load_yaml("compose.yaml")["services"].items():
         image, _, tag = service["image"].partition(":")
         assert tag not in ("", "latest"), f"{name}: {image} has no version"
         assert name == "make-bucket" or "healthcheck" in service, name
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), f"{name} is open to everybody"
         for volume in (one.partition(":")[0] for one in service.get("volumes", ())):
-            assert volume in loaded("compose.yaml")["volumes"] or (DEPLOY / volume).is_file(), f"{name}: {volume}"
+            assert volume in load_yaml("compose.yaml")["volumes"] or (DEPLOY / volume).is_file(), f"{name}: {volume}"
 
 
-def test_the_image_is_built_from_what_is_there_and_runs_as_nobody_special() -> None:
+def test_the_image_is_built_from_existing_files_and_does_not_run_as_root() -> None:
     text = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
     lines = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("#")]
     known = {"FROM", "COPY", "RUN", "WORKDIR", "ENV", "USER", "EXPOSE", "CMD"}
@@ -154,14 +156,15 @@ def test_the_image_is_built_from_what_is_there_and_runs_as_nobody_special() -> N
     assert text.count("--require-hashes") == 1
 
 
-def test_the_chart_is_of_the_dagster_in_the_lock() -> None:
+def test_the_chart_has_the_locked_version_of_dagster() -> None:
     import dagster as dg
 
     assert f"--version {dg.__version__} " in (DEPLOY / "values.yaml").read_text(encoding="utf-8")
-    values = loaded("values.yaml")
+    values = load_yaml("values.yaml")
     assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
     assert (
-        values["pythonLogs"]["dagsterHandlerConfig"] == loaded("dagster.yaml")["python_logs"]["dagster_handler_config"]
+        values["pythonLogs"]["dagsterHandlerConfig"]
+        == load_yaml("dagster.yaml")["python_logs"]["dagster_handler_config"]
     )
     launcher = values["runLauncher"]["config"]["customRunLauncher"]
     assert hasattr(__import__(launcher["module"]), launcher["class"])

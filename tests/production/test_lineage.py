@@ -52,16 +52,16 @@ def from_file(second: Ran) -> list[Event]:
     return [json.loads(line) for line in lines]
 
 
-def names(datasets: list[Event]) -> set[str]:
+def dataset_names(datasets: list[Event]) -> set[str]:
     return {one["name"] for one in datasets}
 
 
-def of(events: list[Event], job: str, state: str) -> Event:
+def find_event(events: list[Event], job: str, state: str) -> Event:
     (found,) = [one for one in events if one["job"]["name"] == job and one["eventType"] == state]
     return found
 
 
-def test_every_asset_begins_and_completes_once(first: Path, collected: list[Event]) -> None:
+def test_every_asset_starts_and_completes_once(first: Path, collected: list[Event]) -> None:
     states = defaultdict(list)
     for event in collected:
         states[event["job"]["name"]].append(event["eventType"])
@@ -73,7 +73,9 @@ def test_every_asset_begins_and_completes_once(first: Path, collected: list[Even
     assert set(map(tuple, states.values())) == {("START", "COMPLETE")}
 
 
-def test_events_have_the_form_of_the_specification(first: Path, collected: list[Event], from_file: list[Event]) -> None:
+def test_events_match_the_openlineage_specification(
+    first: Path, collected: list[Event], from_file: list[Event]
+) -> None:
     form = Draft202012Validator(RUN_EVENT, format_checker=FormatChecker())
     for event in [*collected, *from_file]:
         form.validate(event)
@@ -82,27 +84,29 @@ def test_events_have_the_form_of_the_specification(first: Path, collected: list[
         assert event["job"]["namespace"] == "storymesh"
 
 
-def test_datasets_join_into_one_graph_over_both_machines(collected: list[Event], from_file: list[Event]) -> None:
-    assert names(of(collected, "road/repairs", "COMPLETE")["inputs"]) == {"road/sources/repairs.jsonl"}
-    cases = of(from_file, "roadside/cases", "COMPLETE")
-    assert names(cases["inputs"]) == {"road/breakdowns", "road/repairs", "fleet/trucks", "fleet/depots"}
-    assert names(cases["outputs"]) <= names(of(from_file, "roadside/precedents", "START")["inputs"])
-    release = of(from_file, "roadside/release", "COMPLETE")
-    assert len(names(release["inputs"])) == 4
+def test_datasets_of_both_machines_form_one_graph(collected: list[Event], from_file: list[Event]) -> None:
+    assert dataset_names(find_event(collected, "road/repairs", "COMPLETE")["inputs"]) == {"road/sources/repairs.jsonl"}
+    cases = find_event(from_file, "roadside/cases", "COMPLETE")
+    assert dataset_names(cases["inputs"]) == {"road/breakdowns", "road/repairs", "fleet/trucks", "fleet/depots"}
+    assert dataset_names(cases["outputs"]) <= dataset_names(
+        find_event(from_file, "roadside/precedents", "START")["inputs"]
+    )
+    release = find_event(from_file, "roadside/release", "COMPLETE")
+    assert len(dataset_names(release["inputs"])) == 4
 
 
-def test_what_was_made_has_its_columns_rows_and_version(first: Path, collected: list[Event]) -> None:
-    (made,) = of(collected, "road/repairs", "COMPLETE")["outputs"]
+def test_outputs_have_columns_row_counts_and_versions(first: Path, collected: list[Event]) -> None:
+    (made,) = find_event(collected, "road/repairs", "COMPLETE")["outputs"]
     fields = {one["name"]: one["type"] for one in made["facets"]["schema"]["fields"]}
     assert fields == {"repair_id": "text", "breakdown_id": "text", "decided_at": "timestamp", "remedy": "text"}
     assert made["outputFacets"]["outputStatistics"]["rowCount"] == 171
     (origin,) = made["facets"]["columnLineage"]["fields"]["remedy"]["inputFields"]
     assert (origin["name"], origin["field"]) == ("road/sources/repairs.jsonl", "remedy")
-    (release,) = of(collected, "roadside/release", "COMPLETE")["outputs"]
+    (release,) = find_event(collected, "roadside/release", "COMPLETE")["outputs"]
     assert release["facets"]["version"]["datasetVersion"] == locks(first, "roadside")[0]["digest"]
 
 
-def test_the_run_of_an_asset_is_below_dagster_s(collected: list[Event], from_file: list[Event]) -> None:
+def test_the_run_of_an_asset_has_the_dagster_run_as_parent(collected: list[Event], from_file: list[Event]) -> None:
     parents = {event["run"]["facets"]["parent"]["job"]["name"] for event in collected}
     assert parents == {"run"}
     assert {event["run"]["facets"]["parent"]["job"]["name"] for event in from_file} == {"release_roadside"}
@@ -124,8 +128,8 @@ def job() -> dg.JobDefinition:
     return dg.Definitions([made, refused], jobs=[both], executor=executor).resolve_job_def("both")
 
 
-def told(job: dg.JobDefinition) -> bool:
-    """Execute the job as lineage hears it; whether it came to its end."""
+def run_job(job: dg.JobDefinition) -> bool:
+    """Execute the job with a lineage listener. Return True when it had events."""
     with dg.DagsterInstance.ephemeral() as instance:
         run_id = str(uuid.uuid4())
         hear = lineage.lineage_listener(job, run_id)
@@ -133,13 +137,13 @@ def told(job: dg.JobDefinition) -> bool:
         return job.execute_in_process(instance=instance, run_id=run_id, raise_on_error=False).all_events != []
 
 
-def test_what_fails_is_told_with_its_words(job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_event_has_the_error_message(job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.support.servers import collector
 
     events: list[Event] = []
     with collector(events) as address:
         monkeypatch.setenv("OPENLINEAGE_URL", address)
-        told(job)
+        run_job(job)
     assert [(one["job"]["name"], one["eventType"]) for one in events] == [
         ("made", "START"),
         ("made", "COMPLETE"),
@@ -147,10 +151,10 @@ def test_what_fails_is_told_with_its_words(job: dg.JobDefinition, monkeypatch: p
         ("refused", "FAIL"),
     ]
     assert events[-1]["run"]["facets"]["errorMessage"]["message"] == "the rows break the contract"
-    assert names(events[-1]["inputs"]) == {"made"}
+    assert dataset_names(events[-1]["inputs"]) == {"made"}
 
 
-def test_a_collector_that_refuses_is_left_alone_and_the_run_goes_on(
+def test_a_collector_that_fails_gets_no_more_events_and_the_run_continues(
     job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from tests.support.servers import collector
@@ -158,17 +162,17 @@ def test_a_collector_that_refuses_is_left_alone_and_the_run_goes_on(
     events: list[Event] = []
     with collector(events, status=400) as address:
         monkeypatch.setenv("OPENLINEAGE_URL", address)
-        assert told(job)
+        assert run_job(job)
     assert len(events) == 1
     (record,) = [one for one in caplog.records if one.name == lineage.__name__]
     assert "OpenLineage is told nothing more of run" in record.getMessage()
 
 
-def test_nothing_is_told_where_nobody_asks(job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_events_are_sent_without_a_collector(job: dg.JobDefinition, monkeypatch: pytest.MonkeyPatch) -> None:
     from openlineage.client import OpenLineageClient
 
     monkeypatch.setattr(OpenLineageClient, "emit", lambda *_: pytest.fail("something was told"))
     assert not lineage.is_wanted({"OPENLINEAGE_URL": "", "OPENLINEAGE_NAMESPACE": "x"})
     assert not lineage.is_wanted({"OPENLINEAGE_URL": "http://x", "OPENLINEAGE_DISABLED": "true"})
     assert lineage.is_wanted({"OPENLINEAGE__TRANSPORT__TYPE": "console"})
-    assert told(job)
+    assert run_job(job)

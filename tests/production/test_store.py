@@ -38,7 +38,7 @@ schema:
 PRODUCT = "apiVersion: v1.0.0\nkind: DataProduct\nid: desk.notes\nstatus: active\n"
 
 
-def asked(server: dict[str, str], query: str) -> list[tuple[Any, ...]]:
+def fetch_rows(server: dict[str, str], query: str) -> list[tuple[Any, ...]]:
     import psycopg2
 
     names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "dbname"}
@@ -51,10 +51,10 @@ def asked(server: dict[str, str], query: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
-def test_products_lie_in_the_bucket_under_a_catalogue_in_postgresql(
+def test_products_are_in_the_bucket_and_their_catalog_in_postgresql(
     first: Path, server: dict[str, str], bucket: dict[str, str]
 ) -> None:
-    rows = asked(server, "SELECT catalog_name, table_name, metadata_location FROM iceberg_tables ORDER BY 1, 2")
+    rows = fetch_rows(server, "SELECT catalog_name, table_name, metadata_location FROM iceberg_tables ORDER BY 1, 2")
     assert [row[:2] for row in rows] == [
         ("fleet", "depots"),
         ("fleet", "trucks"),
@@ -66,7 +66,7 @@ def test_products_lie_in_the_bucket_under_a_catalogue_in_postgresql(
     assert not list(first.glob(".storymesh/*/warehouse"))
 
 
-def test_any_iceberg_reader_follows_the_catalogue(first: Path, server: dict[str, str], bucket: dict[str, str]) -> None:
+def test_any_iceberg_reader_can_use_the_catalog(first: Path, server: dict[str, str], bucket: dict[str, str]) -> None:
     """PyIceberg with its own access to files and nothing of ours."""
     program = (
         "from pyiceberg.catalog import load_catalog\n"
@@ -88,20 +88,22 @@ def test_any_iceberg_reader_follows_the_catalogue(first: Path, server: dict[str,
     assert done.stdout.strip() == "171", done.stderr
 
 
-def test_runs_are_remembered_in_postgresql(first: Path, server: dict[str, str]) -> None:
-    assert ("run", "SUCCESS") in asked(server, "SELECT pipeline_name, status FROM runs")
+def test_runs_are_stored_in_postgresql(first: Path, server: dict[str, str]) -> None:
+    assert ("run", "SUCCESS") in fetch_rows(server, "SELECT pipeline_name, status FROM runs")
     assert not list((first / ".storymesh/dagster").rglob("*.db"))
 
 
-def test_no_secret_is_written_down(first: Path, server: dict[str, str], bucket: dict[str, str]) -> None:
+def test_no_secret_is_written_to_a_file_or_an_event(
+    first: Path, server: dict[str, str], bucket: dict[str, str]
+) -> None:
     secrets = [server["PGPASSWORD"].encode(), bucket["AWS_SECRET_ACCESS_KEY"].encode()]
     written = [path for path in first.rglob("*") if path.is_file()]
     assert not [path for path in written if any(secret in path.read_bytes() for secret in secrets)]
-    events = asked(server, "SELECT event FROM event_logs")
+    events = fetch_rows(server, "SELECT event FROM event_logs")
     assert not [event for (event,) in events if any(secret.decode() in event for secret in secrets)]
 
 
-def test_another_machine_makes_the_same_release_and_says_so_in_json(first: Path, second: Ran) -> None:
+def test_another_machine_makes_the_same_release_and_logs_json(first: Path, second: Ran) -> None:
     assert second.code == 0, second.said
     digests = [one["digest"] for one in locks(first, "roadside")]
     assert [one["digest"] for one in locks(second.mesh, "roadside")] == digests
@@ -154,36 +156,36 @@ def rows_of(desk: Desk) -> int:
     return sum(pq.read_metadata(file).num_rows for file in latest.files)
 
 
-def test_two_machines_that_publish_at_once_do_so_one_after_the_other(desks: tuple[Desk, Desk]) -> None:
+def test_two_machines_that_publish_at_once_take_turns(desks: tuple[Desk, Desk]) -> None:
     here, there = desks
     with ThreadPoolExecutor(4) as pool:
-        ended = [one.result() for one in [pool.submit(desk.publish, n) for n in (3, 5) for desk in desks]]
-    versions = {one.snapshot.version for one in ended if one.snapshot is not None}
+        publications = [one.result() for one in [pool.submit(desk.publish, n) for n in (3, 5) for desk in desks]]
+    versions = {one.snapshot.version for one in publications if one.snapshot is not None}
     assert len(versions) == 2, "equal content is one version, whoever publishes it"
-    assert {one.version for one in here.store.list_snapshots("notes")} == versions
+    assert {snapshot.version for snapshot in here.store.list_snapshots("notes")} == versions
     assert rows_of(here) == rows_of(there) in (3, 5)
 
 
-def test_who_waits_too_long_for_another_machine_publishes_nothing(desks: tuple[Desk, Desk]) -> None:
+def test_a_machine_that_waits_too_long_publishes_nothing(desks: tuple[Desk, Desk]) -> None:
     here, there = desks
     refused: list[PublishConflict] = []
 
-    def meanwhile(phase: str, rows: int) -> None:
+    def publish_meanwhile(phase: str, rows: int) -> None:
         if phase == "publish":
-            with pytest.raises(PublishConflict) as met:
+            with pytest.raises(PublishConflict) as raised:
                 there.publish(9, wait_s=0.2)
-            refused.append(met.value)
+            refused.append(raised.value)
 
-    here.publish(4, meanwhile)
+    here.publish(4, publish_meanwhile)
     assert "another run is publishing 'notes'" in refused[0].message
     assert there.publish(9).rows_out == 9
 
 
-def test_the_commit_itself_refuses_a_writer_who_came_without_the_lock(desks: tuple[Desk, Desk]) -> None:
+def test_a_commit_fails_when_a_writer_without_the_lock_was_faster(desks: tuple[Desk, Desk]) -> None:
     here, there = desks
     here.publish(2)
 
-    def meanwhile(phase: str, rows: int) -> None:
+    def publish_meanwhile(phase: str, rows: int) -> None:
         if phase == "publish":
             schema = pa.schema([("id", pa.string()), ("text", pa.string())])
             staging = Staging(there.store, "notes", schema)
@@ -192,11 +194,11 @@ def test_the_commit_itself_refuses_a_writer_who_came_without_the_lock(desks: tup
             staging.promote(staging.commit_to_branch("audit-there", written, summary), "f" * 64)
 
     with pytest.raises(PublishConflict, match="was published by somebody else while it was audited"):
-        here.publish(7, meanwhile)
+        here.publish(7, publish_meanwhile)
     assert rows_of(here) == 1
 
 
-def test_what_lies_in_the_bucket_alone_is_what_the_catalogue_names(desks: tuple[Desk, Desk]) -> None:
+def test_files_of_a_killed_writer_are_removed_by_the_next_one(desks: tuple[Desk, Desk]) -> None:
     """A writer who was killed leaves files that no snapshot names; the next one, on any machine, removes them."""
     here, there = desks
 
@@ -214,7 +216,7 @@ def test_what_lies_in_the_bucket_alone_is_what_the_catalogue_names(desks: tuple[
     assert len(data) == 1
 
 
-def test_what_has_expired_is_gone_from_the_bucket_and_in_time_from_every_machine(desks: tuple[Desk, Desk]) -> None:
+def test_an_expired_snapshot_is_removed_from_the_bucket_and_later_from_every_machine(desks: tuple[Desk, Desk]) -> None:
     here, there = desks
     first = here.publish(3).snapshot
     assert first is not None
@@ -224,7 +226,7 @@ def test_what_has_expired_is_gone_from_the_bucket_and_in_time_from_every_machine
         staging.remove_snapshots([first.snapshot_id])
     table = here.store.load_table("notes")
     assert table is not None
-    assert [one.rows for one in here.store.list_snapshots("notes")] == [4]
+    assert [snapshot.rows for snapshot in here.store.list_snapshots("notes")] == [4]
     left = [path for path in here.store.list_files(table.location()) if path.endswith(".parquet")]
     assert len(left) == 1
     assert len(list(there.warehouse.folder.rglob("*.parquet"))) == 1
@@ -234,7 +236,7 @@ def test_what_has_expired_is_gone_from_the_bucket_and_in_time_from_every_machine
     )
 
 
-def test_a_file_that_is_gone_from_the_bucket_is_named(desks: tuple[Desk, Desk]) -> None:
+def test_a_file_missing_from_the_bucket_is_named_in_the_error(desks: tuple[Desk, Desk]) -> None:
     here, there = desks
     here.publish(3)
     latest = there.store.latest_snapshot("notes")
@@ -254,22 +256,22 @@ def test_a_file_that_is_gone_from_the_bucket_is_named(desks: tuple[Desk, Desk]) 
         ({"WHERE": "nobody-made-this"}, False, "the system refuses access"),
     ],
 )
-def test_a_bucket_that_does_not_answer_may_in_a_moment_and_one_that_refuses_will_not(
+def test_an_unreachable_bucket_is_worth_a_retry_and_one_without_access_is_not(
     desks: tuple[Desk, Desk], monkeypatch: pytest.MonkeyPatch, change: dict[str, str], passing: bool, words: str
 ) -> None:
     for name, value in change.items():
         monkeypatch.setenv(name, value)
     here = desks[0]
     here.warehouse = Warehouse(here.warehouse.folder, "s3://${WHERE:-mesh}/refused", "postgresql+psycopg2://")
-    with pytest.raises(OSError, match="AWS Error") as met:
+    with pytest.raises(OSError, match="AWS Error") as raised:
         here.publish(1)
-    known = as_unavailable(met.value)
+    known = as_unavailable(raised.value)
     assert known is not None
     assert known.passing is passing
     assert words in known.message
 
 
-def test_a_machine_without_the_store_s_address_is_told(tmp_path: Path) -> None:
+def test_a_variable_that_is_not_set_is_an_error(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path, "s3://mesh/x", "postgresql+psycopg2://reader:${NOBODY_SET_THIS}@db/mesh")
     with pytest.raises(WrongUsage, match="and NOBODY_SET_THIS is not set"):
         ProductStore(warehouse, "desk").latest_snapshot("notes")
@@ -285,7 +287,7 @@ def test_a_machine_without_the_store_s_address_is_told(tmp_path: Path) -> None:
         ("bucket: mesh", "unknown field 'bucket'"),
     ],
 )
-def test_what_is_wrong_in_the_settings_is_a_finding(tmp_path: Path, written: str, words: str) -> None:
+def test_wrong_settings_are_findings(tmp_path: Path, written: str, words: str) -> None:
     for part in ("domains", "contracts", "narratives"):
         (tmp_path / part).mkdir()
     (tmp_path / "mesh.yaml").write_text(f"store: {{{written}}}\n".replace("{", "\n  ", 1).rstrip("}\n") + "\n")
@@ -295,7 +297,7 @@ def test_what_is_wrong_in_the_settings_is_a_finding(tmp_path: Path, written: str
     assert words in ran.said
 
 
-def test_a_folder_is_still_all_that_a_laptop_needs(tmp_path: Path) -> None:
+def test_a_store_may_be_only_a_folder(tmp_path: Path) -> None:
     for part in ("domains", "contracts", "narratives"):
         (tmp_path / part).mkdir()
     (tmp_path / "mesh.yaml").write_text("store: kept/here\n")
