@@ -9,8 +9,8 @@ import pytest
 
 
 @dataclass(frozen=True)
-class Said:
-    """One command that ended: its exit code, and what stands on both channels, whoever wrote it there."""
+class CommandResult:
+    """A command that ended: its exit code, and what was written to both channels, by whomever."""
 
     code: int
     out: str
@@ -18,20 +18,19 @@ class Said:
 
 
 @pytest.fixture
-def storymesh(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
-    """`storymesh(folder, *words)`: the command in that folder, as in CI, in this process, so that nothing is imported
-    again."""
+def storymesh(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., CommandResult]:
+    """Return `storymesh(folder, *arguments)`, which runs the command in that folder as in CI."""
 
-    def say(folder: Path, *words: str) -> Said:
+    def run(folder: Path, *arguments: str) -> CommandResult:
         from storymesh.cli import main
 
         capfd.readouterr()
         with monkeypatch.context() as patch:
             patch.chdir(folder)
             patch.setenv("CI", "1")
-            patch.setattr(sys, "argv", ["storymesh", *words])
+            patch.setattr(sys, "argv", ["storymesh", *arguments])
             with pytest.raises(SystemExit) as end:
                 main()
-        return Said(int(end.value.code or 0), *capfd.readouterr())
+        return CommandResult(int(end.value.code or 0), *capfd.readouterr())
 
-    return say
+    return run

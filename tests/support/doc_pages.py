@@ -19,7 +19,7 @@ _FENCE = re.compile(r"^```(?P<language>\w+)(?P<rest>[^\n`]*)\n(?P<text>.*?)^```$
 
 
 def files_of(page: Path) -> dict[str, str]:
-    """Path in the mesh -> text of every block that is a file (` ```yaml file=… `)."""
+    """Return by path in the mesh the text of every block that is a file (` ```yaml file=… `)."""
     found: dict[str, str] = {}
     for fence in _FENCE.finditer(page.read_text(encoding="utf-8")):
         if (rest := fence["rest"].strip()).startswith("file="):
@@ -28,19 +28,19 @@ def files_of(page: Path) -> dict[str, str]:
 
 
 def runnable(page: Path, language: str) -> list[str]:
-    """The blocks of a language that are marked to be run (` ```console run `), in order."""
+    """Return the blocks of a language that are marked to be run (` ```console run `), in order."""
     fences = _FENCE.finditer(page.read_text(encoding="utf-8"))
-    return [one["text"] for one in fences if one["language"] == language and one["rest"].strip() == "run"]
+    return [fence["text"] for fence in fences if fence["language"] == language and fence["rest"].strip() == "run"]
 
 
 def commands_of(block: str) -> list[str]:
-    """The commands of a console block, without what follows a `#`."""
+    """Return the commands of a console block, without what follows a `#`."""
     lines = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
     return [line.partition(" #")[0].strip() for line in lines]
 
 
 def generator() -> ModuleType:
-    """docs/generate.py as a module."""
+    """Return docs/generate.py as a module."""
     path = ROOT / "docs/generate.py"
     spec = importlib.util.spec_from_file_location("docs_generate", path)
     assert spec is not None

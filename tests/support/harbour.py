@@ -15,7 +15,7 @@ HARBOUR = TESTS / "orchestration/harbour"
 
 @pytest.fixture
 def harbour(tmp_path: Path) -> Path:
-    """A mesh of plain files: boats (CSV) and their repairs (Parquet, built on the boats), told by one narrative."""
+    """A mesh of plain files: boats (CSV) and their repairs (Parquet, built on the boats), and one narrative."""
     root = tmp_path / "harbour"
     make_harbour(root)
     return root
@@ -41,7 +41,7 @@ def run_harbour(root: Path) -> None:
 
 @pytest.fixture
 def edit(harbour: Path) -> Callable[[str, str, str], None]:
-    """Replace a text in a file of the harbour; it has to be there."""
+    """Return `edit(path, old, new)`, which replaces a text in a file of the harbour; it has to be there."""
 
     def replace(path: str, old: str, new: str) -> None:
         text = (harbour / path).read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ import pytest
 
 
 def needs(*places: str | Path, package: str = "", how: str = "") -> Path:
-    """The first of `places` (a program on the PATH, or a file or folder) that is there.
+    """Return the first of `places` (a program on the PATH, or a file or folder) that is there.
 
-    Skips the test that asks, or fails it, where none is; `package` is the Debian package that brings it, where `how`
+    Skip the test that asks, or fail it, where none is; `package` is the Debian package that brings it, where `how`
     does not say what does.
     """
     for place in places:

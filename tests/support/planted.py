@@ -1,4 +1,4 @@
-"""Where a text that was planted in a row is found again."""
+"""A search for a text that was planted in a row, in files of every kind."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import duckdb
 
 
 def files_with(folder: Path, text: str) -> Iterator[Path]:
-    """Every file that holds the text: in its bytes, or in the rows of a Parquet or Avro file."""
+    """Yield every file that holds the text: in its bytes, or in the rows of a Parquet or Avro file."""
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue

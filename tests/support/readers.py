@@ -8,7 +8,6 @@ from tests.support.paths import ROOT
 
 
 def reader(name: str) -> str:
-    """The path of a command of that environment. Where there is none, the test is skipped, or fails, as `needs` has
-    it."""
+    """Return the path of a command of that environment. Skip or fail the test where there is none, as `needs` does."""
     folder = Path(os.environ.get("READERS_ENV", ROOT / ".venv-readers"))
     return str(needs(folder / "bin" / name, how="make readers"))

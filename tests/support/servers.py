@@ -25,7 +25,7 @@ BUCKET = "mesh"
 
 @contextmanager
 def postgres() -> Iterator[dict[str, str]]:
-    """A PostgreSQL that asks for a password, and the standard variables by which clients find it."""
+    """Run a PostgreSQL that asks for a password. Yield the standard variables by which clients find it."""
     programs = needs(*sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")), package="postgresql").parent
     folder = Path(tempfile.mkdtemp(prefix="storymesh-postgres-"))
     # The server refuses to run as root, which continuous integration is.
@@ -64,7 +64,7 @@ def postgres() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def s3() -> Iterator[dict[str, str]]:
-    """An S3 with the empty bucket `mesh`, and the standard variables by which clients find it."""
+    """Run an S3 with the empty bucket `mesh`. Yield the standard variables by which clients find it."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -95,7 +95,7 @@ def s3() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def collector(events: list[dict[str, Any]], status: int = 201) -> Iterator[str]:
-    """A server to which OpenLineage's events are posted; they are added to `events`. Gives its address."""
+    """Run a server to which OpenLineage's events are posted, and add them to `events`. Yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

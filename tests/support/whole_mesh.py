@@ -1,4 +1,4 @@
-"""What the tests of this folder share: whole meshes copied aside, the command line, and what came of it read."""
+"""Whole meshes: copied aside, run by the command line, and what came of it read."""
 
 import json
 import os
@@ -31,14 +31,14 @@ class Ran:
     said: str
 
     def line(self, begin: str) -> str:
-        """The one line of the summary that begins with `begin`, its spaces pressed together."""
+        """Return the one line of the summary that begins with `begin`, with single spaces."""
         found = [" ".join(line.split()) for line in self.said.splitlines() if line.startswith(begin)]
         assert len(found) == 1, f"'{begin}' begins {len(found)} lines of:\n{self.said}"
         return found[0]
 
 
 def copied(folder: str, target: Path) -> Path:
-    """The files below `folder` of the checkout that git tracks, in `target`: what a clone would have."""
+    """Copy what git tracks below `folder` of the checkout to `target`, as a clone would have it. Return `target`."""
     listed = subprocess.run(["git", "ls-files", "-z", folder or "."], cwd=ROOT, check=True, capture_output=True)
     for name in listed.stdout.decode().split("\0"):
         if name and (ROOT / name).is_file():
@@ -49,7 +49,7 @@ def copied(folder: str, target: Path) -> Path:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a stranger: nothing of ours but the key, and the library of this checkout."""
+    """Return the environment of a user: nothing of ours but the key, and the library of this checkout."""
     ours = ("DAGSTER", "STORYMESH", "DBT_", "GX_", "HF_", "DO_NOT_TRACK", "PYTEST")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     paths = [str(ROOT / "platform"), *filter(None, [kept.get("PYTHONPATH")])]
@@ -79,7 +79,7 @@ def storymesh(*arguments: str, mesh: Path, **more: str) -> Ran:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A mesh that was run in another folder, how long that took, and the folder as it was before."""
+    """A mesh that was run in another folder, with the time it took and the folder as it was before."""
 
     ran: Ran
     seconds: float
@@ -101,7 +101,7 @@ class Preloaded:
         )
 
     def start(self, *arguments: str, mesh: Path) -> int:
-        """Begin the command; gives the id of its process. `ended` has to be called before another begins."""
+        """Begin the command and return the id of its process. Call `ended` before another begins."""
         self._mesh = mesh
         self._send([[*arguments, "--mesh", str(mesh)], str(self._out)])
         return int(self._receive())
@@ -145,7 +145,7 @@ def run_once(factory: pytest.TempPathFactory, name: str, preloaded: Preloaded, c
 
 
 def timed(start: Path, mesh: Path, preloaded: Preloaded) -> Elsewhere:
-    """Copy `start` to `mesh` and run it there."""
+    """Copy `start` to `mesh`, run it there and measure the time."""
     shutil.copytree(start, mesh)
     began = time.monotonic()
     ran = preloaded.run("run", mesh=mesh)
@@ -154,8 +154,10 @@ def timed(start: Path, mesh: Path, preloaded: Preloaded) -> Elsewhere:
 
 
 def run_killed(mesh: Path, after: str, seconds: float) -> str:
-    """`storymesh run`, killed `seconds` after a line with `after` was printed; gives what it had said by then. Only
-    the process itself is killed: what it had started is left behind, as by a person's `kill -9`."""
+    """Kill `storymesh run` `seconds` after it printed a line with `after`, and return what it had printed by then.
+
+    Only the process itself is killed: what it had started is left behind, as by a person's `kill -9`.
+    """
     said = ""
     with subprocess.Popen(
         command("run", mesh=mesh), cwd=mesh, env=environment(), stdout=subprocess.PIPE, text=True
@@ -172,7 +174,7 @@ def run_killed(mesh: Path, after: str, seconds: float) -> str:
 
 
 def locks(mesh: Path, narrative: str) -> list[dict[str, Any]]:
-    """`release.json` of each release of the narrative, in order."""
+    """Return `release.json` of each release of the narrative, in order."""
     folders = sorted((mesh / "releases" / narrative).iterdir())
     hidden = [folder.name for folder in folders if folder.name.startswith(".") and folder.is_dir()]
     assert not hidden, f"a release that was not finished: {hidden}"
@@ -181,7 +183,7 @@ def locks(mesh: Path, narrative: str) -> list[dict[str, Any]]:
 
 
 def loaded(mesh: Path, narrative: str, cache: Path, version: str = "1.0.0-r1") -> dict[str, dict[str, list[Any]]]:
-    """Every config and split of a release, by Hugging Face `datasets` as anybody would: config -> split -> records."""
+    """Return the records of a release by config and split, as Hugging Face `datasets` loads them."""
     from datasets import get_dataset_config_names, load_dataset
 
     path = mesh / "releases" / narrative / version
@@ -200,12 +202,12 @@ def loaded(mesh: Path, narrative: str, cache: Path, version: str = "1.0.0-r1") -
 
 
 def every(configs: Mapping[str, Mapping[str, list[Any]]], config: str) -> dict[str, dict[str, Any]]:
-    """The records of one config over all splits, by case."""
+    """Return the records of one config over all splits, by case."""
     return {record["case_id"]: record for rows in configs[config].values() for record in rows}
 
 
 def products(mesh: Path) -> dict[str, list[str]]:
-    """Product -> the versions that were published, in order."""
+    """Return by product the versions that were published, in order."""
     from storymesh.mesh.mesh import load_mesh
     from storymesh.product.store import ProductStore
 
@@ -217,7 +219,7 @@ def products(mesh: Path) -> dict[str, list[str]]:
 
 
 def rows_of(mesh: Path, product: str) -> list[dict[str, Any]]:
-    """What a reader of the product sees now."""
+    """Return the rows that a reader of the product sees now."""
     from storymesh.product.store import ProductStore
     from storymesh.product.warehouse import Warehouse
 
@@ -231,7 +233,7 @@ def one_domain(product: str) -> str:
 
 
 def quarantined(mesh: Path, product: str) -> list[dict[str, Any]]:
-    """The rows that the latest publishing of the product refused, with their reasons."""
+    """Return the rows that the latest publication of the product refused, with their reasons."""
     domain, _, name = product.partition(".")
     files = sorted(
         (mesh / ".storymesh" / domain / "quarantine" / name).glob("*.parquet"), key=lambda one: one.stat().st_mtime
@@ -241,7 +243,7 @@ def quarantined(mesh: Path, product: str) -> list[dict[str, Any]]:
 
 
 def red_checks(mesh: Path) -> set[str]:
-    """The checks that failed in the mesh's latest run, as Dagster remembers them: `domain/product: check`."""
+    """Return the checks that failed in the mesh's latest run, as Dagster remembers them: `domain/product: check`."""
     import dagster as dg
 
     from storymesh.mesh.mesh import load_mesh
@@ -255,7 +257,7 @@ def red_checks(mesh: Path) -> set[str]:
 
 
 def statuses(mesh: Path) -> set[str]:
-    """How the mesh's runs stand, as Dagster remembers them."""
+    """Return the statuses that the mesh's runs have, as Dagster remembers them."""
     from storymesh.mesh.mesh import load_mesh
     from storymesh.orchestration.instance import open_instance
 
@@ -264,8 +266,11 @@ def statuses(mesh: Path) -> set[str]:
 
 
 def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, list[str]]]:
-    """How many values the records of the latest release print, and for each record what of them does not lead back: to
-    a row of its product at its version, or (for so many of the counts, evenly taken) to a query that gives it again."""
+    """Return how many values the records of the latest release print, and by record those that do not lead back.
+
+    A value leads back to a row of its product at its version, or to a query that counts it again: so many `queries` of
+    the counts are confirmed, evenly taken.
+    """
     from storymesh.engine.open import open_engine
     from storymesh.product.warehouse import Warehouse
     from storymesh.provenance.trace import Tracer
@@ -304,7 +309,7 @@ def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, l
 
 
 def unswept(mesh: Path) -> Iterator[Path]:
-    """Data files in the stores that no published snapshot names."""
+    """Yield the data files in the stores that no published snapshot names."""
     from storymesh.mesh.mesh import load_mesh
     from storymesh.product.store import ProductStore
 
@@ -319,8 +324,7 @@ def unswept(mesh: Path) -> Iterator[Path]:
 
 
 def public_data() -> Path:
-    """The folder of the public data beside the checkout. Without it there is nothing to test, except in CI, where it
-    has to be."""
+    """Return the folder of the public data beside the checkout. Without it, skip the test, or fail it in CI."""
     if not PUBLIC_DATA.is_dir():
         words = f"the public data is not there: {PUBLIC_DATA} is missing"
         if os.environ.get("CI") == "true":
