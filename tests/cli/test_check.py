@@ -113,7 +113,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("path", "old", "new", "line"), BROKEN)
-def test_a_broken_file_is_told_at_its_line(
+def test_broken_file_is_found_at_its_line(
     check: Check, harbour: Path, edit: Edit, path: str, old: str, new: str, line: str
 ) -> None:
     edit(path, old, new)
@@ -122,7 +122,7 @@ def test_a_broken_file_is_told_at_its_line(
     assert line in lines
 
 
-def test_a_missing_definitions_file_is_told(check: Check, harbour: Path) -> None:
+def test_missing_definitions_file_is_found(check: Check, harbour: Path) -> None:
     (harbour / "domains/yard/definitions.py").unlink()
     code, lines = check(harbour)
     assert code == 1

@@ -88,7 +88,7 @@ def test_preview_before_any_run_says_what_to_do(storymesh: Command, harbour: Pat
     assert "storymesh run" in done.err
 
 
-def test_a_refused_gate_is_told_and_gives_one(storymesh: Command, harbour: Path) -> None:
+def test_refused_product_is_explained_and_exits_with_one(storymesh: Command, harbour: Path) -> None:
     lines = [f"boat-{n},raft,-1," for n in range(6)]
     (harbour / "domains/fleet/sources/boats.csv").write_text("\n".join(["boat,kind,length,skipper", *lines]) + "\n")
     done = storymesh(harbour, "run")
@@ -100,7 +100,7 @@ def test_a_refused_gate_is_told_and_gives_one(storymesh: Command, harbour: Path)
     assert "Traceback" not in done.out + done.err
 
 
-def test_somebody_may_stop_it(harbour: Path) -> None:
+def test_run_can_be_interrupted(harbour: Path) -> None:
     # Tests that a shell runs in the background ignore Ctrl-C, and what they start would inherit that.
     heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from storymesh.cli import main"
     command = [sys.executable, "-c", f"{heeds}; main()", "run"]
@@ -118,7 +118,9 @@ def test_somebody_may_stop_it(harbour: Path) -> None:
     assert "Traceback" not in rest
 
 
-def test_a_defect_is_one_line_and_a_file(storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_prints_one_line_and_writes_its_traceback(
+    storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (harbour / "domains/fleet/definitions.py").write_text("raise RuntimeError('a pebble in the gears')\n")
     done = storymesh(harbour, "run")
     assert done.code == 3
@@ -143,7 +145,7 @@ def test_a_mesh_without_a_workspace_gets_one(harbour: Path) -> None:
     assert all(file.is_file() for file in files)
 
 
-def test_a_taken_port_is_told(storymesh: Command, harbour: Path) -> None:
+def test_taken_port_is_an_error(storymesh: Command, harbour: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

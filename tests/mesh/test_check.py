@@ -61,9 +61,9 @@ REPAIRS = "domains/yard/products/repairs.odps.yaml"
         ),
     ],
 )
-def test_what_does_not_exist_is_told_where_it_is_named(
+def test_unknown_name_is_found_where_it_is_written(
     harbour: Path, edit: Callable[[str, str, str], None], path: str, old: str, new: str, line: str
 ) -> None:
     edit(path, old, new)
-    told = [str(finding) for finding in check(harbour)]
-    assert f"{path}:{line}" in told, told
+    found = [str(finding) for finding in check(harbour)]
+    assert f"{path}:{line}" in found, found

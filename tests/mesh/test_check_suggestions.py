@@ -1,4 +1,4 @@
-"""What people write in another form than the one wanted is told with the form that is wanted."""
+"""A value in another form than the expected one is found, with the expected form."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ MATCH, ENUM = "match: [[boat.kind]]", "enum: [{value: tug, label: tug boat}, {va
          "19:17: error[wrong-value]: 'enum' holds 'tug', fields are wanted (write {value: tug, label: …})"),
     ],
 )  # fmt: skip
-def test_the_form_that_is_wanted_is_told(
+def test_finding_shows_the_expected_form(
     harbour: Path, edit: Callable[[str, str, str], None], path: str, old: str, new: str, line: str
 ) -> None:
     edit(path, old, new)

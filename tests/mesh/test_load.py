@@ -27,7 +27,7 @@ def test_it_streams(roadside: Mesh) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("arguments", "message"),
     [
         ({"config": "advise"}, r"has no config 'advise' \(did you mean 'advice'"),
         ({}, r"has 4 configs \(name one: config='report'"),
@@ -36,6 +36,6 @@ def test_it_streams(roadside: Mesh) -> None:
         ({"config": "advice", "mesh": "/nowhere"}, "has no release below"),
     ],
 )
-def test_what_is_not_there_is_told_in_words(roadside: Mesh, asked: dict[str, str], said: str) -> None:
-    with pytest.raises(WrongUsage, match=said):
-        storymesh.load("roadside", **{"mesh": roadside.root, **asked})
+def test_unknown_release_config_or_split_is_an_error(roadside: Mesh, arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(WrongUsage, match=message):
+        storymesh.load("roadside", **{"mesh": roadside.root, **arguments})

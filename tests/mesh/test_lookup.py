@@ -9,7 +9,7 @@ from tests.support.release_meshes import storymesh
 
 
 @pytest.mark.parametrize(
-    ("words", "version"),
+    ("arguments", "version"),
     [
         (["roadside@1.0.0-r1"], "1.0.0-r1"),
         (["roadside@1.0.0-r2"], "1.0.0-r2"),
@@ -19,8 +19,8 @@ from tests.support.release_meshes import storymesh
         (["--release", "1.0.0-r1"], "1.0.0-r1"),
     ],
 )
-def test_a_record_is_led_back_in_the_release_that_is_named(roadside: Mesh, words: list[str], version: str) -> None:
-    code, out, err = storymesh(roadside.root, "trace", *words, "report/B001", "--format", "json")
+def test_a_record_is_led_back_in_the_release_that_is_named(roadside: Mesh, arguments: list[str], version: str) -> None:
+    code, out, err = storymesh(roadside.root, "trace", *arguments, "report/B001", "--format", "json")
     assert code == 0, err
     found = json.loads(out)
     assert (found["narrative"], found["release"]) == ("roadside", version)
@@ -34,7 +34,7 @@ def test_the_folder_of_a_release_names_it_too(roadside: Mesh) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said", "hint"),
+    ("arguments", "message", "hint"),
     [
         (["roadside@1.0.0-r9", "report/B001"], "'roadside' has no release 1.0.0-r9", "did you mean '1.0.0-r"),
         (["roadsid@1.0.0-r1", "report/B001"], "'roadsid' has no release below", "did you mean 'roadside'?"),
@@ -46,8 +46,8 @@ def test_the_folder_of_a_release_names_it_too(roadside: Mesh) -> None:
         (["roadside@1.0.0-r1", "report/B9999"], "has no record report/B9999", "did you mean"),
     ],
 )
-def test_what_is_not_there_is_told_in_words(roadside: Mesh, words: list[str], said: str, hint: str) -> None:
-    code, out, err = storymesh(roadside.root, "trace", *words)
+def test_unknown_name_is_an_error_with_a_hint(roadside: Mesh, arguments: list[str], message: str, hint: str) -> None:
+    code, out, err = storymesh(roadside.root, "trace", *arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert hint in err

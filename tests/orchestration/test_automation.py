@@ -46,20 +46,22 @@ class Daemon:
             repository = self._location(folder).get_repository_def()
             sensor = automation_of(repository)
             seen = dg.build_sensor_context(self.instance, self.cursors.get(folder), repository_def=repository)
-            told = sensor.evaluate_tick(seen)
-            self.cursors[folder] = told.cursor
-            asked |= {key.to_user_string() for one in told.run_requests or [] for key in one.asset_selection or []}
+            result = sensor.evaluate_tick(seen)
+            self.cursors[folder] = result.cursor
+            asked |= {
+                key.to_user_string() for request in result.run_requests or [] for key in request.asset_selection or []
+            }
         return asked
 
     def look(self, folder: str) -> set[str]:
-        """What the location's raw files have that is new; Dagster is told, as by its daemon."""
+        """Return the raw files of the location with new content, after reporting them to Dagster as its daemon does."""
         repository = self._location(folder).get_repository_def()
         name = f"new_files_{Path(folder).name}"
-        (sensor,) = [one for one in repository.sensor_defs if one.name == name]
-        told = sensor.evaluate_tick(dg.build_sensor_context(self.instance, repository_def=repository))
-        for seen in told.asset_events:
+        (sensor,) = [sensor for sensor in repository.sensor_defs if sensor.name == name]
+        result = sensor.evaluate_tick(dg.build_sensor_context(self.instance, repository_def=repository))
+        for seen in result.asset_events:
             self.instance.report_runless_asset_event(seen)
-        return {seen.asset_key.to_user_string() for seen in told.asset_events}
+        return {seen.asset_key.to_user_string() for seen in result.asset_events}
 
     def make(self, *keys: str) -> bool:
         """A run of its own for each location, as the sensor or a person in the UI has it."""
@@ -89,13 +91,13 @@ class Daemon:
 
 
 def automation_of(repository: dg.RepositoryDefinition) -> dg.SensorDefinition:
-    (sensor,) = [one for one in repository.sensor_defs if one.name.startswith("new_snapshots_")]
+    (sensor,) = [sensor for sensor in repository.sensor_defs if sensor.name.startswith("new_snapshots_")]
     return sensor
 
 
 def run(root: Path, *narratives: str) -> None:
     mesh = load_mesh(root)
-    outcome = execute_run(mesh, [mesh.narrative(name) for name in narratives], lambda told: None, root / "run.log")
+    outcome = execute_run(mesh, [mesh.narrative(name) for name in narratives], lambda event: None, root / "run.log")
     assert outcome.success, outcome.failures
 
 
@@ -222,14 +224,14 @@ def test_models_on_another_product_are_built_again_with_what_is_published_of_the
 
         def made(key: str, version: str, *inputs: str) -> None:
             tags = {"dagster/data_version": version}
-            tags |= {f"dagster/input_data_version/{one}": version for one in inputs}
+            tags |= {f"dagster/input_data_version/{key}": version for key in inputs}
             asset = dg.AssetKey.from_user_string(key)
             instance.report_runless_asset_event(dg.AssetMaterialization(asset, tags=tags))
 
         def asked(cursor: str | None) -> tuple[set[str], str | None]:
-            told = sensor.evaluate_tick(dg.build_sensor_context(instance, cursor, repository_def=repository))
-            keys = [key for one in told.run_requests or [] for key in one.asset_selection or []]
-            return {key.to_user_string() for key in keys}, told.cursor
+            result = sensor.evaluate_tick(dg.build_sensor_context(instance, cursor, repository_def=repository))
+            keys = [key for request in result.run_requests or [] for key in request.asset_selection or []]
+            return {key.to_user_string() for key in keys}, result.cursor
 
         made("quay/calls", "1")
         keys, cursor = asked(None)

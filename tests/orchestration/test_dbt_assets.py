@@ -1,4 +1,4 @@
-"""dbt models in Dagster: read from dbt's manifest, built on published products, and told when they break."""
+"""dbt models in Dagster: read from dbt's manifest, built on published products, and explained when they break."""
 
 import shutil
 import subprocess
@@ -40,8 +40,8 @@ def with_desk(parsed: Path, tmp_path: Path) -> Path:
 
 
 def run(root: Path) -> tuple[RunOutcome, list[RunEvent]]:
-    told: list[RunEvent] = []
-    return execute_run(load_mesh(root), [], told.append, root / "run.log"), told
+    events: list[RunEvent] = []
+    return execute_run(load_mesh(root), [], events.append, root / "run.log"), events
 
 
 def rows(mesh: Mesh) -> list[tuple[object, ...]]:
@@ -74,21 +74,21 @@ def test_models_are_assets_and_the_manifest_is_made_once(with_desk: Path) -> Non
 
 
 def test_models_read_published_products_and_break_alone(with_desk: Path) -> None:
-    outcome, told = run(with_desk)
+    outcome, events = run(with_desk)
     assert outcome.success, outcome.failures
-    assert {one.product: one.rows for one in outcome.products} == {
+    assert {product.product: product.rows for product in outcome.products} == {
         "fleet.boats": 6,
         "yard.repairs": 60,
         "desk.berths": 2,
     }
     assert rows(load_mesh(with_desk)) == [("boat-0", 7), ("boat-1", 8)]
-    steps = [one.step for one in told if isinstance(one, StepSuccess)]
+    steps = [event.step for event in events if isinstance(event, StepSuccess)]
     assert steps.index("fleet.boats") < steps.index("desk: dbt models") < steps.index("desk.berths")
 
     # A test of dbt fails: the model's file and dbt's words; the other domains and the narrative go on.
     (with_desk / "domains/desk/sources/notes.csv").write_text("boat,berth\nboat-0,7\nboat-0,8\n", encoding="utf-8")
     outcome, _ = run(with_desk)
-    states = {one.product: one.state for one in outcome.products}
+    states = {product.product: product.state for product in outcome.products}
     assert states == {"fleet.boats": "unchanged", "yard.repairs": "unchanged", "desk.berths": "left out"}
     (failed,) = outcome.failures.values()
     assert failed.expected
@@ -102,11 +102,11 @@ def test_models_read_published_products_and_break_alone(with_desk: Path) -> None
     (failed,) = outcome.failures.values()
     assert failed.expected
     assert "nothing" in failed.message
-    assert {one.product: one.state for one in outcome.products}["fleet.boats"] == "unchanged"
+    assert {product.product: product.state for product in outcome.products}["fleet.boats"] == "unchanged"
     assert outcome.narratives[0].state == "unchanged"
 
 
-def test_a_database_that_stays_held_is_told(tmp_path: Path) -> None:
+def test_database_held_by_another_process_is_an_error(tmp_path: Path) -> None:
 
     database = tmp_path / "desk.duckdb"
     program = f"import duckdb, time; c = duckdb.connect({str(database)!r}); print('held', flush=True); time.sleep(60)"

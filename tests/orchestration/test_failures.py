@@ -33,7 +33,7 @@ from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 
 
-def met(act: Callable[[], Any]) -> BaseException:
+def error_of(act: Callable[[], Any]) -> BaseException:
     with pytest.raises(Exception) as caught:
         act()
     return caught.value
@@ -43,18 +43,18 @@ def locked_sqlite(folder: Path) -> BaseException:
     path = folder / "catalog.db"
     with sqlite3.connect(path, isolation_level=None) as holder, sqlite3.connect(path, timeout=0) as other:
         holder.execute("BEGIN EXCLUSIVE")
-        return met(lambda: other.execute("CREATE TABLE one (x)"))
+        return error_of(lambda: other.execute("CREATE TABLE one (x)"))
 
 
 def refused_connection(folder: Path) -> BaseException:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return met(lambda: socket.create_connection(("127.0.0.1", port)))
+    return error_of(lambda: socket.create_connection(("127.0.0.1", port)))
 
 
 @pytest.mark.parametrize("make", [locked_sqlite, refused_connection])
-def test_locks_and_connections_pass(make: Callable[[Path], BaseException], tmp_path: Path) -> None:
+def test_locks_and_connections_are_transient(make: Callable[[Path], BaseException], tmp_path: Path) -> None:
     error = make(tmp_path)
     assert is_transient(error)
     known = as_unavailable(error)
@@ -72,7 +72,7 @@ def test_locks_and_connections_pass(make: Callable[[Path], BaseException], tmp_p
         TransformFailed("the dbt project of 'desk' did not build: Connection refused"),
     ],
 )
-def test_what_passes_is_tried_again_after_longer_and_longer(error: Exception) -> None:
+def test_transient_error_is_retried_after_growing_waits(error: Exception) -> None:
     waits: list[float] = []
     for attempt in range(RETRIES):
         with pytest.raises(dg.RetryRequested) as asked, dagster_failures(attempt):
@@ -95,45 +95,45 @@ def test_what_passes_is_tried_again_after_longer_and_longer(error: Exception) ->
         (TransformFailed("the dbt project of 'desk' did not build: Binder Error"), "Binder Error"),
     ],
 )
-def test_what_a_person_has_to_mend_fails_once_and_in_words(error: Exception, words: str) -> None:
+def test_error_that_a_person_has_to_mend_fails_once_with_an_explanation(error: Exception, words: str) -> None:
     with pytest.raises(dg.Failure) as failed, dagster_failures(0):
         raise error
     assert not failed.value.allow_retries
     assert words in str(failed.value.description)
 
 
-def test_a_defect_stays_what_it_is() -> None:
+def test_defect_keeps_its_own_type() -> None:
     with pytest.raises(ZeroDivisionError), dagster_failures(0):
         raise ZeroDivisionError
 
 
 def run(root: Path) -> tuple[RunOutcome, list[RunEvent]]:
-    told: list[RunEvent] = []
-    return execute_run(load_mesh(root), [], told.append, root / "run.log"), told
+    events: list[RunEvent] = []
+    return execute_run(load_mesh(root), [], events.append, root / "run.log"), events
 
 
-def test_a_step_that_meets_a_reset_connection_is_done_at_the_next_attempt(
+def test_step_with_a_reset_connection_succeeds_at_the_next_attempt(
     harbour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, attempts = products.open_product_rows, []
 
-    def flaky(one: Any, *more: Any) -> Any:
-        attempts.append(one.id)
-        if attempts.count("fleet.boats") == 1 and one.id == "fleet.boats":
+    def flaky(product: Any, *more: Any) -> Any:
+        attempts.append(product.id)
+        if attempts.count("fleet.boats") == 1 and product.id == "fleet.boats":
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-        return opened(one, *more)
+        return opened(product, *more)
 
     monkeypatch.setattr(products, "open_product_rows", flaky)
     monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
-    outcome, told = run(harbour)
+    outcome, events = run(harbour)
     assert outcome.success
     assert attempts == ["fleet.boats", "fleet.boats", "yard.repairs"]
-    (again,) = [one for one in told if isinstance(one, StepRetry)]
+    (again,) = [event for event in events if isinstance(event, StepRetry)]
     assert again.step == "fleet.boats"
     assert "reset" in again.message
 
 
-def test_a_full_disk_fails_the_product_that_meets_it_and_leaves_what_was_published(
+def test_full_disk_fails_the_product_and_keeps_its_snapshot(
     released_harbour: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[[str, str, str], None]
 ) -> None:
     harbour = released_harbour
@@ -146,14 +146,14 @@ def test_a_full_disk_fails_the_product_that_meets_it_and_leaves_what_was_publish
 
     with monkeypatch.context() as patch:
         patch.setattr(Staging, "_write_file", full)
-        outcome, told = run(harbour)
-    assert {one.product: one.state for one in outcome.products} == {
+        outcome, events = run(harbour)
+    assert {product.product: product.state for product in outcome.products} == {
         "fleet.boats": "refused",
         "yard.repairs": "left out",
     }
     assert "no room" in outcome.products[0].reason
     assert "make room" in outcome.products[0].reason
-    assert not [one for one in told if isinstance(one, StepRetry)]
+    assert not [event for event in events if isinstance(event, StepRetry)]
     assert [snapshot.version for snapshot in boats.snapshots("boats")] == before
     mended, _ = run(harbour)
     assert mended.success
@@ -167,15 +167,15 @@ def test_a_full_disk_fails_the_product_that_meets_it_and_leaves_what_was_publish
     assert "| product | fleet.boats |" in since, "what it was cut from that is new"
 
 
-def test_a_database_of_dagster_that_does_not_answer_is_told_in_words(harbour: Path) -> None:
+def test_unreachable_database_of_dagster_is_explained(harbour: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     home = prepare_dagster_home(load_mesh(harbour))
     url = f"postgresql+psycopg2://nobody:secret@127.0.0.1:{port}/none"
     (home / "dagster.yaml").write_text(f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n", encoding="utf-8")
-    with pytest.raises(ResourceUnavailable) as told:
+    with pytest.raises(ResourceUnavailable) as raised:
         run(harbour)
-    assert "what Dagster remembers" in told.value.message
-    assert "refused" in told.value.message
-    assert "secret" not in str(told.value)
+    assert "what Dagster remembers" in raised.value.message
+    assert "refused" in raised.value.message
+    assert "secret" not in str(raised.value)

@@ -35,19 +35,19 @@ def execute(root: Path, job: str, **config: Any) -> tuple[bool, dict[str, Any], 
     return done.success, {name: value.value for name, value in outputs[0].items()} if outputs else {}, words
 
 
-def test_a_mesh_is_made_cut_made_again_and_made_to_forget_from_the_launchpad(harbour: Path) -> None:
-    done, told, _ = execute(harbour, "refresh_all")
+def test_launchpad_refreshes_rebuilds_and_forgets(harbour: Path) -> None:
+    done, metadata, _ = execute(harbour, "refresh_all")
     assert done
-    assert told["new"] == 3, "two products and a narrative"
-    assert (harbour / told["log"]).is_file()
-    done, told, _ = execute(harbour, "refresh_all", narratives=["late-repairs"], only=True)
-    assert (done, told["unchanged"]) == (True, 1)
+    assert metadata["new"] == 3, "two products and a narrative"
+    assert (harbour / metadata["log"]).is_file()
+    done, metadata, _ = execute(harbour, "refresh_all", narratives=["late-repairs"], only=True)
+    assert (done, metadata["unchanged"]) == (True, 1)
     done, _, words = execute(harbour, "refresh_all", only=True)
     assert not done
     assert "names of narratives" in words
 
-    done, told, _ = execute(harbour, "rebuild", release="late-repairs", into="again")
-    assert (done, told["release"], told["same"]) == (True, "late-repairs 1.0.0-r1", True)
+    done, metadata, _ = execute(harbour, "rebuild", release="late-repairs", into="again")
+    assert (done, metadata["release"], metadata["same"]) == (True, "late-repairs 1.0.0-r1", True)
     assert (harbour / "again/release.json").is_file()
     done, _, words = execute(harbour, "rebuild", release="late-repairs", into="../outside")
     assert not done
@@ -59,15 +59,19 @@ def test_a_mesh_is_made_cut_made_again_and_made_to_forget_from_the_launchpad(har
     assert not done
     assert "no such repair" not in words, "Dagster keeps what is said here"
     listed.write_text("product,key\nyard.repairs,R003\n", encoding="utf-8")
-    done, told, _ = execute(harbour, "forget")
-    assert (done, told["releases_that_used_them"], told["successors"]) == (True, 1, "")
-    done, told, _ = execute(harbour, "forget", really=True, remove_old=True)
-    assert (done, told["successors"], told["removed"]) == (True, "late-repairs 1.0.0-r2", "late-repairs 1.0.0-r1")
+    done, metadata, _ = execute(harbour, "forget")
+    assert (done, metadata["releases_that_used_them"], metadata["successors"]) == (True, 1, "")
+    done, metadata, _ = execute(harbour, "forget", really=True, remove_old=True)
+    assert (done, metadata["successors"], metadata["removed"]) == (
+        True,
+        "late-repairs 1.0.0-r2",
+        "late-repairs 1.0.0-r1",
+    )
     assert not listed.exists()
-    assert [one.version for one in list_releases(harbour / "releases")] == ["1.0.0-r2"]
+    assert [release.version for release in list_releases(harbour / "releases")] == ["1.0.0-r2"]
 
 
-def test_a_run_that_failed_goes_on_from_its_failed_step(harbour: Path) -> None:
+def test_failed_run_continues_from_its_failed_step(harbour: Path) -> None:
     """As *Re-execute from failure* of the user interface does it, in its executor."""
     in_the_way = harbour / "releases/late-repairs"
     in_the_way.parent.mkdir()
@@ -91,14 +95,14 @@ def test_a_run_that_failed_goes_on_from_its_failed_step(harbour: Path) -> None:
     assert len(shards) > 1, "the launchpad's setting holds"
 
 
-def test_the_launchpad_says_what_can_be_set(harbour: Path) -> None:
+def test_launchpad_describes_every_field(harbour: Path) -> None:
     for name in ("refresh_all", "rebuild", "forget"):
         (op,) = repository(harbour).get_job(name).nodes
         for field in op.definition.config_schema.config_type.fields.values():
             assert field.description, f"{name} says nothing of a field"
 
 
-def test_what_is_written_as_a_schedule_is_one(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
+def test_schedule_in_a_file_is_a_schedule_in_dagster(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
     assert repository(harbour).schedule_defs == []
     edit("domains/fleet/domain.yaml", "id: fleet", "id: fleet\nschedule: 0 6 * * 1-5")
     (harbour / "mesh.yaml").write_text("schedule: 30 7 * * *\n", encoding="utf-8")

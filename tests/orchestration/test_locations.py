@@ -145,7 +145,7 @@ def test_each_location_has_a_job_of_its_own(harbour: Path) -> None:
     assert jobs("narratives") == {"release_late_repairs", "refresh_all", "rebuild", "forget"}
 
 
-def test_a_definitions_file_in_a_strange_place_is_told(harbour: Path) -> None:
+def test_definitions_file_elsewhere_is_an_error(harbour: Path) -> None:
     with pytest.raises(WrongUsage, match="neither in the folder of a domain nor in narratives"):
         definitions(str(harbour / "contracts" / "definitions.py"))
 

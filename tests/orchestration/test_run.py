@@ -1,4 +1,4 @@
-"""The mesh run in this process: what is made, what is told, and what happens when something is wrong."""
+"""A run of the mesh in this process: its results, its events, and its failures."""
 
 import os
 import signal
@@ -26,9 +26,9 @@ BOATS = dg.AssetKey(["fleet", "boats"])
 
 def run(root: Path, *narratives: str, upstream: bool = True) -> tuple[RunOutcome, list[RunEvent]]:
     mesh = load_mesh(root)
-    told: list[RunEvent] = []
+    events: list[RunEvent] = []
     chosen = [mesh.narrative(name) for name in narratives]
-    return execute_run(mesh, chosen, told.append, root / "run.log", upstream=upstream), told
+    return execute_run(mesh, chosen, events.append, root / "run.log", upstream=upstream), events
 
 
 def spoil_boats(root: Path, bad: int, good: int = 5) -> None:
@@ -38,9 +38,9 @@ def spoil_boats(root: Path, bad: int, good: int = 5) -> None:
 
 
 def test_a_mesh_of_plain_files_becomes_a_release_once(harbour: Path) -> None:
-    outcome, told = run(harbour)
+    outcome, events = run(harbour)
     assert outcome.success, outcome.failures
-    assert [(one.product, one.state, one.rows) for one in outcome.products] == [
+    assert [(product.product, product.state, product.rows) for product in outcome.products] == [
         ("fleet.boats", "new", 6),
         ("yard.repairs", "new", 60),
     ]
@@ -48,14 +48,14 @@ def test_a_mesh_of_plain_files_becomes_a_release_once(harbour: Path) -> None:
     assert (narrative.state, narrative.version, narrative.cases) == ("new", "1.0.0-r1", 60)
     assert set(narrative.configs) == {"report", "advice"}
     assert narrative.path == "releases/late-repairs/1.0.0-r1"
-    finished = [one.step for one in told if isinstance(one, StepSuccess)]
+    finished = [event.step for event in events if isinstance(event, StepSuccess)]
     assert finished[0] == "fleet.boats", "a product comes after what it is built on"
     assert finished[-1] == "late-repairs: release"
 
-    again, told = run(harbour)
+    again, events = run(harbour)
     assert again.success
-    assert {one.state for one in (*again.products, *again.narratives)} == {"unchanged"}
-    assert all(one.unchanged for one in told if isinstance(one, StepSuccess))
+    assert {result.state for result in (*again.products, *again.narratives)} == {"unchanged"}
+    assert all(event.unchanged for event in events if isinstance(event, StepSuccess))
     assert len(list_releases(harbour / "releases")) == 1
 
     with open_instance(load_mesh(harbour)) as instance:
@@ -90,12 +90,12 @@ def made(instance: dg.DagsterInstance, key: str) -> Mapping[str, Any]:
     return event.asset_materialization.metadata
 
 
-def test_a_leak_between_splits_reddens_the_certificate_and_releases_nothing(
+def test_leak_between_splits_fails_the_certificate_and_releases_nothing(
     harbour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cutting, "certify", lambda *_: {"ids": 0, "questions": 2})
     outcome, _ = run(harbour)
-    assert {one.state for one in outcome.products} == {"new"}
+    assert {product.state for product in outcome.products} == {"new"}
     assert outcome.narratives[0].state == "refused"
     assert "questions: 2" in outcome.narratives[0].reason
     assert list_releases(harbour / "releases") == []
@@ -103,22 +103,22 @@ def test_a_leak_between_splits_reddens_the_certificate_and_releases_nothing(
         assert red_checks(instance, outcome.run_id) == ["certificate"]
 
 
-def test_a_narrative_alone_takes_products_as_they_are_published(harbour: Path) -> None:
+def test_narrative_alone_uses_products_as_they_are_published(harbour: Path) -> None:
     outcome, _ = run(harbour, "late-repairs", upstream=False)
     assert not outcome.success
     assert "nobody has published yet" in outcome.narratives[0].reason
 
-    outcome, told = run(harbour, "late-repairs")
+    outcome, events = run(harbour, "late-repairs")
     assert outcome.success
-    assert len([one for one in told if isinstance(one, StepSuccess)]) == 7
+    assert len([event for event in events if isinstance(event, StepSuccess)]) == 7
 
-    outcome, told = run(harbour, "late_repairs", upstream=False)
+    outcome, events = run(harbour, "late_repairs", upstream=False)
     assert outcome.success
     assert not outcome.products
-    assert len([one for one in told if isinstance(one, StepSuccess)]) == 5
+    assert len([event for event in events if isinstance(event, StepSuccess)]) == 5
 
 
-def test_a_bad_row_is_quarantined_and_its_check_is_red(harbour: Path) -> None:
+def test_bad_row_is_quarantined_and_its_check_fails(harbour: Path) -> None:
     spoil_boats(harbour, bad=1, good=20)
     outcome, _ = run(harbour)
     assert outcome.success, "the rest goes on"
@@ -137,11 +137,11 @@ def test_a_bad_row_is_quarantined_and_its_check_is_red(harbour: Path) -> None:
 
 
 def evaluated(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    return [one.check_name for one in evaluations(instance, run_id)]
+    return [check.check_name for check in evaluations(instance, run_id)]
 
 
 def red_checks(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    return [one.check_name for one in evaluations(instance, run_id) if not one.passed]
+    return [check.check_name for check in evaluations(instance, run_id) if not check.passed]
 
 
 def evaluations(instance: dg.DagsterInstance, run_id: str) -> list[Any]:
@@ -154,18 +154,18 @@ def test_a_refused_product_keeps_its_snapshot_and_stops_only_what_is_built_on_it
     assert first.success
     add_domain(harbour)
     spoil_boats(harbour, bad=5, good=5)
-    outcome, told = run(harbour)
+    outcome, events = run(harbour)
     assert not outcome.success
-    states = {one.product: one.state for one in outcome.products}
+    states = {product.product: product.state for product in outcome.products}
     assert states == {"fleet.boats": "refused", "yard.repairs": "left out", "pier.berths": "new"}
-    refused = next(one for one in outcome.products if one.product == "fleet.boats")
+    refused = next(product for product in outcome.products if product.product == "fleet.boats")
     assert "break the contract" in refused.reason
     assert outcome.narratives[0].state == "left out"
     assert "fleet.boats" in outcome.narratives[0].reason
     assert "storymesh run late-repairs --only" in outcome.narratives[0].reason
     alone, _ = run(harbour, "late-repairs", upstream=False)
-    assert [one.state for one in alone.narratives] == ["unchanged"], "from the snapshots that readers have"
-    assert [one.expected for one in told if isinstance(one, StepFailure)] == [True]
+    assert [narrative.state for narrative in alone.narratives] == ["unchanged"], "from the snapshots that readers have"
+    assert [event.expected for event in events if isinstance(event, StepFailure)] == [True]
     latest = ProductStore(Warehouse(harbour / ".storymesh"), "fleet").latest_snapshot("boats")
     assert latest is not None
     assert latest.version == first.products[0].version, "readers still see the last good snapshot"
@@ -189,29 +189,29 @@ def add_domain(root: Path) -> None:
     workspace.write_text(workspace.read_text(encoding="utf-8") + line, encoding="utf-8")
 
 
-def test_a_missing_source_is_told_in_words(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
+def test_missing_source_is_explained_without_a_traceback(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
     (harbour / "domains/fleet/sources/boats.csv").unlink()
-    outcome, told = run(harbour)
-    failed = next(one for one in told if isinstance(one, StepFailure))
+    outcome, events = run(harbour)
+    failed = next(event for event in events if isinstance(event, StepFailure))
     assert failed.expected
     assert "domains/fleet/products/boats.odps.yaml" in failed.message
     assert "boats.csv" in failed.message
     assert "Traceback" not in failed.message
-    assert {one.state for one in outcome.products} == {"refused", "left out"}
+    assert {product.state for product in outcome.products} == {"refused", "left out"}
     assert "--only" not in outcome.narratives[0].reason, "nothing is published that it could be told from"
 
 
 def test_closing_the_terminal_ends_a_run_as_ctrl_c_does(harbour: Path) -> None:
     mesh = load_mesh(harbour)
 
-    def tell(told: RunEvent) -> None:
-        if isinstance(told, StepStart):
+    def close_terminal(event: RunEvent) -> None:
+        if isinstance(event, StepStart):
             signal.raise_signal(signal.SIGHUP)
 
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` it is ignored, and a run leaves it so
     try:
         with pytest.raises(KeyboardInterrupt):
-            execute_run(mesh, [], tell, harbour / "run.log")
+            execute_run(mesh, [], close_terminal, harbour / "run.log")
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -220,7 +220,7 @@ def test_closing_the_terminal_ends_a_run_as_ctrl_c_does(harbour: Path) -> None:
     assert ProductStore(mesh.warehouse, "yard").latest_snapshot("repairs") is None, "no other step was begun"
 
 
-def test_a_run_whose_process_was_killed_is_closed_once_somebody_looks(harbour: Path) -> None:
+def test_run_of_a_killed_process_is_closed_by_the_next_look(harbour: Path) -> None:
     mesh = load_mesh(harbour)
     job = dg.define_asset_job("left", selection="*").resolve(
         asset_graph=load_code_locations(mesh).resolve_asset_graph()
@@ -234,7 +234,7 @@ def test_a_run_whose_process_was_killed_is_closed_once_somebody_looks(harbour: P
         os.waitpid(process, 0)
         with hold_run_lock(dagster_home(mesh), alive.run_id):
             assert close_abandoned_runs(instance) == [left.run_id]
-        closed, going = (instance.get_run_by_id(one.run_id) for one in (left, alive))
+        closed, going = (instance.get_run_by_id(run.run_id) for run in (left, alive))
         assert closed is not None
         assert going is not None
         assert (closed.status, going.status) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)

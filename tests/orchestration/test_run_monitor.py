@@ -1,4 +1,4 @@
-"""Who looks after runs: alerts to targets over real HTTP, and runs that wait for one that was killed."""
+"""The watch over runs: alerts to targets over real HTTP, and runs that wait for one that was killed."""
 
 import json
 import logging
@@ -57,7 +57,7 @@ def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
 
 @dg.op
 def refusing() -> None:
-    raise dg.Failure("'boats' is hold_run_lock back: too few rows", allow_retries=False)
+    raise dg.Failure("'boats' is held back: too few rows", allow_retries=False)
 
 
 @dg.op
@@ -72,7 +72,7 @@ def nightly() -> None:
 
 
 def sensor_of(name: str) -> dg.SensorDefinition:
-    (found,) = [one for one in alert_sensors() if one.name == name]
+    (found,) = [sensor for sensor in alert_sensors() if sensor.name == name]
     return found
 
 
@@ -84,20 +84,22 @@ def alert_of_failure() -> dg.RunFailureSensorContext:
     return context.for_run_failure()
 
 
-def test_a_failed_run_is_told_with_its_steps_and_their_words(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_alert_of_a_failed_run_names_its_steps_and_their_messages(
+    inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.ERROR, "storymesh.alert"):
         sensor_of("alert_of_failures")(alert_of_failure())
     (posted,) = inbox.posted
     assert (posted["kind"], posted["job"]) == ("failed", "nightly")
-    told = {one["what"]: one["words"] for one in posted["troubles"]}
-    assert told["refusing"] == "'boats' is hold_run_lock back: too few rows"
-    assert "ZeroDivisionError" in told["stumbling"]
+    messages = {trouble["what"]: trouble["words"] for trouble in posted["troubles"]}
+    assert messages["refusing"] == "'boats' is held back: too few rows"
+    assert "ZeroDivisionError" in messages["stumbling"]
     assert "nightly failed" in posted["text"]
-    assert "'boats' is hold_run_lock back" in posted["text"], "chat programs show this"
+    assert "'boats' is held back" in posted["text"], "chat programs show this"
     assert posted["text"] in caplog.messages
 
 
-def test_red_checks_of_a_run_that_went_through_are_told(inbox: Inbox) -> None:
+def test_alert_of_a_successful_run_names_its_failed_checks(inbox: Inbox) -> None:
     @dg.asset(check_specs=[dg.AssetCheckSpec("volume", asset="boats"), dg.AssetCheckSpec("key", asset="boats")])
     def boats() -> Iterator[Any]:
         yield dg.Output(1)
@@ -115,7 +117,7 @@ def test_red_checks_of_a_run_that_went_through_are_told(inbox: Inbox) -> None:
     assert posted["troubles"] == [{"what": "boats: volume", "words": "3 rows, 9 before"}]
 
 
-def test_an_address_that_refuses_an_alert_is_told_without_its_secret(inbox: Inbox) -> None:
+def test_error_of_a_webhook_does_not_hold_its_secret_address(inbox: Inbox) -> None:
     inbox.code = 500
     with pytest.raises(Exception, match="HTTP 500") as failed:
         sensor_of("alert_of_failures")(alert_of_failure())
@@ -123,7 +125,7 @@ def test_an_address_that_refuses_an_alert_is_told_without_its_secret(inbox: Inbo
     assert "s3cr3t" not in str(failed.value)
 
 
-def test_a_run_that_waits_for_one_that_is_killed_goes_on(harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_waiting_for_a_killed_run_continues(harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = load_mesh(harbour)
     monkeypatch.setattr(execute, "CLOSE_EVERY_S", 0.1)
     job = dg.define_asset_job("other", selection="*").resolve(asset_graph=running_graph(harbour))
@@ -140,12 +142,12 @@ def test_a_run_that_waits_for_one_that_is_killed_goes_on(harbour: Path, monkeypa
         claim = instance.event_log_storage.claim_concurrency_slot("fleet_boats", other.run_id, "publish")
         assert claim.is_claimed
 
-        def tell(told: RunEvent) -> None:
-            if isinstance(told, RunPlan):  # this run has looked for abandoned ones by now
+        def kill_other_run(event: RunEvent) -> None:
+            if isinstance(event, RunPlan):  # this run has looked for abandoned ones by now
                 os.kill(process, signal.SIGKILL)
                 os.waitpid(process, 0)
 
-        outcome = execute_run(mesh, [], tell, harbour / "run.log")
+        outcome = execute_run(mesh, [], kill_other_run, harbour / "run.log")
         assert outcome.success
         closed = instance.get_run_by_id(other.run_id)
         assert closed is not None
@@ -155,7 +157,7 @@ def test_a_run_that_waits_for_one_that_is_killed_goes_on(harbour: Path, monkeypa
         )
 
 
-def test_a_step_that_dagster_forgot_in_its_queue_gets_the_free_slot(harbour: Path) -> None:
+def test_forgotten_step_in_a_queue_gets_the_free_slot(harbour: Path) -> None:
     """It began to wait between the moment when the slot became free and that when Dagster looked who waits."""
     with open_instance(load_mesh(harbour)) as instance:
         storage = instance.event_log_storage

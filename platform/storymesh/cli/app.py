@@ -37,8 +37,8 @@ COMMANDS = (
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"storymesh {__version__}")
         raise typer.Exit
 

@@ -44,6 +44,7 @@ class Alert:
 
     @property
     def text(self) -> str:
+        """The alert as a chat program shows it."""
         head = (
             f"{self.job} failed"
             if self.kind == "failed"
@@ -64,11 +65,12 @@ AlertTarget = Callable[[Alert], None]
 
 
 def send_to_log(alert: Alert) -> None:
+    """Write the alert to the log."""
     _LOG.error(alert.text)
 
 
 def send_to_webhook(alert: Alert) -> None:
-    """POST JSON to the address in STORYMESH_ALERT_WEBHOOK: `text` as chat programs read it, and the parts of it."""
+    """Send the alert as JSON to the address in STORYMESH_ALERT_WEBHOOK: `text` for chat programs, and its parts."""
     body = json.dumps({"text": alert.text, **asdict(alert)}).encode()
     address = os.environ[WEBHOOK]
     try:
@@ -85,6 +87,7 @@ def send_to_webhook(alert: Alert) -> None:
 
 
 def alert_targets() -> tuple[AlertTarget, ...]:
+    """Return the targets that the environment asks for."""
     return (send_to_log, send_to_webhook) if os.environ.get(WEBHOOK) else (send_to_log,)
 
 

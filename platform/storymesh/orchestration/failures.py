@@ -36,27 +36,27 @@ _TRANSIENT_NAMES = {
     "urllib3": ("ProtocolError", "TimeoutError", "NewConnectionError"),
 }
 # DuckDB, Arrow and SQLite say in words what the system, or a bucket, said to them.
-_UNREACHED_WORDS = (
+_UNREACHED_PHRASES = (
     *("connection reset", "connection refused", "connection timed out", "could not establish connection"),
     *("aws error network_connection", "aws error slow_down", "aws error service_unavailable"),
 )
-_TRANSIENT_WORDS = (
+_TRANSIENT_PHRASES = (
     *("could not set lock", "conflicting lock", "database is locked", "database table is locked", "timed out"),
-    *("temporarily unavailable", *_UNREACHED_WORDS),
+    *("temporarily unavailable", *_UNREACHED_PHRASES),
 )
-_FULL_WORDS = ("no space left", "disk is full", "disk quota exceeded", "file too large")
-_FORBIDDEN_WORDS = (
+_FULL_PHRASES = ("no space left", "disk is full", "disk quota exceeded", "file too large")
+_FORBIDDEN_PHRASES = (
     *("read-only", "readonly", "permission denied", "unable to open database file"),
     *("aws error access_denied", "aws error no_such_bucket"),
 )
-_DAMAGED_WORDS = ("disk image is malformed", "file is not a database", "not a valid duckdb database")
+_DAMAGED_PHRASES = ("disk image is malformed", "file is not a database", "not a valid duckdb database")
 
 
 class ResourceUnavailable(StorymeshError):
     """A disk, a file or a server did not do its part. `transient`: it may do so in a moment."""
 
-    def __init__(self, words: str, hint: str, *, transient: bool) -> None:
-        super().__init__(words, hint)
+    def __init__(self, message: str, hint: str, *, transient: bool) -> None:
+        super().__init__(message, hint)
         self.transient = transient
 
 
@@ -114,7 +114,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, ResourceUnavailable):
         return error.transient
     if isinstance(error, TransformFailed):  # dbt tells in words that its database did not answer
-        return any(words in error.message.lower() for words in _UNREACHED_WORDS)
+        return any(phrase in error.message.lower() for phrase in _UNREACHED_PHRASES)
     return not isinstance(error, StorymeshError) and any(_is_transient_itself(cause) for cause in _chain(error))
 
 
@@ -128,13 +128,13 @@ def as_unavailable(error: BaseException) -> ResourceUnavailable | None:
         text = " ".join(str(cause).split())[:300]
         lower = text.lower()
         storage = isinstance(cause, OSError | sqlite3.Error) or _package(cause) in ("duckdb", "_duckdb", "pyarrow")
-        if number in _FULL or (storage and any(words in lower for words in _FULL_WORDS)):
+        if number in _FULL or (storage and any(phrase in lower for phrase in _FULL_PHRASES)):
             hint = "make room and run again: what was published stays as it is, and nothing has to be cleaned up"
             return ResourceUnavailable(f"there is no room to write: {text}", hint, transient=False)
-        if number in _FORBIDDEN or (storage and any(words in lower for words in _FORBIDDEN_WORDS)):
+        if number in _FORBIDDEN or (storage and any(phrase in lower for phrase in _FORBIDDEN_PHRASES)):
             hint = "give the user who runs this the right to it, then run again"
             return ResourceUnavailable(f"the system refuses access: {text}", hint, transient=False)
-        if storage and any(words in lower for words in _DAMAGED_WORDS):
+        if storage and any(phrase in lower for phrase in _DAMAGED_PHRASES):
             hint = "bring the file back from a copy, or remove it and run again"
             return ResourceUnavailable(f"a file of the store is damaged: {text}", hint, transient=False)
         if number == errno.EIO or (storage and "disk i/o error" in lower):
@@ -162,7 +162,7 @@ def _is_transient_itself(error: BaseException) -> bool:
         return True
     in_words = isinstance(error, sqlite3.OperationalError) or (isinstance(error, OSError) and error.errno is None)
     if in_words or package in ("duckdb", "_duckdb", "pyarrow", "sqlalchemy"):
-        return any(words in str(error).lower() for words in _TRANSIENT_WORDS)
+        return any(phrase in str(error).lower() for phrase in _TRANSIENT_PHRASES)
     return False
 
 

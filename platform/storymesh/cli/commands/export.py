@@ -16,8 +16,8 @@ def export(
 ) -> None:
     """Write the cases of a release as an object-centric event log.
 
-    It is for those who mine processes. It is told in hindsight from the snapshots that the release was cut from: what
-    is restricted is not in it, nor what is to be forgotten; what is internal is.
+    The log is for process mining. It has everything that is known today of the cases, from the snapshots that the
+    release was made from: internal values too, but no restricted ones and nothing that is to be forgotten.
     """
     from storymesh.cli.output.event_log import show_event_log
     from storymesh.engine.open import open_engine

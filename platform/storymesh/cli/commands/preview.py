@@ -33,11 +33,12 @@ def preview(
         records = preview_records(build, name, case, sample)
         if console.is_terminal:
             with Tracer(build) as tracer:
-                told = {
-                    one.case_id: one for one in tracer.render_cases(name, [record["case_id"] for record in records])
+                traced = {
+                    rendered.case_id: rendered
+                    for rendered in tracer.render_cases(name, [record["case_id"] for record in records])
                 }
             for record in records:
-                console.print(mark_record(record, told[record["case_id"]]), soft_wrap=True)
+                console.print(mark_record(record, traced[record["case_id"]]), soft_wrap=True)
         else:
             for record in records:
                 typer.echo(format_record(record))

@@ -22,12 +22,12 @@ def scenario(
     passed = failed = 0
     for narrative in [loaded.narrative(name) for name in narratives or loaded.narratives]:
         typed = type_narrative(narrative, loaded.cast_of(narrative))
-        for one in read_scenarios(loaded.root / narrative.folder, loaded.root, typed):
-            result = run_scenario(one, typed, loaded.open_engine)
+        for given in read_scenarios(loaded.root / narrative.folder, loaded.root, typed):
+            result = run_scenario(given, typed, loaded.open_engine)
             differences = result.differences
             if accept:
                 accept_result(result)
-            typer.echo(f"{'✓' if accept or not differences else '✗'} {narrative.id}: {one.title}")
+            typer.echo(f"{'✓' if accept or not differences else '✗'} {narrative.id}: {given.title}")
             for line in () if accept else differences:
                 typer.echo(f"  {line}")
             passed, failed = (passed, failed + 1) if differences and not accept else (passed + 1, failed)

@@ -61,8 +61,8 @@ def trace(
         typer.echo(trace_as_json(traced, found.narrative, found.version, folder))
     else:
         if changed:
-            words = f"'{found.narrative}' has changed since {found.version}: the release is told by what it keeps"
-            typer.echo(f"{words} under {folder}", err=True)
+            message = f"'{found.narrative}' has changed since {found.version}: the release is told by what it keeps"
+            typer.echo(f"{message} under {folder}", err=True)
         show_trace(traced, found.narrative, found.version, folder, sql=sql)
     if traced.mistakes:
         raise typer.Exit(1)

@@ -81,9 +81,9 @@ def _link_tree(link: "LinkExplanation") -> Tree:
     tree = Tree(escape(f"{link.role} ({link.product}), expect {link.expect}"), highlight=False)
     for row in link.rows:
         branch = tree.add(escape(f"{'✓' if row.linked else '✗'} {row.key}"))
-        for words in (*row.why, row.question):
-            if words:
-                branch.add(escape(words))
+        for note in (*row.why, row.question):
+            if note:
+                branch.add(escape(note))
     if link.more:
         tree.add(f"and {link.more:,} more")
     if link.nothing:

@@ -34,8 +34,8 @@ def verify_and_show(releases: "Sequence[Release]", output_format: OutputFormat, 
         if output_format == "text":
             if found.differences:
                 typer.echo(f"✗ {release.name}: not as its lock says")
-                for words in found.differences:
-                    typer.echo(f"  {words}")
+                for difference in found.differences:
+                    typer.echo(f"  {difference}")
             else:
                 typer.echo(f"✓ {release.name}: {found.records:,} records, digest {release.digest[:12]}, as it was cut")
     if output_format == "json":

@@ -99,8 +99,8 @@ def wait_for_database(database: Path, wait_s: float = DATABASE_WAIT_S) -> None:
             if "lock" not in str(error).lower():
                 return  # damaged or not ours: dbt says so in its own words
             if time.monotonic() > deadline:
-                words = f"another process holds {database}: {str(error).splitlines()[0]}"
-                raise TransformFailed(words, "end it, or wait for it, and run again") from None
+                message = f"another process holds {database}: {str(error).splitlines()[0]}"
+                raise TransformFailed(message, "end it, or wait for it, and run again") from None
         time.sleep(0.5)
 
 
@@ -149,8 +149,8 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             for event in invocation.stream():
                 yield add_column_lineage(event, domain, manifest, project.target_path, inputs)
             if not invocation.is_successful():
-                words = "; ".join(failed_nodes(project)) or str(invocation.get_error())
-                raise TransformFailed(f"the dbt project of '{domain}' did not build: {words}")
+                failed = "; ".join(failed_nodes(project)) or str(invocation.get_error())
+                raise TransformFailed(f"the dbt project of '{domain}' did not build: {failed}")
 
     return build_models
 
@@ -242,8 +242,8 @@ def _input_snapshots(mesh: Mesh, domain: str, required: set[dg.AssetKey]) -> dic
         owner, name = product.split(".", 1)
         latest = ProductStore(mesh.warehouse, owner).latest_snapshot(name)
         if latest is None and product_key(product) in required:
-            words = f"the models of '{domain}' read '{product}', which nobody has published yet"
-            raise NotPublished(words, f"run the domain '{owner}' first")
+            message = f"the models of '{domain}' read '{product}', which nobody has published yet"
+            raise NotPublished(message, f"run the domain '{owner}' first")
         snapshots[product] = latest or _snapshot_without_rows(mesh, product)
     return snapshots
 

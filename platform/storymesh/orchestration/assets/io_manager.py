@@ -28,8 +28,8 @@ class BuildKeyIOManager(dg.IOManager):
             try:
                 return self._path(key).read_text(encoding="utf-8").strip()
             except FileNotFoundError:
-                words = f"nobody has made {' '.join(key.path)} yet"
-                raise NotPublished(words, "materialise it first, or the narrative as a whole") from None
+                message = f"nobody has made {' '.join(key.path)} yet"
+                raise NotPublished(message, "materialise it first, or the narrative as a whole") from None
 
     def _path(self, key: dg.AssetKey) -> Path:
         return self.folder.joinpath(*key.path[:-1], f"{key.path[-1]}.key")
