@@ -53,6 +53,7 @@ class Document:
         return self.key_locations.get(steps) or self.at(*steps)
 
     def finding(self, steps: Iterable[Step], rule: str, message: str, hint: str = "") -> Finding:
+        """Return a finding at the location of the value at `steps`."""
         return Finding(self.at(*steps), rule, message, hint)
 
     def parse(self, model: type[Model]) -> Model:
@@ -241,6 +242,7 @@ class _Builder:
         self.count = 0
 
     def build(self, node: yaml.Node, steps: tuple[Step, ...]) -> Any:
+        """Return the value of `node`, which is at `steps`. Raises DefinitionErrors beyond a limit."""
         location = self._locate(node)
         self.count += 1
         if self.count > MAX_NODES or len(steps) > MAX_DEPTH:

@@ -123,6 +123,7 @@ class _Publishing:
     progress: PublishProgress
 
     def publish(self, rows: "pa.RecordBatchReader", columns: Mapping[str, str]) -> Publication:
+        """Stage, audit and publish `rows`, whose `columns` are the properties of the contract."""
         uncastable = UncastableValues()
         staged = self.staging.write_files(self._cast_rows(rows, columns, uncastable))
         version, snapshot_id = self._commit(AUDIT_PREFIX, staged)
@@ -192,7 +193,9 @@ class _Publishing:
         self, results: tuple[CheckResult, ...], audit: RowAudit, rows_out: int, quarantine: Path | None
     ) -> None:
         """Raise PublicationRefused when a rule about the table fails that is more than a warning."""
-        failed = [one for one in results if one.kind == "table" and one.severity == "error" and not one.passed]
+        failed = [
+            result for result in results if result.kind == "table" and result.severity == "error" and not result.passed
+        ]
         if failed:
             publication = self._publication(audit, rows_out, quarantine, results, unchanged=True)
             reasons = "; ".join(f"{result.words} (found {result.observed})" for result in failed)

@@ -195,6 +195,7 @@ class ProductStore:
 
     @cached_property
     def io(self) -> "PyArrowFileIO":
+        """PyIceberg's access to the domain's files."""
         from storymesh.product.iceberg_io import RelativeFileIO
 
         return RelativeFileIO(self.catalog.properties)

@@ -44,7 +44,7 @@ def address_fault(address: str, schemes: tuple[str, ...]) -> str | None:
         return "a password stands in this file; leave it to the environment: ${NAME}, or PGPASSWORD"
     if _VARIABLE.match(address) or parts.scheme in schemes:
         return None
-    return f"'{address}' is no address that begins with {' or '.join(f'{one}://' for one in schemes)}"
+    return f"'{address}' is no address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
 
 
 def s3_properties() -> dict[str, str]:
