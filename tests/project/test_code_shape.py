@@ -14,7 +14,7 @@ MAX_FUNCTION_LINES = 60
 REASON = re.compile(r"one file|400 lines", re.IGNORECASE)
 
 # Those that the move to this layout has still to reach; the lists only get shorter.
-SHARED_NAMES = {"CastSnapshot"}
+SHARED_NAMES: set[str] = set()
 LONG_FILES = {
     "grounding/numbers.py", "grounding/parsed_text.py", "grounding/quantities.py", "grounding/source_facts.py",
     "language/compile/expressions.py", "language/filters.py", "language/interpret.py", "language/parse.py",

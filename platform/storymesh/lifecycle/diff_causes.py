@@ -8,7 +8,7 @@ from typing import Any
 from storymesh.errors import StorymeshError
 from storymesh.release.catalog import Release
 from storymesh.release.definition_snapshot import read_definition_snapshot
-from storymesh.release.manifest import CastSnapshot, ReleaseManifest
+from storymesh.release.manifest import ReleasedProduct, ReleaseManifest
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _product_causes(was: ReleaseManifest, now: ReleaseManifest) -> Iterator[Diff
             yield DiffCause("contract", name, *contracts)
 
 
-def _describe_snapshot(member: CastSnapshot | None) -> str | None:
+def _describe_snapshot(member: ReleasedProduct | None) -> str | None:
     return f"{member.product_version[:12]}, {member.rows:,} rows" if member else None
 
 

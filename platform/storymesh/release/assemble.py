@@ -33,8 +33,8 @@ from storymesh.release.layout import DEFINITION_FOLDER, DROPS_FOLDER, EVALUATION
 from storymesh.release.leakage import count_leaks
 from storymesh.release.manifest import (
     CASE,
-    CastSnapshot,
     PersonalDataSummary,
+    ReleasedProduct,
     ReleaseManifest,
     RewritingSummary,
     read_manifest,
@@ -133,9 +133,9 @@ class ReleaseAssembly:
             )
         )
 
-    def _cast(self) -> dict[str, CastSnapshot]:
+    def _cast(self) -> dict[str, ReleasedProduct]:
         return {
-            role: CastSnapshot(
+            role: ReleasedProduct(
                 product=member.product,
                 contract_version=snapshot.contract_version,
                 contract_digest=snapshot.contract_digest,

@@ -43,7 +43,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True)
 
 
-class CastSnapshot(_Frozen):
+class ReleasedProduct(_Frozen):
     """The snapshot of a product that a role was read from; `rows` is its number of rows."""
 
     product: _Product
@@ -111,7 +111,7 @@ class ReleaseManifest(_Frozen):
     fingerprint: str
     created: str = ""
     storymesh: str | None = None
-    cast: Mapping[_Name, CastSnapshot]
+    cast: Mapping[_Name, ReleasedProduct]
     forgotten: Mapping[_Product, tuple[str, ...]] = {}
     evaluation: EvaluationSummary | None = None
     personal: PersonalDataSummary | None = None
