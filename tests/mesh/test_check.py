@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storymesh.mesh.check import check
+from storymesh.mesh.check import check_files
 
 BOATS = "domains/fleet/products/boats.odps.yaml"
 REPAIRS = "domains/yard/products/repairs.odps.yaml"
@@ -65,5 +65,5 @@ def test_unknown_name_is_found_where_it_is_written(
     harbour: Path, edit: Callable[[str, str, str], None], path: str, old: str, new: str, line: str
 ) -> None:
     edit(path, old, new)
-    found = [str(finding) for finding in check(harbour)]
+    found = [str(finding) for finding in check_files(harbour)]
     assert f"{path}:{line}" in found, found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storymesh.mesh.check import check
+from storymesh.mesh.check import check_files
 
 NARRATIVE = "narratives/late_repairs/narrative.yaml"
 BOATS = "contracts/fleet/boats.odcs.yaml"
@@ -34,4 +34,4 @@ def test_finding_shows_the_expected_form(
     harbour: Path, edit: Callable[[str, str, str], None], path: str, old: str, new: str, line: str
 ) -> None:
     edit(path, old, new)
-    assert [str(finding) for finding in check(harbour)] == [f"{path}:{line}"]
+    assert [str(finding) for finding in check_files(harbour)] == [f"{path}:{line}"]

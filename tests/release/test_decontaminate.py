@@ -19,7 +19,7 @@ from storymesh.errors import StorymeshError
 from storymesh.lifecycle.diff import compare_releases
 from storymesh.lifecycle.rebuild import rebuild_release
 from storymesh.lifecycle.verify import verify_release
-from storymesh.mesh.check import check
+from storymesh.mesh.check import check_files
 from storymesh.mesh.mesh import load_mesh
 from storymesh.release.curation.curate import CurationRules, apply_curation_rules
 from storymesh.release.curation.decontaminate import read_evaluation_set
@@ -146,7 +146,7 @@ def test_a_release_is_made_again_without_its_evaluation_set(
     asked = "\n  decontaminate: {against: [evals/*.jsonl, shared.txt], ngram: 8}\n"
 
     narrative.write_text(plain.rstrip() + asked)
-    finding = next(one for one in check(root) if one.rule == "no-file")
+    finding = next(one for one in check_files(root) if one.rule == "no-file")
     assert "'evals/*.jsonl' meets no file in narratives/roadside, and none in the mesh" in finding.message
     assert finding.location.line == len(plain.rstrip().splitlines()) + 1
 

@@ -26,7 +26,7 @@ RESERVED_DOMAINS = ("dagster", "logs", "narratives")
 DEFINITIONS_FILE = "from storymesh.orchestration import definitions / defs = definitions(__file__)"
 
 
-def check(root: Path) -> list[Finding]:
+def check_files(root: Path) -> list[Finding]:
     """Return every finding of the mesh at `root`, errors and warnings, in the order of files and lines.
 
     Raises WrongUsage when `root` is no mesh root.
@@ -50,7 +50,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     return sorted(set(findings))
 
 
-def errors_of(findings: list[Finding]) -> list[Finding]:
+def blocking_findings(findings: list[Finding]) -> list[Finding]:
     """Return the findings with which nothing may run."""
     return [finding for finding in findings if finding.severity == "error"]
 

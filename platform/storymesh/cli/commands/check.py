@@ -11,14 +11,14 @@ def check(mesh: MeshOption = None, format: FormatOption = "text") -> None:  # no
     Warnings alone give exit code 0.
     """
     from storymesh.cli.output.findings import count_findings, findings_as_json
-    from storymesh.mesh import check as checking
+    from storymesh.mesh.check import blocking_findings, check_files
 
-    findings = checking.check(mesh_root(mesh))
+    findings = check_files(mesh_root(mesh))
     if format == "json":
         typer.echo(findings_as_json(findings))
     else:
         for finding in findings:
             typer.echo(str(finding))
         typer.echo(count_findings(findings), err=True)
-    if checking.errors_of(findings):
+    if blocking_findings(findings):
         raise typer.Exit(1)

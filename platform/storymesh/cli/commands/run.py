@@ -17,14 +17,14 @@ def run(
 ) -> None:
     """Make every product, case and release that is not there yet."""
     from storymesh.cli.output.findings import count_findings
-    from storymesh.mesh import check as checking
+    from storymesh.mesh.check import blocking_findings, check_files
     from storymesh.mesh.mesh import load_mesh
 
     root = mesh_root(mesh)
-    findings = checking.check(root)
+    findings = check_files(root)
     for finding in findings:
         typer.echo(str(finding))
-    if checking.errors_of(findings):
+    if blocking_findings(findings):
         typer.echo(f"{count_findings(findings)}: nothing was run", err=True)
         raise typer.Exit(1)
     loaded = load_mesh(root)
