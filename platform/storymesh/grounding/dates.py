@@ -25,112 +25,112 @@ from storymesh.grounding.source_facts import KnownDate, SourceFacts, may_mean_kn
 
 def check_dates(said: ParsedText, truth: SourceFacts) -> CheckResult:
     """Check that each date and time of day is in the source, by its event, and that weekdays are right."""
-    faults: list[Fault] = []
-    checked = 0
-    rare = truth.rarity("date")
-    told: list[date] = []
-    spans: list[date] = []
-    said_spans = _spans(said)
-    known_spans = [_days(span, truth) for reading in (truth.story, truth.known) for span in _spans(reading)]
-    for mention in said.mentions:
-        when = mention.when
-        if when is None:
-            continue
-        checked += 1
-        where = characters_of(said, mention.at, mention.to)
-        text = words_at(said, mention.at, mention.to)
+    checker = _DateChecker(said, truth)
+    dated = [mention for mention in said.mentions if mention.when is not None]
+    faults = [fault for mention in dated if (fault := checker.check(mention)) is not None]
+    return "date", len(dated), faults
+
+
+class _DateChecker:
+    """Checks the dates of one text in their order: a relative date is counted from those before it."""
+
+    def __init__(self, said: ParsedText, truth: SourceFacts) -> None:
+        self._said = said
+        self._truth = truth
+        self._rare = truth.rarity("date")
+        self._days: list[date] = []
+        self._span_days: list[date] = []
+        self._said_spans = _spans(said)
+        self._known_spans = [_days(span, truth) for text in (truth.story, truth.known) for span in _spans(text)]
+
+    def check(self, mention: Mention) -> Fault | None:
+        """Return what is wrong with a date or time of day."""
+        when, truth = mention.when, self._truth
+        assert when is not None
+        text = words_at(self._said, mention.at, mention.to)
         if when.clock is not None:
-            if when.clock not in truth.clocks and not any(
+            if when.clock in truth.clocks or any(
                 when.clock + 720 == known and when.clock < 720 for known in truth.clocks
             ):
-                faults.append(
-                    Fault(
-                        "date",
-                        *where,
-                        f"“{quote_around(said, mention)}”: the time {text} stands nowhere in the record.",
-                    )
-                )
-            continue
+                return None
+            return self._fault(mention, f"{self._quote(mention)}: the time {text} stands nowhere in the record.")
         if not day_exists(when):
-            faults.append(Fault("date", *where, f"There is no day {text}."))
-            continue
+            return self._fault(mention, f"There is no day {text}.")
         if when.shift is not None:
-            followed = any(other.month and 0 <= other.at - when.to <= 3 for other in said.whens)
-            bases = [*told[-12:], *spans[-2:]] if followed else [*told[-2:], *spans[-1:]]
-            days = _shifted(when, bases, truth)
+            days = _shifted(when, self._bases(when), truth)
             if days is None:
-                continue
+                return None
             if not days:
-                faults.append(
-                    Fault(
-                        "date",
-                        *where,
-                        f"“{quote_around(said, mention)}”: no event of the record lies so many days "
-                        "from the one before.",
-                    )
-                )
-                continue
+                words = "no event of the record lies so many days from the one before."
+                return self._fault(mention, f"{self._quote(mention)}: {words}")
             matching = [item for item in truth.dates if item.day in days]
         else:
             matching = [item for item in truth.dates if may_mean_known(when, item)]
         if not matching:
-            if when.weekday is not None and when.month:
-                without = DateExpression(when.year, when.month, when.day, None, when.at, when.to, swapped=when.swapped)
-                right = next((item.day for item in truth.dates if item.day and may_mean(without, item.day)), None)
-                if right is not None:
-                    faults.append(
-                        Fault(
-                            "date",
-                            *where,
-                            f"{text} has the wrong day of the week: {right.day} {right:%B %Y} was a {right:%A}.",
-                        )
-                    )
-                    told.append(right)
-                    continue
-            likely = _likeliest(mention, truth.dates, rare)
-            hint = f" The record says there: {quote_date(truth, likely)}." if likely is not None else ""
-            faults.append(
-                Fault(
-                    "date",
-                    *where,
-                    f"“{quote_around(said, mention)}”: the date {text} stands nowhere in the record.{hint}",
-                )
-            )
-            continue
-        own = max(matching, key=lambda item: alike(mention.by, item.by, rare))
+            return self._unknown_date(mention, when, text)
+        own = max(matching, key=lambda item: alike(mention.by, item.by, self._rare))
         if own.day is not None:
             # A span ("from 19 April to 15 August") is background: the tale goes on from the day before it.
-            (spans if {"@from", "@to"} & mention.by.keys() else told).append(own.day)
+            (self._span_days if {"@from", "@to"} & mention.by.keys() else self._days).append(own.day)
         if when.day is None and when.weekday is None and when.shift is None:
-            continue
-        if any(mention in span and _days(span, truth) in known_spans for span in said_spans):
-            continue
+            return None
+        if any(mention in span and _days(span, truth) in self._known_spans for span in self._said_spans):
+            return None
+        return self._misplaced_date(mention, when, text, matching, own)
+
+    def _bases(self, when: DateExpression) -> list[date]:
+        """Return the days from which a relative date may be counted, the latest last."""
+        followed = any(other.month and 0 <= other.at - when.to <= 3 for other in self._said.whens)
+        if followed:
+            return [*self._days[-12:], *self._span_days[-2:]]
+        return [*self._days[-2:], *self._span_days[-1:]]
+
+    def _unknown_date(self, mention: Mention, when: DateExpression, text: str) -> Fault:
+        """Return the fault of a date that is not in the source: a wrong weekday, or no such date."""
+        if when.weekday is not None and when.month:
+            without = DateExpression(when.year, when.month, when.day, None, when.at, when.to, swapped=when.swapped)
+            days = (item.day for item in self._truth.dates if item.day and may_mean(without, item.day))
+            if (right := next(days, None)) is not None:
+                self._days.append(right)
+                words = f"{text} has the wrong day of the week: {right.day} {right:%B %Y} was a {right:%A}."
+                return self._fault(mention, words)
+        likely = _likeliest(mention, self._truth.dates, self._rare)
+        hint = f" The record says there: {quote_date(self._truth, likely)}." if likely is not None else ""
+        return self._fault(mention, f"{self._quote(mention)}: the date {text} stands nowhere in the record.{hint}")
+
+    def _misplaced_date(
+        self, mention: Mention, when: DateExpression, text: str, matching: list[KnownDate], own: KnownDate
+    ) -> Fault | None:
+        """Return the fault of a date that the source has for something else."""
+        rare = self._rare
         own_score = alike(mention.by, own.by, rare)
-        others = [item for item in truth.dates if item not in matching and item.when.day]
+        others = [item for item in self._truth.dates if item not in matching and item.when.day]
         other = max(others, key=lambda item: alike(mention.by, item.by, rare), default=None)
-        if other is not None and (score := alike(mention.by, other.by, rare)) - own_score > ELSEWHERE * (
-            1 if when.shift is None else 2
+        if other is None:
+            return None
+        score = alike(mention.by, other.by, rare)
+        if score - own_score <= ELSEWHERE * (1 if when.shift is None else 2):
+            return None
+        if any(
+            one is not mention
+            and one.when is not None
+            and one.when.clock is None
+            and one.when.shift is None
+            and may_mean_known(one.when, other)
+            and not may_mean_known(one.when, own)
+            and alike(one.by, other.by, rare) >= score
+            for one in self._said.mentions
         ):
-            if any(
-                one is not mention
-                and one.when is not None
-                and one.when.clock is None
-                and one.when.shift is None
-                and may_mean_known(one.when, other)
-                and not may_mean_known(one.when, own)
-                and alike(one.by, other.by, rare) >= score
-                for one in said.mentions
-            ):
-                continue
-            faults.append(
-                Fault(
-                    "date", *where,
-                    f"“{quote_around(said, mention)}”: {text} belongs to something else in the record "
-                    f"({quote_date(truth, own)}). "
-                    f"For this it says: {quote_date(truth, other)}.",
-                )
-            )  # fmt: skip
-    return "date", checked, faults
+            return None
+        quoted_own, quoted_other = quote_date(self._truth, own), quote_date(self._truth, other)
+        words = f"{text} belongs to something else in the record ({quoted_own}). For this it says: {quoted_other}."
+        return self._fault(mention, f"{self._quote(mention)}: {words}")
+
+    def _quote(self, mention: Mention) -> str:
+        return f"“{quote_around(self._said, mention)}”"
+
+    def _fault(self, mention: Mention, message: str) -> Fault:
+        return Fault("date", *characters_of(self._said, mention.at, mention.to), message)
 
 
 def _spans(reading: ParsedText) -> list[tuple[Mention, Mention]]:
@@ -188,14 +188,7 @@ def check_order(said: ParsedText, truth: SourceFacts) -> CheckResult:
     rare = truth.rarity("date")
 
     def event(at: int, to: int) -> KnownDate | None:
-        """Return the dated event that the words from `at` to `to` are clearly about, else None."""
-        words = {word: 1.0 for word in said.concepts[at:to] if word}
-        if not words:
-            return None
-        scored = sorted(((alike(words, item.by, rare), place) for place, item in enumerate(events)), reverse=True)
-        best, place = scored[0]
-        runner = next((score for score, other in scored if events[other].day != events[place].day), 0.0)
-        return events[place] if best > 0.55 and best - runner > 0.3 else None
+        return _event_of({word: 1.0 for word in said.concepts[at:to] if word}, events, rare)
 
     for begin, end in said.spans:
         if said.text[said.tokens[begin].begin : said.tokens[end - 1].end] in truth.story.text:
@@ -242,6 +235,16 @@ def check_order(said: ParsedText, truth: SourceFacts) -> CheckResult:
                     )
                 )
     return "order", checked, faults
+
+
+def _event_of(words: Mapping[str, float], events: list[KnownDate], rare: Mapping[str, float]) -> KnownDate | None:
+    """Return the dated event that some words are clearly about, else None."""
+    if not words:
+        return None
+    scored = sorted(((alike(words, item.by, rare), place) for place, item in enumerate(events)), reverse=True)
+    best, place = scored[0]
+    runner_up = next((score for score, other in scored if events[other].day != events[place].day), 0.0)
+    return events[place] if best > 0.55 and best - runner_up > 0.3 else None
 
 
 def _back(said: ParsedText, at: int, begin: int) -> int:

@@ -1,7 +1,7 @@
-"""Each number of a retelling is a value of the source or follows from some, and stands by the words that belong to
-it."""
+"""Checks of numbers: each is a value of the source or follows from some, and is said of the same thing."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from storymesh.grounding.faults import (
@@ -37,106 +37,124 @@ def check_numbers(said: ParsedText, truth: SourceFacts) -> CheckResult:
     faults: list[Fault] = []
     checked = 0
     mentions = [mention for mention in said.mentions if mention.quantity is not None]
-    plain = {
+    _tie_shares(said, truth, mentions)
+    _give_units(said, truth, mentions)
+    plain = _plain_values(truth)
+    supported: list[tuple[Mention, _Match]] = []
+    for mention in mentions:
+        quantity = mention.quantity
+        assert quantity is not None
+        if is_code_number(said.tokens, quantity):
+            checked += 1
+            faults += _unknown_code(said, truth, mention, quantity)
+            continue
+        if is_list_number(said.tokens, quantity):
+            continue
+        checked += 1
+        match = _closest(mention, quantity, truth)
+        if match.own is not None:
+            supported.append((mention, match))
+        elif not (
+            (
+                quantity.dimension == "count"
+                and match.other_score < 2 * FIRM
+                and round(quantity.said, 6) in plain
+                and _bare(said, mention)
+            )
+            or _is_ratio(said, truth, mentions, mention)
+            or is_derived(said, truth, mention, quantity, match.other_score)
+            or (quantity.dimension == "share" and quantity.said == 0.5 and "median" in truth.story.vocabulary)
+        ):
+            faults.append(_unsupported(said, truth, mention, quantity, match))
+    broken = _broken_pairs(said, truth, mentions)
+    for mention, match in supported:
+        faults += _misplaced(said, truth, mentions, mention, match, broken=mention.at in broken)
+    return "number", checked, faults
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """The value of the source that supports a number, and the best of those that do not; with how alike they are."""
+
+    own: KnownNumber | None
+    own_score: float
+    other: KnownNumber | None
+    other_score: float
+
+
+def _plain_values(truth: SourceFacts) -> set[float]:
+    """Return the numbers of the source as they are said, without their units."""
+    return {
         round(item.mention.quantity.said / item.mention.quantity.scale, 6)
         for items in truth.numbers.values()
         for item in items
         if item.mention is not None and item.mention.quantity is not None and item.dimension != "share"
     }
-    _tie_shares(said, truth, mentions)
-    _give_units(said, truth, mentions)
-    held: list[tuple[Mention, KnownNumber, float, KnownNumber | None, float]] = []
-    for mention in mentions:
-        quantity = mention.quantity
-        assert quantity is not None
-        text = words_at(said, mention.at, mention.to)
-        if is_code_number(said.tokens, quantity):
-            checked += 1
-            if text not in truth.codes and not any(
-                supported_by(quantity, item) for items in truth.numbers.values() for item in items
-            ):
-                faults.append(
-                    Fault(
-                        "code",
-                        *characters_of(said, mention.at, mention.to),
-                        f"The number {text} stands nowhere in the record.",
-                    )
-                )
+
+
+def _closest(mention: Mention, quantity: Quantity, truth: SourceFacts) -> _Match:
+    rare = truth.rarity(quantity.dimension)
+    own, own_score = None, -1.0
+    other, other_score = None, 0.0
+    for place, item in enumerate(truth.numbers.get(quantity.dimension, [])):
+        supports = supported_by(quantity, item)
+        if not supports and place > MOST_COMPARED:
             continue
-        if is_list_number(said.tokens, quantity):
-            continue
-        checked += 1
-        items = truth.numbers.get(quantity.dimension, [])
-        rare = truth.rarity(quantity.dimension)
-        own, own_score = None, -1.0
-        other, other_score = None, 0.0
-        for place, item in enumerate(items):
-            supported = supported_by(quantity, item)
-            if not supported and place > MOST_COMPARED:
-                continue
-            score = alike(mention.by, item.by, rare)
-            if supported:
-                if score > own_score:
-                    own, own_score = item, score
-            elif score > other_score and not _same_story(item, quantity):
-                other, other_score = item, score
-        if own is None:
-            if (
-                quantity.dimension == "count"
-                and other_score < 2 * FIRM
-                and round(quantity.said, 6) in plain
-                and _bare(said, mention)
-            ):
-                continue
-            if _is_ratio(said, truth, mentions, mention):
-                continue
-            if is_derived(said, truth, mention, quantity, other_score):
-                continue
-            if quantity.dimension == "share" and quantity.said == 0.5 and "median" in truth.story.vocabulary:
-                continue
-            there = quote_number(truth, other) if other is not None and other_score > ELSEWHERE else ""
-            hint = f" The record says there: {there}." if there else ""
-            faults.append(
-                Fault(
-                    "number",
-                    *characters_of(said, mention.at, mention.to),
-                    f"“{quote_around(said, mention)}”: the record has no {_what(quantity)} {text}.{hint}",
-                )
-            )
-            continue
-        held.append((mention, own, own_score, other, other_score))
-    broken = _broken_pairs(said, truth, mentions)
-    for mention, own, own_score, other, other_score in held:
-        quantity = mention.quantity
-        assert quantity is not None
-        lead = other_score - max(own_score, 0.0)
-        if other is not None and _exchanged(mentions, mention, quantity, own, other, other_score, lead, truth):
-            excused = _is_ratio(said, truth, mentions, mention) or (
-                lead < FIRM and is_derived(said, truth, mention, quantity, 0.0)
-            )
-            if mention.at in broken or not excused:
-                faults.append(
-                    Fault(
-                        "number", *characters_of(said, mention.at, mention.to),
-                        f"“{quote_around(said, mention)}”: {words_at(said, mention.at, mention.to)} belongs to "
-                        f"something else in the record ({quote_number(truth, own)}). For this it says: "
-                        f"{quote_number(truth, other)}.",
-                    )
-                )  # fmt: skip
-                continue
-        if mention.at in broken:
-            faults.append(
-                Fault(
-                    "number",
-                    *characters_of(said, mention.at, mention.to),
-                    f"“{quote_around(said, mention)}”: the record says these two numbers nowhere together.",
-                )
-            )
-            continue
-        turned = turned_round(said, truth, mention, own)
-        if turned:
-            faults.append(Fault("outcome", *characters_of(said, mention.at, mention.to), turned))
-    return "number", checked, faults
+        score = alike(mention.by, item.by, rare)
+        if supports:
+            if score > own_score:
+                own, own_score = item, score
+        elif score > other_score and not _same_story(item, quantity):
+            other, other_score = item, score
+    return _Match(own, own_score, other, other_score)
+
+
+def _unknown_code(said: ParsedText, truth: SourceFacts, mention: Mention, quantity: Quantity) -> Iterator[Fault]:
+    """Yield the fault of a reference that is not in the source."""
+    text = words_at(said, mention.at, mention.to)
+    if text not in truth.codes and not any(
+        supported_by(quantity, item) for items in truth.numbers.values() for item in items
+    ):
+        place = characters_of(said, mention.at, mention.to)
+        yield Fault("code", *place, f"The number {text} stands nowhere in the record.")
+
+
+def _unsupported(said: ParsedText, truth: SourceFacts, mention: Mention, quantity: Quantity, match: _Match) -> Fault:
+    """Return the fault of a number that is not in the source."""
+    text = words_at(said, mention.at, mention.to)
+    likely = match.other if match.other_score > ELSEWHERE else None
+    quoted = quote_number(truth, likely)
+    hint = f" The record says there: {quoted}." if quoted else ""
+    words = f"“{quote_around(said, mention)}”: the record has no {_what(quantity)} {text}.{hint}"
+    return Fault("number", *characters_of(said, mention.at, mention.to), words)
+
+
+def _misplaced(
+    said: ParsedText, truth: SourceFacts, mentions: list[Mention], mention: Mention, match: _Match, *, broken: bool
+) -> Iterator[Fault]:
+    """Yield the fault of a number that the source has for something else, apart, or the other way round."""
+    quantity, own, other = mention.quantity, match.own, match.other
+    assert quantity is not None and own is not None
+    place = characters_of(said, mention.at, mention.to)
+    lead = match.other_score - max(match.own_score, 0.0)
+    if other is not None and _exchanged(mentions, mention, quantity, own, other, match.other_score, lead, truth):
+        excused = _is_ratio(said, truth, mentions, mention) or (
+            lead < FIRM and is_derived(said, truth, mention, quantity, 0.0)
+        )
+        if broken or not excused:
+            quoted = f"“{quote_around(said, mention)}”: {words_at(said, mention.at, mention.to)}"
+            yield Fault(
+                "number", *place,
+                f"{quoted} belongs to something else in the record ({quote_number(truth, own)}). "
+                f"For this it says: {quote_number(truth, other)}.",
+            )  # fmt: skip
+            return
+    if broken:
+        words = f"“{quote_around(said, mention)}”: the record says these two numbers nowhere together."
+        yield Fault("number", *place, words)
+        return
+    if turned := turned_round(said, truth, mention, own):
+        yield Fault("outcome", *place, turned)
 
 
 def _bare(said: ParsedText, mention: Mention) -> bool:

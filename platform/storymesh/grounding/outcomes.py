@@ -118,11 +118,9 @@ def check_outcomes(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any
     """Check what worked, what was best, what arrived, was late or was disturbed, against the source."""
     faults: list[Fault] = []
     checked = 0
-    known = [*verdicts(truth.story)]
+    stated = (value for path, value in facts.items() if "worked" in path.rsplit(".", 1)[-1])
+    known = [*verdicts(truth.story), *(Verdict(1 if one else -1, 0, 0, {}) for one in stated if isinstance(one, bool))]
     counted = rates(truth)
-    for path, value in facts.items():
-        if isinstance(value, bool) and "worked" in path.rsplit(".", 1)[-1]:
-            known.append(Verdict(1 if value else -1, 0, 0, {}))
     weights = weights_of([*known, *counted])
     own = verdicts(truth.story)
     last = own[-1] if len(own) > 1 and _is_own(truth.story, own[-1].at) else None
@@ -156,11 +154,11 @@ def check_outcomes(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any
                 )
             )  # fmt: skip
             continue
-        stated = {item.sign for item in known}
+        signs = {item.sign for item in known}
         if (
             same is None
             or (turned is not None and turned - same > ELSEWHERE)
-            or (len(stated) == 1 and verdict.sign not in stated and same < 0.3)
+            or (len(signs) == 1 and verdict.sign not in signs and same < 0.3)
         ):
             faults.append(
                 Fault(

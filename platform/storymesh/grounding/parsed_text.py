@@ -201,14 +201,8 @@ class ParsedText:
                 named.append(other)
                 continue
             clause = clauses[other]
-            if clause < first:
-                weight = CLAUSE_BEFORE if clause == first - 1 else SAME_SENTENCE
-            elif clause > last:
-                weight = CLAUSE_AFTER if clause == last + 1 else SAME_SENTENCE
-            else:
-                weight = SAME_CLAUSE
             away = at - other if other < at else other - to + 1
-            weight /= 1 + 0.09 * away
+            weight = _clause_weight(clause, first, last) / (1 + 0.09 * away)
             if clause == label:
                 weight = LABEL
             elif dated and other < at <= other + 2 and clause >= first and self.tokens[other].text.islower():
@@ -380,6 +374,15 @@ class ParsedText:
             if too or token.low in NEGATIONS or token.low.endswith("n't"):
                 turned = not turned
         return turned
+
+
+def _clause_weight(clause: int, first: int, last: int) -> float:
+    """Return how much a word counts for a value in the clauses `first` to `last`, by the clause of the word."""
+    if clause < first:
+        return CLAUSE_BEFORE if clause == first - 1 else SAME_SENTENCE
+    if clause > last:
+        return CLAUSE_AFTER if clause == last + 1 else SAME_SENTENCE
+    return SAME_CLAUSE
 
 
 _ACTS = frozenset(
