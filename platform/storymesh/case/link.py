@@ -14,7 +14,7 @@ from operator import and_, or_
 import ibis
 import ibis.expr.types as ir
 
-from storymesh.case.resolve import Cast, Join, Role
+from storymesh.case.resolve import Cast, JoinCondition, Role
 from storymesh.engine import dialect
 
 KNOWN, KEY, IN_HINDSIGHT, AT_QUESTION = "_known", "_key", "_later", "_asked"
@@ -206,7 +206,9 @@ class _Linker:
             needed |= dict.fromkeys(contract.key)
         return table.select(**{f"r_{column}": table[column] for column in needed})
 
-    def _equal(self, join: Join, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]) -> ir.BooleanValue:
+    def _equal(
+        self, join: JoinCondition, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]
+    ) -> ir.BooleanValue:
         mine, theirs = right[f"r_{join.column}"], left[f"{prefixes[join.other]}v_{join.other_column}"]
         if mine.type().is_date() != theirs.type().is_date():
             return to_timestamp(mine) == to_timestamp(theirs)

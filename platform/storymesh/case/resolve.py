@@ -25,7 +25,7 @@ CASE_COLUMNS = frozenset(
 
 
 @dataclass(frozen=True)
-class Join:
+class JoinCondition:
     """A condition of a link: `column` of the role's product equals `other_column` of the role `other`."""
 
     column: str
@@ -48,7 +48,7 @@ class Role:
     name: str
     contract: Contract
     link: Link | None
-    joins: tuple[Join, ...] = ()
+    joins: tuple[JoinCondition, ...] = ()
     listed: bool = False
     may_be_future: bool = False
     may_be_unknown: bool = False
@@ -210,7 +210,7 @@ class _CastResolver:
         else:
             self.roles[name] = self._role(name, contract, link, joins)
 
-    def _role(self, name: str, contract: Contract, link: Link, joins: tuple[Join, ...]) -> Role:
+    def _role(self, name: str, contract: Contract, link: Link, joins: tuple[JoinCondition, ...]) -> Role:
         others = [self.roles[join.other] for join in joins]
         bare = Role(name, contract, link, joins)
         never = contract.hindsight or any(
@@ -233,7 +233,7 @@ class _CastResolver:
         listed = own_question or not (link.single and one)
         return Role(name, contract, link, joins, listed, may_be_future, may_be_unknown, own_question, never)
 
-    def _may_be_future(self, link: Link, contract: Contract, joins: tuple[Join, ...], late: bool) -> bool:
+    def _may_be_future(self, link: Link, contract: Contract, joins: tuple[JoinCondition, ...], late: bool) -> bool:
         for join in joins:
             other = self.roles[join.other]
             if other.link is not None and (other.may_be_future or other.known_at_of(join.other_column)):
@@ -251,8 +251,8 @@ class _CastResolver:
             return link.within.before.total_seconds() > 0
         return True
 
-    def _joins(self, name: str, link: Link, contract: Contract) -> tuple[Join, ...] | None:
-        joins: list[Join] = []
+    def _joins(self, name: str, link: Link, contract: Contract) -> tuple[JoinCondition, ...] | None:
+        joins: list[JoinCondition] = []
         assert link.on is not None
         for column, path in link.on.items():
             steps = ["links", name, "on", column]
@@ -268,10 +268,10 @@ class _CastResolver:
                 message = f"'{name}.{column}' is {mine} and '{path}' is {theirs}: they never equal each other"
                 self.fail(steps, "wrong-type", message)
                 continue
-            joins.append(Join(column, role.name, other))
+            joins.append(JoinCondition(column, role.name, other))
         return tuple(joins) if len(joins) == len(link.on) else None
 
-    def _by_relationship(self, name: str, link: Link, contract: Contract) -> tuple[Join, ...] | None:
+    def _by_relationship(self, name: str, link: Link, contract: Contract) -> tuple[JoinCondition, ...] | None:
         """Return the joins of the one relationship between this role and the anchor, else an earlier role."""
         timed = link.within or link.overlaps or link.as_of
         anchor, *others = self.roles.values()
@@ -305,15 +305,19 @@ def _never_known(role: Role, column: str, at: str, closes: str | None) -> bool:
     return column == closes or (known is not None and known in (closes, ends))
 
 
-def _related(contract: Contract, other: Role) -> Iterable[tuple[Join, ...]]:
+def _related(contract: Contract, other: Role) -> Iterable[tuple[JoinCondition, ...]]:
     for relationship in contract.relationships:
         if relationship.to_contract == other.contract.id:
             to = _columns(other.contract, relationship)
-            yield tuple(Join(mine, other.name, theirs) for mine, theirs in zip(relationship.columns, to, strict=True))
+            yield tuple(
+                JoinCondition(mine, other.name, theirs) for mine, theirs in zip(relationship.columns, to, strict=True)
+            )
     for relationship in other.contract.relationships:
         if relationship.to_contract == contract.id and other.contract.id != contract.id:
             to = _columns(contract, relationship)
-            yield tuple(Join(mine, other.name, theirs) for theirs, mine in zip(relationship.columns, to, strict=True))
+            yield tuple(
+                JoinCondition(mine, other.name, theirs) for theirs, mine in zip(relationship.columns, to, strict=True)
+            )
 
 
 def _columns(contract: Contract, relationship: Relationship) -> list[str]:
