@@ -1,8 +1,8 @@
 """Queries that count again what a record counts: precedents and linked rows, from the written cases of a build.
 
 They are written apart from `case.precedent`, which counts for all cases at once: a second way to the same number, for
-one case at a time. `Tracer.confirm` runs them; their SQL is for people, who can run it as it stands. Except for the id
-of the case and its actions, a query names columns, never values, so it shows nothing that may not be shown.
+one case at a time. `Tracer.confirm` runs them; their SQL is for people, who can run it as it stands. Of values a query
+names only the id of the case, keys of rows and actions, so it shows nothing that may not be shown.
 """
 
 from collections.abc import Sequence
