@@ -1,4 +1,4 @@
-"""Passages for retrieval: what stands beside their text, as vector stores take it."""
+"""Passages for retrieval: the flat metadata beside their text, as vector stores take it."""
 
 import json
 from collections.abc import Mapping
@@ -75,9 +75,9 @@ CAST = {
 
 def call(name: str, **more: Any) -> dict[str, Any]:
     came = datetime(2024, 3, 1, 10, 30)
-    told: dict[str, Any] = {"id": name, "quay": "Kai 4", "boat": "b1", "captain": "Ann", "hours": Decimal("4.50")}
-    told |= {"towed": True, "due": date(2024, 2, 29), "came": came, "went": datetime(2024, 3, 2), "action": "wait"}
-    return {**told, **more}
+    row: dict[str, Any] = {"id": name, "quay": "Kai 4", "boat": "b1", "captain": "Ann", "hours": Decimal("4.50")}
+    row |= {"towed": True, "due": date(2024, 2, 29), "came": came, "went": datetime(2024, 3, 2), "action": "wait"}
+    return {**row, **more}
 
 
 ROWS: Mapping[str, list[dict[str, Any]]] = {
@@ -88,8 +88,8 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, dict[str, dict[str, Any]]]:
-    """The release, and its passages as the interpreter tells them."""
+def passages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, dict[str, dict[str, Any]]]:
+    """Return the release, and its passages as the interpreter renders them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
         build = build_of(tmp_path_factory.mktemp("passages"), NARRATIVE, REPORT, CAST, ROWS)
@@ -97,8 +97,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, dict[str, d
         return release, {row["case_id"]: row for row in preview_records(build, "passage", sample=9)}
 
 
-def test_metadata_is_flat_and_holds_what_stores_take(told: tuple[Release, Any]) -> None:
-    row = rows_of(told[0], "passage")["c1"]
+def test_metadata_is_flat_and_of_types_that_stores_take(passages: tuple[Release, Any]) -> None:
+    row = rows_of(passages[0], "passage")["c1"]
     assert list(row) == ["id", "case_id", "text", "metadata", "at", "facts", "sources", "split"]
     pseudonym = row["metadata"].pop("call_captain")
     assert pseudonym.startswith("p-") and pseudonym in row["text"]
@@ -116,44 +116,48 @@ def test_metadata_is_flat_and_holds_what_stores_take(told: tuple[Release, Any]) 
     }
 
 
-def test_what_is_open_or_not_there_is_null(told: tuple[Release, Any]) -> None:
-    open_ = rows_of(told[0], "passage")["c2"]["metadata"]
+def test_metadata_is_null_for_open_cases_and_missing_rows(passages: tuple[Release, Any]) -> None:
+    open_ = rows_of(passages[0], "passage")["c2"]["metadata"]
     assert [open_[name] for name in ("case_closes", "action", "worked", "boat_name")] == [None] * 4
 
 
-def test_the_interpreter_gives_the_same_metadata(told: tuple[Release, dict[str, dict[str, Any]]]) -> None:
-    release, spoken = told
+def test_the_interpreter_returns_the_same_metadata(passages: tuple[Release, dict[str, dict[str, Any]]]) -> None:
+    release, previews = passages
     for case_id, row in rows_of(release, "passage").items():
-        assert {name: spoken[case_id][name] for name in row} == row
+        assert {name: previews[case_id][name] for name in row} == row
 
 
-def test_a_line_makes_documents_of_passages(told: tuple[Release, Any]) -> None:
+def test_one_line_turns_passages_into_documents(passages: tuple[Release, Any]) -> None:
     from datasets import load_dataset
     from langchain_core.documents import Document
 
-    rows = load_dataset(str(told[0].path), "passage", split="train")
+    rows = load_dataset(str(passages[0].path), "passage", split="train")
     documents = [
         Document(row["text"], id=row["id"], metadata={k: v for k, v in row["metadata"].items() if v is not None})
         for row in rows
     ]
-    assert [one.id for one in documents] == ["passage/c1", "passage/c2"]
+    assert [document.id for document in documents] == ["passage/c1", "passage/c2"]
     assert documents[0].metadata["action"] == "wait"
     assert "action" not in documents[1].metadata
-    assert all(isinstance(value, str | int | float | bool) for one in documents for value in one.metadata.values())
+    assert all(
+        isinstance(value, str | int | float | bool) for document in documents for value in document.metadata.values()
+    )
 
 
-def test_card_and_croissant_name_its_columns(told: tuple[Release, Any]) -> None:
-    page = (told[0].path / "README.md").read_text()
+def test_card_and_croissant_describe_the_metadata(passages: tuple[Release, Any]) -> None:
+    page = (passages[0].path / "README.md").read_text()
     (header,) = yaml.safe_load_all(page.split("---\n")[1])
-    features = {one["name"]: one for one in header["dataset_info"][0]["features"]}
+    features = {feature["name"]: feature for feature in header["dataset_info"][0]["features"]}
     assert {"name": "worked", "dtype": "bool"} in features["metadata"]["struct"]
     assert header["task_categories"] == ["text-retrieval"]
     assert "outcome.action" in page[page.index("Classification") :][:600]
     (passage,) = [
-        one for one in json.loads((told[0].path / "croissant.json").read_text())["recordSet"] if one["@id"] == "passage"
+        part
+        for part in json.loads((passages[0].path / "croissant.json").read_text())["recordSet"]
+        if part["@id"] == "passage"
     ]
-    (metadata,) = [one for one in passage["field"] if one["name"] == "metadata"]
-    assert {(one["name"], one["dataType"]) for one in metadata["subField"]} >= {
+    (metadata,) = [part for part in passage["field"] if part["name"] == "metadata"]
+    assert {(part["name"], part["dataType"]) for part in metadata["subField"]} >= {
         ("case_at", "sc:Text"),
         ("worked", "sc:Boolean"),
         ("call_hours", "cr:Float64"),
@@ -164,5 +168,5 @@ def test_the_row_behind_the_action_is_a_source(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
     build = build_of(tmp_path, NARRATIVE, "words alone", CAST, ROWS)
     row = rows_of(released(build), "passage")["c1"]
-    assert [one["product"] for one in row["sources"]] == ["mesh.calls"]
+    assert [source["product"] for source in row["sources"]] == ["mesh.calls"]
     assert list(row["metadata"]) == ["case_at", "case_closes", "action", "worked", "case_id"]
