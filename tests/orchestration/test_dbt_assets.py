@@ -9,6 +9,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from storymesh.engine.open import open_engine
 from storymesh.errors import TransformFailed
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.orchestration import definitions
@@ -107,13 +108,13 @@ def test_models_read_published_products_and_break_alone(with_desk: Path) -> None
 
 
 def test_database_held_by_another_process_is_an_error(tmp_path: Path) -> None:
-
     database = tmp_path / "desk.duckdb"
     program = f"import duckdb, time; c = duckdb.connect({str(database)!r}); print('held', flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as holder:
+    held = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    with open_engine() as engine, held as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(TransformFailed, match="another process holds"):
-            wait_for_database(database, wait_s=0.2)
+            wait_for_database(engine, database, wait_s=0.2)
         holder.kill()
-    wait_for_database(database, wait_s=10)
+        wait_for_database(engine, database, wait_s=10)

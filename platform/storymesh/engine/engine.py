@@ -57,6 +57,13 @@ class Engine(Protocol):
         """
         ...
 
+    def describe_database_lock(self, database: Path) -> str | None:
+        """Return who holds a database file, in the database's own words; None where nobody keeps it from being written.
+
+        A file that is damaged or no database is not held: whoever reads it will say so.
+        """
+        ...
+
     def stream_database_table(
         self,
         database: Path,

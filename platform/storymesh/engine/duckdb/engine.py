@@ -100,6 +100,15 @@ class DuckDBEngine:
         query = f"SELECT {select} FROM read_json([{quote_path(path)}], {options})"
         return self._streamed(open_duckdb({**_NO_EXTENSIONS, **self._resources}), query, size)
 
+    def describe_database_lock(self, database: Path) -> str | None:
+        import duckdb
+
+        try:
+            duckdb.connect(str(database)).close()
+        except duckdb.IOException as error:
+            return str(error).splitlines()[0] if "lock" in str(error).lower() else None
+        return None
+
     def stream_database_table(
         self,
         database: Path,

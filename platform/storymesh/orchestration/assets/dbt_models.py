@@ -20,6 +20,7 @@ import dagster as dg
 from pydantic import Field
 
 from storymesh.contract.types import arrow_schema
+from storymesh.engine.engine import Engine
 from storymesh.errors import NotPublished, StorymeshError, TransformFailed
 from storymesh.file_lock import hold_lock
 from storymesh.mesh.mesh import Mesh
@@ -83,24 +84,16 @@ def has_dbt_project(mesh: Mesh, domain: str) -> bool:
     return (mesh.domain_folder(domain) / "dbt_project.yml").is_file()
 
 
-def wait_for_database(database: Path, wait_s: float = DATABASE_WAIT_S) -> None:
-    """Wait until no other process holds the DuckDB file: a killed run may leave a dbt behind that is still writing.
+def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_WAIT_S) -> None:
+    """Wait until no other process holds the database: a killed run may leave a dbt behind that is still writing.
 
     Raises TransformFailed when it is still held after `wait_s` seconds.
     """
-    import duckdb
-
     deadline = time.monotonic() + wait_s
-    while database.exists():
-        try:
-            duckdb.connect(str(database)).close()
-            return
-        except duckdb.IOException as error:
-            if "lock" not in str(error).lower():
-                return  # damaged or not ours: dbt says so in its own words
-            if time.monotonic() > deadline:
-                message = f"another process holds {database}: {str(error).splitlines()[0]}"
-                raise TransformFailed(message, "end it, or wait for it, and run again") from None
+    while database.exists() and (holder := engine.describe_database_lock(database)):
+        if time.monotonic() > deadline:
+            message = f"another process holds {database}: {holder}"
+            raise TransformFailed(message, "end it, or wait for it, and run again")
         time.sleep(0.5)
 
 
@@ -135,7 +128,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             inputs = _input_snapshots(mesh, domain, _inputs_of_selection(context))
             with mesh.open_engine() as engine:
                 project = prepare_dbt(domain, mesh.domain_folder(domain), mesh.store, inputs, engine)
-            wait_for_database(project.database)
+                wait_for_database(engine, project.database)
             dbt = dbt_resource_class()(
                 project_dir=str(project.project_dir),
                 profiles_dir=str(project.profiles_dir),
