@@ -1,7 +1,7 @@
-"""Rows as a source or dbt gave them, cast value by value to the contract's types; what does not fit is kept as text.
+"""Casting rows of a source or of dbt to the contract's types, value by value; what does not fit is kept as text.
 
-A cast never loses anything in silence: 1.7 is not an integer, a moment of a day is not a date, and a text with three
-decimals is no decimal of two. Such a value becomes null in the typed column and stands, as it was, in a `raw` column.
+A cast never loses anything silently: 1.7 is not an integer, a moment of a day is not a date, and a text with three
+decimals is no decimal of two. Such a value becomes null in the typed column, and a `raw` column has it as it was.
 """
 
 from collections.abc import Callable

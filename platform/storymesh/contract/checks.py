@@ -1,4 +1,4 @@
-"""A contract as a list of checks in words and values, bound to no engine: what an audit will do, before it does it."""
+"""A contract as a list of checks, bound to no engine: what an audit will do, before it does it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Kind = Literal["row", "table"]
 
 @dataclass(frozen=True)
 class FitsType:
-    """The value could be cast to the contract's type."""
+    """A value that can be cast to the contract's type."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class NotNull:
 
 @dataclass(frozen=True)
 class Unique:
-    """No two rows have the same values of the properties; a row with a null among them is not compared."""
+    """Properties whose values no two rows share; a row with a null among them is not compared."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Between:
 
 @dataclass(frozen=True)
 class Matches:
-    """A regular expression is found somewhere in the text, as JSON Schema has it."""
+    """A regular expression that is found somewhere in a text, as in JSON Schema."""
 
     pattern: str
 
@@ -97,13 +97,13 @@ class Check:
 
     @property
     def reason(self) -> str:
-        """What a quarantined row carries."""
+        """Return the reason that a quarantined row carries."""
         return f"{self.name}: {', '.join(self.properties)}" if self.properties else self.name
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How a check came out. `failed_rows` is None where a table check counts no rows."""
+    """The outcome of a check. `failed_rows` is None where a table check counts no rows."""
 
     name: str
     properties: tuple[str, ...]
@@ -117,7 +117,7 @@ class CheckResult:
 
 
 def checks_of(contract: Contract) -> tuple[Check, ...]:
-    """Every check of the contract, those about rows first."""
+    """Return every check of the contract, those about rows first."""
     checks = list(_checks_of(contract))
     return tuple(sorted(checks, key=lambda check: check.kind != "row"))
 
@@ -210,7 +210,7 @@ _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusive
 
 
 def _between(options: Any) -> Between | None:
-    """The narrower of the inclusive and the exclusive bound, at both ends."""
+    """Return the narrower of the inclusive and the exclusive bound, at both ends."""
     if not any(name in options for name in _BOUNDS):
         return None
     low, strict_low = options.get("minimum"), False
@@ -267,7 +267,7 @@ def _quality_check(rule: Rule, contract: Contract) -> Check:
 
 
 def _row_test(test: LibraryMetric, properties: tuple[str, ...], contract: Contract) -> Test:
-    """What every row has to keep so that the metric counts none."""
+    """Return the test that every row passes when the metric counts none."""
     match test.metric:
         case "nullValues":
             return NotNull()
@@ -280,7 +280,7 @@ def _row_test(test: LibraryMetric, properties: tuple[str, ...], contract: Contra
 
 
 def columns_of(expectation: Expectation) -> list[str]:
-    """The columns that an expectation names in its arguments."""
+    """Return the columns that an expectation names in its arguments."""
     found: list[Any] = []
     for name in ("column", "column_A", "column_B", "column_list", "column_set"):
         value = expectation.arguments.get(name, [])

@@ -48,7 +48,7 @@ _WORDS: Mapping[Operator, str] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a measured value has to be. A missing measurement (null) keeps no comparison but `mustBe: null`."""
+    """A condition on a measured value. A missing measurement (null) meets none but `mustBe: null`."""
 
     operator: Operator
     value: Any
@@ -127,7 +127,7 @@ class Rule:
 def read_rules(
     document: Document, steps: tuple[Step, ...], rules: list[dict[str, Any]], property_name: str | None, names: set[str]
 ) -> tuple[tuple[Rule, ...], list[Finding]]:
-    """The rules of one `quality` list at `steps`, and what is wrong with those that are not among them."""
+    """Return the rules of one `quality` list at `steps`, and findings about those that cannot be read."""
     understood: list[Rule] = []
     findings: list[Finding] = []
     for index, fields in enumerate(rules):
@@ -284,7 +284,7 @@ def _read_expectation(
 
 
 def _parse(document: Document, at: tuple[Step, ...], text: str) -> Any:
-    """An implementation that is written as a text in the text: JSON, or else YAML."""
+    """Return an implementation that is written as a text inside the file: JSON, or else YAML."""
     from storymesh.document import parse_document
 
     try:

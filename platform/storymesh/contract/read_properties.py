@@ -136,7 +136,7 @@ def _read_type(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Typ
 
 
 def _read_nested(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Field:
-    """The field of what stands inside an object or an array; there, only types and `required` are audited."""
+    """Return the field of a value inside an object or an array, where only types and `required` are audited."""
     ignored = [name for name in ("enum", "quality", "logicalTypeOptions", "unique") if item.get(name)]
     for name in ignored:
         words = f"'{name}' is not audited inside an object or an array"

@@ -33,7 +33,7 @@ _UTC = ("UTC", "Etc/UTC", "Z")
 def findings_of_options(
     document: Document, at: tuple[Step, ...], logical_type: str, options: Mapping[str, Any]
 ) -> list[Finding]:
-    """What is wrong with the options at `at`; that they belong to the type, the standard's schema has seen."""
+    """Return findings about the options at `at`. The standard's schema has checked that they belong to the type."""
     found: list[Finding] = []
 
     def add(name: str, words: str, hint: str = "") -> None:
@@ -80,7 +80,7 @@ def findings_of_options(
 
 
 def parse_moment(text: Any) -> datetime | None:
-    """A date or a timestamp in ISO 8601 as a naive moment in UTC; None when it is neither."""
+    """Return a date or a timestamp in ISO 8601 as a naive moment in UTC; None when it is neither."""
     if not isinstance(text, str):
         return None
     try:

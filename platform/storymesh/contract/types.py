@@ -25,15 +25,20 @@ if TYPE_CHECKING:
 
 
 def arrow_schema(contract: Contract) -> "pa.Schema":
-    """The schema of a product's rows in the order of its contract. Every field may be null: staged rows are audited,
-    not trusted, and a key that is null has to be told apart from one that could not be stored."""
+    """Return the schema of a product's rows in the order of its contract.
+
+    Every field may be null: staged rows are audited, not trusted, and a null key is quarantined as such.
+    """
     import pyarrow as pa
 
     return pa.schema([pa.field(name, arrow_type(item.type)) for name, item in contract.properties.items()])
 
 
 def arrow_type(kind: Type) -> "pa.DataType":
-    """Timestamps are naive UTC microseconds; a number is a double unless the contract says how many digits it has."""
+    """Return the Arrow type of a contract's type.
+
+    Timestamps are naive UTC microseconds; a number is a double unless the contract says how many digits it has.
+    """
     import pyarrow as pa
 
     match kind:
@@ -62,10 +67,5 @@ def arrow_type(kind: Type) -> "pa.DataType":
 
 
 def _inside(fields: Mapping[str, Field | Hidden]) -> Iterator[tuple[str, Type]]:
-    """The fields of a struct in a contract, where nothing is hidden: that comes with a view of time."""
+    """Yield the fields of a struct in a contract. None are hidden there: that comes with a view of time."""
     return ((name, below.type) for name, below in fields.items() if isinstance(below, Field))
-
-
-def quoted(name: str) -> str:
-    """A name as an identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""Each expression computed once: what stands twice in a selection becomes a column, also inside the lambda of a list.
+"""Common subexpression elimination: what a selection computes twice becomes a column, also inside a lambda.
 
 An engine finds what is repeated in plain expressions by itself, but not inside a `CASE` or a lambda, where templates
 have most of it. And what is taken out of a list inside a `CASE` is taken before it: an engine copies the rows of each
@@ -25,7 +25,7 @@ _SMALL = 6
 
 
 def eliminate_common(table: ir.Table) -> ir.Table:
-    """The rows and columns of a selection over another table; what it computes more than once is a column below it."""
+    """Return an equal selection that computes in a column below it what it would compute more than once."""
     selection = table.op()
     assert isinstance(selection, ops.Project), "a selection is wanted"
     values = {name: value.replace(_staged, filter=ops.Value) for name, value in selection.values.items()}
@@ -44,7 +44,7 @@ def eliminate_common(table: ir.Table) -> ir.Table:
 
 
 def _over(stage: ir.Table, values: Mapping[str, ops.Value], here: Mapping[ops.Node, ops.Node]) -> dict[str, ir.Value]:
-    """The values as columns over `stage`, their lambdas counting items under names that nothing below it has.
+    """Return the values as columns over `stage`, with index names in their lambdas that nothing below it has.
 
     ibis, which counts from 0 for engines that count from 1, looks for the name in the relations below as well.
     """
@@ -65,7 +65,7 @@ def _over(stage: ir.Table, values: Mapping[str, ops.Value], here: Mapping[ops.No
 
 
 class HoistedExpressions:
-    """What a selection computes from some columns of its parent and from nothing else.
+    """The parts of a selection that read some columns of its parent and nothing else.
 
     Where the parent has these columns from another table of fewer rows, it is computed there, once for each of them:
     `below` gives that table the columns `names`, and `above` is the selection over a parent that has them.
@@ -86,13 +86,13 @@ class HoistedExpressions:
         self.names = list(self._made)
 
     def below(self, table: ir.Table) -> ir.Table:
-        """`table`, which has the columns under their names, with what is computed from them."""
+        """Return `table`, which has those columns, with what is computed from them."""
         here = {node: ops.Field(table, node.name) for node in _Nodes(self._made.values()).fields_read}
         made = {name: node.replace(here, filter=ops.Value).to_expr() for name, node in self._made.items()}
         return eliminate_common(table.mutate(**made)) if made else table
 
     def above(self, parent: ir.Table) -> ir.Table:
-        """The selection over `parent`, which has `names` and of its own parent's columns what is still read."""
+        """Return the selection over `parent`, which has `names` and the other columns that are still read."""
         there = [node for node in self._nodes.fields_read if node.name in parent.columns]
         here: dict[ops.Node, ops.Node] = {node: ops.Field(parent, node.name) for node in there}
         here |= {node: ops.Field(parent, name) for name, node in self._made.items()}
@@ -130,7 +130,7 @@ class _Nodes:
         return bool(self.fields[node]) and self.fields[node] <= few
 
     def topmost(self, wanted: Callable[[ops.Value], bool]) -> list[ops.Value]:
-        """What is wanted and costs something, but is no part of anything else that is."""
+        """Return the outermost expressions that `wanted` holds for and that cost something."""
         found: dict[ops.Value, None] = {}
         queue, seen = list(self.roots), set[ops.Value]()
         while queue:
@@ -145,7 +145,10 @@ class _Nodes:
         return list(found)
 
     def levels(self, own: Callable[[ops.Value], bool], least: int) -> list[list[ops.Value]]:
-        """What is worth a column of its own, in the order in which one reads the other. `own`: can stand there."""
+        """Return the expressions worth a column of their own, in levels: each reads earlier levels only.
+
+        `own` says which can be a column, `least` how large one has to be.
+        """
         uses = Counter(self.roots)
         outward: set[ops.Node] = set()  # read by what cannot stand there, such as the body of a lambda
         guarded: set[ops.Node] = set()
@@ -173,7 +176,7 @@ class _Nodes:
 
 
 def _staged(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
-    """A walk over a list that computes something twice as two walks: what is shared of each item, then the rest."""
+    """Split a map over a list that computes something twice into two: what is shared of each item, then the rest."""
     node = node.__recreate__(changed) if changed else node
     if not isinstance(node, ops.ArrayMap):
         return node
@@ -194,7 +197,7 @@ def _staged(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
 
 
 def _split(node: ops.Node, few: frozenset[ops.Field]) -> ops.Node:
-    """A walk that reads more than `few`, over a list that does not, as two walks: the first reads `few` only."""
+    """Split a map that reads more than `few`, over a list that does not, into two: the first reads `few` only."""
     if not isinstance(node, ops.ArrayMap):
         return node
     lists, bound = _Nodes([node.arg]), _bound(node)
@@ -223,7 +226,7 @@ def _split(node: ops.Node, few: frozenset[ops.Field]) -> ops.Node:
 def _walked(
     node: ops.ArrayMap, wanted: Sequence[ops.Value], here: Mapping[ops.Node, ops.Node]
 ) -> tuple[ops.ArrayMap, dict[ops.Node, ops.Node]]:
-    """A walk over rows of what is `wanted` of each item, its body yet to be said, and where that stands in it."""
+    """Return a map over rows of the `wanted` values of each item, its body not set, and where each value is in it."""
     row = ops.StructColumn(
         names=tuple(f"s{place}" for place in range(len(wanted))),
         values=tuple(other.replace(here, filter=ops.Value) if here else other for other in wanted),
@@ -237,7 +240,7 @@ def _walked(
 def _read(
     roots: Sequence[ops.Value], made: set[ops.Value], nodes: _Nodes, bound: frozenset[ops.Argument]
 ) -> list[ops.Value]:
-    """What some expressions read of an item: properties, and of what was made of it before as far as still needed."""
+    """Return what expressions read of an item: its properties, and the values of `made` that they still need."""
     found: dict[ops.Value, None] = {}
     queue, seen = list(roots), set[ops.Value]()
     while queue:

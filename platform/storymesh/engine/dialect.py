@@ -23,29 +23,29 @@ def _format_integer(pattern, value):  # type: ignore[no-untyped-def]
 
 
 def round_half_even(value: ir.NumericValue, digits: int) -> ir.FloatingValue:
-    """A float rounded to `digits`, ties to even on the binary value, as Python's round does."""
+    """Return a float rounded to `digits`, ties to even on the binary value, as Python's round does."""
     return _format_float(f"{{:.{digits}f}}", value.cast("float64")).cast("float64")
 
 
 def float_division(left: ir.NumericValue, right: ir.NumericValue) -> ir.FloatingValue:
-    """IEEE 754's division: by zero it is infinite or not a number, never an error."""
+    """Divide as IEEE 754 does: by zero it is infinite or not a number, never an error."""
     return left.cast("float64") / right.cast("float64")
 
 
 def sum_int64(value: ir.IntegerValue) -> ir.IntegerValue:
-    """A sum of whole numbers as an integer of 64 bits: DuckDB adds them as HUGEINT, which ibis takes for int64."""
+    """Return a sum of whole numbers as int64: DuckDB adds them as HUGEINT, which ibis takes for int64."""
     return decimal_to_int64(value.cast(dt.Decimal(38, 0)))
 
 
 def decimal_to_int64(value: ir.DecimalValue) -> ir.IntegerValue:
-    """A decimal without digits behind the point as an integer of 64 bits, null where it does not fit."""
+    """Return a decimal without digits behind the point as int64, null where it does not fit."""
     least, most = (ibis.literal(Decimal(bound), type=dt.Decimal(38, 0)) for bound in (-(2**63), 2**63 - 1))
     return ibis.ifelse((value >= least) & (value <= most), value, ibis.null(value.type())).cast("int64")
 
 
 @ibis.udf.scalar.builtin(name="divide", signature=((dt.int64, dt.int64), dt.int64))
 def integer_division(value, divisor):  # type: ignore[no-untyped-def]
-    """The whole part of a quotient of integers, cut off towards zero."""
+    """Return the quotient of integers, truncated towards zero."""
 
 
 @ibis.udf.scalar.builtin(name="strftime", signature=((dt.timestamp, dt.string), dt.string))
@@ -54,7 +54,7 @@ def _strftime(moment, pattern):  # type: ignore[no-untyped-def]
 
 
 def format_moment(moment: ir.Value, pattern: str) -> ir.StringValue:
-    """A date or timestamp by Python's codes; month and day names in English whatever the machine's language."""
+    """Format a date or timestamp by Python's codes; names of months and days are English on every machine."""
     return _strftime(moment.cast("timestamp"), pattern)
 
 
@@ -64,23 +64,23 @@ def _trim(text, letters):  # type: ignore[no-untyped-def]
 
 
 def strip_characters(text: ir.StringValue, letters: str) -> ir.StringValue:
-    """`text` without any of `letters` at both ends."""
+    """Return `text` without any of `letters` at both ends."""
     return _trim(text, letters)
 
 
 @ibis.udf.scalar.builtin(name="regexp_matches", signature=((dt.string, dt.string), dt.boolean))
 def regex_found(text, pattern):  # type: ignore[no-untyped-def]
-    """True where RE2's `pattern` is found somewhere in a text; `.` is no line end."""
+    """Return True where RE2's `pattern` is found somewhere in a text; `.` matches no line end."""
 
 
 @ibis.udf.scalar.builtin(name="regexp_full_match", signature=((dt.string, dt.string), dt.boolean))
 def regex_matches_whole(text, pattern):  # type: ignore[no-untyped-def]
-    """True where RE2's `pattern` matches a whole text."""
+    """Return True where RE2's `pattern` matches a whole text."""
 
 
 @ibis.udf.scalar.builtin(name="regexp_extract", signature=((dt.string, dt.string, dt.int64), dt.string))
 def regex_group(text, pattern, group):  # type: ignore[no-untyped-def]
-    """The `group` (0: all) of the first match of RE2's `pattern`, the empty text where there is none."""
+    """Return `group` (0: all) of the first match of RE2's `pattern`, the empty text where there is none."""
 
 
 @ibis.udf.scalar.builtin(name="epoch_us", signature=((dt.timestamp,), dt.int64))
@@ -94,17 +94,17 @@ def _make_timestamp(microseconds):  # type: ignore[no-untyped-def]
 
 
 def utc_microseconds(moment: ir.TimestampValue) -> ir.TimestampValue:
-    """A moment of any unit and zone as a timestamp of UTC in microseconds, without a zone."""
+    """Return a timestamp of any unit and zone as one of UTC in microseconds, without a zone."""
     return _make_timestamp(_epoch_us(moment))
 
 
 def truncate_number(value: ir.NumericValue) -> ir.NumericValue:
-    """A float or decimal without its digits behind the point, cut off towards zero, of the same type."""
+    """Return a float or decimal truncated towards zero, of the same type."""
     return _of_number("trunc", value.type())(value)
 
 
 def round_number(value: ir.NumericValue) -> ir.NumericValue:
-    """A float or decimal without digits behind the point, rounded half away from zero, of the same type."""
+    """Return a float or decimal rounded half away from zero, of the same type."""
     return _of_number("round", value.type())(value)
 
 
@@ -117,12 +117,12 @@ def _of_number(name: str, kind: dt.DataType) -> Callable[[ir.NumericValue], ir.N
 
 
 def remove_tag(text: ir.StringValue, tag: str) -> ir.StringValue:
-    """`text` with no begin and no end of the XML element `tag`: its `<` is `&lt;` there."""
+    """Return `text` in which no tag of the XML element `tag` begins or ends: its `<` is written `&lt;`."""
     return text.re_replace(rf"(?i)<(\s*/?\s*{tag})", r"&lt;\1")
 
 
 def item_at(values: ir.ArrayValue, index: int) -> ir.Value:
-    """The item at `index` (from 0, negative from the end), null when there is none."""
+    """Return the item at `index` (from 0, negative from the end), null when there is none."""
     return values[index]
 
 
@@ -132,7 +132,7 @@ UNPRINTABLE = "\ufdd0"
 
 
 def format_thousands(value: ir.NumericValue, digits: int) -> ir.StringValue:
-    """Thousands by comma, `digits` behind the point, ties to even on the binary value, no minus zero."""
+    """Format a number with commas and `digits` decimals, ties to even on the binary value, no minus zero."""
     text: ir.StringValue
     if digits == 0 and value.type().is_integer():
         return _format_integer("{:,d}", value.cast("int64"))
@@ -160,12 +160,12 @@ def _concat(count: int) -> Callable[..., ir.StringValue]:
 
 
 def concat_texts(texts: Sequence[ir.StringValue]) -> ir.StringValue:
-    """Texts behind each other; a null counts as empty."""
+    """Concatenate texts; a null counts as empty."""
     return _concat(len(texts))(*texts) if len(texts) > 1 else texts[0] if texts else ibis.literal("")
 
 
 def concat_operands(node: ops.Node) -> tuple[ops.Value, ...]:
-    """What `concat` put behind each other, if that is what made `node`; else nothing."""
+    """Return the operands of a `concat_texts` expression; of any other, none."""
     made = isinstance(node, ops.ScalarUDF) and type(node).__func_name__ == "concat"
     return node.__args__ if made else ()
 
@@ -176,21 +176,21 @@ def sha256_hex(text: ir.StringValue) -> ir.StringValue:
 
 @ibis.udf.scalar.builtin(name="md5_number_lower", signature=((dt.string,), dt.uint64))
 def hash_text(text):  # type: ignore[no-untyped-def]
-    """64 bits of the MD5 of a text, as a number: the same on any machine."""
+    """Return 64 bits of the MD5 of a text as a number, the same on any machine."""
 
 
 @ibis.udf.scalar.builtin(name="nfc_normalize", signature=((dt.string,), dt.string))
 def normalize_nfc(text):  # type: ignore[no-untyped-def]
-    """A text in Unicode's form C, in which a letter and its marks are one wherever they can be."""
+    """Return a text in Unicode's normal form C."""
 
 
 def hash_choice(text: ir.StringValue, count: int) -> ir.IntegerValue:
-    """The first 8 hex digits of the MD5 of `text`, modulo `count`."""
+    """Return the first 8 hex digits of the MD5 of `text`, modulo `count`."""
     return ibis.literal("0x").concat(substring(text.hexdigest("md5"), 0, 8)).cast("int64") % count
 
 
 def hash_bucket(text: ir.StringValue, count: int) -> ir.IntegerValue:
-    """One of `count` numbers from 0, about as often each; another engine or version may give another."""
+    """Return one of `count` numbers from 0, about equally often; another engine or version may give another."""
     return (text.hash() & 0xFFFF) % count
 
 
@@ -200,7 +200,7 @@ def _finite(value):  # type: ignore[no-untyped-def]
 
 
 def is_exactly_printable(value: ir.NumericValue) -> ir.BooleanValue:
-    """Whether a float can be printed exactly: finite, and below 2**63."""
+    """Return True where a float can be printed exactly: finite, and below 2**63."""
     floating = value.cast("float64")
     return _finite(floating) & (floating.abs() < 2.0**63)
 
@@ -211,34 +211,34 @@ def _substr(text, start, length):  # type: ignore[no-untyped-def]
 
 
 def substring(text: ir.StringValue, start: int, length: int = 2**31 - 1) -> ir.StringValue:
-    """`length` characters from `start` (from 0): ibis writes the text itself once more into the arguments."""
+    """Return `length` characters from `start` (from 0). ibis's own repeats the text in the arguments."""
     return _substr(text, start + 1, length)
 
 
 def characters(text: ir.StringValue) -> ir.ArrayValue:
-    """The characters of a text, one code point each."""
+    """Return the characters of a text, one code point each."""
     return text.split("")
 
 
 def split_words(text: ir.StringValue) -> ir.ArrayValue:
-    """The words of a text, runs of letters, marks and digits, in small letters and Unicode's form C."""
+    """Return the words of a text: runs of letters, marks and digits, in lower case and Unicode's normal form C."""
     parts = normalize_nfc(text).lower().re_split(r"[^\p{L}\p{M}\p{N}]+")
     return filter_items(parts, lambda word: word != "")
 
 
 def word_ngrams(words: ir.ArrayValue, length: int) -> ir.ArrayValue:
-    """Every `length` words that stand behind each other, as one text with spaces; all of them where they are fewer."""
+    """Return all n-grams of `length` words as texts with spaces; one of all words where they are fewer."""
     places = ibis.range(0, ibis.greatest(words.length() - length + 1, 1))
     return map_items(places, lambda place: words[place : place + length].join(" "))
 
 
 def reverse_items(values: ir.ArrayValue) -> ir.ArrayValue:
-    """The items of a list in reverse order."""
+    """Return the items of a list in reverse order."""
     return _of_list("list_reverse", values.type())(values)
 
 
 def distinct_items(values: ir.ArrayValue) -> ir.ArrayValue:
-    """The items of a list without nulls, each once, in order."""
+    """Return the distinct items of a list without nulls, sorted."""
     return _of_list("list_sort", values.type())(_of_list("list_distinct", values.type())(values))
 
 
@@ -251,17 +251,17 @@ def _of_list(name: str, kind: dt.DataType) -> Callable[[ir.ArrayValue], ir.Array
 
 
 def concat_lists(lists: Sequence[ir.ArrayValue]) -> ir.ArrayValue:
-    """The items of lists of one type behind each other; a null list counts as empty."""
+    """Concatenate lists of one type; a null list counts as empty."""
     return ibis.array(lists).flatten()
 
 
 def concat_items(texts: ir.ArrayValue) -> ir.StringValue:
-    """The texts of a list behind each other; the empty text for an empty list."""
+    """Concatenate the texts of a list; an empty list gives the empty text."""
     return texts.join("")
 
 
 def materialization_barrier(table: ir.Table) -> ir.Table:
-    """The same rows in a query of their own.
+    """Return the same rows as a query of their own.
 
     ibis writes one selection over another as one, so that a value stands as often as its name is used. Only what is not
     pure keeps them apart: a random column, which nothing reads, so the engine never draws it.
@@ -270,20 +270,20 @@ def materialization_barrier(table: ir.Table) -> ir.Table:
 
 
 def map_items(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> ir.ArrayValue:
-    """`function` of every item."""
+    """Return `function` of every item."""
     argument, body = _body(values, function)
     return ops.ArrayMap(values, body=body, param=argument, index=None).to_expr()
 
 
 def map_indexed(values: ir.ArrayValue, function: Callable[[ir.Value, ir.IntegerValue], ir.Value]) -> ir.ArrayValue:
-    """`function` of every item and its place, counted from 0."""
+    """Return `function` of every item and its index, counted from 0."""
     place = ops.Argument(name=f"{INDEX_NAME}{_level(values)}", shape=values.op().shape, dtype=dt.int64)
     argument, body = _body(values, lambda item: function(item, place.to_expr()))
     return ops.ArrayMap(values, body=body, param=argument, index=place).to_expr()
 
 
 def filter_items(values: ir.ArrayValue, holds: Callable[[ir.Value], ir.BooleanValue]) -> ir.ArrayValue:
-    """The items for which `holds` is true."""
+    """Return the items for which `holds` is true."""
     argument, body = _body(values, holds)
     return ops.ArrayFilter(values, body=body, param=argument, index=None).to_expr()
 

@@ -56,7 +56,7 @@ _KINDS = {
 
 
 def relation_digest(relation: "duckdb.DuckDBPyRelation | pyarrow.RecordBatchReader | pyarrow.Table") -> str:
-    """The digest of `relation`, 64 hexadecimal digits. A reader is read to its end.
+    """Return the digest of `relation`, 64 hexadecimal digits. A reader is read to its end.
 
     Raises TypeError for a column of a type that contracts do not have (intervals, unions, bit strings).
     """
@@ -81,7 +81,7 @@ def relation_digest(relation: "duckdb.DuckDBPyRelation | pyarrow.RecordBatchRead
 
 
 def _contents(leaves: "pyarrow.Array") -> "pyarrow.Buffer":
-    """The bytes of all leaves, one behind the other, without making an object of each."""
+    """Return the bytes of all leaves, concatenated without making an object of each."""
     import pyarrow
 
     contents = leaves.cast(pyarrow.binary(32)).buffers()[1]
@@ -107,7 +107,7 @@ def _kind(name: str, type_: "DuckDBPyType") -> str:
 
 
 def _children(type_: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
-    """The parts of a nested type by name, in the byte order of the names; an array's size is no part."""
+    """Return the parts of a nested type by name, in the byte order of the names; an array's size is no part."""
     from duckdb.sqltypes import DuckDBPyType
 
     parts = {name: part for name, part in type_.children if isinstance(part, DuckDBPyType)}
@@ -115,7 +115,7 @@ def _children(type_: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
 
 
 def _shape(column: str, type_: "DuckDBPyType") -> str:
-    """The kind of `type_`; of a nested one with the shapes of its parts, and for a struct their names."""
+    """Return the kind of `type_`; of a nested one with the shapes of its parts, and for a struct their names."""
     kind = _kind(column, type_)
     if kind not in ("list", "map", "struct"):
         return kind
@@ -124,7 +124,7 @@ def _shape(column: str, type_: "DuckDBPyType") -> str:
 
 
 def _canonical(value: str, type_: "DuckDBPyType", depth: int) -> str:
-    """SQL for the canonical form of the SQL expression `value`; `depth` keeps the names of lambda parameters apart."""
+    """Return SQL for the canonical form of the SQL expression `value`; `depth` makes lambda parameters distinct."""
     kind = _kind(value, type_)
     item = f"x{depth}"
     match kind:
@@ -156,7 +156,7 @@ def _canonical(value: str, type_: "DuckDBPyType", depth: int) -> str:
 
 
 def _scalar(kind: str, value: str, type_: "DuckDBPyType") -> tuple[str, str]:
-    """The letter of a scalar kind, and SQL for its text (null where `value` is null)."""
+    """Return the letter of a scalar kind, and SQL for its text (null where `value` is null)."""
     match kind:
         case "integer":
             return "i", f"{value}::VARCHAR"
