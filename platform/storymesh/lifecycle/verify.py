@@ -64,7 +64,8 @@ def verify_release(folder: Path, open_engine: OpenEngine) -> Verification:
                 differences += _digest_differences(release.manifest, digests)
             differences += _leaks(engine, release, narrative)
         except (EngineFailed, ibis.IbisError, AttributeError, TypeError) as error:  # other columns than a release has
-            differences.append(f"its files cannot be read as records: {' '.join(str(error).split())[:160]}")
+            reason = " ".join(str(error.__cause__ or error).split())[:160]
+            differences.append(f"its files cannot be read as records: {reason}")
     records = sum(sum(splits.values()) for splits in counts.values())
     return Verification(release, records, digests.whole if digests else None, tuple(dict.fromkeys(differences)))
 

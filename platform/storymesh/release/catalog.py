@@ -135,7 +135,7 @@ def report_damage(*releases: Release) -> Iterator[None]:
         yield
     except (EngineFailed, ibis.IbisError) as error:
         names = " or ".join(release.name for release in releases)
-        words = f"{names} cannot be read: {' '.join(str(error).split())[:160]}"
+        words = f"{names} cannot be read: {' '.join(str(error.__cause__ or error).split())[:160]}"
         raise StorymeshError(words, "storymesh releases --verify says what is damaged") from None
 
 

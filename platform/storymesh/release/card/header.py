@@ -60,7 +60,7 @@ def card_header(description: ReleaseDescription) -> str:
         task_categories=sorted({formats[config].task for config in description.configs}),
         pretty_name=single_line(narrative.title),
         tags=["storymesh", "data-mesh", *(["trl"] if trained else [])],
-        **({} if known else {"license_name": re.sub(r"[^a-z0-9.]+", "-", license_).strip("-")}),
+        license_name=None if known else re.sub(r"[^a-z0-9.]+", "-", license_).strip("-"),
         configs=[
             {
                 "config_name": config,
