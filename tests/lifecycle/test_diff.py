@@ -32,7 +32,7 @@ def test_every_record_is_counted_once(found: ReleaseDiff) -> None:
         assert len(one.samples) == min(200, one.added + one.gone + one.changed)
 
 
-def test_records_that_went_say_why(found: ReleaseDiff) -> None:
+def test_records_that_are_gone_have_a_reason(found: ReleaseDiff) -> None:
     report = found.configs[0]
     assert (report.config, report.gone, report.gone_to) == ("report", 1, {"embargo": 1})
     assert report.columns["text"] == report.changed == sum(rows[1] for rows in report.rows.values())
@@ -53,7 +53,7 @@ def test_a_new_version_of_a_product_alone_changes_no_record(found: ReleaseDiff) 
     assert "sources" not in advice.columns
 
 
-def test_the_locks_and_definitions_say_why(found: ReleaseDiff) -> None:
+def test_manifests_and_definitions_give_the_causes(found: ReleaseDiff) -> None:
     causes = {(one.what, one.name): (one.old, one.new) for one in found.causes}
     assert causes["narrative", "dataset.split.embargo"] == ("2d", "3d")
     old, new = causes["template", "report.md.jinja"]
@@ -63,7 +63,7 @@ def test_the_locks_and_definitions_say_why(found: ReleaseDiff) -> None:
     assert not [name for what, name in causes if what == "contract"]
 
 
-def test_a_contract_that_changed_is_told_by_property(moved: Mesh) -> None:
+def test_a_changed_contract_is_reported_by_property(moved: Mesh) -> None:
     path = moved.root / "contracts/fleet/trucks.odcs.yaml"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("box truck", "closed truck"), encoding="utf-8")
@@ -77,7 +77,7 @@ def test_a_contract_that_changed_is_told_by_property(moved: Mesh) -> None:
 
 
 @given(st.text("ab c.\n"), st.text("ab c.\n"))
-def test_words_give_both_texts_again(old: str, new: str) -> None:
+def test_the_runs_of_words_give_both_texts_again(old: str, new: str) -> None:
     runs = diff_words(old, new)
     assert "".join(run.text for run in runs if run.kind != "new") == old
     assert "".join(run.text for run in runs if run.kind != "old") == new
@@ -92,7 +92,7 @@ def test_the_same_release_is_the_same(roadside: Mesh) -> None:
         compare_releases(one, one, open_engine, only="advise")
 
 
-def test_a_damaged_file_is_told(roadside: Mesh, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(roadside: Mesh, tmp_path: Path) -> None:
     one, other = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
     copy = Path(shutil.copytree(other.path, tmp_path / "copy"))
     (copy / "data/advice/test-00000-of-00001.parquet").write_bytes(b"PAR1 not at all PAR1")

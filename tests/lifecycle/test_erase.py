@@ -54,7 +54,7 @@ def test_every_record_that_used_the_row_is_named(roadside: Mesh) -> None:
     assert (len(found.versions), found.current) == (2, True)
 
 
-def test_nothing_changes_until_it_is_wanted(moved: Mesh) -> None:
+def test_nothing_changes_without_confirmation(moved: Mesh) -> None:
     before = sorted(moved.root.rglob("*"))
     code, out, err = storymesh(moved.root, "forget", "--product", "fleet.trucks", "--key", TRUCK)
     assert (code, "nothing was changed: --yes does it" in err) == (0, True)
@@ -64,7 +64,7 @@ def test_nothing_changes_until_it_is_wanted(moved: Mesh) -> None:
     assert (code, "no version of 'fleet.trucks'" in err, "did you mean" in err) == (2, True, True)
 
 
-def test_the_successor_is_the_same_cut_without_its_cases(moved: Mesh) -> None:
+def test_the_successor_is_the_same_release_without_the_cases_of_the_row(moved: Mesh) -> None:
     old = find_release(moved.releases, "roadside")
     found = plan_erasure(
         "fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
@@ -91,7 +91,7 @@ def test_the_successor_is_the_same_cut_without_its_cases(moved: Mesh) -> None:
     assert open_pinned_build(old, moved.warehouse, open_engine).erased_keys == {}
 
 
-def test_later_cuts_leave_it_out_too_and_old_ones_go_when_asked(moved: Mesh) -> None:
+def test_later_releases_leave_it_out_too_and_old_ones_are_removed_on_request(moved: Mesh) -> None:
     code, out, _ = storymesh(moved.root, "forget", "--product", "fleet.trucks", "--key", TRUCK, "--yes", "--remove-old")
     assert code == 0
     assert "roadside 1.0.0-r3 succeeds 1.0.0-r2" in out

@@ -78,7 +78,7 @@ def test_no_file_of_the_store_holds_what_was_forgotten(moved: Mesh, tmp_path: Pa
     assert list(files_with(mesh.store, PLANTED)) == []
 
 
-def test_a_version_that_came_back_meanwhile_does_not_go(moved: Mesh) -> None:
+def test_a_version_that_is_current_again_is_not_removed(moved: Mesh) -> None:
     source = moved.root / TRUCKS
     text = source.read_text(encoding="utf-8")
     source.write_text(text.replace("reefer", "box"), encoding="utf-8")

@@ -141,7 +141,7 @@ def _status(one: Mapping[str, Any]) -> set[tuple[str, Any]]:
     return {(name, value) for each in found for name, value in each.items()}
 
 
-def test_it_is_told_from_the_snapshots_of_the_release(roadside: Mesh, log: Log, tmp_path: Path) -> None:
+def test_the_log_is_made_from_the_snapshots_of_the_release(roadside: Mesh, log: Log, tmp_path: Path) -> None:
     later = exported(roadside, "roadside@1.0.0-r2", tmp_path / "later.json")
     bodies = [
         {one["id"]: {each["name"]: each["value"] for each in one["attributes"]}.get("body") for one in told["objects"]}
@@ -150,9 +150,7 @@ def test_it_is_told_from_the_snapshots_of_the_release(roadside: Mesh, log: Log, 
     assert [key for key in bodies[0] if bodies[0][key] != bodies[1].get(key)] == ["fleet.trucks/T00"]
 
 
-def test_what_is_restricted_is_not_in_it_and_pseudonyms_stand_for_what_they_replace(
-    moved: Mesh, log: Log, tmp_path: Path
-) -> None:
+def test_restricted_values_are_left_out_and_pseudonyms_replace_values(moved: Mesh, log: Log, tmp_path: Path) -> None:
     narrative = moved.root / "narratives/roadside/narrative.yaml"
     text = narrative.read_text(encoding="utf-8")
     named = "dataset:\n  pseudonymise: [truck.truck_id, depot.city]\n"
@@ -176,7 +174,7 @@ def test_what_is_restricted_is_not_in_it_and_pseudonyms_stand_for_what_they_repl
         assert said["truck_id"].startswith("p-")
 
 
-def test_a_case_of_what_was_forgotten_since_is_not_in_it(moved: Mesh, tmp_path: Path) -> None:
+def test_a_case_of_a_row_erased_since_is_left_out(moved: Mesh, tmp_path: Path) -> None:
     found = plan_erasure(
         "fleet.trucks", "T00", moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
     )

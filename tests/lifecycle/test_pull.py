@@ -26,7 +26,7 @@ def test_a_copy_is_whole_and_stands_on_its_own(roadside: Mesh, tmp_path: Path) -
         pull_release(release, into, open_engine)
 
 
-def test_what_is_not_whole_is_not_pulled(roadside: Mesh, tmp_path: Path) -> None:
+def test_a_damaged_release_is_not_pulled(roadside: Mesh, tmp_path: Path) -> None:
     broken = tmp_path / "roadside" / "1.0.0-r1"
     shutil.copytree(find_release(roadside.releases, "roadside@1.0.0-r1").path, broken)
     (broken / "drops/case.parquet").unlink()
@@ -35,7 +35,7 @@ def test_what_is_not_whole_is_not_pulled(roadside: Mesh, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["roadside"], "nothing is left behind"
 
 
-def test_nothing_is_written_over(roadside: Mesh, tmp_path: Path) -> None:
+def test_nothing_is_overwritten(roadside: Mesh, tmp_path: Path) -> None:
     release = find_release(roadside.releases, "roadside")
     (tmp_path / "mine").write_text("mine", encoding="utf-8")
     with pytest.raises(WrongUsage, match="is not empty"):

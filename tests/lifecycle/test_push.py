@@ -107,7 +107,7 @@ def test_a_store_of_large_files_that_refuses_leaves_no_commit(roadside: Mesh, th
     assert (repository.commits, repository.tags, repository.files) == ([], {}, {})
 
 
-def test_large_files_that_do_not_arrive_are_told_in_words(
+def test_large_files_that_do_not_arrive_are_reported(
     roadside: Mesh, there: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)  # which the stand-in does not speak
@@ -139,7 +139,7 @@ def test_internal_values_never_go_to_a_public_place(roadside: Mesh, there: Hub) 
     assert there.repositories["me/open"].commits == []
 
 
-def test_what_goes_wrong_is_told_without_the_token(roadside: Mesh, there: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_do_not_show_the_token(roadside: Mesh, there: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_another")
     code, out, err = storymesh(roadside.root, "push", "roadside", "--to", "me/roadside")
     assert (code, " 401 " in err, "set HF_TOKEN" in err) == (1, True, True)

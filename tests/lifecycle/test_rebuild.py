@@ -44,7 +44,7 @@ def test_with_another_key_it_says_what_differs_and_writes_nothing(
     assert not (tmp_path / "again").exists()
 
 
-def test_a_snapshot_that_expired_is_told(moved: Mesh, tmp_path: Path) -> None:
+def test_an_expired_snapshot_is_reported(moved: Mesh, tmp_path: Path) -> None:
     first = find_release(moved.releases, "roadside@1.0.0-r1")
     with pytest.raises(NotPublished, match=r"1\.0\.0-r1 cannot be made again: .* has expired or"):
         rebuild_release(first, Warehouse(tmp_path), open_engine)

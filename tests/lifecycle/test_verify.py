@@ -43,7 +43,7 @@ def rewritten(folder: Path, name: str, query: str) -> None:
     lock_says(folder, lambda lock: lock.pop("files"))
 
 
-def test_a_release_is_as_it_was_cut(folder: Path) -> None:
+def test_an_untouched_release_has_no_differences(folder: Path) -> None:
     found = verify_release(folder, open_engine)
     assert found.differences == ()
     assert found.digest == read_manifest(folder).digest
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_parquet_is_named(folder: Path) -> None:
         (lambda lock: lock.update(fingerprint="0" * 64), "is not the definition"),
     ],
 )
-def test_a_lock_that_contradicts_itself_is_found(
+def test_a_manifest_that_contradicts_itself_is_found(
     folder: Path, change: Callable[[dict[str, Any]], None], said: str
 ) -> None:
     lock_says(folder, change)
@@ -160,7 +160,7 @@ def test_an_older_manifest_without_its_later_members_is_read(folder: Path) -> No
     assert verify_release(folder, open_engine).differences == ()
 
 
-def test_the_command_says_it_and_ends_with_one(roadside: Mesh, folder: Path) -> None:
+def test_the_command_reports_differences_and_exits_with_one(roadside: Mesh, folder: Path) -> None:
     code, out, _ = storymesh(roadside.root, "releases", "--verify")
     assert (code, [line[:19] for line in out.splitlines()]) == (0, ["✓ roadside 1.0.0-r1", "✓ roadside 1.0.0-r2"])
     (folder / "drops/case.parquet").unlink()

@@ -99,7 +99,7 @@ def test_the_page_says_what_people_ask(tmp_path: Path) -> None:
         assert line in card.splitlines(), line
 
 
-def test_it_names_what_stands_there_as_its_pseudonym_only(tmp_path: Path) -> None:
+def test_it_names_the_pseudonymised_properties(tmp_path: Path) -> None:
     build = make(tmp_path, usual())
     for contract in build.contracts.values():
         contract.properties["driver"] = SimpleNamespace(classification="restricted")
@@ -110,7 +110,7 @@ def test_it_names_what_stands_there_as_its_pseudonym_only(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("hostile", [HOSTILE, "`" * 40 + "\n", "\r\n```\r\n# x"])
-def test_what_others_wrote_breaks_neither_header_nor_page(tmp_path: Path, hostile: str) -> None:
+def test_text_of_others_breaks_neither_header_nor_page(tmp_path: Path, hostile: str) -> None:
     told = [replace(one, question=hostile + one.name, answer=hostile, untold={}) for one in usual()]
     told[-1] = replace(told[-1], dropped=f"| {hostile}")
     card = card_of(tmp_path, told, title=yaml.safe_dump(hostile, default_style='"').strip().replace("\n", "\n  "))

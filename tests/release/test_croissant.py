@@ -35,7 +35,7 @@ def part(croissant: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def test_every_file_stands_there_with_its_digest(release: Release, croissant: dict[str, Any]) -> None:
+def test_every_file_is_listed_with_its_digest(release: Release, croissant: dict[str, Any]) -> None:
     files = {one["contentUrl"]: one for one in croissant["distribution"] if one["@type"] == "cr:FileObject"}
     there = {path.relative_to(release.path).as_posix(): path for path in (release.path / "data").rglob("*.parquet")}
     assert set(files) == set(there)
@@ -109,7 +109,7 @@ def test_a_licence_is_named_by_its_address(license_: str, address: str) -> None:
     assert license_address(license_) == address
 
 
-def test_what_others_wrote_stays_text(tmp_path: Path) -> None:
+def test_text_of_others_is_escaped(tmp_path: Path) -> None:
     hostile = 'x"}], "license": "mit", </script> {{ 7*7 }}'
     release = write_release(make(tmp_path, [Told("d1", datetime(2023, 5, 1))], title=json.dumps(hostile)))
     read = json.loads((release.path / "croissant.json").read_text())

@@ -61,7 +61,7 @@ ONE = {"n": 1, "who": None}
 TEXT = {"text": pa.string()}
 
 
-def test_of_equal_facts_the_earliest_then_the_smallest_id_stays_across_splits() -> None:
+def test_of_records_with_equal_facts_the_earliest_then_the_smallest_id_is_kept_across_splits() -> None:
     rows = [
         record("c", 2, facts=ONE, text="z"),
         record("b", 2, facts=ONE, text="y"),
@@ -111,7 +111,7 @@ def test_a_duplicate_neither_keeps_nor_drops_a_question() -> None:
     assert curated(rows, columns) == {"a": STAYS, "b": ("duplicate", "a", False), "c": STAYS}
 
 
-def test_a_question_is_all_that_comes_before_the_answer_and_another_answer_is_reported() -> None:
+def test_a_question_is_everything_before_the_answer_and_a_different_answer_is_reported() -> None:
     def messages(system: str, user: str, assistant: str) -> list[dict[str, str]]:
         contents = {"system": system, "user": user, "assistant": assistant}
         return [{"role": role, "content": content} for role, content in contents.items()]
@@ -142,7 +142,7 @@ def test_a_preference_asks_by_its_prompt_and_answers_by_both_options() -> None:
     assert curated(rows, columns) == {"a": (None, None, True), "b": (None, None, True), "c": STAYS}
 
 
-def test_a_record_has_as_many_characters_as_are_read_at_once() -> None:
+def test_the_length_of_a_record_counts_what_is_read_at_once() -> None:
     five = CurationRules(length=LengthLimits(min=5, max=5))
     told = {
         "text": ({"text": pa.string()}, [{"text": "ünder"}, {"text": "four"}, {"text": "six 🚢x"}]),
@@ -176,7 +176,7 @@ def test_a_record_has_as_many_characters_as_are_read_at_once() -> None:
         assert [found[str(n)][0] for n in range(3)] == [None, "too short", "too long"], kind
 
 
-def test_what_is_dropped_before_is_nobodys_duplicate_and_asks_nothing() -> None:
+def test_a_record_dropped_earlier_is_no_duplicate_and_asks_no_question() -> None:
     columns = {"prompt": pa.string(), "completion": pa.string()}
     rows = [
         record("a", 1, facts=ONE, prompt="p", completion="far too long"),
@@ -206,5 +206,5 @@ def test_a_length_that_no_record_has_is_a_finding(tmp_path: Path) -> None:
         make(tmp_path, [], dedup="none\n  length: {min: 9, max: 3}")
 
 
-def test_no_records_give_no_verdicts() -> None:
+def test_no_records_give_no_drops() -> None:
     assert curated([], TEXT) == {}

@@ -65,7 +65,7 @@ def runs(text: str, length: int) -> set[tuple[str, ...]]:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(spoken, max_size=6), st.lists(spoken, min_size=1, max_size=5), st.integers(3, 5))
-def test_what_has_a_run_in_common_drops_by_the_first_item_that_has_it(
+def test_a_record_with_a_common_run_drops_naming_the_first_item_that_has_it(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory, told: list[str], items: list[str], length: int
 ) -> None:
     path = tmp_path_factory.mktemp("evaluation") / "set.jsonl"
@@ -105,9 +105,7 @@ def test_every_text_of_every_format_is_read_and_its_item_named(engine: Engine, t
     assert set(said["files"]) == set(files)
 
 
-def test_of_several_items_the_first_is_named_and_a_conversation_is_looked_through(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_the_first_of_several_items_is_named_and_every_message_is_searched(engine: Engine, tmp_path: Path) -> None:
     one, other = tmp_path / "b.txt", tmp_path / "a.txt"
     one.write_text(SAID)
     other.write_text(f"unlike all others it is\n\n{SAID}")

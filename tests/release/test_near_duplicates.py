@@ -68,7 +68,7 @@ words = st.lists(st.sampled_from(["ab", "cd", "ef", "gh"]), max_size=12).map(" "
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(words, st.integers(0, 5)), max_size=10), st.sampled_from([0.5, 0.8, 1.0]), st.integers(1, 3))
-def test_what_drops_is_near_the_earliest_that_stays_and_what_is_equal_drops(
+def test_a_near_duplicate_names_the_earliest_kept_record_and_equal_texts_drop(
     engine: Engine, told: list[tuple[str, int]], similarity: float, length: int
 ) -> None:
     rows = [record(f"r{place:02d}", day, text=text) for place, (text, day) in enumerate(told)]
@@ -95,7 +95,7 @@ def changed(words: list[str], *places: int) -> str:
     return " ".join("other" if place in places else word for place, word in enumerate(words))
 
 
-def test_a_retelling_with_few_other_words_drops_in_whichever_split(engine: Engine) -> None:
+def test_a_text_with_few_different_words_drops_in_any_split(engine: Engine) -> None:
     rows, expected = [], {}
     for seed in range(60):
         one = text_of(seed)
@@ -109,7 +109,7 @@ def test_a_retelling_with_few_other_words_drops_in_whichever_split(engine: Engin
     assert judged(engine, rows, TEXT, CurationRules(near=NearDuplicates())) == expected
 
 
-def test_of_a_chain_what_is_near_only_to_what_dropped_stays(engine: Engine) -> None:
+def test_a_record_near_only_to_a_dropped_record_is_kept(engine: Engine) -> None:
     one = text_of(1)
     rows = [
         record("a", 1, text=changed(one)),
@@ -121,7 +121,7 @@ def test_of_a_chain_what_is_near_only_to_what_dropped_stays(engine: Engine) -> N
     assert found == {"a": (None, None), "b": ("near duplicate", "a"), "c": (None, None)}
 
 
-def test_equal_facts_come_first_and_a_question_asked_by_what_dropped_is_free(engine: Engine) -> None:
+def test_equal_facts_are_dropped_first_and_a_dropped_record_asks_no_question(engine: Engine) -> None:
     columns = {"prompt": pa.string(), "completion": pa.string()}
     one = text_of(2)
     same = {"facts": {"n": 1}}
@@ -139,7 +139,7 @@ def test_equal_facts_come_first_and_a_question_asked_by_what_dropped_is_free(eng
     }
 
 
-def test_records_of_another_label_and_conversations_of_other_words_are_apart(engine: Engine) -> None:
+def test_records_with_different_labels_or_words_are_no_near_duplicates(engine: Engine) -> None:
     columns = {"prompt": pa.string(), "completion": pa.string(), "label": pa.bool_()}
     told = {"prompt": changed(text_of(4)), "completion": "x"}
     rows = [
@@ -156,7 +156,7 @@ def test_records_of_another_label_and_conversations_of_other_words_are_apart(eng
     assert found == {"0": (None, None), "1": ("near duplicate", "0"), "2": (None, None)}
 
 
-def test_a_release_says_what_was_near_to_what(tmp_path: Path) -> None:
+def test_a_release_names_the_record_that_a_near_duplicate_repeats(tmp_path: Path) -> None:
     rule = "none\n  near_duplicates: {similarity: 0.6, shingle: 1}"
     release = write_release(make(tmp_path, usual(), dedup=rule))
     assert release.drops["report"] == {"near duplicate": 4}
@@ -166,7 +166,7 @@ def test_a_release_says_what_was_near_to_what(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("similarity", [0.5, 0.7, 0.8, 0.95, 1.0])
-def test_two_that_are_just_similar_enough_meet_in_the_index(similarity: float) -> None:
+def test_two_records_that_are_just_similar_enough_are_found_by_the_index(similarity: float) -> None:
     bands, rows = lsh_banding(similarity)
     assert bands * rows <= 128
     assert 1 - (1 - similarity**rows) ** bands >= 0.99

@@ -136,7 +136,7 @@ def test_a_value_shows_the_row_that_it_comes_from(traced: str) -> None:
     assert {(one["href"] or "").lstrip("#") for one in page.all("a")} <= set(ids)
 
 
-def test_what_may_not_be_shown_is_not_in_the_page(tmp_path: Path) -> None:
+def test_masked_values_are_not_in_the_page(tmp_path: Path) -> None:
     hidden = ExpressionOrigin("late", "d1", "shipment.secret * 2", AT, "S3CRET", True, (cell("S3CRET", masked=True),))
     page = page_of(make(tmp_path, usual()), Led(cell("p-0123456789ab", name="consignee"), hidden))
     assert "S3CRET" not in page
@@ -171,7 +171,7 @@ def test_people_can_find_their_way_by_keyboard_and_by_ear(traced: str) -> None:
     assert not [one for _, one in page.elements if "tabindex" in one]
 
 
-def test_what_others_wrote_stays_text(tmp_path: Path) -> None:
+def test_text_of_others_is_escaped(tmp_path: Path) -> None:
     told = [replace(one, question=HOSTILE + one.name, answer=HOSTILE, untold={}) for one in usual()]
     told[-1] = replace(told[-1], dropped=HOSTILE)
     quoted = HOSTILE.replace("\\", "\\\\").replace('"', '\\"')
@@ -224,7 +224,7 @@ def test_stories_are_taken_from_every_split_and_are_the_same_each_time(tmp_path:
     assert pages[0] == pages[1]
 
 
-def test_the_digest_knows_nothing_of_the_page_and_what_is_there_is_not_traced_again(tmp_path: Path) -> None:
+def test_the_page_is_not_in_the_digest_and_an_unchanged_release_is_not_traced_again(tmp_path: Path) -> None:
     bare = write_release(make(tmp_path, usual()))
     assert "were not led back" in (bare.path / "report.html").read_text()
     tracer = Led(cell("Suez"))
@@ -283,7 +283,7 @@ def test_lengths_are_those_of_all_texts_of_a_record(tmp_path: Path) -> None:
     assert "Half of 1 are at 10 or below" in chart.summary
 
 
-def test_cases_stand_in_their_month_with_the_empty_ones_between() -> None:
+def test_cases_are_counted_by_month_and_empty_months_are_shown() -> None:
     days = [(datetime(2023, 11, 30, 23, 59), "train"), (datetime(2024, 2, 1), "test"), (datetime(2024, 2, 29), None)]
     with open_engine() as engine:
         table = ibis.memtable({"at": [day for day, _ in days], "split": [split for _, split in days]})

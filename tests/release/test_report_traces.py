@@ -113,7 +113,7 @@ def spelled(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def test_every_value_of_every_story_is_led_where_trace_leads_it(roadside: Mesh, tmp_path: Path) -> None:
+def test_every_value_of_every_story_has_the_sources_that_a_trace_gives_it(roadside: Mesh, tmp_path: Path) -> None:
     release = find_release(roadside.releases, "roadside@1.0.0-r1")
     build = open_released_build(release, roadside.warehouse, open_engine)
     again = write_release_again(build, tmp_path / "again", release.version, open_tracer=partial(Tracer, build))

@@ -38,7 +38,7 @@ def dropped(release: Release, name: str) -> dict[str, str]:
     return {row["case_id"]: row["reason"] for row in pq.read_table(drops_file(release.path, name)).to_pylist()}
 
 
-def test_every_case_is_told_or_stands_among_the_drops_with_its_reason(tmp_path: Path) -> None:
+def test_every_case_is_recorded_or_dropped_with_a_reason(tmp_path: Path) -> None:
     told = [
         *usual(),
         Told("d8", datetime(2024, 8, 3), "test", question="What about d1?"),
@@ -66,7 +66,7 @@ def test_every_case_is_told_or_stands_among_the_drops_with_its_reason(tmp_path: 
     assert kept["d9"]["same_as"] == "verdict/d1"
 
 
-def test_a_case_that_one_view_drops_is_told_by_the_others(tmp_path: Path) -> None:
+def test_a_case_that_one_view_drops_is_kept_by_the_others(tmp_path: Path) -> None:
     one = Told("d1", datetime(2023, 5, 1), hindsight_dropped="shipment: none", untold={"report": "shipment: none"})
     release = write_release(make(tmp_path, [one]))
     assert (release.configs["advice"]["train"], release.configs["report"]["train"]) == (1, 0)
@@ -113,7 +113,7 @@ def test_other_content_is_the_next_release_and_the_earlier_one_stays_as_it_is(tm
     assert list_releases(tmp_path / "releases", "other") == list_releases(tmp_path / "nowhere") == []
 
 
-def test_the_lock_says_what_the_release_was_made_from(tmp_path: Path) -> None:
+def test_the_manifest_says_what_the_release_was_made_from(tmp_path: Path) -> None:
     release = write_release(make(tmp_path, usual()))
     lock = json.loads((release.path / "release.json").read_text())
     assert lock["cast"]["delay"] == {
@@ -176,7 +176,7 @@ def test_a_question_in_two_splits_is_caught_in_the_files_when_curation_missed_it
         write_release(make(tmp_path, told))
 
 
-def test_a_case_that_is_neither_told_nor_dropped_is_refused(tmp_path: Path) -> None:
+def test_a_case_that_is_neither_recorded_nor_dropped_is_refused(tmp_path: Path) -> None:
     build = make(tmp_path, usual())
     path = build.files.record_drops("advice")
     pq.write_table(pq.read_table(path).slice(0, 0), path)
@@ -186,7 +186,7 @@ def test_a_case_that_is_neither_told_nor_dropped_is_refused(tmp_path: Path) -> N
         write_release(make(tmp_path, [Told("d1", datetime(2023, 5, 1), None)]))
 
 
-def test_without_any_record_nothing_is_released_and_the_reasons_are_said(tmp_path: Path) -> None:
+def test_without_any_record_nothing_is_released_and_the_error_gives_the_reasons(tmp_path: Path) -> None:
     with pytest.raises(ReleaseRefused, match=r"no record .* is left .*shipment: none \(2\)"):
         write_release(
             make(tmp_path, [Told(f"d{n}", datetime(2023, 5, 1), None, "shipment: none", early=True) for n in (1, 2)])
@@ -209,7 +209,7 @@ cut.write_release(make(Path({root!r}), usual()))
 """
 
 
-def test_a_killed_cut_leaves_no_release_and_the_next_one_sweeps(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_no_release_and_the_next_one_cleans_up(tmp_path: Path) -> None:
     program = KILLED.format(root=str(tmp_path))
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=importable()
@@ -224,7 +224,7 @@ def test_a_killed_cut_leaves_no_release_and_the_next_one_sweeps(tmp_path: Path) 
     assert not list(folder.glob(".cutting-*"))
 
 
-def test_a_cut_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_release_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path) -> None:
         raise OSError(28, "no space left")
 
@@ -234,7 +234,7 @@ def test_a_cut_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert [path.name for path in (tmp_path / "releases" / "canal-exceptions").iterdir()] == [".lock"]
 
 
-def test_two_cuts_at_once_make_one_release(tmp_path: Path) -> None:
+def test_two_processes_at_once_write_one_release(tmp_path: Path) -> None:
     build = make(tmp_path, usual())
     with ThreadPoolExecutor(2) as pool:
         releases = list(pool.map(lambda _: write_release(build), range(2)))
@@ -242,7 +242,7 @@ def test_two_cuts_at_once_make_one_release(tmp_path: Path) -> None:
     assert [release.version for release in list_releases(tmp_path / "releases")] == ["1.0.0-r1"]
 
 
-def test_releases_are_listed_by_number_and_a_damaged_lock_is_named(tmp_path: Path) -> None:
+def test_releases_are_listed_by_number_and_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     first = write_release(make(tmp_path, usual()))
     folder = first.path.parent
     for version in ("1.0.0-r10", "1.0.0-r2", "0.9.0-r1"):

@@ -27,7 +27,7 @@ from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release, list_releases, report_damage
 from storymesh.release.layout import record_files
 from storymesh.release.rewritten_records import prune_answers, write_all_records
-from storymesh.release.write import STAGED, write_release
+from storymesh.release.write import STAGING_PREFIX, write_release
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -151,7 +151,7 @@ def remove_affected_releases(plan: ErasurePlan, store: Path, releases: Path) -> 
     for used in plan.affected:
         folder = used.release.path
         # It vanishes at once; what a killed process leaves is removed by the next release.
-        hidden = folder.with_name(f"{STAGED}removed-{folder.name}")
+        hidden = folder.with_name(f"{STAGING_PREFIX}removed-{folder.name}")
         folder.rename(hidden)
         shutil.rmtree(hidden)
     prune_answers(store, releases, {plan.product})

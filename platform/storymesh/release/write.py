@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from storymesh.dataset.build import Build
     from storymesh.release.report.render import OpenTracer
 
-STAGED = ".cutting-"
+STAGING_PREFIX = ".cutting-"
 _LOCK = ".lock"
 
 
@@ -50,9 +50,9 @@ def write_release(build: "Build", *, shard_rows: int | None = None, open_tracer:
     folder = build.releases / build.narrative.id
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder / _LOCK):
-        for abandoned in folder.glob(f"{STAGED}*"):
+        for abandoned in folder.glob(f"{STAGING_PREFIX}*"):
             shutil.rmtree(abandoned)
-        staged = folder / f"{STAGED}{os.getpid()}"
+        staged = folder / f"{STAGING_PREFIX}{os.getpid()}"
         version = f"{build.narrative.version}-r{1 + _last_number(folder, build.narrative.version)}"
         try:
             with build.open_engine() as engine:
