@@ -15,9 +15,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from yaml.composer import Composer
-from yaml.constructor import SafeConstructor
-from yaml.cyaml import CParser
-from yaml.resolver import Resolver
 
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
@@ -207,7 +204,7 @@ for _tag, _pattern, _first in (
     _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
-class _QuickLoader(Composer, CParser, SafeConstructor, Resolver):
+class _QuickLoader(Composer, yaml.CSafeLoader):
     """The same schema over libyaml, some six times as quick.
 
     libyaml's own composer recurses without a bound and would crash the process on a deeply nested file, so that nodes
@@ -217,10 +214,8 @@ class _QuickLoader(Composer, CParser, SafeConstructor, Resolver):
     yaml_implicit_resolvers = _CoreLoader.yaml_implicit_resolvers
 
     def __init__(self, stream: str) -> None:
-        CParser.__init__(self, stream)
+        yaml.CSafeLoader.__init__(self, stream)
         Composer.__init__(self)
-        SafeConstructor.__init__(self)
-        Resolver.__init__(self)
 
 
 def _compose(text: str) -> yaml.Node | None:
