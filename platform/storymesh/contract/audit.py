@@ -16,7 +16,7 @@ from storymesh.contract.checks import (
     NotNull,
     OneOf,
     TextLength,
-    Unique,
+    UniqueValues,
     checks_of,
 )
 from storymesh.contract.conditions import RowCondition
@@ -124,7 +124,7 @@ def _result(check: Check, passed: bool, failed_rows: int | None, observed: Any) 
 def _compares_rows(check: Check) -> bool:
     """Return True for a check that compares rows with each other, so that it needs all of them at once."""
     match check.test:
-        case Unique():
+        case UniqueValues():
             return True
         case Expectation(name, _):
             return name in ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")

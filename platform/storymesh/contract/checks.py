@@ -27,7 +27,7 @@ class NotNull:
 
 
 @dataclass(frozen=True)
-class Unique:
+class UniqueValues:
     """Properties whose values no two rows share; a row with a null among them is not compared."""
 
 
@@ -69,7 +69,7 @@ class Holds:
 Test = (
     FitsType
     | NotNull
-    | Unique
+    | UniqueValues
     | OneOf
     | Between
     | Matches
@@ -126,7 +126,7 @@ def _checks_of(contract: Contract) -> Iterator[Check]:
     for item in contract.properties.values():
         yield from _property_checks(item, contract)
     words = f"{' and '.join(contract.key)} {'is' if len(contract.key) == 1 else 'together are'} the key of a row"
-    yield Check("primaryKey", "row", contract.key, Unique(), "error", words, contract.location)
+    yield Check("primaryKey", "row", contract.key, UniqueValues(), "error", words, contract.location)
     for rule in (*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)):
         yield _quality_check(rule, contract)
     if contract.freshness is not None:
@@ -143,7 +143,7 @@ def _property_checks(item: Property, contract: Contract) -> Iterator[Check]:
     if item.required or item.key_position is not None:
         yield check("required", NotNull(), f"{item.name} has a value")
     if item.unique and contract.key != (item.name,):
-        yield check("unique", Unique(), f"{item.name} is unique")
+        yield check("unique", UniqueValues(), f"{item.name} is unique")
     if item.enum:
         shown = ", ".join(map(str, item.enum[:5])) + (", …" if len(item.enum) > 5 else "")
         yield check("enum", _one_of(item), f"{item.name} is one of {shown}")
@@ -272,7 +272,7 @@ def _row_test(test: LibraryMetric, properties: tuple[str, ...], contract: Contra
         case "nullValues":
             return NotNull()
         case "duplicateValues":
-            return Unique()
+            return UniqueValues()
         case "invalidValues" if test.pattern is not None and not test.valid_values:
             if isinstance(contract.properties[properties[0]].type, Text):
                 return Matches(test.pattern)

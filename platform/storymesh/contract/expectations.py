@@ -9,7 +9,7 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from storymesh.contract.checks import Check, Matches, Unique
+from storymesh.contract.checks import Check, Matches, UniqueValues
 from storymesh.contract.quality_rules import Expectation
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 
@@ -88,9 +88,9 @@ def _expectation(check: Check, position: int, columns: Collection[str]) -> Any:
     if condition_column(position) in columns:
         return gxe.ExpectColumnValuesToBeInSet(column=condition_column(position), value_set=[True], meta=meta)
     match check.test:
-        case Unique() if len(check.properties) == 1:
+        case UniqueValues() if len(check.properties) == 1:
             return gxe.ExpectColumnValuesToBeUnique(column=check.properties[0], meta=meta)
-        case Unique():
+        case UniqueValues():
             names = list(check.properties)
             return gxe.ExpectCompoundColumnsToBeUnique(
                 column_list=names, ignore_row_if="any_value_is_missing", meta=meta
