@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import assume, event, given
 
 from storymesh.errors import DefinitionErrors
-from tests.support.meshes import PROFILE, Problem, memories, problems
 from tests.support.oracle import Expected, exact, precedents
 from tests.support.oracle import tell as expect
+from tests.support.random_meshes import PROFILE, Problem, memories, problems
 from tests.support.small_mesh import Told, tell, typed
 
 

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from storymesh.errors import DefinitionErrors
-from tests.support.meshes import FEW, Problem, memories, problems
+from tests.support.random_meshes import FEW, Problem, memories, problems
 from tests.support.small_mesh import Product, Row, SmallMesh, Told, tell, typed
 
 FAR = datetime(2031, 1, 1)

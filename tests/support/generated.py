@@ -249,7 +249,9 @@ class Maker:
         smaller = depth - 1
         return self.pick(
             lambda: f"({self.text(smaller)} ~ {self.printable(smaller)})",
-            lambda: f"({self.text(smaller)} | {self.pick('upper', 'lower', 'capitalize', 'title', 'initials', 'trim')})",
+            lambda: (
+                f"({self.text(smaller)} | {self.pick('upper', 'lower', 'capitalize', 'title', 'initials', 'trim')})"
+            ),
             lambda: f"({self.text(smaller)} | replace({self.literal(True)}, {self.text(0)}))",
             lambda: f"({self.leaf('k', 'q')} | label)",
             lambda: f"({self.number(smaller)} | number{self.pick('', '(1)', '(2)', '(digits=12)')})",
