@@ -13,7 +13,7 @@ from storymesh.llm.retry import RetryPolicy
 from storymesh.rewriting.estimate import CostEstimate, estimate_cost
 from storymesh.rewriting.rewrite import RewriteTask
 from tests.support.model_server import Call, Hang, Raw, Server, Status
-from tests.support.narrator_bench import Bench, held, task
+from tests.support.narrator_bench import Bench, check_word_for_word, task
 
 Benches = Callable[[str], Bench]
 FIFTY = [task(number) for number in range(50)]
@@ -27,28 +27,28 @@ def billing(read: int, written: int) -> Callable[[Call], Raw]:
 @pytest.mark.parametrize("concurrency", [1, 16])
 def test_a_budget_of_tokens_is_never_passed(bench: Benches, concurrency: int) -> None:
     with Server(billing(30, 1000), delay=0.02) as server:
-        told = bench(server.url)
+        run = bench(server.url)
         settings = {"parameters": {"max_tokens": 1000}, "budget": {"tokens": 20_000}}
-        retellings = told.tell(FIFTY, **settings, concurrency=concurrency)
-        usage = told.usage.input_tokens + told.usage.output_tokens
+        retellings = run.rewrite(FIFTY, **settings, concurrency=concurrency)
+        usage = run.usage.input_tokens + run.usage.output_tokens
         assert usage == 1030 * len(server.calls) <= 20_000
         # Not stopped for fear of it either: what is left is less than the worst case of one more call.
         assert 20_000 - usage < 1600
-        told_so_far = [r for r in retellings.values() if r.text]
+        accepted_so_far = [r for r in retellings.values() if r.text]
         assert len(retellings) == 50
-        assert len(told_so_far) == len(server.calls) > 0
+        assert len(accepted_so_far) == len(server.calls) > 0
         assert {r.reason for r in retellings.values() if not r.text} == {"budget"}
 
 
 def test_a_budget_of_money_is_never_passed_and_what_is_stored_costs_none_of_it(bench: Benches) -> None:
     with Server(billing(200, 100)) as server:
-        told = bench(server.url)
+        run = bench(server.url)
         settings = {"parameters": {"max_tokens": 100}, "price": PRICE, "budget": {"usd": "0.01"}}
         each = (200 * Decimal("2.50") + 100 * 10) / 1_000_000
         before = 0
         for _ in range(20):
-            retellings = told.tell(FIFTY, **settings)
-            assert told.usage.usd == each * told.usage.calls <= Decimal("0.01")
+            retellings = run.rewrite(FIFTY, **settings)
+            assert run.usage.usd == each * run.usage.calls <= Decimal("0.01")
             assert sum(r.text is not None for r in retellings.values()) == len(server.calls) > before - 1
             if len(server.calls) == 50:
                 break
@@ -59,21 +59,21 @@ def test_a_budget_of_money_is_never_passed_and_what_is_stored_costs_none_of_it(b
 
 def test_a_call_that_broke_off_counts_at_its_worst(bench: Benches) -> None:
     with Server(lambda call: Hang()) as server:
-        told = bench(server.url)
+        run = bench(server.url)
         patient = RetryPolicy(tries=50, costly=50, questions=50, first=0.001, longest=0.001)
-        retellings = told.tell(
+        retellings = run.rewrite(
             FIFTY[:5], patient, timeout=0.2, parameters={"max_tokens": 1000}, budget={"tokens": 4000}, concurrency=1
         )
         assert {r.reason for r in retellings.values()} == {"budget"}
-        assert len(server.calls) == told.usage.lost == 3
+        assert len(server.calls) == run.usage.lost == 3
 
 
 def test_a_refused_call_costs_nothing(bench: Benches) -> None:
     with Server(lambda call: Status(500) if call.number % 2 else call.prompt) as server:
-        told = bench(server.url)
+        run = bench(server.url)
         patient = RetryPolicy(tries=50, first=0.001, longest=0.001)
-        told.tell(FIFTY[:5], patient, parameters={"max_tokens": 100}, budget={"tokens": 1000}, concurrency=1)
-        assert told.usage.accepted == 5
+        run.rewrite(FIFTY[:5], patient, parameters={"max_tokens": 100}, budget={"tokens": 1000}, concurrency=1)
+        assert run.usage.accepted == 5
 
 
 @pytest.mark.parametrize(
@@ -96,43 +96,43 @@ def test_a_budget_that_cannot_be_held_is_refused_before_any_call(
     bench: Benches, settings: dict[str, object], words: str
 ) -> None:
     with Server(lambda call: call.prompt) as server:
-        told = bench(server.url)
+        run = bench(server.url)
         with pytest.raises(NarratorFailed, match=words):
-            told.tell(FIFTY, **settings)
-        with ResponseCache(told.store) as answers, pytest.raises(NarratorFailed, match=words):
-            estimate_cost(FIFTY, told.narrator(**settings), answers)
+            run.rewrite(FIFTY, **settings)
+        with ResponseCache(run.store) as answers, pytest.raises(NarratorFailed, match=words):
+            estimate_cost(FIFTY, run.narrator(**settings), answers)
         assert server.calls == []
 
 
-def dry(told: Bench, tasks: list[RewriteTask], **settings: object) -> CostEstimate:
-    with ResponseCache(told.store) as answers:
+def dry(run: Bench, tasks: list[RewriteTask], **settings: object) -> CostEstimate:
+    with ResponseCache(run.store) as answers:
         return estimate_cost(
-            tasks, told.narrator(**settings), answers, ground=held, feedback=lambda grounding: "Wrong."
+            tasks, run.narrator(**settings), answers, ground=check_word_for_word, feedback=lambda grounding: "Wrong."
         )
 
 
 def test_an_estimate_calls_nobody_and_counts_what_is_paid(bench: Benches) -> None:
     priced = {"price": PRICE, "parameters": {"max_tokens": 300}}
     with Server(lambda call: call.prompt) as server:
-        told = bench(server.url)
-        first = dry(told, FIFTY, **priced)
+        run = bench(server.url)
+        first = dry(run, FIFTY, **priced)
         assert server.calls == []
         assert (first.records, first.calls, first.reused) == (50, 50, 0)
         assert first.usd is not None and first.worst_usd is not None and 0 < first.usd < first.worst_usd
-        told.tell(FIFTY[:20], **priced)
-        told.usage = Usage()
-        rest = dry(told, [*FIFTY, task("copy", FIFTY[49].source.story)], **priced)
+        run.rewrite(FIFTY[:20], **priced)
+        run.usage = Usage()
+        rest = dry(run, [*FIFTY, task("copy", FIFTY[49].source.story)], **priced)
         assert (rest.records, rest.calls, rest.reused) == (51, 30, 21)
-        told.tell(FIFTY, **priced)
-        assert dry(told, FIFTY, **priced) == CostEstimate(50, 0, 50, 0, 0, Decimal(0), Decimal(0))
+        run.rewrite(FIFTY, **priced)
+        assert dry(run, FIFTY, **priced) == CostEstimate(50, 0, 50, 0, 0, Decimal(0), Decimal(0))
 
 
 def test_an_estimate_follows_what_was_refused(bench: Benches) -> None:
     with Server(lambda call: "99 days") as server:
-        told = bench(server.url)
-        told.tell(FIFTY[:5], attempts=1)
-        assert (dry(told, FIFTY[:5], attempts=1).calls, dry(told, FIFTY[:5], attempts=3).calls) == (0, 5)
-        assert dry(told, FIFTY[:5], attempts=3, accept=0.5).calls == 0
+        run = bench(server.url)
+        run.rewrite(FIFTY[:5], attempts=1)
+        assert (dry(run, FIFTY[:5], attempts=1).calls, dry(run, FIFTY[:5], attempts=3).calls) == (0, 5)
+        assert dry(run, FIFTY[:5], attempts=3, accept=0.5).calls == 0
         assert len(server.calls) == 5
 
 
@@ -140,17 +140,17 @@ def test_the_worst_case_of_an_estimate_is_not_passed_by_the_run(bench: Benches) 
     with Server(
         lambda call: Raw("99 days", usage=(sum(len(m["content"]) for m in call.body["messages"]), 40))
     ) as server:
-        told = bench(server.url)
+        run = bench(server.url)
         settings = {"price": PRICE, "parameters": {"max_tokens": 40}, "attempts": 3}
-        worst = dry(told, FIFTY[:5], **settings).worst_usd
-        told.tell(FIFTY[:5], **settings)
-        assert told.usage.usd is not None and worst is not None and told.usage.usd <= worst
-        assert dry(told, FIFTY[:5], price=PRICE).worst_usd is None  # nothing caps an answer
+        worst = dry(run, FIFTY[:5], **settings).worst_usd
+        run.rewrite(FIFTY[:5], **settings)
+        assert run.usage.usd is not None and worst is not None and run.usage.usd <= worst
+        assert dry(run, FIFTY[:5], price=PRICE).worst_usd is None  # nothing caps an answer
 
 
 def test_progress_tells_what_a_whole_run_would_cost(bench: Benches) -> None:
     with Server(billing(200, 100)) as server:
-        told = bench(server.url)
-        told.tell(FIFTY[:10], price=PRICE)
-        assert told.usage.projected(1000) == (200 * Decimal("2.50") + 100 * 10) / 1000
-        assert replace(told.usage, usd=None).projected(1000) is None
+        run = bench(server.url)
+        run.rewrite(FIFTY[:10], price=PRICE)
+        assert run.usage.projected(1000) == (200 * Decimal("2.50") + 100 * 10) / 1000
+        assert replace(run.usage, usd=None).projected(1000) is None

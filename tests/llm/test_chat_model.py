@@ -45,12 +45,12 @@ def test_a_key_is_nowhere_even_where_the_server_sends_it_back(
     with Server(echoing) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         told = bench(server.url)
-        with pytest.raises(NarratorFailed) as met:
-            told.tell((task(number) for number in range(9)), base_url=None, concurrency=1)
+        with pytest.raises(NarratorFailed) as raised:
+            told.rewrite((task(number) for number in range(9)), base_url=None, concurrency=1)
         assert sent(server) == {f"Bearer {KEY}"}
     with ResponseCache(told.store) as answers:
         assert answers.to_parquet(tmp_path / "answers.parquet") == 4
-    seen = [str(met.value), met.value.hint, repr(met.value.__cause__), caplog.text]
+    seen = [str(raised.value), raised.value.hint, repr(raised.value.__cause__), caplog.text]
     seen += [file.read_bytes().decode("latin-1") for file in tmp_path.iterdir()]
     assert "Told" not in caplog.text and "story of 1." in "".join(seen)
     assert not [text for text in seen if KEY in text or OWN in text]
@@ -60,16 +60,16 @@ def test_a_provider_s_key_is_not_sent_to_an_address_that_a_narrative_names(
     bench: Benches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Server(lambda call: call.prompt) as server:
-        bench(server.url).tell([task(1)])
+        bench(server.url).rewrite([task(1)])
         monkeypatch.delenv("STORYMESH_NARRATOR_KEY")
-        bench(server.url).tell([task(2)])
+        bench(server.url).rewrite([task(2)])
         assert sent(server) == {f"Bearer {OWN}", "Bearer none"}
 
 
 def test_without_a_key_it_is_said_which_before_any_call(bench: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(NarratorFailed, match=r"needs a key \(set OPENAI_API_KEY in the environment\)"):
-        bench("unused").tell([task(1)], base_url=None)
+        bench("unused").rewrite([task(1)], base_url=None)
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_without_the_package_it_is_said_what_to_install(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(NarratorFailed, match=words):
-        bench("http://127.0.0.1:9/v1").tell([task(1)], model=model)
+        bench("http://127.0.0.1:9/v1").rewrite([task(1)], model=model)
     base._get_chat_model_creator.cache_clear()
 
 
 def test_langsmith_s_gateway_is_not_taken_in_silence(bench: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANGSMITH_GATEWAY", "true")
     with pytest.raises(NarratorFailed, match="would go to LangSmith"):
-        bench("unused").tell([task(1)], base_url=None, model="anthropic:m")
+        bench("unused").rewrite([task(1)], base_url=None, model="anthropic:m")
 
 
 def test_a_model_that_nobody_knows_is_told_in_words(bench: Benches) -> None:
     with pytest.raises(NarratorFailed, match="nobody:m cannot be opened"):
-        bench("http://127.0.0.1:9/v1").tell([task(1)], model="nobody:m")
+        bench("http://127.0.0.1:9/v1").rewrite([task(1)], model="nobody:m")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ import sys
 from pathlib import Path
 from tests.support.narrator_bench import Bench, task
 told = Bench(Path(sys.argv[1]), {"base_url": sys.argv[2], "timeout": 5})
-assert told.tell([task(1)])["retold/1"].text
+assert told.rewrite([task(1)])["retold/1"].text
 """
     reached: list[str] = []
     with Server(lambda call: call.prompt) as server, Server(lambda call: "x", seen=reached.append) as smith:

@@ -32,7 +32,7 @@ def test_a_failure_for_a_while_is_waited_out(bench: Benches, outcome: Outcome) -
     with Server(failing(outcome, 3)) as server:
         told = bench(server.url)
         patient = RetryPolicy(tries=8, costly=8, first=0.01, longest=0.05)
-        assert {r.text for r in told.tell(TEN, patient).values()} == {t.source.story for t in TEN}
+        assert {r.text for r in told.rewrite(TEN, patient).values()} == {t.source.story for t in TEN}
         assert len(server.calls) == 13
         assert told.usage.calls == 10
 
@@ -40,7 +40,7 @@ def test_a_failure_for_a_while_is_waited_out(bench: Benches, outcome: Outcome) -
 def test_a_call_that_hangs_is_given_up_and_asked_again(bench: Benches) -> None:
     with Server(failing(Hang(), 1)) as server:
         told = bench(server.url)
-        assert {r.text for r in told.tell(TEN, timeout=0.5).values()} == {t.source.story for t in TEN}
+        assert {r.text for r in told.rewrite(TEN, timeout=0.5).values()} == {t.source.story for t in TEN}
         assert (len(server.calls), told.usage.lost) == (11, 1)
 
 
@@ -55,7 +55,7 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks(bench: Benches, headers: 
         return Status(429, headers=headers) if call.number == 1 else call.prompt
 
     with Server(limited) as server:
-        bench(server.url).tell(TEN, concurrency=1)
+        bench(server.url).rewrite(TEN, concurrency=1)
     assert came[2] - came[1] >= 0.6  # no upper bound: the machine may be as slow as it likes
     assert len(came) == 11
 
@@ -72,7 +72,7 @@ def test_a_server_that_bears_few_calls_gets_few(bench: Benches) -> None:
     tasks = [task(number) for number in range(150)]
     with Server(crowded, delay=0.005) as server:
         told = bench(server.url)
-        retellings = told.tell(tasks, RetryPolicy(tries=50, first=0.001, longest=0.01), concurrency=64)
+        retellings = told.rewrite(tasks, RetryPolicy(tries=50, first=0.001, longest=0.01), concurrency=64)
     assert all(r.text for r in retellings.values())
     assert server.most_running <= 16  # 64 would come at once where nothing adapts
     assert len(refused) < 100
@@ -86,7 +86,7 @@ def test_never_more_calls_at_once_than_allowed_and_the_first_goes_alone(bench: B
         return call.prompt
 
     with Server(seen, delay=0.03) as server:
-        bench(server.url).tell((task(number) for number in range(60)), concurrency=6)
+        bench(server.url).rewrite((task(number) for number in range(60)), concurrency=6)
     assert together[0] == 1
     assert server.most_running == 6
 
@@ -109,17 +109,17 @@ def test_never_more_calls_at_once_than_allowed_and_the_first_goes_alone(bench: B
 )
 def test_a_refusal_stops_the_run_with_one_call(bench: Benches, status: Status, words: str) -> None:
     with Server(lambda call: status) as server:
-        with pytest.raises(NarratorFailed) as met:
-            bench(server.url).tell(TEN, concurrency=64)
-        assert words in str(met.value)
-        assert "sk-abcdefgh" not in str(met.value)
+        with pytest.raises(NarratorFailed) as raised:
+            bench(server.url).rewrite(TEN, concurrency=64)
+        assert words in str(raised.value)
+        assert "sk-abcdefgh" not in str(raised.value)
         assert len(server.calls) == 1
 
 
 def test_a_bad_request_stops_the_run_once_it_was_tried_without_the_schema(bench: Benches) -> None:
     with Server(lambda call: Status(400, "temperature must be below 2")) as server:
         with pytest.raises(NarratorFailed, match="temperature must be below 2"):
-            bench(server.url).tell(TEN)
+            bench(server.url).rewrite(TEN)
         assert [call.structured for call in server.calls] == [True, False]
 
 
@@ -127,7 +127,7 @@ def test_what_was_answered_before_a_refusal_is_kept(bench: Benches) -> None:
     with Server(lambda call: call.prompt if call.number < 5 else Status(401)) as server:
         told = bench(server.url)
         with pytest.raises(NarratorFailed):
-            told.tell(TEN, concurrency=1)
+            told.rewrite(TEN, concurrency=1)
         with ResponseCache(told.store) as answers:
             assert len(answers) == 5
 
@@ -135,13 +135,13 @@ def test_what_was_answered_before_a_refusal_is_kept(bench: Benches) -> None:
 def test_a_server_that_never_answers_stops_the_run(bench: Benches) -> None:
     with Server(lambda call: Status(500, "still down")) as server:
         with pytest.raises(NarratorFailed, match=r"answered nothing in 4 tries.*still down"):
-            bench(server.url).tell(TEN)
+            bench(server.url).rewrite(TEN)
         assert len(server.calls) == QUICK.tries
 
 
 def test_a_server_that_is_not_there_stops_the_run(bench: Benches) -> None:
     with pytest.raises(NarratorFailed, match="cannot be reached"):
-        bench("http://127.0.0.1:9/v1").tell(TEN)
+        bench("http://127.0.0.1:9/v1").rewrite(TEN)
 
 
 # What concerns one record: its reason says so, the others are told.
@@ -184,12 +184,12 @@ def test_one_bad_answer_harms_one_record(bench: Benches, outcome: Outcome, reaso
 
     with Server(poisoned) as server:
         told = bench(server.url)
-        retellings = told.tell(TEN, attempts=2)
+        retellings = told.rewrite(TEN, attempts=2)
         bad = retellings.pop("retold/7")
         assert {r.text for r in retellings.values()} == {t.source.story for t in TEN if t.id != "retold/7"}
         assert bad.text is None and bad.reason is not None and re.match(reason, bad.reason)
         calls = len(server.calls)
-        again = told.tell(TEN, attempts=2)["retold/7"]
+        again = told.rewrite(TEN, attempts=2)["retold/7"]
         assert again.text is None
         if not reason.startswith("server"):
             assert len(server.calls) == calls  # it was paid: it is not bought again
@@ -199,9 +199,9 @@ def test_one_bad_answer_harms_one_record(bench: Benches, outcome: Outcome, reaso
 def test_half_a_surrogate_pair_and_a_zero_byte_are_stored(bench: Benches) -> None:
     with Server(lambda call: Raw(json.dumps({"story": "story of 1.\x00 \ud800"}))) as server:
         told = bench(server.url)
-        (first,) = told.tell([task(1)]).values()
+        (first,) = told.rewrite([task(1)]).values()
         assert first.text == "story of 1.\x00 ?"
-        assert told.tell([task(1)]) == {"retold/1": first}
+        assert told.rewrite([task(1)]) == {"retold/1": first}
         with ResponseCache(told.store) as answers:
             assert answers.to_parquet(told.store.with_suffix(".parquet"), run=2) == 1
 
@@ -209,14 +209,14 @@ def test_half_a_surrogate_pair_and_a_zero_byte_are_stored(bench: Benches) -> Non
 def test_a_thinking_model_and_a_fenced_answer_are_read(bench: Benches) -> None:
     answer = '<think>They want story of 2.</think>\n```json\n{"story": "story of 1."}\n```'
     with Server(lambda call: Raw(answer)) as server:
-        (retelling,) = bench(server.url).tell([task(1)]).values()
+        (retelling,) = bench(server.url).rewrite([task(1)]).values()
     assert retelling.text == "story of 1."
 
 
 def test_a_model_that_calls_a_tool_for_its_answer_is_read(bench: Benches) -> None:
     called = {"id": "t", "type": "function", "function": {"name": "retelling", "arguments": '{"story": "story of 1."}'}}
     with Server(lambda call: Raw(None, extra={"tool_calls": [called]})) as server:
-        (retelling,) = bench(server.url).tell([task(1)]).values()
+        (retelling,) = bench(server.url).rewrite([task(1)]).values()
     assert retelling.text == "story of 1."
 
 

@@ -37,28 +37,28 @@ def server_with(score: Callable[[Call], Outcome]) -> Server:
 )
 def test_a_score_is_added_and_decides_nothing(bench: Benches, answer: Outcome, score: float | None) -> None:
     with server_with(lambda call: answer) as server:
-        told = bench(server.url)
-        retelling = told.tell([judged_task(1)], judge={**JUDGE, "base_url": server.url})["retold/1"]
+        run = bench(server.url)
+        retelling = run.rewrite([judged_task(1)], judge={**JUDGE, "base_url": server.url})["retold/1"]
         assert (retelling.text, retelling.judged) == ("story of 1.", score)
 
 
 def test_a_judge_is_paid_once_shown_data_as_data_and_noted(bench: Benches) -> None:
     with server_with(lambda call: Raw('{"score": 0.5}')) as server:
-        told = bench(server.url)
+        run = bench(server.url)
         judge = {**JUDGE, "base_url": server.url}
         tasks = [judged_task(number) for number in range(5)]
-        first = told.tell(tasks, judge=judge)
-        assert told.tell(tasks, judge=judge) == first
+        first = run.rewrite(tasks, judge=judge)
+        assert run.rewrite(tasks, judge=judge) == first
         assert len(server.calls) == 10
         shown = next(call.prompt for call in server.calls if call.body["model"] == "judge")
         assert shown.count("<record-data") - 1 == shown.count("</record-data>") - 1 == 2  # and once in the rule
-        with ResponseCache(told.store) as answers:
-            assert answers.to_parquet(told.store.with_suffix(".parquet")) == 10
+        with ResponseCache(run.store) as answers:
+            assert answers.to_parquet(run.store.with_suffix(".parquet")) == 10
 
 
 def test_a_refused_retelling_is_not_judged(bench: Benches) -> None:
     with Server(lambda call: "99 days") as server:
-        told = bench(server.url)
-        retelling = told.tell([judged_task(1)], judge={**JUDGE, "base_url": server.url}, attempts=1)["retold/1"]
+        run = bench(server.url)
+        retelling = run.rewrite([judged_task(1)], judge={**JUDGE, "base_url": server.url}, attempts=1)["retold/1"]
         assert (retelling.text, retelling.judged) == (None, None)
         assert len(server.calls) == 1

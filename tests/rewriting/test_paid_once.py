@@ -29,7 +29,7 @@ def test_only_what_changed_is_called(bench: Benches) -> None:
 
         def calls(tasks: list, **settings: object) -> int:
             before = len(server.calls)
-            retellings = told.tell(tasks, **settings)
+            retellings = told.rewrite(tasks, **settings)
             assert {t.id: t.source.story for t in tasks} == {name: r.text for name, r in retellings.items()}
             return len(server.calls) - before
 
@@ -49,8 +49,8 @@ def test_only_what_changed_is_called(bench: Benches) -> None:
 def test_another_address_is_another_narrator(bench: Benches) -> None:
     with Server(echo) as one, Server(echo) as two:
         told = bench(one.url)
-        told.tell(TEN)
-        told.tell(TEN, base_url=two.url)
+        told.rewrite(TEN)
+        told.rewrite(TEN, base_url=two.url)
         assert (len(one.calls), len(two.calls)) == (10, 10)
 
 
@@ -58,7 +58,7 @@ def test_equal_questions_share_one_call_even_at_once(bench: Benches) -> None:
     same = [task(name, "the same story.") for name in range(20)]
     with Server(echo, delay=0.05) as server:
         told = bench(server.url)
-        retellings = told.tell(same, concurrency=20)
+        retellings = told.rewrite(same, concurrency=20)
         assert len(server.calls) == 1
         assert {r.text for r in retellings.values()} == {"the same story."}
         assert (told.usage.calls, told.usage.reused) == (1, 19)
@@ -67,12 +67,12 @@ def test_equal_questions_share_one_call_even_at_once(bench: Benches) -> None:
 def test_a_threshold_is_changed_without_a_call(bench: Benches) -> None:
     with Server(lambda call: "half of it is made up") as server:
         told = bench(server.url)
-        assert {r.text for r in told.tell(TEN, attempts=2).values()} == {None}
+        assert {r.text for r in told.rewrite(TEN, attempts=2).values()} == {None}
         calls = len(server.calls)
         assert calls == 20
-        retellings = told.tell(TEN, attempts=2, accept=0.5)
+        retellings = told.rewrite(TEN, attempts=2, accept=0.5)
         assert {(r.text, r.attempts) for r in retellings.values()} == {("half of it is made up", 1)}
-        told.tell(TEN, attempts=1, accept=1.0)
+        told.rewrite(TEN, attempts=1, accept=1.0)
         assert len(server.calls) == calls
 
 
@@ -81,14 +81,14 @@ def test_a_refused_answer_is_asked_again_with_what_was_wrong(bench: Benches) -> 
         lambda call: call.body["messages"][1]["content"] if len(call.body["messages"]) > 2 else "99 days"
     ) as server:
         told = bench(server.url)
-        (retelling,) = told.tell([task(1)]).values()
+        (retelling,) = told.rewrite([task(1)]).values()
         again = server.calls[1].body["messages"]
         assert [message["role"] for message in again] == ["system", "user", "assistant", "user"]
         assert "99 days" in again[2]["content"] and again[3]["content"] == "Wrong: the story has no 99 days"
         assert (retelling.text, retelling.attempts, retelling.reason) == ("story of 1.", 2, None)
         with ResponseCache(told.store) as answers:
             answers.to_parquet(told.store.with_suffix(".parquet"))
-        assert told.tell([task(1)]) == {"retold/1": retelling}
+        assert told.rewrite([task(1)]) == {"retold/1": retelling}
         assert len(server.calls) == 2
 
 
@@ -98,16 +98,16 @@ def test_a_server_without_schemas_is_asked_in_plain_text_and_paid_once(bench: Be
 
     with Server(plain) as server:
         told = bench(server.url)
-        assert {r.text for r in told.tell(TEN).values()} == {t.source.story for t in TEN}
+        assert {r.text for r in told.rewrite(TEN).values()} == {t.source.story for t in TEN}
         assert len(server.calls) == 11  # the first call, alone, finds it out
-        told.tell(TEN)
+        told.rewrite(TEN)
         assert len(server.calls) == 11
 
 
 def test_answers_are_streamed_where_the_parameters_say_so(bench: Benches) -> None:
     with Server(echo) as server:
         told = bench(server.url)
-        retellings = told.tell(TEN, parameters={"streaming": True, "stream_usage": True})
+        retellings = told.rewrite(TEN, parameters={"streaming": True, "stream_usage": True})
         assert {r.text for r in retellings.values()} == {t.source.story for t in TEN}
         assert all(call.body["stream"] for call in server.calls)
         assert (told.usage.input_tokens, told.usage.output_tokens, told.usage.estimated) == (100, 200, False)
@@ -121,7 +121,7 @@ from tests.support.narrator_bench import Bench, task
 bench = Bench(Path(sys.argv[1]), {"base_url": sys.argv[2], "timeout": 5, "concurrency": 8})
 print("begun", flush=True)
 try:
-    bench.tell(task(n) for n in itertools.count())
+    bench.rewrite(task(n) for n in itertools.count())
 except KeyboardInterrupt:
     print("stopped", flush=True)
 """
@@ -162,13 +162,13 @@ def test_a_killed_run_goes_on_with_what_is_missing(bench: Benches, sent: signal.
         else:
             assert before - 8 <= kept <= before  # at most the 8 that were under way are lost
         tasks = [task(number) for number in range(200)]
-        assert len(told.tell(tasks)) == 200
+        assert len(told.rewrite(tasks)) == 200
         assert len(server.calls) - before == 200 - kept
 
 
 def test_an_unread_run_keeps_what_it_has_and_draws_no_more_than_it_needs(bench: Benches) -> None:
     from storymesh.rewriting.rewrite import rewrite_texts
-    from tests.support.narrator_bench import QUICK, held
+    from tests.support.narrator_bench import QUICK, check_word_for_word
 
     drawn: list[int] = []
 
@@ -180,7 +180,9 @@ def test_an_unread_run_keeps_what_it_has_and_draws_no_more_than_it_needs(bench: 
     with Server(echo) as server:
         told = bench(server.url)
         with ResponseCache(told.store) as answers:
-            run = rewrite_texts(tasks(), told.narrator(concurrency=4), answers, ground=held, feedback=str, retry=QUICK)
+            run = rewrite_texts(
+                tasks(), told.narrator(concurrency=4), answers, ground=check_word_for_word, feedback=str, retry=QUICK
+            )
             next(run)
             run.close()
             assert len(drawn) <= 4 * 4 + 4
@@ -190,17 +192,17 @@ def test_an_unread_run_keeps_what_it_has_and_draws_no_more_than_it_needs(bench: 
 def test_a_stored_narrative_is_told_without_langchain_key_or_network(bench: Benches, monkeypatch) -> None:
     with Server(echo) as server:
         told = bench(server.url)
-        first = told.tell(TEN)
+        first = told.rewrite(TEN)
     for module in ("langchain", "langchain_core", "langchain_openai", "openai", "langsmith"):
         for name in [name for name in sys.modules if name.partition(".")[0] == module]:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, module, None)
-    assert told.tell(TEN) == first
+    assert told.rewrite(TEN) == first
 
 
 def test_usage_that_a_server_does_not_tell_is_estimated_and_marked(bench: Benches) -> None:
     with Server(lambda call: Raw("x" * 400 + call.prompt, usage=None)) as server:
         told = bench(server.url)
-        told.tell([task(1)])
+        told.rewrite([task(1)])
         assert told.usage.estimated
         assert told.usage.output_tokens == -(-411 * 1.25 // 4)

@@ -1,4 +1,4 @@
-"""What the tests of narrators share: a narrator on a loopback server, a store, tasks that are cheap to hold to."""
+"""A narrator on a loopback server, its store, and tasks that are cheap to check."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_text
 QUICK = RetryPolicy(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)
 
 
-def held(retelling: str, source: GroundingSource) -> Grounding:
-    """Carried where the retelling holds the story word for word; else half of its claims are."""
+def check_word_for_word(retelling: str, source: GroundingSource) -> Grounding:
+    """Support a text that has the story word for word; else half of its claims."""
     if source.story in retelling:
         return Grounding((), {"text": 2})
     return Grounding((UnsupportedClaim("number", 0, 1, "99 days", "the story has no 99 days"),), {"text": 2})
@@ -29,7 +29,7 @@ def task(name: object, story: str | None = None, instruction: str = "Tell it aga
 
 @dataclass
 class Bench:
-    """Narrates against a server; `spent` is the last progress, `retellings` by record id."""
+    """Rewrites texts by a model of a server; `usage` is that of the last progress report."""
 
     store: Path
     settings: dict[str, Any] = field(default_factory=dict)
@@ -38,20 +38,20 @@ class Bench:
     def narrator(self, **settings: Any) -> Narrator:
         return Narrator.model_validate({"model": "openai:m", "prompt": "x.jinja", **self.settings, **settings})
 
-    def tell(
+    def rewrite(
         self, tasks: Iterable[RewriteTask], retry: RetryPolicy = QUICK, **settings: Any
     ) -> dict[str, RewriteResult]:
         def progress(usage: Usage) -> None:
             self.usage = usage
 
         with ResponseCache(self.store) as answers:
-            retellings = rewrite_texts(
+            results = rewrite_texts(
                 tasks,
                 self.narrator(**settings),
                 answers,
                 progress,
-                ground=held,
+                ground=check_word_for_word,
                 feedback=lambda grounding: "Wrong: " + grounding.claims[0].because,
                 retry=retry,
             )
-            return {retelling.id: retelling for retelling in retellings}
+            return {result.id: result for result in results}
