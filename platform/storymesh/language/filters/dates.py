@@ -22,7 +22,7 @@ _MONTHS = (
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-class DateFormat(TextFilter):
+class DateFilter(TextFilter):
     name = "date"
     accepts = MOMENTS
     wants = "a date or timestamp"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from storymesh.language.compile.filters import CompiledCall
 
 
-class Length(ListFilter):
+class LengthFilter(ListFilter):
     name = "length"
     accepts = (Text, Array)
     wants = "a text or a list"
@@ -79,21 +79,21 @@ class EndOfList(ListFilter):
         return dialect.item_at(call.base, self.index)
 
 
-class First(EndOfList):
+class FirstFilter(EndOfList):
     name = "first"
     summary = "the first item, null if there is none"
     example = ('["a", "b"] | first', "a")
     index = 0
 
 
-class Last(EndOfList):
+class LastFilter(EndOfList):
     name = "last"
     summary = "the last item, null if there is none"
     example = ('["a", "b"] | last', "b")
     index = -1
 
 
-class Sum(ListFilter):
+class SumFilter(ListFilter):
     name = "sum"
     wants = "a list of numbers"
     summary = "the sum"
@@ -164,7 +164,7 @@ class Extreme(ListFilter):
         return dialect.item_at(in_order(call, reverse=self.largest), 0)
 
 
-class Min(Extreme):
+class MinFilter(Extreme):
     name = "min"
     summary = "the smallest item (by a property)"
     example = ("[2, 1] | min", "1")
@@ -172,7 +172,7 @@ class Min(Extreme):
     largest = False
 
 
-class Max(Extreme):
+class MaxFilter(Extreme):
     name = "max"
     summary = "the largest item (by a property)"
     example = ("[2, 1] | max", "2")
@@ -189,7 +189,7 @@ class Joined(ListFilter):
         return StaticValue(Text(), call.base.nullable, item.classification, item.paths)
 
 
-class Join(Joined):
+class JoinFilter(Joined):
     name = "join"
     summary = "the items in one text"
     example = ('["a", "b"] | join("/")', "a/b")
@@ -206,7 +206,7 @@ class Join(Joined):
         return texts.join(call.literal("separator", "")).fill_null("")
 
 
-class Listing(Joined):
+class ListingFilter(Joined):
     name = "listing"
     summary = "items with commas and a word before the last"
     example = ('["a", "b", "c"] | listing', "a, b and c")
@@ -231,7 +231,7 @@ class Listing(Joined):
         )
 
 
-class MapProperty(ListFilter):
+class MapFilter(ListFilter):
     name = "map"
     wants = "a list of rows"
     summary = "one property of each row"
@@ -252,7 +252,7 @@ class MapProperty(ListFilter):
         return call.looked_at_items()
 
 
-class Sort(ListFilter):
+class SortFilter(ListFilter):
     name = "sort"
     summary = "in order (of a property)"
     example = ('["b", "a"] | sort | listing', "a and b")
@@ -270,7 +270,7 @@ class Sort(ListFilter):
         return in_order(call, reverse=bool(call.literal("reverse", False)))
 
 
-class Unique(ListFilter):
+class UniqueFilter(ListFilter):
     name = "unique"
     summary = "each item once, texts without regard to case"
     example = ('["a", "b", "a"] | unique | listing', "a and b")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from storymesh.language.compile.filters import CompiledCall
 
 
-class Default(Filter):
+class DefaultFilter(Filter):
     name = "default"
     wants = "anything"
     summary = "another value where this one is null"
@@ -54,7 +54,7 @@ class Default(Filter):
         return parts[1:] if value.nullable else parts
 
 
-class Label(TextFilter):
+class LabelFilter(TextFilter):
     name = "label"
     wants = "a code with labels"
     summary = "the label that the contract's enum gives a code"
@@ -81,7 +81,7 @@ def _labels(value: StaticValue | None) -> Mapping[str, str]:
     return value.type.labels if value is not None and isinstance(value.type, Text) else {}
 
 
-class Pseudonym(TextFilter):
+class PseudonymFilter(TextFilter):
     """`p-` and 12 hex digits of SHA-256(key, `|`, value). What the data holds as its pseudonym stays as it is."""
 
     name = "pseudonym"

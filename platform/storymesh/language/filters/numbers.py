@@ -38,7 +38,7 @@ class PrintedNumber(TextFilter):
     overflow = Overflow.IN_TEXT
 
 
-class Number(PrintedNumber):
+class NumberFilter(PrintedNumber):
     name = "number"
     summary = "thousands with comma, correctly rounded, ties to even"
     example = ("1234.5 | number", "1,234")
@@ -57,7 +57,7 @@ class Number(PrintedNumber):
         return dialect.format_thousands(call.base, call.literal("digits", 0))
 
 
-class Percent(Number):
+class PercentFilter(NumberFilter):
     name = "percent"
     summary = "`number` of 100 x and a percent sign"
     example = ("0.125 | percent(1)", "12.5%")
@@ -71,7 +71,7 @@ class Percent(Number):
         return dialect.format_thousands(call.base.cast("float64") * 100, call.literal("digits", 0)).concat("%")
 
 
-class Plural(PrintedNumber):
+class PluralFilter(PrintedNumber):
     name = "plural"
     accepts = (Integer,)
     wants = "an integer"
@@ -92,7 +92,7 @@ class Plural(PrintedNumber):
         return dialect.format_thousands(call.base, 0).concat(" ", word)
 
 
-class Duration(PrintedNumber):
+class DurationFilter(PrintedNumber):
     name = "duration"
     summary = "the two largest whole units of day, hour and minute"
     example = ('37 | duration("hours")', "1 day 13 hours")
@@ -127,7 +127,7 @@ class Duration(PrintedNumber):
         return duration(call.base, UNITS[call.literal("unit", "hours")])
 
 
-class Round(Filter):
+class RoundFilter(Filter):
     name = "round"
     accepts = NUMBERS
     wants = "a number"
@@ -159,7 +159,7 @@ class Round(Filter):
         return round_number(call.base, call.literal("precision", 0))
 
 
-class Abs(Filter):
+class AbsFilter(Filter):
     name = "abs"
     accepts = NUMBERS
     wants = "a number"
@@ -182,7 +182,7 @@ class Abs(Filter):
         return signed(call.base).abs()
 
 
-class Int(Filter):
+class IntFilter(Filter):
     name = "int"
     accepts = NUMBERS
     wants = "a number"

@@ -95,14 +95,14 @@ class Selection(ListFilter):
         return dialect.filter_items(call.base, passes if self.keeps else lambda item: ~passes(item))
 
 
-class SelectRows(Selection):
+class SelectattrFilter(Selection):
     name = "selectattr"
     summary = "the rows whose property passes a test"
     example = ('resolution | selectattr("cost_usd", "none") | length', "0")
     keeps = True
 
 
-class RejectRows(Selection):
+class RejectattrFilter(Selection):
     name = "rejectattr"
     summary = "the rows whose property does not pass a test"
     example = ('resolution | rejectattr("cost_usd", "none") | length', "1")

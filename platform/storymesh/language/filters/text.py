@@ -43,7 +43,7 @@ def capitalize(text: str) -> str:
     return upper(text[:1]) + lower(text[1:])
 
 
-class Upper(TextFilter):
+class UpperFilter(TextFilter):
     name = "upper"
     summary = "capital letters"
     example = ('"suez" | upper', "SUEZ")
@@ -55,7 +55,7 @@ class Upper(TextFilter):
         return call.base.upper()
 
 
-class Lower(TextFilter):
+class LowerFilter(TextFilter):
     name = "lower"
     summary = "small letters"
     example = ('"SUEZ" | lower', "suez")
@@ -67,7 +67,7 @@ class Lower(TextFilter):
         return call.base.lower()
 
 
-class Capitalize(TextFilter):
+class CapitalizeFilter(TextFilter):
     name = "capitalize"
     summary = "the first letter capital, the others small"
     example = ('"suez CANAL" | capitalize', "Suez canal")
@@ -81,7 +81,7 @@ class Capitalize(TextFilter):
         return dialect.substring(call.base, 0, 1).upper().concat(dialect.substring(call.base, 1).lower())
 
 
-class Title(TextFilter):
+class TitleFilter(TextFilter):
     """Words begin at the start, and behind white space of ASCII, a hyphen or an opening bracket."""
 
     name = "title"
@@ -107,7 +107,7 @@ class Title(TextFilter):
         return dialect.concat_items(dialect.map_indexed(letters, cased))
 
 
-class Initials(TextFilter):
+class InitialsFilter(TextFilter):
     """Words are runs without white space."""
 
     name = "initials"
@@ -126,7 +126,7 @@ class Initials(TextFilter):
         return dialect.concat_items(dialect.map_items(words, lambda word: dialect.substring(word, 0, 1).upper()))
 
 
-class Trim(TextFilter):
+class TrimFilter(TextFilter):
     name = "trim"
     summary = "without white space at both ends"
     example = ('" a " | trim', "a")
@@ -140,7 +140,7 @@ class Trim(TextFilter):
         return dialect.strip_characters(call.base, WHITE_SPACE)
 
 
-class Replace(Filter):
+class ReplaceFilter(Filter):
     """An empty text stands nowhere, so that nothing is put in its place."""
 
     name = "replace"
