@@ -155,6 +155,7 @@ ANYTHING = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_the_verdict_is_that_of_jsonschema(data: st.DataObject) -> None:

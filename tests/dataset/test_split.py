@@ -82,6 +82,7 @@ def problems(draw: st.DrawFn) -> tuple[list[Case], Split]:
     return cases, Split(validation=first, test=second, embargo=embargo, together=("role.key",))
 
 
+@pytest.mark.slow
 @settings(max_examples=2_000 if DEEP else 40, deadline=None)
 @given(problems())
 def test_splits_are_those_of_brute_force(problem: tuple[list[Case], Split]) -> None:

@@ -89,6 +89,7 @@ CEILINGS = {"made": 0.005, "dev": 0.03, "free": 0.22, "plain": 0.07, "mixed": 0.
 """The share of faithful texts in which something is found wrong at most."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FLOORS)
 def test_planted_faults_are_found(counted: dict[str, Any], name: str) -> None:
     found = {}

@@ -42,12 +42,16 @@ of a group go to the same process, because they share what only one process can 
 
 SLOW_FOLDERS = ("acceptance", "benchmarks", "browser", "lifecycle", "orchestration", "production", "release")
 SLOW_FILES = (
+    "case/test_parts.py",
     "case/test_snapshots.py",
+    "case/test_unchanged.py",
     "dataset/test_personal_data.py",
     "dataset/test_random_split.py",
+    "dataset/test_retrieval_metadata.py",
     "language/test_soundness.py",
     "language/test_templates.py",
     "narrative/test_canary.py",
+    "product/test_dbt_project.py",
 )
 SLOW_FIXTURES = {"plain_files", "preloaded", "published_mesh", "reference_mesh", "released_harbour", "roadside"}
 FAST = "not slow"
