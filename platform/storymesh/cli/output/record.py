@@ -25,7 +25,7 @@ def mark_record(record: Mapping[str, Any], traced: "RenderedCase | None") -> Tex
         page.append(f"[{name}]\n")
         parts = columns[column].parts if column in columns and columns[column].text == text else ()
         page.append_text(
-            mark_spans(text, ((part.begin, part.end, part.expression, bool(part.places)) for part in parts))
+            mark_spans(text, ((part.begin, part.end, part.expression, bool(part.origins)) for part in parts))
         )
         page.append("\n\n")
     if (format_ := format_of_columns(record)) is not None and format_.label is not None:

@@ -87,7 +87,7 @@ class TypeChecker(ExpressionChecker):
             changes["static"] = self.static.get(id(part))
         elif isinstance(part, ast.Include):
             changes["partial"] = self.partials.get(id(part))
-        return replace(part, **changes)
+        return replace(part, **changes)  # type: ignore[type-var]
 
     def body(self, statements: Iterable[Statement]) -> None:
         for statement in statements:
