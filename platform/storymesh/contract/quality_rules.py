@@ -197,6 +197,27 @@ def _read_library(
             f"{metric} is a number, it cannot be compared with {comparison.value!r}",
         )
     arguments: dict[str, Any] = fields.get("arguments") or {}
+    _check_arguments(document, at, metric, arguments, property_name, names)
+    return LibraryMetric(
+        metric,
+        comparison,
+        unit == "percent",
+        tuple(_list(document, at, arguments, "missingValues")),
+        tuple(_list(document, at, arguments, "validValues")),
+        arguments.get("pattern"),
+        tuple(_list(document, at, arguments, "properties")),
+    )
+
+
+def _check_arguments(
+    document: Document,
+    at: tuple[Step, ...],
+    metric: Metric,
+    arguments: dict[str, Any],
+    property_name: str | None,
+    names: set[str],
+) -> None:
+    """Raise DefinitionErrors for arguments that the metric does not have, or that it lacks."""
     for name in arguments:
         if name not in _ARGUMENTS[metric]:
             hint = suggest_name(name, _ARGUMENTS[metric])
@@ -228,15 +249,6 @@ def _read_library(
         raise _refused(document, at, "missingValues needs to know what counts as missing", "arguments: missingValues")
     if metric == "duplicateValues" and property_name is None and not properties:
         raise _refused(document, at, "duplicateValues of the table needs properties", "arguments: properties")
-    return LibraryMetric(
-        metric,
-        comparison,
-        unit == "percent",
-        tuple(_list(document, at, arguments, "missingValues")),
-        tuple(_list(document, at, arguments, "validValues")),
-        pattern,
-        tuple(properties),
-    )
 
 
 def _list(document: Document, at: tuple[Step, ...], arguments: dict[str, Any], name: str) -> list[Any]:
