@@ -138,7 +138,7 @@ def test_full_disk_fails_the_product_and_keeps_its_snapshot(
 ) -> None:
     harbour = released_harbour
     boats = ProductStore(Warehouse(harbour / ".storymesh"), "fleet")
-    before = [snapshot.version for snapshot in boats.snapshots("boats")]
+    before = [snapshot.version for snapshot in boats.list_snapshots("boats")]
     edit("domains/fleet/sources/boats.csv", ",11,", ",12,")
 
     def full(*_: Any) -> Any:
@@ -154,7 +154,7 @@ def test_full_disk_fails_the_product_and_keeps_its_snapshot(
     assert "no room" in outcome.products[0].reason
     assert "make room" in outcome.products[0].reason
     assert not [event for event in events if isinstance(event, StepRetry)]
-    assert [snapshot.version for snapshot in boats.snapshots("boats")] == before
+    assert [snapshot.version for snapshot in boats.list_snapshots("boats")] == before
     mended, _ = run(harbour)
     assert mended.success
     assert mended.narratives[0].version == "1.0.0-r2"
