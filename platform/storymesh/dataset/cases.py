@@ -1,11 +1,12 @@
 """The expressions that make the cases of a build from the rows of its products, and the split of each case."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
+from storymesh.case.resolve import Role
 from storymesh.dataset.build import Build
 from storymesh.dataset.erasure_list import ERASED, ErasureList, read_erasure_list
 from storymesh.dataset.split import assign_splits
@@ -83,19 +84,20 @@ def has_any_row(build: Build, cases: "ir.Table", keys: Mapping[str, list[str]]) 
     """Return whether a linked or written case has a row with one of the keys (by role), in either view of time."""
     import ibis
 
+    roles = build.typed.cast.roles
+    conditions = [_has_row(cases, roles[name], role_keys) for name, role_keys in keys.items()]
+    return reduce(or_, conditions, ibis.literal(False))
+
+
+def _has_row(cases: "ir.Table", role: Role, keys: Sequence[str]) -> "ir.BooleanValue":
     from storymesh.case.link import KEY
     from storymesh.engine import dialect
 
-    conditions: list[ir.BooleanValue] = [ibis.literal(False)]
-    for name, role_keys in keys.items():
-        role = build.typed.cast.roles[name]
-        rows = cases[role.column]
-        if role.listed:
-            matching = dialect.filter_items(rows, lambda row, keys=role_keys: row[KEY].isin(keys))  # type: ignore[misc]
-            conditions.append((matching.length() > 0).coalesce(False))
-        else:
-            conditions.append(rows[KEY].isin(role_keys).coalesce(False))
-    return reduce(or_, conditions)
+    rows = cases[role.column]
+    if not role.listed:
+        return rows[KEY].isin(keys).coalesce(False)
+    matching = dialect.filter_items(rows, lambda row: row[KEY].isin(keys))
+    return (matching.length() > 0).coalesce(False)
 
 
 def case_splits(build: Build, engine: Engine, cases: "ir.Table") -> "ir.Table":
@@ -110,22 +112,23 @@ def case_splits(build: Build, engine: Engine, cases: "ir.Table") -> "ir.Table":
 
 def _shared_values(build: Build, cases: "ir.Table") -> "ir.ArrayValue":
     """Return the values that keep cases together, as a list of texts `<role>.<column>=<value>`."""
+    from storymesh.engine import dialect
+
+    roles = build.typed.cast.roles
+    return dialect.concat_lists([_column_texts(cases, roles[name], column) for name, column in build.typed.together])
+
+
+def _column_texts(cases: "ir.Table", role: Role, column: str) -> "ir.ArrayValue":
     import ibis
 
     from storymesh.case.link import rows_in_hindsight
     from storymesh.engine import dialect
 
-    lists = []
-    for name, column in build.typed.together:
-        role = build.typed.cast.roles[name]
-        value = cases[role.column]
-        prefix = ibis.literal(f"{name}.{column}=")
-        if role.listed:
-            texts = dialect.map_items(
-                rows_in_hindsight(role, value), lambda row, column=column: row[column].cast("string")
-            )  # type: ignore[misc]
-        else:
-            texts = ibis.array([value[column].cast("string")])
-        present = dialect.filter_items(texts, lambda text: text.notnull())
-        lists.append(dialect.map_items(present, lambda text, prefix=prefix: prefix.concat(text)))  # type: ignore[misc]
-    return dialect.concat_lists(lists)
+    value = cases[role.column]
+    prefix = ibis.literal(f"{role.name}.{column}=")
+    if role.listed:
+        texts = dialect.map_items(rows_in_hindsight(role, value), lambda row: row[column].cast("string"))
+    else:
+        texts = ibis.array([value[column].cast("string")])
+    present = dialect.filter_items(texts, lambda text: text.notnull())
+    return dialect.map_items(present, lambda text: prefix.concat(text))
