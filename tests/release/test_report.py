@@ -23,6 +23,7 @@ from storymesh.location import Location
 from storymesh.provenance.origins import ExpressionOrigin, Origin, RowOrigin
 from storymesh.provenance.trace import RecordTrace, TracedColumn, TracedSpan
 from storymesh.release.report import render as report
+from storymesh.release.report import stories
 from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions
 from storymesh.release.report.render import STYLE
 from storymesh.release.write import write_release
@@ -202,7 +203,7 @@ def test_long_values_are_cut_off_and_the_page_stays_small(tmp_path: Path) -> Non
     page = page_of(make(tmp_path, told), Led(*rows))
     assert len(page.encode()) < 2_000_000
     assert re.search(r"4,00\d more characters are not shown", page)
-    assert f"and {200 - report.ROWS} more" in page
+    assert f"and {200 - stories.MOST_ROWS} more" in page
     assert long[:300] in page and long[:7_000] not in page
 
 
