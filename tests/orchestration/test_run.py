@@ -18,7 +18,7 @@ from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
-from storymesh.release import write as cutting
+from storymesh.release import assemble
 from storymesh.release.catalog import list_releases
 
 BOATS = dg.AssetKey(["fleet", "boats"])
@@ -93,7 +93,7 @@ def made(instance: dg.DagsterInstance, key: str) -> Mapping[str, Any]:
 def test_leak_between_splits_fails_the_certificate_and_releases_nothing(
     harbour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cutting, "certify", lambda *_: {"ids": 0, "questions": 2})
+    monkeypatch.setattr(assemble, "count_leaks", lambda *_: {"ids": 0, "questions": 2})
     outcome, _ = run(harbour)
     assert {product.state for product in outcome.products} == {"new"}
     assert outcome.narratives[0].state == "refused"
