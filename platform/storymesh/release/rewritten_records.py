@@ -25,7 +25,6 @@ from storymesh.dataset.stages import (
     write_records,
 )
 from storymesh.engine.engine import Engine
-from storymesh.engine.open import open_engine
 from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.llm.budget import Usage
 from storymesh.llm.response_cache import ResponseCache
@@ -87,7 +86,7 @@ def estimate_config(build: Build, config: str) -> CostEstimate:
     write_cases_and_precedents(build)
     write_records(build, config)
     rewriter = _ConfigRewriter(build, build.typed.records[config])
-    with open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
+    with build.open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
         return estimate_cost(rewriter.tasks(engine), rewriter.narrator, answers)
 
 
@@ -98,7 +97,7 @@ def sample_results(
     write_cases_and_precedents(build)
     write_records(build, config)
     rewriter = _ConfigRewriter(build, build.typed.records[config])
-    with open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
+    with build.open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
         tasks = {task.id: task for task in rewriter.tasks(engine, count)}
         for found in rewrite_texts(tasks.values(), rewriter.narrator, answers, progress):
             yield tasks[found.id].source.story, found
@@ -138,7 +137,7 @@ class _ConfigRewriter:
         unchanged = path.is_file() and dropped.is_file() and not self.missing_note.is_file()
         usage: Usage | None = None
         missing: str | None = None
-        with open_engine() as engine:
+        with self.build.open_engine() as engine:
             if not unchanged:
                 if paid:
                     self._require_stored_answers(engine)
