@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,10 @@ from storymesh.errors import DefinitionErrors
 from storymesh.product.definition import Product, read_product
 from storymesh.standards.odps import odps_schema, validate_product
 from storymesh.standards.validate import unknown_keywords
+from tests.support.needs import needs
+from tests.support.paths import ROOT
 
+PUBLISHED = ROOT.parent / "shared/standards/odps"  # the standard's own schema and examples, read where they lie
 GOOD = """\
 apiVersion: v1.0.0
 kind: DataProduct
@@ -59,6 +63,34 @@ def test_without_output_ports_there_is_one_of_its_own_name(tmp_path: Path) -> No
 def test_a_team_is_written_as_the_standard_has_it(tmp_path: Path) -> None:
     team = "team:\n  name: desk\n  members:\n  - {username: other@example.com, role: Owner}\n"
     assert read(GOOD[: GOOD.index("team:")] + team, tmp_path).owner == "other@example.com"
+
+
+def spelled_out(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Return a schema with its references filled in, without annotations and in one order."""
+    if isinstance(schema, list):
+        return sorted(schema)
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return spelled_out(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    shape = {name: value for name, value in schema.items() if name in ("type", "enum", "required", "items")}
+    shape = {name: spelled_out(value, definitions) for name, value in shape.items()}
+    if "properties" in schema:
+        shape["closed"] = schema.get("additionalProperties") is False
+        shape["properties"] = {name: spelled_out(below, definitions) for name, below in schema["properties"].items()}
+    return shape
+
+
+def test_the_schema_has_the_shape_of_the_published_one() -> None:
+    path = needs(PUBLISHED / "odps-json-schema-v1.0.0.json", how="the standard's files lie beside the project")
+    published, ours = json.loads(path.read_text(encoding="utf-8")), odps_schema()
+    assert spelled_out(ours, ours["$defs"]) == spelled_out(published, published["$defs"])
+
+
+@pytest.mark.parametrize("example", ["simple", "customer"])
+def test_the_examples_of_the_standard_keep_to_it(example: str) -> None:
+    path = needs(PUBLISHED / f"{example}-data-product.odps.yaml", how="the standard's files lie beside the project")
+    assert validate_product(parse_document(path.read_text(encoding="utf-8"), path.name)) == []
 
 
 def test_the_standard_has_no_keyword_that_is_passed_over() -> None:
