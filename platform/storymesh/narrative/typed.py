@@ -130,9 +130,9 @@ def _restricted_in_every_record(narrative: Narrative, cast: Cast, pseudonymised:
             yield Finding(narrative.at("cast", role.name), "restricted", message, hint)
     moments = {"at": "every record prints the moment of its case", "closes": "a release says when its cases closed"}
     for name, printed in moments.items():
-        column = cast.at if name == "at" else cast.closes
-        if column is not None and restricted(cast, (cast.anchor.name, column), pseudonymised):
-            message = f"'{cast.anchor.name}.{column}' is restricted, and {printed}"
+        moment = cast.at if name == "at" else cast.closes
+        if moment is not None and restricted(cast, (cast.anchor.name, moment), pseudonymised):
+            message = f"'{cast.anchor.name}.{moment}' is restricted, and {printed}"
             yield Finding(narrative.at("case", name), "restricted", message, "take another property of the anchor")
 
 
