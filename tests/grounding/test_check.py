@@ -269,7 +269,7 @@ def test_a_number_may_follow_from_the_facts_and_only_where_it_is_said_to() -> No
 def test_any_text_is_answered(words: list[str]) -> None:
     text = " ".join(words)
     grounded = check_grounding(text, SOURCE)
-    assert 0.0 <= check_grounding.score <= 1.0
+    assert 0.0 <= grounded.score <= 1.0
     assert all(0 <= claim.begin <= claim.end <= len(text) for claim in grounded.claims)
 
 

@@ -16,6 +16,7 @@ from storymesh.lifecycle.rebuild import open_pinned_build, rebuild_release
 from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
+from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release, find_release, list_releases
 from storymesh.release.layout import record_files
@@ -129,7 +130,12 @@ def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(mo
 def test_a_product_that_was_never_published(moved: Mesh, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="nothing is published"):
         plan_erasure(
-            "fleet.trucks", TRUCK, moved.contract("fleet.trucks"), tmp_path / "none", moved.releases, open_engine
+            "fleet.trucks",
+            TRUCK,
+            moved.contract("fleet.trucks"),
+            Warehouse(tmp_path / "none"),
+            moved.releases,
+            open_engine,
         )
 
 

@@ -24,7 +24,7 @@ def test_an_earlier_release_gives_the_same_digest(moved: Mesh, tmp_path: Path) -
     code, out, _ = storymesh(moved.root, "rebuild", "roadside@1.0.0-r1", "--into", str(tmp_path / "again"))
     assert (code, "made again from its lock, the same digest" in out) == (0, True)
     assert hash_files(moved.releases) == before, "no release was touched"
-    assert not list(moved.warehouse.glob(".rebuilding-*"))
+    assert not list(moved.store.glob(".rebuilding-*"))
     again = verify_release(tmp_path / "again", open_engine)
     assert again.differences == ()
     assert (again.release.version, again.digest) == (first.version, first.digest)

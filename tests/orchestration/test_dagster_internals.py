@@ -3,6 +3,7 @@
 import functools
 import importlib.metadata
 import re
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -82,5 +83,7 @@ def test_dbt_is_not_asked_for_its_version(tmp_path: Path) -> None:
     assert isinstance(DbtCliResource._cli_version, functools.cached_property), "it is called otherwise now"
     (tmp_path / "dbt_project.yml").write_text("name: x\nversion: '1'\nprofile: x\n", encoding="utf-8")
     (tmp_path / "profiles.yml").write_text("x: {target: y, outputs: {y: {type: duckdb}}}\n", encoding="utf-8")
-    resource = internals.dbt_resource_class()(project_dir=str(tmp_path), profiles_dir=str(tmp_path))
+    resource = internals.dbt_resource_class()(
+        project_dir=str(tmp_path), profiles_dir=str(tmp_path), dbt_executable=str(Path(sys.executable).with_name("dbt"))
+    )
     assert str(resource._cli_version) == importlib.metadata.version("dbt-core")

@@ -59,7 +59,7 @@ def test_locks_and_connections_are_transient(make: Callable[[Path], BaseExceptio
     assert is_transient(error)
     known = as_unavailable(error)
     assert known is not None
-    assert known.passing
+    assert known.transient
 
 
 @pytest.mark.parametrize(

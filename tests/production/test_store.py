@@ -267,7 +267,7 @@ def test_an_unreachable_bucket_is_worth_a_retry_and_one_without_access_is_not(
         here.publish(1)
     known = as_unavailable(raised.value)
     assert known is not None
-    assert known.passing is passing
+    assert known.transient is passing
     assert words in known.message
 
 

@@ -101,8 +101,8 @@ def test_every_text_of_every_format_is_read_and_its_item_named(engine: Engine, t
     expected = {"paragraph": "a.txt:5", "conversation": "b.jsonl:2", "row": "c.parquet:2", "torn": None, "keys": None}
     assert found == expected
     said = read_evaluation_set(engine, files, 5).summary
-    assert (said["items"], said["too_short"]) == (7, 4)
-    assert set(said["files"]) == set(files)
+    assert (said.items, said.too_short) == (7, 4)
+    assert set(said.files) == set(files)
 
 
 def test_the_first_of_several_items_is_named_and_every_message_is_searched(engine: Engine, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class Engine(Protocol):
         ...
 
     def stream_batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
-        """Yield the rows of an expression, `size` at a time. Any other use of the session ends the stream."""
+        """Yield the rows of an expression, `size` at a time. Other queries may run in between."""
         ...
 
     def run_untrusted_query(

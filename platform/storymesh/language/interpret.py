@@ -178,7 +178,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_unops = frozenset({"+", "-"})
 
     def __init__(self, template: Template, key: bytes) -> None:
-        super().__init__(undefined=StrictUndefined, loader=_TreeLoader(template), finalize=as_text, autoescape=False)
+        # The tree bounds how many templates there are: each is compiled once.
+        options = {"undefined": StrictUndefined, "finalize": as_text, "autoescape": False, "cache_size": -1}
+        super().__init__(loader=_TreeLoader(template), **options)
         self.globals = {}
         self.filters = {name: self._function(filter_, key) for name, filter_ in FILTERS.items()}
         self.filters |= {STEPWISE: _stepwise, COST: _cost, CONCAT: _concat, COMPARE: _compare, CAST: _cast}

@@ -99,7 +99,8 @@ class JinjaWriter:
         )
 
     def _include(self, statement: ast.Include) -> nodes.Include:
-        name = f"{self.name}/{len(self.partials)} {statement.template}"
+        # One name for one tree: a partial that is not typed apart for this place is compiled once.
+        name = f"{statement.template} {id(statement.partial):x}"
         if statement.partial is not None:
             self.partials[name] = statement.partial
         return nodes.Include(nodes.Const(name), True, False)

@@ -241,8 +241,21 @@ class DuckDBEngine:
             return self.connection.to_pyarrow(value).as_py()
 
     def stream_batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
-        with self._translated(), self._in_order():
-            yield from self.connection.to_pyarrow_batches(table, chunk_size=size)
+        import pyarrow as pa
+        from ibis.util import gen_name
+
+        # The next query on this connection ends a running one without an error, so the rows are spooled first.
+        path = Path(self._spill.name) / gen_name("stream")
+        try:
+            with self._translated(), self._in_order():
+                rows = self.connection.to_pyarrow_batches(table, chunk_size=size)
+                with pa.ipc.new_stream(path, rows.schema) as spool:
+                    for batch in rows:
+                        spool.write_batch(batch)
+            with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as spooled:
+                yield from spooled
+        finally:
+            path.unlink(missing_ok=True)
 
     def run_untrusted_query(
         self, query: str, name: str, files: Sequence[str], schema: "pa.Schema", time_limit_s: float

@@ -66,7 +66,7 @@ class ConversationFormat(RecordFormat):
             cases = [(message["role"] == role, replacements[role].coalesce(own)) for role in roles]
             return ibis.struct({"role": message["role"], "content": ibis.cases(*cases, else_=own) if cases else own})
 
-        return super().replace_texts(records, replacements) | {COLUMN: records[COLUMN].map(replaced)}
+        return {COLUMN: records[COLUMN].map(replaced)}
 
 
 SYSTEM = TemplateSlot(
