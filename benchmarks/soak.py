@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -240,6 +241,8 @@ class Soak:
             code = _run(self.root, self.folder)
             for leave in _LEAVING:
                 leave()
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             os._exit(code)
@@ -403,7 +406,7 @@ def _run(root: Path, folder: Path) -> int:
     except KeyboardInterrupt:
         return 130
     except StorymeshError as error:
-        print(f"{error.words} ({error.hint})")
+        print(f"{error.message} ({error.hint})")
         return 1
     for failed in outcome.failures.values():
         print(f"{failed.step}: {failed.words}")
