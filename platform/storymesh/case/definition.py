@@ -83,7 +83,7 @@ class AsOf(Definition):
 
 
 class Link(Definition):
-    """How rows of a role belong to a case: by key (`on`), by time, or both."""
+    """The rule by which rows of a role belong to a case: by key (`on`), by time, or both."""
 
     expect: Expect
     on: Mapping[str, str] | None = None

@@ -1,4 +1,4 @@
-"""What a template may see of a linked case in each phase: the names of the language as expressions over the cases.
+"""The view of a linked case in each phase: the names that a template may use, as expressions over the cases.
 
 A question sees the rows and values that were known at `case.at`. What was not known is absent or null here, before any
 template is compiled, so that no template can print it.

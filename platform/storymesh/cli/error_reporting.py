@@ -1,4 +1,4 @@
-"""How a command fails: in words and with an exit code, without a traceback for what a person can act on."""
+"""Reporting of errors: a message and an exit code, without a traceback for what a person can act on."""
 
 import functools
 import os

@@ -23,7 +23,7 @@ DEFAULT_QUARANTINE_LIMIT = 0.1
 SUFFIX = ".odcs.yaml"
 
 VERSION = re.compile(r"v?(\d+)(\.\d+){0,2}([-+].+)?")
-"""What a version of a contract looks like; its first number is the major."""
+"""The pattern of a contract's version; its first number is the major."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ _numbers = count()
 
 @dataclass(frozen=True)
 class ExpectationOutcome:
-    """How one expectation came out: `failed_rows` are places in the frame, of an expectation about rows."""
+    """The outcome of one expectation: `failed_rows` are places in the frame, of an expectation about rows."""
 
     passed: bool
     observed: Any

@@ -1,1 +1,1 @@
-"""What commands print: for people on a terminal or in a pipe, and as JSON for machines."""
+"""The output of commands: for people on a terminal or in a pipe, and as JSON for machines."""
