@@ -43,7 +43,7 @@ ui: env ## the mesh in Dagster's user interface
 test: env ## the tests
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
-test-fast: env ## the tests that build no mesh and start no server, in a minute
+test-fast: env ## the tests that build no mesh and start no server
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m "not slow"
 
 lint: env ## ruff, mypy, the layers and the mesh's own findings
