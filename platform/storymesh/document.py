@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from yaml.composer import Composer
 
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
+from storymesh.input_file import InputFileRefused, read_input
 from storymesh.location import Location
 
 Step = str | int
@@ -113,15 +114,11 @@ def read_document(path: Path, root: Path) -> Document:
     """Read the YAML 1.2 file `path`, which findings name relative to `root`. Raises DefinitionErrors."""
     name = path_in_mesh(path, root)
     try:
-        raw = path.read_bytes()
-        if len(raw) > MAX_BYTES:
-            raise DefinitionErrors(
-                [Finding(Location(name), "yaml", f"the file is larger than {MAX_BYTES // 2**20} MiB")]
-            )
+        raw = read_input(path, root, MAX_BYTES)
         text = raw.decode("utf-8-sig")
-    except OSError as error:
+    except InputFileRefused as error:
         raise DefinitionErrors(
-            [Finding(Location(name), "unreadable", f"the file cannot be read: {error.strerror}")]
+            [Finding(Location(name), "unreadable", f"the file {error.reason}", error.hint)]
         ) from None
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
