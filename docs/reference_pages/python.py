@@ -1,4 +1,4 @@
-"""The reference of the Python interface, from signatures and docstrings: `storymesh.__all__` and the exceptions."""
+"""The parts of docs/reference/python.md, from signatures and docstrings: `storymesh.__all__` and the exceptions."""
 
 import ast
 import inspect
@@ -7,9 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import storymesh
+from reference_pages.markdown import table
 from storymesh import errors
 
 LINE = 88
+
+
+def page() -> dict[str, str]:
+    """Return the parts of the page by name."""
+    return {"members": members(), "exceptions": table(["exception", "meaning"], exceptions())}
 
 
 def members() -> str:

@@ -1,0 +1,213 @@
+"""What each field of a `narrative.yaml` means, in words: its sections, and the fields of each."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from storymesh.case import definition as case
+from storymesh.narrative import definition as narrative
+from storymesh.narrative.formats import template_slots
+
+# Heading -> the model of its fields, and a sentence before them.
+SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
+    "The file": (narrative.NarrativeFile, ""),
+    "case": (case.Case, "What a case is: one for each row of the anchor."),
+    "case.links.<role>": (
+        case.Link,
+        (
+            "How rows of a role belong to a case: by key, by time, or both. There is at most one of `within`, "
+            "`overlaps` and `as_of`. Bounds are inclusive."
+        ),
+    ),
+    "within": (case.Within, "The row's event time lies between these two, counted from the moment of the case."),
+    "overlaps": (case.Overlaps, "The row's interval contains the moment of the case. An end that is null is open."),
+    "as_of": (
+        case.AsOf,
+        "The latest row whose event time is not after the moment of the case. It has no fields: `{}`.",
+    ),
+    "case.outcome": (
+        case.Outcome,
+        (
+            "What was done and whether it worked. A case that is not closed is *open*; a closed one in which one of "
+            "the three is null is *unjudged*. Only judged cases are answered or serve as precedents."
+        ),
+    ),
+    "case.precedents": (case.Precedents, "Which earlier, judged cases count for a case."),
+    "records.<config>": (narrative.Record, "One subset of the dataset. Which templates it needs, its format says."),
+    "records.<config>.narrator": (
+        narrative.Narrator,
+        (
+            "A language model that retells the texts of another record; its questions stay as they are. Prompts are "
+            "templates in the view of what they retell, with `story` for the text that the template told. Keys stand "
+            "in the environment. [How to](../how-to/retell-with-a-model.md)"
+        ),
+    ),
+    "records.<config>.narrator.price": (narrative.Price, "US dollars for a million tokens."),
+    "records.<config>.narrator.budget": (
+        narrative.Budget,
+        "What one run of the config may spend at most. It stops before a call that could pass it.",
+    ),
+    "records.<config>.narrator.judge": (
+        narrative.ScoringModel,
+        "A second model that scores what was accepted. Its score stands beside the record and decides nothing.",
+    ),
+    "length": (
+        narrative.LengthLimits,
+        (
+            "How many characters a record has, both bounds inclusive: all that is read at once, of a preference its "
+            "prompt and the longer answer. What is outside drops as `too short` or `too long`."
+        ),
+    ),
+    "near_duplicates": (
+        narrative.NearDuplicates,
+        (
+            "Of records whose texts are nearly the same the earliest `at`, then the smallest id stays, across splits; "
+            "the others drop as `near duplicate`, with the id of the one that stays. `{}` takes the defaults. Meant "
+            "for texts that a language model told: those of one template look alike by design."
+        ),
+    ),
+    "dataset": (narrative.Dataset, ""),
+    "dataset.decontaminate": (
+        narrative.Decontaminate,
+        (
+            "A record that has so many words in a row in common with an evaluation set, without case and punctuation, "
+            "drops as `in evaluation set`, and its drop names the file and the item. The release keeps hashes of the "
+            "set, which give no text away."
+        ),
+    ),
+    "dataset.split": (
+        narrative.Split,
+        "By the moment of the case (`validation`, `test`) or by chance (`random`). Without it, every case is `train`.",
+    ),
+    "dataset.split.random": (
+        narrative.RandomSplit,
+        (
+            "By chance: what is kept together is drawn as a whole, by the MD5 of seed and name, which gives the "
+            "same split on any machine and leaves it there when other cases come. A case's precedents are of its own "
+            "split or of one used before it: train, validation, test."
+        ),
+    ),
+}
+FIELDS: Mapping[str, Mapping[str, str]] = {
+    "The file": {
+        "apiVersion": "the version of this format",
+        "kind": "",
+        "id": "small letters, digits and single hyphens; the folder has the same name with `_`",
+        "version": "such as `1.0.0`; releases of it are `1.0.0-r1`, `1.0.0-r2`, …",
+        "title": "one line, for people",
+        "description": "for people",
+        "owner": "a team",
+        "license": "of the releases",
+        "cast": "role → `<domain>.<product>@<major version of its contract>`",
+        "case": "see below",
+        "records": "config → record, at least one",
+        "dataset": "see below",
+    },
+    "case": {
+        "anchor": "a role: there is one case for each of its rows, and `case.id` is that row's key",
+        "at": "`<anchor>.<property>`, required by the contract: the moment at which the question is asked",
+        "closes": "`<anchor>.<property>`: when the outcome is known; null means that the case is open",
+        "links": (
+            "role → link; a link may use the anchor and roles that stand before it; a role without a link is in no case"
+        ),
+        "facts": "name → expression; a fact may use facts before it",
+        "outcome": "needs `closes`",
+        "precedents": "needs `outcome`",
+    },
+    "case.links.<role>": {
+        "expect": (
+            "`one` and `optional` give a row, `some` (at least one) and `any` a list by event time; a case without "
+            "its `one` or `some` is dropped and counted"
+        ),
+        "on": (
+            "property of the role → `<role>.<property>` of a role before it; may be left out where one relationship "
+            "of the contracts joins the two; `{}` with a rule of time asks for no key"
+        ),
+        "within": "by time",
+        "overlaps": "by time; the role's contract needs `endTime`",
+        "as_of": "by time",
+    },
+    "within": {"after": "may be negative", "before": "may be negative"},
+    "overlaps": {"slack": "widens the interval at both ends"},
+    "as_of": {},
+    "case.outcome": {
+        "action": "a text, mostly a code with labels",
+        "score": "a number; options show its mean",
+        "worked": "true or false",
+    },
+    "case.precedents": {
+        "match": "levels, strictest first; each is a list of values that have to be equal",
+        "min": "the first level with so many precedents is taken; an option tried fewer times is never best or worst",
+        "quote": "how many cases an option quotes, the latest first",
+    },
+    "records.<config>": {
+        "format": "decides the columns, named as TRL takes them",
+        "from": "another record, to be retold",
+        "narrator": "with `from`",
+        **{name: slot.description for name, slot in template_slots().items()},
+        "length": "of this config, in place of the dataset's; `{}` for none",
+        "near_duplicates": "of this config, in place of the dataset's",
+    },
+    "length": {"min": "at least so many", "max": "at most so many"},
+    "near_duplicates": {
+        "similarity": "the share of their shingles that both have (Jaccard), from 0.5",
+        "shingle": "so many words, without case and punctuation",
+    },
+    "records.<config>.narrator": {
+        "model": "`<provider>:<name>`, as LangChain's `init_chat_model` names it",
+        "prompt": "a template: what the model is asked; `story` is the text to retell",
+        "system": "a template: the system message",
+        "base_url": "of a server that speaks the provider's protocol; without it, the provider's own",
+        "parameters": "of the model, such as `temperature` and `max_tokens`; no secrets",
+        "attempts": "how often it is asked, the later times with what was wrong",
+        "otherwise": "what becomes of a text that is never accepted: `keep` the template's, or `drop` the record",
+        "accept": "the least share of its claims that the facts must carry",
+        "concurrency": "at most so many calls at once; fewer where the server asks for patience",
+        "timeout": "seconds for one call",
+        "price": "needed by a budget in US dollars",
+        "budget": "needs `max_tokens` among the parameters",
+        "judge": "off unless it stands there",
+    },
+    "records.<config>.narrator.price": {"input": "of what is sent", "output": "of what is answered"},
+    "records.<config>.narrator.budget": {"tokens": "sent and answered", "usd": "US dollars"},
+    "records.<config>.narrator.judge": {
+        "model": "as of the narrator",
+        "prompt": "a template, in the same view; story and retelling are shown after it",
+        "base_url": "as of the narrator",
+        "parameters": "as of the narrator",
+        "price": "as of the narrator",
+    },
+    "dataset": {
+        "split": "train, validation, test",
+        "dedup": "`facts`: of records that print the same facts, the earliest stays",
+        "length": "how many characters a record may have",
+        "near_duplicates": "off unless it stands there",
+        "decontaminate": "off unless it stands there",
+        "personal": (
+            "what becomes of e-mail addresses, phone numbers, IBANs, card numbers and restricted names in free text: "
+            "`mask` puts `[e-mail]` and the like in their place, `refuse` drops the records that would print one"
+        ),
+        "phone_regions": "countries such as `DE` whose phone numbers are also found without their country's code",
+        "pseudonymise": "`<role>.<property>`: replaced by its pseudonym wherever it appears",
+        "shard_rows": "how many records a file of the release has at most",
+    },
+    "dataset.decontaminate": {
+        "against": (
+            "patterns of files (`.jsonl`, `.parquet`, `.txt`, `.md`) from the narrative's folder, or where they meet "
+            "none there from the mesh root"
+        ),
+        "ngram": "words in a row",
+    },
+    "dataset.split": {
+        "validation": "the day with which it begins (midnight UTC); all before it is train",
+        "test": "the day with which it begins",
+        "embargo": "a case of an earlier split that is open, or closes later, at this long before the next one drops",
+        "together": "`<role>.<property>`: cases that share a value are not torn apart",
+        "random": "by chance; with it there is no `validation`, `test` or `embargo` beside it",
+    },
+    "dataset.split.random": {
+        "validation": "the share of all, from 0 to below 1",
+        "test": "the share of all; both together leave something to train on",
+        "seed": "another one draws another split",
+    },
+}
