@@ -15,20 +15,20 @@ from storymesh.grounding.parsed_text import ParsedText
 from storymesh.grounding.source_facts import SourceFacts
 
 
-def check_causes(said: ParsedText, truth: SourceFacts) -> CheckResult:
+def check_causes(parsed: ParsedText, truth: SourceFacts) -> CheckResult:
     """What is told as a cause is one in the source: named as a reason there, or told together with what it is said
     to do."""
     faults: list[Fault] = []
     checked = 0
-    for at, to, soft in _causal(said):
-        begin, end = said.spans[said.sentence_of[at]]
+    for at, to, soft in _causal(parsed):
+        begin, end = parsed.spans[parsed.sentence_of[at]]
         forward = to > 0
         if forward:
-            phrase, effect = _phrase(said, to, end), [word for word in said.concepts[begin:at] if word]
+            phrase, effect = _phrase(parsed, to, end), [word for word in parsed.concepts[begin:at] if word]
         else:
             to = -to
-            phrase = [[word for word in said.concepts[_clause_begin(said, at, begin) : at] if word][-3:]]
-            effect = [word for word in said.concepts[to:end] if word]
+            phrase = [[word for word in parsed.concepts[_clause_begin(parsed, at, begin) : at] if word][-3:]]
+            effect = [word for word in parsed.concepts[to:end] if word]
         for words in phrase:
             if not words:
                 continue
@@ -37,8 +37,8 @@ def check_causes(said: ParsedText, truth: SourceFacts) -> CheckResult:
                 faults.append(
                     Fault(
                         "cause",
-                        *characters_of(said, at, min(end, to + 8) if forward else to),
-                        f"“{sentence_at(said, at)}”: the record does not give this as a cause. Leave the cause out "
+                        *characters_of(parsed, at, min(end, to + 8) if forward else to),
+                        f"“{sentence_at(parsed, at)}”: the record does not give this as a cause. Leave the cause out "
                         f"or name the one that it gives.",
                     )
                 )
@@ -46,13 +46,13 @@ def check_causes(said: ParsedText, truth: SourceFacts) -> CheckResult:
     return "cause", checked, faults
 
 
-def _causal(said: ParsedText) -> Iterable[tuple[int, int, bool]]:
+def _causal(parsed: ParsedText) -> Iterable[tuple[int, int, bool]]:
     """Where a cause follows (the token after the connective) or stands before (that, negative), and whether it may be
     no cause at all."""
-    tokens = said.tokens
+    tokens = parsed.tokens
     for at, token in enumerate(tokens):
         if token.low in ("reason", "cause", "culprit", "explanation"):
-            _, end = said.spans[said.sentence_of[at]]
+            _, end = parsed.spans[parsed.sentence_of[at]]
             for to in range(at + 1, min(end, at + 5)):
                 if tokens[to].low in ("was", "is", "were", "being", ":"):
                     yield at, to + 1, False
@@ -75,12 +75,12 @@ for _connective, _direction in (*((words, 1) for words in CAUSES), *((words, -1)
     _CONNECTIVES.setdefault(_connective[0], []).append((_connective, _direction))
 
 
-def _phrase(said: ParsedText, at: int, end: int) -> list[list[str]]:
+def _phrase(parsed: ParsedText, at: int, end: int) -> list[list[str]]:
     """The cause that follows, cut at the end of its clause and at "and"."""
     parts: list[list[str]] = [[]]
     taken = 0
     for here in range(at, min(end, at + 16)):
-        token = said.tokens[here]
+        token = parsed.tokens[here]
         if token.text in ",;:()—–" or token.low in ("which", "who", "where", "but", "so", "while", "that", "then"):
             if taken:
                 break
@@ -92,15 +92,15 @@ def _phrase(said: ParsedText, at: int, end: int) -> list[list[str]]:
         if token.low in ("was", "were", "is", "had", "has") and len(parts) > 1:
             parts.pop()
             break
-        if said.concepts[here]:
-            parts[-1].append(said.concepts[here])
+        if parsed.concepts[here]:
+            parts[-1].append(parsed.concepts[here])
             taken += 1
     return [part for part in parts if part]
 
 
-def _clause_begin(said: ParsedText, at: int, begin: int) -> int:
+def _clause_begin(parsed: ParsedText, at: int, begin: int) -> int:
     here = at
-    while here > begin and said.tokens[here - 1].text not in ",;:":
+    while here > begin and parsed.tokens[here - 1].text not in ",;:":
         here -= 1
     return here
 

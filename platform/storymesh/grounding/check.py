@@ -116,8 +116,8 @@ def check_grounding(retelling: str, source: GroundingSource) -> Grounding:
     checked["text"] = 1 if not faults else len(faults)
     if not any(fault.fatal for fault in faults):
         truth = _source_facts(_SourceIdentity(source))
-        said = ParsedText(retelling[:longest], truth.subjects)
-        for kind, count, found in _run_checks(said, truth, source.facts):
+        parsed = ParsedText(retelling[:longest], truth.subjects)
+        for kind, count, found in _run_checks(parsed, truth, source.facts):
             checked[kind] += count
             faults += found
     claims = tuple(
@@ -129,7 +129,7 @@ def check_grounding(retelling: str, source: GroundingSource) -> Grounding:
     return Grounding(claims, MappingProxyType({kind: count for kind, count in checked.items() if count}))
 
 
-def _run_checks(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any]) -> Iterator[CheckResult]:
+def _run_checks(parsed: ParsedText, truth: SourceFacts, facts: Mapping[str, Any]) -> Iterator[CheckResult]:
     """Run every check in turn, and stop after a fatal fault."""
     checks: tuple[Callable[[ParsedText, SourceFacts], CheckResult], ...] = (
         check_relevance,
@@ -140,14 +140,14 @@ def _run_checks(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any]) 
         check_causes,
     )
     for check in checks:
-        found = check(said, truth)
+        found = check(parsed, truth)
         yield found
         if any(fault.fatal for fault in found[2]):
             return
-    codes = [mention for mention in said.mentions if mention.kind == "code"]
+    codes = [mention for mention in parsed.mentions if mention.kind == "code"]
     yield "code", len(codes), []
-    yield check_outcomes(said, truth, facts)
-    yield check_omissions(said, truth, facts)
+    yield check_outcomes(parsed, truth, facts)
+    yield check_omissions(parsed, truth, facts)
 
 
 def grounding_feedback(grounding: Grounding) -> str:

@@ -71,9 +71,11 @@ def date_at(tokens: list[Token], at: int) -> DateExpression | None:
             after += 1
         if low_at(tokens, after) == "the":
             after += 1
-        said = _calendar_date(tokens, after) if after < len(tokens) else None
-        if said is not None:
-            return DateExpression(said.year, said.month, said.day, WEEKDAYS[low], at, said.to, swapped=said.swapped)
+        found = _calendar_date(tokens, after) if after < len(tokens) else None
+        if found is not None:
+            return DateExpression(
+                found.year, found.month, found.day, WEEKDAYS[low], at, found.to, swapped=found.swapped
+            )
         return DateExpression(None, None, None, WEEKDAYS[low], at, at + 1)
     return _calendar_date(tokens, at) or _relative(tokens, at) or _hour(tokens, at)
 
@@ -169,12 +171,12 @@ def _calendar_date(tokens: list[Token], at: int) -> DateExpression | None:
             after += 1
         if low_at(tokens, after) == "the":
             after += 1
-        said = _day(tokens, after)
-        if said is not None and (said[2] or tokens[after].kind == "number"):
-            to = said[1]
+        day = _day(tokens, after)
+        if day is not None and (day[2] or tokens[after].kind == "number"):
+            to = day[1]
             year_at = to + (low_at(tokens, to) == ",")
             year = _year(tokens, year_at)
-            return DateExpression(year, MONTHS[token.low], said[0], None, at, year_at + 1 if year is not None else to)
+            return DateExpression(year, MONTHS[token.low], day[0], None, at, year_at + 1 if year is not None else to)
         year_at = at + 1 + (low_at(tokens, at + 1) in (",", "of"))
         year = _year(tokens, year_at)
         if year is not None:

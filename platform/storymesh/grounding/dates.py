@@ -23,10 +23,10 @@ from storymesh.grounding.similarity import alike
 from storymesh.grounding.source_facts import KnownDate, SourceFacts, may_mean_known
 
 
-def check_dates(said: ParsedText, truth: SourceFacts) -> CheckResult:
+def check_dates(parsed: ParsedText, truth: SourceFacts) -> CheckResult:
     """Check that each date and time of day is in the source, by its event, and that weekdays are right."""
-    checker = _DateChecker(said, truth)
-    dated = [mention for mention in said.mentions if mention.when is not None]
+    checker = _DateChecker(parsed, truth)
+    dated = [mention for mention in parsed.mentions if mention.when is not None]
     faults = [fault for mention in dated if (fault := checker.check(mention)) is not None]
     return "date", len(dated), faults
 
@@ -34,13 +34,13 @@ def check_dates(said: ParsedText, truth: SourceFacts) -> CheckResult:
 class _DateChecker:
     """Checks the dates of one text in their order: a relative date is counted from those before it."""
 
-    def __init__(self, said: ParsedText, truth: SourceFacts) -> None:
-        self._said = said
+    def __init__(self, parsed: ParsedText, truth: SourceFacts) -> None:
+        self._said = parsed
         self._truth = truth
         self._rare = truth.rarity("date")
         self._days: list[date] = []
         self._span_days: list[date] = []
-        self._said_spans = _spans(said)
+        self._said_spans = _spans(parsed)
         self._known_spans = [_days(span, truth) for text in (truth.story, truth.known) for span in _spans(text)]
 
     def check(self, mention: Mention) -> Fault | None:
@@ -177,7 +177,7 @@ def _likeliest(mention: Mention, items: list[KnownDate], rare: Mapping[str, floa
 _THEN = frozenset(listed("then afterwards subsequently next thereafter later"))
 
 
-def check_order(said: ParsedText, truth: SourceFacts) -> CheckResult:
+def check_order(parsed: ParsedText, truth: SourceFacts) -> CheckResult:
     """Check the order of two events that the source dates: "A before B", "after A, B", "A, then B"."""
     events = [item for item in truth.dates if item.day is not None and item.mention is not None]
     faults: list[Fault] = []
@@ -188,17 +188,17 @@ def check_order(said: ParsedText, truth: SourceFacts) -> CheckResult:
     rare = truth.rarity("date")
 
     def event(at: int, to: int) -> KnownDate | None:
-        return _event_of({word: 1.0 for word in said.concepts[at:to] if word}, events, rare)
+        return _event_of({word: 1.0 for word in parsed.concepts[at:to] if word}, events, rare)
 
-    for begin, end in said.spans:
-        if said.text[said.tokens[begin].begin : said.tokens[end - 1].end] in truth.story.text:
+    for begin, end in parsed.spans:
+        if parsed.text[parsed.tokens[begin].begin : parsed.tokens[end - 1].end] in truth.story.text:
             continue
         for at in range(begin, end):
-            low = said.tokens[at].low
+            low = parsed.tokens[at].low
             first: KnownDate | None
             second: KnownDate | None
             if low in ("before", "after") and begin < at < end - 1:
-                if any(when.at <= at < when.to for when in said.whens) or said.tokens[at + 1].low in (
+                if any(when.at <= at < when.to for when in parsed.whens) or parsed.tokens[at + 1].low in (
                     "that",
                     "then",
                     "all",
@@ -206,20 +206,20 @@ def check_order(said: ParsedText, truth: SourceFacts) -> CheckResult:
                     ".",
                 ):
                     continue
-                left, right = event(_back(said, at, begin), at), event(at + 1, _ahead(said, at + 1, end))
+                left, right = event(_back(parsed, at, begin), at), event(at + 1, _ahead(parsed, at + 1, end))
                 first, second = (left, right) if low == "before" else (right, left)
-            elif low in ("before", "after") and at == begin and said.tokens[min(at + 1, end - 1)].low != "that":
-                comma = next((here for here in range(at, end) if said.tokens[here].text == ","), None)
+            elif low in ("before", "after") and at == begin and parsed.tokens[min(at + 1, end - 1)].low != "that":
+                comma = next((here for here in range(at, end) if parsed.tokens[here].text == ","), None)
                 if comma is None:
                     continue
                 left, right = event(at + 1, comma), event(comma + 1, end)
                 first, second = (right, left) if low == "before" else (left, right)
-            elif (low in _THEN or low == "after") and at == begin and said.sentence_of[begin]:
-                if low == "after" and said.tokens[at + 1 if at + 1 < end else at].low != "that":
+            elif (low in _THEN or low == "after") and at == begin and parsed.sentence_of[begin]:
+                if low == "after" and parsed.tokens[at + 1 if at + 1 < end else at].low != "that":
                     continue
-                first, second = event(*said.spans[said.sentence_of[begin] - 1]), event(at + 1, end)
-            elif low in _THEN and at > begin and not any(when.at <= at < when.to for when in said.whens):
-                first, second = event(_back(said, at, begin), at), event(at + 1, _ahead(said, at + 1, end))
+                first, second = event(*parsed.spans[parsed.sentence_of[begin] - 1]), event(at + 1, end)
+            elif low in _THEN and at > begin and not any(when.at <= at < when.to for when in parsed.whens):
+                first, second = event(_back(parsed, at, begin), at), event(at + 1, _ahead(parsed, at + 1, end))
             else:
                 continue
             if first is None or second is None or first.day is None or second.day is None or first.day == second.day:
@@ -229,9 +229,9 @@ def check_order(said: ParsedText, truth: SourceFacts) -> CheckResult:
                 faults.append(
                     Fault(
                         "order",
-                        *characters_of(said, at, at + 1),
-                        f"“{sentence_at(said, at)}” turns the order round: the record has {quote_date(truth, second)} "
-                        f"before {quote_date(truth, first)}.",
+                        *characters_of(parsed, at, at + 1),
+                        f"“{sentence_at(parsed, at)}” turns the order round: the record has "
+                        f"{quote_date(truth, second)} before {quote_date(truth, first)}.",
                     )
                 )
     return "order", checked, faults
@@ -247,17 +247,17 @@ def _event_of(words: Mapping[str, float], events: list[KnownDate], rare: Mapping
     return events[place] if best > 0.55 and best - runner_up > 0.3 else None
 
 
-def _back(said: ParsedText, at: int, begin: int) -> int:
+def _back(parsed: ParsedText, at: int, begin: int) -> int:
     here = at - 2
     words = 0
-    while here > begin and at - here < 16 and (words < 3 or said.tokens[here].text not in ",;:"):
-        words += bool(said.concepts[here])
+    while here > begin and at - here < 16 and (words < 3 or parsed.tokens[here].text not in ",;:"):
+        words += bool(parsed.concepts[here])
         here -= 1
     return max(here, begin)
 
 
-def _ahead(said: ParsedText, at: int, end: int) -> int:
+def _ahead(parsed: ParsedText, at: int, end: int) -> int:
     here = at + 1
-    while here < end and said.tokens[here].text not in ",;:" and here - at < 14:
+    while here < end and parsed.tokens[here].text not in ",;:" and here - at < 14:
         here += 1
     return here

@@ -25,9 +25,9 @@ CheckResult = tuple[Kind, int, list[Fault]]
 """What a check looked at (kind and count of claims), and what is wrong."""
 
 
-def characters_of(said: ParsedText, at: int, to: int) -> tuple[int, int]:
+def characters_of(parsed: ParsedText, at: int, to: int) -> tuple[int, int]:
     """Return the characters that the tokens `at` up to `to` cover."""
-    return said.tokens[at].begin, said.tokens[max(at, to - 1)].end
+    return parsed.tokens[at].begin, parsed.tokens[max(at, to - 1)].end
 
 
 def words_at(telling: ParsedText, at: int, to: int) -> str:
@@ -43,11 +43,11 @@ def sentence_at(telling: ParsedText, at: int) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def quote_around(said: ParsedText, mention: Mention) -> str:
+def quote_around(parsed: ParsedText, mention: Mention) -> str:
     """Return a few words on both sides of a value."""
-    begin, end = said.spans[said.sentence_of[mention.at]]
+    begin, end = parsed.spans[parsed.sentence_of[mention.at]]
     begin, end = max(begin, mention.at - 6), min(end, mention.to + 5)
-    return " ".join(said.text[said.tokens[begin].begin : said.tokens[end - 1].end].split())
+    return " ".join(parsed.text[parsed.tokens[begin].begin : parsed.tokens[end - 1].end].split())
 
 
 def quote_number(truth: SourceFacts, item: KnownNumber | None) -> str:
@@ -55,7 +55,7 @@ def quote_number(truth: SourceFacts, item: KnownNumber | None) -> str:
     if item is None:
         return ""
     if item.mention is None:
-        return f"{item.said:,.10g} ({item.path})"
+        return f"{item.stated:,.10g} ({item.path})"
     telling = truth.story if any(item.mention is mention for mention in truth.story.mentions) else truth.known
     return f"“{quote_around(telling, item.mention)}”"
 
@@ -78,14 +78,14 @@ def supported_by(quantity: Quantity, item: KnownNumber) -> bool:
     """Return True if a known number supports a quantity."""
     if item.mention is not None and item.mention.quantity is not None:
         there = item.mention.quantity
-        if there.bound and not quantity.bound and abs(there.said - quantity.said) < 1e-9:
+        if there.bound and not quantity.bound and abs(there.stated - quantity.stated) < 1e-9:
             return True
         # "3 days 4 hours" stands for anything up to the next hour.
         if (
             not item.path
             and there.dimension == "duration"
             and there.high - there.low > 1.2
-            and there.low - 1e-6 <= quantity.said <= there.high + 1e-6
+            and there.low - 1e-6 <= quantity.stated <= there.high + 1e-6
         ):
             return True
     low, high = quantity.low, quantity.high

@@ -97,38 +97,41 @@ def check_format(text: str, story: str, known: str, longest: int) -> Iterator[Fa
         )
 
 
-def check_relevance(said: ParsedText, truth: SourceFacts) -> CheckResult:
+def check_relevance(parsed: ParsedText, truth: SourceFacts) -> CheckResult:
     """Check that the text is about this record at all, and does not repeat itself."""
     faults: list[Fault] = []
-    words_said = sum(said.vocabulary.values())
-    shared = sum(count for word, count in said.vocabulary.items() if word in truth.vocabulary)
+    words_said = sum(parsed.vocabulary.values())
+    shared = sum(count for word, count in parsed.vocabulary.items() if word in truth.vocabulary)
     if words_said < 3 or shared < 0.12 * words_said:
         faults.append(
             Fault(
                 "text",
                 0,
-                min(len(said.text), 200),
+                min(len(parsed.text), 200),
                 "Hardly a word of this stands in the record. Retell the record.",
                 fatal=True,
             )
         )
         return "text", 1, faults
     seen: dict[str, int] = {}
-    for begin, end in said.spans:
+    for begin, end in parsed.spans:
         if end - begin >= 6:
-            words = " ".join(token.low for token in said.tokens[begin:end])
+            words = " ".join(token.low for token in parsed.tokens[begin:end])
             seen[words] = seen.get(words, 0) + 1
             if seen[words] == 3:
-                first, last = characters_of(said, begin, end)
+                first, last = characters_of(parsed, begin, end)
                 faults.append(Fault("text", first, last, "The same sentence stands here three times. Say it once."))
                 break
-    for begin, end in said.spans:
-        words_here = [word for word in said.concepts[begin:end] if word]
+    for begin, end in parsed.spans:
+        words_here = [word for word in parsed.concepts[begin:end] if word]
         if len(words_here) >= 9 and not any(word in truth.vocabulary for word in words_here):
-            first, last = characters_of(said, begin, end)
+            first, last = characters_of(parsed, begin, end)
             faults.append(
                 Fault(
-                    "text", first, last, f"Nothing of “{sentence_at(said, begin)}” stands in the record. Leave it out."
+                    "text",
+                    first,
+                    last,
+                    f"Nothing of “{sentence_at(parsed, begin)}” stands in the record. Leave it out.",
                 )
             )
     return "text", 1, faults

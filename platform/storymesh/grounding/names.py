@@ -13,21 +13,21 @@ from storymesh.grounding.parsed_text import Mention, ParsedText, folded
 from storymesh.grounding.source_facts import SourceFacts
 
 
-def check_names(said: ParsedText, truth: SourceFacts) -> CheckResult:
+def check_names(parsed: ParsedText, truth: SourceFacts) -> CheckResult:
     """Each name and code stands in the source, and plays the part that it plays there."""
     faults: list[Fault] = []
     checked = 0
-    for mention in said.mentions:
+    for mention in parsed.mentions:
         if not mention.key:
             continue
         checked += 1
-        where = characters_of(said, mention.at, mention.to)
-        text = words_at(said, mention.at, mention.to)
+        where = characters_of(parsed, mention.at, mention.to)
+        text = words_at(parsed, mention.at, mention.to)
         if mention.kind == "code":
             if mention.key[0] not in truth.codes and not truth.names.has_name(mention.key):
                 faults.append(Fault("code", *where, f"The code {text} stands nowhere in the record."))
                 continue
-        elif not _named(said, truth, mention):
+        elif not _named(parsed, truth, mention):
             faults.append(Fault("name", *where, f"The name {text} stands nowhere in the record."))
             continue
         held = truth.parts.get(mention.key, set())
@@ -41,32 +41,33 @@ def check_names(said: ParsedText, truth: SourceFacts) -> CheckResult:
                 faults.append(
                     Fault(
                         "code" if mention.kind == "code" else "name", *where,
-                        f"“{quote_around(said, mention)}”: {text} does not play this part in the record; {right} does.",
+                        f"“{quote_around(parsed, mention)}”: {text} does not play this part in the record; "
+                        f"{right} does.",
                     )
                 )  # fmt: skip
                 break
     return "name", checked, faults
 
 
-def _named(said: ParsedText, truth: SourceFacts, mention: Mention) -> bool:
+def _named(parsed: ParsedText, truth: SourceFacts, mention: Mention) -> bool:
     key = mention.key
     if truth.names.has_name(key) or is_demonym(key, truth.names):
         return True
-    if any(said.tokens[at].low in ("of", "from", "for", "de") for at in range(mention.at + 1, mention.to)):
+    if any(parsed.tokens[at].low in ("of", "from", "for", "de") for at in range(mention.at + 1, mention.to)):
         split = next(
-            at for at in range(mention.at + 1, mention.to) if said.tokens[at].low in ("of", "from", "for", "de")
+            at for at in range(mention.at + 1, mention.to) if parsed.tokens[at].low in ("of", "from", "for", "de")
         )
         halves = [
             tuple(
                 folded(token.low)
-                for token in said.tokens[begin:end]
+                for token in parsed.tokens[begin:end]
                 if token.kind == "word" and token.low not in ("the", "of")
             )
             for begin, end in ((mention.at, split), (split + 1, mention.to))
         ]
         if all(half in truth.keys for half in halves):
             return True
-    words = [token for token in said.tokens[mention.at : mention.to] if token.kind == "word"]
+    words = [token for token in parsed.tokens[mention.at : mention.to] if token.kind == "word"]
     if not any(len(token.text) > 1 and token.text.isupper() and token.low not in COMMON_CAPITALS for token in words):
         if set(key) <= _HOLIDAYS:
             return True
@@ -76,11 +77,11 @@ def _named(said: ParsedText, truth: SourceFacts, mention: Mention) -> bool:
             if word not in COMMON_WORDS and word not in COMMON_CAPITALS and word not in GENERIC_NAME_PARTS
         )
         if not rest:
-            return len(key) == 1 or _in_heading(said, mention)
+            return len(key) == 1 or _in_heading(parsed, mention)
         if truth.names.has_name(rest):
             return True
         if all(truth.names.has_name((word,)) or concept(word) in truth.vocabulary for word in rest) and _in_heading(
-            said, mention
+            parsed, mention
         ):
             return True
         # A word of the record that a text writes with a capital: "the Perishables".
@@ -92,7 +93,7 @@ def _named(said: ParsedText, truth: SourceFacts, mention: Mention) -> bool:
 _HOLIDAYS = frozenset(listed("new year years christmas day eve boxing easter"))
 
 
-def _in_heading(said: ParsedText, mention: Mention) -> bool:
-    begin, end = said.spans[said.sentence_of[mention.at]]
-    words = [token for token in said.tokens[begin:end] if token.kind == "word" and len(token.text) > 3]
-    return said.tokens[begin].text in "#*" or sum(token.text[0].isupper() for token in words) >= 0.7 * len(words)
+def _in_heading(parsed: ParsedText, mention: Mention) -> bool:
+    begin, end = parsed.spans[parsed.sentence_of[mention.at]]
+    words = [token for token in parsed.tokens[begin:end] if token.kind == "word" and len(token.text) > 3]
+    return parsed.tokens[begin].text in "#*" or sum(token.text[0].isupper() for token in words) >= 0.7 * len(words)

@@ -28,13 +28,15 @@ GAP_CUES = frozenset(
 _STEPS = frozenset(("decide", "step", "th", "thing", "measur", "action", "mov", "effort", "event", "stag"))
 
 
-def is_derived(said: ParsedText, truth: SourceFacts, mention: Mention, quantity: Quantity, other_score: float) -> bool:
+def is_derived(
+    parsed: ParsedText, truth: SourceFacts, mention: Mention, quantity: Quantity, other_score: float
+) -> bool:
     """Return True if a number is a sum, difference, length, share or multiple of what the source says, and said so."""
     if quantity.factor and _is_multiple(truth, quantity):
         return True
-    begin, end = said.spans[said.sentence_of[mention.at]]
-    dated = {at for when in said.whens if begin <= when.at < end for at in range(when.at, when.to)}
-    words = {said.tokens[at].low for at in range(begin, end) if at not in dated}
+    begin, end = parsed.spans[parsed.sentence_of[mention.at]]
+    dated = {at for when in parsed.whens if begin <= when.at < end for at in range(when.at, when.to)}
+    words = {parsed.tokens[at].low for at in range(begin, end) if at not in dated}
     cued = words & SUM_CUES or words & GAP_CUES
     pool = truth.derived.get(quantity.dimension, ())
     if quantity.dimension in ("count", "share"):
@@ -42,9 +44,9 @@ def is_derived(said: ParsedText, truth: SourceFacts, mention: Mention, quantity:
             return True
         if (
             quantity.dimension == "count"
-            and quantity.said <= max(truth.lengths, default=0)
-            and mention.to < len(said.tokens)
-            and said.concepts[mention.to] in _STEPS
+            and quantity.stated <= max(truth.lengths, default=0)
+            and mention.to < len(parsed.tokens)
+            and parsed.concepts[mention.to] in _STEPS
         ):
             return True
         if (
@@ -62,7 +64,7 @@ def is_derived(said: ParsedText, truth: SourceFacts, mention: Mention, quantity:
 
 
 def _is_multiple(truth: SourceFacts, quantity: Quantity) -> bool:
-    if any(one.factor for one in truth.story.quantities) or quantity.said not in (
+    if any(one.factor for one in truth.story.quantities) or quantity.stated not in (
         0.25,
         1 / 3,
         0.5,
@@ -112,7 +114,7 @@ _THAN = {
 """Against an estimate: "nine hours later than expected"."""
 
 
-def turned_round(said: ParsedText, truth: SourceFacts, mention: Mention, own: KnownNumber) -> str:
+def turned_round(parsed: ParsedText, truth: SourceFacts, mention: Mention, own: KnownNumber) -> str:
     """Return what is wrong if a text has a number gained that the source has lost, or more for fewer; else ""."""
     quantity = mention.quantity
     assert quantity is not None
@@ -124,21 +126,21 @@ def turned_round(said: ParsedText, truth: SourceFacts, mention: Mention, own: Kn
         bounds = {
             one.quantity.bound: one
             for one in truth.story.mentions
-            if one.quantity is not None and one.quantity.bound and abs(one.quantity.said - quantity.said) < 1e-9
+            if one.quantity is not None and one.quantity.bound and abs(one.quantity.stated - quantity.stated) < 1e-9
         }
         if -quantity.bound in bounds and quantity.bound not in bounds:
             right = quote_around(truth.story, bounds[-quantity.bound])
-            return f"“{quote_around(said, mention)}” turns the bound round. The record says: “{right}”."
+            return f"“{quote_around(parsed, mention)}” turns the bound round. The record says: “{right}”."
     axes: list[Mapping[str, int]] = [BETTER] if quantity.dimension in ("duration", "money", "count") else []
     if quantity.dimension == "share" or quantity.factor:
         axes.append(MORE)
     for axis in axes:
-        here = _sign(said, mention, axis)
+        here = _sign(parsed, mention, axis)
         if not here:
             continue
         fact = _sign(telling, there, axis, 9) if telling is not None and there is not None else 0
         if not fact and own.sign < 0 and there is None:
             fact = -1
         if fact and fact == -here:
-            return f"“{quote_around(said, mention)}” turns round what the record says: {quote_number(truth, own)}."
+            return f"“{quote_around(parsed, mention)}” turns round what the record says: {quote_number(truth, own)}."
     return ""

@@ -114,7 +114,7 @@ _EXISTENCE = ("disrupt",)
 _NONE = frozenset(listed("nobody no nothing without not never none nor neither n't free"))
 
 
-def check_outcomes(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any]) -> CheckResult:
+def check_outcomes(parsed: ParsedText, truth: SourceFacts, facts: Mapping[str, Any]) -> CheckResult:
     """Check what worked, what was best, what arrived, was late or was disturbed, against the source."""
     faults: list[Fault] = []
     checked = 0
@@ -124,15 +124,17 @@ def check_outcomes(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any
     weights = weights_of([*known, *counted])
     own = verdicts(truth.story)
     last = own[-1] if len(own) > 1 and _is_own(truth.story, own[-1].at) else None
-    for verdict in verdicts(said):
+    for verdict in verdicts(parsed):
         checked += 1
-        where = characters_of(said, verdict.at, verdict.to)
+        where = characters_of(parsed, verdict.at, verdict.to)
         if not known and not counted and "work" in truth.story.vocabulary:
             continue
         if not known and not counted:
             faults.append(
                 Fault(
-                    "outcome", *where, f"“{sentence_at(said, verdict.at)}”: the record does not say whether it worked."
+                    "outcome",
+                    *where,
+                    f"“{sentence_at(parsed, verdict.at)}”: the record does not say whether it worked.",
                 )
             )
             continue
@@ -144,12 +146,12 @@ def check_outcomes(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any
             (alike(verdict.by, item.by, weights) for item in [*known, *counted] if item.sign == -verdict.sign),
             default=None,
         )
-        if last and last.sign != verdict.sign and _is_own(said, verdict.at):
+        if last and last.sign != verdict.sign and _is_own(parsed, verdict.at):
             says = "worked" if last.sign > 0 else "did not work"
             faults.append(
                 Fault(
                     "outcome", *where,
-                    f"“{sentence_at(said, verdict.at)}” turns the outcome round: the record says that in this case "
+                    f"“{sentence_at(parsed, verdict.at)}” turns the outcome round: the record says that in this case "
                     f"it {says}.",
                 )
             )  # fmt: skip
@@ -164,14 +166,14 @@ def check_outcomes(said: ParsedText, truth: SourceFacts, facts: Mapping[str, Any
                 Fault(
                     "outcome",
                     *where,
-                    f"“{sentence_at(said, verdict.at)}” turns the outcome round: the record says that it "
+                    f"“{sentence_at(parsed, verdict.at)}” turns the outcome round: the record says that it "
                     f"{'did not work' if verdict.sign > 0 else 'worked'}.",
                 )
             )
-    looked_best, faults_best = _superlatives(said, truth)
+    looked_best, faults_best = _superlatives(parsed, truth)
     checked += looked_best
     faults += faults_best
-    looked_state, faults_state = _states(said, truth)
+    looked_state, faults_state = _states(parsed, truth)
     return "outcome", checked + looked_state, faults + faults_state
 
 
@@ -198,12 +200,12 @@ def rates(truth: SourceFacts) -> list[Verdict]:
     """Options of the story that always worked (100 %) or never (0 %), by their line."""
     found = []
     for item in truth.numbers.get("share", ()):
-        if item.mention is not None and item.said in (0.0, 1.0) and "work" in item.by:
-            found.append(Verdict(1 if item.said else -1, 0, 0, item.by))
+        if item.mention is not None and item.stated in (0.0, 1.0) and "work" in item.by:
+            found.append(Verdict(1 if item.stated else -1, 0, 0, item.by))
     return found
 
 
-def _superlatives(said: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault]]:
+def _superlatives(parsed: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault]]:
     """ "The best was rail": where the story calls something best or worst, another action may not take its place."""
     story = truth.story
     named: dict[int, set[str]] = {}
@@ -218,12 +220,12 @@ def _superlatives(said: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault
     if not named or len(truth.actions) < 2:
         return 0, []
     checked, faults = 0, []
-    for at, token in enumerate(said.tokens):
+    for at, token in enumerate(parsed.tokens):
         sign = BEST.get(token.low, 0)
         if not sign or sign not in named or not named[sign]:
             continue
-        begin, end = said.spans[said.sentence_of[at]]
-        near = {word for word in said.concepts[begin:end] if word}
+        begin, end = parsed.spans[parsed.sentence_of[at]]
+        near = {word for word in parsed.concepts[begin:end] if word}
         actions = [tied for tied in truth.actions.values() if tied & near]
         if not actions:
             continue
@@ -232,18 +234,18 @@ def _superlatives(said: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault
             faults.append(
                 Fault(
                     "outcome",
-                    *characters_of(said, at, at + 1),
-                    f"“{sentence_at(said, at)}”: the record calls another option {token.low}.",
+                    *characters_of(parsed, at, at + 1),
+                    f"“{sentence_at(parsed, at)}”: the record calls another option {token.low}.",
                 )
             )
     return checked, faults
 
 
-def _states(said: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault]]:
+def _states(parsed: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault]]:
     """Arrived or not, late or not, disturbed or not."""
     checked, faults = 0, []
     story = truth.story.text
-    not_there = _NOT_THERE.search(said.text)
+    not_there = _NOT_THERE.search(parsed.text)
     story_open = _NOT_THERE.search(story)
     if not_there is not None:
         checked += 1
@@ -251,13 +253,13 @@ def _states(said: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault]]:
             faults.append(
                 Fault("outcome", *not_there.span(), f"“{not_there.group()}”: the record says that it arrived.")
             )
-    elif story_open is not None and (there := _THERE.search(said.text)) is not None:
+    elif story_open is not None and (there := _THERE.search(parsed.text)) is not None:
         checked += 1
         faults.append(Fault("outcome", *there.span(), "The record says that it had not arrived."))
-    on_time = _ON_TIME.search(said.text)
+    on_time = _ON_TIME.search(parsed.text)
     if on_time is not None and not re.search(
         r"\b(?:not|never|n['’]t|nowhere near|far from|instead of|rather than)\s+(?:\w+\s+){0,2}$",
-        said.text[max(0, on_time.start() - 40) : on_time.start()],
+        parsed.text[max(0, on_time.start() - 40) : on_time.start()],
         re.IGNORECASE,
     ):
         checked += 1
@@ -267,12 +269,16 @@ def _states(said: ParsedText, truth: SourceFacts) -> tuple[int, list[Fault]]:
         stated = _existing(truth.story, noun)
         if len(stated) != 1:
             continue
-        for at, exists in _each_existing(said, noun):
+        for at, exists in _each_existing(parsed, noun):
             checked += 1
             if exists not in stated:
                 says = "knows of one" if not exists else "knows of none"
                 faults.append(
-                    Fault("outcome", *characters_of(said, at, at + 1), f"“{sentence_at(said, at)}”: the record {says}.")
+                    Fault(
+                        "outcome",
+                        *characters_of(parsed, at, at + 1),
+                        f"“{sentence_at(parsed, at)}”: the record {says}.",
+                    )
                 )
     return checked, faults
 

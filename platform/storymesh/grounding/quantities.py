@@ -34,7 +34,7 @@ class Quantity:
 
     low: float
     high: float
-    said: float
+    stated: float
     dimension: Dimension
     at: int
     to: int
@@ -73,13 +73,15 @@ def values_of(tokens: list[Token]) -> tuple[list[Quantity], list[DateExpression]
                     joined
                     and before.to == before.at + 1
                     and before.dimension == "count"
-                    and before.said in range(1, 32)
+                    and before.stated in range(1, 32)
                     and low_at(tokens, before.at - 1) != "to"
-                    and day_exists(DateExpression(when.year, when.month, int(before.said), None, before.at, before.to))
+                    and day_exists(
+                        DateExpression(when.year, when.month, int(before.stated), None, before.at, before.to)
+                    )
                 ):
                     break
                 quantities.pop()
-                listed.append(DateExpression(when.year, when.month, int(before.said), None, before.at, before.to))
+                listed.append(DateExpression(when.year, when.month, int(before.stated), None, before.at, before.to))
                 first = before.at
             dates += reversed(listed)
             dates.append(when)
@@ -303,14 +305,14 @@ def _joined(tokens: list[Token], quantities: list[Quantity]) -> list[Quantity]:
             and before.dimension == quantity.dimension == "duration"
             and len(between) <= 2
             and all(word in ("and", ",", "plus") for word in between)
-            and before.said > quantity.said
+            and before.stated > quantity.stated
             and _unit_size(tokens, before) > _unit_size(tokens, quantity)
-            and quantity.said < _unit_size(tokens, before)
+            and quantity.stated < _unit_size(tokens, before)
         ):
             size = _unit_size(tokens, quantity)
-            said = before.said + quantity.said
+            parsed = before.stated + quantity.stated
             joined[-1] = Quantity(
-                said - size / 2, said + size * 0.999, said, "duration", before.at, quantity.to,
+                parsed - size / 2, parsed + size * 0.999, parsed, "duration", before.at, quantity.to,
                 before.bound or quantity.bound, before.hedged,
             )  # fmt: skip
             continue
@@ -321,12 +323,12 @@ def _joined(tokens: list[Token], quantities: list[Quantity]) -> list[Quantity]:
             and len(between) == 1
             and between[0] in _RANGES
             and (between[0] != "and" or low_at(tokens, before.at - 1) == "between")
-            and before.said
+            and before.stated
         ):
-            scale = quantity.said / max(_said_plain(tokens, quantity), 1e-9)
+            scale = quantity.stated / max(_said_plain(tokens, quantity), 1e-9)
             joined[-1] = Quantity(
-                before.low * scale, before.high * scale, before.said * scale, quantity.dimension, before.at, before.to,
-                before.bound, before.hedged,
+                before.low * scale, before.high * scale, before.stated * scale,
+                quantity.dimension, before.at, before.to, before.bound, before.hedged,
             )  # fmt: skip
         joined.append(quantity)
     return joined
@@ -350,7 +352,7 @@ def is_list_number(tokens: list[Token], quantity: Quantity) -> bool:
     after = tokens[quantity.to].text if quantity.to < len(tokens) else ""
     if before in ("\n", "#", "*") and after in (".", ")", ":"):
         return True
-    return at > 0 and quantity.said <= 9 and tokens[at - 1].low in ("step", "option", "point", "no")
+    return at > 0 and quantity.stated <= 9 and tokens[at - 1].low in ("step", "option", "point", "no")
 
 
 def is_code_number(tokens: list[Token], quantity: Quantity) -> bool:

@@ -7,10 +7,10 @@ WEAK = 0.5
 """Of the words that stand farther off (below this) only two count: many of them are no better than one."""
 
 
-def alike(said: Mapping[str, float], there: Mapping[str, float], rare: Mapping[str, float]) -> float:
+def alike(words: Mapping[str, float], there: Mapping[str, float], rare: Mapping[str, float]) -> float:
     """Return how much two mentions share the words beside them; `rare` says how well a word tells values apart."""
     total = weak = weaker = 0.0
-    for word, weight in said.items():
+    for word, weight in words.items():
         weight_there = there.get(word)
         if weight_there is not None:
             told = rare.get(word)

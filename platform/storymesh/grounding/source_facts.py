@@ -39,11 +39,12 @@ ROW_WORDS = 0.5
 
 @dataclass(slots=True, eq=False)
 class KnownNumber:
-    """A true number: it is any of `points`, and `said` is how the story prints it. `sign` is the fact's, 0 unknown."""
+    """A true number: it is any of `points`, and `stated` is how the story prints it. `sign` is the fact's, or
+    0 where it is not known."""
 
     points: tuple[float, ...]
     dimension: Dimension
-    said: float
+    stated: float
     by: dict[str, float]
     mention: Mention | None = None
     path: str = ""
@@ -124,7 +125,7 @@ def source_facts_of(story: str, values: Mapping[str, Any], units: Mapping[str, s
     vocabulary = set(told.vocabulary) | set(beside.vocabulary)
     for _, _, text in texts:
         vocabulary.update(filter(None, (concept(word) for word in re.findall(r"[^\W\d_]+", text.lower()))))
-    printed = {dimension: [item.said for item in items] for dimension, items in numbers.items()}
+    printed = {dimension: [item.stated for item in items] for dimension, items in numbers.items()}
     derived, sums, rests, lengths = derived_values(facts, printed, moments, values)
     keys = {mention.key for text in (told, beside) for mention in text.mentions if mention.key} | set(parts)
     return SourceFacts(
@@ -153,12 +154,12 @@ def _known_numbers(
                 for fact in by_dimension.get(dimension, ())
                 if _prints(quantity, fact.value * (quantity.scale if fact.dimension != quantity.dimension else 1.0))
             ]
-            item = KnownNumber((quantity.said,), quantity.dimension, quantity.said, dict(mention.by), mention)
+            item = KnownNumber((quantity.stated,), quantity.dimension, quantity.stated, dict(mention.by), mention)
             if behind:
                 behind = _likeliest(behind, mention.by, rows)
                 item.points = tuple(
                     {
-                        quantity.said,
+                        quantity.stated,
                         *(
                             abs(fact.value) * (quantity.scale if fact.dimension != quantity.dimension else 1.0)
                             for fact in behind
