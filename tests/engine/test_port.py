@@ -3,7 +3,7 @@
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ CALLS: Counter[str] = Counter()
 class CountingEngine:
     """An engine that has the members of the port and no others. It counts what it is asked, and hands it on."""
 
-    def __init__(self, *, memory: str | None = None, threads: int | None = None) -> None:
-        self._engine = DuckDBEngine(memory=memory, threads=threads)
+    def __init__(
+        self, *, memory: str | None = None, threads: int | None = None, only: Iterable[Path] | None = None
+    ) -> None:
+        self._engine = DuckDBEngine(memory=memory, threads=threads, only=only)
         self.memory = self._engine.memory
 
     def __enter__(self) -> "CountingEngine":

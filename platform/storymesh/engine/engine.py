@@ -175,5 +175,13 @@ class Engine(Protocol):
         ...
 
 
-OpenEngine = Callable[[], Engine]
-"""How the layers below the command line get an engine of their own: handed in by whoever starts the work."""
+class OpenEngine(Protocol):
+    """How the layers below the command line get an engine of their own: handed in by whoever starts the work."""
+
+    def __call__(self, *, only: Iterable[Path] | None = None) -> Engine:
+        """Return a new session. With `only` it is confined, for the files of a stranger.
+
+        Such a session opens the files and what is below the folders of `only`, and nothing else: no network, no
+        extensions, and nobody changes its settings. Files are read, in folders it may also write.
+        """
+        ...

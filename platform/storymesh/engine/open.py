@@ -1,13 +1,17 @@
 """Which engine runs: the one place that names the engines."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from storymesh.engine.engine import Engine
 
 
-def open_engine(*, memory: str | None = None, threads: int | None = None) -> "Engine":
-    """Return a new session of the default engine, DuckDB in this process."""
+def open_engine(
+    *, memory: str | None = None, threads: int | None = None, only: Iterable[Path] | None = None
+) -> "Engine":
+    """Return a new session of the default engine, DuckDB in this process; with `only`, confined as `OpenEngine` says."""
     from storymesh.engine.duckdb.engine import DuckDBEngine
 
-    return DuckDBEngine(memory=memory, threads=threads)
+    return DuckDBEngine(memory=memory, threads=threads, only=only)

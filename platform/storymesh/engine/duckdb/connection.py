@@ -22,6 +22,26 @@ def open_duckdb(
     return connection
 
 
+def confine(connection: "duckdb.DuckDBPyConnection", only: Iterable[Path]) -> None:
+    """Take from a session everything but the files of `only` and what is below its folders, for good.
+
+    What a person has to be able to choose for each query, the order of rows, is all that may still be set.
+    """
+    files, folders = list[str](), list[str]()
+    for path in only:
+        # DuckDB compares texts: a path with `..` or behind a link has to be named as it is opened.
+        (folders if path.is_dir() else files).append(str(path))
+    # A glob that matches only itself is compared before it is resolved, so it is named as well.
+    paths = dict.fromkeys((*files, *map(literal_path, files)))
+    connection.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
+    connection.execute(f"SET allowed_directories = [{', '.join(map(quote_text, folders))}]")
+    connection.execute("SET allowed_configs = ['preserve_insertion_order']")
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET allow_community_extensions = false")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
 def parquet_scan(files: Iterable[str | Path]) -> str:
     """Return the SQL table function that reads exactly these Parquet files: no globs, no Hive partitions."""
     return f"read_parquet([{', '.join(quote_path(file) for file in files)}], hive_partitioning = false)"

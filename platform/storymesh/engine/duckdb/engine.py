@@ -15,6 +15,7 @@ from pydantic import ByteSize, TypeAdapter
 
 from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.connection import (
+    confine,
     literal_path,
     open_duckdb,
     parquet_scan,
@@ -45,10 +46,12 @@ class DuckDBEngine:
     """An in-memory DuckDB session that implements the `Engine` port.
 
     `memory` is a size such as `4GB` (default: `STORYMESH_MEMORY`), `threads` a count (default: `STORYMESH_THREADS`,
-    else all cores). Raises `WrongUsage` for a size that is none.
+    else all cores), `only` what a confined session may open. Raises `WrongUsage` for a size that is none.
     """
 
-    def __init__(self, *, memory: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, *, memory: str | None = None, threads: int | None = None, only: Iterable[Path] | None = None
+    ) -> None:
         import ibis
 
         memory = memory or os.environ.get("STORYMESH_MEMORY", "4GB")
@@ -66,6 +69,8 @@ class DuckDBEngine:
         # Writing and grouping need less memory where the order of rows is free.
         session = open_duckdb({"preserve_insertion_order": "false", **_NO_EXTENSIONS, **self._resources})
         self.connection = ibis.duckdb.from_connection(session)
+        if only is not None:
+            confine(session, (*only, Path(self._spill.name)))
 
     def __enter__(self) -> Self:
         return self
