@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def open_engine(
     *, memory: str | None = None, threads: int | None = None, only: Iterable[Path] | None = None
 ) -> "Engine":
-    """Return a new session of the default engine, DuckDB in this process; with `only`, confined as `OpenEngine` says."""
+    """Return a new session of the default engine, DuckDB in this process; see `OpenEngine` for `only`."""
     from storymesh.engine.duckdb.engine import DuckDBEngine
 
     return DuckDBEngine(memory=memory, threads=threads, only=only)
