@@ -1,16 +1,20 @@
 """Taking a release out of the mesh: as a folder of one's own, or as what `datasets` loads."""
 
-import os
+import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
+from storymesh.input_file import open_input
 from storymesh.lifecycle.verify import verify_release
 from storymesh.release.catalog import Release
-from storymesh.release.layout import MANIFEST
+from storymesh.release.folder import irregular_entries, listing_differences, require_sound_files
+from storymesh.release.layout import MANIFEST, list_entries, record_files
 from storymesh.release.manifest import read_manifest
+
+_PART = 1 << 20
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -23,7 +27,8 @@ if TYPE_CHECKING:
 def pull_release(release: Release, into: Path, open_engine: OpenEngine) -> bool:
     """Copy the release to the folder `into`, whole and verified, or not at all. False: it is there already.
 
-    Raises WrongUsage when something else is there, StorymeshError when the copy is not what its manifest says.
+    Exactly the files that its manifest lists are copied, as regular files. Raises WrongUsage when something else is
+    there, StorymeshError when the copy is not what its manifest says.
     """
     into = into.resolve()
     if into.is_dir() and (into / MANIFEST).is_file() and read_manifest(into) == release.manifest:
@@ -33,14 +38,37 @@ def pull_release(release: Release, into: Path, open_engine: OpenEngine) -> bool:
         words = f"{into} is not empty" if into.is_dir() else f"{into} is a file"
         raise WrongUsage(f"{words}: a release wants a folder of its own", "name another folder")
     into.parent.mkdir(parents=True, exist_ok=True)
-    staged = into.with_name(f".{into.name}.pulling-{os.getpid()}")
+    staged = into.with_name(f".{into.name}.pulling-{secrets.token_hex(6)}")
     try:
-        shutil.copytree(release.path, staged, ignore=shutil.ignore_patterns(".*"))
+        staged.mkdir()
+        _copy_files(release, staged)
         _refuse_broken(staged, f"{release.name} is not whole", "storymesh releases --verify", open_engine)
         staged.rename(into)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return True
+
+
+def _copy_files(release: Release, into: Path) -> None:
+    """Copy the listed files, no further than the size that the manifest says or that they have now.
+
+    What is missing is left out, and found when the copy is verified.
+    """
+    entries = list_entries(release.path)
+    if faults := [*irregular_entries(entries), *listing_differences(release.manifest, entries)]:
+        raise StorymeshError(f"{release.name} is not whole: {faults[0]}", "storymesh releases --verify")
+    free = shutil.disk_usage(into).free
+    if (total := sum(status.st_size for status in entries.values())) > free:
+        words = f"{release.name} has {total:,} bytes, and {into.parent} room for {free:,}"
+        raise StorymeshError(words, "name a folder on another disk")
+    for name, status in entries.items():
+        copy = into / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with open_input(release.path / name, release.path, links=False) as source, copy.open("xb") as target:
+            left = status.st_size
+            while left and (part := source.read(min(left, _PART))):
+                target.write(part)
+                left -= len(part)
 
 
 def _refuse_broken(folder: Path, words: str, hint: str, open_engine: OpenEngine) -> None:
@@ -72,9 +100,11 @@ def load_config(
         empty = split in release.configs[config]
         words = f"'{config}' of {release.name} has {'no records in' if empty else 'no split'} '{split}'"
         raise WrongUsage(words, f"it has {', '.join(filled[config])}")
+    require_sound_files(release)
     from datasets import load_dataset
 
-    loaded: LoadedDataset = load_dataset(
-        str(release.path.resolve()), config, split=split, streaming=streaming, **options
-    )
+    # By the names of its files: the card of a stranger could name others, and addresses.
+    files = record_files(release.path.resolve(), config)
+    named = {name: [str(path) for path in files[name]] for name in filled[config]}
+    loaded: LoadedDataset = load_dataset("parquet", data_files=named, split=split, streaming=streaming, **options)
     return loaded

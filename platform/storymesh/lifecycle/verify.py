@@ -4,7 +4,6 @@ It needs the folder alone, so that whoever was given a copy can verify it. What 
 precedents, closings) is computed again by a rebuild.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,16 +18,17 @@ from storymesh.errors import EngineFailed, StorymeshError
 from storymesh.release.catalog import Release, read_release
 from storymesh.release.definition_snapshot import read_definition_snapshot
 from storymesh.release.digests import compute_digests
-from storymesh.release.layout import ANSWERS_FOLDER, CARD, MANIFEST, drops_file, hash_files, record_files
+from storymesh.release.folder import SHARD, files_of, irregular_entries, listing_differences, unreadable_files
+from storymesh.release.layout import MANIFEST, drops_file, hash_files, list_entries, record_files
 from storymesh.release.leakage import count_leaks
-from storymesh.release.manifest import CASE, ReleaseDigests, ReleaseManifest
+from storymesh.release.manifest import CASE, ReleaseDigests, ReleaseManifest, printable
 
 if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative
 
+# What a query raises that finds other columns or values than records have.
+_OTHER_COLUMNS = (EngineFailed, ibis.IbisError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError)
 PROMISES_OF_FILES = ("ids", "questions", "moments", "draws")  # of the certificate
-
-_SHARD = re.compile(r"(?P<split>[a-z]+)-(?P<index>\d{5})-of-(?P<of>\d{5})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,20 @@ class Verification:
 
 
 def verify_release(folder: Path, open_engine: OpenEngine) -> Verification:
-    """Recompute all that the release in `folder` promises. Raises StorymeshError when its manifest cannot be read."""
+    """Recompute all that the release in `folder` promises. Raises StorymeshError when its manifest cannot be read.
+
+    Nothing is trusted: what is no regular file is not opened, and the engine opens the files of the release alone.
+    """
     release = read_release(folder)
-    differences = [*_contradictions(release.manifest), *_file_differences(release)]
-    unreadable = list(_unreadable_files(folder))
+    entries = list_entries(folder)
+    if irregular := list(irregular_entries(entries)):
+        return Verification(release, 0, None, tuple(irregular))
+    differences = [*_contradictions(release.manifest), *listing_differences(release.manifest, entries)]
+    differences += [*_changed_files(release), *_shard_differences(release)]
+    unreadable = list(unreadable_files(folder, entries))
     differences += unreadable
     if unreadable:
-        return Verification(release, 0, None, tuple(differences))
+        return Verification(release, 0, None, tuple(dict.fromkeys(differences)))
     counts = _count_records(release)
     narrative: Narrative | None = None
     digests: ReleaseDigests | None = None
@@ -56,15 +63,15 @@ def verify_release(folder: Path, open_engine: OpenEngine) -> Verification:
         narrative = read_definition_snapshot(release).narrative
     except StorymeshError as error:
         differences.append(error.message)
-    with open_engine() as engine:
+    with open_engine(only=files_of(release)) as engine:
         try:
             differences += _count_differences(engine, release, counts)
             if all(drops_file(folder, name).is_file() for name in (CASE, *release.configs)):
                 digests = compute_digests(engine, folder, release.configs)
                 differences += _digest_differences(release.manifest, digests)
             differences += _leaks(engine, release, narrative)
-        except (EngineFailed, ibis.IbisError, AttributeError, TypeError) as error:  # other columns than a release has
-            reason = " ".join(str(error.__cause__ or error).split())[:160]
+        except _OTHER_COLUMNS as error:
+            reason = printable(" ".join(str(error.__cause__ or error).split())[:160])
             differences.append(f"its files cannot be read as records: {reason}")
     records = sum(sum(splits.values()) for splits in counts.values())
     return Verification(release, records, digests.whole if digests else None, tuple(dict.fromkeys(differences)))
@@ -93,48 +100,22 @@ def _contradictions(manifest: ReleaseManifest) -> Iterator[str]:
         yield f"{MANIFEST}: the configs tell or drop different numbers of cases: {each}"
 
 
-def _file_differences(release: Release) -> Iterator[str]:
-    """Yield files that are missing, added or changed, and shards that are missing."""
-    found, listed = hash_files(release.path), release.manifest.files
-    if listed is not None:
-        for name in sorted(listed.keys() - found.keys()):
-            if not name.startswith(f"{ANSWERS_FOLDER}/"):  # a push leaves those at home
-                yield f"{name} is missing"
-        for name in sorted(found.keys() - listed.keys()):
-            yield f"{name} is no file of this release"
-        for name in sorted(listed.keys() & found.keys()):
-            if listed[name] != found[name]:
-                yield f"{name} is not the file that was written: its SHA-256 is {found[name][:12]}…"
-    else:
-        yield from _unlisted_file_differences(release, found)
+def _changed_files(release: Release) -> Iterator[str]:
+    """Yield files with another digest than the manifest says."""
+    listed = release.manifest.files or {}
+    for name, digest in hash_files(release.path).items():
+        if listed.get(name, digest) != digest:
+            yield f"{name} is not the file that was written: its SHA-256 is {digest[:12]}…"
+
+
+def _shard_differences(release: Release) -> Iterator[str]:
     for config, splits in release.configs.items():
         for split, rows in splits.items():
-            matches = [_SHARD.fullmatch(path.name) for path in record_files(release.path, config).get(split, [])]
+            matches = [SHARD.fullmatch(path.name) for path in record_files(release.path, config).get(split, [])]
             shards = sorted((int(match["index"]), int(match["of"])) for match in matches if match)
             if shards != [(index, len(shards)) for index in range(len(shards))] or bool(shards) != bool(rows):
-                shown = ", ".join(f"{index} of {of}" for index, of in shards) or "none"
+                shown = ", ".join(f"{index} of {of}" for index, of in shards[:20]) or "none"
                 yield f"data/{config}: the shards of {split} are {shown}"
-
-
-def _unlisted_file_differences(release: Release, found: Mapping[str, str]) -> Iterator[str]:
-    """Yield missing and added files of a release from before manifests listed their files."""
-    expected = [CARD, *(drops_file(Path(), name).as_posix() for name in (CASE, *release.configs))]
-    yield from (f"{name} is missing" for name in expected if name not in found)
-    for name in found:
-        parts = Path(name).parts
-        if parts[0] == "data" and (len(parts) != 3 or parts[1] not in release.configs or not _SHARD.match(parts[2])):
-            yield f"{name} is no file of this release"
-
-
-def _unreadable_files(folder: Path) -> Iterator[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for path in sorted(folder.rglob("*.parquet")):
-        try:
-            pq.read_metadata(path)
-        except (OSError, pa.ArrowException) as error:
-            yield f"{path.relative_to(folder)} cannot be read: {' '.join(str(error).split())[:120]}"
 
 
 def _count_records(release: Release) -> dict[str, dict[str, int]]:

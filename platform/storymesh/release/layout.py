@@ -4,12 +4,16 @@
 """
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
 from storymesh.dataset.split import SPLITS
+from storymesh.errors import TooLarge
+from storymesh.input_file import open_input
 
 MANIFEST = "release.json"
+SIGNATURES = "release.json.sig"  # of the manifest, beside it
 CARD = "README.md"
 CROISSANT = "croissant.json"
 REPORT = "report.html"
@@ -17,7 +21,9 @@ DROPS_FOLDER = "drops"
 ANSWERS_FOLDER = "answers"  # the answers of language models, one file for each rewritten config
 DEFINITION_FOLDER = "definition"  # the definition that the release was made from
 EVALUATION_HASHES = "evaluation.parquet"  # inside the definition
-RELEASE_FOLDER = re.compile(r"(?P<narrative>\d+\.\d+\.\d+)-r(?P<number>[1-9]\d*)")
+RELEASE_FOLDER = re.compile(r"(?P<narrative>[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})-r(?P<number>[1-9][0-9]{0,8})")
+MOST_ENTRIES = 100_000
+DEEPEST_FOLDER = 16
 
 
 def record_files(folder: Path, config: str) -> dict[str, list[Path]]:
@@ -31,12 +37,39 @@ def drops_file(folder: Path, config: str) -> Path:
     return folder / DROPS_FOLDER / f"{config}.parquet"
 
 
+def list_entries(folder: Path) -> dict[str, os.stat_result]:
+    """Return path -> status of everything in a release but its folders: files, and what should be none.
+
+    No link is followed. Hidden entries are not part of a release (a repository adds some), save in its definition,
+    whose readers would find them. Raises TooLarge for a folder that no release is.
+    """
+    entries: dict[str, os.stat_result] = {}
+    pending = [("", folder)]
+    while pending:
+        prefix, parent = pending.pop()
+        with os.scandir(parent) as found:
+            for entry in found:
+                name = f"{prefix}{entry.name}"
+                if entry.name.startswith(".") and not prefix.startswith(f"{DEFINITION_FOLDER}/"):
+                    continue
+                if len(entries) + len(pending) > MOST_ENTRIES or name.count("/") > DEEPEST_FOLDER:
+                    words = f"{folder} is no release: it has more than {MOST_ENTRIES:,} files, or folders too deep"
+                    raise TooLarge(words, "name the folder of one release")
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append((f"{name}/", Path(entry.path)))
+                else:
+                    entries[name] = entry.stat(follow_symlinks=False)
+    return dict(sorted(entries.items()))
+
+
 def hash_files(folder: Path) -> dict[str, str]:
-    """Return path -> SHA-256 of every file of a release except its manifest; hidden files are not part of it."""
+    """Return path -> SHA-256 of every file of a release but its manifest and its signatures.
+
+    Raises InputFileRefused for what is no regular file.
+    """
     digests = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and name != Path(MANIFEST) and not any(part.startswith(".") for part in name.parts):
-            with path.open("rb") as file:
-                digests[name.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    for name in list_entries(folder):
+        if name not in (MANIFEST, SIGNATURES):
+            with open_input(folder / name, folder, links=False) as file:
+                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return digests

@@ -6,35 +6,60 @@ every name and path in the manifest is checked when it is read, before anything 
 
 import hashlib
 import json
+import re
+import reprlib
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeInt, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from storymesh.case.definition import NAME
 from storymesh.errors import StorymeshError
+from storymesh.input_file import InputFileRefused, read_input
 from storymesh.narrative.definition import ID
-from storymesh.release.layout import MANIFEST, RELEASE_FOLDER
+from storymesh.release.layout import MANIFEST, RELEASE_FOLDER, SIGNATURES
 
 CASE = "case"  # stands in `drops` for the cases themselves, beside the configs
 DIGEST_FORM = "storymesh-release-1"
+MOST_BYTES = 64 * 2**20  # of a manifest
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,250}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,250}){0,15}")
+_HINT = "cut the release again, or remove its folder"
 
 
-def _require_relative(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or "\\" in path or ".." in parts or PurePosixPath(path).as_posix() != path:
-        raise ValueError("not a path inside the release")
+def _require_listed(path: str) -> str:
+    if not _PATH.fullmatch(path) or path in (MANIFEST, SIGNATURES):
+        raise ValueError("not a path inside the release that a file of it may have")
     return path
 
 
-_NarrativeId = Annotated[str, StringConstraints(pattern=ID.pattern)]
+def _require_plain(text: str) -> str:
+    if unfit := next((sign for sign in text if not (sign.isprintable() or sign == " ")), None):
+        raise ValueError(f"it has the character U+{ord(unfit):04X}, which no name has")
+    return text
+
+
+# Every text of a manifest is one of these. Messages print them, and folders, files and columns are named by some.
+_LONGEST_NAME = 200
+_NarrativeId = Annotated[str, StringConstraints(pattern=ID.pattern, max_length=_LONGEST_NAME)]
 _Version = Annotated[str, StringConstraints(pattern=f"^{RELEASE_FOLDER.pattern}$")]
-_Name = Annotated[str, StringConstraints(pattern=NAME.pattern)]
-_Split = Annotated[str, StringConstraints(pattern="^[a-z]+$")]
-_Product = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")]
+_NarrativeVersion = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")]
+_Name = Annotated[str, StringConstraints(pattern=NAME.pattern, max_length=_LONGEST_NAME)]
+_Split = Annotated[str, StringConstraints(pattern="^[a-z]+$", max_length=_LONGEST_NAME)]
+_Product = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=_LONGEST_NAME)]
 _Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-_RelativePath = Annotated[str, AfterValidator(_require_relative)]
+_Text = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_require_plain)]
+_RelativePath = Annotated[_Text, AfterValidator(_require_listed)]
+_Count = Annotated[NonNegativeInt, Field(le=2**63 - 1)]
 
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -47,38 +72,38 @@ class ReleasedProduct(_Frozen):
     """The snapshot of a product that a role was read from; `rows` is its number of rows."""
 
     product: _Product
-    contract_version: str
-    contract_digest: str
-    product_version: str
-    snapshot: int | None = None
-    rows: NonNegativeInt
+    contract_version: _Text
+    contract_digest: _Text
+    product_version: _Text
+    snapshot: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    rows: _Count
 
 
 class EvaluationSummary(_Frozen):
     """The evaluation set that records were checked against: `files` by their SHA-256, its `items`, how many of them are
     `too_short` to be recognised, and the count and digest of its hashed word `runs`."""
 
-    files: Mapping[str, str]
-    items: NonNegativeInt
-    too_short: NonNegativeInt
-    runs: NonNegativeInt
-    digest: str
+    files: Mapping[_Text, _Sha256]
+    items: _Count
+    too_short: _Count
+    runs: _Count
+    digest: _Sha256
 
 
 class PersonalDataSummary(_Frozen):
     """What the free text held: `<role>.<property>` -> kind of personal data -> distinct values that contain it."""
 
-    mode: str
-    values: Mapping[str, Mapping[str, NonNegativeInt]]
+    mode: _Text
+    values: Mapping[_Text, Mapping[_Text, _Count]]
 
 
 class RewritingSummary(_Frozen):
     """How many texts of a config a model was asked to rewrite, how many it did, and after how many attempts."""
 
-    model: str
-    texts: NonNegativeInt
-    retold: NonNegativeInt
-    attempts: Mapping[str, NonNegativeInt]
+    model: _Text
+    texts: _Count
+    retold: _Count
+    attempts: Mapping[_Text, _Count]
 
 
 class ReleaseDigests(_Frozen):
@@ -101,27 +126,35 @@ class ReleaseManifest(_Frozen):
     Members with a default were added later, or are absent where they do not apply; a member that equals its default is
     not written. `configs`: config -> split -> records. `drops`: config, or `case`, -> reason -> count. `conflicts`:
     config -> records with the question of another record and a different answer. `certificate`: promise -> violations.
-    `forgotten`: product -> digests of the keys whose cases were left out. `files`: path -> SHA-256 of every other file.
+    `forgotten`: product -> digests of the keys whose cases were left out. `files`: path -> SHA-256 of every other file,
+    `sizes`: path -> its bytes.
     """
 
     narrative: _NarrativeId
     version: _Version
     digest: _Sha256
-    narrative_version: str
-    fingerprint: str
-    created: str = ""
-    storymesh: str | None = None
+    narrative_version: _NarrativeVersion
+    fingerprint: _Sha256
+    created: _Text = ""
+    storymesh: _Text | None = None
     cast: Mapping[_Name, ReleasedProduct]
-    forgotten: Mapping[_Product, tuple[str, ...]] = {}
+    forgotten: Mapping[_Product, tuple[_Text, ...]] = {}
     evaluation: EvaluationSummary | None = None
     personal: PersonalDataSummary | None = None
-    configs: Mapping[_Name, Mapping[_Split, NonNegativeInt]]
-    drops: Mapping[_Name, Mapping[str, NonNegativeInt]]
-    conflicts: Mapping[_Name, NonNegativeInt] = {}
+    configs: Mapping[_Name, Mapping[_Split, _Count]]
+    drops: Mapping[_Name, Mapping[_Text, _Count]]
+    conflicts: Mapping[_Name, _Count] = {}
     digests: ReleaseDigests
     retold: Mapping[_Name, RewritingSummary] = {}
-    certificate: Mapping[str, NonNegativeInt]
+    certificate: Mapping[_Text, _Count]
     files: Mapping[_RelativePath, _Sha256] | None = None
+    sizes: Mapping[_RelativePath, _Count] | None = None
+
+    @model_validator(mode="after")
+    def _require_one_list(self) -> "ReleaseManifest":
+        if self.files is not None and self.sizes is not None and self.files.keys() != self.sizes.keys():
+            raise ValueError("files and sizes do not name the same files")
+        return self
 
     @property
     def products(self) -> frozenset[str]:
@@ -136,22 +169,45 @@ class ReleaseManifest(_Frozen):
 
 def read_manifest(folder: Path) -> ReleaseManifest:
     """Return the manifest of the release in `folder`. Raises StorymeshError when it is missing or damaged."""
-    path, hint = folder / MANIFEST, "cut the release again, or remove its folder"
+    return parse_manifest(read_manifest_bytes(folder), folder / MANIFEST)
+
+
+def read_manifest_bytes(folder: Path) -> bytes:
+    """Return the content of `release.json` as it stands there. Raises StorymeshError when it cannot be read."""
+    path = folder / MANIFEST
     try:
-        return ReleaseManifest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise StorymeshError(f"{path} cannot be read: {error}", hint) from None
+        return read_input(path, folder, MOST_BYTES, links=False)
+    except InputFileRefused as refused:
+        raise StorymeshError(f"{path} cannot be read: the file {refused.reason}", refused.hint or _HINT) from None
+
+
+def parse_manifest(content: bytes, path: Path) -> ReleaseManifest:
+    """Return the manifest in `content`, which was read from `path`. Raises StorymeshError when it is damaged."""
+    try:
+        return ReleaseManifest.model_validate_json(content)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
+        where = printable(".".join(printable(part) for part in problem["loc"]))
         match problem["type"]:
             case "missing":
                 words = f"{path} does not say its {where}"
             case _ if not where:
-                words = f"{path} cannot be read: {problem['msg']}"
+                words = f"{path} cannot be read: {printable(problem['msg'])}"
             case _:
-                words = f"{path} cannot be read: {where}: {problem['msg']}, not {str(problem['input'])[:80]!r}"
-        raise StorymeshError(words, hint) from None
+                met = printable(problem["input"])
+                words = f"{path} cannot be read: {where}: {printable(problem['msg'])}, not '{met}'"
+        raise StorymeshError(words, _HINT) from None
+
+
+def printable(value: object) -> str:
+    """Return a short text for a value of a stranger: a number too long for Python and a control character as well."""
+    shown = reprlib.Repr()
+    shown.maxstring, shown.maxlevel = 80, 2
+    try:
+        text = value if isinstance(value, str) and value.isprintable() else shown.repr(value)
+    except ValueError:
+        text = "a number of too many digits"
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def manifest_json(manifest: ReleaseManifest) -> str:

@@ -95,7 +95,9 @@ def _write_documents(
     (staged / CROISSANT).write_text(render_croissant(description, staged, files), encoding="utf-8")
     report = render_report(description, build, engine, files, open_tracer)
     (staged / REPORT).write_text(report, encoding="utf-8")
-    manifest = description.manifest.model_copy(update={"files": hash_files(staged)})
+    files_of_release = hash_files(staged)
+    sizes = {name: (staged / name).stat().st_size for name in files_of_release}
+    manifest = description.manifest.model_copy(update={"files": files_of_release, "sizes": sizes})
     (staged / MANIFEST).write_text(manifest_json(manifest), encoding="utf-8")
     sync_tree(staged)  # before a rename makes it visible
 
