@@ -4,6 +4,7 @@ PyYAML alone reads YAML 1.1, in which `on` and `NO` are booleans, and keeps the 
 texts, a date stays the text that was written, and a duplicate key is an error.
 """
 
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -117,9 +118,7 @@ def read_document(path: Path, root: Path) -> Document:
         raw = read_input(path, root, MAX_BYTES)
         text = raw.decode("utf-8-sig")
     except InputFileRefused as error:
-        raise DefinitionErrors(
-            [Finding(Location(name), "unreadable", f"the file {error.reason}", error.hint)]
-        ) from None
+        raise DefinitionErrors([refusal_finding(error, root)]) from None
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         message = "the file is not UTF-8 text"
@@ -148,12 +147,20 @@ def parse_document(text: str, name: str) -> Document:
     return Document(name, value, builder.locations, builder.key_locations, text)
 
 
+def refusal_finding(error: InputFileRefused, root: Path) -> Finding:
+    """Return what `check` says about a file that is not read, which it names relative to `root`."""
+    return Finding(Location(path_in_mesh(error.path, root)), "unreadable", f"the file {error.reason}", error.hint)
+
+
 def path_in_mesh(path: Path, root: Path) -> str:
     """Return `path` as findings print it: with `/`, and relative to `root` if it is inside."""
-    try:
-        return path.resolve().relative_to(root.resolve()).as_posix()
-    except ValueError:
-        return path.as_posix()
+    # As it is written first: a finding about a link names the link, not what it points to.
+    for plain in (os.path.abspath, os.path.realpath):
+        try:
+            return Path(plain(path)).relative_to(plain(root)).as_posix()
+        except ValueError:
+            continue
+    return path.as_posix()
 
 
 def suggest_file(name: str, known: Collection[str]) -> str:

@@ -29,7 +29,7 @@ def open_input(path: Path, root: Path, *, links: bool = True) -> BinaryIO:
 
     Raises InputFileRefused.
     """
-    _require_inside(path, root, links=links)
+    require_inside(path, root, links=links)
     try:
         # A pipe without a writer would be waited for; the kind of what was opened is asked of the opened file itself.
         descriptor = os.open(path, _OPEN_FLAGS)
@@ -57,7 +57,8 @@ def require_input(path: Path, root: Path, *, links: bool = True) -> None:
     open_input(path, root, links=links).close()
 
 
-def _require_inside(path: Path, root: Path, *, links: bool) -> None:
+def require_inside(path: Path, root: Path, *, links: bool = True) -> None:
+    """Raise InputFileRefused where a file or folder does not exist, or leads out of `root`."""
     try:
         if not links and (link := _first_link(path, root)):
             words = "is a link" if link == path else f"stands behind the link {link.name}"

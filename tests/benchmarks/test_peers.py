@@ -50,7 +50,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     out = tmp_path_factory.mktemp("peers")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT))
-        for name, value in (("PSEUDONYM_KEY", "secret"), ("MEMORY", "1GB"), ("THREADS", "2")):
+        for name, value in (("PSEUDONYM_KEY", "a secret key"), ("MEMORY", "1GB"), ("THREADS", "2")):
             patch.setenv(f"STORYMESH_{name}", value)
         from benchmarks.cases import compare, contender
         from benchmarks.reference import products

@@ -32,7 +32,7 @@ class Measured:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT))
-        patch.setenv("STORYMESH_PSEUDONYM_KEY", "secret")
+        patch.setenv("STORYMESH_PSEUDONYM_KEY", "a secret key")
         from benchmarks import truth
         from benchmarks.reference import products
 

@@ -83,6 +83,8 @@ class Build:
     """The erased keys of a release that is built again. None: those of the mesh's erasure list."""
     evaluation: Mapping[str, Path] | Path = field(default_factory=dict)
     """The files of the evaluation set by their path in the mesh; or what a release that is built again keeps of it."""
+    own_key: bytes | None = field(default=None, repr=False)
+    """The key of the pseudonyms of a build that is no mesh's, such as a scenario's."""
 
     @property
     def narrative(self) -> Narrative:
@@ -106,7 +108,7 @@ class Build:
 
     @cached_property
     def pseudonym_key(self) -> bytes:
-        return pseudonym_key(self.store)
+        return pseudonym_key(self.store) if self.own_key is None else self.own_key
 
     @cached_property
     def erased_keys(self) -> ErasedKeys:

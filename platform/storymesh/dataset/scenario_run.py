@@ -22,7 +22,7 @@ from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
 
 DROP = "drop"
-KEY = "scenario"  # so that pseudonyms in scenarios are the same everywhere
+KEY = b"scenario"  # so that pseudonyms in scenarios are the same everywhere
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ def run_scenario(scenario: Scenario, typed: TypedNarrative, open_engine: OpenEng
     """Make cases, precedents and records of the given rows, and return the records of the scenario's case."""
     with tempfile.TemporaryDirectory(prefix="storymesh-scenario-") as name:
         folder = Path(name)
-        (folder / "pseudonym.key").write_text(KEY, encoding="ascii")
-        build = Build(typed, _snapshots(scenario, typed, folder), folder, folder, open_engine)
+        build = Build(typed, _snapshots(scenario, typed, folder), folder, folder, open_engine, own_key=KEY)
         write_cases_and_precedents(build)
         return ScenarioResult(scenario, {config: _texts(build, config, scenario.case) for config in build.configs})
 

@@ -119,7 +119,7 @@ class _Nodes:
             own = frozenset((node,)) if isinstance(node, ops.Argument) else frozenset()
             self.free[node] = own.union(*(self.free[child] for child in below)) - _bound(node)
             of_plain = isinstance(node, ops.StructField | ops.Cast | ops.Alias) and self.plain[below[0]]
-            self.plain[node] = of_plain or isinstance(node, _PLAIN)
+            self.plain[node] = of_plain or isinstance(node, _PLAIN) or dialect.is_secret(node)
             self.size[node] = 0 if self.plain[node] else 1 + sum(self.size[child] for child in below)
 
     @property

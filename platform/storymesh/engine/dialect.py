@@ -170,6 +170,44 @@ def concat_operands(node: ops.Node) -> tuple[ops.Value, ...]:
     return node.__args__ if made else ()
 
 
+SECRET_VARIABLE = "pseudonym_key"  # noqa: S105 - its name
+
+
+@ibis.udf.scalar.builtin(name="greatest", signature=((dt.string,), dt.string))
+def secret_text(text):  # type: ignore[no-untyped-def]
+    """Return a text that no query spells: an engine passes it as SECRET_VARIABLE, a variable of its session.
+
+    Elsewhere it is the greatest of one text, which is that text.
+    """
+
+
+@ibis.udf.scalar.builtin(name="getvariable", signature=((dt.string,), dt.string))
+def session_variable(name):  # type: ignore[no-untyped-def]
+    """Return a text variable of the session, null where it is not set."""
+
+
+_SECRET: type[ops.Node] = type(secret_text("").op())
+
+
+def is_secret(node: ops.Node) -> bool:
+    """Return True for a `secret_text`."""
+    return isinstance(node, _SECRET)
+
+
+def separate_secret(node: ops.Node) -> tuple[ops.Node, str | None]:
+    """Return an expression with SECRET_VARIABLE in place of its secret text, and that text; None if it has none.
+
+    Raises ValueError for an expression with two.
+    """
+    found = {secret: secret.__args__[0].value for secret in node.find(_SECRET)}
+    if not found:
+        return node, None
+    if len(set(found.values())) > 1:
+        raise ValueError("an expression has one secret text at most")
+    variable = session_variable(SECRET_VARIABLE).op()
+    return node.replace(dict.fromkeys(found, variable)), next(iter(found.values()))
+
+
 def sha256_hex(text: ir.StringValue) -> ir.StringValue:
     return text.hexdigest("sha256")
 

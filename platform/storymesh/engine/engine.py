@@ -170,7 +170,8 @@ class Engine(Protocol):
     def compile_sql(self, table: "ir.Table") -> str:
         """Return the SQL that the engine runs for an expression, also after the session has ended.
 
-        It reads Parquet files by their paths, so that it runs as it stands in a session of anybody's own.
+        It reads Parquet files by their paths, so that it runs as it stands in a session of anybody's own; where it has
+        a secret text, that session needs the variable `dialect.SECRET_VARIABLE`.
         """
         ...
 

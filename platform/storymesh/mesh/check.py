@@ -34,7 +34,7 @@ def check_files(root: Path) -> list[Finding]:
     try:
         mesh = load_mesh(root)
     except DefinitionErrors as errors:
-        return sorted(errors.findings)
+        return sorted(set(errors.findings))
     return check_mesh(mesh)
 
 

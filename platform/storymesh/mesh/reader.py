@@ -1,12 +1,14 @@
 """Reads the definition files of a mesh root, and gathers the findings of all of them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from storymesh.case.definition import NAME
-from storymesh.document import Document, read_document
+from storymesh.document import Document, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding
+from storymesh.input_file import InputFileRefused, require_inside
 from storymesh.location import Location
 from storymesh.mesh.settings import Domain, Settings
 
@@ -41,10 +43,23 @@ class DefinitionReader:
             self.findings.extend(errors.findings)
             return None
 
+    def _read_own(self, read: Callable[[Path, Path], Result], path: Path, part: str) -> Result | None:
+        """Return what `read` gives for a file of the folder `part` that links do not lead out of."""
+        return self._attempt(read, path, self.root) if self._attempt(self._require_own, path, part) else None
+
+    def _require_own(self, path: Path, part: str) -> bool:
+        """Raise DefinitionErrors for a path that leads out of the folder `part` of the mesh, such as into its store."""
+        try:
+            require_inside(path, self.root / part)
+            require_inside(self.root / part, self.root)
+        except InputFileRefused as error:
+            raise DefinitionErrors([refusal_finding(error, self.root)]) from None
+        return True
+
     def read_settings(self) -> Settings:
         """Return the content of `mesh.yaml`, or the defaults where there is none."""
         path = self.root / "mesh.yaml"
-        if not path.exists():
+        if not os.path.lexists(path):
             return Settings()
         return self._attempt(self._parse_settings, path) or Settings()
 
@@ -58,12 +73,14 @@ class DefinitionReader:
             if folder.name.startswith((".", "_")):
                 continue
             path = folder / "domain.yaml"
-            if not path.exists():
+            if self._attempt(self._require_own, folder, "domains") is None:
+                continue
+            if not os.path.lexists(path):
                 location = Location(f"domains/{folder.name}")
                 hint = "write one with id, title and owner"
                 self.findings.append(Finding(location, "missing-file", "this domain has no domain.yaml", hint))
                 continue
-            document = self._attempt(read_document, path, self.root)
+            document = self._read_own(read_document, path, "domains")
             domain = self._attempt(document.parse, Domain) if document else None
             if document is None or domain is None:
                 continue
@@ -79,7 +96,7 @@ class DefinitionReader:
         """Return every definition below the folder `part` by its id; `pattern` finds the files."""
         definitions: dict[str, Definition] = {}
         for path in sorted((self.root / part).glob(pattern)):
-            item = self._attempt(read, path, self.root)
+            item = self._read_own(read, path, part)
             if item is None:
                 continue
             if item.id in definitions:

@@ -1,6 +1,6 @@
 """`mesh.yaml` and `domain.yaml`: the settings of a mesh, and of one of its domains."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -13,6 +13,8 @@ def _check_relative(value: str) -> str:
     if Path(value).is_absolute():
         message = f"'{value}' is an absolute path, which no other machine has; write it relative to the mesh root"
         raise ValueError(message)
+    if ".." in PurePath(value).parts or "\0" in value:
+        raise ValueError(f"'{value}' leads out of the mesh, in which it has to be")
     return value
 
 

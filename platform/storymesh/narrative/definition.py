@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, create_model, model_validator
 
 from storymesh.case.definition import Case, Definition, Duration, Name, pattern_check
-from storymesh.document import Document, read_document
+from storymesh.document import Document, path_in_mesh, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding
+from storymesh.input_file import InputFileRefused, read_input
 from storymesh.location import Location
 from storymesh.narrative.formats import FORMATS, template_slots
 from storymesh.narrative.formats.format import RecordFormat
@@ -22,6 +23,9 @@ ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 VERSION = re.compile(r"^\d+\.\d+\.\d+$")
 REGION = re.compile(r"^[A-Z]{2}$")
 PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>\d+)$")
+
+MAX_TEMPLATE = 1024 * 1024  # bytes, of which the language takes fewer characters
+MAX_TEMPLATES = 1_000
 
 # Names that mean something in every template; a role or a fact of this name would hide them.
 RESERVED = frozenset({"case", "outcome", "precedents", "option", "loop", "true", "false", "none", "choose"})
@@ -308,15 +312,7 @@ def read_narrative(path: Path, root: Path) -> Narrative:
             findings.append(
                 Finding(document.key_at("case", "facts", fact), "reserved-name", message, "name the fact otherwise")
             )
-    templates: dict[str, str] = {}
-    for template in sorted(folder.glob("*.jinja")):
-        try:
-            templates[template.name] = template.read_bytes().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = template.read_bytes()[: error.start].count(b"\n") + 1
-            location = Location(f"{Path(document.path).parent.as_posix()}/{template.name}", line)
-            findings.append(Finding(location, "unreadable", "the file is not UTF-8 text", "save it as UTF-8"))
-            templates[template.name] = ""
+    templates = _read_templates(folder, root, findings)
     if findings:
         raise DefinitionErrors(findings)
     cast = {}
@@ -334,3 +330,25 @@ def read_narrative(path: Path, root: Path) -> Narrative:
         templates=templates,
         document=document,
     )
+
+
+def _read_templates(folder: Path, root: Path, findings: list[Finding]) -> dict[str, str]:
+    """Return file name -> text of the templates in a narrative's folder, out of which no link leads."""
+    templates: dict[str, str] = {}
+    for path in sorted(folder.glob("*.jinja")):
+        if path.name.startswith(".#"):
+            continue  # Emacs marks a file that is being edited by a link of this name that leads nowhere
+        if len(templates) == MAX_TEMPLATES:
+            message = f"the folder has more than {MAX_TEMPLATES:,} templates"
+            findings.append(Finding(Location(path_in_mesh(folder, root)), "too-large", message, "split the narrative"))
+            break
+        content = b""
+        try:
+            content = read_input(path, folder, MAX_TEMPLATE)
+            templates[path.name] = content.decode("utf-8-sig")
+        except InputFileRefused as error:
+            findings.append(refusal_finding(error, root))
+        except UnicodeDecodeError as error:
+            location = Location(path_in_mesh(path, root), content[: error.start].count(b"\n") + 1)
+            findings.append(Finding(location, "unreadable", "the file is not UTF-8 text", "save it as UTF-8"))
+    return templates

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from storymesh.document import refusal_finding
 from storymesh.errors import DefinitionErrors, Finding
+from storymesh.input_file import InputFileRefused, require_input
 from storymesh.narrative.definition import Narrative
 
 READABLE = (".jsonl", ".parquet", ".txt", ".md")
@@ -24,10 +26,12 @@ def evaluation_files(narrative: Narrative, root: Path) -> Mapping[str, Path]:
             hint = "write it from the narrative's folder or from the mesh root"
             findings.append(Finding(location, "wrong-value", message, hint))
             continue
-        here, mesh = (
-            [path for path in sorted(base.glob(pattern)) if path.is_file()] for base in (root / narrative.folder, root)
-        )
-        files = here or mesh
+        try:
+            files = _matching(root / narrative.folder, pattern) or _matching(root, pattern)
+        except (ValueError, IndexError, OSError, NotImplementedError) as error:
+            message = f"'{pattern[:80]}' is no pattern of files: {str(error)[:120]}"
+            findings.append(Finding(location, "wrong-value", message, "write it as eval/*.jsonl"))
+            continue
         if not files:
             message = f"'{pattern}' meets no file in {narrative.folder}, and none in the mesh"
             findings.append(
@@ -37,7 +41,19 @@ def evaluation_files(narrative: Narrative, root: Path) -> Mapping[str, Path]:
             if path.suffix.lower() not in READABLE:
                 message = f"'{path.relative_to(root).as_posix()}' cannot be read as an evaluation set"
                 findings.append(Finding(location, "wrong-value", message, f"it reads {', '.join(READABLE)}"))
+                continue
+            try:
+                require_input(path, root)
+            except InputFileRefused as error:
+                findings.append(refusal_finding(error, root))
             found[path.relative_to(root).as_posix()] = path
     if findings:
         raise DefinitionErrors(findings)
     return dict(sorted(found.items()))
+
+
+def _matching(base: Path, pattern: str) -> list[Path]:
+    """Return the files below `base` that a pattern matches, without those of hidden folders, such as the store's. One
+    that is no regular file is among them, so that somebody says so."""
+    paths = (path for path in base.glob(pattern) if not path.is_dir())
+    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(base).parts))

@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from storymesh.contract.definition import Contract
-from storymesh.document import Document, read_document
+from storymesh.document import Document, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
+from storymesh.input_file import InputFileRefused, require_inside
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp, Type
 from storymesh.narrative.typed import TypedNarrative
 
@@ -46,7 +47,10 @@ def read_scenarios(folder: Path, root: Path, typed: TypedNarrative) -> list[Scen
     found: list[Scenario] = []
     for path in sorted((folder / "scenarios").glob("*.yaml")):
         try:
+            require_inside(path, folder)
             found.append(_read(path, root, typed))
+        except InputFileRefused as error:
+            findings.append(refusal_finding(error, root))
         except DefinitionErrors as refused:
             findings.extend(refused.findings)
     if findings:

@@ -21,7 +21,8 @@ from storymesh.narrative.typed_record import RecordTyper, TypedRecord
 
 @dataclass(frozen=True)
 class TypedNarrative:
-    """A narrative that compiles. `columns` are the properties of each role that its cases carry."""
+    """A narrative that compiles, with the templates that it uses. `columns` are the properties of each role that its
+    cases carry."""
 
     narrative: Narrative
     contracts: Mapping[str, Contract]
@@ -68,8 +69,9 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     printed = [path for template in templates for path in template.prints]
     formulas = [formula.checked for formula in (*typed.facts.values(), *typed.outcome.values())]
     formulas += [formula.checked for level in typed.match for formula in level]
+    used = {name: text for name, text in narrative.templates.items() if name in typer.used}
     return TypedNarrative(
-        narrative,
+        narrative.model_copy(update={"templates": used}),
         contracts,
         cast,
         typed,

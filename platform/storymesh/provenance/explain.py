@@ -10,6 +10,7 @@ from storymesh.dataset.build import Build
 from storymesh.dataset.cases import linked_cases
 from storymesh.dataset.stages import write_cases, write_cases_and_precedents
 from storymesh.dataset.tables import case_drops, cases_with_precedents
+from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.language.types import Array, Field, Struct
@@ -187,9 +188,12 @@ def _mask_value(value: Any, field: Field) -> Any:
 
 
 def cases_sql(build: Build) -> str:
-    """Return the SQL that makes the cases, as the engine runs it."""
+    """Return the SQL that makes the cases, as the engine runs it, without the key of the pseudonyms."""
     with build.open_engine() as engine:
-        return engine.compile_sql(linked_cases(build, engine))
+        sql = engine.compile_sql(linked_cases(build, engine))
+    if dialect.SECRET_VARIABLE not in sql:
+        return sql
+    return f"-- for the pseudonyms first: SET VARIABLE {dialect.SECRET_VARIABLE} = '<the key>|';\n{sql}"
 
 
 def rule_sentence(role: Role) -> str:

@@ -91,7 +91,8 @@ def read_definition_snapshot(release: "Release") -> TypedNarrative:
     except DefinitionErrors as refused:
         words = f"the definition that the release {release.version} keeps cannot be read: {refused.findings[0]}"
         raise StorymeshError(words, "read it with the storymesh that cut it, or cut the release again") from None
-    if typed.fingerprint != manifest.fingerprint:
+    # Releases once kept the templates that nothing uses, too.
+    if manifest.fingerprint not in (typed.fingerprint, narrative.fingerprint):
         raise _not_its_definition(root, release)
     return typed
 

@@ -54,7 +54,7 @@ def trace(
     changed = (
         now is None
         or now.document.value != build.narrative.document.value
-        or now.templates != build.narrative.templates
+        or any(now.templates.get(name) != text for name, text in build.narrative.templates.items())
     )
     folder = f"{path_in_mesh(found.path, loaded.root)}/{DEFINITION_FOLDER}/" if changed else ""
     if format == "json":

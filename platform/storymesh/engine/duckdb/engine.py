@@ -24,6 +24,7 @@ from storymesh.engine.duckdb.connection import (
     quote_text,
 )
 from storymesh.engine.duckdb.digest import relation_digest
+from storymesh.engine.duckdb.session_secret import SessionSecret
 from storymesh.engine.engine import Files, TableNotFound
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 
@@ -69,6 +70,7 @@ class DuckDBEngine:
         # Writing and grouping need less memory where the order of rows is free.
         session = open_duckdb({"preserve_insertion_order": "false", **_NO_EXTENSIONS, **self._resources})
         self.connection = ibis.duckdb.from_connection(session)
+        self._secret = SessionSecret(session)
         if only is not None:
             confine(session, (*only, Path(self._spill.name)))
 
@@ -181,7 +183,7 @@ class DuckDBEngine:
         with staged_file(path) as staged:
             with self._translated(f" while it wrote {path.name}"):
                 self.connection.to_parquet(
-                    table,
+                    self._secret.separated(table),
                     staged,
                     row_group_size=ROW_GROUP,
                     compression="zstd",
@@ -214,7 +216,7 @@ class DuckDBEngine:
         name = gen_name("temporary")
         with self._translated():
             if isinstance(rows, ir.Table):
-                created: ir.Table = self.connection.create_table(name, rows, temp=True)
+                created: ir.Table = self.connection.create_table(name, self._secret.separated(rows), temp=True)
                 return created
             if isinstance(rows, pa.Table):
                 schema, rows = rows.schema, rows.to_batches()
@@ -236,14 +238,14 @@ class DuckDBEngine:
 
     def fetch_table(self, table: "ir.Table") -> "pa.Table":
         with self._translated(), self._in_order():
-            return self.connection.to_pyarrow(table)
+            return self.connection.to_pyarrow(self._secret.separated(table))
 
     def fetch_rows(self, table: "ir.Table") -> list[dict[str, Any]]:
         return list(self.fetch_table(table).to_pylist())
 
     def fetch_value(self, value: "ir.Scalar") -> Any:
         with self._translated():
-            return self.connection.to_pyarrow(value).as_py()
+            return self.connection.to_pyarrow(self._secret.separated(value)).as_py()
 
     def stream_batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
         import pyarrow as pa
@@ -253,7 +255,7 @@ class DuckDBEngine:
         path = Path(self._spill.name) / gen_name("stream")
         try:
             with self._translated(), self._in_order():
-                rows = self.connection.to_pyarrow_batches(table, chunk_size=size)
+                rows = self.connection.to_pyarrow_batches(self._secret.separated(table), chunk_size=size)
                 with pa.ipc.new_stream(path, rows.schema) as spool:
                     for batch in rows:
                         spool.write_batch(batch)
@@ -302,13 +304,13 @@ class DuckDBEngine:
     def profile_plan(self, table: "ir.Table") -> Mapping[str, Any]:
         with self._translated():
             (row,) = self.connection.raw_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {self.compile_sql(table)}").fetchall()
-        root: Mapping[str, Any] = json.loads(row[1])
+        root: Mapping[str, Any] = self._secret.redacted(json.loads(row[1]))
         return root
 
     def compile_sql(self, table: "ir.Table") -> str:
         import ibis
 
-        sql = str(ibis.to_sql(table, dialect="duckdb"))
+        sql = str(ibis.to_sql(self._secret.separated(table), dialect="duckdb"))
         # ibis reads files through views of this session, which nobody else has.
         return re.sub(r'"(ibis_read_parquet_\w+)"', lambda view: self._scans.get(view[1], view[0]), sql)
 
@@ -364,8 +366,9 @@ class DuckDBEngine:
             words = f"the engine ran out of memory{during}; it may use {self.memory / 1e9:.1f} GB"
             raise OutOfMemory(words, "give STORYMESH_MEMORY more, or STORYMESH_THREADS fewer") from error
         except duckdb.Error as error:
-            words = f"the engine failed{during}: {' '.join(str(error).split())[:300]}"
-            raise EngineFailed(str(error).splitlines()[0] if plain else words) from error
+            message = self._secret.redacted(str(error))
+            words = f"the engine failed{during}: {' '.join(message.split())[:300]}"
+            raise EngineFailed(message.splitlines()[0] if plain else words) from error
         except (pa.ArrowException, OSError) as error:
             if not plain:
                 raise

@@ -63,7 +63,7 @@ UNPRINTABLE = dialect.UNPRINTABLE
 
 def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:
     """Return `p-` and 12 hex digits of SHA-256(key, `|`, value); null stays null."""
-    digest = dialect.sha256_hex(ibis.literal(key.decode() + "|").concat(value.cast("string")))
+    digest = dialect.sha256_hex(dialect.secret_text(key.decode() + "|").concat(value.cast("string")))
     return ibis.ifelse(value.isnull(), ibis.null("string"), ibis.literal("p-").concat(dialect.substring(digest, 0, 12)))
 
 

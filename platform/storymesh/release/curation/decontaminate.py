@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from storymesh.engine.engine import Engine
 
 IN_EVALUATION = "in evaluation set"
+MAX_LINE = 64 * 2**20  # characters
 _TEXTS = 10_000  # of an evaluation set, in memory at once
 _RECORDS = 20_000  # checked against it at once
 
@@ -87,7 +89,7 @@ def read_evaluation_set(engine: "Engine", files: Mapping[str, Path], length: int
         int(engine.fetch_value(table.select("file", "item").distinct().count())) for table in (texts, all_runs)
     )
     summary = EvaluationSummary(
-        files={name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()},
+        files={name: _file_digest(path) for name, path in files.items()},
         items=items,
         too_short=items - recognisable,
         runs=engine.fetch_value(runs.count()),
@@ -151,7 +153,7 @@ def _read_items(name: str, path: Path) -> Iterator[tuple[int, str]]:
                     continue
                 try:
                     yield from ((number, text) for text in _texts(json.loads(line)))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise _unreadable(f"{name}:{number}", "JSON", error) from None
         case _:
             begin, paragraph = 1, list[str]()
@@ -167,11 +169,24 @@ def _read_items(name: str, path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text with their numbers. A sparse file is one line of any length: it is not read whole."""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            yield from enumerate(file, 1)
+            for number in count(1):
+                line = file.readline(MAX_LINE + 1)
+                if len(line) > MAX_LINE:
+                    message = f"{name}:{number} of the evaluation set is longer than {MAX_LINE // 2**20} MiB"
+                    raise StorymeshError(message, "divide it into items of a line each")
+                if not line:
+                    return
+                yield number, line
     except UnicodeDecodeError as error:
         raise _unreadable(name, "UTF-8 text", error) from None
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unreadable(place: str, what: str, error: Exception) -> StorymeshError:
