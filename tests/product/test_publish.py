@@ -199,8 +199,8 @@ def test_a_row_level_expectation_quarantines_rows(desk: Desk) -> None:
     ("implementation", "words"),
     [
         ("{type: expect_column_maen_to_be_between}", "did you mean 'expect_column_mean_to_be_between'?"),
-        ("{type: expect_table_row_count_to_be_between, kwargs: {min: 3}}", "'min': extra fields not permitted"),
-        ("{type: expect_column_mean_to_be_between, kwargs: {column: nope, min_value: 1}}", "cannot run"),
+        ("{type: expect_table_row_count_to_be_between, kwargs: {min: 3}}", "no argument 'min' that may be given"),
+        ("{type: expect_column_mean_to_be_between, kwargs: {column: nope, min_value: 1}}", "no property"),
     ],
 )
 def test_an_expectation_that_cannot_run_is_a_finding_in_the_contract(

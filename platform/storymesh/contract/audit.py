@@ -1,7 +1,7 @@
 """The checks of a contract run over staged Parquet files, file by file, with no more columns than they look at."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from storymesh.contract.checks import (
     CheckResult,
     FitsType,
     Holds,
+    Matches,
     NotNull,
     OneOf,
     TextLength,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
+
+_OF_TABLE = ("expect_table_", "expect_column_to_exist")  # what these look at is which columns there are
 
 
 @dataclass(frozen=True)
@@ -133,21 +136,31 @@ def _compares_rows(check: Check) -> bool:
 
 
 def _fetch_frame(engine: Engine, contract: Contract, files: Sequence[str], checks: Sequence[Check]) -> "pd.DataFrame":
-    """Return a boolean column for each check that is a condition, and the columns that the others look at.
-
-    An expectation that the contract names itself may look at any column, also at one that its arguments do not name.
-    """
+    """Return a boolean column for each check that is a condition, and the columns that the others look at."""
     table = engine.read_parquet(files, arrow_schema(contract))
     names: dict[str, None] = {}
     computed: dict[str, ir.Value] = {}
     for position, check in enumerate(checks):
         condition = _condition(check)
         if condition is not None:
-            computed[condition_column(position)] = condition(table).fill_null(True)
+            # What an expectation says about most rows, it says about most of those with a value.
+            holds = condition(table)
+            computed[condition_column(position)] = holds if _is_share(check) else holds.fill_null(True)
         else:
-            names |= dict.fromkeys(contract.properties if isinstance(check.test, Expectation) else check.properties)
+            names |= dict.fromkeys(_columns_read(check, contract))
     columns = [name for name in contract.properties if name in names]
     return _pandas(engine.fetch_table(table.select(*columns, **computed)))
+
+
+def _is_share(check: Check) -> bool:
+    return isinstance(check.test, Expectation) and "mostly" in check.test.arguments
+
+
+def _columns_read(check: Check, contract: Contract) -> Iterable[str]:
+    """Return the columns that a check looks at; those of an expectation about the table's columns are all."""
+    if isinstance(check.test, Expectation) and check.test.expectation_type.startswith(_OF_TABLE):
+        return contract.properties
+    return check.properties
 
 
 def _condition(check: Check) -> RowCondition | None:
@@ -164,8 +177,20 @@ def _condition(check: Check) -> RowCondition | None:
             return conditions.is_between(name, low, high, strict_minimum=strict_low, strict_maximum=strict_high)
         case TextLength(low, high):
             return conditions.has_length(name, low, high)
+        case Matches(pattern, length):
+            return conditions.matches(name, pattern, length)
+        case Expectation(name, arguments) if "_match_regex" in name:
+            return _pattern_condition(name, arguments)
         case _:
             return None
+
+
+def _pattern_condition(name: str, arguments: Mapping[str, Any]) -> RowCondition:
+    """Return the condition of an expectation about patterns: Great Expectations has Python's `re` look for them."""
+    wanted = not name.startswith("expect_column_values_to_not_")
+    patterns = arguments.get("regex_list") or [arguments.get("regex", "")]
+    every = arguments.get("match_on", "any") == "all"
+    return conditions.matches_patterns(arguments["column"], patterns, every=every, wanted=wanted)
 
 
 def _pandas(table: "pa.Table") -> "pd.DataFrame":

@@ -8,7 +8,7 @@ from storymesh.contract import conditions
 from storymesh.contract.conditions import RowCondition
 from storymesh.contract.definition import Contract, Freshness, Property
 from storymesh.contract.quality_rules import Expectation, LibraryMetric, Rule, SqlRule
-from storymesh.contract.type_options import FORMATS, RANGES, parse_moment
+from storymesh.contract.type_options import FORMAT_LENGTHS, FORMATS, RANGES, parse_moment
 from storymesh.errors import Severity
 from storymesh.language.types import Array, Boolean, Date, Decimal, Float, Integer, Text, Timestamp
 from storymesh.location import Location
@@ -46,9 +46,10 @@ class Between:
 
 @dataclass(frozen=True)
 class Matches:
-    """A regular expression that is found somewhere in a text, as in JSON Schema."""
+    """A regular expression (of RE2) that is found somewhere in a text, as in JSON Schema, and the text's length."""
 
     pattern: str
+    length: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ def _option_checks(item: Property, check: Callable[[str, Test, str], Check]) -> 
             if "pattern" in options:
                 yield check("pattern", Matches(options["pattern"]), f"{name} matches {options['pattern']}")
             if options.get("format") in FORMATS:
-                yield check("format", Matches(FORMATS[options["format"]]), f"{name} is {options['format']}")
+                test = Matches(FORMATS[options["format"]], FORMAT_LENGTHS.get(options["format"]))
+                yield check("format", test, f"{name} is {options['format']}")
         case Integer() | Float():
             if between := _between(options):
                 yield check("range", between, f"{name} is {_span_of(between)}")

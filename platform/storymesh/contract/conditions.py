@@ -60,6 +60,38 @@ def has_length(name: str, low: int | None, high: int | None) -> RowCondition:
     return lambda table: table[name].length().between(low or 0, high if high is not None else 2**62)
 
 
+def matches(name: str, pattern: str, length: tuple[int, int] | None = None) -> RowCondition:
+    """Return the condition that a pattern is found in a text, which has as many characters as `length` says."""
+
+    def holds(table: "ir.Table") -> "ir.BooleanValue":
+        from storymesh.engine.dialect import regex_found
+
+        found = regex_found(table[name], pattern)
+        return found & table[name].length().between(*length) if length else found
+
+    return holds
+
+
+def matches_patterns(name: str, patterns: Sequence[str], *, every: bool, wanted: bool) -> RowCondition:
+    """Return the condition that all or any of `patterns` are found in a value's text; not `wanted`: that none is."""
+
+    def holds(table: "ir.Table") -> "ir.BooleanValue":
+        from functools import reduce
+        from operator import and_, or_
+
+        import ibis
+
+        from storymesh.engine.dialect import regex_found
+
+        text = table[name].cast("string")
+        found = reduce(
+            and_ if every else or_, (regex_found(text, pattern) for pattern in patterns), ibis.literal(every)
+        )
+        return ibis.ifelse(text.notnull(), found if wanted else ~found, ibis.null("boolean"))
+
+    return holds
+
+
 def is_one_of_moments(name: str, moments: Sequence[datetime]) -> RowCondition:
     """Return the condition that a date or timestamp is one of `moments`."""
     return lambda table: table[name].cast("timestamp").isin(moments)

@@ -9,9 +9,10 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from storymesh.contract.checks import Check, Matches, UniqueValues
+from storymesh.contract.allowed_expectations import allowed_arguments
+from storymesh.contract.checks import Check, UniqueValues
 from storymesh.contract.quality_rules import Expectation
-from storymesh.errors import DefinitionErrors, Finding, suggest_name
+from storymesh.errors import DefinitionErrors, Finding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +87,9 @@ def _expectation(check: Check, position: int, columns: Collection[str]) -> Any:
 
     meta = {"position": position}
     if condition_column(position) in columns:
-        return gxe.ExpectColumnValuesToBeInSet(column=condition_column(position), value_set=[True], meta=meta)
+        column = condition_column(position)
+        share = check.test.arguments.get("mostly", 1.0) if isinstance(check.test, Expectation) else 1.0
+        return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[True], mostly=share, meta=meta)
     match check.test:
         case UniqueValues() if len(check.properties) == 1:
             return gxe.ExpectColumnValuesToBeUnique(column=check.properties[0], meta=meta)
@@ -95,8 +98,6 @@ def _expectation(check: Check, position: int, columns: Collection[str]) -> Any:
             return gxe.ExpectCompoundColumnsToBeUnique(
                 column_list=names, ignore_row_if="any_value_is_missing", meta=meta
             )
-        case Matches(pattern):
-            return gxe.ExpectColumnValuesToMatchRegex(column=check.properties[0], regex=pattern, meta=meta)
         case Expectation(name, arguments):
             return _own_expectation(check, name, arguments, meta)
         case _:
@@ -104,27 +105,17 @@ def _expectation(check: Check, position: int, columns: Collection[str]) -> Any:
 
 
 def _own_expectation(check: Check, name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> Any:
-    """Return an expectation that the contract names itself. The standard writes its arguments in camel case."""
+    """Return an expectation that the contract names itself."""
     from pydantic.v1 import ValidationError
 
-    expectations = _expectations()
-    if name not in expectations:
-        words = f"Great Expectations has no expectation '{name}'"
-        raise DefinitionErrors([Finding(check.location, "quality-rule", words, suggest_name(name, expectations))])
-    expectation = expectations[name]
-    known = set(expectation.schema()["properties"])
-    given = {key if key in known else _snake(key): value for key, value in arguments.items()}
+    if allowed_arguments(name) is None:  # `read_contract` lets none pass
+        raise AssertionError(name)
     try:
-        return expectation(**{**given, "meta": meta})
+        return _expectations()[name](**arguments, meta=meta)
     except ValidationError as error:
         problem = error.errors()[0]
         words = f"{name}: '{'.'.join(map(str, problem['loc']))}': {problem['msg']}"
-        hint = suggest_name(str(problem["loc"][0]), known) if "extra" in problem["type"] else ""
-        raise DefinitionErrors([Finding(check.location, "quality-rule", words, hint)]) from None
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+        raise DefinitionErrors([Finding(check.location, "quality-rule", words)]) from None
 
 
 @cache

@@ -4,12 +4,13 @@ Reading them here means that a rule which nobody could run is a finding in its f
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from storymesh.contract.allowed_expectations import argument_name, faults_of
 from storymesh.document import Document, Step
+from storymesh.engine.patterns import HINT, pattern_fault
 from storymesh.errors import DefinitionErrors, Finding, Severity, suggest_name
 from storymesh.location import Location
 
@@ -161,7 +162,7 @@ def _read_test(
                 raise _refused(document, (*at, "query"), "the query is empty")
             return SqlRule(query, _comparison(document, at, fields))
         case "custom":
-            return _read_expectation(document, at, fields, property_name)
+            return _read_expectation(document, at, fields, property_name, names)
         case _:
             return _read_library(document, at, fields, property_name, names)
 
@@ -237,12 +238,9 @@ def _check_arguments(
             place = (*at, "arguments", "properties", index)
             raise _refused(document, place, f"there is no property '{name}'", suggest_name(str(name), names))
     pattern = arguments.get("pattern")
-    if pattern is not None:
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError) as error:
-            words = f"the pattern is not a regular expression: {error}"
-            raise _refused(document, (*at, "arguments", "pattern"), words) from None
+    if pattern is not None and (fault := pattern_fault(pattern)):
+        words = f"the pattern cannot be run: {fault}"
+        raise _refused(document, (*at, "arguments", "pattern"), words, HINT)
     if metric == "invalidValues" and pattern is None and "validValues" not in arguments:
         raise _refused(document, at, "invalidValues needs to know what is valid", "arguments: validValues or pattern")
     if metric == "missingValues" and "missingValues" not in arguments:
@@ -259,7 +257,7 @@ def _list(document: Document, at: tuple[Step, ...], arguments: dict[str, Any], n
 
 
 def _read_expectation(
-    document: Document, at: tuple[Step, ...], fields: dict[str, Any], property_name: str | None
+    document: Document, at: tuple[Step, ...], fields: dict[str, Any], property_name: str | None, names: set[str]
 ) -> Expectation:
     engine = fields["engine"]
     if engine.replace("-", "").replace("_", "").lower() != GREAT_EXPECTATIONS.lower():
@@ -292,7 +290,12 @@ def _read_expectation(
         and not {"column", "column_A", "column_list"} & set(arguments)
     ):
         arguments = {"column": property_name, **arguments}
-    return Expectation(name, arguments)
+    place = (*at, "implementation", "kwargs")
+    if faults := [
+        document.finding((*place, *steps), "quality-rule", *said) for steps, *said in faults_of(name, arguments, names)
+    ]:
+        raise DefinitionErrors(faults)
+    return Expectation(name, {argument_name(name, written): given for written, given in arguments.items()})
 
 
 def _parse(document: Document, at: tuple[Step, ...], text: str) -> Any:
@@ -301,7 +304,7 @@ def _parse(document: Document, at: tuple[Step, ...], text: str) -> Any:
 
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return parse_document(text, document.path).value

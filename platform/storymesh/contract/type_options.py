@@ -1,23 +1,27 @@
 """The `logicalTypeOptions` of a property: which of them the audit understands, and whether they make sense."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
 from storymesh.document import Document, Step
+from storymesh.engine.patterns import HINT, pattern_fault
 from storymesh.errors import Finding, suggest_name
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 FORMATS: Mapping[str, str] = {
     "email": r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
     "uuid": r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
     "uri": r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$",
-    "hostname": rf"^(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*$",
-    "ipv4": r"^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$",
-    "ipv6": r"^(?=.*:)[0-9a-fA-F:.]{2,45}$",
+    "hostname": rf"^{_LABEL}(?:\.{_LABEL})*$",
+    "ipv4": rf"^(?:{_OCTET}\.){{3}}{_OCTET}$",
+    "ipv6": r"^[0-9a-fA-F.]*:[0-9a-fA-F:.]*$",
 }
 """A text format of the standard and the pattern that a value of it has to match."""
+
+FORMAT_LENGTHS: Mapping[str, tuple[int, int]] = {"hostname": (1, 253), "ipv6": (2, 45)}
+"""The fewest and the most characters of a text format, where its pattern does not say so."""
 
 RANGES: Mapping[str, tuple[int, int]] = {
     **{f"i{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
@@ -44,11 +48,8 @@ def findings_of_options(
 
     match logical_type:
         case "string":
-            if "pattern" in options:
-                try:
-                    re.compile(options["pattern"])
-                except re.error as error:
-                    add("pattern", f"the pattern is not a regular expression: {error}")
+            if "pattern" in options and (fault := pattern_fault(options["pattern"])):
+                add("pattern", f"the pattern cannot be run: {fault}", HINT)
             written = options.get("format")
             if written is not None and written not in FORMATS and written not in _UNCHECKED_FORMATS:
                 add(

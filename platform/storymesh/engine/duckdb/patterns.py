@@ -1,0 +1,16 @@
+"""Regular expressions as DuckDB runs them: by RE2, in time that grows with the text and never faster."""
+
+from functools import cache
+
+
+@cache
+def regex_fault(pattern: str) -> str | None:
+    """Return what keeps RE2 from running a regular expression, in RE2's own words; None: it runs."""
+    import duckdb
+
+    with duckdb.connect(config={"enable_external_access": "false"}) as session:
+        try:
+            session.execute("SELECT regexp_matches('', ?)", [pattern])
+        except duckdb.Error as error:
+            return str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
+    return None
