@@ -27,6 +27,8 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
 MAX_DEPTH = 60
+_HALF = re.compile("[\ud800-\udfff]")  # no file and no engine takes one
+_HALF_HINT = "write the character itself, or \\U and its eight digits"
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,11 @@ class _Builder:
                 self.findings.append(Finding(self._locate(key_node), "yaml", "a key has to be a plain text"))
                 continue
             key = key_node.value
+            if _HALF.search(key):
+                self.findings.append(
+                    Finding(self._locate(key_node), "yaml", "the key holds half a character", _HALF_HINT)
+                )
+                continue
             if key in value:
                 first = self.key_locations[(*steps, key)]
                 message = f"the key '{key}' stands twice, first on line {first.line}"
@@ -276,6 +283,9 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         text: str = node.value
+        if _HALF.search(text):
+            self.findings.append(Finding(self._locate(node), "yaml", "the text holds half a character", _HALF_HINT))
+            return ""
         match node.tag.removeprefix("tag:yaml.org,2002:"):
             case "str":
                 return text

@@ -10,6 +10,7 @@ from typing import Literal
 
 from storymesh.location import Location
 
+MAX_COMPARED = 400  # characters, and names
 Severity = Literal["error", "warning"]
 
 
@@ -100,7 +101,9 @@ class NarratorMissing(NarratorFailed):
 def suggest_name(name: str, known: Iterable[str]) -> str:
     """Return a hint with the known name most like `name`, or with the known names when none is like it."""
     names: Sequence[str] = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    # Comparing grows with the square of the lengths, and a file of somebody else says how many there are.
+    comparable = len(name) <= MAX_COMPARED and len(names) <= MAX_COMPARED
+    close = get_close_matches(name, names, n=1, cutoff=0.6) if comparable else []
     if close:
         return f"did you mean '{close[0]}'?"
     if not names:

@@ -22,7 +22,7 @@ TYPES = ("string", "integer", "number", "boolean", "date", "timestamp", "array",
 DEFAULT_QUARANTINE_LIMIT = 0.1
 SUFFIX = ".odcs.yaml"
 
-VERSION = re.compile(r"v?(\d+)(\.\d+){0,2}([-+].+)?")
+VERSION = re.compile(r"v?(\d{1,9})(\.\d+){0,2}([-+].+)?")
 """The pattern of a contract's version; its first number is the major."""
 
 

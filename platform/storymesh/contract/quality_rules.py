@@ -4,6 +4,7 @@ Reading them here means that a rule which nobody could run is a finding in its f
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -321,6 +322,9 @@ def _comparison(document: Document, at: tuple[Step, ...], fields: dict[str, Any]
             value = fields[operator]
             if isinstance(value, list | dict) and operator in ("mustBe", "mustNotBe"):
                 raise _refused(document, (*at, operator), f"{operator} takes one value")
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, float) and not math.isfinite(one):
+                    raise _refused(document, (*at, operator), f"{operator} is {one}, a number is wanted")
             return Comparison(operator, tuple(value) if isinstance(value, list) else value)
     raise _refused(document, at, "the rule measures but does not say what the value must be", "for instance mustBe: 0")
 

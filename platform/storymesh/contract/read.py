@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -14,13 +14,17 @@ from storymesh.contract.document_reader import CONTRACT_PROPERTIES, OBJECT_PROPE
 from storymesh.contract.quality_rules import read_rules
 from storymesh.contract.read_properties import read_key, read_properties
 from storymesh.contract.read_relationships import RelationshipReader
-from storymesh.document import read_document
+from storymesh.contract.type_options import is_storable_number
+from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.types import MOMENTS
 from storymesh.location import Location
 from storymesh.standards.odcs import validate_contract
 
 _ID = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z_][A-Za-z0-9_-]*)")
+MAX_ITEMS: Mapping[str, int] = {"properties": 5_000, "relationships": 1_000, "quality": 1_000, "": 20_000}
+"""How many items a list of a contract may have, by its name; "": any other."""
+
 _UNITS: Mapping[str, timedelta] = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), timedelta(seconds=1)),
     **dict.fromkeys(("m", "min", "minute", "minutes"), timedelta(minutes=1)),
@@ -39,9 +43,23 @@ def read_contract(path: Path, root: Path) -> Contract:
         raise DefinitionErrors(
             [Finding(Location(document.path), "yaml", "a contract holds fields, this file does not")]
         )
+    if too_long := list(_findings_of_length(document, document.value, ())):
+        raise DefinitionErrors(too_long)
     if violations := validate_contract(document):
         raise DefinitionErrors(violations)
     return _read(DocumentReader(document))
+
+
+def _findings_of_length(document: Document, value: Any, at: Steps) -> Iterator[Finding]:
+    """Yield a finding for each list that is too long for what is compared with each other in it."""
+    name = at[-1] if at else ""
+    limit = MAX_ITEMS.get(str(name), MAX_ITEMS[""])
+    if isinstance(value, list) and len(value) > limit:
+        words = f"'{name}' has {len(value):,} items, at most {limit:,} are read"
+        yield document.finding(at, "too-many", words, "split the product, or make a product of them")
+    elif isinstance(value, dict | list):
+        for step, below in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _findings_of_length(document, below, (*at, step))
 
 
 def _read(reader: DocumentReader) -> Contract:
@@ -202,8 +220,8 @@ def _read_freshness(
             continue
         at: Steps = ("slaProperties", index)
         value, unit = item["value"], str(item.get("unit", "d")).lower()
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            reader.add((*at, "value"), "freshness", f"freshness is {value!r}, a number above 0 is wanted")
+        if not is_storable_number(value) or not 0 < value < 1e6:
+            reader.add((*at, "value"), "freshness", f"freshness is {value!r}, a number from 0 to a million is wanted")
             return None
         if unit not in _UNITS:
             reader.add(

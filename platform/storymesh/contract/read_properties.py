@@ -7,7 +7,7 @@ from typing import Any, cast
 from storymesh.contract.definition import CLASSIFICATIONS, TYPES, Property
 from storymesh.contract.document_reader import PROPERTY_PROPERTIES, DocumentReader, Steps
 from storymesh.contract.quality_rules import read_rules
-from storymesh.contract.type_options import findings_of_options, parse_moment
+from storymesh.contract.type_options import findings_of_options, is_storable_number, parse_moment
 from storymesh.errors import Finding, suggest_name
 from storymesh.language.types import (
     Array,
@@ -155,7 +155,8 @@ def _read_number(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> T
         return Float()
     if match[1] is None:
         return Decimal(38, 9)
-    precision, scale = int(match[1]), int(match[2] or 0)
+    # No decimal has four digits of digits; int() itself refuses a text of thousands.
+    precision, scale = int(match[1][:4]), int((match[2] or "0")[:4])
     if not (1 <= precision <= 38 and scale <= precision):
         reader.add(
             (*here, "physicalType"),
@@ -177,16 +178,16 @@ def _read_classification(reader: DocumentReader, here: Steps, item: dict[str, An
 
 
 def _check_enum(reader: DocumentReader, here: Steps, kind: Type, values: tuple[Any, ...]) -> None:
-    met: list[Any] = []
+    met: set[Any] = set()
     for index, value in enumerate(values):
         at = (*here, "enum", index, "value")
         match kind:
             case Text():
                 fits = isinstance(value, str)
             case Integer():
-                fits = isinstance(value, int) and not isinstance(value, bool)
+                fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
             case Float() | Decimal():
-                fits = isinstance(value, int | float) and not isinstance(value, bool)
+                fits = is_storable_number(value)
             case Boolean():
                 fits = isinstance(value, bool)
             case Date() | Timestamp():
@@ -198,7 +199,7 @@ def _check_enum(reader: DocumentReader, here: Steps, kind: Type, values: tuple[A
             reader.add(at, "enum", f"{value!r} is not of the property's type, {kind}", hint)
         elif value in met:
             reader.add(at, "enum", f"{value!r} stands twice in the enum", "keep one")
-        met.append(value)
+        met |= {value} if fits else set()
 
 
 def read_key(reader: DocumentReader, at: Steps, properties: dict[str, Property]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The `logicalTypeOptions` of a property: which of them the audit understands, and whether they make sense."""
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -46,6 +47,11 @@ def findings_of_options(
     def warn(name: str, words: str, hint: str = "") -> None:
         found.append(Finding(document.at(*at, name), "not-run", words, hint, "warning"))
 
+    for name, value in options.items():
+        if isinstance(value, int | float) and not is_storable_number(value):
+            add(name, f"{name} is {_shortened(value)}, a number that a column can hold is wanted", "leave it away")
+    if found:
+        return found
     match logical_type:
         case "string":
             if "pattern" in options and (fault := pattern_fault(options["pattern"])):
@@ -78,6 +84,18 @@ def findings_of_options(
                 if name in options:
                     warn(name, f"'{name}' is not audited", "mark the nested properties as required")
     return found
+
+
+def is_storable_number(value: object) -> bool:
+    """Return True for a finite number that a column of the contract can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
+
+
+def _shortened(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 30 else f"{text[:30]}…"
 
 
 def parse_moment(text: Any) -> datetime | None:

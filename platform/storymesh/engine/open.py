@@ -15,3 +15,10 @@ def open_engine(
     from storymesh.engine.duckdb.engine import DuckDBEngine
 
     return DuckDBEngine(memory=memory, threads=threads, only=only)
+
+
+def regex_fault(pattern: str) -> str | None:
+    """Return what keeps the default engine from running a regular expression in linear time; None: it runs."""
+    from storymesh.engine.duckdb import patterns
+
+    return patterns.regex_fault(pattern)

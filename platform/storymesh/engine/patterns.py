@@ -3,6 +3,8 @@
 Python's `re` goes back over the text, so that a pattern of twenty characters can keep it busy for years.
 """
 
+from storymesh.engine.open import regex_fault
+
 MAX_CHARACTERS = 4_000
 HINT = "patterns are those of RE2, without look-around and back-references: github.com/google/re2/wiki/Syntax"
 
@@ -17,6 +19,4 @@ def pattern_fault(pattern: object) -> str | None:
         pattern.encode()
     except UnicodeEncodeError:
         return "it holds half a character"
-    from storymesh.engine.duckdb.patterns import regex_fault
-
     return regex_fault(pattern)
