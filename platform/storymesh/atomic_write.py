@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 
 @contextmanager
@@ -37,6 +38,19 @@ def write_atomically(path: Path, text: str, *, mode: int | None = None, keep_exi
     """Write `text` as UTF-8 to `path`, as `staged_file` does."""
     with staged_file(path, mode=mode, keep_existing=keep_existing) as staged:
         staged.write_text(text, encoding="utf-8")
+
+
+def open_private(path: Path, mode: str = "w") -> TextIO:
+    """Open a text file that its owner alone may read; missing folders are made so too. A link is not followed."""
+
+    def opener(name: str, flags: int) -> int:
+        descriptor = os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        with suppress(OSError):  # of somebody else, or on a file system without rights
+            os.fchmod(descriptor, 0o600)
+        return descriptor
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return open(path, mode, encoding="utf-8", errors="backslashreplace", opener=opener)
 
 
 def sync_tree(folder: Path) -> None:

@@ -130,8 +130,10 @@ def test_defect_prints_one_line_and_writes_its_traceback(
     assert "Traceback" in log.read_text(encoding="utf-8")
     assert str(log) in done.err
     monkeypatch.setenv("STORYMESH_DEBUG", "1")
-    with pytest.raises(Exception, match="a pebble in the gears"):
-        storymesh(harbour, "run")
+    done = storymesh(harbour, "run")
+    assert done.code == 3
+    assert "Traceback" in done.err
+    assert "a pebble in the gears" in done.err
 
 
 def test_a_mesh_without_a_workspace_gets_one(harbour: Path) -> None:

@@ -17,17 +17,12 @@ from storymesh.errors import PublishConflict, SourceUnreadable, TransformFailed
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import failures
 from storymesh.orchestration.assets import products
-from storymesh.orchestration.failures import (
-    RETRIES,
-    ResourceUnavailable,
-    as_unavailable,
-    dagster_failures,
-    is_transient,
-)
+from storymesh.orchestration.failures import RETRIES, dagster_failures
 from storymesh.orchestration.instance import open_instance, prepare_dagster_home
 from storymesh.orchestration.run.events import RunEvent, StepRetry
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
+from storymesh.outage import ResourceUnavailable, as_unavailable, is_transient
 from storymesh.product.staging import Staging
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse

@@ -16,7 +16,7 @@ from storymesh.contract.read import read_contract
 from storymesh.engine.open import open_engine
 from storymesh.errors import PublishConflict, StorymeshError, WrongUsage
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration.failures import as_unavailable
+from storymesh.outage import as_unavailable
 from storymesh.product.definition import read_product
 from storymesh.product.publish import Publication, PublishProgress, publish
 from storymesh.product.staging import Staging, open_staging

@@ -53,7 +53,15 @@ SLOW_FILES = (
     "narrative/test_canary.py",
     "product/test_dbt_project.py",
 )
-SLOW_FIXTURES = {"plain_files", "preloaded", "published_mesh", "reference_mesh", "released_harbour", "roadside"}
+SLOW_FIXTURES = {
+    "hostile_harbour",
+    "plain_files",
+    "preloaded",
+    "published_mesh",
+    "reference_mesh",
+    "released_harbour",
+    "roadside",
+}
 FAST = "not slow"
 FAST_LIMIT_S = 20.0  # of processor time, of which a test takes the same on a busy machine
 

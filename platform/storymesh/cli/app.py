@@ -28,6 +28,7 @@ from storymesh.cli.commands.scenario import scenario
 from storymesh.cli.commands.trace import trace
 from storymesh.cli.commands.ui import ui
 from storymesh.cli.error_reporting import reporting_errors
+from storymesh.cli.output.console import echo
 
 COMMANDS = (
     *(check, run, preview, trace, narrate, explain, scenario, releases),
@@ -39,7 +40,7 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
 def _print_version(requested: bool) -> None:
     if requested:
-        typer.echo(f"storymesh {__version__}")
+        echo(f"storymesh {__version__}")
         raise typer.Exit
 
 

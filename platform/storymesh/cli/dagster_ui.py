@@ -7,8 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import typer
-
+from storymesh.cli.output.console import echo
 from storymesh.errors import WrongUsage
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.instance import HOME, prepare_dagster_home
@@ -29,7 +28,7 @@ def serve_dagster(mesh: Mesh, host: str, port: int) -> int:
     command = [sys.executable, *silent, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
     command += ["--workspace", str(workspace_of(mesh, home))]
     command += ["--log-level", "warning"]
-    typer.echo(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
+    echo(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
     # A shell that starts this in the background has it ignore Ctrl-C, and the servers below would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=mesh.root, env={**os.environ, HOME: str(home)})

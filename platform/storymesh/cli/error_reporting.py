@@ -2,13 +2,18 @@
 
 import functools
 import os
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from storymesh.cli.output.console import echo
 from storymesh.errors import DefinitionErrors, StorymeshError
+from storymesh.outage import as_unavailable
+from storymesh.printable import printable_line
+from storymesh.redaction import redact
 
 DEFECT = 3
 INTERRUPTED = 130  # as shells have it
@@ -23,31 +28,40 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, mesh=mesh, **options)
         except DefinitionErrors as refused:
             for finding in refused.findings:
-                typer.echo(str(finding))
+                echo(printable_line(str(finding)))
             raise typer.Exit(refused.exit_code) from None
         except StorymeshError as error:
-            typer.echo(f"storymesh: {error.message}", err=True)
-            if error.hint:
-                typer.echo(f"  {error.hint}", err=True)
+            _report(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("stopped", err=True)
+            echo("stopped", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            if os.environ.get("STORYMESH_DEBUG") == "1":
-                raise
+            if (outage := as_unavailable(error)) is not None:
+                _report(outage)
+                raise typer.Exit(outage.exit_code) from None
             _report_defect(error, mesh)
             raise typer.Exit(DEFECT) from None
 
     return guarded
 
 
+def _report(error: StorymeshError) -> None:
+    # A newline of a name or a value does not begin a line that looks like another message.
+    echo(f"storymesh: {redact(error.message)}".replace("\n", "\n  "), err=True)
+    if error.hint:
+        echo(f"  {redact(error.hint)}".replace("\n", "\n  "), err=True)
+
+
 def _report_defect(error: Exception, mesh: Path | None) -> None:
     from storymesh.cli.logs import write_traceback
 
+    if os.environ.get("STORYMESH_DEBUG") == "1":
+        echo(redact(traceback.format_exc()), err=True)
+        return
     log = write_traceback(mesh)
-    message = " ".join(str(error).split())[:200]
-    typer.echo(f"storymesh: an error that it did not expect: {type(error).__name__}: {message}", err=True)
-    typer.echo(f"  the traceback stands in {log}; STORYMESH_DEBUG=1 shows it here", err=True)
+    message = redact(" ".join(str(error).split()))[:200]
+    echo(f"storymesh: an error that it did not expect: {type(error).__name__}: {message}", err=True)
+    echo(f"  the traceback stands in {log}; STORYMESH_DEBUG=1 shows it here", err=True)

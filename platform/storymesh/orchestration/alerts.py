@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 import dagster as dg
 
 from storymesh.orchestration.failures import message_of_failure
+from storymesh.printable import printable
+from storymesh.redaction import redact
 
 WEBHOOK = "STORYMESH_ALERT_WEBHOOK"
 TIMEOUT_S = 10
@@ -50,7 +52,7 @@ class Alert:
             if self.kind == "failed"
             else f"{self.job} went through, but not all of its checks hold"
         )
-        lines = [f"- {item.what}: {item.words}" for item in self.troubles[:MAX_ITEMS]]
+        lines = [f"- {item.what}: {redact(item.words)}" for item in self.troubles[:MAX_ITEMS]]
         more = len(self.troubles) - MAX_ITEMS
         return "\n".join(
             [f"storymesh: {head} (run {self.run_id})", *lines, *([f"- and {more} more"] if more > 0 else [])]
@@ -66,7 +68,7 @@ AlertTarget = Callable[[Alert], None]
 
 def send_to_log(alert: Alert) -> None:
     """Write the alert to the log."""
-    _LOG.error(alert.text)
+    _LOG.error(printable(alert.text))
 
 
 def send_to_webhook(alert: Alert) -> None:

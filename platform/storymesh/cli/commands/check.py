@@ -3,6 +3,8 @@
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.output.console import echo, echo_json
+from storymesh.printable import printable_line
 
 
 def check(mesh: MeshOption = None, format: FormatOption = "text") -> None:  # noqa: A002
@@ -15,10 +17,10 @@ def check(mesh: MeshOption = None, format: FormatOption = "text") -> None:  # no
 
     findings = check_files(mesh_root(mesh))
     if format == "json":
-        typer.echo(findings_as_json(findings))
+        echo_json(findings_as_json(findings))
     else:
         for finding in findings:
-            typer.echo(str(finding))
-        typer.echo(count_findings(findings), err=True)
+            echo(printable_line(str(finding)))
+        echo(count_findings(findings), err=True)
     if blocking_findings(findings):
         raise typer.Exit(1)

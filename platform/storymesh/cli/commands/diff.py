@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
+from storymesh.cli.output.console import echo_json
 
 
 def diff(
@@ -28,6 +29,6 @@ def diff(
     later = named_release(new, mesh) if new else next_release(earlier)
     found = compare_releases(earlier, later, open_engine, limit, config)
     if format == "json":
-        typer.echo(diff_as_json(found))
+        echo_json(diff_as_json(found))
     else:
         show_diff(found)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.output.console import echo
 
 
 def expire(
@@ -29,4 +30,4 @@ def expire(
     show_expiry(plans, yes=yes)
     if yes and any(plan.snapshots for plan in plans):
         builds = expire_snapshots(plans, loaded.warehouse, loaded.releases)
-        typer.echo(f"removed, with {builds} of what narratives had made of products")
+        echo(f"removed, with {builds} of what narratives had made of products")

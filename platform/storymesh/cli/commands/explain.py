@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
+from storymesh.cli.output.console import echo_text
 
 
 def explain(
@@ -31,6 +32,6 @@ def explain(
     elif drops:
         show_drops(dropped_cases(build, most))
     elif sql:
-        typer.echo(cases_sql(build))
+        echo_text(cases_sql(build))
     else:
         show_explanation(explain_narrative(build))

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.output.console import echo
 
 
 def forget(
@@ -32,4 +33,4 @@ def forget(
         for succession in erase_row(plan, loaded.warehouse, loaded.open_engine):
             show_successor(succession)
         for old in remove_affected_releases(plan, loaded.store, loaded.releases) if remove_old else ():
-            typer.echo(f"{old.narrative} {old.version} is removed")
+            echo(f"{old.narrative} {old.version} is removed")

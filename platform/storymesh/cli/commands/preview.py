@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
+from storymesh.cli.output.console import echo_text
 
 
 def preview(
@@ -41,4 +42,4 @@ def preview(
                 console.print(mark_record(record, traced[record["case_id"]]), soft_wrap=True)
         else:
             for record in records:
-                typer.echo(format_record(record))
+                echo_text(format_record(record))

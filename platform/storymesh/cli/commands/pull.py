@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, ReleaseArgument
+from storymesh.cli.output.console import echo
 
 
 def pull(
@@ -24,4 +25,4 @@ def pull(
     found = named_release(release, mesh)
     copied = pull_release(found, folder, open_engine)
     state = "copied and verified" if copied else "is there already, verified"
-    typer.echo(f"{found.name} {state}: {folder}")
+    echo(f"{found.name} {state}: {folder}")

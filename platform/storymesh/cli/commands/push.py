@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, ReleaseArgument
+from storymesh.cli.output.console import echo
 
 
 def push(
@@ -28,4 +29,4 @@ def push(
     show_push(plan, dry=dry_run)
     if not dry_run:
         address, sent = push_release(plan)
-        typer.echo(f"{address} {'holds it now' if sent else 'has this version already'}: tag {plan.release.version}")
+        echo(f"{address} {'holds it now' if sent else 'has this version already'}: tag {plan.release.version}")

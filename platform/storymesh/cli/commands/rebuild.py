@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, ReleaseArgument
+from storymesh.cli.output.console import echo
 
 
 def rebuild(
@@ -26,10 +27,10 @@ def rebuild(
     found = rebuild_release(named_release(release, mesh), warehouse_of(mesh), open_engine, into, limit)
     name = found.release.name
     if found.difference is None:
-        typer.echo(f"{name}: made again from its lock, the same digest {found.digest[:12]}")
+        echo(f"{name}: made again from its lock, the same digest {found.digest[:12]}")
         if into is not None:
-            typer.echo(f"written to {into}")
+            echo(f"written to {into}")
         return
-    typer.echo(f"{name}: made again from its lock, another digest: {found.digest[:12]}", err=True)
+    echo(f"{name}: made again from its lock, another digest: {found.digest[:12]}", err=True)
     show_diff(found.difference)
     raise typer.Exit(1)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.output.console import echo, echo_json
 
 
 def releases(
@@ -36,8 +37,8 @@ def releases(
     chosen = loaded.narrative(narrative).id if narrative else None
     found = list_releases(loaded.releases, chosen)
     if format == "json":
-        typer.echo(releases_as_json(found, loaded.root))
+        echo_json(releases_as_json(found, loaded.root))
     elif found:
         show_releases(found)
     else:
-        typer.echo("no release yet: storymesh run makes one", err=True)
+        echo("no release yet: storymesh run makes one", err=True)

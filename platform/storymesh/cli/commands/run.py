@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.output.console import echo
 from storymesh.errors import WrongUsage, suggest_name
+from storymesh.printable import printable_line
 
 
 def run(
@@ -23,9 +25,9 @@ def run(
     root = mesh_root(mesh)
     findings = check_files(root)
     for finding in findings:
-        typer.echo(str(finding))
+        echo(printable_line(str(finding)))
     if blocking_findings(findings):
-        typer.echo(f"{count_findings(findings)}: nothing was run", err=True)
+        echo(f"{count_findings(findings)}: nothing was run", err=True)
         raise typer.Exit(1)
     loaded = load_mesh(root)
     chosen = [loaded.narrative(name) for name in narratives or ()]

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.output.console import echo
 
 
 def scenario(
@@ -27,10 +28,10 @@ def scenario(
             differences = result.differences
             if accept:
                 accept_result(result)
-            typer.echo(f"{'✓' if accept or not differences else '✗'} {narrative.id}: {given.title}")
+            echo(f"{'✓' if accept or not differences else '✗'} {narrative.id}: {given.title}")
             for line in () if accept else differences:
-                typer.echo(f"  {line}")
+                echo(f"  {line}")
             passed, failed = (passed, failed + 1) if differences and not accept else (passed + 1, failed)
-    typer.echo(f"{passed} passed, {failed} failed", err=True)
+    echo(f"{passed} passed, {failed} failed", err=True)
     if failed:
         raise typer.Exit(1)

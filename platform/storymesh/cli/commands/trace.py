@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.output.console import echo, echo_json
 from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ def trace(
     )
     folder = f"{path_in_mesh(found.path, loaded.root)}/{DEFINITION_FOLDER}/" if changed else ""
     if format == "json":
-        typer.echo(trace_as_json(traced, found.narrative, found.version, folder))
+        echo_json(trace_as_json(traced, found.narrative, found.version, folder))
     else:
         if changed:
             message = f"'{found.narrative}' has changed since {found.version}: the release is told by what it keeps"
-            typer.echo(f"{message} under {folder}", err=True)
+            echo(f"{message} under {folder}", err=True)
         show_trace(traced, found.narrative, found.version, folder, sql=sql)
     if traced.mistakes:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from storymesh.cli.output.console import console_on
+from storymesh.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,17 +34,17 @@ def show_diff(diff: "ReleaseDiff") -> None:
     for cause in diff.causes:
         console.print(_cause_line(cause, console), soft_wrap=True)
     for note in diff.notes:
-        console.print(Text(f"  {note}"), soft_wrap=True)
+        console.print(f"  {note}", soft_wrap=True)
     if diff.configs:
         console.print()
         console.print(_count_table(diff.configs))
     for config in diff.configs:
         for change, reasons in (("gone", config.gone_to), ("added", config.added_from)):
             for reason, count in reasons.items():
-                console.print(Text(f"{config.config}: {count:,} {change}, {reason}"), soft_wrap=True)
+                console.print(f"{config.config}: {count:,} {change}, {reason}", soft_wrap=True)
         if config.columns:
             columns = ", ".join(f"{name} {count:,}" for name, count in config.columns.items())
-            console.print(Text(f"{config.config}: changed in {columns}"), soft_wrap=True)
+            console.print(f"{config.config}: changed in {columns}", soft_wrap=True)
     for config in diff.configs:
         for sample in config.samples:
             _show_sample(sample, console)
@@ -52,13 +53,13 @@ def show_diff(diff: "ReleaseDiff") -> None:
 def _cause_line(cause: "DiffCause", console: "Console") -> Text:
     from storymesh.lifecycle.diff import diff_words
 
-    line = Text(f"  {cause.what} {cause.name}: ")
+    line = Text(printable(f"  {cause.what} {cause.name}: "))
     if cause.old is None or cause.new is None:
         text = _shorten(" / ".join((cause.old or cause.new or "").splitlines()), LONG)
-        return line.append(f"new, {text}" if cause.old is None else f"gone, was {text}")
+        return line.append(printable(f"new, {text}" if cause.old is None else f"gone, was {text}"))
     if cause.what == "template" or max(len(cause.old), len(cause.new)) > LONG // 2:
         return line.append_text(_mark_changes(diff_words(cause.old, cause.new), console))
-    return line.append(f"{cause.old} → {cause.new}")
+    return line.append(printable(f"{cause.old} → {cause.new}"))
 
 
 def _count_table(configs: "Sequence[ConfigDiff]") -> Table:
@@ -78,9 +79,9 @@ def _show_sample(sample: "RecordChange", console: "Console") -> None:
     style = {"added": "green", "gone": "red", "changed": "bold"}[sample.kind]
     console.print(f"\n── {sample.id} · {sample.kind}", style=style, highlight=False, markup=False)
     for name, runs in sample.columns.items():
-        console.print(Text(f"[{name}]", style="dim"), end=" " if name.startswith("facts.") else "\n")
+        console.print(f"[{name}]", style="dim", end=" " if name.startswith("facts.") else "\n")
         whole = sample.kind != "changed"
-        console.print(Text(_shorten(runs[0].text, 3 * LONG)) if whole else _mark_changes(runs, console), soft_wrap=True)
+        console.print(_shorten(runs[0].text, 3 * LONG) if whole else _mark_changes(runs, console), soft_wrap=True)
 
 
 def _mark_changes(runs: "Sequence[TextRun]", console: "Console") -> Text:
@@ -88,11 +89,11 @@ def _mark_changes(runs: "Sequence[TextRun]", console: "Console") -> Text:
     text = Text()
     for index, run in enumerate(runs):
         if run.kind == "same":
-            text.append(_shorten_between(run.text, first=index == 0, last=index == len(runs) - 1))
+            text.append(printable(_shorten_between(run.text, first=index == 0, last=index == len(runs) - 1)))
         elif console.is_terminal:
-            text.append(run.text, style=OLD if run.kind == "old" else NEW)
+            text.append(printable(run.text), style=OLD if run.kind == "old" else NEW)
         else:
-            text.append(f"[-{run.text}-]" if run.kind == "old" else f"{{+{run.text}+}}")
+            text.append(printable(f"[-{run.text}-]" if run.kind == "old" else f"{{+{run.text}+}}"))
     return text
 
 

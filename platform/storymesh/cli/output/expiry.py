@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
+from storymesh.cli.output.console import echo
 from storymesh.cli.output.counting import count_of
 
 if TYPE_CHECKING:
@@ -15,18 +14,18 @@ def show_expiry(plans: "Sequence[ExpiryPlan]", *, yes: bool) -> None:
     """Print which versions of each product go, which stay and why, and which releases lose what they were made from."""
     for plan in plans:
         total = len(plan.snapshots) + len(plan.kept)
-        typer.echo(f"{plan.product}: {count_of(len(plan.snapshots), 'version')} of {total}")
+        echo(f"{plan.product}: {count_of(len(plan.snapshots), 'version')} of {total}")
         for snapshot in plan.snapshots:
             when = f"{snapshot.published_at:%Y-%m-%d %H:%M}"
-            typer.echo(f"  {snapshot.version[:12]} goes: {snapshot.rows:,} rows, published {when} UTC")
+            echo(f"  {snapshot.version[:12]} goes: {snapshot.rows:,} rows, published {when} UTC")
         for version, releases in plan.kept.items():
             names = [release.name for release in releases]
             current = ["what readers see"] if version == plan.current else []
-            typer.echo(f"  {version[:12]} stays: {', '.join([*current, *names])}")
+            echo(f"  {version[:12]} stays: {', '.join([*current, *names])}")
     lost = dict.fromkeys(release.name for plan in plans for release in plan.lost)
     if lost:
-        typer.echo(f"can no longer be rebuilt, traced or exported: {', '.join(lost)}")
+        echo(f"can no longer be rebuilt, traced or exported: {', '.join(lost)}")
     if not any(plan.snapshots for plan in plans):
-        typer.echo("nothing expires", err=True)
+        echo("nothing expires", err=True)
     elif not yes:
-        typer.echo("nothing was changed: --yes does it", err=True)
+        echo("nothing was changed: --yes does it", err=True)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
@@ -78,16 +77,16 @@ def _console() -> Console:
 
 
 def _link_tree(link: "LinkExplanation") -> Tree:
-    tree = Tree(escape(f"{link.role} ({link.product}), expect {link.expect}"), highlight=False)
+    tree = Tree(f"{link.role} ({link.product}), expect {link.expect}", highlight=False)
     for row in link.rows:
-        branch = tree.add(escape(f"{'✓' if row.linked else '✗'} {row.key}"))
+        branch = tree.add(f"{'✓' if row.linked else '✗'} {row.key}")
         for note in (*row.why, row.question):
             if note:
-                branch.add(escape(note))
+                branch.add(note)
     if link.more:
         tree.add(f"and {link.more:,} more")
     if link.nothing:
-        tree.add(escape(link.nothing))
+        tree.add(link.nothing)
     return tree
 
 
@@ -97,12 +96,12 @@ def _add(tree: Tree, name: str, value: Any, at: Any) -> None:
         for item in value:
             _add(branch, "-", item, at)
     elif isinstance(value, dict):
-        branch = tree.add(escape(f"{name}{_visibility(value, at)}"))
+        branch = tree.add(f"{name}{_visibility(value, at)}")
         for key, item in value.items():
             if key not in INTERNAL:
                 _add(branch, key, item, at)
     else:
-        tree.add(escape(f"{name}: {'—' if value is None else value}"))
+        tree.add(f"{name}: {'—' if value is None else value}")
 
 
 def _visibility(row: Mapping[str, Any], at: Any) -> str:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import typer
+from storymesh.cli.output.console import echo
 
 if TYPE_CHECKING:
     from storymesh.lifecycle.push import PushPlan
@@ -13,11 +13,11 @@ def show_push(plan: "PushPlan", *, dry: bool) -> None:
     release = plan.release
     place = f"{'public' if plan.public else 'private'} dataset {plan.repository}"
     size = sum(plan.files.values())
-    typer.echo(f"{release.name}: {len(plan.files)} files, {size:,} bytes, to the {place}")
+    echo(f"{release.name}: {len(plan.files)} files, {size:,} bytes, to the {place}")
     if not dry:
         return
     for name, count in plan.files.items():
-        typer.echo(f"  {count:>12,}  {name}")
+        echo(f"  {count:>12,}  {name}")
     if plan.internal:
-        typer.echo(f"prints internal values, so it may not be public: {', '.join(plan.internal)}")
-    typer.echo("nothing was sent", err=True)
+        echo(f"prints internal values, so it may not be public: {', '.join(plan.internal)}")
+    echo("nothing was sent", err=True)

@@ -1,13 +1,15 @@
 """Records retold by a model: what retelling would cost, and how some of them come out."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+from storymesh.cli.output.console import console_on
+from storymesh.printable import printable
 
 if TYPE_CHECKING:
     from storymesh.llm.budget import Usage
@@ -27,7 +29,7 @@ def show_estimate(estimate: "CostEstimate") -> None:
     table.add_row("cost, about", _dollars(estimate.usd))
     if estimate.worst_usd is not None:
         table.add_row("cost at most", _dollars(estimate.worst_usd))
-    Console().print(table)
+    console_on(sys.stdout).print(table)
 
 
 def _dollars(usd: object) -> str:
@@ -36,29 +38,33 @@ def _dollars(usd: object) -> str:
 
 def show_rewritten_sample(stream: "SampleStream", count: int) -> None:
     """Print each text as its template tells it, the model's text, and what no fact supports; then the cost."""
-    console = Console()
+    console = console_on(sys.stdout)
     latest: Usage | None = None
-    with Console(stderr=True).status("") as status:
+    with console_on(sys.stderr).status(Text()) as status:
 
         def progress(usage: "Usage") -> None:
             nonlocal latest
             latest = usage
             cost = "" if usage.usd is None else f", {_dollars(usage.usd)}"
-            status.update(f"{usage.records} of {count} retold, {usage.calls} calls{cost}")
+            status.update(Text(f"{usage.records} of {count} retold, {usage.calls} calls{cost}"))
 
         for story, retelling in stream(progress):
             record, _, column = retelling.id.rpartition("#")
-            console.print(Panel(Text(story), title=escape(f"{record} {column}"), title_align="left"))
+            console.print(Panel(Text(printable(story)), title=Text(f"{record} {column}"), title_align="left"))
             if retelling.text is not None:
                 outcome = f"retold at attempt {retelling.attempts}"
-                console.print(Panel(Text(retelling.text), title=outcome, title_align="left", border_style="green"))
+                console.print(
+                    Panel(Text(printable(retelling.text)), title=outcome, title_align="left", border_style="green")
+                )
             else:
                 outcome = f"not accepted in {retelling.attempts} attempts"
                 console.print(
-                    Panel(Text(retelling.reason or ""), title=outcome, title_align="left", border_style="red")
+                    Panel(
+                        Text(printable(retelling.reason or "")), title=outcome, title_align="left", border_style="red"
+                    )
                 )
             for claim in retelling.grounding.claims if retelling.grounding is not None else ():
-                console.print(f"  {claim.kind}: {escape(claim.because)}", highlight=False)
+                console.print(f"  {claim.kind}: {claim.because}", highlight=False)
     if latest is not None:
         paid = f"{latest.calls:,} calls, {latest.reused:,} answers paid before"
         tokens = f"{latest.input_tokens:,} tokens in, {latest.output_tokens:,} out"

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from storymesh.printable import printable
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -30,7 +32,7 @@ class RunDisplay:
         match event:
             case events.RunPreparation(message):
                 if self.console.is_terminal:
-                    self.status = self.console.status(message)
+                    self.status = self.console.status(Text(message))
                     self.status.start()
             case events.RunPlan(steps):
                 self.console.print(f"{len(steps)} steps", style="dim", highlight=False)
@@ -42,13 +44,13 @@ class RunDisplay:
                 self._move(f"{step}: {phase}{count}")
             case events.StepSuccess(step, rows, unchanged, seconds):
                 count = f"{rows:,} rows" if rows is not None else ""
-                self._line("[green]✓[/]", step, [count, "unchanged" if unchanged else "", f"{seconds:.1f} s"])
+                self._line(("✓", "green"), step, [count, "unchanged" if unchanged else "", f"{seconds:.1f} s"])
             case events.StepRetry(step, message, seconds):
-                self._line("[yellow]↻[/]", step, [message, f"again in {seconds:.0f} s"])
+                self._line(("↻", "yellow"), step, [message, f"again in {seconds:.0f} s"])
             case events.StepFailure(step, message, expected):
-                self._line("[red]✗[/]", step, [message if expected else f"an error that nobody expected: {message}"])
+                self._line(("✗", "red"), step, [message if expected else f"an error that nobody expected: {message}"])
             case events.StepSkipped(step):
-                self._line("[yellow]-[/]", step, ["left out"])
+                self._line(("-", "yellow"), step, ["left out"])
 
     def stop(self) -> None:
         if self.status is not None:
@@ -57,11 +59,11 @@ class RunDisplay:
 
     def _move(self, text: str) -> None:
         if self.status is not None:
-            self.status.update(escape(text))
+            self.status.update(Text(text))
 
-    def _line(self, mark: str, step: str, parts: list[str]) -> None:
+    def _line(self, mark: tuple[str, str], step: str, parts: list[str]) -> None:
         text = ", ".join(part for part in parts if part)
-        self.console.print(f"{mark} {escape(step):<36} {escape(text)}", highlight=False, soft_wrap=True)
+        self.console.print(Text.assemble(mark, printable(f" {step:<36} {text}")), soft_wrap=True)
 
 
 def show_outcome(console: Console, outcome: "RunOutcome", log: str) -> None:
@@ -82,9 +84,7 @@ def _products(products: "tuple[ProductOutcome, ...]") -> Table:
     table.add_column("version")
     table.add_column("", overflow="fold")
     for product in products:
-        state = f"[{STYLES[product.state]}]{product.state}[/]" + (
-            f": {escape(product.reason)}" if product.reason else ""
-        )
+        state = _state(product)
         table.add_row(
             product.product, _count(product.rows), _count(product.quarantined), (product.version or "")[:12], state
         )
@@ -92,12 +92,10 @@ def _products(products: "tuple[ProductOutcome, ...]") -> Table:
 
 
 def _show_narrative(console: Console, narrative: "NarrativeOutcome") -> None:
-    state = f"[{STYLES[narrative.state]}]{narrative.state}[/]" + (
-        f": {escape(narrative.reason)}" if narrative.reason else ""
-    )
     cases = f", {narrative.cases:,} cases" if narrative.cases is not None else ""
     where = f" {narrative.version} in {narrative.path}" if narrative.version else ""
-    console.print(f"\n[bold]{narrative.narrative}[/]{where}{cases}, {state}", highlight=False, soft_wrap=True)
+    line = Text.assemble("\n", (narrative.narrative, "bold"), f"{where}{cases}, ", _state(narrative))
+    console.print(line, soft_wrap=True)
     splits = list(dict.fromkeys(split for rows in narrative.configs.values() for split in rows))
     if narrative.configs:
         table = Table("config", box=None, pad_edge=False, header_style="bold")
@@ -110,8 +108,13 @@ def _show_narrative(console: Console, narrative: "NarrativeOutcome") -> None:
         table = Table("dropped", "why", box=None, pad_edge=False, header_style="bold")
         table.add_column("count", justify="right")
         for what, reason, count in drops:
-            table.add_row(what, escape(reason), _count(count))
+            table.add_row(what, reason, _count(count))
         console.print(table)
+
+
+def _state(outcome: "ProductOutcome | NarrativeOutcome") -> Text:
+    reason = f": {outcome.reason}" if outcome.reason else ""
+    return Text.assemble((outcome.state, STYLES[outcome.state]), printable(reason))
 
 
 def _flat(drops: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from storymesh.cli.output.console import console_on
+from storymesh.printable import printable
 
 if TYPE_CHECKING:
     from storymesh.location import Location
@@ -31,7 +32,7 @@ def show_trace(trace: "RecordTrace", narrative: str, release: str, folder: str, 
         console.print()
         console.print(f"[{column.name}]", style="dim", markup=False, highlight=False)
         if column.retold is not None:
-            console.print(Text(column.retold), soft_wrap=True)
+            console.print(column.retold, soft_wrap=True)
             console.print("\n[retold from]", style="dim", markup=False, highlight=False)
         console.print(mark_values(column), soft_wrap=True)
         console.print()
@@ -54,10 +55,15 @@ def mark_values(column: "TracedColumn") -> Text:
 
 def mark_spans(text: str, spans: "Iterator[tuple[int, int, str | None, bool]]") -> Text:
     """Return the text with what expressions printed marked. A span: begin, end, expression, and True for a value."""
-    result = Text(text.rstrip("\n"))
+    result, done = Text(), 0
     for begin, end, expression, has_value in spans:
         if expression is not None:
-            result.stylize(VALUE if has_value else VARIED, begin, end)
+            # Written out piece by piece: the places are those of the text as it is.
+            result.append(printable(text[done:begin]))
+            result.append(printable(text[begin:end]), style=VALUE if has_value else VARIED)
+            done = end
+    result.append(printable(text[done:]))
+    result.rstrip()
     return result
 
 
@@ -89,13 +95,13 @@ class _SourceLines:
             case "row":
                 what = f" · {origin.property}" if origin.property else ""
                 row = f"{origin.product} {origin.version[:12]} · {origin.key}{what}"
-                yield Text(f"{begin}{_value_of(origin) if origin.property else ''}: {row}")
+                yield Text(printable(f"{begin}{_value_of(origin) if origin.property else ''}: {row}"))
             case "expression":
-                line = Text(f"{begin}{_value_of(origin)}: {origin.expression}")
+                line = Text(printable(f"{begin}{_value_of(origin)}: {origin.expression}"))
                 yield line.append(f"  {self.place(origin.at)}", style="dim")
             case "query":
                 number = self.queries.setdefault(origin.query.sql, len(self.queries) + 1)
-                yield Text(f"{begin} = {origin.value}: query {number}")
+                yield Text(printable(f"{begin} = {origin.value}: query {number}"))
         if origin.kind != "row":
             for inner in origin.origins:
                 yield from self.source(inner, depth + 1)
@@ -109,7 +115,7 @@ def _value_of(origin: "RowOrigin | ExpressionOrigin") -> str:
 
 
 def _shorten(text: str) -> str:
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return line if len(line) <= 60 else f"{line[:60]}…"
 
 

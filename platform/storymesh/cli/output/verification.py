@@ -4,9 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
 from storymesh.cli.options import OutputFormat
+from storymesh.cli.output.console import echo, echo_json
 from storymesh.engine.engine import OpenEngine
 
 if TYPE_CHECKING:
@@ -33,11 +32,11 @@ def verify_and_show(releases: "Sequence[Release]", output_format: OutputFormat, 
         )
         if output_format == "text":
             if found.differences:
-                typer.echo(f"✗ {release.name}: not as its lock says")
+                echo(f"✗ {release.name}: not as its lock says")
                 for difference in found.differences:
-                    typer.echo(f"  {difference}")
+                    echo(f"  {difference}")
             else:
-                typer.echo(f"✓ {release.name}: {found.records:,} records, digest {release.digest[:12]}, as it was cut")
+                echo(f"✓ {release.name}: {found.records:,} records, digest {release.digest[:12]}, as it was cut")
     if output_format == "json":
-        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+        echo_json(json.dumps(results, indent=2, ensure_ascii=False))
     return whole

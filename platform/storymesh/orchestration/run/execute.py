@@ -14,13 +14,13 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
+from storymesh.atomic_write import open_private
 from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.assets.dbt_models import parse_dbt_projects
 from storymesh.orchestration.assets.sources import observe_raw_files, raw_files_of
 from storymesh.orchestration.dagster_internals import idle_pool_waiting
-from storymesh.orchestration.failures import ResourceUnavailable, as_unavailable, is_of_database
 from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
 from storymesh.orchestration.load_locations import load_code_locations
 from storymesh.orchestration.openlineage import lineage_listener
@@ -28,6 +28,9 @@ from storymesh.orchestration.progress import progress_listener
 from storymesh.orchestration.run.events import RunListener, RunPreparation
 from storymesh.orchestration.run.observer import RunObserver
 from storymesh.orchestration.run.outcome import RunOutcome
+from storymesh.outage import ResourceUnavailable, as_unavailable, is_of_database
+from storymesh.printable import printable
+from storymesh.redaction import redact
 
 CLOSE_EVERY_S = 5.0
 JOB = "run"
@@ -147,12 +150,19 @@ def _assets_to_make(narratives: Sequence[Narrative], *, upstream: bool) -> dg.As
     return (selection.upstream() if upstream else selection).materializable()
 
 
+class SafeFormatter(logging.Formatter):
+    """Lines of a log without secrets, and without what a terminal that shows them would act on."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(redact(super().format(record)))
+
+
 def _file_logger(path: Path) -> dg.LoggerDefinition:
     def to_file(_: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("storymesh.run", logging.INFO)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        open_private(path, "a").close()  # which the handler then finds, with its rights
         handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
         return logger
 
