@@ -2,33 +2,41 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
-DURATION = re.compile(r"^(?P<sign>-?)(?P<parts>(\d+[wdhms])+)$")
+DURATION = re.compile(r"(?P<sign>-?)(?P<parts>([0-9]+[wdhms])+)")
+LONGEST = timedelta(days=36_525)  # a hundred years: moments stay such that an engine can hold them
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value
-    match = DURATION.match(value) if isinstance(value, str) else None
+    match = DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{value!r} is no duration; write days, hours or minutes such as 14d, 36h, -90m")
-    parts = {UNITS[unit]: int(count) for count, unit in re.findall(r"(\d+)([wdhms])", match["parts"])}
-    length = timedelta(**parts)
-    return -length if match["sign"] else length
+        shown = repr(value) if len(str(value)) < 80 else f"{str(value)[:60]!r}…"
+        raise ValueError(f"{shown} is no duration; write days, hours or minutes such as 14d, 36h, -90m")
+    counts = re.findall(r"([0-9]+)([wdhms])", match["parts"])
+    if all(len(count) <= 12 for count, _ in counts):
+        with suppress(OverflowError):
+            length = timedelta(**{UNITS[unit]: int(count) for count, unit in counts})
+            if length <= LONGEST:
+                return -length if match["sign"] else length
+    raise ValueError(f"{value[:60]!r} is longer than a hundred years")
 
 
 def pattern_check(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
     """Return a validator that refuses a text which `pattern` does not match, since it is not `wanted`."""
 
     def check(value: str) -> str:
-        if not pattern.match(value):
-            raise ValueError(f"'{value}' is not {wanted}")
+        if not pattern.fullmatch(value):  # `$` alone lets a line end through
+            shown = value if len(value) < 200 else f"{value[:200]}…"
+            raise ValueError(f"{shown!r} is not {wanted}" if not shown.isprintable() else f"'{shown}' is not {wanted}")
         return value
 
     return AfterValidator(check)
@@ -118,7 +126,7 @@ class Precedents(Definition):
     """Which earlier, judged cases count for a case: levels of values to match, the strictest first."""
 
     match: tuple[tuple[Expression, ...], ...] = Field(min_length=1)
-    min: int = Field(default=5, ge=1)
+    min: int = Field(default=5, ge=1, le=10**9)
     quote: int = Field(default=3, ge=0, le=100)
 
     @model_validator(mode="after")

@@ -36,6 +36,8 @@ def parse_template(text: str, name: str, path: str) -> Template:
         raise DefinitionErrors(
             [Finding(Location(path), "too-large", f"nested deeper than {MAX_DEPTH} levels")]
         ) from None
+    except ValueError:
+        raise DefinitionErrors([_number_finding(text, Location(path))]) from None
     conversion = _Conversion(Location(path), choose_places(tree), outputs_of(parser))
     body = conversion.statements(tree.body)
     if conversion.findings:
@@ -57,6 +59,8 @@ def parse_expression(text: str, at: Location) -> Expression:
         raise DefinitionErrors([_syntax_finding(error, at)]) from None
     except RecursionError:
         raise DefinitionErrors([Finding(at, "too-large", f"nested deeper than {MAX_DEPTH} levels")]) from None
+    except ValueError:
+        raise DefinitionErrors([_number_finding(text, at)]) from None
     conversion = _Conversion(at, choose_places(nodes.Output([tree])), outputs_of(parser))
     expression = conversion.expression(tree)
     if conversion.findings:
@@ -105,6 +109,14 @@ def _syntax_finding(error: TemplateSyntaxError, origin: Location) -> Finding:
     for jinja, ours in _TOKENS.items():
         message = message.replace(jinja, ours)
     return Finding(at, "syntax", message[:1].lower() + message[1:].rstrip("."))
+
+
+def _number_finding(text: str, origin: Location) -> Finding:
+    """Return the finding for a number with more digits than Python reads, all that Jinja's lexer fails at otherwise."""
+    found = re.search(r"[0-9][0-9_]{1000,}", text)
+    before = text[: found.start()] if found else ""
+    position = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    return Finding(_shift(origin, position), "too-large", "the number does not fit into 64 bits")
 
 
 _TOKENS = {"end of print statement": "}}", "end of statement block": "%}", "begin of print statement": "{{"}

@@ -15,7 +15,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from storymesh.errors import NarratorFailed, NarratorMissing
+from storymesh.errors import NarratorFailed, NarratorMissing, suggest_name
+from storymesh.llm.addresses import address_fault
 from storymesh.llm.response_cache import Messages
 from storymesh.llm.retry import (
     MAX_RESPONSE,
@@ -54,35 +55,46 @@ ENDPOINTS = ("_API_BASE", "_BASE_URL", "_API_URL", "_ENDPOINT", "_HOST")
 # With one of these in the environment LangChain would send every prompt to LangSmith.
 TRACING = ("LANGSMITH_TRACING", "LANGCHAIN_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2")
 
-# What a narrative may not say: where the model is (that is `base_url`), who pays, and what this module decides.
-OURS = frozenset(
-    {
-        "model",
-        "model_name",
-        "model_id",
-        "model_provider",
-        "configurable_fields",
-        "config_prefix",
-        "timeout",
-        "request_timeout",
-        "max_retries",
+# Providers that are opened besides those with a key of their own. One that runs a model in this process (huggingface)
+# or leads on to any other (litellm, langsmith) is none of them.
+OTHER_PROVIDERS = frozenset(
+    {"anthropic_bedrock", "azure_ai", "bedrock", "bedrock_converse", "google_anthropic_vertex", "google_vertexai"}
+    | {"ibm", "nvidia", "ollama", "upstage"}
+)
+# All that a narrative may say of a model: how it draws its words. Where the model is, who pays, what is sent along, and
+# what is done with an answer is not for it to say; and a class of LangChain takes much of that by name.
+PARAMETERS = frozenset(
+    {"temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "random_seed", "stop", "streaming", "num_ctx"}
+    | {"max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "thinking_budget", "thinking_level"}
+    | {
+        "frequency_penalty",
+        "presence_penalty",
+        "repeat_penalty",
+        "repetition_penalty",
+        "repeat_last_n",
+        "length_penalty",
     }
-    | {"n", "cache", "callbacks", "verbose", "rate_limiter", "disable_streaming", "include_response_headers"}
+    | {"reasoning", "reasoning_effort", "effort", "verbosity", "mirostat", "mirostat_eta", "mirostat_tau", "tfs_z"}
+    | {"service_tier", "keep_alive", "safe_prompt", "use_responses_api", "api_version"}
 )
 SECRET = re.compile(r"(^|_)(key|token|secret|password|url|base|endpoint|proxy|host|headers)$", re.IGNORECASE)
 
-PROVIDER = re.compile(r"^(?P<provider>[a-z][a-z0-9_]*):(?P<name>.+)$")
+PROVIDER = re.compile(r"(?P<provider>[a-z][a-z0-9_]*):(?P<name>(?!.*\.\.)[\w./:@+-]{1,200})", re.ASCII)
 
 
 def invalid_setting(model: str, parameters: Parameters) -> str | None:
     """Return why this model name or these parameters are not allowed, None if they are. Reads no environment."""
-    if not PROVIDER.match(model):
-        return f"the model '{model}' names no provider: write it as provider:model, such as openai:gpt-4o-mini"
+    named = PROVIDER.fullmatch(model)
+    if named is None:
+        return f"the model {model[:200]!r} names no provider: write it as provider:model, such as openai:gpt-4o-mini"
+    if named["provider"] not in KEYS and named["provider"] not in OTHER_PROVIDERS:
+        known = suggest_name(named["provider"], [*KEYS, *OTHER_PROVIDERS])
+        return f"the model {model} cannot be opened: '{named['provider']}' is no provider that is known; {known}"
     for name in parameters:
         if SECRET.search(name):
             return f"the parameter '{name}' does not belong into a file: keys and proxies stand in the environment"
-        if name in OURS:
-            return f"the parameter '{name}' is not for a narrative to set"
+        if name not in PARAMETERS:
+            return f"the parameter '{name}' is not for a narrative to set; {suggest_name(name, PARAMETERS)}"
     return None
 
 
@@ -101,7 +113,7 @@ def server_address(model: str, base_url: str | None) -> str | None:
     """Return the address of `model`: the given one, else the environment's, else None for the provider's own; without
     the name and password that a URL may carry."""
     address = base_url
-    if address is None and (named := PROVIDER.match(model)):
+    if address is None and (named := PROVIDER.fullmatch(model)):
         prefix = named["provider"].upper()
         address = next((os.environ[prefix + tail] for tail in ENDPOINTS if os.environ.get(prefix + tail)), None)
     if address is None:
@@ -145,6 +157,8 @@ class LangChainModel:
         if self.opened:
             return
         if words := invalid_setting(self.name, self.parameters):
+            raise NarratorFailed(words)
+        if self.base_url is not None and (words := address_fault(self.base_url, None)):
             raise NarratorFailed(words)
         provider = self.name.partition(":")[0]
         try:

@@ -13,6 +13,7 @@ from storymesh.document import path_in_mesh, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.location import Location
 from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.mesh.model_hosts import model_findings
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
@@ -152,7 +153,7 @@ def _type_findings(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
         typed = type_narrative(narrative, mesh.cast_of(narrative))
         evaluation_files(narrative, mesh.root)
         read_scenarios(mesh.root / narrative.folder, mesh.root, typed)
-        return typed.warnings
+        return [*typed.warnings, *model_findings(narrative, mesh.settings)]
     except DefinitionErrors as errors:
         return errors.findings
 

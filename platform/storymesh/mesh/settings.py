@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from storymesh.llm.addresses import allowed_host_fault
 from storymesh.mesh.schedule import Schedule
 from storymesh.product.warehouse import BUCKETS, CATALOGS, Warehouse, address_fault
 
@@ -52,6 +53,24 @@ def _as_store_settings(value: Any) -> Any:
     return {"folder": value} if isinstance(value, str) else value
 
 
+def _check_host(value: str) -> str:
+    if fault := allowed_host_fault(value):
+        raise ValueError(fault)
+    return value
+
+
+class ModelSettings(BaseModel):
+    """What holds for the language models that narratives name.
+
+    `hosts` are those to which a `base_url` may lead, besides this machine: `llm.example.com` (any port, encrypted),
+    `llm.example.com:8443`, or `http://llm.internal:8000` for one that is not encrypted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
+
+
 class Settings(BaseModel):
     """The content of `mesh.yaml`. Without the file the defaults hold."""
 
@@ -61,6 +80,7 @@ class Settings(BaseModel):
     store: Annotated[StoreSettings, BeforeValidator(_as_store_settings)] = StoreSettings()
     releases: RelativeFolder = "releases"
     premises: tuple[str, ...] = ("default",)
+    models: ModelSettings = ModelSettings()
     schedule: Schedule | None = None  # of the whole mesh, in UTC
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build import Build
-from storymesh.errors import NotPublished
+from storymesh.errors import DefinitionErrors, NotPublished
 from storymesh.mesh.mesh import Mesh
+from storymesh.mesh.model_hosts import model_findings
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.typed import type_narrative
@@ -56,6 +57,8 @@ def _store_of(mesh: Mesh, product: str) -> ProductStore:
 
 def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
     typed = type_narrative(narrative, mesh.cast_of(narrative))
+    if refused := list(model_findings(narrative, mesh.settings)):
+        raise DefinitionErrors(refused)
     files = evaluation_files(narrative, mesh.root)
     return Build(typed, snapshots, mesh.store, mesh.releases, mesh.open_engine, evaluation=files)
 

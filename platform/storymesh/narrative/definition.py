@@ -20,10 +20,12 @@ from storymesh.narrative.formats import FORMATS, template_slots
 from storymesh.narrative.formats.format import RecordFormat
 
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
-VERSION = re.compile(r"^\d+\.\d+\.\d+$")
+VERSION = re.compile(r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
 REGION = re.compile(r"^[A-Z]{2}$")
-PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>\d+)$")
+PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>[0-9]{1,9})$")
 
+EARLIEST_YEAR = 1000  # of a split, so that a moment before it by the longest duration is one
+MANY = 10**9
 MAX_TEMPLATE = 1024 * 1024  # bytes, of which the language takes fewer characters
 MAX_TEMPLATES = 1_000
 
@@ -86,8 +88,8 @@ class LengthLimits(Definition):
     """Bounds, both inclusive, of the characters that are read at once in a record: of a preference its prompt with the
     longer of its two answers."""
 
-    min: int | None = Field(default=None, ge=0)
-    max: int | None = Field(default=None, ge=0)
+    min: int | None = Field(default=None, ge=0, le=MANY)
+    max: int | None = Field(default=None, ge=0, le=MANY)
 
     @model_validator(mode="after")
     def _ordered(self) -> "LengthLimits":
@@ -157,7 +159,7 @@ class RandomSplit(Definition):
 
     validation: float = Field(ge=0, lt=1)
     test: float = Field(ge=0, lt=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
 
     @model_validator(mode="after")
     def _train(self) -> "RandomSplit":
@@ -186,6 +188,8 @@ class Split(Definition):
         if missing := [name for name in ("validation", "test") if getattr(self, name) is None]:
             named = " and ".join(f"`{name}`" for name in missing)
             raise ValueError(f"{named} is missing: a day such as 2024-01-01; or split by chance with `random`")
+        if self.cuts[0].year < EARLIEST_YEAR:
+            raise ValueError(f"`validation` is before the year {EARLIEST_YEAR}")
         if self.cuts[0] > self.cuts[1]:
             raise ValueError("`validation` begins after `test`")
         if self.embargo < timedelta(0):
@@ -218,7 +222,7 @@ class Dataset(Definition):
     personal: Literal["mask", "refuse", "off"] = "mask"
     phone_regions: tuple[Annotated[str, pattern_check(REGION, "a country such as DE or US")], ...] = ()
     pseudonymise: tuple[str, ...] = ()
-    shard_rows: int = Field(default=200_000, ge=1)
+    shard_rows: int = Field(default=200_000, ge=1, le=MANY)
 
 
 class NarrativeFile(Definition):

@@ -75,6 +75,16 @@ def text_in_answer(answer: ChatResponse, *, structured: bool) -> tuple[str | Non
     return None, "unreadable: the answer is JSON without a story"
 
 
+def hidden_signs(text: str, source: str) -> str | None:
+    """Return the reason to refuse a text that has signs nobody sees, and which the source does not have: control
+    characters, tags, and what turns the direction of writing. No check of facts would find what they hide."""
+    found = next((sign for sign in _HIDDEN.findall(text) if sign not in source), None)
+    return None if found is None else f"hidden signs: U+{ord(found):04X}"
+
+
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _CODE = re.compile(r"```[a-z]*\n(?P<inside>.*)\n```", re.DOTALL)
 

@@ -37,6 +37,7 @@ from storymesh.rewriting.prompt import (
     STORY_SCHEMA,
     escape_fence,
     fence,
+    hidden_signs,
     retry_messages,
     score_in_answer,
     text_in_answer,
@@ -173,6 +174,8 @@ class Rewriter:
             for attempt in range(1, self.narrator.attempts + 1):
                 request, answer = await self.model.answer(messages)
                 text, fault = text_in_answer(answer, structured=request.schema is not None)
+                if text is not None and (fault := hidden_signs(text, task.source.story)):
+                    text = None
                 grounding = None if text is None else self._ground(text, task.source)
                 if grounding is not None and grounding.score < self.narrator.accept:
                     fault = _fault_summary(grounding, self.narrator.accept)
