@@ -1,23 +1,69 @@
-"""Iceberg's access to files whose paths are relative to a domain's folder.
+"""Iceberg's access to the files of one domain's store, and to nothing else.
 
-Iceberg's metadata names every file in full, so a mesh that is moved would lose its tables. PyIceberg imports this class
+Iceberg's metadata names every file in full, so a mesh that is moved would lose its tables: in a folder, paths are
+relative to the domain's. A catalog and a table may come from a stranger: their properties choose neither the code that
+opens files nor the place of any, and a path that leads out of the store is refused. PyIceberg imports `RelativeFileIO`
 by its name (`py-io-impl`), so it has a module that nothing else needs to import.
 """
 
-from pathlib import PurePosixPath
-from urllib.parse import urlparse
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from pyiceberg.io import InputFile, OutputFile
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+from pyiceberg.table import Table
+from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
+from storymesh.errors import StorymeshError
 from storymesh.product.iceberg_internals import rename_file
+
+FOLDER, BUCKET = "storymesh.folder", "storymesh.bucket"
+OWN_PROPERTIES = frozenset(
+    {
+        "write.parquet.row-group-limit",
+        "write.metadata.previous-versions-max",
+        "write.metadata.delete-after-commit.enabled",
+        "history.expire.max-snapshot-age-ms",
+    }
+)
+
+
+class LocationRefused(StorymeshError):
+    """A path of Iceberg's metadata that leads out of the store that it belongs to."""
+
+    def __init__(self, location: str, store: str) -> None:
+        words = f"the store {store} is not as storymesh wrote it: it names {location[:200]!r}, which is no file of it"
+        super().__init__(words, "take the store from a copy, or remove it and publish its products again")
+
+
+class StoreCatalog(SqlCatalog):
+    """A catalog that alone decides how files are opened: what the properties of a table say of that is dropped."""
+
+    def load_table(self, identifier: str | Identifier) -> Table:
+        table = super().load_table(identifier)
+        kept = {
+            name: value
+            for name, value in table.metadata.properties.items()
+            if name in OWN_PROPERTIES and (value.isdecimal() or value in ("true", "false")) and len(value) < 20
+        }
+        table.metadata = table.metadata.model_copy(update={"properties": kept})
+        return table
+
+    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
+        return RelativeFileIO(self.properties)
 
 
 class RelativeFileIO(PyArrowFileIO):
-    """File access that resolves paths without scheme or leading slash against the property `storymesh.folder`."""
+    """File access that resolves paths against the property `storymesh.folder`, and refuses what is not below it, or
+    below the address `storymesh.bucket` of a store in a bucket."""
 
     def new_input(self, location: str) -> PyArrowFile:
-        return rename_file(super().new_input(self._resolve(location)), location)
+        resolved = self._resolve(location)
+        # A pipe or a device would never end.
+        if (path := Path(resolved)).exists() and not path.is_file():
+            raise self._refused(location)
+        return rename_file(super().new_input(resolved), location)
 
     def new_output(self, location: str) -> PyArrowFile:
         return rename_file(super().new_output(self._resolve(location)), location)
@@ -25,7 +71,25 @@ class RelativeFileIO(PyArrowFileIO):
     def delete(self, location: str | InputFile | OutputFile) -> None:
         super().delete(self._resolve(location if isinstance(location, str) else location.location))
 
+    def require_own(self, location: str) -> None:
+        """Raise LocationRefused for what is no path or address of a file of this store."""
+        self._resolve(location)
+
     def _resolve(self, location: str) -> str:
-        if urlparse(location).scheme or PurePosixPath(location).is_absolute():
+        """Return the path or address of a file of the store. Raises LocationRefused for any other."""
+        bucket = self.properties.get(BUCKET)
+        parts = location.split("/")
+        if not location.isprintable() or "\\" in location or ".." in parts or "." in parts:
+            raise self._refused(location)
+        if urlsplit(location).scheme:
+            if not bucket or not location.startswith(f"{bucket.rstrip('/')}/") or "?" in location or "#" in location:
+                raise self._refused(location)
             return location
-        return str(PurePosixPath(self.properties["storymesh.folder"]) / location)
+        folder = Path(self.properties[FOLDER])
+        path = folder / location
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise self._refused(location)
+        return str(path)
+
+    def _refused(self, location: str) -> LocationRefused:
+        return LocationRefused(location, self.properties.get(BUCKET) or self.properties[FOLDER])

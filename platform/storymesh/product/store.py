@@ -6,6 +6,7 @@ are whole addresses. Data files never change, so one in a bucket is downloaded o
 engine needs the network.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from storymesh.atomic_write import staged_file
 from storymesh.errors import NotPublished, StorymeshError
+from storymesh.product.catalog_database import require_plain_database
 from storymesh.product.warehouse import Warehouse, s3_properties
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ CONTRACT_DIGEST = "storymesh.contract-digest"
 ROWS = "storymesh.rows"
 FILE_IO = "storymesh.product.iceberg_io.RelativeFileIO"
 FETCHED = "fetched"
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -97,38 +100,69 @@ class ProductStore:
         return found[0]
 
     def load_table(self, product: str) -> "Table | None":
-        """Return the product's Iceberg table, or None when it has none yet. Creates nothing."""
+        """Return the product's Iceberg table, or None when it has none yet. Creates nothing.
+
+        Raises StorymeshError where catalog or table are not as storymesh writes them.
+        """
         from pyiceberg.exceptions import NoSuchTableError
 
         if self._catalog_url is None and not self._database.exists():
             return None
         try:
-            return self.catalog.load_table((self.domain, self._name(product)))
+            with self._explained_damage(product):
+                table = self.catalog.load_table((self.domain, self._name(product)))
+                self._require_own_place(table)
+                return table
         except NoSuchTableError:
             return None
+
+    @contextmanager
+    def _explained_damage(self, product: str) -> Iterator[None]:
+        """Raise StorymeshError where a table's metadata is not what PyIceberg reads, whatever it raises then."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            yield
+        except (StorymeshError, NoSuchTableError, ConnectionError):
+            raise
         except FileNotFoundError as error:
             message = f"the store of '{self.domain}' is damaged: {error}"
             raise StorymeshError(message, f"remove {self.folder} and publish the domain's products again") from None
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            words = f"the table of '{self.domain}.{self._name(product)}' cannot be read: {reason}"
+            raise StorymeshError(words, "bring the store back from a copy, or publish the product again") from error
+
+    def _require_own_place(self, table: "Table") -> None:
+        """Raise StorymeshError for a table of another place: its files would be listed, and removed when unused."""
+        location, own = table.location(), self.table_location(table.name()[-1])
+        if location != own and not (self._bucket_url and location.startswith(f"{self.table_location('')}/")):
+            words = f"the table {'.'.join(table.name())} is at {location[:200]!r}, and storymesh keeps it at {own}"
+            raise StorymeshError(words, "bring the store back from a copy, or publish the product again")
 
     @cached_property
     def catalog(self) -> "SqlCatalog":
         """The Iceberg catalog of the domain. It is created at its first use."""
-        from pyiceberg.catalog.sql import SqlCatalog
         from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+        from storymesh.product.iceberg_io import BUCKET, FOLDER, StoreCatalog
+
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self._catalog_url is None:
+            require_plain_database(self._database)
         properties = {
             "uri": self._catalog_url or f"sqlite:///{self._database}?timeout=60",
             "pool_pre_ping": "true",
             "warehouse": self.table_location(""),
             "py-io-impl": FILE_IO,
-            "storymesh.folder": str(self.folder),
+            FOLDER: str(self.folder),
+            **({BUCKET: self.table_location("")} if self._bucket_url else {}),
             **s3_properties(),
         }
         try:
-            return SqlCatalog(self.domain, **properties)
+            return StoreCatalog(self.domain, **properties)
         except (IntegrityError, ProgrammingError):
-            return SqlCatalog(self.domain, **properties)  # another process has just created the catalog's own tables
+            return StoreCatalog(self.domain, **properties)  # another process has just created the catalog's own tables
 
     @contextmanager
     def server_lock(self, product: str) -> Iterator[Callable[[], bool]]:
@@ -158,7 +192,11 @@ class ProductStore:
         return f"{parent}/{product}".rstrip("/")
 
     def local_path(self, path: str) -> Path:
-        """Return where a file of Iceberg's metadata is on this machine, or will be when it is downloaded."""
+        """Return where a file of Iceberg's metadata is on this machine, or will be when it is downloaded.
+
+        Raises StorymeshError for a path that leads out of the store.
+        """
+        self.io.require_own(path)
         parts = urlsplit(path)
         return self.folder / FETCHED / parts.netloc / parts.path.lstrip("/") if parts.scheme else self.folder / path
 
@@ -231,12 +269,16 @@ class ProductStore:
         return product.removeprefix(f"{self.domain}.")
 
     def _snapshot(self, table: "Table", found: "IcebergSnapshot", published: dict[int, int]) -> Snapshot:
+        with self._explained_damage(table.name()[-1]):
+            return self._read_snapshot(table, found, published)
+
+    def _read_snapshot(self, table: "Table", found: "IcebergSnapshot", published: dict[int, int]) -> Snapshot:
         from pyiceberg.io.pyarrow import schema_to_pyarrow
 
         summary: Any = found.summary
         properties: dict[str, str] = summary.additional_properties if summary is not None else {}
         name = table.name()[-1]
-        if VERSION not in properties:
+        if not _DIGEST.fullmatch(properties.get(VERSION, "")):
             message = f"the snapshot {found.snapshot_id} of '{self.domain}.{name}' was not published by storymesh"
             raise StorymeshError(message, "publish the product again")
         moment = published.get(found.snapshot_id, found.timestamp_ms)
