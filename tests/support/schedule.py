@@ -54,6 +54,7 @@ SLOW_FILES = (
     "product/test_dbt_project.py",
 )
 SLOW_FIXTURES = {
+    "user_interface",
     "hostile_harbour",
     "plain_files",
     "preloaded",

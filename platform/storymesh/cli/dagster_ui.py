@@ -5,11 +5,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
+from typing import IO
 
-from storymesh.cli.output.console import echo
+from storymesh.cli.output.console import echo, print_output_of_program
 from storymesh.errors import WrongUsage
 from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.browser_guard import HOSTS
 from storymesh.orchestration.instance import HOME, prepare_dagster_home
 
 STOP_S = 30
@@ -25,17 +30,29 @@ def serve_dagster(mesh: Mesh, host: str, port: int) -> int:
             raise WrongUsage(f"{host}:{port} is not free: {error.strerror}", "name another with --port") from None
     home = prepare_dagster_home(mesh)
     silent = ["-W", "ignore:Function `dev_command`"]  # it would have people use another program of theirs
-    command = [sys.executable, *silent, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
-    command += ["--workspace", str(workspace_of(mesh, home))]
+    command = [sys.executable, *silent, "-m", "storymesh.orchestration.guarded_dagster", "dev"]
+    command += ["--host", host, "--port", str(port), "--workspace", str(workspace_of(mesh, home))]
     command += ["--log-level", "warning"]
     echo(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
     # A shell that starts this in the background has it ignore Ctrl-C, and the servers below would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, cwd=mesh.root, env={**os.environ, HOME: str(home)})
+    # People open the page under the name that they gave.
+    hosts = ",".join(filter(None, [os.environ.get(HOSTS), None if _is_address(host) else host]))
+    process = subprocess.Popen(
+        command,
+        cwd=mesh.root,
+        env={**os.environ, HOME: str(home), HOSTS: hosts},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    printer = threading.Thread(target=_print_safely, args=(process.stdout,), daemon=True)
+    printer.start()
     # A supervisor stops this process alone: the servers below are told to clean up as Ctrl-C tells them.
     signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
     try:
         code = process.wait()
+        printer.join(STOP_S)
     except KeyboardInterrupt:
         # The terminal has told the whole group already; a second signal would cut its cleaning up short.
         try:
@@ -45,6 +62,18 @@ def serve_dagster(mesh: Mesh, host: str, port: int) -> int:
             process.wait()
         return 0
     return 0 if code in (-signal.SIGINT, -signal.SIGTERM) else code
+
+
+def _is_address(host: str) -> bool:
+    with suppress(ValueError):
+        return bool(ip_address(host))
+    return host == "localhost"
+
+
+def _print_safely(output: IO[bytes]) -> None:
+    """Print what the servers say, line by line, without what values and names in it would have a terminal do."""
+    for line in output:
+        print_output_of_program(line.decode("utf-8", "replace"))
 
 
 def workspace_of(mesh: Mesh, home: Path) -> Path:

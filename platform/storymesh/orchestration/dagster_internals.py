@@ -4,8 +4,9 @@ Nothing else imports a private module of theirs or touches a private attribute. 
 these is still there and still needed.
 """
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor as InProcessExecutor
+
+from storymesh.orchestration.browser_guard import BrowserGuard
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtCliResource
@@ -102,3 +105,34 @@ def dbt_resource_class() -> "type[DbtCliResource]":
             return DBT_PYTHON_VERSION
 
     return InstalledDbt
+
+
+def run_dagster_webserver(arguments: Sequence[str]) -> None:
+    """Run `dagster-webserver` with `BrowserGuard` in front of it."""
+    from dagster_webserver import cli
+
+    original = cli.create_app_from_workspace_process_context
+
+    def create_guarded_app(*given: Any, **options: Any) -> Any:
+        app = original(*given, **options)
+        app.add_middleware(BrowserGuard)
+        return app
+
+    cli.create_app_from_workspace_process_context = create_guarded_app
+    sys.argv = ["dagster-webserver", *arguments]
+    cli.main()
+
+
+def run_dagster_dev(arguments: Sequence[str]) -> None:
+    """Run `dagster dev` with the web server of `run_dagster_webserver` in the place of its own."""
+    from dagster._cli import dev, main
+
+    original = dev.open_ipc_subprocess
+
+    def open_guarded(parts: Sequence[str], **options: Any) -> Any:
+        own, guarded = ["-m", "dagster_webserver"], ["-m", "storymesh.orchestration.guarded_dagster", "webserver"]
+        return original([parts[0], *guarded, *parts[3:]] if list(parts[1:3]) == own else parts, **options)
+
+    dev.open_ipc_subprocess = open_guarded
+    sys.argv = ["dagster", "dev", *arguments]
+    main()

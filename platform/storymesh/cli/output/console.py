@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from storymesh.atomic_write import open_private
-from storymesh.printable import printable, printable_json
+from storymesh.printable import printable, printable_json, printable_with_colours
+from storymesh.redaction import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,11 @@ def echo_text(text: str) -> None:
     """Print what others may read as data: as it is in a pipe or a file, written out on a terminal."""
     # Without `color`, what is printed to a pipe would lose its escape sequences.
     typer.echo(printable(text) if sys.stdout.isatty() else text, color=True)
+
+
+def print_output_of_program(line: str) -> None:
+    """Print a line of another program on standard error, with its colours and without secrets."""
+    typer.echo(printable_with_colours(redact(line)), nl=False, err=True)
 
 
 def echo_json(document: str) -> None:

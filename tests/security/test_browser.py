@@ -1,0 +1,321 @@
+"""The browser: pages of other sites start nothing, read nothing and frame nothing while `storymesh ui` runs."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from storymesh.orchestration.browser_guard import BrowserGuard
+from tests.support.harbour import make_harbour
+from tests.support.paths import importable
+
+PORT = 3000
+OURS = f"127.0.0.1:{PORT}"
+MUTATION = 'mutation { launchRun(executionParams: {mode: "default"}) { __typename } }'
+JSON = {"content-type": "application/json"}
+EVIL = "http://evil.example"
+
+
+@dataclass
+class Request:
+    """A request as a browser or a program sends it; `host` None: none is named."""
+
+    method: str = "POST"
+    path: str = "/graphql"
+    host: str | None = OURS
+    headers: Mapping[str, str] = field(default_factory=dict)
+    server: tuple[str, int] | None = ("127.0.0.1", PORT)
+    kind: str = "http"
+    twice: str = ""
+
+
+def answer(request: Request, hosts: frozenset[str] = frozenset()) -> int:
+    """The status of the answer: 200 where the application behind the guard was reached (101 of a web socket)."""
+    sent: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", request.host.encode("latin-1"))] if request.host is not None else []
+    headers += [(name.encode(), value.encode("latin-1")) for name, value in request.headers.items()]
+    headers += [pair for pair in headers if pair[0].decode() == request.twice]
+    scope = {
+        "type": request.kind,
+        "method": request.method,
+        "path": request.path,
+        "headers": headers,
+        "server": request.server,
+    }
+    asyncio.run(BrowserGuard(application, hosts)(scope, lambda: asyncio.sleep(0, {}), send))
+    if request.kind == "websocket":
+        return {"websocket.accept": 101, "websocket.close": 403}[sent[0]["type"]]
+    names = {name for name, _ in sent[0]["headers"]}
+    assert {b"x-frame-options", b"content-security-policy", b"cross-origin-resource-policy"} <= names
+    return int(sent[0]["status"])
+
+
+REFUSED = {
+    "a query by GET": Request("GET"),
+    "a query by GET with a foreign referrer": Request("GET", headers={"referer": f"{EVIL}/"}),
+    "a query by HEAD": Request("HEAD"),
+    "a query by PUT": Request("PUT", headers=JSON),
+    "a query by GET with a slash at its end": Request("GET", "/graphql/"),
+    "a query by GET below a prefix": Request("GET", "/mesh/graphql"),
+    "a form": Request(headers={"content-type": "application/x-www-form-urlencoded"}),
+    "a form with a file": Request(headers={"content-type": "multipart/form-data; boundary=x"}),
+    "a plain text": Request(headers={"content-type": "text/plain"}),
+    "a plain text that mentions JSON": Request(headers={"content-type": "text/plain; application/json"}),
+    "a plain text with JSON as its charset": Request(headers={"content-type": "text/plain;charset=application/json"}),
+    "no content type at all": Request(),
+    "a query as application/graphql": Request(headers={"content-type": "application/graphql"}),
+    "a beacon": Request(headers={"content-type": "text/plain;charset=UTF-8", "origin": EVIL}),
+    "JSON from another site": Request(headers={**JSON, "origin": EVIL}),
+    "JSON from a site whose name begins like ours": Request(headers={**JSON, "origin": f"http://{OURS}.evil.example"}),
+    "JSON from a site with our name as its user": Request(headers={**JSON, "origin": f"http://{OURS}@evil.example"}),
+    "JSON from a frame without an origin": Request(headers={**JSON, "origin": "null"}),
+    "JSON from another port of this machine": Request(headers={**JSON, "origin": "http://127.0.0.1:8080"}),
+    "JSON from another name of this machine": Request(headers={**JSON, "origin": f"http://localhost:{PORT}"}),
+    "JSON from an extension": Request(headers={**JSON, "origin": "chrome-extension://abcdef"}),
+    "JSON from a file": Request(headers={**JSON, "origin": "file://"}),
+    "an empty origin": Request(headers={**JSON, "origin": ""}),
+    "JSON with a foreign referrer alone": Request(headers={**JSON, "referer": f"{EVIL}/x"}),
+    "two origins": Request(headers={**JSON, "origin": f"http://{OURS}"}, twice="origin"),
+    "two hosts": Request(headers=JSON, twice="host"),
+    "two content types": Request(headers=JSON, twice="content-type"),
+    "a name that leads here (DNS rebinding)": Request(host=f"evil.example:{PORT}", headers=JSON),
+    "the same with a fitting origin": Request(
+        host=f"evil.example:{PORT}", headers={**JSON, "origin": f"http://evil.example:{PORT}"}
+    ),
+    "a name that begins with our address": Request(host="127.0.0.1.evil.example", headers=JSON),
+    "a name that ends like localhost": Request(host="evil-localhost", headers=JSON),
+    "a name below localhost": Request(host="evil.localhost", headers=JSON),
+    "an address with a user": Request(host=f"{OURS}@evil.example", headers=JSON),
+    "an address of another machine": Request(host="192.0.2.7", headers=JSON),
+    "the address of all interfaces": Request(host=f"0.0.0.0:{PORT}", headers=JSON),
+    "our address as one number": Request(host="2130706433", headers=JSON),
+    "our address in octal": Request(host="0177.0.0.1", headers=JSON),
+    "our address cut short": Request(host="127.1", headers=JSON),
+    "an empty host": Request(host="", headers=JSON),
+    "no host": Request(host=None, headers=JSON),
+    "a host with a space": Request(host=f"{OURS} evil.example", headers=JSON),
+    "a script from another site": Request(
+        "GET", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "script"}
+    ),
+    "a page of ours in a frame of another site": Request(
+        "GET",
+        "/runs",
+        headers={
+            "accept": "text/html",
+            "sec-fetch-site": "cross-site",
+            "sec-fetch-mode": "navigate",
+            "sec-fetch-dest": "iframe",
+        },
+    ),
+    "a log read by another site": Request(
+        "GET",
+        "/logs/x",
+        headers={"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+    ),
+    "a link of another site to a query": Request(
+        "GET",
+        headers={
+            "accept": "text/html",
+            "sec-fetch-site": "cross-site",
+            "sec-fetch-mode": "navigate",
+            "sec-fetch-dest": "document",
+        },
+    ),
+    "a form of another site that is followed": Request(
+        headers={
+            **JSON,
+            "sec-fetch-site": "cross-site",
+            "sec-fetch-mode": "navigate",
+            "sec-fetch-dest": "document",
+        }
+    ),
+    "a report of an asset as a form": Request(
+        path="/report_asset_materialization/x", headers={"content-type": "application/x-www-form-urlencoded"}
+    ),
+    "a report of an asset without a body": Request(path="/report_asset_materialization/x"),
+    "a report of a check from another site": Request(path="/report_asset_check/x", headers={**JSON, "origin": EVIL}),
+    "a web socket from another site": Request("GET", kind="websocket", headers={"origin": EVIL}),
+    "a web socket from another port": Request("GET", kind="websocket", headers={"origin": "http://127.0.0.1:8080"}),
+    "a web socket from a frame without an origin": Request("GET", kind="websocket", headers={"origin": "null"}),
+    "a web socket by another name": Request("GET", kind="websocket", host="evil.example"),
+    "a web socket by another name with a fitting origin": Request(
+        "GET", kind="websocket", host="evil.example", headers={"origin": EVIL}
+    ),
+}
+
+ANSWERED = {
+    "our own page": Request(headers={**JSON, "origin": f"http://{OURS}", "sec-fetch-site": "same-origin"}),
+    "our own page by another name": Request(
+        host=f"localhost:{PORT}", headers={**JSON, "origin": f"http://localhost:{PORT}"}
+    ),
+    "our own page by IPv6": Request(host=f"[::1]:{PORT}", headers={**JSON, "origin": f"http://[::1]:{PORT}"}),
+    "a program": Request(headers={"content-type": "application/json; charset=utf-8"}),
+    "a page that somebody opens": Request("GET", "/", headers={"accept": "text/html", "sec-fetch-site": "none"}),
+    "the page for queries": Request("GET", headers={"accept": "text/html,*/*"}),
+    "a link in a message": Request(
+        "GET",
+        "/runs/x",
+        headers={
+            "accept": "text/html",
+            "sec-fetch-site": "cross-site",
+            "sec-fetch-mode": "navigate",
+            "sec-fetch-dest": "document",
+        },
+    ),
+    "a check of health": Request("GET", "/server_info"),
+    "a check of health by the machine's own address": Request(
+        "GET", "/server_info", host="10.1.2.3:80", server=("10.1.2.3", 80)
+    ),
+    "our own web socket": Request("GET", kind="websocket", headers={"origin": f"http://{OURS}"}),
+    "the web socket of a program": Request("GET", kind="websocket"),
+}
+
+
+@pytest.mark.parametrize("attack", REFUSED)
+def test_it_is_refused(attack: str) -> None:
+    assert answer(REFUSED[attack]) in (400, 403, 405, 415, 421)
+
+
+@pytest.mark.parametrize("use", ANSWERED)
+def test_it_is_answered(use: str) -> None:
+    assert answer(ANSWERED[use]) in (101, 200)
+
+
+def test_a_name_in_the_settings_is_answered_also_behind_a_proxy() -> None:
+    hosts = frozenset({"mesh.example"})
+    origin = {**JSON, "origin": "https://mesh.example"}
+    assert answer(Request(host="mesh.example", headers=origin), hosts) == 200
+    assert answer(Request(host=OURS, headers=origin), hosts) == 200
+    assert answer(Request(host="mesh.example", headers={**JSON, "origin": EVIL}), hosts) == 403
+    assert answer(Request(host=OURS, headers={**JSON, "origin": "https://mesh.example:8443"}), hosts) == 403
+    assert answer(Request(host="mesh.example.evil.example", headers=origin), hosts) == 421
+
+
+@dataclass(frozen=True)
+class Served:
+    """`storymesh ui` as it serves a mesh."""
+
+    mesh: Path
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def runs(self) -> int:
+        query = {"query": "{ runsOrError { ... on Runs { results { id } } } }"}
+        answered = httpx.post(f"{self.address}/graphql", json=query, timeout=60)
+        return len(answered.json()["data"]["runsOrError"]["results"])
+
+
+@pytest.fixture(scope="module")
+def user_interface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    mesh = tmp_path_factory.mktemp("browser") / "harbour"
+    make_harbour(mesh)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "storymesh.cli", "ui", "--port", str(port)]
+    log = mesh.parent / "ui.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=mesh, env=importable(), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        served = Served(mesh, port)
+        try:
+            ends = time.monotonic() + 240
+            while True:
+                try:
+                    if httpx.get(f"{served.address}/server_info", timeout=10).status_code == 200:
+                        break
+                except httpx.TransportError:
+                    pass
+                assert process.poll() is None and time.monotonic() < ends, log.read_text(encoding="utf-8")
+                time.sleep(0.5)
+            yield served
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(90)
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def test_a_foreign_page_launches_nothing_on_the_real_server(user_interface: Served) -> None:
+    graphql = f"{user_interface.address}/graphql"
+    selector = {"repositoryLocationName": "fleet", "repositoryName": "__repository__", "pipelineName": "refresh_fleet"}
+    launch = (
+        "mutation($s: JobOrPipelineSelector!) { launchRun(executionParams: {selector: $s}) { __typename"
+        " ... on PythonError { message } } }"
+    )
+    body = {"query": launch, "variables": {"s": selector}}
+    by_address = {"query": launch, "variables": json.dumps({"s": selector})}
+    before = user_interface.runs()
+    attacks = {
+        "by GET": httpx.get(graphql, params=by_address, headers={"referer": EVIL}),
+        "as a plain text": httpx.post(graphql, content=json.dumps(body), headers={"content-type": "text/plain"}),
+        "in the address of a form": httpx.post(graphql, params=by_address, data={"x": "y"}),
+        "from another site": httpx.post(graphql, json=body, headers={"origin": EVIL}),
+        "by another name": httpx.post(graphql, json=body, headers={"host": f"evil.example:{user_interface.port}"}),
+        "asked beforehand": httpx.options(graphql, headers={"origin": EVIL, "access-control-request-method": "POST"}),
+    }
+    assert {name: got.status_code for name, got in attacks.items() if got.status_code < 400} == {}
+    assert all("access-control-allow-origin" not in got.headers for got in attacks.values())
+    assert user_interface.runs() == before
+    ends = time.monotonic() + 120
+    while True:  # our own page may, once the location is loaded
+        own = httpx.post(graphql, json=body, headers={"origin": user_interface.address}, timeout=60)
+        if own.json().get("data", {}).get("launchRun", {}).get("__typename") == "LaunchRunSuccess":
+            break
+        assert time.monotonic() < ends, own.text
+        time.sleep(1)
+    assert user_interface.runs() == before + 1
+
+
+def test_only_our_own_page_opens_a_web_socket_on_the_real_server(user_interface: Served) -> None:
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+    from websockets.typing import Origin, Subprotocol
+
+    address = user_interface.address.replace("http", "ws") + "/graphql"
+    protocol = [Subprotocol("graphql-ws")]
+    with connect(address, origin=Origin(user_interface.address), subprotocols=protocol, proxy=None) as own:
+        own.send(json.dumps({"type": "connection_init"}))
+        assert json.loads(own.recv(timeout=30))["type"] == "connection_ack"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(address, origin=Origin(EVIL), subprotocols=protocol, proxy=None)
+    assert refused.value.response.status_code == 403
+
+
+def test_pages_of_the_real_server_cannot_be_framed_and_it_listens_to_this_machine_alone(user_interface: Served) -> None:
+    page = httpx.get(user_interface.address, headers={"accept": "text/html"})
+    assert page.status_code == 200
+    assert page.headers["x-frame-options"] == "SAMEORIGIN"
+    assert "frame-ancestors 'self'" in ", ".join(page.headers.get_list("content-security-policy"))
+    port = f"{user_interface.port:04X}"
+    listening = [
+        line.split()[1]
+        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        if line.split()[3] == "0A" and line.split()[1].endswith(f":{port}")
+    ]
+    assert listening == [f"0100007F:{port}"]
