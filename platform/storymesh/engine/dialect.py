@@ -267,7 +267,8 @@ def split_words(text: ir.StringValue) -> ir.ArrayValue:
 def word_ngrams(words: ir.ArrayValue, length: int) -> ir.ArrayValue:
     """Return all n-grams of `length` words as texts with spaces; one of all words where they are fewer."""
     places = ibis.range(0, ibis.greatest(words.length() - length + 1, 1))
-    return map_items(places, lambda place: words[place : place + length].join(" "))
+    # One item after another, since a slice copies the list for each place. The join leaves out what is absent.
+    return map_items(places, lambda place: ibis.literal(" ").join([words[place + next_] for next_ in range(length)]))
 
 
 def reverse_items(values: ir.ArrayValue) -> ir.ArrayValue:

@@ -91,9 +91,8 @@ def _measure_column(engine: Engine, sampled: "Table", name: str) -> Diversity | 
 def _distinct_share(engine: Engine, texts: "Table", length: int) -> float:
     """Return the share of different ones among all runs of `length` words."""
     long_enough = texts.filter(texts["words"].length() >= length)
-    # Hashes, since the words themselves take many times as long to compare.
-    hashes = dialect.map_items(dialect.word_ngrams(long_enough["words"], length), dialect.hash_text)
-    runs = long_enough.select(run=hashes.unnest())
+    words = long_enough["words"]
+    runs = long_enough.select(run=(words if length == 1 else dialect.word_ngrams(words, length)).unnest())
     (counts,) = engine.fetch_rows(runs.aggregate(different=runs.run.nunique(), every=runs.count()))
     return float(counts["different"] / max(counts["every"], 1))
 
