@@ -78,14 +78,14 @@ def test_a_table_of_a_database_file_is_read_by_its_name(tmp_path: Path) -> None:
         connection.execute(f"SET file_search_path = '{tmp_path}'")
         connection.execute("CREATE VIEW numbers AS SELECT * FROM read_csv('numbers.csv')")
     with open_engine() as engine:
-        reader = engine.stream_database_table(database, "numbers", tmp_path, lambda names: names[:1])
+        reader = engine.stream_database_table(database, "numbers", tmp_path, lambda names: names[:1], only=[tmp_path])
         assert reader.read_all().to_pydict() == {"number": [1, 2]}
         with pytest.raises(TableNotFound) as missing:
-            engine.stream_database_table(database, "number", tmp_path, lambda names: names)
+            engine.stream_database_table(database, "number", tmp_path, lambda names: names, only=[tmp_path])
         assert missing.value.tables == ["numbers"]
         (tmp_path / "numbers.csv").unlink()
         with pytest.raises(EngineFailed, match="IO Error: No files found"):
-            engine.stream_database_table(database, "numbers", tmp_path, lambda names: names)
+            engine.stream_database_table(database, "numbers", tmp_path, lambda names: names, only=[tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_a_table_of_a_database_file_is_read_by_its_name(tmp_path: Path) -> None:
         ("create table other as select 1", "a rule is one SELECT"),
         ("select n from numbers", "one row with one value"),
         ("select 1, 2", "one row with one value"),
-        ("select count(*) from read_csv('/etc/passwd')", "Permission Error"),
-        ("select count(*) from other", "Catalog Error"),
+        ("select count(*) from read_csv('/etc/passwd')", "its own table alone"),
+        ("select count(*) from other", "its own table alone"),
     ],
 )
 def test_an_untrusted_query_sees_one_table_and_gives_one_value(query: str, words: str) -> None:

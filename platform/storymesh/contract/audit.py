@@ -21,10 +21,10 @@ from storymesh.contract.checks import (
     checks_of,
 )
 from storymesh.contract.conditions import RowCondition
-from storymesh.contract.definition import Contract
+from storymesh.contract.definition import RESTRICTED, Contract, restricted_properties
 from storymesh.contract.expectations import condition_column, run_expectations
 from storymesh.contract.quality_rules import Expectation
-from storymesh.contract.table_metrics import measure_check
+from storymesh.contract.table_metrics import measure_check, reads_restricted
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
 
@@ -65,6 +65,7 @@ def audit_rows(
     checks = [check for check in checks_of(contract) if check.kind == "row"]
     failed: dict[int, list[np.ndarray[Any, Any]]] = defaultdict(list)
     nothing = np.empty(0, np.int64)
+    restricted = restricted_properties(contract)
     for position, check in enumerate(checks):
         if isinstance(check.test, FitsType):
             failed[position].append(uncastable.get(check.properties[0], nothing))
@@ -72,13 +73,13 @@ def audit_rows(
     for start, count, path in zip([0, *accumulate(counts)], counts, files, strict=False):
         if local:
             frame = _fetch_frame(engine, contract, [path], list(local.values()))
-            for position, outcome in zip(local, run_expectations(frame, list(local.values())), strict=True):
+            for position, outcome in zip(local, run_expectations(frame, list(local.values()), restricted), strict=True):
                 failed[position].append(outcome.failed_rows + start)
         if progress is not None:
             progress(start + count)
     for position, check in enumerate(checks):
         if _compares_rows(check) and files:
-            (outcome,) = run_expectations(_fetch_frame(engine, contract, files, [check]), [check])
+            (outcome,) = run_expectations(_fetch_frame(engine, contract, files, [check]), [check], restricted)
             failed[position].append(outcome.failed_rows)
     results: list[CheckResult] = []
     failures: dict[str, np.ndarray[Any, Any]] = {}
@@ -97,16 +98,19 @@ def audit_rows(
 def audit_table(engine: Engine, contract: Contract, files: Sequence[str]) -> tuple[CheckResult, ...]:
     """Run every check about the table as a whole over `files`, the rows that would be published."""
     results = []
+    restricted = restricted_properties(contract)
     for check in checks_of(contract):
         if check.kind != "table":
             continue
         if isinstance(check.test, Expectation):
-            (outcome,) = run_expectations(_fetch_frame(engine, contract, files, [check]), [check])
-            results.append(_result(check, outcome.passed, None, outcome.observed))
+            (outcome,) = run_expectations(_fetch_frame(engine, contract, files, [check]), [check], restricted)
+            observed = RESTRICTED if reads_restricted(check, contract) else outcome.observed
+            results.append(_result(check, outcome.passed, None, observed))
         else:
             measured = measure_check(engine, check, contract, files)
             check = replace(check, words=measured.problem or check.words)
-            results.append(_result(check, measured.passed, None, measured.observed))
+            hidden = measured.restricted and measured.observed is not None
+            results.append(_result(check, measured.passed, None, RESTRICTED if hidden else measured.observed))
     return tuple(results)
 
 

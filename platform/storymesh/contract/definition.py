@@ -14,7 +14,7 @@ from typing import Any, get_args
 from storymesh.contract.quality_rules import Rule
 from storymesh.document import Document
 from storymesh.errors import Finding
-from storymesh.language.types import Classification, Field, Struct, Type
+from storymesh.language.types import Array, Classification, Field, Struct, Type
 from storymesh.location import Location
 
 CLASSIFICATIONS: tuple[Classification, ...] = get_args(Classification)
@@ -70,6 +70,10 @@ class Freshness:
     max_age: timedelta
     property: str
     location: Location
+
+
+RESTRICTED = "(restricted)"
+"""What stands where a restricted value would."""
 
 
 @dataclass(frozen=True)
@@ -143,3 +147,20 @@ class Contract:
         """Return the property that another contract's relationship calls `reference`, by id or else by name."""
         by_id = (item for item in self.properties.values() if item.reference == reference)
         return next(by_id, None) or self.properties.get(reference)
+
+
+def restricted_properties(contract: Contract) -> frozenset[str]:
+    """Return the names of the properties that are restricted, or have a restricted value inside."""
+    return frozenset(name for name, item in contract.properties.items() if _is_restricted(item.field))
+
+
+def _is_restricted(field: Field) -> bool:
+    if field.classification == "restricted":
+        return True
+    match field.type:
+        case Array(item):
+            return _is_restricted(item)
+        case Struct(fields):
+            return any(isinstance(inside, Field) and _is_restricted(inside) for inside in fields.values())
+        case _:
+            return False

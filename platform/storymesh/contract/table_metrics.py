@@ -12,10 +12,10 @@ from typing import Any
 
 from storymesh.contract.checks import Check
 from storymesh.contract.conditions import counted
-from storymesh.contract.definition import Contract, Freshness
+from storymesh.contract.definition import RESTRICTED, Contract, Freshness, restricted_properties
 from storymesh.contract.quality_rules import LibraryMetric, SqlRule
 from storymesh.contract.types import arrow_schema
-from storymesh.engine.engine import Engine
+from storymesh.engine.engine import Engine, RuleValue
 from storymesh.errors import EngineFailed
 
 TIME_LIMIT_S = 60.0
@@ -23,30 +23,43 @@ TIME_LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a check of the table came to; `problem` says why it could not be measured."""
+    """What a check of the table came to; `problem` says why it could not be measured.
+
+    `restricted`: what was observed may say something of a value that nobody may see.
+    """
 
     passed: bool
     observed: Any
     problem: str = ""
+    restricted: bool = False
 
 
 def measure_check(engine: Engine, check: Check, contract: Contract, files: Sequence[str]) -> Measurement:
     """Measure one table check over the rows of `files`."""
     test = check.test
     assert isinstance(test, LibraryMetric | SqlRule | Freshness)
+    restricted = reads_restricted(check, contract)
     try:
         observed = _observe(engine, check, contract, files)
+        if isinstance(observed, RuleValue):
+            restricted, observed = restricted or observed.reads_hidden, observed.value
     except TimeoutError as error:
         return Measurement(False, None, f"{check.words}: {error}")
     except EngineFailed as error:
         words = str(error.__cause__ or error).splitlines()[0]
         return Measurement(False, None, f"{check.words}: the query did not run: {words}")
     if isinstance(test, Freshness):
-        return _compare_age(test, observed)
+        return _compare_age(test, observed, restricted=restricted)
     try:
-        return Measurement(test.comparison.holds(observed), observed)
+        return Measurement(test.comparison.holds(observed), observed, "", restricted)
     except TypeError:
-        return Measurement(False, observed, f"{check.words}: it gave {observed!r}, which cannot be compared")
+        shown = RESTRICTED if restricted else repr(observed)
+        return Measurement(False, observed, f"{check.words}: it gave {shown}, which cannot be compared", restricted)
+
+
+def reads_restricted(check: Check, contract: Contract) -> bool:
+    """Return True for a check that names a property with a restricted value."""
+    return not restricted_properties(contract).isdisjoint(check.properties)
 
 
 def _observe(engine: Engine, check: Check, contract: Contract, files: Sequence[str]) -> Any:
@@ -54,7 +67,8 @@ def _observe(engine: Engine, check: Check, contract: Contract, files: Sequence[s
     match check.test:
         case SqlRule(text, _):
             query = _fill_placeholders(engine, text, contract, check.properties[0] if check.properties else "")
-            return engine.run_untrusted_query(query, contract.name, files, schema, TIME_LIMIT_S)
+            hidden = restricted_properties(contract)
+            return engine.run_untrusted_query(query, contract.name, files, schema, TIME_LIMIT_S, hidden=hidden)
         case Freshness(property=name):
             return engine.fetch_value(engine.read_parquet(files, schema)[name].max())
         case LibraryMetric() as metric:
@@ -96,9 +110,9 @@ def _fill_placeholders(engine: Engine, query: str, contract: Contract, property_
     return query
 
 
-def _compare_age(test: Freshness, observed: Any) -> Measurement:
+def _compare_age(test: Freshness, observed: Any, *, restricted: bool) -> Measurement:
     if observed is None:
         return Measurement(False, None, f"there is no {test.property} to be fresh")
     newest = observed if isinstance(observed, datetime) else datetime.combine(observed, datetime.min.time())
     age = datetime.now(UTC).replace(tzinfo=None) - newest
-    return Measurement(age <= test.max_age, newest)
+    return Measurement(age <= test.max_age, newest, "", restricted)

@@ -4,7 +4,8 @@ Queries are ibis expressions. An engine reads Parquet files as tables, runs expr
 Parquet. Nothing outside `engine/<name>/` imports an engine's own package, writes SQL text, or looks behind this port.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -24,6 +25,14 @@ class TableNotFound(EngineFailed):
     def __init__(self, name: str, tables: Sequence[str]) -> None:
         super().__init__(f"there is no table '{name}'")
         self.tables = tables
+
+
+@dataclass(frozen=True)
+class RuleValue:
+    """The value of a SQL rule; `reads_hidden`: it may say something of a column that nobody may see."""
+
+    value: Any
+    reads_hidden: bool
 
 
 class Engine(Protocol):
@@ -71,10 +80,15 @@ class Engine(Protocol):
         folder: Path,
         choose_columns: Callable[[Sequence[str]], Sequence[str]],
         size: int = 50_000,
+        *,
+        only: Collection[Path] | None = (),
     ) -> "pa.RecordBatchReader":
         """Return the rows of a table or view in a database file that dbt wrote, which is opened read-only.
 
         `choose_columns` gets the names of its columns and returns those to read. A view's relative paths mean `folder`.
+        A view may read the files of `only` and what is below its folders; None: what it likes. It runs in a process of
+        its own, without the environment of this one.
+
         A table in the schema `main` comes before one of the same name elsewhere. Raises `TableNotFound`; the text of
         any other `EngineFailed`, here or while rows are read, is the database's own.
         """
@@ -137,13 +151,21 @@ class Engine(Protocol):
         ...
 
     def run_untrusted_query(
-        self, query: str, name: str, files: Sequence[str], schema: "pa.Schema", time_limit_s: float
-    ) -> Any:
+        self,
+        query: str,
+        name: str,
+        files: Sequence[str],
+        schema: "pa.Schema",
+        time_limit_s: float,
+        *,
+        hidden: Collection[str] = (),
+    ) -> RuleValue:
         """Return the one value of a SQL query that somebody else wrote, over Parquet files as the table `name`.
 
-        The query runs in a session of its own that sees this table and nothing else: no files, no network, no
-        extensions, no settings, bounded in memory and time. Raises `TimeoutError`, and `EngineFailed` when the query
-        fails or is not one SELECT that gives one row with one value.
+        The query runs in a process of its own that sees this table and nothing else: no files, no network, no
+        environment, no settings, bounded in memory, time and the size of its result. Nobody may see the columns
+        `hidden`. Raises `TimeoutError`, and `EngineFailed` when the query fails or is not one SELECT that gives one
+        row with one value; its words quote no value of a query that reads a hidden column.
         """
         ...
 

@@ -4,8 +4,7 @@ import json
 import os
 import re
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import ByteSize, TypeAdapter
 
 from storymesh.atomic_write import staged_file
+from storymesh.engine.duckdb.child_process import run_rule, stream_table
 from storymesh.engine.duckdb.connection import (
     confine,
     literal_path,
@@ -25,7 +25,7 @@ from storymesh.engine.duckdb.connection import (
 )
 from storymesh.engine.duckdb.digest import relation_digest
 from storymesh.engine.duckdb.session_secret import SessionSecret
-from storymesh.engine.engine import Files, TableNotFound
+from storymesh.engine.engine import Files, RuleValue
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 
 if TYPE_CHECKING:
@@ -35,12 +35,6 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 20_480
 _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
-_SANDBOX = {
-    **_NO_EXTENSIONS,
-    "enable_external_access": "false",
-    "allow_community_extensions": "false",
-    "memory_limit": "2GB",
-}
 
 
 class DuckDBEngine:
@@ -111,7 +105,7 @@ class DuckDBEngine:
         import duckdb
 
         try:
-            duckdb.connect(str(database)).close()
+            duckdb.connect(str(database), config={"enable_external_access": "false"}).close()
         except duckdb.IOException as error:
             return str(error).splitlines()[0] if "lock" in str(error).lower() else None
         return None
@@ -123,24 +117,10 @@ class DuckDBEngine:
         folder: Path,
         choose_columns: Callable[[Sequence[str]], Sequence[str]],
         size: int = 50_000,
+        *,
+        only: Collection[Path] | None = (),
     ) -> "pa.RecordBatchReader":
-        with self._translated(plain=True):
-            session = open_duckdb(self._resources, database, read_only=True)
-        try:
-            with self._translated(plain=True):
-                session.execute(f"SET file_search_path = {quote_text(str(folder.resolve()))}")
-                tables = session.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall()
-            schemas = sorted((schema for schema, table in tables if table == name), key=lambda schema: schema != "main")
-            if not schemas:
-                raise TableNotFound(name, [table for _, table in tables])
-            source = f"{quote_name(schemas[0])}.{quote_name(name)}"
-            with self._translated(plain=True):
-                columns = [column for column, *_ in session.execute(f"DESCRIBE {source}").fetchall()]
-            chosen = ", ".join(map(quote_name, choose_columns(columns)))
-        except BaseException:
-            session.close()
-            raise
-        return self._streamed(session, f"SELECT {chosen} FROM {source}", size)
+        return stream_table(database, name, folder, only, choose_columns, size, self.memory, self._resources)
 
     def map_batches(
         self,
@@ -265,34 +245,17 @@ class DuckDBEngine:
             path.unlink(missing_ok=True)
 
     def run_untrusted_query(
-        self, query: str, name: str, files: Sequence[str], schema: "pa.Schema", time_limit_s: float
-    ) -> Any:
-        import duckdb
-        import pyarrow.dataset as ds
-
-        session = open_duckdb(_SANDBOX)
-        timer = threading.Timer(time_limit_s, session.interrupt)
-        timer.daemon = True
-        try:
-            # Arrow reads the files, so that the session itself needs no access to any.
-            session.register(name, ds.dataset(list(files), schema=schema) if files else schema.empty_table())
-            session.execute("SET python_enable_replacements = false")
-            session.execute("SET lock_configuration = true")
-            timer.start()
-            statements = session.extract_statements(query)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise EngineFailed("a rule is one SELECT")
-            rows = session.execute(query).fetchmany(2)
-        except duckdb.InterruptException:
-            raise TimeoutError(f"it took longer than {time_limit_s:g} s") from None
-        except duckdb.Error as error:
-            raise EngineFailed(str(error).splitlines()[0]) from error
-        finally:
-            timer.cancel()
-            session.close()
-        if len(rows) != 1 or len(rows[0]) != 1:
-            raise EngineFailed("a rule gives one row with one value")
-        return rows[0][0]
+        self,
+        query: str,
+        name: str,
+        files: Sequence[str],
+        schema: "pa.Schema",
+        time_limit_s: float,
+        *,
+        hidden: Collection[str] = (),
+    ) -> RuleValue:
+        scan = self.parquet_scan_sql(files, schema)
+        return run_rule(query, name, files, scan, hidden, time_limit_s)
 
     def quote_name(self, name: str) -> str:
         return quote_name(name)

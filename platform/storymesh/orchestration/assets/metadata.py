@@ -8,11 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from storymesh.contract.definition import Contract, Property
+from storymesh.contract.definition import RESTRICTED, Contract, Property, restricted_properties
 from storymesh.location import Location
 
 SAMPLE_ROWS = 5
-MASK = "(restricted)"
 BAR = 30  # characters of the longest bar of a plot
 _CELL = 80
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -89,7 +88,7 @@ def sample_table(files: Sequence[str], contract: Contract, rows: int = SAMPLE_RO
     import pyarrow.parquet as pq
 
     names = list(contract.properties)
-    masked = {name for name, item in contract.properties.items() if item.classification == "restricted"}
+    masked = restricted_properties(contract)
     shown: list[Mapping[str, Any]] = []
     for file in files:
         for batch in pq.ParquetFile(file).iter_batches(batch_size=rows, columns=names):
@@ -97,7 +96,7 @@ def sample_table(files: Sequence[str], contract: Contract, rows: int = SAMPLE_RO
             break
         if len(shown) >= rows:
             break
-    values = [[MASK if name in masked else row[name] for name in names] for row in shown[:rows]]
+    values = [[RESTRICTED if name in masked else row[name] for name in names] for row in shown[:rows]]
     return dg.MetadataValue.md(markdown_table(names, values))
 
 

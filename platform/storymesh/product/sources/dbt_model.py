@@ -34,7 +34,7 @@ def open_dbt_model(
         return choose_columns(names, contract, unreadable)
 
     try:
-        reader = engine.stream_database_table(database, product.name, folder, choose, BATCH_ROWS)
+        reader = engine.stream_database_table(database, product.name, folder, choose, BATCH_ROWS, only=None)
     except TableNotFound as error:
         hint = suggest_name(product.name, error.tables)
         raise SourceUnreadable(f"{message}, which dbt did not build", hint) from None

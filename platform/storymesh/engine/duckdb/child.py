@@ -1,0 +1,215 @@
+"""A process of its own for what somebody else wrote: a SQL rule of a contract, or the models that dbt left in a file.
+
+DuckDB's limits hold most of what it does and not all (`repeat('a', 2000000000)` takes eight gigabytes, and no interrupt
+ends it), and its settings are of the whole process. So such work is done here: with no environment, no files but those
+that it is given, bounds of the system on memory and processor time, and a parent that ends it.
+
+The request is a line of JSON on standard input. What comes out is said at `answer_rule` and `stream_table`.
+"""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import duckdb
+
+from storymesh.engine.duckdb.connection import confine, open_duckdb, quote_name, quote_text
+from storymesh.engine.duckdb.rule_query import parse_rule
+from storymesh.errors import EngineFailed
+
+RULE_MEMORY = 2 * 2**30
+MAX_RESULT = 10_000  # characters of a text that a rule gives
+_OVERHEAD = 2 * 2**30  # addresses of the interpreter, its libraries and the stacks of two threads
+_OVERHEAD_OF_TABLE = 6 * 2**30  # and those of as many threads as there are cores
+_NO_EXTENSIONS = {"autoload_known_extensions": "false"}
+
+
+def main() -> None:
+    """Do what the request on standard input says."""
+    request = json.loads(sys.stdin.readline())
+    with suppress(BrokenPipeError):
+        match request["task"]:
+            case "rule":
+                print(json.dumps(answer_rule(request)))
+            case "table":
+                stream_table(request, sys.stdout.buffer)
+
+
+def answer_rule(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the one `value` of a SQL rule and whether it `reads_hidden` columns, or an `error`."""
+    _bound(RULE_MEMORY + _OVERHEAD, request["time_limit_s"], writes=False)
+    name, reads_hidden = request["name"], True
+    try:
+        with (
+            _open_rule_session(name, request["scan"], request["files"]) as session,
+            _interrupted_after(session, request["time_limit_s"]),
+        ):
+            rule = parse_rule(session, request["query"], name, request["hidden"])
+            reads_hidden = rule.reads_hidden
+            rows = session.execute(rule.text).fetchmany(2)
+    except duckdb.InterruptException:
+        return {"error": f"it took longer than {request['time_limit_s']:g} s", "timeout": True}
+    except (EngineFailed, duckdb.Error, MemoryError, RecursionError) as error:
+        return {"error": _words(error, reads_hidden=reads_hidden and not isinstance(error, EngineFailed))}
+    if len(rows) != 1 or len(rows[0]) != 1:
+        return {"error": "a rule gives one row with one value"}
+    return {"value": _as_json(rows[0][0]), "reads_hidden": reads_hidden}
+
+
+@contextmanager
+def _interrupted_after(session: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    """Interrupt what the session runs after some seconds, again and again: only a statement that has begun heeds it.
+
+    The parent ends what does not.
+    """
+    done = threading.Event()
+
+    def interrupt() -> None:
+        wait = seconds
+        while not done.wait(wait):
+            session.interrupt()
+            wait = 0.2
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _open_rule_session(name: str, scan: str, files: Sequence[str]) -> duckdb.DuckDBPyConnection:
+    settings = {"memory_limit": f"{RULE_MEMORY // 2**20}MiB", "max_temp_directory_size": "0KiB", "threads": "2"}
+    session = open_duckdb({**_NO_EXTENSIONS, **settings})
+    session.execute(f"CREATE VIEW {quote_name(name)} AS FROM {scan}")
+    confine(session, [Path(file) for file in files])
+    return session
+
+
+def _words(error: BaseException, *, reads_hidden: bool) -> str:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
+        return f"it needs more than {RULE_MEMORY // 2**30} GB of memory"
+    if reads_hidden and not isinstance(
+        error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException
+    ):
+        return f"{text.partition(':')[0]} (its words could quote a restricted value)"
+    return text
+
+
+def _as_json(value: Any) -> dict[str, Any]:
+    match value:
+        case None | bool() | int() | float():
+            return {"plain": value}
+        case str():
+            if len(value) > MAX_RESULT:
+                return {"other": f"a text of {len(value):,} characters"}
+            return {"plain": value}
+        case Decimal():
+            return {"decimal": str(value)}
+        case datetime():
+            return {"other": "a moment with a time zone"} if value.tzinfo else {"datetime": value.isoformat()}
+        case date():
+            return {"date": value.isoformat()}
+        case _:
+            return {"other": f"a value of the kind {type(value).__name__}"}
+
+
+def value_of(answer: dict[str, Any]) -> Any:
+    """Return the value that `answer_rule` wrote down. Raises EngineFailed for one that cannot be compared."""
+    (kind, written), *_ = answer.items()
+    match kind:
+        case "plain":
+            return written
+        case "decimal":
+            return Decimal(written)
+        case "datetime":
+            return datetime.fromisoformat(written)
+        case "date":
+            return date.fromisoformat(written)
+        case _:
+            raise EngineFailed(f"a rule gives one short value, not {written}")
+
+
+def stream_table(request: dict[str, Any], output: BinaryIO) -> None:
+    """Write the names of a table's `columns` (or the `tables` that there are, or an `error`) as a line of JSON, read
+    a line with those that are wanted, and write their rows as an Arrow stream.
+
+    An error while rows are read is the last line of standard error.
+    """
+    import pyarrow as pa
+
+    settings = request["settings"]
+    if request["memory"] is not None:
+        _bound(request["memory"] + _OVERHEAD_OF_TABLE, None, writes=True)
+    if request["folder"]:
+        os.chdir(request["folder"])
+    try:
+        session = open_duckdb({**_NO_EXTENSIONS, **settings}, request["database"], read_only=True)
+        if request["only"] is not None:
+            confine(session, [Path(path) for path in request["only"]])
+        source = _find_table(session, request["name"])
+        if source is None:
+            rows = session.execute("SELECT table_name FROM information_schema.tables").fetchall()
+            _say(output, {"tables": [table for (table,) in rows]})
+            return
+        columns = [column for column, *_ in session.execute(f"DESCRIBE {source}").fetchall()]
+        _say(output, {"columns": columns})
+        chosen = ", ".join(map(quote_name, json.loads(sys.stdin.readline() or "[]")))
+        if not chosen:
+            return
+        reader = session.execute(f"SELECT {chosen} FROM {source}").to_arrow_reader(request["size"])
+    except (duckdb.Error, OSError, MemoryError) as error:
+        _say(output, {"error": _words_of_model(error)})
+        return
+    try:
+        _say(output, {"rows": True})
+        with pa.ipc.new_stream(output, reader.schema) as stream:
+            for batch in reader:
+                stream.write_batch(batch)
+    except (duckdb.Error, pa.ArrowException, MemoryError) as error:
+        print(json.dumps({"error": _words_of_model(error)}), file=sys.stderr)
+        sys.exit(1)
+    output.flush()
+
+
+def _find_table(session: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    """Return a table as SQL names it; one in the schema `main` comes before one of the same name elsewhere."""
+    query = f"SELECT table_schema FROM information_schema.tables WHERE table_name = {quote_text(name)}"
+    schemas = sorted((schema for (schema,) in session.execute(query).fetchall()), key=lambda schema: schema != "main")
+    return f"{quote_name(schemas[0])}.{quote_name(name)}" if schemas else None
+
+
+def _words_of_model(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _say(output: BinaryIO, value: dict[str, Any]) -> None:
+    output.write(json.dumps(value).encode() + b"\n")
+    output.flush()
+
+
+def _bound(memory: int, seconds: float | None, *, writes: bool) -> None:
+    """Have the system end this process beyond these bounds. Where it knows none (Windows) DuckDB's own hold."""
+    try:
+        import resource
+    except ImportError:  # pragma: no cover - Windows
+        return
+    limits = {resource.RLIMIT_AS: memory, resource.RLIMIT_CORE: 0}
+    if seconds is not None:
+        limits[resource.RLIMIT_CPU] = int(seconds) * (os.cpu_count() or 1) + 10
+    if not writes:
+        limits[resource.RLIMIT_FSIZE] = 0
+    for kind, limit in limits.items():
+        with suppress(ValueError, OSError):
+            resource.setrlimit(kind, (limit, limit))
+
+
+if __name__ == "__main__":
+    main()

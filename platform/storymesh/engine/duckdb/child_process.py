@@ -1,0 +1,156 @@
+"""Starting `child`, the process in which DuckDB runs what somebody else wrote, and reading what it answers."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storymesh.engine.engine import RuleValue, TableNotFound
+from storymesh.errors import EngineFailed
+from storymesh.process_environment import scrubbed_environment
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_START_S = 15.0  # the interpreter and its libraries on a busy machine
+# `-P`: what lies in the folder that the process works in is no module of it.
+_COMMAND = (sys.executable, "-P", "-m", "storymesh.engine.duckdb.child")
+
+
+def run_rule(
+    query: str,
+    name: str,
+    files: Sequence[str],
+    scan: str,
+    hidden: Collection[str],
+    time_limit_s: float,
+) -> RuleValue:
+    """Return the value of a SQL rule over `files`, which the SQL `scan` reads; see `Engine.run_untrusted_query`."""
+    from storymesh.engine.duckdb.child import value_of
+
+    request = {
+        "task": "rule",
+        "query": query,
+        "name": name,
+        "files": list(files),
+        "scan": scan,
+        "hidden": list(hidden),
+        "time_limit_s": time_limit_s,
+    }
+    with tempfile.TemporaryDirectory(prefix="storymesh-rule-") as folder:
+        try:
+            done = subprocess.run(
+                _COMMAND,
+                input=json.dumps(request) + "\n",
+                capture_output=True,
+                text=True,
+                cwd=folder,
+                env=scrubbed_environment(folder),
+                timeout=time_limit_s + _START_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"it took longer than {time_limit_s:g} s") from None
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        # Ended by the system for what it took; what it wrote last could quote a value.
+        raise EngineFailed(f"it was ended with {_reason(done.returncode)}") from None
+    if "error" in answer:
+        if answer.get("timeout"):
+            raise TimeoutError(answer["error"])
+        raise EngineFailed(answer["error"])
+    return RuleValue(value_of(answer["value"]), bool(answer["reads_hidden"]))
+
+
+def _reason(code: int) -> str:
+    return f"signal {-code}: too much memory or time" if code < 0 else f"code {code}: too much memory"
+
+
+def stream_table(
+    database: Path,
+    name: str,
+    folder: Path,
+    only: Collection[Path] | None,
+    choose_columns: Callable[[Sequence[str]], Sequence[str]],
+    size: int,
+    memory: int,
+    settings: Mapping[str, str],
+) -> "pa.RecordBatchReader":
+    """Return the rows of a table or view in a database file; see `Engine.stream_database_table`."""
+    import pyarrow as pa
+
+    request = {
+        "task": "table",
+        "database": str(database.resolve()),
+        "name": name,
+        "folder": str(folder.resolve()),
+        "only": None if only is None else [str(path) for path in only],
+        "size": size,
+        "memory": None if only is None else memory,
+        "settings": dict(settings),
+    }
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
+    child = subprocess.Popen(
+        _COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=scrubbed_environment(settings["temp_directory"]),
+    )
+    assert child.stdin is not None and child.stdout is not None
+
+    def end() -> None:
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout, errors):
+            with suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+
+    def failure() -> EngineFailed:
+        child.wait()
+        errors.seek(0)
+        lines = errors.read()[-20_000:].decode("utf-8", "replace").strip().splitlines()
+        with suppress(ValueError, KeyError, IndexError, TypeError):
+            return EngineFailed(json.loads(lines[-1])["error"])
+        return EngineFailed(f"reading it was ended with {_reason(child.returncode)}")
+
+    def ask(value: Any) -> dict[str, Any]:
+        with suppress(BrokenPipeError):
+            child.stdin.write(json.dumps(value).encode() + b"\n")
+            child.stdin.flush()
+        line = child.stdout.readline()
+        if not line:
+            raise failure()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise EngineFailed(answer["error"])
+        return answer
+
+    def batches(reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
+        try:
+            yield from reader
+            if child.wait():
+                raise failure()
+        except (pa.ArrowException, OSError):
+            raise failure() from None
+        finally:
+            end()
+
+    try:
+        answer = ask(request)
+        if "tables" in answer:
+            raise TableNotFound(name, answer["tables"])
+        ask(list(choose_columns(answer["columns"])))
+        try:
+            reader = pa.ipc.open_stream(child.stdout)
+        except (pa.ArrowException, OSError):
+            raise failure() from None
+    except BaseException:
+        end()
+        raise
+    return pa.RecordBatchReader.from_batches(reader.schema, batches(reader))

@@ -1,0 +1,38 @@
+"""The environment of a process that runs what somebody else wrote: without keys, tokens and settings of others.
+
+What is needed to find programs, to write texts and to keep temporary files is handed on, and nothing else.
+"""
+
+import os
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+_KEPT = frozenset({
+    "PATH", "TMPDIR", "TMP", "TEMP", "LANG", "LANGUAGE", "TZ", "TERM", "NO_COLOR",
+    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS",
+    "PYTHONHOME", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED",
+    "PYTHONLEGACYWINDOWSSTDIO", "PYTHONWARNINGS", "VIRTUAL_ENV",
+})  # fmt: skip
+
+
+def scrubbed_environment(
+    home: str,
+    *,
+    names: Collection[str] = (),
+    prefixes: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return what of an environment (default: of this process) such a process gets; its HOME is `home`.
+
+    Besides what every process needs these are the variables of `names`, and those that begin with one of `prefixes`.
+    Python modules are found where this process finds them.
+    """
+    given = os.environ if environment is None else environment
+    kept = {
+        name: value
+        for name, value in given.items()
+        if name in _KEPT or name.startswith(("LC_", *prefixes)) or name in names
+    }
+    modules = [path for path in sys.path if Path(path).is_absolute()]
+    return {**kept, "HOME": home, "PYTHONPATH": os.pathsep.join(modules)}
