@@ -34,7 +34,7 @@ def import_graph() -> networkx.DiGraph:
 def package_table(root: Path) -> str:
     """Return a Markdown table of the packages, highest layer first, each with the first sentence of its docstring."""
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    (contract,) = (one for one in settings["tool"]["importlinter"]["contracts"] if one["id"] == "layers")
+    (contract,) = (contract for contract in settings["tool"]["importlinter"]["contracts"] if contract["id"] == "layers")
     lines = ["| package | what is in it |", "| --- | --- |"]
     for name in contract["layers"]:
         words = " ".join((import_module(f"{PACKAGE}.{name}").__doc__ or "").split())

@@ -97,7 +97,10 @@ def _given(folder: Path, scratch: Path, threads: int, memory: str) -> dict[str, 
         assert len(build.snapshots[role].files) == 1
     return {
         "folder": str(folder),
-        "products": {one.product: {"file": one.files[0], "version": one.version} for one in build.snapshots.values()},
+        "products": {
+            snapshot.product: {"file": snapshot.files[0], "version": snapshot.version}
+            for snapshot in build.snapshots.values()
+        },
         "labels": sorted(labels),
         "templates": str(ROOT / "narratives" / NARRATIVE.replace("-", "_")),
         "rows": [str(scratch / "rows" / f"{part}.parquet") for part in range(threads)],
@@ -165,7 +168,7 @@ def _memory(session: int) -> int:
 
 
 def _plain(run: Run) -> Mapping[str, Any]:
-    return {**vars(run), "differences": [str(one) for one in run.differences]}
+    return {**vars(run), "differences": [str(difference) for difference in run.differences]}
 
 
 def _table(runs: list[Run], delays: int) -> str:
@@ -187,7 +190,7 @@ def _table(runs: list[Run], delays: int) -> str:
             f"{run.cpu / by_name[peer].cpu:.2f}" if peer in by_name and run.program not in TEXTS_ONLY else ""
             for peer in ("pandas", "sql")
         ]
-        differing = str(sum(one.rows for one in run.differences)) if run.program != "storymesh" else ""
+        differing = str(sum(difference.rows for difference in run.differences)) if run.program != "storymesh" else ""
         cells = [f"{run.wall:.1f}", f"{run.cpu:.1f}", f"{run.peak / 2**20:,.0f}", f"{sum(run.records.values()):,}"]
         cells += [f"{sum(run.records.values()) / run.wall:,.0f}", *ratios, differing]
         lines.append(f"| {run.program}{' (texts only)' if run.program in TEXTS_ONLY else ''} | {' | '.join(cells)} |")

@@ -63,7 +63,7 @@ def test_a_change_upstream_reaches_the_next_release(built_on: Twice, tmp_path: P
         "quay.calls": 2,
         "desk.late_calls": 2,
     }
-    assert [one["version"] for one in locks(mesh, "late-calls")] == ["1.0.0-r1", "1.0.0-r2"]
+    assert [lock["version"] for lock in locks(mesh, "late-calls")] == ["1.0.0-r1", "1.0.0-r2"]
     before = every(loaded(mesh, "late-calls", tmp_path / "1"), "report")
     after = every(loaded(mesh, "late-calls", tmp_path / "2", "1.0.0-r2"), "report")
     assert set(before) == set(after)

@@ -35,7 +35,7 @@ def undisturbed(
 def test_after_kills_the_next_run_completes(undisturbed: Elsewhere, tmp_path: Path, preloaded: Preloaded) -> None:
     mesh = Path(shutil.copytree(undisturbed.start, tmp_path / "mesh"))
     wanted = products(undisturbed.ran.mesh)
-    releases = [one["digest"] for one in locks(undisturbed.ran.mesh, "roadside")]
+    releases = [lock["digest"] for lock in locks(undisturbed.ran.mesh, "roadside")]
     moments = [(part + random.random()) / KILLS * undisturbed.seconds for part in range(KILLS)]
     random.shuffle(moments)
     for moment in moments:
@@ -56,8 +56,8 @@ def test_after_kills_the_next_run_completes(undisturbed: Elsewhere, tmp_path: Pa
     ran = preloaded.run("run", mesh=mesh)
     assert ran.code == 0, f"killed after {moments} s, then:\n{ran.said}"
     assert products(mesh) == wanted
-    assert [one["digest"] for one in locks(mesh, "roadside")] == releases
-    assert [one["version"] for one in locks(mesh, "roadside")][-1] == f"1.0.0-r{len(releases)}"
+    assert [lock["digest"] for lock in locks(mesh, "roadside")] == releases
+    assert [lock["version"] for lock in locks(mesh, "roadside")][-1] == f"1.0.0-r{len(releases)}"
     for product, key in (("fleet.trucks", "truck_id"), ("road.breakdowns", "breakdown_id")):
         rows = rows_of(mesh, product)
         assert len({row[key] for row in rows}) == len(rows)

@@ -135,6 +135,6 @@ def test_unchanged_input_gives_no_second_release(plain_files: Ran, plain_copy: P
 def test_another_folder_gives_the_same_digest(plain_files: Ran, plain_files_elsewhere: Elsewhere) -> None:
     other = plain_files_elsewhere.ran.mesh
     assert products(other) == products(plain_files.mesh)
-    assert [one["digest"] for one in locks(other, "roadside")] == [
-        one["digest"] for one in locks(plain_files.mesh, "roadside")
+    assert [lock["digest"] for lock in locks(other, "roadside")] == [
+        lock["digest"] for lock in locks(plain_files.mesh, "roadside")
     ]

@@ -71,7 +71,7 @@ def findings(text: str, cast: dict[str, Product] = CAST) -> list[str]:
         contracts = {role: product.contract for role, product in cast.items()}
         type_case(case, resolve_cast(case, contracts, document.at), document.at)
     except DefinitionErrors as refused:
-        return [str(one) for one in refused.findings]
+        return [str(finding) for finding in refused.findings]
     return []
 
 

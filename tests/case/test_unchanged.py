@@ -63,7 +63,7 @@ def test_rows_of_the_future(problem: Problem, seed: int) -> None:
     random = Random(seed)
     mesh = problem.mesh
     outcome = {role for one in problem.meaning.outcome.values() for role, _ in one.reads}
-    outcome |= {role for one in problem.meaning.facts.values() if one.row_of for role in [one.row_of]}
+    outcome |= {role for fact in problem.meaning.facts.values() if fact.row_of for role in [fact.row_of]}
     kept = {mesh.cast[role].name for role in outcome}
     kept |= {mesh.cast[path.split(".")[0]].name for role in outcome for path in _read_by(mesh, role)}
     more: dict[str, list[Row]] = {}

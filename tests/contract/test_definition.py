@@ -36,7 +36,7 @@ def test_what_is_wrong_is_told_at_its_place(case: dict[str, str], tmp_path: Path
     assert GOOD.count(case["change"]) == 1, "the case has to change one place"
     with pytest.raises(DefinitionErrors) as refused:
         read(GOOD.replace(case["change"], case["into"]), tmp_path)
-    told = [str(one) for one in refused.value.findings]
+    told = [str(finding) for finding in refused.value.findings]
     assert any(one.startswith(f"contracts/shipping/delays.odcs.yaml:{case['finding']}") for one in told), told
 
 

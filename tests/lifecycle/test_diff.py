@@ -23,13 +23,13 @@ def found(roadside: Mesh) -> ReleaseDiff:
 
 
 def test_every_record_is_counted_once(found: ReleaseDiff) -> None:
-    for one in found.configs:
-        before, after = (sum(rows[side] for rows in one.rows.values()) for side in (0, 1))
-        both = one.changed + one.renewed + one.same
-        assert (before, after) == (both + one.gone, both + one.added)
-        assert sum(one.gone_to.values()) == one.gone
-        assert sum(one.added_from.values()) == one.added
-        assert len(one.samples) == min(200, one.added + one.gone + one.changed)
+    for config in found.configs:
+        before, after = (sum(rows[side] for rows in config.rows.values()) for side in (0, 1))
+        both = config.changed + config.renewed + config.same
+        assert (before, after) == (both + config.gone, both + config.added)
+        assert sum(config.gone_to.values()) == config.gone
+        assert sum(config.added_from.values()) == config.added
+        assert len(config.samples) == min(200, config.added + config.gone + config.changed)
 
 
 def test_records_that_are_gone_have_a_reason(found: ReleaseDiff) -> None:
@@ -40,7 +40,7 @@ def test_records_that_are_gone_have_a_reason(found: ReleaseDiff) -> None:
 
 def test_what_changed_is_shown_in_words(found: ReleaseDiff) -> None:
     samples = {sample.id: sample for sample in found.configs[0].samples}
-    changed = [one for one in samples.values() if one.kind == "changed"]
+    changed = [sample for sample in samples.values() if sample.kind == "changed"]
     other = next(one for one in changed if set(one.columns) == {"text"})
     assert [(run.kind, run.text) for run in other.columns["text"][:1]] == [("new", "Seen from here: ")]
     truck = next(one for one in changed if "facts.truck.body" in one.columns)
@@ -54,7 +54,7 @@ def test_a_new_version_of_a_product_alone_changes_no_record(found: ReleaseDiff) 
 
 
 def test_manifests_and_definitions_give_the_causes(found: ReleaseDiff) -> None:
-    causes = {(one.what, one.name): (one.old, one.new) for one in found.causes}
+    causes = {(cause.what, cause.name): (cause.old, cause.new) for cause in found.causes}
     assert causes["narrative", "dataset.split.embargo"] == ("2d", "3d")
     old, new = causes["template", "report.md.jinja"]
     assert new == f"Seen from here: {old}"
@@ -71,7 +71,7 @@ def test_a_changed_contract_is_reported_by_property(moved: Mesh) -> None:
     mesh = load_mesh(moved.root)
     new = release_all(mesh)  # the rows are the same, so that nothing is published anew
     causes = compare_releases(find_release(mesh.releases, "roadside@1.0.0-r2"), new, open_engine).causes
-    told = [one for one in causes if one.what == "contract"]
+    told = [cause for cause in causes if cause.what == "contract"]
     assert any("body" in one.name and "closed truck" in str(one.new) for one in told)
     assert len(told) == 1
 
@@ -111,7 +111,7 @@ def test_the_command_in_a_pipe_and_for_machines(roadside: Mesh) -> None:
         roadside.root, "diff", "roadside@1.0.0-r1", "roadside", "--config", "choice", "--format", "json"
     )
     told = json.loads(out)
-    assert [one["config"] for one in told["configs"]] == ["choice"]
+    assert [config["config"] for config in told["configs"]] == ["choice"]
     assert told["new"]["version"] == "1.0.0-r2"
     code, _, err = storymesh(roadside.root, "diff", "roadside")
     assert (code, "is the last release" in err) == (2, True)

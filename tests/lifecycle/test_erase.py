@@ -84,7 +84,11 @@ def test_the_successor_is_the_same_release_without_the_cases_of_the_row(moved: M
     dropped = duckdb.sql(f"FROM read_parquet('{done.new.path}/drops/case.parquet') WHERE reason = 'forgotten'")
     assert {row[:-1] for row in dropped.fetchall()} == {(None, None, None, None)}
     # Old releases stay, and are made again as they were; the successor too, with what it leaves out.
-    assert [one.version for one in list_releases(moved.releases)] == ["1.0.0-r1", "1.0.0-r2", "1.0.0-r3"]
+    assert [release.version for release in list_releases(moved.releases)] == [
+        "1.0.0-r1",
+        "1.0.0-r2",
+        "1.0.0-r3",
+    ]
     assert rebuild_release(done.new, moved.warehouse, open_engine).same
     (moved.store / "forgotten.json").unlink()
     with pytest.raises(StorymeshError, match="leaves out what was forgotten"):
@@ -97,7 +101,7 @@ def test_later_releases_leave_it_out_too_and_old_ones_are_removed_on_request(mov
     assert code == 0
     assert "roadside 1.0.0-r3 succeeds 1.0.0-r2" in out
     assert "roadside 1.0.0-r1 is removed" in out
-    assert [one.version for one in list_releases(moved.releases)] == ["1.0.0-r3"]
+    assert [release.version for release in list_releases(moved.releases)] == ["1.0.0-r3"]
     again = release_all(moved)
     assert (again.version, again.unchanged) == ("1.0.0-r3", True), "the same cut leaves out the same"
     # The anchor's own row: nobody tells that case, and nobody quotes it as a precedent.
@@ -109,7 +113,9 @@ def test_later_releases_leave_it_out_too_and_old_ones_are_removed_on_request(mov
     assert set(done.new.manifest.forgotten) == {"fleet.trucks", "road.breakdowns"}
     for path in done.new.path.rglob("*.parquet"):
         assert "B001" not in str(duckdb.read_parquet(str(path)).fetchall())
-    assert [one.version for one in remove_affected_releases(second, moved.store, moved.releases)] == ["1.0.0-r3"]
+    assert [release.version for release in remove_affected_releases(second, moved.store, moved.releases)] == [
+        "1.0.0-r3"
+    ]
 
 
 def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(moved: Mesh) -> None:

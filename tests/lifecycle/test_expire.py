@@ -56,7 +56,9 @@ def test_no_file_of_the_store_holds_what_was_forgotten(moved: Mesh, tmp_path: Pa
     assert len(store.list_snapshots("fleet.trucks")) == 4
 
     assert storymesh(mesh.root, "expire", "fleet.trucks", "--yes")[0] == 0
-    assert [one.version for one in store.list_snapshots("fleet.trucks")] == [one.version for one in before[2:]]
+    assert [snapshot.version for snapshot in store.list_snapshots("fleet.trucks")] == [
+        one.version for one in before[2:]
+    ]
     assert list(files_with(mesh.store, PLANTED)), "the successor was cut from a version that holds the row"
 
     code, out, err = storymesh(mesh.root, "expire", "fleet.trucks", "--pinned", "--yes")
@@ -64,7 +66,7 @@ def test_no_file_of_the_store_holds_what_was_forgotten(moved: Mesh, tmp_path: Pa
     (named,) = re.findall(r"can no longer be rebuilt, traced or exported: (.*)", out)
     assert named == f"roadside {find_release(mesh.releases, 'roadside').version}"
     assert list(files_with(mesh.store, PLANTED)) == []
-    assert [one.version for one in store.list_snapshots("fleet.trucks")] == [before[-1].version]
+    assert [snapshot.version for snapshot in store.list_snapshots("fleet.trucks")] == [before[-1].version]
     # What was cut from it says so, and stays readable.
     for command in (["rebuild", "roadside"], ["trace", "roadside", "report/B002"]):
         code, _, err = storymesh(mesh.root, *command)
@@ -93,8 +95,8 @@ def test_a_version_that_is_current_again_is_not_removed(moved: Mesh) -> None:
     store = ProductStore(moved.warehouse, "fleet")
     latest = store.latest_snapshot("fleet.trucks")
     assert latest is not None
-    assert latest.version in {one.version for one in found[0].snapshots}
-    assert all(Path(file).exists() for one in store.list_snapshots("fleet.trucks") for file in one.files)
+    assert latest.version in {snapshot.version for snapshot in found[0].snapshots}
+    assert all(Path(file).exists() for snapshot in store.list_snapshots("fleet.trucks") for file in snapshot.files)
 
 
 def test_a_product_that_nobody_published_has_nothing_to_expire(roadside: Mesh, tmp_path: Path) -> None:

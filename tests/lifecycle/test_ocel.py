@@ -77,7 +77,7 @@ def refuse_invalid(log: Log) -> None:
     """The schema, and what the specification asks beyond it."""
     jsonschema.validate(log, OCEL)
     objects = {one["id"] for one in log["objects"]}
-    events = {one["id"] for one in log["events"]}
+    events = {event["id"] for event in log["events"]}
     assert len(objects) == len(log["objects"])
     assert len(events) == len(log["events"])
     assert not objects & events
@@ -87,7 +87,9 @@ def refuse_invalid(log: Log) -> None:
             for attribute in one["attributes"]:
                 assert isinstance(attribute["value"], KINDS[declared[one["type"]][attribute["name"]]]), one
             assert {each["objectId"] for each in one["relationships"]} <= objects
-    assert not {one["name"] for one in log["eventTypes"]} & {one["name"] for one in log["objectTypes"]}
+    assert not {event_type["name"] for event_type in log["eventTypes"]} & {
+        object_type["name"] for object_type in log["objectTypes"]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -113,25 +115,27 @@ def test_every_row_of_a_case_is_an_object_and_every_moment_an_event(roadside: Me
     ).fetchall()
     assert len(told) > 300
     for case_id, row in told:
-        assert row in {one["objectId"] for one in objects[f"case/{case_id}"]["relationships"]}, "what a record tells"
+        assert row in {relationship["objectId"] for relationship in objects[f"case/{case_id}"]["relationships"]}, (
+            "what a record tells"
+        )
     # A breakdown: what was known when it happened is of that event, what was known when the truck ran again of another.
     breakdown = objects["road.breakdowns/B000"]
-    known = {one["name"]: one["time"] for one in breakdown["attributes"]}
+    known = {attribute["name"]: attribute["time"] for attribute in breakdown["attributes"]}
     happened, running = (
-        next(one for one in log["events"] if one["id"] == f"road.breakdowns {moment}/B000")
+        next(event for event in log["events"] if event["id"] == f"road.breakdowns {moment}/B000")
         for moment in ("happened_at", "running_at")
     )
     assert {name for name, time in known.items() if time == running["time"]} == {"running_at", "lost_hours"}
-    assert "lost_hours" not in {one["name"] for one in happened["attributes"]}
-    assert [one["name"] for one in running["attributes"]] == ["lost_hours"]
+    assert "lost_hours" not in {attribute["name"] for attribute in happened["attributes"]}
+    assert [attribute["name"] for attribute in running["attributes"]] == ["lost_hours"]
     assert running["relationships"] == [
         {"objectId": "road.breakdowns/B000", "qualifier": "row"},
         {"objectId": "case/B000", "qualifier": "breakdown"},
     ]
     # What is true at any time has no event; what has not ended has not that one.
-    assert not [one for one in log["events"] if one["type"].startswith("fleet.")]
+    assert not [event for event in log["events"] if event["type"].startswith("fleet.")]
     open_ones = [one["id"] for one in log["objects"] if {"name": "status", "value": "open"}.items() <= _status(one)]
-    ended = {one["id"] for one in log["events"] if one["type"] == "road.breakdowns running_at"}
+    ended = {event["id"] for event in log["events"] if event["type"] == "road.breakdowns running_at"}
     assert open_ones
     assert not {f"road.breakdowns running_at/{case.partition('/')[2]}" for case in open_ones} & ended
 
@@ -169,7 +173,7 @@ def test_restricted_values_are_left_out_and_pseudonyms_replace_values(moved: Mes
     trucks = [one for one in hidden["objects"] if one["type"] == "fleet.trucks"]
     assert trucks
     for truck in trucks:
-        said = {one["name"]: one["value"] for one in truck["attributes"]}
+        said = {attribute["name"]: attribute["value"] for attribute in truck["attributes"]}
         assert truck["id"] == f"fleet.trucks/{said['truck_id']}"
         assert said["truck_id"].startswith("p-")
 

@@ -133,5 +133,5 @@ def test_the_verdict_is_that_of_jsonschema(step: str, value: object) -> None:
 def test_what_is_wrong_is_told_at_its_place(old: str, new: str, finding: str, tmp_path: Path) -> None:
     with pytest.raises(DefinitionErrors) as raised:
         read(GOOD.replace(old, new, 1), tmp_path)
-    told = [str(one) for one in raised.value.findings]
+    told = [str(finding) for finding in raised.value.findings]
     assert any(one.startswith(f"domains/shipping/products/delays.odps.yaml:{finding}") for one in told), told

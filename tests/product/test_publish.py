@@ -369,7 +369,7 @@ def test_a_killed_run_changes_nothing_for_readers_and_the_next_run_cleans_up(pha
     assert sorted(table.metadata.refs) == sorted(["main", *(name for name in table.metadata.refs if name[:2] == "v-")])
     assert len(table.metadata.snapshots) == 2
     files = {path.name for path in (desk.store.folder / "warehouse/delays/data").rglob("*.parquet")}
-    assert files == {Path(name).name for one in desk.store.list_snapshots("delays") for name in one.files}
+    assert files == {Path(name).name for snapshot in desk.store.list_snapshots("delays") for name in snapshot.files}
 
 
 def test_a_writer_without_the_lock_is_not_overwritten(desk: Desk) -> None:

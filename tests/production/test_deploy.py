@@ -24,8 +24,8 @@ def locations() -> dict[str, str]:
     """Location -> its file, as the mesh's own workspace.yaml has them."""
     workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text(encoding="utf-8"))
     files = [one["python_file"] for one in workspace["load_from"]]
-    assert {one["location_name"] for one in files} == {*load_mesh(ROOT).domains, "narratives"}
-    return {one["location_name"]: one["relative_path"] for one in files}
+    assert {file["location_name"] for file in files} == {*load_mesh(ROOT).domains, "narratives"}
+    return {file["location_name"]: file["relative_path"] for file in files}
 
 
 def argument(command: list[str], option: str) -> str:
@@ -53,7 +53,10 @@ def test_every_code_location_has_a_service(locations: dict[str, str]) -> None:
         one["grpc_server"]["location_name"]: one["grpc_server"] for one in load_yaml("workspace.yaml")["load_from"]
     }
     assert set(servers) == set(locations)
-    helm = {one["name"]: one for one in load_yaml("values.yaml")["dagster-user-deployments"]["deployments"]}
+    helm = {
+        deployment["name"]: deployment
+        for deployment in load_yaml("values.yaml")["dagster-user-deployments"]["deployments"]
+    }
     assert set(helm) == set(locations)
     claims = {one["volumes"][0]["persistentVolumeClaim"]["claimName"] for one in helm.values()}
     assert len(claims) == len(helm), "each location has a volume of its own"
@@ -77,9 +80,9 @@ def test_the_programs_have_the_options_that_they_are_started_with() -> None:
         "dagster-webserver": create_dagster_webserver_cli(),
     }
     checks = [
-        one["healthcheck"]["test"]
-        for one in load_yaml("compose.yaml")["services"].values()
-        if "healthcheck" in one and _is_ours(one)
+        service["healthcheck"]["test"]
+        for service in load_yaml("compose.yaml")["services"].values()
+        if "healthcheck" in service and _is_ours(service)
     ]
     for service, (name, *words) in [*commands().items(), *((f"health {n}", one[1:]) for n, one in enumerate(checks))]:
         if name == "python":

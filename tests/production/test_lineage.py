@@ -53,11 +53,11 @@ def from_file(second: Ran) -> list[Event]:
 
 
 def dataset_names(datasets: list[Event]) -> set[str]:
-    return {one["name"] for one in datasets}
+    return {dataset["name"] for dataset in datasets}
 
 
 def find_event(events: list[Event], job: str, state: str) -> Event:
-    (found,) = [one for one in events if one["job"]["name"] == job and one["eventType"] == state]
+    (found,) = [event for event in events if event["job"]["name"] == job and event["eventType"] == state]
     return found
 
 
@@ -97,7 +97,7 @@ def test_datasets_of_both_machines_form_one_graph(collected: list[Event], from_f
 
 def test_outputs_have_columns_row_counts_and_versions(first: Path, collected: list[Event]) -> None:
     (made,) = find_event(collected, "road/repairs", "COMPLETE")["outputs"]
-    fields = {one["name"]: one["type"] for one in made["facets"]["schema"]["fields"]}
+    fields = {field["name"]: field["type"] for field in made["facets"]["schema"]["fields"]}
     assert fields == {"repair_id": "text", "breakdown_id": "text", "decided_at": "timestamp", "remedy": "text"}
     assert made["outputFacets"]["outputStatistics"]["rowCount"] == 171
     (origin,) = made["facets"]["columnLineage"]["fields"]["remedy"]["inputFields"]
@@ -144,7 +144,7 @@ def test_a_failure_event_has_the_error_message(job: dg.JobDefinition, monkeypatc
     with collector(events) as address:
         monkeypatch.setenv("OPENLINEAGE_URL", address)
         run_job(job)
-    assert [(one["job"]["name"], one["eventType"]) for one in events] == [
+    assert [(event["job"]["name"], event["eventType"]) for event in events] == [
         ("made", "START"),
         ("made", "COMPLETE"),
         ("refused", "START"),
@@ -164,7 +164,7 @@ def test_a_collector_that_fails_gets_no_more_events_and_the_run_continues(
         monkeypatch.setenv("OPENLINEAGE_URL", address)
         assert run_job(job)
     assert len(events) == 1
-    (record,) = [one for one in caplog.records if one.name == lineage.__name__]
+    (record,) = [record for record in caplog.records if record.name == lineage.__name__]
     assert "OpenLineage is told nothing more of run" in record.getMessage()
 
 

@@ -105,8 +105,8 @@ def test_no_secret_is_written_to_a_file_or_an_event(
 
 def test_another_machine_makes_the_same_release_and_logs_json(first: Path, second: Ran) -> None:
     assert second.code == 0, second.said
-    digests = [one["digest"] for one in locks(first, "roadside")]
-    assert [one["digest"] for one in locks(second.mesh, "roadside")] == digests
+    digests = [lock["digest"] for lock in locks(first, "roadside")]
+    assert [lock["digest"] for lock in locks(second.mesh, "roadside")] == digests
     lines = [json.loads(line) for line in second.said.splitlines()]
     assert {line["dagster_meta"]["step_key"] for line in lines} >= {"roadside__cases", "roadside__records__report"}
 
@@ -160,7 +160,7 @@ def test_two_machines_that_publish_at_once_take_turns(desks: tuple[Desk, Desk]) 
     here, there = desks
     with ThreadPoolExecutor(4) as pool:
         publications = [one.result() for one in [pool.submit(desk.publish, n) for n in (3, 5) for desk in desks]]
-    versions = {one.snapshot.version for one in publications if one.snapshot is not None}
+    versions = {publication.snapshot.version for publication in publications if publication.snapshot is not None}
     assert len(versions) == 2, "equal content is one version, whoever publishes it"
     assert {snapshot.version for snapshot in here.store.list_snapshots("notes")} == versions
     assert rows_of(here) == rows_of(there) in (3, 5)

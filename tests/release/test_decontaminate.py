@@ -144,7 +144,7 @@ def test_a_release_is_made_again_without_its_evaluation_set(
     asked = "\n  decontaminate: {against: [evals/*.jsonl, shared.txt], ngram: 8}\n"
 
     narrative.write_text(plain.rstrip() + asked)
-    finding = next(one for one in check_files(root) if one.rule == "no-file")
+    finding = next(finding for finding in check_files(root) if finding.rule == "no-file")
     assert "'evals/*.jsonl' meets no file in narratives/roadside, and none in the mesh" in finding.message
     assert finding.location.line == len(plain.rstrip().splitlines()) + 1
 

@@ -77,8 +77,8 @@ def test_a_near_duplicate_names_the_earliest_kept_record_and_equal_texts_drop(
     stays: list[dict[str, Any]] = []
     for row in order:
         dropped, same_as = found[row["id"]]
-        near = [one["id"] for one in stays if jaccard(one["text"], row["text"], length) >= similarity]
-        equal = [one["id"] for one in stays if jaccard(one["text"], row["text"], length) == 1]
+        near = [stay["id"] for stay in stays if jaccard(stay["text"], row["text"], length) >= similarity]
+        equal = [stay["id"] for stay in stays if jaccard(stay["text"], row["text"], length) == 1]
         if dropped is None:
             assert not equal
             stays.append(row)

@@ -216,9 +216,9 @@ def test_stories_are_taken_from_every_split_and_are_the_same_each_time(tmp_path:
     first = write_release(build, open_tracer=tracer)
     assert len(tracer.asked) == 3 * report.STORIES
     stories = [one.removeprefix("report/") for one in tracer.asked if one.startswith("report/")]
-    numbers = [int(one.removeprefix("d")) for one in stories]
-    assert sum(40 <= one < 50 and one in (40, 41) for one in numbers) == 2
-    assert sum(one >= 50 for one in numbers) == 4
+    numbers = [int(story.removeprefix("d")) for story in stories]
+    assert sum(40 <= number < 50 and number in (40, 41) for number in numbers) == 2
+    assert sum(number >= 50 for number in numbers) == 4
     again = write_release(make(tmp_path / "again", told[::-1]), open_tracer=Led(cell("Suez")))
     assert again.digest == first.digest
     pages = [(one.path / "report.html").read_text() for one in (first, again)]
@@ -237,7 +237,7 @@ def test_outcomes_are_counted_by_action(traced: str) -> None:
     with open_engine() as engine:
         rows = judged(reroute=(4, 3), wait=(10, 2), **{f"rare {n:02}": (1, 0) for n in range(30)})
         actions, others = count_actions(engine, outcomes(rows))
-    assert [(one.name, one.tried, one.worked) for one in actions[:3]] == [
+    assert [(action.name, action.tried, action.worked) for action in actions[:3]] == [
         ("wait", 10, 2),
         ("reroute", 4, 3),
         ("rare 00", 1, 0),
@@ -256,7 +256,7 @@ def test_restricted_outcomes_are_not_shown(tmp_path: Path) -> None:
 
 def test_a_distribution_holds_every_score_once() -> None:
     scores = [*range(100), 10_000, -10_000]
-    rows = [{"action": "wait", "score": Decimal(one), "worked": one >= 50} for one in scores]
+    rows = [{"action": "wait", "score": Decimal(score), "worked": score >= 50} for score in scores]
     with open_engine() as engine:
         chart = chart_scores(engine, outcomes(rows))
     assert chart is not None
@@ -270,7 +270,7 @@ def test_a_distribution_holds_every_score_once() -> None:
 
 @pytest.mark.parametrize("scores", [[], [7], [7, 7, 7], [0.25, 0.5]])
 def test_a_distribution_of_few_or_equal_scores_is_whole(scores: list[float]) -> None:
-    rows = [{"action": "wait", "score": Decimal(str(one)), "worked": True} for one in scores]
+    rows = [{"action": "wait", "score": Decimal(str(score)), "worked": True} for score in scores]
     with open_engine() as engine:
         chart = chart_scores(engine, outcomes(rows))
     assert (sum(bar.total for bar in chart.bars) if chart else 0) == len(scores)
@@ -311,7 +311,7 @@ def test_text_stands_out_from_its_ground(scheme: int) -> None:
 
     def light(colour: str) -> float:
         parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-        red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
     def contrast(one: str, other: str) -> float:

@@ -127,10 +127,10 @@ def test_every_value_of_every_story_has_the_sources_that_a_trace_gives_it(roadsi
     shown: set[Row] = set()
     with Tracer(build) as tracer:
         for config in release.configs:
-            records = [read_record(release, one) for one in stories if one.startswith(f"{config}/")]
+            records = [read_record(release, story) for story in stories if story.startswith(f"{config}/")]
             for trace in tracer.trace_records(config, records):
                 assert trace.mistakes == ()
-                shown |= compared(stories[trace.record], [span for one in trace.columns for span in one.spans])
+                shown |= compared(stories[trace.record], [span for column in trace.columns for span in column.spans])
         assert tracer.confirm() == {}
     with (MESH / "domains/fleet/sources/trucks.csv").open(encoding="utf-8") as file:
         trucks = {truck["truck_id"]: truck for truck in csv.DictReader(file)}

@@ -114,8 +114,8 @@ def test_each_record_is_retold_once_and_a_rebuild_asks_nobody(desk: Desk, server
         assert (note["attempts"], note["score"], note["reason"]) == (1, 1.0, None)
     # Every answer is there to be read, with its question.
     answers = pq.read_table(release.path / "answers" / f"{CONFIG}.parquet").to_pylist()
-    assert {one["key"] for one in answers} == {note["answer"] for one in retold for note in one["retellings"]}
-    assert all(one["verdict"] == "accepted" and one["messages"] for one in answers)
+    assert {answer["key"] for answer in answers} == {note["answer"] for one in retold for note in one["retellings"]}
+    assert all(answer["verdict"] == "accepted" and answer["messages"] for answer in answers)
     assert verify_release(release.path, open_engine).differences == ()
     card = (release.path / "README.md").read_text(encoding="utf-8")
     assert f"`openai:small` retold {len(rendered)} of {len(rendered)} texts of `report`." in card

@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["large", digest, "complete"]:
                 parts = self.server.parts.pop(digest)
                 told = json.loads(body)
-                assert (told["oid"], [one["partNumber"] for one in told["parts"]]) == (digest, sorted(parts))
+                assert (told["oid"], [part["partNumber"] for part in told["parts"]]) == (digest, sorted(parts))
                 self.keep(digest, b"".join(parts[number] for number in sorted(parts)))
                 return self.say(200, {})
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":

@@ -79,7 +79,9 @@ def length(text: str) -> timedelta:
 
 def latest(moments: Sequence[datetime | None]) -> datetime | None:
     """Null when one of them never was."""
-    return None if any(one is None for one in moments) else max(one for one in moments if one is not None)
+    return (
+        None if any(moment is None for moment in moments) else max(moment for moment in moments if moment is not None)
+    )
 
 
 def knowledge(product: Product, column: str) -> str | None:
@@ -219,7 +221,7 @@ class _Case:
         for _, path in joins:
             other, column = path.split(".")
             moments += [by[other].known, self.known(other, by[other].row, column)]
-        return latest([self.at if one == datetime.min else one for one in moments])
+        return latest([self.at if moment == datetime.min else moment for moment in moments])
 
     def _place(self, product: Product, row: Row) -> tuple[Any, ...]:
         event = moment(row[product.event]) if product.event else None
@@ -379,7 +381,9 @@ def precedents(
     cases: Mapping[str, Expected], definition: Mapping[str, Any], ranks: Mapping[str, int | None]
 ) -> dict[str, dict[str, Any]]:
     """case id -> `precedents` for each case that the dataset keeps."""
-    return {one.id: _answer(one, cases, definition, ranks) for one in cases.values() if ranks.get(one.id) is not None}
+    return {
+        case.id: _answer(case, cases, definition, ranks) for case in cases.values() if ranks.get(case.id) is not None
+    }
 
 
 def _answer(
@@ -401,7 +405,7 @@ def _answer(
         if len(found) >= least:
             options = [_option(action, found, quote, start) for action in {_of(one)["action"] for one in found}]
             options.sort(key=lambda one: (-wilson_lower(one["worked"], one["tried"]), -one["tried"], one["action"]))
-            judged = [one for one in options if one["tried"] >= least]
+            judged = [option for option in options if option["tried"] >= least]
             good = [one for one in judged if one["worked"] > 0]
             return {
                 "enough": True,
@@ -421,8 +425,8 @@ def _of(case: Expected) -> dict[str, Any]:
 
 def _option(action: str, found: Sequence[Expected], quote: int, start: datetime) -> dict[str, Any]:
     theirs = [one for one in found if _of(one)["action"] == action]
-    worked = sum(1 for one in theirs if _of(one)["worked"])
-    total = sum((exact(_of(one)["score"]) for one in theirs), Decimal(0))
+    worked = sum(1 for their in theirs if _of(their)["worked"])
+    total = sum((exact(_of(their)["score"]) for their in theirs), Decimal(0))
     theirs.sort(key=lambda one: one.id)
     theirs.sort(key=lambda one: one.known or datetime.min, reverse=True)
     return {
@@ -431,7 +435,7 @@ def _option(action: str, found: Sequence[Expected], quote: int, start: datetime)
         "worked": worked,
         "rate": worked / len(theirs),
         "mean_score": float(total) / len(theirs),
-        "quoted": [_quoted(one, start) for one in theirs[:quote]],
+        "quoted": [_quoted(their, start) for their in theirs[:quote]],
     }
 
 

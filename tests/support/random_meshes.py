@@ -204,8 +204,8 @@ def _meaning(draw: st.DrawFn, cast: Mapping[str, Product], links: Mapping[str, A
         facts["step"], acted = _last(role, "act")
     outcome: dict[str, Formula] = {}
     if "closes" in case:
-        acting = [_of(one, "act") for one in singles] + ([acted, acted] if lists else [])
-        scoring = [_of(one, "x") for one in singles]
+        acting = [_of(single, "act") for single in singles] + ([acted, acted] if lists else [])
+        scoring = [_of(single, "x") for single in singles]
         outcome["action"] = draw(st.sampled_from(acting))
         outcome["score"] = draw(st.sampled_from(scoring))
         place = outcome["score"].reads[0]

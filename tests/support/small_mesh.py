@@ -60,7 +60,7 @@ class Product:
         relationships = [
             {
                 "from": [f"{self.name}.{one}" for one in mine],
-                "to": [f"mesh/{other}.odcs.yaml#/schema/{other}/properties/{one}" for one in theirs],
+                "to": [f"mesh/{other}.odcs.yaml#/schema/{other}/properties/{their}" for their in theirs],
             }
             for mine, other, theirs in self.refers
         ]

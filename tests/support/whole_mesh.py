@@ -213,7 +213,9 @@ def products(mesh: Path) -> dict[str, list[str]]:
 
     found = load_mesh(mesh)
     return {
-        product: [one.version for one in ProductStore(found.warehouse, one_domain(product)).list_snapshots(product)]
+        product: [
+            snapshot.version for snapshot in ProductStore(found.warehouse, one_domain(product)).list_snapshots(product)
+        ]
         for product in found.products
     }
 
@@ -252,7 +254,7 @@ def red_checks(mesh: Path) -> set[str]:
     with open_instance(load_mesh(mesh)) as instance:
         run_id = instance.get_runs(limit=1)[0].run_id
         records = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-        found = [one.dagster_event.asset_check_evaluation_data for one in records if one.dagster_event]
+        found = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
     return {f"{one.asset_key.to_user_string()}: {one.check_name}" for one in found if not one.passed}
 
 
@@ -289,9 +291,9 @@ def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, l
                 row for file in files for row in pq.read_table(file).drop_columns(["facts", "sources"]).to_pylist()
             ]
             assert len(records) == sum(splits.values())
-            for one in tracer.trace_records(config, records):
-                found = list(one.mistakes)
-                for column in one.columns:
+            for trace_record in tracer.trace_records(config, records):
+                found = list(trace_record.mistakes)
+                for column in trace_record.columns:
                     printed = [span for span in column.spans if span.expression is not None]
                     if "".join(span.text for span in column.spans) != column.text:
                         found.append(f"{column.name} is not covered")
@@ -302,7 +304,7 @@ def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, l
                     ]
                     values += len(printed) - len(unled)
                 if found:
-                    wrong[one.record] = found
+                    wrong[trace_record.record] = found
         for record, words in tracer.confirm(queries).items():
             wrong[record] = [*wrong.get(record, []), *words]
     return values, wrong
@@ -317,8 +319,8 @@ def unswept(mesh: Path) -> Iterator[Path]:
     known = {
         file
         for product in found.products
-        for one in ProductStore(found.warehouse, one_domain(product)).list_snapshots(product)
-        for file in one.files
+        for snapshot in ProductStore(found.warehouse, one_domain(product)).list_snapshots(product)
+        for file in snapshot.files
     }
     return (path for path in found.store.glob("*/warehouse/**/*.parquet") if str(path.resolve()) not in known)
 

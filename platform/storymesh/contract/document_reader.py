@@ -59,6 +59,6 @@ def _belongs(name: str) -> str:
 
 def _near(name: str, ours: tuple[str, ...]) -> str | None:
     """Return the one of ours that `name` probably means. Other custom properties are anybody's: it has to be close."""
-    plain = {one.lower(): one for one in ours}
+    plain = {our.lower(): our for our in ours}
     close = get_close_matches(name.lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=0.8)
     return plain[close[0]] if close else None

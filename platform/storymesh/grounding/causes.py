@@ -62,7 +62,7 @@ def _causal(parsed: ParsedText) -> Iterable[tuple[int, int, bool]]:
             continue
         for words, sign in _CONNECTIVES.get(token.low, ()):
             to = at + len(words)
-            if tuple(one.low for one in tokens[at:to]) == words:
+            if tuple(token.low for token in tokens[at:to]) == words:
                 planned = words == ("due", "to") and to < len(tokens) and tokens[to].low in _PLANNED
                 if not planned:
                     yield at, sign * to, words in SOFT_CAUSES

@@ -64,7 +64,7 @@ def is_derived(
 
 
 def _is_multiple(truth: SourceFacts, quantity: Quantity) -> bool:
-    if any(one.factor for one in truth.story.quantities) or quantity.stated not in (
+    if any(quantity.factor for quantity in truth.story.quantities) or quantity.stated not in (
         0.25,
         1 / 3,
         0.5,
@@ -121,12 +121,14 @@ def turned_round(parsed: ParsedText, truth: SourceFacts, mention: Mention, own: 
     there = own.mention
     telling = None
     if there is not None:
-        telling = truth.story if any(there is one for one in truth.story.mentions) else truth.known
+        telling = truth.story if any(there is mention for mention in truth.story.mentions) else truth.known
     if quantity.bound:
         bounds = {
-            one.quantity.bound: one
-            for one in truth.story.mentions
-            if one.quantity is not None and one.quantity.bound and abs(one.quantity.stated - quantity.stated) < 1e-9
+            mention.quantity.bound: mention
+            for mention in truth.story.mentions
+            if mention.quantity is not None
+            and mention.quantity.bound
+            and abs(mention.quantity.stated - quantity.stated) < 1e-9
         }
         if -quantity.bound in bounds and quantity.bound not in bounds:
             right = quote_around(truth.story, bounds[-quantity.bound])

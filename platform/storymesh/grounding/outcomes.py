@@ -53,7 +53,7 @@ def verdicts(telling: ParsedText) -> list[Verdict]:
         sign, to = WORKED.get(token.low, 0), at + 1
         if not sign:
             for words, meaning in _PHRASES_BY_WORD.get(token.low, ()):
-                if tuple(one.low for one in tokens[at : at + len(words)]) == words:
+                if tuple(token.low for token in tokens[at : at + len(words)]) == words:
                     sign, to = meaning, at + len(words)
                     break
             if not sign:
@@ -61,7 +61,7 @@ def verdicts(telling: ParsedText) -> list[Verdict]:
         begin, end = telling.spans[telling.sentence_of[at]]
         if tokens[end - 1].text == "?" or (end < len(tokens) and tokens[end].text == "?"):
             continue
-        before = [one.low for one in tokens[max(begin, at - 3) : at]]
+        before = [token.low for token in tokens[max(begin, at - 3) : at]]
         if token.low in ("work", "works", "working") and not (
             {"not", "never"} & set(before) or any(word.endswith("n't") for word in before)
         ):
@@ -71,9 +71,9 @@ def verdicts(telling: ParsedText) -> list[Verdict]:
             continue
         if any(word in _OPEN_WORDS and word != "to" for word in before):
             continue
-        if {"what", "which"} & set(before) and not any(one.low in ("was", "were", "is") for one in tokens[to:end]):
+        if {"what", "which"} & set(before) and not any(token.low in ("was", "were", "is") for token in tokens[to:end]):
             continue
-        nearby = [one.low for one in tokens[to : to + 2]]
+        nearby = [token.low for token in tokens[to : to + 2]]
         if "worst" in nearby:
             sign = -sign
         if turned:

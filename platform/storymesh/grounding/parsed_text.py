@@ -93,7 +93,7 @@ class ParsedText:
         for at, token in enumerate(self.tokens):
             # What would be lost is expected, not lost.
             if token.low in ("lost", "lose", "losing", "cost") and any(
-                one.low in _FUTURE for one in self.tokens[max(0, at - 3) : at]
+                token.low in _FUTURE for token in self.tokens[max(0, at - 3) : at]
             ):
                 self.concepts[at] = "expect"
             elif token.low == "ahead" and at + 2 < len(self.tokens) and self.tokens[at + 1].low == "of":

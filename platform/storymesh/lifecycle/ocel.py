@@ -210,7 +210,9 @@ class _LogContent:
                 yield {
                     "id": f"{CASE}/{row['case_id']}",
                     "type": CASE,
-                    "attributes": attribute_entries(row, [(one, row[str(one.known)]) for one in attributes]),
+                    "attributes": attribute_entries(
+                        row, [(attribute, row[str(attribute.known)]) for attribute in attributes]
+                    ),
                     "relationships": [
                         {"objectId": f"{pair['product']}/{pair['key']}", "qualifier": pair["role"]}
                         for pair in row["linked"] or ()

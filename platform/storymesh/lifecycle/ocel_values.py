@@ -81,12 +81,14 @@ class ProductObjects:
     @cached_property
     def moments(self) -> tuple[str, ...]:
         """The properties that say when something happened to a row, in the order of the contract."""
-        named = {self.contract.event_time, self.contract.end_time, *(one.known for one in self.attributes)}
+        named = {self.contract.event_time, self.contract.end_time, *(attribute.known for attribute in self.attributes)}
         return tuple(name for name in self.contract.properties if name in named and self._is_moment(name))
 
     def known_at(self, moment: str) -> tuple[OcelAttribute, ...]:
         """Return what became known at a moment, without the moment itself."""
-        return tuple(one for one in self.attributes if one.known == moment and one.name != moment)
+        return tuple(
+            attribute for attribute in self.attributes if attribute.known == moment and attribute.name != moment
+        )
 
     def known_moment(self, row: Mapping[str, Any], attribute: OcelAttribute) -> date:
         """Return when an attribute of a row became known: at its own moment, else the row's, else always."""
@@ -100,7 +102,9 @@ class ProductObjects:
         def column(name: str) -> "ir.Value":
             return pseudonym(table[name], key) if name in self.masked else table[name]
 
-        values = {f"a_{one.name}": fetchable(column(one.name), one.kind) for one in self.attributes}
+        values = {
+            f"a_{attribute.name}": fetchable(column(attribute.name), attribute.kind) for attribute in self.attributes
+        }
         return table.select(**values, **{KEY: key_text([column(name) for name in self.contract.key])})
 
     def keys(self, table: "ir.Table", role: str) -> "ir.Table":

@@ -156,7 +156,7 @@ def _read_outputs(document: Document, name: str, findings: list[Finding]) -> tup
 
 def _read_owner(team: dict[str, Any] | list[dict[str, Any]]) -> str | None:
     members = team.get("members", ()) if isinstance(team, dict) else team
-    return next((one["username"] for one in members if one.get("role", "").lower() == "owner"), None)
+    return next((member["username"] for member in members if member.get("role", "").lower() == "owner"), None)
 
 
 def _is_elsewhere(source: str) -> bool:

@@ -409,7 +409,7 @@ def advice(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
                 f"average."
             )
         elif way < 0.7 and won <= many:
-            slots[:] = [one for one in slots if one[2] not in (tries, wins) or one[1].split("/")[-1] != action]
+            slots[:] = [slot for slot in slots if slot[2] not in (tries, wins) or slot[1].split("/")[-1] != action]
             pair = slot("number", f"pair/{action}", f"{write.count(won)} of {write.count(many)}")
             parts.append(
                 f"{subject} worked in {pair} {write.of('cases', 'tries', 'attempts')} ({share}), with {gain} "
@@ -628,7 +628,7 @@ def unit_of(said: str) -> str:
 
 def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> list[str]:
     """Planted faults as edits of the text."""
-    once = [one for one in slots if text.count(one[2]) == 1]
+    once = [slot for slot in slots if text.count(slot[2]) == 1]
     found: list[str] = []
 
     def plant(how: str, *edits: tuple[str, str]) -> None:
@@ -644,7 +644,12 @@ def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> li
             plant("number/wrong", (said, other))
     for at, (_, _, said) in enumerate(numbers):
         mate = next(
-            (one for one in numbers[at + 1 :] if unit_of(one[2]) == unit_of(said) and not same(one[2], said)), None
+            (
+                number
+                for number in numbers[at + 1 :]
+                if unit_of(number[2]) == unit_of(said) and not same(number[2], said)
+            ),
+            None,
         )
         if mate:
             plant("number/swapped", (said, mate[2]), (mate[2], said))
@@ -655,7 +660,7 @@ def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> li
         other = shifted(said, write)
         if other and other.removeprefix("on ") not in truth:
             plant("date/shifted", (said, other))
-    full = [one for one in days if re.search(r"\d", one[2]) and len(one[2]) > 6]
+    full = [day for day in days if re.search(r"\d", day[2]) and len(day[2]) > 6]
     if (
         len(full) > 1
         and full[0][2].removeprefix("on ") != full[1][2].removeprefix("on ")
