@@ -17,6 +17,7 @@ from storymesh.errors import WrongUsage
 from storymesh.lifecycle.diff_causes import DiffCause, find_causes, flatten
 from storymesh.narrative.formats import format_of_columns
 from storymesh.release.catalog import Release, report_damage
+from storymesh.release.folder import files_of, require_sound_files
 from storymesh.release.layout import drops_file, record_files
 from storymesh.release.manifest import CASE
 
@@ -103,7 +104,8 @@ def compare_releases(
     causes, notes = find_causes(old, new)
     compared: tuple[ConfigDiff, ...] = ()
     if old.digest != new.digest:
-        with open_engine() as engine, report_damage(old, new):
+        require_sound_files(old, new)
+        with open_engine(only=files_of(old, new)) as engine, report_damage(old, new):
             compared = tuple(
                 _compare_config(engine, old, new, config, limit) for config in ([only] if only else configs)
             )

@@ -6,13 +6,14 @@ snapshots and definition. The row itself is removed where it came from, by its d
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.case.link import key_text
+from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.cases import erased_case_keys, has_any_row
 from storymesh.dataset.erasure_list import ErasureList, new_erasure_list, read_erasure_list, write_erasure_list
@@ -25,6 +26,8 @@ from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release, list_releases, report_damage
+from storymesh.release.definition_snapshot import NO_CONTRACTS
+from storymesh.release.folder import require_sound_files
 from storymesh.release.layout import record_files
 from storymesh.release.rewritten_records import prune_answers, write_all_records
 from storymesh.release.write import STAGING_PREFIX, write_release
@@ -32,7 +35,6 @@ from storymesh.release.write import STAGING_PREFIX, write_release
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from storymesh.contract.definition import Contract
     from storymesh.dataset.build import Build
 
 
@@ -80,18 +82,19 @@ class Succession:
 def plan_erasure(
     product: str,
     key: str,
-    contract: "Contract",
+    contract: Contract,
     warehouse: Warehouse,
     releases: Path,
     open_engine: OpenEngine,
     most: int = 10,
+    current: Mapping[str, Contract] = NO_CONTRACTS,
 ) -> ErasurePlan:
     """Find every record of every release that used the row of `product` with this key, as `sources` write it.
 
     Nothing is changed. Raises WrongUsage when no version of the product has such a row.
     """
     versions = ProductStore(warehouse, product.partition(".")[0]).list_snapshots(product)
-    with open_engine() as engine:
+    with open_engine(only=(warehouse.folder, warehouse.folder.resolve(), releases)) as engine:
         holding = [snapshot.version for snapshot in versions if _has_key(engine, snapshot, contract, key)]
         if not holding:
             words = f"no version of '{product}' in {warehouse.folder} has a row with the key {key}"
@@ -102,13 +105,14 @@ def plan_erasure(
         every = [release for release in list_releases(releases) if product in release.manifest.products]
         for release in every:
             try:
-                build = open_pinned_build(release, warehouse, open_engine)
+                build = open_pinned_build(release, warehouse, open_engine, current)
             except StorymeshError as error:
                 irreproducible.append((release, error.message))
                 keys, cases = [key], _case_ids(engine, [])
             else:
                 keys, cases = _cases_of_row(engine, build, erased)
             count = int(engine.fetch_value(cases.count()))
+            require_sound_files(release)
             with report_damage(release):
                 usage = _record_usage(engine, release, product, keys, cases, most) if keys else ({}, {}, ())
             engine.drop(cases)
@@ -162,13 +166,13 @@ def _same_version(left: Release, right: Release) -> bool:
     return (left.narrative, left.version.rpartition("-r")[0]) == (right.narrative, right.version.rpartition("-r")[0])
 
 
-def _has_key(engine: Engine, snapshot: Snapshot, contract: "Contract", key: str) -> bool:
+def _has_key(engine: Engine, snapshot: Snapshot, contract: Contract, key: str) -> bool:
     table = engine.read_parquet(snapshot.files, arrow_schema(contract))
     matching = table.filter(key_text([table[column] for column in contract.key]) == key)
     return bool(engine.fetch_value(matching.count()))
 
 
-def _suggest_key(engine: Engine, versions: Sequence[Snapshot], contract: "Contract", key: str) -> str:
+def _suggest_key(engine: Engine, versions: Sequence[Snapshot], contract: Contract, key: str) -> str:
     if not versions:
         return "nothing is published: storymesh run"
     if any(contract.properties[column].classification == "restricted" for column in contract.key):

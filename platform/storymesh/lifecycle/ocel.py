@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from storymesh.atomic_write import staged_file
 from storymesh.case.link import KEY
 from storymesh.case.visibility import visible_rows
+from storymesh.contract.definition import Contract
 from storymesh.dataset.build import Build
 from storymesh.dataset.erasure_list import read_erasure_list
 from storymesh.dataset.stages import write_cases
@@ -38,6 +39,7 @@ from storymesh.lifecycle.ocel_values import (
 from storymesh.lifecycle.rebuild import open_pinned_build
 from storymesh.product.warehouse import Warehouse
 from storymesh.release.catalog import Release
+from storymesh.release.definition_snapshot import NO_CONTRACTS
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -61,8 +63,15 @@ class EventLog:
     dropped: Mapping[str, int]
 
 
-def write_event_log(release: Release, warehouse: Warehouse, into: Path, open_engine: OpenEngine) -> EventLog:
+def write_event_log(
+    release: Release,
+    warehouse: Warehouse,
+    into: Path,
+    open_engine: OpenEngine,
+    current: Mapping[str, Contract] = NO_CONTRACTS,
+) -> EventLog:
     """Write the event log of a release to the new file `into`, whole or not at all, from the products in `warehouse`.
+    What the mesh's contracts, `current`, restrict is not in it, whatever the release keeps.
 
     Raises WrongUsage when `into` exists or its folder does not, NotPublished when a snapshot of the release has
     expired, OutOfMemory.
@@ -71,12 +80,12 @@ def write_event_log(release: Release, warehouse: Warehouse, into: Path, open_eng
         raise WrongUsage(f"{into} is there already", "name another file")
     if not into.parent.is_dir():
         raise WrongUsage(f"{into.parent} is no folder", "make it, or name another file")
-    build = open_pinned_build(release, warehouse, open_engine)
+    build = open_pinned_build(release, warehouse, open_engine, current)
     if (listed := read_erasure_list(warehouse.folder)) is not None:
         products = {snapshot.product for snapshot in build.snapshots.values()}
         build = replace(build, erased=listed.of_products(products))
     write_cases(build)
-    with open_engine() as engine, staged_file(into) as staged, staged.open("wb") as file:
+    with build.open_engine() as engine, staged_file(into) as staged, staged.open("wb") as file:
         log = _LogContent(build, engine)
         file.write(json.dumps(log.types(), ensure_ascii=False, indent=1).rstrip("}\n").encode())
         objects = _write_array(file, "objects", log.objects())

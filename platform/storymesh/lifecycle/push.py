@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from storymesh.contract.definition import Contract
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.lifecycle.verify import verify_release
 from storymesh.release.catalog import Release
-from storymesh.release.definition_snapshot import read_definition_snapshot
+from storymesh.release.definition_snapshot import NO_CONTRACTS, read_definition_snapshot
 from storymesh.release.description import internal_paths
 from storymesh.release.layout import ANSWERS_FOLDER, MANIFEST, hash_files, record_files
 
@@ -34,8 +35,16 @@ class PushPlan:
     internal: tuple[str, ...]
 
 
-def plan_push(release: Release, repository: str, open_engine: OpenEngine, *, public: bool = False) -> PushPlan:
-    """Return what would go to the repository `ORG/DATASET`, without network access.
+def plan_push(
+    release: Release,
+    repository: str,
+    open_engine: OpenEngine,
+    *,
+    public: bool = False,
+    current: Mapping[str, Contract] = NO_CONTRACTS,
+) -> PushPlan:
+    """Return what would go to the repository `ORG/DATASET`, without network access. `current` are
+    the mesh's contracts: of what they and those of the release say of a value, the stricter counts.
 
     Raises StorymeshError for a release that is not whole, or that prints internal values and is to be public, and
     WrongUsage for what is no name of a repository.
@@ -51,7 +60,7 @@ def plan_push(release: Release, repository: str, open_engine: OpenEngine, *, pub
         raise WrongUsage(f"'{repository}' is no repository of the Hub", "name it ORG/DATASET")
     if differences := verify_release(release.path, open_engine).differences:
         raise StorymeshError(f"{release.name} is not whole: {differences[0]}", "storymesh releases --verify")
-    internal = internal_values(release)
+    internal = internal_values(release, current)
     if public:
         _refuse_internal(release, internal)
     # The answers of models stay at home: refused texts are among them, and the prompts.
@@ -60,11 +69,11 @@ def plan_push(release: Release, repository: str, open_engine: OpenEngine, *, pub
     return PushPlan(release, repository, public, sizes, internal)
 
 
-def internal_values(release: Release) -> tuple[str, ...]:
+def internal_values(release: Release, current: Mapping[str, Contract] = NO_CONTRACTS) -> tuple[str, ...]:
     """Return what the records of a release print that its contracts do not call public."""
     import pyarrow.parquet as pq
 
-    typed = read_definition_snapshot(release)
+    typed = read_definition_snapshot(release, current)
     parts = {config: record_files(release.path, config) for config in release.configs}
     schemas = {config: pq.read_schema(next(iter(files.values()))[0]) for config, files in parts.items() if files}
     return tuple(internal_paths(typed.narrative, typed.contracts, schemas))

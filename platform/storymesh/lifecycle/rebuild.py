@@ -7,13 +7,14 @@ what earlier releases left in the store is not used.
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storymesh.contract.definition import Contract
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import NotPublished, WrongUsage
 from storymesh.file_lock import hold_lock
@@ -22,7 +23,7 @@ from storymesh.llm.response_cache import ResponseCache
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release
-from storymesh.release.definition_snapshot import open_released_build
+from storymesh.release.definition_snapshot import NO_CONTRACTS, open_released_build
 from storymesh.release.layout import ANSWERS_FOLDER
 from storymesh.release.rewritten_records import ANSWER_STORE, write_all_records
 from storymesh.release.write import write_release_again
@@ -49,16 +50,22 @@ class RebuildResult:
 
 
 def rebuild_release(
-    release: Release, warehouse: Warehouse, open_engine: OpenEngine, into: Path | None = None, limit: int = SAMPLES
+    release: Release,
+    warehouse: Warehouse,
+    open_engine: OpenEngine,
+    into: Path | None = None,
+    limit: int = SAMPLES,
+    current: Mapping[str, Contract] = NO_CONTRACTS,
 ) -> RebuildResult:
     """Make the release again from the products in `warehouse`.
 
-    With `into`, a new folder, it is written there if it has the digest of the release, else not at all. Raises
-    NotPublished when a snapshot of the manifest is no longer in the warehouse, WrongUsage when `into` exists.
+    With `into`, a new folder, it is written there if it has the digest of the release, else not at all. `current` are
+    the mesh's contracts: a release that prints what they restrict is not made again. Raises NotPublished when a
+    snapshot of the manifest is no longer in the warehouse, WrongUsage when `into` exists.
     """
     if into is not None and into.exists():
         raise WrongUsage(f"{into} is there already: a release wants a folder of its own", "name another folder")
-    build = open_pinned_build(release, warehouse, open_engine)
+    build = open_pinned_build(release, warehouse, open_engine, current)
     with _scratch_folder(warehouse.folder) as folder:
         for name in _SECRETS:
             if (warehouse.folder / name).is_file():
@@ -76,10 +83,12 @@ def rebuild_release(
     return RebuildResult(release, again.digest, None)
 
 
-def open_pinned_build(release: Release, warehouse: Warehouse, open_engine: OpenEngine) -> "Build":
+def open_pinned_build(
+    release: Release, warehouse: Warehouse, open_engine: OpenEngine, current: Mapping[str, Contract] = NO_CONTRACTS
+) -> "Build":
     """Return the build that the release was made from. Raises NotPublished when a file of a snapshot is missing."""
     try:
-        build = open_released_build(release, warehouse, open_engine)
+        build = open_released_build(release, warehouse, open_engine, current)
     except NotPublished as error:
         reason = f"{error.message}, so its snapshot has expired or was never in this store"
         raise NotPublished(f"{release.name} cannot be made again: {reason}", error.hint) from None

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import read_contract
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.mesh.mesh import find_root, read_settings
 from storymesh.product.warehouse import Warehouse
@@ -24,6 +26,21 @@ def warehouse_of(mesh: str | Path | None) -> Warehouse:
     return read_settings(root).store.warehouse_of(root)
 
 
+def contracts_of(mesh: str | Path | None, release: Release) -> dict[str, Contract]:
+    """Return the contracts that a mesh has of the products of a release, by product; none where there is no mesh.
+
+    No other definition is read. Raises DefinitionErrors for a contract that cannot be read.
+    """
+    try:
+        root = _root(mesh)
+    except WrongUsage:
+        return {}
+    paths = {
+        product: root / "contracts" / f"{product.replace('.', '/')}.odcs.yaml" for product in release.manifest.products
+    }
+    return {product: read_contract(path, root) for product, path in sorted(paths.items()) if path.exists()}
+
+
 def _root(mesh: str | Path | None) -> Path:
     return find_root(Path.cwd()) if mesh is None else Path(mesh)
 
@@ -34,8 +51,8 @@ def named_release(name: str, mesh: str | Path | None) -> Release:
     A folder needs no mesh. Raises WrongUsage when there is no such release.
     """
     folder = Path(name)
-    if (folder / MANIFEST).is_file():
-        return read_release(folder)
+    if (folder / MANIFEST).is_symlink() or (folder / MANIFEST).exists():
+        return read_release(folder.resolve())
     if "/" in name:
         raise WrongUsage(f"{name} is no release: it has no {MANIFEST}", "name a folder that has, or NARRATIVE@X-rN")
     return find_release(releases_of(mesh), name)
@@ -46,7 +63,7 @@ def named_releases(name: str | None, mesh: str | Path | None) -> list[Release]:
 
     Raises WrongUsage when there is none.
     """
-    if name is not None and ("@" in name or "/" in name or (Path(name) / MANIFEST).is_file()):
+    if name is not None and ("@" in name or "/" in name or (Path(name) / MANIFEST).exists()):
         return [named_release(name, mesh)]
     every = list_releases(releases_of(mesh))
     found = [release for release in every if name is None or release.narrative == name.replace("_", "-")]

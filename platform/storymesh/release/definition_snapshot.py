@@ -4,17 +4,22 @@ It is a small mesh root of its own (`narratives/` and `contracts/`) that the mes
 what the types of the cast come from; contact data, servers, examples and quality rules stay in the mesh.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import read_contract
+from storymesh.contract.stricter import stricter_contract
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
 from storymesh.product.warehouse import Warehouse
+from storymesh.release.folder import files_of, require_sound_files
 from storymesh.release.layout import DEFINITION_FOLDER, EVALUATION_HASHES
 
 if TYPE_CHECKING:
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from storymesh.engine.engine import OpenEngine
     from storymesh.release.catalog import Release
 
+NO_CONTRACTS: Mapping[str, Contract] = MappingProxyType({})
 _CONTRACT_KEYS = ("apiVersion", "kind", "id", "name", "version", "status", "domain", "description", "schema")
 _OMITTED_OF_OBJECT = frozenset({"quality", "authoritativeDefinitions"})
 _OMITTED_OF_PROPERTY = frozenset({"quality", "authoritativeDefinitions", "examples", "encryptedName"})
@@ -67,11 +73,12 @@ def _dump_yaml(value: Any) -> str:
     return text
 
 
-def read_definition_snapshot(release: "Release") -> TypedNarrative:
+def read_definition_snapshot(release: "Release", current: Mapping[str, Contract] = NO_CONTRACTS) -> TypedNarrative:
     """Return the release's narrative, typed against the contracts of its cast; locations are relative to `definition/`.
 
-    Raises StorymeshError when the release has none, when it is not the one of the manifest's fingerprint, or when it
-    cannot be read.
+    `current` are the mesh's contracts by product: of what they and the kept ones say of who may see a value, the
+    stricter counts. Raises StorymeshError when the release has no definition, when it is not the one of the manifest's
+    fingerprint, when it cannot be read, or when it prints what only `current` restricts.
     """
     manifest = release.manifest
     root = release.path / DEFINITION_FOLDER
@@ -85,8 +92,9 @@ def read_definition_snapshot(release: "Release") -> TypedNarrative:
             raise _not_its_definition(root, release)
         contracts: dict[str, Contract] = {}
         for role, member in narrative.cast.items():
-            contract = read_contract(root / "contracts" / f"{member.product.replace('.', '/')}.odcs.yaml", root)
-            contracts[role] = replace(contract, digest=manifest.cast[role].contract_digest)
+            if member.product != manifest.cast[role].product:
+                raise _not_its_definition(root, release)
+            contracts[role] = read_contract(root / "contracts" / f"{member.product.replace('.', '/')}.odcs.yaml", root)
         typed = type_narrative(narrative, contracts)
     except DefinitionErrors as refused:
         words = f"the definition that the release {release.version} keeps cannot be read: {refused.findings[0]}"
@@ -94,7 +102,38 @@ def read_definition_snapshot(release: "Release") -> TypedNarrative:
     # Releases once kept the templates that nothing uses, too.
     if manifest.fingerprint not in (typed.fingerprint, narrative.fingerprint):
         raise _not_its_definition(root, release)
-    return typed
+    return _restrict(release, typed, current)
+
+
+def _restrict(release: "Release", typed: TypedNarrative, current: Mapping[str, Contract]) -> TypedNarrative:
+    """Return the narrative typed with the stricter of each kept contract and the mesh's own."""
+    contracts: dict[str, Contract] = {}
+    for role, kept in typed.contracts.items():
+        own = current.get(kept.id)
+        digest = release.manifest.cast[role].contract_digest
+        # Cases in the store are named by the contracts that shaped them: what the lock says of a contract counts only
+        # where the mesh has just that contract.
+        same = own is not None and own.digest == digest and _reduce_contract(own.document.value) == kept.document.value
+        named = digest if same else hashlib.sha256(f"kept|{digest}|{kept.digest}".encode()).hexdigest()
+        contracts[role] = replace(stricter_contract(kept, own) if own is not None else kept, digest=named)
+    try:
+        return type_narrative(typed.narrative, contracts)
+    except DefinitionErrors as refused:
+        words = f"{release.name} is not what the mesh's contracts allow: {refused.findings[0]}"
+        raise StorymeshError(
+            words, "cut the release again: what they restrict is printed as a pseudonym only"
+        ) from None
+
+
+def contract_changes(release: "Release", current: Mapping[str, Contract]) -> list[str]:
+    """Return a sentence for each contract that is not the one by which the release was made, as its lock says."""
+    members = {member.product: member for member in release.manifest.cast.values()}
+    return [
+        f"the contract of {product} is not the one that {release.name} was made by: {member.contract_digest[:12]}"
+        f" then, {current[product].digest[:12]} now; of what they say of a value, the stricter counts"
+        for product, member in members.items()
+        if product in current and current[product].digest != member.contract_digest
+    ]
 
 
 def _not_its_definition(root: Path, release: "Release") -> StorymeshError:
@@ -102,15 +141,23 @@ def _not_its_definition(root: Path, release: "Release") -> StorymeshError:
     return StorymeshError(words, "somebody changed it after the release was cut: take it from a copy of the release")
 
 
-def open_released_build(release: "Release", warehouse: Warehouse, open_engine: "OpenEngine") -> "Build":
+def open_released_build(
+    release: "Release",
+    warehouse: Warehouse,
+    open_engine: "OpenEngine",
+    current: Mapping[str, Contract] = NO_CONTRACTS,
+) -> "Build":
     """Return the build that a release was made from: the definition that it keeps, on the snapshots of its manifest.
 
-    The build's files may have to be written again. Raises NotPublished when the warehouse lacks one of the snapshots.
+    Products come from `warehouse` alone, and the build's engine opens nothing but that store and the release. The
+    build's files may have to be written again. Raises NotPublished when the warehouse lacks one of the snapshots, and
+    StorymeshError as `read_definition_snapshot` does.
     """
     from storymesh.dataset.build import Build
     from storymesh.product.store import ProductStore
 
-    typed = read_definition_snapshot(release)
+    require_sound_files(release)
+    typed = read_definition_snapshot(release, current)
     snapshots = {
         role: ProductStore(warehouse, member.product.partition(".")[0]).find_snapshot(
             member.product, member.product_version
@@ -123,7 +170,7 @@ def open_released_build(release: "Release", warehouse: Warehouse, open_engine: "
         snapshots,
         warehouse.folder,
         releases=release.path.parent.parent,
-        open_engine=open_engine,
+        open_engine=partial(open_engine, only=(warehouse.folder, warehouse.folder.resolve(), *files_of(release))),
         erased=release.manifest.forgotten,
         evaluation=hashes if hashes.is_file() else {},
     )

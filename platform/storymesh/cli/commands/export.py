@@ -19,10 +19,14 @@ def export(
     The log is for process mining. It has everything that is known today of the cases, from the snapshots that the
     release was made from: internal values too, but no restricted ones and nothing that is to be forgotten.
     """
+    from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.event_log import show_event_log
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.ocel import write_event_log
-    from storymesh.mesh.lookup import named_release, warehouse_of
+    from storymesh.mesh.lookup import contracts_of, named_release, warehouse_of
 
     write = {"ocel": write_event_log}[to]
-    show_event_log(write(named_release(release, mesh), warehouse_of(mesh), into, open_engine))
+    found = named_release(release, mesh)
+    current = contracts_of(mesh, found)
+    show_contract_changes(found, current)
+    show_event_log(write(found, warehouse_of(mesh), into, open_engine, current))

@@ -27,7 +27,15 @@ def forget(
 
     loaded = load_mesh(mesh_root(mesh))
     named = loaded.product(product).id
-    plan = plan_erasure(named, key, loaded.contract(named), loaded.warehouse, loaded.releases, loaded.open_engine)
+    plan = plan_erasure(
+        named,
+        key,
+        loaded.contract(named),
+        loaded.warehouse,
+        loaded.releases,
+        loaded.open_engine,
+        current=loaded.contracts,
+    )
     show_erasure(plan, yes=yes)
     if yes:
         for succession in erase_row(plan, loaded.warehouse, loaded.open_engine):

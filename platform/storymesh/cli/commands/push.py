@@ -20,12 +20,16 @@ def push(
     It is one commit, with the version as its tag. Who is logged in comes from HF_TOKEN or `hf auth login`, the Hub's
     address from HF_ENDPOINT. A release that prints internal values is never pushed to a public dataset.
     """
+    from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.push import show_push
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.push import plan_push, push_release
-    from storymesh.mesh.lookup import named_release
+    from storymesh.mesh.lookup import contracts_of, named_release
 
-    plan = plan_push(named_release(release, mesh), to, open_engine, public=public)
+    found = named_release(release, mesh)
+    current = contracts_of(mesh, found)
+    show_contract_changes(found, current)
+    plan = plan_push(found, to, open_engine, public=public, current=current)
     show_push(plan, dry=dry_run)
     if not dry_run:
         address, sent = push_release(plan)

@@ -19,12 +19,16 @@ def rebuild(
 
     Confirms the digest, or says what differs. Changes no release.
     """
+    from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.diff import show_diff
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.rebuild import rebuild_release
-    from storymesh.mesh.lookup import named_release, warehouse_of
+    from storymesh.mesh.lookup import contracts_of, named_release, warehouse_of
 
-    found = rebuild_release(named_release(release, mesh), warehouse_of(mesh), open_engine, into, limit)
+    original = named_release(release, mesh)
+    current = contracts_of(mesh, original)
+    show_contract_changes(original, current)
+    found = rebuild_release(original, warehouse_of(mesh), open_engine, into, limit, current)
     name = found.release.name
     if found.difference is None:
         echo(f"{name}: made again from its lock, the same digest {found.digest[:12]}")

@@ -34,6 +34,7 @@ def trace(
     The source is a product, its version, and the key and property of a row. Without a narrative, it is the only one
     that has such a config; without a version, its latest release.
     """
+    from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.trace import show_trace, trace_as_json
     from storymesh.document import path_in_mesh
     from storymesh.mesh.mesh import load_mesh
@@ -49,7 +50,8 @@ def trace(
     if "/" not in record:
         raise WrongUsage(f"'{record}' is no record: an id is <config>/<case id>", "storymesh trace [RELEASE] RECORD")
     found = _find_release(loaded, mesh, releases[0] if releases else None, record, release)
-    build = open_released_build(found, loaded.warehouse, loaded.open_engine)
+    show_contract_changes(found, loaded.contracts)
+    build = open_released_build(found, loaded.warehouse, loaded.open_engine, loaded.contracts)
     traced = trace_record(build, read_record(found, record))
     now = loaded.narratives.get(found.narrative)
     changed = (
