@@ -1,6 +1,7 @@
 """storymesh: a data mesh for training data, from contracts to cases to stories to releases."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ def load(
     split: str | None = None,
     streaming: bool = False,
     mesh: str | Path | None = None,
+    digest: str | None = None,
+    signers: Sequence[str] = (),
     **options: Any,
 ) -> "LoadedDataset":
     """Return a release as `datasets.load_dataset` does, by the name of its narrative: `load("canal-exceptions",
@@ -37,11 +40,17 @@ def load(
 
     `narrative` may be the folder of a release too, wherever it stands. `config` may be left out where there is one
     alone; without `split` all of them are loaded. `mesh` is the mesh root, by default the one at or above the current
-    folder. Other options go to `load_dataset` as they are. Raise `storymesh.errors.WrongUsage` for a narrative, a
-    version, a config or a split that does not exist.
+    folder. With `digest`, what `sha256sum release.json` gave its maker, or `signers`, public keys of which one has to
+    have signed it, the release is verified first, and is the one that they made. Other options go to `load_dataset` as
+    they are. Raise `storymesh.errors.WrongUsage` for a narrative, a version, a config or a split that does not exist,
+    `storymesh.errors.StorymeshError` for a release that is not whole.
     """
-    from storymesh.lifecycle.pull import load_config
+    from storymesh.engine.open import open_engine
+    from storymesh.lifecycle.pull import load_config, require_whole
     from storymesh.mesh.lookup import named_release
+    from storymesh.release.signature import Expectation, read_public_key
 
     release = named_release(f"{narrative}@{version}" if version else narrative, mesh)
+    if digest is not None or signers:
+        require_whole(release, open_engine, Expectation(digest, tuple(map(read_public_key, signers))))
     return load_config(release, config, split, streaming=streaming, **options)

@@ -162,7 +162,7 @@ def test_an_older_manifest_without_its_later_members_is_read(folder: Path) -> No
 
 def test_the_command_reports_differences_and_exits_with_one(roadside: Mesh, folder: Path) -> None:
     code, out, _ = storymesh(roadside.root, "releases", "--verify")
-    assert (code, [line[:19] for line in out.splitlines()]) == (0, ["✓ roadside 1.0.0-r1", "✓ roadside 1.0.0-r2"])
+    assert (code, [line[:19] for line in out.splitlines()[::2]]) == (0, ["✓ roadside 1.0.0-r1", "✓ roadside 1.0.0-r2"])
     (folder / "drops/case.parquet").unlink()
     code, out, _ = storymesh(roadside.root, "releases", str(folder), "--verify")
     assert code == 1

@@ -395,7 +395,8 @@ def test_a_release_keeps_what_types_its_cast_and_nothing_of_whom_to_ask(mesh: Me
     typed = read_definition_snapshot(release)
     assert typed.fingerprint == release.manifest.fingerprint
     now = pin_build(mesh, mesh.narrative("roadside"))
-    assert open_released_build(release, mesh.warehouse, open_engine, mesh.contracts).key == now.key, "the cases are made once"
+    build = open_released_build(release, mesh.warehouse, open_engine, mesh.contracts)
+    assert build.key == now.key, "the cases are made once"
     kept = (release.path / DEFINITION_FOLDER / "contracts/fleet/trucks.odcs.yaml").read_text(encoding="utf-8")
     assert "restricted" in kept
     assert "rowCount" not in kept

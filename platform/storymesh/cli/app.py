@@ -25,6 +25,7 @@ from storymesh.cli.commands.rebuild import rebuild
 from storymesh.cli.commands.releases import releases
 from storymesh.cli.commands.run import run
 from storymesh.cli.commands.scenario import scenario
+from storymesh.cli.commands.sign import sign
 from storymesh.cli.commands.trace import trace
 from storymesh.cli.commands.ui import ui
 from storymesh.cli.error_reporting import reporting_errors
@@ -32,7 +33,7 @@ from storymesh.cli.output.console import echo
 
 COMMANDS = (
     *(check, run, preview, trace, narrate, explain, scenario, releases),
-    *(diff, pull, push, export, rebuild, forget, expire, ui),
+    *(sign, diff, pull, push, export, rebuild, forget, expire, ui),
 )
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)

@@ -14,6 +14,14 @@ FormatOption = Annotated[OutputFormat, typer.Option("--format", help="For people
 ReleaseArgument = Annotated[
     str, typer.Argument(metavar="RELEASE", help="NARRATIVE (its latest), NARRATIVE@X-rN, or the folder of a release.")
 ]
+DigestOption = Annotated[
+    str | None,
+    typer.Option("--digest", metavar="SHA256", help="What `sha256sum release.json` gave whoever made the release."),
+]
+SignerOption = Annotated[
+    list[str] | None,
+    typer.Option("--signer", metavar="KEY", help="A public key that has to have signed it. Default: mesh.yaml's."),
+]
 NarrativeArgument = Annotated[str, typer.Argument(metavar="NARRATIVE", help="The id of a narrative.")]
 
 

@@ -13,6 +13,7 @@ from storymesh.release.catalog import Release
 from storymesh.release.folder import irregular_entries, listing_differences, require_sound_files
 from storymesh.release.layout import MANIFEST, list_entries, record_files
 from storymesh.release.manifest import read_manifest
+from storymesh.release.signature import NOTHING_EXPECTED, Expectation
 
 _PART = 1 << 20
 
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
     LoadedDataset: TypeAlias = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
 
 
-def pull_release(release: Release, into: Path, open_engine: OpenEngine) -> bool:
+def pull_release(
+    release: Release, into: Path, open_engine: OpenEngine, expected: Expectation = NOTHING_EXPECTED
+) -> bool:
     """Copy the release to the folder `into`, whole and verified, or not at all. False: it is there already.
 
     Exactly the files that its manifest lists are copied, as regular files. Raises WrongUsage when something else is
-    there, StorymeshError when the copy is not what its manifest says.
+    there, StorymeshError when the copy is not what its manifest says or what is expected.
     """
     into = into.resolve()
     if into.is_dir() and (into / MANIFEST).is_file() and read_manifest(into) == release.manifest:
-        _refuse_broken(into, f"{into} holds this release, but not whole", "remove it and pull again", open_engine)
+        words = f"{into} holds this release, but not whole"
+        _refuse_broken(into, words, "remove it and pull again", open_engine, expected)
         return False
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         words = f"{into} is not empty" if into.is_dir() else f"{into} is a file"
@@ -42,7 +46,7 @@ def pull_release(release: Release, into: Path, open_engine: OpenEngine) -> bool:
     try:
         staged.mkdir()
         _copy_files(release, staged)
-        _refuse_broken(staged, f"{release.name} is not whole", "storymesh releases --verify", open_engine)
+        _refuse_broken(staged, f"{release.name} is not whole", "storymesh releases --verify", open_engine, expected)
         staged.rename(into)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -71,10 +75,15 @@ def _copy_files(release: Release, into: Path) -> None:
                 left -= len(part)
 
 
-def _refuse_broken(folder: Path, words: str, hint: str, open_engine: OpenEngine) -> None:
-    if differences := verify_release(folder, open_engine).differences:
+def _refuse_broken(folder: Path, words: str, hint: str, open_engine: OpenEngine, expected: Expectation) -> None:
+    if differences := verify_release(folder, open_engine, expected).differences:
         more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
         raise StorymeshError(f"{words}: {differences[0]}{more}", hint)
+
+
+def require_whole(release: Release, open_engine: OpenEngine, expected: Expectation) -> None:
+    """Raise StorymeshError for a release that is not what its manifest says or what is expected of it."""
+    _refuse_broken(release.path, f"{release.name} is not whole", "storymesh releases --verify", open_engine, expected)
 
 
 def load_config(

@@ -17,7 +17,7 @@ from storymesh.lifecycle.verify import verify_release
 from storymesh.release.catalog import Release
 from storymesh.release.definition_snapshot import NO_CONTRACTS, read_definition_snapshot
 from storymesh.release.description import internal_paths
-from storymesh.release.layout import ANSWERS_FOLDER, MANIFEST, hash_files, record_files
+from storymesh.release.layout import ANSWERS_FOLDER, MANIFEST, SIGNATURES, hash_files, record_files
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -63,8 +63,10 @@ def plan_push(
     internal = internal_values(release, current)
     if public:
         _refuse_internal(release, internal)
+    signatures = [SIGNATURES] if (release.path / SIGNATURES).is_file() else []
     # The answers of models stay at home: refused texts are among them, and the prompts.
-    names = [name for name in (*hash_files(release.path), MANIFEST) if not name.startswith(f"{ANSWERS_FOLDER}/")]
+    every = (*hash_files(release.path), MANIFEST, *signatures)
+    names = [name for name in every if not name.startswith(f"{ANSWERS_FOLDER}/")]
     sizes = {name: (release.path / name).stat().st_size for name in sorted(names)}
     return PushPlan(release, repository, public, sizes, internal)
 

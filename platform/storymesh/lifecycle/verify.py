@@ -4,6 +4,7 @@ It needs the folder alone, so that whoever was given a copy can verify it. What 
 precedents, closings) is computed again by a rebuild.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,13 +16,21 @@ import ibis
 from storymesh.dataset.split import SPLITS, single_component
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import EngineFailed, StorymeshError
-from storymesh.release.catalog import Release, read_release
+from storymesh.release.catalog import Release
 from storymesh.release.definition_snapshot import read_definition_snapshot
 from storymesh.release.digests import compute_digests
 from storymesh.release.folder import SHARD, files_of, irregular_entries, listing_differences, unreadable_files
 from storymesh.release.layout import MANIFEST, drops_file, hash_files, list_entries, record_files
 from storymesh.release.leakage import count_leaks
-from storymesh.release.manifest import CASE, ReleaseDigests, ReleaseManifest, printable
+from storymesh.release.manifest import (
+    CASE,
+    ReleaseDigests,
+    ReleaseManifest,
+    parse_manifest,
+    printable,
+    read_manifest_bytes,
+)
+from storymesh.release.signature import NOTHING_EXPECTED, Expectation, find_signers, unmet
 
 if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative
@@ -33,29 +42,42 @@ PROMISES_OF_FILES = ("ids", "questions", "moments", "draws")  # of the certifica
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found of one release. `differences` from its manifest, as sentences; none: the release is whole."""
+    """What was found of one release. `differences` from its manifest, as sentences; none: the release is whole.
+
+    `lock` is the SHA-256 of its manifest, `signers` are the public keys that signed it.
+    """
 
     release: Release
     records: int
     digest: str | None
     differences: tuple[str, ...]
+    lock: str
+    signers: tuple[str, ...] = ()
 
 
-def verify_release(folder: Path, open_engine: OpenEngine) -> Verification:
-    """Recompute all that the release in `folder` promises. Raises StorymeshError when its manifest cannot be read.
+def verify_release(folder: Path, open_engine: OpenEngine, expected: Expectation = NOTHING_EXPECTED) -> Verification:
+    """Recompute all that the release in `folder` promises, and compare it with what is expected of it.
+
+    Raises StorymeshError when its manifest cannot be read.
 
     Nothing is trusted: what is no regular file is not opened, and the engine opens the files of the release alone.
     """
-    release = read_release(folder)
+    content = read_manifest_bytes(folder)
+    release = Release(folder, parse_manifest(content, folder / MANIFEST))
+    lock = hashlib.sha256(content).hexdigest()
     entries = list_entries(folder)
     if irregular := list(irregular_entries(entries)):
-        return Verification(release, 0, None, tuple(irregular))
-    differences = [*_contradictions(release.manifest), *listing_differences(release.manifest, entries)]
+        return Verification(release, 0, None, tuple(irregular), lock)
+    signers, differences = find_signers(folder, content)
+    differences += unmet(expected, content, release.digest, signers)
+    if expected != NOTHING_EXPECTED and release.manifest.files is None:
+        differences.append(f"{MANIFEST} lists no files: no digest and no signature of it covers them")
+    differences += [*_contradictions(release.manifest), *listing_differences(release.manifest, entries)]
     differences += [*_changed_files(release), *_shard_differences(release)]
     unreadable = list(unreadable_files(folder, entries))
     differences += unreadable
     if unreadable:
-        return Verification(release, 0, None, tuple(dict.fromkeys(differences)))
+        return Verification(release, 0, None, tuple(dict.fromkeys(differences)), lock, tuple(signers))
     counts = _count_records(release)
     narrative: Narrative | None = None
     digests: ReleaseDigests | None = None
@@ -74,7 +96,8 @@ def verify_release(folder: Path, open_engine: OpenEngine) -> Verification:
             reason = printable(" ".join(str(error.__cause__ or error).split())[:160])
             differences.append(f"its files cannot be read as records: {reason}")
     records = sum(sum(splits.values()) for splits in counts.values())
-    return Verification(release, records, digests.whole if digests else None, tuple(dict.fromkeys(differences)))
+    whole = digests.whole if digests else None
+    return Verification(release, records, whole, tuple(dict.fromkeys(differences)), lock, tuple(signers))
 
 
 def _contradictions(manifest: ReleaseManifest) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from storymesh.llm.addresses import allowed_host_fault
 from storymesh.mesh.schedule import Schedule
 from storymesh.product.warehouse import BUCKETS, CATALOGS, Warehouse, address_fault
+from storymesh.release.signature import PUBLIC_KEY
 
 
 def _check_relative(value: str) -> str:
@@ -59,6 +60,12 @@ def _check_host(value: str) -> str:
     return value
 
 
+def _check_public_key(value: str) -> str:
+    if not PUBLIC_KEY.fullmatch(value):
+        raise ValueError(f"'{value}' is no public key: write ed25519:… as `storymesh sign` prints it")
+    return value
+
+
 class ModelSettings(BaseModel):
     """What holds for the language models that narratives name.
 
@@ -81,6 +88,7 @@ class Settings(BaseModel):
     releases: RelativeFolder = "releases"
     premises: tuple[str, ...] = ("default",)
     models: ModelSettings = ModelSettings()
+    signers: tuple[Annotated[str, AfterValidator(_check_public_key)], ...] = ()  # whose releases are trusted
     schedule: Schedule | None = None  # of the whole mesh, in UTC
 
 

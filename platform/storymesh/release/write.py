@@ -30,6 +30,7 @@ from storymesh.release.layout import (
 )
 from storymesh.release.manifest import manifest_json
 from storymesh.release.report import render_report
+from storymesh.release.signature import sign_release, signing_key
 
 if TYPE_CHECKING:
     from storymesh.dataset.build import Build
@@ -47,6 +48,7 @@ def write_release(build: "Build", *, shard_rows: int | None = None, open_tracer:
     recorded nor dropped, or when the certificate is not all zero. Processes that write the same narrative wait for each
     other.
     """
+    signer = signing_key()
     folder = build.releases / build.narrative.id
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder / _LOCK):
@@ -62,6 +64,9 @@ def write_release(build: "Build", *, shard_rows: int | None = None, open_tracer:
                     if same_version and release.digest == description.manifest.digest:
                         return replace(release, unchanged=True)
                 _write_documents(staged, build, engine, description, open_tracer)
+                if signer is not None:
+                    sign_release(staged, signer)
+            sync_tree(staged)
             staged.rename(folder / version)
             sync_folder(folder)
         finally:
@@ -74,11 +79,12 @@ def write_release_again(
 ) -> Release:
     """Write the build's release as `version` into the new folder `folder`, whatever other releases there are.
 
-    Raises ReleaseRefused as `write_release` does.
+    It is not signed. Raises ReleaseRefused as `write_release` does.
     """
     with build.open_engine() as engine:
         description = ReleaseAssembly(build, engine, folder, version, None).write_files()
         _write_documents(folder, build, engine, description, open_tracer)
+    sync_tree(folder)
     return read_release(folder)
 
 
@@ -99,7 +105,6 @@ def _write_documents(
     sizes = {name: (staged / name).stat().st_size for name in files_of_release}
     manifest = description.manifest.model_copy(update={"files": files_of_release, "sizes": sizes})
     (staged / MANIFEST).write_text(manifest_json(manifest), encoding="utf-8")
-    sync_tree(staged)  # before a rename makes it visible
 
 
 def _last_number(folder: Path, version: str) -> int:

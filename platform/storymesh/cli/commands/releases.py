@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.options import DigestOption, FormatOption, MeshOption, SignerOption, mesh_root
 from storymesh.cli.output.console import echo, echo_json
+from storymesh.errors import WrongUsage
 
 
 def releases(
@@ -17,9 +18,15 @@ def releases(
     ] = None,
     mesh: MeshOption = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compute digests, counts and certificate again.")] = False,
+    digest: DigestOption = None,
+    signer: SignerOption = None,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
-    """List the releases of the mesh, or verify them."""
+    """List the releases of the mesh, or verify them.
+
+    A verified release is whole: it is what its lock says. That the lock is the one that its maker wrote is proved by
+    --digest or --signer.
+    """
     from storymesh.cli.output.releases import releases_as_json, show_releases
     from storymesh.mesh.mesh import load_mesh
     from storymesh.release.catalog import list_releases
@@ -27,11 +34,17 @@ def releases(
     if verify:
         from storymesh.cli.output.verification import verify_and_show
         from storymesh.engine.open import open_engine
-        from storymesh.mesh.lookup import named_releases
+        from storymesh.mesh.lookup import expectation, named_releases
 
-        if not verify_and_show(named_releases(narrative, mesh), format, open_engine):
+        expected = expectation(mesh, digest, signer or ())
+        found = named_releases(narrative, mesh)
+        if digest is not None and len(found) > 1:
+            raise WrongUsage("one digest is that of one release", "name it: NARRATIVE@X-rN, or its folder")
+        if not verify_and_show(found, format, open_engine, expected):
             raise typer.Exit(1)
         return
+    if digest is not None or signer:
+        raise WrongUsage("--digest and --signer say what is verified", "add --verify")
 
     loaded = load_mesh(mesh_root(mesh))
     chosen = loaded.narrative(narrative).id if narrative else None

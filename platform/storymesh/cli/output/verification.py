@@ -10,15 +10,18 @@ from storymesh.engine.engine import OpenEngine
 
 if TYPE_CHECKING:
     from storymesh.release.catalog import Release
+    from storymesh.release.signature import Expectation
 
 
-def verify_and_show(releases: "Sequence[Release]", output_format: OutputFormat, open_engine: OpenEngine) -> bool:
+def verify_and_show(
+    releases: "Sequence[Release]", output_format: OutputFormat, open_engine: OpenEngine, expected: "Expectation"
+) -> bool:
     """Verify each release and print what was found. Returns True if all are as they were written."""
     from storymesh.lifecycle.verify import verify_release
 
     results, whole = [], True
     for release in releases:
-        found = verify_release(release.path, open_engine)
+        found = verify_release(release.path, open_engine, expected)
         whole = whole and not found.differences
         results.append(
             {
@@ -26,6 +29,8 @@ def verify_and_show(releases: "Sequence[Release]", output_format: OutputFormat, 
                 "version": release.version,
                 "digest": release.digest,
                 "recomputed": found.digest,
+                "lock": found.lock,
+                "signers": list(found.signers),
                 "records": found.records,
                 "differences": list(found.differences),
             }
@@ -36,7 +41,21 @@ def verify_and_show(releases: "Sequence[Release]", output_format: OutputFormat, 
                 for difference in found.differences:
                     echo(f"  {difference}")
             else:
-                echo(f"✓ {release.name}: {found.records:,} records, digest {release.digest[:12]}, as it was cut")
+                echo(f"✓ {release.name}: {found.records:,} records, digest {release.digest[:12]}, as its lock says")
+                echo(f"  lock {found.lock}, signed by {', '.join(found.signers) or 'nobody'}")
+    if output_format == "text" and whole:
+        echo(_proof(expected), err=True)
     if output_format == "json":
         echo_json(json.dumps(results, indent=2, ensure_ascii=False))
     return whole
+
+
+def _proof(expected: "Expectation") -> str:
+    """Return what a ✓ proves, and what it does not."""
+    if expected.digest is not None or expected.signers:
+        by = "the digest that you gave" if expected.digest is not None else "a key that you trust"
+        return f"Every file is as its lock says, and {by} proves the lock: nothing was changed since."
+    return (
+        "Every file is as its lock says. Whoever changes files can write a lock to match: that nothing was changed "
+        "since it was made is proved by its maker's digest of the lock (--digest), or by a signature (--signer)."
+    )
