@@ -28,6 +28,20 @@ KEY_VARIABLE = "STORYMESH_SIGNING_KEY_FILE"
 PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
 _LINE = re.compile(rf"(?P<key>{PUBLIC_KEY.pattern}) (?P<signature>[A-Za-z0-9+/]{{86}}==)")
 _MOST_BYTES = 64 * 1024
+# Public keys for which anybody can make a signature that holds: the points of small order, without their sign.
+# Source: https://eprint.iacr.org/2020/1244, table 1.
+_WEAK_KEYS = frozenset(
+    bytes.fromhex(point)
+    for point in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
 _MAKE_KEY = "make one with: openssl genpkey -algorithm ed25519 -out FILE"
 
 
@@ -124,7 +138,10 @@ def find_signers(folder: Path, manifest: bytes) -> tuple[list[str], list[str]]:
             faults.append(f"{SIGNATURES} has a line that is no signature")
             continue
         try:
-            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(match["key"].removeprefix("ed25519:")))
+            raw = base64.b64decode(match["key"].removeprefix("ed25519:"))
+            if bytes((*raw[:-1], raw[-1] & 0x7F)) in _WEAK_KEYS:
+                raise InvalidSignature
+            public = Ed25519PublicKey.from_public_bytes(raw)
             public.verify(base64.b64decode(match["signature"], validate=True), manifest)
         except (InvalidSignature, ValueError, binascii.Error):
             faults.append(f"{SIGNATURES}: what stands there of {match['key']} is no signature of this {MANIFEST}")
