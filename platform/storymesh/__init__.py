@@ -48,9 +48,9 @@ def load(
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.pull import load_config, require_whole
     from storymesh.mesh.lookup import named_release
-    from storymesh.release.signature import Expectation, read_public_key
+    from storymesh.release.signature import ReleaseExpectation, read_public_key
 
     release = named_release(f"{narrative}@{version}" if version else narrative, mesh)
     if digest is not None or signers:
-        require_whole(release, open_engine, Expectation(digest, tuple(map(read_public_key, signers))))
+        require_whole(release, open_engine, ReleaseExpectation(digest, tuple(map(read_public_key, signers))))
     return load_config(release, config, split, streaming=streaming, **options)

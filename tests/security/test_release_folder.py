@@ -51,7 +51,7 @@ def place_endless_link(path: Path) -> None:
 
 def place_twin_link(path: Path) -> None:
     twin = path.with_name(f".{path.name}")
-    shutil.copy(path.parents[2] / "croissant.json", twin) if not twin.exists() else None
+    twin.write_bytes(b"twin")
     path.symlink_to(twin.name)
 
 

@@ -30,7 +30,7 @@ from storymesh.release.manifest import read_manifest_bytes
 from storymesh.release.signature import (
     _WEAK_KEYS,
     KEY_VARIABLE,
-    Expectation,
+    ReleaseExpectation,
     find_signers,
     public_key_text,
     read_public_key,
@@ -158,17 +158,17 @@ def test_signatures_behind_a_link_are_not_read(signed: Path, tmp_path: Path) -> 
 
 def test_the_digest_of_records_is_not_taken_for_that_of_the_lock(signed: Path) -> None:
     records = SMALL_LOCK["digest"]
-    (words,) = unmet(Expectation(records), read_manifest_bytes(signed), records, [])
+    (words,) = unmet(ReleaseExpectation(records), read_manifest_bytes(signed), records, [])
     assert "covers records and drops alone" in words
 
 
 def test_a_signature_of_a_key_that_nobody_trusts_is_not_enough(signed: Path) -> None:
     content = read_manifest_bytes(signed)
-    (words,) = unmet(Expectation(signers=(public_key_text(OTHER),)), content, "", signers(signed))
+    (words,) = unmet(ReleaseExpectation(signers=(public_key_text(OTHER),)), content, "", signers(signed))
     assert "by no key that is trusted" in words
-    (words,) = unmet(Expectation(signers=(public_key_text(OTHER),)), content, "", [])
+    (words,) = unmet(ReleaseExpectation(signers=(public_key_text(OTHER),)), content, "", [])
     assert "is signed by nobody" in words
-    assert list(unmet(Expectation(signers=(public_key_text(KEY),)), content, "", signers(signed))) == []
+    assert list(unmet(ReleaseExpectation(signers=(public_key_text(KEY),)), content, "", signers(signed))) == []
 
 
 @pytest.mark.parametrize(
@@ -226,10 +226,10 @@ def test_an_edited_release_is_not_that_of_its_signer(
     key, public = key_file(tmp_path / "key.pem"), public_key_text(KEY)
     code, out, _ = storymesh(roadside.root, "sign", str(folder), "--key", str(key))
     assert (code, public in out) == (0, True)
-    given = verify_release(folder, open_engine, Expectation(signers=(public,)))
+    given = verify_release(folder, open_engine, ReleaseExpectation(signers=(public,)))
     assert (given.differences, given.signers) == ((), (public,))
-    pull_release(read_release(folder), tmp_path / "copy", open_engine, Expectation(given.lock, (public,)))
-    assert verify_release(tmp_path / "copy", open_engine, Expectation(given.lock, (public,))).differences == ()
+    pull_release(read_release(folder), tmp_path / "copy", open_engine, ReleaseExpectation(given.lock, (public,)))
+    assert verify_release(tmp_path / "copy", open_engine, ReleaseExpectation(given.lock, (public,))).differences == ()
 
     (folder / "README.md").write_text("Trust me.", encoding="utf-8")
     relist(folder)
@@ -237,7 +237,7 @@ def test_an_edited_release_is_not_that_of_its_signer(
     (folder / SIGNATURES).unlink()
     assert verify_release(folder, open_engine).differences == (), "it is whole, and says nothing of who wrote it"
     sign_release(folder, OTHER)
-    for expected in (Expectation(signers=(public,)), Expectation(given.lock)):
+    for expected in (ReleaseExpectation(signers=(public,)), ReleaseExpectation(given.lock)):
         assert verify_release(folder, open_engine, expected).differences
         with pytest.raises(StorymeshError, match="is not whole"):
             pull_release(read_release(folder), tmp_path / "into", open_engine, expected)
@@ -281,5 +281,5 @@ def test_a_release_whose_lock_lists_no_files_is_proved_by_nothing(signed: Path) 
     (signed / MANIFEST).write_text(json.dumps(lock), encoding="utf-8")
     (signed / SIGNATURES).unlink()
     sign_release(signed, KEY)
-    expected = Expectation(signers=(public_key_text(KEY),))
+    expected = ReleaseExpectation(signers=(public_key_text(KEY),))
     assert any("lists no files" in words for words in verify_release(signed, open_engine, expected).differences)

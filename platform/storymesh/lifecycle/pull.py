@@ -13,7 +13,7 @@ from storymesh.release.catalog import Release
 from storymesh.release.folder import irregular_entries, listing_differences, require_sound_files
 from storymesh.release.layout import MANIFEST, list_entries, record_files
 from storymesh.release.manifest import read_manifest
-from storymesh.release.signature import NOTHING_EXPECTED, Expectation
+from storymesh.release.signature import NOTHING_EXPECTED, ReleaseExpectation
 
 _PART = 1 << 20
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def pull_release(
-    release: Release, into: Path, open_engine: OpenEngine, expected: Expectation = NOTHING_EXPECTED
+    release: Release, into: Path, open_engine: OpenEngine, expected: ReleaseExpectation = NOTHING_EXPECTED
 ) -> bool:
     """Copy the release to the folder `into`, whole and verified, or not at all. False: it is there already.
 
@@ -75,13 +75,13 @@ def _copy_files(release: Release, into: Path) -> None:
                 left -= len(part)
 
 
-def _refuse_broken(folder: Path, words: str, hint: str, open_engine: OpenEngine, expected: Expectation) -> None:
+def _refuse_broken(folder: Path, words: str, hint: str, open_engine: OpenEngine, expected: ReleaseExpectation) -> None:
     if differences := verify_release(folder, open_engine, expected).differences:
         more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
         raise StorymeshError(f"{words}: {differences[0]}{more}", hint)
 
 
-def require_whole(release: Release, open_engine: OpenEngine, expected: Expectation) -> None:
+def require_whole(release: Release, open_engine: OpenEngine, expected: ReleaseExpectation) -> None:
     """Raise StorymeshError for a release that is not what its manifest says or what is expected of it."""
     _refuse_broken(release.path, f"{release.name} is not whole", "storymesh releases --verify", open_engine, expected)
 

@@ -30,7 +30,7 @@ from storymesh.release.manifest import (
     printable,
     read_manifest_bytes,
 )
-from storymesh.release.signature import NOTHING_EXPECTED, Expectation, find_signers, unmet
+from storymesh.release.signature import NOTHING_EXPECTED, ReleaseExpectation, find_signers, unmet
 
 if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative
@@ -55,7 +55,9 @@ class Verification:
     signers: tuple[str, ...] = ()
 
 
-def verify_release(folder: Path, open_engine: OpenEngine, expected: Expectation = NOTHING_EXPECTED) -> Verification:
+def verify_release(
+    folder: Path, open_engine: OpenEngine, expected: ReleaseExpectation = NOTHING_EXPECTED
+) -> Verification:
     """Recompute all that the release in `folder` promises, and compare it with what is expected of it.
 
     Raises StorymeshError when its manifest cannot be read.

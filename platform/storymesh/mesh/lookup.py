@@ -10,7 +10,7 @@ from storymesh.mesh.mesh import find_root, read_settings
 from storymesh.product.warehouse import Warehouse
 from storymesh.release.catalog import Release, find_release, list_releases, read_release
 from storymesh.release.layout import MANIFEST
-from storymesh.release.signature import Expectation, read_public_key
+from storymesh.release.signature import ReleaseExpectation, read_public_key
 
 
 def releases_of(mesh: str | Path | None) -> Path:
@@ -43,16 +43,16 @@ def contracts_of(mesh: str | Path | None, release: Release) -> dict[str, Contrac
     return {product: read_contract(path, root) for product, path in sorted(paths.items()) if path.exists()}
 
 
-def expectation(mesh: str | Path | None, digest: str | None, signers: Sequence[str]) -> Expectation:
+def expectation(mesh: str | Path | None, digest: str | None, signers: Sequence[str]) -> ReleaseExpectation:
     """Return what is expected of releases: this digest, and one of these signers, or else of those that `mesh.yaml`
     trusts, where there is a mesh. Raises WrongUsage for what is no digest or no key."""
     if signers:
-        return Expectation(digest, tuple(read_public_key(signer) for signer in signers))
+        return ReleaseExpectation(digest, tuple(read_public_key(signer) for signer in signers))
     try:
         root = _root(mesh)
     except WrongUsage:
-        return Expectation(digest)
-    return Expectation(digest, read_settings(root).signers)
+        return ReleaseExpectation(digest)
+    return ReleaseExpectation(digest, read_settings(root).signers)
 
 
 def _root(mesh: str | Path | None) -> Path:

@@ -28,7 +28,8 @@ DEEPEST_FOLDER = 16
 
 def record_files(folder: Path, config: str) -> dict[str, list[Path]]:
     """Return the data files of one config: split -> shards, in order. A split without records is absent."""
-    files = {split: sorted((folder / "data" / config).glob(f"{split}-*.parquet")) for split in SPLITS}
+    shards = {split: (folder / "data" / config).glob(f"{split}-*.parquet") for split in SPLITS}
+    files = {split: sorted(path for path in paths if path.is_file()) for split, paths in shards.items()}
     return {split: paths for split, paths in files.items() if paths}
 
 

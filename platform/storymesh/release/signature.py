@@ -46,7 +46,7 @@ _MAKE_KEY = "make one with: openssl genpkey -algorithm ed25519 -out FILE"
 
 
 @dataclass(frozen=True)
-class Expectation:
+class ReleaseExpectation:
     """What must hold of a release beside its own promises: the digest of its manifest, and one of these `signers`."""
 
     digest: str | None = None
@@ -58,7 +58,7 @@ class Expectation:
             raise WrongUsage(words, f"its maker has it from: sha256sum {MANIFEST}")
 
 
-NOTHING_EXPECTED = Expectation()
+NOTHING_EXPECTED = ReleaseExpectation()
 
 
 def signing_key(path: Path | None = None) -> "Ed25519PrivateKey | None":
@@ -150,7 +150,7 @@ def find_signers(folder: Path, manifest: bytes) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(signers)), list(dict.fromkeys(faults))
 
 
-def unmet(expected: Expectation, manifest: bytes, records: str, signers: Iterable[str]) -> Iterator[str]:
+def unmet(expected: ReleaseExpectation, manifest: bytes, records: str, signers: Iterable[str]) -> Iterator[str]:
     """Yield what of `expected` does not hold for a manifest that says `records` as the digest of its records."""
     found = hashlib.sha256(manifest).hexdigest()
     if expected.digest == records:

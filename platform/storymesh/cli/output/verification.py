@@ -10,11 +10,11 @@ from storymesh.engine.engine import OpenEngine
 
 if TYPE_CHECKING:
     from storymesh.release.catalog import Release
-    from storymesh.release.signature import Expectation
+    from storymesh.release.signature import ReleaseExpectation
 
 
 def verify_and_show(
-    releases: "Sequence[Release]", output_format: OutputFormat, open_engine: OpenEngine, expected: "Expectation"
+    releases: "Sequence[Release]", output_format: OutputFormat, open_engine: OpenEngine, expected: "ReleaseExpectation"
 ) -> bool:
     """Verify each release and print what was found. Returns True if all are as they were written."""
     from storymesh.lifecycle.verify import verify_release
@@ -50,7 +50,7 @@ def verify_and_show(
     return whole
 
 
-def _proof(expected: "Expectation") -> str:
+def _proof(expected: "ReleaseExpectation") -> str:
     """Return what a ✓ proves, and what it does not."""
     if expected.digest is not None or expected.signers:
         by = "the digest that you gave" if expected.digest is not None else "a key that you trust"
