@@ -96,7 +96,7 @@ def test_a_damaged_file_is_reported(roadside: Mesh, tmp_path: Path) -> None:
     one, other = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
     copy = Path(shutil.copytree(other.path, tmp_path / "copy"))
     (copy / "data/advice/test-00000-of-00001.parquet").write_bytes(b"PAR1 not at all PAR1")
-    with pytest.raises(StorymeshError, match=r"1\.0\.0-r2 cannot be read: .*advice/test-00000"):
+    with pytest.raises(StorymeshError, match=r"1\.0\.0-r2 is not as its lock says: .*advice/test-00000"):
         compare_releases(one, read_release(copy), open_engine)
 
 

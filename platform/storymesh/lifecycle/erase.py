@@ -142,7 +142,8 @@ def erase_row(plan: ErasurePlan, warehouse: Warehouse, open_engine: OpenEngine) 
         build = open_pinned_build(old, warehouse, open_engine)
         # What was erased before stays so, also where the release is older than that.
         products = {snapshot.product for snapshot in build.snapshots.values()}
-        build = replace(build, erased=listed.of_products(products))
+        open_here = partial(open_engine, only=(warehouse.folder, warehouse.folder.resolve(), build.releases))
+        build = replace(build, erased=listed.of_products(products), open_engine=open_here)
         write_all_records(build)
         yield Succession(old, write_release(build, open_tracer=partial(Tracer, build)))
 
