@@ -55,6 +55,9 @@ class Budget(Definition):
     usd: Decimal | None = Field(default=None, gt=0)
 
 
+NOTHING_TO_SPEND = Budget.model_construct(tokens=0)  # no call fits in it
+
+
 class ScoringModel(Definition):
     """A second model that scores each accepted text, beside the grounding and never instead of it (`judge`)."""
 

@@ -142,7 +142,7 @@ class _ConfigRewriter:
                 if paid:
                     self._require_stored_answers(engine)
                 try:
-                    usage = self._rewrite(engine, progress)
+                    usage = self._rewrite(engine, progress, ask=not paid)
                     self.missing_note.unlink(missing_ok=True)
                 except NarratorMissing as error:
                     missing = str(error)
@@ -224,8 +224,9 @@ class _ConfigRewriter:
             message = f"{answers_of} that '{self.config}' was told by are not in the store"
             raise NarratorFailed(message, "take them from a copy of the release: they stand in its answers/")
 
-    def _rewrite(self, engine: Engine, progress: ReportProgress) -> Usage:
-        """Rewrite, and write the result of each text. Raises NarratorFailed if the budget does not suffice."""
+    def _rewrite(self, engine: Engine, progress: ReportProgress, *, ask: bool) -> Usage:
+        """Rewrite, and write the result of each text. Raises NarratorFailed if the budget does not suffice, or, without
+        `ask`, if an answer is not in the store: then no model is asked, whatever the answers there are."""
         last = Usage()
 
         def report(usage: Usage) -> None:
@@ -237,9 +238,14 @@ class _ConfigRewriter:
         short = 0
         with ResponseCache(self.build.store / ANSWER_STORE) as answers:
             with _result_writer(self.results) as write:
-                for result in rewrite_texts(self.tasks(engine), self.narrator, answers, report):
+                for result in rewrite_texts(self.tasks(engine), self.narrator, answers, report, ask=ask):
                     write(result)
                     short += result.reason == "budget"
+            if short and not ask:
+                message = (
+                    f"{short:,} texts of '{self.config}' want answers of {self.narrator.model} that nobody paid for"
+                )
+                raise NarratorFailed(message, "take them from a copy of the release: they stand in its answers/")
             if short:
                 message = f"the budget of '{self.config}' is spent: {short:,} texts are not retold"
                 raise NarratorFailed(message, "what was answered is kept: raise the budget and run again")

@@ -29,7 +29,7 @@ from storymesh.llm.langchain_model import LangChainModel, Parameters, invalid_se
 from storymesh.llm.limiter import RunStopped
 from storymesh.llm.response_cache import Attempt, Messages, ResponseCache
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
-from storymesh.narrative.definition import Narrator, Price
+from storymesh.narrative.definition import NOTHING_TO_SPEND, Narrator, Price
 from storymesh.rewriting.prompt import (
     FENCED,
     RETRY_PROMPT,
@@ -134,6 +134,8 @@ class Rewriter:
         ground: GroundingCheck,
         feedback: Callable[[Grounding], str],
         retry: RetryPolicy,
+        *,
+        ask: bool = True,
     ) -> None:
         self.narrator = narrator
         self._answers = answers
@@ -143,7 +145,7 @@ class Rewriter:
         self.retry = retry
         self.usage = Usage(usd=None if narrator.price is None else Decimal(0))
         self._reported_at = 0.0
-        ledger = BudgetLedger(narrator.budget)
+        ledger = BudgetLedger(narrator.budget if ask else NOTHING_TO_SPEND)
         self.model = ChatModel(
             LangChainModel(narrator.model, narrator.base_url, narrator.parameters, narrator.timeout, STORY_SCHEMA),
             *(narrator.price, answers, ledger, narrator.concurrency, retry, self.usage),
@@ -318,9 +320,11 @@ def rewrite_texts(
     ground: GroundingCheck = check_grounding,
     feedback: Callable[[Grounding], str] = grounding_feedback,
     retry: RetryPolicy | None = None,
+    ask: bool = True,
 ) -> Iterator[RewriteResult]:
     """Yield a result for each task, in any order; `tasks` are drawn as there is room. Calls the model only for what
-    `answers` does not hold. `progress` is called in this thread, ten times a second at most and once at the end.
+    `answers` does not hold, and without `ask` never: such a text has the reason `budget`. `progress` is called in this
+    thread, ten times a second at most and once at the end.
 
     Raises NarratorFailed: the narrator cannot be run as written, a package or key is missing, the server refuses the
     key, the model or the form of every question, or has not answered for as long as `retry` allows. All that was
@@ -328,7 +332,7 @@ def rewrite_texts(
     """
     require_runnable(narrator)
     return _stream_results(
-        tasks, Rewriter(narrator, answers, progress, ground, feedback, retry or RetryPolicy()), answers
+        tasks, Rewriter(narrator, answers, progress, ground, feedback, retry or RetryPolicy(), ask=ask), answers
     )
 
 
