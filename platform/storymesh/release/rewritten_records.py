@@ -243,7 +243,7 @@ class _ConfigRewriter:
                     short += result.reason == "budget"
             if short and not ask:
                 message = (
-                    f"{short:,} texts of '{self.config}' want answers of {self.narrator.model} that nobody paid for"
+                    f"{short:,} texts of '{self.config}' want answers of {self.narrator.model} that are not stored"
                 )
                 raise NarratorFailed(message, "take them from a copy of the release: they stand in its answers/")
             if short:
