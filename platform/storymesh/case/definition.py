@@ -24,7 +24,7 @@ def _duration(value: Any) -> Any:
     counts = re.findall(r"([0-9]+)([wdhms])", match["parts"])
     if all(len(count) <= 12 for count, _ in counts):
         with suppress(OverflowError):
-            length = timedelta(**{UNITS[unit]: int(count) for count, unit in counts})
+            length = sum((timedelta(**{UNITS[unit]: int(count)}) for count, unit in counts), timedelta(0))
             if length <= LONGEST:
                 return -length if match["sign"] else length
     raise ValueError(f"{value[:60]!r} is longer than a hundred years")

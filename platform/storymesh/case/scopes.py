@@ -11,6 +11,7 @@ from storymesh.case.definition import Case, Outcome
 from storymesh.case.resolve import Cast, LocationOf, Role
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.ast import Expression
+from storymesh.language.bounds import MAX_COPIES, copies_in_facts
 from storymesh.language.parse import parse_expression
 from storymesh.language.static_values import Path
 from storymesh.language.typecheck.scope import CheckedExpression, Fact, Scope
@@ -117,6 +118,11 @@ def _type_facts(
         question[name] = _fact_in_question(formula, question)
         if isinstance(question[name], Hidden):
             hidden.add(name)
+    for name, copies in copies_in_facts((name, fact.expression) for name, fact in facts.items()).items():
+        if copies > MAX_COPIES:
+            message = f"the fact '{name}' can have more than {MAX_COPIES:,} copies of one value"
+            findings.append(Finding(at("case", "facts", name), "too-large", message, "join less in facts of facts"))
+            break  # those that read it have more
     return facts, frozenset(hidden)
 
 

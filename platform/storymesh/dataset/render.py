@@ -23,6 +23,7 @@ from storymesh.dataset.record_sources import action_rows, printed_facts, source_
 from storymesh.engine import dialect
 from storymesh.engine.cse import HoistedExpressions, eliminate_common
 from storymesh.errors import NotInLanguage, TooLarge
+from storymesh.language.bounds import MAX_CHARACTERS, MAX_STEPS, evaluated
 from storymesh.language.compile.expressions import UNPRINTABLE
 from storymesh.language.compile.templates import compile_template
 from storymesh.language.evaluate import MAX_OUTPUT
@@ -35,6 +36,8 @@ SOURCE_COLUMNS = ("facts", "sources")  # the columns that say what a record is m
 UNFIT = "unfit"  # the column that says why a rendered record must drop, or null
 UNRENDERABLE = "unrenderable"  # the column that says why a config has no record of a case, or null
 NOT_EXACT = "a number is not finite or too large to print exactly"
+TOO_MANY_STEPS = f"a text takes more than {MAX_STEPS:,} steps"
+TOO_MANY_CHARACTERS = f"the texts on the way to one can grow past {MAX_CHARACTERS // 1024:,} KiB"
 TOO_LONG = f"a text is longer than {MAX_OUTPUT // 1024} KiB"
 
 
@@ -132,6 +135,8 @@ class _RecordInputs:
         placed = cases.filter(cases["split"].notnull())
         selected = placed.select("case_id", "at", "split", *more, **{UNRENDERABLE: reason}, **columns)
         table = dialect.materialization_barrier(eliminate_common(selected))
+        if (cost := _cost_reason(table, record)) is not None:
+            table = dialect.materialization_barrier(table.mutate(**{UNRENDERABLE: table[UNRENDERABLE].coalesce(cost)}))
         if renderable_only:
             table = dialect.materialization_barrier(table.filter(table[UNRENDERABLE].isnull()))
         self.table = table
@@ -181,6 +186,24 @@ class _RecordInputs:
         # What the data says in a prompt must not end the fence around it.
         guard = (lambda text: dialect.remove_tag(text, FENCE)) if story is not None else None
         return compile_template(slot.checked.tree, names, self.table["case_id"], key, guard)
+
+
+def _cost_reason(table: ir.Table, record: TypedRecord) -> ir.StringValue | None:
+    """Return why rendering a case could cost too much, by the names that its templates use; None where none can."""
+    sides: dict[str, list[ir.Value]] = {}
+    for column in table.columns:
+        if column.startswith("n_"):
+            name = "option" if column.startswith("n_option_") else column.removeprefix("n_")
+            sides.setdefault(name, []).append(table[column])
+    names = {name: tuple(values) for name, values in sides.items()}
+    costs = [template.cost for template in record.templates]
+    reasons = [(evaluated(cost.steps, names) > float(MAX_STEPS), TOO_MANY_STEPS) for cost in costs if cost.bounds_steps]
+    reasons += [
+        (evaluated(cost.characters, names) > float(MAX_CHARACTERS), TOO_MANY_CHARACTERS)
+        for cost in costs
+        if cost.bounds_characters
+    ]
+    return ibis.cases(*reasons, else_=ibis.null("string")) if reasons else None
 
 
 def _unrenderable_reason(cases: ir.Table, record: TypedRecord) -> ir.StringValue:

@@ -14,6 +14,7 @@ from typing import Any
 from storymesh.errors import NotInLanguage, TooLarge
 
 MAX_OUTPUT = 1024 * 1024
+MAX_TEXT = 64 * MAX_OUTPUT  # on the way; of a typed template what texts can grow to is known before
 LARGEST_EXACT = 2.0**63
 EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)  # so that arithmetic of 38 digits never rounds on its way
 Number = int | float | Decimal
@@ -49,8 +50,8 @@ def int64(value: int | float | Decimal) -> int:
 
 def bounded(value: Any) -> Any:
     """Return the value. Raises TooLarge for a text past the bound."""
-    if isinstance(value, str) and len(value) > MAX_OUTPUT:
-        raise TooLarge(f"a text grew past {MAX_OUTPUT // 1024} KiB", "join less")
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise TooLarge(f"a text grew past {MAX_TEXT // 2**20} MiB", "join less")
     return value
 
 

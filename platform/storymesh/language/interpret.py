@@ -18,10 +18,13 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from storymesh.errors import NotInLanguage, TooLarge
+from storymesh.language import ast
 from storymesh.language.ast import Template
+from storymesh.language.bounds import MAX_STEPS
 from storymesh.language.evaluate import (
     EXACT,
     MAX_OUTPUT,
+    MAX_TEXT,
     TESTS,
     as_text,
     bounded,
@@ -35,7 +38,7 @@ from storymesh.language.filters.registry import FILTERS
 from storymesh.language.jinja_nodes import CAST, COMPARE, CONCAT, COST, STEPWISE, JinjaWriter
 from storymesh.language.types import Array
 
-MAX_STEPS = 2_000_000
+CHECKED_STEPS = 20  # times MAX_STEPS: of a typed template the bound was held before, by `language.bounds`
 STEPS = " steps"  # no template can spell a name with a space
 _LOOP_NAMES = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
 
@@ -75,16 +78,20 @@ class Interpreter:
     def __init__(self, template: Template, key: bytes) -> None:
         self._template = template
         self._sandbox = self._make_sandbox(template, key)
+        self._times = CHECKED_STEPS if _is_typed(template) else 1
 
     def _make_sandbox(self, template: Template, key: bytes) -> "Sandbox":
         return Sandbox(template, key)
+
+    def _new_steps(self) -> "Steps":
+        return Steps(MAX_STEPS * self._times)
 
     def render(self, case_id: str, names: Mapping[str, Any]) -> str:
         """Return the text of one case; `names` are values as `as_value` gives them.
 
         Raises NotInLanguage for a value that cannot be printed, TooLarge past a bound.
         """
-        options = {"choose": partial(_choose, case_id), STEPS: Steps(MAX_STEPS)}
+        options = {"choose": partial(_choose, case_id), STEPS: self._new_steps()}
         return "".join(self._parts(case_id, {**names, **options}))
 
     def _parts(self, case_id: str, names: Mapping[str, Any]) -> Iterator[str]:
@@ -105,8 +112,23 @@ class Interpreter:
 
     def value(self, name: str, names: Mapping[str, Any]) -> Any:
         """Return the value that the template's `set` gives to `name`, for facts of one case."""
-        options = {STEPS: Steps(MAX_STEPS)}
+        options = {STEPS: self._new_steps()}
         return getattr(self._sandbox.get_template(self._template.name).make_module({**names, **options}), name)
+
+
+def _is_typed(template: Template) -> bool:
+    """Return True if the checker has been over a template, so that its cost is known before it is rendered."""
+    seen: set[int] = set()
+    left: list[Template] = [template]
+    while left:
+        for statement in left.pop().body:
+            match statement:
+                case ast.Output(value=value) | ast.Assign(value=value) | ast.If(test=value) | ast.For(items=value):
+                    return value.static is not None
+                case ast.Include(partial=partial) if partial is not None and id(partial) not in seen:
+                    seen.add(id(partial))
+                    left.append(partial)
+    return False  # nothing but text
 
 
 def _choose(case_id: str, template: str, place: int, *options: Any) -> str:
@@ -155,8 +177,8 @@ def _of_list(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _concat(*parts: Any) -> str:
     texts = [as_text(part) for part in parts]
-    if sum(map(len, texts)) > MAX_OUTPUT:
-        raise TooLarge(f"a text grew past {MAX_OUTPUT // 1024} KiB", "join less")
+    if sum(map(len, texts)) > MAX_TEXT:
+        raise TooLarge(f"a text grew past {MAX_TEXT // 2**20} MiB", "join less")
     return "".join(texts)
 
 

@@ -19,7 +19,7 @@ from storymesh.language.ast import Expression, Template
 from storymesh.language.evaluate import as_text, bounded, calculate, draw_option, negative
 from storymesh.language.filters.base import Filter, Origins
 from storymesh.language.filters.registry import FILTERS
-from storymesh.language.interpret import MAX_STEPS, STEPS, Interpreter, Row, Sandbox, Steps
+from storymesh.language.interpret import STEPS, Interpreter, Row, Sandbox, Steps
 from storymesh.language.jinja_nodes import COST, STEPWISE, JinjaWriter, apply_filter
 from storymesh.language.traced_values import (
     COUNTED,
@@ -62,7 +62,7 @@ class TracingInterpreter(Interpreter):
     def trace_text(self, case_id: str, names: Mapping[str, Any]) -> TracedText:
         """Return what `render` returns, with its spans. Raises as `render` does."""
         recorder = TraceRecorder()
-        options = {"choose": partial(_choose, recorder, case_id), STEPS: Steps(MAX_STEPS), _RECORDER: recorder}
+        options = {"choose": partial(_choose, recorder, case_id), STEPS: self._new_steps(), _RECORDER: recorder}
         texts: list[str] = []
         spans: list[TextSpan] = []
         begin = 0
@@ -77,7 +77,7 @@ class TracingInterpreter(Interpreter):
     def trace_value(self, name: str, names: Mapping[str, Any]) -> "TracedValue":
         """Return the value that the template's `set` gives to `name`. Raises NotInLanguage or TooLarge."""
         recorder = TraceRecorder()
-        options = {STEPS: Steps(MAX_STEPS), _RECORDER: recorder}
+        options = {STEPS: self._new_steps(), _RECORDER: recorder}
         template = self._sandbox.get_template(self._template.name)
         try:
             module = template.make_module({**_traced_names(recorder, names), **options})

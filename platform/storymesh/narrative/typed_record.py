@@ -4,11 +4,13 @@ rewrites its prompts as well."""
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from storymesh.case.scopes import Phase, TypedCase
 from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Template
+from storymesh.language.bounds import TemplateCost, template_cost
 from storymesh.language.parse import parse_template
 from storymesh.language.static_values import Path
 from storymesh.language.typecheck.scope import CheckedTemplate
@@ -31,6 +33,11 @@ class TypedTemplate:
     template: str
     phase: Phase
     checked: CheckedTemplate
+
+    @cached_property
+    def cost(self) -> TemplateCost:
+        """What it costs at most to render it."""
+        return template_cost(self.checked.tree)
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,13 @@ class RecordTyper:
         except DefinitionErrors as error:
             self._findings.extend(finding for finding in error.findings if finding not in self._findings)
             return None
-        return TypedTemplate(slot.name, name, slot.phase, checked)
+        typed = TypedTemplate(slot.name, name, slot.phase, checked)
+        if fault := typed.cost.static_fault:
+            self._report(
+                Location(template.path), "too-large", fault, "repeat less: a `set` doubles what it joins twice"
+            )
+            return None
+        return typed
 
     def _parse(self, name: str) -> Template | None:
         """Return the template, None if there is none; one that does not parse has its findings and is empty here."""

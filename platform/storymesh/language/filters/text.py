@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from storymesh.errors import TooLarge
-from storymesh.language.evaluate import MAX_OUTPUT
+from storymesh.language.evaluate import MAX_TEXT
 from storymesh.language.filters.base import CheckedCall, Filter, Parameter, TextFilter
 from storymesh.language.static_values import ANYTHING, StaticValue, a_kind, higher
 from storymesh.language.types import Text
@@ -167,8 +167,8 @@ class ReplaceFilter(Filter):
         return result
 
     def evaluate(self, text: str, /, old: str, new: str) -> str:
-        if len(text) + text.count(old) * len(new) > MAX_OUTPUT:
-            raise TooLarge(f"a text grew past {MAX_OUTPUT // 1024} KiB", "replace less")
+        if len(text) + text.count(old) * len(new) > MAX_TEXT:
+            raise TooLarge(f"a text grew past {MAX_TEXT // 2**20} MiB", "replace less")
         return text.replace(old, new) if old else text
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
