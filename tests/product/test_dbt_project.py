@@ -6,7 +6,7 @@ import pytest
 
 from storymesh.engine.engine import Engine
 from storymesh.errors import TransformFailed
-from storymesh.product.dbt_project import prepare_dbt, run_dbt
+from storymesh.product.dbt_project import allowed_paths, prepare_dbt, run_dbt
 from storymesh.product.sources.open import open_product_rows
 from tests.product.conftest import Desk, good_rows
 
@@ -38,7 +38,9 @@ def test_a_dbt_project_reads_published_products_and_its_own_files_and_is_not_cha
     project = prepare_dbt("canal", folder, desk.root / ".storymesh", {"shipping.delays": snapshot}, engine)
     run_dbt(project, "build")
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == set(files)
-    rows = open_product_rows(desk.product(), desk.contract(), folder, project.database, engine).read_all()
+    allowed = allowed_paths("canal", desk.root / ".storymesh")
+    reader = open_product_rows(desk.product(), desk.contract(), folder, project.database, engine, allowed)
+    rows = reader.read_all()
     assert sorted(rows.column("id").to_pylist()) == ["d0", "d1", "d2", "d9"]
     assert project.env["DO_NOT_TRACK"] == "1"
 

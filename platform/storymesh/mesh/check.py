@@ -18,6 +18,7 @@ from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
 from storymesh.narrative.typed import type_narrative
+from storymesh.product.dbt_files import read_dbt_project, require_dbt_files
 from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.definition import Product
 from storymesh.product.sources.open import source_problem
@@ -137,8 +138,10 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
         yield Finding(product.location, "no-rows", message, hint)
         return
     try:
-        read_document(project, mesh.root)
-        domain_database_path(product.domain, folder, mesh.store)
+        access = mesh.dbt_access(product.domain)
+        document = read_dbt_project(folder, mesh.root)
+        require_dbt_files(document, folder, mesh.root, unconfined=access.unconfined)
+        domain_database_path(product.domain, folder, mesh.store, unconfined=access.unconfined)
     except DefinitionErrors as errors:
         yield from errors.findings
         return

@@ -15,6 +15,7 @@ from storymesh.mesh.links import LinkCheck
 from storymesh.mesh.reader import DefinitionReader
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative, read_narrative
+from storymesh.product.dbt_project import DbtAccess
 from storymesh.product.definition import Product, read_product
 from storymesh.product.warehouse import Warehouse
 
@@ -59,6 +60,12 @@ class Mesh:
     def domain_folder(self, domain: str) -> Path:
         """Return the folder of a domain's own files."""
         return self.root / "domains" / domain
+
+    def dbt_access(self, domain: str) -> DbtAccess:
+        """Return what `mesh.yaml` lets the dbt of a domain have."""
+        settings = self.settings.dbt
+        read = tuple((self.root / path).resolve() for path in settings.read)
+        return DbtAccess(read, settings.env, domain in settings.unconfined)
 
     def product(self, product: str) -> Product:
         """Return the product of that id. Raises WrongUsage with the nearest id."""

@@ -1,5 +1,6 @@
 """`mesh.yaml` and `domain.yaml`: the settings of a mesh, and of one of its domains."""
 
+import re
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
@@ -78,6 +79,28 @@ class ModelSettings(BaseModel):
     hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
 
 
+def _check_variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError(f"'{value}' is not the name of a variable of the environment")
+    if value.upper().startswith("STORYMESH_"):
+        raise ValueError(f"'{value}' is of storymesh itself, and no model may know it")
+    return value
+
+
+class DbtSettings(BaseModel):
+    """What the dbt projects of the domains may have besides their own data and the products that they read.
+
+    `read` are files and folders, relative to the mesh root; `env` names variables of the environment that `env_var`
+    finds; `unconfined` names domains whose dbt may do all that the user may who runs it: Python models, plugins.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    read: tuple[RelativeFolder, ...] = ()
+    env: tuple[Annotated[str, AfterValidator(_check_variable)], ...] = ()
+    unconfined: tuple[str, ...] = ()
+
+
 class Settings(BaseModel):
     """The content of `mesh.yaml`. Without the file the defaults hold."""
 
@@ -89,6 +112,7 @@ class Settings(BaseModel):
     premises: tuple[str, ...] = ("default",)
     models: ModelSettings = ModelSettings()
     signers: tuple[Annotated[str, AfterValidator(_check_public_key)], ...] = ()  # whose releases are trusted
+    dbt: DbtSettings = DbtSettings()
     schedule: Schedule | None = None  # of the whole mesh, in UTC
 
 

@@ -104,6 +104,10 @@ def dbt_resource_class() -> "type[DbtCliResource]":
         def _cli_version(self) -> Any:
             return DBT_PYTHON_VERSION
 
+        def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
+            """Return nothing: it would open the domain's database with its plugins in this process, unconfined."""
+            return None
+
     return InstalledDbt
 
 

@@ -1,5 +1,7 @@
 """The DuckDB file of a domain's dbt models: that of its own profiles.yml, or else one in the store."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +9,45 @@ from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, suggest_name
 
 _HINT = "leave profiles.yml away, and the domain is given a DuckDB file of its own"
+_PLAIN = frozenset({"type", "path", "schema", "database", "threads", "settings", "keep_open", "disable_transactions"})
+_SETTINGS = frozenset(
+    {
+        "memory_limit",
+        "max_memory",
+        "threads",
+        "worker_threads",
+        "preserve_insertion_order",
+        "default_null_order",
+        "default_order",
+        "integer_division",
+        "ieee_floating_point_ops",
+        "max_temp_directory_size",
+    }
+)
 
 
-def domain_database_path(domain: str, folder: Path, store: Path) -> Path:
+def domain_database_path(domain: str, folder: Path, store: Path, *, unconfined: bool = False) -> Path:
     """Return the DuckDB file of the dbt project in `folder`. Paths in a profile are relative to `folder`, as in dbt.
 
-    Raises DefinitionErrors when the domain has a profiles.yml that names no DuckDB file.
+    Raises DefinitionErrors when the domain has a profiles.yml that names no DuckDB file of the domain's own.
     """
+    return read_profile(domain, folder, store, unconfined=unconfined).database
+
+
+@dataclass(frozen=True)
+class DomainProfile:
+    """What of a domain's profile is used: the `database`, and further plain fields and settings of the target."""
+
+    database: Path
+    fields: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def read_profile(domain: str, folder: Path, store: Path, *, unconfined: bool = False) -> DomainProfile:
+    """Return the profile of the dbt project in `folder`, or the one that it is given. Raises DefinitionErrors."""
     path = folder / "profiles.yml"
-    if not path.is_file():
-        return (store / domain / "dbt").resolve() / f"{domain}.duckdb"
+    if not path.exists() and not path.is_symlink():
+        return DomainProfile((store / domain / "dbt").resolve() / f"{domain}.duckdb", {}, {})
     root = folder.parent.parent
     document = read_document(path, root)
     profiles = _fields(document, ())
@@ -41,7 +72,31 @@ def domain_database_path(domain: str, folder: Path, store: Path) -> Path:
     if not isinstance(written, str) or not written or "{{" in written or ":" in written:
         message = f"the path of the target '{target}' is {written!r}, a file is wanted in which the models stay"
         raise _profile_error(document, (*at, "path"), message, _HINT)
-    return (folder / written).resolve()
+    database = (folder / written).resolve()
+    settings = output.get("settings") or {}
+    if not unconfined:
+        _require_plain(document, at, output, settings, folder)
+        if not database.is_relative_to(folder.resolve()):
+            words = f"the path of the target '{target}' leads out of the domain's folder"
+            raise _profile_error(document, (*at, "path"), words, _HINT)
+    fields = {key: value for key, value in output.items() if key in _PLAIN - {"type", "path", "settings"}}
+    return DomainProfile(database, fields, settings)
+
+
+def _require_plain(
+    document: Document, at: tuple[str, ...], output: Mapping[str, Any], settings: Any, folder: Path
+) -> None:
+    """Raise DefinitionErrors for what loads code or extensions, opens other files or reaches a server."""
+    trusted = f"`dbt: {{unconfined: [{folder.name}]}}` in mesh.yaml"
+    hint = f"leave it away, or trust the domain with all of this machine: {trusted}"
+    for key in output:
+        if key not in _PLAIN:
+            raise _profile_error(document, (*at, key), f"a profile may not say '{key}'", hint)
+    if not isinstance(settings, dict):
+        raise _profile_error(document, (*at, "settings"), "'settings' has to hold fields", hint)
+    for name, value in settings.items():
+        if name not in _SETTINGS or isinstance(value, dict | list):
+            raise _profile_error(document, (*at, "settings", name), f"a profile may not set '{name}'", hint)
 
 
 def _fields(document: Document, steps: tuple[str, ...]) -> dict[str, Any]:

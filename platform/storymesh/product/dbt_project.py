@@ -8,8 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,13 +16,17 @@ from typing import Any
 
 import yaml
 
+from storymesh.atomic_write import write_atomically
 from storymesh.engine.engine import Engine
-from storymesh.errors import DefinitionErrors, Finding, TransformFailed
-from storymesh.location import Location
-from storymesh.product.dbt_profile import domain_database_path
+from storymesh.errors import TransformFailed
+from storymesh.product.dbt_files import data_folders, read_dbt_project, require_dbt_files
+from storymesh.product.dbt_process import dbt_command
+from storymesh.product.dbt_profile import DomainProfile, read_profile
 from storymesh.product.store import Snapshot
 
 SOURCES_FOLDER = "storymesh_sources"
+PLUGIN = "storymesh.engine.duckdb.dbt_plugin"
+ALLOWED = "allowed.json"
 _OURS = frozenset({"target", "logs", "dbt_project.yml", "profiles.yml", SOURCES_FOLDER})
 
 
@@ -39,6 +42,7 @@ class DbtProject:
     log_path: Path
     database: Path
     env: Mapping[str, str]
+    command: tuple[str, ...]
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -51,26 +55,51 @@ class DbtProject:
         )
 
 
-def prepare_dbt(domain: str, folder: Path, store: Path, inputs: Mapping[str, Snapshot], engine: Engine) -> DbtProject:
-    """Prepare the dbt project in a domain's `folder` to run below `store`.
+@dataclass(frozen=True)
+class DbtAccess:
+    """What the operator lets a domain's dbt have besides the domain's own data and the products that it reads.
+
+    `read` are files and folders, `env` names of variables of the environment. `unconfined`: everything that the user
+    who runs it may do.
+    """
+
+    read: tuple[Path, ...] = ()
+    env: tuple[str, ...] = ()
+    unconfined: bool = False
+
+
+def prepare_dbt(
+    domain: str,
+    folder: Path,
+    store: Path,
+    inputs: Mapping[str, Snapshot],
+    engine: Engine,
+    access: DbtAccess = DbtAccess(),
+) -> DbtProject:
+    """Prepare the dbt project in a domain's `folder` to run below `store`, confined to what `access` says.
 
     `inputs` are the published snapshots of its input ports by product id. Models read them as
-    `source('<domain>', '<product>')`. `engine` is the one that dbt's adapter runs. Raises DefinitionErrors when
-    `dbt_project.yml` is not readable, TransformFailed when there is none.
+    `source('<domain>', '<product>')`. `engine` is the one that dbt's adapter runs. Raises DefinitionErrors for files
+    that dbt should not read, TransformFailed when there is no project.
     """
     folder = folder.resolve()
     home = (store / domain / "dbt").resolve()
     project_dir = home / "project"
-    fields = _read_project(folder / "dbt_project.yml")
+    fields = _read_project(folder, unconfined=access.unconfined)
     _link_files(folder, project_dir)
     model_paths = [*(fields.get("model-paths") or ["models"]), SOURCES_FOLDER]
     _write_yaml(project_dir / "dbt_project.yml", {**fields, "model-paths": model_paths})
     _write_yaml(project_dir / SOURCES_FOLDER / "sources.yml", _sources(inputs, engine))
-    database = domain_database_path(domain, folder, store)
+    profile = read_profile(domain, folder, store, unconfined=access.unconfined)
+    only = None if access.unconfined else _allowed_paths(folder, home, profile.database, inputs, access)
+    write_atomically(home / ALLOWED, json.dumps(None if only is None else [str(path) for path in only]))
     profiles_dir = folder
-    if not (folder / "profiles.yml").exists():
+    if not access.unconfined or not (folder / "profiles.yml").exists():
         profiles_dir = home / "profiles"
-        _write_yaml(profiles_dir / "profiles.yml", _profiles(str(fields.get("profile", domain)), database, folder))
+        _write_yaml(
+            profiles_dir / "profiles.yml", _profiles(str(fields.get("profile", domain)), profile, folder, home, only)
+        )
+    (home / "home").mkdir(mode=0o700, parents=True, exist_ok=True)
     env = {
         "DO_NOT_TRACK": "1",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -81,8 +110,36 @@ def prepare_dbt(domain: str, folder: Path, store: Path, inputs: Mapping[str, Sna
         "DBT_LOG_PATH": str(home / "logs"),
     }
     return DbtProject(
-        domain, folder, project_dir, profiles_dir, home / "target", home / "logs", database, MappingProxyType(env)
+        domain=domain,
+        folder=folder,
+        project_dir=project_dir,
+        profiles_dir=profiles_dir,
+        target_path=home / "target",
+        log_path=home / "logs",
+        database=profile.database,
+        env=MappingProxyType(env),
+        command=tuple(dbt_command(str(folder), str(home / "home"), ",".join(access.env))),
     )
+
+
+def allowed_paths(domain: str, store: Path) -> list[Path] | None:
+    """Return what the domain's models were allowed to read when dbt last ran; None: everything."""
+    try:
+        paths = json.loads((store / domain / "dbt" / ALLOWED).read_text(encoding="utf-8"))
+    except OSError:
+        return []
+    return None if paths is None else [Path(path) for path in paths]
+
+
+def _allowed_paths(
+    folder: Path, home: Path, database: Path, inputs: Mapping[str, Snapshot], access: DbtAccess
+) -> list[Path]:
+    external = home / "external"
+    external.mkdir(parents=True, exist_ok=True)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    files = [Path(file) for product in sorted(inputs) for file in inputs[product].files]
+    # Whatever a model may read it may also write: DuckDB does not tell the two apart.
+    return [*data_folders(folder), external, *(path.resolve() for path in access.read), *files]
 
 
 def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -> None:
@@ -94,8 +151,8 @@ def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -
     results.unlink(missing_ok=True)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "dbt.cli.main", "--log-format", "json", command, *project.args],
-            cwd=project.folder,
+            [*project.command, "--log-format", "json", command, *project.args],
+            cwd=project.project_dir,
             env={**os.environ, **project.env},
             capture_output=True,
             text=True,
@@ -112,18 +169,16 @@ def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -
     raise TransformFailed(message, f"log: {project.log_path}")
 
 
-def _read_project(path: Path) -> dict[str, Any]:
-    if not path.exists():
+def _read_project(folder: Path, *, unconfined: bool) -> dict[str, Any]:
+    """Return dbt_project.yml as dbt reads it, after looking at it and at what it stands for."""
+    path, root = folder / "dbt_project.yml", folder.parent.parent
+    if not path.exists() and not path.is_symlink():
         message = f"there is no dbt project in {path.parent}"
         raise TransformFailed(message, "add dbt_project.yml, or give the product a source")
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        location = Location(str(path), mark.line + 1, mark.column + 1) if mark else Location(str(path))
-        raise DefinitionErrors([Finding(location, "yaml", f"not YAML: {getattr(error, 'problem', error)}")]) from None
-    if not isinstance(fields, dict):
-        raise DefinitionErrors([Finding(Location(str(path)), "yaml", "a dbt project holds fields, this file does not")])
+    document = read_dbt_project(folder, root)
+    require_dbt_files(document, folder, root, unconfined=unconfined)
+    # dbt reads YAML 1.1, in which some plain words mean something else.
+    fields: dict[str, Any] = yaml.safe_load(document.text)
     return fields
 
 
@@ -148,15 +203,18 @@ def _write_yaml(path: Path, value: Any) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _profiles(profile: str, database: Path, folder: Path) -> dict[str, Any]:
-    output = {
-        "type": "duckdb",
-        "path": str(database),
-        "threads": 2,
+def _profiles(
+    name: str, profile: DomainProfile, folder: Path, home: Path, only: Sequence[Path] | None
+) -> dict[str, Any]:
+    output: dict[str, Any] = {"threads": 2, **profile.fields, "type": "duckdb", "path": str(profile.database)}
+    if only is None:
         # Relative paths in models are relative to the domain's folder, wherever dbt is started.
-        "settings": {"file_search_path": str(folder), "TimeZone": "UTC"},
-    }
-    return {profile: {"target": "storymesh", "outputs": {"storymesh": output}}}
+        output["settings"] = {**profile.settings, "file_search_path": str(folder), "TimeZone": "UTC"}
+    else:
+        config = {"folder": str(folder), "only": [str(path) for path in only], "settings": dict(profile.settings)}
+        output["plugins"] = [{"module": PLUGIN, "config": config}]
+        output["external_root"] = str(home / "external")
+    return {name: {"target": "storymesh", "outputs": {"storymesh": output}}}
 
 
 def _sources(inputs: Mapping[str, Snapshot], engine: Engine) -> dict[str, Any]:

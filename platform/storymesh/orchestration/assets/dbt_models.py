@@ -7,7 +7,6 @@ store and made again only when a file that dbt reads has changed.
 import hashlib
 import importlib.metadata
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
 from storymesh.errors import NotPublished, StorymeshError, TransformFailed
 from storymesh.file_lock import hold_lock
+from storymesh.input_file import InputFileRefused, read_input
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.column_lineage import add_column_lineage
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 PARSE_TIMEOUT_S = 300
 PARALLEL_PARSES = 2
+MAX_BYTES = 16 * 2**20  # of a file that dbt reads
 DATABASE_WAIT_S = 120.0
 _DBT_SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
 _IGNORED_NAMES = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
@@ -105,7 +106,7 @@ def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
         if not cached.is_file():
             inputs = {product: _snapshot_without_rows(mesh, product) for product in _input_products(mesh, domain)}
             with mesh.open_engine() as engine:
-                project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs, engine)
+                project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs, engine, mesh.dbt_access(domain))
             run_dbt(project, "parse", PARSE_TIMEOUT_S)
             for old in cached.parent.glob("manifest-*.json"):
                 old.unlink()
@@ -127,13 +128,20 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
         with dagster_failures(context.retry_number):
             inputs = _input_snapshots(mesh, domain, _inputs_of_selection(context))
             with mesh.open_engine() as engine:
-                project = prepare_dbt(domain, mesh.domain_folder(domain), mesh.store, inputs, engine)
+                folder, access = mesh.domain_folder(domain), mesh.dbt_access(domain)
+                project = prepare_dbt(domain, folder, mesh.store, inputs, engine, access)
                 wait_for_database(engine, project.database)
             dbt = dbt_resource_class()(
                 project_dir=str(project.project_dir),
                 profiles_dir=str(project.profiles_dir),
-                dbt_executable=_dbt_executable(),
-                global_config_flags=["--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats"],
+                dbt_executable=project.command[0],
+                # dbt's own command line follows that of the process that leaves the environment behind.
+                global_config_flags=[
+                    *project.command[1:],
+                    "--no-use-colors",
+                    "--no-version-check",
+                    "--no-send-anonymous-usage-stats",
+                ],
             )
             results = project.target_path / "run_results.json"
             results.unlink(missing_ok=True)
@@ -250,10 +258,17 @@ def _fingerprint(mesh: Mesh, domain: str) -> str:
     for product in _input_products(mesh, domain):
         digest.update(f"{product} {mesh.contract(product).digest}\n".encode())
     for path in sorted(_files(folder)):
-        content = path.read_bytes() if path.suffix in _DBT_SUFFIXES else str(path.stat().st_size).encode()
+        try:
+            content = read_input(path, folder, MAX_BYTES) if path.suffix in _DBT_SUFFIXES else _size_of(path)
+        except InputFileRefused as refused:
+            content = str(refused).encode()  # whoever prepares dbt says so
         digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:24]
+
+
+def _size_of(path: Path) -> bytes:
+    return str(path.stat().st_size).encode()
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -264,9 +279,3 @@ def _files(folder: Path) -> Iterator[Path]:
             yield from (path for path in entry.rglob("*") if path.is_file() and not _IGNORED_NAMES & set(path.parts))
         else:
             yield entry
-
-
-def _dbt_executable() -> str:
-    """Return the dbt of this Python environment, wherever it was started from."""
-    beside = Path(sys.executable).parent / "dbt"
-    return str(beside) if beside.exists() else "dbt"

@@ -30,6 +30,7 @@ from storymesh.orchestration.assets.sources import file_format
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.orchestration.progress import progress_reporter
 from storymesh.product.dbt_profile import domain_database_path
+from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product
 from storymesh.product.publish import Publication, PublicationRefused, publish
 from storymesh.product.sources.open import open_product_rows
@@ -127,7 +128,8 @@ def checks_by_name(contract: Contract) -> dict[str, Check]:
 def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.AssetExecutionContext) -> Publication:
     store = ProductStore(mesh.warehouse, product.domain)
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
-    with mesh.open_engine() as engine, open_product_rows(product, contract, folder, database, engine) as rows:
+    allowed = allowed_paths(product.domain, mesh.store)
+    with mesh.open_engine() as engine, open_product_rows(product, contract, folder, database, engine, allowed) as rows:
         return publish(product, contract, rows, store, engine, context.run.run_id, progress_reporter(context))
 
 
@@ -226,4 +228,5 @@ def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[
 
 def domain_database(mesh: Mesh, domain: str) -> Path:
     """Return the DuckDB file of the domain's models. Raises DefinitionErrors when its own dbt profile names none."""
-    return domain_database_path(domain, mesh.domain_folder(domain), mesh.store)
+    unconfined = mesh.dbt_access(domain).unconfined
+    return domain_database_path(domain, mesh.domain_folder(domain), mesh.store, unconfined=unconfined)

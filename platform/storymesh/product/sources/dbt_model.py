@@ -1,6 +1,6 @@
 """dbt models as sources: a table or view of the product's name in the DuckDB file of the domain's dbt project."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
 
 def open_dbt_model(
-    product: Product, contract: Contract, folder: Path, database: Path, engine: Engine
+    product: Product,
+    contract: Contract,
+    folder: Path,
+    database: Path,
+    engine: Engine,
+    allowed: Collection[Path] | None,
 ) -> "pa.RecordBatchReader":
     """Return the rows of the model in the file `database`; relative paths in a view mean `folder`, as in dbt.
+
+    A view reads what is `allowed`; None: everything.
 
     Raises SourceUnreadable, here or while rows are read.
     """
@@ -34,7 +41,7 @@ def open_dbt_model(
         return choose_columns(names, contract, unreadable)
 
     try:
-        reader = engine.stream_database_table(database, product.name, folder, choose, BATCH_ROWS, only=None)
+        reader = engine.stream_database_table(database, product.name, folder, choose, BATCH_ROWS, only=allowed)
     except TableNotFound as error:
         hint = suggest_name(product.name, error.tables)
         raise SourceUnreadable(f"{message}, which dbt did not build", hint) from None

@@ -1,5 +1,6 @@
 """The kinds of sources that products can have, and opening the rows of one."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +23,21 @@ _BY_SUFFIX = {suffix: file_format for file_format in FORMATS for suffix in file_
 
 
 def open_product_rows(
-    product: Product, contract: Contract, folder: Path, database: Path, engine: Engine
+    product: Product,
+    contract: Contract,
+    folder: Path,
+    database: Path,
+    engine: Engine,
+    allowed: Collection[Path] | None = (),
 ) -> "pa.RecordBatchReader":
     """Return the rows of `product`, a batch at a time.
 
     They are in its `source`, a path relative to the domain's `folder`, or else in the table or view of its name in the
-    DuckDB file `database` of the domain's dbt project. Raises SourceUnreadable, here or while rows are read.
+    DuckDB file `database` of the domain's dbt project, where a view reads what is `allowed` (None: everything). Raises
+    SourceUnreadable, here or while rows are read.
     """
     if product.source is None:
-        return open_dbt_model(product, contract, folder, database, engine)
+        return open_dbt_model(product, contract, folder, database, engine, allowed)
     source = SourceFile(folder / product.source, product, contract)
     if problem := source_problem(product, folder):
         raise source.unreadable(*problem)
