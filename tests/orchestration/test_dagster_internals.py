@@ -87,3 +87,5 @@ def test_dbt_is_not_asked_for_its_version(tmp_path: Path) -> None:
         project_dir=str(tmp_path), profiles_dir=str(tmp_path), dbt_executable=str(Path(sys.executable).with_name("dbt"))
     )
     assert str(resource._cli_version) == importlib.metadata.version("dbt-core")
+    assert callable(DbtCliResource._initialize_dbt_core_adapter), "it is called otherwise now"
+    assert resource._initialize_dbt_core_adapter([]) is None, "dbt's database is opened by dbt's process alone"

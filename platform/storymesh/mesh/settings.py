@@ -79,6 +79,12 @@ class ModelSettings(BaseModel):
     hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
 
 
+def _check_not_absolute(value: str) -> str:
+    if PurePath(value).is_absolute() or value.startswith("~"):
+        raise ValueError(f"'{value}' is a path of one machine; write it relative to the mesh root, as in ../data")
+    return value
+
+
 def _check_variable(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
         raise ValueError(f"'{value}' is not the name of a variable of the environment")
@@ -96,7 +102,7 @@ class DbtSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    read: tuple[RelativeFolder, ...] = ()
+    read: tuple[Annotated[str, AfterValidator(_check_not_absolute)], ...] = ()
     env: tuple[Annotated[str, AfterValidator(_check_variable)], ...] = ()
     unconfined: tuple[str, ...] = ()
 

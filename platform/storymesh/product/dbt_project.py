@@ -18,7 +18,7 @@ import yaml
 
 from storymesh.atomic_write import write_atomically
 from storymesh.engine.engine import Engine
-from storymesh.errors import TransformFailed
+from storymesh.errors import DefinitionErrors, TransformFailed
 from storymesh.product.dbt_files import data_folders, read_dbt_project, require_dbt_files
 from storymesh.product.dbt_process import dbt_command
 from storymesh.product.dbt_profile import DomainProfile, read_profile
@@ -178,7 +178,11 @@ def _read_project(folder: Path, *, unconfined: bool) -> dict[str, Any]:
     document = read_dbt_project(folder, root)
     require_dbt_files(document, folder, root, unconfined=unconfined)
     # dbt reads YAML 1.1, in which some plain words mean something else.
-    fields: dict[str, Any] = yaml.safe_load(document.text)
+    try:
+        fields: dict[str, Any] = yaml.safe_load(document.text)
+    except yaml.YAMLError as error:
+        words = f"not YAML as dbt reads it: {getattr(error, 'problem', error)}"
+        raise DefinitionErrors([document.finding((), "yaml", words)]) from None
     return fields
 
 
