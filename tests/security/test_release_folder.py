@@ -20,6 +20,7 @@ from storymesh.lifecycle.diff import compare_releases
 from storymesh.lifecycle.pull import load_config, pull_release
 from storymesh.lifecycle.push import plan_push
 from storymesh.lifecycle.verify import verify_release
+from storymesh.mesh.lookup import named_release, next_release
 from storymesh.mesh.mesh import Mesh
 from storymesh.release.catalog import find_release, read_release
 from storymesh.release.definition_snapshot import (
@@ -401,3 +402,14 @@ def test_a_digest_that_is_none_is_wrong_usage(folder: Path, given: str) -> None:
     assert (code, "is no digest of a lock" in err) == (2, True)
     with pytest.raises(WrongUsage, match="is no digest of a lock"):
         package.load(str(folder), config="report", digest=given)
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000, "x/" * 3_000, "a\0b", "..", "~", "\x1b[2J", "roadside@" + "9" * 5_000])
+def test_a_name_of_no_release_is_wrong_usage(roadside: Mesh, name: str) -> None:
+    with pytest.raises(WrongUsage):
+        named_release(name, roadside.root)
+
+
+def test_a_release_at_the_top_of_a_disk_has_none_beside_it(folder: Path) -> None:
+    with pytest.raises(WrongUsage, match="is the last release"):
+        next_release(replace(read_release(folder), path=Path("/sent")))

@@ -1,5 +1,6 @@
 """Releases found by the names that people give them: in a mesh, or by their folder without one."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,11 +66,19 @@ def named_release(name: str, mesh: str | Path | None) -> Release:
     A folder needs no mesh. Raises WrongUsage when there is no such release.
     """
     folder = Path(name)
-    if (folder / MANIFEST).is_symlink() or (folder / MANIFEST).exists():
+    if _has_manifest(folder):
         return read_release(folder.resolve())
     if "/" in name:
         raise WrongUsage(f"{name} is no release: it has no {MANIFEST}", "name a folder that has, or NARRATIVE@X-rN")
     return find_release(releases_of(mesh), name)
+
+
+def _has_manifest(folder: Path) -> bool:
+    """Return True where a manifest stands, be it a link to nothing. What cannot be a path has none."""
+    try:
+        return os.path.lexists(folder / MANIFEST)
+    except (OSError, ValueError):
+        return False
 
 
 def named_releases(name: str | None, mesh: str | Path | None) -> list[Release]:
@@ -77,7 +86,7 @@ def named_releases(name: str | None, mesh: str | Path | None) -> list[Release]:
 
     Raises WrongUsage when there is none.
     """
-    if name is not None and ("@" in name or "/" in name or (Path(name) / MANIFEST).exists()):
+    if name is not None and ("@" in name or "/" in name or _has_manifest(Path(name))):
         return [named_release(name, mesh)]
     every = list_releases(releases_of(mesh))
     found = [release for release in every if name is None or release.narrative == name.replace("_", "-")]
@@ -90,7 +99,8 @@ def named_releases(name: str | None, mesh: str | Path | None) -> list[Release]:
 
 def next_release(release: Release) -> Release:
     """Return the next release of the same narrative. Raises WrongUsage when this is the last."""
-    every = list_releases(release.path.resolve().parents[1], release.narrative)
+    beside = release.path.resolve().parents
+    every = list_releases(beside[1], release.narrative) if len(beside) > 1 else []
     versions = [other.version for other in every]
     index = versions.index(release.version) + 1 if release.version in versions else len(versions)
     if index == len(versions):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MOST_FOOTER_BYTES = 16 * 2**20
 MOST_COLUMNS = 5_000  # with those inside of others
 LONGEST_NAME = 255
-ROWS_BEYOND_BYTES = 1_000_000
+ROWS_OF_BYTE = 16  # an id compresses to about a byte
+ROWS_BEYOND = 1_000_000
 OPENED_RATIO = 2_000  # uncompressed bytes for each byte of the file; texts of one template reach some hundred
 OPENED_BEYOND = 64 * 2**20
 _MAGIC = b"PAR1"
@@ -48,7 +49,7 @@ def parquet_faults(file: BinaryIO) -> Iterator[str]:
         return
     if rows != metadata.num_rows:
         yield f"says that it has {metadata.num_rows:,} rows, and its parts say {rows:,}"
-    elif rows > size + ROWS_BEYOND_BYTES or opened > OPENED_RATIO * size + OPENED_BEYOND:
+    elif rows > ROWS_OF_BYTE * size + ROWS_BEYOND or opened > OPENED_RATIO * size + OPENED_BEYOND:
         yield f"says that its {size:,} bytes hold {rows:,} rows of {opened:,} bytes, more than such a file can"
     yield from _schema_faults(schema)
 
