@@ -7,8 +7,8 @@ into records, a named pipe or a device would never end, and a file may be larger
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from storymesh.errors import StorymeshError
 
@@ -23,7 +23,7 @@ class InputFileRefused(StorymeshError):
         super().__init__(f"{path}: the file {reason}", hint)
 
 
-def open_input(path: Path, root: Path, *, links: bool = True) -> BinaryIO:
+def open_input(path: Path, root: Path, *, links: bool = True) -> BufferedReader:
     """Return `path` opened for reading. It has to be a regular file below `root`, and stay there when links are
     followed; without `links` no part of it below `root` may be one.
 

@@ -87,7 +87,7 @@ def plan_erasure(
     releases: Path,
     open_engine: OpenEngine,
     most: int = 10,
-    current: Mapping[str, Contract] = NO_CONTRACTS,
+    contracts: Mapping[str, Contract] = NO_CONTRACTS,
 ) -> ErasurePlan:
     """Find every record of every release that used the row of `product` with this key, as `sources` write it.
 
@@ -105,7 +105,7 @@ def plan_erasure(
         every = [release for release in list_releases(releases) if product in release.manifest.products]
         for release in every:
             try:
-                build = open_pinned_build(release, warehouse, open_engine, current)
+                build = open_pinned_build(release, warehouse, open_engine, contracts)
             except StorymeshError as error:
                 irreproducible.append((release, error.message))
                 keys, cases = [key], _case_ids(engine, [])

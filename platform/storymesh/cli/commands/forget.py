@@ -34,7 +34,7 @@ def forget(
         loaded.warehouse,
         loaded.releases,
         loaded.open_engine,
-        current=loaded.contracts,
+        contracts=loaded.contracts,
     )
     show_erasure(plan, yes=yes)
     if yes:
