@@ -114,7 +114,8 @@ class Desk:
 
     def _open_source(self, source: str | None, database: Path, engine: Engine) -> pa.RecordBatchReader:
         folder = self.root / "domains/shipping"
-        return open_product_rows(self.product(source), self.contract(), folder, database, engine)
+        allowed = [folder / "sources"]
+        return open_product_rows(self.product(source), self.contract(), folder, database, engine, allowed)
 
     def published(self) -> list[Row]:
         """What a reader of the product sees, in the order of its key."""

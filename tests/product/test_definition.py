@@ -120,7 +120,7 @@ def test_the_verdict_is_that_of_jsonschema(step: str, value: object) -> None:
         ("property: source", "property: sorce", "9:16: error[unknown-field]: unknown custom property 'sorce'"),
         ("value: sources/delays.csv", "value: 3", "9:31: error[wrong-value]: source names a file"),
         ("value: sources/delays.csv", "value: /etc/passwd",
-         "9:31: error[wrong-value]: source '/etc/passwd': the path has to be relative to the domain's folder (a mesh"),
+         "9:31: error[wrong-value]: source '/etc/passwd': the path has to be relative to the domain's folder"),
         ("value: sources/delays.csv", "value: ~/x.csv", "9:31: error[wrong-value]: source '~/x.csv': the path has to"),
         ("value: sources/delays.csv", "value: 'C:\\x.csv'", "9:31: error[wrong-value]: source 'C:\\x.csv':"),
         ("value: sources/delays.csv", "value: https://example.com/x.csv", "9:31: error[wrong-value]: source 'https"),

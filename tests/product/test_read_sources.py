@@ -231,11 +231,6 @@ def test_an_unreadable_source_is_reported_with_the_reason(
     assert str(raised.value).startswith("domains/shipping/products/delays.odps.yaml:5:")
 
 
-def test_a_file_outside_the_mesh_can_be_read(desk: Desk) -> None:
-    (desk.root / "shared.csv").write_text("\n".join([HEADER, *LINES]))
-    assert len(desk.source_rows("../../shared.csv")) == 3
-
-
 def test_a_product_without_a_source_has_the_rows_of_its_dbt_model(desk: Desk, tmp_path: Path) -> None:
     import duckdb
 

@@ -1,5 +1,6 @@
 """A data product as its team describes it: the Open Data Product Standard 1.0, and what storymesh reads from it."""
 
+import posixpath
 import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -109,7 +110,7 @@ def _read_source(document: Document, findings: list[Finding]) -> tuple[str | Non
             if isinstance(value, str) and value.strip():
                 source = value
                 if _is_elsewhere(source):
-                    words = f"source '{source}': the path has to be relative to the domain's folder"
+                    words = f"source '{source}': the path has to be relative to the domain's folder, and stay in it"
                     hint = "a mesh is read on many machines: put the file into sources/"
                     findings.append(document.finding((*at, "value"), "wrong-value", words, hint))
             else:
@@ -160,6 +161,8 @@ def _read_owner(team: dict[str, Any] | list[dict[str, Any]]) -> str | None:
 
 
 def _is_elsewhere(source: str) -> bool:
-    """Return True for a path that means a place of one machine, or of the network."""
-    home = source.startswith("~")
-    return home or "://" in source or PurePosixPath(source).is_absolute() or bool(PureWindowsPath(source).drive)
+    """Return True for a path that means a place of one machine, of another domain, or of the network."""
+    home = source.startswith("~") or "\0" in source
+    above = posixpath.normpath(source.replace("\\", "/")).startswith("..")
+    absolute = PurePosixPath(source).is_absolute() or bool(PureWindowsPath(source).drive)
+    return home or above or absolute or "://" in source

@@ -10,17 +10,19 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import dagster as dg
 
 from storymesh.atomic_write import write_atomically
 from storymesh.document import path_in_mesh
+from storymesh.input_file import InputFileRefused, open_input
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.keys import source_key
 from storymesh.orchestration.assets.metadata import asset_owners
 from storymesh.orchestration.dagster_internals import DATA_VERSION_TAG, latest_data_version
+from storymesh.product.sources.bounds import OpensTooFar, require_bounded
 
 SENSOR = "new_files"
 SOURCE = "source"
@@ -131,8 +133,23 @@ def observe_raw_files(
 
 
 def _matching(folder: Path, source: str) -> list[Path]:
-    paths: Iterable[Path] = folder.glob(source) if _GLOB.search(source) else [folder / source]
-    return sorted(path for path in paths if path.is_file())
+    """Return the files below the domain's folder that a source means: one of this very name, or those of a pattern."""
+    if ".." in PurePath(source).parts or PurePath(source).is_absolute() or "\0" in source:
+        return []
+    literal = folder / source
+    paths: Iterable[Path] = [literal] if literal.is_file() or not _GLOB.search(source) else folder.glob(source)
+    root = folder.resolve()
+    return sorted(path for path in paths if path.is_file() and path.resolve().is_relative_to(root))
+
+
+def _digest(path: Path, folder: Path) -> str:
+    """Return the digest of a file's content; a file that is made to be too large is known by its size and time."""
+    try:
+        require_bounded(path)
+        with open_input(path, folder) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OpensTooFar, InputFileRefused):
+        return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
 
 
 @dataclass
@@ -156,8 +173,7 @@ class _FileDigests:
             name = path.relative_to(folder).as_posix()
             size, changed, digest = self.known.get(name, (None, None, ""))
             if (size, changed) != (stat.st_size, stat.st_mtime_ns):
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = _digest(path, folder)
                 self.known[name] = [stat.st_size, stat.st_mtime_ns, digest]
             whole.update(f"{name} {digest}\n".encode())
         return whole.hexdigest()

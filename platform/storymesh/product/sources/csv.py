@@ -3,12 +3,13 @@
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable
+from storymesh.product.sources.bounds import OpensTooFar, lines_of
 from storymesh.product.sources.csv_quotes import QuoteCheckedFile, UnbalancedQuote
 from storymesh.product.sources.source import SourceFile, SourceFormat
 
@@ -32,7 +33,7 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     chosen = [indexes[header.index(name)] for name in columns]
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with _open_bytes(source.path) as file:
+        with source.open() as file:
             try:
                 reader = pc.open_csv(
                     QuoteCheckedFile(file, delimiter),
@@ -52,7 +53,9 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
                     yield pa.RecordBatch.from_arrays(rows.columns, schema=schema)
             except UnbalancedQuote as error:
                 raise source.unreadable(error.message, error.hint) from None
-            except (pa.ArrowInvalid, gzip.BadGzipFile, EOFError) as error:
+            except OpensTooFar as error:
+                raise source.opens_too_far(error) from None
+            except (pa.ArrowInvalid, gzip.BadGzipFile, EOFError, zlib.error) as error:
                 raise _explain_failure(source, delimiter, len(header), str(error)) from None
 
     return pa.RecordBatchReader.from_batches(schema, batches())
@@ -61,16 +64,14 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
 CSV = SourceFormat((".csv", ".csv.gz"), _open_rows)
 
 
-def _open_bytes(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
-
-
 def _read_header(source: SourceFile) -> tuple[list[str], str]:
     """Return the names in the first line, and the delimiter that makes most of the contract's names appear there."""
-    with _open_bytes(source.path) as file:
+    with source.open() as file:
         try:
             text = file.read(_HEADER_BYTES).decode("utf-8-sig", "replace")
-        except (gzip.BadGzipFile, EOFError, OSError) as error:
+        except OpensTooFar as error:
+            raise source.opens_too_far(error) from None
+        except (gzip.BadGzipFile, EOFError, OSError, zlib.error) as error:
             raise source.unreadable(f"the file is damaged: {error}") from None
     if "\ufffd" in text.partition("\n")[0] and (not_utf8 := _encoding_error(source)):
         raise not_utf8
@@ -78,28 +79,41 @@ def _read_header(source: SourceFile) -> tuple[list[str], str]:
         raise source.unreadable("the file is empty", "a CSV begins with a line of column names")
     headers: list[tuple[int, list[str], str]] = []
     for delimiter in _DELIMITERS:
-        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        try:
+            names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        except csv.Error:
+            continue  # of another delimiter, or no header at all
         lower = {name.lower() for name in names}
         headers.append((sum(name.lower() in lower for name in source.contract.properties), names, delimiter))
+    if not headers:
+        raise source.unreadable("the first line is no list of column names", "a CSV begins with one")
     _, names, delimiter = max(headers, key=lambda header: header[0])
     return names, delimiter
 
 
 def _explain_failure(source: SourceFile, delimiter: str, columns: int, message: str) -> SourceUnreadable:
     """Return an error with the line at which Arrow's reader failed, which its own `message` does not say."""
+    try:
+        return _find_failure(source, delimiter, columns, message)
+    except OpensTooFar as error:
+        return source.opens_too_far(error)
+
+
+def _find_failure(source: SourceFile, delimiter: str, columns: int, message: str) -> SourceUnreadable:
     if ("UTF8" in message or "UTF-8" in message) and (error := _encoding_error(source)):
         return error
-    with _open_bytes(source.path) as file:
+    with source.open() as file:
         try:
             checked = QuoteCheckedFile(file, delimiter)
             while checked.read(BLOCK_BYTES):
                 pass
         except UnbalancedQuote as quote:
             return source.unreadable(quote.message, quote.hint)
-        except (gzip.BadGzipFile, EOFError, OSError) as damage:
+        except (gzip.BadGzipFile, EOFError, OSError, zlib.error) as damage:
             return source.unreadable(f"the file is damaged: {damage}")
-    with _open_bytes(source.path) as file:
-        reader = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter=delimiter)
+    with source.open() as file:
+        texts = (line.decode("utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(lines_of(file)))
+        reader = csv.reader(texts, delimiter=delimiter)
         begin = 1
         try:
             for fields in reader:
@@ -109,13 +123,14 @@ def _explain_failure(source: SourceFile, delimiter: str, columns: int, message: 
                 begin = reader.line_num + 1
         except csv.Error as unparsed:
             message = str(unparsed)
-    return source.unreadable(f"not a CSV: {message.removeprefix('CSV parse error: ')}")
+    # Behind the second colon Arrow quotes the row.
+    return source.unreadable(f"not a CSV: {':'.join(message.removeprefix('CSV parse error: ').split(':')[:1])}")
 
 
 def _encoding_error(source: SourceFile) -> SourceUnreadable | None:
     """Return an error with the first line that is not UTF-8, or None."""
-    with _open_bytes(source.path) as file:
-        for number, line in enumerate(file, 1):
+    with source.open() as file:
+        for number, line in enumerate(lines_of(file), 1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from storymesh.contract.definition import Contract
 from storymesh.document import suggest_file
 from storymesh.engine.engine import Engine
+from storymesh.input_file import InputFileRefused, require_input
 from storymesh.product.definition import Product
+from storymesh.product.sources.bounds import OpensTooFar, require_bounded
 from storymesh.product.sources.csv import CSV
 from storymesh.product.sources.dbt_model import open_dbt_model
 from storymesh.product.sources.json_lines import JSON_LINES
@@ -38,7 +40,7 @@ def open_product_rows(
     """
     if product.source is None:
         return open_dbt_model(product, contract, folder, database, engine, allowed)
-    source = SourceFile(folder / product.source, product, contract)
+    source = SourceFile(folder / product.source, folder, product, contract)
     if problem := source_problem(product, folder):
         raise source.unreadable(*problem)
     return _BY_SUFFIX[_suffix_of(source.path)].open_rows(source, engine)
@@ -47,13 +49,24 @@ def open_product_rows(
 def source_problem(product: Product, folder: Path) -> tuple[str, str] | None:
     """Return message and hint when the source of `product`, relative to the domain's `folder`, cannot be read."""
     path = folder / (product.source or "")
-    if path.is_dir():
-        return "this is a folder, a file is wanted", ""
-    if not path.is_file():
-        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        if not siblings:
-            return "there is no such file, nor its folder", f"looked for {path}"
-        return "there is no such file", suggest_file(path.name, siblings)
+    try:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            return "the file leads out of the domain's folder", "a domain reads its own files: put it into sources/"
+        if path.is_dir():
+            return "this is a folder, a file is wanted", ""
+        if not path.exists():
+            siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+            if not siblings:
+                return "there is no such file, nor its folder", f"looked for {path}"
+            return "there is no such file", suggest_file(path.name, siblings)
+        require_input(path, folder)
+        require_bounded(path)
+    except InputFileRefused as error:
+        return f"the file {error.reason}", error.hint
+    except OpensTooFar as error:
+        return f"the file {error}", "split it, or take out what is not data"
+    except (OSError, RuntimeError, ValueError) as error:
+        return f"this is no path of a file: {error}", "for instance sources/ports.csv"
     if _suffix_of(path) not in _BY_SUFFIX:
         return f"a file '{_suffix_of(path)}' cannot be read", f"use {', '.join(_BY_SUFFIX)}, or a dbt model"
     return None

@@ -4,16 +4,19 @@ Values come as the file has them. The cast to the contract's types happens value
 one bad field quarantines one row instead of refusing the file.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
 from storymesh.engine.engine import Engine
-from storymesh.errors import SourceUnreadable, suggest_name
+from storymesh.errors import MAX_COMPARED, SourceUnreadable, suggest_name
+from storymesh.input_file import InputFileRefused, open_input
 from storymesh.product.definition import Product
+from storymesh.product.sources.bounds import MAX_COLUMNS, OpensTooFar, open_bounded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,15 +26,27 @@ BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class SourceFile:
-    """The raw file of a product on this machine, and the contract that its rows are for."""
+    """The raw file of a product below its domain's `folder`, and the contract that its rows are for."""
 
     path: Path
+    folder: Path
     product: Product
     contract: Contract
 
     def unreadable(self, message: str, hint: str = "") -> SourceUnreadable:
         """Return an error about this file that begins with where the product names it."""
         return SourceUnreadable(f"{self.product.source_location}: source '{self.product.source}': {message}", hint)
+
+    def open(self) -> IO[bytes]:
+        """Return the content of the file, decompressed. Raises SourceUnreadable; reading raises OpensTooFar."""
+        try:
+            return open_bounded(open_input(self.path, self.folder), self.path)
+        except InputFileRefused as error:
+            raise self.unreadable(f"the file {error.reason}", error.hint) from None
+
+    def opens_too_far(self, error: OpensTooFar) -> SourceUnreadable:
+        """Return the error about a file that is made to be too large."""
+        return self.unreadable(f"the file {error}", "split it, or take out what is not data")
 
     def choose_columns(self, names: Sequence[str]) -> list[str]:
         """Return `choose_columns` of the file's column `names`."""
@@ -55,13 +70,18 @@ def choose_columns(
     A column of the same name comes before the one column whose name differs in case. Raises what `unreadable` makes of
     a message and a hint when a property has no column or more than one.
     """
-    repeated = {name for name in names if names.count(name) > 1}
+    if len(names) > MAX_COLUMNS:
+        raise unreadable(f"there are {len(names):,} columns, at most {MAX_COLUMNS:,} are read", "leave columns out")
+    counts = Counter(names)
+    repeated = {name for name, count in counts.items() if count > 1}
+    spelt: dict[str, list[str]] = {}
+    for column in names:
+        spelt.setdefault(column.lower(), []).append(column)
     chosen = []
     for name in contract.properties:
-        candidates = [column for column in names if column == name]
-        candidates = candidates or [column for column in names if column.lower() == name.lower()]
+        candidates = [name] * counts[name] or spelt.get(name.lower(), [])
         if not candidates:
-            close = get_close_matches(name, names, n=1)
+            close = get_close_matches(name, names[:MAX_COMPARED], n=1)
             hint = f"there is '{close[0]}'" if close else suggest_name(name, names)
             raise unreadable(f"there is no column '{name}', which {contract.document.path} promises", hint)
         if len(candidates) > 1 or candidates[0] in repeated:
