@@ -171,13 +171,17 @@ class Soak:
         self.look()
         if left := [*sorted(self._left()), *self._going()]:
             raise Broken(f"{when}: left behind: {left}")
+        self.require_newest(when)
+        self._compare_rows(when)
+        self.say(f"     whole      {when}: {self._counted()}, {time.monotonic() - began:.1f} s")
+
+    def require_newest(self, when: str) -> None:
+        """Raise Broken where the newest release is not made of the newest versions."""
         lock = json.loads(list(self.seen.releases.values())[-1])
         for role, member in lock["cast"].items():
             newest = self.seen.versions[member["product"]][-1]
             if member["product_version"] != newest:
                 raise Broken(f"{when}: the newest release tells {role} from {member['product_version']}, not {newest}")
-        self._compare_rows(when)
-        self.say(f"     whole      {when}: {self._counted()}, {time.monotonic() - began:.1f} s")
 
     def look(self) -> None:
         """What readers see now: all that was there before is there, and what is new is whole."""
@@ -217,16 +221,22 @@ class Soak:
         if lost := set(self.seen.releases) - set(releases):
             raise Broken(f"lost: {lost}")
         numbers = [int(name.rpartition("-r")[2]) for name in releases]
-        if numbers != list(range(1, len(numbers) + 1)):
-            raise Broken(f"the releases are numbered {numbers}")
+        self.require_numbers(numbers)
         digests = [json.loads(lock)["digest"] for lock in releases.values()]
         if len(set(digests)) < len(digests):
             raise Broken("two releases hold the same")
         self.seen.releases = releases
 
+    def require_numbers(self, numbers: list[int]) -> None:
+        """Raise Broken where releases are not numbered from 1 on."""
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise Broken(f"the releases are numbered {numbers}")
+
     # --- processes ---
 
-    def _start(self, prepare: Callable[[], None] = lambda: None) -> int:
+    def _start(
+        self, prepare: Callable[[], None] = lambda: None, work: "Callable[[Path, Path], int] | None" = None
+    ) -> int:
         """The id of a process that runs the mesh, forked from this one, which has imported the libraries."""
         sys.stdout.flush()
         process = os.fork()
@@ -238,7 +248,7 @@ class Soak:
         code = 99
         try:
             prepare()
-            code = _run(self.root, self.folder)
+            code = (work or _run)(self.root, self.folder)
             for leave in _LEAVING:
                 leave()
         except BaseException:
@@ -409,7 +419,7 @@ def _run(root: Path, folder: Path) -> int:
         print(f"{error.message} ({error.hint})")
         return 1
     for failed in outcome.failures.values():
-        print(f"{failed.step}: {failed.words}")
+        print(f"{failed.step}: {failed.message}")
         if not failed.expected:
             return 99
     return 0 if outcome.success else 1

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all.
 
-Whatever reads a path sees the file that was there before or the new one, also when the writer is killed half way. A
-power cut is another matter: only what calls `sync_tree` waits for the disk.
+Whatever reads a path sees the file that was there before or the new one, also when the writer is killed half way or the
+power is cut: the content is on the disk before the name is.
 """
 
 import os
@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 
 @contextmanager
@@ -25,11 +25,13 @@ def staged_file(path: Path, *, mode: int | None = None, keep_existing: bool = Fa
         staged.touch(mode=mode, exist_ok=False)
     try:
         yield staged
+        sync_file(staged)
         if keep_existing:
             with suppress(FileExistsError):
                 os.link(staged, path)
         else:
             staged.replace(path)
+        sync_folder(path.parent)
     finally:
         staged.unlink(missing_ok=True)
 
@@ -50,15 +52,20 @@ def open_private(path: Path, mode: str = "w") -> TextIO:
         return descriptor
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return open(path, mode, encoding="utf-8", errors="backslashreplace", opener=opener)
+    return cast("TextIO", open(path, mode, encoding="utf-8", errors="backslashreplace", opener=opener))
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_tree(folder: Path) -> None:
     """Wait until every file and folder in `folder` is on the disk."""
     for parent, _, names in os.walk(folder):
         for name in names:
-            with (Path(parent) / name).open("rb") as file:
-                os.fsync(file.fileno())
+            sync_file(Path(parent) / name)
         sync_folder(Path(parent))
 
 

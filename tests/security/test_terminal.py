@@ -346,11 +346,11 @@ SECRETS = {
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_of_the_environment_is_in_no_traceback_log_or_alert(
-    name: str, harbour: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, harbour: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import storymesh.mesh.check
     from storymesh.errors import StorymeshError
-    from storymesh.orchestration.alerts import Alert, AlertItem
+    from storymesh.orchestration.alerts import Alert, AlertItem, send_to_log
     from storymesh.orchestration.failures import as_dagster_failure
     from storymesh.orchestration.run.execute import SafeFormatter
 
@@ -368,7 +368,9 @@ def test_a_secret_of_the_environment_is_in_no_traceback_log_or_alert(
     monkeypatch.setenv("STORYMESH_DEBUG", "1")
     outputs.append(on_terminal(harbour, "check").out)
     outputs.append(SafeFormatter("%(message)s").format(logging.LogRecord("x", 20, "x", 1, words, (), None)))
-    outputs.append(Alert("failed", "job", "run", (AlertItem("step", words),)).text)
+    with caplog.at_level(logging.ERROR):
+        send_to_log(Alert("failed", "job", "run", (AlertItem("step", words),)))
+    outputs.append(caplog.records[-1].getMessage())
     outputs.append(str(as_dagster_failure(StorymeshError(words, words)).description))
     for output in outputs:
         assert "cannot log in with" in output

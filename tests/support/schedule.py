@@ -54,7 +54,7 @@ SLOW_FILES = (
     "product/test_dbt_project.py",
 )
 SLOW_FIXTURES = {
-    "user_interface",
+    *("loose_harbour", "user_interface"),
     "hostile_harbour",
     "plain_files",
     "preloaded",

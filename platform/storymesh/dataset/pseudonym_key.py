@@ -11,6 +11,7 @@ from pathlib import Path
 from storymesh.atomic_write import write_atomically
 from storymesh.errors import StorymeshError
 from storymesh.input_file import open_input
+from storymesh.product.warehouse import Warehouse
 
 VARIABLE = "STORYMESH_PSEUDONYM_KEY"
 FILE = "pseudonym.key"
@@ -31,6 +32,7 @@ def pseudonym_key(store: Path) -> bytes:
         return _strong(given, VARIABLE)
     path = store / FILE
     if not os.path.lexists(path):
+        Warehouse(store).prepare_folder()
         # Of several processes the first one's key stays, and all take that.
         write_atomically(path, secrets.token_hex(32) + "\n", mode=0o600, keep_existing=True)
     return _strong(_read_own_file(path, store), str(path))

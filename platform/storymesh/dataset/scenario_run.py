@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from storymesh.narrative.formats import format_of_columns
 from storymesh.narrative.scenario import Scenario
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
+from storymesh.temporary_folder import temporary_folder
 
 DROP = "drop"
 KEY = b"scenario"  # so that pseudonyms in scenarios are the same everywhere
@@ -47,8 +47,7 @@ class ScenarioResult:
 
 def run_scenario(scenario: Scenario, typed: TypedNarrative, open_engine: OpenEngine) -> ScenarioResult:
     """Make cases, precedents and records of the given rows, and return the records of the scenario's case."""
-    with tempfile.TemporaryDirectory(prefix="storymesh-scenario-") as name:
-        folder = Path(name)
+    with temporary_folder("scenario") as folder:
         build = Build(typed, _snapshots(scenario, typed, folder), folder, folder, open_engine, own_key=KEY)
         write_cases_and_precedents(build)
         return ScenarioResult(scenario, {config: _texts(build, config, scenario.case) for config in build.configs})

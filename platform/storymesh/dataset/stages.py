@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.atomic_write import staged_file
 from storymesh.dataset.build import Build
+from storymesh.dataset.build_step import build_step
 from storymesh.dataset.cases import case_splits, linked_cases
 from storymesh.dataset.personal_data import write_masked_rows
 from storymesh.dataset.render import UNFIT, render_records, unrenderable
@@ -53,9 +54,8 @@ def write_cases(build: Build, progress: ReportProgress = ignore_progress) -> Sta
     """Write the cases of the narrative and the split of each, as one Parquet file each."""
     began = time.monotonic()
     files = build.files
-    unchanged = files.cases.is_file() and files.splits.is_file()
-    with build.open_engine() as engine:
-        if not unchanged:
+    with build_step(build, "cases") as step, build.open_engine() as engine:
+        if not step.whole:
             progress("cases", 0)
             _refuse_duplicate_keys(build, engine)
             if build.narrative.dataset.personal != "off":
@@ -65,11 +65,12 @@ def write_cases(build: Build, progress: ReportProgress = ignore_progress) -> Sta
             _write_in_parts(build, engine)
             progress("splits", 0)
             engine.write_parquet(case_splits(build, engine, engine.read_parquet(files.cases)), files.splits)
+            step.seal([files.cases, files.splits, *files.personal_data.glob("[!.]*")])
         cases = engine.read_parquet(files.cases)
         rows = int(engine.fetch_value(cases.count()))
         drops = count_by_reason(engine, case_drops(build, engine))
         sample = engine.fetch_rows(cases.select("case_id", "at", "status").limit(5))
-    return StageResult(files.cases, rows, unchanged, drops, time.monotonic() - began, tuple(sample))
+    return StageResult(files.cases, rows, step.whole, drops, time.monotonic() - began, tuple(sample))
 
 
 def _refuse_duplicate_keys(build: Build, engine: Engine) -> None:
@@ -102,20 +103,20 @@ def write_precedents(build: Build, progress: ReportProgress = ignore_progress) -
     path, definition = build.files.precedents, build.narrative.case.precedents
     if definition is None:
         raise WrongUsage(f"'{build.narrative.id}' asks for no precedents", "add `precedents` under `case`")
-    unchanged = path.is_file()
-    with build.open_engine() as engine:
-        if not unchanged:
+    with build_step(build, "precedents", after=["cases"]) as step, build.open_engine() as engine:
+        if not step.whole:
             from storymesh.case.precedent import find_precedents
 
             progress("precedents", 0)
             levels = [[formula.name for formula in level] for level in build.typed.case.match]
             table = find_precedents(cases_with_splits(build, engine), definition, levels, build.typed.quoted_facts)
             engine.write_parquet(table, path)
+            step.seal([path])
         enough = cases_with_precedents(build, engine)["precedents"]["enough"]
         rows = int(engine.fetch_value(enough.count()))
         too_few = int(engine.fetch_value((~enough).sum().coalesce(0)))
     drops = {"too few": too_few} if too_few else {}
-    return StageResult(path, rows, unchanged, drops, time.monotonic() - began)
+    return StageResult(path, rows, step.whole, drops, time.monotonic() - began)
 
 
 def write_cases_and_precedents(build: Build) -> None:
@@ -130,16 +131,18 @@ def write_records(build: Build, config: str, progress: ReportProgress = ignore_p
     began = time.monotonic()
     record = typed_record(build, config)
     path, dropped = build.files.rendered(config), build.files.rendered_drops(config)
-    unchanged = path.is_file() and dropped.is_file()
-    with build.open_engine() as engine:
-        if not unchanged:
+    has_precedents = build.narrative.case.precedents is not None
+    after = ["cases", *(["precedents"] if has_precedents else [])]
+    with build_step(build, f"{path.parent.name}-{config}", after=after) as step, build.open_engine() as engine:
+        if not step.whole:
             progress(config, 0)
             _render_records(build, engine, record)
+            step.seal([path, dropped])
         records = engine.read_parquet(path)
         count = int(engine.fetch_value(records.count()))
         drops = count_by_reason(engine, engine.read_parquet(dropped))
         sample = engine.fetch_rows(records.order_by("at", "id").drop("facts", "sources", UNFIT).limit(2))
-    return StageResult(path, count, unchanged, drops, time.monotonic() - began, tuple(sample))
+    return StageResult(path, count, step.whole, drops, time.monotonic() - began, tuple(sample))
 
 
 def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:

@@ -1,10 +1,10 @@
 """Taking a release out of the mesh: as a folder of one's own, or as what `datasets` loads."""
 
-import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storymesh.atomic_write import sync_folder, sync_tree
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
 from storymesh.input_file import open_input
@@ -14,6 +14,7 @@ from storymesh.release.folder import irregular_entries, listing_differences, req
 from storymesh.release.layout import MANIFEST, list_entries, record_files
 from storymesh.release.manifest import read_manifest
 from storymesh.release.signature import NOTHING_EXPECTED, ReleaseExpectation
+from storymesh.temporary_folder import temporary_folder
 
 _PART = 1 << 20
 
@@ -42,14 +43,14 @@ def pull_release(
         words = f"{into} is not empty" if into.is_dir() else f"{into} is a file"
         raise WrongUsage(f"{words}: a release wants a folder of its own", "name another folder")
     into.parent.mkdir(parents=True, exist_ok=True)
-    staged = into.with_name(f".{into.name}.pulling-{secrets.token_hex(6)}")
-    try:
+    with temporary_folder("pull", into.parent) as folder:
+        staged = folder / into.name
         staged.mkdir()
         _copy_files(release, staged)
         _refuse_broken(staged, f"{release.name} is not whole", "storymesh releases --verify", open_engine, expected)
+        sync_tree(staged)
         staged.rename(into)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        sync_folder(into.parent)
     return True
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from storymesh.atomic_write import write_atomically
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import read_contract
 from storymesh.engine.engine import OpenEngine
@@ -51,11 +50,8 @@ class Mesh:
         return self.root / self.settings.releases
 
     def prepare_store(self) -> Path:
-        """Make the store's folder where it is missing, with a file by which git ignores it; return the folder."""
-        folder = self.store
-        if not folder.exists():
-            write_atomically(folder / ".gitignore", "*\n")
-        return folder
+        """Make the store's folder where it is missing, private and ignored by git; return the folder."""
+        return self.warehouse.prepare_folder()
 
     def domain_folder(self, domain: str) -> Path:
         """Return the folder of a domain's own files."""

@@ -52,7 +52,7 @@ class Alert:
             if self.kind == "failed"
             else f"{self.job} went through, but not all of its checks hold"
         )
-        lines = [f"- {item.what}: {redact(item.words)}" for item in self.troubles[:MAX_ITEMS]]
+        lines = [f"- {item.what}: {item.words}" for item in self.troubles[:MAX_ITEMS]]
         more = len(self.troubles) - MAX_ITEMS
         return "\n".join(
             [f"storymesh: {head} (run {self.run_id})", *lines, *([f"- and {more} more"] if more > 0 else [])]
@@ -68,12 +68,12 @@ AlertTarget = Callable[[Alert], None]
 
 def send_to_log(alert: Alert) -> None:
     """Write the alert to the log."""
-    _LOG.error(printable(alert.text))
+    _LOG.error(printable(redact(alert.text)))
 
 
 def send_to_webhook(alert: Alert) -> None:
     """Send the alert as JSON to the address in STORYMESH_ALERT_WEBHOOK: `text` for chat programs, and its parts."""
-    body = json.dumps({"text": alert.text, **asdict(alert)}).encode()
+    body = redact(json.dumps({"text": alert.text, **asdict(alert)}, ensure_ascii=False)).encode()
     address = os.environ[WEBHOOK]
     try:
         if not address.startswith(("https://", "http://")):

@@ -44,7 +44,7 @@ def prepare_dagster_home(mesh: Mesh) -> Path:
     """Make the instance's folder and its dagster.yaml; a file that is there stays as it is. Returns the folder."""
     mesh.prepare_store()
     home = dagster_home(mesh)
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # rows, samples and messages are remembered there
     configuration = home / "dagster.yaml"
     if not configuration.exists():
         write_atomically(configuration, CONFIGURATION)

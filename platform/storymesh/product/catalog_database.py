@@ -21,7 +21,7 @@ def require_plain_database(path: Path) -> None:
     """
     if not path.exists() and not path.is_symlink():
         return
-    hint = f"bring it back from a copy of the store, or remove {path.parent} and publish the domain's products again"
+    hint = "bring it back from a copy of the store, or move it away and run: whole tables are found again"
     try:
         require_input(path, path.parent, links=False)
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=60)) as connection:

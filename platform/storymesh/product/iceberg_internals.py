@@ -3,8 +3,11 @@
 `tests/product/test_iceberg_internals.py` fails when one of them moves.
 """
 
+import io
+import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +27,34 @@ def schema_without_ids(schema: "pa.Schema") -> "Schema":
     from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids
 
     return cast("Schema", _pyarrow_to_schema_without_ids(schema))
+
+
+def durable_file(file: "PyArrowFile") -> "PyArrowFile":
+    """Return a file to be written on this machine, whose content is on the disk when it is closed.
+
+    A catalog names a file as soon as it is closed; after a power cut it must not be empty.
+    """
+    from pyiceberg.io.pyarrow import PyArrowFile
+
+    class DurableFile(PyArrowFile):  # type: ignore[misc]
+        """A file that waits for the disk when it is closed."""
+
+        def create(self, overwrite: bool = False) -> Any:
+            if not overwrite and self.exists():
+                raise FileExistsError(f"{self.location} is there already")
+            path = Path(self._path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _SyncedWriter(path.open("wb", buffering=0))
+
+    return DurableFile(file.location, file._path, file._filesystem)
+
+
+class _SyncedWriter(io.BufferedWriter):
+    def close(self) -> None:
+        if not self.closed:
+            self.flush()
+            os.fsync(self.fileno())
+        super().close()
 
 
 def rename_file(file: "PyArrowFile", location: str) -> "PyArrowFile":

@@ -16,7 +16,7 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from storymesh.errors import StorymeshError
-from storymesh.product.iceberg_internals import rename_file
+from storymesh.product.iceberg_internals import durable_file, rename_file
 
 FOLDER, BUCKET = "storymesh.folder", "storymesh.bucket"
 OWN_PROPERTIES = frozenset(
@@ -66,7 +66,9 @@ class RelativeFileIO(PyArrowFileIO):
         return rename_file(super().new_input(resolved), location)
 
     def new_output(self, location: str) -> PyArrowFile:
-        return rename_file(super().new_output(self._resolve(location)), location)
+        resolved = self._resolve(location)
+        file = super().new_output(resolved)
+        return rename_file(file if urlsplit(resolved).scheme else durable_file(file), location)
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
         super().delete(self._resolve(location if isinstance(location, str) else location.location))

@@ -150,11 +150,14 @@ class _Publishing:
         self._require_table_checks(results, audit, good.rows, quarantine)
         self.progress("publish", good.rows)
         unchanged = self.staging.published_version == version
-        if unchanged:
+        earlier = self.staging.published_snapshot if unchanged else self.staging.find_published(version)
+        if earlier is not None and not self._is_whole(earlier, good):
+            earlier = None  # the new snapshot of the same content takes its place
+        if unchanged and earlier is not None:
             self.staging.remove_unpublished(orphans=False)
         else:
             # Content that was published before is the same version, so `main` goes back to that very snapshot.
-            self.staging.promote(self.staging.find_published(version) or snapshot_id, version)
+            self.staging.promote(snapshot_id if earlier is None else earlier, version)
         return self._publication(audit, good.rows, quarantine, results, unchanged=unchanged)
 
     def _cast_rows(
@@ -188,6 +191,12 @@ class _Publishing:
             ROWS: str(written.rows),
         }
         return version, self.staging.commit_to_branch(f"{branch_prefix}{self.run_id}", written, summary)
+
+    def _is_whole(self, snapshot_id: int, again: WrittenFiles) -> bool:
+        """Return True if the files of a published snapshot still hold what `again` does."""
+        return self.staging.is_whole(
+            snapshot_id, again, lambda paths: content_version(self.engine, paths, self.contract)
+        )
 
     def _require_table_checks(
         self, results: tuple[CheckResult, ...], audit: RowAudit, rows_out: int, quarantine: Path | None

@@ -71,7 +71,7 @@ def write_quarantine(
     texts = uncastable.texts()
     start = 0
     with ExitStack() as stack:
-        staged = stack.enter_context(staged_file(path))
+        staged = stack.enter_context(staged_file(path, mode=0o600))
         writer: pq.ParquetWriter | None = None
         for file, count in files.items():
             rows = failed[(failed >= start) & (failed < start + count)]

@@ -5,18 +5,20 @@ server, for writers on several machines. Both are released when the writer's pro
 dead or refused run left behind, so a publication can be killed at any point.
 """
 
+import filecmp
 import itertools
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from storymesh.errors import PublishConflict
+from storymesh.errors import EngineFailed, PublishConflict
 from storymesh.file_lock import hold_lock
 from storymesh.product.iceberg_internals import apply_updates, schema_without_ids
-from storymesh.product.store import MAIN, TAG_DIGITS, TAG_PREFIX, VERSION, ProductStore, data_paths
+from storymesh.product.store import MAIN, TAG_DIGITS, TAG_PREFIX, VERSION, ProductStore, data_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,6 +50,7 @@ class WrittenFiles:
 @contextmanager
 def open_staging(store: ProductStore, product: str, schema: "pa.Schema", wait_s: float) -> Iterator["Staging"]:
     """Open the table of `product` as its only writer. Raises PublishConflict when another is for `wait_s` seconds."""
+    store.prepare_folder()
     path = store.folder / "locks" / f"{product}.lock"
     known = path.exists()
     ends = time.monotonic() + wait_s
@@ -177,6 +180,11 @@ class Staging:
         """The version that `main` named when this writer began. None: nothing, or nothing that storymesh wrote."""
         return self._version_of(self._base)
 
+    @property
+    def published_snapshot(self) -> int | None:
+        """The id of the snapshot that `main` named when this writer began."""
+        return self._base
+
     def find_published(self, version: str) -> int | None:
         """Return the id of an earlier snapshot with this content, or None."""
         ref = self._table.metadata.refs.get(tag_of(version))
@@ -229,7 +237,7 @@ class Staging:
         for snapshot in table.metadata.snapshots:
             known.add(snapshot.manifest_list)
             known.update(manifest.manifest_path for manifest in snapshot.manifests(table.io))
-            known.update(data_paths(table, snapshot))
+            known.update(file.file_path for file in data_files(table, snapshot))
         for path in list(self._store.list_files(table.location())):
             if path.endswith((".parquet", ".avro")) and path not in known:
                 table.io.delete(path)
@@ -259,11 +267,31 @@ class Staging:
 
     def _data_files(self, snapshot_id: int | None) -> Iterator["DataFile"]:
         snapshot = self._table.metadata.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
-        if snapshot is None:
-            return
-        for manifest in snapshot.manifests(self._table.io):
-            for entry in manifest.fetch_manifest_entry(self._table.io, discard_deleted=True):
-                yield entry.data_file
+        if snapshot is not None:
+            yield from data_files(self._table, snapshot)
+
+    def is_whole(self, snapshot_id: int, written: WrittenFiles, recompute: "Callable[[Sequence[str]], str]") -> bool:
+        """Return True if the files of a snapshot are what was published, which is what `written` holds again.
+
+        Equal bytes are the usual case; otherwise `recompute` says which version files on this machine hold. Files of a
+        bucket that were never fetched to this machine are taken to be whole.
+        """
+        snapshot = self._table.metadata.snapshot_by_id(snapshot_id)
+        assert snapshot is not None
+        files = [(self._store.local_path(file.file_path), file) for file in data_files(self._table, snapshot)]
+        if urlsplit(self._table.location()).scheme and not all(path.is_file() for path, _ in files):
+            return True
+        if any(not path.is_file() or path.stat().st_size != file.file_size_in_bytes for path, file in files):
+            return False
+        paths = [str(path) for path, _ in files]
+        if len(paths) == len(written.paths):
+            pairs = zip(paths, written.paths, strict=True)
+            if all(filecmp.cmp(old, new, shallow=False) for old, new in pairs):
+                return True
+        try:
+            return recompute(paths) == self._version_of(snapshot_id)
+        except EngineFailed:
+            return False
 
     def _open_table(self) -> "Table":
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
@@ -291,13 +319,14 @@ class Staging:
 
         current = self._table.schema()
         known = schema_to_pyarrow(current, include_field_ids=False)
-        if known.equals(self._arrow):
-            return current
         ids = itertools.count(self._table.metadata.last_column_id + 1)
         fresh = assign_fresh_schema_ids(schema_without_ids(self._arrow), lambda: next(ids))
+        wanted = schema_to_pyarrow(fresh, include_field_ids=False)  # Arrow has several types for one of Iceberg's
+        if known.equals(wanted):
+            return current
         fields = [
             current.find_field(column.name)
-            if column.name in known.names and known.field(column.name).type == self._arrow.field(column.name).type
+            if column.name in known.names and known.field(column.name).type == wanted.field(column.name).type
             else column
             for column in fresh.fields
         ]

@@ -19,12 +19,14 @@ from urllib.parse import urlsplit
 from storymesh.atomic_write import staged_file
 from storymesh.errors import NotPublished, StorymeshError
 from storymesh.product.catalog_database import require_plain_database
+from storymesh.product.table_recovery import is_metadata, register_lost_table
 from storymesh.product.warehouse import Warehouse, s3_properties
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.io.pyarrow import PyArrowFileIO
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
@@ -39,6 +41,16 @@ ROWS = "storymesh.rows"
 FILE_IO = "storymesh.product.iceberg_io.RelativeFileIO"
 FETCHED = "fetched"
 _DIGEST = re.compile("[0-9a-f]{64}")
+
+
+_DAMAGE_HINT = "bring it back from a copy of the store; if the product still has this content, publish it again"
+
+
+class StoreDamaged(StorymeshError):
+    """A file of a published snapshot that is not what was published."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the store is damaged: {path} {reason}", _DAMAGE_HINT)
 
 
 @dataclass(frozen=True)
@@ -100,13 +112,14 @@ class ProductStore:
         return found[0]
 
     def load_table(self, product: str) -> "Table | None":
-        """Return the product's Iceberg table, or None when it has none yet. Creates nothing.
+        """Return the product's Iceberg table, or None when it has none yet. Creates none.
 
-        Raises StorymeshError where catalog or table are not as storymesh writes them.
+        A table that the catalog has lost is found again. Raises StorymeshError where catalog or table are not as
+        storymesh writes them.
         """
         from pyiceberg.exceptions import NoSuchTableError
 
-        if self._catalog_url is None and not self._database.exists():
+        if self._catalog_url is None and not self._database.exists() and not self._lost_metadata(product):
             return None
         try:
             with self._explained_damage(product):
@@ -114,7 +127,17 @@ class ProductStore:
                 self._require_own_place(table)
                 return table
         except NoSuchTableError:
+            files = self._lost_metadata(product)
+        if not files:
             return None
+        with self._explained_damage(product):
+            table = register_lost_table(self.catalog, (self.domain, self._name(product)), self.io, files)
+            self._require_own_place(table)
+            return table
+
+    def _lost_metadata(self, product: str) -> list[str]:
+        """Return the metadata files of a table that the catalog does not know."""
+        return [path for path in self.list_files(self.table_location(self._name(product))) if is_metadata(path)]
 
     @contextmanager
     def _explained_damage(self, product: str) -> Iterator[None]:
@@ -127,7 +150,7 @@ class ProductStore:
             raise
         except FileNotFoundError as error:
             message = f"the store of '{self.domain}' is damaged: {error}"
-            raise StorymeshError(message, f"remove {self.folder} and publish the domain's products again") from None
+            raise StorymeshError(message, self._repair_hint) from None
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
             words = f"the table of '{self.domain}.{self._name(product)}' cannot be read: {reason}"
@@ -147,11 +170,11 @@ class ProductStore:
 
         from storymesh.product.iceberg_io import BUCKET, FOLDER, StoreCatalog
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.prepare_folder()
         if self._catalog_url is None:
             require_plain_database(self._database)
         properties = {
-            "uri": self._catalog_url or f"sqlite:///{self._database}?timeout=60",
+            "uri": self._catalog_url or self._sqlite_url,
             "pool_pre_ping": "true",
             "warehouse": self.table_location(""),
             "py-io-impl": FILE_IO,
@@ -163,6 +186,11 @@ class ProductStore:
             return StoreCatalog(self.domain, **properties)
         except (IntegrityError, ProgrammingError):
             return StoreCatalog(self.domain, **properties)  # another process has just created the catalog's own tables
+
+    def prepare_folder(self) -> None:
+        """Make the domain's folder in the store, which is private."""
+        self._warehouse.prepare_folder()
+        self.folder.mkdir(exist_ok=True)
 
     @contextmanager
     def server_lock(self, product: str) -> Iterator[Callable[[], bool]]:
@@ -200,16 +228,23 @@ class ProductStore:
         parts = urlsplit(path)
         return self.folder / FETCHED / parts.netloc / parts.path.lstrip("/") if parts.scheme else self.folder / path
 
-    def fetch_file(self, path: str) -> Path:
-        """Return the local path of a file of Iceberg's metadata. Downloads it when it is not there."""
+    def fetch_file(self, path: str, size: int | None = None) -> Path:
+        """Return the local path of a file of Iceberg's metadata. Downloads it when it is not there.
+
+        Raises StorymeshError when it is missing, or has another size than it was published with.
+        """
         local = self.local_path(path)
-        if urlsplit(path).scheme and not local.exists():
+        if urlsplit(path).scheme and (not local.exists() or size not in (None, local.stat().st_size)):
             try:
                 with staged_file(local) as staged:
                     self._copy(path, staged, fetching=True)
             except FileNotFoundError:
                 message = f"the store of '{self.domain}' is damaged: there is no {path}"
                 raise StorymeshError(message, "bring it back from a copy of the bucket, or publish again") from None
+        if size is not None and (not local.is_file() or local.stat().st_size != size):
+            raise StoreDamaged(
+                local, "is missing" if not local.is_file() else f"has not the {size:,} bytes that it had"
+            )
         return local
 
     def upload_file(self, path: str) -> None:
@@ -265,6 +300,19 @@ class ProductStore:
     def _database(self) -> Path:
         return self.folder / "catalog.db"
 
+    @property
+    def _sqlite_url(self) -> str:
+        from sqlalchemy import URL
+
+        url = URL.create("sqlite", database=str(self._database), query={"timeout": "60"})
+        return url.render_as_string(hide_password=False)  # with every odd character of the path quoted
+
+    @property
+    def _repair_hint(self) -> str:
+        if self._catalog_url is not None:
+            return "bring it back from a copy of the store"
+        return f"bring it back from a copy, or move {self._database} away and run: whole tables are found again"
+
     def _name(self, product: str) -> str:
         return product.removeprefix(f"{self.domain}.")
 
@@ -292,17 +340,20 @@ class ProductStore:
             run_id=properties.get(RUN_ID, ""),
             rows=int(properties[ROWS]),
             published_at=datetime.fromtimestamp(moment / 1000, UTC).replace(tzinfo=None),
-            files=_Files(self, tuple(data_paths(table, found))),
+            files=_Files(self, tuple((file.file_path, file.file_size_in_bytes) for file in data_files(table, found))),
             schema=schema_to_pyarrow(schema, include_field_ids=False),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class _Files(Sequence[str]):
-    """The local paths of a snapshot's files. Reading one downloads its file."""
+    """The local paths of a snapshot's files. Reading one downloads its file, and asks for its size.
+
+    `paths` are those of Iceberg's metadata, each with the size of its file.
+    """
 
     store: ProductStore
-    paths: tuple[str, ...]
+    paths: tuple[tuple[str, int], ...]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -315,8 +366,8 @@ class _Files(Sequence[str]):
 
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
         if isinstance(index, slice):
-            return [str(self.store.fetch_file(path)) for path in self.paths[index]]
-        return str(self.store.fetch_file(self.paths[index]))
+            return [str(self.store.fetch_file(*file)) for file in self.paths[index]]
+        return str(self.store.fetch_file(*self.paths[index]))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Files) and (self.store.folder, self.paths) == (other.store.folder, other.paths)
@@ -325,16 +376,28 @@ class _Files(Sequence[str]):
         return hash(self.paths)
 
 
-def data_paths(table: "Table", snapshot: "IcebergSnapshot") -> Iterable[str]:
-    """Yield the paths of a snapshot's data files, as Iceberg's metadata has them.
+def data_files(table: "Table", snapshot: "IcebergSnapshot") -> "Iterable[DataFile]":
+    """Yield the data files of a snapshot, as Iceberg's metadata has them.
 
-    Raises StorymeshError for delete files: storymesh writes none, and their rows would have to be left out.
+    Raises StorymeshError for a manifest that is missing or damaged, and for delete files: storymesh writes none, and
+    their rows would have to be left out.
     """
     from pyiceberg.manifest import DataFileContent
 
-    for manifest in snapshot.manifests(table.io):
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            if entry.data_file.content != DataFileContent.DATA:
-                message = f"the snapshot {snapshot.snapshot_id} of {'.'.join(table.name())} has delete files"
-                raise StorymeshError(message, "somebody else wrote to this table: publish the product again")
-            yield entry.data_file.file_path
+    name = ".".join(table.name())
+    try:
+        entries = [
+            entry
+            for manifest in snapshot.manifests(table.io)
+            for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+        ]
+    except (StorymeshError, ConnectionError, PermissionError, MemoryError):
+        raise
+    except Exception as error:
+        words = f"a manifest of {name} is missing or damaged: {' '.join(str(error).split())[:160]}"
+        raise StorymeshError(words, _DAMAGE_HINT) from error
+    for entry in entries:
+        if entry.data_file.content != DataFileContent.DATA:
+            message = f"the snapshot {snapshot.snapshot_id} of {name} has delete files"
+            raise StorymeshError(message, "somebody else wrote to this table: publish the product again")
+        yield entry.data_file

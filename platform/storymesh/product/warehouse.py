@@ -6,10 +6,13 @@ read or written, so that no file holds a secret and `check` needs none.
 
 import os
 import re
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from storymesh.atomic_write import write_atomically
 from storymesh.errors import WrongUsage
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -25,6 +28,26 @@ class Warehouse:
     folder: Path
     bucket: str | None = None
     catalog: str | None = None
+
+    def prepare_folder(self) -> Path:
+        """Make the folder where it is missing, for its owner alone and ignored by git; return it.
+
+        It holds rows, logs and a key. Where others could look into a store they no longer can, but for the group of a
+        folder whose files are its group's by intention (`chmod g+s`).
+        """
+        ignore = self.folder / ".gitignore"
+        if new := not self.folder.exists():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not ignore.is_file() and any(self.folder.iterdir()):
+            return self.folder  # something else is kept there too
+        mode = stat.S_IMODE(self.folder.stat().st_mode)
+        private = mode & (~0o007 if mode & stat.S_ISGID else ~0o077)
+        if mode != private:
+            with suppress(PermissionError):  # the folder is somebody else's
+                self.folder.chmod(private)
+        if new:
+            write_atomically(ignore, "*\n")
+        return self.folder
 
     @property
     def bucket_url(self) -> str | None:

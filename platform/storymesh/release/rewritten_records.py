@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.atomic_write import staged_file
 from storymesh.dataset.build import Build
+from storymesh.dataset.build_step import build_step
 from storymesh.dataset.render import UNFIT
 from storymesh.dataset.stages import (
     ReportProgress,
@@ -133,11 +134,12 @@ class _ConfigRewriter:
 
     def write(self, rendered: StageResult, progress: ReportProgress, *, paid: bool) -> RewrittenStageResult:
         began = time.monotonic()
-        path, dropped = self.build.files.records(self.config), self.build.files.record_drops(self.config)
-        unchanged = path.is_file() and dropped.is_file() and not self.missing_note.is_file()
+        files = self.build.files
+        path, dropped = files.records(self.config), files.record_drops(self.config)
         usage: Usage | None = None
         missing: str | None = None
-        with self.build.open_engine() as engine:
+        with build_step(self.build, f"rewritten-{self.config}") as step, self.build.open_engine() as engine:
+            unchanged = step.whole and not self.missing_note.is_file()
             if not unchanged:
                 if paid:
                     self._require_stored_answers(engine)
@@ -155,6 +157,7 @@ class _ConfigRewriter:
                 )
                 engine.write_parquet(drops.union(refused_records), dropped)
                 engine.write_parquet(rewritten.anti_join(refused_records, "case_id"), path)
+                step.seal(file for file in (path, dropped, self.results, self.answers) if file.is_file())
             records = engine.read_parquet(path)
             rows = int(engine.fetch_value(records.count()))
             reasons = engine.read_parquet(dropped).group_by("reason").aggregate(rows=lambda t: t.count())

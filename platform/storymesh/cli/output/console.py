@@ -76,7 +76,7 @@ def console_on(out: TextIO) -> "Console":
     class SafeConsole(Console):
         """A console whose texts cannot move the cursor, name links, or be taken for markup."""
 
-        def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(printable(text), **options)  # Rich would leave some of it out in silence
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:

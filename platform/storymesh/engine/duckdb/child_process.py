@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from storymesh.engine.engine import RuleValue, TableNotFound
 from storymesh.errors import EngineFailed
 from storymesh.process_environment import scrubbed_environment
+from storymesh.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +42,7 @@ def run_rule(
         "hidden": list(hidden),
         "time_limit_s": time_limit_s,
     }
-    with tempfile.TemporaryDirectory(prefix="storymesh-rule-") as folder:
+    with temporary_folder("rule") as folder:
         try:
             done = subprocess.run(
                 _COMMAND,
@@ -49,7 +50,7 @@ def run_rule(
                 capture_output=True,
                 text=True,
                 cwd=folder,
-                env=scrubbed_environment(folder),
+                env=scrubbed_environment(str(folder)),
                 timeout=time_limit_s + _START_S,
                 check=False,
             )

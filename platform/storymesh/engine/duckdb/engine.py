@@ -3,9 +3,8 @@
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +26,7 @@ from storymesh.engine.duckdb.digest import relation_digest
 from storymesh.engine.duckdb.session_secret import SessionSecret
 from storymesh.engine.engine import Files, RuleValue
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
+from storymesh.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,9 +55,10 @@ class DuckDBEngine:
         except ValueError as error:
             raise WrongUsage(f"STORYMESH_MEMORY is '{memory}'", "say how much, such as 4GB or 512MiB") from error
         self._scans: dict[str, str] = {}  # view of Parquet files -> the SQL that reads them
-        self._spill = tempfile.TemporaryDirectory(prefix="storymesh-spill-")
+        self._ending = ExitStack()
+        self._spill = self._ending.enter_context(temporary_folder("spill"))
         self._resources = {
-            "temp_directory": self._spill.name,
+            "temp_directory": str(self._spill),
             "memory_limit": f"{max(self.memory // 1024, 1)}KiB",
             "threads": str(threads or os.environ.get("STORYMESH_THREADS") or os.cpu_count() or 1),
         }
@@ -66,7 +67,7 @@ class DuckDBEngine:
         self.connection = ibis.duckdb.from_connection(session)
         self._secret = SessionSecret(session)
         if only is not None:
-            confine(session, (*only, Path(self._spill.name)))
+            confine(session, (*only, self._spill))
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +76,7 @@ class DuckDBEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.connection.disconnect()
-        self._spill.cleanup()
+        self._ending.close()
 
     def read_parquet(self, files: Files, schema: "pa.Schema | None" = None) -> "ir.Table":
         import ibis.expr.schema as sch
@@ -232,7 +233,7 @@ class DuckDBEngine:
         from ibis.util import gen_name
 
         # The next query on this connection ends a running one without an error, so the rows are spooled first.
-        path = Path(self._spill.name) / gen_name("stream")
+        path = self._spill / gen_name("stream")
         try:
             with self._translated(), self._in_order():
                 rows = self.connection.to_pyarrow_batches(self._secret.separated(table), chunk_size=size)

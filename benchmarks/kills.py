@@ -1,0 +1,284 @@
+"""Kills: what changes a store or releases is killed again and again, each time at another of its writes.
+
+    python -m benchmarks.kills --kills 200 --seed 1
+
+Publishing, making a release, forgetting a row (with and without the old releases removed), expiring, making a release
+again, pulling one, and whole runs die by SIGKILL: just before a write that chance picks, or just before or after the
+renames by which a release appears, a forgotten one vanishes, and the list of forgotten rows changes. After each,
+whatever was there is there and whole; after every tenth, an undisturbed run makes what is missing and leaves nothing
+behind.
+"""
+
+import argparse
+import json
+import os
+import resource
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.soak import _LEAVING, KEY, Broken, Soak
+
+CALM_EVERY = 10
+OPERATIONS = ("publish", "release", "forget", "forget and remove", "expire", "rebuild", "pull", "run")
+# target -> the event and a part of its paths: just before it, or just after, the process dies
+TARGETS: Mapping[str, tuple[str, str]] = {
+    "the rename of a release": ("os.rename", "/.cutting-"),
+    "the rename of a pulled release": ("os.rename", "storymesh-pull-"),
+    "the list of forgotten rows": ("os.rename", "/forgotten.json"),
+    "the rename of a forgotten release": ("os.rename", "/.cutting-removed-"),
+    "the removal of a forgotten release": ("os.remove", "README.md"),
+}
+TARGETS_OF = {
+    "release": ("the rename of a release",),
+    "forget": ("the list of forgotten rows", "the rename of a release"),
+    "forget and remove": tuple(name for name in TARGETS if "pulled" not in name),
+    "pull": ("the rename of a pulled release",),
+}
+
+
+class KillSoak(Soak):
+    """A mesh whose operations are killed."""
+
+    def __init__(self, folder: Path, seed: int, say: Callable[[str], None]) -> None:
+        super().__init__(folder, seed, say)
+        self.writes = dict.fromkeys(OPERATIONS, 40)
+        self.removable: set[str] = set()
+        self.expirable: set[str] = set()
+        self.numbers = iter(range(1, 10**6))
+        os.environ["STORYMESH_PSEUDONYM_KEY"] = KEY
+        tempfile.tempdir = str(folder / "tmp")
+        (folder / "tmp").mkdir()
+
+    def run(self, kills: int) -> None:
+        """Kill until as many processes as asked for have died; raises Broken with what was lost."""
+        self.calm("first")
+        self._preload()
+        calm_at = CALM_EVERY
+        while sum(self.met.values()) < kills:
+            operation = self.random.choice(OPERATIONS[:-1] * 3 + OPERATIONS[-1:])
+            what, ended = self._kill(operation)
+            if ended == "killed":
+                self.met[what] += 1
+            self.ended[f"{operation}: {ended}"] += 1
+            self.look()
+            self.say(f"{sum(self.met.values()):>4} {what:<60} {ended}")
+            if sum(self.met.values()) >= calm_at:
+                self.calm(f"after {calm_at} kills")
+                calm_at += CALM_EVERY
+        self.calm("at the end")
+
+    def calm(self, when: str) -> None:
+        super().calm(when)
+        left = [*(self.folder / "tmp").glob("*storymesh-*"), *self.folder.glob("*storymesh-*")]
+        if left := [path for path in left if not _is_used(path)]:
+            raise Broken(f"{when}: left behind: {left}")
+
+    def _kill(self, operation: str) -> tuple[str, str]:
+        from storymesh.lifecycle.expire import plan_expiry
+        from storymesh.mesh.mesh import load_mesh
+
+        if operation in ("publish", "release", "run"):
+            self.change(next(self.numbers))
+        arguments: dict[str, Any] = {"seed": self.random.random()}
+        if operation.startswith("forget"):
+            arguments["key"] = f"T{self.random.randint(0, 9):02}"
+            if operation == "forget and remove":
+                self.removable |= set(self.seen.releases)
+        if operation == "expire":
+            mesh = load_mesh(self.root)
+            plans = plan_expiry(mesh.products, mesh.warehouse, mesh.releases)
+            self.expirable |= {snapshot.version for plan in plans for snapshot in plan.snapshots}
+        targets = TARGETS_OF.get(operation, ())
+        act: Callable[[], None]
+        if targets and self.random.random() < 0.5:
+            target, after = self.random.choice(targets), self.random.random() < 0.5
+            what = f"{operation}, {'after' if after else 'before'} {target}"
+            act = lambda: _die_around(self._roots(), *TARGETS[target], after=after)  # noqa: E731
+        else:
+            place = self.random.randint(1, self.writes[operation])
+            what = f"{operation}, at a write"
+            act = lambda: _die_at_write(self._roots(), place)  # noqa: E731
+        (self.folder / "count").unlink(missing_ok=True)
+        ended = self._ended(self._start_operation(act, operation, arguments))
+        if ended != "killed" and (self.folder / "count").is_file():
+            # It ended before its turn came: now it is known how often it writes.
+            self.writes[operation] = max(1, int((self.folder / "count").read_text(encoding="utf-8")))
+        return what, ended
+
+    def _roots(self) -> tuple[str, ...]:
+        return tuple(str(self.folder / name) for name in ("mesh", "pulled", "rebuilt", "storymesh-"))
+
+    def _start_operation(self, act: Callable[[], None], operation: str, arguments: Mapping[str, Any]) -> int:
+        def operate(root: Path, folder: Path) -> int:
+            return _operate(root, folder, operation, arguments)
+
+        return self._start(act, operate)
+
+    def look(self) -> None:
+        """Check that what was there is there and whole, but for what was to be removed."""
+        seen = dict(self.seen.releases)
+        present = {f"{path.parent.name} {path.name}" for path in (self.root / "releases").glob("*/*-r*")}
+        gone = set(seen) - present
+        if lost := gone - self.removable:
+            raise Broken(f"lost: {lost}")
+        self.seen.releases = {name: lock for name, lock in seen.items() if name not in gone}
+        for product, versions in self.seen.versions.items():
+            self.seen.versions[product] = [version for version in versions if version not in self.expirable]
+        super().look()
+
+    def require_newest(self, when: str) -> None:
+        """Require nothing: a change of a row that is forgotten gives no new release."""
+
+    def require_numbers(self, numbers: list[int]) -> None:
+        if len(set(numbers)) < len(numbers):
+            raise Broken(f"the releases are numbered {numbers}")
+
+
+def _is_used(path: Path) -> bool:
+    """Return True for a temporary folder of a living process."""
+    from storymesh.file_lock import is_lock_held
+
+    try:
+        return is_lock_held(path / ".lock")
+    except OSError:
+        return False
+
+
+def _operate(root: Path, folder: Path, operation: str, arguments: Mapping[str, Any]) -> int:
+    """Do one operation on the mesh, and return its exit code."""
+    import shutil
+
+    from benchmarks.soak import _run
+
+    from storymesh.errors import StorymeshError
+    from storymesh.lifecycle.erase import erase_row, plan_erasure, remove_affected_releases
+    from storymesh.lifecycle.expire import expire_snapshots, plan_expiry
+    from storymesh.lifecycle.pull import pull_release
+    from storymesh.lifecycle.rebuild import rebuild_release
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.snapshot_pinning import pin_build
+    from storymesh.product.publish import publish
+    from storymesh.product.sources.open import open_product_rows
+    from storymesh.product.store import ProductStore
+    from storymesh.release.catalog import list_releases
+    from storymesh.release.rewritten_records import write_all_records
+    from storymesh.release.write import write_release
+
+    if operation == "run":
+        return _run(root, folder)
+    mesh = load_mesh(root)
+    try:
+        if operation in ("publish", "release"):
+            product = mesh.product("fleet.trucks")
+            contract, place = mesh.contract(product.id), mesh.domain_folder("fleet")
+            with mesh.open_engine() as engine:
+                rows = open_product_rows(product, contract, place, Path("none"), engine)
+                store = ProductStore(mesh.warehouse, "fleet")
+                publish(product, contract, rows, store, engine, f"soak-{os.getpid()}")
+        if operation == "release":
+            build = pin_build(mesh, mesh.narrative("roadside"))
+            write_all_records(build)
+            write_release(build)
+        if operation.startswith("forget"):
+            contract = mesh.contract("fleet.trucks")
+            plan = plan_erasure(
+                "fleet.trucks", arguments["key"], contract, mesh.warehouse, mesh.releases, mesh.open_engine
+            )
+            list(erase_row(plan, mesh.warehouse, mesh.open_engine))
+            if operation == "forget and remove":
+                remove_affected_releases(plan, mesh.store, mesh.releases)
+        if operation == "expire":
+            plans = plan_expiry(mesh.products, mesh.warehouse, mesh.releases)
+            expire_snapshots(plans, mesh.warehouse, mesh.releases)
+        if operation in ("rebuild", "pull"):
+            release = list_releases(mesh.releases)[-1]
+            into = folder / ("rebuilt" if operation == "rebuild" else "pulled")
+            shutil.rmtree(into, ignore_errors=True)
+            if operation == "rebuild":
+                rebuild_release(release, mesh.warehouse, mesh.open_engine, into)
+            else:
+                pull_release(release, into, mesh.open_engine)
+    except StorymeshError as error:
+        print(f"{error.message} ({error.hint})")
+        return 1
+    return 0
+
+
+def _on_writes(roots: tuple[str, ...], act: Callable[[int, str, str], None]) -> None:
+    """Call `act` with number, name and paths of each operation of this process that changes files below `roots`."""
+    import sys
+
+    count = 0
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+    def hear(event: str, given: tuple[Any, ...]) -> None:
+        nonlocal count
+        if event == "open":
+            counts = isinstance(given[2], int) and bool(given[2] & writing)
+        else:
+            counts = event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link")
+        if counts and str(given[0]).startswith(roots):
+            count += 1
+            act(count, event, " ".join(map(str, given[:2])))
+
+    sys.addaudithook(hear)
+    base = Path(roots[0]).parent
+    _LEAVING.append(lambda: (base / "count").write_text(str(count), encoding="utf-8") and None)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_at_write(roots: tuple[str, ...], place: int) -> None:
+    _on_writes(roots, lambda number, _event, _paths: _die() if number == place else None)
+
+
+def _die_around(roots: tuple[str, ...], event: str, part: str, *, after: bool) -> None:
+    """Die just before, or `after`, the first operation of this kind; after it means before the next write."""
+    met: list[bool] = []
+
+    def act(_number: int, name: str, paths: str) -> None:
+        if met:
+            _die()
+        if name == event and part in paths:
+            if after:
+                met.append(True)
+            else:
+                _die()
+
+    _on_writes(roots, act)
+
+
+def soak(kills: int, seed: int, say: Callable[[str], None]) -> Mapping[str, int]:
+    """Return what was killed -> how often. Raises Broken with what was lost."""
+    with tempfile.TemporaryDirectory(prefix="storymesh-soak-") as folder:
+        one = KillSoak(Path(folder), seed, say)
+        try:
+            one.run(kills)
+        finally:
+            tempfile.tempdir = None
+        say(f"ended: {json.dumps(one.ended, indent=1, sort_keys=True)}")
+        return Counter(one.met)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    began = time.monotonic()
+    met = soak(asked.kills, asked.seed, lambda line: print(line, flush=True))
+    for what, count in sorted(met.items()):
+        print(f"{count:>5}  {what}")
+    spent = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(f"{sum(met.values())} kills, nothing lost: {time.monotonic() - began:.0f} s, {spent:.0f} s of CPU")
+
+
+if __name__ == "__main__":
+    main()

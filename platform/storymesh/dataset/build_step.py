@@ -1,0 +1,93 @@
+"""The steps of a build, each of which writes its files once: a file that is there is right, or it is made again.
+
+A step ends with a list of the SHA-256 of its files, `<step>.sha256` in the form of `sha256sum`. Files that are not as
+listed, because a disk or a person damaged them, are nobody's: the step runs again. One process at a time writes.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from storymesh.atomic_write import write_atomically
+from storymesh.dataset.build import Build
+from storymesh.errors import EngineFailed, StorymeshError
+from storymesh.file_lock import hold_lock
+from storymesh.product.content_version import content_version
+from storymesh.product.store import StoreDamaged
+
+_LOCK = ".lock"
+_STAGED = re.compile(r"\..+\.([0-9a-f]{12}|part-\d+\.\d+)")  # what a killed writer leaves beside its file
+
+
+class BuildStep:
+    """One step that writes files below `folder`. `whole`: they are there already, as they were written."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.list = folder / f"{name}.sha256"
+        self.whole = self._is_whole()
+
+    def seal(self, files: Iterable[Path]) -> None:
+        """List the files of the step, which are written."""
+        lines = [f"{_digest(path)}  {path.relative_to(self.folder)}\n" for path in sorted(files)]
+        write_atomically(self.list, "".join(lines))
+
+    def _is_whole(self) -> bool:
+        try:
+            lines = self.list.read_text(encoding="utf-8").splitlines()
+            listed = [line.split("  ", 1) for line in lines]
+            return bool(listed) and all(_digest(self.folder / name) == digest for digest, name in listed)
+        except (OSError, ValueError):
+            return False
+
+
+@contextmanager
+def build_step(build: Build, name: str, *, after: Sequence[str] = ()) -> Iterator[BuildStep]:
+    """Yield the step of this name. Where it is not whole, no other process writes files of the build meanwhile.
+
+    Raises StorymeshError when a step that it comes `after` is not whole, or a file of a product is damaged.
+    """
+    folder = build.files.folder
+    step = BuildStep(folder, name)
+    if step.whole:
+        yield step
+        return
+    for earlier in after:
+        if not BuildStep(folder, earlier).whole:
+            words = f"the {earlier} of '{build.narrative.id}' are not there as they were written"
+            raise StorymeshError(words, f"make them again: storymesh run {build.narrative.id}")
+    with hold_lock(folder / _LOCK):
+        step = BuildStep(folder, name)  # who held the lock may have made it
+        if not step.whole:
+            step.list.unlink(missing_ok=True)
+            for path in list(folder.rglob(".*")):
+                if _STAGED.fullmatch(path.name) and path.is_file():
+                    path.unlink(missing_ok=True)
+        try:
+            yield step
+        except EngineFailed as error:
+            _require_whole_products(build, error)
+            raise
+
+
+def _require_whole_products(build: Build, failure: EngineFailed) -> None:
+    """Raise StoreDamaged when a published file is why the engine failed."""
+    for role, snapshot in build.snapshots.items():
+        contract = build.contracts[role]
+        if contract.digest != snapshot.contract_digest:  # its digest would be another one
+            continue
+        try:
+            with build.open_engine() as engine:
+                damaged = content_version(engine, list(snapshot.files), contract) != snapshot.version
+        except EngineFailed:
+            damaged = True
+        if damaged:
+            words = f"a file of {snapshot.product} {snapshot.version[:12]} does not hold what was published"
+            raise StoreDamaged(Path(snapshot.files[0]).parent, words) from failure
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
