@@ -14,7 +14,6 @@ from storymesh.dataset.render import TOO_MANY_CHARACTERS, TOO_MANY_STEPS
 from storymesh.dataset.stages import write_cases, write_records
 from storymesh.document import parse_document
 from storymesh.errors import DefinitionErrors, StorymeshError
-from storymesh.language import bounds
 from storymesh.language.bounds import MAX_CHARACTERS, MAX_STEPS, template_cost
 from storymesh.language.parse import parse_expression, parse_template
 from storymesh.language.typecheck.templates import check_template
@@ -308,4 +307,3 @@ def test_a_name_or_number_of_a_narrative_outside_its_grammar_is_a_finding(field:
 
 def test_the_bounds_are_those_that_people_are_told() -> None:
     assert (MAX_STEPS, MAX_CHARACTERS) == (2_000_000, 8 * 2**20)
-    assert bounds.evaluated

@@ -21,11 +21,12 @@ import ibis
 from storymesh.atomic_write import write_atomically
 from storymesh.contract.definition import Contract
 from storymesh.dataset.personal_data_finder import (
-    EMAIL_ADDRESS,
     KINDS,
     PersonalDataFinder,
     PersonalDataKind,
     PersonNames,
+    email_addresses,
+    folded_word,
 )
 from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
@@ -140,7 +141,7 @@ def _refuse_addresses(engine: Engine, typed: TypedNarrative, role: str, column: 
     table = value.as_table()
     candidates = table.filter(table[column].contains("@")).distinct().limit(1_000)
     for text in engine.fetch_table(candidates)[column].to_pylist():
-        if EMAIL_ADDRESS.search(text):
+        if next(email_addresses(text), None):
             words = f"'{role}.{column}' of '{typed.narrative.id}' holds e-mail addresses, and rows are known by it"
             hint = f"add `{role}.{column}` to `dataset.pseudonymise`, or say `personal: off` if they are nobody's"
             raise StorymeshError(words, hint)
@@ -171,7 +172,7 @@ def _name_hashes(engine: Engine, names: PersonNames) -> _NameHashes | None:
 
     if not names:
         return None
-    texts = {*(" ".join(words) for words in names.folded), *(word.lower() for word in names.single)}
+    texts = {*(" ".join(words) for words in names.folded), *map(folded_word, names.single)}
     table = engine.materialize(pa.table({"name": pa.array(sorted(texts), pa.string())}))
     return _NameHashes(table.select(run=dialect.hash_text(table["name"])), names.lengths)
 
@@ -210,8 +211,9 @@ def _preselect(
     if name_hashes is None:
         return possible
     # A name stands inside a text: a value of one word is a code.
-    several = distinct.filter(distinct["value"].contains(" "))
-    several = dialect.materialization_barrier(several.mutate(words=dialect.split_words(several["value"])))
+    several = distinct.filter(distinct["value"].re_search(r"[\s\p{Z}]|\p{L}[._,]\p{L}"))
+    plain = dialect.strip_accents(dialect.normalize_nfc(several["value"]))
+    several = dialect.materialization_barrier(several.mutate(words=dialect.split_words(plain)))
     ngrams = dialect.concat_lists([dialect.word_ngrams(several["words"], length) for length in name_hashes.lengths])
     runs = several.select("value", run=dialect.map_items(ngrams, dialect.hash_text).unnest())
     named = runs.semi_join(name_hashes.table, "run").select("value")

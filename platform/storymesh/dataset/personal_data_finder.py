@@ -11,18 +11,26 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from storymesh.dataset.plain_spelling import plain_text, without_accents
+
 PersonalDataKind = Literal["e-mail", "phone", "iban", "card", "name"]
 KINDS: tuple[PersonalDataKind, ...] = ("e-mail", "phone", "iban", "card", "name")
-DETECTION_VERSION = "personal-1"  # changes whenever the finder would decide otherwise about the same text
+DETECTION_VERSION = "personal-2"  # changes whenever the finder would decide otherwise about the same text
 
 Match = tuple[int, int, PersonalDataKind]  # begin, end, kind
 
-EMAIL_ADDRESS = re.compile(
-    r"[\w.%+'-]*\w(?:\s?(?:\(at\)|\[at\]|\{at\})\s?|@)(?:[\w-]+(?:\.|\s?(?:\(dot\)|\[dot\])\s?))+[^\W\d_]{2,24}",
+# An address is looked for from its @ outwards, as far as one may reach (RFC 5321 §4.5.3.1): so the search is linear.
+_AT = re.compile(
+    r"[ ]?@[ ]?|[ ]?[(\[{<][ ]?(?:at|@)[ ]?[)\]}>][ ]?|&(?:#64|#x40|commat);|%40"
+    r"|[ ]at[ ](?=(?:[\w-]{1,63}[ ]dot[ ]){1,4}(?:com|org|net|edu|gov|info|biz|eu|uk|fr|nl|pl|ru|br|jp|cn)\b)",
     re.IGNORECASE,
 )
-_IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}(?!\w)")
-_CARD = re.compile(r"(?<![\w.,+-])\d(?:[ -]?\d){12,18}(?![\w-])")
+_LOCAL = re.compile(r"[\w.%+'-]{0,63}\w\Z")
+_DOT = r"(?:\.|[ ]?[(\[{<][ ]?(?:dot|\.)[ ]?[)\]}>][ ]?|[ ]dot[ ]|[ ]\.[ ])"
+_DOMAIN = re.compile(rf"(?:[\w-]{{1,63}}{_DOT}){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[^\W\d_]{{2,24}})", re.IGNORECASE)
+_LONGEST_LOCAL = 64
+_IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}[ ]?\d{2}(?:[ ./_-]{0,2}[A-Za-z0-9]){11,30}(?!\w)")
+_CARD = re.compile(r"(?<![\w.,+-])\d(?:[ ./_-]{0,2}\d){12,18}(?![\w-])")
 # The first digits and the lengths of the networks' numbers: Visa, Mastercard, American Express, Discover, JCB, Diners.
 _NETWORK = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}"
@@ -33,11 +41,19 @@ _WORD = re.compile(r"[^\W_]+")
 # What the engine preselects texts by: everything that the libraries could recognise, and much that they do not. The
 # pattern for numbers without a country code matches most dates and amounts; it is used only if a narrative asks for it.
 _POSSIBLE = (
-    r"@|[({\[](?i:at)[)}\]]|[+\x{FF0B}]|(?:^|[^\p{N}])00[1-9]|\d(?:[ -]?\d){12}"
-    r"|(?:^|[^\p{L}\p{N}_])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11}"
+    r"@|&(?:#64|#x40|(?i:commat));|%40|[({\[<] ?(?i:at) ?[)}\]>]|(?i: at [\p{L}\p{N}_-]{1,63} dot )"
+    r"|[+\x{FF0B}]|(?:^|[^\p{N}])00[1-9]"
+    r"|\d(?:[ ./_-]{0,2}\d){12}|(?:^|[^\p{L}\p{N}_])[A-Za-z]{2} ?\d{2}(?:[ ./_-]{0,2}[A-Za-z0-9]){11}"
+    # What has a plain spelling that is another: digits of other scripts, wide and mathematical letters, unseen signs.
+    r"|[^\x00-\x7F\P{Nd}]|[\x{FF01}-\x{FF5E}\x{1D400}-\x{1D7FF}\x{FE6B}\x{00A0}\x{2000}-\x{200A}\x{2010}-\x{2015}\x{202F}]|\p{Cf}"
 )
 _DIALLED = r"|\p{Nd}(?:[^\p{L}\p{Nd}]{0,4}\p{Nd}){5}"
 _LONGEST_NAME = 8  # words
+
+
+def folded_word(word: str) -> str:
+    """Return a word of a name as it is compared: in small letters, without accents."""
+    return without_accents(word).lower()
 
 
 @dataclass(frozen=True)
@@ -54,17 +70,25 @@ class PersonNames:
         folded: set[tuple[str, ...]] = set()
         single: set[str] = set()
         for value in values:
-            words = _WORD.findall(unicodedata.normalize("NFC", value))
+            words = _WORD.findall(plain_text(unicodedata.normalize("NFC", value)).text)
             if len(words) == 1 and len(words[0]) >= 4 and words[0][0].isupper():
                 single |= {words[0], words[0].upper()}
             elif 1 < len(words) <= _LONGEST_NAME and sum(map(str.isalpha, value)) >= 3:
-                folded.add(tuple(word.lower() for word in words))
+                plain = tuple(map(folded_word, words))
+                # The family name may stand first, with a comma or without; a code with digits has one order.
+                turns = range(len(plain)) if value.replace(" ", "").isalpha() or "," in value else range(1)
+                folded |= {plain[turn:] + plain[:turn] for turn in turns}
         return cls(frozenset(folded), frozenset(single))
 
     @cached_property
     def lengths(self) -> list[int]:
         """The lengths of the names in words, longest first."""
         return sorted({*map(len, self.folded), *([1] if self.single else [])}, reverse=True)
+
+    @cached_property
+    def first_words(self) -> frozenset[str]:
+        """The words that a name can begin with, in small letters and without accents."""
+        return frozenset({*(words[0] for words in self.folded), *map(folded_word, self.single)})
 
     def __bool__(self) -> bool:
         return bool(self.folded or self.single)
@@ -85,9 +109,12 @@ class PersonalDataFinder:
     def find(self, text: str) -> list[Match]:
         """Return the personal data in a text, which is in Unicode's form C: in order, without overlaps."""
         matches: list[Match] = []
-        for begin, end, kind in self._candidates(text):
-            if all(end <= other[0] or other[1] <= begin for other in matches):
-                matches.append((begin, end, kind))
+        plain = plain_text(text)
+        taken = bytearray(len(plain.text))  # which signs stand in a match already
+        for begin, end, kind in self._candidates(plain.text):
+            if not any(taken[begin:end]):
+                taken[begin:end] = b"\1" * (end - begin)
+                matches.append((*plain.original(begin, end), kind))
         return sorted(matches)
 
     def replace(self, text: str, substitutes: Mapping[PersonalDataKind, str]) -> tuple[str, list[PersonalDataKind]]:
@@ -103,8 +130,8 @@ class PersonalDataFinder:
         return ("".join([*parts, composed[last:]]), kinds) if kinds else (text, [])
 
     def _candidates(self, text: str) -> Iterator[Match]:
-        for match in EMAIL_ADDRESS.finditer(text):
-            yield match.start(), match.end(), "e-mail"
+        for begin, end in email_addresses(text):
+            yield begin, end, "e-mail"
         yield from _ibans(text)
         yield from _cards(text)
         yield from _phones(text, self.regions)
@@ -114,16 +141,30 @@ class PersonalDataFinder:
         if not self.names:
             return
         words = list(_WORD.finditer(text))
+        folded = [folded_word(word[0]) for word in words]
+        begins = [place for place, word in enumerate(folded) if word in self.names.first_words]
         for length in self.names.lengths:
-            for start in range(len(words) - length + 1):
+            for start in begins:
                 run = words[start : start + length]
                 known = (
                     run[0][0] in self.names.single
                     if length == 1
-                    else tuple(word[0].lower() for word in run) in self.names.folded
+                    else tuple(folded[start : start + length]) in self.names.folded
                 )
                 if known:
                     yield run[0].start(), run[-1].end(), "name"
+
+
+def email_addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where e-mail addresses begin and end in a plain text."""
+    last = 0
+    for at in _AT.finditer(text):
+        if at.start() <= last or not (text[at.start() - 1].isalnum() or text[at.start() - 1] == "_"):
+            continue
+        before = max(last, at.start() - _LONGEST_LOCAL)
+        if (domain := _DOMAIN.match(text, at.end())) and (local := _LOCAL.search(text[before : at.start()])):
+            last = domain.end()
+            yield before + local.start(), last
 
 
 def _ibans(text: str) -> Iterator[Match]:
@@ -131,9 +172,9 @@ def _ibans(text: str) -> Iterator[Match]:
 
     for match in _IBAN.finditer(text):
         # Words that follow look like more of it: take the longest part that ends with a group and is an IBAN.
-        gaps = [gap.start() for gap in re.finditer(r"[ -]", match[0])]
+        gaps = [gap.start() for gap in re.finditer(r"[ ./_-]", match[0])]
         for end in (match.start() + gap for gap in (len(match[0]), *reversed(gaps))):
-            if iban.is_valid(text[match.start() : end]):
+            if iban.is_valid(re.sub(r"\W|_", "", text[match.start() : end])):
                 yield match.start(), end, "iban"
                 break
 
@@ -155,7 +196,7 @@ def _phones(text: str, regions: Sequence[str]) -> Iterator[Match]:
     for region in (*([None] if re.search("[+\uff0b]", dialled) else []), *regions):
         # Without a country code many dates and amounts are valid numbers: there the grouping must be that of a number.
         leniency = Leniency.VALID if region is None else Leniency.EXACT_GROUPING
-        for match in PhoneNumberMatcher(dialled, region, leniency=leniency):
+        for match in PhoneNumberMatcher(dialled, region, leniency=leniency, max_tries=max(65_535, len(text))):
             begin = match.start - (dialled[match.start] == "+" and text[match.start] == "0")
             raw = text[begin : match.end]
             begin += raw.startswith("(") and raw.count("(") > raw.count(")")

@@ -23,7 +23,8 @@ from storymesh.dataset.record_sources import action_rows, printed_facts, source_
 from storymesh.engine import dialect
 from storymesh.engine.cse import HoistedExpressions, eliminate_common
 from storymesh.errors import NotInLanguage, TooLarge
-from storymesh.language.bounds import MAX_CHARACTERS, MAX_STEPS, evaluated
+from storymesh.language.bounds import MAX_CHARACTERS, MAX_STEPS
+from storymesh.language.compile.cost import evaluate_polynomial
 from storymesh.language.compile.expressions import UNPRINTABLE
 from storymesh.language.compile.templates import compile_template
 from storymesh.language.evaluate import MAX_OUTPUT
@@ -196,13 +197,13 @@ def _cost_reason(table: ir.Table, record: TypedRecord) -> ir.StringValue | None:
             name = "option" if column.startswith("n_option_") else column.removeprefix("n_")
             sides.setdefault(name, []).append(table[column])
     names = {name: tuple(values) for name, values in sides.items()}
-    costs = [template.cost for template in record.templates]
-    reasons = [(evaluated(cost.steps, names) > float(MAX_STEPS), TOO_MANY_STEPS) for cost in costs if cost.bounds_steps]
-    reasons += [
-        (evaluated(cost.characters, names) > float(MAX_CHARACTERS), TOO_MANY_CHARACTERS)
-        for cost in costs
-        if cost.bounds_characters
-    ]
+    reasons: list[tuple[ir.BooleanValue, str]] = []
+    for cost in (template.cost for template in record.templates):
+        if cost.bounds_steps:
+            reasons.append((evaluate_polynomial(cost.steps, names) > float(MAX_STEPS), TOO_MANY_STEPS))
+        if cost.bounds_characters:
+            characters = evaluate_polynomial(cost.characters, names)
+            reasons.append((characters > float(MAX_CHARACTERS), TOO_MANY_CHARACTERS))
     return ibis.cases(*reasons, else_=ibis.null("string")) if reasons else None
 
 

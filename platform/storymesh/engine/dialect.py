@@ -222,6 +222,11 @@ def normalize_nfc(text):  # type: ignore[no-untyped-def]
     """Return a text in Unicode's normal form C."""
 
 
+@ibis.udf.scalar.builtin(name="strip_accents", signature=((dt.string,), dt.string))
+def strip_accents(text):  # type: ignore[no-untyped-def]
+    """Return a text without the marks on its letters."""
+
+
 def hash_choice(text: ir.StringValue, count: int) -> ir.IntegerValue:
     """Return the first 8 hex digits of the MD5 of `text`, modulo `count`."""
     return ibis.literal("0x").concat(substring(text.hexdigest("md5"), 0, 8)).cast("int64") % count

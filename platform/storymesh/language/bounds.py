@@ -6,18 +6,15 @@ much drops with one reason, whatever renders it. Each part counts once for each 
 branch is taken: an upper bound, linear where no loop stands inside another.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
 from storymesh.language.filters.registry import FILTERS
 from storymesh.language.static_values import Path, StaticValue
 from storymesh.language.types import Array, Text
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 MAX_STEPS = 2_000_000
 MAX_CHARACTERS = 8 * 1024 * 1024  # of all the texts on the way to one that is printed, at most
@@ -28,7 +25,7 @@ _LONG = 16_384  # characters for each item of a list
 _LARGEST = 2**100
 _MOST_TERMS = 2_000  # and factors, in what anybody writes
 _MOST_FACTORS = 24
-_NUMBER = 64  # characters of what is no text
+PRINTED = 64  # characters of what is no text, when it is printed
 _CONSTANT_TIME = frozenset({"length", "first", "last"})
 _TWICE = frozenset({"unique"})  # each item is compared with all others
 
@@ -207,7 +204,7 @@ class _Estimate:
         kind = statement.items.typed.type
         if not (isinstance(kind, Array) and isinstance(kind.item.type, Array)):
             self.names[statement.target] = Size(ONE, listed.characters)
-        self.names["loop"] = Size(ONE, constant(_NUMBER))
+        self.names["loop"] = Size(ONE, constant(PRINTED))
         self.steps += inner
         if statement.test is not None:
             self.value(statement.test, inner)
@@ -221,7 +218,7 @@ class _Estimate:
         self.steps += rounds
         match expression:
             case ast.Literal():
-                return Size(ONE, constant(len(expression.value) if isinstance(expression.value, str) else _NUMBER))
+                return Size(ONE, constant(len(expression.value) if isinstance(expression.value, str) else PRINTED))
             case ast.Name() if expression.name in self.names:
                 return self.names[expression.name]
             case ast.Name():
@@ -245,13 +242,13 @@ class _Estimate:
                 self.value(expression.left, rounds)
                 right = self.value(expression.right, rounds)
                 self.steps += rounds * right.items  # `in` looks at each item
-                return Size(ONE, constant(_NUMBER))
+                return Size(ONE, constant(PRINTED))
             case ast.Negate() | ast.Not():
                 self.value(expression.operand, rounds)
-                return Size(ONE, constant(_NUMBER))
+                return Size(ONE, constant(PRINTED))
             case ast.IsTest():
                 self.value(expression.base, rounds)
-                return Size(ONE, constant(_NUMBER))
+                return Size(ONE, constant(PRINTED))
             case ast.FilterCall():
                 return self._filter(expression, rounds)
 
@@ -280,9 +277,9 @@ class _Estimate:
             case "replace":
                 return self._text([_replaced(call, base, given)], rounds)
             case "date":
-                return Size(ONE, given["format"].characters * constant(8) if "format" in given else constant(_NUMBER))
+                return Size(ONE, given["format"].characters * constant(8) if "format" in given else constant(PRINTED))
             case "plural":
-                return Size(ONE, sum((size.characters for size in given.values()), constant(_NUMBER)))
+                return Size(ONE, sum((size.characters for size in given.values()), constant(PRINTED)))
             case "label":
                 return Size(ONE, constant(max(map(len, _labels(call.base.typed)), default=0)) + base.characters)
             case "default":
@@ -295,7 +292,7 @@ class _Estimate:
             case _ if isinstance(kind, Text) and call.name != "pseudonym":
                 return Size(ONE, base.characters if base.characters.terms else _of_data(call.typed).characters)
             case _:
-                return Size(ONE, constant(_NUMBER))
+                return Size(ONE, constant(PRINTED))
 
 
 def _labels(value: StaticValue) -> Iterable[str]:
@@ -304,7 +301,7 @@ def _labels(value: StaticValue) -> Iterable[str]:
 
 def _items_of(call: ast.FilterCall, base: Size) -> Polynomial:
     """Return the characters of an item that is joined: of a row, those of what is joined of it."""
-    return base.characters if base.characters.terms else _of_data(call.typed).characters + constant(_NUMBER)
+    return base.characters if base.characters.terms else _of_data(call.typed).characters + constant(PRINTED)
 
 
 def _replaced(call: ast.FilterCall, base: Size, given: Mapping[str, Size]) -> Polynomial:
@@ -322,8 +319,8 @@ def _of_data(value: StaticValue) -> Size:
     items = Polynomial({(Factor("items", value.counted or value.paths),): 1}) if isinstance(value.type, Array) else ONE
     kind = value.type.item.type if isinstance(value.type, Array) else value.type
     if not isinstance(kind, Text):
-        return Size(items, ZERO if isinstance(value.type, Array) else constant(_NUMBER))
-    return Size(items, Polynomial({(Factor("characters", value.paths),): 1}) if value.paths else constant(_NUMBER))
+        return Size(items, ZERO if isinstance(value.type, Array) else constant(PRINTED))
+    return Size(items, Polynomial({(Factor("characters", value.paths),): 1}) if value.paths else constant(PRINTED))
 
 
 def _largest(sizes: Iterable[Size]) -> Polynomial:
@@ -337,69 +334,3 @@ def _merged(one: Mapping[str, Size], two: Mapping[str, Size]) -> dict[str, Size]
     both = {name: Size(one[name].items.merged(two[name].items), one[name].characters.merged(two[name].characters))
             for name in one.keys() & two.keys()}  # fmt: skip
     return {**one, **two, **both}
-
-
-Names = Mapping[str, "tuple[ir.Value, ...]"]
-
-
-def evaluated(polynomial: Polynomial, names: Names) -> "ir.FloatingValue":
-    """Return a polynomial as a column. `names` are the values that a name of the template may have, over one table."""
-    import ibis
-
-    lengths: dict[Factor, ir.FloatingValue] = {}
-    total: ir.FloatingValue = ibis.literal(float(polynomial.constant), type="float64")
-    for term, count in polynomial.terms.items():
-        if not term:
-            continue
-        product: ir.FloatingValue = ibis.literal(float(count), type="float64")
-        for factor in term:
-            if factor not in lengths:
-                lengths[factor] = _length(factor, names)
-            product = product * lengths[factor]
-        total = total + product
-    return total
-
-
-def _length(factor: Factor, names: Names) -> "ir.FloatingValue":
-    """Return the items of all lists together, or the characters of the longest text, at the paths of a factor."""
-    import ibis
-
-    measure = _count_items if factor.measure == "items" else _count_characters
-    found: list[ir.FloatingValue] = []
-    for path in sorted(factor.paths):
-        values = [_longest(value, path[1:], measure) for value in names.get(path[0], ())]
-        if values:
-            found.append(ibis.greatest(*values) if len(values) > 1 else values[0])
-    if not found:
-        return ibis.literal(float(_NUMBER), type="float64")
-    if factor.measure == "characters":
-        return ibis.greatest(*found) if len(found) > 1 else found[0]
-    return sum(found[1:], found[0])
-
-
-def _longest(value: "ir.Value", steps: Path, measure: "Callable[[ir.Value], ir.FloatingValue]") -> "ir.FloatingValue":
-    """Return the largest measure of what stands at `steps` of a value, over all items of the lists on the way."""
-    from storymesh.engine import dialect
-
-    kind = value.type()
-    if kind.is_array() and (steps or measure is _count_characters):
-        return dialect.map_items(value, lambda item: _longest(item, steps, measure)).maxs().fill_null(0.0)
-    if not steps or not kind.is_struct() or steps[0] not in kind.names:
-        return measure(value)
-    return _longest(value[steps[0]], steps[1:], measure)
-
-
-def _count_items(value: "ir.Value") -> "ir.FloatingValue":
-    import ibis
-
-    if not value.type().is_array():
-        return ibis.literal(1.0, type="float64")
-    return value.length().cast("float64").fill_null(0.0)
-
-
-def _count_characters(value: "ir.Value") -> "ir.FloatingValue":
-    import ibis
-
-    if not value.type().is_string():
-        return ibis.literal(float(_NUMBER), type="float64")
-    return value.length().cast("float64").fill_null(0.0)

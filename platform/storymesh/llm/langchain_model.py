@@ -156,10 +156,7 @@ class LangChainModel:
         """Import LangChain and build the model, without a call. Raises NarratorFailed."""
         if self.opened:
             return
-        if words := invalid_setting(self.name, self.parameters):
-            raise NarratorFailed(words)
-        if self.base_url is not None and (words := address_fault(self.base_url, None)):
-            raise NarratorFailed(words)
+        self._require_valid()
         provider = self.name.partition(":")[0]
         try:
             from langchain.chat_models import init_chat_model
@@ -213,6 +210,14 @@ class LangChainModel:
             self._untraced = lambda: tracing_context(enabled=False)
         self._bound = self._in_schema(plain)
         self._plain = plain
+
+    def _require_valid(self) -> None:
+        """Raise NarratorFailed for what a narrative may not say, whoever checked it before."""
+        fault = invalid_setting(self.name, self.parameters)
+        if fault is None and self.base_url is not None:
+            fault = address_fault(self.base_url, None)
+        if fault is not None:
+            raise NarratorFailed(fault)
 
     def _in_schema(self, plain: Any) -> Any:
         """Return the model bound to the schema by a response format or a tool, None if it has neither."""
