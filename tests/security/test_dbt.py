@@ -309,6 +309,19 @@ def test_a_view_in_a_database_that_the_domain_brings_reads_nothing_else(
         engine.stream_database_table(database, "ships", tmp_path / "canal", list, only=only).read_all()
 
 
+@pytest.mark.parametrize("query", ["'Ann'::integer", "strptime('Ann', '%Y')", "('Ann' || '1')::date"])
+def test_the_error_of_a_model_quotes_no_value(query: str, tmp_path: Path, engine: Engine) -> None:
+    database = tmp_path / "x.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            f"CREATE VIEW ships AS SELECT {query.replace(chr(39) + 'Ann' + chr(39), 'name')} AS a "
+            "FROM (SELECT unnest(['Ann']) AS name)"
+        )
+    with pytest.raises(EngineFailed) as raised:
+        engine.stream_database_table(database, "ships", tmp_path, list).read_all()
+    assert "Ann" not in str(raised.value)
+
+
 @pytest.mark.parametrize("name", ["STORYMESH_PSEUDONYM_KEY", "storymesh_memory", "A=B", "", "A,B", "A B"])
 def test_an_operator_cannot_name_a_variable_that_is_none_or_is_of_storymesh(name: str) -> None:
     with pytest.raises(ValueError):

@@ -23,6 +23,7 @@ from storymesh.product.dbt_files import data_folders, read_dbt_project, require_
 from storymesh.product.dbt_process import dbt_command
 from storymesh.product.dbt_profile import DomainProfile, read_profile
 from storymesh.product.store import Snapshot
+from storymesh.redaction import without_values
 
 SOURCES_FOLDER = "storymesh_sources"
 PLUGIN = "storymesh.engine.duckdb.dbt_plugin"
@@ -244,7 +245,7 @@ def failed_nodes(project: DbtProject) -> list[str]:
         if result["status"] in ("error", "fail", "runtime error"):
             node = nodes.get(result["unique_id"], {})
             file = f"domains/{project.domain}/{node.get('original_file_path', '')}"
-            message = " ".join(str(result.get("message") or result["status"]).split())
+            message = without_values(" ".join(str(result.get("message") or result["status"]).split()))
             lines.append(f"{node.get('name', result['unique_id'])} ({file}): {message}")
     return lines
 
@@ -258,5 +259,5 @@ def _logged_errors(output: str) -> list[str]:
         except (ValueError, KeyError, TypeError):
             continue
         if event.get("level") == "error" and event.get("msg", "").strip():
-            messages.append(" ".join(event["msg"].split()))
+            messages.append(without_values(" ".join(event["msg"].split())))
     return messages

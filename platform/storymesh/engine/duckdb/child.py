@@ -23,6 +23,7 @@ import duckdb
 from storymesh.engine.duckdb.connection import confine, open_duckdb, quote_name, quote_text
 from storymesh.engine.duckdb.rule_query import parse_rule
 from storymesh.errors import EngineFailed
+from storymesh.redaction import without_values
 
 RULE_MEMORY = 2 * 2**30
 MAX_RESULT = 10_000  # characters of a text that a rule gives
@@ -187,7 +188,7 @@ def _find_table(session: duckdb.DuckDBPyConnection, name: str) -> str | None:
 
 
 def _words_of_model(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return without_values(str(error).splitlines()[0]) if str(error) else type(error).__name__
 
 
 def _say(output: BinaryIO, value: dict[str, Any]) -> None:
