@@ -38,7 +38,7 @@ def main() -> None:
     with suppress(BrokenPipeError):
         match request["task"]:
             case "rule":
-                print(json.dumps(answer_rule(request)))
+                _say(sys.stdout.buffer, answer_rule(request))
             case "table":
                 stream_table(request, sys.stdout.buffer)
 
@@ -175,7 +175,7 @@ def stream_table(request: dict[str, Any], output: BinaryIO) -> None:
             for batch in reader:
                 stream.write_batch(batch)
     except (duckdb.Error, pa.ArrowException, MemoryError) as error:
-        print(json.dumps({"error": _words_of_model(error)}), file=sys.stderr)
+        _say(sys.stderr.buffer, {"error": _words_of_model(error)})
         sys.exit(1)
     output.flush()
 

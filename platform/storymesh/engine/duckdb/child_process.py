@@ -95,63 +95,74 @@ def stream_table(
         "memory": None if only is None else memory,
         "settings": dict(settings),
     }
-    errors = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
-    child = subprocess.Popen(
-        _COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        env=scrubbed_environment(settings["temp_directory"]),
-    )
-    assert child.stdin is not None and child.stdout is not None
+    child = _Child(settings["temp_directory"])
 
-    def end() -> None:
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout, errors):
-            with suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+    def batches(reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
+        try:
+            yield from reader
+            if child.process.wait():
+                raise child.failure()
+        except (pa.ArrowException, OSError):
+            raise child.failure() from None
+        finally:
+            child.end()
 
-    def failure() -> EngineFailed:
-        child.wait()
-        errors.seek(0)
-        lines = errors.read()[-20_000:].decode("utf-8", "replace").strip().splitlines()
-        with suppress(ValueError, KeyError, IndexError, TypeError):
-            return EngineFailed(json.loads(lines[-1])["error"])
-        return EngineFailed(f"reading it was ended with {_reason(child.returncode)}")
+    try:
+        answer = child.ask(request)
+        if "tables" in answer:
+            raise TableNotFound(name, answer["tables"])
+        child.ask(list(choose_columns(answer["columns"])))
+        try:
+            reader = pa.ipc.open_stream(child.process.stdout)
+        except (pa.ArrowException, OSError):
+            raise child.failure() from None
+    except BaseException:
+        child.end()
+        raise
+    return pa.RecordBatchReader.from_batches(reader.schema, batches(reader))
 
-    def ask(value: Any) -> dict[str, Any]:
+
+class _Child:
+    """A process that is asked for a table, line by line, before it streams the rows."""
+
+    def __init__(self, home: str) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
+        self.process = subprocess.Popen(
+            _COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=scrubbed_environment(home),
+        )
+
+    def ask(self, value: Any) -> dict[str, Any]:
+        """Send a line of JSON and return the next one. Raises EngineFailed with the error that it says."""
+        assert self.process.stdin is not None and self.process.stdout is not None
         with suppress(BrokenPipeError):
-            child.stdin.write(json.dumps(value).encode() + b"\n")
-            child.stdin.flush()
-        line = child.stdout.readline()
+            self.process.stdin.write(json.dumps(value).encode() + b"\n")
+            self.process.stdin.flush()
+        line = self.process.stdout.readline()
         if not line:
-            raise failure()
+            raise self.failure()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise EngineFailed(answer["error"])
         return answer
 
-    def batches(reader: "pa.RecordBatchReader") -> "Iterator[pa.RecordBatch]":
-        try:
-            yield from reader
-            if child.wait():
-                raise failure()
-        except (pa.ArrowException, OSError):
-            raise failure() from None
-        finally:
-            end()
+    def failure(self) -> EngineFailed:
+        """Return why the process has ended."""
+        code = self.process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read()[-20_000:].decode("utf-8", "replace").strip().splitlines()
+        with suppress(ValueError, KeyError, IndexError, TypeError):
+            return EngineFailed(json.loads(lines[-1])["error"])
+        return EngineFailed(f"reading it was ended with {_reason(code)}")
 
-    try:
-        answer = ask(request)
-        if "tables" in answer:
-            raise TableNotFound(name, answer["tables"])
-        ask(list(choose_columns(answer["columns"])))
-        try:
-            reader = pa.ipc.open_stream(child.stdout)
-        except (pa.ArrowException, OSError):
-            raise failure() from None
-    except BaseException:
-        end()
-        raise
-    return pa.RecordBatchReader.from_batches(reader.schema, batches(reader))
+    def end(self) -> None:
+        """End the process, if it has not ended, and close what is open to it."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self._errors):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
