@@ -74,6 +74,9 @@ class KillSoak(Soak):
 
     def calm(self, when: str) -> None:
         super().calm(when)
+        # What a killed `pull` left goes with the next one.
+        if (ended := self._ended(self._start_operation(lambda: None, "pull", {}))) != "done":
+            raise Broken(f"{when}: a pull that nobody disturbed ended with {ended}:\n{self._said()}")
         left = [*(self.folder / "tmp").glob("*storymesh-*"), *self.folder.glob("*storymesh-*")]
         if left := [path for path in left if not _is_used(path)]:
             raise Broken(f"{when}: left behind: {left}")

@@ -34,3 +34,10 @@ def require_plain_database(path: Path) -> None:
     if foreign:
         words = f"the catalog {path} holds {foreign[0][:80]!r}, which storymesh did not put there"
         raise StorymeshError(words, hint)
+
+
+def database_url(path: Path) -> str:
+    """Return the address of the file for SQLAlchemy, with every odd character of its path quoted."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(path), query={"timeout": "60"}).render_as_string()

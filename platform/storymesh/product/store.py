@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from storymesh.atomic_write import staged_file
 from storymesh.errors import NotPublished, StorymeshError
-from storymesh.product.catalog_database import require_plain_database
+from storymesh.product.catalog_database import database_url, require_plain_database
 from storymesh.product.table_recovery import is_metadata, register_lost_table
 from storymesh.product.warehouse import Warehouse, s3_properties
 
@@ -41,8 +41,6 @@ ROWS = "storymesh.rows"
 FILE_IO = "storymesh.product.iceberg_io.RelativeFileIO"
 FETCHED = "fetched"
 _DIGEST = re.compile("[0-9a-f]{64}")
-
-
 _DAMAGE_HINT = "bring it back from a copy of the store; if the product still has this content, publish it again"
 
 
@@ -174,7 +172,7 @@ class ProductStore:
         if self._catalog_url is None:
             require_plain_database(self._database)
         properties = {
-            "uri": self._catalog_url or self._sqlite_url,
+            "uri": self._catalog_url or database_url(self._database),
             "pool_pre_ping": "true",
             "warehouse": self.table_location(""),
             "py-io-impl": FILE_IO,
@@ -299,13 +297,6 @@ class ProductStore:
     @property
     def _database(self) -> Path:
         return self.folder / "catalog.db"
-
-    @property
-    def _sqlite_url(self) -> str:
-        from sqlalchemy import URL
-
-        url = URL.create("sqlite", database=str(self._database), query={"timeout": "60"})
-        return url.render_as_string(hide_password=False)  # with every odd character of the path quoted
 
     @property
     def _repair_hint(self) -> str:
