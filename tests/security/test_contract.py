@@ -323,6 +323,22 @@ def test_addresses_in_a_contract_are_never_opened(tmp_path: Path, monkeypatch: p
     assert read(tmp_path, properties=ADDRESSES).name == "delays"
 
 
+def test_addresses_in_a_product_are_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    from storymesh.product.definition import read_product
+
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a product was followed"))
+    path = tmp_path / "domains/shipping/products/delays.odps.yaml"
+    path.parent.mkdir(parents=True)
+    port = "{name: delays, version: 1.0.0, sbom: [{url: 'http://127.0.0.1:9/sbom'}]}"
+    path.write_text(
+        "apiVersion: v1.0.0\nkind: DataProduct\nid: shipping.delays\nstatus: active\n"
+        f"{ADDRESSES}outputPorts: [{port}]\nsupport: [{{channel: x, url: 'file:///etc/passwd'}}]\n"
+    )
+    assert read_product(path, tmp_path).name == "delays"
+
+
 @pytest.fixture
 def engine() -> Any:
     with open_engine() as opened:

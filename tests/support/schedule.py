@@ -52,6 +52,8 @@ SLOW_FILES = (
     "language/test_templates.py",
     "narrative/test_canary.py",
     "product/test_dbt_project.py",
+    "security/test_dbt.py",
+    "security/test_quality_sql.py",
 )
 SLOW_FIXTURES = {
     *("loose_harbour", "user_interface"),
