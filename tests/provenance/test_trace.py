@@ -34,6 +34,7 @@ from storymesh.release.catalog import Release, find_release_of_record, read_reco
 from storymesh.release.definition_snapshot import open_released_build, read_definition_snapshot
 from storymesh.release.layout import DEFINITION_FOLDER, record_files
 from storymesh.release.write import write_release
+from tests.support.edited_release import relist
 from tests.support.paths import MESHES
 
 MESH = MESHES / "plain_files"
@@ -499,6 +500,7 @@ def test_the_command_exits_with_one_if_a_record_cannot_be_traced(release: Releas
     (record, *_) = pq.read_table(path).to_pylist()
     spoiled = duckdb.sql(f"SELECT * REPLACE (replace(text, ' stood ', ' lay ') AS text) FROM read_parquet('{path}')")
     pq.write_table(spoiled.to_arrow_table(), path)
+    relist(copy)
     code, out, _ = run_command("trace", record["id"], "--mesh", str(copied))
     assert code == 1
     assert "not so: text, character " in out
