@@ -94,6 +94,9 @@ class PseudonymFilter(TextFilter):
 
     def infer(self, call: CheckedCall) -> StaticValue:
         base = call.base
+        if not base.paths:
+            words = "the pseudonym of what is written out tells which records are about it"
+            return call.fail(words, "a pseudonym is of a property", rule="restricted")
         paths = base.paths if base.pseudonym else frozenset((*path, "~") for path in base.paths)
         return replace(super().infer(call), classification="public", paths=paths)
 
