@@ -137,11 +137,12 @@ class _Child:
 
     def ask(self, value: Any) -> dict[str, Any]:
         """Send a line of JSON and return the next one. Raises EngineFailed with the error that it says."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        to, back = self.process.stdin, self.process.stdout
+        assert to is not None and back is not None
         with suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(value).encode() + b"\n")
-            self.process.stdin.flush()
-        line = self.process.stdout.readline()
+            to.write(json.dumps(value).encode() + b"\n")
+            to.flush()
+        line = back.readline()
         if not line:
             raise self.failure()
         answer: dict[str, Any] = json.loads(line)
