@@ -130,13 +130,8 @@ def check_outcomes(parsed: ParsedText, truth: SourceFacts, facts: Mapping[str, A
         if not known and not counted and "work" in truth.story.vocabulary:
             continue
         if not known and not counted:
-            faults.append(
-                Fault(
-                    "outcome",
-                    *where,
-                    f"“{sentence_at(parsed, verdict.at)}”: the record does not say whether it worked.",
-                )
-            )
+            words = f"“{sentence_at(parsed, verdict.at)}”: the record does not say whether it worked."
+            faults.append(Fault("outcome", *where, words))
             continue
         same = max(
             (alike(verdict.by, item.by, weights) for item in [*known, *counted] if item.sign == verdict.sign),
