@@ -36,7 +36,7 @@ def temporary_folder(kind: str, parent: Path | None = None) -> Iterator[Path]:
         with hold_lock(made / LOCK, timeout_s=0):
             made.rename(folder)
             yield folder
-            shutil.rmtree(folder, ignore_errors=True)
+            _empty(folder)
     finally:
         for left in (made, folder):
             shutil.rmtree(left, ignore_errors=True)
@@ -53,10 +53,19 @@ def remove_abandoned_folders(within: Path, prefix: str) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def _empty(folder: Path) -> None:
+    """Remove what is in the folder but its lock: whoever is killed here leaves a folder that is known for abandoned."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
+
+
 def _is_abandoned(folder: Path, age_s: float) -> bool:
     if folder.name.startswith("."):  # being made, or left while it was
         return age_s > UNLOCKED_S
     try:
         return not is_lock_held(folder / LOCK)
-    except FileNotFoundError:
-        return age_s > UNLOCKED_S
+    except FileNotFoundError:  # without a lock it is empty, or of an older version
+        return age_s > UNLOCKED_S or not any(folder.iterdir())

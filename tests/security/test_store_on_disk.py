@@ -351,6 +351,7 @@ def test_sweeping_follows_no_link_and_leaves_other_folders_alone(tmp_path: Path)
     (within / "storymesh-other").mkdir()
     fresh, old = within / "storymesh-spill-fresh", within / "storymesh-spill-old"
     fresh.mkdir()
+    (fresh / "spilled").write_text("x", encoding="utf-8")
     old.mkdir()
     os.utime(old, (time.time() - 90_000, time.time() - 90_000))
     with temporary_folder("spill", within):
