@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +114,7 @@ def dbt_resource_class() -> "type[DbtCliResource]":
 
 def run_dagster_webserver(arguments: Sequence[str]) -> None:
     """Run `dagster-webserver` with `BrowserGuard` in front of it."""
-    from dagster_webserver import cli
-
+    cli: Any = import_module("dagster_webserver.cli")
     original = cli.create_app_from_workspace_process_context
 
     def create_guarded_app(*given: Any, **options: Any) -> Any:
@@ -129,8 +129,7 @@ def run_dagster_webserver(arguments: Sequence[str]) -> None:
 
 def run_dagster_dev(arguments: Sequence[str]) -> None:
     """Run `dagster dev` with the web server of `run_dagster_webserver` in the place of its own."""
-    from dagster._cli import dev, main
-
+    dev: Any = import_module("dagster._cli.dev")
     original = dev.open_ipc_subprocess
 
     def open_guarded(parts: Sequence[str], **options: Any) -> Any:
@@ -139,4 +138,5 @@ def run_dagster_dev(arguments: Sequence[str]) -> None:
 
     dev.open_ipc_subprocess = open_guarded
     sys.argv = ["dagster", "dev", *arguments]
-    main()
+    command_line: Any = import_module("dagster._cli")
+    command_line.main()

@@ -28,7 +28,7 @@ class SessionSecret:
         if secret != self._secret:
             self._session.execute(f"SET VARIABLE {dialect.SECRET_VARIABLE} = ?", [secret])
             self._secret = secret
-        return node.to_expr()  # type: ignore[attr-defined, no-any-return]
+        return node.to_expr()
 
     def redacted(self, value: Any) -> Any:
         """Return a part of a plan or an error, in which the engine may write variables out, without the secret."""
