@@ -38,6 +38,7 @@ def built_on(tmp_path_factory: pytest.TempPathFactory) -> Twice:
     folder = tmp_path_factory.mktemp("built_on")
     mesh = copied("tests/meshes/built_on", folder / "mesh")
     log = folder / "network.jsonl"
+    (mesh / "mesh.yaml").write_text("dbt: {env: [NETWORK_LOG]}\n", encoding="utf-8")  # so that dbt is watched too
     guarded = {"NETWORK_LOG": str(log), "PYTHONPATH": f"{NO_NETWORK}:{environment()['PYTHONPATH']}"}
     first = storymesh("run", mesh=mesh, **guarded)
     calls = mesh / "domains/quay/sources/calls.csv"

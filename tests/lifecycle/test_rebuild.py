@@ -50,5 +50,5 @@ def test_an_expired_snapshot_is_reported(moved: Mesh, tmp_path: Path) -> None:
         rebuild_release(first, Warehouse(tmp_path), open_engine)
     for file in (moved.store / "fleet").rglob("*.parquet"):
         file.unlink()
-    with pytest.raises(NotPublished, match=r"cannot be made again: fleet\.\w+ \w{12} lacks"):
+    with pytest.raises(NotPublished, match=r"cannot be made again: fleet\.\w+ \w{12}: .* is missing"):
         rebuild_release(first, moved.warehouse, open_engine)

@@ -144,6 +144,8 @@ def desks(
         monkeypatch.setenv(name, value)
     found = Desk(tmp_path, "here"), Desk(tmp_path, "there")
     yield found
+    for name, value in (server | bucket).items():  # which a test may have changed
+        monkeypatch.setenv(name, value)
     if (table := found[0].store.load_table("notes")) is not None:
         found[0].store.catalog.drop_table(table.name())
 

@@ -1,6 +1,7 @@
 """Traces of records: to rows of products at their version, through expressions, quotes and counts; and mistakes found
 on the way. On a small mesh that is published and released once."""
 
+import hashlib
 import json
 import os
 import re
@@ -204,6 +205,14 @@ def test_a_wrong_label_is_caught(mesh: Mesh, release: Release) -> None:
     assert trace.mistakes == (f"label: the record says {wrong['label']}, its outcome says otherwise",)
 
 
+def seal_again(folder: Path) -> None:
+    """List the build's files as they are now: a mistake of the compiler, and no damage."""
+    for listed in folder.glob("*.sha256"):
+        names = [line.split("  ", 1)[1] for line in listed.read_text(encoding="utf-8").splitlines()]
+        lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+        listed.write_text("".join(lines), encoding="utf-8")
+
+
 def test_cases_that_differ_from_the_products_are_caught(release: Release, copied: Path) -> None:
     warehouse = load_mesh(copied).warehouse
     build = open_released_build(release, warehouse, open_engine)
@@ -211,6 +220,7 @@ def test_cases_that_differ_from_the_products_are_caught(release: Release, copied
     words = "* REPLACE (struct_update(truck, body := CASE truck.body WHEN 'box' THEN 'reefer' ELSE 'box' END) AS truck)"
     table = duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table()
     pq.write_table(table, path)
+    seal_again(path.parent)
     (record, *_) = records_of(release, "report")
     with Tracer(build) as tracer:
         (trace,) = tracer.trace_records("report", [record])
@@ -225,6 +235,7 @@ def test_a_count_that_differs_from_its_query_is_caught(release: Release, copied:
     assert path is not None
     words = "* REPLACE (struct_update(precedents, tried := precedents.tried + 1) AS precedents)"
     pq.write_table(duckdb.sql(f"SELECT {words} FROM read_parquet('{path}')").to_arrow_table(), path)
+    seal_again(path.parent)
     record = next(record for record in records_of(release, "advice") if "On level" in str(record["messages"]))
     with Tracer(build) as tracer:
         list(tracer.trace_records("advice", [record]))

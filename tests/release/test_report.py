@@ -174,7 +174,7 @@ def test_people_can_find_their_way_by_keyboard_and_by_ear(traced: str) -> None:
 
 def test_text_of_others_is_escaped(tmp_path: Path) -> None:
     told = [replace(one, question=HOSTILE + one.name, answer=HOSTILE, untold={}) for one in usual()]
-    told[-1] = replace(told[-1], dropped=HOSTILE)
+    told[-1] = replace(told[-1], dropped=HOSTILE.replace("\u202e", ""))  # a reason has no such character
     quoted = HOSTILE.replace("\\", "\\\\").replace('"', '\\"')
     build = make(tmp_path, told, title=f'"{quoted}"')
     tracer = Led(cell(HOSTILE, key=HOSTILE, name=HOSTILE), expression=HOSTILE, mistakes=(HOSTILE,))

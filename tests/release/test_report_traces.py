@@ -4,6 +4,7 @@ product's own file says."""
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -115,7 +116,7 @@ def spelled(value: Any) -> str:
 
 def test_every_value_of_every_story_has_the_sources_that_a_trace_gives_it(roadside: Mesh, tmp_path: Path) -> None:
     release = find_release(roadside.releases, "roadside@1.0.0-r1")
-    build = open_released_build(release, roadside.warehouse, open_engine)
+    build = replace(open_released_build(release, roadside.warehouse, open_engine), open_engine=open_engine)
     again = write_release_again(build, tmp_path / "again", release.version, open_tracer=partial(Tracer, build))
     assert again.digest == release.digest
     page = Page((again.path / "report.html").read_text(encoding="utf-8")).open[0]

@@ -19,6 +19,13 @@ from storymesh.release.write import write_release
 from tests.support.small_build import build_of
 from tests.support.small_mesh import Product
 
+
+@pytest.fixture(autouse=True)
+def no_key_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test says where its key is."""
+    monkeypatch.delenv("STORYMESH_PSEUDONYM_KEY", raising=False)
+
+
 KEY = "k3y-0f-the-p5eud0nym5'; --"
 NARRATIVE = """apiVersion: storymesh/v1
 kind: Narrative

@@ -221,18 +221,13 @@ def test_an_equal_publication_reads_no_digest_again_where_the_bytes_are_equal(
 CACHED = ("cases.parquet", "splits.parquet", "precedents.parquet", "records/report.parquet")
 
 
-def build_folder(mesh: Path) -> Path:
-    (folder,) = (path for path in (mesh / ".storymesh/narratives/late_repairs").iterdir())
-    return folder
-
-
 def test_damaged_cached_files_are_made_again_and_the_release_stays_the_same(released_harbour: Path) -> None:
     from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.release.rewritten_records import write_all_records
 
     mesh = load_mesh(released_harbour)
     build = pin_build(mesh, mesh.narrative("late-repairs"))
-    folder = build_folder(released_harbour)
+    folder = build.files.folder
     whole = {name: (folder / name).read_bytes() for name in CACHED}
     for name in CACHED:
         for damage in ("removed", "empty", "cut short", "changed in one byte"):
@@ -250,7 +245,7 @@ def test_what_a_killed_writer_left_beside_cached_files_goes_with_the_next_one(re
 
     mesh = load_mesh(released_harbour)
     build = pin_build(mesh, mesh.narrative("late-repairs"))
-    folder = build_folder(released_harbour)
+    folder = build.files.folder
     left = [folder / ".cases.parquet.0123456789ab", folder / "records/.report.parquet.part-0.77"]
     for path in left:
         path.write_bytes(b"half")

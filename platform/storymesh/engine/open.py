@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from storymesh.engine.engine import Engine
 
+DBT_PLUGIN = "storymesh.engine.duckdb.dbt_plugin"  # the module that confines the engine's database inside dbt
+
 
 def open_engine(
     *, memory: str | None = None, threads: int | None = None, only: Iterable[Path] | None = None

@@ -20,6 +20,7 @@ from storymesh.errors import NotPublished, WrongUsage
 from storymesh.file_lock import hold_lock
 from storymesh.lifecycle.diff import SAMPLES, ReleaseDiff, compare_releases
 from storymesh.llm.response_cache import ResponseCache
+from storymesh.product.store import StoreDamaged
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
 from storymesh.release.catalog import Release
@@ -93,11 +94,11 @@ def open_pinned_build(
         reason = f"{error.message}, so its snapshot has expired or was never in this store"
         raise NotPublished(f"{release.name} cannot be made again: {reason}", error.hint) from None
     for snapshot in build.snapshots.values():
-        for file in snapshot.files:
-            if not Path(file).is_file():
-                reason = f"{snapshot.product} {snapshot.version[:12]} lacks {file}"
-                words = f"{release.name} cannot be made again: {reason}"
-                raise NotPublished(words, "bring the file back from a copy of the store")
+        try:
+            list(snapshot.files)
+        except StoreDamaged as error:
+            words = f"{release.name} cannot be made again: {snapshot.product} {snapshot.version[:12]}: {error.message}"
+            raise NotPublished(words, "bring the file back from a copy of the store") from None
     return build
 
 

@@ -64,7 +64,19 @@ OTHER_PROVIDERS = frozenset(
 # All that a narrative may say of a model: how it draws its words. Where the model is, who pays, what is sent along, and
 # what is done with an answer is not for it to say; and a class of LangChain takes much of that by name.
 PARAMETERS = frozenset(
-    {"temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "random_seed", "stop", "streaming", "num_ctx"}
+    {
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "typical_p",
+        "seed",
+        "random_seed",
+        "stop",
+        "streaming",
+        "stream_usage",
+        "num_ctx",
+    }
     | {"max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "thinking_budget", "thinking_level"}
     | {
         "frequency_penalty",

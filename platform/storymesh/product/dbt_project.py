@@ -18,6 +18,7 @@ import yaml
 
 from storymesh.atomic_write import write_atomically
 from storymesh.engine.engine import Engine
+from storymesh.engine.open import DBT_PLUGIN
 from storymesh.errors import DefinitionErrors, TransformFailed
 from storymesh.product.dbt_files import data_folders, read_dbt_project, require_dbt_files
 from storymesh.product.dbt_process import dbt_command
@@ -26,7 +27,6 @@ from storymesh.product.store import Snapshot
 from storymesh.redaction import without_values
 
 SOURCES_FOLDER = "storymesh_sources"
-PLUGIN = "storymesh.engine.duckdb.dbt_plugin"
 ALLOWED = "allowed.json"
 _OURS = frozenset({"target", "logs", "dbt_project.yml", "profiles.yml", SOURCES_FOLDER})
 
@@ -217,7 +217,7 @@ def _profiles(
         output["settings"] = {**profile.settings, "file_search_path": str(folder), "TimeZone": "UTC"}
     else:
         config = {"folder": str(folder), "only": [str(path) for path in only], "settings": dict(profile.settings)}
-        output["plugins"] = [{"module": PLUGIN, "config": config}]
+        output["plugins"] = [{"module": DBT_PLUGIN, "config": config}]
         output["external_root"] = str(home / "external")
     return {name: {"target": "storymesh", "outputs": {"storymesh": output}}}
 
