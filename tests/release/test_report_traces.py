@@ -16,6 +16,7 @@ from storymesh.provenance.origins import Origin
 from storymesh.provenance.trace import TracedSpan, Tracer
 from storymesh.release.catalog import find_release, read_record
 from storymesh.release.definition_snapshot import open_released_build
+from storymesh.release.rewritten_records import write_all_records
 from storymesh.release.write import write_release_again
 from tests.support.release_meshes import MESH
 
@@ -116,7 +117,9 @@ def spelled(value: Any) -> str:
 
 def test_every_value_of_every_story_has_the_sources_that_a_trace_gives_it(roadside: Mesh, tmp_path: Path) -> None:
     release = find_release(roadside.releases, "roadside@1.0.0-r1")
-    build = replace(open_released_build(release, roadside.warehouse, open_engine), open_engine=open_engine)
+    opened = open_released_build(release, roadside.warehouse, open_engine)
+    build = replace(opened, store=tmp_path / "store", releases=tmp_path, open_engine=open_engine)
+    write_all_records(build)
     again = write_release_again(build, tmp_path / "again", release.version, open_tracer=partial(Tracer, build))
     assert again.digest == release.digest
     page = Page((again.path / "report.html").read_text(encoding="utf-8")).open[0]
