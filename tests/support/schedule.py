@@ -40,7 +40,16 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
 """Files that take longest, begun first and in this order, so that all processes end at about the same time. The files
 of a group go to the same process, because they share what only one process can have."""
 
-SLOW_FOLDERS = ("acceptance", "benchmarks", "browser", "lifecycle", "orchestration", "production", "release")
+SLOW_FOLDERS = (
+    "acceptance",
+    "benchmarks",
+    "browser",
+    "lifecycle",
+    "orchestration",
+    "production",
+    "release",
+    "security",
+)
 SLOW_FILES = (
     "case/test_parts.py",
     "case/test_snapshots.py",
