@@ -73,7 +73,7 @@ class Freshness:
 
 
 RESTRICTED = "(restricted)"
-"""What stands where a restricted value would."""
+"""The text in the place of a restricted value."""
 
 
 @dataclass(frozen=True)

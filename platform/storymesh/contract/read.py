@@ -23,7 +23,7 @@ from storymesh.standards.odcs import validate_contract
 
 _ID = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z_][A-Za-z0-9_-]*)")
 MAX_ITEMS: Mapping[str, int] = {"properties": 5_000, "relationships": 1_000, "quality": 1_000, "": 20_000}
-"""How many items a list of a contract may have, by its name; "": any other."""
+"""Name of a list in a contract -> the most items that it may have; "" stands for any other list."""
 
 _UNITS: Mapping[str, timedelta] = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), timedelta(seconds=1)),

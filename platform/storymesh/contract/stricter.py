@@ -1,4 +1,4 @@
-"""What two versions of a contract say of who may see a value: the stricter of both counts.
+"""The stricter of two versions of a contract, in what they say of who may see a value.
 
 A release keeps the contracts that it was made with. Those may be older than the mesh's, or of a stranger who wrote
 `public` where the mesh says `restricted`.

@@ -23,7 +23,7 @@ TIME_LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a check of the table came to; `problem` says why it could not be measured.
+    """The result of a check of the table; `problem` says why it could not be measured.
 
     `restricted`: what was observed may say something of a value that nobody may see.
     """

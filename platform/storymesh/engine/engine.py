@@ -199,7 +199,7 @@ class Engine(Protocol):
 
 
 class OpenEngine(Protocol):
-    """How the layers below the command line get an engine of their own: handed in by whoever starts the work."""
+    """A function that opens an engine: whoever starts the work hands it down, and no layer below names an engine."""
 
     def __call__(self, *, only: Iterable[Path] | None = None) -> Engine:
         """Return a new session. With `only` it is confined, for the files of a stranger.

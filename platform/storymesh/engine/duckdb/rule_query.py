@@ -1,4 +1,4 @@
-"""What a SQL rule of a contract reads, by DuckDB's own parse of it.
+"""The columns that a SQL rule of a contract reads, by DuckDB's own parse of it.
 
 A rule is one SELECT over the table of its contract. Whether it reads a property that nobody may see is answered on the
 safe side: what is not on a short list of forms counts as reading the whole row.
