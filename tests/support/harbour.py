@@ -14,8 +14,11 @@ HARBOUR = TESTS / "orchestration/harbour"
 
 
 @pytest.fixture
-def harbour(tmp_path: Path) -> Path:
-    """A mesh of plain files: boats (CSV) and their repairs (Parquet, built on the boats), and one narrative."""
+def harbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mesh of plain files: boats (CSV) and their repairs (Parquet, built on the boats), and one narrative.
+
+    Its pseudonym key is the one in its store, whatever key another fixture of the session has set."""
+    monkeypatch.delenv("STORYMESH_PSEUDONYM_KEY", raising=False)
     root = tmp_path / "harbour"
     make_harbour(root)
     return root
