@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from storymesh.engine import dialect
-from storymesh.language.bounds import PRINTED, Factor, Polynomial
+from storymesh.language.sizes import PRINTED, Factor, Polynomial
 from storymesh.language.static_values import Path
 
 Names = Mapping[str, tuple[ir.Value, ...]]

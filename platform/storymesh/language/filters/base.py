@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from storymesh.language import ast
 from storymesh.language.ast import Expression
+from storymesh.language.sizes import ONE, PRINTED, ZERO, Polynomial, Size, constant, size_of_data
 from storymesh.language.static_values import StaticValue
 from storymesh.language.typecheck.base import TypeCheckerBase
-from storymesh.language.types import Text, Type
+from storymesh.language.types import Array, Text, Type
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -86,6 +87,21 @@ class CheckedCall:
         return self.fail(words, at=digits) if digits is not None and int(digits.value or 0) > MAX_DIGITS else None
 
 
+@dataclass(frozen=True)
+class SizedCall:
+    """A checked call whose cost is bounded: how large its value and its arguments may be."""
+
+    node: ast.FilterCall
+    base: Size
+    arguments: Mapping[str, Expression]
+    sizes: Mapping[str, Size]
+
+    def literal(self, name: str) -> str | None:
+        """Return a text that is written out as an argument, None where there is none."""
+        argument = self.arguments.get(name)
+        return argument.value if isinstance(argument, ast.Literal) and isinstance(argument.value, str) else None
+
+
 class Filter(ABC):
     """One filter. `accepts` are the types that it works on (none: any), `wants` calls them in a finding; `example` is
     an expression and what it prints."""
@@ -101,6 +117,7 @@ class Filter(ABC):
     takes_null: ClassVar[bool] = False  # the value may be null, also because its row is absent
     propagates_null: ClassVar[bool] = False  # it gives null for null, and a value for a value
     keeps_unprintable: ClassVar[bool] = False  # compiled, UNPRINTABLE in its value stays in its text
+    builds_text: ClassVar[bool] = False  # its text may be longer than its value, so it counts for `language.bounds`
     needs_key: ClassVar[bool] = False  # `evaluate` takes the key of the pseudonyms as `key`
 
     @abstractmethod
@@ -130,6 +147,20 @@ class Filter(ABC):
     def blamable_parts(self, node: ast.FilterCall, value: StaticValue) -> tuple[Expression, ...]:
         """Return the parts of a call that a finding about its result may be about."""
         return (node.base, *node.arguments, *(argument for _, argument in node.named))
+
+    def estimate_size(self, call: SizedCall) -> Size:
+        """Return how large the result may be: as large as the value, if both are lists, or both texts."""
+        kind = call.node.typed.type
+        if isinstance(kind, Array):
+            return call.base
+        if isinstance(kind, Text):
+            longest = call.base.characters
+            return Size(ONE, longest if longest.terms else size_of_data(call.node.typed).characters)
+        return Size(ONE, constant(PRINTED))
+
+    def estimate_steps(self, call: SizedCall) -> Polynomial:
+        """Return how many steps it takes beside the call itself."""
+        return ZERO
 
     @property
     def usage(self) -> str:

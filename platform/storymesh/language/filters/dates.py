@@ -4,7 +4,8 @@ import re
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from storymesh.language.filters.base import CheckedCall, Parameter, TextFilter
+from storymesh.language.filters.base import CheckedCall, Parameter, SizedCall, TextFilter
+from storymesh.language.sizes import ONE, PRINTED, Size, constant
 from storymesh.language.static_values import StaticValue
 from storymesh.language.types import MOMENTS
 
@@ -37,6 +38,10 @@ class DateFilter(TextFilter):
             code = rest[rest.index("%") : rest.index("%") + 2]
             return call.fail(f"'{code}' is no part of a date format", f"known: {' '.join(DATE_CODES)}", pattern)
         return super().infer(call)
+
+    def estimate_size(self, call: SizedCall) -> Size:
+        # A code of two signs is written with nine at most: September, Wednesday.
+        return Size(ONE, constant(max(PRINTED, 8 * len(call.literal("format") or ""))))
 
     def evaluate(self, value: date, /, format: str = "%Y-%m-%d") -> str:  # noqa: A002 - as authors write it
         moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from storymesh.errors import NotInLanguage, suggest_name
 from storymesh.language.evaluate import order_key
-from storymesh.language.filters.base import CheckedCall, Filter, Parameter
+from storymesh.language.filters.base import CheckedCall, Filter, Parameter, SizedCall
 from storymesh.language.filters.text import lower
+from storymesh.language.sizes import Polynomial
 from storymesh.language.static_values import ANYTHING, StaticValue, a_kind, higher
 from storymesh.language.types import Array, Boolean, Hidden, Null, Struct
 
@@ -49,6 +50,9 @@ class ListFilter(Filter):
     @abstractmethod
     def infer_items(self, call: CheckedCall, item: StaticValue) -> StaticValue:
         """Return what is known of the result, or raise findings."""
+
+    def estimate_steps(self, call: SizedCall) -> Polynomial:
+        return call.base.items  # each is looked at
 
     def item_of(self, call: CheckedCall) -> StaticValue:
         """Return what the filter looks at in each item: the item, or the property that `attribute` names."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from storymesh.language import ast
 from storymesh.language.evaluate import EXACT, as_text, int64
-from storymesh.language.filters.base import CheckedCall, Origins, Overflow, Parameter
+from storymesh.language.filters.base import CheckedCall, Origins, Overflow, Parameter, SizedCall
 from storymesh.language.filters.items import ATTRIBUTE, ATTRIBUTE_BY_NAME, ListFilter, property_of, sort_key
+from storymesh.language.sizes import ONE, PRINTED, ZERO, Polynomial, Size, constant, most_characters, size_of_data
 from storymesh.language.static_values import StaticValue, a_kind
 from storymesh.language.types import (
     NUMBERS,
@@ -47,6 +48,9 @@ class LengthFilter(ListFilter):
             return StaticValue(Integer(), call.base.nullable, "public", counted)
         return call.result(Integer())
 
+    def estimate_steps(self, call: SizedCall) -> Polynomial:
+        return ZERO
+
     def evaluate(self, items: Any, /) -> int:
         return len(items)
 
@@ -69,6 +73,9 @@ class EndOfList(ListFilter):
             counted=base.paths if isinstance(item.type, Array) else frozenset(),
             words=f"the {self.name} of {base.words or 'this list'}",
         )
+
+    def estimate_steps(self, call: SizedCall) -> Polynomial:
+        return ZERO
 
     def evaluate(self, items: list[Any], /) -> Any:
         return items[self.index] if items else None
@@ -183,10 +190,19 @@ class MaxFilter(Extreme):
 class Joined(ListFilter):
     """A filter that gives the items of a list in one text."""
 
+    builds_text = True
+
     def infer_items(self, call: CheckedCall, item: StaticValue) -> StaticValue:
         if self.require_present_items(call, item, "joined to a text"):
             call.checker.text(call.node, item)
         return StaticValue(Text(), call.base.nullable, item.classification, item.paths)
+
+    def estimate_size(self, call: SizedCall) -> Size:
+        between = most_characters(call.sizes.values()) + constant(len(", ") + len(" and "))
+        item = call.base.characters
+        if not item.terms:  # of a row, what is joined of it
+            item = size_of_data(call.node.typed).characters + constant(PRINTED)
+        return Size(ONE, call.base.items * (item + between))
 
 
 class JoinFilter(Joined):
@@ -245,6 +261,9 @@ class MapFilter(ListFilter):
         list_type = Array(item.field)
         return StaticValue(list_type, base.nullable, item.classification, item.paths, counted=counted, words=item.words)
 
+    def estimate_size(self, call: SizedCall) -> Size:
+        return Size(call.base.items, size_of_data(call.node.typed).characters)
+
     def evaluate(self, items: list[Any], /, attribute: str) -> list[Any]:
         return [property_of(item, attribute) for item in items]
 
@@ -283,6 +302,9 @@ class UniqueFilter(ListFilter):
             return call.fail(words, "name a property with attribute=")
         self.require_present_items(call, item, "compared")
         return self.same_list(call)
+
+    def estimate_steps(self, call: SizedCall) -> Polynomial:
+        return call.base.items * call.base.items  # each is compared with all others
 
     def evaluate(self, items: list[Any], /, attribute: str | None = None) -> list[Any]:
         found: dict[Any, Any] = {}

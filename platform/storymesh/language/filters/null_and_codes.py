@@ -9,7 +9,8 @@ from storymesh.errors import NotInLanguage
 from storymesh.language import ast
 from storymesh.language.ast import Expression
 from storymesh.language.evaluate import as_text
-from storymesh.language.filters.base import CheckedCall, Filter, Origins, Parameter, TextFilter
+from storymesh.language.filters.base import CheckedCall, Filter, Origins, Parameter, SizedCall, TextFilter
+from storymesh.language.sizes import ONE, PRINTED, Size, constant
 from storymesh.language.static_values import ANYTHING, StaticValue, a_kind
 from storymesh.language.types import Float, Integer, Text, Type
 
@@ -39,6 +40,9 @@ class DefaultFilter(Filter):
             return call.fail(words, "give it the same type", argument)
         return replace(joined, nullable=fallback.nullable)
 
+    def estimate_size(self, call: SizedCall) -> Size:
+        return call.base.merged(call.sizes["value"])
+
     def evaluate(self, given: Any, /, value: Any) -> Any:
         return value if given is None else given
 
@@ -65,6 +69,10 @@ class LabelFilter(TextFilter):
             hint = "put `label` where the code still has them, or give the property an `enum` with labels"
             return call.fail(f"{call.base.words or 'this'} has no labels", hint)
         return super().infer(call)
+
+    def estimate_size(self, call: SizedCall) -> Size:
+        longest = max(map(len, _labels(call.node.base.typed).values()), default=0)
+        return Size(ONE, constant(longest) + call.base.characters)
 
     def evaluate(self, code: str, /, labels: Mapping[str, str]) -> str:
         return labels.get(code, code)
@@ -99,6 +107,9 @@ class PseudonymFilter(TextFilter):
             return call.fail(words, "a pseudonym is of a property", rule="restricted")
         paths = base.paths if base.pseudonym else frozenset((*path, "~") for path in base.paths)
         return replace(super().infer(call), classification="public", paths=paths)
+
+    def estimate_size(self, call: SizedCall) -> Size:
+        return Size(ONE, constant(PRINTED))
 
     def evaluate(self, value: Any, /, *, key: bytes) -> str:
         return "p-" + hashlib.sha256(key + b"|" + as_text(value).encode()).hexdigest()[:12]

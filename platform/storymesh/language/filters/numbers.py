@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from storymesh.errors import suggest_name
 from storymesh.language.evaluate import EXACT, finite, int64
-from storymesh.language.filters.base import MAX_DIGITS, CheckedCall, Filter, Overflow, Parameter, TextFilter
+from storymesh.language.filters.base import (
+    MAX_DIGITS,
+    CheckedCall,
+    Filter,
+    Overflow,
+    Parameter,
+    SizedCall,
+    TextFilter,
+)
+from storymesh.language.sizes import ONE, PRINTED, Size, constant, most_characters
 from storymesh.language.static_values import StaticValue
 from storymesh.language.types import NUMBERS, Decimal, Integer, Type
 
@@ -78,6 +87,9 @@ class PluralFilter(PrintedNumber):
     summary = "the number and the word in the right form"
     example = ('1 | plural("day")', "1 day")
     parameters = (Parameter("one", True, str), Parameter("many", literal=str))
+
+    def estimate_size(self, call: SizedCall) -> Size:
+        return Size(ONE, most_characters(call.sizes.values()) + constant(PRINTED))
 
     def evaluate(self, value: int, /, one: str, many: str | None = None) -> str:
         return format_count(value, one, many)

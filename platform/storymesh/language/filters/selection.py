@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from storymesh.errors import suggest_name
 from storymesh.language.evaluate import TESTS, compare
-from storymesh.language.filters.base import CheckedCall, Origins, Parameter
+from storymesh.language.filters.base import CheckedCall, Origins, Parameter, SizedCall
 from storymesh.language.filters.items import ListFilter, property_of, without_nulls
+from storymesh.language.sizes import Polynomial
 from storymesh.language.static_values import ANYTHING, StaticValue, a_kind, comparable, guarded
 from storymesh.language.types import Array, Boolean, Field
 
@@ -79,6 +80,10 @@ class Selection(ListFilter):
         if value.type is not ANYTHING and not comparable(item.type, expected, operator):
             words = f"{item.words} is {a_kind(item.type)} and cannot be compared with {a_kind(expected)}"
             call.fail(words, at=argument)
+
+    def estimate_steps(self, call: SizedCall) -> Polynomial:
+        compared = call.sizes.get("value")  # with each of its items, by `in`
+        return call.base.items * compared.items if compared is not None else call.base.items
 
     def evaluate(self, items: list[Any], /, attribute: str, test: str | None = None, value: Any = None) -> list[Any]:
         return [item for item in items if _passes(property_of(item, attribute), test, value) == self.keeps]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from storymesh.errors import TooLarge
 from storymesh.language.evaluate import MAX_TEXT
-from storymesh.language.filters.base import CheckedCall, Filter, Parameter, TextFilter
+from storymesh.language.filters.base import CheckedCall, Filter, Parameter, SizedCall, TextFilter
+from storymesh.language.sizes import ONE, Size, constant
 from storymesh.language.static_values import ANYTHING, StaticValue, a_kind, higher
 from storymesh.language.types import Text
 
@@ -149,6 +150,7 @@ class ReplaceFilter(Filter):
     summary = "every occurrence of a text by another"
     example = ('"a-b" | replace("-", " ")', "a b")
     parameters = (Parameter("old", True), Parameter("new", True))
+    builds_text = True
 
     def infer(self, call: CheckedCall) -> StaticValue:
         result = call.result(Text())
@@ -165,6 +167,13 @@ class ReplaceFilter(Filter):
                 paths=result.paths | value.paths,
             )
         return result
+
+    def estimate_size(self, call: SizedCall) -> Size:
+        before, new = call.base.characters, call.literal("new")
+        if new is None:
+            return Size(ONE, before + before * call.sizes["new"].characters)
+        times = -(-len(new) // max(1, len(call.literal("old") or "")))
+        return Size(ONE, before * constant(max(1, times)))  # by less than was there, it does not grow
 
     def evaluate(self, text: str, /, old: str, new: str) -> str:
         if len(text) + text.count(old) * len(new) > MAX_TEXT:
