@@ -2,11 +2,11 @@
 
     python -m benchmarks.kills --kills 200 --seed 1
 
-Publishing, making a release, forgetting a row (with and without the old releases removed), expiring, making a release
-again, pulling one, and whole runs die by SIGKILL: just before a write that chance picks, or just before or after the
-renames by which a release appears, a forgotten one vanishes, and the list of forgotten rows changes. After each,
-whatever was there is there and whole; after every tenth, an undisturbed run makes what is missing and leaves nothing
-behind.
+Publishing, making a release, signing one, forgetting a row (with and without the old releases removed), expiring,
+making a release again, pulling one, and whole runs die by SIGKILL: just before a write that chance picks, or just
+before or after the renames by which a release appears, a signature stands, a forgotten release vanishes, and the list
+of forgotten rows changes. After each, whatever was there is there and whole, and signed by all who signed it; after
+every tenth, an undisturbed run makes what is missing and leaves nothing behind.
 """
 
 import argparse
@@ -24,19 +24,22 @@ from typing import Any
 from benchmarks.soak import _LEAVING, KEY, Broken, Soak
 
 CALM_EVERY = 10
-OPERATIONS = ("publish", "release", "forget", "forget and remove", "expire", "rebuild", "pull", "run")
+OPERATIONS = ("publish", "release", "sign", "forget", "forget and remove", "expire", "rebuild", "pull", "run")
+SIGNERS = 3  # the first signs what is made, the others what is there
 # target -> the event and a part of its paths: just before it, or just after, the process dies
 TARGETS: Mapping[str, tuple[str, str]] = {
     "the rename of a release": ("os.rename", "/.cutting-"),
+    "the rename of a signature": ("os.rename", "/.release.json.sig."),
     "the rename of a pulled release": ("os.rename", "storymesh-pull-"),
     "the list of forgotten rows": ("os.rename", "/forgotten.json"),
     "the rename of a forgotten release": ("os.rename", "/.cutting-removed-"),
     "the removal of a forgotten release": ("os.remove", "README.md"),
 }
 TARGETS_OF = {
-    "release": ("the rename of a release",),
+    "release": ("the rename of a release", "the rename of a signature"),
+    "sign": ("the rename of a signature",),
     "forget": ("the list of forgotten rows", "the rename of a release"),
-    "forget and remove": tuple(name for name in TARGETS if "pulled" not in name),
+    "forget and remove": tuple(name for name in TARGETS if "pulled" not in name and "signature" not in name),
     "pull": ("the rename of a pulled release",),
 }
 
@@ -50,7 +53,10 @@ class KillSoak(Soak):
         self.removable: set[str] = set()
         self.expirable: set[str] = set()
         self.numbers = iter(range(1, 10**6))
+        self.signers: dict[str, set[str]] = {}  # release -> the keys that are known to have signed it
+        self.keys = _write_keys(folder)
         os.environ["STORYMESH_PSEUDONYM_KEY"] = KEY
+        os.environ["STORYMESH_SIGNING_KEY_FILE"] = str(self.keys[0])
         tempfile.tempdir = str(folder / "tmp")
         (folder / "tmp").mkdir()
 
@@ -88,6 +94,8 @@ class KillSoak(Soak):
         if operation in ("publish", "release", "run"):
             self.change(next(self.numbers))
         arguments: dict[str, Any] = {"seed": self.random.random()}
+        if operation == "sign":
+            arguments["signing key"] = self.random.choice(self.keys[1:])
         if operation.startswith("forget"):
             arguments["key"] = f"T{self.random.randint(0, 9):02}"
             if operation == "forget and remove":
@@ -133,6 +141,24 @@ class KillSoak(Soak):
         for product, versions in self.seen.versions.items():
             self.seen.versions[product] = [version for version in versions if version not in self.expirable]
         super().look()
+        self.require_signatures()
+
+    def require_signatures(self) -> None:
+        """Raise Broken where a signature has gone, does not hold, or has never been made."""
+        from storymesh.release.catalog import list_releases
+        from storymesh.release.manifest import read_manifest_bytes
+        from storymesh.release.signature import find_signers, public_key_text, signing_key
+
+        private = signing_key(self.keys[0])
+        assert private is not None
+        own = public_key_text(private)
+        for release in list_releases(self.root / "releases"):
+            signers, faults = find_signers(release.path, read_manifest_bytes(release.path))
+            if missing := self.signers.get(release.name, {own}) - set(signers):
+                raise Broken(f"{release.name} is not signed any more by {missing}")
+            if faults:
+                raise Broken(f"{release.name}: {faults}")
+            self.signers[release.name] = set(signers)
 
     def require_newest(self, when: str) -> None:
         """Require nothing: a change of a row that is forgotten gives no new release."""
@@ -140,6 +166,18 @@ class KillSoak(Soak):
     def require_numbers(self, numbers: list[int]) -> None:
         if len(set(numbers)) < len(numbers):
             raise Broken(f"the releases are numbered {numbers}")
+
+
+def _write_keys(folder: Path) -> list[Path]:
+    """Write private keys to sign with, and return their files."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    files = [folder / f"key-{number}.pem" for number in range(SIGNERS)]
+    for number, file in enumerate(files):
+        key = Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+        file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
 
 
 def _is_used(path: Path) -> bool:
@@ -198,6 +236,8 @@ def _operate(root: Path, folder: Path, operation: str, arguments: Mapping[str, A
         if operation == "expire":
             plans = plan_expiry(mesh.products, mesh.warehouse, mesh.releases)
             expire_snapshots(plans, mesh.warehouse, mesh.releases)
+        if operation == "sign":
+            _sign(mesh.releases, arguments["signing key"])
         if operation in ("rebuild", "pull"):
             release = list_releases(mesh.releases)[-1]
             into = folder / ("rebuilt" if operation == "rebuild" else "pulled")
@@ -210,6 +250,15 @@ def _operate(root: Path, folder: Path, operation: str, arguments: Mapping[str, A
         print(f"{error.message} ({error.hint})")
         return 1
     return 0
+
+
+def _sign(releases: Path, file: Path) -> None:
+    from storymesh.release.catalog import list_releases
+    from storymesh.release.signature import sign_release, signing_key
+
+    key = signing_key(file)
+    assert key is not None
+    sign_release(list_releases(releases)[-1].path, key)
 
 
 def _on_writes(roots: tuple[str, ...], act: Callable[[int, str, str], None]) -> None:
