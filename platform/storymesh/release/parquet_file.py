@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from storymesh.case.definition import NAME
+from storymesh.product.sources.parquet_pages import PagesRefused, require_bounded_pages, require_footer
 from storymesh.release.manifest import printable
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ ROWS_OF_BYTE = 16  # an id compresses to about a byte
 ROWS_BEYOND = 1_000_000
 OPENED_RATIO = 2_000  # uncompressed bytes for each byte of the file; texts of one template reach some hundred
 OPENED_BEYOND = 64 * 2**20
-_MAGIC = b"PAR1"
 _QUOTES = frozenset("\"'`;\\")
 _FEATURES = ("Value", "List", "LargeList", "Sequence", "ClassLabel")
 
@@ -33,10 +33,8 @@ def parquet_faults(file: BinaryIO) -> Iterator[str]:
     import pyarrow.parquet as pq
 
     size = file.seek(0, os.SEEK_END)
-    if fault := _footer_fault(file, size):
-        yield fault
-        return
     try:
+        require_footer(file, MOST_FOOTER_BYTES)
         metadata = pq.read_metadata(file)
         if metadata.num_columns > MOST_COLUMNS:
             yield f"has {metadata.num_columns:,} columns, more than any release has"
@@ -44,29 +42,19 @@ def parquet_faults(file: BinaryIO) -> Iterator[str]:
         schema = metadata.schema.to_arrow_schema()
         opened = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
         rows = sum(metadata.row_group(index).num_rows for index in range(metadata.num_row_groups))
+        most = OPENED_RATIO * size + OPENED_BEYOND
+        require_bounded_pages(file, metadata, most)
+    except PagesRefused as refused:
+        yield f"cannot be read: it {refused}"
+        return
     except (OSError, ValueError, OverflowError, RecursionError, MemoryError, pa.ArrowException) as error:
         yield f"cannot be read: {printable(' '.join(str(error).split())[:120])}"
         return
     if rows != metadata.num_rows:
         yield f"says that it has {metadata.num_rows:,} rows, and its parts say {rows:,}"
-    elif rows > ROWS_OF_BYTE * size + ROWS_BEYOND or opened > OPENED_RATIO * size + OPENED_BEYOND:
+    elif rows > ROWS_OF_BYTE * size + ROWS_BEYOND or opened > most:
         yield f"says that its {size:,} bytes hold {rows:,} rows of {opened:,} bytes, more than such a file can"
     yield from _schema_faults(schema)
-
-
-def _footer_fault(file: BinaryIO, size: int) -> str | None:
-    if size < 3 * len(_MAGIC):
-        return f"cannot be read: it is no Parquet file, with {size:,} bytes"
-    file.seek(-2 * len(_MAGIC), os.SEEK_END)
-    end = file.read(2 * len(_MAGIC))
-    footer = int.from_bytes(end[:4], "little")
-    file.seek(0)
-    if file.read(len(_MAGIC)) != _MAGIC or end[4:] != _MAGIC or footer > size - 3 * len(_MAGIC):
-        return "cannot be read: it is no Parquet file, or a part of one"
-    if footer > MOST_FOOTER_BYTES:
-        return f"cannot be read: its footer has {footer:,} bytes, and that of a release at most {MOST_FOOTER_BYTES:,}"
-    file.seek(0)
-    return None
 
 
 def _schema_faults(schema: "pa.Schema") -> Iterator[str]:

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from storymesh.engine.engine import Engine
+from storymesh.input_file import InputFileRefused, open_input
 from storymesh.product.sources.bounds import OpensTooFar, most_bytes
+from storymesh.product.sources.parquet_pages import (
+    PagesRefused,
+    is_text,
+    require_bounded_pages,
+    require_footer,
+    written_out_bytes,
+)
 from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceFormat
 
 if TYPE_CHECKING:
@@ -20,6 +28,9 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     limit = most_bytes(source.path)
     damaged = (pa.ArrowException, OSError, RecursionError, MemoryError)
     try:
+        with open_input(source.path, source.folder) as opened:
+            require_footer(opened)
+            require_bounded_pages(opened, pq.read_metadata(opened), limit)
         file = pq.ParquetFile(source.path)
         columns = source.choose_columns(file.schema_arrow.names)
         schema = pa.schema([file.schema_arrow.field(name) for name in columns])
@@ -27,8 +38,12 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
         if sum(max(group.total_byte_size, 0) for group in groups) > limit:
             raise source.unreadable("the Parquet file opens to more than it may", "split it")
         # A text that stands once in a dictionary and in a million rows is counted before it is written out.
-        texts = [name for name in columns if _is_text(schema.field(name).type)]
+        texts = [name for name in columns if is_text(schema.field(name).type)]
         file = pq.ParquetFile(source.path, read_dictionary=texts)
+    except PagesRefused as refused:
+        raise source.unreadable(f"the Parquet file {refused}", "write it again, or split it") from None
+    except InputFileRefused as refused:
+        raise source.unreadable(f"the file {refused.reason}", refused.hint) from None
     except damaged as error:
         raise source.unreadable(f"the Parquet file is damaged: {error}", "write it again") from None
 
@@ -36,7 +51,7 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
         left = limit
         try:
             for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                size = sum(_written_out(column) for column in batch.columns)
+                size = sum(map(written_out_bytes, batch.columns))
                 left -= size
                 if left < 0:
                     raise source.opens_too_far(OpensTooFar(f"opens to more than {limit / 2**30:,.1f} GiB"))
@@ -52,20 +67,3 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
 
 
 PARQUET = SourceFormat((".parquet",), _open_rows)
-
-
-def _is_text(kind: "pa.DataType") -> bool:
-    import pyarrow.types as at
-
-    return bool(at.is_string(kind) or at.is_large_string(kind) or at.is_binary(kind) or at.is_large_binary(kind))
-
-
-def _written_out(column: "pa.Array") -> int:
-    """Return the bytes of a column once each row has its own value."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_dictionary(column.type) or not _is_text(column.type.value_type):
-        return int(column.nbytes)
-    lengths = pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)
-    return int(pc.sum(lengths).as_py() or 0) + 8 * len(column)
