@@ -41,16 +41,16 @@ def load(
     `narrative` may be the folder of a release too, wherever it stands. `config` may be left out where there is one
     alone; without `split` all of them are loaded. `mesh` is the mesh root, by default the one at or above the current
     folder. With `digest`, what `sha256sum release.json` gave its maker, or `signers`, public keys of which one has to
-    have signed it, the release is verified first, and is the one that they made. Other options go to `load_dataset` as
-    they are. Raise `storymesh.errors.WrongUsage` for a narrative, a version, a config or a split that does not exist,
-    `storymesh.errors.StorymeshError` for a release that is not whole.
+    have signed it, the release is verified first, and is the one that they made; without `signers` those of `mesh.yaml`
+    count. Other options go to `load_dataset` as they are. Raise `storymesh.errors.WrongUsage` for a narrative, a
+    version, a config or a split that does not exist, `storymesh.errors.StorymeshError` for a release that is not whole.
     """
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.pull import load_config, require_whole
-    from storymesh.mesh.lookup import named_release
-    from storymesh.release.signature import ReleaseExpectation, read_public_key
+    from storymesh.mesh.lookup import expectation, named_release
+    from storymesh.release.signature import NOTHING_EXPECTED
 
     release = named_release(f"{narrative}@{version}" if version else narrative, mesh)
-    if digest is not None or signers:
-        require_whole(release, open_engine, ReleaseExpectation(digest, tuple(map(read_public_key, signers))))
+    if (expected := expectation(mesh, digest, signers)) != NOTHING_EXPECTED:
+        require_whole(release, open_engine, expected)
     return load_config(release, config, split, streaming=streaming, **options)

@@ -36,7 +36,7 @@ case:
     other: {on: {boat: repair.boat}, within: {after: -30d, before: 0d}, expect: any}
   facts:
     skipper: boat.skipper | upper
-    days: repair.saved_days * 2
+    days: repair.saved_days + repair.saved_days
     others: other | map(attribute="remedy")
     before: other | last
   outcome: {action: repair.remedy, score: repair.saved_days, worked: repair.saved_days % 2 == 0}
@@ -54,7 +54,8 @@ TEMPLATES = {
 {{ boat.boat }} under {{ boat.skipper | pseudonym }} ({{ skipper | pseudonym }}), {{ case.id }}, {{ others | length }}:
 {% for one in other %}{{ one.repair }} {{ one.remedy | pseudonym }} {{ one.boat | pseudonym }}
 {% endfor %}
-{% if outcome %}{{ outcome.action }} {{ outcome.score | pseudonym }} {{ days | default(0) | pseudonym }}{% endif %}
+{% if outcome %}{{ outcome.action }} {{ outcome.score | pseudonym }}
+{{ days | pseudonym if days is not none else '' }}{% endif %}
 {% if before %}{{ before.remedy | pseudonym }}{% endif %}
 {% for one in others %}{{ one | pseudonym }}{% endfor %}
 """,

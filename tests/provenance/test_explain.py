@@ -75,7 +75,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 
 
-REPORT = "{{ case.id }} {{ ship.name | default('no ship') | pseudonym }}\n"
+REPORT = "{{ case.id }} {{ ship.name | pseudonym if ship.name is not none else 'no ship' }}\n"
 PRODUCTS = {"delay": DELAYS, "ship": SHIPS, "storm": STORMS, "call": CALLS, "price": PRICES}
 
 

@@ -38,6 +38,7 @@ class StaticValue:
     known_as: str | None = None  # the name under which a guard remembers it
     counted: frozenset[Path] = frozenset()  # of a list, the lists whose items it has
     pseudonym: bool = False  # it was replaced by its pseudonym already
+    written: bool = False  # words or numbers that are written out in a file may stand in it
     when_present: frozenset[str] = frozenset()  # what is not null where this is not
     when_true: frozenset[str] = frozenset()
     when_false: frozenset[str] = frozenset()

@@ -200,9 +200,7 @@ class ResponseCache:
     def prune(self, configs: Iterable[str], exports: Iterable[Path]) -> int:
         """Erase the answers of these configs but those in `exports`, tables that `to_parquet` wrote, and all that no
         attempt used. Return the number of answers erased."""
-        import pyarrow.parquet as pq
-
-        kept = {key for path in exports for key in pq.read_table(path, columns=["key"])["key"].to_pylist()}
+        kept = {key for path in exports for key in _keys_in(path)}
         with self._locked():
             self.flush()
             with self._transaction():
@@ -313,6 +311,17 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",",
 def canonical_json(value: Any) -> str:
     """Return JSON with sorted keys and without spaces: equal values give equal texts."""
     return _ENCODER.encode(value)
+
+
+def _keys_in(path: Path) -> Iterator[str]:
+    """Yield the keys of the answers in a table; none if it has no column of keys."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        if "key" in file.schema_arrow.names and file.schema_arrow.field("key").type == pa.string():
+            for batch in file.iter_batches(BATCH, columns=["key"]):
+                yield from filter(None, batch["key"].to_pylist())
 
 
 def _row(key: str, request: ChatRequest, answer: ChatResponse) -> tuple[Any, ...]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.io import FileIO, InputFile, OutputFile
+from pyiceberg.io import InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.table import Table
-from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
+from pyiceberg.typedef import Identifier
 
 from storymesh.errors import StorymeshError
-from storymesh.product.iceberg_internals import durable_file, rename_file
+from storymesh.product.iceberg_internals import durable_file, opens_files_with, rename_file
 
 FOLDER, BUCKET = "storymesh.folder", "storymesh.bucket"
 OWN_PROPERTIES = frozenset(
@@ -35,23 +35,6 @@ class LocationRefused(StorymeshError):
     def __init__(self, location: str, store: str) -> None:
         words = f"the store {store} is not as storymesh wrote it: it names {location[:200]!r}, which is no file of it"
         super().__init__(words, "take the store from a copy, or remove it and publish its products again")
-
-
-class StoreCatalog(SqlCatalog):
-    """A catalog that alone decides how files are opened: what the properties of a table say of that is dropped."""
-
-    def load_table(self, identifier: str | Identifier) -> Table:
-        table = super().load_table(identifier)
-        kept = {
-            name: value
-            for name, value in table.metadata.properties.items()
-            if name in OWN_PROPERTIES and (value.isdecimal() or value in ("true", "false")) and len(value) < 20
-        }
-        table.metadata = table.metadata.model_copy(update={"properties": kept})
-        return table
-
-    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
-        return RelativeFileIO(self.properties)
 
 
 class RelativeFileIO(PyArrowFileIO):
@@ -95,3 +78,18 @@ class RelativeFileIO(PyArrowFileIO):
 
     def _refused(self, location: str) -> LocationRefused:
         return LocationRefused(location, self.properties.get(BUCKET) or self.properties[FOLDER])
+
+
+@opens_files_with(RelativeFileIO)
+class StoreCatalog(SqlCatalog):
+    """A catalog that alone decides how files are opened: what the properties of a table say of that is dropped."""
+
+    def load_table(self, identifier: str | Identifier) -> Table:
+        table = super().load_table(identifier)
+        kept = {
+            name: value
+            for name, value in table.metadata.properties.items()
+            if name in OWN_PROPERTIES and (value.isdecimal() or value in ("true", "false")) and len(value) < 20
+        }
+        table.metadata = table.metadata.model_copy(update={"properties": kept})
+        return table

@@ -68,6 +68,21 @@ def unreadable_files(folder: Path, entries: Mapping[str, os.stat_result]) -> Ite
                 yield f"{printable(name)} {refused.reason}"
 
 
+def sound_answers(release: Release) -> list[Path]:
+    """Return the files with a release's answers of language models, but those that are not as its lock says."""
+    prefix = f"{ANSWERS_FOLDER}/"
+    entries = {name: status for name, status in list_entries(release.path).items() if name.startswith(prefix)}
+    listed = {name: status for name, status in entries.items() if name in (release.manifest.files or entries)}
+    return [
+        release.path / name
+        for name, status in listed.items()
+        if name.endswith(".parquet")
+        and stat.S_ISREG(status.st_mode)
+        and (release.manifest.sizes or {}).get(name, status.st_size) == status.st_size
+        and not list(unreadable_files(release.path, {name: status}))
+    ]
+
+
 def require_sound_files(*releases: Release) -> None:
     """Raise StorymeshError unless these folders hold what their manifests list, as files that can be read."""
     for release in releases:

@@ -35,7 +35,7 @@ from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedRecord
 from storymesh.release.catalog import list_releases
 from storymesh.release.curation.curate import find_repeats
-from storymesh.release.layout import ANSWERS_FOLDER
+from storymesh.release.folder import sound_answers
 from storymesh.rewriting.estimate import CostEstimate, estimate_cost
 from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
 
@@ -106,13 +106,13 @@ def sample_results(
 
 def prune_answers(store: Path, releases: Path, products: Collection[str]) -> int:
     """Erase the answers for narratives with one of these products in their cast, but those that a release uses. Return
-    the number of answers erased."""
+    the number of answers erased. Answers of a release that are not as its lock says are not read."""
     if not (store / ANSWER_STORE).is_file():
         return 0
     every = list_releases(releases)
     concerned = [release.manifest for release in every if not release.manifest.products.isdisjoint(products)]
     configs = {config for manifest in concerned for config in manifest.retold}
-    kept = [file for release in every for file in sorted((release.path / ANSWERS_FOLDER).glob("*.parquet"))]
+    kept = [file for release in every for file in sound_answers(release)]
     with ResponseCache(store / ANSWER_STORE) as answers:
         return answers.prune(configs, kept)
 

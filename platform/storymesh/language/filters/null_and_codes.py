@@ -102,9 +102,10 @@ class PseudonymFilter(TextFilter):
 
     def infer(self, call: CheckedCall) -> StaticValue:
         base = call.base
-        if not base.paths:
+        if not base.paths or base.written:
             words = "the pseudonym of what is written out tells which records are about it"
-            return call.fail(words, "a pseudonym is of a property", rule="restricted")
+            hint = "a pseudonym is of a property: where it may be null, put it behind `if … is not none`"
+            return call.fail(words, hint, rule="restricted")
         paths = base.paths if base.pseudonym else frozenset((*path, "~") for path in base.paths)
         return replace(super().infer(call), classification="public", paths=paths)
 

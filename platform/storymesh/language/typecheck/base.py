@@ -56,6 +56,7 @@ class TypeCheckerBase:
         self.partials: dict[int, Template] = {}  # the same for its includes
         self.statements = 0
         self.guards: dict[str, Guards] = {}
+        self.written: dict[str, bool] = {}  # of a fact, whether its expression writes something out
 
     def fail(self, at: Location, rule: str, words: str, hint: str = "") -> StaticValue:
         """Note a finding, and return a value that raises no second one: the one place where findings are made."""
@@ -122,6 +123,7 @@ class TypeCheckerBase:
             left.paths | right.paths,
             counted=left.counted | right.counted if left.counted and right.counted else frozenset(),
             pseudonym=left.pseudonym and right.pseudonym,
+            written=left.written or right.written,
         )
 
     def given(self, known: frozenset[str], work: Callable[[], StaticValue]) -> StaticValue:

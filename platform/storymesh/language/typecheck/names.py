@@ -1,5 +1,6 @@
 """Names and properties: what they stand for, and what the facts behind them say of other values."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from storymesh.errors import suggest_name
@@ -39,6 +40,9 @@ class NameChecker(FilterChecker):
     """The part of the checker that knows names, properties and facts."""
 
     def _noted(self, expression: Expression, value: StaticValue) -> StaticValue:
+        parts = map(id, _parts_of_value(expression))
+        if _is_written(expression) or any(self.static[part].written for part in parts if part in self.static):
+            value = replace(value, written=True)
         self.static[id(expression)] = value
         return value
 
@@ -63,6 +67,7 @@ class NameChecker(FilterChecker):
                 present, when_true, when_false = self._guards(name, found.expression)
                 value = self._of_field(found.field, name, (name,))
                 value = replace(value, when_present=present, when_true=present | when_true, when_false=when_false)
+                value = replace(value, written=self.written[name])
                 self.reads.add((name,))
             case Field():
                 value = self._of_field(found, name, (name,))
@@ -90,7 +95,9 @@ class NameChecker(FilterChecker):
         if name not in self.guards:
             quiet = type(self)(self.scope, strict=False)
             quiet.guards = self.guards  # of facts that read facts, each is looked at once
+            quiet.written = self.written
             value = quiet.test(expression)
+            self.written[name] = quiet.static[id(expression)].written
             self.guards[name] = (self._implied(expression), value.when_true, value.when_false)
         return self.guards[name]
 
@@ -153,3 +160,34 @@ class NameChecker(FilterChecker):
         if self._is_loop(expression):
             return self._noted(expression, LOOP)
         return self.value_or_absent(expression) if may_be_absent else self.value(expression)
+
+
+def _is_written(expression: Expression) -> bool:
+    """Return True for a text or a number that is written out, if it could name somebody."""
+    match expression:
+        case ast.Literal(value=str(text)):
+            return any(map(str.isalnum, text))
+        case ast.Literal(value=int() | float() as number):
+            return not isinstance(number, bool)
+        case _:
+            return False
+
+
+def _parts_of_value(expression: Expression) -> Iterator[Expression]:
+    """Yield the parts of an expression that its value may be made of; a condition is none."""
+    match expression:
+        case ast.Concat(parts=parts) | ast.Choose(options=parts) | ast.ListLiteral(items=parts):
+            yield from parts
+        case ast.Conditional():
+            yield from (expression.then, expression.otherwise)
+        case ast.And() | ast.Or() | ast.Arithmetic():
+            yield from (expression.left, expression.right)
+        case ast.Negate():
+            yield expression.operand
+        case ast.FilterCall() if (filter_ := FILTERS.get(expression.name)) is not None:
+            yield expression.base
+            for name, argument in filter_.arguments_by_name(expression).items():
+                if name != "attribute":  # names a property
+                    yield argument
+        case _:
+            pass

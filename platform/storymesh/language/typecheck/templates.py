@@ -173,7 +173,13 @@ class TypeChecker(ExpressionChecker):
             classification = higher(inner.classification, items)
             counted = items.paths if isinstance(inner.type, Array) else frozenset()
             item = StaticValue(
-                inner.type, inner.nullable, classification, items.paths, counted=counted, pseudonym=inner.pseudonym
+                inner.type,
+                inner.nullable,
+                classification,
+                items.paths,
+                counted=counted,
+                pseudonym=inner.pseudonym,
+                written=items.written,
             )
         else:
             if items.type is not ANYTHING:
