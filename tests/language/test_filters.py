@@ -30,6 +30,13 @@ ROW = Struct({
 PLACES: Mapping[str, tuple[Field, Any]] = {
     "price": (Field(Decimal(8, 2)), Exact("12.34")),
     "tiny": (Field(Decimal(8, 2)), Exact("-0.40")),
+    "tie": (Field(Decimal(8, 2)), Exact("53.55")),
+    "even": (Field(Decimal(8, 2)), Exact("53.45")),
+    "rate": (Field(Decimal(8, 4)), Exact("0.1235")),
+    "wide": (Field(Decimal(30, 3)), Exact("123456789012345678901234.567")),
+    "nines": (Field(Decimal(20, 2)), Exact("999999999999999999.95")),
+    "half_cent": (Field(Decimal(8, 3)), Exact("0.005")),
+    "missing_price": (Field(Decimal(12, 3), True), None),
     "prices": (Field(Array(Field(Decimal(8, 2)))), []),
     "moment": (Field(Timestamp()), datetime(2024, 3, 3, 9, 5, 7)),
     "leap": (Field(Date()), date(2024, 2, 29)),
@@ -86,7 +93,7 @@ def test_a_pseudonym_is_sha256_of_key_bar_value() -> None:
     assert told("name | pseudonym") == "p-" + hashlib.sha256(b"key|Acme").hexdigest()[:12]
 
 
-@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 2.0**63, -(2.0**63), Exact(10) ** 20])
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 2.0**63, -(2.0**63)])
 def test_what_is_not_finite_or_too_large_is_not_printed(value: Any) -> None:
     for name, arguments in (("number", ()), ("percent", ()), ("duration", ("hours",))):
         with pytest.raises(NotInLanguage, match="not finite or too large"):
@@ -146,8 +153,7 @@ def test_rounding_as_jinja(value: float, digits: int) -> None:
     assert FILTERS["int"].evaluate(value) == JINJA["int"](value)
     assert FILTERS["abs"].evaluate(value) == abs(value)
     amount = Exact(round(value * 100)).scaleb(-2)
-    if abs(amount) * 100 % 10 != 5:
-        assert FILTERS["round"].evaluate(amount, 1) == JINJA["round"](amount, 1)
+    assert FILTERS["round"].evaluate(amount, 1) == JINJA["round"](amount, 1)
     assert FILTERS["int"].evaluate(amount) == JINJA["int"](amount)
 
 

@@ -114,7 +114,10 @@ def value_of(place: Field, rng: random.Random, depth: int = 0) -> Any:
         case Float():
             return rng.choice(FLOATS) if rng.random() < 0.4 else round(rng.uniform(-100, 5000), rng.randint(0, 4))
         case Decimal(precision=precision, scale=scale):
-            digits = rng.choice([0, 1, -1, 5, 125, -(10 ** (precision - 1)), rng.randint(-99999, 99999)])
+            edges = [0, 1, -1, 5, 125, -(10 ** (precision - 1)), 10**precision - 1, 10 * rng.randint(-999, 999) + 5]
+            digits = rng.choice(
+                [*edges, rng.randint(-99999, 99999), rng.randint(-(10**precision) + 1, 10**precision - 1)]
+            )
             return Exact(digits).scaleb(-scale)
         case Boolean():
             return rng.random() < 0.5
@@ -213,7 +216,7 @@ class Maker:
             return self.pick(self.leaf("f", "g"), self.pick("0.5", "1.25", "100.0"))
         smaller = depth - 1
         return self.pick(
-            lambda: f"({self.number(smaller)} / {self.number(smaller)})",
+            lambda: f"({self.number(smaller)} / {self.divisor(smaller)})",
             lambda: f"({self.float_(smaller)} {self.pick('+', '-', '*')} {self.number(smaller)})",
             lambda: f"({self.number(smaller)} if {self.test(smaller)} else {self.number(smaller)})",
             lambda: f"({self.leaf('f', 'g')} | default({self.pick('0', '0.0', '1.5')}))",
@@ -221,6 +224,16 @@ class Maker:
             lambda: f"({self.float_(smaller)} | {self.pick('abs', 'round', 'round(2)')})",
             lambda: f"(floats | {self.pick('sum', 'first | default(0.0)', 'max | default(1)')})",
             lambda: f"(-{self.float_(smaller)})",
+        )()
+
+    def divisor(self, depth: int) -> str:
+        name = self.leaf("n d f", "m e g")
+        return self.pick(
+            lambda: self.number(depth),
+            lambda: f"({self.number(depth)} or {self.pick('1', '2.5')})",
+            lambda: f"(({self.list_(depth)[0]} | length) + 1)",
+            lambda: f"({name} if {name} {self.pick('!= 0', '> 0', '< 0', '>= 1')} else {self.pick('1', '-2')})",
+            lambda: f"(1 if {name} {self.pick('== 0', '<= 0', '>= 0')} else {name})",
         )()
 
     def number(self, depth: int = 2) -> str:

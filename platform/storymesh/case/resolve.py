@@ -268,6 +268,11 @@ class _CastResolver:
                 message = f"'{name}.{column}' is {mine} and '{path}' is {theirs}: they never equal each other"
                 self.fail(steps, "wrong-type", message)
                 continue
+            codes = contract.properties[column].field.codes, role.contract.properties[other].field.codes
+            if codes[0] is not None and codes[1] is not None and not codes[0] & codes[1]:
+                message = f"'{name}.{column}' and '{path}' have no code in common: they never equal each other"
+                self.fail(steps, "unknown-code", message)
+                continue
             joins.append(JoinCondition(column, role.name, other))
         return tuple(joins) if len(joins) == len(link.on) else None
 

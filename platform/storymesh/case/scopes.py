@@ -16,6 +16,7 @@ from storymesh.language.parse import parse_expression
 from storymesh.language.static_values import Path
 from storymesh.language.typecheck.scope import CheckedExpression, Fact, Scope
 from storymesh.language.typecheck.templates import check_expression
+from storymesh.language.typecheck.zero import not_zero
 from storymesh.language.types import (
     NUMBERS,
     Array,
@@ -201,7 +202,7 @@ def option_type(facts: Mapping[str, Formula], outcome: Mapping[str, Field], clos
     return Struct(
         {
             "action": outcome["action"],
-            "tried": Field(Integer()),
+            "tried": Field(Integer(), nonzero=True),
             "worked": Field(Integer()),
             "rate": Field(Float()),
             "mean_score": Field(Float(), classification=score.classification),
@@ -214,7 +215,7 @@ def _precedents(option: Field) -> Struct:
     maybe = Field(option.type, nullable=True)
     return Struct(
         {
-            "enough": Field(Boolean(), implies=("level",)),
+            "enough": Field(Boolean(), implies=("level", not_zero("tried"))),
             "level": Field(Integer(), nullable=True),
             "tried": Field(Integer()),
             "best": maybe,
@@ -341,7 +342,7 @@ def _question(cast: Cast, role: Role, pseudonymised: frozenset[Path]) -> Field |
             message = f"'{role.name}.{name}' is known only when the case closes"
             fields[name] = Hidden("out-of-view", message, "tell it in a `text` record")
         elif not cast.known_with_row(role, name):
-            fields[name] = Field(promised.type, True, promised.classification, promised.unit, promised.pseudonym)
+            fields[name] = replace(promised, nullable=True)
         else:
             fields[name] = promised
     struct = Struct(fields, origin=role.name)

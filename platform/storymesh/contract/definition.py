@@ -14,7 +14,7 @@ from typing import Any, get_args
 from storymesh.contract.quality_rules import Rule
 from storymesh.document import Document
 from storymesh.errors import Finding
-from storymesh.language.types import Array, Classification, Field, Struct, Type
+from storymesh.language.types import NUMBERS, Array, Classification, Field, Integer, Struct, Text, Type
 from storymesh.location import Location
 
 CLASSIFICATIONS: tuple[Classification, ...] = get_args(Classification)
@@ -49,7 +49,24 @@ class Property:
     @property
     def field(self) -> Field:
         """Return the field that expressions see: a type, and what may be assumed of its values."""
-        return Field(self.type, not self.required and self.key_position is None, self.classification, self.unit)
+        nullable = not self.required and self.key_position is None
+        codes, nonzero = self._codes, self._never_zero
+        return Field(self.type, nullable, self.classification, self.unit, codes=codes, nonzero=nonzero)
+
+    @property
+    def _codes(self) -> frozenset[str | int] | None:
+        """The values of the enum, where they are texts or whole numbers."""
+        plain = all(isinstance(value, str | int) and not isinstance(value, bool) for value in self.enum)
+        return frozenset(self.enum) if self.enum and plain and isinstance(self.type, Text | Integer) else None
+
+    @property
+    def _never_zero(self) -> bool:
+        """True for a number that the options or the enum keep apart from zero."""
+        if not isinstance(self.type, NUMBERS):
+            return False
+        low, above = self.options.get("minimum", 0), self.options.get("exclusiveMinimum", -1)
+        high, below = self.options.get("maximum", 0), self.options.get("exclusiveMaximum", 1)
+        return low > 0 or above >= 0 or high < 0 or below <= 0 or bool(self.enum and 0 not in self.enum)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
 
-BUILD_VERSION = "storymesh-build-8"  # changes whenever the same inputs would give other cases or records
+BUILD_VERSION = "storymesh-build-9"  # changes whenever the same inputs would give other cases or records
 ProductVersions = Mapping[str, tuple[str, str]]  # role -> (product, version)
 
 

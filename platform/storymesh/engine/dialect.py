@@ -13,8 +13,8 @@ import ibis.expr.types as ir
 
 
 @ibis.udf.scalar.builtin(name="format", signature=((dt.string, dt.float64), dt.string))
-def _format_float(pattern, value):  # type: ignore[no-untyped-def]
-    ...
+def format_float(pattern, value):  # type: ignore[no-untyped-def]
+    """Return a float in a format such as '{:,.2f}': ties to even on the binary value, as Python's format does."""
 
 
 @ibis.udf.scalar.builtin(name="format", signature=((dt.string, dt.int64), dt.string))
@@ -24,7 +24,7 @@ def _format_integer(pattern, value):  # type: ignore[no-untyped-def]
 
 def round_half_even(value: ir.NumericValue, digits: int) -> ir.FloatingValue:
     """Return a float rounded to `digits`, ties to even on the binary value, as Python's round does."""
-    return _format_float(f"{{:.{digits}f}}", value.cast("float64")).cast("float64")
+    return format_float(f"{{:.{digits}f}}", value.cast("float64")).cast("float64")
 
 
 def float_division(left: ir.NumericValue, right: ir.NumericValue) -> ir.FloatingValue:
@@ -132,17 +132,16 @@ UNPRINTABLE = "\ufdd0"
 
 
 def format_thousands(value: ir.NumericValue, digits: int) -> ir.StringValue:
-    """Format a number with commas and `digits` decimals, ties to even on the binary value, no minus zero."""
+    """Format an integer or float with commas and `digits` decimals, ties to even on the binary value, no minus zero."""
     text: ir.StringValue
-    if digits == 0 and value.type().is_integer():
-        return _format_integer("{:,d}", value.cast("int64"))
-    text = _format_float(f"{{:,.{digits}f}}", value.cast("float64"))
+    if value.type().is_integer():
+        text = _format_integer("{:,d}", value.cast("int64"))
+        return text.concat("." + "0" * digits) if digits else text
+    text = format_float(f"{{:,.{digits}f}}", value.cast("float64"))
     # No other number of so many digits contains this one.
     zero = "-0" + ("." + "0" * digits if digits else "")
     text = text.replace(zero, zero[1:])
-    kind = value.type()
-    fits = isinstance(kind, dt.Decimal) and (kind.precision or 38) - (kind.scale or 0) <= 18
-    return text if fits else ibis.ifelse(~is_exactly_printable(value), UNPRINTABLE, text)
+    return ibis.ifelse(~is_exactly_printable(value), UNPRINTABLE, text)
 
 
 @lru_cache

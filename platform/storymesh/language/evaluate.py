@@ -8,7 +8,7 @@ import math
 import operator as operators
 from collections.abc import Callable, Mapping
 from datetime import date
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from storymesh.errors import NotInLanguage, TooLarge
@@ -17,6 +17,7 @@ MAX_OUTPUT = 1024 * 1024
 MAX_TEXT = 64 * MAX_OUTPUT  # on the way; of a typed template what texts can grow to is known before
 LARGEST_EXACT = 2.0**63
 EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)  # so that arithmetic of 38 digits never rounds on its way
+TRUNCATING = Context(prec=100, rounding=ROUND_DOWN)
 Number = int | float | Decimal
 TESTS: Mapping[str, Callable[[Any], bool]] = {
     "none": lambda value: value is None,
@@ -119,7 +120,7 @@ def calculate(operator: str, left: Any, right: Any) -> Number | None:
         case int():
             return int64(result)
         case Decimal():
-            return _fitting(result)
+            return fitting(result)
         case _:
             return float(result)
 
@@ -138,7 +139,7 @@ def _factor(value: int | Decimal) -> Decimal:
     return factor
 
 
-def _fitting(result: Decimal) -> Decimal:
+def fitting(result: Decimal) -> Decimal:
     """Return a decimal of at most 38 digits, 37 of them behind the point; zero has no sign."""
     if _digits(result)[1] > 37:
         result = EXACT.quantize(result, Decimal(1).scaleb(-37))

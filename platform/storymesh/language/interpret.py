@@ -31,6 +31,7 @@ from storymesh.language.evaluate import (
     calculate,
     compare,
     draw_option,
+    fitting,
     negative,
 )
 from storymesh.language.filters.base import Filter
@@ -190,7 +191,7 @@ def _cast(value: Any, scale: int | None) -> Any:
     """Return a number as a float, or as a decimal of `scale`."""
     if value is None:
         return None
-    return float(value) if scale is None else EXACT.quantize(Decimal(value), Decimal(1).scaleb(-scale))
+    return float(value) if scale is None else fitting(EXACT.quantize(Decimal(value), Decimal(1).scaleb(-scale)))
 
 
 class Sandbox(ImmutableSandboxedEnvironment):

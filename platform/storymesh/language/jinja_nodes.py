@@ -116,7 +116,7 @@ class JinjaWriter:
                 return nodes.Getattr(self.write(expression.base), expression.name, "load")
             case ast.ListLiteral():
                 items = self._written(expression.items)
-                return nodes.List([_cast(item, _as_float(expression)) for item in items])
+                return nodes.List([_cast(item, _number_type(expression)) for item in items])
             case ast.Arithmetic():
                 return _ARITHMETIC[expression.operator](self.write(expression.left), self.write(expression.right))
             case ast.Negate():
@@ -150,7 +150,7 @@ class JinjaWriter:
 
     def _joined(self, expression: Expression, written: nodes.Expr) -> nodes.Expr:
         """Cast what may be one of several values to the one type that they have together."""
-        return _cast(written, _as_float(expression))
+        return _cast(written, _number_type(expression))
 
     def _filter(self, expression: ast.FilterCall) -> nodes.Expr:
         base, filter_ = self.write(expression.base), FILTERS.get(expression.name)
@@ -168,12 +168,12 @@ def apply_filter(value: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.
     return nodes.Filter(value, name, list(arguments), [], None, None)
 
 
-def _as_float(expression: Expression) -> Type | None:
-    """Return the type to which the parts of an expression are cast: numbers of two kinds together are floats."""
+def _number_type(expression: Expression) -> Type | None:
+    """Return the type to which the parts of an expression are cast, where they are numbers of several kinds."""
     type_ = expression.static.type if expression.static is not None else None
     if isinstance(type_, Array) and isinstance(expression, ast.ListLiteral):
         type_ = type_.item.type
-    return type_ if isinstance(type_, Float) else None
+    return type_ if isinstance(type_, Float | Decimal) else None
 
 
 def _cast(value: nodes.Expr, type_: Type | None) -> nodes.Expr:

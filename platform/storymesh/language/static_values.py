@@ -43,10 +43,19 @@ class StaticValue:
     when_true: frozenset[str] = frozenset()
     when_false: frozenset[str] = frozenset()
     words: str = ""  # how to call it in a finding
+    codes: frozenset[str | int] | None = None  # all that it can be, where that is known
+    nonzero: bool = False  # it is a number that cannot be zero
 
     @property
     def field(self) -> Field:
-        return Field(self.type, self.nullable, self.classification, pseudonym=self.pseudonym)
+        return Field(
+            self.type,
+            self.nullable,
+            self.classification,
+            pseudonym=self.pseudonym,
+            codes=self.codes,
+            nonzero=self.nonzero,
+        )
 
 
 ANYTHING = Null()  # what a failed part gives: no second finding comes of it
@@ -54,7 +63,10 @@ PUBLIC: Classification = "public"
 
 
 def joined_type(left: Type, right: Type) -> Type | None:
-    """Return the one type of two values of which either may be used; None when there is none."""
+    """Return the one type of two values of which either may be used; None when there is none.
+
+    A decimal stays exact beside an integer or a decimal of another scale; a float makes a float.
+    """
     match left, right:
         case (Null(), other) | (other, Null()):
             return other
@@ -64,7 +76,9 @@ def joined_type(left: Type, right: Type) -> Type | None:
                 return Text()  # a code that is called two things has no label
             return Text({**left.labels, **right.labels})
         case (Decimal(), Decimal()):
-            return Decimal(38, max(left.scale, right.scale)) if left.scale == right.scale else Float()
+            return Decimal(38, max(left.scale, right.scale))
+        case (Decimal() as exact, Integer()) | (Integer(), Decimal() as exact):
+            return Decimal(38, exact.scale)
         case (Struct(), Struct()):
             if left == right:
                 return left
@@ -74,7 +88,7 @@ def joined_type(left: Type, right: Type) -> Type | None:
             known = {name: found for name, found in fields.items() if found is not None}
             return Struct(known, left.origin) if len(known) == len(fields) else None
         case (Array(), Array()):
-            item = None if mixed(left.item.type, right.item.type) else _joined_field(left.item, right.item)
+            item = _joined_field(left.item, right.item)
             return Array(item) if isinstance(item, Field) else None
         case _ if type(left) is type(right):
             return left
@@ -85,16 +99,16 @@ def joined_type(left: Type, right: Type) -> Type | None:
 
 
 def mixed(left: Type, right: Type) -> bool:
-    """Return True if two numbers are of different kinds, so that both have to become floats."""
-    numbers = isinstance(left, NUMBERS) and isinstance(right, NUMBERS)
-    both = isinstance(left, Float) and isinstance(right, Float)
-    return numbers and not both and isinstance(joined_type(left, right), Float)
+    """Return True if two numbers are of different kinds, so that one or both have to be cast to be of one type."""
+    if isinstance(left, Decimal) and isinstance(right, Decimal):
+        return left.scale != right.scale
+    return isinstance(left, NUMBERS) and isinstance(right, NUMBERS) and type(left) is not type(right)
 
 
 def _joined_field(left: "Field | Hidden", right: "Field | Hidden") -> "Field | Hidden | None":
     if isinstance(left, Hidden) or isinstance(right, Hidden):
         return left if isinstance(left, Hidden) else right
-    type_ = joined_type(left.type, right.type)
+    type_ = None if mixed(left.type, right.type) else joined_type(left.type, right.type)
     if type_ is None:
         return None
     return Field(
@@ -104,15 +118,24 @@ def _joined_field(left: "Field | Hidden", right: "Field | Hidden") -> "Field | H
         left.unit,
         left.pseudonym and right.pseudonym,
         left.implies if left.implies == right.implies else (),
+        joined_codes(left, right),
+        left.nonzero and right.nonzero,
     )
 
 
-def guarded(place: Field, steps: Sequence[str]) -> Field:
-    """Return a place whose property along `steps` is known not to be null, nor the rows on the way."""
+def joined_codes(left: Field | StaticValue, right: Field | StaticValue) -> frozenset[str | int] | None:
+    """Return what a value that is one of two can be, where that is known of both; none is no code."""
+    if isinstance(left.type, Null) or isinstance(right.type, Null):
+        return right.codes if isinstance(left.type, Null) else left.codes
+    return None if left.codes is None or right.codes is None else left.codes | right.codes
+
+
+def guarded(place: Field, steps: Sequence[str], *, nonzero: bool = False) -> Field:
+    """Return a place whose property along `steps` is known not to be null (nor zero), nor the rows on the way."""
     if steps and isinstance(place.type, Struct) and isinstance(found := place.type.fields.get(steps[0]), Field):
-        fields = {**place.type.fields, steps[0]: guarded(found, steps[1:])}
+        fields = {**place.type.fields, steps[0]: guarded(found, steps[1:], nonzero=nonzero)}
         place = replace(place, type=Struct(fields, place.type.origin))
-    return replace(place, nullable=False)
+    return replace(place, nullable=False, nonzero=place.nonzero or (nonzero and not steps))
 
 
 def arithmetic_type(operator: str, left: Type, right: Type) -> Type:

@@ -114,7 +114,9 @@ class Field:
     classification: Classification = "public"
     unit: str | None = None
     pseudonym: bool = False  # the value was replaced by its pseudonym in the data
-    implies: tuple[str, ...] = ()  # names beside it that are not null where it is true
+    implies: tuple[str, ...] = ()  # what is known of names beside it where it is true, as guards remember it
+    codes: frozenset[str | int] | None = None  # all that it can be, where that is known
+    nonzero: bool = False
 
 
 @dataclass(frozen=True)

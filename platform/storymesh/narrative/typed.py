@@ -80,7 +80,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
         pseudonymised,
         together,
         _quoted_facts(typed, templates),
-        tuple(_warnings(narrative, cast, typer.used)),
+        (*_warnings(narrative, cast, typer.used), *(warning for checked in formulas for warning in checked.warnings)),
     )
 
 

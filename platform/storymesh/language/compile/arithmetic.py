@@ -10,7 +10,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from storymesh.engine import dialect
+from storymesh.engine import decimals, dialect
 from storymesh.language.evaluate import EXACT
 
 
@@ -29,7 +29,7 @@ def calculate(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> i
     if operator == "*":
         return _product(left, right).cast(dt.Decimal(38, behind))
     wide = dt.Decimal(38, behind)
-    return _added(operator, _widened(left, wide), _widened(right, wide))
+    return _added(operator, widened(left, wide), widened(right, wide))
 
 
 def _floored(operator: str, left: ir.IntegerValue, right: ir.IntegerValue) -> ir.IntegerValue:
@@ -57,7 +57,7 @@ def _plain(operator: str, left: ir.NumericValue, right: ir.NumericValue) -> ir.N
             return left * right
 
 
-def _widened(value: ir.NumericValue, wide: dt.Decimal) -> ir.DecimalValue:
+def widened(value: ir.NumericValue, wide: dt.Decimal) -> ir.DecimalValue:
     """Return the value with other digits behind the point; null where it does not fit."""
     kind = value.type()
     whole = (kind.precision or 38) - (kind.scale or 0) if isinstance(kind, dt.Decimal) else 19
@@ -113,7 +113,7 @@ def compare(operator: str, left: ir.Value, right: Any) -> ir.BooleanValue:
     if all(isinstance(kind, dt.Decimal) for kind in kinds) and kinds[0] != kinds[1]:
         # Exactly, where both fit into one type; where one does not, they are far apart.
         wide = dt.Decimal(38, max(kind.scale or 0 for kind in kinds))
-        one, two = _widened(left, wide), _widened(right, wide)
+        one, two = widened(left, wide), widened(right, wide)
         near = _ordered(operator, one, two)
         return near.coalesce(_ordered(operator, left.cast("float64"), right.cast("float64")))
     return _ordered(operator, left, right)
@@ -148,11 +148,37 @@ def round_number(value: ir.NumericValue, precision: int) -> ir.NumericValue:
     if value.type().is_integer():
         return value
     if isinstance(value.type(), dt.Decimal):
-        value_rounded = dialect.round_half_even(
-            ibis.ifelse(dialect.is_exactly_printable(value), value, ibis.null(value.type())), precision
-        )
-        return value_rounded.cast(dt.Decimal(38, min(precision, value.type().scale or 0)))
+        return decimals.round_half_even(value, precision)
     return dialect.round_half_even(value, precision)
+
+
+def number(value: ir.NumericValue, digits: int) -> ir.StringValue:
+    """Return a number in text; a decimal from its exact value."""
+    if isinstance(value.type(), dt.Decimal):
+        return decimals.format_decimal(value, digits)
+    return dialect.format_thousands(value, digits)
+
+
+def percent(value: ir.NumericValue, digits: int) -> ir.StringValue:
+    """Return 100 times a number in text, with a percent sign."""
+    if value.type().is_floating():
+        return dialect.format_thousands(value.cast("float64") * 100, digits).concat("%")
+    exact = value.cast(dt.Decimal(19, 0)) if value.type().is_integer() else value
+    return decimals.format_decimal(exact, digits, shift=2).concat("%")
+
+
+def _minutes(value: ir.DecimalValue, unit: int) -> ir.IntegerValue:
+    """Return the whole minutes of a decimal that is not negative, null past 64 bits."""
+    whole = dialect.decimal_to_int64(decimals.truncate(value, 0))
+    if unit < 60:
+        return dialect.integer_division(whole, ibis.literal(60))
+    each = unit // 60
+    rest = decimals.truncate(value, 30) - decimals.truncate(value, 0)
+    scale = decimals.scale_of(rest)
+    wide = dt.Decimal(min(scale, 34) + 4, min(scale, 34))
+    part = decimals.truncate(rest.cast(wide) * each, 0).cast("int64")
+    fits = whole <= (2**63 - 1 - each) // each
+    return ibis.ifelse(fits, whole, ibis.null("int64")) * each + part
 
 
 def duration(value: ir.NumericValue, unit: int) -> ir.StringValue:
@@ -164,6 +190,8 @@ def duration(value: ir.NumericValue, unit: int) -> ir.StringValue:
             minutes = ibis.ifelse(fits, value, ibis.null("int64")).abs() * minutes_each
         else:
             minutes = dialect.integer_division(value, ibis.literal(60)).abs()
+    elif isinstance(value.type(), dt.Decimal):
+        minutes = _minutes(value.abs(), unit)
     else:
         # Seconds are rounded to six digits first: 0.7 hours, which no float holds, are 42 minutes and not 41.
         seconds = dialect.round_half_even(value.cast("float64").abs() * unit, 6)

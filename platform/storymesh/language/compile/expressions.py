@@ -4,7 +4,7 @@ Null propagates; a condition that is null counts as false, as everywhere in the 
 has them from the contracts, so this needs no second type system.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
 from typing import TypeVar
@@ -17,7 +17,7 @@ from storymesh.engine import dialect
 from storymesh.errors import NotInLanguage
 from storymesh.language import ast
 from storymesh.language.ast import Expression
-from storymesh.language.compile.arithmetic import calculate, compare, signed
+from storymesh.language.compile.arithmetic import calculate, compare, signed, widened
 from storymesh.language.compile.filters import CompiledCall
 from storymesh.language.filters.base import Overflow
 from storymesh.language.filters.registry import FILTERS
@@ -88,7 +88,7 @@ class ExpressionCompiler:
             case ast.Literal(value=constant):
                 return ibis.literal(constant, type="float64")
             case ast.ListLiteral():
-                return ibis.array(_of_one_kind([self.value(item) for item in expression.items]))
+                return ibis.array(self._of_one_kind([self.value(item) for item in expression.items]))
             case ast.Name():
                 return self.names[expression.name]
             case ast.Attribute():
@@ -107,18 +107,18 @@ class ExpressionCompiler:
             case ast.And():
                 left = self.value(expression.left)
                 right = self._where(truth(left), lambda: self.value(expression.right))
-                return self._either(truth(left), right, left)
+                return self.either(truth(left), right, left)
             case ast.Or():
                 left = self.value(expression.left)
                 right = self._where(~truth(left), lambda: self.value(expression.right))
-                return self._either(truth(left), left, right)
+                return self.either(truth(left), left, right)
             case ast.Not():
                 return ~self.test(expression.operand)
             case ast.Conditional():
                 test = self.test(expression.test)
                 then = self._where(test, lambda: self.value(expression.then))
                 otherwise = self._where(~test, lambda: self.value(expression.otherwise))
-                return self._either(test, then, otherwise)
+                return self.either(test, then, otherwise)
             case ast.IsTest():
                 return is_test(self.value(expression.base), expression.name)
             case ast.FilterCall():
@@ -182,20 +182,25 @@ class ExpressionCompiler:
         """Return an item of a list in text. The checker knows that none is null, so one that is did not fit."""
         return self.text(value).fill_null(UNPRINTABLE)
 
-    def _either(self, test: ir.BooleanValue, then: ir.Value, otherwise: ir.Value) -> ir.Value:
-        then, otherwise = self.alike(then, otherwise)
-        return ibis.ifelse(test, then, otherwise)
+    def either(self, test: ir.BooleanValue, then: ir.Value, otherwise: ir.Value) -> ir.Value:
+        """Return one of two values; two numbers of different kinds are cast to the type that they have together."""
+        kind = _number_type([then.type(), otherwise.type()])
+        if kind is None:
+            return ibis.ifelse(test, then, otherwise)
+        return ibis.ifelse(test, self._as_number(then, kind, test), self._as_number(otherwise, kind, ~test))
 
-    def alike(self, one: ir.Value, two: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Return two numbers of different kinds as floats, so that both sides of a choice have one type."""
-        first, second = one.type(), two.type()
-        if first == second or not (first.is_numeric() and second.is_numeric()):
-            return one, two
-        if first.is_integer() and second.is_integer():
-            return one.cast("int64"), two.cast("int64")
-        if isinstance(first, dt.Decimal) and isinstance(second, dt.Decimal) and first.scale == second.scale:
-            return one.cast(dt.Decimal(38, first.scale)), two.cast(dt.Decimal(38, first.scale))
-        return one.cast("float64"), two.cast("float64")
+    def _of_one_kind(self, values: list[ir.Value]) -> list[ir.Value]:
+        """Return numbers of several kinds as numbers of the one type that they have together."""
+        kind = _number_type([value.type() for value in values])
+        return values if kind is None else [self._as_number(value, kind, ibis.literal(True)) for value in values]
+
+    def _as_number(self, value: ir.NumericValue, kind: dt.DataType, used: ir.BooleanValue) -> ir.NumericValue:
+        """Return a number of another kind; a decimal past 38 digits does not fit, which counts where it is `used`."""
+        if not isinstance(kind, dt.Decimal):
+            return value.cast(kind)
+        result = widened(value, kind)
+        self.unfit.append(used & value.notnull() & result.isnull())
+        return result
 
     def _arithmetic(self, expression: ast.Arithmetic) -> ir.Value:
         left, right = self.value(expression.left), self.value(expression.right)
@@ -225,10 +230,11 @@ class ExpressionCompiler:
         return result
 
 
-def _of_one_kind(values: list[ir.Value]) -> list[ir.Value]:
-    """Return decimals of different widths as decimals of one, those of different scales as floats."""
-    kinds = [value.type() for value in values]
-    if len(set(kinds)) < 2 or not all(isinstance(kind, dt.Decimal) for kind in kinds):
-        return values
-    scales = {kind.scale or 0 for kind in kinds}
-    return [value.cast(dt.Decimal(38, max(scales)) if len(scales) == 1 else "float64") for value in values]
+def _number_type(kinds: Sequence[dt.DataType]) -> dt.DataType | None:
+    """Return the type to which numbers of several kinds are cast; None where there is nothing to cast."""
+    if len(set(kinds)) < 2 or not all(kind.is_numeric() for kind in kinds):
+        return None
+    if any(kind.is_floating() for kind in kinds):
+        return dt.float64
+    scales = [kind.scale or 0 for kind in kinds if isinstance(kind, dt.Decimal)]
+    return dt.Decimal(38, max(scales)) if scales else dt.int64

@@ -132,7 +132,7 @@ class _TemplateCompiler(ExpressionCompiler):
                 continue
             # What is of two kinds in the two branches is not read afterwards: the checker refuses that.
             if type(left.type()) is type(right.type()) or (left.type().is_numeric() and right.type().is_numeric()):
-                self.names[name] = self._either(test, left, right)
+                self.names[name] = self.either(test, left, right)
         return _marked(ibis.ifelse(test, body, otherwise), unfit)
 
     def loop(self, statement: ast.For) -> ir.StringValue:

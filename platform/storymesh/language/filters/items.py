@@ -61,7 +61,14 @@ class ListFilter(Filter):
         inner = base.type.item
         classification = higher(inner.classification, base)
         item = StaticValue(
-            inner.type, inner.nullable, classification, base.paths, pseudonym=inner.pseudonym, words="an item"
+            inner.type,
+            inner.nullable,
+            classification,
+            base.paths,
+            pseudonym=inner.pseudonym,
+            words="an item",
+            codes=inner.codes,
+            nonzero=inner.nonzero,
         )
         attribute = call.literal("attribute")
         for step in str(attribute.value).split(".") if attribute is not None else ():
@@ -83,6 +90,8 @@ class ListFilter(Filter):
                 paths,
                 pseudonym=found.pseudonym,
                 words=f"'{step}'",
+                codes=found.codes,
+                nonzero=found.nonzero,
             )
         return item
 

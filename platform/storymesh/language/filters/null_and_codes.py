@@ -12,7 +12,7 @@ from storymesh.language.evaluate import as_text
 from storymesh.language.filters.base import CheckedCall, Filter, Origins, Parameter, SizedCall, TextFilter
 from storymesh.language.sizes import ONE, PRINTED, Size, constant
 from storymesh.language.static_values import ANYTHING, StaticValue, a_kind
-from storymesh.language.types import Float, Integer, Text, Type
+from storymesh.language.types import Decimal, Float, Integer, Text, Type
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -47,11 +47,10 @@ class DefaultFilter(Filter):
         return value if given is None else given
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
-        value, fallback = call.compiler.alike(call.base, call.value("value"))
-        return value.coalesce(fallback)
+        return call.compiler.either(call.base.notnull(), call.base, call.value("value"))
 
     def result_cast(self, node: ast.FilterCall) -> Type | None:
-        return node.typed.type if node.static is not None and isinstance(node.static.type, Float) else None
+        return node.typed.type if node.static is not None and isinstance(node.static.type, Float | Decimal) else None
 
     def blamable_parts(self, node: ast.FilterCall, value: StaticValue) -> tuple[Expression, ...]:
         parts = super().blamable_parts(node, value)

@@ -1,11 +1,12 @@
 """Filters of numbers: number, percent, plural, duration, round, abs and int."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal as Exact
 from typing import TYPE_CHECKING, ClassVar
 
 from storymesh.errors import suggest_name
-from storymesh.language.evaluate import EXACT, finite, int64
+from storymesh.language.evaluate import EXACT, TRUNCATING, finite, int64
 from storymesh.language.filters.base import (
     MAX_DIGITS,
     CheckedCall,
@@ -29,9 +30,19 @@ UNITS: Mapping[str, int] = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 
 
 
 def format_number(value: int | float | Exact, digits: int = 0) -> str:
-    """Return Python's `format(x, ',.nf')` of the binary value: thousands by comma, ties to even, no minus zero."""
-    text = f"{value:,}" if isinstance(value, int) and digits == 0 else f"{finite(float(value)):,.{digits}f}"
-    return text[1:] if text.startswith("-") and not text.strip("-0.,") else text
+    """Return Python's `format(x, ',.nf')`: thousands by comma, ties to even, no minus zero.
+
+    Integers and decimals are taken by their exact value, floats by their binary one.
+    """
+    if isinstance(value, float):
+        text = f"{finite(value):,.{digits}f}"
+        return text[1:] if text.startswith("-") and not text.strip("-0.,") else text
+    return f"{round_exact(Exact(value), digits):,.{digits}f}"
+
+
+def round_exact(value: Exact, digits: int) -> Exact:
+    """Return a decimal rounded to `digits`, ties to even; zero has no sign."""
+    return EXACT.add(EXACT.quantize(value, Exact(1).scaleb(-digits)), 0)
 
 
 def format_count(count: int, one: str, many: str | None = None) -> str:
@@ -49,7 +60,7 @@ class PrintedNumber(TextFilter):
 
 class NumberFilter(PrintedNumber):
     name = "number"
-    summary = "thousands with comma, correctly rounded, ties to even"
+    summary = "thousands with comma, ties to even: a decimal by its exact value, a float by its binary one"
     example = ("1234.5 | number", "1,234")
     parameters = (Parameter("digits", literal=int),)
 
@@ -61,9 +72,9 @@ class NumberFilter(PrintedNumber):
         return format_number(value, digits)
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
-        from storymesh.engine import dialect
+        from storymesh.language.compile.arithmetic import number
 
-        return dialect.format_thousands(call.base, call.literal("digits", 0))
+        return number(call.base, call.literal("digits", 0))
 
 
 class PercentFilter(NumberFilter):
@@ -72,12 +83,12 @@ class PercentFilter(NumberFilter):
     example = ("0.125 | percent(1)", "12.5%")
 
     def evaluate(self, value: int | float | Exact, /, digits: int = 0) -> str:
-        return format_number(100 * float(value), digits) + "%"
+        return format_number(value * 100 if isinstance(value, float) else EXACT.multiply(value, 100), digits) + "%"
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
-        from storymesh.engine import dialect
+        from storymesh.language.compile.arithmetic import percent
 
-        return dialect.format_thousands(call.base.cast("float64") * 100, call.literal("digits", 0)).concat("%")
+        return percent(call.base, call.literal("digits", 0))
 
 
 class PluralFilter(PrintedNumber):
@@ -120,13 +131,17 @@ class DurationFilter(PrintedNumber):
     def evaluate(self, value: int | float | Exact, /, unit: str) -> str:
         """Return the two largest whole units; what is smaller is cut off, a part that is zero left out.
 
-        An integer is exact. Any other number is taken as a float and its seconds are rounded to six digits first, so
-        that 0.7 hours, which no float holds, are 42 minutes and not 41.
+        An integer is exact, and so is a decimal to 30 digits behind the point. Of a float the seconds are rounded to
+        six digits first, so that 0.7 hours, which no float holds, are 42 minutes and not 41.
         """
         if isinstance(value, int):
             minutes = int64(abs(value) * UNITS[unit] // 60)
+        elif isinstance(value, Exact):
+            kept = TRUNCATING.quantize(value.copy_abs(), Exact(1).scaleb(-30))
+            int64(kept)
+            minutes = int64(TRUNCATING.divide_int(TRUNCATING.multiply(kept, UNITS[unit]), 60))
         else:
-            minutes = int(finite(round(abs(finite(float(value))) * UNITS[unit], 6)) // 60)
+            minutes = int(finite(round(abs(finite(value)) * UNITS[unit], 6)) // 60)
         parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
         while len(parts) > 1 and not parts[0][0]:
             del parts[0]
@@ -159,10 +174,9 @@ class RoundFilter(Filter):
         return call.result(type_)
 
     def evaluate(self, value: int | float | Exact, /, precision: int = 0) -> int | float | Exact:
-        """Return the binary value correctly rounded, ties to even, as `number` prints it."""
+        """Return the number rounded, ties to even, as `number` prints it."""
         if isinstance(value, Exact):
-            places = min(precision, max(-int(value.as_tuple().exponent), 0))
-            return EXACT.add(Exact(f"{finite(float(value)):.{places}f}"), 0)
+            return round_exact(value, min(precision, max(-int(value.as_tuple().exponent), 0)))
         return value if isinstance(value, int) else float(round(value, precision))
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
@@ -181,7 +195,7 @@ class AbsFilter(Filter):
     propagates_null = keeps_unprintable = True
 
     def infer(self, call: CheckedCall) -> StaticValue:
-        return call.result(call.base.type)
+        return replace(call.result(call.base.type), nonzero=call.base.nonzero)
 
     def evaluate(self, value: int | float | Exact, /) -> int | float | Exact:
         if isinstance(value, int):

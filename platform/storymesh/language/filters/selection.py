@@ -10,6 +10,7 @@ from storymesh.language.filters.base import CheckedCall, Origins, Parameter, Siz
 from storymesh.language.filters.items import ListFilter, property_of, without_nulls
 from storymesh.language.sizes import Polynomial
 from storymesh.language.static_values import ANYTHING, StaticValue, a_kind, comparable, guarded
+from storymesh.language.typecheck.zero import constant
 from storymesh.language.types import Array, Boolean, Field
 
 if TYPE_CHECKING:
@@ -46,7 +47,18 @@ class Selection(ListFilter):
             present = name not in ("none", "defined") and COMPARISONS.get(name) != "!="
         else:
             present = name == "none" or COMPARISONS.get(name) == "!="
-        return guarded(inner, str(attribute.value).split(".")) if present else inner
+        steps = str(attribute.value).split(".")
+        return guarded(inner, steps, nonzero=self._keeps_nonzero(call, name)) if present else inner
+
+    def _keeps_nonzero(self, call: CheckedCall, name: str) -> bool:
+        """Return True if a number that passes (for `rejectattr`: does not pass) the test is not zero."""
+        if call.literal("test") is None:
+            return self.keeps
+        number = constant(call.arguments["value"]) if "value" in call.arguments else None
+        operator = COMPARISONS.get(name, "in")
+        if number is None or operator == "in":
+            return False
+        return compare(operator, 0, number) != self.keeps
 
     def _check_test(self, call: CheckedCall, item: StaticValue) -> None:
         test = call.literal("test")
@@ -80,6 +92,8 @@ class Selection(ListFilter):
         if value.type is not ANYTHING and not comparable(item.type, expected, operator):
             words = f"{item.words} is {a_kind(item.type)} and cannot be compared with {a_kind(expected)}"
             call.fail(words, at=argument)
+        elif operator in ("==", "!=", "in"):
+            call.checker.compared_codes(call.node, item, argument, value)
 
     def estimate_steps(self, call: SizedCall) -> Polynomial:
         compared = call.sizes.get("value")  # with each of its items, by `in`

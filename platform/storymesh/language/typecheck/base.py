@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from storymesh.errors import Finding
+from storymesh.errors import Finding, suggest_name
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
-from storymesh.language.static_values import ANYTHING, Path, StaticValue, a_kind, higher, joined_type
-from storymesh.language.typecheck.scope import Guards, Scope, guard_for
+from storymesh.language.static_values import ANYTHING, Path, StaticValue, a_kind, higher, joined_codes, joined_type
+from storymesh.language.typecheck.scope import Guards, Scope, dotted_name, guard_for
+from storymesh.language.typecheck.zero import not_zero
 from storymesh.language.types import Array, Classification, Float, Hidden, Null, Struct
 from storymesh.location import Location
 
@@ -45,6 +46,7 @@ class TypeCheckerBase:
         self.strict = strict
         self.partial = partial
         self.findings: dict[Finding, None] = {}
+        self.warnings: dict[Finding, None] = {}
         self.variables: dict[str, StaticValue | Hidden] = {}
         self.sure: frozenset[str] = frozenset()  # what the guards around here say is not null
         self.counter = 0
@@ -62,6 +64,38 @@ class TypeCheckerBase:
         """Note a finding, and return a value that raises no second one: the one place where findings are made."""
         self.findings[Finding(at, rule, words, hint)] = None
         return StaticValue(ANYTHING)
+
+    def divisor(self, expression: Expression, value: StaticValue) -> None:
+        """Check what is divided by: zero gives no finite number. In narrative.yaml that is a warning."""
+        if value.nonzero or value.type is ANYTHING:
+            return
+        name = dotted_name(expression) or "…"
+        words = f"{value.words or 'this'} may be zero and is divided by"
+        if self.strict:
+            self.fail(expression.at, "may-be-zero", words, f"guard it with `if {name} != 0`")
+        else:
+            hint = f"write `… / {name} if {name} != 0 else none`"
+            self.warnings[Finding(expression.at, "may-be-zero", words, hint, "warning")] = None
+
+    def compared_codes(self, left: Expression, mine: StaticValue, right: Expression, other: StaticValue) -> None:
+        """Check that two values that are compared can be equal: each code is one of the other's."""
+        if isinstance(right, ast.ListLiteral):
+            for item in right.items:
+                self.compared_codes(left, mine, item, self.static.get(id(item), StaticValue(ANYTHING)))
+            return
+        if isinstance(other.type, Array):
+            other = replace(other, type=other.type.item.type, codes=other.type.item.codes)
+        if mine.codes is None or other.codes is None or mine.codes & other.codes or not mine.paths | other.paths:
+            return
+        for expression, place in ((left, other), (right, mine)):
+            if isinstance(expression, ast.Literal):
+                hint = suggest_name(str(expression.value), map(str, place.codes or ()))
+                words = f"{place.words or 'this'} is never {expression.value!r}"
+                self.fail(expression.at, "unknown-code", words, hint)
+                return
+        words = f"{mine.words or 'this'} and {other.words or 'the other'} have no code in common"
+        hint = f"the first is one of {', '.join(sorted(map(str, mine.codes))[:12])}"
+        self.fail(left.at, "unknown-code", words, hint)
 
     def present(self, expression: Expression, value: StaticValue, doing: str) -> StaticValue:
         """Return a value that is known to be present; in a template it is a finding where it may be null."""
@@ -124,6 +158,8 @@ class TypeCheckerBase:
             counted=left.counted | right.counted if left.counted and right.counted else frozenset(),
             pseudonym=left.pseudonym and right.pseudonym,
             written=left.written or right.written,
+            codes=joined_codes(left, right),
+            nonzero=all(value.nonzero or isinstance(value.type, Null) for value in (left, right)),
         )
 
     def given(self, known: frozenset[str], work: Callable[[], StaticValue]) -> StaticValue:
@@ -137,9 +173,11 @@ class TypeCheckerBase:
 
     def narrowed(self, value: StaticValue) -> StaticValue:
         """Return the value as the guards around here leave it."""
-        if value.nullable and value.known_as is not None and value.known_as in self.sure:
-            return replace(value, nullable=False)
-        return value
+        if value.known_as is None:
+            return value
+        nullable = value.nullable and value.known_as not in self.sure
+        nonzero = value.nonzero or not_zero(value.known_as) in self.sure
+        return replace(value, nullable=nullable, nonzero=nonzero)
 
     def side(self, expression: ast.And | ast.Or) -> frozenset[str]:
         """Return what is not null where the right side is looked at."""

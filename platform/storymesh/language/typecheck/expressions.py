@@ -20,11 +20,14 @@ from storymesh.language.static_values import (
     parents_of,
 )
 from storymesh.language.typecheck.names import NameChecker
+from storymesh.language.typecheck.zero import filtered, is_above_zero, key_of, nonzero_sides, not_zero
 from storymesh.language.types import (
+    MOMENTS,
     NUMBERS,
     Array,
     Boolean,
     Classification,
+    Decimal,
     Float,
     Integer,
     Null,
@@ -60,7 +63,7 @@ class ExpressionChecker(NameChecker):
         if value.classification == "restricted":
             part, secret = self.blamed(expression, value, lambda part: part.classification == "restricted")
             words = f"{secret.words or 'this'} is restricted"
-            self.fail(part.at, "restricted", words, "print it through `| pseudonym`")
+            self.fail(part.at, "restricted", words, _pseudonym_hint(secret.type))
         for path in value.paths:
             if (hidden := self.unprintable.get(path[:-1] if path[-1] == "~" else path)) is not None:
                 self.fail(at, hidden.rule, hidden.words, hidden.hint)
@@ -93,9 +96,23 @@ class ExpressionChecker(NameChecker):
                 )
             case _:
                 value = self.value(expression)
-                if value.known_as is not None and not isinstance(expression, ast.IsTest | ast.Compare):
-                    return replace(value, when_true=value.when_true | {value.known_as} | parents_of(value.known_as))
-                return value
+                if isinstance(expression, ast.IsTest | ast.Compare):
+                    return value
+                known = self._not_zero(expression, value)
+                if value.known_as is not None:
+                    known |= {value.known_as} | parents_of(value.known_as)
+                return replace(value, when_true=value.when_true | known) if known else value
+
+    def _not_zero(self, expression: Expression, value: StaticValue) -> frozenset[str]:
+        """Return what is not zero where a value counts as true: a number itself, the length of a list."""
+        key = key_of(expression, self._known_as) if isinstance(value.type, (*NUMBERS, Array)) else None
+        if key is None:
+            return frozenset()
+        return frozenset({not_zero(filtered("length", key) if isinstance(value.type, Array) else key)})
+
+    def _known_as(self, expression: Expression) -> str | None:
+        found = self.static.get(id(expression))
+        return found.known_as if found is not None else None
 
     def _answer(self, *operands: StaticValue) -> StaticValue:
         """Return true or false of some values: as secret as they are, but of a row or a list only that it is there."""
@@ -104,7 +121,12 @@ class ExpressionChecker(NameChecker):
         return StaticValue(Boolean(), False, classification, frozenset(path for value in shown for path in value.paths))
 
     def value(self, expression: Expression) -> StaticValue:
-        return self._noted(expression, self._value(expression))
+        value = self._value(expression)
+        if not value.nonzero and isinstance(expression, ast.Arithmetic | ast.FilterCall | ast.Negate):
+            key = key_of(expression, self._known_as)
+            guarded = key is not None and not_zero(key) in self.sure
+            value = replace(value, nonzero=True) if guarded or is_above_zero(expression) else value
+        return self._noted(expression, value)
 
     def value_or_absent(self, expression: Expression) -> StaticValue:
         if isinstance(expression, ast.Attribute):
@@ -125,7 +147,7 @@ class ExpressionChecker(NameChecker):
                 return self._arithmetic(expression)
             case ast.Negate():
                 value = self._number(expression.operand, "-")
-                return StaticValue(value.type, value.nullable, value.classification, value.paths)
+                return StaticValue(value.type, value.nullable, value.classification, value.paths, nonzero=value.nonzero)
             case ast.Concat():
                 return self._concat(expression)
             case ast.Compare():
@@ -152,13 +174,13 @@ class ExpressionChecker(NameChecker):
             case int() as number:
                 if abs(number) > MAX_INTEGER:
                     return self.fail(expression.at, "too-large", "the number does not fit into 64 bits")
-                return StaticValue(Integer(), words=str(number))
+                return StaticValue(Integer(), words=str(number), codes=frozenset({number}), nonzero=number != 0)
             case float() as number:
                 if not isfinite(number):
                     return self.fail(expression.at, "too-large", "the number is too large for a float")
-                return StaticValue(Float(), words=str(number))
-            case str():
-                return StaticValue(Text(), words="this text")
+                return StaticValue(Float(), words=str(number), nonzero=number != 0)
+            case str() as text:
+                return StaticValue(Text(), words="this text", codes=frozenset({text}))
 
     def _list(self, expression: ast.ListLiteral) -> StaticValue:
         joined: StaticValue | None = None
@@ -197,15 +219,18 @@ class ExpressionChecker(NameChecker):
         type_: Type = arithmetic_type(expression.operator, left.type, right.type)
         # `/` by zero is not finite, which drops the record that prints it; `//` and `%` by zero are null.
         divides = expression.operator in ("//", "%")
-        sure_divisor = isinstance(expression.right, ast.Literal) and bool(expression.right.value)
+        if expression.operator == "/":
+            self.divisor(expression.right, right)
+        exact = not isinstance(type_, Float) and not (isinstance(type_, Decimal) and type_.scale == 37)
         return StaticValue(
             type_,
-            left.nullable or right.nullable or (divides and not sure_divisor),
+            left.nullable or right.nullable or (divides and not right.nonzero),
             higher(left.classification, right),
             left.paths | right.paths,
             words=f"a {'quotient' if expression.operator == '//' else 'remainder'} by what may be zero"
             if divides
             else "",
+            nonzero=expression.operator == "*" and exact and left.nonzero and right.nonzero,
         )
 
     def _concat(self, expression: ast.Concat) -> StaticValue:
@@ -231,12 +256,14 @@ class ExpressionChecker(NameChecker):
         if left.type is ANYTHING or right.type is ANYTHING:
             return StaticValue(Boolean())
         implied = frozenset[str]() if self.strict else self._implied(expression)
+        sides = nonzero_sides(expression, self._known_as)
         answer = StaticValue(
             Boolean(),
             left.nullable or right.nullable,
             higher(left.classification, right),
             left.paths | right.paths,
-            when_true=implied,
+            when_true=implied | sides[0],
+            when_false=sides[1],
         )
         if expression.operator in ("in", "not in"):
             expected = right.type.item.type if isinstance(right.type, Array) else right.type
@@ -246,11 +273,15 @@ class ExpressionChecker(NameChecker):
                     f"{left.words or 'this'} is {a_kind(left.type)} and cannot be looked for in {a_kind(right.type)}"
                 )
                 return self.fail(expression.at, "wrong-type", words)
+            if isinstance(right.type, Array):
+                self.compared_codes(expression.left, left, expression.right, right)
             return answer
         if not comparable(left.type, right.type, expression.operator):
             words = f"{left.words or 'this'} is {a_kind(left.type)} and {right.words or 'the other'} is "
             words += f"{a_kind(right.type)}: `{expression.operator}` cannot compare them"
             return self.fail(expression.at, "wrong-type", words)
+        if expression.operator in ("==", "!="):
+            self.compared_codes(expression.left, left, expression.right, right)
         return answer
 
     def _either(self, expression: ast.And | ast.Or) -> StaticValue:
@@ -260,7 +291,8 @@ class ExpressionChecker(NameChecker):
         right = self.given(self.side(expression), lambda: self.value(expression.right))
         if left.type is ANYTHING or right.type is ANYTHING:
             return StaticValue(ANYTHING)
-        joined = self.joined(left, right)
+        used = replace(left, nonzero=True) if isinstance(expression, ast.Or) else left  # an `or` passes zero on
+        joined = self.joined(used, right)
         if joined is None:
             words = f"the sides of `{'and' if isinstance(expression, ast.And) else 'or'}` are "
             words += f"{a_kind(left.type)} and {a_kind(right.type)}"
@@ -314,3 +346,12 @@ class ExpressionChecker(NameChecker):
             classification = higher(classification, value)
             paths |= value.paths
         return StaticValue(Text(), nullable, classification, paths)
+
+
+def _pseudonym_hint(type_: Type) -> str:
+    """Return how a restricted value can be printed: only a text or an integer has a pseudonym."""
+    if isinstance(type_, Text | Integer):
+        return "print it through `| pseudonym`"
+    if isinstance(type_, MOMENTS):
+        return "leave it out, or print it through `| date | pseudonym`"
+    return "leave it out" if isinstance(type_, Boolean) else "leave it out, or print it through `| number | pseudonym`"

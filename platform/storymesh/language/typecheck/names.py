@@ -28,7 +28,8 @@ from storymesh.language.types import (
 
 LOOP = StaticValue(
     Struct(
-        {name: Field(Integer()) for name in ("index", "index0", "revindex", "revindex0", "length")}
+        {name: Field(Integer(), nonzero=True) for name in ("index", "revindex", "length")}
+        | {name: Field(Integer()) for name in ("index0", "revindex0")}
         | {name: Field(Boolean()) for name in ("first", "last")}
     ),
     words="'loop'",
@@ -88,6 +89,8 @@ class NameChecker(FilterChecker):
             counted=frozenset({path}) if isinstance(found.type, Array) else frozenset(),
             pseudonym=found.pseudonym,
             words=f"'{name}'",
+            codes=found.codes,
+            nonzero=found.nonzero,
         )
 
     def _guards(self, name: str, expression: Expression) -> Guards:
@@ -153,6 +156,8 @@ class NameChecker(FilterChecker):
             pseudonym=found.pseudonym,
             words=f"'{path_text}'",
             when_true=frozenset(f"{base.known_as}.{name}" for name in found.implies if base.known_as),
+            codes=found.codes,
+            nonzero=found.nonzero,
         )
         return self.narrowed(value)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from storymesh.errors import Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
 from storymesh.language.static_values import Path, StaticValue
@@ -28,6 +29,7 @@ class CheckedExpression:
     value: StaticValue
     names: frozenset[str]
     reads: frozenset[Path]
+    warnings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)

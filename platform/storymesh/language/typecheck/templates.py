@@ -37,7 +37,7 @@ def check_expression(expression: Expression, scope: Scope) -> CheckedExpression:
     value = checker.value(expression)
     checker.raise_findings()
     tree = checker.typed(expression)
-    return CheckedExpression(tree, value, frozenset(checker.names), frozenset(checker.reads))
+    return CheckedExpression(tree, value, frozenset(checker.names), frozenset(checker.reads), tuple(checker.warnings))
 
 
 def check_template(
@@ -180,6 +180,8 @@ class TypeChecker(ExpressionChecker):
                 counted=counted,
                 pseudonym=inner.pseudonym,
                 written=items.written,
+                codes=inner.codes,
+                nonzero=inner.nonzero,
             )
         else:
             if items.type is not ANYTHING:

@@ -1,0 +1,86 @@
+"""Decimals on the engine: rounded and written from their exact value, ties to even, also beyond a float's 15 digits.
+
+Engines round decimals half away from zero and format them through a float.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from storymesh.engine import dialect
+
+FLOAT_DIGITS = 15  # so many digits of any decimal survive a float
+WIDEST = 38
+
+
+def scale_of(value: ir.DecimalValue) -> int:
+    """Return how many digits a decimal's type has behind the point."""
+    return value.type().scale or 0
+
+
+def round_half_even(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
+    """Return a decimal rounded to `digits`, ties to even; its scale is `digits`, or its own where that is less."""
+    scale = scale_of(value)
+    if digits >= scale:
+        return value.cast(dt.Decimal(WIDEST, scale))
+    result = dt.Decimal(WIDEST, digits)
+    nearest = _to_digits("round", value.type(), result)(value, digits)
+    half = _literal(Decimal(5).scaleb(-digits - 1), scale)
+    if digits == 0 and scale == WIDEST:  # no room for a digit before the point
+        tie = value.abs() == half
+    else:
+        # Of two units a half is left where an even digit stands before a tie.
+        tie = (value % _literal(Decimal(2).scaleb(-digits), scale)).abs() == half
+    return ibis.ifelse(tie, _to_digits("trunc", value.type(), result)(value, digits), nearest).cast(result)
+
+
+def truncate(value: ir.DecimalValue, digits: int) -> ir.DecimalValue:
+    """Return a decimal cut off to at most `digits` behind the point."""
+    digits = min(digits, scale_of(value))
+    result = dt.Decimal(WIDEST, digits)
+    if digits == scale_of(value):
+        return value.cast(result)
+    return _to_digits("trunc", value.type(), result)(value, digits).cast(result)
+
+
+def format_decimal(value: ir.DecimalValue, digits: int, *, shift: int = 0) -> ir.StringValue:
+    """Return 10**shift times a decimal with commas and `digits` behind the point, ties to even, no minus zero."""
+    rounded = round_half_even(value, digits + shift)
+    near = FLOAT_DIGITS - digits - shift
+    assert near > 0
+    floating = rounded.cast("float64")
+    short = dialect.format_float(f"{{:,.{digits}f}}", floating * 10**shift if shift else floating)
+    kind = value.type()
+    if (kind.precision or WIDEST) - scale_of(value) < near:
+        return short
+    return ibis.ifelse(rounded.abs() < _literal(Decimal(10) ** near, 0), short, _write_wide(rounded, digits, shift))
+
+
+def _write_wide(rounded: ir.DecimalValue, digits: int, shift: int) -> ir.StringValue:
+    """Return a rounded decimal of 10 or more in text, put together from its digits."""
+    zeros = "0" * (digits + shift - scale_of(rounded))
+    plain = rounded.abs().cast("string").replace(".", "").concat(zeros)
+    whole = plain.left(plain.length() - digits)
+    text = whole.reverse().re_replace("([0-9]{3})", r"\1,").re_replace(",$", "").reverse()
+    if digits:
+        text = text.concat(".", plain.right(digits))
+    return ibis.ifelse(rounded < 0, ibis.literal("-").concat(text), text)
+
+
+def _literal(value: Decimal, scale: int) -> ir.DecimalScalar:
+    """Return a small constant of just the digits that it takes, so that the engine finds one type for both sides."""
+    whole = len(str(int(value))) if value >= 1 else 0
+    # As text: ibis writes a small one as 5E-7, which an engine reads as a float.
+    return ibis.literal(f"{value:f}").cast(dt.Decimal(max(whole + scale, 1), scale))
+
+
+@lru_cache
+def _to_digits(name: str, kind: dt.DataType, result: dt.DataType) -> Callable[[ir.Value, int], ir.DecimalValue]:
+    def function(value, digits):  # type: ignore[no-untyped-def]
+        ...
+
+    return ibis.udf.scalar.builtin(function, name=name, signature=((kind, dt.int32), result))  # type: ignore[no-any-return]
