@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storymesh.engine.cse import eliminate_common
+from storymesh.engine.dialect import UNPRINTABLE
 from storymesh.errors import NotInLanguage, TooLarge
-from storymesh.language.compile.expressions import UNPRINTABLE
 from storymesh.language.compile.templates import compile_template
 from storymesh.language.parse import parse_template
 from storymesh.language.typecheck.scope import CheckedTemplate

@@ -103,7 +103,7 @@ def test_the_sql_of_cases_names_a_variable_and_says_so(made: Build) -> None:
 
 
 def test_the_plan_of_a_query_does_not_have_the_key(made: Build) -> None:
-    from storymesh.language.compile.expressions import pseudonym
+    from storymesh.language.compile.values import pseudonym
 
     with made.open_engine() as engine:
         table = engine.read_parquet(made.snapshots["a"].files[0])
@@ -114,7 +114,7 @@ def test_the_plan_of_a_query_does_not_have_the_key(made: Build) -> None:
 def test_an_error_of_the_engine_does_not_have_the_key(made: Build) -> None:
     import ibis
 
-    from storymesh.language.compile.expressions import pseudonym
+    from storymesh.language.compile.values import pseudonym
 
     with made.open_engine() as engine:
         table = engine.read_parquet(made.snapshots["a"].files[0])

@@ -23,7 +23,7 @@ def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -
     from storymesh.case.link import link_cases
     from storymesh.case.visibility import add_facts
     from storymesh.engine import dialect
-    from storymesh.language.compile.expressions import pseudonym
+    from storymesh.language.compile.values import pseudonym
 
     cast = build.typed.cast
     tables = product_rows(build, engine, cast.roles)
@@ -61,7 +61,7 @@ def erased_case_keys(
 ) -> dict[str, list[str]]:
     """Return role -> keys, as the cases have them, of the erased rows in `tables` (role -> rows)."""
     from storymesh.case.link import key_text
-    from storymesh.language.compile.expressions import pseudonym
+    from storymesh.language.compile.values import pseudonym
 
     keys_by_role: dict[str, list[str]] = {}
     for role, table in tables.items():

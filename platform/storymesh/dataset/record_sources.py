@@ -14,7 +14,8 @@ from storymesh.dataset.build import ProductVersions
 from storymesh.engine import dialect
 from storymesh.language import ast
 from storymesh.language.ast import Expression
-from storymesh.language.compile.expressions import compile_expression, pseudonym
+from storymesh.language.compile.expressions import compile_expression
+from storymesh.language.compile.values import pseudonym
 from storymesh.language.types import Struct
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedRecord

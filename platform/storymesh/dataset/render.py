@@ -22,10 +22,10 @@ from storymesh.dataset.personal_data import mark_conditions, mark_reason
 from storymesh.dataset.record_sources import action_rows, printed_facts, source_rows
 from storymesh.engine import dialect
 from storymesh.engine.cse import HoistedExpressions, eliminate_common
+from storymesh.engine.dialect import UNPRINTABLE
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language.bounds import MAX_CHARACTERS, MAX_STEPS
 from storymesh.language.compile.cost import evaluate_polynomial
-from storymesh.language.compile.expressions import UNPRINTABLE
 from storymesh.language.compile.templates import compile_template
 from storymesh.language.evaluate import MAX_OUTPUT
 from storymesh.language.interpret import Interpreter, as_value

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from storymesh.case.link import KEY, key_text
-from storymesh.language.compile.expressions import pseudonym
+from storymesh.language.compile.values import pseudonym
 from storymesh.language.types import (
     Array,
     Boolean,

@@ -232,7 +232,7 @@ def distance_text(span: timedelta) -> str:
 
 def _case_value(build: Build, role: str, column: str, value: "ir.Value") -> "ir.Value":
     """Return a value as the case has it: replaced by its pseudonym if the narrative says so."""
-    from storymesh.language.compile.expressions import pseudonym
+    from storymesh.language.compile.values import pseudonym
 
     replaced = (role, column) in build.typed.pseudonymised
     return pseudonym(value, build.pseudonym_key) if replaced else value

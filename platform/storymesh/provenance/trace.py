@@ -201,7 +201,7 @@ class Tracer:
         """Return key -> row of a product at its version, with pseudonyms as the narrative has them."""
         import ibis
 
-        from storymesh.language.compile.expressions import pseudonym
+        from storymesh.language.compile.values import pseudonym
 
         build = self._build
         contract = build.contracts[role]

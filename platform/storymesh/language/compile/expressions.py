@@ -19,6 +19,7 @@ from storymesh.language import ast
 from storymesh.language.ast import Expression
 from storymesh.language.compile.arithmetic import calculate, compare, signed, widened
 from storymesh.language.compile.filters import CompiledCall
+from storymesh.language.compile.values import is_test, truth
 from storymesh.language.filters.base import Overflow
 from storymesh.language.filters.registry import FILTERS
 
@@ -29,42 +30,6 @@ V = TypeVar("V")
 def compile_expression(expression: Expression, names: Names) -> ir.Value:
     """Return a typed expression over `names`, which are columns of one table."""
     return ExpressionCompiler(names).value(expression)
-
-
-def truth(value: ir.Value) -> ir.BooleanValue:
-    """Return True where a value counts as true: null, false, zero, empty text and empty lists do not."""
-    kind = value.type()
-    if kind.is_boolean():
-        return value.fill_null(False)
-    if kind.is_numeric():
-        return (value != 0).fill_null(False)
-    if kind.is_string():
-        return (value != "").fill_null(False)
-    if kind.is_array():
-        return (value.length() > 0).fill_null(False)
-    return value.notnull()
-
-
-def is_test(value: ir.Value, name: str) -> ir.BooleanValue:
-    """Return the answer of `value is name`; never null."""
-    match name:
-        case "none":
-            return value.isnull()
-        case "true":
-            return value.fill_null(False)
-        case "false":
-            return ~value.fill_null(True)
-        case _:
-            return ibis.literal(True)
-
-
-UNPRINTABLE = dialect.UNPRINTABLE
-
-
-def pseudonym(value: ir.Value, key: bytes) -> ir.StringValue:
-    """Return `p-` and 12 hex digits of SHA-256(key, `|`, value); null stays null."""
-    digest = dialect.sha256_hex(dialect.secret_text(key.decode() + "|").concat(value.cast("string")))
-    return ibis.ifelse(value.isnull(), ibis.null("string"), ibis.literal("p-").concat(dialect.substring(digest, 0, 12)))
 
 
 class ExpressionCompiler:
@@ -180,7 +145,7 @@ class ExpressionCompiler:
 
     def item_text(self, value: ir.Value) -> ir.StringValue:
         """Return an item of a list in text. The checker knows that none is null, so one that is did not fit."""
-        return self.text(value).fill_null(UNPRINTABLE)
+        return self.text(value).fill_null(dialect.UNPRINTABLE)
 
     def either(self, test: ir.BooleanValue, then: ir.Value, otherwise: ir.Value) -> ir.Value:
         """Return one of two values; two numbers of different kinds are cast to the type that they have together."""
@@ -224,7 +189,7 @@ class ExpressionCompiler:
         result = filter_.compile(CompiledCall(self, expression, base, filter_.arguments_by_name(expression)))
         match filter_.overflow:
             case Overflow.IN_TEXT:
-                self.unfit.append(base.notnull() & (result.isnull() | result.contains(UNPRINTABLE)))
+                self.unfit.append(base.notnull() & (result.isnull() | result.contains(dialect.UNPRINTABLE)))
             case Overflow.AS_NULL if result is not base:  # what is left as it is fits
                 self._fitting(result, base)
         return result

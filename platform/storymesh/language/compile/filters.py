@@ -1,7 +1,7 @@
 """A call of a filter while it is compiled: what it is applied to, and its arguments by name."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import ibis.expr.types as ir
 
@@ -9,8 +9,17 @@ from storymesh.engine import dialect
 from storymesh.language import ast
 from storymesh.language.ast import Expression
 
-if TYPE_CHECKING:
-    from storymesh.language.compile.expressions import ExpressionCompiler
+
+class ValueCompiler(Protocol):
+    """What a filter may ask of the compiler that calls it. `key` is that of the pseudonyms, None outside templates."""
+
+    key: bytes | None
+
+    def value(self, expression: Expression) -> ir.Value: ...
+
+    def item_text(self, value: ir.Value) -> ir.StringValue: ...
+
+    def either(self, test: ir.BooleanValue, then: ir.Value, otherwise: ir.Value) -> ir.Value: ...
 
 
 class CompiledCall:
@@ -18,7 +27,7 @@ class CompiledCall:
 
     def __init__(
         self,
-        compiler: "ExpressionCompiler",
+        compiler: ValueCompiler,
         node: ast.FilterCall,
         base: ir.Value,
         arguments: Mapping[str, Expression],

@@ -10,10 +10,11 @@ import ibis
 import ibis.expr.types as ir
 
 from storymesh.engine import dialect
+from storymesh.engine.dialect import UNPRINTABLE
 from storymesh.errors import TooLarge
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
-from storymesh.language.compile.expressions import UNPRINTABLE, ExpressionCompiler, Names
+from storymesh.language.compile.expressions import ExpressionCompiler, Names
 from storymesh.language.filters.registry import FILTERS
 
 MAX_PARTS = 50_000

@@ -118,7 +118,7 @@ class PseudonymFilter(TextFilter):
         return node.base.static is not None and node.base.static.pseudonym
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
-        from storymesh.language.compile.expressions import pseudonym
+        from storymesh.language.compile.values import pseudonym
 
         if call.compiler.key is None:
             raise NotInLanguage("pseudonym stands in templates only")

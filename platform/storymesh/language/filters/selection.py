@@ -141,7 +141,7 @@ def _passes(given: Any, test: str | None, value: Any) -> bool:
 
 def _compiled_test(given: "ir.Value", test: str | None, value: Any) -> "ir.BooleanValue":
     from storymesh.language.compile.arithmetic import compare as compare_values
-    from storymesh.language.compile.expressions import is_test, truth
+    from storymesh.language.compile.values import is_test, truth
 
     if test is None:
         return truth(given)
