@@ -29,7 +29,8 @@ customProperties:
 outputPorts:
   - {{name: {name}, version: 1.0.0, contractId: {id}}}
 team:
-  - {{username: benchmark@example.com, role: owner}}
+  members:
+    - {{username: benchmark@example.com, role: owner}}
 """
 PUBLISH = """
 import sys
