@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
+from reference_pages.contract_fields import tables
 from reference_pages.markdown import code, explained, listed, table
 from storymesh.contract import definition as contract
-from storymesh.contract import document_reader
+from storymesh.contract import document_reader, physical_types, read_freshness
 from storymesh.contract import quality_rules as rule
 from storymesh.contract import type_options as option
 from storymesh.contract.types import arrow_type
-from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp
+from storymesh.language.types import Boolean, Date, Float, Integer, Json, Text, Time, Timestamp
 
 ON_OBJECT = {
     "eventTime": "the property that says when a row became true",
@@ -46,13 +47,19 @@ TYPES = {
     "integer": (code(arrow_type(Integer())), ""),
     "number": (
         code(arrow_type(Float())),
-        f"with a `physicalType` such as `decimal(12,2)` exact: {code(arrow_type(Decimal(12, 2)))}",
+        "exact, or whole, where its `physicalType` says so: see below. As part of a key it is always whole",
     ),
     "boolean": (code(arrow_type(Boolean())), ""),
     "date": (code(arrow_type(Date())), ""),
     "timestamp": (code(arrow_type(Timestamp())), "in UTC"),
-    "array": ("a list", "`items` says of what"),
-    "object": ("a struct", "`properties` says of what"),
+    "time": (
+        code(arrow_type(Time())),
+        "a time of day in ISO 8601: `09:30:00`, `09:30:00.25`",
+    ),
+    "array": ("a list", "`items` says of what; without `items` JSON text"),
+    "object": ("a struct", "`properties` says of what; without `properties` JSON text"),
+    "map": (code(arrow_type(Json())), "JSON text: printed whole; what is in it has no name in a template"),
+    "vector": ("a list", "of numbers, as many as `dimensions` says"),
 }
 
 
@@ -64,6 +71,12 @@ def page() -> dict[str, str]:
         "on_property": _names("property", document_reader.PROPERTY_PROPERTIES, ON_PROPERTY),
         "on_contract": _names("property", document_reader.CONTRACT_PROPERTIES, ON_CONTRACT),
         "types": table(["`logicalType`", "stored as (Arrow)", ""], ([code(name), *TYPES[name]] for name in TYPES)),
+        "integer_types": listed([*sorted(physical_types.INTEGERS)]),
+        "wide_integer_types": listed(sorted(physical_types.WIDE_INTEGERS)),
+        "decimal_types": listed(sorted(physical_types.DECIMALS)),
+        "float_types": listed(sorted(physical_types.FLOATS)),
+        "units": listed(read_freshness.UNITS),
+        **tables(),
         "text_formats": listed(option.FORMATS),
         "integer_formats": listed(option.RANGES),
         "classifications": _names("classification", contract.CLASSIFICATIONS, CLASSIFIED),

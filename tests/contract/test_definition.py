@@ -15,13 +15,27 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.read import read_contract
 from storymesh.document import parse_document
 from storymesh.errors import DefinitionErrors
-from storymesh.language.types import Array, Date, Decimal, Field, Float, Integer, Struct, Text, Timestamp
+from storymesh.language.types import (
+    Array,
+    Date,
+    Decimal,
+    Field,
+    Float,
+    Integer,
+    Json,
+    Struct,
+    Text,
+    Time,
+    Timestamp,
+    Type,
+)
 from storymesh.standards.odcs import odcs_schema, validate_contract
 from storymesh.standards.validate import unknown_keywords
 
 HERE = Path(__file__).parent
 GOOD = (HERE / "delays.odcs.yaml").read_text()
 BROKEN = yaml.safe_load((HERE / "broken.yaml").read_text())
+WARNED = yaml.safe_load((HERE / "warned.yaml").read_text())
 
 
 def read(text: str, root: Path, name: str = "shipping/delays") -> Contract:
@@ -38,6 +52,13 @@ def test_what_is_wrong_is_told_at_its_place(case: dict[str, str], tmp_path: Path
         read(GOOD.replace(case["change"], case["into"]), tmp_path)
     told = [str(finding) for finding in refused.value.findings]
     assert any(one.startswith(f"contracts/shipping/delays.odcs.yaml:{case['finding']}") for one in told), told
+
+
+@pytest.mark.parametrize("case", WARNED, ids=[case["case"] for case in WARNED])
+def test_what_the_standard_allows_is_read_with_a_warning(case: dict[str, str], tmp_path: Path) -> None:
+    assert GOOD.count(case["change"]) == 1, "the case has to change one place"
+    found = [str(finding) for finding in read(GOOD.replace(case["change"], case["into"]), tmp_path).warnings]
+    assert any(line.startswith(f"contracts/shipping/delays.odcs.yaml:{case['finding']}") for line in found), found
 
 
 def test_a_contract_says_what_it_promises(tmp_path: Path) -> None:
@@ -139,6 +160,112 @@ def test_numbers_and_moments_have_their_types(tmp_path: Path) -> None:
         read(GOOD.replace("logicalType: number", "logicalType: integer"), tmp_path).properties["hours"].type
         == Integer()
     )
+
+
+@pytest.mark.parametrize(
+    ("physical", "kind"),
+    [
+        ("bigint", Integer()),
+        ("BIGINT UNSIGNED", Decimal(20, 0)),
+        ("int(11)", Integer()),
+        ("serial", Integer()),
+        ("hugeint", Decimal(38, 0)),
+        ("DEC(18,2)", Decimal(18, 2)),
+        ("numeric", Decimal(38, 9)),
+        ("NUMERIC ( 10 , 2 )", Decimal(10, 2)),
+        ("NUMBER(10)", Decimal(10, 0)),
+        ("NUMBER(5,-2)", Decimal(7, 0)),
+        ("numeric(2,5)", Decimal(5, 5)),
+        ("Decimal64(3)", Decimal(18, 3)),
+        ("money", Decimal(19, 4)),
+        ("float", Float()),
+        ("FLOAT(53)", Float()),
+        ("double precision", Float()),
+        ("NUMBER", Float()),
+    ],
+)
+def test_the_physical_type_says_what_numbers_are(physical: str, kind: Type, tmp_path: Path) -> None:
+    contract = read(GOOD.replace("decimal(9,2)", f"'{physical}'"), tmp_path)
+    assert contract.properties["hours"].type == kind
+    assert contract.warnings == ()
+
+
+@pytest.mark.parametrize("physical", ["decimal(12.2)", "numeric(0)", "decimal(x)"])
+def test_a_decimal_that_is_none_is_a_finding(physical: str, tmp_path: Path) -> None:
+    with pytest.raises(DefinitionErrors) as refused:
+        read(GOOD.replace("decimal(9,2)", f"'{physical}'"), tmp_path)
+    assert f":33:23: error[wrong-value]: {physical} is no decimal" in str(refused.value)
+
+
+def test_a_key_is_in_the_order_of_its_positions_or_of_the_file(tmp_path: Path) -> None:
+    def key(first: str, second: str) -> tuple[str, ...]:
+        text = GOOD.replace("        primaryKey: true\n", f"        {first}\n")
+        return read(text.replace("detected_at, logicalType", f"detected_at, {second}, logicalType"), tmp_path).key
+
+    assert key("primaryKey: true", "primaryKey: true") == ("delay_id", "detected_at")
+    second = "primaryKey: true, primaryKeyPosition: 1"
+    assert key("primaryKey: true\n        primaryKeyPosition: 2", second) == ("detected_at", "delay_id")
+    assert key("primaryKey: true", second) == ("detected_at", "delay_id"), "what has no position comes after"
+
+
+@pytest.mark.parametrize(
+    ("written", "ages"),
+    [
+        ("{property: freshness, value: 24, unit: h}", [("detected_at", "1 day, 0:00:00")]),
+        ("{property: freshness, value: '24', unit: hours}", [("detected_at", "1 day, 0:00:00")]),
+        ("{property: freshness, value: 1}", [("detected_at", "1 day, 0:00:00")]),
+        ("{property: freshness, value: P1DT12H}", [("detected_at", "1 day, 12:00:00")]),
+        ("{property: latency, value: 4000, unit: ms}", [("detected_at", "0:00:04")]),
+        ("{property: latency, value: 4h}", [("detected_at", "4:00:00")]),
+        ("{property: ly, value: 1, unit: P1D, element: delays.arrived_at}", [("arrived_at", "1 day, 0:00:00")]),
+        ("{property: freshness, value: 1, element: 'delays.arrived_at, detected_at'}",
+         [("arrived_at", "1 day, 0:00:00"), ("detected_at", "1 day, 0:00:00")]),
+        ("{property: freshness, value: 1, element: delays}", [("detected_at", "1 day, 0:00:00")]),
+        ("{property: freshness, value: 9, unit: d}, {property: freshness, value: 1, element: arrived_at}",
+         [("detected_at", "9 days, 0:00:00"), ("arrived_at", "1 day, 0:00:00")]),
+        ("{property: retention, value: 3, unit: y}, {property: availability, value: 99.9, element: elsewhere.x}", []),
+    ],
+)  # fmt: skip
+def test_every_promise_of_freshness_counts(written: str, ages: list[tuple[str, str]], tmp_path: Path) -> None:
+    text = GOOD.replace("\n  - {property: freshness, value: 24, unit: h}", f" [{written}]")
+    contract = read(text, tmp_path)
+    assert [(promise.property, str(promise.max_age)) for promise in contract.freshness] == ages
+    assert contract.warnings == ()
+
+
+def test_freshness_is_of_the_default_element_where_none_is_named(tmp_path: Path) -> None:
+    assert read(GOOD + "slaDefaultElement: delays.arrived_at\n", tmp_path).freshness[0].property == "arrived_at"
+
+
+def test_a_mesh_says_what_a_word_for_a_classification_means(tmp_path: Path) -> None:
+    text = GOOD.replace("classification: public", "classification: open data")
+    assert read(text, tmp_path).properties["delay_id"].classification == "restricted"
+    path = tmp_path / "contracts/shipping/delays.odcs.yaml"
+    mapped = read_contract(path, tmp_path, {"open data": "public"})
+    assert (mapped.properties["delay_id"].classification, mapped.warnings) == ("public", ())
+    assert mapped.digest == read(GOOD, tmp_path).digest, "what it says here is the same"
+
+
+def test_what_is_in_an_object_nobody_has_to_say(tmp_path: Path) -> None:
+    legs = GOOD[GOOD.index("        logicalType: array\n") : GOOD.index("slaProperties")]
+    types = [
+        ("logicalType: array", Json()),
+        ("logicalType: object", Json()),
+        ("logicalType: array; items: {logicalType: object}", Array(Field(Json(), True, "internal"))),
+        ("logicalType: map; map: {key: {logicalType: string}, value: {logicalType: number}}", Json()),
+        ("logicalType: vector; logicalTypeOptions: {dimensions: 3}", Array(Field(Float(), False, "internal"))),
+        ("logicalType: time", Time()),
+    ]
+    for written, kind in types:
+        contract = read(GOOD.replace(legs, f"        {written.replace('; ', chr(10) + 8 * ' ')}\n"), tmp_path)
+        assert (contract.properties["legs"].type, contract.warnings) == (kind, ())
+
+
+def test_a_map_is_as_secret_as_what_is_in_it(tmp_path: Path) -> None:
+    legs = GOOD[GOOD.index("        logicalType: array\n") : GOOD.index("slaProperties")]
+    value = "value: {logicalType: object, properties: [{name: x, logicalType: string, classification: restricted}]}"
+    written = f"        logicalType: map\n        map: {{key: {{logicalType: string}}, {value}}}\n"
+    assert read(GOOD.replace(legs, written), tmp_path).properties["legs"].classification == "restricted"
 
 
 def test_the_standard_has_no_keyword_that_is_passed_over() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from storymesh.mesh.check import check_files
+from storymesh.mesh.mesh import load_mesh
 
 BOATS = "domains/fleet/products/boats.odps.yaml"
 REPAIRS = "domains/yard/products/repairs.odps.yaml"
@@ -55,9 +56,25 @@ REPAIRS = "domains/yard/products/repairs.odps.yaml"
             REPAIRS,
             "contractId: fleet.boats",
             "contractId: fleet.boots",
-            "12:5: error[unknown-name]: the input port 'boats' asks for 'fleet.boots', which nobody publishes"
-            " (did you mean 'fleet.boats'?)",
-            id="an input port of no contract",
+            "12:5: warning[unknown-name]: nobody here publishes 'fleet.boots': the input port 'boats' means a system"
+            " outside (did you mean 'fleet.boats'?)",
+            id="an input port whose contract is nearly one of the mesh",
+        ),
+        pytest.param(
+            REPAIRS,
+            "version: 1.0.0, contractId: fleet.boats",
+            "version: 2.0.0, contractId: fleet.boats",
+            "12:5: warning[wrong-version]: the input port 'boats' is of version 2.0.0, its contract of 1.0.0"
+            " (follow the contract)",
+            id="the version of an input port",
+        ),
+        pytest.param(
+            REPAIRS,
+            "version: 1.0.0, contractId: yard.repairs",
+            "version: 1.2.0, contractId: yard.repairs",
+            "14:5: warning[wrong-version]: the output port 'repairs' is of version 1.2.0, its contract of 1.0.0 (follow"
+            " the contract)",
+            id="the version of an output port",
         ),
     ],
 )
@@ -67,3 +84,11 @@ def test_unknown_name_is_found_where_it_is_written(
     edit(path, old, new)
     found = [str(finding) for finding in check_files(harbour)]
     assert f"{path}:{line}" in found, found
+
+
+def test_an_input_port_may_name_a_system_outside(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
+    edit(REPAIRS, "inputPorts:\n", "inputPorts:\n  - {name: crm, version: 3.1.0, contractId: b9a1-crm-accounts}\n")
+    assert check_files(harbour) == []
+    product = load_mesh(harbour).products["yard.repairs"]
+    assert [port.contract_id for port in product.inputs] == ["fleet.boats"]
+    assert [port.contract_id for port in product.outside] == ["b9a1-crm-accounts"]

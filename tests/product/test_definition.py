@@ -30,7 +30,8 @@ inputPorts:
 outputPorts:
   - {name: delays, version: 1.0.0, contractId: shipping.delays}
 team:
-  - {username: desk@example.com, role: owner}
+  members:
+    - {username: desk@example.com, role: owner}
 """
 
 
@@ -87,6 +88,30 @@ def test_the_schema_has_the_shape_of_the_published_one() -> None:
     assert spelled_out(ours, ours["$defs"]) == spelled_out(published, published["$defs"])
 
 
+PRODUCTS = sorted(path for folder in ("domains", "tests", "docs") for path in (ROOT / folder).rglob("*.odps.yaml"))
+
+
+@pytest.mark.parametrize("path", PRODUCTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_products_of_the_project_keep_to_the_published_schema(path: Path) -> None:
+    from jsonschema import Draft201909Validator
+
+    schema = needs(PUBLISHED / "odps-json-schema-v1.0.0.json", how="the standard's files lie beside the project")
+    validator = Draft201909Validator(json.loads(schema.read_text(encoding="utf-8")))
+    value = parse_document(path.read_text(encoding="utf-8"), path.name).value
+    assert [error.message for error in validator.iter_errors(value)] == []
+
+
+def test_a_team_in_the_older_form_is_read_with_a_warning(tmp_path: Path) -> None:
+    assert read(GOOD, tmp_path).warnings == ()
+    older = read(GOOD.replace("  members:\n    - {", "  - {"), tmp_path)
+    assert older.owner == "desk@example.com"
+    (warning,) = older.warnings
+    assert str(warning).endswith(
+        "delays.odps.yaml:15:3: warning[old-form]: 'team' is a list of members, as it was before the standard's version"
+        " 1.0 (write team: {members: […]})"
+    )
+
+
 @pytest.mark.parametrize("example", ["simple", "customer"])
 def test_the_examples_of_the_standard_keep_to_it(example: str) -> None:
     path = needs(PUBLISHED / f"{example}-data-product.odps.yaml", how="the standard's files lie beside the project")
@@ -125,8 +150,9 @@ def test_the_verdict_is_that_of_jsonschema(step: str, value: object) -> None:
         ("value: sources/delays.csv", "value: 'C:\\x.csv'", "9:31: error[wrong-value]: source 'C:\\x.csv':"),
         ("value: sources/delays.csv", "value: https://example.com/x.csv", "9:31: error[wrong-value]: source 'https"),
         ("version: 1.0.0, contractId: canal", "version: 1, contractId: canal", "11:34: error[wrong-value]"),
-        ("team:\n", "team: desk\nx:\n", "14:7: error[wrong-value]: 'team' is 'desk', fields or a list is wanted"),
-        ("{username: desk", "{name: desk", "15:5: error[missing-field]: field 'username' is missing"),
+        ("team:\n  members:\n    - {", "team: desk\nx:\n    - {",
+         "14:7: error[wrong-value]: 'team' is 'desk', fields or a list is wanted"),
+        ("{username: desk", "{name: desk", "16:7: error[missing-field]: field 'username' is missing"),
         ("status: active\n", "", "1:1: error[missing-field]: field 'status' is missing (for instance active)"),
     ],
 )  # fmt: skip

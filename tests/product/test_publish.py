@@ -504,7 +504,7 @@ def _rewritten(path: Path, text: str, desk: Desk) -> Any:
 
 def test_a_missing_column_is_reported_with_the_most_similar_name(desk: Desk) -> None:
     rows = [{"id": "a", "at": None, "code": None, "hour": 1, "cost": None}]
-    with pytest.raises(SourceUnreadable, match=r"have no column 'hours'.*there is 'hour'"):
+    with pytest.raises(SourceUnreadable, match=r"no column 'hours'.*there is 'hour'"):
         desk.publish(rows)
 
 

@@ -54,6 +54,7 @@ SLOW_FILES = (
     "case/test_parts.py",
     "case/test_snapshots.py",
     "case/test_unchanged.py",
+    "contract/test_real_contracts.py",
     "dataset/test_personal_data.py",
     "dataset/test_random_split.py",
     "dataset/test_retrieval_metadata.py",

@@ -137,6 +137,12 @@ class _CastResolver:
             message = f"the anchor '{case.anchor}' is no role of the cast"
             self.fail(["anchor"], "unknown-name", message, suggest_name(case.anchor, self.contracts))
             return None
+        if unnamed := [name for name, contract in self.contracts.items() if not contract.key]:
+            for name in unnamed:
+                message = f"'{self.contracts[name].id}' has no primary key, so no record could say which rows it is of"
+                hint = "add primaryKey: true to a property in its contract"
+                self.findings.append(Finding(self.at("cast", name), "no-key", message, hint))
+            return None
         self.roles[case.anchor] = Role(case.anchor, self.contracts[case.anchor], None)
         at = self._moment("at", case.at)
         closes = self._moment("closes", case.closes) if case.closes is not None else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_type
+from storymesh.contract.written_values import checked_json, is_written_out, json_of, time_of_day
 from storymesh.language.types import (
     Array,
     Boolean,
@@ -17,8 +18,10 @@ from storymesh.language.types import (
     Decimal,
     Float,
     Integer,
+    Json,
     Struct,
     Text,
+    Time,
     Timestamp,
     Type,
 )
@@ -51,7 +54,7 @@ def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str,
     fallible = tuple(
         name
         for name, item in contract.properties.items()
-        if types[name] != arrow_type(item.type) and not _always_fits(types[name], item.type)
+        if not _is_stored_as(types[name], item.type) and not _always_fits(types[name], item.type)
     )
 
     def select(source: "ir.Table") -> "ir.Table":
@@ -71,6 +74,11 @@ def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str,
         return source.select(*(value.name(name) for name, value in typed.items()), *raw)
 
     return CastPlan(select, fallible)
+
+
+def _is_stored_as(source: "pa.DataType", kind: Type) -> bool:
+    """Return True for a column that is already what is published."""
+    return not is_written_out(kind) and source == arrow_type(kind)
 
 
 def _always_fits(source: "pa.DataType", kind: Type) -> bool:
@@ -98,7 +106,7 @@ def _cast(column: "ir.Value", source: "pa.DataType", kind: Type) -> "ir.Value":
 
     from storymesh.engine.dialect import strip_characters, truncate_number, utc_microseconds
 
-    if source == arrow_type(kind):
+    if _is_stored_as(source, kind):
         return column
     target = dt.DataType.from_pyarrow(arrow_type(kind))
     nothing = ibis.null(target)
@@ -132,8 +140,14 @@ def _cast(column: "ir.Value", source: "pa.DataType", kind: Type) -> "ir.Value":
             return nothing
         case Timestamp() if at.is_timestamp(source):
             return utc_microseconds(column)
-        case Text() if at.is_binary(source) or at.is_large_binary(source):
+        case Text() | Json() if at.is_binary(source) or at.is_large_binary(source):
             return nothing
+        case Json():
+            return json_of(column)
+        case Time():
+            return time_of_day(column.cast("string")) if at.is_time(source) else nothing
+        case Array() | Struct() if is_written_out(kind) and at.is_nested(source):
+            return json_of(column).try_cast("json").try_cast(target)
         case _:
             return column.try_cast(target)
 
@@ -162,6 +176,10 @@ def _cast_text(text: "ir.StringValue", kind: Type, target: "dt.DataType") -> "ir
             return _moment(text)
         case Date():
             return _whole_day(_moment(text))
+        case Time():
+            return time_of_day(text)
+        case Json():
+            return checked_json(text)
         case Array() | Struct():
             return text.try_cast("json").try_cast(target)
         case _:

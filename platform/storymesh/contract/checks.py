@@ -8,9 +8,9 @@ from storymesh.contract import conditions
 from storymesh.contract.conditions import RowCondition
 from storymesh.contract.definition import Contract, Freshness, Property
 from storymesh.contract.quality_rules import Expectation, LibraryMetric, Rule, SqlRule
-from storymesh.contract.type_options import FORMAT_LENGTHS, FORMATS, RANGES, parse_moment
+from storymesh.contract.type_options import BOUNDS, FORMAT_LENGTHS, FORMATS, RANGES, parse_moment, parse_time
 from storymesh.errors import Severity
-from storymesh.language.types import Array, Boolean, Date, Decimal, Float, Integer, Text, Timestamp
+from storymesh.language.types import Array, Boolean, Date, Decimal, Float, Integer, Text, Time, Timestamp
 from storymesh.location import Location
 
 Kind = Literal["row", "table"]
@@ -126,12 +126,12 @@ def checks_of(contract: Contract) -> tuple[Check, ...]:
 def _checks_of(contract: Contract) -> Iterator[Check]:
     for item in contract.properties.values():
         yield from _property_checks(item, contract)
-    words = f"{' and '.join(contract.key)} {'is' if len(contract.key) == 1 else 'together are'} the key of a row"
-    yield Check("primaryKey", "row", contract.key, UniqueValues(), "error", words, contract.location)
+    if contract.key:
+        words = f"{' and '.join(contract.key)} {'is' if len(contract.key) == 1 else 'together are'} the key of a row"
+        yield Check("primaryKey", "row", contract.key, UniqueValues(), "error", words, contract.location)
     for rule in (*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)):
         yield _quality_check(rule, contract)
-    if contract.freshness is not None:
-        fresh = contract.freshness
+    for fresh in contract.freshness:
         words = f"the newest {fresh.property} is at most {fresh.max_age} old"
         yield Check("freshness", "table", (fresh.property,), fresh, "warning", words, fresh.location)
 
@@ -157,6 +157,8 @@ def _one_of(item: Property) -> Test:
     match item.type:
         case Text() | Integer() | Boolean():
             return OneOf(item.enum)
+        case Time():
+            return OneOf(tuple(filter(None, map(parse_time, item.enum))))
         case Date() | Timestamp():
             moments = [moment for value in item.enum if (moment := parse_moment(value)) is not None]
             return Holds(conditions.is_one_of_moments(item.name, moments))
@@ -183,18 +185,25 @@ def _option_checks(item: Property, check: Callable[[str, Test, str], Check]) -> 
                 low, high = RANGES[options["format"]]
                 yield check("format", Between(low, high), f"{name} fits {options['format']}")
         case Decimal():
-            for option, operator in _BOUNDS.items():
+            for option, operator in BOUNDS.items():
                 if option in options:
                     condition = conditions.compares_number(name, operator, options[option])
                     yield check("range", Holds(condition), f"{name} {operator} {options[option]}")
         case Date() | Timestamp():
-            for option, operator in _BOUNDS.items():
-                if option in options:
-                    moment = parse_moment(options[option])
-                    assert moment is not None  # `findings_of_options` lets no other pass
+            for option, operator in BOUNDS.items():
+                # What is no moment is a warning of `check`.
+                if (moment := parse_moment(options.get(option))) is not None:
                     condition = conditions.compares_moment(name, operator, moment)
                     yield check("range", Holds(condition), f"{name} {operator} {options[option]}")
+        case Time():
+            for option, operator in BOUNDS.items():
+                if (time := parse_time(options.get(option))) is not None:
+                    condition = conditions.compares_text(name, operator, time)
+                    yield check("range", Holds(condition), f"{name} {operator} {time}")
         case Array():
+            if (dimensions := options.get("dimensions")) and options.get("elementType") != "binary":
+                condition = conditions.has_item_count(name, dimensions, dimensions)
+                yield check("dimensions", Holds(condition), f"{name} has {dimensions} elements")
             if "minItems" in options or "maxItems" in options:
                 low, high = options.get("minItems"), options.get("maxItems")
                 condition = conditions.has_item_count(name, low or 0, high if high is not None else 2**62)
@@ -208,12 +217,9 @@ def _option_checks(item: Property, check: Callable[[str, Test, str], Check]) -> 
         yield check("multipleOf", Holds(condition), f"{name} is a multiple of {step}")
 
 
-_BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-
-
 def _between(options: Any) -> Between | None:
     """Return the narrower of the inclusive and the exclusive bound, at both ends."""
-    if not any(name in options for name in _BOUNDS):
+    if not any(name in options for name in BOUNDS):
         return None
     low, strict_low = options.get("minimum"), False
     if (bound := options.get("exclusiveMinimum")) is not None and (low is None or bound >= low):

@@ -112,6 +112,11 @@ def compares_moment(name: str, operator: str, bound: datetime) -> RowCondition:
     return lambda table: _compared(table[name].cast("timestamp"), operator, bound)
 
 
+def compares_text(name: str, operator: str, bound: str) -> RowCondition:
+    """Return the condition `name operator bound` for texts in the order of their characters, such as times of day."""
+    return lambda table: _compared(table[name], operator, bound)
+
+
 def has_item_count(name: str, low: int, high: int) -> RowCondition:
     """Return the condition that a list has `low` to `high` items."""
     return lambda table: table[name].length().between(low, high)

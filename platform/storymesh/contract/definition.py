@@ -18,7 +18,9 @@ from storymesh.language.types import NUMBERS, Array, Classification, Field, Inte
 from storymesh.location import Location
 
 CLASSIFICATIONS: tuple[Classification, ...] = get_args(Classification)
-TYPES = ("string", "integer", "number", "boolean", "date", "timestamp", "array", "object")
+TYPES = (
+    "string", "integer", "number", "boolean", "date", "timestamp", "time", "array", "object", "map", "vector",
+)  # fmt: skip
 DEFAULT_QUARANTINE_LIMIT = 0.1
 SUFFIX = ".odcs.yaml"
 
@@ -28,7 +30,10 @@ VERSION = re.compile(r"v?(\d{1,9})(\.\d+){0,2}([-+].+)?")
 
 @dataclass(frozen=True)
 class Property:
-    """One column of a product. `known_at` is only what the contract writes; `Contract.known_at_of` has the default."""
+    """One column of a product. `known_at` is only what the contract writes; `Contract.known_at_of` has the default.
+
+    `physical_name` is what the column is called where the rows come from, if it is called otherwise there.
+    """
 
     name: str
     type: Type
@@ -44,6 +49,7 @@ class Property:
     enum: tuple[Any, ...]
     quality: tuple[Rule, ...]
     reference: str
+    physical_name: str | None
     location: Location
 
     @property
@@ -67,6 +73,11 @@ class Property:
         low, above = self.options.get("minimum", 0), self.options.get("exclusiveMinimum", -1)
         high, below = self.options.get("maximum", 0), self.options.get("exclusiveMaximum", 1)
         return low > 0 or above >= 0 or high < 0 or below <= 0 or bool(self.enum and 0 not in self.enum)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Return what the column may be called where the rows come from, the likelier name first."""
+        return (self.physical_name, self.name) if self.physical_name else (self.name,)
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ class Contract:
     known_at: str | None
     relationships: tuple[Relationship, ...]
     quality: tuple[Rule, ...]
-    freshness: Freshness | None
+    freshness: tuple[Freshness, ...]
     quarantine_limit: float
     digest: str
     license: str | None
@@ -156,7 +167,7 @@ class Contract:
     def is_unique(self, columns: Iterable[str]) -> bool:
         """Return True when equal values of `columns` mean the same row, by the promise of this contract."""
         given = set(columns)
-        return given.issuperset(self.key) or any(
+        return (bool(self.key) and given.issuperset(self.key)) or any(
             self.properties[name].unique for name in given if name in self.properties
         )
 

@@ -11,6 +11,8 @@ Steps = tuple[Step, ...]
 OBJECT_PROPERTIES = ("eventTime", "endTime", "timeless", "knownAt", "quarantineLimit")
 CONTRACT_PROPERTIES = ("quarantineLimit", "license")
 PROPERTY_PROPERTIES = ("unit", "knownAt")
+_SHORT = 5  # characters of a word of ours that many others are like
+_COMMON = ("license", "unit")  # words that others have for their own ends
 
 
 class DocumentReader:
@@ -43,12 +45,18 @@ class DocumentReader:
                     self.add((*here, "property"), "duplicate-key", f"'{name}' stands twice", "keep one")
                 found[name] = (item["value"], (*here, "value"))
             elif name in everywhere:
-                self.add((*here, "property"), "misplaced", f"'{name}' has no meaning on a {holder}", _belongs(name))
+                report = self.warn if name in _COMMON else self.add
+                report((*here, "property"), "misplaced", f"'{name}' has no meaning on a {holder}", _belongs(name))
             elif "vendor" not in item and (near := _near(name, ours)):
                 self.add(
                     (*here, "property"), "unknown-field", f"unknown custom property '{name}'", f"did you mean '{near}'?"
                 )
         return found
+
+
+def names_of_object(fields: dict[str, Any]) -> set[str]:
+    """Return what a schema object is called: its name, its id and its physical name."""
+    return {fields[name] for name in ("name", "id", "physicalName") if fields.get(name)}
 
 
 def _belongs(name: str) -> str:
@@ -59,6 +67,7 @@ def _belongs(name: str) -> str:
 
 def _near(name: str, ours: tuple[str, ...]) -> str | None:
     """Return the one of ours that `name` probably means. Other custom properties are anybody's: it has to be close."""
-    plain = {our.lower(): our for our in ours}
-    close = get_close_matches(name.lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=0.8)
+    written = name.lower().replace("_", "").replace("-", "")
+    plain = {our.lower(): our for our in ours if len(our) > _SHORT or our.lower() == written}
+    close = get_close_matches(written, plain, n=1, cutoff=0.8)
     return plain[close[0]] if close else None

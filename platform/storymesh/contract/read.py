@@ -3,21 +3,27 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from storymesh.contract.definition import DEFAULT_QUARANTINE_LIMIT, SUFFIX, VERSION, Contract, Freshness, Property
-from storymesh.contract.document_reader import CONTRACT_PROPERTIES, OBJECT_PROPERTIES, DocumentReader, Steps
+from storymesh.contract.definition import DEFAULT_QUARANTINE_LIMIT, SUFFIX, VERSION, Contract, Property
+from storymesh.contract.document_reader import (
+    CONTRACT_PROPERTIES,
+    OBJECT_PROPERTIES,
+    DocumentReader,
+    Steps,
+    names_of_object,
+)
 from storymesh.contract.quality_rules import read_rules
+from storymesh.contract.read_freshness import read_freshness
 from storymesh.contract.read_properties import read_key, read_properties
 from storymesh.contract.read_relationships import RelationshipReader
-from storymesh.contract.type_options import is_storable_number
 from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
-from storymesh.language.types import MOMENTS
+from storymesh.language.types import MOMENTS, Classification
 from storymesh.location import Location
 from storymesh.standards.odcs import validate_contract
 
@@ -25,19 +31,45 @@ _ID = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z_][A-Za-z0-9_-]*)")
 MAX_ITEMS: Mapping[str, int] = {"properties": 5_000, "relationships": 1_000, "quality": 1_000, "": 20_000}
 """Name of a list in a contract -> the most items that it may have; "" stands for any other list."""
 
-_UNITS: Mapping[str, timedelta] = {
-    **dict.fromkeys(("s", "sec", "second", "seconds"), timedelta(seconds=1)),
-    **dict.fromkeys(("m", "min", "minute", "minutes"), timedelta(minutes=1)),
-    **dict.fromkeys(("h", "hr", "hour", "hours"), timedelta(hours=1)),
-    **dict.fromkeys(("d", "day", "days"), timedelta(days=1)),
-    **dict.fromkeys(("w", "week", "weeks"), timedelta(weeks=1)),
-    **dict.fromkeys(("mo", "month", "months"), timedelta(days=30)),
-    **dict.fromkeys(("y", "yr", "year", "years"), timedelta(days=365)),
-}
+NO_WORDS: Mapping[str, Classification] = MappingProxyType({})
 
 
-def read_contract(path: Path, root: Path) -> Contract:
-    """Return the contract in the file `path` of the mesh `root`. Raises DefinitionErrors."""
+@dataclass(frozen=True)
+class ContractFile:
+    """A file that keeps to the standard. It has the contract of the product of its own id, or those of several
+    products of its domain: each has the schema object of its name."""
+
+    id: str
+    document: Document
+
+    @property
+    def object_names(self) -> tuple[str, ...]:
+        """Return the names of the schema objects."""
+        return tuple(item["name"] for item in self.document.value.get("schema") or [])
+
+    def has_object(self, product: str) -> bool:
+        """Return True if one of several schema objects is that of the product of this id."""
+        domain, _, name = product.partition(".")
+        return domain == self.id.partition(".")[0] and len(self.object_names) > 1 and name in self.object_names
+
+    def contract(self, product: str | None = None) -> Contract:
+        """Return the contract of a product, by default that of the file's own id. Raises DefinitionErrors."""
+        return _read(DocumentReader(self.document), *(product or self.id).split("."))
+
+
+def read_contract(path: Path, root: Path, classifications: Mapping[str, Classification] = NO_WORDS) -> Contract:
+    """Return the contract of the file's own id. Raises DefinitionErrors; see `read_contract_file`."""
+    return read_contract_file(path, root, classifications).contract()
+
+
+def read_contract_file(
+    path: Path, root: Path, classifications: Mapping[str, Classification] = NO_WORDS
+) -> ContractFile:
+    """Return the file `path` of the mesh `root`.
+
+    `classifications` says what words for who may see a value mean here: the values of the document have our words, as
+    everything that is made of a contract takes them from there. Raises DefinitionErrors.
+    """
     document = read_document(path, root)
     if not isinstance(document.value, dict):
         raise DefinitionErrors(
@@ -47,7 +79,26 @@ def read_contract(path: Path, root: Path) -> Contract:
         raise DefinitionErrors(too_long)
     if violations := validate_contract(document):
         raise DefinitionErrors(violations)
-    return _read(DocumentReader(document))
+    document = replace(document, value=_with_our_words(document.value, classifications))
+    return ContractFile(_read_id(document), document)
+
+
+def _with_our_words(value: Any, words: Mapping[str, Classification]) -> Any:
+    """Return a value of a contract in which each classification that is in `words` is what it means."""
+    if not words:
+        return value
+    if isinstance(value, list):
+        return [_with_our_words(item, words) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: words.get(item, item)
+        if name == "classification" and isinstance(item, str)
+        else item
+        if name in ("customProperties", "examples", "enum")
+        else _with_our_words(item, words)
+        for name, item in value.items()
+    }
 
 
 def _findings_of_length(document: Document, value: Any, at: Steps) -> Iterator[Finding]:
@@ -62,10 +113,9 @@ def _findings_of_length(document: Document, value: Any, at: Steps) -> Iterator[F
             yield from _findings_of_length(document, below, (*at, step))
 
 
-def _read(reader: DocumentReader) -> Contract:
-    domain, name = _read_identity(reader)
+def _read(reader: DocumentReader, domain: str, name: str) -> Contract:
     at, fields = _read_object(reader, name)
-    object_names = {fields["name"], fields.get("id"), name}
+    object_names = {*names_of_object(fields), name}
     properties = read_properties(reader, at, fields)
     key = read_key(reader, at, properties)
     custom = reader.custom_properties(at, fields, OBJECT_PROPERTIES, "schema object")
@@ -75,12 +125,12 @@ def _read(reader: DocumentReader) -> Contract:
     known_at = _read_moment(reader, custom, "knownAt", properties)
     timeless = _read_timeless(reader, custom, event_time, end_time)
     for item in properties.values():
-        _check_known_at(reader, item, properties)
+        _check_known_at(reader, at, item, properties)
     rules = fields.get("quality", [])
     quality, found = read_rules(reader.document, (*at, "quality"), rules, None, set(properties))
     reader.findings += found
-    relationships = RelationshipReader(reader, properties, domain, object_names).read_all(at, fields)
-    freshness = _read_freshness(reader, properties, event_time, object_names)
+    relationships = RelationshipReader(reader, properties, f"{domain}.{name}", object_names).read_all(at, fields)
+    freshness = read_freshness(reader, properties, event_time, object_names)
     limit = _read_limit(reader, custom.get("quarantineLimit") or overall.get("quarantineLimit"))
     if any(finding.severity == "error" for finding in reader.findings):
         raise DefinitionErrors(reader.findings)
@@ -102,7 +152,7 @@ def _read(reader: DocumentReader) -> Contract:
         quality=quality,
         freshness=freshness,
         quarantine_limit=limit,
-        digest=_digest(reader.value),
+        digest=_digest({**reader.value, "schema": [fields]}),
         license=_text(overall.get("license", (None, ()))[0]),
         terms=description.get("limitations", ""),
         owner=_read_owner(reader),
@@ -113,38 +163,41 @@ def _read(reader: DocumentReader) -> Contract:
 
 
 def _read_object(reader: DocumentReader, name: str) -> tuple[Steps, dict[str, Any]]:
-    """Return the contract's one schema object and its place."""
+    """Return the schema object of the product `name` and its place: the only one, or the one of its name."""
     version = reader.value["version"]
     if not VERSION.fullmatch(version):
         reader.add(
             ("version",), "version", f"'{version}' is not a version", "like 1.0.0; the first number is the major"
         )
-    objects = reader.value.get("schema") or []
-    if len(objects) != 1:
-        words = f"a contract describes one schema object, this one has {len(objects)}"
-        raise DefinitionErrors(
-            [*reader.findings, reader.document.finding(("schema",), "one-object", words, f"name it '{name}'")]
-        )
-    at: Steps = ("schema", 0)
-    fields: dict[str, Any] = objects[0]
-    if fields["name"] != name:
+    objects: list[dict[str, Any]] = reader.value.get("schema") or []
+    named = [index for index, item in enumerate(objects) if item["name"] == name]
+    if len(named) > 1:
+        reader.add(("schema", named[1], "name"), "object-name", f"the schema object '{name}' stands twice", "keep one")
+    if not named and len(objects) != 1:
+        words = f"a contract describes the schema object of its product: of {len(objects)}, none is named '{name}'"
+        hint = f"name the product's own '{name}'"
+        raise DefinitionErrors([*reader.findings, reader.document.finding(("schema",), "one-object", words, hint)])
+    at: Steps = ("schema", named[0] if named else 0)
+    fields = objects[named[0] if named else 0]
+    if not named:
         words = f"the schema object is named '{fields['name']}', the product is '{name}'"
         reader.add((*at, "name"), "object-name", words, f"name it '{name}'")
     return at, fields
 
 
-def _read_identity(reader: DocumentReader) -> tuple[str, str]:
-    written = reader.value["id"]
+def _read_id(document: Document) -> str:
+    """Return the id of a contract. Raises DefinitionErrors for one that is none, or that belongs elsewhere."""
+    written: str = document.value["id"]
     match = _ID.fullmatch(written)
     if match is None:
         words = f"the id '{written}' is not <domain>.<product>"
-        raise DefinitionErrors([reader.document.finding(("id",), "id", words, "letters, digits, _ and -")])
+        raise DefinitionErrors([document.finding(("id",), "id", words, "letters, digits, _ and -")])
     domain, name = match.groups()
     place = f"contracts/{domain}/{name}{SUFFIX}"
-    if reader.document.path != place and not reader.document.path.endswith(f"/{place}"):
-        words = f"the id '{written}' belongs into {place}, this file is {reader.document.path}"
-        reader.add(("id",), "id-and-place", words, "rename one of the two")
-    return domain, name
+    if document.path != place and not document.path.endswith(f"/{place}"):
+        words = f"the id '{written}' belongs into {place}, this file is {document.path}"
+        raise DefinitionErrors([document.finding(("id",), "id-and-place", words, "rename one of the two")])
+    return written
 
 
 def _read_moment(
@@ -170,15 +223,15 @@ def _check_moment(reader: DocumentReader, value: str, at: Steps, name: str, prop
         reader.add(at, "not-a-moment", words, "it has to be a date or a timestamp")
 
 
-def _check_known_at(reader: DocumentReader, item: Property, properties: dict[str, Property]) -> None:
+def _check_known_at(reader: DocumentReader, at: Steps, item: Property, properties: dict[str, Property]) -> None:
     if item.known_at is None:
         return
-    listed = reader.value["schema"][0]["properties"]
-    index = next(i for i, one in enumerate(listed) if one["name"] == item.name)
+    listed = reader.value["schema"][at[1]]["properties"]
+    index = next(i for i, fields in enumerate(listed) if fields["name"] == item.name)
     custom = listed[index]["customProperties"]
-    position = next(i for i, one in enumerate(custom) if one["property"] == "knownAt")
-    at = ("schema", 0, "properties", index, "customProperties", position, "value")
-    _check_moment(reader, item.known_at, at, "knownAt", properties)
+    position = next(i for i, fields in enumerate(custom) if fields["property"] == "knownAt")
+    place = (*at, "properties", index, "customProperties", position, "value")
+    _check_moment(reader, item.known_at, place, "knownAt", properties)
 
 
 def _read_timeless(
@@ -210,37 +263,6 @@ def _read_limit(reader: DocumentReader, custom: tuple[Any, Steps] | None) -> flo
         )
         return DEFAULT_QUARANTINE_LIMIT
     return float(value)
-
-
-def _read_freshness(
-    reader: DocumentReader, properties: dict[str, Property], event_time: str | None, object_names: Collection[str]
-) -> Freshness | None:
-    for index, item in enumerate(reader.value.get("slaProperties") or []):
-        if item["property"].lower() not in ("freshness", "latency", "ly"):
-            continue
-        at: Steps = ("slaProperties", index)
-        value, unit = item["value"], str(item.get("unit", "d")).lower()
-        if not is_storable_number(value) or not 0 < value < 1e6:
-            reader.add((*at, "value"), "freshness", f"freshness is {value!r}, a number from 0 to a million is wanted")
-            return None
-        if unit not in _UNITS:
-            reader.add(
-                (*at, "unit"), "freshness", f"the unit '{item['unit']}' is not known", suggest_name(unit, _UNITS)
-            )
-            return None
-        name = item.get("element", event_time)
-        if name is None:
-            reader.add(
-                at,
-                "freshness",
-                "freshness of what?",
-                "name the property under element, or give the object an eventTime",
-            )
-            return None
-        name = name.split(".", 1)[1] if name.split(".", 1)[0] in object_names and "." in name else name
-        _check_moment(reader, name, (*at, "element"), "freshness", properties)
-        return Freshness(value * _UNITS[unit], name, reader.document.at(*at))
-    return None
 
 
 def _read_owner(reader: DocumentReader) -> str | None:

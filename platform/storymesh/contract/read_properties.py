@@ -1,14 +1,17 @@
 """Reading the properties of a contract: their types, options, classification and key."""
 
 import re
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, cast
 
 from storymesh.contract.definition import CLASSIFICATIONS, TYPES, Property
 from storymesh.contract.document_reader import PROPERTY_PROPERTIES, DocumentReader, Steps
+from storymesh.contract.physical_types import DECIMALS, MAX_DIGITS, number_type
 from storymesh.contract.quality_rules import read_rules
-from storymesh.contract.type_options import findings_of_options, is_storable_number, parse_moment
+from storymesh.contract.type_options import findings_of_options, is_storable_number, parse_moment, parse_time
 from storymesh.errors import Finding, suggest_name
+from storymesh.language.static_values import RANK
 from storymesh.language.types import (
     Array,
     Boolean,
@@ -18,15 +21,15 @@ from storymesh.language.types import (
     Field,
     Float,
     Integer,
+    Json,
     Struct,
     Text,
+    Time,
     Timestamp,
     Type,
 )
 
-_DECIMAL = re.compile(
-    r"(?:decimal|numeric|number)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)|(?:decimal|numeric)", re.IGNORECASE
-)
+_KEY_TYPES = Text | Integer | Boolean | Date | Timestamp | Time | Decimal | Json
 
 
 def read_properties(reader: DocumentReader, at: Steps, fields: dict[str, Any]) -> dict[str, Property]:
@@ -58,8 +61,7 @@ def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], na
     custom = reader.custom_properties(here, item, PROPERTY_PROPERTIES, "property")
     quality, found = read_rules(reader.document, (*here, "quality"), item.get("quality", []), item["name"], names)
     reader.findings += found
-    enum = tuple(entry["value"] for entry in item.get("enum", ()))
-    _check_enum(reader, here, kind, enum)
+    _check_enum(reader, here, kind, item)
     options = item.get("logicalTypeOptions") or {}
     reader.findings += findings_of_options(
         reader.document, (*here, "logicalTypeOptions"), item.get("logicalType", ""), options
@@ -74,8 +76,8 @@ def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], na
     is_key = bool(item.get("primaryKey"))
     if position != -1 and not is_key:
         words = f"'{item['name']}' has a primaryKeyPosition and is no primary key"
-        reader.add((*here, "primaryKeyPosition"), "primary-key", words, "add primaryKey: true")
-    if is_key and not isinstance(kind, Text | Integer | Boolean | Date | Timestamp | Decimal):
+        reader.warn((*here, "primaryKeyPosition"), "primary-key", words, "add primaryKey: true")
+    if is_key and not isinstance(kind, _KEY_TYPES):
         words = f"'{item['name']}' is {kind}, which cannot be part of a key"
         reader.add((*here, "primaryKey"), "primary-key", words, "a key is text, a whole number, a date or a timestamp")
     return Property(
@@ -90,9 +92,10 @@ def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], na
         title=item.get("businessName", ""),
         description=item.get("description", ""),
         options=MappingProxyType(options),
-        enum=enum,
+        enum=tuple(entry["value"] for entry in item.get("enum", ()) if entry["value"] is not None),
         quality=quality,
         reference=item.get("id", item["name"]),
+        physical_name=item.get("physicalName") or None,
         location=reader.document.at(*here),
     )
 
@@ -112,27 +115,26 @@ def _read_type(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Typ
             return Date()
         case "timestamp":
             return Timestamp()
-        case "array":
-            if "items" not in item:
-                reader.add(here, "missing-field", f"the array '{name}' does not say what its items are", "add items")
-                return Array(Field(Text()))
+        case "time":
+            return Time()
+        case "array" if item.get("items"):
             return Array(_read_nested(reader, (*here, "items"), item["items"]))
-        case "object":
-            nested: list[dict[str, Any]] = item.get("properties") or []
-            if not nested:
-                reader.add(here, "missing-field", f"the object '{name}' does not say what it holds", "add properties")
+        case "vector":
+            whole = item.get("logicalTypeOptions", {}).get("elementType") in ("int8", "uint8", "binary")
+            return Array(Field(Integer() if whole else Float(), False, _read_classification(reader, here, item)))
+        case "object" if item.get("properties"):
+            nested: list[dict[str, Any]] = item["properties"]
             inside = [
                 (below["name"], _read_nested(reader, (*here, "properties", i), below)) for i, below in enumerate(nested)
             ]
             if len({key.lower() for key, _ in inside}) < len(inside):
                 reader.add(here, "duplicate-property", f"the object '{name}' has two properties of one name")
             return Struct(MappingProxyType(dict(inside)))
-        case None:
+        case "map" | "array" | "object":  # what is in it, nobody knows by name
+            return Json()
+        case _:
             reader.add(here, "missing-field", f"'{name}' has no logicalType", f"one of {', '.join(TYPES)}")
-        case other:
-            words = f"'{name}' is of type {other}, which storymesh cannot publish"
-            reader.add((*here, "logicalType"), "unsupported-type", words, f"use {', '.join(TYPES)}")
-    return Text()
+            return Text()
 
 
 def _read_nested(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Field:
@@ -141,85 +143,121 @@ def _read_nested(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> F
     for name in ignored:
         words = f"'{name}' is not audited inside an object or an array"
         reader.warn((*here, name), "not-run", words, "only types and required are, there")
-    if item.get("primaryKey") or item.get("relationships"):
-        reader.add(here, "nested-key", "a key or a relationship has to be a property of the row itself")
+    for name in ("primaryKey", "relationships"):
+        if item.get(name):
+            words = f"'{name}' counts for nothing inside an object or an array"
+            reader.warn((*here, name), "not-run", words, "a key or a relationship is a property of the row itself")
     reader.custom_properties(here, item, PROPERTY_PROPERTIES, "property")
     kind = _read_type(reader, here, item)
     return Field(kind, not item.get("required", False), _read_classification(reader, here, item))
 
 
 def _read_number(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Type:
+    """Return the type of a number: exact where its `physicalType` says how many digits it has, or where it is a key."""
     physical = item.get("physicalType", "").strip()
-    match = _DECIMAL.fullmatch(physical)
-    if match is None:
-        return Float()
-    if match[1] is None:
-        return Decimal(38, 9)
-    # No decimal has four digits of digits; int() itself refuses a text of thousands.
-    precision, scale = int(match[1][:4]), int((match[2] or "0")[:4])
-    if not (1 <= precision <= 38 and scale <= precision):
-        reader.add(
-            (*here, "physicalType"),
-            "wrong-value",
-            f"{physical} is no decimal",
-            "precision up to 38, scale within it",
-        )
+    try:
+        kind = number_type(physical)
+    except ValueError as fault:
+        reader.add((*here, "physicalType"), "wrong-value", f"{physical} is no decimal: {fault}")
         return Decimal()
-    return Decimal(precision, scale)
+    if item.get("primaryKey") and (kind is None or isinstance(kind, Float)):
+        words = f"'{item.get('name')}' is a number and part of the key, so it is read as a whole number"
+        reader.warn((*here, "primaryKey"), "primary-key", words, "say so: physicalType: bigint, or decimal(12,2)")
+        return Integer()
+    if kind is None and physical and physical.lower() not in DECIMALS:
+        words = f"the physicalType '{physical}' is not applied: it does not say how many digits a number has"
+        reader.warn((*here, "physicalType"), "not-run", words, "numbers are floats: for exact ones write decimal(12,2)")
+    if isinstance(kind, Decimal) and (digits := re.search(r"\((\d{1,4})\b", physical)) and int(digits[1]) > MAX_DIGITS:
+        words = f"of {physical}, {MAX_DIGITS} digits are kept, {kind.scale} of them behind the point"
+        reader.warn((*here, "physicalType"), "not-run", words, "rows with longer numbers are quarantined")
+    return kind or Float()
 
 
 def _read_classification(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Classification:
+    """Return who may see a value: of one that is published as a whole, the strictest that any part of it has."""
+    own = _own_classification(reader, here, item)
+    if item.get("logicalType") != "map":
+        return own
+    return max((own, *_classifications_within(reader, here, item)), key=RANK.__getitem__)
+
+
+def _own_classification(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Classification:
     written = item.get("classification", "internal")
     if written not in CLASSIFICATIONS:
-        words = f"the classification '{written}' is not known"
-        reader.add((*here, "classification"), "classification", words, suggest_name(written, CLASSIFICATIONS))
+        near = suggest_name(written, CLASSIFICATIONS)
+        hint = f"{near if near.startswith('did') else ''} map it in mesh.yaml: classifications: {{{written}: internal}}"
+        words = f"the classification '{written}' is not known, so the value is treated as restricted"
+        reader.warn((*here, "classification"), "classification", words, hint.strip())
         return "restricted"
     return cast(Classification, written)
 
 
-def _check_enum(reader: DocumentReader, here: Steps, kind: Type, values: tuple[Any, ...]) -> None:
-    met: set[Any] = set()
-    for index, value in enumerate(values):
+def _classifications_within(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Iterator[Classification]:
+    """Yield every classification that is written of the parts of a value."""
+    parts: list[tuple[Steps, dict[str, Any]]] = [
+        *((("map", name), part) for name, part in (item.get("map") or {}).items()),
+        *((("properties", index), part) for index, part in enumerate(item.get("properties") or [])),
+        *([(("items",), item["items"])] if item.get("items") else []),
+    ]
+    for steps, part in parts:
+        if "classification" in part:
+            yield _own_classification(reader, (*here, *steps), part)
+        yield from _classifications_within(reader, (*here, *steps), part)
+
+
+def _check_enum(reader: DocumentReader, here: Steps, kind: Type, item: dict[str, Any]) -> None:
+    found: set[Any] = set()
+    for index, entry in enumerate(item.get("enum", ())):
+        value = entry["value"]
+        if value is None:
+            continue  # what may be null, `required` says
         at = (*here, "enum", index, "value")
-        match kind:
-            case Text():
-                fits = isinstance(value, str)
-            case Integer():
-                fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-            case Float() | Decimal():
-                fits = is_storable_number(value)
-            case Boolean():
-                fits = isinstance(value, bool)
-            case Date() | Timestamp():
-                fits = isinstance(value, str) and parse_moment(value) is not None
-            case _:
-                fits = False
-        if not fits:
+        if not _fits(value, kind):
             hint = "write it in quotes" if isinstance(kind, Text) else ""
             reader.add(at, "enum", f"{value!r} is not of the property's type, {kind}", hint)
-        elif value in met:
+        elif value in found:
             reader.add(at, "enum", f"{value!r} stands twice in the enum", "keep one")
-        met |= {value} if fits else set()
+        else:
+            found.add(value)
+
+
+def _fits(value: Any, kind: Type) -> bool:
+    match kind:
+        case Text():
+            return isinstance(value, str)
+        case Integer():
+            return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        case Float() | Decimal():
+            return is_storable_number(value)
+        case Boolean():
+            return isinstance(value, bool)
+        case Date() | Timestamp():
+            return parse_moment(value) is not None
+        case Time():
+            return parse_time(value) is not None
+        case _:
+            return False
 
 
 def read_key(reader: DocumentReader, at: Steps, properties: dict[str, Property]) -> tuple[str, ...]:
+    """Return the names of the key's properties: by their positions, then those without one as they are listed."""
     members = [item for item in properties.values() if item.key_position is not None]
-    if not members:
-        words = "no property is a primary key, so its rows have no name"
-        reader.add(at, "primary-key", words, "add primaryKey: true to the property that tells the rows apart")
-    positioned = [item for item in members if item.key_position != -1]
-    if len(members) > 1:
-        for item in members:
-            if item.key_position == -1:
-                words = f"'{item.name}' is one of {len(members)} key properties and has no primaryKeyPosition"
-                reader.findings.append(Finding(item.location, "primary-key", words, "number them from 1"))
-    met: dict[int | None, str] = {}
-    for item in positioned:
-        if item.key_position in met:
-            words = f"'{met[item.key_position]}' and '{item.name}' are both at position {item.key_position} of the key"
-            reader.findings.append(Finding(item.location, "primary-key", words, "number them from 1"))
-        elif item.key_position is not None and item.key_position < 1:
-            words = f"position {item.key_position} of the key: positions count from 1"
-            reader.findings.append(Finding(item.location, "primary-key", words))
-        met[item.key_position] = item.name
-    return tuple(item.name for item in sorted(members, key=lambda item: item.key_position or 0))
+    if not members and properties:
+        words = "no property is a primary key, so its rows have no name: no narrative can cast them"
+        reader.warn(at, "primary-key", words, "add primaryKey: true to the property that tells the rows apart")
+    positions: dict[int, str] = {}
+    for item in members:
+        position = item.key_position
+        if position is None or position < 0:
+            continue
+        if position in positions:
+            words = f"'{positions[position]}' and '{item.name}' are both at position {position} of the key"
+            hint = "number them from 1: until then their order is that of the file"
+            reader.findings.append(Finding(item.location, "primary-key", words, hint, "warning"))
+        positions.setdefault(position, item.name)
+
+    def order(item: Property) -> tuple[bool, int]:
+        position = item.key_position if item.key_position is not None else -1
+        return position < 0, position
+
+    return tuple(item.name for item in sorted(members, key=order))

@@ -4,24 +4,30 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from storymesh.contract.definition import SUFFIX, Property, Relationship
-from storymesh.contract.document_reader import DocumentReader, Steps
+from storymesh.contract.document_reader import DocumentReader, Steps, names_of_object
 from storymesh.errors import suggest_name
 
 
 class RelationshipReader:
-    """Reads the relationships of one contract: of `properties`, whose schema object is called one of `object_names`."""
+    """Reads the relationships of the contract `own`: of `properties`, whose schema object is called one of
+    `object_names`. What leads out of the mesh, or to no property of a row, is a warning: nothing is linked by it."""
 
     def __init__(
         self,
         reader: DocumentReader,
         properties: Mapping[str, Property],
-        domain: str,
+        own: str,
         object_names: Collection[str],
     ) -> None:
         self.reader = reader
         self.properties = properties
-        self.domain = domain
+        self.own = own
+        self.domain = own.partition(".")[0]
         self.object_names = object_names
+        self.siblings: dict[str, str] = {}
+        for item in reader.value["schema"]:
+            if item["name"] not in object_names:
+                self.siblings |= dict.fromkeys(names_of_object(item), item["name"])
 
     def read_all(self, at: Steps, fields: dict[str, Any]) -> tuple[Relationship, ...]:
         """Return the relationships of the schema object `fields` at `at`, and of its properties."""
@@ -36,9 +42,8 @@ class RelationshipReader:
                 contract, reference = origin
                 own = next((p.name for p in self.properties.values() if p.reference == reference), reference)
                 if contract is not None:
-                    self.reader.add(
-                        (*here, "from"), "relationship", "a relationship starts at a property of this contract"
-                    )
+                    words = "a relationship starts at a property of its own schema object, so nothing is linked by it"
+                    self.reader.warn((*here, "from"), "relationship", words)
                 elif own not in self.properties:
                     words = f"there is no property '{reference}'"
                     self.reader.add(
@@ -68,7 +73,7 @@ class RelationshipReader:
             words = f"{count} properties point at {len(targets)}"
             self.reader.add((*here, "to"), "relationship", words, "from and to need the same number")
             return []
-        own = self.reader.value["id"]
+        own = self.own
         contracts = {contract or own for contract, _ in named}
         if len(contracts) > 1:
             words = f"a relationship points into one contract, this one into {' and '.join(sorted(contracts))}"
@@ -96,20 +101,22 @@ class RelationshipReader:
         if len(parts) != 4 or parts[0] != "schema" or parts[2] != "properties":
             words = f"'{text}' does not name a property of a row"
             hint = "<domain>/<product>.odcs.yaml#/schema/<object>/properties/<property>, or <object>.<property>"
-            self.reader.add(at, "relationship", words, hint)
+            self.reader.warn(at, "relationship", f"{words}, so nothing is linked by it", hint)
             return None
         _, named, _, reference = parts
         if not anchor:
             if named in self.object_names:
                 return None, reference
-            return f"{self.domain}.{named}", reference
+            return f"{self.domain}.{self.siblings.get(named, named)}", reference
         folders = [folder for folder in file.split("/") if folder not in (".", "..", "contracts")]
         if "://" in file or not file.endswith(SUFFIX) or not 1 <= len(folders) <= 2:
             words = f"'{file}' is not the file of a contract of this mesh"
-            self.reader.add(at, "relationship", words, f"<domain>/<product>{SUFFIX}")
+            self.reader.warn(at, "relationship", f"{words}, so nothing is linked by it", f"<domain>/<product>{SUFFIX}")
             return None
         contract = f"{folders[0] if len(folders) == 2 else self.domain}.{folders[-1].removesuffix(SUFFIX)}"
-        return (None if contract == self.reader.value["id"] else contract), reference
+        if contract == self.reader.value["id"] and named not in self.object_names and named in self.siblings:
+            return f"{self.domain}.{self.siblings[named]}", reference
+        return (None if contract == self.own else contract), reference
 
 
 def _listed(value: str | list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The `logicalTypeOptions` of a property: which of them the audit understands, and whether they make sense."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -30,8 +31,10 @@ RANGES: Mapping[str, tuple[int, int]] = {
 }
 """A whole-number format of the standard and its bounds; the wider ones end where 64 bits do."""
 
-_UNCHECKED_FORMATS = ("password", "byte", "binary", "date", "date-time")
-_BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+_TIME = re.compile(r"T?((?:[01]\d|2[0-3]):[0-5]\d)(?::([0-5]\d)(?:\.(\d{1,6})0*)?)?Z?", re.ASCII)
+BOUNDS: Mapping[str, str] = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+"""An option that bounds a value -> the comparison that a value within it holds."""
+
 _UTC = ("UTC", "Etc/UTC", "Z")
 
 
@@ -48,7 +51,7 @@ def findings_of_options(
         found.append(Finding(document.at(*at, name), "not-run", words, hint, "warning"))
 
     for name, value in options.items():
-        if isinstance(value, int | float) and not is_storable_number(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and not is_storable_number(value):
             add(name, f"{name} is {_shortened(value)}, a number that a column can hold is wanted", "leave it away")
     if found:
         return found
@@ -57,21 +60,22 @@ def findings_of_options(
             if "pattern" in options and (fault := pattern_fault(options["pattern"])):
                 add("pattern", f"the pattern cannot be run: {fault}", HINT)
             written = options.get("format")
-            if written is not None and written not in FORMATS and written not in _UNCHECKED_FORMATS:
-                add(
-                    "format",
-                    f"the format '{written}' is not known",
-                    suggest_name(written, [*FORMATS, *_UNCHECKED_FORMATS]),
-                )
+            if written is not None and written not in FORMATS:
+                warn("format", f"the format '{_shortened(written)}' is not audited", suggest_name(written, FORMATS))
             if options.get("minLength", 0) > options.get("maxLength", float("inf")):
                 add("maxLength", "maxLength is below minLength, so no text fits")
-        case "date" | "timestamp":
-            for name in _BOUNDS:
-                if name in options and parse_moment(options[name]) is None:
-                    add(name, f"{options[name]!r} is no moment", "write it as 2024-01-31 or 2024-01-31T12:00:00Z")
+        case "date" | "timestamp" | "time":
+            parse, sample = (
+                (parse_time, "12:30:00") if logical_type == "time" else (parse_moment, "2024-01-31T12:00:00Z")
+            )
+            for name in BOUNDS:
+                if name in options and parse(options[name]) is None:
+                    hint = f"write it in ISO 8601, as {sample}"
+                    warn(name, f"{name} is not audited: {_shortened(options[name])!r} is no {logical_type}", hint)
             if options.get("defaultTimezone", "UTC") not in _UTC:
-                add("defaultTimezone", "times are UTC", "convert them before they are published")
-            if "format" in options:
+                words = f"'{options['defaultTimezone']}' is not applied: a time without a zone is read as UTC"
+                warn("defaultTimezone", words, "convert times to UTC before they are published")
+            if "format" in options and not _is_iso_format(options["format"]):
                 warn("format", "the format is not applied: dates and times are read in ISO 8601")
         case "integer" | "number":
             lowest = max(options.get("minimum", -float("inf")), options.get("exclusiveMinimum", -float("inf")))
@@ -83,6 +87,9 @@ def findings_of_options(
             for name in ("minProperties", "maxProperties", "required"):
                 if name in options:
                     warn(name, f"'{name}' is not audited", "mark the nested properties as required")
+        case "vector":
+            if options.get("normalized"):
+                warn("normalized", "the length of a vector is not audited, only how many elements it has")
     return found
 
 
@@ -96,6 +103,21 @@ def is_storable_number(value: object) -> bool:
 def _shortened(value: object) -> str:
     text = str(value)
     return text if len(text) <= 30 else f"{text[:30]}…"
+
+
+def parse_time(text: Any) -> str | None:
+    """Return a time of day in ISO 8601 as the text that a product holds, such as `09:30:00`; None when it is none."""
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    fraction = (match[3] or "").rstrip("0")
+    return f"{match[1]}:{match[2] or '00'}" + (f".{fraction}" if fraction else "")
+
+
+def _is_iso_format(pattern: object) -> bool:
+    """Return True for a pattern, in Java's letters as the standard has it, of a day or moment in ISO 8601."""
+    plain = re.sub(r"[\s'TZXx.]|SSS+", "", str(pattern).replace("uuuu", "yyyy").replace("YYYY", "yyyy"))
+    return plain.replace("DD", "dd") in ("yyyy-MM-dd", "yyyy-MM-ddHH:mm", "yyyy-MM-ddHH:mm:ss", "HH:mm", "HH:mm:ss")
 
 
 def parse_moment(text: Any) -> datetime | None:

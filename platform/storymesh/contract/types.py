@@ -13,9 +13,11 @@ from storymesh.language.types import (
     Float,
     Hidden,
     Integer,
+    Json,
     Null,
     Struct,
     Text,
+    Time,
     Timestamp,
     Type,
 )
@@ -42,7 +44,7 @@ def arrow_type(kind: Type) -> "pa.DataType":
     import pyarrow as pa
 
     match kind:
-        case Text():
+        case Text() | Time() | Json():
             return pa.string()
         case Integer():
             return pa.int64()

@@ -31,7 +31,7 @@ from storymesh.dataset.personal_data_finder import (
 from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError
-from storymesh.language.types import Text
+from storymesh.language.types import Json, Text
 from storymesh.narrative.typed import TypedNarrative
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _text_columns(typed: TypedNarrative, role: str) -> tuple[list[str], list[str
     texts = [
         name
         for name, item in contract.properties.items()
-        if isinstance(item.type, Text)
+        if isinstance(item.type, Text | Json)
         and not item.enum
         and item.classification != "restricted"
         and (role, name) not in typed.pseudonymised

@@ -83,6 +83,17 @@ def regex_group(text, pattern, group):  # type: ignore[no-untyped-def]
     """Return `group` (0: all) of the first match of RE2's `pattern`, the empty text where there is none."""
 
 
+@ibis.udf.scalar.builtin(name="json_valid", signature=((dt.string,), dt.boolean))
+def _json_valid(text):  # type: ignore[no-untyped-def]
+    ...
+
+
+def is_strict_json(text: ir.StringValue) -> ir.BooleanValue:
+    """Return True for a text that is JSON by RFC 8259: engines also take NaN, Infinity and a comma at the end."""
+    without_strings = text.re_replace(r'"(?:[^"\\]|\\.)*"', '""')
+    return _json_valid(text) & ~regex_found(without_strings, r",\s*[\]}]|[Nn][Aa][Nn]|[Ii][Nn][Ff]")
+
+
 @ibis.udf.scalar.builtin(name="epoch_us", signature=((dt.timestamp,), dt.int64))
 def _epoch_us(moment):  # type: ignore[no-untyped-def]
     ...

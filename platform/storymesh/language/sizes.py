@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from storymesh.language.static_values import Path, StaticValue
-from storymesh.language.types import Array, Text
+from storymesh.language.types import Array, Json, Text
 
 PRINTED = 64  # characters of what is no text, when it is printed
 LARGEST_COUNT = 2**100
@@ -95,7 +95,7 @@ def size_of_data(value: StaticValue) -> Size:
     """Return the size of a value of the data, by the places where it may stand."""
     items = Polynomial({(Factor("items", value.counted or value.paths),): 1}) if isinstance(value.type, Array) else ONE
     kind = value.type.item.type if isinstance(value.type, Array) else value.type
-    if not isinstance(kind, Text):
+    if not isinstance(kind, Text | Json):
         return Size(items, ZERO if isinstance(value.type, Array) else constant(PRINTED))
     return Size(items, Polynomial({(Factor("characters", value.paths),): 1}) if value.paths else constant(PRINTED))
 

@@ -15,9 +15,11 @@ from storymesh.language.types import (
     Float,
     Hidden,
     Integer,
+    Json,
     Null,
     Struct,
     Text,
+    Time,
     Timestamp,
     Type,
 )
@@ -155,7 +157,7 @@ def comparable(left: Type, right: Type, operator: str) -> bool:
         return True
     if isinstance(left, MOMENTS) and isinstance(right, MOMENTS):
         return True
-    if isinstance(left, Text) and isinstance(right, Text):
+    if isinstance(left, Text | Time) and type(left) is type(right):
         return True
     return isinstance(left, Boolean) and isinstance(right, Boolean) and operator in ("==", "!=")
 
@@ -184,6 +186,8 @@ def a_kind(type_: Type) -> str:
         Boolean: "true or false",
         Date: "a date",
         Timestamp: "a timestamp",
+        Time: "a time of day",
+        Json: "JSON text",
         Null: "none",
         Struct: "a row",
         Array: "a list",

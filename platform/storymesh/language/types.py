@@ -72,6 +72,23 @@ class Timestamp:
 
 
 @dataclass(frozen=True)
+class Time:
+    """A time of day, to the microsecond. Its values are texts such as `09:30:00` and `09:30:00.25`: no engine has to
+    know the type, and such texts sort as the times do."""
+
+    def __str__(self) -> str:
+        return "time of day"
+
+
+@dataclass(frozen=True)
+class Json:
+    """A value whose parts no contract describes: its JSON as text, which is printed whole and not looked into."""
+
+    def __str__(self) -> str:
+        return "JSON text"
+
+
+@dataclass(frozen=True)
 class Null:
     """The type of `none` itself."""
 
@@ -100,7 +117,7 @@ class Array:
         return "a list"
 
 
-Type = Text | Integer | Decimal | Float | Boolean | Date | Timestamp | Null | Struct | Array
+Type = Text | Integer | Decimal | Float | Boolean | Date | Timestamp | Time | Json | Null | Struct | Array
 NUMBERS = (Integer, Decimal, Float)
 MOMENTS = (Date, Timestamp)
 

@@ -93,6 +93,8 @@ def plan_erasure(
 
     Nothing is changed. Raises WrongUsage when no version of the product has such a row.
     """
+    if not contract.key:
+        raise WrongUsage(f"the contract of '{product}' has no primary key, so none of its rows has a name")
     versions = ProductStore(warehouse, product.partition(".")[0]).list_snapshots(product)
     with open_engine(only=(warehouse.folder, warehouse.folder.resolve(), releases)) as engine:
         holding = [snapshot.version for snapshot in versions if _has_key(engine, snapshot, contract, key)]

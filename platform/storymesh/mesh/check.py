@@ -42,7 +42,9 @@ def check_files(root: Path) -> list[Finding]:
 
 def check_mesh(mesh: Mesh) -> list[Finding]:
     """Return the findings of a mesh whose files could all be read."""
-    findings = [finding for contract in mesh.contracts.values() for finding in contract.warnings]
+    findings = list(mesh.warnings)
+    findings += [finding for contract in mesh.contracts.values() for finding in contract.warnings]
+    findings += [finding for product in mesh.products.values() for finding in product.warnings]
     findings += _name_findings(mesh)
     findings += _location_findings(mesh)
     for product in mesh.products.values():

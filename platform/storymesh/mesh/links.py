@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from storymesh.contract.definition import Contract
+from storymesh.contract.read import ContractFile
 from storymesh.document import Document
 from storymesh.errors import Finding, suggest_name
+from storymesh.mesh.ports import port_findings
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative
 from storymesh.product.definition import Product
@@ -19,6 +21,7 @@ class LinkCheck:
     domains: Mapping[str, Domain]
     domain_documents: Mapping[str, Document]
     contracts: Mapping[str, Contract]
+    contract_files: Mapping[str, ContractFile]
     products: Mapping[str, Product]
     narratives: Mapping[str, Narrative]
 
@@ -46,15 +49,7 @@ class LinkCheck:
             message = f"the product '{product.id}' has no contract"
             hint = f"write contracts/{product.id.replace('.', '/')}.odcs.yaml"
             yield document.finding(["id"], "missing-contract", message, hint)
-        for output in product.outputs:
-            target = output.contract_id
-            if target not in self.contracts and target != product.id:
-                message = f"the output port '{output.name}' names the contract '{target}', which does not exist"
-                yield Finding(output.location, "unknown-name", message, suggest_name(target, self.contracts))
-        for port in product.inputs:
-            if port.contract_id not in self.products:
-                message = f"the input port '{port.name}' asks for '{port.contract_id}', which nobody publishes"
-                yield Finding(port.location, "unknown-name", message, suggest_name(port.contract_id, self.products))
+        yield from port_findings(product, self.products, self.contracts, self.contract_files)
 
     def _of_contract(self, contract: Contract) -> Iterator[Finding]:
         if contract.id not in self.products:
@@ -65,8 +60,9 @@ class LinkCheck:
             target = relationship.to_contract
             parent = self.contracts.get(target)
             if parent is None:
-                message = f"the relationship leads to '{target}', which has no contract"
-                yield Finding(relationship.location, "unknown-name", message, suggest_name(target, self.contracts))
+                message = f"the relationship leads to '{target}', which has no contract, so nothing is linked by it"
+                hint = suggest_name(target, self.contracts)
+                yield Finding(relationship.location, "unknown-name", message, hint, "warning")
                 continue
             for column in relationship.to_columns:
                 if parent.property_at(column) is None:

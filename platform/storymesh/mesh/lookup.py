@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.read import read_contract
+from storymesh.contract.read import read_contract_file
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.mesh.mesh import find_root, read_settings
+from storymesh.product.definition import SUFFIX, read_product
 from storymesh.product.warehouse import Warehouse
 from storymesh.release.catalog import Release, find_release, list_releases, read_release
 from storymesh.release.layout import MANIFEST
@@ -38,10 +39,24 @@ def contracts_of(mesh: str | Path | None, release: Release) -> dict[str, Contrac
         root = _root(mesh)
     except WrongUsage:
         return {}
-    paths = {
-        product: root / "contracts" / f"{product.replace('.', '/')}.odcs.yaml" for product in release.manifest.products
-    }
-    return {product: read_contract(path, root) for product, path in sorted(paths.items()) if path.exists()}
+    classifications = read_settings(root).classifications
+    found: dict[str, Contract] = {}
+    for product in sorted(release.manifest.products):
+        id_ = _contract_id(product, root)
+        path = root / "contracts" / f"{id_.replace('.', '/')}.odcs.yaml"
+        if path.exists():
+            found[product] = read_contract_file(path, root, classifications).contract(product)
+    return found
+
+
+def _contract_id(product: str, root: Path) -> str:
+    """Return the id of the contract with a product's schema object: where it is not its own, its file says which."""
+    domain, _, name = product.partition(".")
+    path = root / "domains" / domain / "products" / f"{name}{SUFFIX}"
+    if (root / "contracts" / domain / f"{name}.odcs.yaml").exists() or not path.exists():
+        return product
+    ports = read_product(path, root).outputs
+    return next((port.contract_id for port in ports if port.name == name), product)
 
 
 def expectation(mesh: str | Path | None, digest: str | None, signers: Sequence[str]) -> ReleaseExpectation:

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.read import read_contract
+from storymesh.contract.read import read_contract_file
 from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_engine
-from storymesh.errors import DefinitionErrors, WrongUsage, suggest_name
+from storymesh.errors import DefinitionErrors, Finding, WrongUsage, suggest_name
 from storymesh.mesh.links import LinkCheck
+from storymesh.mesh.ports import with_resolved_inputs
 from storymesh.mesh.reader import DefinitionReader
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative, read_narrative
@@ -24,7 +26,8 @@ Named = TypeVar("Named")
 
 @dataclass(frozen=True)
 class Mesh:
-    """One mesh. Products, contracts and narratives are keyed by id; every link between them holds."""
+    """One mesh. Products and narratives are keyed by id, contracts by the product that keeps them; every link between
+    them holds. `warnings` are about these links."""
 
     root: Path
     settings: Settings
@@ -32,6 +35,7 @@ class Mesh:
     contracts: Mapping[str, Contract] = field(repr=False)
     products: Mapping[str, Product] = field(repr=False)
     narratives: Mapping[str, Narrative] = field(repr=False)
+    warnings: tuple[Finding, ...] = field(default=(), repr=False)
     open_engine: OpenEngine = field(default=open_engine, repr=False)
 
     @property
@@ -111,16 +115,19 @@ def load_mesh(root: Path) -> Mesh:
     reader = DefinitionReader(root)
     settings = reader.read_settings()
     domains = reader.read_domains()
-    contracts = reader.read_all("contracts", "*/*.odcs.yaml", read_contract)
+    read_file = partial(read_contract_file, classifications=settings.classifications)
+    files = reader.read_all("contracts", "*/*.odcs.yaml", read_file)
     products = reader.read_all("domains", "*/products/*.odps.yaml", read_product)
+    contracts = reader.read_contracts(files, products)
     narratives = reader.read_all("narratives", "*/narrative.yaml", read_narrative)
     findings = reader.findings
     if not findings:
-        links = LinkCheck(settings, domains, reader.domain_documents, contracts, products, narratives)
+        products = {id_: with_resolved_inputs(product, products, files) for id_, product in products.items()}
+        links = LinkCheck(settings, domains, reader.domain_documents, contracts, files, products, narratives)
         findings = list(links.findings())
-    if findings:
+    if any(finding.severity == "error" for finding in findings):
         raise DefinitionErrors(findings)
-    return Mesh(root, settings, domains, contracts, products, narratives)
+    return Mesh(root, settings, domains, contracts, products, narratives, tuple(findings))
 
 
 def _find(known: Mapping[str, Named], name: str, kind: str) -> Named:

@@ -1,16 +1,20 @@
 """Reads the definition files of a mesh root, and gathers the findings of all of them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from storymesh.case.definition import NAME
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import ContractFile
 from storymesh.document import Document, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.input_file import InputFileRefused, require_inside
 from storymesh.location import Location
+from storymesh.mesh.ports import contract_file_of
 from storymesh.mesh.settings import Domain, Settings
+from storymesh.product.definition import Product
 
 
 class _Definition(Protocol):
@@ -104,3 +108,11 @@ class DefinitionReader:
                 self.findings.append(item.document.finding(["id"], "duplicate-id", message))
             definitions[item.id] = item
         return definitions
+
+    def read_contracts(self, files: Mapping[str, ContractFile], products: Mapping[str, Product]) -> dict[str, Contract]:
+        """Return the contract of each product by its id, and that of each file that no product uses, by the file's."""
+        wanted = {product.id: file for product in products.values() if (file := contract_file_of(product, files))}
+        used = {file.id for file in wanted.values()}
+        wanted |= {id_: file for id_, file in files.items() if id_ not in used}
+        found = {id_: self._attempt(file.contract, id_) for id_, file in sorted(wanted.items())}
+        return {id_: contract for id_, contract in found.items() if contract is not None}

@@ -1,11 +1,13 @@
 """`mesh.yaml` and `domain.yaml`: the settings of a mesh, and of one of its domains."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from storymesh.language.types import Classification
 from storymesh.llm.addresses import allowed_host_fault
 from storymesh.mesh.schedule import Schedule
 from storymesh.product.warehouse import BUCKETS, CATALOGS, Warehouse, address_fault
@@ -116,6 +118,7 @@ class Settings(BaseModel):
     store: Annotated[StoreSettings, BeforeValidator(_as_store_settings)] = StoreSettings()
     releases: RelativeFolder = "releases"
     premises: tuple[str, ...] = ("default",)
+    classifications: Mapping[str, Classification] = {}  # a contract's own word -> one of ours
     models: ModelSettings = ModelSettings()
     signers: tuple[Annotated[str, AfterValidator(_check_public_key)], ...] = ()  # whose releases are trusted
     dbt: DbtSettings = DbtSettings()

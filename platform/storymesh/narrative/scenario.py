@@ -1,5 +1,6 @@
 """Scenario files: a few given rows, a case, and the texts that are expected of it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -11,10 +12,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from storymesh.contract.definition import Contract
+from storymesh.contract.type_options import parse_time
 from storymesh.document import Document, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.input_file import InputFileRefused, require_inside
-from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp, Type
+from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Json, Text, Time, Timestamp, Type
 from storymesh.narrative.typed import TypedNarrative
 
 
@@ -137,5 +139,14 @@ def _value(value: Any, kind: Type) -> Any:
         case Timestamp():
             moment = datetime.fromisoformat(value)
             return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        case Time():
+            if (time := parse_time(value)) is None:
+                raise ValueError(value)
+            return time
+        case Json():
+            if not isinstance(value, str):
+                return json.dumps(value, ensure_ascii=False)
+            json.loads(value)
+            return value
         case _:
             return value

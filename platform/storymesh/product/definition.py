@@ -18,7 +18,7 @@ _CUSTOM = ("source",)
 
 @dataclass(frozen=True)
 class InputPort:
-    """An input of a product: the published rows of the product whose contract is `contract_id`."""
+    """An input of a product: the published rows of the product whose contract is `contract_id`, or a system outside."""
 
     name: str
     contract_id: str
@@ -38,7 +38,11 @@ class OutputPort:
 
 @dataclass(frozen=True)
 class Product:
-    """One data product. `source` is the file that its rows stand in; None: the domain's dbt model of its name."""
+    """One data product. `source` is the file that its rows stand in; None: the domain's dbt model of its name.
+
+    `inputs` are the input ports of products of the mesh, `outside` those of systems outside it: which is which, the
+    mesh knows (`mesh/ports.py`). `lists_outputs`: the file lists its output ports.
+    """
 
     id: str
     domain: str
@@ -49,9 +53,12 @@ class Product:
     source: str | None
     source_location: Location
     inputs: tuple[InputPort, ...]
+    outside: tuple[InputPort, ...]
     outputs: tuple[OutputPort, ...]
+    lists_outputs: bool
     tags: tuple[str, ...]
     status: str
+    warnings: tuple[Finding, ...]
     location: Location
     document: Document = field(repr=False, compare=False)
 
@@ -78,6 +85,9 @@ def read_product(path: Path, root: Path) -> Product:
     source, source_location = _read_source(document, findings)
     inputs = _read_inputs(document, findings)
     outputs = _read_outputs(document, name, findings)
+    if isinstance(fields.get("team"), list):
+        words = "'team' is a list of members, as it was before the standard's version 1.0"
+        findings.append(Finding(document.at("team"), "old-form", words, "write team: {members: […]}", "warning"))
     if any(finding.severity == "error" for finding in findings):
         raise DefinitionErrors(findings)
     description = fields.get("description", {})
@@ -91,9 +101,12 @@ def read_product(path: Path, root: Path) -> Product:
         source=source,
         source_location=source_location,
         inputs=inputs,
+        outside=(),
         outputs=outputs,
+        lists_outputs=bool(fields.get("outputPorts")),
         tags=tuple(fields.get("tags", ())),
         status=fields["status"],
+        warnings=tuple(sorted(findings)),
         location=document.at(),
         document=document,
     )
@@ -132,8 +145,8 @@ def _read_inputs(document: Document, findings: list[Finding]) -> tuple[InputPort
         if contract == document.value["id"]:
             words = f"'{contract}' cannot read what it publishes itself"
             findings.append(document.finding((*at, "contractId"), "own-input", words))
-        if any(other.contract_id == contract for other in inputs):
-            words = f"the contract '{contract}' has two input ports"
+        if any((other.contract_id, other.name) == (contract, port["name"]) for other in inputs):
+            words = f"the contract '{contract}' has two input ports '{port['name']}'"
             findings.append(document.finding((*at, "contractId"), "duplicate-port", words, "keep one"))
         inputs.append(InputPort(port["name"], contract, port["version"], document.at(*at)))
     return tuple(inputs)

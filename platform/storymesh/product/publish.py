@@ -6,7 +6,6 @@ nothing is published. A run may be killed at any point; the next one removes wha
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,10 +16,11 @@ from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
-from storymesh.errors import AuditRefused, SourceUnreadable, suggest_name
+from storymesh.errors import AuditRefused, SourceUnreadable
 from storymesh.product.content_version import content_version
 from storymesh.product.definition import Product
 from storymesh.product.quarantine import UncastableValues, failed_rows, write_quarantine
+from storymesh.product.sources.source import choose_columns
 from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, Staging, WrittenFiles, open_staging
 from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore, Snapshot
 
@@ -91,23 +91,12 @@ def _ignore_progress(phase: PublishPhase, rows: int) -> None:
 
 
 def _choose_columns(schema: "pa.Schema", contract: Contract, product: Product) -> dict[str, str]:
-    """Return the column of each property: of the same name, or else the one whose name differs only in case."""
-    names = schema.names
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        message = f"the rows of '{product.id}' have the column '{repeated[0]}' twice"
-        raise SourceUnreadable(message, "rename one of them")
-    columns: dict[str, str] = {}
-    for name in contract.properties:
-        candidates = [column for column in names if column.lower() == name.lower()]
-        if name in names:
-            columns[name] = name
-        elif len(candidates) == 1:
-            columns[name] = candidates[0]
-        else:
-            message = f"the rows of '{product.id}' have no column '{name}', which {contract.document.path} promises"
-            close = get_close_matches(name, names, n=1)
-            raise SourceUnreadable(message, f"there is '{close[0]}'" if close else suggest_name(name, names))
-    return columns
+    """Return the column of each property."""
+
+    def unreadable(message: str, hint: str) -> SourceUnreadable:
+        return SourceUnreadable(f"the rows of '{product.id}': {message}", hint)
+
+    return dict(zip(contract.properties, choose_columns(schema.names, contract, unreadable), strict=True))
 
 
 @dataclass(frozen=True)

@@ -44,13 +44,16 @@ def write_definition_snapshot(narrative: Narrative, contracts: Mapping[str, Cont
     for contract in contracts.values():
         path = root / "contracts" / f"{contract.id.replace('.', '/')}.odcs.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_dump_yaml(_reduce_contract(contract.document.value)), encoding="utf-8")
+        path.write_text(_dump_yaml(_reduce_contract(contract)), encoding="utf-8")
 
 
-def _reduce_contract(contract: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a contract says about the types, keys, classification and times of its rows."""
-    reduced = {name: contract[name] for name in _CONTRACT_KEYS if name in contract}
-    reduced["schema"] = [_omit_keys(part, _OMITTED_OF_OBJECT) for part in reduced["schema"]]
+def _reduce_contract(contract: Contract) -> dict[str, Any]:
+    """Return what a contract says about the types, keys, classification and times of its rows, as a file of its own:
+    also of one that has the schema objects of several products."""
+    written = contract.document.value
+    reduced = {name: written[name] for name in _CONTRACT_KEYS if name in written} | {"id": contract.id}
+    own = [part for part in reduced["schema"] if len(reduced["schema"]) == 1 or part["name"] == contract.name]
+    reduced["schema"] = [_omit_keys(part, _OMITTED_OF_OBJECT) for part in own]
     return reduced
 
 
@@ -113,7 +116,7 @@ def _restrict(release: "Release", typed: TypedNarrative, current: Mapping[str, C
         digest = release.manifest.cast[role].contract_digest
         # Cases in the store are named by the contracts that shaped them: what the lock says of a contract counts only
         # where the mesh has just that contract.
-        same = own is not None and own.digest == digest and _reduce_contract(own.document.value) == kept.document.value
+        same = own is not None and own.digest == digest and _reduce_contract(own) == kept.document.value
         named = digest if same else hashlib.sha256(f"kept|{digest}|{kept.digest}".encode()).hexdigest()
         contracts[role] = replace(stricter_contract(kept, own) if own is not None else kept, digest=named)
     try:

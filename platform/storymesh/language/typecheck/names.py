@@ -23,6 +23,7 @@ from storymesh.language.types import (
     Field,
     Hidden,
     Integer,
+    Json,
     Struct,
 )
 
@@ -34,6 +35,7 @@ LOOP = StaticValue(
     ),
     words="'loop'",
 )
+JSON_HINT = "its contract does not say what is in it: describe it there, under `properties` or `items`"
 LOOP_HINT = "print one of its properties: loop.index, loop.first, loop.last, loop.length, …"
 
 
@@ -132,7 +134,7 @@ class NameChecker(FilterChecker):
             return self.fail(expression.at, "wrong-type", f"{base.words or 'this'} is a list of rows", hint)
         if not isinstance(base.type, Struct):
             words = f"{base.words or 'this'} is {a_kind(base.type)} and has no property '{expression.name}'"
-            return self.fail(expression.at, "wrong-type", words)
+            return self.fail(expression.at, "wrong-type", words, JSON_HINT if isinstance(base.type, Json) else "")
         found = base.type.fields.get(expression.name)
         path_text = f"{base.words.strip(chr(39))}.{expression.name}" if base.words else expression.name
         if found is None:

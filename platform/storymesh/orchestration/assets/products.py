@@ -145,6 +145,9 @@ def _description(product: Product, contract: Contract) -> str:
     parts = [f"**{product.title}**", product.description or contract.description, contract.terms]
     if contract.description and contract.description != product.description:
         parts.insert(2, contract.description)
+    if product.outside:
+        ports = ", ".join(f"{port.name} ({port.contract_id} {port.version})" for port in product.outside)
+        parts.append(f"Reads from outside the mesh: {ports}.")
     return "\n\n".join(dict.fromkeys(part for part in parts if part))
 
 

@@ -78,13 +78,16 @@ def _read_header(source: SourceFile) -> tuple[list[str], str]:
     if not text.strip():
         raise source.unreadable("the file is empty", "a CSV begins with a line of column names")
     headers: list[tuple[int, list[str], str]] = []
+    items = source.contract.properties.values()
     for delimiter in _DELIMITERS:
         try:
             names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
         except csv.Error:
             continue  # of another delimiter, or no header at all
         lower = {name.lower() for name in names}
-        headers.append((sum(name.lower() in lower for name in source.contract.properties), names, delimiter))
+        headers.append(
+            (sum(any(name.lower() in lower for name in item.column_names) for item in items), names, delimiter)
+        )
     if not headers:
         raise source.unreadable("the first line is no list of column names", "a CSV begins with one")
     _, names, delimiter = max(headers, key=lambda header: header[0])

@@ -67,8 +67,9 @@ def choose_columns(
 ) -> list[str]:
     """Return the columns of a source that are the contract's properties, in the order of the contract.
 
-    A column of the same name comes before the one column whose name differs in case. Raises what `unreadable` makes of
-    a message and a hint when a property has no column or more than one.
+    A property's column is called as its `physicalName`, or else as itself; a column of the same name comes before the
+    one column whose name differs in case. Raises what `unreadable` makes of a message and a hint when a property has no
+    column or more than one, or a column is that of two properties.
     """
     if len(names) > MAX_COLUMNS:
         raise unreadable(f"there are {len(names):,} columns, at most {MAX_COLUMNS:,} are read", "leave columns out")
@@ -77,14 +78,21 @@ def choose_columns(
     spelt: dict[str, list[str]] = {}
     for column in names:
         spelt.setdefault(column.lower(), []).append(column)
-    chosen = []
-    for name in contract.properties:
-        candidates = [name] * counts[name] or spelt.get(name.lower(), [])
+    chosen: list[str] = []
+    for name, item in contract.properties.items():
+        called = item.column_names
+        matches = [[each] * counts[each] for each in called] + [spelt.get(each.lower(), []) for each in called]
+        candidates: list[str] = next(filter(None, matches), [])
         if not candidates:
-            close = get_close_matches(name, names[:MAX_COMPARED], n=1)
+            close = get_close_matches(called[0], names[:MAX_COMPARED], n=1)
             hint = f"there is '{close[0]}'" if close else suggest_name(name, names)
-            raise unreadable(f"there is no column '{name}', which {contract.document.path} promises", hint)
+            words = f"there is no column {' or '.join(map(repr, called))}, which {contract.document.path} promises"
+            raise unreadable(words, hint)
         if len(candidates) > 1 or candidates[0] in repeated:
             raise unreadable(f"the column '{candidates[0]}' stands twice", "rename one of the two")
+        if candidates[0] in chosen:
+            other = list(contract.properties)[chosen.index(candidates[0])]
+            words = f"the column '{candidates[0]}' is that of the properties '{other}' and '{name}'"
+            raise unreadable(words, "give one of them a physicalName of its own")
         chosen.append(candidates[0])
     return chosen
