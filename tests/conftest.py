@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+import sys
 from typing import Any
 
 import pytest
@@ -32,6 +33,9 @@ def pytest_configure() -> None:
     ours = [name for name in os.environ if name.startswith("STORYMESH_") and name != PROMISE]
     for name in [*ours, *(name for name in os.environ if name.lower() in FOREIGN)]:
         del os.environ[name]
+    # Tests start hundreds of processes: each would compile the library again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def pytest_collection_finish() -> None:

@@ -460,7 +460,8 @@ def test_a_publication_on_a_disk_that_fills_up_is_refused_in_words_and_the_next_
     size: int, desk: Desk
 ) -> None:
     before = versions(desk)
-    command = [sys.executable, "-c", LIMITED, str(desk.root), str(size)]
+    # -B: what is imported under such a limit would be compiled to half a file.
+    command = [sys.executable, "-B", "-c", LIMITED, str(desk.root), str(size)]
     done = subprocess.run(command, env=importable(), capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert versions(desk) == before
