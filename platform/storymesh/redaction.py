@@ -10,9 +10,6 @@ _NAMES = re.compile(
 )
 _LEAST = 6  # characters: what is shorter is found in too many words
 HIDDEN = "•••"
-# Errors of DuckDB about a value, which they quote; those about a query quote names of columns and tables.
-_OF_VALUES = re.compile(r"(?:Conversion|Invalid Input|Out of Range|Mismatch Type|Constraint) Error:.*", re.DOTALL)
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 def redact(text: str) -> str:
@@ -21,8 +18,3 @@ def redact(text: str) -> str:
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     return _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
-
-
-def without_values(message: str) -> str:
-    """Return an error of DuckDB without the values that it quotes: they may be restricted."""
-    return _OF_VALUES.sub(lambda match: _QUOTED.sub(f"'{HIDDEN}'", match[0]), message)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from storymesh.errors import EngineFailed
 
@@ -33,6 +33,31 @@ class RuleValue:
 
     value: Any
     reads_hidden: bool
+
+
+OperatorKind = Literal["read", "join", "filter", "first", "group", "rank", "pair", "unfold", "share", "reuse", "other"]
+
+
+@dataclass(frozen=True)
+class PlanOperator:
+    """One operator of an executed plan, with what it reads from.
+
+    What it does, of a closed list: it reads files, joins, filters, keeps the first of each rank, groups, ranks, makes
+    every pair, unfolds lists, makes what others reuse (its first child), or reuses it. `expressions` are the engine's
+    words for the conditions of a join or a filter; `files`, those for the files that are read, and `columns` theirs.
+    `rows` came where `estimated` were expected (None: the engine does not say); `seconds` is its own time. `added` is
+    the child of a join that is joined to the other one.
+    """
+
+    kind: OperatorKind
+    children: tuple["PlanOperator", ...]
+    expressions: tuple[str, ...]
+    files: str
+    columns: tuple[str, ...]
+    estimated: int | None
+    rows: int
+    seconds: float
+    added: "PlanOperator | None"
 
 
 class Engine(Protocol):
@@ -181,12 +206,8 @@ class Engine(Protocol):
         """Return the content digest of an expression's rows, 64 hexadecimal digits: the same on every engine."""
         ...
 
-    def profile_plan(self, table: "ir.Table") -> Mapping[str, Any]:
-        """Run an expression, discard its rows, and return the root operator of the executed plan.
-
-        Each operator has `operator_name`, `operator_cardinality` (rows), `operator_timing` (seconds), `extra_info` and
-        `children`.
-        """
+    def profile_plan(self, table: "ir.Table") -> PlanOperator:
+        """Run an expression, discard its rows, and return the root operator of the executed plan."""
         ...
 
     def compile_sql(self, table: "ir.Table") -> str:

@@ -24,3 +24,10 @@ def regex_fault(pattern: str) -> str | None:
     from storymesh.engine.duckdb import patterns
 
     return patterns.regex_fault(pattern)
+
+
+def without_values(message: str) -> str:
+    """Return an error of the default engine, also as dbt hands it on, without the values that it quotes."""
+    from storymesh.engine.duckdb import error_words
+
+    return error_words.without_values(message)

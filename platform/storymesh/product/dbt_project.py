@@ -18,13 +18,12 @@ import yaml
 
 from storymesh.atomic_write import write_atomically
 from storymesh.engine.engine import Engine
-from storymesh.engine.open import DBT_PLUGIN
+from storymesh.engine.open import DBT_PLUGIN, without_values
 from storymesh.errors import DefinitionErrors, TransformFailed
 from storymesh.product.dbt_files import data_folders, read_dbt_project, require_dbt_files
 from storymesh.product.dbt_process import dbt_command
 from storymesh.product.dbt_profile import DomainProfile, read_profile
 from storymesh.product.store import Snapshot
-from storymesh.redaction import without_values
 
 SOURCES_FOLDER = "storymesh_sources"
 ALLOWED = "allowed.json"

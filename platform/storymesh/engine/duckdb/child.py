@@ -21,9 +21,9 @@ from typing import Any, BinaryIO
 import duckdb
 
 from storymesh.engine.duckdb.connection import confine, open_duckdb, quote_name, quote_text
+from storymesh.engine.duckdb.error_words import without_values
 from storymesh.engine.duckdb.rule_query import parse_rule
 from storymesh.errors import EngineFailed
-from storymesh.redaction import without_values
 
 RULE_MEMORY = 2 * 2**30
 MAX_RESULT = 10_000  # characters of a text that a rule gives

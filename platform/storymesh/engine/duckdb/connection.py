@@ -23,10 +23,7 @@ def open_duckdb(
 
 
 def confine(connection: "duckdb.DuckDBPyConnection", only: Iterable[Path]) -> None:
-    """Take from a session everything but the files of `only` and what is below its folders, for good.
-
-    What a person has to be able to choose for each query, the order of rows, is all that may still be set.
-    """
+    """Take from a session everything but the files of `only` and what is below its folders, for good."""
     files, folders = list[str](), list[str]()
     for path in only:
         # DuckDB compares texts: a path with `..` or behind a link has to be named as it is opened.
@@ -35,7 +32,6 @@ def confine(connection: "duckdb.DuckDBPyConnection", only: Iterable[Path]) -> No
     paths = dict.fromkeys((*files, *map(literal_path, files)))
     connection.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
     connection.execute(f"SET allowed_directories = [{', '.join(map(quote_text, folders))}]")
-    connection.execute("SET allowed_configs = ['preserve_insertion_order']")
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET allow_community_extensions = false")
     connection.execute("SET enable_external_access = false")

@@ -23,8 +23,9 @@ from storymesh.engine.duckdb.connection import (
     quote_text,
 )
 from storymesh.engine.duckdb.digest import relation_digest
+from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session_secret import SessionSecret
-from storymesh.engine.engine import Files, RuleValue
+from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
 
@@ -62,8 +63,7 @@ class DuckDBEngine:
             "memory_limit": f"{max(self.memory // 1024, 1)}KiB",
             "threads": str(threads or os.environ.get("STORYMESH_THREADS") or os.cpu_count() or 1),
         }
-        # Writing and grouping need less memory where the order of rows is free.
-        session = open_duckdb({"preserve_insertion_order": "false", **_NO_EXTENSIONS, **self._resources})
+        session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
         self.connection = ibis.duckdb.from_connection(session)
         self._secret = SessionSecret(session)
         if only is not None:
@@ -169,6 +169,7 @@ class DuckDBEngine:
                     row_group_size=ROW_GROUP,
                     compression="zstd",
                     compression_level=compression_level,
+                    preserve_order=False,  # it takes less memory
                     **({"kv_metadata": dict(metadata)} if metadata else {}),
                 )
             rows = pq.read_metadata(staged).num_rows
@@ -218,7 +219,7 @@ class DuckDBEngine:
         self.connection.raw_sql(f'DROP TABLE IF EXISTS "{table.op().name}"')
 
     def fetch_table(self, table: "ir.Table") -> "pa.Table":
-        with self._translated(), self._in_order():
+        with self._translated():
             return self.connection.to_pyarrow(self._secret.separated(table))
 
     def fetch_rows(self, table: "ir.Table") -> list[dict[str, Any]]:
@@ -235,7 +236,7 @@ class DuckDBEngine:
         # The next query on this connection ends a running one without an error, so the rows are spooled first.
         path = self._spill / gen_name("stream")
         try:
-            with self._translated(), self._in_order():
+            with self._translated():
                 rows = self.connection.to_pyarrow_batches(self._secret.separated(table), chunk_size=size)
                 with pa.ipc.new_stream(path, rows.schema) as spool:
                     for batch in rows:
@@ -265,11 +266,10 @@ class DuckDBEngine:
         with self._translated():
             return relation_digest(self.connection.con.sql(self.compile_sql(table)))
 
-    def profile_plan(self, table: "ir.Table") -> Mapping[str, Any]:
+    def profile_plan(self, table: "ir.Table") -> PlanOperator:
         with self._translated():
             (row,) = self.connection.raw_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {self.compile_sql(table)}").fetchall()
-        root: Mapping[str, Any] = self._secret.redacted(json.loads(row[1]))
-        return root
+        return plan_operator(self._secret.redacted(json.loads(row[1])))
 
     def compile_sql(self, table: "ir.Table") -> str:
         import ibis
@@ -308,15 +308,6 @@ class DuckDBEngine:
                 session.close()
 
         return pa.RecordBatchReader.from_batches(reader.schema, batches())
-
-    @contextmanager
-    def _in_order(self) -> Iterator[None]:
-        """Have a query that is planned inside return rows in the order of their source."""
-        self.connection.raw_sql("SET preserve_insertion_order = true")
-        try:
-            yield
-        finally:
-            self.connection.raw_sql("SET preserve_insertion_order = false")
 
     @contextmanager
     def _translated(self, during: str = "", *, plain: bool = False) -> Iterator[None]:
