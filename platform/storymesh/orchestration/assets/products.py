@@ -5,6 +5,7 @@ were quarantined or that nothing was published, never that something wrong is al
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,11 +118,16 @@ def pool_of_product(product: Product) -> str:
 def checks_by_name(contract: Contract) -> dict[str, Check]:
     """Return the contract's checks by their names in Dagster: letters, digits and `_`, each unique."""
     checks: dict[str, Check] = {}
+    counts = Counter({VOLUME: 1})
     for check in checks_of(contract):
         name = re.sub(r"\W+", "_", "_".join((*check.properties, check.name)), flags=re.ASCII).strip("_").lower()
         name = name[:80] or "rule"
-        taken = (name == VOLUME) + sum(other == name or other.startswith(f"{name}__") for other in checks)
-        checks[f"{name}__{taken + 1}" if taken else name] = check
+        counts[name] += 1
+        unique = name if counts[name] == 1 else f"{name}__{counts[name]}"
+        while unique in checks:  # another's name ends like a count
+            counts[name] += 1
+            unique = f"{name}__{counts[name]}"
+        checks[unique] = check
     return checks
 
 
