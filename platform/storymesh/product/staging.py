@@ -210,7 +210,8 @@ class Staging:
             updates: list[TableUpdate] = [RemoveSnapshotRefUpdate(ref_name=name) for name in branches]
             updates += [RemoveSnapshotsUpdate(snapshot_ids=abandoned)] if abandoned else []
             self._commit(updates)
-        if orphans or branches or abandoned:
+        # A branch whose snapshot stays leaves nothing behind; copies of what others have removed are of a bucket.
+        if orphans or abandoned or (branches and self._store.in_bucket):
             self._remove_orphans()
 
     def remove_snapshots(self, snapshot_ids: Collection[int]) -> None:

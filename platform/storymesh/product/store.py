@@ -290,6 +290,11 @@ class ProductStore:
         """The database of the catalog where it is not the domain's own SQLite file."""
         return self._warehouse.catalog_url
 
+    @property
+    def in_bucket(self) -> bool:
+        """True if this machine has copies of the store's files, not the files themselves."""
+        return self._bucket_url is not None
+
     @cached_property
     def _bucket_url(self) -> str | None:
         return self._warehouse.bucket_url
