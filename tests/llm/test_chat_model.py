@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from storymesh.errors import NarratorFailed
-from storymesh.llm.langchain_model import invalid_setting, server_address
+from storymesh.llm.langchain_model import server_address
+from storymesh.llm.model_settings import invalid_setting
 from storymesh.llm.response_cache import ResponseCache
 from tests.support.model_server import Call, Server, Status
 from tests.support.narrator_bench import Bench, task

@@ -9,7 +9,8 @@ import pytest
 
 from storymesh.errors import DefinitionErrors, NarratorFailed
 from storymesh.llm.addresses import address_fault, allowed_host_fault
-from storymesh.llm.langchain_model import LangChainModel, invalid_setting
+from storymesh.llm.langchain_model import LangChainModel
+from storymesh.llm.model_settings import invalid_setting
 from storymesh.mesh.mesh import load_mesh, read_settings
 from storymesh.mesh.model_hosts import model_findings
 from storymesh.rewriting.prompt import STORY_SCHEMA

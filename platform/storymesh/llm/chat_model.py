@@ -17,8 +17,9 @@ from storymesh.llm.budget import (
     estimate_tokens,
     max_input_tokens,
 )
-from storymesh.llm.langchain_model import LangChainModel, Schema, max_output_tokens, server_address
+from storymesh.llm.langchain_model import LangChainModel, Schema, server_address
 from storymesh.llm.limiter import AdaptiveLimiter
+from storymesh.llm.model_settings import max_output_tokens
 from storymesh.llm.response_cache import ChatRequest, ChatResponse, Messages, ResponseCache, canonical_json
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, ServerReply, TransientError
 

@@ -15,8 +15,9 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from storymesh.errors import NarratorFailed, NarratorMissing, suggest_name
+from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.llm.addresses import address_fault
+from storymesh.llm.model_settings import KEYS, PROVIDER, Parameters, invalid_setting
 from storymesh.llm.response_cache import Messages
 from storymesh.llm.retry import (
     MAX_RESPONSE,
@@ -30,95 +31,13 @@ from storymesh.llm.retry import (
     valid_token_count,
 )
 
-Parameters = Mapping[str, str | int | float | bool]
 Schema = Mapping[str, Any]
 
-# The variable that holds each provider's key, for an error that can name it.
-KEYS: Mapping[str, str] = {
-    "anthropic": "ANTHROPIC_API_KEY",
-    "azure_openai": "AZURE_OPENAI_API_KEY",
-    "cohere": "COHERE_API_KEY",
-    "deepseek": "DEEPSEEK_API_KEY",
-    "fireworks": "FIREWORKS_API_KEY",
-    "google_genai": "GOOGLE_API_KEY",
-    "groq": "GROQ_API_KEY",
-    "mistralai": "MISTRAL_API_KEY",
-    "openai": "OPENAI_API_KEY",
-    "openrouter": "OPENROUTER_API_KEY",
-    "perplexity": "PPLX_API_KEY",
-    "together": "TOGETHER_API_KEY",
-    "xai": "XAI_API_KEY",
-}
 OWN_KEY = "STORYMESH_NARRATOR_KEY"
 ENDPOINTS = ("_API_BASE", "_BASE_URL", "_API_URL", "_ENDPOINT", "_HOST")
 
 # With one of these in the environment LangChain would send every prompt to LangSmith.
 TRACING = ("LANGSMITH_TRACING", "LANGCHAIN_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2")
-
-# Providers that are opened besides those with a key of their own. One that runs a model in this process (huggingface)
-# or leads on to any other (litellm, langsmith) is none of them.
-OTHER_PROVIDERS = frozenset(
-    {"anthropic_bedrock", "azure_ai", "bedrock", "bedrock_converse", "google_anthropic_vertex", "google_vertexai"}
-    | {"ibm", "nvidia", "ollama", "upstage"}
-)
-# All that a narrative may say of a model: how it draws its words. Where the model is, who pays, what is sent along, and
-# what is done with an answer is not for it to say; and a class of LangChain takes much of that by name.
-PARAMETERS = frozenset(
-    {
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "typical_p",
-        "seed",
-        "random_seed",
-        "stop",
-        "streaming",
-        "stream_usage",
-        "num_ctx",
-    }
-    | {"max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "thinking_budget", "thinking_level"}
-    | {
-        "frequency_penalty",
-        "presence_penalty",
-        "repeat_penalty",
-        "repetition_penalty",
-        "repeat_last_n",
-        "length_penalty",
-    }
-    | {"reasoning", "reasoning_effort", "effort", "verbosity", "mirostat", "mirostat_eta", "mirostat_tau", "tfs_z"}
-    | {"service_tier", "keep_alive", "safe_prompt", "use_responses_api", "api_version"}
-)
-SECRET = re.compile(r"(^|_)(key|token|secret|password|url|base|endpoint|proxy|host|headers)$", re.IGNORECASE)
-
-PROVIDER = re.compile(r"(?P<provider>[a-z][a-z0-9_]*):(?P<name>(?!.*\.\.)[\w./:@+-]{1,200})", re.ASCII)
-
-
-def invalid_setting(model: str, parameters: Parameters) -> str | None:
-    """Return why this model name or these parameters are not allowed, None if they are. Reads no environment."""
-    named = PROVIDER.fullmatch(model)
-    if named is None:
-        return f"the model {model[:200]!r} names no provider: write it as provider:model, such as openai:gpt-4o-mini"
-    if named["provider"] not in KEYS and named["provider"] not in OTHER_PROVIDERS:
-        known = suggest_name(named["provider"], [*KEYS, *OTHER_PROVIDERS])
-        return f"the model {model} cannot be opened: '{named['provider']}' is no provider that is known; {known}"
-    for name in parameters:
-        if SECRET.search(name):
-            return f"the parameter '{name}' does not belong into a file: keys and proxies stand in the environment"
-        if name not in PARAMETERS:
-            return f"the parameter '{name}' is not for a narrative to set; {suggest_name(name, PARAMETERS)}"
-    return None
-
-
-def max_output_tokens(parameters: Parameters) -> int | None:
-    """Return the most tokens that the parameters allow for one answer, None if they set no limit."""
-    caps = [
-        parameters[name]
-        for name in ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
-        if name in parameters
-    ]
-    numbers = [int(cap) for cap in caps if isinstance(cap, int) and not isinstance(cap, bool) and cap > 0]
-    return max(numbers) if numbers else None  # of two the provider may know only one
 
 
 def server_address(model: str, base_url: str | None) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from storymesh.errors import Finding
 from storymesh.llm.addresses import address_fault
-from storymesh.llm.langchain_model import invalid_setting
+from storymesh.llm.model_settings import invalid_setting
 from storymesh.mesh.settings import Settings
 from storymesh.narrative.definition import Narrative, Narrator, ScoringModel
 

@@ -11,7 +11,7 @@ from storymesh.language.types import Classification
 from storymesh.llm.addresses import allowed_host_fault
 from storymesh.mesh.schedule import Schedule
 from storymesh.product.warehouse import BUCKETS, CATALOGS, Warehouse, address_fault
-from storymesh.release.signature import PUBLIC_KEY
+from storymesh.release.layout import PUBLIC_KEY
 
 
 def _check_relative(value: str) -> str:

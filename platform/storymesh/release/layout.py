@@ -14,6 +14,7 @@ from storymesh.input_file import open_input
 
 MANIFEST = "release.json"
 SIGNATURES = "release.json.sig"  # of the manifest, beside it
+PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")  # of a signer
 CARD = "README.md"
 CROISSANT = "croissant.json"
 REPORT = "report.html"

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 from storymesh.atomic_write import write_atomically
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.input_file import InputFileRefused, read_input
-from storymesh.release.layout import MANIFEST, SIGNATURES
+from storymesh.release.layout import MANIFEST, PUBLIC_KEY, SIGNATURES
 from storymesh.release.manifest import read_manifest_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY_VARIABLE = "STORYMESH_SIGNING_KEY_FILE"
-PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=")
 _LINE = re.compile(rf"(?P<key>{PUBLIC_KEY.pattern}) (?P<signature>[A-Za-z0-9+/]{{86}}==)")
 _MOST_BYTES = 64 * 1024
 # Public keys for which anybody can make a signature that holds: the points of small order, without their sign.

@@ -14,7 +14,7 @@ from storymesh.llm.budget import (
     max_input_tokens,
 )
 from storymesh.llm.chat_model import ChatModel
-from storymesh.llm.langchain_model import max_output_tokens
+from storymesh.llm.model_settings import max_output_tokens
 from storymesh.llm.response_cache import Messages, ResponseCache, canonical_json
 from storymesh.llm.retry import RetryPolicy
 from storymesh.narrative.definition import Narrator

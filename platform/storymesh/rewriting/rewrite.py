@@ -25,8 +25,9 @@ from storymesh.llm.budget import (
     Usage,
 )
 from storymesh.llm.chat_model import ChatModel
-from storymesh.llm.langchain_model import LangChainModel, Parameters, invalid_setting, max_output_tokens
+from storymesh.llm.langchain_model import LangChainModel
 from storymesh.llm.limiter import RunStopped
+from storymesh.llm.model_settings import Parameters, invalid_setting, max_output_tokens
 from storymesh.llm.response_cache import Attempt, Messages, ResponseCache
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
 from storymesh.narrative.definition import NOTHING_TO_SPEND, Narrator, Price
