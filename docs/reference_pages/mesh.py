@@ -1,0 +1,92 @@
+"""The parts of docs/reference/mesh.md: the fields of mesh.yaml and domain.yaml."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from reference_pages.fields import field_table
+from storymesh.mesh import settings
+
+# Heading -> the model of its fields, a sentence before them, and what each field means.
+SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
+    "mesh.yaml": (
+        settings.Settings,
+        "It stands in the mesh root, and may be left out: then all defaults hold.",
+        {
+            "engine": "what runs the queries",
+            "store": "where products are kept: see below, or a folder alone",
+            "releases": "a folder, relative to the mesh root",
+            "premises": "where the data of a domain may live; a `domain.yaml` names one of them",
+            "models": "see below",
+            "signers": (
+                "public keys `ed25519:…`, as `storymesh sign` prints them: of whom releases are taken. "
+                "[How to](../how-to/use-a-release.md)"
+            ),
+            "dbt": "see below",
+            "schedule": (
+                "when the whole mesh is refreshed: five cron fields, or `@daily` and the like, in UTC. "
+                "[How to](../how-to/run-and-repair.md)"
+            ),
+        },
+    ),
+    "store": (
+        settings.StoreSettings,
+        (
+            "Both addresses may name variables of the environment, as `${NAME}` or `${NAME:-a value without it}`; "
+            "passwords and keys stand in the environment alone. [How to](../how-to/deploy.md)"
+        ),
+        {
+            "folder": (
+                "relative to the mesh root: locks, quarantined rows and builds, and the products where nothing below "
+                "says otherwise"
+            ),
+            "warehouse": "an address `s3://…` for the data files",
+            "catalog": "a database for the Iceberg catalogue, as SQLAlchemy writes it: `postgresql+psycopg2://…`",
+        },
+    ),
+    "models": (
+        settings.ModelSettings,
+        "What holds for the language models that narratives name. [How to](../how-to/retell-with-a-model.md)",
+        {
+            "hosts": (
+                "where a narrator's `base_url` may lead besides this machine: `llm.example.com` (any port, "
+                "encrypted), `llm.example.com:8443`, or `http://llm.internal:8000` for one without encryption"
+            ),
+        },
+    ),
+    "dbt": (
+        settings.DbtSettings,
+        (
+            "What dbt may have besides the data of its own domain and the products of its input ports. "
+            "[How to](../how-to/add-a-product.md)"
+        ),
+        {
+            "read": "files and folders, relative to the mesh root, as in `../shared/data`",
+            "env": "variables of the environment that `env_var` finds; none whose name begins with `STORYMESH_`",
+            "unconfined": (
+                "domains whose dbt may do all that the person may who runs it: Python models, plugins, a profile of "
+                "any kind"
+            ),
+        },
+    ),
+    "domain.yaml": (
+        settings.Domain,
+        "It stands in `domains/<domain>/`.",
+        {
+            "id": "the name of the folder",
+            "title": "one line, for people",
+            "owner": "a team, such as an e-mail address",
+            "premise": "where its data lives: one of the mesh's `premises`",
+            "description": "for people",
+            "schedule": "when every model and product of the domain is refreshed, written as in `mesh.yaml`",
+        },
+    ),
+}
+
+
+def page() -> dict[str, str]:
+    parts = []
+    for title, (model, words, meanings) in SECTIONS.items():
+        heading = title if title.endswith(".yaml") else f"`{title}`"
+        parts.append(f"## {heading}\n\n{words}\n\n{field_table(model, meanings, title)}")
+    return {"sections": "\n".join(parts)}
