@@ -386,6 +386,7 @@ _LEAVING: list[Callable[[], None]] = []  # what this process does when its run h
 def _limit(size: int) -> None:
     """No file may grow beyond `size` bytes: what is written then fails as on a full disk."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    sys.dont_write_bytecode = True  # Python keeps the half that it may write
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 

@@ -372,6 +372,27 @@ def test_a_killed_run_changes_nothing_for_readers_and_the_next_run_cleans_up(pha
     assert files == {Path(name).name for snapshot in desk.store.list_snapshots("delays") for name in snapshot.files}
 
 
+def test_a_publication_reads_as_much_however_many_versions_there_are(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from storymesh.product import staging, store
+
+    read = 0
+
+    def counting(table: Any, snapshot: Any) -> Any:
+        nonlocal read
+        read += 1
+        return store.data_files(table, snapshot)
+
+    monkeypatch.setattr(staging, "data_files", counting)
+    counts = []
+    for number in range(1, 6):
+        read = 0
+        desk.publish(good_rows(number))
+        counts.append(read)
+    assert counts[2:] == [counts[1]] * 3
+
+
 def test_a_writer_without_the_lock_is_not_overwritten(desk: Desk) -> None:
     desk.publish(good_rows(1))
 

@@ -90,6 +90,7 @@ def test_a_folder_that_is_given_is_read_and_written_and_nothing_above_it(tmp_pat
         "SET allowed_directories = ['/']",
         "SET allowed_configs = ['memory_limit']",
         "SET memory_limit = '100GB'",
+        "SET preserve_insertion_order = false",
         "SET temp_directory = '{top}'",
         "SET home_directory = '{top}'",
         "RESET memory_limit",

@@ -1,25 +1,29 @@
 """`storymesh` with its libraries imported once: a line of JSON on standard input (arguments, a file for what is said)
 starts the command in a process of its own; its id and, later, its exit code are answered, a line each."""
 
+import importlib
 import json
 import os
+import pkgutil
 import sys
 import traceback
 
-import dagster
-import great_expectations.core
-import great_expectations.expectations
-import pyiceberg.catalog.sql
-import pyiceberg.io.pyarrow
-
 import storymesh.cli
-import storymesh.contract.audit
-import storymesh.dataset.build
-import storymesh.mesh.check
-import storymesh.orchestration.run.execute
-import storymesh.product.publish
 
-__all__ = ["dagster", "great_expectations", "pyiceberg", "storymesh"]
+LIBRARIES = (
+    *("dagster", "dagster_dbt", "datasets", "datasketch", "duckdb", "huggingface_hub", "ibis.backends.duckdb"),
+    *("great_expectations.core", "great_expectations.expectations", "phonenumbers", "pyarrow.compute"),
+    *("pyarrow.dataset", "pyarrow.parquet", "pyiceberg.catalog.sql", "pyiceberg.io.pyarrow", "stdnum"),
+)
+
+
+def load() -> None:
+    """Import what commands import when they first need it."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    for module in pkgutil.walk_packages(storymesh.__path__, "storymesh."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
 
 
 def child(arguments: list[str], out: str) -> int:
@@ -50,4 +54,5 @@ def serve() -> None:
         print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 
 
+load()
 serve()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from storymesh.atomic_write import write_atomically
 from storymesh.file_lock import hold_lock, is_lock_held
 from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.sqlite_history import open_history
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -51,11 +52,14 @@ def prepare_dagster_home(mesh: Mesh) -> Path:
     return home
 
 
-def open_instance(mesh: Mesh) -> "dg.DagsterInstance":
-    """Return the instance of the mesh for a run in this process."""
+@contextmanager
+def open_instance(mesh: Mesh) -> "Iterator[dg.DagsterInstance]":
+    """Yield the instance of the mesh for a run in this process."""
     from storymesh.orchestration.dagster_internals import instance_without_compute_logs
 
-    return instance_without_compute_logs(prepare_dagster_home(mesh))
+    home = prepare_dagster_home(mesh)
+    with open_history(home), instance_without_compute_logs(home) as instance:
+        yield instance
 
 
 @contextmanager
