@@ -1,6 +1,10 @@
 """Regular expressions as DuckDB runs them: by RE2, in time that grows with the text and never faster."""
 
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @cache
@@ -8,9 +12,17 @@ def regex_fault(pattern: str) -> str | None:
     """Return what keeps RE2 from running a regular expression, in RE2's own words; None: it runs."""
     import duckdb
 
-    with duckdb.connect(config={"enable_external_access": "false"}) as session:
+    with _session().cursor() as session:
         try:
             session.execute("SELECT regexp_matches('', ?)", [pattern])
         except duckdb.Error as error:
             return str(error).splitlines()[0].removeprefix("Invalid Input Error: ")
     return None
+
+
+@cache
+def _session() -> "duckdb.DuckDBPyConnection":
+    """Return a session without files and without threads, which a forked process may use on."""
+    import duckdb
+
+    return duckdb.connect(config={"enable_external_access": "false", "threads": 1})
