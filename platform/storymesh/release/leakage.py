@@ -49,7 +49,8 @@ def count_leaks(
         return dict.fromkeys(promise_names(split), 0)
     recorded = _union([table.select("case_id", "at", "split") for table in records.values()]).distinct()
     known = cases.select(known="case_id", component="component", **_closing(cases))
-    placed = recorded.left_join(known, recorded.case_id == known.known)
+    # Most promises are about it; the files of the release are read for it once.
+    placed = engine.materialize(recorded.left_join(known, recorded.case_id == known.known))
     questions = [
         table.select(key=question, split="split")
         for table in records.values()
@@ -61,12 +62,16 @@ def count_leaks(
         "questions": lambda: list(map(_in_two_splits, questions)),
         "moments": lambda: [_outside_period(placed, split)],
         "draws": lambda: [_drawn_elsewhere(placed, split)],
-        "precedents": lambda: _quoted_from_later(recorded, cases, precedents),
+        "precedents": lambda: _quoted_from_later(placed, cases, precedents),
         "closings": lambda: _inside_embargo(placed, split),
     }
-    return {
-        name: sum(int(engine.fetch_value(table.count())) for table in broken[name]()) for name in promise_names(split)
-    }
+    try:
+        return {
+            name: sum(int(engine.fetch_value(table.count())) for table in broken[name]())
+            for name in promise_names(split)
+        }
+    finally:
+        engine.drop(placed)
 
 
 def promise_names(split: "Split | None") -> tuple[str, ...]:
@@ -126,7 +131,7 @@ def _inside_embargo(placed: "Table", split: "Split | None") -> "list[Table]":
     return [placed.filter(broken[0] | broken[1])]
 
 
-def _quoted_from_later(recorded: "Table", cases: "Table", precedents: "Table | None") -> "list[Table]":
+def _quoted_from_later(placed: "Table", cases: "Table", precedents: "Table | None") -> "list[Table]":
     if precedents is None:
         return []
     options = precedents.select("case_id", option=precedents.precedents.options.unnest())
@@ -134,7 +139,7 @@ def _quoted_from_later(recorded: "Table", cases: "Table", precedents: "Table | N
         return []
     quoted = options.select("case_id", quoted=options.option.quoted.unnest())
     pairs = quoted.select("case_id", precedent=quoted.quoted.id).distinct()
-    own = recorded.select("case_id", own=_split_rank(recorded.split)).distinct()
+    own = placed.select("case_id", own=_split_rank(placed.split)).distinct()
     theirs = cases.select(precedent="case_id", theirs=_split_rank(cases.split))
     joined = pairs.join(own, "case_id").left_join(theirs, "precedent")
     return [joined.filter(joined.theirs.isnull() | (joined.theirs > joined.own))]
