@@ -20,6 +20,7 @@ from storymesh.release.definition_snapshot import read_definition_snapshot
 from tests.support.paths import MESHES
 from tests.support.small_release import released, rows_of
 
+HINT = "describe it there, under `properties` or `items`"
 LARGE = 9007199254740993  # 2**53 + 1: no double holds it
 
 
@@ -133,13 +134,26 @@ def test_a_release_loads_with_its_features(release: Release, tmp_path: Path) -> 
     assert {row["case_id"] for row in rows} == {f"{LARGE}/north", "2/north", "8/south"}
 
 
-def test_json_text_is_not_looked_into(mesh: Mesh, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("template", "place", "words"),
+    [
+        (
+            "{{ job.spec.depth }}",
+            "1:13",
+            "'job.spec' is JSON text and has no property 'depth' (its contract does not say what is in it: {HINT})",
+        ),
+        ("{% for part in job.spec %}{% endfor %}", "1:20", "'job.spec' is JSON text, a loop wants a list"),
+        ("{{ job.spec | upper }}", "1:15", "'job.spec' is JSON text, `upper` wants a text"),
+        ("{{ job.starts | date }}", "1:17", "'job.starts' is a time of day, `date` wants a date or timestamp"),
+        (
+            "{% if job.starts > job.opened_on %}x{% endif %}",
+            "1:7",
+            "'job.starts' is a time of day and 'job.opened_on' is a date: `>` cannot compare them",
+        ),
+    ],
+)
+def test_times_and_json_are_no_other_types(mesh: Mesh, tmp_path: Path, template: str, place: str, words: str) -> None:
     root = Path(shutil.copytree(mesh.root, tmp_path / "mesh", ignore=shutil.ignore_patterns(".storymesh", "releases")))
-    template = root / "narratives/late_jobs/report.md.jinja"
-    template.write_text("{{ job.spec.depth }}\n")
+    (root / "narratives/late_jobs/report.md.jinja").write_text(template + "\n")
     (finding,) = (finding for finding in check_files(root) if finding.severity == "error")
-    assert str(finding) == (
-        "narratives/late_jobs/report.md.jinja:1:13: error[wrong-type]: 'job.spec' is JSON text and has no property"
-        " 'depth'"
-        " (its contract does not say what is in it: describe it there, under `properties` or `items`)"
-    )
+    assert str(finding) == f"narratives/late_jobs/report.md.jinja:{place}: error[wrong-type]: {words.format(HINT=HINT)}"

@@ -86,6 +86,14 @@ def test_unknown_name_is_found_where_it_is_written(
     assert f"{path}:{line}" in found, found
 
 
+def test_an_output_port_of_another_name_is_for_people(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
+    edit(REPAIRS, "outputPorts:\n", "outputPorts:\n  - {name: topic, version: 1.0.0, contractId: c27-topic}\n")
+    (finding,) = check_files(harbour)
+    assert str(finding).startswith(
+        f"{REPAIRS}:14:5: warning[not-published]: the output port 'topic' names the contract"
+    )
+
+
 def test_an_input_port_may_name_a_system_outside(harbour: Path, edit: Callable[[str, str, str], None]) -> None:
     edit(REPAIRS, "inputPorts:\n", "inputPorts:\n  - {name: crm, version: 3.1.0, contractId: b9a1-crm-accounts}\n")
     assert check_files(harbour) == []

@@ -1,6 +1,7 @@
 """What a product may say, and how it is told that it is wrong."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,14 @@ def test_a_team_in_the_older_form_is_read_with_a_warning(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("example", ["simple", "customer"])
-def test_the_examples_of_the_standard_keep_to_it(example: str) -> None:
+def test_the_examples_of_the_standard_are_read(example: str, tmp_path: Path) -> None:
     path = needs(PUBLISHED / f"{example}-data-product.odps.yaml", how="the standard's files lie beside the project")
-    assert validate_product(parse_document(path.read_text(encoding="utf-8"), path.name)) == []
+    text = path.read_text(encoding="utf-8")
+    assert validate_product(parse_document(text, path.name)) == []
+    id_ = re.search(r"(?m)^id: .*$", text)
+    assert id_ is not None
+    product = read(text.replace(id_[0], "id: shipping.delays"), tmp_path)
+    assert (product.warnings, bool(product.inputs), bool(product.outputs)) == ((), True, True)
 
 
 def test_the_standard_has_no_keyword_that_is_passed_over() -> None:

@@ -176,10 +176,6 @@ def _read_library(
             document, at, "a rule needs a metric, or a type other than library", "for instance metric: nullValues"
         )
     metric: Metric = fields["metric"]
-    if metric == "rowCount" and property_name is not None:
-        raise _refused(
-            document, (*at, "metric"), "rowCount is about the table", "write it under the schema object's quality"
-        )
     if metric in ("nullValues", "missingValues", "invalidValues") and property_name is None:
         raise _refused(
             document, (*at, "metric"), f"{metric} is about a property", "write it under a property's quality"
@@ -243,11 +239,11 @@ def _check_arguments(
         words = f"the pattern cannot be run: {fault}"
         raise _refused(document, (*at, "arguments", "pattern"), words, HINT)
     if metric == "invalidValues" and pattern is None and "validValues" not in arguments:
-        raise _refused(document, at, "invalidValues needs to know what is valid", "arguments: validValues or pattern")
+        raise _not_run(document, at, "nobody says what is valid", "arguments: validValues or pattern")
     if metric == "missingValues" and "missingValues" not in arguments:
-        raise _refused(document, at, "missingValues needs to know what counts as missing", "arguments: missingValues")
+        raise _not_run(document, at, "nobody says what counts as missing", "arguments: missingValues")
     if metric == "duplicateValues" and property_name is None and not properties:
-        raise _refused(document, at, "duplicateValues of the table needs properties", "arguments: properties")
+        raise _not_run(document, at, "nobody says of which properties", "arguments: properties")
 
 
 def _list(document: Document, at: tuple[Step, ...], arguments: dict[str, Any], name: str) -> list[Any]:
@@ -327,6 +323,11 @@ def _comparison(document: Document, at: tuple[Step, ...], fields: dict[str, Any]
                     raise _refused(document, (*at, operator), f"{operator} is {one}, a number is wanted")
             return Comparison(operator, tuple(value) if isinstance(value, list) else value)
     raise _refused(document, at, "the rule measures but does not say what the value must be", "for instance mustBe: 0")
+
+
+def _not_run(document: Document, steps: tuple[Step, ...], words: str, hint: str = "") -> DefinitionErrors:
+    """Return the warning of a rule that the standard allows and that measures nothing."""
+    return DefinitionErrors([Finding(document.at(*steps), "not-run", f"the rule is not run: {words}", hint, "warning")])
 
 
 def _refused(document: Document, steps: tuple[Step, ...], words: str, hint: str = "") -> DefinitionErrors:

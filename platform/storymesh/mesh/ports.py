@@ -57,9 +57,14 @@ def port_findings(
     """Yield what is wrong with the ports of a product, or looks so."""
     for output in product.outputs:
         target = output.contract_id
-        if target not in contracts and target not in files and target != product.id:
-            message = f"the output port '{output.name}' names the contract '{target}', which does not exist"
+        if target in contracts or target in files or target == product.id:
+            continue
+        message = f"the output port '{output.name}' names the contract '{target}', which does not exist"
+        if output.name == product.name:
             yield Finding(output.location, "unknown-name", message, suggest_name(target, contracts))
+        else:
+            hint = f"only the port '{product.name}' is: the others are for people"
+            yield Finding(output.location, "not-published", f"{message}: nothing is published there", hint, "warning")
     for port in product.outside:
         near = suggest_name(port.contract_id, products)
         if near.startswith("did you mean"):
