@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,13 @@ def test_what_has_no_end_is_told_but_neither_asked_nor_advised(plain_files: Ran,
 
 
 def test_advice_counts_what_was_known_and_nothing_later(plain_files: Ran, records: Records) -> None:
-    """Against the files, by brute force: judged cases that the dataset keeps, closed before the day of the question."""
+    """Against the files, by brute force: judged cases that were over before the day of the question, told or not."""
     memory = judged_cases(plain_files.mesh)
     told = every(records, "advice")
     assert set(told) <= set(memory)
     levels = defaultdict(int)
     for case_id, record in told.items():
-        counts, level = expected_precedents(case_id, [memory[one] for one in told], memory)
+        counts, level = expected_precedents(memory[case_id], memory.values())
         text = record["messages"][2]["content"]
         worked = {
             action: (int(good), int(tried))
@@ -105,11 +106,10 @@ def judged_cases(mesh: Path) -> dict[str, dict[str, Any]]:
 
 
 def expected_precedents(
-    case_id: str, kept: list[dict[str, Any]], memory: dict[str, dict[str, Any]]
+    case: dict[str, Any], judged: Iterable[dict[str, Any]]
 ) -> tuple[dict[str, tuple[int, int]], int]:
-    case = memory[case_id]
     today = case["happened_at"].replace(hour=0, minute=0)
-    known = [one for one in kept if one["split"] <= case["split"] and one["running_at"] < today]
+    known = [one for one in judged if one["split"] <= case["split"] and one["running_at"] < today]
     for level, keys in enumerate((("fault", "body"), ("fault",)), 1):
         alike = [one for one in known if all(one[key] == case[key] for key in keys)]
         if len(alike) >= 5:

@@ -21,7 +21,7 @@ def told_by(problem: Problem) -> tuple[dict[str, Told], dict[str, Expected]]:
         raise
     asked = frozenset(seen.facts) - seen.hidden_facts
     meaning = replace(problem.meaning, asked_facts=asked)
-    return tell(problem.mesh, problem.ranks), expect(problem.mesh, meaning)
+    return tell(problem.mesh, problem.ranks, problem.periods), expect(problem.mesh, meaning)
 
 
 @PROFILE
@@ -33,7 +33,7 @@ def test_cases_and_precedents_are_those_of_the_oracle(problem: Problem) -> None:
         same(told[name], one)
     if "precedents" not in problem.mesh.case:
         return
-    remembered = precedents(expected, problem.mesh.case["precedents"], problem.ranks)
+    remembered = precedents(expected, problem.mesh.case["precedents"], problem.ranks, problem.periods)
     assert {name for name, one in told.items() if one.precedents is not None} == remembered.keys()
     for name, answer in remembered.items():
         if answer["enough"]:
@@ -45,7 +45,7 @@ def test_cases_and_precedents_are_those_of_the_oracle(problem: Problem) -> None:
 @given(memories())
 def test_many_cases_remember_what_the_oracle_does(problem: Problem) -> None:
     told, expected = told_by(problem)
-    remembered = precedents(expected, problem.mesh.case["precedents"], problem.ranks)
+    remembered = precedents(expected, problem.mesh.case["precedents"], problem.ranks, problem.periods)
     assert {name: plain(one.precedents) for name, one in told.items() if one.precedents} == plain(remembered)
 
 

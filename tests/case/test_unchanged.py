@@ -18,7 +18,7 @@ Mesh = SmallMesh
 
 
 def told_by(problem: Problem, mesh: Mesh | None = None) -> dict[str, Told]:
-    return tell(mesh or problem.mesh, problem.ranks)
+    return tell(mesh or problem.mesh, problem.ranks, problem.periods)
 
 
 def sound(problem: Problem) -> None:

@@ -29,10 +29,19 @@ Verdict = tuple[str | None, str | None, str]
 def assigned(cases: list[Case], split: Split | None) -> dict[str, Verdict]:
     rows = [dict(zip(SCHEMA.names, case, strict=True)) for case in cases]
     table = ENGINE.fetch_table(assign_splits(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
-    assert table.column_names == ["case_id", "split", "dropped", "component"]
+    assert table.column_names == ["case_id", "split", "dropped", "component", "period"]
     verdicts = {row["case_id"]: (row["split"], row["dropped"], row["component"]) for row in table.to_pylist()}
     assert len(verdicts) == len(table) == len(cases)
+    for row in table.to_pylist():
+        assert row["period"] == period_of(row["case_id"], cases, split)
     return verdicts
+
+
+def period_of(name: str, cases: list[Case], split: Split | None) -> str:
+    """A case lies in the period of its own moment, whether or not it is kept."""
+    asked = next(case[1] for case in cases if case[0] == name)
+    cuts = [moment(str(day)) for day in (split.validation, split.test)] if split is not None else []
+    return ("train", "validation", "test")[sum(asked >= cut for cut in cuts)]
 
 
 def brute_force(cases: list[Case], split: Split) -> dict[str, Verdict]:

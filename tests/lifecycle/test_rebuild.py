@@ -1,13 +1,15 @@
 """Law 3: a release is made again from its lock, row for row, whatever was published and written since."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from storymesh.dataset.build import BUILD_VERSION
 from storymesh.engine.open import open_engine
 from storymesh.errors import NotPublished, WrongUsage
-from storymesh.lifecycle.rebuild import rebuild_release
+from storymesh.lifecycle.rebuild import RebuildResult, rebuild_release
 from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh
 from storymesh.product.warehouse import Warehouse
@@ -42,6 +44,18 @@ def test_with_another_key_it_says_what_differs_and_writes_nothing(
     assert "another digest" in err
     assert "another pseudonym key" in out
     assert not (tmp_path / "again").exists()
+
+
+def test_a_release_of_older_rules_is_no_puzzle(moved: Mesh, tmp_path: Path) -> None:
+    first = find_release(moved.releases, "roadside@1.0.0-r1")
+    assert first.manifest.rules == BUILD_VERSION
+    found = RebuildResult(first, first.digest, None)
+    assert found.rule_changes is None
+    older = replace(first, manifest=first.manifest.model_copy(update={"rules": None, "storymesh": "0.9"}))
+    words = RebuildResult(older, "0" * 64, None).rule_changes
+    assert words is not None
+    assert "made by rules that it does not name (storymesh 0.9)" in words
+    assert f"by {BUILD_VERSION}: since then cases that fall to `embargo` or `straddles` count as precedents" in words
 
 
 def test_an_expired_snapshot_is_reported(moved: Mesh, tmp_path: Path) -> None:

@@ -378,26 +378,29 @@ def wilson_lower(worked: int, tried: int) -> Decimal:
 
 
 def precedents(
-    cases: Mapping[str, Expected], definition: Mapping[str, Any], ranks: Mapping[str, int | None]
+    cases: Mapping[str, Expected],
+    definition: Mapping[str, Any],
+    ranks: Mapping[str, int | None],
+    periods: Mapping[str, int],
 ) -> dict[str, dict[str, Any]]:
-    """case id -> `precedents` for each case that the dataset keeps."""
+    """case id -> `precedents` for each case that the dataset keeps. A case counts by the period that it lies in, also
+    where the dataset does not keep it, unless the question's view takes it for no case."""
+    happened = [case for case in cases.values() if case.question_dropped is None]
     return {
-        case.id: _answer(case, cases, definition, ranks) for case in cases.values() if ranks.get(case.id) is not None
+        case.id: _answer(case, rank, happened, definition, periods)
+        for case in cases.values()
+        if (rank := ranks.get(case.id)) is not None
     }
 
 
 def _answer(
-    asking: Expected, cases: Mapping[str, Expected], definition: Mapping[str, Any], ranks: Mapping[str, int | None]
+    asking: Expected, rank: int, happened: Sequence[Expected], definition: Mapping[str, Any], periods: Mapping[str, int]
 ) -> dict[str, Any]:
     least, quote = definition.get("min", 5), definition.get("quote", 3)
     start = datetime.combine(asking.at.date(), time())
-    rank = ranks[asking.id]
-    assert rank is not None
-    able = []
-    for other in cases.values():
-        theirs = ranks.get(other.id)
-        if theirs is not None and theirs <= rank and other.known is not None and other.known < start:
-            able.append(other)
+    able = [
+        other for other in happened if periods[other.id] <= rank and other.known is not None and other.known < start
+    ]
     for level, wanted in enumerate(asking.match):
         if any(value is None for value in wanted):
             continue

@@ -43,6 +43,7 @@ class Problem:
     mesh: SmallMesh
     meaning: Meaning
     ranks: Mapping[str, int | None]
+    periods: Mapping[str, int]
 
 
 @st.composite
@@ -66,10 +67,13 @@ def problems(draw: st.DrawFn, anchors: int = 14, rows: int = 9) -> Problem:
     tables = {name: _rows(random, product, sizes[name]) for name, product in products.items()}
     mesh = SmallMesh(cast, case, tables)
     cut = random.choice(MOMENTS)
-    ranks = {
-        anchor.text_of(row): None if random.random() < 0.1 else int(_moment(row["began"]) >= cut) for row in tables["a"]
-    }
-    return Problem(mesh, meaning, ranks)
+    periods = {anchor.text_of(row): int(_moment(row["began"]) >= cut) for row in tables["a"]}
+    return Problem(mesh, meaning, _some_dropped(random, periods), periods)
+
+
+def _some_dropped(random: Random, periods: Mapping[str, int]) -> dict[str, int | None]:
+    """The rank of each case's split, null for the few that fall to an embargo or the like."""
+    return {name: None if random.random() < 0.2 else period for name, period in periods.items()}
 
 
 def _moment(value: date) -> datetime:
@@ -297,8 +301,7 @@ def memories(draw: st.DrawFn, anchors: int = 60) -> Problem:
             {column: row[column] if random.random() > 0.03 or column in ("id", "began") else None for column in columns}
         )
     cuts = sorted(FIRST + timedelta(days=random.randrange(14)) for _ in range(2))
-    ranks = {
-        row["id"]: None if random.random() < 0.1 else sum(cut <= _moment(row["began"]) for cut in cuts) for row in rows
-    }
+    periods = {row["id"]: sum(cut <= _moment(row["began"]) for cut in cuts) for row in rows}
     meaning = Meaning({"size": _of("a", "n")}, outcome, match, frozenset({"size"}))
-    return Problem(SmallMesh({"a": anchor}, case, {"a": rows}), meaning, ranks)
+    mesh = SmallMesh({"a": anchor}, case, {"a": rows})
+    return Problem(mesh, meaning, _some_dropped(random, periods), periods)

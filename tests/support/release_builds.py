@@ -53,7 +53,7 @@ CASES = pa.schema(
         ("question_dropped", pa.string()),
     ]
 )
-SPLITS = pa.schema([(name, pa.string()) for name in ("case_id", "split", "dropped", "component")])
+SPLITS = pa.schema([(name, pa.string()) for name in ("case_id", "split", "dropped", "component", "period")])
 DROPS = pa.schema([("case_id", pa.string()), ("reason", pa.string())])
 OPTION = pa.struct([("action", pa.string()), ("quoted", pa.list_(pa.struct([("id", pa.string())])))])
 PRECEDENTS = pa.schema(
@@ -193,6 +193,7 @@ def make(
         SPLITS,
         [
             {"case_id": one.name, "split": one.split, "dropped": one.dropped, "component": one.component or one.name}
+            | {"period": one.split or "train"}
             for one in told
             if not one.early
         ],

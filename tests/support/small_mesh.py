@@ -158,8 +158,11 @@ def at(*steps: str | int) -> Location:
     return Location("narrative.yaml/" + "/".join(str(step) for step in steps))
 
 
-def tell(mesh: SmallMesh, ranks: Mapping[str, int | None] | None = None) -> dict[str, Told]:
-    """case_id -> what the engine says. `ranks` are the places of the cases' splits; without, all are in the first."""
+def tell(
+    mesh: SmallMesh, ranks: Mapping[str, int | None] | None = None, periods: Mapping[str, int] | None = None
+) -> dict[str, Told]:
+    """case_id -> what the engine says. `ranks` are the places of the cases' splits, `periods` those of the splits in
+    whose period they lie; without, all are in the first."""
     case, cast, seen = typed(mesh)
     connection = engine().connection
     made: list[str] = []
@@ -189,7 +192,7 @@ def tell(mesh: SmallMesh, ranks: Mapping[str, int | None] | None = None) -> dict
         told |= {f"q_{role}": value for role, value in question.items()}
         rows = connection.to_pyarrow(cases.select(**told)).to_pylist()
         assert len(rows) == len({row["case_id"] for row in rows})
-        remembered = _precedents(case, cases, seen, ranks, stored, [row["case_id"] for row in rows])
+        remembered = _precedents(case, cases, seen, (ranks, periods), stored, rows)
         return {
             row["case_id"]: Told(
                 {role: row[f"h_{role}"] for role in cast.roles},
@@ -211,12 +214,22 @@ def tell(mesh: SmallMesh, ranks: Mapping[str, int | None] | None = None) -> dict
 
 
 def _precedents(
-    case: Case, cases: Any, seen: TypedCase, ranks: Mapping[str, int | None] | None, stored: Any, ids: Sequence[str]
+    case: Case,
+    cases: Any,
+    seen: TypedCase,
+    placed: tuple[Mapping[str, int | None] | None, Mapping[str, int] | None],
+    stored: Any,
+    rows: Sequence[Row],
 ) -> dict[str, Any]:
     if case.precedents is None:
         return {}
-    schema = pa.schema([("ranked", pa.string()), ("rank", pa.int64())])
-    places = [{"ranked": one, "rank": ranks.get(one) if ranks is not None else 0} for one in ids]
+    ranks, periods = placed
+    schema = pa.schema([("ranked", pa.string()), ("rank", pa.int64()), ("period", pa.int64())])
+    places = [
+        {"ranked": row["case_id"], "rank": ranks.get(row["case_id"]) if ranks is not None else 0}
+        | {"period": None if row["question_dropped"] else periods[row["case_id"]] if periods is not None else 0}
+        for row in rows
+    ]
     ranked = stored(pa.Table.from_pylist(places, schema))
     joined = cases.left_join(ranked, cases["case_id"] == ranked["ranked"]).drop("ranked")
     levels = [[formula.name for formula in level] for level in seen.match]

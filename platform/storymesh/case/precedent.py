@@ -1,8 +1,8 @@
 """Precedents: for each case the options that earlier, judged, matching cases tried, as one ibis expression.
 
-A precedent counts from the day after it was wholly known, so that all cases of a UTC day see the same precedents. Cases
-that ask the same (the match values and the day) are one *probe*: running sums by day are taken once a probe, never once
-a case.
+A judged case is a precedent whether or not the dataset keeps a record of it. It counts from the day after it was wholly
+known, so that all cases of a UTC day see the same precedents. Cases that ask the same (the match values and the day)
+are one *probe*: running sums by day are taken once a probe, never once a case.
 """
 
 from collections.abc import Sequence
@@ -35,13 +35,14 @@ def find_precedents(
 ) -> ir.Table:
     """Return `precedents`, a struct as templates see it, for each probe: rank, day and the columns in `levels`.
 
-    `cases` has case_id, at, closes, rank (of its split, 0 the earliest; null: not kept, neither asks nor counts),
-    outcome (null unless judged), known, match (struct of the columns in `levels`), hindsight (facts) and fact_known.
+    `cases` has case_id, at, closes, rank (of its split, 0 the earliest; null: it has none, and does not ask), period
+    (the rank of the earliest split whose cases may count it; null: it is nobody's precedent), outcome (null unless
+    judged), known, match (struct of the columns in `levels`), hindsight (facts) and fact_known.
     """
     match_levels = MatchLevels(levels)
     kept = cases.filter(cases["rank"].notnull())
     match = {name: kept["match"][name] for name in match_levels.all}
-    judged_cases = _judged_cases(kept, match_levels, facts)
+    judged_cases = _judged_cases(cases, match_levels, facts)
     probes = kept.select(rank=kept["rank"], day=kept["at"].cast("date"), **match).distinct()
     counted = [_counted(judged_cases, probes, level, index) for index, level in enumerate(match_levels.levels)]
     chosen = _chosen(probes, counted, match_levels, definition.min)
@@ -67,9 +68,9 @@ def wilson_bound(worked: ir.NumericValue, tried: ir.NumericValue, z: float, *, l
     return ibis.ifelse(worked == 0, 0.0, end) if lower else end
 
 
-def _judged_cases(kept: ir.Table, match_levels: MatchLevels, facts: Sequence[str]) -> ir.Table:
-    """Return one row for each judged case that can be a precedent."""
-    judged = kept.filter(kept["outcome"].notnull() & kept["known"].notnull())
+def _judged_cases(cases: ir.Table, match_levels: MatchLevels, facts: Sequence[str]) -> ir.Table:
+    """Return one row for each judged case that can be a precedent; `rank` is that of its period."""
+    judged = cases.filter(cases["period"].notnull() & cases["outcome"].notnull() & cases["known"].notnull())
     fields: dict[str, ir.Value] = {
         "id": judged["case_id"],
         "at": judged["at"],
@@ -81,7 +82,7 @@ def _judged_cases(kept: ir.Table, match_levels: MatchLevels, facts: Sequence[str
     guarded = judged["fact_known"].type().names if "fact_known" in judged.columns else ()
     fields |= {f"known_{name}": judged["fact_known"][name] for name in facts if name in guarded}
     return judged.select(
-        rank="rank",
+        rank="period",
         known="known",
         known_day=judged["known"].cast("date"),
         action=judged["outcome"]["action"],
@@ -96,7 +97,7 @@ def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], ind
     keys = list(level)
     counted = judged_cases.filter([judged_cases[name].notnull() for name in keys])
     asked = probes.filter([probes[name].notnull() for name in keys]).select("rank", "day", *keys).distinct()
-    # A precedent counts for its own split and every later one.
+    # A precedent counts for the split of its period and every later one.
     ranks = asked.select(ask_rank="rank").distinct()
     counted = counted.join(ranks, counted["rank"] <= ranks["ask_rank"])
     daily = counted.group_by("ask_rank", "action", *keys, "known_day").agg(

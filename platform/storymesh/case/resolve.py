@@ -18,7 +18,7 @@ LocationOf = Callable[..., Location]  # the location of a part of narrative.yaml
 CASE_COLUMNS = frozenset(
     {
         *("case_id", "at", "closes", "dropped", "question_dropped", "hindsight", "question", "match", "outcome"),
-        *("status", "known", "fact_known", "split", "rank", "component", "together", "precedents", "facts"),
+        *("status", "known", "fact_known", "split", "rank", "period", "component", "together", "precedents", "facts"),
         *("unrenderable", "sources", "linked_id", "split_id", "asking_id"),
     }
 )

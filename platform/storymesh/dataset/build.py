@@ -21,7 +21,13 @@ from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
 
-BUILD_VERSION = "storymesh-build-9"  # changes whenever the same inputs would give other cases or records
+BUILD_VERSION = "storymesh-build-10"  # changes whenever the same inputs would give other cases or records
+# What other records the same inputs give since a version, for whoever makes an older release again.
+RULE_CHANGES: Mapping[str, str] = {
+    "storymesh-build-9": "a decimal is printed from its exact value, half to even",
+    "storymesh-build-10": "cases that fall to `embargo` or `straddles` count as precedents, duplicates are compared by "
+    "all that their templates read, and `sources` name the quotes that a record prints, not all that it could",
+}
 ProductVersions = Mapping[str, tuple[str, str]]  # role -> (product, version)
 
 

@@ -1,6 +1,8 @@
-"""What stands behind the texts of a record: the facts that its templates print, and the rows that they come from."""
+"""What stands behind the texts of a record: the facts that its templates print, what else they read, and the rows that
+all of it comes from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ibis
@@ -13,30 +15,81 @@ from storymesh.case.visibility import template_names
 from storymesh.dataset.build import ProductVersions
 from storymesh.engine import dialect
 from storymesh.language import ast
-from storymesh.language.ast import Expression
+from storymesh.language.ast import Expression, Template
 from storymesh.language.compile.expressions import compile_expression
+from storymesh.language.compile.printed_rows import compile_printed_rows
 from storymesh.language.compile.values import pseudonym
+from storymesh.language.static_values import Path
 from storymesh.language.types import Struct
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedRecord
 
+_OPTIONS = (("precedents", "best"), ("precedents", "worst"), ("precedents", "options"), ("option",))
+_QUOTES = frozenset((*option, "quoted") for option in _OPTIONS)
 NO_SOURCES = "array<struct<product: string, version: string, key: string>>"
 
 
 def printed_facts(record: TypedRecord, names: Mapping[str, ir.Value], case_id: ir.Value, key: bytes) -> ir.StructValue:
     """Return every path that the templates print as one struct; the case's id, if they print none."""
+    if not record.prints:
+        return ibis.struct({"case": ibis.struct({"id": case_id})})
+    return _struct_of(record.prints, _by_text(record, names), partial(_printed, key=key))
+
+
+def unprinted_values(record: TypedRecord, names: Mapping[str, ir.Value]) -> ir.StructValue | None:
+    """Return what decides the texts of a record and is not among its facts, as one struct; None where nothing is.
+
+    Of a row it holds whether it is there, of a list of rows how many there are.
+    """
+    return read_values(record.unprinted, _by_text(record, names)) if record.unprinted else None
+
+
+def read_values(paths: Iterable[Path], names: Mapping[str, ir.Value | Mapping[str, ir.Value]]) -> ir.StructValue:
+    """Return what stands at some paths as one struct, as `unprinted_values` does."""
+    return _struct_of(paths, names, _read)
+
+
+def _by_text(record: TypedRecord, names: Mapping[str, ir.Value]) -> dict[str, ir.Value | Mapping[str, ir.Value]]:
+    """Return the names with `option` as the one of each text that has one."""
+    return {**names, "option": {text.option: names[f"option_{text.option}"] for text in record.texts if text.option}}
+
+
+def _struct_of(
+    paths: Iterable[Path],
+    names: Mapping[str, ir.Value | Mapping[str, ir.Value]],
+    value_of: Callable[[ir.Value, Mapping[str, Any]], ir.Value],
+) -> ir.StructValue:
+    """Return values as a struct of their paths. `value_of` gives what is taken of a value, from the tree of paths below
+    it; a name that stands for several values is a struct of them."""
     tree: dict[str, Any] = {}
-    for path in sorted(record.prints):
+    for path in sorted(paths):
         branch = tree
         for step in path:
             branch = branch.setdefault(step, {})
-    if not tree:
-        return ibis.struct({"case": ibis.struct({"id": case_id})})
-    facts = {name: _printed(names[name], branch, key) for name, branch in tree.items() if name != "option"}
-    if "option" in tree:
-        sides = [text.option for text in record.texts if text.option]
-        facts["option"] = ibis.struct({side: _printed(names[f"option_{side}"], tree["option"], key) for side in sides})
-    return ibis.struct(facts)
+    fields: dict[str, ir.Value] = {}
+    for name, branch in tree.items():
+        value = names[name]
+        fields[name] = (
+            ibis.struct({side: value_of(one, branch) for side, one in value.items()})
+            if isinstance(value, Mapping)
+            else value_of(value, branch)
+        )
+    return ibis.struct(fields)
+
+
+def _read(value: ir.Value, branch: Mapping[str, Any]) -> ir.Value:
+    """Return what is read of a value, by the tree of paths below it."""
+    kind = value.type()
+    if kind.is_array() and (branch or kind.value_type.is_nested()):
+        if not branch and kind.value_type.is_struct():
+            return value.length()
+        return dialect.map_items(value, lambda item: _read(item, branch))
+    if not kind.is_struct():
+        return value
+    if not branch:
+        return value.notnull()
+    row = ibis.struct({name: _read(value[name], below) for name, below in branch.items()})
+    return ibis.ifelse(value.isnull(), ibis.null(row.type()), row)
 
 
 def _printed(value: ir.Value, branch: Mapping[str, Any], key: bytes) -> ir.Value:
@@ -67,12 +120,13 @@ def source_rows(
     record: TypedRecord,
     names: Mapping[str, ir.Value],
     action: Sequence[tuple[str, ir.Value]],
+    quoted: Sequence[ir.ArrayValue],
     versions: ProductVersions,
 ) -> ir.ArrayValue:
     """Return product, version and key of the rows behind a record, each once, by product and key.
 
     They are the rows of every role that the templates name, the rows behind `outcome.action` (`action`, as role and
-    row), and the anchors of printed quotes.
+    row), and the anchors of the quotes that this record prints (`quoted`, as lists of their keys).
     """
     rows: dict[tuple[str, str], list[ir.Value]] = {}
     for role in record.roles:
@@ -81,25 +135,14 @@ def source_rows(
     for role, row in action:
         rows.setdefault(versions[role], []).append(row)
     keys = {version: [_row_keys(value) for value in values] for version, values in rows.items()}
-    quoting = [names["precedents"][kind] for kind in sorted(_quoting(record, "precedents"))]
-    if _quoting(record, "option"):
-        quoting += [names[f"option_{text.option}"] for text in record.texts if text.option]
-    for options in quoting:
-        keys.setdefault(versions[typed.cast.anchor.name], []).append(_quoted_keys(options))
+    for printed in quoted:
+        keys.setdefault(versions[typed.cast.anchor.name], []).append(printed)
     parts = [_product_sources(version, lists) for version, lists in sorted(keys.items())]
     return dialect.concat_lists(parts) if parts else ibis.literal([], type=NO_SOURCES)
 
 
 def _row_keys(value: ir.Value) -> ir.Value:
     return dialect.map_items(value, lambda row: row[KEY]) if value.type().is_array() else value[KEY]
-
-
-def _quoted_keys(options: ir.Value) -> ir.ArrayValue:
-    if not options.type().is_array():
-        return dialect.map_items(options["quoted"], lambda row: row["id"])
-    return dialect.map_items(
-        options, lambda option: dialect.map_items(option["quoted"], lambda row: row["id"])
-    ).flatten()
 
 
 def _product_sources(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.ArrayValue:
@@ -118,9 +161,11 @@ def _product_sources(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.A
     return dialect.map_items(dialect.distinct_items(joined), source)
 
 
-def _quoting(record: TypedRecord, root: str) -> set[str]:
-    """Return the names below `root` whose quotes the templates print."""
-    return {path[1] for path in record.prints if path[0] == root and "quoted" in path}
+def quoted_keys(
+    template: Template, names: Mapping[str, ir.Value], case_id: ir.StringValue, key: bytes
+) -> ir.ArrayValue | None:
+    """Return the ids of the quoted cases that a typed template prints something of; None if it never does."""
+    return compile_printed_rows(template, names, case_id, key, _QUOTES, lambda row: row["id"])
 
 
 def action_rows(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> list[tuple[str, ir.Value]]:

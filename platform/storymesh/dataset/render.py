@@ -19,7 +19,7 @@ from storymesh.case.scopes import Phase
 from storymesh.case.visibility import template_names
 from storymesh.dataset.build import ProductVersions
 from storymesh.dataset.personal_data import mark_conditions, mark_reason
-from storymesh.dataset.record_sources import action_rows, printed_facts, source_rows
+from storymesh.dataset.record_sources import action_rows, printed_facts, quoted_keys, source_rows, unprinted_values
 from storymesh.engine import dialect
 from storymesh.engine.cse import HoistedExpressions, eliminate_common
 from storymesh.engine.dialect import UNPRINTABLE
@@ -34,7 +34,9 @@ from storymesh.narrative.typed_record import STORY, TypedRecord, TypedTemplate
 from storymesh.rewriting.prompt import FENCE
 
 SOURCE_COLUMNS = ("facts", "sources")  # the columns that say what a record is made from
+UNPRINTED = "unprinted"  # the column with what decided the texts and stands in none, where there is such
 UNFIT = "unfit"  # the column that says why a rendered record must drop, or null
+BUILD_COLUMNS = (UNPRINTED, UNFIT)  # the columns of rendered records that no release has
 UNRENDERABLE = "unrenderable"  # the column that says why a config has no record of a case, or null
 NOT_EXACT = "a number is not finite or too large to print exactly"
 TOO_MANY_STEPS = f"a text takes more than {MAX_STEPS:,} steps"
@@ -47,8 +49,8 @@ def record_inputs(
 ) -> ir.Table:
     """Return what one config needs of each case that has a split, one row per case.
 
-    The columns are case_id, at, split, `unrenderable` (a reason or null), `facts`, `sources`, and `n_<name>` for each
-    name that the templates use. `cases` are the written cases with split and precedents.
+    The columns are case_id, at, split, `unrenderable` (a reason or null), those beside the texts and `n_<name>` for
+    each name that the templates use. `cases` are the written cases with split and precedents.
     """
     inputs = _RecordInputs(cases, typed, record)
     return eliminate_common(inputs.table.select(*inputs.kept, *inputs.columns, **inputs.other_columns(versions, key)))
@@ -65,7 +67,8 @@ def render_records(
     """Return the records of the cases that the config can render, with the columns of its format.
 
     `cases` are the written cases with split and rank, `precedents` those of each probe. Text that depends on precedents
-    alone is rendered once per probe. A record with a reason in `unfit` must drop.
+    alone is rendered once per probe. Behind those of the format stand BUILD_COLUMNS: a record with a reason in `unfit`
+    must drop.
     """
 
     def inputs_with(probes: ir.Table | None, *more: str) -> _RecordInputs:
@@ -86,8 +89,10 @@ def render_records(
         probes = hoisted.below(precedents.mutate(n_precedents="precedents")).drop("n_precedents")
         rows = hoisted.above(inputs_with(probes, *hoisted.names).table)
     order = [name for name in columns if name != UNFIT]
-    further = [name for name in others if name not in SOURCE_COLUMNS]
-    return eliminate_common(rows).select("id", "case_id", "split", *order, *further, "at", *SOURCE_COLUMNS, UNFIT)
+    further = [name for name in others if name not in (*SOURCE_COLUMNS, UNPRINTED)]
+    build_columns = [name for name in BUILD_COLUMNS if name in rows.columns]
+    columns_in_order = ("id", "case_id", "split", *order, *further, "at", *SOURCE_COLUMNS, *build_columns)
+    return eliminate_common(rows).select(*columns_in_order)
 
 
 def unrenderable(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
@@ -148,12 +153,15 @@ class _RecordInputs:
         self.case_values = {name: table[f"c_{name}"] for name in case_values}
 
     def other_columns(self, versions: ProductVersions, key: bytes) -> dict[str, ir.Value]:
-        """Return the columns beside the texts: the format's own, the printed facts and the rows behind them."""
+        """Return the columns beside the texts: the format's own, the printed facts, the rows behind them, and what else
+        the templates read, if anything."""
         facts = printed_facts(self.record, self.names, self.table["case_id"], key)
+        unprinted = unprinted_values(self.record, self.names)
         return {
             **self.record.format.further_columns(self.case_values, facts),
             "facts": facts,
-            "sources": source_rows(self.typed, self.record, self.names, self.action, versions),
+            "sources": source_rows(self.typed, self.record, self.names, self.action, self._quoted(key), versions),
+            **({UNPRINTED: unprinted} if unprinted is not None else {}),
         }
 
     def texts(self, key: bytes) -> dict[str, ir.StringValue]:
@@ -175,15 +183,35 @@ class _RecordInputs:
             for story in (texts[column.text.name],)
         }
 
-    def _text(
-        self, slot: TypedTemplate, option: str | None, key: bytes, story: ir.StringValue | None = None
-    ) -> ir.StringValue:
-        """Return the text of one template. `story` is the text to rewrite, if this is the template of a prompt."""
+    def _quoted(self, key: bytes) -> list[ir.ArrayValue]:
+        """Return the ids of the quoted cases that each template of the config prints."""
+        quoted: list[ir.ArrayValue | None] = []
+        for text in self.record.texts:
+            slot = self.record.slots[text.slot.name]
+            quoted.append(self._quoted_by(slot, self._names_seen(text.option), key))
+            for column in self.record.rewritten:
+                if column.text is text:
+                    names = self._names_seen(text.option, self._text(slot, text.option, key))
+                    quoted += [self._quoted_by(prompt, names, key) for prompt in column.prompts.values()]
+        return [keys for keys in quoted if keys is not None]
+
+    def _quoted_by(self, template: TypedTemplate, names: Mapping[str, ir.Value], key: bytes) -> ir.ArrayValue | None:
+        return quoted_keys(template.checked.tree, names, self.table["case_id"], key)
+
+    def _names_seen(self, option: str | None, story: ir.StringValue | None = None) -> dict[str, ir.Value]:
+        """Return the values of the names that one template sees. `story` is the text to rewrite, for a prompt."""
         names = {**self.names}
         if option:
             names["option"] = self.names[f"option_{option}"]
         if story is not None:
             names[STORY] = story
+        return names
+
+    def _text(
+        self, slot: TypedTemplate, option: str | None, key: bytes, story: ir.StringValue | None = None
+    ) -> ir.StringValue:
+        """Return the text of one template. `story` is the text to rewrite, if this is the template of a prompt."""
+        names = self._names_seen(option, story)
         # What the data says in a prompt must not end the fence around it.
         guard = (lambda text: dialect.remove_tag(text, FENCE)) if story is not None else None
         return compile_template(slot.checked.tree, names, self.table["case_id"], key, guard)

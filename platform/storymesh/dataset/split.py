@@ -23,30 +23,36 @@ def split_rank(split: "StringValue") -> "IntegerValue":
 
 
 def assign_splits(engine: "Engine", cases: "Table", split: "Split | None") -> "Table":
-    """Return one row per case: case_id, split (null: the case drops), dropped (the reason or null), component (name).
+    """Return one row per case: case_id, split (null: the case drops), dropped (the reason or null), component (name),
+    period (the split in whose period the case lies, also where it drops).
 
     `cases` are all linked cases, with the columns case_id, at, closes and, if cases share values that keep them
-    together, `together`: a list of texts. Without the column `closes` a case is over at the moment it is asked.
+    together, `together`: a list of texts. Without the column `closes` a case is over at the moment it is asked. A case
+    with a reason in `unrecorded`, where there is that column, drops for it.
 
     By time, a component is named by its smallest case id. A case `straddles` if it lies before the last boundary that
     its component crosses. A case drops for the `embargo` if it closes later than `embargo` before the next boundary, or
-    never. At random, a component goes whole to the split that `draw_split` returns, and nothing drops.
+    never. At random, a component goes whole to the split that `draw_split` returns, which is its period too.
 
     Without `split` every case is train, on its own.
     """
     import ibis
 
+    if "unrecorded" not in cases.columns:
+        cases = cases.mutate(unrecorded=ibis.null().cast("string"))
     if split is None:
-        kept = ibis.null().cast("string")
-        return cases.select("case_id", split=ibis.literal(SPLITS[0]), dropped=kept, component=cases.case_id)
-    if split.random is not None:
+        placed = cases.mutate(period=ibis.literal(SPLITS[0]), component=cases.case_id, dropped="unrecorded")
+    elif split.random is not None:
         named = _with_stable_names(engine, cases)
-        drawn = draw_split(named.component, split.random)
-        return named.select("case_id", split=drawn, dropped=ibis.null().cast("string"), component="component")
-    return _assign_by_time(engine, cases, split)
+        placed = named.mutate(period=draw_split(named.component, split.random), dropped="unrecorded")
+    else:
+        placed = _assign_by_time(engine, cases, split)
+    kept = placed.dropped.isnull().ifelse(placed.period, ibis.null().cast("string"))
+    return placed.select("case_id", split=kept, dropped="dropped", component="component", period="period")
 
 
 def _assign_by_time(engine: "Engine", cases: "Table", split: "Split") -> "Table":
+    """Return the cases with component, period and dropped."""
     import ibis
 
     cuts = [ibis.literal(cut) for cut in split.cuts]
@@ -57,15 +63,14 @@ def _assign_by_time(engine: "Engine", cases: "Table", split: "Split") -> "Table"
     closes = placed.closes if "closes" in placed.columns else placed.at
     embargo = ibis.interval(seconds=int(split.embargo.total_seconds()))
     limit = ibis.cases((placed["rank"] == 0, cuts[0] - embargo), (placed["rank"] == 1, cuts[1] - embargo))
-    decided = placed.mutate(
+    return placed.mutate(
+        period=ibis.cases(*((placed["rank"] == rank, name) for rank, name in enumerate(SPLITS))),
         dropped=ibis.cases(
+            (placed["unrecorded"].notnull(), placed["unrecorded"]),
             (placed["rank"] < last_rank, "straddles"),
             ((placed["rank"] < 2) & (closes.isnull() | (closes > limit)), "embargo"),
-        )
+        ),
     )
-    name = ibis.cases(*((decided["rank"] == rank, split) for rank, split in enumerate(SPLITS)))
-    kept = decided.dropped.isnull().ifelse(name, ibis.null().cast("string"))
-    return decided.select("case_id", split=kept, dropped=decided.dropped, component=decided.component)
 
 
 def draw_split(component: "StringValue", random: "RandomSplit") -> "StringValue":
@@ -96,15 +101,15 @@ def single_component(case_id: "StringValue") -> "StringValue":
 
 
 def _with_stable_names(engine: "Engine", cases: "Table") -> "Table":
-    """Return case_id and component of each case. A component is named by its smallest shared value, or by
+    """Return case_id, unrecorded and component of each case. A component is named by its smallest shared value, or by
     `single_component`, so that it keeps its name when cases with the same values come and go."""
     if "together" not in cases.columns:
-        return cases.select("case_id", component=single_component(cases.case_id))
+        return cases.select("case_id", "unrecorded", component=single_component(cases.case_id))
     joined = _with_components(engine, cases)
     shared = joined.select("component", value=joined.together.unnest())
     least = shared.group_by("component").aggregate(least=shared.value.min())
     named = joined.left_join(least, "component")
-    return named.select("case_id", component=named.least.coalesce(single_component(named.case_id)))
+    return named.select("case_id", "unrecorded", component=named.least.coalesce(single_component(named.case_id)))
 
 
 def _with_components(engine: "Engine", cases: "Table") -> "Table":

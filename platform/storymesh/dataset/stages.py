@@ -11,7 +11,7 @@ from storymesh.dataset.build import Build
 from storymesh.dataset.build_step import build_step
 from storymesh.dataset.cases import case_splits, linked_cases
 from storymesh.dataset.personal_data import write_masked_rows
-from storymesh.dataset.render import UNFIT, render_records, unrenderable
+from storymesh.dataset.render import BUILD_COLUMNS, SOURCE_COLUMNS, UNFIT, render_records, unrenderable
 from storymesh.dataset.tables import (
     add_precedents,
     case_drops,
@@ -141,7 +141,8 @@ def write_records(build: Build, config: str, progress: ReportProgress = ignore_p
         records = engine.read_parquet(path)
         count = int(engine.fetch_value(records.count()))
         drops = count_by_reason(engine, engine.read_parquet(dropped))
-        sample = engine.fetch_rows(records.order_by("at", "id").drop("facts", "sources", UNFIT).limit(2))
+        shown = records.drop(*({*SOURCE_COLUMNS, *BUILD_COLUMNS} & {*records.columns}))
+        sample = engine.fetch_rows(shown.order_by("at", "id").limit(2))
     return StageResult(path, count, step.whole, drops, time.monotonic() - began, tuple(sample))
 
 

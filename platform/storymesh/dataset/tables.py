@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.build import Build
-from storymesh.dataset.split import split_rank
+from storymesh.dataset.split import SPLITS, split_rank
 from storymesh.engine.engine import Engine
 from storymesh.language.types import Text
 
@@ -29,10 +29,21 @@ def published_rows(build: Build, engine: Engine, role: str) -> "ir.Table":
 
 
 def cases_with_splits(build: Build, engine: Engine) -> "ir.Table":
-    """Return the written cases with `split` and its `rank`, both null for a case that is in no split."""
+    """Return the written cases with `split` and its `rank`, both null for a case that is in no split, and `period`.
+
+    `period` is the rank of the earliest split whose questions may count the case as a precedent, whether or not it is
+    in a split itself; null for what no question takes for a case: it is nobody's precedent.
+    """
+    import ibis
+
     cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
-    assigned = splits.select(split_id="case_id", split="split", rank=split_rank(splits["split"]))
-    return cases.left_join(assigned, cases["case_id"] == assigned["split_id"]).drop("split_id")
+    assigned = splits.select(
+        split_id="case_id", split="split", rank=split_rank(splits["split"]), lies_in=split_rank(splits["period"])
+    )
+    joined = cases.left_join(assigned, cases["case_id"] == assigned["split_id"])
+    happened = joined["question_dropped"].isnull()
+    period = ibis.ifelse(happened, joined["lies_in"], ibis.null(joined["lies_in"].type()))
+    return joined.mutate(period=period).drop("split_id", "lies_in")
 
 
 def cases_with_precedents(build: Build, engine: Engine) -> "ir.Table":
@@ -46,7 +57,7 @@ def add_precedents(cases: "ir.Table", build: Build, engine: Engine) -> "ir.Table
         from storymesh.case.precedent import add_precedents
 
         cases = add_precedents(cases, engine.read_parquet(build.files.precedents))
-    return cases.drop("rank")
+    return cases.drop("rank", "period")
 
 
 def precedents_by_case(build: Build, engine: Engine) -> "ir.Table | None":
@@ -90,10 +101,39 @@ def judged_outcomes(build: Build, engine: Engine) -> JudgedOutcomes | None:
     return JudgedOutcomes(table, {name: str(getattr(outcome, name)) for name in formulas})
 
 
+def split_counts(build: Build, engine: Engine) -> dict[str, dict[str, int]]:
+    """Return split -> the `cases` in its period and those `kept`; where what worked may be shown, also the `judged` of
+    them and what `worked`, and the same of the kept."""
+    import ibis
+
+    worked = build.typed.case.outcome.get("worked")
+    shown = worked is not None and (
+        worked.checked.value.classification != "restricted" or worked.checked.value.pseudonym
+    )
+    cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
+    found = cases.select(
+        found="case_id",
+        judged=(cases["status"] == "judged") if shown else ibis.literal(False),
+        worked=cases["outcome"]["worked"].fill_null(False) if shown else ibis.literal(False),
+    )
+    joined = splits.inner_join(found, splits["case_id"] == found["found"])
+    kept, judged, good = joined["split"].notnull(), joined["judged"], joined["judged"] & joined["worked"]
+    counts = joined.group_by("period").aggregate(
+        cases=joined.count(),
+        judged=joined.count(where=judged),
+        worked=joined.count(where=good),
+        kept=joined.count(where=kept),
+        kept_judged=joined.count(where=kept & judged),
+        kept_worked=joined.count(where=kept & good),
+    )
+    rows = {row.pop("period"): row for row in engine.fetch_rows(counts)}
+    return {split: {name: count for name, count in rows[split].items() if count} for split in SPLITS if split in rows}
+
+
 def case_drops(build: Build, engine: Engine) -> "ir.Table":
     """Return case_id and reason of every case that no config has a record of."""
     cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
-    unlinked = cases.select("case_id", reason=view_drop_reason(build, cases))
+    unlinked = cases.select("case_id", reason=view_drop_reason(build, cases)).anti_join(splits, "case_id")
     unplaced = splits.select("case_id", reason="dropped")
     drops = unlinked.union(unplaced)
     return drops.filter(drops["reason"].notnull())

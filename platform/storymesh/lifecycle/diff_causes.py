@@ -33,6 +33,7 @@ def find_causes(old: Release, new: Release) -> tuple[list[DiffCause], list[str]]
         ("narrative", "narrative", was.narrative, now.narrative),
         ("narrative", "version", was.narrative_version, now.narrative_version),
         ("platform", "storymesh", was.storymesh, now.storymesh),
+        ("platform", "rules", was.rules, now.rules),
     ):
         if before != after:
             causes.append(DiffCause(what, name, before, after))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
+from storymesh.dataset.build import BUILD_VERSION, RULE_CHANGES
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import NotPublished, WrongUsage
 from storymesh.file_lock import hold_lock
@@ -48,6 +49,20 @@ class RebuildResult:
     def same(self) -> bool:
         """True if the release was rebuilt with the same digest."""
         return self.digest == self.release.digest
+
+    @property
+    def rule_changes(self) -> str | None:
+        """Why the records may be others although nothing of the release is: the rules that have changed since it was
+        made, as a sentence; None where they have not."""
+        rules = self.release.manifest.rules
+        if rules == BUILD_VERSION:
+            return None
+        versions = list(RULE_CHANGES)
+        since = [RULE_CHANGES[version] for version in versions[versions.index(rules) + 1 if rules in versions else 0 :]]
+        made_by = rules if rules is not None else "rules that it does not name"
+        by = f" (storymesh {self.release.manifest.storymesh})" if self.release.manifest.storymesh else ""
+        changes = f": since then {'; '.join(since)}" if since else ""
+        return f"it was made by {made_by}{by}, this storymesh makes records by {BUILD_VERSION}{changes}"
 
 
 def rebuild_release(

@@ -51,7 +51,8 @@ class RewrittenColumn:
 
 @dataclass(frozen=True)
 class TypedRecord:
-    """One config. `prints` are the paths that any of its templates prints, `roles` the roles that they name;
+    """One config. `prints` are the paths that any of its templates prints, `reads` those that any reads, also a row or
+    a list of which it only matters whether it is there or how long it is. `roles` are the roles that they name;
     `least_tried` says how often an option must have been tried to be compared, where the config compares options. A
     config with a narrator has the slots of the record that it rewrites, and the columns that are `rewritten`."""
 
@@ -59,6 +60,7 @@ class TypedRecord:
     record: Record
     slots: Mapping[str, TypedTemplate]
     prints: Mapping[Path, Classification]
+    reads: frozenset[Path]
     roles: tuple[str, ...]
     least_tried: int | None = None
     rewritten: tuple[RewrittenColumn, ...] = ()
@@ -82,6 +84,19 @@ class TypedRecord:
     def hindsight(self) -> bool:
         """True if a template sees what was known only after the case."""
         return any(slot.phase == "hindsight" for slot in self.slots.values())
+
+    @property
+    def unprinted(self) -> frozenset[Path]:
+        """What decides the texts beside what they print: the other paths that are read, and of a pair both actions."""
+        return unprinted_paths(self.reads | ({("option", "action")} if self.format.needs_pair else set()), self.prints)
+
+
+def unprinted_paths(reads: Iterable[Path], prints: Iterable[Path]) -> frozenset[Path]:
+    """Return the paths that are read and not printed, without those that another one tells: a property tells whether
+    its row is there, and how many rows its list has."""
+    decisive, printed = frozenset(reads), frozenset(prints)
+    told = {path[:length] for path in decisive | printed for length in range(1, len(path))}
+    return decisive - printed - told
 
 
 class RecordTyper:
@@ -125,7 +140,8 @@ class RecordTyper:
         precedents = self._narrative.case.precedents
         least_tried = precedents.min if precedents is not None and format_.compares_options else None
         checked = templates.values()
-        return TypedRecord(config, record, templates, _prints(checked), _roles(self._views, checked), least_tried)
+        prints, reads, roles = _prints(checked), _reads(checked), _roles(self._views, checked)
+        return TypedRecord(config, record, templates, prints, reads, roles, least_tried)
 
     def _fits_case(self, config: str, format_: RecordFormat) -> bool:
         """Return True if the case has what the format needs; report what is missing."""
@@ -213,6 +229,7 @@ class RecordTyper:
             config=config,
             record=record.model_copy(update={"format": original.record.format}),
             prints={**original.prints, **printed},
+            reads=original.reads | _reads(prompts),
             roles=_roles(self._views, [*original.slots.values(), *prompts]),
             rewritten=columns,
         )
@@ -273,6 +290,13 @@ def _secrets(narrator: Narrator, narrative: Narrative, steps: tuple[str, ...]) -
 
 def _prints(templates: Iterable[TypedTemplate]) -> dict[Path, Classification]:
     return {path: kind for template in templates for path, kind in template.checked.prints.items()}
+
+
+def _reads(templates: Iterable[TypedTemplate]) -> frozenset[Path]:
+    """Return the paths that templates read. A name alone counts as read, whatever is asked of it."""
+    checked = [template.checked for template in templates]
+    paths = {path for template in checked for path in (*template.reads, *((name,) for name in template.names))}
+    return frozenset(path for path in paths if path[0] != STORY)
 
 
 def _roles(views: TypedCase, templates: Iterable[TypedTemplate]) -> tuple[str, ...]:

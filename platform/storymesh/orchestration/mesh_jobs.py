@@ -106,8 +106,8 @@ def _rebuild_job(mesh: Mesh) -> dg.JobDefinition:
             context.add_output_metadata({"release": name, "digest": found.digest, "same": found.same})
             if not found.same:
                 message = f"{name} made again has another digest: {found.digest[:12]}, not {release.digest[:12]}"
-                hint = f"storymesh rebuild {release.narrative}@{release.version} says what differs"
-                raise StorymeshError(message, hint)
+                differing = f"storymesh rebuild {release.narrative}@{release.version} says what differs"
+                raise StorymeshError(message, found.rule_changes or differing)
 
     @dg.job(name="rebuild", description="Makes a release again from its lock and confirms its digest.")
     def rebuild() -> None:

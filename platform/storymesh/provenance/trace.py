@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from storymesh.case.link import KEY, key_text
 from storymesh.dataset.build import Build
 from storymesh.dataset.pseudonym_key import VARIABLE
-from storymesh.dataset.render import UNRENDERABLE, record_inputs
+from storymesh.dataset.render import SOURCE_COLUMNS, UNPRINTED, UNRENDERABLE, record_inputs
 from storymesh.dataset.stages import write_cases_and_precedents
 from storymesh.dataset.tables import cases_with_precedents, product_rows
 from storymesh.language.interpret import as_value
@@ -174,7 +174,8 @@ class Tracer:
         build = self._build
         cases = cases_with_precedents(build, self._engine)
         rows = record_inputs(cases, build.typed, record, build.product_versions, build.pseudonym_key)
-        rows = rows.drop("facts", "sources").filter(rows[UNRENDERABLE].isnull())
+        unused = {*SOURCE_COLUMNS, UNPRINTED} & {*rows.columns}
+        rows = rows.drop(*unused).filter(rows[UNRENDERABLE].isnull())
         if case_ids is not None:
             rows = rows.filter(rows["case_id"].isin(list(case_ids)))
         for batch in self._engine.stream_batches(rows):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from storymesh.case.link import KEY
 from storymesh.case.precedent import Z95, wilson_bound
 from storymesh.dataset.build import Build
-from storymesh.dataset.split import split_rank
+from storymesh.dataset.tables import cases_with_splits
 from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
 
@@ -28,9 +28,8 @@ class VerificationQueries:
 
     def __init__(self, build: Build, engine: Engine) -> None:
         self._engine = engine
-        cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
-        self._linked = cases
-        self._cases = cases.inner_join(splits.select("case_id", rank=split_rank(splits["split"])), "case_id")
+        self._linked = engine.read_parquet(build.files.cases)
+        self._cases = cases_with_splits(build, engine)
         self._levels = [[formula.name for formula in level] for level in build.typed.case.match]
         definition = build.narrative.case.precedents
         self._min = definition.min if definition else 0
@@ -111,13 +110,15 @@ class VerificationQueries:
 
     def _earlier(self, case_id: str) -> "ir.Table":
         """Return action, score, worked and, for each level, whether it matches: of the cases known before the day of
-        this case, in its split or an earlier one."""
+        this case, in the period of its split or an earlier one."""
         cases = self._cases
         case = cases.filter(cases["case_id"] == case_id)
         asking = case.select(asking_at="at", asking_rank="rank", asking_match="match")
-        judged = cases.filter(cases["outcome"].notnull()).select("known", "rank", "match", "outcome")
+        judged = cases.filter(cases["outcome"].notnull()).select("known", "period", "match", "outcome")
         pairs = judged.cross_join(asking)
-        earlier = pairs.filter(pairs["known"] < pairs["asking_at"].truncate("D"), pairs["rank"] <= pairs["asking_rank"])
+        earlier = pairs.filter(
+            pairs["known"] < pairs["asking_at"].truncate("D"), pairs["period"] <= pairs["asking_rank"]
+        )
         levels = {
             f"level_{number}": reduce(and_, [earlier["match"][name] == earlier["asking_match"][name] for name in level])
             for number, level in enumerate(self._levels, 1)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import ibis
 
+from storymesh.dataset.build import BUILD_VERSION
 from storymesh.dataset.erasure_list import ERASED
-from storymesh.dataset.render import UNFIT
+from storymesh.dataset.render import BUILD_COLUMNS
 from storymesh.dataset.split import SPLITS
-from storymesh.dataset.tables import precedents_by_case
+from storymesh.dataset.tables import precedents_by_case, split_counts
 from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError
 from storymesh.release.card.header import parquet_metadata
@@ -77,7 +78,8 @@ class ReleaseAssembly:
         # A case that one view drops may be told by another; it is dropped when it has no place in the splits.
         reason = joined.placed.isnull().ifelse(_case_drop_reason(build.narrative, joined), joined.late)
         columns = ("case_id", "at", "closes", "status", "split", "component")
-        self.cases = engine.materialize(joined.select(*columns, reason=reason))
+        happened = joined.question_dropped.isnull()
+        self.cases = engine.materialize(joined.select(*columns, reason=reason, happened=happened))
         self.evaluation = self._evaluation_set()
         (staged / DROPS_FOLDER).mkdir(parents=True)
 
@@ -118,6 +120,7 @@ class ReleaseAssembly:
                 fingerprint=self.build.fingerprint,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 storymesh=package_version("storymesh"),
+                rules=BUILD_VERSION,
                 cast=self._cast(),
                 forgotten=self.build.erased_keys,
                 evaluation=self.evaluation.summary if self.evaluation is not None else None,
@@ -127,6 +130,7 @@ class ReleaseAssembly:
                 configs=configs,
                 drops=drops,
                 conflicts=conflicts,
+                splits=split_counts(self.build, self.engine),
                 digests=digests,
                 retold=rewriting,
                 certificate=certificate,
@@ -190,9 +194,10 @@ class ReleaseAssembly:
 
     def _write_config(self, config: str) -> tuple[dict[str, int], dict[str, int], int]:
         """Write one config. Returns its records by split, its drops by reason, and how many records conflict."""
-        records = self._records(config)
+        rendered = self.engine.read_parquet(self.build.files.records(config))
         rules = curation_rules(self.build.narrative, config)
-        curated = apply_curation_rules(self.engine, records, rules, self.evaluation)
+        curated = apply_curation_rules(self.engine, rendered, rules, self.evaluation)
+        records = self._records(config)
         drops = self._write_record_drops(config, records, curated)
         kept = records.semi_join(curated.filter(curated.dropped.isnull()), "id")
         counts = self._counts_by(kept, "split")
@@ -217,9 +222,9 @@ class ReleaseAssembly:
         return rows, drops, conflicts
 
     def _records(self, config: str) -> "Table":
-        """Return the records of one config, without the columns that only rendering needs."""
+        """Return the records of one config, without the columns that no release has."""
         records = self.engine.read_parquet(self.build.files.records(config))
-        return records.drop(*({UNFIT} & {*records.columns}))
+        return records.drop(*({*BUILD_COLUMNS} & {*records.columns}))
 
     def _write_record_drops(self, config: str, records: "Table", curated: "Table") -> dict[str, int]:
         """Write the cases without a record, and the records that curation dropped, whole: they stay readable."""

@@ -31,7 +31,7 @@ PROMISES: Mapping[str, str] = {
     "questions": "questions that stand in two splits of a config",
     "moments": "records outside the time of their split",
     "draws": "cases in another split than the one drawn for their component",
-    "precedents": "precedents from a later split than the case",
+    "precedents": "precedents from the period of a later split than the case's, or not over before its day",
     "closings": "cases open, or closing, inside the embargo before the next cut",
 }
 _EXPECT = {

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storymesh.dataset.split import SPLITS, draw_split
+from storymesh.dataset.split import SPLITS, draw_split, split_rank
 from storymesh.release.curation.curate import question_digest
 
 if TYPE_CHECKING:
-    from ibis.expr.types import IntegerValue, StringValue, Table
+    from ibis.expr.types import IntegerValue, Table
 
     from storymesh.engine.engine import Engine
     from storymesh.narrative.definition import Split
@@ -24,18 +24,20 @@ def count_leaks(
 ) -> dict[str, int]:
     """Return how often each promise of `promise_names` is broken.
 
-    `cases` has case_id, closes (absent where cases do not close), split and component, of all cases; `precedents` has
-    case_id and the struct precedents, whose options hold the `quoted` cases. Counted are
+    `cases` has case_id, at, closes (absent where cases do not close), component and `happened` (False: what no question
+    takes for a case, and what is erased), of all cases; `precedents` has case_id and the struct precedents, whose
+    options hold the `quoted` cases. Counted are
 
     - ids: cases with records in two splits, of whichever configs
     - components: components with records in two splits
     - questions: question texts of a config in two splits of it
     - moments: records outside the period of their split
     - draws: cases in another split than the one drawn for their component
-    - precedents: quoted precedents from a later split than the case's own, or from none. The quoted are the
-      latest-known of those counted, so where anything is quoted, a later one among the counted would be among the
-      quoted. In a random split, "later" is the split used later, so that training sees no end of a case that evaluates;
-      there only the quoted are checked, which proves nothing about those that are merely counted.
+    - precedents: quoted precedents from the period of a later split than the case's own, or that are no case, or that
+      were not over before its day. A quoted case needs no split of its own: what falls to the embargo still happened.
+      The quoted are the latest-known of those counted, so where anything is quoted, a later one among the counted would
+      be among the quoted. In a random split, "later" is the split used later, so that training sees no end of a case
+      that evaluates; there only the quoted are checked, which proves nothing about those that are merely counted.
     - closings: cases of train or validation that are open, or close later, than `embargo` before the next cut
     """
     import ibis
@@ -62,7 +64,7 @@ def count_leaks(
         "questions": lambda: list(map(_in_two_splits, questions)),
         "moments": lambda: [_outside_period(placed, split)],
         "draws": lambda: [_drawn_elsewhere(placed, split)],
-        "precedents": lambda: _quoted_from_later(placed, cases, precedents),
+        "precedents": lambda: _quoted_from_later(placed, cases, precedents, split),
         "closings": lambda: _inside_embargo(placed, split),
     }
     try:
@@ -89,12 +91,6 @@ def _union(tables: "list[Table]") -> "Table":
 
 def _closing(cases: "Table") -> dict[str, str]:
     return {"closes": "closes"} if "closes" in cases.columns else {}
-
-
-def _split_rank(split: "StringValue") -> "IntegerValue":
-    import ibis
-
-    return ibis.cases(*((split == name, rank) for rank, name in enumerate(SPLITS)))
 
 
 def _in_two_splits(keyed: "Table") -> "Table":
@@ -131,7 +127,21 @@ def _inside_embargo(placed: "Table", split: "Split | None") -> "list[Table]":
     return [placed.filter(broken[0] | broken[1])]
 
 
-def _quoted_from_later(placed: "Table", cases: "Table", precedents: "Table | None") -> "list[Table]":
+def _period_rank(cases: "Table", split: "Split | None") -> "IntegerValue":
+    """Return the rank of the split in whose period a case lies, from its moment or the draw of its component."""
+    import ibis
+
+    if split is None:
+        return ibis.literal(0)
+    if split.random is not None:
+        return split_rank(draw_split(cases.component, split.random))
+    first, second = split.cuts
+    return ibis.cases((cases["at"] < first, 0), (cases["at"] < second, 1), else_=2)
+
+
+def _quoted_from_later(
+    placed: "Table", cases: "Table", precedents: "Table | None", split: "Split | None"
+) -> "list[Table]":
     if precedents is None:
         return []
     options = precedents.select("case_id", option=precedents.precedents.options.unnest())
@@ -139,7 +149,9 @@ def _quoted_from_later(placed: "Table", cases: "Table", precedents: "Table | Non
         return []
     quoted = options.select("case_id", quoted=options.option.quoted.unnest())
     pairs = quoted.select("case_id", precedent=quoted.quoted.id).distinct()
-    own = placed.select("case_id", own=_split_rank(placed.split)).distinct()
-    theirs = cases.select(precedent="case_id", theirs=_split_rank(cases.split))
+    own = placed.select("case_id", own=split_rank(placed.split), day=placed["at"].truncate("D")).distinct()
+    over = cases.closes if "closes" in cases.columns else cases["at"]
+    theirs = cases.select(precedent="case_id", theirs=_period_rank(cases, split), over=over, happened="happened")
     joined = pairs.join(own, "case_id").left_join(theirs, "precedent")
-    return [joined.filter(joined.theirs.isnull() | (joined.theirs > joined.own))]
+    earlier = joined.happened & (joined.theirs <= joined.own) & (joined.over < joined.day)
+    return [joined.filter(~earlier.fill_null(False))]

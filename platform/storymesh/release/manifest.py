@@ -124,10 +124,11 @@ class ReleaseManifest(_Frozen):
     """The content of `release.json`, its members in the order in which they are written.
 
     Members with a default were added later, or are absent where they do not apply; a member that equals its default is
-    not written. `configs`: config -> split -> records. `drops`: config, or `case`, -> reason -> count. `conflicts`:
-    config -> records with the question of another record and a different answer. `certificate`: promise -> violations.
-    `forgotten`: product -> digests of the keys whose cases were left out. `files`: path -> SHA-256 of every other file,
-    `sizes`: path -> its bytes.
+    not written. `rules` names the rules by which cases and records were made (`BUILD_VERSION`). `configs`: config ->
+    split -> records. `drops`: config, or `case`, -> reason -> count. `conflicts`: config -> records with the question
+    of another record and a different answer. `splits`: split -> what it keeps of the cases in its period, and how often
+    that worked (`SplitBalance`). `certificate`: promise -> violations. `forgotten`: product -> digests of the keys
+    whose cases were left out. `files`: path -> SHA-256 of every other file, `sizes`: path -> its bytes.
     """
 
     narrative: _NarrativeId
@@ -137,6 +138,7 @@ class ReleaseManifest(_Frozen):
     fingerprint: _Sha256
     created: _Text = ""
     storymesh: _Text | None = None
+    rules: _Text | None = None
     cast: Mapping[_Name, ReleasedProduct]
     forgotten: Mapping[_Product, tuple[_Text, ...]] = {}
     evaluation: EvaluationSummary | None = None
@@ -144,6 +146,7 @@ class ReleaseManifest(_Frozen):
     configs: Mapping[_Name, Mapping[_Split, _Count]]
     drops: Mapping[_Name, Mapping[_Text, _Count]]
     conflicts: Mapping[_Name, _Count] = {}
+    splits: Mapping[_Split, Mapping[_Name, _Count]] = {}
     digests: ReleaseDigests
     retold: Mapping[_Name, RewritingSummary] = {}
     certificate: Mapping[_Text, _Count]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from storymesh.atomic_write import staged_file
 from storymesh.dataset.build import Build
 from storymesh.dataset.build_step import build_step
-from storymesh.dataset.render import UNFIT
+from storymesh.dataset.render import BUILD_COLUMNS, SOURCE_COLUMNS, UNFIT
 from storymesh.dataset.stages import (
     ReportProgress,
     StageResult,
@@ -162,7 +162,8 @@ class _ConfigRewriter:
             rows = int(engine.fetch_value(records.count()))
             reasons = engine.read_parquet(dropped).group_by("reason").aggregate(rows=lambda t: t.count())
             counted = engine.fetch_rows(reasons.order_by("reason"))
-            sample = engine.fetch_rows(records.order_by("at", "id").drop("facts", "sources", UNFIT).limit(2))
+            shown = records.drop(*({*SOURCE_COLUMNS, *BUILD_COLUMNS} & {*records.columns}))
+            sample = engine.fetch_rows(shown.order_by("at", "id").limit(2))
             texts, refused, score = self._summary(engine)
         return RewrittenStageResult(
             path,

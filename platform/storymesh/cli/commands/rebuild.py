@@ -36,5 +36,8 @@ def rebuild(
             echo(f"written to {into}")
         return
     echo(f"{name}: made again from its lock, another digest: {found.digest[:12]}", err=True)
+    if found.rule_changes is not None:
+        echo(found.rule_changes, err=True)
+        echo("the storymesh that made it makes the same records again; a new release has the new ones", err=True)
     show_diff(found.difference)
     raise typer.Exit(1)

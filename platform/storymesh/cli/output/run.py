@@ -110,6 +110,8 @@ def _show_narrative(console: Console, narrative: "NarrativeOutcome") -> None:
         for what, reason, count in drops:
             table.add_row(what, reason, _count(count))
         console.print(table)
+    for words in narrative.warnings:
+        console.print(Text.assemble(("warning: ", "yellow"), printable(words)), soft_wrap=True)
 
 
 def _state(outcome: "ProductOutcome | NarrativeOutcome") -> Text:

@@ -34,7 +34,7 @@ def compile_template(
     text that contains UNPRINTABLE has a number in it that cannot be printed exactly. Raises TooLarge for templates
     whose expression would be past the bound.
     """
-    return _TemplateCompiler(names, case_id, key, guard).text_of(template)
+    return TemplateCompiler(names, case_id, key, guard).text_of(template)
 
 
 def _shows_unfit(expression: Expression) -> bool:
@@ -58,7 +58,7 @@ def _marked(text: ir.StringValue, unfit: ir.BooleanValue | None) -> ir.StringVal
     return text if unfit is None else ibis.ifelse(unfit, UNPRINTABLE, text)
 
 
-class _TemplateCompiler(ExpressionCompiler):
+class TemplateCompiler(ExpressionCompiler):
     """The compiler of one template."""
 
     def __init__(
@@ -124,17 +124,22 @@ class _TemplateCompiler(ExpressionCompiler):
         after_body, self.names = self.names, dict(before)
         otherwise = dialect.concat_texts(self.pieces(statement.otherwise))
         after_otherwise = self.names
-        self.names = before
+        self.names = before | self.merged_names(test, after_body, after_otherwise)
+        return _marked(ibis.ifelse(test, body, otherwise), unfit)
+
+    def merged_names(self, test: ir.BooleanValue, after_body: Names, after_otherwise: Names) -> dict[str, ir.Value]:
+        """Return what names stand for after an `if`, by what they stand for after its body and after its `else`."""
+        merged: dict[str, ir.Value] = {}
         for name in {**after_body, **after_otherwise}:
             left, right = after_body.get(name), after_otherwise.get(name)
             if left is right or left is None or right is None:
                 if left is right and left is not None:
-                    self.names[name] = left
+                    merged[name] = left
                 continue
             # What is of two kinds in the two branches is not read afterwards: the checker refuses that.
             if type(left.type()) is type(right.type()) or (left.type().is_numeric() and right.type().is_numeric()):
-                self.names[name] = self.either(test, left, right)
-        return _marked(ibis.ifelse(test, body, otherwise), unfit)
+                merged[name] = self.either(test, left, right)
+        return merged
 
     def loop(self, statement: ast.For) -> ir.StringValue:
         items, unfit = self._watched(lambda: self.items(statement))
@@ -142,10 +147,10 @@ class _TemplateCompiler(ExpressionCompiler):
         count = items.length().cast("int64")
 
         def body(item: ir.Value, place: ir.IntegerValue) -> ir.StringValue:
-            self.names = {**before, statement.target: item, "loop": _loop(place, count)}
+            self.names = {**before, statement.target: item, "loop": loop_values(place, count)}
             return dialect.concat_texts(self.pieces(statement.body))
 
-        if _uses_loop(statement.body):
+        if uses_loop(statement.body):
             texts = dialect.map_indexed(items, body)
         else:
             texts = dialect.map_items(items, lambda item: body(item, ibis.literal(0)))
@@ -186,11 +191,14 @@ class _TemplateCompiler(ExpressionCompiler):
 
     def choose(self, expression: ast.Choose) -> ir.StringValue:
         options = [self.text(self.value(option)) for option in expression.options]
-        drawn = dialect.hash_choice(self.case_id.concat(f":{self.file}:{expression.place}"), len(options))
-        return drawn.cases(*enumerate(options[:-1]), else_=options[-1])
+        return self.drawn(expression).cases(*enumerate(options[:-1]), else_=options[-1])
+
+    def drawn(self, expression: ast.Choose) -> ir.IntegerValue:
+        """Return the place of the option that a case draws."""
+        return dialect.hash_choice(self.case_id.concat(f":{self.file}:{expression.place}"), len(expression.options))
 
 
-def _loop(place: ir.IntegerValue, count: ir.IntegerValue) -> Mapping[str, ir.Value]:
+def loop_values(place: ir.IntegerValue, count: ir.IntegerValue) -> Mapping[str, ir.Value]:
     return {
         "index": place + 1,
         "index0": place,
@@ -202,9 +210,9 @@ def _loop(place: ir.IntegerValue, count: ir.IntegerValue) -> Mapping[str, ir.Val
     }
 
 
-def _uses_loop(part: object) -> bool:
+def uses_loop(part: object) -> bool:
     if isinstance(part, ast.Name):
         return part.name == "loop"
     if isinstance(part, tuple):
-        return any(_uses_loop(inner) for inner in part)
-    return hasattr(part, "__dataclass_fields__") and any(_uses_loop(inner) for inner in vars(part).values())
+        return any(uses_loop(inner) for inner in part)
+    return hasattr(part, "__dataclass_fields__") and any(uses_loop(inner) for inner in vars(part).values())

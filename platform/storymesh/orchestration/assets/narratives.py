@@ -40,6 +40,7 @@ from storymesh.release.assemble import LeakRefused
 from storymesh.release.catalog import Release, list_releases
 from storymesh.release.layout import REPORT
 from storymesh.release.rewritten_records import RewrittenStageResult, write_config_records
+from storymesh.release.split_balance import balance_warnings
 from storymesh.release.write import write_release
 
 STORY_CHARACTERS = 4_000
@@ -373,6 +374,7 @@ def _release_metadata(mesh: Mesh, release: Release, since: str | None) -> dict[s
         "drops_by_reason": dg.MetadataValue.md(markdown_table(["of", "reason", "count"], drops)),
         "configs": dg.MetadataValue.json({config: dict(rows) for config, rows in release.configs.items()}),
         "drops": dg.MetadataValue.json({what: dict(reasons) for what, reasons in release.drops.items()}),
+        "warnings": dg.MetadataValue.json(list(balance_warnings(release.manifest))),
     }
 
 

@@ -147,7 +147,10 @@ class RunObserver:
             return NarrativeOutcome(narrative.id, state, cases, None, None, {}, {}, reason)
         state = "unchanged" if metadata["unchanged"] else "new"
         version, path = metadata["version"], metadata["path"]
-        return NarrativeOutcome(narrative.id, state, cases, version, path, metadata["configs"], metadata["drops"], "")
+        warnings = tuple(metadata.get("warnings", ()))
+        return NarrativeOutcome(
+            narrative.id, state, cases, version, path, metadata["configs"], metadata["drops"], "", warnings
+        )
 
     def _is_published(self, narrative: Narrative) -> bool:
         """Return True if readers have a snapshot of every product of the cast, whatever became of this run."""

@@ -26,7 +26,7 @@ class NarrativeOutcome:
     """What came of one narrative.
 
     `drops` (what -> reason -> count) and `configs` (config -> split -> rows) are the release's; both are empty where
-    it was not released in this run.
+    it was not released in this run. `warnings` say why its splits may not show the same world.
     """
 
     narrative: str
@@ -37,6 +37,7 @@ class NarrativeOutcome:
     configs: Mapping[str, Mapping[str, int]]
     drops: Mapping[str, Mapping[str, int]]
     reason: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

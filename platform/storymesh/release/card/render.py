@@ -23,6 +23,7 @@ from storymesh.release.description import (
     internal_paths,
     masked_paths,
 )
+from storymesh.release.split_balance import balance_warnings, split_balances
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +55,7 @@ def render_card(description: ReleaseDescription) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["code"] = lambda text: Markup(code_span(str(text)))  # noqa: S704 - nothing in it ends the span
-    environment.filters["share"] = "{:.1%}".format
+    environment.filters["share"] = lambda rate: "–" if rate is None else f"{rate:.1%}"
     environment.filters["fenced"] = lambda text: Markup(code_block(str(text)))  # noqa: S704 - as above
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     page = template.render(
@@ -87,6 +88,9 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "diversity": description.diversity,
         "rules": _curation_sentences(narrative),
         "promises": PROMISES,
+        "balances": split_balances(description.manifest),
+        "judged": any(balance.judged for balance in split_balances(description.manifest)),
+        "doubts": balance_warnings(description.manifest),
         "internal": internal_paths(narrative, description.contracts, description.schemas),
         "words": {config: describe_columns(narrative, config) for config in description.schemas},
         "masked": masked_paths(narrative, description.contracts),

@@ -1,8 +1,9 @@
 """Which records of one config are dropped, and why: duplicates, repeated questions, and what else the narrative asks.
 
-Stories from one template look alike by design, so duplicates are compared by the facts that they print, not by their
-words. A question of an earlier split would reveal a later one, whatever its answer. The other rules apply before: a
-record that is already dropped is nobody's duplicate and asks no question.
+Stories from one template look alike by design, so duplicates are compared by what their templates read, not by their
+words: by the facts that they print, by what decided between their words, and by their label. A question of an earlier
+split would reveal a later one, whatever its answer. The other rules apply before: a record that is already dropped is
+nobody's duplicate and asks no question.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from storymesh.dataset.personal_data import PERSONAL_DATA, find_personal_texts
 from storymesh.dataset.personal_data_finder import PersonalDataFinder
+from storymesh.dataset.render import UNPRINTED
 from storymesh.dataset.split import SPLITS
 from storymesh.narrative.formats import format_of_columns
 from storymesh.release.curation.texts import full_text, text_columns
@@ -147,8 +149,9 @@ def _find_wrong_length(records: "Table", limits: "LengthLimits") -> "Table":
 def find_repeats(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
     """Return one row a record: id, dropped (null: it stays), same_as (the id of the record it repeats), conflict.
 
-    `records` are those of one config, in all splits: id, split, at, the format's columns and `facts`. Of records with
-    the same facts, and the same label where they have one, the earliest `at`, then the smallest id stays. Of the rest,
+    `records` are those of one config, in all splits: id, split, at, the format's columns, `facts` and, where the texts
+    depend on more than they print, `unprinted`. Of records with the same facts, the same of that, and the same label
+    where they have one, the earliest `at`, then the smallest id stays. Of the rest,
     those that ask the question of a record in an earlier split drop. `conflict` marks those of the rest that have the
     same question as another and a different answer; it drops nothing.
     """
@@ -156,7 +159,7 @@ def find_repeats(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
 
     if dedup == "facts" and "facts" in records.columns:
         label = format_.label if (format_ := format_of_columns(records.columns)) is not None else None
-        same = ["facts", *([label] if label is not None else [])]
+        same = [name for name in ("facts", UNPRINTED, label) if name in records.columns]
         first = records.id.first().over(group_by=same, order_by=["at", "id"])
         compared = records.mutate(first=first, repeats=records.id != first)
     else:

@@ -17,6 +17,7 @@ from storymesh.engine.engine import Engine
 from storymesh.release.description import PROMISES, ReleaseDescription, describe_links, internal_paths
 from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions, take_in_turn
 from storymesh.release.report.stories import Story, build_story, shorten
+from storymesh.release.split_balance import balance_warnings, split_balances
 
 if TYPE_CHECKING:
     from ibis.expr.types import Table
@@ -68,7 +69,7 @@ def _render_page(**variables: Any) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["count"] = "{:,}".format
-    environment.filters["percent"] = "{:.0%}".format
+    environment.filters["percent"] = lambda rate: "–" if rate is None else f"{rate:.0%}"
     environment.filters["short"] = shorten
     style, script = (path.read_text(encoding="utf-8") for path in (STYLE, SCRIPT))
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -96,6 +97,8 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "totals": {config: sum(rows.values()) for config, rows in manifest.configs.items()},
         "diversity": description.diversity,
         "promises": PROMISES,
+        "balances": split_balances(manifest),
+        "doubts": balance_warnings(manifest),
         "links": describe_links(narrative),
         "owners": {role: contract.owner for role, contract in description.contracts.items()},
         "citation": description.citation,
