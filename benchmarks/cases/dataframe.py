@@ -116,14 +116,14 @@ def precedents(out: Path) -> int:
             "row": _positions(table["case_id"], splits["case_id"]),
             "rank": splits["split"].to_pandas().map(ranks),
         }
-    ).dropna()
+    )
     match, outcome = table["match"].combine_chunks(), table["outcome"].combine_chunks()
-    row = placed["row"].to_numpy()
+    row, at = placed["row"].to_numpy(), _times(table["at"])
     frame = pd.DataFrame(
         {
             "row": row,
-            "rank": placed["rank"].to_numpy().astype(np.int64),
-            "day": _times(table["at"])[row].astype("datetime64[D]").astype(np.int64),
+            "rank": placed["rank"].to_numpy(),
+            "day": at[row].astype("datetime64[D]").astype(np.int64),
             "waterway": _codes(match.field("waterway"))[row],
             "cargo": _codes(match.field("cargo_type"))[row],
             "action": _codes(outcome.field("action"), sort=True)[row],
@@ -131,8 +131,11 @@ def precedents(out: Path) -> int:
         }
     )
     actions = pa.array(sorted(pc.unique(outcome.field("action")).drop_null().to_pylist()))
+    # What is not kept asks nothing, and counts in the time of its own split all the same.
+    happened = frame.assign(rank=np.select([at[row] < CUTS[0], at[row] < CUTS[1]], [0, 1], 2))
+    frame = frame.dropna(subset="rank").astype({"rank": np.int64})
     probes = frame[["rank", "day", "waterway", "cargo"]].drop_duplicates(ignore_index=True)
-    events = _events(frame, table, outcome)
+    events = _events(happened, sorted(frame["rank"].unique()), table, outcome)
 
     strict = _counted(events[events["cargo"] >= 0], probes, ["rank", "waterway", "cargo"])
     loose = _counted(events, probes, ["rank", "waterway"])
@@ -183,9 +186,9 @@ def _splits(table: pa.Table, shipment: Ints) -> pa.Table:
     )
 
 
-def _events(frame: pd.DataFrame, table: pa.Table, outcome: pa.StructArray) -> pd.DataFrame:
+def _events(happened: pd.DataFrame, asked: list[int], table: pa.Table, outcome: pa.StructArray) -> pd.DataFrame:
     """What can be a precedent, once for each split that may ask for it."""
-    judged = frame[frame["judged"]].drop(columns=["judged", "day"])
+    judged = happened[happened["judged"]].drop(columns=["judged", "day"])
     row = judged["row"].to_numpy()
     known = _times(table["known"])[row]
     # Ids sort as numbers do once each has its place among all.
@@ -198,7 +201,6 @@ def _events(frame: pd.DataFrame, table: pa.Table, outcome: pa.StructArray) -> pd
         worked=outcome.field("worked").take(pa.array(row)).to_numpy(zero_copy_only=False).astype(np.int64),
         score=_hundredths(outcome.field("score")).take(pa.array(row)).to_numpy(zero_copy_only=False),
     )
-    asked = sorted(frame["rank"].unique())
     copies = [judged[judged["rank"] <= rank].assign(rank=rank) for rank in asked]
     asking: pd.DataFrame = pd.concat(copies, ignore_index=True)
     return asking

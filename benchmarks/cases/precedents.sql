@@ -13,14 +13,15 @@ WHERE split IS NOT NULL;
 CREATE TEMP TABLE probes AS
 SELECT row_number() OVER ()::INTEGER AS probe, * FROM (SELECT DISTINCT rank, day, waterway, cargo_type FROM asking);
 
--- A precedent counts for its own split and every later one.
+-- A precedent counts for the split in whose time it was asked and every later one, whether or not it is kept.
 CREATE TEMP TABLE matching AS
 SELECT
     ask.rank, case_id, cases.match.waterway AS waterway, cases.match.cargo_type AS cargo_type,
     outcome.action AS action, known, outcome.score AS score, outcome.worked AS worked
 FROM '$out/cases*.parquet' AS cases
-JOIN asking USING (case_id)
-JOIN (SELECT DISTINCT rank FROM probes) AS ask ON asking.rank <= ask.rank
+JOIN (SELECT DISTINCT rank FROM probes) AS ask
+    ON CASE WHEN cases.at < TIMESTAMP '2024-01-01' THEN 0 WHEN cases.at < TIMESTAMP '2024-07-01' THEN 1 ELSE 2 END
+        <= ask.rank
 WHERE outcome IS NOT NULL;
 
 -- A cell is what is counted together; one number for it compares and partitions faster than four values.

@@ -32,7 +32,13 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
             "the three is null is *unjudged*. Only judged cases are answered or serve as precedents."
         ),
     ),
-    "case.precedents": (case.Precedents, "Which earlier, judged cases count for a case."),
+    "case.precedents": (
+        case.Precedents,
+        (
+            "Which earlier, judged cases count for a case: of those in the period of its split or an earlier one, "
+            "whether or not they have a record, that were known before its day."
+        ),
+    ),
     "records.<config>": (narrative.Record, "One subset of the dataset. Which templates it needs, its format says."),
     "records.<config>.narrator": (
         narrative.Narrator,
@@ -83,8 +89,8 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
         narrative.RandomSplit,
         (
             "By chance: what is kept together is drawn as a whole, by the MD5 of seed and name, which gives the "
-            "same split on any machine and leaves it there when other cases come. A case's precedents are of its own "
-            "split or of one used before it: train, validation, test."
+            "same split on any machine and leaves it there when other cases come. A case's precedents are drawn for "
+            "its own split or one used before it: train, validation, test."
         ),
     ),
 }
@@ -179,7 +185,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "dataset": {
         "split": "train, validation, test",
-        "dedup": "`facts`: of records that print the same facts, the earliest stays",
+        "dedup": "`facts`: of records whose templates read the same values and that have one label, the earliest stays",
         "length": "how many characters a record may have",
         "near_duplicates": "off unless it stands there",
         "decontaminate": "off unless it stands there",

@@ -4,7 +4,7 @@ CREATE OR REPLACE TEMP TABLE event AS
 SELECT
     case_id, asked_at, closes, score, worked, action, known::DATE AS day, split_no, waterway, asked_cargo,
     row_number() OVER (ORDER BY known, case_id DESC)::INTEGER AS n
-FROM cases WHERE judged AND split IS NOT NULL;
+FROM cases WHERE judged;  -- also those that fall to the embargo, or straddle: they happened
 
 CREATE OR REPLACE TEMP TABLE probe AS
 SELECT row_number() OVER ()::INTEGER AS probe, *

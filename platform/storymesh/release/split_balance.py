@@ -94,7 +94,7 @@ def _drop_warnings(manifest: ReleaseManifest, balances: Sequence[SplitBalance]) 
     for balance in balances:
         if reasons and balance.kept * 2 < balance.cases:
             dropped = balance.cases - balance.kept
-            yield f"{reasons} drop {dropped:,} of the {balance.cases:,} cases in the period of {balance.split}" + (
+            yield f"{dropped:,} of the {balance.cases:,} cases in the period of {balance.split} fall to {reasons}" + (
                 f": of all that were judged there {balance.rate:.0%} worked, of the kept {balance.kept_rate:.0%}"
                 if balance.rate is not None and balance.kept_rate is not None
                 else ""
