@@ -87,6 +87,37 @@ def test_records_with_another_label_are_no_duplicates() -> None:
     assert curated(rows, columns) == {"a": STAYS, "b": STAYS, "c": ("duplicate", "a", False)}
 
 
+def test_records_whose_texts_say_different_things_are_no_duplicates_and_conflict() -> None:
+    """As of two loans of which the answer prints nothing but `It was repaid.` or `It was charged off.`"""
+    columns = {
+        "prompt": pa.string(),
+        "completion": pa.string(),
+        "unprinted": pa.struct([("outcome", pa.struct([("worked", pa.bool_())]))]),
+    }
+    repaid, lost = ({"outcome": {"worked": worked}} for worked in (True, False))
+    rows = [
+        record("a", 1, facts=ONE, prompt="p", completion="It was repaid.", unprinted=repaid),
+        record("b", 2, facts=ONE, prompt="p", completion="It was charged off.", unprinted=lost),
+        record("c", 3, facts=ONE, prompt="p", completion="It was repaid in the end.", unprinted=repaid),
+    ]
+    assert curated(rows, columns) == {
+        "a": (None, None, True),
+        "b": (None, None, True),
+        "c": ("duplicate", "a", False),
+    }
+
+
+def test_passages_of_cases_that_ended_otherwise_are_no_duplicates() -> None:
+    columns = {"text": pa.string(), "metadata": pa.struct([("action", pa.string()), ("worked", pa.bool_())])}
+    rows = [
+        record(name, day, facts=ONE, text="t", metadata={"action": action, "worked": worked})
+        for day, (name, action, worked) in enumerate(
+            [("a", "wait", True), ("b", "wait", False), ("c", "tow", True), ("d", "wait", True)]
+        )
+    ]
+    assert curated(rows, columns) == {"a": STAYS, "b": STAYS, "c": STAYS, "d": ("duplicate", "a", False)}
+
+
 @pytest.mark.parametrize("dedup", ["facts", "none"])
 def test_a_question_of_an_earlier_split_drops_the_later_record(dedup: str) -> None:
     columns = {"prompt": pa.string(), "completion": pa.string()}

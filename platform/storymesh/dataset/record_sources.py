@@ -70,7 +70,7 @@ def _struct_of(
     for name, branch in tree.items():
         value = names[name]
         fields[name] = (
-            ibis.struct({side: value_of(one, branch) for side, one in value.items()})
+            ibis.struct({side: value_of(part, branch) for side, part in value.items()})
             if isinstance(value, Mapping)
             else value_of(value, branch)
         )

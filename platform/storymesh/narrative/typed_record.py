@@ -95,8 +95,8 @@ def unprinted_paths(reads: Iterable[Path], prints: Iterable[Path]) -> frozenset[
     """Return the paths that are read and not printed, without those that another one tells: a property tells whether
     its row is there, and how many rows its list has."""
     decisive, printed = frozenset(reads), frozenset(prints)
-    told = {path[:length] for path in decisive | printed for length in range(1, len(path))}
-    return decisive - printed - told
+    implied = {path[:length] for path in decisive | printed for length in range(1, len(path))}
+    return decisive - printed - implied
 
 
 class RecordTyper:

@@ -61,26 +61,26 @@ def _rate_warnings(balances: Sequence[SplitBalance]) -> Iterator[str]:
     level = LEVEL / max(len(pairs), 1)  # Bonferroni: several splits give several occasions for chance
     differing = [pair for pair in pairs if _chance(*pair) < level]
     if differing:
-        rates = ", ".join(f"{one.kept_rate:.0%} of {one.kept_judged:,} in {one.split}" for one in rated)
-        between = ", ".join(f"{one.split} and {other.split}" for one, other in differing)
+        rates = ", ".join(f"{balance.kept_rate:.0%} of {balance.kept_judged:,} in {balance.split}" for balance in rated)
+        between = ", ".join(f"{left.split} and {right.split}" for left, right in differing)
         yield (
             f"what worked differs between splits: {rates}. Between {between} that is more than chance "
             f"(two proportions, level {LEVEL:g} over {len(pairs)} comparison{'s' if len(pairs) > 1 else ''})"
         )
 
 
-def _chance(one: SplitBalance, other: SplitBalance) -> float:
+def _chance(left: SplitBalance, right: SplitBalance) -> float:
     """Return how probable so great a difference of two rates is by chance.
 
     The two-sided test of two proportions with the correction for continuity of Yates (1934, Suppl. JRSS 1:217-235).
     """
-    total = one.kept_judged + other.kept_judged
-    pooled = (one.kept_worked + other.kept_worked) / total
-    inverse = 1 / one.kept_judged + 1 / other.kept_judged
+    total = left.kept_judged + right.kept_judged
+    pooled = (left.kept_worked + right.kept_worked) / total
+    inverse = 1 / left.kept_judged + 1 / right.kept_judged
     deviation = math.sqrt(pooled * (1 - pooled) * inverse)
     if deviation == 0:
         return 1.0
-    difference = abs(one.kept_worked / one.kept_judged - other.kept_worked / other.kept_judged)
+    difference = abs(left.kept_worked / left.kept_judged - right.kept_worked / right.kept_judged)
     return math.erfc(max(difference - inverse / 2, 0) / deviation / math.sqrt(2))
 
 

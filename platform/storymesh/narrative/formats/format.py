@@ -161,6 +161,10 @@ class RecordFormat:
         answers = [text.value_in(records) for text in self.texts if text.slot.phase == "answer"]
         return _joined([*answers, *([records[self.label].cast("string")] if self.label is not None else [])])
 
+    def labels(self, records: "ir.Table") -> "dict[str, ir.Value]":
+        """Return what a record says beside its texts of how its case ended, by name."""
+        return {self.label: records[self.label]} if self.label is not None else {}
+
     def length(self, records: "ir.Table") -> "ir.IntegerValue":
         """Return how many characters are read at once: of the texts of one slot, the longest counts."""
         import ibis

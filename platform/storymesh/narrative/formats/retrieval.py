@@ -67,6 +67,10 @@ class PassageFormat(RecordFormat):
             flat[name] = _scalar(value)
         return {METADATA: ibis.struct(flat)}
 
+    def labels(self, records: "ir.Table") -> "dict[str, ir.Value]":
+        metadata = records[METADATA]
+        return {name: metadata[name] for name in OUTCOME_PARTS if name in metadata.type().names}
+
     def outcome_parts(self, schema: "pa.Schema") -> tuple[str, ...]:
         return tuple(part.name for part in schema.field(METADATA).type if part.name in OUTCOME_PARTS)
 

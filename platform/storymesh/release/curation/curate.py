@@ -19,7 +19,7 @@ from storymesh.release.curation.texts import full_text, text_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from ibis.expr.types import StringValue, Table
+    from ibis.expr.types import StringValue, Table, Value
 
     from storymesh.engine.engine import Engine
     from storymesh.narrative.definition import Decontaminate, LengthLimits, Narrative, NearDuplicates
@@ -151,16 +151,14 @@ def find_repeats(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
 
     `records` are those of one config, in all splits: id, split, at, the format's columns, `facts` and, where the texts
     depend on more than they print, `unprinted`. Of records with the same facts, the same of that, and the same label
-    where they have one, the earliest `at`, then the smallest id stays. Of the rest,
-    those that ask the question of a record in an earlier split drop. `conflict` marks those of the rest that have the
-    same question as another and a different answer; it drops nothing.
+    where they have one, the earliest `at`, then the smallest id stays. Of the rest, those that ask the question of a
+    record in an earlier split drop. `conflict` marks those of the rest that have the same question as another and a
+    different answer; it drops nothing.
     """
     import ibis
 
     if dedup == "facts" and "facts" in records.columns:
-        label = format_.label if (format_ := format_of_columns(records.columns)) is not None else None
-        same = [name for name in ("facts", UNPRINTED, label) if name in records.columns]
-        first = records.id.first().over(group_by=same, order_by=["at", "id"])
+        first = records.id.first().over(group_by=_read_by_texts(records), order_by=["at", "id"])
         compared = records.mutate(first=first, repeats=records.id != first)
     else:
         compared = records.mutate(first=records.id, repeats=ibis.literal(False))
@@ -194,6 +192,13 @@ def find_repeats(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
         same_as=ibis.cases((found.repeats, found["first"]), (found.late, found.asker)),
         conflict=found.conflict,
     )
+
+
+def _read_by_texts(records: "Table") -> "list[Value]":
+    """Return all that the texts of a record depend on, and its labels."""
+    format_ = format_of_columns(records.columns)
+    read = [records[name] for name in ("facts", UNPRINTED) if name in records.columns]
+    return [*read, *(format_.labels(records).values() if format_ is not None else ())]
 
 
 def question_digest(records: "Table") -> "StringValue | None":
