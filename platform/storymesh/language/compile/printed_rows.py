@@ -13,9 +13,10 @@ import ibis.expr.types as ir
 from storymesh.engine import dialect
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
-from storymesh.language.compile.expressions import Names, truth
+from storymesh.language.compile.expressions import Names
 from storymesh.language.compile.filters import CompiledCall
 from storymesh.language.compile.templates import TemplateCompiler, loop_values, uses_loop
+from storymesh.language.compile.values import truth
 from storymesh.language.filters.base import Origins
 from storymesh.language.filters.registry import FILTERS
 from storymesh.language.static_values import Path
