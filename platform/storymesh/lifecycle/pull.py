@@ -11,12 +11,13 @@ from storymesh.input_file import open_input
 from storymesh.lifecycle.verify import verify_release
 from storymesh.release.catalog import Release
 from storymesh.release.folder import irregular_entries, listing_differences, require_sound_files
-from storymesh.release.layout import MANIFEST, list_entries, record_files
+from storymesh.release.layout import MANIFEST, drops_file, list_entries, record_files
 from storymesh.release.manifest import read_manifest
 from storymesh.release.signature import NOTHING_EXPECTED, ReleaseExpectation
 from storymesh.temporary_folder import temporary_folder
 
 _PART = 1 << 20
+OF_DROPS = ("reason", "same_as", "split")  # columns that drops have beside those of records
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -92,7 +93,9 @@ def load_config(
 ) -> "LoadedDataset":
     """Return what `datasets.load_dataset` gives for one config; the only config of a release needs no name.
 
-    `options` go to `load_dataset` as they are. Raises WrongUsage in the words of the release.
+    A config or a split in which no record is left is an empty dataset with the columns of its records, which
+    `load_dataset` cannot make. `options` go to `load_dataset` as they are. Raises WrongUsage in the words of the
+    release.
     """
     filled = {name: [split for split, count in splits.items() if count] for name, splits in release.configs.items()}
     if config is None:
@@ -103,14 +106,22 @@ def load_config(
         (config,) = filled
     if config not in filled:
         raise WrongUsage(f"{release.name} has no config '{config}'", suggest_name(config, filled))
-    if not filled[config]:
-        raise WrongUsage(f"'{config}' of {release.name} has no records", "release.json says why, under drops")
+    splits = release.configs[config]
     # What `datasets` writes behind a split's name ("train[:10%]", "train+test") is its own.
     if split is not None and split.isidentifier() and split not in (*filled[config], "all"):
-        empty = split in release.configs[config]
-        words = f"'{config}' of {release.name} has {'no records in' if empty else 'no split'} '{split}'"
-        raise WrongUsage(words, f"it has {', '.join(filled[config])}")
+        if split not in splits:
+            words = f"'{config}' of {release.name} has no split '{split}'"
+            raise WrongUsage(words, f"it has {', '.join(splits)}")
+        require_sound_files(release)
+        return _empty_dataset(release, config, streaming=streaming)
     require_sound_files(release)
+    if not filled[config]:
+        from datasets import DatasetDict, IterableDatasetDict
+
+        empty = {name: _empty_dataset(release, config, streaming=streaming) for name in splits}
+        if split is not None:
+            return empty.popitem()[1]
+        return (IterableDatasetDict if streaming else DatasetDict)(empty)
     from datasets import load_dataset
 
     # By the names of its files: the card of a stranger could name others, and addresses.
@@ -118,3 +129,22 @@ def load_config(
     named = {name: [str(path) for path in files[name]] for name in filled[config]}
     loaded: LoadedDataset = load_dataset("parquet", data_files=named, split=split, streaming=streaming, **options)
     return loaded
+
+
+def _empty_dataset(release: Release, config: str, *, streaming: bool) -> "Dataset | IterableDataset":
+    """Return no records, with the columns that the config's records have: its drops are records too."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Dataset, Features
+
+    shards = [path for paths in record_files(release.path, config).values() for path in paths]
+    schema = pq.read_schema(shards[0] if shards else drops_file(release.path, config)).remove_metadata()
+    for name in () if shards else OF_DROPS:
+        if name in schema.names:
+            schema = schema.remove(schema.get_field_index(name))
+    if not shards:  # the drops begin with the case and its reason
+        first = [name for name in ("id", "case_id") if name in schema.names]
+        names = [*first, *(name for name in schema.names if name not in first)]
+        schema = pa.schema([schema.field(name) for name in names])
+    empty = Dataset(schema.empty_table().cast(Features.from_arrow_schema(schema).arrow_schema))
+    return empty.to_iterable_dataset() if streaming else empty

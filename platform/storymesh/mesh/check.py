@@ -13,6 +13,7 @@ from storymesh.document import path_in_mesh, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.location import Location
 from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.mesh.misplaced import misplaced_files
 from storymesh.mesh.model_hosts import model_findings
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
@@ -36,7 +37,7 @@ def check_files(root: Path) -> list[Finding]:
     try:
         mesh = load_mesh(root)
     except DefinitionErrors as errors:
-        return sorted(set(errors.findings))
+        return sorted({*errors.findings, *misplaced_files(root.resolve())})
     return check_mesh(mesh)
 
 
@@ -45,6 +46,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings = list(mesh.warnings)
     findings += [finding for contract in mesh.contracts.values() for finding in contract.warnings]
     findings += [finding for product in mesh.products.values() for finding in product.warnings]
+    findings += misplaced_files(mesh.root)
     findings += _name_findings(mesh)
     findings += _location_findings(mesh)
     for product in mesh.products.values():
@@ -130,6 +132,10 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
         if problem := source_problem(product, folder):
             message, hint = problem
             yield Finding(product.source_location, "no-rows", f"source '{product.source}': {message}", hint)
+        if (folder / "dbt_project.yml").is_file() and any(_model_files(folder, product.name)):
+            message = f"the rows of '{product.id}' are those of its source; the dbt model '{product.name}' is not read"
+            hint = "leave one of the two away"
+            yield Finding(product.source_location, "two-sources", message, hint, "warning")
         return
     project = folder / "dbt_project.yml"
     if not project.is_file():

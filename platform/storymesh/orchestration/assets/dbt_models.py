@@ -65,7 +65,7 @@ def dbt_model_assets(mesh: Mesh, domain: str) -> tuple[list[dg.AssetsDefinition]
     try:
         manifest = dbt_manifest(mesh, domain)
     except StorymeshError as error:
-        return [_failing_models(mesh, domain, error)], raw_files_of_domain(mesh, domain, None)
+        return _failing_models(mesh, domain, error), raw_files_of_domain(mesh, domain, None)
     return [_dbt_assets(mesh, domain, manifest)], raw_files_of_domain(mesh, domain, manifest)
 
 
@@ -193,8 +193,11 @@ def _translator(mesh: Mesh, domain: str) -> Any:
     return MeshTranslator(settings=DagsterDbtTranslatorSettings(enable_source_metadata=False))
 
 
-def _failing_models(mesh: Mesh, domain: str, error: StorymeshError) -> dg.AssetsDefinition:
-    """Return the models that products are read from as assets that fail with dbt's message about the project."""
+def _failing_models(mesh: Mesh, domain: str, error: StorymeshError) -> list[dg.AssetsDefinition]:
+    """Return the models that products are read from as assets that fail with dbt's message about the project.
+
+    Each is an asset of its own, so that a job may select one of them.
+    """
     specs = [
         dg.AssetSpec(
             key=model_key(domain, product.name),
@@ -208,11 +211,14 @@ def _failing_models(mesh: Mesh, domain: str, error: StorymeshError) -> dg.Assets
         if product.source is None
     ]
 
-    @dg.multi_asset(name=f"models_{domain}", specs=specs)
-    def fail() -> None:
-        raise as_dagster_failure(error)
+    def failing(spec: dg.AssetSpec) -> dg.AssetsDefinition:
+        @dg.multi_asset(name="__".join(spec.key.path).replace("-", "_"), specs=[spec])
+        def fail() -> None:
+            raise as_dagster_failure(error)
 
-    return fail
+        return fail
+
+    return [failing(spec) for spec in specs]
 
 
 def _input_products(mesh: Mesh, domain: str) -> list[str]:

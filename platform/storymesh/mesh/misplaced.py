@@ -1,0 +1,82 @@
+"""Files that look like definitions and stand where nobody reads them: a wrong folder, a wrong suffix, nested too deep.
+
+They are warnings, since a mesh may hold whatever else people keep there.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from storymesh.errors import Finding
+from storymesh.location import Location
+
+MOST_FILES = 50_000
+_SKIPPED = frozenset({"target", "dbt_packages", "dbt_modules", "sources", "node_modules", "logs"})
+_YAML = re.compile(r".+\.ya?ml", re.IGNORECASE)
+# A kind of definition: how its file's name looks, also misspelt, where its files are read, and what that is in words.
+_KINDS: Mapping[str, tuple[re.Pattern[str], re.Pattern[str], str]] = {
+    "a contract": (
+        re.compile(r".+[._-](odcs|ocds|osdc|odsc|docs)(\.\w+)?", re.IGNORECASE),
+        re.compile(r"contracts/[^/]+/[^/]+\.odcs\.yaml"),
+        "contracts/<domain>/<product>.odcs.yaml",
+    ),
+    "a product": (
+        re.compile(r".+[._-](odps|opds|ospd|odsp|dops)(\.\w+)?", re.IGNORECASE),
+        re.compile(r"domains/[^/]+/products/[^/]+\.odps\.yaml"),
+        "domains/<domain>/products/<product>.odps.yaml",
+    ),
+    "a narrative": (
+        re.compile(r"narratives?\.(ya?ml|json)", re.IGNORECASE),
+        re.compile(r"narratives/[^/]+/narrative\.yaml"),
+        "narratives/<narrative>/narrative.yaml",
+    ),
+    "a domain": (
+        re.compile(r"domains?\.(ya?ml|json)", re.IGNORECASE),
+        re.compile(r"domains/[^/]+/domain\.yaml"),
+        "domains/<domain>/domain.yaml",
+    ),
+    "the settings": (re.compile(r"mesh\.(yml|json)", re.IGNORECASE), re.compile(r"mesh\.yaml"), "mesh.yaml"),
+}
+# Folders in which every YAML file is taken for a definition of one kind.
+_FOLDERS: Mapping[re.Pattern[str], str] = {
+    re.compile(r"contracts(/.+)?"): "a contract",
+    re.compile(r"domains/[^/]+/products(/.+)?"): "a product",
+}
+_SCENARIO = re.compile(r"narratives/[^/]+/scenarios?(/.+)?")
+_READ_SCENARIO = re.compile(r"narratives/[^/]+/scenarios/[^/]+\.yaml")
+
+
+def misplaced_files(root: Path) -> Iterator[Finding]:
+    """Yield a warning for each file that looks like a definition and is read by nobody."""
+    for path in _files(root):
+        folder, _, name = path.rpartition("/")
+        if _SCENARIO.fullmatch(folder) and _YAML.fullmatch(name):
+            if not _READ_SCENARIO.fullmatch(path):
+                yield _warning(path, "a scenario", "narratives/<narrative>/scenarios/<name>.yaml")
+            continue
+        kind = next((kind for kind, (looks, _, _) in _KINDS.items() if looks.fullmatch(name)), None)
+        if kind is None and _YAML.fullmatch(name):
+            kind = next((kind for within, kind in _FOLDERS.items() if within.fullmatch(folder)), None)
+        if kind is not None and not _KINDS[kind][1].fullmatch(path):
+            yield _warning(path, kind, _KINDS[kind][2])
+
+
+def _warning(path: str, kind: str, place: str) -> Finding:
+    message = f"this file looks like {kind}, and is read by nobody"
+    return Finding(Location(path), "not-read", message, f"the place is {place}", "warning")
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Yield the paths of the files that people write: those of the root itself and below its three folders."""
+    yield from sorted(entry.name for entry in os.scandir(root) if entry.is_file(follow_symlinks=False))
+    left = MOST_FILES
+    for part in ("contracts", "domains", "narratives"):
+        for folder, folders, names in os.walk(root / part):
+            folders[:] = sorted(name for name in folders if not name.startswith((".", "_")) and name not in _SKIPPED)
+            left -= len(names)
+            if left < 0:
+                return
+            for name in sorted(names):
+                if not name.startswith((".", "#")):
+                    yield Path(folder, name).relative_to(root).as_posix()
