@@ -7,8 +7,7 @@ import pytest
 
 from storymesh.engine.open import open_engine
 from storymesh.lifecycle.diff import compare_releases
-from storymesh.lifecycle.pull import load_config, pull_release
-from storymesh.lifecycle.verify import verify_release
+from storymesh.lifecycle.pull import load_config
 from storymesh.release.catalog import Release
 from storymesh.release.write import write_release
 from tests.support.release_builds import Told, make, usual

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,8 +21,11 @@ from storymesh.orchestration.instance import HOME, prepare_dagster_home
 STOP_S = 30
 
 
-def serve_dagster(mesh: Mesh, host: str, port: int) -> int:
-    """Serve until interrupted, and return the exit code. Raises WrongUsage when the port is taken."""
+def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], None] = echo) -> int:
+    """Serve until interrupted, and return the exit code; `announce` says the address.
+
+    Raises WrongUsage when the port is taken.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -29,11 +33,10 @@ def serve_dagster(mesh: Mesh, host: str, port: int) -> int:
         except OSError as error:
             raise WrongUsage(f"{host}:{port} is not free: {error.strerror}", "name another with --port") from None
     home = prepare_dagster_home(mesh)
-    silent = ["-W", "ignore:Function `dev_command`"]  # it would have people use another program of theirs
-    command = [sys.executable, *silent, "-m", "storymesh.orchestration.guarded_dagster", "dev"]
+    command = [sys.executable, "-m", "storymesh.orchestration.guarded_dagster", "dev"]
     command += ["--host", host, "--port", str(port), "--workspace", str(workspace_of(mesh, home))]
     command += ["--log-level", "warning"]
-    echo(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
+    announce(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")
     # A shell that starts this in the background has it ignore Ctrl-C, and the servers below would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # People open the page under the name that they gave.
@@ -41,7 +44,8 @@ def serve_dagster(mesh: Mesh, host: str, port: int) -> int:
     process = subprocess.Popen(
         command,
         cwd=mesh.root,
-        env={**os.environ, HOME: str(home), HOSTS: hosts},
+        # Libraries warn those who write programs with them, not those who run this one.
+        env={"PYTHONWARNINGS": "ignore", **os.environ, HOME: str(home), HOSTS: hosts},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )

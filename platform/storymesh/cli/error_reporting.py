@@ -2,8 +2,11 @@
 
 import functools
 import os
+import sys
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +27,18 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def guarded(*args: Any, mesh: Path | None = None, **options: Any) -> None:
+        as_json = options.get("format") == "json"
         try:
-            command(*args, mesh=mesh, **options)
+            with _without_warnings_of_libraries():
+                command(*args, mesh=mesh, **options)
         except DefinitionErrors as refused:
-            for finding in refused.findings:
+            if as_json:
+                _report_as_json(refused)
+            for finding in () if as_json else refused.findings:
                 echo(printable_line(str(finding)))
             raise typer.Exit(refused.exit_code) from None
         except StorymeshError as error:
-            _report(error)
+            (_report_as_json if as_json else _report)(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             echo("stopped", err=True)
@@ -40,12 +47,37 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise
         except Exception as error:
             if (outage := as_unavailable(error)) is not None:
-                _report(outage)
+                (_report_as_json if as_json else _report)(outage)
                 raise typer.Exit(outage.exit_code) from None
             _report_defect(error, mesh)
+            if as_json:
+                _report_as_json(Defect(f"an error that it did not expect: {type(error).__name__}"))
             raise typer.Exit(DEFECT) from None
 
     return guarded
+
+
+class Defect(StorymeshError):
+    """A defect of storymesh itself."""
+
+    exit_code = DEFECT
+
+
+@contextmanager
+def _without_warnings_of_libraries() -> Iterator[None]:
+    """Keep off the terminal what libraries warn their own users of, such as interfaces in beta."""
+    if os.environ.get("STORYMESH_DEBUG") == "1" or sys.warnoptions:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _report_as_json(error: StorymeshError) -> None:
+    from storymesh.cli.output.json_document import echo_error
+
+    echo_error(error)
 
 
 def _report(error: StorymeshError) -> None:

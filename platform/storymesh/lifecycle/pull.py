@@ -135,7 +135,7 @@ def _empty_dataset(release: Release, config: str, *, streaming: bool) -> "Datase
     """Return no records, with the columns that the config's records have: its drops are records too."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from datasets import Dataset, Features
+    from datasets import Dataset, Features, IterableDataset
 
     shards = [path for paths in record_files(release.path, config).values() for path in paths]
     schema = pq.read_schema(shards[0] if shards else drops_file(release.path, config)).remove_metadata()
@@ -147,4 +147,6 @@ def _empty_dataset(release: Release, config: str, *, streaming: bool) -> "Datase
         names = [*first, *(name for name in schema.names if name not in first)]
         schema = pa.schema([schema.field(name) for name in names])
     empty = Dataset(schema.empty_table().cast(Features.from_arrow_schema(schema).arrow_schema))
-    return empty.to_iterable_dataset() if streaming else empty
+    if streaming:  # a dataset of no rows has no shard that could be streamed
+        return IterableDataset.from_generator(lambda: iter(()), features=empty.features)
+    return empty

@@ -17,7 +17,7 @@ from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.model_settings import max_output_tokens
 from storymesh.llm.response_cache import Messages, ResponseCache, canonical_json
 from storymesh.llm.retry import RetryPolicy
-from storymesh.narrative.definition import Narrator
+from storymesh.narrative.definition import Budget, Narrator
 from storymesh.rewriting.prompt import ECHO, FEEDBACK, RETRY_PROMPT, retry_messages, text_in_answer
 from storymesh.rewriting.rewrite import (
     GroundingCheck,
@@ -45,6 +45,7 @@ class CostEstimate:
     output_tokens: int
     usd: Decimal | None
     worst_usd: Decimal | None
+    budget: str = ""  # what a budget does to it, in words; empty where it suffices or there is none
 
 
 class _Estimator:
@@ -129,6 +130,7 @@ def estimate_cost(
     for task in tasks:
         estimator.add(task)
     priced = narrator.price is not None
+    tokens = estimator.input_tokens + estimator.output_tokens
     return CostEstimate(
         estimator.records,
         estimator.calls,
@@ -137,4 +139,18 @@ def estimate_cost(
         estimator.output_tokens,
         estimator.usd if priced else None,
         estimator.worst_usd if priced and estimator.capped else None,
+        _budget_words(narrator.budget, tokens, estimator.usd, estimator.worst_usd) if estimator.calls else "",
     )
+
+
+def _budget_words(budget: Budget | None, tokens: int, usd: Decimal, worst_usd: Decimal) -> str:
+    """Return whether a budget stops the run, in words; the worst case of a call is reserved before it is made."""
+    if budget is None:
+        return ""
+    if budget.tokens is not None and tokens > budget.tokens:
+        return f"the budget of {budget.tokens:,} tokens stops it before all is retold: raise it"
+    if budget.usd is not None and usd > budget.usd:
+        return f"the budget of {budget.usd} USD stops it before all is retold: raise it"
+    if budget.usd is not None and worst_usd > budget.usd:
+        return f"the budget of {budget.usd} USD may stop it, where answers are long or refused"
+    return ""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
 
 
@@ -15,19 +15,26 @@ def expire(
         bool, typer.Option("--pinned", help="Also what releases were cut from: those cannot be made again then.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is shown and nothing changes.")] = False,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Remove old versions of products, with their files.
 
     Old are those that neither readers see nor a release was cut from.
     """
     from storymesh.cli.output.expiry import show_expiry
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.lifecycle.expire import expire_snapshots, plan_expiry
     from storymesh.mesh.mesh import load_mesh
 
     loaded = load_mesh(mesh_root(mesh))
     named = [loaded.product(product).id for product in products or loaded.products]
     plans = plan_expiry(named, loaded.warehouse, loaded.releases, pinned=pinned)
+    due = yes and any(plan.snapshots for plan in plans)
+    if format == "json":
+        builds = expire_snapshots(plans, loaded.warehouse, loaded.releases) if due else 0
+        echo_result({"plans": plans, "done": due, "builds": builds})
+        return
     show_expiry(plans, yes=yes)
-    if yes and any(plan.snapshots for plan in plans):
+    if due:
         builds = expire_snapshots(plans, loaded.warehouse, loaded.releases)
         echo(f"removed, with {builds} of what narratives had made of products")

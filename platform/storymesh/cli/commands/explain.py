@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, mesh_root
 from storymesh.cli.output.console import echo_text
 
 
@@ -15,19 +15,28 @@ def explain(
     drops: Annotated[bool, typer.Option("--drops", help="The cases that no record tells, and why.")] = False,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="How many drops to list.")] = 50,
     sql: Annotated[bool, typer.Option("--sql", help="The SQL that makes the cases.")] = False,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Explain how the cases of a narrative come about.
 
     The cases are made from the products as they are published.
     """
     from storymesh.cli.output.explanation import show_case, show_drops, show_explanation
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.provenance.explain import cases_sql, dropped_cases, explain_case, explain_narrative
 
     loaded = load_mesh(mesh_root(mesh))
     build = pin_build(loaded, loaded.narrative(narrative))
-    if case is not None:
+    if format == "json":
+        if case is not None:
+            echo_result(explain_case(build, case))
+        elif drops:
+            echo_result(dropped_cases(build, most))
+        else:
+            echo_result({"sql": cases_sql(build)} if sql else explain_narrative(build))
+    elif case is not None:
         show_case(explain_case(build, case))
     elif drops:
         show_drops(dropped_cases(build, most))

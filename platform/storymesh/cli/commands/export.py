@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from storymesh.cli.options import MeshOption, ReleaseArgument
+from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
 
 
 def export(
@@ -13,6 +13,7 @@ def export(
     to: Annotated[Literal["ocel"], typer.Option("--to", help="The form: ocel is OCEL 2.0, in JSON.")],
     into: Annotated[Path, typer.Option("--into", metavar="FILE", help="A file that does not exist.")],
     mesh: MeshOption = None,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Write the cases of a release as an object-centric event log.
 
@@ -21,6 +22,7 @@ def export(
     """
     from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.event_log import show_event_log
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.ocel import write_event_log
     from storymesh.mesh.lookup import contracts_of, named_release, warehouse_of
@@ -29,4 +31,8 @@ def export(
     found = named_release(release, mesh)
     current = contracts_of(mesh, found)
     show_contract_changes(found, current)
-    show_event_log(write(found, warehouse_of(mesh), into, open_engine, current))
+    log = write(found, warehouse_of(mesh), into, open_engine, current)
+    if format == "json":
+        echo_result(log)
+    else:
+        show_event_log(log)

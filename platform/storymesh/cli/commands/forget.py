@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
 
 
@@ -16,12 +16,14 @@ def forget(
     remove_old: Annotated[
         bool, typer.Option("--remove-old", help="Remove the releases that used the row, when their successors stand.")
     ] = False,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Follow a row through every release, and cut successors without it.
 
     A successor leaves out the cases that the row belongs to.
     """
     from storymesh.cli.output.erasure import show_erasure, show_successor
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.lifecycle.erase import erase_row, plan_erasure, remove_affected_releases
     from storymesh.mesh.mesh import load_mesh
 
@@ -36,6 +38,11 @@ def forget(
         loaded.open_engine,
         contracts=loaded.contracts,
     )
+    if format == "json":
+        successors = list(erase_row(plan, loaded.warehouse, loaded.open_engine)) if yes else []
+        removed = list(remove_affected_releases(plan, loaded.store, loaded.releases)) if yes and remove_old else []
+        echo_result({"plan": plan, "done": yes, "successors": successors, "removed": removed})
+        return
     show_erasure(plan, yes=yes)
     if yes:
         for succession in erase_row(plan, loaded.warehouse, loaded.open_engine):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, mesh_root
 from storymesh.errors import WrongUsage, suggest_name
 
 
@@ -14,8 +14,10 @@ def narrate(
     mesh: MeshOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only how many calls at what cost; calls nobody.")] = False,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many records to retell.")] = 5,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Try a narrator on some records, or estimate its cost."""
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.rewriting import show_estimate, show_rewritten_sample
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
@@ -28,7 +30,14 @@ def narrate(
         hint = suggest_name(config, retold) if retold else "write one with `from` and `narrator`"
         raise WrongUsage(f"'{build.narrative.id}' has no config '{config}' that is retold", hint)
     if dry_run:
-        show_estimate(rewritten_records.estimate_config(build, config))
+        estimate = rewritten_records.estimate_config(build, config)
+        if format == "json":
+            echo_result(estimate)
+        else:
+            show_estimate(estimate)
+    elif format == "json":
+        results = rewritten_records.sample_results(build, config, sample, lambda usage: None)
+        echo_result([{"story": story, "result": result} for story, result in results])
     else:
         show_rewritten_sample(
             lambda progress: rewritten_records.sample_results(build, config, sample, progress), sample

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, mesh_root
 from storymesh.cli.output.console import echo_text
 
 
@@ -15,12 +15,14 @@ def preview(
     mesh: MeshOption = None,
     case: Annotated[str | None, typer.Option("--case", metavar="ID", help="The case to tell.")] = None,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many cases.")] = 1,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Print the records of some cases, without a release.
 
     They are made from the products as they are published. On a terminal, values are marked.
     """
     from storymesh.cli.output.console import console_on
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.record import format_record, mark_record
     from storymesh.dataset.preview import preview_records
     from storymesh.mesh.mesh import load_mesh
@@ -29,6 +31,11 @@ def preview(
 
     loaded = load_mesh(mesh_root(mesh))
     build = pin_build(loaded, loaded.narrative(narrative))
+    if format == "json":
+        echo_result(
+            {name: preview_records(build, name, case, sample) for name in ([config] if config else build.configs)}
+        )
+        return
     console = console_on(sys.stdout)
     for name in [config] if config else build.configs:
         records = preview_records(build, name, case, sample)

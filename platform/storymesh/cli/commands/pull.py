@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import DigestOption, MeshOption, ReleaseArgument, SignerOption
+from storymesh.cli.options import DigestOption, FormatOption, MeshOption, ReleaseArgument, SignerOption
 from storymesh.cli.output.console import echo
 
 
@@ -15,16 +15,21 @@ def pull(
     mesh: MeshOption = None,
     digest: DigestOption = None,
     signer: SignerOption = None,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Copy a release to a folder of its own, and verify the copy.
 
     The copy is whole, or there is none. With --digest or --signer it is also that of whom you trust.
     """
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.pull import pull_release
     from storymesh.mesh.lookup import expectation, named_release
 
     found = named_release(release, mesh)
     copied = pull_release(found, folder, open_engine, expectation(mesh, digest, signer or ()))
+    if format == "json":
+        echo_result({"release": found, "folder": folder, "copied": copied})
+        return
     state = "copied and verified" if copied else "is there already, verified"
     echo(f"{found.name} {state}: {folder}")

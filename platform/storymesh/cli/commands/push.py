@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, ReleaseArgument
+from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
 from storymesh.cli.output.console import echo
 
 
@@ -14,6 +14,7 @@ def push(
     mesh: MeshOption = None,
     public: Annotated[bool, typer.Option("--public", help="For everybody to read. Default: private.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go; ask and send nothing.")] = False,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Put a release on the Hugging Face Hub.
 
@@ -21,6 +22,7 @@ def push(
     address from HF_ENDPOINT. A release that prints internal values is never pushed to a public dataset.
     """
     from storymesh.cli.output.contract_changes import show_contract_changes
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.push import show_push
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.push import plan_push, push_release
@@ -30,6 +32,10 @@ def push(
     current = contracts_of(mesh, found)
     show_contract_changes(found, current)
     plan = plan_push(found, to, open_engine, public=public, current=current)
+    if format == "json":
+        address, sent = (None, False) if dry_run else push_release(plan)
+        echo_result({"plan": plan, "address": address, "sent": sent})
+        return
     show_push(plan, dry=dry_run)
     if not dry_run:
         address, sent = push_release(plan)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, ReleaseArgument
+from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
 from storymesh.cli.output.console import echo
 
 
@@ -14,6 +14,7 @@ def rebuild(
     mesh: MeshOption = None,
     into: Annotated[Path | None, typer.Option("--into", metavar="DIR", help="Write it to this new folder.")] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many differences a config.")] = 3,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Make a release again from its lock, and compare the digests.
 
@@ -21,6 +22,7 @@ def rebuild(
     """
     from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.diff import show_diff
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.rebuild import rebuild_release
     from storymesh.mesh.lookup import contracts_of, named_release, warehouse_of
@@ -30,6 +32,11 @@ def rebuild(
     show_contract_changes(original, current)
     found = rebuild_release(original, warehouse_of(mesh), open_engine, into, limit, current)
     name = found.release.name
+    if format == "json":
+        echo_result(found)
+        if found.difference is not None:
+            raise typer.Exit(1)
+        return
     if found.difference is None:
         echo(f"{name}: made again from its lock, the same digest {found.digest[:12]}")
         if into is not None:

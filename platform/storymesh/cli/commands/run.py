@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.printable import printable_line
@@ -16,17 +16,21 @@ def run(
     ] = None,
     mesh: MeshOption = None,
     only: Annotated[bool, typer.Option("--only", help="The narratives alone, on products as published.")] = False,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Make every product, case and release that is not there yet."""
     from storymesh.cli.output.findings import count_findings
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.mesh.check import blocking_findings, check_files
     from storymesh.mesh.mesh import load_mesh
 
     root = mesh_root(mesh)
     findings = check_files(root)
-    for finding in findings:
+    for finding in findings if format == "text" else ():
         echo(printable_line(str(finding)))
     if blocking_findings(findings):
+        if format == "json":
+            echo_result({"findings": findings, "outcome": None})
         echo(f"{count_findings(findings)}: nothing was run", err=True)
         raise typer.Exit(1)
     loaded = load_mesh(root)
@@ -45,10 +49,18 @@ def run(
         from storymesh.orchestration.run.execute import execute_run
 
         display = RunDisplay(console)
+        listener = display.show if format == "text" else _ignore
         try:
-            outcome = execute_run(loaded, chosen, display.show, log, upstream=not only)
+            outcome = execute_run(loaded, chosen, listener, log, upstream=not only)
         finally:
             display.stop()
-        show_outcome(console, outcome, relative_to_here(log))
+        if format == "text":
+            show_outcome(console, outcome, relative_to_here(log))
+    if format == "json":
+        echo_result({"findings": findings, "outcome": outcome, "log": relative_to_here(log)})
     if not outcome.success:
         raise typer.Exit(1)
+
+
+def _ignore(event: object) -> None:
+    """Show nothing of a run that goes on."""

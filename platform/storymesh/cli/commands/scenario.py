@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
 
 
@@ -12,8 +12,10 @@ def scenario(
     narratives: Annotated[list[str] | None, typer.Argument(metavar="[NARRATIVE]...", help="Default: all.")] = None,
     mesh: MeshOption = None,
     accept: Annotated[bool, typer.Option("--accept", help="Write what is told now into the files.")] = False,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Compare the records of each scenario with what its file expects."""
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.dataset.scenario_run import accept_result, run_scenario
     from storymesh.mesh.mesh import load_mesh
     from storymesh.narrative.scenario import read_scenarios
@@ -21,6 +23,7 @@ def scenario(
 
     loaded = load_mesh(mesh_root(mesh))
     passed = failed = 0
+    results: list[dict[str, object]] = []
     for narrative in [loaded.narrative(name) for name in narratives or loaded.narratives]:
         typed = type_narrative(narrative, loaded.cast_of(narrative))
         for given in read_scenarios(loaded.root / narrative.folder, loaded.root, typed):
@@ -28,10 +31,15 @@ def scenario(
             differences = result.differences
             if accept:
                 accept_result(result)
-            echo(f"{'✓' if accept or not differences else '✗'} {narrative.id}: {given.title}")
-            for line in () if accept else differences:
-                echo(f"  {line}")
-            passed, failed = (passed, failed + 1) if differences and not accept else (passed + 1, failed)
+            differences = [] if accept else differences
+            results.append({"narrative": narrative.id, "scenario": given.title, "differences": differences})
+            if format == "text":
+                echo(f"{'✗' if differences else '✓'} {narrative.id}: {given.title}")
+                for line in differences:
+                    echo(f"  {line}")
+            passed, failed = (passed, failed + 1) if differences else (passed + 1, failed)
+    if format == "json":
+        echo_result(results)
     echo(f"{passed} passed, {failed} failed", err=True)
     if failed:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from storymesh.cli.options import MeshOption, ReleaseArgument
+from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
 from storymesh.cli.output.console import echo
 from storymesh.errors import StorymeshError, WrongUsage
 
@@ -17,12 +17,14 @@ def sign(
         typer.Option("--key", metavar="FILE", help="A private Ed25519 key, PEM. Default: STORYMESH_SIGNING_KEY_FILE."),
     ] = None,
     mesh: MeshOption = None,
+    format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Sign a release, so that others can tell that it is yours.
 
     It is verified first. `storymesh run` signs new releases itself where STORYMESH_SIGNING_KEY_FILE names a key. What
     is printed is for those who verify: the public key, and the digest of the lock.
     """
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.engine.open import open_engine
     from storymesh.lifecycle.verify import verify_release
     from storymesh.mesh.lookup import named_release
@@ -35,5 +37,9 @@ def sign(
     verified = verify_release(found.path, open_engine)
     if verified.differences:
         raise StorymeshError(f"{found.name} is not whole: {verified.differences[0]}", "storymesh releases --verify")
-    echo(f"{found.name} is signed by {sign_release(found.path, private)}")
+    signer = sign_release(found.path, private)
+    if format == "json":
+        echo_result({"release": found, "signer": signer, "lock": verified.lock})
+        return
+    echo(f"{found.name} is signed by {signer}")
     echo(f"lock {verified.lock}")

@@ -29,6 +29,8 @@ def show_estimate(estimate: "CostEstimate") -> None:
     table.add_row("cost, about", _dollars(estimate.usd))
     if estimate.worst_usd is not None:
         table.add_row("cost at most", _dollars(estimate.worst_usd))
+    if estimate.budget:
+        table.add_row("budget", estimate.budget)
     console_on(sys.stdout).print(table)
 
 

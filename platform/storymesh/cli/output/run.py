@@ -104,6 +104,10 @@ def _show_narrative(console: Console, narrative: "NarrativeOutcome") -> None:
         for config, rows in narrative.configs.items():
             table.add_row(config, *(_count(rows.get(split, 0)) for split in splits))
         console.print(table)
+        for config, rows in narrative.configs.items():
+            if not any(rows.values()):
+                why = "what was dropped says why" if narrative.drops else "there is no case that it tells"
+                console.print(f"warning: no record is left in '{config}': {why}", style="yellow", highlight=False)
     if drops := _flat(narrative.drops):
         table = Table("dropped", "why", box=None, pad_edge=False, header_style="bold")
         table.add_column("count", justify="right")
