@@ -63,14 +63,6 @@ def test_a_stream_is_computed_in_its_order_and_fails_as_its_producer_does(tmp_pa
         assert raised.value.__cause__ is None
 
 
-def test_json_lines_are_read_as_text(tmp_path: Path) -> None:
-    path = tmp_path / "a[1]'s.jsonl"
-    path.write_text('{"a": "x", "b\\"": 1.5}\n{"a": {"c": [1]}}\n')
-    with open_engine() as engine:
-        rows = engine.stream_json_texts(path, ["a", 'b"']).read_all().to_pylist()
-    assert rows == [{"a": "x", 'b"': "1.5"}, {"a": '{"c":[1]}', 'b"': None}]
-
-
 def test_a_table_of_a_database_file_is_read_by_its_name(tmp_path: Path) -> None:
     database = tmp_path / "build.duckdb"
     (tmp_path / "numbers.csv").write_text("number,note\n1,a\n2,b\n")

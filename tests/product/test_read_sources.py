@@ -169,7 +169,8 @@ def test_json_lines_may_have_nested_values_and_missing_fields(desk: Desk) -> Non
     write(
         desk,
         "x.jsonl",
-        '{"id": "a", "at": "2024-03-01", "legs": [{"km": 3}]}\n{"id": 7, "at": "2024-03-01", "zz": 1}\n',
+        '{"id": "a", "at": "2024-03-01", "legs": [{"km": 3}], "code": null}\n'
+        '{"id": 7, "at": "2024-03-01", "zz": 1, "cost": 1, "hours": 0}\n',
     )
     done = desk.publish_source("x.jsonl")
     assert done.rows_out == 2
@@ -214,7 +215,7 @@ UNREADABLE: list[tuple[str, str, bytes | None, str]] = [
     ("broken gzip", "sources/x.csv.gz", b"not gzip", "the file is damaged"),
     ("damaged parquet", "sources/x.parquet", b"PAR1 nothing PAR1", "the Parquet file is damaged"),
     ("damaged workbook", "sources/x.xlsx", b"PK", "not an Excel workbook"),
-    ("broken json", "sources/x.jsonl", b'{"id": "a"}\n{"id": \n', "Malformed JSON"),
+    ("broken json", "sources/x.jsonl", b'{"id": "a"}\n{"id": \n', "line 2 is not JSON: Expecting value (character 8)"),
 ]  # fmt: skip
 
 

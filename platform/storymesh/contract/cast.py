@@ -1,21 +1,24 @@
 """Casting rows of a source or of dbt to the contract's types, value by value; what does not fit is kept as text.
 
-A cast never loses anything silently: 1.7 is not an integer, a moment of a day is not a date, and a text with three
-decimals is no decimal of two. Such a value becomes null in the typed column, and a `raw` column has it as it was.
+A cast never loses anything silently: 1.7 is not an integer, a moment of a day is not a date, a text with three decimals
+is no decimal of two, and nothing below a microsecond is cut off. Such a value becomes null in the typed column, and a
+`raw` column has it as it was. A list or an object with such a value inside becomes null as a whole.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from storymesh.contract.cast_text import cast_text, count_json_values, json_texts
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_type
-from storymesh.contract.written_values import checked_json, is_written_out, json_of, time_of_day
+from storymesh.contract.written_values import json_of, time_of_day
 from storymesh.language.types import (
     Array,
     Boolean,
     Date,
     Decimal,
+    Field,
     Float,
     Integer,
     Json,
@@ -31,11 +34,6 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-_WHOLE = r"[+-]?[0-9]+(\.0*)?"
-_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_MOMENT = rf"{_DAY}([ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]+)?)?)?"
-_ZONED = rf"{_DAY}[ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]+)?)? ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)"
 _RAW_CHARACTERS = 1000
 
 
@@ -51,164 +49,238 @@ class CastPlan:
 def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str, str]) -> CastPlan:
     """Return how to read rows of `source_schema` as rows of the contract; `columns` maps properties to its columns."""
     types = {name: source_schema.field(columns[name]).type for name in contract.properties}
-    fallible = tuple(
-        name
-        for name, item in contract.properties.items()
-        if not _is_stored_as(types[name], item.type) and not _always_fits(types[name], item.type)
-    )
+    fallible = tuple(name for name, item in contract.properties.items() if not _always_fits(types[name], item.type))
 
     def select(source: "ir.Table") -> "ir.Table":
         import ibis
 
-        from storymesh.engine.dialect import substring
+        from storymesh.engine.dialect import materialization_barrier, substring
 
-        typed = {
-            name: _cast(source[columns[name]], types[name], item.type) for name, item in contract.properties.items()
+        texts = {
+            f"storymesh:texts:{name}": json_texts(_stripped(source[columns[name]]), item.type)
+            for name, item in contract.properties.items()
+            if _is_json(types[name], item.type)
         }
-        raw = []
-        for index, name in enumerate(fallible):
-            column = source[columns[name]]
+        # Each step is a query of its own, so that what the next one reads more than once is computed once.
+        source = materialization_barrier(source.mutate(**texts)) if texts else source
+        typed = {
+            f"storymesh:typed:{name}": _cast_column(source, columns[name], name, types[name], item.type)
+            for name, item in contract.properties.items()
+        }
+        source = materialization_barrier(source.mutate(**typed))
+        selected, raw = {}, {}
+        for name, item in contract.properties.items():
+            column, value = source[columns[name]], source[f"storymesh:typed:{name}"]
+            if name not in fallible:
+                selected[name] = value
+                continue
+            lost = _lost(source, columns[name], name, types[name], item.type)
             text = substring(column.cast("string"), 0, _RAW_CHARACTERS)
-            lost = column.notnull() & typed[name].isnull()
-            raw.append(ibis.ifelse(lost, text, ibis.null("string")).name(f"storymesh:raw:{index}"))
-        return source.select(*(value.name(name) for name, value in typed.items()), *raw)
+            selected[name] = ibis.ifelse(lost, ibis.null(value.type()), value) if _is_nested(item.type) else value
+            raw[f"storymesh:raw:{len(raw)}"] = ibis.ifelse(lost, text, ibis.null("string"))
+        return source.select(**selected, **raw)
 
     return CastPlan(select, fallible)
 
 
-def _is_stored_as(source: "pa.DataType", kind: Type) -> bool:
-    """Return True for a column that is already what is published."""
-    return not is_written_out(kind) and source == arrow_type(kind)
+def _cast_column(source: "ir.Table", column: str, name: str, found: "pa.DataType", kind: Type) -> "ir.Value":
+    if _is_json(found, kind):
+        return _cast(source[f"storymesh:texts:{name}"], _text_type(kind), kind)
+    return _cast(source[column], found, kind)
 
 
-def _always_fits(source: "pa.DataType", kind: Type) -> bool:
+def _lost(source: "ir.Table", column: str, name: str, found: "pa.DataType", kind: Type) -> "ir.BooleanValue":
+    """Return the condition that a value, or one inside it, did not fit: then the typed column has fewer of them."""
+    value, typed = source[column], source[f"storymesh:typed:{name}"]
+    if not _is_nested(kind):
+        return value.notnull() & typed.isnull()
+    is_json = _is_json(found, kind)
+    given = count_json_values(_stripped(value), kind) if is_json else _count_values(value, found, kind)
+    return given != _count_values(typed, arrow_type(kind), kind)
+
+
+def _is_json(found: "pa.DataType", kind: Type) -> bool:
+    """Return True where a text column holds objects or arrays of the contract, which are JSON then."""
+    return _is_nested(kind) and _is_text(found)
+
+
+def _is_nested(kind: Type) -> bool:
+    return isinstance(kind, Array | Struct)
+
+
+def _is_text(found: "pa.DataType") -> bool:
     import pyarrow.types as at
 
+    return bool(at.is_string(found) or at.is_large_string(found) or at.is_string_view(found))
+
+
+def _stripped(text: "ir.Value") -> "ir.StringValue":
+    from storymesh.engine.dialect import strip_characters
+
+    return strip_characters(text.cast("string"), " ")
+
+
+def _text_type(kind: Type) -> "pa.DataType":
+    """Return the type of `json_texts`: that of the contract, with a text in the place of every value that is none."""
+    import pyarrow as pa
+
+    match kind:
+        case Array(item):
+            return pa.list_(_text_type(item.type))
+        case Struct(fields):
+            return pa.struct(
+                [(name, _text_type(item.type)) for name, item in fields.items() if isinstance(item, Field)]
+            )
+        case _:
+            return pa.string()
+
+
+def _always_fits(found: "pa.DataType", kind: Type) -> bool:
+    import pyarrow.types as at
+
+    if at.is_null(found):
+        return True
     match kind:
         case Text():
-            return bool(not at.is_binary(source) and not at.is_large_binary(source))
+            return bool(not at.is_binary(found) and not at.is_large_binary(found))
         case Integer():
-            return bool(at.is_integer(source) and source != "uint64")
+            return bool(at.is_integer(found) and found != "uint64")
         case Float():
-            return bool(at.is_integer(source) or at.is_floating(source) or at.is_decimal(source))
-        case Timestamp():
-            return bool(at.is_timestamp(source) or at.is_date(source))
-        case Date():
-            return bool(at.is_date(source))
+            return bool(at.is_integer(found) or at.is_floating(found) or at.is_decimal(found))
+        case Boolean():
+            return bool(at.is_boolean(found))
+        case Decimal():
+            return bool(found == arrow_type(kind))
         case _:
-            return bool(at.is_null(source))
+            return False
 
 
-def _cast(column: "ir.Value", source: "pa.DataType", kind: Type) -> "ir.Value":
+def _fields(found: "pa.DataType", kind: Struct) -> "Mapping[str, tuple[int, pa.DataType, Type]]":
+    """Return for each field of the contract that a source's struct has its place there, its type and its kind."""
+    names = [found.field(index).name for index in range(found.num_fields)]
+    places = {}
+    for name, item in kind.fields.items():
+        alike = [index for index, other in enumerate(names) if other.lower() == name.lower()]
+        place = names.index(name) if name in names else alike[0] if len(alike) == 1 else None
+        if place is not None and isinstance(item, Field):
+            places[name] = (place, found.field(place).type, item.type)
+    return places
+
+
+def _count_values(value: "ir.Value", found: "pa.DataType", kind: Type) -> "ir.IntegerValue":
+    """Return how many values there are in the places that the contract has, objects and lists among them."""
+    import ibis
+    import pyarrow.types as at
+
+    from storymesh.engine.dialect import map_items, sum_items
+
+    match kind:
+        case Struct() if at.is_struct(found):
+            inside = [
+                _count_values(value[found.field(place).name], below, item)
+                for place, below, item in _fields(found, kind).values()
+            ]
+            return ibis.ifelse(value.isnull(), 0, sum(inside, ibis.literal(1, "int64")))
+        case Array(item) if at.is_list(found):
+            counts = map_items(value, lambda below: _count_values(below, found.value_type, item.type))
+            return ibis.ifelse(value.isnull(), 0, sum_items(counts) + 1)
+        case _:
+            return value.notnull().cast("int64")
+
+
+def _cast(value: "ir.Value", found: "pa.DataType", kind: Type) -> "ir.Value":
+    """Return a value of the source's type `found` as one of the contract's; null where it does not fit."""
     import ibis
     import ibis.expr.datatypes as dt
     import pyarrow.types as at
 
-    from storymesh.engine.dialect import strip_characters, truncate_number, utc_microseconds
-
-    if _is_stored_as(source, kind):
-        return column
     target = dt.DataType.from_pyarrow(arrow_type(kind))
     nothing = ibis.null(target)
-    if at.is_null(source):
+    if at.is_null(found):
         return nothing
-    if at.is_dictionary(source):
-        source = source.value_type
-    is_text = at.is_string(source) or at.is_large_string(source) or at.is_string_view(source)
-    if is_text and not isinstance(kind, Text):
-        return _cast_text(strip_characters(column.cast("string"), " "), kind, target)
-    is_number = at.is_integer(source) or at.is_floating(source) or at.is_decimal(source)
     match kind:
-        case Integer() if at.is_floating(source) or at.is_decimal(source):
-            return ibis.ifelse(column == truncate_number(column), column.try_cast(target), nothing)
-        case Integer() | Float() if not is_number:
+        case Text() if _is_text(found):
+            return value.cast("string")
+        case Text() | Json() if at.is_binary(found) or at.is_large_binary(found):
             return nothing
-        case Decimal() if at.is_floating(source):
-            # A double is the nearest binary number to what was meant, so it is rounded to the contract's digits.
-            return column.try_cast(target)
-        case Decimal() if is_number:
-            return ibis.ifelse(column.try_cast(target) == column, column.try_cast(target), nothing)
-        case Decimal():
-            return nothing
-        case Boolean() if is_number:
-            return ibis.cases((column == 1, True), (column == 0, False))
-        case Boolean() if not at.is_boolean(source):
-            return nothing
-        case Date() if at.is_timestamp(source):
-            return _whole_day(utc_microseconds(column))
-        case Date() | Timestamp() if not (at.is_date(source) or at.is_timestamp(source)):
-            return nothing
-        case Timestamp() if at.is_timestamp(source):
-            return utc_microseconds(column)
-        case Text() | Json() if at.is_binary(source) or at.is_large_binary(source):
-            return nothing
-        case Json():
-            return json_of(column)
-        case Time():
-            return time_of_day(column.cast("string")) if at.is_time(source) else nothing
-        case Array() | Struct() if is_written_out(kind) and at.is_nested(source):
-            return json_of(column).try_cast("json").try_cast(target)
-        case _:
-            return column.try_cast(target)
-
-
-def _cast_text(text: "ir.StringValue", kind: Type, target: "dt.DataType") -> "ir.Value":
-    import ibis
-
-    from storymesh.engine.dialect import regex_group, regex_matches_whole
-
-    nothing = ibis.null(target)
-    match kind:
-        case Integer():
-            whole = regex_group(text, "^[+-]?[0-9]+", 0)
-            return ibis.ifelse(regex_matches_whole(text, _WHOLE), whole.try_cast(target), nothing)
-        case Float():
-            return ibis.ifelse(regex_matches_whole(text, _NUMBER), text.try_cast(target), nothing)
-        case Decimal(_, scale):
-            digits = rf"[+-]?([0-9]+(\.[0-9]{{0,{scale}}}0*)?|\.[0-9]{{1,{max(scale, 1)}}}0*)"
-            return ibis.ifelse(regex_matches_whole(text, digits), text.try_cast(target), nothing)
+        case Json() if not _is_text(found):
+            return json_of(value)
+        case Time() if at.is_time(found):
+            return time_of_day(value.cast("string"))
+        case Text() if at.is_nested(found):
+            return value.cast("json").cast("string")
+        case Text():
+            return value.cast("string")
+        case Struct() | Array():
+            return _cast_nested(value, found, kind, nothing)
+        case _ if _is_text(found):
+            return cast_text(_stripped(value), kind, target)
         case Boolean():
-            lower = text.lower()
-            return ibis.cases(
-                (lower.isin(["true", "t", "yes", "y", "1"]), True), (lower.isin(["false", "f", "no", "n", "0"]), False)
-            )
-        case Timestamp():
-            return _moment(text)
-        case Date():
-            return _whole_day(_moment(text))
-        case Time():
-            return time_of_day(text)
-        case Json():
-            return checked_json(text)
-        case Array() | Struct():
-            return text.try_cast("json").try_cast(target)
+            if at.is_integer(found) or at.is_floating(found) or at.is_decimal(found):
+                return ibis.cases((value == 1, True), (value == 0, False))
+            return value if at.is_boolean(found) else nothing
+        case Date() | Timestamp():
+            return _cast_moment(value, found, kind, nothing)
         case _:
-            return text.try_cast(target)
+            return _cast_number(value, found, kind, target)
 
 
-def _moment(text: "ir.StringValue") -> "ir.TimestampValue":
-    """Return the moment that a text in ISO 8601 means, in UTC; null for any other text."""
+def _cast_nested(value: "ir.Value", found: "pa.DataType", kind: Array | Struct, nothing: "ir.Value") -> "ir.Value":
+    import ibis
+    import pyarrow.types as at
+
+    from storymesh.engine.dialect import map_items
+
+    if isinstance(kind, Array):
+        if not at.is_list(found):
+            return nothing
+        return map_items(value, lambda item: _cast(item, found.value_type, kind.item.type)).cast(nothing.type())
+    if not at.is_struct(found):
+        return nothing
+    inside: dict[str, ir.Value] = {name: ibis.null(nothing.type()[name]) for name in nothing.type().names}
+    for name, (place, below, item) in _fields(found, kind).items():
+        inside[name] = _cast(value[found.field(place).name], below, item)
+    return ibis.ifelse(value.isnull(), nothing, ibis.struct(inside, type=nothing.type()))
+
+
+def _cast_number(value: "ir.Value", found: "pa.DataType", kind: Type, target: "dt.DataType") -> "ir.Value":
     import ibis
     import ibis.expr.datatypes as dt
+    import pyarrow.types as at
 
-    from storymesh.engine.dialect import concat_texts, regex_group, regex_matches_whole, utc_microseconds
+    from storymesh.contract.cast_text import plain_number
+    from storymesh.engine.dialect import truncate_number
 
-    # DuckDB ignores the offset of a text that is cast to TIMESTAMP and wants seconds before one.
-    clock = regex_group(text, "[ T]([0-9]{2}:[0-9]{2})", 1)
-    seconds = regex_group(text, r":[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)", 1)
-    zone = regex_group(text, "[+-][0-9]{2}(:?[0-9]{2})?$", 0)
-    colon = zone.re_replace("^([+-][0-9]{2})([0-9]{2})$", r"\1:\2")
-    rest = [seconds.nullif("").fill_null(":00"), colon.nullif("").fill_null("+00")]
-    full = concat_texts([regex_group(text, f"^{_DAY}", 0), ibis.literal(" "), clock, *rest])
-    return ibis.cases(
-        (regex_matches_whole(text, _MOMENT), text.try_cast("timestamp")),
-        (regex_matches_whole(text, _ZONED), utc_microseconds(full.try_cast(dt.Timestamp(timezone="UTC")))),
-    )
+    nothing = ibis.null(target)
+    if not (at.is_integer(found) or at.is_floating(found) or at.is_decimal(found)):
+        return nothing
+    match kind:
+        case Integer() if not at.is_integer(found):
+            return ibis.ifelse(value == truncate_number(value), value.try_cast(target), nothing)
+        case Decimal() if at.is_floating(found):
+            # A double is the nearest binary number to what was meant, so it is rounded to the contract's digits.
+            return plain_number(value.cast("string")).try_cast(target)
+        case Decimal(_, scale) if at.is_decimal(found) and found.scale > scale:
+            given = dt.DataType.from_pyarrow(found)
+            fitted = value.try_cast(target)
+            return ibis.ifelse(fitted.try_cast(given) == value, fitted, nothing)
+        case _:
+            return value.try_cast(target)
 
 
-def _whole_day(moment: "ir.TimestampValue") -> "ir.DateValue":
-    """Return the day of a moment at midnight, null for any other: a part of a day is not cut off."""
+def _cast_moment(value: "ir.Value", found: "pa.DataType", kind: Type, nothing: "ir.Value") -> "ir.Value":
     import ibis
+    import pyarrow.types as at
 
-    day = moment.cast("date")
-    return ibis.ifelse(day.cast("timestamp") == moment, day, ibis.null("date"))
+    from storymesh.contract.cast_text import in_calendar, whole_day
+    from storymesh.engine.dialect import has_whole_microseconds, utc_microseconds
+
+    if at.is_date(found):
+        day = in_calendar(value.cast("date"))
+        return day if isinstance(kind, Date) else day.cast("timestamp")
+    if not at.is_timestamp(found):
+        return nothing
+    moment = in_calendar(utc_microseconds(value))
+    if found.unit == "ns":
+        moment = ibis.ifelse(has_whole_microseconds(value), moment, ibis.null("timestamp"))
+    return whole_day(moment) if isinstance(kind, Date) else moment

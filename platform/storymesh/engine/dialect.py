@@ -109,6 +109,16 @@ def utc_microseconds(moment: ir.TimestampValue) -> ir.TimestampValue:
     return _make_timestamp(_epoch_us(moment))
 
 
+@ibis.udf.scalar.builtin(name="epoch_ns", signature=((dt.timestamp,), dt.int64))
+def _epoch_ns(moment):  # type: ignore[no-untyped-def]
+    ...
+
+
+def has_whole_microseconds(moment: ir.TimestampValue) -> ir.BooleanValue:
+    """Return True for a timestamp in nanoseconds that one in microseconds holds whole."""
+    return _epoch_ns(moment) % 1000 == 0
+
+
 def truncate_number(value: ir.NumericValue) -> ir.NumericValue:
     """Return a float or decimal truncated towards zero, of the same type."""
     return _of_number("trunc", value.type())(value)
@@ -248,14 +258,14 @@ def hash_bucket(text: ir.StringValue, count: int) -> ir.IntegerValue:
 
 
 @ibis.udf.scalar.builtin(name="isfinite", signature=((dt.float64,), dt.boolean))
-def _finite(value):  # type: ignore[no-untyped-def]
-    ...
+def is_finite(value):  # type: ignore[no-untyped-def]
+    """Return True for a float that is neither infinite nor not a number."""
 
 
 def is_exactly_printable(value: ir.NumericValue) -> ir.BooleanValue:
     """Return True where a float can be printed exactly: finite, and below 2**63."""
     floating = value.cast("float64")
-    return _finite(floating) & (floating.abs() < 2.0**63)
+    return is_finite(floating) & (floating.abs() < 2.0**63)
 
 
 @ibis.udf.scalar.builtin(name="substr", signature=((dt.string, dt.int64, dt.int64), dt.string))
@@ -302,6 +312,16 @@ def _of_list(name: str, kind: dt.DataType) -> Callable[[ir.ArrayValue], ir.Array
         ...
 
     return ibis.udf.scalar.builtin(function, name=name, signature=((kind,), kind))  # type: ignore[no-any-return]
+
+
+@ibis.udf.scalar.builtin(name="list_sum", signature=((dt.Array(dt.int64),), dt.int64))
+def _list_sum(values):  # type: ignore[no-untyped-def]
+    ...
+
+
+def sum_items(values: ir.ArrayValue) -> ir.IntegerValue:
+    """Return the sum of a list of whole numbers, 0 for an empty one."""
+    return _list_sum(values).fill_null(0)
 
 
 def concat_lists(lists: Sequence[ir.ArrayValue]) -> ir.ArrayValue:

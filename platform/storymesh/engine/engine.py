@@ -84,13 +84,6 @@ class Engine(Protocol):
         """
         ...
 
-    def stream_json_texts(self, path: Path, names: Sequence[str], size: int = 50_000) -> "pa.RecordBatchReader":
-        """Return the members `names` of a JSON Lines file (`.gz` or plain) as columns of text, in the file's order.
-
-        A string comes without its quotes, any other value as JSON, and an absent member as null.
-        """
-        ...
-
     def describe_database_lock(self, database: Path) -> str | None:
         """Return who holds a database file, in the database's own words; None where nobody keeps it from being written.
 

@@ -19,8 +19,6 @@ from storymesh.engine.duckdb.connection import (
     open_duckdb,
     parquet_scan,
     quote_name,
-    quote_path,
-    quote_text,
 )
 from storymesh.engine.duckdb.digest import relation_digest
 from storymesh.engine.duckdb.plan import plan_operator
@@ -93,14 +91,6 @@ class DuckDBEngine:
             return table
         expected = sch.Schema.from_pyarrow(schema)
         return table.select(**{name: table[name].cast(kind) for name, kind in expected.items()})
-
-    def stream_json_texts(self, path: Path, names: Sequence[str], size: int = 50_000) -> "pa.RecordBatchReader":
-        select = ", ".join(f"{quote_name(name)} ->> '$' AS {quote_name(name)}" for name in names)
-        columns = ", ".join(f"{quote_text(name)}: 'JSON'" for name in names)
-        compression = "gzip" if path.suffix == ".gz" else "uncompressed"
-        options = f"format = 'newline_delimited', compression = '{compression}', columns = {{{columns}}}"
-        query = f"SELECT {select} FROM read_json([{quote_path(path)}], {options})"
-        return self._streamed(open_duckdb({**_NO_EXTENSIONS, **self._resources}), query, size)
 
     def describe_database_lock(self, database: Path) -> str | None:
         import duckdb

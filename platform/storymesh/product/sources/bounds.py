@@ -15,7 +15,6 @@ RATIO = 200
 MAX_LINE = 64 * 2**20
 MAX_COLUMNS = 20_000
 _STEP = 2**20
-_MOST_OF_GZIP = 1032  # DEFLATE makes no more of a byte
 
 
 class OpensTooFar(Exception):
@@ -35,16 +34,6 @@ def require_bounded(path: Path) -> None:
         raise OpensTooFar(_words(most_bytes(path)))
 
 
-def require_bounded_gzip(path: Path) -> None:
-    """Raise OpensTooFar for a gzip file that opens to too much, for a reader that is given its path alone."""
-    if path.stat().st_size * _MOST_OF_GZIP <= FREE_BYTES:
-        return
-    with path.open("rb") as file:
-        opened = open_bounded(file, path)
-        while opened.read(_STEP):
-            pass
-
-
 def open_bounded(file: IO[bytes], path: Path) -> IO[bytes]:
     """Return the content of an opened file, decompressed when `path` says so. Reading raises OpensTooFar."""
     content = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if path.suffix.lower() == ".gz" else file
@@ -54,9 +43,14 @@ def open_bounded(file: IO[bytes], path: Path) -> IO[bytes]:
 def lines_of(file: IO[bytes]) -> Iterator[bytes]:
     """Yield the lines of a file. Raises OpensTooFar for one that is longer than `MAX_LINE`."""
     while line := file.readline(MAX_LINE):
-        if len(line) == MAX_LINE and not line.endswith(b"\n"):
-            raise OpensTooFar(f"has a line of more than {MAX_LINE // 2**20} MiB")
+        require_line(len(line) if not line.endswith(b"\n") else 0)
         yield line
+
+
+def require_line(size: int) -> None:
+    """Raise OpensTooFar for so many bytes without a line end."""
+    if size >= MAX_LINE:
+        raise OpensTooFar(f"has a line of more than {MAX_LINE // 2**20} MiB")
 
 
 class _Bounded(io.RawIOBase):
