@@ -13,7 +13,8 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import TransformFailed
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.orchestration import definitions
-from storymesh.orchestration.assets.dbt_models import dbt_manifest, wait_for_database
+from storymesh.orchestration.assets.dbt_manifest import dbt_manifest
+from storymesh.orchestration.assets.dbt_models import wait_for_database
 from storymesh.orchestration.assets.products import domain_database
 from storymesh.orchestration.run.events import RunEvent, StepSuccess
 from storymesh.orchestration.run.execute import execute_run

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storymesh.contract.cast_text import cast_text, count_json_values, json_texts
+from storymesh.contract.cast_text import ERROR_MARK, WITH_ERRORS, cast_text, count_json_values, json_texts
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_type
 from storymesh.contract.written_values import json_of, time_of_day
@@ -49,20 +49,24 @@ class CastPlan:
 def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str, str]) -> CastPlan:
     """Return how to read rows of `source_schema` as rows of the contract; `columns` maps properties to its columns."""
     types = {name: source_schema.field(columns[name]).type for name in contract.properties}
-    fallible = tuple(name for name, item in contract.properties.items() if not _always_fits(types[name], item.type))
+    marked = {name for name in contract.properties if source_schema.field(columns[name]).metadata == WITH_ERRORS}
+    fallible = tuple(
+        name for name, item in contract.properties.items() if name in marked or not _always_fits(types[name], item.type)
+    )
 
     def select(source: "ir.Table") -> "ir.Table":
         import ibis
 
         from storymesh.engine.dialect import materialization_barrier, substring
 
+        errors = {f"storymesh:error:{name}": source[columns[name]].startswith(ERROR_MARK) for name in sorted(marked)}
         texts = {
             f"storymesh:texts:{name}": json_texts(_stripped(source[columns[name]]), item.type)
             for name, item in contract.properties.items()
             if _is_json(types[name], item.type)
         }
         # Each step is a query of its own, so that what the next one reads more than once is computed once.
-        source = materialization_barrier(source.mutate(**texts)) if texts else source
+        source = materialization_barrier(source.mutate(**texts, **errors)) if texts or errors else source
         typed = {
             f"storymesh:typed:{name}": _cast_column(source, columns[name], name, types[name], item.type)
             for name, item in contract.properties.items()
@@ -75,7 +79,12 @@ def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str,
                 selected[name] = value
                 continue
             lost = _lost(source, columns[name], name, types[name], item.type)
-            text = substring(column.cast("string"), 0, _RAW_CHARACTERS)
+            text = column.cast("string")
+            if name in marked:
+                is_error = source[f"storymesh:error:{name}"].fill_null(False)
+                value = ibis.ifelse(is_error, ibis.null(value.type()), value)
+                text, lost = ibis.ifelse(is_error, substring(text, len(ERROR_MARK)), text), lost | is_error
+            text = substring(text, 0, _RAW_CHARACTERS)
             selected[name] = ibis.ifelse(lost, ibis.null(value.type()), value) if _is_nested(item.type) else value
             raw[f"storymesh:raw:{len(raw)}"] = ibis.ifelse(lost, text, ibis.null("string"))
         return source.select(**selected, **raw)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
 
+ERROR_MARK = "\ufdd1"
+"""What a source puts in front of the text of a value that is none, such as an error of a cell: a noncharacter."""
+
+WITH_ERRORS = {b"storymesh:errors": b"marked"}
+"""The metadata of a text column in which a source marks errors."""
+
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _NOT_ZERO = r"^[+-]?[0.]*[1-9]"
 _EXPONENT = r"([+-]?)([0-9]*)\.?([0-9]*)[eE]([+-]?[0-9]{1,3})"

@@ -100,6 +100,7 @@ class Engine(Protocol):
         size: int = 50_000,
         *,
         only: Collection[Path] | None = (),
+        schema: str | None = None,
     ) -> "pa.RecordBatchReader":
         """Return the rows of a table or view in a database file that dbt wrote, which is opened read-only.
 
@@ -107,7 +108,8 @@ class Engine(Protocol):
         A view may read the files of `only` and what is below its folders; None: what it likes. It runs in a process of
         its own, without the environment of this one.
 
-        A table in the schema `main` comes before one of the same name elsewhere. Raises `TableNotFound`; the text of
+        Without a `schema` a table in `main` comes before one of the same name elsewhere. Raises `TableNotFound`; the
+        text of
         any other `EngineFailed`, here or while rows are read, is the database's own.
         """
         ...

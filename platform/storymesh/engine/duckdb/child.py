@@ -29,6 +29,7 @@ RULE_MEMORY = 2 * 2**30
 MAX_RESULT = 10_000  # characters of a text that a rule gives
 _OVERHEAD = 2 * 2**30  # addresses of the interpreter, its libraries and the stacks of two threads
 _OVERHEAD_OF_TABLE = 6 * 2**30  # and those of as many threads as there are cores
+_NOT_OF_ARROW = ("UHUGEINT", "BIGNUM", "VARINT", "INTERVAL", "TIME WITH TIME ZONE", "BIT", "UNION", "UUID")
 _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
 
 
@@ -155,14 +156,15 @@ def stream_table(request: dict[str, Any], output: BinaryIO) -> None:
         session = open_duckdb({**_NO_EXTENSIONS, **settings}, request["database"], read_only=True)
         if request["only"] is not None:
             confine(session, [Path(path) for path in request["only"]])
-        source = _find_table(session, request["name"])
+        source = _find_table(session, request["name"], request["schema"])
         if source is None:
             rows = session.execute("SELECT table_name FROM information_schema.tables").fetchall()
             _say(output, {"tables": [table for (table,) in rows]})
             return
-        columns = [column for column, *_ in session.execute(f"DESCRIBE {source}").fetchall()]
-        _say(output, {"columns": columns})
-        chosen = ", ".join(map(quote_name, json.loads(sys.stdin.readline() or "[]")))
+        types = {column: kind for column, kind, *_ in session.execute(f"DESCRIBE {source}").fetchall()}
+        _say(output, {"columns": list(types)})
+        names = json.loads(sys.stdin.readline() or "[]")
+        chosen = ", ".join(_selected(name, types[name]) for name in names)
         if not chosen:
             return
         reader = session.execute(f"SELECT {chosen} FROM {source}").to_arrow_reader(request["size"])
@@ -180,10 +182,18 @@ def stream_table(request: dict[str, Any], output: BinaryIO) -> None:
     output.flush()
 
 
-def _find_table(session: duckdb.DuckDBPyConnection, name: str) -> str | None:
-    """Return a table as SQL names it; one in the schema `main` comes before one of the same name elsewhere."""
+def _selected(name: str, kind: str) -> str:
+    """Return a column as SQL selects it: as text where Arrow has no type that holds its values."""
+    column = quote_name(name)
+    return f"CAST({column} AS VARCHAR) AS {column}" if kind.startswith(_NOT_OF_ARROW) else column
+
+
+def _find_table(session: duckdb.DuckDBPyConnection, name: str, schema: str | None) -> str | None:
+    """Return a table as SQL names it; without a schema one in `main` comes before one of the same name elsewhere."""
     query = f"SELECT table_schema FROM information_schema.tables WHERE table_name = {quote_text(name)}"
-    schemas = sorted((schema for (schema,) in session.execute(query).fetchall()), key=lambda schema: schema != "main")
+    schemas = sorted((found for (found,) in session.execute(query).fetchall()), key=lambda found: found != "main")
+    if schema is not None:
+        schemas = [found for found in schemas if found.lower() == schema.lower()]
     return f"{quote_name(schemas[0])}.{quote_name(name)}" if schemas else None
 
 

@@ -75,6 +75,7 @@ def _reason(code: int) -> str:
 def stream_table(
     database: Path,
     name: str,
+    schema: str | None,
     folder: Path,
     only: Collection[Path] | None,
     choose_columns: Callable[[Sequence[str]], Sequence[str]],
@@ -89,6 +90,7 @@ def stream_table(
         "task": "table",
         "database": str(database.resolve()),
         "name": name,
+        "schema": schema,
         "folder": str(folder.resolve()),
         "only": None if only is None else [str(path) for path in only],
         "size": size,

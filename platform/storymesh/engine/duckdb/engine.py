@@ -110,8 +110,9 @@ class DuckDBEngine:
         size: int = 50_000,
         *,
         only: Collection[Path] | None = (),
+        schema: str | None = None,
     ) -> "pa.RecordBatchReader":
-        return stream_table(database, name, folder, only, choose_columns, size, self.memory, self._resources)
+        return stream_table(database, name, schema, folder, only, choose_columns, size, self.memory, self._resources)
 
     def map_batches(
         self,

@@ -1,49 +1,43 @@
 """A domain's dbt models as assets: dbt makes from raw files the tables that products are read from.
 
-The models and what they depend on come from dbt's manifest. Making it takes dbt some seconds, so it is kept in the
-store and made again only when a file that dbt reads has changed.
+The models and what they depend on come from dbt's manifest (`dbt_manifest.py`).
 """
 
-import hashlib
-import importlib.metadata
-import json
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
 from storymesh.errors import NotPublished, StorymeshError, TransformFailed
-from storymesh.file_lock import hold_lock
-from storymesh.input_file import InputFileRefused, read_input
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.column_lineage import add_column_lineage
+from storymesh.orchestration.assets.dbt_manifest import (
+    dbt_manifest,
+    has_dbt_project,
+    input_products,
+    snapshot_without_rows,
+)
 from storymesh.orchestration.assets.keys import model_key, product_key, source_key
 from storymesh.orchestration.assets.metadata import asset_owners
 from storymesh.orchestration.assets.products import assets_made_for
 from storymesh.orchestration.assets.sources import Files, files_read_by_model, raw_files_of_domain
 from storymesh.orchestration.dagster_internals import dbt_resource_class
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
-from storymesh.product.dbt_project import failed_nodes, prepare_dbt, run_dbt
+from storymesh.product.dbt_project import failed_nodes, prepare_dbt
 from storymesh.product.store import ProductStore, Snapshot
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtProject
 
-PARSE_TIMEOUT_S = 300
 PARALLEL_PARSES = 2
-MAX_BYTES = 16 * 2**20  # of a file that dbt reads
 DATABASE_WAIT_S = 120.0
-_DBT_SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
-_IGNORED_NAMES = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
 
 
 class DbtBuildConfig(dg.Config):
@@ -80,11 +74,6 @@ def parse_dbt_projects(mesh: Mesh) -> None:
         list(pool.map(parse, [domain for domain in mesh.domains if has_dbt_project(mesh, domain)]))
 
 
-def has_dbt_project(mesh: Mesh, domain: str) -> bool:
-    """Return True if the domain has a dbt project."""
-    return (mesh.domain_folder(domain) / "dbt_project.yml").is_file()
-
-
 def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_WAIT_S) -> None:
     """Wait until no other process holds the database: a killed run may leave a dbt behind that is still writing.
 
@@ -96,23 +85,6 @@ def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_W
             message = f"another process holds {database}: {holder}"
             raise TransformFailed(message, "end it, or wait for it, and run again")
         time.sleep(0.5)
-
-
-def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
-    """Return dbt's manifest of the domain, made again only when what dbt reads has changed. Raises TransformFailed."""
-    home = mesh.store / "dagster" / "parse"
-    cached = home / domain / f"manifest-{_fingerprint(mesh, domain)}.json"
-    with hold_lock(home / f"{domain}.lock"):
-        if not cached.is_file():
-            inputs = {product: _snapshot_without_rows(mesh, product) for product in _input_products(mesh, domain)}
-            with mesh.open_engine() as engine:
-                project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs, engine, mesh.dbt_access(domain))
-            run_dbt(project, "parse", PARSE_TIMEOUT_S)
-            for old in cached.parent.glob("manifest-*.json"):
-                old.unlink()
-            (project.target_path / "manifest.json").replace(cached)
-        manifest: Mapping[str, Any] = json.loads(cached.read_text(encoding="utf-8"))
-    return manifest
 
 
 def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
@@ -221,18 +193,6 @@ def _failing_models(mesh: Mesh, domain: str, error: StorymeshError) -> list[dg.A
     return [failing(spec) for spec in specs]
 
 
-def _input_products(mesh: Mesh, domain: str) -> list[str]:
-    ports = (port.contract_id for product in mesh.products_of(domain) for port in product.inputs)
-    return sorted(set(ports))
-
-
-def _snapshot_without_rows(mesh: Mesh, product: str) -> Snapshot:
-    """Return a product as dbt sees it where only its columns matter: without any row."""
-    contract = mesh.contract(product)
-    empty = (0, contract.version, contract.digest, "", 0, datetime(1970, 1, 1))
-    return Snapshot(product, "", *empty, files=(), schema=arrow_schema(contract))
-
-
 def _inputs_of_selection(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
     """Return what the selected models read."""
     return {key for model in context.selected_asset_keys for key in context.assets_def.asset_deps[model]}
@@ -245,43 +205,11 @@ def _input_snapshots(mesh: Mesh, domain: str, required: set[dg.AssetKey]) -> dic
     built reads nothing.
     """
     snapshots: dict[str, Snapshot] = {}
-    for product in _input_products(mesh, domain):
+    for product in input_products(mesh, domain):
         owner, name = product.split(".", 1)
         latest = ProductStore(mesh.warehouse, owner).latest_snapshot(name)
         if latest is None and product_key(product) in required:
             message = f"the models of '{domain}' read '{product}', which nobody has published yet"
             raise NotPublished(message, f"run the domain '{owner}' first")
-        snapshots[product] = latest or _snapshot_without_rows(mesh, product)
+        snapshots[product] = latest or snapshot_without_rows(mesh, product)
     return snapshots
-
-
-def _fingerprint(mesh: Mesh, domain: str) -> str:
-    """Return a digest of all that the manifest depends on: dbt's files, the contracts of the input ports, and dbt."""
-    folder = mesh.domain_folder(domain)
-    digest = hashlib.sha256()
-    for package in ("dbt-core", "dbt-duckdb", "dagster-dbt"):
-        digest.update(f"{package} {importlib.metadata.version(package)}\n".encode())
-    for product in _input_products(mesh, domain):
-        digest.update(f"{product} {mesh.contract(product).digest}\n".encode())
-    for path in sorted(_files(folder)):
-        try:
-            content = read_input(path, folder, MAX_BYTES) if path.suffix in _DBT_SUFFIXES else _size_of(path)
-        except InputFileRefused as refused:
-            content = str(refused).encode()  # whoever prepares dbt says so
-        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()[:24]
-
-
-def _size_of(path: Path) -> bytes:
-    return str(path.stat().st_size).encode()
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for entry in folder.iterdir():
-        if entry.name.startswith(".") or entry.name in _IGNORED_NAMES:
-            continue
-        if entry.is_dir():
-            yield from (path for path in entry.rglob("*") if path.is_file() and not _IGNORED_NAMES & set(path.parts))
-        else:
-            yield entry

@@ -17,6 +17,7 @@ from storymesh.contract.definition import Contract
 from storymesh.document import path_in_mesh
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
+from storymesh.orchestration.assets.dbt_manifest import dbt_manifest
 from storymesh.orchestration.assets.keys import MODELS, model_key, product_key, source_key
 from storymesh.orchestration.assets.metadata import (
     asset_owners,
@@ -135,7 +136,11 @@ def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.Asset
     store = ProductStore(mesh.warehouse, product.domain)
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
     allowed = allowed_paths(product.domain, mesh.store)
-    with mesh.open_engine() as engine, open_product_rows(product, contract, folder, database, engine, allowed) as rows:
+    manifest = dbt_manifest(mesh, product.domain) if product.source is None else None
+    with (
+        mesh.open_engine() as engine,
+        open_product_rows(product, contract, folder, database, engine, allowed, manifest) as rows,
+    ):
         return publish(product, contract, rows, store, engine, context.run.run_id, progress_reporter(context))
 
 

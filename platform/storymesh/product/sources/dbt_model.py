@@ -1,17 +1,20 @@
 """dbt models as sources: a table or view of the product's name in the DuckDB file of the domain's dbt project."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
 from storymesh.engine.engine import Engine, TableNotFound
 from storymesh.errors import EngineFailed, SourceUnreadable, suggest_name
 from storymesh.product.definition import Product
+from storymesh.product.sources.arrow_columns import plain_columns
 from storymesh.product.sources.source import BATCH_ROWS, choose_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_RESOURCES = ("model", "seed", "snapshot")
 
 
 def open_dbt_model(
@@ -21,15 +24,15 @@ def open_dbt_model(
     database: Path,
     engine: Engine,
     allowed: Collection[Path] | None,
+    manifest: Mapping[str, Any] | None,
 ) -> "pa.RecordBatchReader":
     """Return the rows of the model in the file `database`; relative paths in a view mean `folder`, as in dbt.
 
-    A view reads what is `allowed`; None: everything.
+    A view reads what is `allowed`; None: everything. `manifest` is dbt's, which says where the model stands now: dbt
+    leaves what it made before in the file. Without one the table or view of the product's name is read.
 
     Raises SourceUnreadable, here or while rows are read.
     """
-    import pyarrow as pa
-
     message = f"'{product.id}' has no source, so its rows are the dbt model '{product.name}'"
     if not database.exists():
         raise SourceUnreadable(f"{message}, and the domain's dbt project was never built", "build it, or name a source")
@@ -40,8 +43,9 @@ def open_dbt_model(
     def choose(names: Sequence[str]) -> Sequence[str]:
         return choose_columns(names, contract, unreadable)
 
+    schema, name = (None, product.name) if manifest is None else _relation(product, manifest, unreadable)
     try:
-        reader = engine.stream_database_table(database, product.name, folder, choose, BATCH_ROWS, only=allowed)
+        reader = engine.stream_database_table(database, name, folder, choose, BATCH_ROWS, only=allowed, schema=schema)
     except TableNotFound as error:
         hint = suggest_name(product.name, error.tables)
         raise SourceUnreadable(f"{message}, which dbt did not build", hint) from None
@@ -54,4 +58,20 @@ def open_dbt_model(
         except EngineFailed as error:
             raise unreadable(str(error)) from None
 
-    return pa.RecordBatchReader.from_batches(reader.schema, batches())
+    return plain_columns(reader.schema, batches(), unreadable)
+
+
+def _relation(
+    product: Product, manifest: Mapping[str, Any], unreadable: Callable[[str, str], SourceUnreadable]
+) -> tuple[str, str]:
+    """Return schema and name of the table or view that dbt makes of the product's model."""
+    nodes = [node for node in manifest["nodes"].values() if node["resource_type"] in _RESOURCES]
+    for node in nodes:
+        if node["name"].lower() == product.name.lower():
+            if node["config"].get("materialized") == "ephemeral":
+                raise unreadable("it is ephemeral, so dbt makes no table of it", "materialize it as a table or a view")
+            return node["schema"], node["alias"]
+    disabled = (node for group in (manifest.get("disabled") or {}).values() for node in group)
+    if any(node.get("name", "").lower() == product.name.lower() for node in disabled):
+        raise unreadable("it is disabled, so dbt makes no table of it", "enable it, or name a source")
+    raise unreadable("dbt knows no such model", suggest_name(product.name, [node["name"] for node in nodes]))

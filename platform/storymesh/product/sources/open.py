@@ -1,8 +1,8 @@
 """The kinds of sources that products can have, and opening the rows of one."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
 from storymesh.document import suggest_file
@@ -31,15 +31,16 @@ def open_product_rows(
     database: Path,
     engine: Engine,
     allowed: Collection[Path] | None = (),
+    manifest: Mapping[str, Any] | None = None,
 ) -> "pa.RecordBatchReader":
     """Return the rows of `product`, a batch at a time.
 
     They are in its `source`, a path relative to the domain's `folder`, or else in the table or view of its name in the
-    DuckDB file `database` of the domain's dbt project, where a view reads what is `allowed` (None: everything). Raises
-    SourceUnreadable, here or while rows are read.
+    DuckDB file `database` of the domain's dbt project, where a view reads what is `allowed` (None: everything), as
+    dbt's `manifest` names it. Raises SourceUnreadable, here or while rows are read.
     """
     if product.source is None:
-        return open_dbt_model(product, contract, folder, database, engine, allowed)
+        return open_dbt_model(product, contract, folder, database, engine, allowed, manifest)
     source = SourceFile(folder / product.source, folder, product, contract)
     if problem := source_problem(product, folder):
         raise source.unreadable(*problem)

@@ -1,10 +1,12 @@
 """Parquet files as sources, with their own types."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from storymesh.engine.engine import Engine
 from storymesh.input_file import InputFileRefused, open_input
+from storymesh.product.sources.arrow_columns import plain_columns
 from storymesh.product.sources.bounds import OpensTooFar, most_bytes
 from storymesh.product.sources.parquet_pages import (
     PagesRefused,
@@ -17,6 +19,7 @@ from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceForma
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 BATCH_BYTES = 128 * 2**20
 
@@ -31,7 +34,7 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
         with open_input(source.path, source.folder) as opened:
             require_footer(opened)
             require_bounded_pages(opened, pq.read_metadata(opened), limit)
-        file = pq.ParquetFile(source.path)
+        file = pq.ParquetFile(source.path, coerce_int96_timestamp_unit="us")
         columns = source.choose_columns(file.schema_arrow.names)
         schema = pa.schema([file.schema_arrow.field(name) for name in columns])
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
@@ -39,18 +42,22 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
             raise source.unreadable("the Parquet file opens to more than it may", "split it")
         # A text that stands once in a dictionary and in a million rows is counted before it is written out.
         texts = [name for name in columns if is_text(schema.field(name).type)]
-        file = pq.ParquetFile(source.path, read_dictionary=texts)
+        file = pq.ParquetFile(source.path, read_dictionary=texts, coerce_int96_timestamp_unit="us")
+        int96 = _int96_columns(file, columns)
+        nanoseconds = pq.ParquetFile(source.path) if int96 else None
     except PagesRefused as refused:
         raise source.unreadable(f"the Parquet file {refused}", "write it again, or split it") from None
     except InputFileRefused as refused:
         raise source.unreadable(f"the file {refused.reason}", refused.hint) from None
     except damaged as error:
         raise source.unreadable(f"the Parquet file is damaged: {error}", "write it again") from None
+    given = pa.schema([pa.field(field.name, pa.string()) if field.name in int96 else field for field in schema])
 
     def batches() -> Iterator[pa.RecordBatch]:
         left = limit
+        exact = nanoseconds.iter_batches(BATCH_ROWS, columns=int96) if nanoseconds else itertools.repeat(None)
         try:
-            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+            for batch, moments in zip(file.iter_batches(BATCH_ROWS, columns=columns), exact, strict=False):
                 size = sum(map(written_out_bytes, batch.columns))
                 left -= size
                 if left < 0:
@@ -59,11 +66,40 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
                 for start in range(0, batch.num_rows, rows):
                     part = batch.slice(start, rows).select(columns)
                     written = [column.cast(field.type) for column, field in zip(part.columns, schema, strict=True)]
-                    yield pa.RecordBatch.from_arrays(written, schema=schema)
+                    for name in int96 if moments is not None else ():
+                        index = columns.index(name)
+                        written[index] = _moment_texts(written[index], moments.column(name).slice(start, rows))
+                    yield pa.RecordBatch.from_arrays(written, schema=given)
         except damaged as error:
             raise source.unreadable(f"the Parquet file is damaged: {error}", "write it again") from None
 
-    return pa.RecordBatchReader.from_batches(schema, batches())
+    return plain_columns(given, batches(), source.unreadable)
 
 
 PARQUET = SourceFormat((".parquet",), _open_rows)
+
+
+def _int96_columns(file: "pq.ParquetFile", columns: Sequence[str]) -> list[str]:
+    """Return which of `columns` hold moments as INT96, a number of days and one of nanoseconds.
+
+    They come in microseconds, in which every year up to 9999 fits; nanoseconds would wrap beyond 2262.
+    """
+    paths = (file.schema.column(index) for index in range(len(file.schema)))
+    found = {column.path for column in paths if column.physical_type == "INT96"}
+    return [name for name in columns if name in found]
+
+
+def _moment_texts(moments: "pa.Array", nanoseconds: "pa.Array") -> "pa.Array":
+    """Return moments in microseconds as texts, with the nanoseconds of those that have some."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = moments.cast(pa.string())
+    whole, exact = (column.cast(pa.int64()).fill_null(0).to_numpy() for column in (moments, nanoseconds))
+    # Beyond what nanoseconds hold, they have wrapped and are of another moment.
+    below = np.where(exact // 1000 == whole, exact % 1000, 0)
+    if not below.any():
+        return texts
+    digits = pa.array(np.where(below > 0, np.char.zfill(below.astype(str), 3), ""))
+    return pc.binary_join_element_wise(texts, digits.cast(pa.string()), "")

@@ -1,13 +1,16 @@
-"""Excel workbooks as sources: the rows of the first sheet, whose first row names the columns."""
+"""Excel workbooks as sources: the rows of the first sheet that is not hidden, whose first row names the columns."""
 
 import itertools
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from contextlib import suppress
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
+from storymesh.contract.cast_text import ERROR_MARK, WITH_ERRORS
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable
+from storymesh.language.types import Decimal, Type
 from storymesh.product.sources.bounds import FREE_BYTES
 from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceFormat
 
@@ -17,34 +20,82 @@ if TYPE_CHECKING:
 MAX_ROWS = 1_048_576  # of a sheet of Excel
 MAX_COLUMNS = 16_384
 _MAX_PARTS = 10_000
+_STRICT = b"http://purl.oclc.org/ooxml/"
 
 
 def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     import pyarrow as pa
-    from openpyxl import load_workbook
 
     _require_bounded(source)
     try:
-        workbook = load_workbook(source.path, read_only=True, data_only=True, keep_links=False)
-        lines = workbook.worksheets[0].iter_rows(values_only=True)
-        header = ["" if cell is None else str(cell) for cell in next(lines, ())]
+        lines = _sheet_lines(source)
+        header = ["" if cell.value is None else _unescaped(str(cell.value)) for cell in next(lines, ())]
+    except SourceUnreadable:
+        raise
     except Exception as error:  # whatever a library finds in a file that is not what it expects
         raise _damaged(source, error) from None
     if not any(header):
-        workbook.close()
         raise source.unreadable("the first sheet is empty", "its first row names the columns")
     columns = source.choose_columns(header)
-    schema = pa.schema([(name, pa.string()) for name in columns])
-    indexes = [header.index(name) for name in columns]
+    schema = pa.schema([pa.field(name, pa.string(), metadata=WITH_ERRORS) for name in columns])
+    places = [
+        (header.index(name), item.type) for name, item in zip(columns, source.contract.properties.values(), strict=True)
+    ]
 
     def batches() -> Iterator[pa.RecordBatch]:
-        filled = _rows(source, lines, indexes)
+        filled = _texts(source, lines, places)
         while chunk := list(itertools.islice(filled, BATCH_ROWS)):
-            texts = [[_text_of(cells[position]) for cells in chunk] for position in range(len(indexes))]
-            yield pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in texts], schema=schema)
-        workbook.close()
+            texts = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
+            yield pa.RecordBatch.from_arrays(texts, schema=schema)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _sheet_lines(source: SourceFile) -> Iterator[Sequence[Any]]:
+    """Return the rows of cells of the first sheet that is not hidden, a cell with its value and its type."""
+    from openpyxl import load_workbook
+
+    sheets = load_workbook(source.path, read_only=True, data_only=True, keep_links=False).worksheets
+    shown = next((index for index, sheet in enumerate(sheets) if sheet.sheet_state == "visible"), 0)
+    if not sheets:
+        if _is_strict(source):
+            words = 'this is a "Strict Open XML" workbook'
+            raise source.unreadable(words, 'save it as "Excel Workbook (.xlsx)"')
+        raise source.unreadable("the workbook has no sheet with cells", "its first sheet has the rows")
+    # The size that a sheet says it has is a hint, and some writers leave it as it was.
+    sheets[shown].reset_dimensions()
+    if not _has_formulas(source):
+        return iter(sheets[shown].iter_rows())
+    formulas = load_workbook(source.path, read_only=True, keep_links=False).worksheets[shown]
+    formulas.reset_dimensions()
+    return map(_with_formulas, sheets[shown].iter_rows(), formulas.iter_rows())
+
+
+class _NoValue:
+    """A cell with a formula that nobody has computed."""
+
+    value = "a formula without a value"
+    data_type = "e"
+
+
+def _with_formulas(cells: Sequence[Any], formulas: Sequence[Any]) -> Sequence[Any]:
+    """Return the cells of a row; `formulas` are the same cells with what is to be computed there."""
+    return [
+        # A text that a formula left empty says that it is one.
+        _NoValue if cell.value is None and cell.data_type == "n" and formula.value is not None else cell
+        for cell, formula in zip(cells, formulas, strict=True)
+    ]
+
+
+def _has_formulas(source: SourceFile) -> bool:
+    with ZipFile(source.path) as archive:
+        return any(b"<f" in archive.read(part) for part in archive.namelist() if part.startswith("xl/worksheets/sheet"))
+
+
+def _is_strict(source: SourceFile) -> bool:
+    with suppress(KeyError), ZipFile(source.path) as archive:
+        return _STRICT in archive.read("xl/workbook.xml")
+    return False
 
 
 def _require_bounded(source: SourceFile) -> None:
@@ -59,15 +110,17 @@ def _require_bounded(source: SourceFile) -> None:
         raise source.unreadable(words, "save it as CSV or Parquet")
 
 
-def _rows(source: SourceFile, lines: Iterator[Sequence[Any]], indexes: Sequence[int]) -> Iterator[tuple[Any, ...]]:
-    """Yield the cells at `indexes` of each row that is not empty."""
+def _texts(
+    source: SourceFile, lines: Iterator[Sequence[Any]], places: Sequence[tuple[int, Type]]
+) -> Iterator[tuple[str | None, ...]]:
+    """Yield the cells of the columns at `places` of each row that is not empty, as texts for a property's type."""
     try:
         for number, line in enumerate(lines, 2):
             if number > MAX_ROWS or len(line) > MAX_COLUMNS:
                 words = f"row {number:,} is beyond what Excel has: {MAX_ROWS:,} rows and {MAX_COLUMNS:,} columns"
                 raise source.unreadable(words, "save it again with Excel")
-            if any(cell is not None for cell in line):
-                yield tuple(line[index] if index < len(line) else None for index in indexes)
+            if any(cell.value is not None for cell in line):
+                yield tuple(_text_of(line[index], kind) if index < len(line) else None for index, kind in places)
     except SourceUnreadable:
         raise
     except Exception as error:  # see above
@@ -78,18 +131,42 @@ def _damaged(source: SourceFile, error: Exception) -> SourceUnreadable:
     return source.unreadable(f"not an Excel workbook: {type(error).__name__}: {str(error)[:200]}", "save it as .xlsx")
 
 
-def _text_of(cell: object) -> str | None:
-    match cell:
+def _text_of(cell: Any, kind: Type) -> str | None:
+    value = cell.value
+    match value:
         case None | "":
             return None
+        case str():
+            return ERROR_MARK + value if cell.data_type == "e" else _unescaped(value)
         case bool():
-            return str(cell).lower()
-        case float() if cell.is_integer():
-            return str(int(cell))
-        case datetime() | date():
-            return cell.isoformat()
+            return str(value).lower()
+        case float():
+            return _number_text(value, kind)
+        case datetime() | date() | time():
+            return value.isoformat()
         case _:
-            return str(cell)
+            return str(value)
+
+
+def _number_text(value: float, kind: Type) -> str:
+    """Return a number of a cell, which is a double: rounded to the digits of a decimal, as those of Parquet are."""
+    from decimal import ROUND_HALF_UP, localcontext
+    from decimal import Decimal as Exact
+
+    if isinstance(kind, Decimal) and abs(value) < 10.0**38:
+        with localcontext(prec=100):
+            return f"{Exact(repr(value)).quantize(Exact(1).scaleb(-kind.scale), ROUND_HALF_UP):f}"
+    return str(int(value)) if value.is_integer() else str(value)
+
+
+def _unescaped(text: str) -> str:
+    """Return a text without the escapes of Open XML: `_x000D_` is a carriage return."""
+    from openpyxl.utils.escape import unescape
+
+    if "_x" not in text:
+        return text
+    # Two halves of a character, each written by itself, become one; half a character is none.
+    return str(unescape(text)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 XLSX = SourceFormat((".xlsx",), _open_rows)
