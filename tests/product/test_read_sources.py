@@ -213,7 +213,7 @@ UNREADABLE: list[tuple[str, str, bytes | None, str]] = [
     ("too many after lines in a value", "sources/x.csv", csv_of('"d\n0",2024-03-01,W,0,1', GOOD + ",1"),
      "line 4 has 6 fields, 5 are wanted"),
     ("broken gzip", "sources/x.csv.gz", b"not gzip", "the file is damaged"),
-    ("damaged parquet", "sources/x.parquet", b"PAR1 nothing PAR1", "the Parquet file is damaged"),
+    ("damaged parquet", "sources/x.parquet", b"PAR1 nothing PAR1", "is no Parquet file"),
     ("damaged workbook", "sources/x.xlsx", b"PK", "not an Excel workbook"),
     ("broken json", "sources/x.jsonl", b'{"id": "a"}\n{"id": \n', "line 2 is not JSON: Expecting value (character 8)"),
 ]  # fmt: skip

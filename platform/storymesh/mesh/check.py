@@ -26,6 +26,7 @@ from storymesh.product.sources.open import source_problem
 
 # Folders of the store, and the code location of the narratives: a domain of such a name would share them.
 RESERVED_DOMAINS = ("dagster", "logs", "narratives")
+_NO_LETTER = re.compile(r"[^A-Za-z0-9_]")
 DEFINITIONS_FILE = "from storymesh.orchestration import definitions / defs = definitions(__file__)"
 
 
@@ -68,6 +69,12 @@ def _name_findings(mesh: Mesh) -> Iterator[Finding]:
             yield Finding(
                 location, "reserved-name", f"'{domain}' means something to the platform", "name the domain otherwise"
             )
+    named: dict[str, Product] = {}
+    for product in mesh.products.values():
+        other = named.setdefault(_NO_LETTER.sub("_", product.id.replace(".", "__", 1)), product)
+        if other is not product:
+            words = f"'{product.id}' and '{other.id}' are one name to Dagster, which writes other characters as '_'"
+            yield Finding(product.location, "duplicate-id", words, "rename one of the two")
     for narrative in mesh.narratives.values():
         if narrative.name in mesh.domains:
             message = (

@@ -52,7 +52,7 @@ def open_dbt_model(
     except EngineFailed as error:
         raise SourceUnreadable(f"{message}: {database} cannot be opened: {error}", "is dbt still running?") from None
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def batches() -> "Iterator[pa.RecordBatch]":
         try:
             yield from reader
         except EngineFailed as error:
