@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.engine.open import open_engine
 from storymesh.errors import SourceUnreadable
 from storymesh.product.sources.csv_quotes import QuoteChecker, UnbalancedQuote
+from storymesh.product.sources.open import open_product_rows
 from tests.product.conftest import Desk, good_rows
 
 HEADER = "id,at,code,hours,cost"
@@ -249,3 +251,33 @@ def test_a_product_without_a_source_has_the_rows_of_its_dbt_model(desk: Desk, tm
         connection.execute("CREATE VIEW delays AS SELECT * FROM read_csv('sources/x.csv', all_varchar = true)")
     done = desk.publish_source(None, database)
     assert done.rows_out == 3
+
+
+RELATION = {"resource_type": "model", "name": "delays", "schema": "main_marts", "alias": "delays_v2"}
+MANIFESTS: dict[str, tuple[dict[str, Any], str]] = {
+    "ephemeral": ({"nodes": {"m": {**RELATION, "config": {"materialized": "ephemeral"}}}}, "it is ephemeral"),
+    "disabled": ({"nodes": {}, "disabled": {"m": [RELATION]}}, "it is disabled"),
+    "unknown": ({"nodes": {"m": {**RELATION, "name": "delay", "config": {}}}}, "did you mean 'delay'"),
+    "not built": ({"nodes": {"m": {**RELATION, "alias": "v3", "config": {}}}}, "which dbt did not build"),
+}
+
+
+def read_by_manifest(desk: Desk, database: Path, manifest: dict[str, Any]) -> list[Any]:
+    folder = desk.root / "domains/shipping"
+    with open_engine() as engine:
+        reader = open_product_rows(desk.product(), desk.contract(), folder, database, engine, [], manifest)
+        return list(reader.read_all().column("id").to_pylist())
+
+
+def test_a_dbt_model_is_read_where_the_manifest_says_and_nowhere_else(desk: Desk, tmp_path: Path) -> None:
+    import duckdb
+
+    database, row = tmp_path / "shipping.duckdb", "TIMESTAMP '2024-03-01' AS at, 'W' AS code, 2 AS hours, 1.5 AS cost"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f"CREATE TABLE delays AS SELECT 'left behind' AS id, {row}")
+        connection.execute("CREATE SCHEMA main_marts")
+        connection.execute(f"CREATE TABLE main_marts.delays_v2 AS SELECT 'made now' AS id, {row}")
+    assert read_by_manifest(desk, database, {"nodes": {"m": {**RELATION, "config": {}}}}) == ["made now"]
+    for manifest, words in MANIFESTS.values():
+        with pytest.raises(SourceUnreadable, match=words):
+            read_by_manifest(desk, database, manifest)
