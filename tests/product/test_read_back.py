@@ -290,7 +290,7 @@ def arrow_table(rows: list[Row]) -> pa.Table:
 
 
 def texts_of(rows: list[Row], written: Callable[[Any], Any]) -> tuple[list[str], list[list[Any]]]:
-    return list(rows[0]), [[written(value) for value in row.values()] for row in rows]
+    return list(rows[0]), [[written(row[name]) for name in rows[0]] for row in rows]
 
 
 WRITERS: dict[str, Callable[[Path, list[Row]], str | None]] = {
