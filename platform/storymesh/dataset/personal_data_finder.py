@@ -15,18 +15,21 @@ from storymesh.dataset.plain_spelling import plain_text, without_accents
 
 PersonalDataKind = Literal["e-mail", "phone", "iban", "card", "name"]
 KINDS: tuple[PersonalDataKind, ...] = ("e-mail", "phone", "iban", "card", "name")
-DETECTION_VERSION = "personal-2"  # changes whenever the finder would decide otherwise about the same text
+DETECTION_VERSION = "personal-3"  # changes whenever the finder would decide otherwise about the same text
 
 Match = tuple[int, int, PersonalDataKind]  # begin, end, kind
 
+# How people write the signs of an address for people only: in brackets, where nothing else is meant.
+_AT_WORDS = "at|ät|arroba|chiocciola|klammeraffe"
+_DOT_WORDS = "dot|punkt|punto|point|ponto"
 # An address is looked for from its @ outwards, as far as one may reach (RFC 5321 §4.5.3.1): so the search is linear.
 _AT = re.compile(
-    r"[ ]?@[ ]?|[ ]?[(\[{<][ ]?(?:at|@)[ ]?[)\]}>][ ]?|&(?:#64|#x40|commat);|%40"
+    rf"[ ]?@[ ]?|[ ]?[(\[{{<][ ]?(?:{_AT_WORDS}|@)[ ]?[)\]}}>][ ]?|&(?:#0*64|#x0*40|commat);|%40"
     r"|[ ]at[ ](?=(?:[\w-]{1,63}[ ]dot[ ]){1,4}(?:com|org|net|edu|gov|info|biz|eu|uk|fr|nl|pl|ru|br|jp|cn)\b)",
     re.IGNORECASE,
 )
 _LOCAL = re.compile(r"[\w.%+'-]{0,63}\w\Z")
-_DOT = r"(?:\.|[ ]?[(\[{<][ ]?(?:dot|\.)[ ]?[)\]}>][ ]?|[ ]dot[ ]|[ ]\.[ ])"
+_DOT = rf"(?:\.|[ ]?[(\[{{<][ ]?(?:{_DOT_WORDS}|\.)[ ]?[)\]}}>][ ]?|[ ]dot[ ]|[ ]\.[ ]|&(?:#0*46|#x0*2e|period);|%2e)"
 _DOMAIN = re.compile(rf"(?:[\w-]{{1,63}}{_DOT}){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[^\W\d_]{{2,24}})", re.IGNORECASE)
 _LONGEST_LOCAL = 64
 _IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}[ ]?\d{2}(?:[ ./_-]{0,2}[A-Za-z0-9]){11,30}(?!\w)")
@@ -41,10 +44,14 @@ _WORD = re.compile(r"[^\W_]+")
 # What the engine preselects texts by: everything that the libraries could recognise, and much that they do not. The
 # pattern for numbers without a country code matches most dates and amounts; it is used only if a narrative asks for it.
 _POSSIBLE = (
-    r"@|&(?:#64|#x40|(?i:commat));|%40|[({\[<] ?(?i:at) ?[)}\]>]|(?i: at [\p{L}\p{N}_-]{1,63} dot )"
+    rf"@|&(?i:#0*64|#x0*40|commat);|%40|[({{\[<] ?(?i:{_AT_WORDS}) ?[)}}\]>]|"
+    r"(?i: at [\p{L}\p{N}_-]{1,63} dot )"
     r"|[+\x{FF0B}]|(?:^|[^\p{N}])00[1-9]"
     r"|\d(?:[ ./_-]{0,2}\d){12}|(?:^|[^\p{L}\p{N}_])[A-Za-z]{2} ?\d{2}(?:[ ./_-]{0,2}[A-Za-z0-9]){11}"
     # What has a plain spelling that is another: digits of other scripts, wide and mathematical letters, unseen signs.
+    r"|[\x{0300}-\x{036F}\x{20D0}-\x{20FF}\x{FE00}-\x{FE0F}\x{115F}\x{1160}\x{2800}\x{3164}\x{FFA0}]"
+    # A word of two scripts, of which one looks like the other.
+    r"|[A-Za-z][\p{Cyrillic}\p{Greek}]|[\p{Cyrillic}\p{Greek}][A-Za-z]"
     r"|[^\x00-\x7F\P{Nd}]|[\x{FF01}-\x{FF5E}\x{1D400}-\x{1D7FF}\x{FE6B}\x{00A0}\x{2000}-\x{200A}\x{2010}-\x{2015}\x{202F}]|\p{Cf}"
 )
 _DIALLED = r"|\p{Nd}(?:[^\p{L}\p{Nd}]{0,4}\p{Nd}){5}"
@@ -183,7 +190,11 @@ def _cards(text: str) -> Iterator[Match]:
     from stdnum import luhn
 
     for match in _CARD.finditer(text):
-        digits = re.sub(r"\D", "", match[0])
+        groups = re.findall(r"\d+", match[0])
+        digits = "".join(groups)
+        # People write groups of one length or of three to six digits; a point in another place is that of a decimal.
+        if len(set(map(len, groups))) > 1 and not all(3 <= len(group) <= 6 for group in groups):
+            continue
         if _NETWORK.fullmatch(digits) and luhn.is_valid(digits):
             yield match.start(), match.end(), "card"
 

@@ -1,6 +1,7 @@
 """Texts in plain spelling, for a search: what looks like a letter, digit or sign of ASCII is one, and what nobody sees
 is gone. Each sign of the plain text knows where it stands in the text that it comes from."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,21 @@ _SIGNS = {
     "\u2044": "/",
     "\u2215": "/",
     "\t": " ",
+    # Blanks that count as letters or symbols.
+    "\u115f": " ",
+    "\u1160": " ",
+    "\u2800": " ",
+    "\u3164": " ",
+    "\uffa0": " ",
 }
+# Marks that are drawn over or around a sign, such as a stroke or a key's frame; in form C letters have their own.
+_MARKS = re.compile("[\u0300-\u036f\u20d0-\u20ff\ufe00-\ufe0f]")
+# Letters of other scripts that look like one of ASCII. Source: https://www.unicode.org/Public/security/latest/confusables.txt
+_LOOK_ALIKES = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХЬаеѕіјкорсухԁԛԝһΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυχ",
+    "ABESIJKMHOPCTYXbaesijkopcyxdqwhABEZHIKMNOPTYXaikvopux",
+)
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,14 @@ def plain_text(text: str) -> PlainText:
     if text.isascii():
         return PlainText(text, None)
     signs = [(plain, place) for place, sign in enumerate(text) if (plain := _plain(sign))]
-    return PlainText("".join(plain for plain, _ in signs), tuple(place for _, place in signs))
+    plain = _WORD.sub(_without_look_alikes, "".join(plain for plain, _ in signs))
+    return PlainText(plain, tuple(place for _, place in signs))
+
+
+def _without_look_alikes(word: re.Match[str]) -> str:
+    """Return a word with letters of ASCII for those of other scripts that look like them, if it mixes them."""
+    text = word[0]
+    return text.translate(_LOOK_ALIKES) if not text.isascii() and any(map(str.isascii, text)) else text
 
 
 @lru_cache(maxsize=8192)
@@ -45,6 +67,8 @@ def _plain(sign: str) -> str:
         return sign
     if sign in _SIGNS:
         return _SIGNS[sign]
+    if _MARKS.match(sign):
+        return ""
     match unicodedata.category(sign):
         case "Cf":
             return ""
