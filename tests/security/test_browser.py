@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from storymesh.orchestration.browser_guard import BrowserGuard
+from storymesh.orchestration.unguarded_server import is_below_unguarded_server
 from tests.support.harbour import make_harbour
 from tests.support.paths import importable
 
@@ -319,3 +320,36 @@ def test_pages_of_the_real_server_cannot_be_framed_and_it_listens_to_this_machin
         if line.split()[3] == "0A" and line.split()[1].endswith(f":{port}")
     ]
     assert listening == [f"0100007F:{port}"]
+
+
+PYTHON = "/usr/bin/python3"
+DEV = [PYTHON, "/venv/bin/dagster", "dev", "-h", "0.0.0.0"]
+GUARDED = [PYTHON, "-m", "storymesh.orchestration.guarded_dagster", "dev"]
+SERVERS: dict[str, tuple[bool, list[list[str]]]] = {
+    "dagster dev": (True, [DEV]),
+    "dagster dev as a module": (True, [[PYTHON, "-m", "dagster", "dev"]]),
+    "dagster-webserver": (True, [[PYTHON, "/venv/bin/dagster-webserver", "-p", "3000"]]),
+    "its module": (True, [[PYTHON, "-m", "dagster_webserver", "--port", "3000"]]),
+    "below a shell and a code server": (True, [[PYTHON, "-m", "dagster", "api", "grpc"], ["sh", "-c", "x"], DEV]),
+    "storymesh ui": (False, [[PYTHON, "-m", "dagster", "api", "grpc"], DEV, GUARDED]),
+    "the guarded web server": (False, [[PYTHON, "-m", "storymesh.orchestration.guarded_dagster", "webserver"]]),
+    "storymesh run": (False, [[PYTHON, "/venv/bin/storymesh", "run"]]),
+    "a code server": (False, [[PYTHON, "/venv/bin/dagster", "code-server", "start", "dev"]]),
+    "the daemon": (False, [[PYTHON, "-m", "dagster._daemon", "run"]]),
+    "a validation": (False, [[PYTHON, "/venv/bin/dagster", "definitions", "validate"]]),
+    "nothing": (False, []),
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_web_server_without_the_guard_is_noticed_by_what_it_starts(server: str, tmp_path: Path) -> None:
+    expected, commands = SERVERS[server]
+    for number, words in enumerate(commands, 100):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "cmdline").write_bytes("\0".join([*words, ""]).encode())
+        (tmp_path / str(number) / "stat").write_text(f"{number} (a) b) S {number + 1} 1 1", encoding="utf-8")
+    assert is_below_unguarded_server(100, tmp_path) is expected
+
+
+def test_a_process_of_this_machine_is_looked_at() -> None:
+    assert is_below_unguarded_server(os.getpid()) is False

@@ -16,6 +16,7 @@ from storymesh.orchestration.instance import dagster_home
 from storymesh.orchestration.jobs import mesh_schedules, refresh_job, refresh_schedules, release_job
 from storymesh.orchestration.load_locations import NARRATIVES
 from storymesh.orchestration.run_monitor import abandoned_runs, executor
+from storymesh.orchestration.unguarded_server import warn_of_unguarded_server
 
 
 def definitions(file: str) -> dg.Definitions:
@@ -23,6 +24,7 @@ def definitions(file: str) -> dg.Definitions:
 
     Raises DefinitionErrors with the findings of the mesh's files, and WrongUsage when the file stands somewhere else.
     """
+    warn_of_unguarded_server()
     folder = Path(file).resolve().parent
     mesh = load_mesh(find_root(folder))
     mesh.prepare_store()  # dbt, the sensors and every step write to it
