@@ -18,8 +18,8 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
             "releases": "a folder, relative to the mesh root",
             "premises": "where the data of a domain may live; a `domain.yaml` names one of them",
             "classifications": (
-                "what a word of the house means in contracts, such as `confidential: restricted`; one that stands nowhere "
-                "counts as restricted. [Contract](contract.md)"
+                "what a word of the house means in contracts, such as `confidential: restricted`; one that stands "
+                "nowhere counts as restricted. [Contract](contract.md)"
             ),
             "models": "see below",
             "signers": (

@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from storymesh.mesh.check import check_files
+from storymesh.mesh.lookup import contracts_of
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.product.publish import Publication, publish
@@ -116,12 +117,13 @@ def test_a_story_prints_times_and_json(release: Release) -> None:
     assert foreman.startswith("p-")
 
 
-def test_a_release_keeps_each_contract_as_it_counts_here(release: Release) -> None:
+def test_a_release_keeps_each_contract_as_it_counts_here(mesh: Mesh, release: Release) -> None:
     kept = read_definition_snapshot(release).contracts
     assert {role: (contract.id, contract.document.value["id"]) for role, contract in kept.items()} == {
         "job": ("works.jobs", "works.jobs"),
         "crew": ("works.crews", "works.crews"),
     }
+    assert contracts_of(mesh.root, release) == {contract.id: mesh.contract(contract.id) for contract in kept.values()}
     assert kept["job"].properties["foreman"].classification == "restricted"
     assert kept["job"].properties["spec"].classification == "internal"
 
