@@ -147,7 +147,7 @@ class _PrintedRows:
             self._restore(before)
             self._bind(statement.target, item[_KEYS] if carried else None, None)
             self.compiler.names |= {statement.target: item[_VALUE] if carried else item}
-            self.compiler.names |= {"loop": loop_values(place, count)}  # type: ignore[dict-item]
+            self.compiler.names |= {"loop": loop_values(place, count)}
             return _present(self.of_body(statement.body))
 
         found = None
@@ -243,8 +243,9 @@ class _PrintedRows:
         if isinstance(expression, ast.Conditional):
             return self.compiler.test(expression.test), expression.then, expression.otherwise
         test = truth(self.compiler.value(expression.left))
-        sides = (expression.right, expression.left)
-        return (test, *sides) if isinstance(expression, ast.And) else (test, *reversed(sides))  # type: ignore[return-value]
+        if isinstance(expression, ast.And):
+            return test, expression.right, expression.left
+        return test, expression.left, expression.right
 
     def _keys_of_call(self, call: ast.FilterCall) -> ir.ArrayValue | None:
         filter_ = FILTERS[call.name]
