@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -327,8 +327,11 @@ def written(writer: str, value: Any) -> Any:
         return None
     match value:
         case Decimal():
-            return value.quantize(Decimal("1e-9"))
+            with localcontext(prec=60):
+                return value.quantize(Decimal("1e-9")) + 0  # no minus zero
+        case datetime():
+            return value.replace(fold=0)
         case dict():
-            return {name: written("", item) for name, item in value.items()}
+            return {name: written("", value[name]) for name, _ in INNER}
         case _:
             return value
