@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_PROCESSES ?= 2
 READERS := .venv-readers
+SPARK := .venv-spark
 # Named for what it was made from, so that a fresh checkout with an old environment knows which one it is.
 READERS_STAMP = $(READERS)/.made-from-$(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("requirements/readers.txt", "rb").read()).hexdigest()[:16])')
 
-.PHONY: help env readers run check test test-fast ui lint format lock clean
+.PHONY: help env readers spark run check test test-fast ui lint format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,13 @@ readers: ## what reads releases in the tests and is no part of storymesh, in .ve
 $(READERS)/.made-from-%:
 	$(PYTHON) -m venv --clear $(READERS)
 	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/readers.txt
+	@touch $@
+
+spark: $(SPARK)/.installed ## Spark for the tests of the second engine, in .venv-spark (0.5 GB; needs Java 17)
+
+$(SPARK)/.installed: requirements/spark.txt
+	$(PYTHON) -m venv --clear $(SPARK)
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/spark.txt
 	@touch $@
 
 run: env ## every product, case and release of the mesh

@@ -13,7 +13,9 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
         settings.Settings,
         "It stands in the mesh root, and may be left out: then all defaults hold.",
         {
-            "engine": "what runs the queries",
+            "engine": (
+                "what makes cases, precedents and records: `duckdb`, which needs nothing, or `{spark: …}`: see below"
+            ),
             "store": "where products are kept: see below, or a folder alone",
             "releases": "a folder, relative to the mesh root",
             "premises": "where the data of a domain may live; a `domain.yaml` names one of them",
@@ -31,6 +33,15 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
                 "when the whole mesh is refreshed: five cron fields, or `@daily` and the like, in UTC. "
                 "[How to](../how-to/run-and-repair.md)"
             ),
+        },
+    ),
+    "engine: spark": (
+        settings.SparkSettings,
+        "Spark runs at one place: `remote` or `master`, never both. [How to](../how-to/scale-out.md)",
+        {
+            "remote": "the address of a Spark Connect server, `sc://host:15002`; it may name variables, as in `store`",
+            "master": "a cluster or this machine, as Spark names it: `local[2]`, `yarn`, `k8s://…`",
+            "settings": "Spark's own settings, by name",
         },
     ),
     "store": (

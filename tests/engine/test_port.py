@@ -15,10 +15,12 @@ from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "platform" / "storymesh"
 BEHIND_THE_PORT = re.compile(
-    r"\b(?:import duckdb|from duckdb|ibis\.duckdb|storymesh\.engine\.duckdb|raw_sql|get_backend)\b"
+    r"\b(?:import duckdb|from duckdb|ibis\.duckdb|storymesh\.engine\.(?:duckdb|spark)|raw_sql|get_backend)\b"
+    r"|\b(?:import|from) (?:pyspark|py4j)\b"
     r"|\.con\b|\bengine\.connection\b"
 )
 OPENS_ENGINES = "engine/open.py"
+ENGINES = {PACKAGE / "engine" / name for name in ("duckdb", "spark")}
 CALLS: Counter[str] = Counter()
 
 
@@ -56,7 +58,7 @@ def test_only_an_engine_knows_its_own_package() -> None:
     found = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if PACKAGE / "engine" / "duckdb" not in path.parents and BEHIND_THE_PORT.search(path.read_text("utf-8"))
+        if not ENGINES & set(path.parents) and BEHIND_THE_PORT.search(path.read_text("utf-8"))
     }
     assert found == {OPENS_ENGINES}
 

@@ -12,6 +12,8 @@ from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "platform/storymesh"
 BROUGHT_BY = {
+    "py4j": "pyspark",
+    "sqlglot": "ibis-framework",
     "httpx2": "huggingface-hub",
     "langsmith": "langchain",
     "openai": "langchain-openai",

@@ -34,6 +34,7 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
     ("lifecycle/test_push.py",),
     ("product/test_publish.py",),
     ("release/test_write.py",),
+    ("engine/test_spark.py", "engine/test_spark_mesh.py", "engine/test_spark_language.py"),
     ("case/test_links.py",),
     ("project/test_wheel.py",),
 )

@@ -91,6 +91,8 @@ class Build:
     """The files of the evaluation set by their path in the mesh; or what a release that is built again keeps of it."""
     own_key: bytes | None = field(default=None, repr=False)
     """The key of the pseudonyms of a build that is no mesh's, such as a scenario's."""
+    open_cluster: OpenEngine | None = field(default=None, repr=False)
+    """The engine that makes cases, precedents and records where `open_engine` does not. No file hangs on it."""
 
     @property
     def narrative(self) -> Narrative:

@@ -6,6 +6,7 @@ listed, because a disk or a person damaged them, are nobody's: the step runs aga
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,11 @@ def build_step(build: Build, name: str, *, after: Sequence[str] = ()) -> Iterato
         if not step.whole:
             step.list.unlink(missing_ok=True)
             for path in list(folder.rglob(".*")):
-                if _STAGED.fullmatch(path.name) and path.is_file():
+                if not _STAGED.fullmatch(path.name):
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
                     path.unlink(missing_ok=True)
         try:
             yield step

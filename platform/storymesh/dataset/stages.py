@@ -1,7 +1,8 @@
 """The stages of a build: cases, precedents and the records of each config, each written once as Parquet files."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,15 +63,26 @@ def write_cases(build: Build, progress: ReportProgress = ignore_progress) -> Sta
                 progress("free text", 0)
                 published = {role: published_rows(build, engine, role) for role in build.typed.cast.roles}
                 write_masked_rows(engine, build.typed, published, files.personal_data)
-            _write_in_parts(build, engine)
-            progress("splits", 0)
-            engine.write_parquet(case_splits(build, engine, engine.read_parquet(files.cases)), files.splits)
+            with _stage_engine(build, engine) as stage:
+                _write_in_parts(build, stage)
+                progress("splits", 0)
+                stage.write_parquet(case_splits(build, stage, stage.read_parquet(files.cases)), files.splits)
             step.seal([files.cases, files.splits, *files.personal_data.glob("[!.]*")])
         cases = engine.read_parquet(files.cases)
         rows = int(engine.fetch_value(cases.count()))
         drops = count_by_reason(engine, case_drops(build, engine))
         sample = engine.fetch_rows(cases.select("case_id", "at", "status").limit(5))
     return StageResult(files.cases, rows, step.whole, drops, time.monotonic() - began, tuple(sample))
+
+
+@contextmanager
+def _stage_engine(build: Build, engine: Engine) -> Iterator[Engine]:
+    """Yield the engine that makes the files of a stage: `engine`, which counts them afterwards, or a cluster."""
+    if build.open_cluster is None:
+        yield engine
+        return
+    with build.open_cluster() as cluster:
+        yield cluster
 
 
 def _refuse_duplicate_keys(build: Build, engine: Engine) -> None:
@@ -109,8 +121,9 @@ def write_precedents(build: Build, progress: ReportProgress = ignore_progress) -
 
             progress("precedents", 0)
             levels = [[formula.name for formula in level] for level in build.typed.case.match]
-            table = find_precedents(cases_with_splits(build, engine), definition, levels, build.typed.quoted_facts)
-            engine.write_parquet(table, path)
+            with _stage_engine(build, engine) as stage:
+                table = find_precedents(cases_with_splits(build, stage), definition, levels, build.typed.quoted_facts)
+                stage.write_parquet(table, path)
             step.seal([path])
         enough = cases_with_precedents(build, engine)["precedents"]["enough"]
         rows = int(engine.fetch_value(enough.count()))
@@ -136,7 +149,8 @@ def write_records(build: Build, config: str, progress: ReportProgress = ignore_p
     with build_step(build, f"{path.parent.name}-{config}", after=after) as step, build.open_engine() as engine:
         if not step.whole:
             progress(config, 0)
-            _render_records(build, engine, record)
+            with _stage_engine(build, engine) as stage:
+                _render_records(build, stage, record)
             step.seal([path, dropped])
         records = engine.read_parquet(path)
         count = int(engine.fetch_value(records.count()))

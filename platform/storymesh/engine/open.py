@@ -1,11 +1,11 @@
 """Which engine runs: the one place that names the engines."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from storymesh.engine.engine import Engine
+    from storymesh.engine.engine import Engine, OpenEngine
 
 DBT_PLUGIN = "storymesh.engine.duckdb.dbt_plugin"  # the module that confines the engine's database inside dbt
 
@@ -17,6 +17,18 @@ def open_engine(
     from storymesh.engine.duckdb.engine import DuckDBEngine
 
     return DuckDBEngine(memory=memory, threads=threads, only=only)
+
+
+def open_spark(*, remote: str | None, master: str | None, settings: Mapping[str, str]) -> "OpenEngine":
+    """Return what opens Spark at a place: `remote` or `master`, with `settings` of Spark's own."""
+
+    def open_session(*, only: Iterable[Path] | None = None) -> "Engine":
+        from storymesh.engine.spark.engine import SparkEngine
+        from storymesh.engine.spark.session import SparkAddress
+
+        return SparkEngine(SparkAddress(remote, master, settings), only=only)
+
+    return open_session
 
 
 def regex_fault(pattern: str) -> str | None:

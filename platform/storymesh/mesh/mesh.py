@@ -44,6 +44,12 @@ class Mesh:
         return self.settings.store.warehouse_of(self.root)
 
     @property
+    def open_cluster(self) -> OpenEngine | None:
+        """Opens the engine that makes cases, precedents and records, where `mesh.yaml` names another than this
+        machine's. Raises WrongUsage for an address with a variable that is not set."""
+        return self.settings.engine.open_cluster
+
+    @property
     def store(self) -> Path:
         """The folder on this machine for everything that is made but no release."""
         return self.warehouse.folder

@@ -60,7 +60,15 @@ def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) 
     if refused := list(model_findings(narrative, mesh.settings)):
         raise DefinitionErrors(refused)
     files = evaluation_files(narrative, mesh.root)
-    return Build(typed, snapshots, mesh.store, mesh.releases, mesh.open_engine, evaluation=files)
+    return Build(
+        typed,
+        snapshots,
+        mesh.store,
+        mesh.releases,
+        mesh.open_engine,
+        evaluation=files,
+        open_cluster=mesh.open_cluster,
+    )
 
 
 def _write_pin(build: Build) -> None:

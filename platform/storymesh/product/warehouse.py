@@ -52,12 +52,12 @@ class Warehouse:
     @property
     def bucket_url(self) -> str | None:
         """The address of the bucket with variables filled in. Raises WrongUsage for one that is not set."""
-        return _fill_variables(self.bucket)
+        return fill_variables(self.bucket, "keeps the products at")
 
     @property
     def catalog_url(self) -> str | None:
         """The address of the catalog with variables filled in. Raises WrongUsage for one that is not set."""
-        return _fill_variables(self.catalog)
+        return fill_variables(self.catalog, "keeps the products at")
 
 
 def address_fault(address: str, schemes: tuple[str, ...]) -> str | None:
@@ -83,12 +83,15 @@ def s3_properties() -> dict[str, str]:
     }
 
 
-def _fill_variables(address: str | None) -> str | None:
+def fill_variables(address: str | None, doing: str) -> str | None:
+    """Return an address of mesh.yaml with its variables filled in, None for none or an empty one. Raises WrongUsage for
+    a variable that is not set; `doing` is what mesh.yaml does with the address."""
+
     def value_of(match: re.Match[str]) -> str:
         name, otherwise = match.groups()
         value = os.environ.get(name) or otherwise
         if value is None:
-            message = f"mesh.yaml keeps the products at {address}, and {name} is not set"
+            message = f"mesh.yaml {doing} {address}, and {name} is not set"
             raise WrongUsage(message, f"set {name} in the environment, or write ${{{name}:-otherwise}}")
         return value
 

@@ -1,0 +1,1 @@
+"""The Spark engine, classic or Connect: the only place that imports pyspark."""

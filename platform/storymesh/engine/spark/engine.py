@@ -1,0 +1,257 @@
+"""Spark as an engine: cases, splits, precedents and records on a cluster.
+
+What a person's own machine does, such as reading a domain's database, has no meaning here and says so. Files are in a
+folder that the cluster sees under the same path. Rows come in no order.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from storymesh.atomic_write import staged_file
+from storymesh.engine import dialect
+from storymesh.engine.engine import Files, PlanOperator
+from storymesh.engine.spark.session import HINT, SparkAddress, first_line, open_session
+from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
+from storymesh.temporary_folder import temporary_folder
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+ROW_GROUP = 20_480
+
+
+class SparkEngine:
+    """A session of Spark that implements the `Engine` port as far as the stages of a build need it.
+
+    It bounds no memory: Spark spills, and its settings say what it may use.
+    """
+
+    memory = sys.maxsize
+
+    def __init__(self, address: SparkAddress, *, only: Iterable[Path] | None = None) -> None:
+        if only is not None:
+            _refuse("be confined to the files of a stranger")
+        from storymesh.engine.spark.compiler import SparkCompiler
+
+        self._compiler = SparkCompiler()
+        self._session = open_session(address)
+        self._views: set[str] = set()
+        self._secret: str | None = None
+        self._ending = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(Exception):  # of a cluster that is gone
+            for view in self._views:
+                self._session.catalog.dropTempView(view)
+        self._ending.close()
+
+    def read_parquet(self, files: Files, schema: "pa.Schema | None" = None) -> "ir.Table":
+        import ibis.expr.schema as sch
+        import pyarrow.parquet as pq
+
+        paths = [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
+        if not paths:
+            if schema is None:
+                raise ValueError("no files and no schema")
+            return self.materialize(schema.empty_table())
+        with self._translated():
+            found = pq.read_schema(paths[0])
+            frame = self._session.read.parquet(*(_literal_address(self._visible(path)) for path in paths))
+            table = self._as_view(frame, sch.Schema.from_pyarrow(found))
+        if schema is None:
+            return table
+        expected = sch.Schema.from_pyarrow(schema)
+        return table.select(**{name: table[name].cast(kind) for name, kind in expected.items()})
+
+    def write_parquet(
+        self, table: "ir.Table", path: Path, *, metadata: Mapping[str, str] | None = None, compression_level: int = 1
+    ) -> int:
+        return self._write([table], path, metadata, compression_level)
+
+    def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:
+        return self._write(parts, path, None, 1)
+
+    def _write(
+        self, parts: Sequence["ir.Table"], path: Path, metadata: Mapping[str, str] | None, compression_level: int
+    ) -> int:
+        """Write expressions to one file: each worker writes its own, which are put together here, a group at a time."""
+        import pyarrow.parquet as pq
+
+        schema = parts[0].schema().to_pyarrow()
+        if metadata:
+            schema = schema.with_metadata(metadata)
+        rows = 0
+        with (
+            staged_file(path) as staged,
+            pq.ParquetWriter(staged, schema, compression="zstd", compression_level=compression_level) as writer,
+        ):
+            for part in parts:
+                for batch in self._spooled(part, path.parent, ROW_GROUP, f" while it wrote {path.name}"):
+                    writer.write_batch(batch.cast(schema), row_group_size=ROW_GROUP)
+                    rows += batch.num_rows
+        return rows
+
+    def materialize(
+        self, rows: "ir.Table | pa.Table | Iterable[pa.RecordBatch]", schema: "pa.Schema | None" = None
+    ) -> "ir.Table":
+        import ibis.expr.schema as sch
+        import ibis.expr.types as ir
+        import pyarrow as pa
+
+        with self._translated():
+            if isinstance(rows, ir.Table):
+                return self._as_view(self._frame(rows).localCheckpoint(), rows.schema())
+            if not isinstance(rows, pa.Table):
+                if schema is None:
+                    raise ValueError("batches require a schema")
+                rows = pa.Table.from_batches(rows, schema)
+            return self._as_view(self._session.createDataFrame(rows), sch.Schema.from_pyarrow(rows.schema))
+
+    def drop(self, table: "ir.Table") -> None:
+        view = table.get_name()
+        self._session.catalog.dropTempView(view)
+        self._views.discard(view)
+
+    def fetch_table(self, table: "ir.Table") -> "pa.Table":
+        with self._translated():
+            return self._frame(table).toArrow().cast(table.schema().to_pyarrow())
+
+    def fetch_rows(self, table: "ir.Table") -> list[dict[str, Any]]:
+        return list(self.fetch_table(table).to_pylist())
+
+    def fetch_value(self, value: "ir.Scalar") -> Any:
+        return self.fetch_table(value.as_table())[0][0].as_py()
+
+    def stream_batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
+        with temporary_folder("spark") as folder:
+            yield from self._spooled(table, folder, size, "")
+
+    def content_digest(self, table: "ir.Table") -> str:
+        _refuse("compute a content digest")
+
+    def compile_sql(self, table: "ir.Table") -> str:
+        node, _ = dialect.separate_secret(table.op())
+        return self._compiler.sql(node.to_expr())
+
+    def quote_name(self, name: str) -> str:
+        return f"`{name.replace('`', '``')}`"
+
+    def parquet_scan_sql(self, *_arguments: Any) -> str:
+        _refuse("be the database of a dbt project")
+
+    def stream_json_texts(self, *_arguments: Any, **_named: Any) -> "pa.RecordBatchReader":
+        _refuse("read the source of a product")
+
+    def describe_database_lock(self, database: Path) -> str | None:
+        _refuse("open a database file")
+
+    def stream_database_table(self, *_arguments: Any, **_named: Any) -> "pa.RecordBatchReader":
+        _refuse("open a database file")
+
+    def map_batches(self, *_arguments: Any, **_named: Any) -> Iterator["pa.RecordBatch"]:
+        _refuse("compute over a stream of this machine")
+
+    def run_untrusted_query(self, *_arguments: Any, **_named: Any) -> Any:
+        _refuse("confine a SQL rule that somebody else wrote")
+
+    def profile_plan(self, table: "ir.Table") -> PlanOperator:
+        _refuse("return an executed plan; Spark's own user interface shows it")
+
+    def _frame(self, expression: "ir.Table") -> "DataFrame":
+        """Return an expression as Spark plans it. Tables in memory and the secret become views before."""
+        import ibis.expr.operations as ops
+
+        node, secret = dialect.separate_secret(expression.op())
+        if secret is not None and secret != self._secret:
+            self._show_secret(secret)
+        for table in node.find(ops.InMemoryTable):
+            if table.name not in self._views:
+                rows = table.data.to_pyarrow(table.schema)
+                self._session.createDataFrame(rows).createOrReplaceTempView(table.name)
+                self._views.add(table.name)
+        return self._session.sql(self._compiler.sql(node.to_expr()))
+
+    def _show_secret(self, secret: str) -> None:
+        """Have the secret as a row of a view: a text in the query would be in Spark's plans and logs."""
+        import pyarrow as pa
+
+        from storymesh.engine.spark.compiler import SECRET_VIEW
+
+        self._session.createDataFrame(pa.table({"text": [secret]})).createOrReplaceTempView(SECRET_VIEW)
+        self._views.add(SECRET_VIEW)
+        self._secret = secret
+
+    def _as_view(self, frame: "DataFrame", schema: Any) -> "ir.Table":
+        import ibis
+
+        name = f"storymesh_{token_hex(6)}"
+        frame.createOrReplaceTempView(name)
+        self._views.add(name)
+        return ibis.table(schema, name=name)
+
+    def _visible(self, path: Path) -> Path:
+        """Return a path of a file that Spark does not take for a hidden one, which it would leave out."""
+        if not path.name.startswith((".", "_")):
+            return path
+        folder = path.with_name(f".spark.{token_hex(6)}")
+        folder.mkdir()
+        self._ending.callback(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "file.parquet").hardlink_to(path)
+        return folder / "file.parquet"
+
+    def _spooled(self, table: "ir.Table", folder: Path, size: int, during: str) -> "Iterator[pa.RecordBatch]":
+        """Yield rows that the workers write into a folder below `folder`, which goes at the end."""
+        import pyarrow.parquet as pq
+
+        spool = folder / f".spark.{token_hex(6)}"
+        try:
+            with self._translated(during):
+                self._frame(table).write.option("compression", "snappy").parquet(f"file:{spool.resolve()}")
+            schema = table.schema().to_pyarrow()
+            for path in sorted(spool.glob("part-*")):
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(size):
+                        yield batch.cast(schema)
+        finally:
+            shutil.rmtree(spool, ignore_errors=True)
+
+    @contextmanager
+    def _translated(self, during: str = "") -> Iterator[None]:
+        """Raise the errors of Spark, of Java and of the way to them as the port's."""
+        import pyarrow as pa
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
+
+        try:
+            yield
+        except (PySparkException, Py4JError, pa.ArrowException, OSError) as error:
+            words = first_line(error)
+            if self._secret is not None:
+                words = words.replace(self._secret, "…")
+            if "OutOfMemoryError" in str(error):
+                hint = "give Spark more: spark.executor.memory, or more and smaller partitions"
+                raise OutOfMemory(f"Spark ran out of memory{during}: {words}", hint) from error
+            raise EngineFailed(f"Spark failed{during}: {words} ({HINT})") from error
+
+
+def _refuse(what: str) -> NoReturn:
+    raise WrongUsage(f"the engine 'spark' cannot {what}", "the engine of this machine does that")
+
+
+def _literal_address(path: Path) -> str:
+    """Return the address of a file that Spark takes literally: it is no glob."""
+    text = str(path.resolve())
+    return "file:" + "".join(f"\\{letter}" if letter in "\\*?[]{}" else letter for letter in text)

@@ -1,0 +1,90 @@
+"""Opening Spark: one session for each process and address, with the settings that results depend on."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from storymesh.errors import EngineFailed, WrongUsage
+from storymesh.redaction import redact
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# What an expression means may not hang on how a cluster is set up.
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.timestampType": "TIMESTAMP_NTZ",
+    "spark.sql.caseSensitive": "true",
+    "spark.sql.decimalOperations.allowPrecisionLoss": "false",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.variable.substitute": "false",
+    "spark.sql.parser.escapedStringLiterals": "false",
+    "spark.sql.mapKeyDedupPolicy": "EXCEPTION",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
+    "spark.sql.legacy.parquet.nanosAsLong": "false",
+}
+HINT = "see docs/how-to/scale-out.md"
+
+
+@dataclass(frozen=True)
+class SparkAddress:
+    """Where Spark runs: `remote`, a Spark Connect server (`sc://…`), or `master`, such as `local[2]` or `yarn`.
+
+    `settings` are Spark's own, of the application for `master` and of the session for `remote`.
+    """
+
+    remote: str | None = None
+    master: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_session(address: SparkAddress) -> "SparkSession":
+    """Return a session of its own at an address, without temporary views.
+
+    Raises WrongUsage where pyspark is not installed, EngineFailed where Spark cannot be reached.
+    """
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        words = f"the engine 'spark' needs pyspark ({error})"
+        raise WrongUsage(words, "pip install 'storymesh[spark]', and Java 17") from error
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised, with these words
+    try:
+        session = _connected(address, SparkSession)
+        for name, value in {**(address.settings if address.remote else {}), **SETTINGS}.items():
+            session.conf.set(name, value)
+    except (PySparkException, OSError, RuntimeError, ValueError, ImportError) as error:
+        where = _shown(address)
+        words = f"Spark at {where} does not answer: {first_line(error)}"
+        raise EngineFailed(f"{words} ({HINT})") from error
+    return session
+
+
+def _connected(address: SparkAddress, sessions: "type[SparkSession]") -> "SparkSession":
+    if address.remote:
+        return sessions.builder.remote(address.remote).create()
+    builder = sessions.builder.appName("storymesh").master(address.master or "local")
+    quiet = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+    for name, value in {**quiet, **address.settings}.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate().newSession()
+
+
+def _shown(address: SparkAddress) -> str:
+    """Return an address without what stands behind it, such as a token."""
+    return redact((address.remote or address.master or "").split(";")[0])
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error of Spark or of Java, without tokens and without the value that it quotes."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    text = re.sub(r"[Tt]he value .* of the type", "a value of the type", text)
+    return redact(re.sub(r"token=[^;\s]+", "token=…", text))[:300]
