@@ -87,6 +87,14 @@ def test_models_read_published_products_and_break_alone(with_desk: Path) -> None
     steps = [event.step for event in events if isinstance(event, StepSuccess)]
     assert steps.index("fleet.boats") < steps.index("desk: dbt models") < steps.index("desk.berths")
 
+    # Nothing has changed, so dbt is not asked: its models and tests are told as they were.
+    built = (with_desk / ".storymesh/desk/dbt/target/run_results.json").stat().st_mtime_ns
+    outcome, events = run(with_desk)
+    assert outcome.success, outcome.failures
+    assert (with_desk / ".storymesh/desk/dbt/target/run_results.json").stat().st_mtime_ns == built
+    (models,) = (event for event in events if isinstance(event, StepSuccess) and event.step == "desk: dbt models")
+    assert models.unchanged
+
     # A test of dbt fails: the model's file and dbt's words; the other domains and the narrative go on.
     (with_desk / "domains/desk/sources/notes.csv").write_text("boat,berth\nboat-0,7\nboat-0,8\n", encoding="utf-8")
     outcome, _ = run(with_desk)

@@ -6,7 +6,7 @@ these is still there and still needed.
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -39,6 +39,15 @@ def latest_data_version(instance: dg.DagsterInstance, key: dg.AssetKey, *, is_so
     record = instance.get_latest_data_version_record(key, is_source=is_source)
     version = extract_data_version_from_entry(record.event_log_entry) if record is not None else None
     return version.value if version is not None else None
+
+
+def latest_check_evaluations(
+    instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey]
+) -> dict[dg.AssetCheckKey, dg.AssetCheckEvaluation]:
+    """Return the latest evaluation of each of the checks that has one."""
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+    events = {key: record.event and record.event.dagster_event for key, record in records.items()}
+    return {key: event.asset_check_evaluation_data for key, event in events.items() if event is not None}
 
 
 def asset_keys_of_step(job: dg.JobDefinition, step: str) -> list[dg.AssetKey]:

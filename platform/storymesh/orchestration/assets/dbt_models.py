@@ -28,9 +28,10 @@ from storymesh.orchestration.assets.keys import model_key, product_key, source_k
 from storymesh.orchestration.assets.metadata import asset_owners
 from storymesh.orchestration.assets.products import assets_made_for
 from storymesh.orchestration.assets.sources import Files, files_read_by_model, raw_files_of_domain
-from storymesh.orchestration.dagster_internals import dbt_resource_class
+from storymesh.orchestration.dagster_internals import dbt_resource_class, latest_check_evaluations
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.product.dbt_project import failed_nodes, prepare_dbt
+from storymesh.product.dbt_state import DbtBuildState
 from storymesh.product.store import ProductStore, Snapshot
 
 if TYPE_CHECKING:
@@ -102,7 +103,13 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             with mesh.open_engine() as engine:
                 folder, access = mesh.domain_folder(domain), mesh.dbt_access(domain)
                 project = prepare_dbt(domain, folder, mesh.store, inputs, engine, access)
+                state = DbtBuildState(project, access, manifest, _names(context))
+                if not config.full_refresh and state.is_current() and (before := _results_before(context)) is not None:
+                    context.log.info("nothing that dbt reads has changed since it built these models")
+                    yield from before
+                    return
                 wait_for_database(engine, project.database)
+            state.forget()
             dbt = dbt_resource_class()(
                 project_dir=str(project.project_dir),
                 profiles_dir=str(project.profiles_dir),
@@ -124,8 +131,43 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             if not invocation.is_successful():
                 failed = "; ".join(failed_nodes(project)) or str(invocation.get_error())
                 raise TransformFailed(f"the dbt project of '{domain}' did not build: {failed}")
+            state.record()
 
     return build_models
+
+
+def _names(context: dg.AssetExecutionContext) -> list[str]:
+    """Return the names of the selected models and checks."""
+    models = (key.to_user_string() for key in context.selected_asset_keys)
+    return [*models, *(f"{key.asset_key.to_user_string()} {key.name}" for key in context.selected_asset_check_keys)]
+
+
+def _results_before(
+    context: dg.AssetExecutionContext,
+) -> list[dg.MaterializeResult[Any] | dg.AssetCheckResult] | None:
+    """Return what the last build told of the selected models and their checks; None where one was not told."""
+    results: list[dg.MaterializeResult[Any] | dg.AssetCheckResult] = []
+    for key in context.selected_asset_keys:
+        event = context.instance.get_latest_materialization_event(key)
+        if event is None or event.asset_materialization is None:
+            return None
+        metadata = {**event.asset_materialization.metadata, "unchanged": True}
+        results.append(dg.MaterializeResult(asset_key=key, metadata=metadata))
+    evaluations = latest_check_evaluations(context.instance, context.selected_asset_check_keys)
+    if evaluations.keys() != context.selected_asset_check_keys:
+        return None
+    results += [
+        dg.AssetCheckResult(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=evaluation.passed,
+            severity=evaluation.severity,
+            description=evaluation.description,
+            metadata=evaluation.metadata,
+        )
+        for key, evaluation in evaluations.items()
+    ]
+    return results
 
 
 def _translator(mesh: Mesh, domain: str) -> Any:

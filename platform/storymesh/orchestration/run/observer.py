@@ -98,10 +98,13 @@ class RunObserver:
     def _on_materialization(self, step: str, key: dg.AssetKey, metadata: Mapping[str, Any]) -> None:
         values = {name: value.value for name, value in metadata.items()}
         self.metadata_of[key] = values
+        unchanged = bool(values.get("unchanged"))
         if len(self.assets_of.get(step, [])) > 1:
             self.listener(StepProgress(self._name(step), key.path[-1], None))
+            _, others_unchanged = self.rows_of.get(step, (None, True))
+            self.rows_of[step] = (None, others_unchanged and unchanged)
         else:
-            self.rows_of[step] = (values.get("dagster/row_count"), bool(values.get("unchanged")))
+            self.rows_of[step] = (values.get("dagster/row_count"), unchanged)
 
     def _name(self, step: str) -> str:
         keys = self.assets_of.get(step)

@@ -1,0 +1,146 @@
+"""What a dbt build was made from, so that a build that would make the same again is left out.
+
+Nothing is assumed of a project that can make something else from the same files: one that nothing confines, models that
+keep what was there before, code that asks for the time or for chance.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from storymesh.atomic_write import write_atomically
+from storymesh.input_file import InputFileRefused, open_input
+from storymesh.product.dbt_project import SOURCES_FOLDER, DbtAccess, DbtProject
+
+MAX_FILES = 20_000
+_STATE = "built.json"
+_NOT_READ = frozenset({"target", "logs", "__pycache__"})
+_PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "storymesh")
+_OWN_MACROS = frozenset({"dbt", "dbt_duckdb"})
+_STEADY = frozenset({None, "view", "table", "ephemeral", "external", "seed", "test", "unit"})  # materializations
+# The clock, chance, what counts on, and what a model or the database held before.
+_VARYING = re.compile(
+    r"\b(now|today|age|random|setseed|uuid|uuidv4|uuidv7|gen_random_uuid|nextval|currval|txid_current|statement"
+    r"|get_current_time|get_current_timestamp|transaction_timestamp|current_localtime|current_localtimestamp)\s*\("
+    r"|\b(current_date|current_time|current_timestamp|localtime|localtimestamp|tablesample|run_query|run_started_at"
+    r"|invocation_id|modules)\b|\busing\s+sample\b|\{[{%][^}]*\bthis\b",
+    re.IGNORECASE,
+)
+
+
+class DbtBuildState:
+    """Whether the last `dbt build` of a project read what it would read now, and its database is as it left it.
+
+    `selected` names what is built, `manifest` is dbt's of the project.
+    """
+
+    def __init__(
+        self, project: DbtProject, access: DbtAccess, manifest: Mapping[str, Any], selected: Iterable[str]
+    ) -> None:
+        self._project = project
+        self._path = project.target_path.parent / _STATE
+        self._inputs = None if access.unconfined or _varies(manifest) else _inputs_digest(project, access, selected)
+
+    def is_current(self) -> bool:
+        """Return True if a build would read what the last one read and find the database as that one left it."""
+        if self._inputs is None:
+            return False
+        try:
+            before = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return bool(before == {"inputs": self._inputs, "outputs": self._outputs()})
+
+    def forget(self) -> None:
+        """Begin a build: what it leaves behind is not known before it has ended."""
+        self._path.unlink(missing_ok=True)
+
+    def record(self) -> None:
+        """Note that a build has ended well."""
+        if self._inputs is not None:
+            write_atomically(self._path, json.dumps({"inputs": self._inputs, "outputs": self._outputs()}))
+
+    def _outputs(self) -> dict[str, list[int] | None]:
+        """Return size and time of change of the database, and of each file that models write beside it."""
+        external = self._project.target_path.parent / "external"
+        database = self._project.database
+        written = [database, database.with_name(f"{database.name}.wal"), *sorted(external.rglob("*"))]
+        return {str(path): _size_and_time(path) for path in written}
+
+
+def _size_and_time(path: Path) -> list[int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _varies(manifest: Mapping[str, Any]) -> bool:
+    """Return True if the project can make something else from the same files."""
+    nodes = [*manifest["nodes"].values(), *manifest.get("unit_tests", {}).values()]
+    for node in nodes:
+        config = node.get("config") or {}
+        if node["resource_type"] in ("snapshot", "operation") or config.get("materialized") not in _STEADY:
+            return True
+        if config.get("pre-hook") or config.get("post-hook") or _VARYING.search(str(node.get("raw_code") or "")):
+            return True
+    macros = manifest.get("macros", {}).values()
+    return any(_VARYING.search(macro["macro_sql"]) for macro in macros if macro["package_name"] not in _OWN_MACROS)
+
+
+def _inputs_digest(project: DbtProject, access: DbtAccess, selected: Iterable[str]) -> str | None:
+    """Return a digest of all that a build reads; None where that cannot be said."""
+    digest = hashlib.sha256()
+
+    def add(*parts: str | bytes) -> None:
+        for part in parts:
+            content = part if isinstance(part, bytes) else part.encode()
+            digest.update(f"{len(content)}:".encode() + content)
+
+    add(*(f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES), *sorted(selected))
+    # An input port stands in the sources as the files of its snapshot, whose names are never used twice.
+    prepared = (Path("dbt_project.yml"), Path(SOURCES_FOLDER, "sources.yml"))
+    paths = [*(project.project_dir / name for name in prepared), project.profiles_dir / "profiles.yml"]
+    add(*(path.read_bytes() for path in paths))
+    add(*(f"{name}={os.environ.get(name)}" for name in sorted(access.env)))
+    count = 0
+    try:
+        for root in (project.folder, *(path.resolve() for path in access.read)):
+            for path in _files(root, project.database):
+                count += 1
+                if count > MAX_FILES:
+                    return None
+                with open_input(path, root) as file:
+                    add(str(path), hashlib.file_digest(file, "sha256").digest())
+    except (InputFileRefused, OSError, _Elsewhere):
+        return None
+    return digest.hexdigest()
+
+
+class _Elsewhere(Exception):
+    """A link to a folder, whose files may lie anywhere."""
+
+
+def _files(root: Path, database: Path) -> Iterator[Path]:
+    """Yield the files below `root`, or it itself, but for hidden ones, dbt's own and the database."""
+    if not root.is_dir():
+        yield root
+        return
+    waiting = [root]
+    while waiting:
+        parent = waiting.pop()
+        for entry in sorted(parent.iterdir()):
+            if entry.name.startswith(".") or (parent == root and entry.name in _NOT_READ):
+                continue
+            if entry.is_dir():
+                if entry.is_symlink():
+                    raise _Elsewhere
+                waiting.append(entry)
+            elif entry != database and not entry.name.startswith(f"{database.name}.") and entry.suffix != ".pyc":
+                yield entry
