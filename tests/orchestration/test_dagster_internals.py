@@ -47,6 +47,21 @@ def test_version_tags_are_what_dagster_writes() -> None:
     assert tags["downstream"][f"{internals.INPUT_DATA_VERSION_TAG_PREFIX}/upstream"] == "abc"
 
 
+def test_the_latest_evaluation_of_a_check_is_found() -> None:
+    @dg.asset(check_specs=[dg.AssetCheckSpec("full", asset="rows")])
+    def rows():  # type: ignore[no-untyped-def]
+        result = dg.AssetCheckResult(passed=False, check_name="full", severity=dg.AssetCheckSeverity.WARN)
+        return dg.MaterializeResult(check_results=[result])
+
+    full, never = (dg.AssetCheckKey(dg.AssetKey("rows"), name) for name in ("full", "never"))
+    instance = dg.DagsterInstance.ephemeral()
+    dg.materialize([rows], instance=instance)
+    found = internals.latest_check_evaluations(instance, [full, never])
+    assert list(found) == [full]
+    assert not found[full].passed
+    assert found[full].severity is dg.AssetCheckSeverity.WARN
+
+
 def tags_of(instance: dg.DagsterInstance, name: str) -> Any:
     event = instance.get_latest_materialization_event(dg.AssetKey(name))
     assert event is not None and event.asset_materialization is not None
