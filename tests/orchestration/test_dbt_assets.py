@@ -14,7 +14,7 @@ from storymesh.errors import TransformFailed
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.orchestration import definitions
 from storymesh.orchestration.assets.dbt_manifest import dbt_manifest
-from storymesh.orchestration.assets.dbt_models import wait_for_database
+from storymesh.orchestration.assets.dbt_models import results_before, wait_for_database
 from storymesh.orchestration.assets.products import domain_database
 from storymesh.orchestration.run.events import RunEvent, StepSuccess
 from storymesh.orchestration.run.execute import execute_run
@@ -114,6 +114,44 @@ def test_models_read_published_products_and_break_alone(with_desk: Path) -> None
     assert "nothing" in failed.message
     assert {product.product: product.state for product in outcome.products}["fleet.boats"] == "unchanged"
     assert outcome.narratives[0].state == "unchanged"
+
+
+def test_results_of_models_and_their_checks_are_told_again() -> None:
+    again = []
+    checks = [dg.AssetCheckSpec("unique_boat", asset="boats"), dg.AssetCheckSpec("full", asset="notes")]
+
+    @dg.multi_asset(specs=[dg.AssetSpec("boats"), dg.AssetSpec("notes")], check_specs=checks, can_subset=True)
+    def build(context: dg.AssetExecutionContext):  # type: ignore[no-untyped-def]
+        before = results_before(context)
+        again.append(before is not None)
+        if before is not None:
+            yield from before
+            return
+        yield dg.MaterializeResult(asset_key="boats", metadata={"sql": dg.MetadataValue.md("select 1")})
+        yield dg.AssetCheckResult(asset_key="boats", check_name="unique_boat", passed=True, metadata={"rows": 0})
+        yield dg.MaterializeResult(asset_key="notes")
+        severity = dg.AssetCheckSeverity.WARN
+        yield dg.AssetCheckResult(asset_key="notes", check_name="full", passed=False, severity=severity)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = [dg.materialize([build], instance=instance) for _ in range(2)]
+    assert again == [False, True]
+    told = [
+        {
+            (check.check_name, check.passed, check.severity, *check.metadata)
+            for check in run.get_asset_check_evaluations()
+        }
+        for run in runs
+    ]
+    assert told[0] == told[1]
+    assert len(told[1]) == 2
+    metadata = {event.asset_key.path[0]: event.materialization.metadata for event in materialized(runs[1])}
+    assert metadata["boats"]["sql"] == dg.MetadataValue.md("select 1")
+    assert metadata["notes"]["unchanged"].value
+
+
+def materialized(run: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
+    return run.get_asset_materialization_events()
 
 
 def test_database_held_by_another_process_is_an_error(tmp_path: Path) -> None:

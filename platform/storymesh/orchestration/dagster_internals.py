@@ -24,6 +24,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor as InProcessExecutor
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from storymesh.orchestration.browser_guard import BrowserGuard
 
@@ -45,9 +46,14 @@ def latest_check_evaluations(
     instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey]
 ) -> dict[dg.AssetCheckKey, dg.AssetCheckEvaluation]:
     """Return the latest evaluation of each of the checks that has one."""
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
-    events = {key: record.event and record.event.dagster_event for key, record in records.items()}
-    return {key: event.asset_check_evaluation_data for key, event in events.items() if event is not None}
+    ended = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+    evaluations = {}
+    for key in keys:
+        records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=ended)
+        event = records[0].event.dagster_event if records and records[0].event else None
+        if event is not None:
+            evaluations[key] = event.asset_check_evaluation_data
+    return evaluations
 
 
 def asset_keys_of_step(job: dg.JobDefinition, step: str) -> list[dg.AssetKey]:

@@ -104,7 +104,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
                 folder, access = mesh.domain_folder(domain), mesh.dbt_access(domain)
                 project = prepare_dbt(domain, folder, mesh.store, inputs, engine, access)
                 state = DbtBuildState(project, access, manifest, _names(context))
-                if not config.full_refresh and state.is_current() and (before := _results_before(context)) is not None:
+                if not config.full_refresh and state.is_current() and (before := results_before(context)) is not None:
                     context.log.info("nothing that dbt reads has changed since it built these models")
                     yield from before
                     return
@@ -142,7 +142,7 @@ def _names(context: dg.AssetExecutionContext) -> list[str]:
     return [*models, *(f"{key.asset_key.to_user_string()} {key.name}" for key in context.selected_asset_check_keys)]
 
 
-def _results_before(
+def results_before(
     context: dg.AssetExecutionContext,
 ) -> list[dg.MaterializeResult[Any] | dg.AssetCheckResult] | None:
     """Return what the last build told of the selected models and their checks; None where one was not told."""
