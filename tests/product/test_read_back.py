@@ -321,8 +321,10 @@ def test_what_was_written_is_read_back_or_quarantined(writer: str, rows: list[Ro
 
 def written(writer: str, value: Any) -> Any:
     """Return a drawn value as it stands in the file, and is told apart there."""
-    if writer == "xlsx" and isinstance(value, str | dict | list):
-        return value if as_cell(value) is not None else None
+    if writer == "xlsx" and isinstance(value, str | dict | list) and as_cell(value) is None:
+        return None
+    if writer == "xlsx" and isinstance(value, float):
+        return float(f"{value:.16g}")  # openpyxl writes no more digits
     if writer in ("csv", "xlsx") and value == "":
         return None
     match value:
