@@ -275,7 +275,7 @@ def as_cell(value: Any) -> Any:
         case datetime():
             return value.isoformat()
         case str():
-            formula = value.startswith("=") or "_x" in value  # or an escape
+            formula = value.startswith("=") or "_x" in value or "\r" in value  # or what XML does not keep
             return None if not value or formula or ILLEGAL_CHARACTERS_RE.search(value) else value
         case dict() | list():
             text = as_json(value)
