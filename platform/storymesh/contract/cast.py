@@ -72,7 +72,8 @@ def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str,
             for name, item in contract.properties.items()
         }
         source = materialization_barrier(source.mutate(**typed))
-        selected, raw = {}, {}
+        selected: dict[str, ir.Value] = {}
+        raw: dict[str, ir.Value] = {}
         for name, item in contract.properties.items():
             column, value = source[columns[name]], source[f"storymesh:typed:{name}"]
             if name not in fallible:
