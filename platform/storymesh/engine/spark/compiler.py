@@ -1,6 +1,7 @@
 """Expressions as Spark SQL: what Spark means otherwise than `engine.dialect`, on one page.
 
-Each difference has a vector in `tests/engine/test_spark.py`. What is written here holds with ANSI mode on and off.
+Each difference has a vector in `tests/engine/test_spark.py`. It is written to hold with ANSI mode on and off; tests run with
+ANSI mode on.
 """
 
 import itertools

@@ -152,9 +152,6 @@ class SparkEngine:
     def parquet_scan_sql(self, *_arguments: Any) -> str:
         _refuse("be the database of a dbt project")
 
-    def stream_json_texts(self, *_arguments: Any, **_named: Any) -> "pa.RecordBatchReader":
-        _refuse("read the source of a product")
-
     def describe_database_lock(self, database: Path) -> str | None:
         _refuse("open a database file")
 
