@@ -47,7 +47,10 @@ def test_a_text_with_an_offset_is_converted_to_utc(kind: str, desk: Desk) -> Non
     folder.mkdir(parents=True)
     lines = {
         "csv": ["id,at,code,hours,cost", *(f"{name},{text},W,0,1" for name, (text, _) in WRITTEN.items())],
-        "jsonl": [f'{{"id": "{name}", "at": "{text}", "hours": 0}}' for name, (text, _) in WRITTEN.items()],
+        "jsonl": [
+            f'{{"id": "{name}", "at": "{text}", "code": "W", "hours": 0, "cost": 1}}'
+            for name, (text, _) in WRITTEN.items()
+        ],
     }
     (folder / f"x.{kind}").write_text("\n".join(lines[kind]) + "\n", encoding="utf-8")
     assert published(desk, f"x.{kind}") == EXPECTED

@@ -271,9 +271,10 @@ def test_a_mesh_that_trusts_keys_asks_for_a_signature(moved: Mesh, tmp_path: Pat
     code, _, err = storymesh(moved.root, "pull", "roadside@1.0.0-r1", str(tmp_path / "into"))
     assert (code, "is signed by nobody" in err) == (1, True)
     with pytest.raises(StorymeshError, match="is signed by nobody"):
-        package.load("roadside", config="report", mesh=moved.root)
+        package.load("roadside", "1.0.0-r1", config="report", mesh=moved.root)
     sign_release(find_release(moved.releases, "roadside@1.0.0-r1").path, KEY)
-    assert package.load("roadside", config="report", mesh=moved.root, split="train", cache_dir=str(tmp_path / "cache"))
+    cache = str(tmp_path / "cache")
+    assert package.load("roadside", "1.0.0-r1", config="report", mesh=moved.root, split="train", cache_dir=cache)
     code, _, err = storymesh(moved.root, "pull", "roadside@1.0.0-r1", str(tmp_path / "into"))
     assert code == 0, err
 

@@ -1,7 +1,7 @@
 """Expressions as Spark SQL: what Spark means otherwise than `engine.dialect`, on one page.
 
-Each difference has a vector in `tests/engine/test_spark.py`. It is written to hold with ANSI mode on and off; tests run with
-ANSI mode on.
+Each difference has a vector in `tests/engine/test_spark.py`. It is written to hold with ANSI mode on and off; tests
+run with it on.
 """
 
 import itertools

@@ -20,7 +20,7 @@ from storymesh.language.compile.values import truth
 from storymesh.language.filters.base import Origins
 from storymesh.language.filters.registry import FILTERS
 from storymesh.language.static_values import Path
-from storymesh.language.types import Array, Struct
+from storymesh.language.types import Array, Struct, Text
 
 _VALUE, _KEYS = "value", "keys"
 NO_KEYS = "array<string>"
@@ -70,8 +70,11 @@ class _PrintedRows:
 
     def _of_statement(self, statement: Statement) -> ir.ArrayValue | None:
         match statement:
-            case ast.Output():
-                return self.all_keys(statement.value)
+            case ast.Output(value=value):
+                keys = self.all_keys(value)
+                if keys is None or not isinstance(value.typed.type, Text):
+                    return keys
+                return _either((self.compiler.value(value) != "").fill_null(False), keys, None)  # else nothing shows
             case ast.Assign():
                 self._assign(statement)
                 return None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +148,11 @@ def results_before(
 ) -> list[dg.MaterializeResult[Any] | dg.AssetCheckResult] | None:
     """Return what the last build told of the selected models and their checks; None where one was not told."""
     results: list[dg.MaterializeResult[Any] | dg.AssetCheckResult] = []
-    for key in context.selected_asset_keys:
+    # Dagster wants what a model reads before the model.
+    reads = {key: context.assets_def.asset_deps[key] for key in context.selected_asset_keys}
+    for key in TopologicalSorter(reads).static_order():
+        if key not in reads:
+            continue
         event = context.instance.get_latest_materialization_event(key)
         if event is None or event.asset_materialization is None:
             return None
