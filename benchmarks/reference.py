@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from storymesh.contract.definition import Contract
 from storymesh.dataset.build import Build
 from storymesh.engine.open import open_engine
 from storymesh.mesh.mesh import load_mesh
@@ -38,25 +39,12 @@ def products(delays: int, cache: Path = CACHE) -> Path:
 
 def pinned(folder: Path, store: Path) -> Build:
     """A build of the narrative on the products in `folder`, whose files go to `store`."""
-    import pyarrow.parquet as pq
-
     mesh = load_mesh(ROOT)
     narrative = mesh.narrative(NARRATIVE)
-    snapshots = {}
-    for role, member in narrative.cast.items():
-        path, contract = folder / f"{mesh.product(member.product).name}.parquet", mesh.contract(member.product)
-        snapshots[role] = Snapshot(
-            product=member.product,
-            version=hashlib.sha256(f"{member.product} {folder.name}".encode()).hexdigest(),
-            snapshot_id=1,
-            contract_version=contract.version,
-            contract_digest=contract.digest,
-            run_id="benchmark",
-            rows=pq.read_metadata(path).num_rows,
-            published_at=datetime.now(UTC),
-            files=(str(path),),
-            schema=pq.read_schema(path),
-        )
+    snapshots = {
+        role: snapshot_of_file(mesh.contract(member.product), folder / f"{mesh.product(member.product).name}.parquet")
+        for role, member in narrative.cast.items()
+    }
     return Build(type_narrative(narrative, mesh.cast_of(narrative)), snapshots, store, store / "releases", open_engine)
 
 
@@ -65,3 +53,21 @@ def _generator() -> str:
     files = [*sorted((ROOT / "benchmarks" / "generator").glob("*.py")), ROOT / "benchmarks" / "generate.py"]
     files += [ROOT / "domains/canal/sources/disruptions.csv", ROOT / "domains/shipping/sources/ports.csv"]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def snapshot_of_file(contract: Contract, path: Path) -> Snapshot:
+    """The snapshot that a file would be if it were published; its version is named by the folder of the file."""
+    import pyarrow.parquet as pq
+
+    return Snapshot(
+        product=contract.id,
+        version=hashlib.sha256(f"{contract.id} {path.parent.name}".encode()).hexdigest(),
+        snapshot_id=1,
+        contract_version=contract.version,
+        contract_digest=contract.digest,
+        run_id="benchmark",
+        rows=pq.read_metadata(path).num_rows,
+        published_at=datetime.now(UTC),
+        files=(str(path),),
+        schema=pq.read_schema(path),
+    )

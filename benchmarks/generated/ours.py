@@ -1,11 +1,9 @@
 """storymesh on a drawn narrative, as a run of its assets does it: `python -m benchmarks.generated.ours INPUTS OUT`."""
 
-import hashlib
 import json
 import os
 import shutil
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,35 +45,20 @@ def render(build: "Build", stages: Stages, out: Path) -> None:
 
 def build_of(seed: int, folder: Path, root: Path) -> "Build":
     """Return a build of a seed's narrative on the products in `folder`; what it writes goes below `root`."""
-    import pyarrow.parquet as pq
+    from benchmarks.reference import snapshot_of_file
 
     from storymesh.contract.read import read_contract
     from storymesh.dataset.build import Build
     from storymesh.engine.open import open_engine
     from storymesh.narrative.definition import read_narrative
     from storymesh.narrative.typed import type_narrative
-    from storymesh.product.store import Snapshot
 
     mesh = root / "mesh"
     narrative = read_narrative(draw_narrative(seed).write(mesh), mesh)
     contracts = {
         role: read_contract(mesh / "contracts" / "world" / f"{role}.odcs.yaml", mesh) for role in narrative.cast
     }
-    snapshots = {}
-    for role, contract in contracts.items():
-        path = folder / f"{role}.parquet"
-        snapshots[role] = Snapshot(
-            product=contract.id,
-            version=hashlib.sha256(f"{contract.id} {folder.name}".encode()).hexdigest(),
-            snapshot_id=1,
-            contract_version=contract.version,
-            contract_digest=contract.digest,
-            run_id="benchmark",
-            rows=pq.read_metadata(path).num_rows,
-            published_at=datetime.now(UTC),
-            files=(str(path),),
-            schema=pq.read_schema(path),
-        )
+    snapshots = {role: snapshot_of_file(contract, folder / f"{role}.parquet") for role, contract in contracts.items()}
     typed = type_narrative(narrative, contracts)
     return Build(typed, snapshots, root / "store", root / "releases", open_engine, own_key=b"a key of the benchmark")
 

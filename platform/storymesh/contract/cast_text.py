@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 ERROR_MARK = "\ufdd1"
-"""What a source puts in front of the text of a value that is none, such as an error of a cell: a noncharacter."""
+"""The mark that a source puts before the text of an error, such as that of a cell: a noncharacter."""
 
 WITH_ERRORS = {b"storymesh:errors": b"marked"}
 """The metadata of a text column in which a source marks errors."""

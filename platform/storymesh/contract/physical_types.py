@@ -1,5 +1,7 @@
-"""What a `physicalType` says of a number: the standard's `number` leaves open whether it is whole and how many digits
-it has, and the column types of databases say it."""
+"""The type of a number by its `physicalType`, the column type of a database.
+
+The standard's `number` leaves open whether a number is whole, and how many digits it has.
+"""
 
 import re
 

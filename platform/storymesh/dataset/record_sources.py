@@ -1,5 +1,4 @@
-"""What stands behind the texts of a record: the facts that its templates print, what else they read, and the rows that
-all of it comes from."""
+"""The facts that the templates of a record print, what else they read, and the rows that all of it comes from."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""How large a value of a template may be, before any data exists: polynomials in the lengths of what it comes from."""
+"""Upper bounds for the values of a template, before any data exists: polynomials in the lengths of their parts."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _MOST_FACTORS = 24
 
 
 class Factor(NamedTuple):
-    """How many items the lists at some paths have together, or how many characters the longest text there has."""
+    """The number of items of the lists at some paths together, or of characters of the longest text there."""
 
     measure: Literal["items", "characters"]
     paths: frozenset[Path]

@@ -11,7 +11,7 @@ from storymesh.language.ast import Expression
 
 
 class ValueCompiler(Protocol):
-    """What a filter may ask of the compiler that calls it. `key` is that of the pseudonyms, None outside templates."""
+    """The part of a compiler that filters call. `key` is that of the pseudonyms, None outside templates."""
 
     key: bytes | None
 
