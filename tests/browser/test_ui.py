@@ -24,6 +24,7 @@ from tests.support.whole_mesh import command, copied, environment
 SCREENS = ROOT / "artefacts" / "browser"
 LIMIT_MS = 120_000
 SLOW_MS = 60_000
+expect.set_options(timeout=SLOW_MS)  # a page waits for a server that shares two cores with other tests
 
 
 @dataclass
@@ -54,6 +55,11 @@ class Operator:
         page.get_by_role("link", name="View", exact=True).click()
         page.wait_for_url("**/runs/*")
 
+    def notes(self, url: str) -> None:
+        """Remember an address that the browser asked for, unless it is the interface's own."""
+        if not url.startswith((self.address, "data:", "blob:")):
+            self.elsewhere.append(url)
+
     def sees_run(self, ended: str) -> None:
         expect(self.page.get_by_text(ended, exact=True).first).to_be_visible(timeout=LIMIT_MS)
 
@@ -83,31 +89,27 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
             browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
             page = browser.new_page(viewport={"width": 1400, "height": 1000})
             page.set_default_timeout(SLOW_MS)
-            one = Operator(mesh, page, f"http://127.0.0.1:{port}")
-            page.on("request", lambda asked: one.elsewhere.append(asked.url) if _is_elsewhere(asked.url, one) else None)
-            page.on("pageerror", lambda error: one.troubles.append(str(error)))
-            _wait(one, ui, log)
-            yield one
+            operator = Operator(mesh, page, f"http://127.0.0.1:{port}")
+            page.on("request", lambda request: operator.notes(request.url))
+            page.on("pageerror", lambda error: operator.troubles.append(str(error)))
+            _wait(operator, ui, log)
+            yield operator
             browser.close()
         finally:
             ui.send_signal(signal.SIGTERM)
     assert ui.returncode == 0, log.read_text(encoding="utf-8")
 
 
-def _is_elsewhere(url: str, one: Operator) -> bool:
-    return not url.startswith((one.address, "data:", "blob:"))
-
-
-def _wait(one: Operator, ui: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait(operator: Operator, ui: "subprocess.Popen[bytes]", log: Path) -> None:
     ends = time.monotonic() + LIMIT_MS / 1000
     while True:
         try:
-            one.opens("/locations")
+            operator.opens("/locations")
             return
         except Error:
-            said = log.read_text(encoding="utf-8")
-            assert ui.poll() is None, f"storymesh ui ended:\n{said}"
-            assert time.monotonic() < ends, f"no interface after {LIMIT_MS} ms:\n{said}"
+            output = log.read_text(encoding="utf-8")
+            assert ui.poll() is None, f"storymesh ui ended:\n{output}"
+            assert time.monotonic() < ends, f"no interface after {LIMIT_MS} ms:\n{output}"
             time.sleep(0.3)
 
 
@@ -152,7 +154,7 @@ def test_rows_that_break_the_contract_are_red_with_the_reason_and_the_repaired_r
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
     expect(page.get_by_text("remedy is one of tow, fix_on_site, swap_truck").first).to_be_visible()
     expect(page.get_by_text("contracts/road/repairs.odcs.yaml:")).to_be_visible()
-    red = page.get_by_text("Failed", exact=True).last.evaluate("one => getComputedStyle(one).color")
+    red = page.get_by_text("Failed", exact=True).last.evaluate("element => getComputedStyle(element).color")
     amount = [int(part) for part in re.findall(r"\d+", red)[:3]]
     assert amount[0] > 2 * max(amount[1:]), f"a failed check is shown in {red}"
     operator.keeps("check-red")
