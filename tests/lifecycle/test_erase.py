@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from storymesh.dataset.build import BUILD_VERSION
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.lifecycle.diff import compare_releases
@@ -97,9 +98,19 @@ def test_the_successor_is_the_same_release_without_the_cases_of_the_row(moved: M
 
 
 def test_later_releases_leave_it_out_too_and_old_ones_are_removed_on_request(moved: Mesh) -> None:
+    lock = find_release(moved.releases, "roadside").path / "release.json"
+    lock.write_text(lock.read_text(encoding="utf-8").replace(BUILD_VERSION, "storymesh-build-9"), encoding="utf-8")
+    old = find_release(moved.releases, "roadside")
     code, out, _ = storymesh(moved.root, "forget", "--product", "fleet.trucks", "--key", TRUCK, "--yes", "--remove-old")
     assert code == 0
     assert "roadside 1.0.0-r3 succeeds 1.0.0-r2" in out
+    # It was made by newer rules, which is said before, in its lock and on its card.
+    assert out.index("since then cases that fall to") < out.index("its successor differs from it by more") < len(out)
+    successor = find_release(moved.releases, "roadside")
+    assert successor.manifest.succeeds == old.manifest.as_predecessor
+    card = " ".join((successor.path / "README.md").read_text(encoding="utf-8").split())
+    assert "It succeeds `1.0.0-r2`, which still has what this one leaves out as forgotten. It differs" in card
+    assert "cases that fall to" in card
     assert "roadside 1.0.0-r1 is removed" in out
     assert [release.version for release in list_releases(moved.releases)] == ["1.0.0-r3"]
     again = release_all(moved)

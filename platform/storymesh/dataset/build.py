@@ -28,6 +28,14 @@ RULE_CHANGES: Mapping[str, str] = {
     "storymesh-build-10": "cases that fall to `embargo` or `straddles` count as precedents, duplicates are compared by "
     "all that their templates read, and `sources` name the quotes that a record prints, not all that it could",
 }
+
+
+def rule_changes_since(rules: str | None) -> list[str]:
+    """Return what has changed since these rules, `BUILD_VERSION` of their time; None: rules that have no name yet."""
+    versions = list(RULE_CHANGES)
+    return [RULE_CHANGES[name] for name in versions[versions.index(rules) + 1 if rules in versions else 0 :]]
+
+
 ProductVersions = Mapping[str, tuple[str, str]]  # role -> (product, version)
 
 

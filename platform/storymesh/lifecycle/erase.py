@@ -21,7 +21,7 @@ from storymesh.dataset.stages import write_cases
 from storymesh.dataset.tables import product_rows
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
-from storymesh.lifecycle.rebuild import open_pinned_build
+from storymesh.lifecycle.rebuild import describe_rule_changes, open_pinned_build
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
@@ -60,7 +60,8 @@ class ErasurePlan:
     """What erasing one row means.
 
     `versions`: versions of the product that hold it; `current`: the one that readers see now is among them.
-    `irreproducible`: releases that cannot be made again, with the reason.
+    `irreproducible`: releases that cannot be made again, with the reason. `rule_changes`: releases whose successors
+    differ from them by more than what is left out, with the rules that have changed since.
     """
 
     product: str
@@ -69,6 +70,7 @@ class ErasurePlan:
     current: bool
     affected: tuple[AffectedRelease, ...]
     irreproducible: tuple[tuple[Release, str], ...]
+    rule_changes: tuple[tuple[Release, str], ...]
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ def plan_erasure(
                 last = release.version == later[-1]
                 affected.append(AffectedRelease(release, records, quotes, examples, count, last))
     current = bool(versions) and versions[-1].version in holding
-    return ErasurePlan(product, key, tuple(holding), current, tuple(affected), tuple(irreproducible))
+    last = [used.release for used in affected if used.last]
+    changes = tuple((release, words) for release in last if (words := describe_rule_changes(release)))
+    return ErasurePlan(product, key, tuple(holding), current, tuple(affected), tuple(irreproducible), changes)
 
 
 def erase_row(plan: ErasurePlan, warehouse: Warehouse, open_engine: OpenEngine) -> Iterator[Succession]:
@@ -147,7 +151,9 @@ def erase_row(plan: ErasurePlan, warehouse: Warehouse, open_engine: OpenEngine) 
         open_here = partial(open_engine, only=(warehouse.folder, warehouse.folder.resolve(), build.releases))
         build = replace(build, erased=listed.of_products(products), open_engine=open_here)
         write_all_records(build)
-        yield Succession(old, write_release(build, open_tracer=partial(Tracer, build)))
+        yield Succession(
+            old, write_release(build, open_tracer=partial(Tracer, build), succeeds=old.manifest.as_predecessor)
+        )
 
 
 def remove_affected_releases(plan: ErasurePlan, store: Path, releases: Path) -> list[Release]:

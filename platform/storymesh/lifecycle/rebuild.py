@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
-from storymesh.dataset.build import BUILD_VERSION, RULE_CHANGES
+from storymesh.dataset.build import BUILD_VERSION, rule_changes_since
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import NotPublished, WrongUsage
 from storymesh.file_lock import hold_lock
@@ -54,15 +54,7 @@ class RebuildResult:
     def rule_changes(self) -> str | None:
         """Why the records may be others although nothing of the release is: the rules that have changed since it was
         made, as a sentence; None where they have not."""
-        rules = self.release.manifest.rules
-        if rules == BUILD_VERSION:
-            return None
-        versions = list(RULE_CHANGES)
-        since = [RULE_CHANGES[version] for version in versions[versions.index(rules) + 1 if rules in versions else 0 :]]
-        made_by = rules if rules is not None else "rules that it does not name"
-        by = f" (storymesh {self.release.manifest.storymesh})" if self.release.manifest.storymesh else ""
-        changes = f": since then {'; '.join(since)}" if since else ""
-        return f"it was made by {made_by}{by}, this storymesh makes records by {BUILD_VERSION}{changes}"
+        return describe_rule_changes(self.release)
 
 
 def rebuild_release(
@@ -90,13 +82,28 @@ def rebuild_release(
         _load_answers(release, fresh)
         write_all_records(fresh, paid=True)
         open_tracer = partial(Tracer, fresh) if into is not None else None
-        again = write_release_again(fresh, folder / release.version, release.version, open_tracer=open_tracer)
+        succeeds = release.manifest.succeeds
+        again = write_release_again(
+            fresh, folder / release.version, release.version, open_tracer=open_tracer, succeeds=succeeds
+        )
         if again.digest != release.digest:
             return RebuildResult(release, again.digest, compare_releases(release, again, open_engine, limit))
         if into is not None:
             into.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(again.path, into)
     return RebuildResult(release, again.digest, None)
+
+
+def describe_rule_changes(release: Release) -> str | None:
+    """Return by which rules the release was made and what has changed since, as a sentence; None: nothing has."""
+    rules, storymesh = release.manifest.rules, release.manifest.storymesh
+    if rules == BUILD_VERSION:
+        return None
+    made_by = rules if rules is not None else "rules that it does not name"
+    by = f" (storymesh {storymesh})" if storymesh else ""
+    since = rule_changes_since(rules)
+    changes = f": since then {'; '.join(since)}" if since else ""
+    return f"it was made by {made_by}{by}, this storymesh makes records by {BUILD_VERSION}{changes}"
 
 
 def open_pinned_build(

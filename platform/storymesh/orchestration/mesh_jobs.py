@@ -124,6 +124,9 @@ def _forget_job(mesh: Mesh) -> dg.JobDefinition:
             erasures = [_find_erasure(mesh, product, key) for product, key in _rows_to_forget(file, mesh)]
             successors: list[str] = []
             removed: list[str] = []
+            changed = {release.name: words for erasure in erasures for release, words in erasure.rule_changes}
+            for name, words in changed.items():
+                context.log.warning(f"{name}: {words}, so its successor differs by more than what is forgotten")
             for erasure in erasures if config.really else ():
                 for succeeded in erase_row(erasure, mesh.warehouse, mesh.open_engine):
                     successors.append(f"{succeeded.new.narrative} {succeeded.new.version}")

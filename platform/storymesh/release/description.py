@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative
     from storymesh.narrative.formats.format import RecordFormat
     from storymesh.release.diversity import Diversity
-    from storymesh.release.manifest import ReleaseManifest
+    from storymesh.release.manifest import Predecessor, ReleaseManifest
 
 # The columns that records of every format have.
 COLUMNS: Mapping[str, str] = {
     "id": "names the record: its config and its case",
     "case_id": "names the case; configs are joined by it",
     "at": "the moment at which the question is asked (UTC)",
-    "facts": "the values that the templates print, under the names that they have there",
+    "facts": "every value that the templates can print, whichever branch is taken, under its name there",
     "sources": "the rows that they come from: product, version of its content, key",
     "retellings": "of each retold text the template's own, the model (null: it kept that), attempts, score, answer",
 }
@@ -57,6 +57,10 @@ class ReleaseDescription:
     samples: Mapping[str, Mapping[str, Any]]
     sizes: Mapping[str, Mapping[str, int]]
     diversity: "Mapping[str, Sequence[Diversity]]"
+
+    def succeeding(self, predecessor: "Predecessor | None") -> "ReleaseDescription":
+        """Return the description of the release as the successor of another."""
+        return replace(self, manifest=self.manifest.model_copy(update={"succeeds": predecessor}))
 
     @property
     def formats(self) -> "dict[str, RecordFormat]":

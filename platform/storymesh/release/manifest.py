@@ -106,6 +106,14 @@ class RewritingSummary(_Frozen):
     attempts: Mapping[_Text, _Count]
 
 
+class Predecessor(_Frozen):
+    """The release that this one succeeds without what was forgotten since; `rules` are those that it was made by."""
+
+    version: _Version
+    digest: _Sha256
+    rules: _Text | None = None
+
+
 class ReleaseDigests(_Frozen):
     """Content digests of a release's records by config, and of its drops with their reasons."""
 
@@ -128,7 +136,8 @@ class ReleaseManifest(_Frozen):
     split -> records. `drops`: config, or `case`, -> reason -> count. `conflicts`: config -> records with the question
     of another record and a different answer. `splits`: split -> what it keeps of the cases in its period, and how often
     that worked (`SplitBalance`). `certificate`: promise -> violations. `forgotten`: product -> digests of the keys
-    whose cases were left out. `files`: path -> SHA-256 of every other file, `sizes`: path -> its bytes.
+    whose cases were left out; `succeeds`: the release that still has them. `files`: path -> SHA-256 of every other
+    file, `sizes`: path -> its bytes.
     """
 
     narrative: _NarrativeId
@@ -141,6 +150,7 @@ class ReleaseManifest(_Frozen):
     rules: _Text | None = None
     cast: Mapping[_Name, ReleasedProduct]
     forgotten: Mapping[_Product, tuple[_Text, ...]] = {}
+    succeeds: Predecessor | None = None
     evaluation: EvaluationSummary | None = None
     personal: PersonalDataSummary | None = None
     configs: Mapping[_Name, Mapping[_Split, _Count]]
@@ -158,6 +168,11 @@ class ReleaseManifest(_Frozen):
         if self.files is not None and self.sizes is not None and self.files.keys() != self.sizes.keys():
             raise ValueError("files and sizes do not name the same files")
         return self
+
+    @property
+    def as_predecessor(self) -> Predecessor:
+        """How a successor names this release."""
+        return Predecessor(version=self.version, digest=self.digest, rules=self.rules)
 
     @property
     def products(self) -> frozenset[str]:

@@ -28,7 +28,7 @@ from storymesh.release.layout import (
     hash_files,
     record_files,
 )
-from storymesh.release.manifest import manifest_json
+from storymesh.release.manifest import Predecessor, manifest_json
 from storymesh.release.report import render_report
 from storymesh.release.signature import sign_release, signing_key
 
@@ -40,11 +40,18 @@ STAGING_PREFIX = ".cutting-"
 _LOCK = ".lock"
 
 
-def write_release(build: "Build", *, shard_rows: int | None = None, open_tracer: "OpenTracer | None" = None) -> Release:
+def write_release(
+    build: "Build",
+    *,
+    shard_rows: int | None = None,
+    open_tracer: "OpenTracer | None" = None,
+    succeeds: Predecessor | None = None,
+) -> Release:
     """Write the next release of the build's narrative, or return the one of the same version and digest, unchanged.
 
     A file holds at most `shard_rows` records (None: as the narrative says). With `open_tracer`, `report.html` shows
-    where every value of its stories comes from. Raises ReleaseRefused when no record is left, when a case is neither
+    where every value of its stories comes from. `succeeds` is the release that it takes the place of, for its lock and
+    card. Raises ReleaseRefused when no record is left, when a case is neither
     recorded nor dropped, or when the certificate is not all zero. Processes that write the same narrative wait for each
     other.
     """
@@ -63,7 +70,7 @@ def write_release(build: "Build", *, shard_rows: int | None = None, open_tracer:
                     same_version = release.version.rpartition("-r")[0] == build.narrative.version
                     if same_version and release.digest == description.manifest.digest:
                         return replace(release, unchanged=True)
-                _write_documents(staged, build, engine, description, open_tracer)
+                _write_documents(staged, build, engine, description.succeeding(succeeds), open_tracer)
                 if signer is not None:
                     sign_release(staged, signer)
             sync_tree(staged)
@@ -75,7 +82,12 @@ def write_release(build: "Build", *, shard_rows: int | None = None, open_tracer:
 
 
 def write_release_again(
-    build: "Build", folder: Path, version: str, *, open_tracer: "OpenTracer | None" = None
+    build: "Build",
+    folder: Path,
+    version: str,
+    *,
+    open_tracer: "OpenTracer | None" = None,
+    succeeds: Predecessor | None = None,
 ) -> Release:
     """Write the build's release as `version` into the new folder `folder`, whatever other releases there are.
 
@@ -83,7 +95,7 @@ def write_release_again(
     """
     with build.open_engine() as engine:
         description = ReleaseAssembly(build, engine, folder, version, None).write_files()
-        _write_documents(folder, build, engine, description, open_tracer)
+        _write_documents(folder, build, engine, description.succeeding(succeeds), open_tracer)
     sync_tree(folder)
     return read_release(folder)
 

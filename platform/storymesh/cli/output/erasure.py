@@ -26,6 +26,9 @@ def show_erasure(plan: "ErasurePlan", *, yes: bool) -> None:
             echo(f"  and {more:,} more")
     for release, words in plan.irreproducible:
         echo(f"{release.narrative} {release.version}: {words}", err=True)
+    for release, words in plan.rule_changes:
+        echo(f"{release.narrative} {release.version}: {words}")
+        echo("  so its successor differs from it by more than what is forgotten: storymesh diff says by what")
     if not plan.affected:
         echo("no release used it")
     echo(f"old versions of {plan.product} keep the row until they expire: storymesh expire {plan.product}")

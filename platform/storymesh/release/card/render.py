@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storymesh.dataset.build import rule_changes_since
 from storymesh.dataset.split import SPLITS
 from storymesh.release.card.header import card_header
 from storymesh.release.card.markdown import code_block, code_span, escape_text, single_line
@@ -73,6 +74,7 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "narrative": narrative,
         "version": description.manifest.version,
         "manifest": description.manifest,
+        "rule_changes": rule_changes_since(succeeds.rules) if (succeeds := description.manifest.succeeds) else [],
         "owners": {role: contract.owner for role, contract in description.contracts.items()},
         "links": describe_links(narrative),
         "formats": {config: format_.purpose for config, format_ in description.formats.items()},
