@@ -54,6 +54,14 @@ REPAIRS = "domains/yard/products/repairs.odps.yaml"
         ),
         pytest.param(
             REPAIRS,
+            "contractId: yard.repairs",
+            "contractId: fleet.boats",
+            "14:5: error[wrong-contract]: the output port 'repairs' names the contract 'fleet.boats', its rows keep"
+            " 'yard.repairs' (name 'yard.repairs')",
+            id="an output port of another product's contract",
+        ),
+        pytest.param(
+            REPAIRS,
             "contractId: fleet.boats",
             "contractId: fleet.boots",
             "12:5: warning[unknown-name]: nobody here publishes 'fleet.boots': the input port 'boats' means a system"

@@ -37,6 +37,9 @@ READ = (
         ("narratives/group/stories/narrative.yaml", "a narrative", "narratives/<narrative>/narrative.yaml"),
         ("narratives/stories/scenarios/one.yml", "a scenario", "narratives/<narrative>/scenarios/<name>.yaml"),
         ("narratives/stories/scenario/one.yaml", "a scenario", "narratives/<narrative>/scenarios/<name>.yaml"),
+        ("narratives/stories/one.yaml", "a scenario", "narratives/<narrative>/scenarios/<name>.yaml"),
+        ("narratives/stories/ask.md.jinja2", "a template", "narratives/<narrative>/<name>.jinja"),
+        ("narratives/stories/parts/ask.md.jinja", "a template", "narratives/<narrative>/<name>.jinja"),
     ],
 )
 def test_a_misplaced_file_is_seen(path: str, kind: str, place: str, tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ _FOLDERS: Mapping[re.Pattern[str], str] = {
     re.compile(r"contracts(/.+)?"): "a contract",
     re.compile(r"domains/[^/]+/products(/.+)?"): "a product",
 }
-_SCENARIO = re.compile(r"narratives/[^/]+/scenarios?(/.+)?")
+_TEMPLATE = re.compile(r"narratives/.+\.(jinja2?|jinj|jinga|ninja|j2)", re.IGNORECASE)
+_READ_TEMPLATE = re.compile(r"narratives/[^/]+/[^/]+\.jinja")
+_SCENARIO = re.compile(r"narratives/[^/]+(/scenarios?(/.+)?)?")
 _READ_SCENARIO = re.compile(r"narratives/[^/]+/scenarios/[^/]+\.yaml")
 
 
@@ -51,11 +53,15 @@ def misplaced_files(root: Path) -> Iterator[Finding]:
     """Yield a warning for each file that looks like a definition and is read by nobody."""
     for path in _files(root):
         folder, _, name = path.rpartition("/")
-        if _SCENARIO.fullmatch(folder) and _YAML.fullmatch(name):
+        if _TEMPLATE.fullmatch(path):
+            if not _READ_TEMPLATE.fullmatch(path):
+                yield _warning(path, "a template", "narratives/<narrative>/<name>.jinja")
+            continue
+        kind = next((kind for kind, (looks, _, _) in _KINDS.items() if looks.fullmatch(name)), None)
+        if kind is None and _SCENARIO.fullmatch(folder) and _YAML.fullmatch(name):
             if not _READ_SCENARIO.fullmatch(path):
                 yield _warning(path, "a scenario", "narratives/<narrative>/scenarios/<name>.yaml")
             continue
-        kind = next((kind for kind, (looks, _, _) in _KINDS.items() if looks.fullmatch(name)), None)
         if kind is None and _YAML.fullmatch(name):
             kind = next((kind for within, kind in _FOLDERS.items() if within.fullmatch(folder)), None)
         if kind is not None and not _KINDS[kind][1].fullmatch(path):

@@ -57,7 +57,12 @@ def port_findings(
     """Yield what is wrong with the ports of a product, or looks so."""
     for output in product.outputs:
         target = output.contract_id
-        if target in contracts or target in files or target == product.id:
+        if target == product.id:
+            continue
+        if target in contracts or target in files:
+            if output.name == product.name and product.id in files:
+                message = f"the output port '{output.name}' names the contract '{target}', its rows keep '{product.id}'"
+                yield Finding(output.location, "wrong-contract", message, f"name '{product.id}'")
             continue
         message = f"the output port '{output.name}' names the contract '{target}', which does not exist"
         if output.name == product.name:
