@@ -89,6 +89,12 @@ class Document:
                 if isinstance(name, int):
                     message = f"'{named}' holds {_show(value)}, a list is wanted"
                 return Finding(self.at(*steps), "wrong-value", message, hint)
+            case "model_type" | "dict_type":
+                named = next((str(step) for step in reversed(steps) if isinstance(step, str)), "this")
+                known = _fields(model, (*steps, "")) if detail["type"] == "model_type" else []
+                message = f"'{named}' {'holds' if isinstance(name, int) else 'is'} {_show(detail['input'])}"
+                hint = f"known: {', '.join(known)}" if known else "name: value"
+                return Finding(self.at(*steps), "wrong-value", f"{message}, fields are wanted", hint)
             case "too_short":
                 minimum = detail["ctx"]["min_length"]
                 return Finding(self.at(*steps), "wrong-value", f"'{name}' is empty, at least {minimum} is wanted")

@@ -126,8 +126,8 @@ def plan_erasure(
                 last = release.version == later[-1]
                 affected.append(AffectedRelease(release, records, quotes, examples, count, last))
     current = bool(versions) and versions[-1].version in holding
-    last = [used.release for used in affected if used.last]
-    changes = tuple((release, words) for release in last if (words := describe_rule_changes(release)))
+    replaced = [used.release for used in affected if used.last]
+    changes = tuple((old, newer) for old in replaced if (newer := describe_rule_changes(old)) is not None)
     return ErasurePlan(product, key, tuple(holding), current, tuple(affected), tuple(irreproducible), changes)
 
 
