@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from storymesh.product.dbt_project import DbtAccess, DbtProject
-from storymesh.product.dbt_state import DbtBuildState
+from storymesh.product.dbt_state import DbtBuildState, models_digest
 
 CONFINED = DbtAccess()
 MODEL = {"resource_type": "model", "raw_code": "select * from read_csv('sources/notes.csv')", "config": {}}
@@ -124,3 +124,35 @@ def test_macros_of_the_domain_are_looked_at_and_those_of_dbt_are_not(project: Db
 def test_a_domain_that_nothing_confines_is_always_built(project: DbtProject) -> None:
     state(project, DbtAccess(unconfined=True)).record()
     assert not state(project, DbtAccess(unconfined=True)).is_current()
+
+
+def rows_digest(project: DbtProject, manifest: dict[str, Any] | None = MANIFEST) -> str | None:
+    return models_digest(project.database, [project.folder / "sources"], manifest)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda project: (project.folder / "sources/notes.csv").write_text("boat\n2\n", encoding="utf-8"),
+        lambda project: (project.folder / "sources/.hidden.csv").write_text("boat\n", encoding="utf-8"),
+        lambda project: project.database.write_text("TABLES", encoding="utf-8"),
+        lambda project: project.database.with_name("desk.duckdb.wal").write_text("more", encoding="utf-8"),
+    ],
+)
+def test_rows_of_models_are_those_of_the_database_and_of_the_files_that_views_read(
+    project: DbtProject, change: Callable[[DbtProject], object]
+) -> None:
+    before = rows_digest(project)
+    assert before is not None
+    assert rows_digest(project) == before
+    change(project)
+    assert rows_digest(project) not in (None, before)
+
+
+def test_rows_of_models_that_files_do_not_decide_have_no_digest(project: DbtProject) -> None:
+    varying = {"nodes": {"model.desk.notes": {**MODEL, "raw_code": "select now()"}}, "macros": {}}
+    assert rows_digest(project, varying) is None
+    assert rows_digest(project, None) is None
+    assert models_digest(project.database, None, MANIFEST) is None, "it may read any file"
+    (project.folder / "sources/elsewhere").symlink_to(project.folder.parent, target_is_directory=True)
+    assert rows_digest(project) is None

@@ -24,9 +24,10 @@ from storymesh.release.assemble import ReleaseRefused
 from storymesh.release.catalog import Release, list_releases, read_release
 from storymesh.release.digests import compute_digests
 from storymesh.release.layout import drops_file, record_files
+from storymesh.release.release_state import ReleaseState
 from storymesh.release.write import write_release
 from tests.support.paths import importable
-from tests.support.release_builds import Told, make, usual
+from tests.support.release_builds import Told, make, sealed, usual
 
 
 def rows_of(release: Release, config: str, split: str) -> list[dict[str, Any]]:
@@ -87,7 +88,9 @@ def test_columns_and_order_of_records(tmp_path: Path) -> None:
 
 def test_equal_content_is_the_same_release_in_any_folder_and_any_shards(tmp_path: Path) -> None:
     first = write_release(make(tmp_path / "one", usual()))
-    assert write_release(make(tmp_path / "one", usual()[::-1]), shard_rows=1) == replace(first, unchanged=True)
+    turned = sealed(make(tmp_path / "one", usual()[::-1]))
+    assert write_release(turned, shard_rows=1) == replace(first, unchanged=True)
+    assert ReleaseState(turned).find_unchanged() == first, "what was found equal is known from then on"
     elsewhere = write_release(make(tmp_path / "two", usual()[::-1]), shard_rows=2)
     assert (elsewhere.digest, elsewhere.unchanged) == (first.digest, False)
     assert str(tmp_path) not in (first.path / "release.json").read_text()

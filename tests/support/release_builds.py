@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storymesh.dataset.build import Build
+from storymesh.dataset.build_step import BuildStep
 from storymesh.dataset.split import SPLITS as RANKS
 from storymesh.engine.open import open_engine
 from storymesh.narrative.definition import Narrative, read_narrative
@@ -261,3 +262,12 @@ def record_row(config: str, one: Told, version: str) -> dict[str, Any]:
 
 def write(path: Path, schema: pa.Schema, rows: list[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema), path)
+
+
+def sealed(build: Build) -> Build:
+    """Seal the files that were written by hand, as the steps of a build do. Return the build."""
+    files = build.files
+    BuildStep(files.folder, "cases").seal([files.cases, files.splits])
+    for config in build.configs:
+        BuildStep(files.folder, f"records-{config}").seal([files.records(config), files.record_drops(config)])
+    return build

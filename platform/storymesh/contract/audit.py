@@ -21,9 +21,9 @@ from storymesh.contract.checks import (
     checks_of,
 )
 from storymesh.contract.conditions import RowCondition
-from storymesh.contract.definition import RESTRICTED, Contract, restricted_properties
+from storymesh.contract.definition import RESTRICTED, Contract, Freshness, restricted_properties
 from storymesh.contract.expectations import condition_column, run_expectations
-from storymesh.contract.quality_rules import Expectation
+from storymesh.contract.quality_rules import Expectation, SqlRule
 from storymesh.contract.table_metrics import measure_check, reads_restricted
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
@@ -97,21 +97,39 @@ def audit_rows(
 
 def audit_table(engine: Engine, contract: Contract, files: Sequence[str]) -> tuple[CheckResult, ...]:
     """Run every check about the table as a whole over `files`, the rows that would be published."""
-    results = []
-    restricted = restricted_properties(contract)
-    for check in checks_of(contract):
-        if check.kind != "table":
-            continue
-        if isinstance(check.test, Expectation):
-            (outcome,) = run_expectations(_fetch_frame(engine, contract, files, [check]), [check], restricted)
-            observed = RESTRICTED if reads_restricted(check, contract) else outcome.observed
-            results.append(_result(check, outcome.passed, None, observed))
-        else:
-            measured = measure_check(engine, check, contract, files)
-            check = replace(check, words=measured.problem or check.words)
-            hidden = measured.restricted and measured.observed is not None
-            results.append(_result(check, measured.passed, None, RESTRICTED if hidden else measured.observed))
-    return tuple(results)
+    return tuple(
+        _audit_table_check(engine, contract, files, check) for check in checks_of(contract) if check.kind == "table"
+    )
+
+
+def audit_again(
+    engine: Engine, contract: Contract, files: Sequence[str], results: Sequence[CheckResult]
+) -> tuple[CheckResult, ...]:
+    """Return the `results` of all checks as they are now, over the same rows in the published `files`.
+
+    Those that depend on the moment are run again.
+    """
+    return tuple(
+        _audit_table_check(engine, contract, files, check) if depends_on_moment(check) else result
+        for check, result in zip(checks_of(contract), results, strict=True)
+    )
+
+
+def depends_on_moment(check: Check) -> bool:
+    """Return True for a check of the same rows that may come out otherwise later: an age, or SQL that asks the time."""
+    return isinstance(check.test, Freshness | SqlRule)
+
+
+def _audit_table_check(engine: Engine, contract: Contract, files: Sequence[str], check: Check) -> CheckResult:
+    if isinstance(check.test, Expectation):
+        restricted = restricted_properties(contract)
+        (outcome,) = run_expectations(_fetch_frame(engine, contract, files, [check]), [check], restricted)
+        observed = RESTRICTED if reads_restricted(check, contract) else outcome.observed
+        return _result(check, outcome.passed, None, observed)
+    measured = measure_check(engine, check, contract, files)
+    check = replace(check, words=measured.problem or check.words)
+    hidden = measured.restricted and measured.observed is not None
+    return _result(check, measured.passed, None, RESTRICTED if hidden else measured.observed)
 
 
 def _result(check: Check, passed: bool, failed_rows: int | None, observed: Any) -> CheckResult:

@@ -37,11 +37,22 @@ class BuildStep:
 
     def _is_whole(self) -> bool:
         try:
-            lines = self.list.read_text(encoding="utf-8").splitlines()
-            listed = [line.split("  ", 1) for line in lines]
-            return bool(listed) and all(_digest(self.folder / name) == digest for digest, name in listed)
+            listed = _read_list(self.list)
+            return bool(listed) and all(_digest(path) == digest for path, digest in listed.items())
         except (OSError, ValueError):
             return False
+
+
+def sealed_files(build: Build) -> dict[Path, str]:
+    """Return the files of all steps of a build that have ended, each with the SHA-256 that it was written with."""
+    lists = sorted(build.files.folder.glob("*.sha256"))
+    return {path: digest for sealed in lists for path, digest in _read_list(sealed).items()}
+
+
+def _read_list(path: Path) -> dict[Path, str]:
+    """Return the files that a step lists, with their digests."""
+    lines = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {path.parent / name: digest for digest, name in lines}
 
 
 @contextmanager

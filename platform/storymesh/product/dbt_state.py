@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,40 @@ class DbtBuildState:
         return {str(path): _size_and_time(path) for path in written}
 
 
+def models_digest(database: Path, allowed: Collection[Path] | None, manifest: Mapping[str, Any] | None) -> str | None:
+    """Return a digest of all that the models in the file `database` are read from: it, and the files that a view may
+    read, which are those `allowed` (None: every file). None where that does not say which rows they have.
+
+    `manifest` is dbt's of the project.
+    """
+    if allowed is None or manifest is None or _varies(manifest):
+        return None
+    digest = hashlib.sha256()
+    write_ahead_log = database.with_name(f"{database.name}.wal")
+    try:
+        paths = [*(path for path in (database, write_ahead_log) if path.exists()), *_all_files(allowed)]
+        for path in paths:
+            with open_input(path, path.parent) as file:
+                digest.update(f"{path} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    except (InputFileRefused, OSError, _Elsewhere):
+        return None
+    return digest.hexdigest()
+
+
+def _all_files(roots: Iterable[Path]) -> list[Path]:
+    """Return the files that are or lie below `roots`, in a fixed order; a root that does not exist has none."""
+    found: list[Path] = []
+    for root in sorted(roots):
+        if root.is_file():
+            found.append(root)
+        for folder, names, files in os.walk(root):
+            if any(Path(folder, name).is_symlink() for name in names) or len(found) > MAX_FILES:
+                raise _Elsewhere
+            names.sort()
+            found += [Path(folder, name) for name in sorted(files)]
+    return found
+
+
 def _size_and_time(path: Path) -> list[int] | None:
     try:
         found = path.stat()
@@ -124,7 +158,7 @@ def _inputs_digest(project: DbtProject, access: DbtAccess, selected: Iterable[st
 
 
 class _Elsewhere(Exception):
-    """A link to a folder, whose files may lie anywhere."""
+    """A link to a folder, whose files may lie anywhere, or more files than anybody looks at."""
 
 
 def _files(root: Path, database: Path) -> Iterator[Path]:

@@ -29,6 +29,7 @@ from storymesh.release.layout import (
     record_files,
 )
 from storymesh.release.manifest import Predecessor, manifest_json
+from storymesh.release.release_state import ReleaseState
 from storymesh.release.report import render_report
 from storymesh.release.signature import sign_release, signing_key
 
@@ -61,6 +62,9 @@ def write_release(
     with hold_lock(folder / _LOCK):
         for abandoned in folder.glob(f"{STAGING_PREFIX}*"):
             shutil.rmtree(abandoned)
+        state = ReleaseState(build)
+        if (unchanged := state.find_unchanged()) is not None:
+            return replace(unchanged, unchanged=True)
         staged = folder / f"{STAGING_PREFIX}{os.getpid()}"
         version = f"{build.narrative.version}-r{1 + _last_number(folder, build.narrative.version)}"
         try:
@@ -69,6 +73,7 @@ def write_release(
                 for release in list_releases(build.releases, build.narrative.id):
                     same_version = release.version.rpartition("-r")[0] == build.narrative.version
                     if same_version and release.digest == description.manifest.digest:
+                        state.record(release)
                         return replace(release, unchanged=True)
                 _write_documents(staged, build, engine, description.succeeding(succeeds), open_tracer)
                 if signer is not None:
@@ -78,7 +83,9 @@ def write_release(
             sync_folder(folder)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-    return read_release(folder / version)
+        release = read_release(folder / version)
+        state.record(release)
+    return release
 
 
 def write_release_again(

@@ -7,6 +7,7 @@ were quarantined or that nothing was published, never that something wrong is al
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,9 @@ from storymesh.orchestration.progress import progress_reporter
 from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product
+from storymesh.product.publication_state import PublicationState
 from storymesh.product.publish import Publication, PublicationRefused, publish
-from storymesh.product.sources.open import open_product_rows
+from storymesh.product.sources.open import open_product_rows, source_digest
 from storymesh.product.store import ProductStore, Snapshot
 
 VOLUME = "volume"
@@ -86,9 +88,10 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
     )
     def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         with dagster_failures(context.retry_number):
-            before = ProductStore(mesh.warehouse, product.domain).latest_snapshot(product.name)
+            store = ProductStore(mesh.warehouse, product.domain)
+            before = store.latest_snapshot(product.name)
             try:
-                publication = _publish(mesh, product, contract, context)
+                publication = _publish(mesh, product, contract, store, context)
             except PublicationRefused as refused:
                 yield from _check_results(refused.publication, contract, key)
                 raise as_dagster_failure(refused, _quarantine(mesh, refused.publication)) from None
@@ -132,16 +135,26 @@ def checks_by_name(contract: Contract) -> dict[str, Check]:
     return checks
 
 
-def _publish(mesh: Mesh, product: Product, contract: Contract, context: dg.AssetExecutionContext) -> Publication:
-    store = ProductStore(mesh.warehouse, product.domain)
+def _publish(
+    mesh: Mesh, product: Product, contract: Contract, store: ProductStore, context: dg.AssetExecutionContext
+) -> Publication:
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
     allowed = allowed_paths(product.domain, mesh.store)
     manifest = dbt_manifest(mesh, product.domain) if product.source is None else None
+    state = PublicationState(
+        store, product, contract, partial(source_digest, product, folder, database, allowed, manifest)
+    )
+    if (before := state.find_unchanged(mesh.open_engine)) is not None:
+        context.log.info("nothing that this product is made from has changed since it was published")
+        return before
+    state.forget()
     with (
         mesh.open_engine() as engine,
         open_product_rows(product, contract, folder, database, engine, allowed, manifest) as rows,
     ):
-        return publish(product, contract, rows, store, engine, context.run.run_id, progress_reporter(context))
+        publication = publish(product, contract, rows, store, engine, context.run.run_id, progress_reporter(context))
+    state.record(publication)
+    return publication
 
 
 def _upstream(product: Product) -> list[dg.AssetKey]:

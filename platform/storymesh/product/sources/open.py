@@ -1,5 +1,6 @@
 """The kinds of sources that products can have, and opening the rows of one."""
 
+import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from storymesh.contract.definition import Contract
 from storymesh.document import suggest_file
 from storymesh.engine.engine import Engine
-from storymesh.input_file import InputFileRefused, require_input
+from storymesh.input_file import InputFileRefused, open_input, require_input
+from storymesh.product.dbt_state import models_digest
 from storymesh.product.definition import Product
 from storymesh.product.sources.bounds import OpensTooFar, require_bounded
 from storymesh.product.sources.csv import CSV
@@ -45,6 +47,26 @@ def open_product_rows(
     if problem := source_problem(product, folder):
         raise source.unreadable(*problem)
     return _BY_SUFFIX[_suffix_of(source.path)].open_rows(source, engine)
+
+
+def source_digest(
+    product: Product,
+    folder: Path,
+    database: Path,
+    allowed: Collection[Path] | None = (),
+    manifest: Mapping[str, Any] | None = None,
+) -> str | None:
+    """Return a digest of the bytes that `open_product_rows` of the same arguments reads the rows from.
+
+    None where the same bytes may give other rows, or cannot be read.
+    """
+    if product.source is None:
+        return models_digest(database, allowed, manifest)
+    try:
+        with open_input(folder / product.source, folder) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (InputFileRefused, OSError):
+        return None
 
 
 def source_problem(product: Product, folder: Path) -> tuple[str, str] | None:
