@@ -73,17 +73,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 },
             )
         ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                name=name,
-                asset=key,
-                description=check.words,
-                blocking=False,
-                metadata={"kind": check.kind, "severity": check.severity, "place": str(check.location)},
-            )
-            for name, check in checks_by_name(contract).items()
-        ]
-        + [dg.AssetCheckSpec(VOLUME, asset=key, description=VOLUME_WORDS, blocking=False)],
+        check_specs=list(_check_specs(contract, key)),
         pool=pool_of_product(product),
     )
     def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
@@ -106,6 +96,18 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
             )
 
     return publishing
+
+
+def _check_specs(contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheckSpec]:
+    for name, check in checks_by_name(contract).items():
+        yield dg.AssetCheckSpec(
+            name=name,
+            asset=key,
+            description=check.words,
+            blocking=False,
+            metadata={"kind": check.kind, "severity": check.severity, "place": str(check.location)},
+        )
+    yield dg.AssetCheckSpec(VOLUME, asset=key, description=VOLUME_WORDS, blocking=False)
 
 
 def assets_made_for(mesh: Mesh, domain: str) -> dg.AssetSelection:
