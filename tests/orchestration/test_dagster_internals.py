@@ -1,6 +1,7 @@
 """What is used of Dagster beyond its public interface is there, is still needed, and stands in one file."""
 
 import functools
+import importlib
 import importlib.metadata
 import re
 import sys
@@ -12,6 +13,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster_dbt import DbtCliResource
+from sqlalchemy import create_engine
 
 from storymesh.orchestration import dagster_internals as internals
 
@@ -104,3 +106,30 @@ def test_dbt_is_not_asked_for_its_version(tmp_path: Path) -> None:
     assert str(resource._cli_version) == importlib.metadata.version("dbt-core")
     assert callable(DbtCliResource._initialize_dbt_core_adapter), "it is called otherwise now"
     assert resource._initialize_dbt_core_adapter([]) is None, "dbt's database is opened by dbt's process alone"
+
+
+def test_events_are_stored_by_one_engine_for_each_file_only_with_our_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def counted(url: str, **options: Any) -> Any:
+        made.append(url)
+        return create_engine(url, **options)
+
+    monkeypatch.setattr(internals, "create_engine", counted)
+    storages = [importlib.import_module(f"dagster._core.storage.{name}") for name in internals.SQLITE_STORAGES]
+
+    @dg.asset
+    def rows() -> None: ...
+
+    with internals.kept_database_engines():
+        instance = internals.instance_without_compute_logs(tmp_path)
+        assert dg.materialize([rows], instance=instance).success
+        assert instance.get_latest_materialization_event(dg.AssetKey("rows")) is not None
+    assert len(set(made)) == len(made) >= 3, "files of runs, of the run and of all assets"
+    for storage in storages:
+        monkeypatch.setattr(storage, "create_engine", counted)
+    made.clear()
+    assert instance.get_runs_count() == len(instance.get_runs()) == 1
+    assert len(set(made)) < len(made), "Dagster has mended it: remove kept_database_engines"

@@ -27,6 +27,7 @@ from storymesh.contract.quality_rules import Expectation, SqlRule
 from storymesh.contract.table_metrics import measure_check, reads_restricted
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
+from storymesh.language.types import Array, Struct
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -65,22 +66,19 @@ def audit_rows(
     checks = [check for check in checks_of(contract) if check.kind == "row"]
     failed: dict[int, list[np.ndarray[Any, Any]]] = defaultdict(list)
     nothing = np.empty(0, np.int64)
-    restricted = restricted_properties(contract)
     for position, check in enumerate(checks):
         if isinstance(check.test, FitsType):
             failed[position].append(uncastable.get(check.properties[0], nothing))
     local = {n: one for n, one in enumerate(checks) if not isinstance(one.test, FitsType) and not _compares_rows(one)}
     for start, count, path in zip([0, *accumulate(counts)], counts, files, strict=False):
         if local:
-            frame = _fetch_frame(engine, contract, [path], list(local.values()))
-            for position, outcome in zip(local, run_expectations(frame, list(local.values()), restricted), strict=True):
-                failed[position].append(outcome.failed_rows + start)
+            for position, rows in zip(local, _failed_rows(engine, contract, [path], list(local.values())), strict=True):
+                failed[position].append(rows + start)
         if progress is not None:
             progress(start + count)
     for position, check in enumerate(checks):
         if _compares_rows(check) and files:
-            (outcome,) = run_expectations(_fetch_frame(engine, contract, files, [check]), [check], restricted)
-            failed[position].append(outcome.failed_rows)
+            failed[position] += _failed_rows(engine, contract, files, [check])
     results: list[CheckResult] = []
     failures: dict[str, np.ndarray[Any, Any]] = {}
     for position, check in enumerate(checks):
@@ -155,6 +153,46 @@ def _compares_rows(check: Check) -> bool:
             return name in ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
         case _:
             return False
+
+
+def _failed_rows(
+    engine: Engine, contract: Contract, files: Sequence[str], checks: Sequence[Check]
+) -> list["np.ndarray[Any, Any]"]:
+    """Return for each row check the numbers of the rows that break it.
+
+    Great Expectations runs what a contract names as an expectation and the engine cannot; it takes seconds to import.
+    """
+    import numpy as np
+
+    rows: dict[int, np.ndarray[Any, Any]] = {}
+    own = {position: check for position, check in enumerate(checks) if _is_own(check)}
+    if own:
+        frame = _fetch_frame(engine, contract, files, list(own.values()))
+        for index, (position, check) in enumerate(own.items()):
+            if isinstance(check.test, UniqueValues):
+                rows[position] = np.flatnonzero(_repeats(frame[list(check.properties)], contract))
+            else:
+                rows[position] = np.flatnonzero(~frame[condition_column(index)].to_numpy(bool))
+    others = {position: check for position, check in enumerate(checks) if position not in own}
+    if others:
+        named = list(others.values())
+        frame = _fetch_frame(engine, contract, files, named)
+        outcomes = run_expectations(frame, named, restricted_properties(contract))
+        rows |= {position: outcome.failed_rows for position, outcome in zip(others, outcomes, strict=True)}
+    return [rows[position] for position in range(len(checks))]
+
+
+def _is_own(check: Check) -> bool:
+    """Return True for a check of rows that needs no Great Expectations."""
+    return isinstance(check.test, UniqueValues) or (_condition(check) is not None and not _is_share(check))
+
+
+def _repeats(keys: "pd.DataFrame", contract: Contract) -> "np.ndarray[Any, Any]":
+    """Return for each row of `keys` True if it has no null and another row is equal to it."""
+    nested = [name for name in keys if isinstance(contract.properties[name].type, Array | Struct)]
+    keys = keys.assign(**{name: keys[name].map(repr, na_action="ignore") for name in nested})
+    repeated: np.ndarray[Any, Any] = (keys.duplicated(keep=False) & keys.notna().all(axis=1)).to_numpy(bool)
+    return repeated
 
 
 def _fetch_frame(engine: Engine, contract: Contract, files: Sequence[str], checks: Sequence[Check]) -> "pd.DataFrame":

@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.allowed_expectations import allowed_arguments
-from storymesh.contract.checks import Check, UniqueValues
+from storymesh.contract.checks import Check
 from storymesh.contract.quality_rules import Expectation
 from storymesh.errors import DefinitionErrors, Finding
 
@@ -47,7 +47,7 @@ def run_expectations(
 ) -> list[ExpectationOutcome]:
     """Return how each check came out over the rows of `frame`.
 
-    A check that is a condition on each row has it computed in the column `condition_column` of its position: reading
+    One that is a condition on each row has it computed in the column `condition_column` of its position: reading
     booleans costs a fraction of reading texts, of which Great Expectations makes a fingerprint for each batch. Raises
     DefinitionErrors for an expectation that Great Expectations cannot run; its words quote no value of a property that
     is `restricted`.
@@ -91,23 +91,13 @@ def _exception(details: Mapping[str, Any] | None) -> str:
 def _expectation(check: Check, position: int, columns: Collection[str]) -> Any:
     import great_expectations.expectations as gxe
 
+    assert isinstance(check.test, Expectation)
     meta = {"position": position}
     if condition_column(position) in columns:
         column = condition_column(position)
-        share = check.test.arguments.get("mostly", 1.0) if isinstance(check.test, Expectation) else 1.0
+        share = check.test.arguments.get("mostly", 1.0)
         return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[True], mostly=share, meta=meta)
-    match check.test:
-        case UniqueValues() if len(check.properties) == 1:
-            return gxe.ExpectColumnValuesToBeUnique(column=check.properties[0], meta=meta)
-        case UniqueValues():
-            names = list(check.properties)
-            return gxe.ExpectCompoundColumnsToBeUnique(
-                column_list=names, ignore_row_if="any_value_is_missing", meta=meta
-            )
-        case Expectation(name, arguments):
-            return _own_expectation(check, name, arguments, meta)
-        case _:
-            raise AssertionError(check)
+    return _own_expectation(check, check.test.expectation_type, check.test.arguments, meta)
 
 
 def _own_expectation(check: Check, name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> Any:

@@ -20,7 +20,7 @@ from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.assets.dbt_models import parse_dbt_projects
 from storymesh.orchestration.assets.sources import observe_raw_files, raw_files_of
-from storymesh.orchestration.dagster_internals import idle_pool_waiting
+from storymesh.orchestration.dagster_internals import idle_pool_waiting, kept_database_engines
 from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
 from storymesh.orchestration.load_locations import load_code_locations
 from storymesh.orchestration.openlineage import lineage_listener
@@ -68,6 +68,7 @@ def execute_run(
     merged = dg.Definitions.merge(locations, dg.Definitions(jobs=[job], loggers=loggers))
     observer = RunObserver(mesh, listener)
     with (
+        kept_database_engines(),
         open_instance(mesh) as instance,
         hold_run_lock(dagster_home(mesh), run_id),
         _termination_as_interrupt(),
