@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.paths import TESTS
 from tests.support.whole_mesh import (
+    Preloaded,
     Ran,
     copied,
     environment,
@@ -80,13 +81,15 @@ def test_a_null_key_upstream_is_quarantined_there(built_on: Twice) -> None:
     assert {check.partition("_")[0] for check in red_checks(mesh)} == {"quay/calls: call"}
 
 
-def test_a_kill_while_dbt_works_and_another_folder_change_nothing(built_on: Twice, tmp_path: Path) -> None:
+def test_a_kill_while_dbt_works_and_another_folder_change_nothing(
+    built_on: Twice, tmp_path: Path, preloaded: Preloaded
+) -> None:
     mesh = copied("tests/meshes/built_on", tmp_path / "another folder")
     parsed = ".storymesh/dagster/parse"  # what dbt read of the same files; reading them again takes long
     shutil.copytree(built_on.second.mesh / parsed, mesh / parsed, symlinks=True)
     said = run_killed(mesh, "✓ quay.calls", 1.0)
     assert "desk.late_calls" not in said
-    ran = storymesh("run", mesh=mesh)
+    ran = preloaded.run("run", mesh=mesh)
     assert ran.code == 0, ran.said
     assert products(mesh) == {name: versions[:1] for name, versions in products(built_on.second.mesh).items()}
     (lock,), (first, _) = locks(mesh, "late-calls"), locks(built_on.second.mesh, "late-calls")

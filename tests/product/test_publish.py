@@ -195,6 +195,25 @@ def test_a_row_level_expectation_quarantines_rows(desk: Desk) -> None:
     assert dict(done.quarantined) == {"cost pays for hours: hours, floor": 1}
 
 
+def test_rules_of_the_standard_run_without_great_expectations(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storymesh.contract.audit.run_expectations", None)
+    desk.limit = 1.0
+    desk.properties = """\
+      - {name: berths, logicalType: array, unique: true, items: {logicalType: string}}
+      - {name: note, logicalType: string, logicalTypeOptions: {pattern: '^[a-z]'}}
+"""
+    berths, notes = [["a", "b"], ["b", "a"], ["a", "b"], None, None], ["x", "x", "x", "7", None]
+    rows = [a_row(n, berths=berths[n], note=notes[n]) for n in range(5)]
+    done = desk.publish([*rows, a_row(1, berths=["c"], code="X"), a_row(6, id=None, berths=["d"])])
+    assert dict(done.quarantined) == {
+        "primaryKey: id": 2,
+        "unique: berths": 2,
+        "enum: code": 1,
+        "pattern: note": 1,
+        "required: id": 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("implementation", "words"),
     [

@@ -12,7 +12,7 @@ import storymesh.cli
 
 LIBRARIES = (
     *("dagster", "dagster_dbt", "datasets", "datasketch", "duckdb", "huggingface_hub", "ibis.backends.duckdb"),
-    *("great_expectations.core", "great_expectations.expectations", "phonenumbers", "pyarrow.compute"),
+    *("phonenumbers", "pyarrow.compute"),
     *("pyarrow.dataset", "pyarrow.parquet", "pyiceberg.catalog.sql", "pyiceberg.io.pyarrow", "stdnum"),
 )
 

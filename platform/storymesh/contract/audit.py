@@ -189,7 +189,8 @@ def _is_own(check: Check) -> bool:
 
 def _repeats(keys: "pd.DataFrame", contract: Contract) -> "np.ndarray[Any, Any]":
     """Return for each row of `keys` True if it has no null and another row is equal to it."""
-    nested = [name for name in keys if isinstance(contract.properties[name].type, Array | Struct)]
+    names = map(str, keys)
+    nested = [name for name in names if isinstance(contract.properties[name].type, Array | Struct)]
     keys = keys.assign(**{name: keys[name].map(repr, na_action="ignore") for name in nested})
     repeated: np.ndarray[Any, Any] = (keys.duplicated(keep=False) & keys.notna().all(axis=1)).to_numpy(bool)
     return repeated
