@@ -90,6 +90,17 @@ ATTACKS: dict[str, bytes] = {
     "a page that reaches beyond its column": parquet_file(page(SMALL, opened=7, stored=10_000)),
     "a page of billions of values": parquet_file(page(SMALL, opened=7, values=2**31 - 1)),
     "a page of less than no values": parquet_file(page(SMALL, opened=7, values=-1)),
+    "a size that stands twice, in two widths": parquet_file(
+        b"\x15\0\x15"
+        + varint(2**32 - 2)
+        + b"\x06\x04\x0e\x15"
+        + varint(2 * len(SMALL))
+        + b"\x2c"
+        + thrift({1: 1, 2: 0, 3: 3, 4: 3})[1]
+        + b"\0"
+        + SMALL
+    ),
+    "a column without a place": parquet_file(page(SMALL, opened=7), chunk={9: 4}),
     "no header": parquet_file(b"\xff" * 200),
     "a header without sizes": parquet_file(b"\x15\0\0" * 20),
     "a header that does not end": parquet_file(b"\x15\x80" + b"\x80" * 200),
@@ -133,6 +144,13 @@ def test_values_that_stand_in_another_file_are_refused() -> None:
     length = int.from_bytes(content[footer : footer + 4], "little") + 13
     with pytest.raises((PagesRefused, pa.ArrowException), match="another file"):
         require_bounded(content[:footer] + length.to_bytes(4, "little") + b"PAR1")
+
+
+def test_a_footer_that_contradicts_itself_does_not_end_the_process(tmp_path: Path) -> None:
+    # Arrow ends the process when it is asked for a column whose histogram has too many levels.
+    content = parquet_file(page(SMALL, opened=7), chunk={16: {3: [Long(1), Long(0)]}})
+    require_bounded(content)
+    assert "there is no column 'id'" in refusal(tmp_path, "x.parquet", content)
 
 
 def test_pages_without_end_are_not_counted_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,8 @@ def _plain_type(field: "pa.Field", kind: "pa.DataType", unreadable: _Unreadable)
     def inside(below: "pa.DataType") -> "pa.DataType":
         return _plain_type(field, below, unreadable)
 
+    if isinstance(kind, pa.UuidType) and kind == field.type:
+        return pa.string()
     if isinstance(kind, pa.BaseExtensionType):
         return inside(kind.storage_type)
     if at.is_dictionary(kind) or (at.is_run_end_encoded(kind) and kind == field.type):
@@ -81,11 +83,47 @@ def _converted(column: "pa.Array", field: "pa.Field", kind: "pa.DataType", unrea
     if column.type == kind:
         return column
     try:
+        if isinstance(column.type, pa.UuidType):
+            return _uuid_texts(column.storage)
         if isinstance(column.type, pa.BaseExtensionType):
             column = column.storage
         if at.is_run_end_encoded(column.type):
             column = pc.run_end_decode(column)
+        if at.is_timestamp(column.type) and at.is_timestamp(kind):
+            column = _within_microseconds(column)
         return column.cast(kind)
     except (pa.ArrowException, ValueError) as error:
         words = f"the column '{field.name}' of the type {field.type} cannot be read: {str(error).splitlines()[0]}"
         raise unreadable(words, "write it as text") from None
+
+
+def _within_microseconds(column: "pa.Array") -> "pa.Array":
+    """Return moments of which the first and the last that microseconds hold stand for those beyond. Both are of years
+    that no contract has, so they are quarantined as such."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    units = {"s": 10**6, "ms": 10**3}
+    if column.type.unit not in units:
+        return column
+    last = (2**63 - 1) // units[column.type.unit]
+    numbers = pc.min_element_wise(column.cast(pa.int64()), last, skip_nulls=False)
+    return pc.max_element_wise(numbers, -last, skip_nulls=False).cast(column.type)
+
+
+def _uuid_texts(column: "pa.FixedSizeBinaryArray") -> "pa.Array":
+    """Return the 16 bytes of each UUID as it is written (RFC 9562): 36 characters in lower case."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    # Every null becomes sixteen bytes, so that each value has its place.
+    filled = column.fill_null(bytes(16)).cast(pa.binary())
+    data = np.frombuffer(filled.buffers()[2] or b"", np.uint8)
+    offsets = np.frombuffer(filled.buffers()[1], np.int32)[filled.offset :][: len(filled) + 1]
+    values = data[offsets[0] : offsets[-1]].reshape(-1, 16)
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    letters = np.stack([digits[values >> 4], digits[values & 15]], axis=2).reshape(-1, 32)
+    written = np.ascontiguousarray(np.insert(letters, [8, 12, 16, 20], ord("-"), axis=1))
+    texts = pa.FixedSizeBinaryArray.from_buffers(pa.binary(36), len(column), [None, pa.py_buffer(written)])
+    return pc.if_else(column.is_valid(), texts.cast(pa.binary()).cast(pa.string()), pa.scalar(None, pa.string()))

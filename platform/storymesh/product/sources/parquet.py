@@ -1,13 +1,14 @@
 """Parquet files as sources, with their own types."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from storymesh.engine.engine import Engine
 from storymesh.input_file import InputFileRefused, open_input
 from storymesh.product.sources.arrow_columns import plain_columns
 from storymesh.product.sources.bounds import OpensTooFar, most_bytes
+from storymesh.product.sources.int96 import exact_moments, type_with_texts
 from storymesh.product.sources.parquet_pages import (
     PagesRefused,
     is_text,
@@ -29,7 +30,8 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     import pyarrow.parquet as pq
 
     limit = most_bytes(source.path)
-    damaged = (pa.ArrowException, OSError, RecursionError, MemoryError)
+    # What a name in the file is that is no UTF-8, Arrow raises as a ValueError.
+    damaged = (pa.ArrowException, OSError, ValueError, RecursionError, MemoryError)
     try:
         with open_input(source.path, source.folder) as opened:
             require_footer(opened)
@@ -40,22 +42,23 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
         if sum(max(group.total_byte_size, 0) for group in groups) > limit:
             raise source.unreadable("the Parquet file opens to more than it may", "split it")
+        int96 = _int96_types(source, file, columns)
         # A text that stands once in a dictionary and in a million rows is counted before it is written out.
         texts = [name for name in columns if is_text(schema.field(name).type)]
         file = pq.ParquetFile(source.path, read_dictionary=texts, coerce_int96_timestamp_unit="us")
-        int96 = _int96_columns(file, columns)
         nanoseconds = pq.ParquetFile(source.path) if int96 else None
     except PagesRefused as refused:
         raise source.unreadable(f"the Parquet file {refused}", "write it again, or split it") from None
     except InputFileRefused as refused:
         raise source.unreadable(f"the file {refused.reason}", refused.hint) from None
     except damaged as error:
-        raise source.unreadable(f"the Parquet file is damaged: {error}", "write it again") from None
-    given = pa.schema([pa.field(field.name, pa.string()) if field.name in int96 else field for field in schema])
+        raise source.unreadable(f"the Parquet file is damaged: {_in_words(error)}", "write it again") from None
+    read_types = [type_with_texts(field.type, int96.get(field.name, field.type)) for field in schema]
+    given = pa.schema(list(zip(columns, read_types, strict=True)))
 
     def batches() -> Iterator[pa.RecordBatch]:
         left = limit
-        exact = nanoseconds.iter_batches(BATCH_ROWS, columns=int96) if nanoseconds else itertools.repeat(None)
+        exact = nanoseconds.iter_batches(BATCH_ROWS, columns=list(int96)) if nanoseconds else itertools.repeat(None)
         try:
             for batch, moments in zip(file.iter_batches(BATCH_ROWS, columns=columns), exact, strict=False):
                 size = sum(map(written_out_bytes, batch.columns))
@@ -68,10 +71,10 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
                     written = [column.cast(field.type) for column, field in zip(part.columns, schema, strict=True)]
                     for name in int96 if moments is not None else ():
                         index = columns.index(name)
-                        written[index] = _moment_texts(written[index], moments.column(name).slice(start, rows))
+                        written[index] = exact_moments(written[index], moments.column(name).slice(start, rows))
                     yield pa.RecordBatch.from_arrays(written, schema=given)
         except damaged as error:
-            raise source.unreadable(f"the Parquet file is damaged: {error}", "write it again") from None
+            raise source.unreadable(f"the Parquet file is damaged: {_in_words(error)}", "write it again") from None
 
     return plain_columns(given, batches(), source.unreadable)
 
@@ -79,27 +82,15 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
 PARQUET = SourceFormat((".parquet",), _open_rows)
 
 
-def _int96_columns(file: "pq.ParquetFile", columns: Sequence[str]) -> list[str]:
-    """Return which of `columns` hold moments as INT96, a number of days and one of nanoseconds.
+def _int96_types(source: SourceFile, file: "pq.ParquetFile", columns: Sequence[str]) -> "Mapping[str, pa.DataType]":
+    """Return the types in nanoseconds of those of `columns` that hold moments as INT96, themselves or inside."""
+    import pyarrow.parquet as pq
 
-    They come in microseconds, in which every year up to 9999 fits; nanoseconds would wrap beyond 2262.
-    """
-    paths = (file.schema.column(index) for index in range(len(file.schema)))
-    found = {column.path for column in paths if column.physical_type == "INT96"}
-    return [name for name in columns if name in found]
+    if all(file.schema.column(index).physical_type != "INT96" for index in range(len(file.schema))):
+        return {}
+    given, exact = file.schema_arrow, pq.ParquetFile(source.path).schema_arrow
+    return {name: exact.field(name).type for name in columns if exact.field(name).type != given.field(name).type}
 
 
-def _moment_texts(moments: "pa.Array", nanoseconds: "pa.Array") -> "pa.Array":
-    """Return moments in microseconds as texts, with the nanoseconds of those that have some."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = moments.cast(pa.string())
-    whole, exact = (column.cast(pa.int64()).fill_null(0).to_numpy() for column in (moments, nanoseconds))
-    # Beyond what nanoseconds hold, they have wrapped and are of another moment.
-    below = np.where(exact // 1000 == whole, exact % 1000, 0)
-    if not below.any():
-        return texts
-    digits = pa.array(np.where(below > 0, np.char.zfill(below.astype(str), 3), ""))
-    return pc.binary_join_element_wise(texts, digits.cast(pa.string()), "")
+def _in_words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,14 +1,16 @@
 """What the pages of a Parquet file say that they open to, asked before any library opens one.
 
 A file's footer is one claim and the header of each page is another, which readers believe when they make room: thirty
-kilobytes can open to gigabytes that no footer tells of. The headers alone are read here, in the compact protocol of
-Thrift (https://github.com/apache/parquet-format), and no page is opened.
+kilobytes can open to gigabytes that no footer tells of. The footer and the headers alone are read here, and no page
+is opened. Arrow's own reader of a footer's columns ends the process at one that contradicts itself.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+from storymesh.product.sources.thrift import BINARY, INT32, INT64, LIST, STRUCT, CompactReader, NotThrift, Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,11 +21,16 @@ MOST_PAGES = 1_000_000
 MOST_FOOTER_BYTES = 256 * 2**20
 _MAGIC = b"PAR1"
 _HEADER_BYTES = (512, 2**20)  # read at first, and at most: statistics may stand in a header
-_DEEPEST = 8
 _DICTIONARY_PAGE, _DICTIONARY_ENCODINGS = 2, (2, 8)
 _VALUES_OF_BYTE = 16
 _VALUES_BEYOND = 1_000_000
 _BATCH_ROWS = 10_000
+# Of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift what is looked at.
+_DATA: Shape = {(1, INT32): None, (2, INT32): None, (4, INT32): None}
+_PAGE_HEADER: Shape = {(1, INT32): None, (2, INT32): None, (3, INT32): None, (5, STRUCT): _DATA, (8, STRUCT): _DATA}
+_COLUMN: Shape = {(5, INT64): None, (7, INT64): None, (9, INT64): None, (11, INT64): None}
+_GROUP: Shape = {(1, LIST): {(1, BINARY): None, (3, STRUCT): _COLUMN}, (3, INT64): None}
+_FOOTER: Shape = {(4, LIST): _GROUP}
 
 
 class PagesRefused(Exception):
@@ -37,6 +44,16 @@ class _Page:
     values: int
     is_dictionary: bool
     uses_dictionary: bool
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Where the values of a column in a row group stand, in bytes from the file's beginning, by its footer."""
+
+    values: int
+    stored: int
+    data_offset: int
+    dictionary_offset: int
 
 
 def require_footer(file: BinaryIO, most: int = MOST_FOOTER_BYTES) -> None:
@@ -62,10 +79,11 @@ def require_bounded_pages(file: BinaryIO, metadata: "pq.FileMetaData", limit: in
     left, opened = MOST_PAGES, 0
     values: dict[int, int] = {}
     copies: dict[int, int] = {}  # column -> the most bytes that the texts of its dictionaries can be written out to
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for column in range(metadata.num_columns):
-            chunk = group.column(column)
-            if not group.num_rows and not chunk.num_values:
+    for rows, chunks in _groups_of(file):
+        if len(chunks) != metadata.num_columns:
+            raise PagesRefused(f"has a part with {len(chunks):,} columns, and {metadata.num_columns:,} in its schema")
+        for column, chunk in enumerate(chunks):
+            if not rows and not chunk.values:
                 continue  # what stands there is read by nobody
             dictionary = 0
             for page in _pages_of(file, chunk, size):
@@ -126,13 +144,33 @@ def is_text(kind: "pa.DataType") -> bool:
     return bool(at.is_string(kind) or at.is_large_string(kind) or at.is_binary(kind) or at.is_large_binary(kind))
 
 
-def _pages_of(file: BinaryIO, chunk: "pq.ColumnChunkMetaData", size: int) -> Iterator[_Page]:
+def _groups_of(file: BinaryIO) -> Iterator[tuple[int, list[_Chunk]]]:
+    """Yield for each row group how many rows it says it has, and where the values of its columns stand."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(-2 * len(_MAGIC), os.SEEK_END)
+    length = int.from_bytes(file.read(4), "little")
+    file.seek(size - 2 * len(_MAGIC) - length)
+    try:
+        footer = CompactReader(file.read(length), MOST_PAGES).read_struct(_FOOTER)
+    except (NotThrift, IndexError):
+        raise PagesRefused("has a footer that cannot be read") from None
+    for group in footer.get(4, ()):
+        chunks = []
+        for column in group.get(1, ()):
+            about = column.get(3, {})
+            if 1 in column:
+                raise PagesRefused("says that its values stand in another file")
+            if not about.keys() >= {5, 7, 9}:
+                raise PagesRefused("has a footer that cannot be read")
+            chunks.append(_Chunk(about[5], about[7], about[9], about.get(11, 0)))
+        yield group.get(3, 0), chunks
+
+
+def _pages_of(file: BinaryIO, chunk: _Chunk, size: int) -> Iterator[_Page]:
     """Yield the pages of a column in a row group, by their headers."""
-    if chunk.file_path:
-        raise PagesRefused("says that its values stand in another file")
     # As readers have it: a dictionary's offset of 0 is none.
-    begins = [chunk.data_page_offset, *([chunk.dictionary_page_offset] if chunk.dictionary_page_offset else [])]
-    place, end = min(begins), min(begins) + chunk.total_compressed_size
+    begins = [chunk.data_offset, *([chunk.dictionary_offset] if chunk.dictionary_offset else [])]
+    place, end = min(begins), min(begins) + chunk.stored
     if min(begins) < len(_MAGIC) or not min(begins) <= end <= size - len(_MAGIC):
         raise PagesRefused("says that its values stand where they cannot")
     while place < end:
@@ -147,69 +185,19 @@ def _page_at(file: BinaryIO, place: int) -> tuple[_Page, int]:
     """Return the page whose header stands at `place`, and the header's length."""
     for length in _HEADER_BYTES:
         file.seek(place)
+        reader = CompactReader(file.read(length))
         try:
-            fields, end = _read_struct(file.read(length), 0, 0)
+            fields = reader.read_struct(_PAGE_HEADER)
+        except NotThrift:
+            break
         except IndexError:  # it is longer
             continue
-        opened, stored = fields.get(2), fields.get(3)
-        if not isinstance(opened, int) or not isinstance(stored, int) or opened < 0 or stored < 0:
-            break
+        opened, stored = fields.get(2, -1), fields.get(3, -1)
         data = fields.get(5) or fields.get(8) or {}
-        count = data.get(1, 0) if isinstance(data, dict) else 0
-        if not isinstance(count, int) or count < 0:
+        count = data.get(1, 0)
+        if opened < 0 or stored < 0 or count < 0:
             break
-        encoding = data.get(2 if 5 in fields else 4) if isinstance(data, dict) else None
-        return _Page(opened, stored, count, fields.get(1) == _DICTIONARY_PAGE, encoding in _DICTIONARY_ENCODINGS), end
-    raise PagesRefused("has a page without a header that can be read")
-
-
-def _read_struct(data: bytes, place: int, depth: int) -> tuple[dict[int, Any], int]:
-    """Return the integers and structs of a struct by their fields' ids, and where it ends. Raises IndexError when the
-    data ends before it, PagesRefused when it is none."""
-    if depth > _DEEPEST:
-        raise PagesRefused("has a page without a header that can be read")
-    fields: dict[int, Any] = {}
-    last = 0
-    while head := data[place]:
-        kind, delta = head & 15, head >> 4
-        place += 1
-        if not delta:
-            last, place = _read_integer(data, place)
-        last += delta
-        fields[last], place = _read_value(data, place, kind, depth)
-    return fields, place + 1
-
-
-def _read_value(data: bytes, place: int, kind: int, depth: int) -> tuple[Any, int]:
-    match kind:
-        case 1 | 2:
-            return None, place
-        case 3:
-            return None, place + 1
-        case 4 | 5 | 6:
-            return _read_integer(data, place)
-        case 7:
-            return None, place + 8
-        case 8:
-            length, place = _read_varint(data, place)
-            return None, place + length
-        case 12:
-            return _read_struct(data, place, depth + 1)
-        case _:  # no header has a list, a set or a map
-            raise PagesRefused("has a page without a header that can be read")
-
-
-def _read_integer(data: bytes, place: int) -> tuple[int, int]:
-    number, place = _read_varint(data, place)
-    return (number >> 1) ^ -(number & 1), place
-
-
-def _read_varint(data: bytes, place: int) -> tuple[int, int]:
-    number = 0
-    for shift in range(0, 70, 7):
-        byte = data[place]
-        place += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            return number, place
+        encoding = data.get(2 if 5 in fields else 4)
+        is_dictionary = fields.get(1) == _DICTIONARY_PAGE
+        return _Page(opened, stored, count, is_dictionary, encoding in _DICTIONARY_ENCODINGS), reader.place
     raise PagesRefused("has a page without a header that can be read")
