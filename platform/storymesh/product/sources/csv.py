@@ -77,11 +77,13 @@ def _read_header(source: SourceFile) -> tuple[list[str], str]:
         raise not_utf8
     if not text.strip():
         raise source.unreadable("the file is empty", "a CSV begins with a line of column names")
+    if "\0" in text.lstrip("\r\n").partition("\n")[0]:
+        raise source.unreadable("the names of its columns hold NUL characters, as in UTF-16", "save the file as UTF-8")
     headers: list[tuple[int, list[str], str]] = []
     items = source.contract.properties.values()
     for delimiter in _DELIMITERS:
         try:
-            names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+            names = next(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), [])
         except csv.Error:
             continue  # of another delimiter, or no header at all
         lower = {name.lower() for name in names}
@@ -115,13 +117,14 @@ def _find_failure(source: SourceFile, delimiter: str, columns: int, message: str
         except (gzip.BadGzipFile, EOFError, OSError, zlib.error) as damage:
             return source.unreadable(f"the file is damaged: {damage}")
     with source.open() as file:
-        texts = (line.decode("utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(lines_of(file)))
+        lines = (line.decode("utf-8", "replace") for part in lines_of(file) for line in part.splitlines(keepends=True))
+        texts = (line.removeprefix("\ufeff") if number == 0 else line for number, line in enumerate(lines))
         reader = csv.reader(texts, delimiter=delimiter)
         begin = 1
         try:
             for fields in reader:
                 if fields and len(fields) != columns:
-                    found = f"line {begin} has {len(fields)} fields, {columns} are wanted"
+                    found = f"line {begin} has {len(fields)} field{'s'[: len(fields) != 1]}, {columns} are wanted"
                     return source.unreadable(found, "check the quotes on that line")
                 begin = reader.line_num + 1
         except csv.Error as unparsed:

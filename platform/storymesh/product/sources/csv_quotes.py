@@ -85,7 +85,7 @@ class QuoteChecker:
 
     def _closed_early(self, data: bytes, position: int) -> UnbalancedQuote:
         assert self._opened_on is not None
-        text = data[position + 1 : position + 13].decode("utf-8", "ignore").splitlines()[0]
+        text = data[position + 1 : position + 13].decode("utf-8", "replace").splitlines()[0]
         closed = self._line_at(data, position)
         where = "there" if closed == self._opened_on else f"on line {closed}"
         begin = f"the quote that opens on line {self._opened_on} closes {where}"
