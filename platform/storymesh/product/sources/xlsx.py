@@ -1,9 +1,11 @@
 """Excel workbooks as sources: the rows of the first sheet that is not hidden, whose first row names the columns."""
 
 import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import date, datetime, time
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
@@ -13,6 +15,7 @@ from storymesh.errors import SourceUnreadable
 from storymesh.language.types import Decimal, Type
 from storymesh.product.sources.bounds import FREE_BYTES
 from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceFormat
+from storymesh.product.sources.xlsx_layout import has_formulas, merged_cells, row_out_of_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +24,10 @@ MAX_ROWS = 1_048_576  # of a sheet of Excel
 MAX_COLUMNS = 16_384
 _MAX_PARTS = 10_000
 _STRICT = b"http://purl.oclc.org/ooxml/"
+_OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # of workbooks before 2007, and of those with a password
+_COVERED = f"{ERROR_MARK}inside a merged cell"
+_TWO_DAYS = date(1900, 2, 28)  # openpyxl reads as this day also the next, which Excel has and no calendar
+_SAVE_AGAIN = "save it again with Excel"
 
 
 def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
@@ -28,8 +35,8 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
 
     _require_bounded(source)
     try:
-        lines = _sheet_lines(source)
-        header = ["" if cell.value is None else _unescaped(str(cell.value)) for cell in next(lines, ())]
+        sheet = _open_sheet(source)
+        header = ["" if cell.value is None else _unescaped(str(cell.value)) for cell in next(sheet.lines, ())]
     except SourceUnreadable:
         raise
     except Exception as error:  # whatever a library finds in a file that is not what it expects
@@ -43,7 +50,7 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     ]
 
     def batches() -> Iterator[pa.RecordBatch]:
-        filled = _texts(source, lines, places)
+        filled = _texts(source, sheet, places)
         while chunk := list(itertools.islice(filled, BATCH_ROWS)):
             texts = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
             yield pa.RecordBatch.from_arrays(texts, schema=schema)
@@ -51,10 +58,23 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-def _sheet_lines(source: SourceFile) -> Iterator[Sequence[Any]]:
-    """Return the rows of cells of the first sheet that is not hidden, a cell with its value and its type."""
-    from openpyxl import load_workbook
+@dataclass(frozen=True)
+class _Sheet:
+    """A sheet as it is read: its rows of cells, a cell with its value and its type, its XML, and whether it counts days
+    from 1900, with a day that never was."""
 
+    lines: Iterator[Sequence[Any]]
+    xml: bytes
+    since_1900: bool
+
+
+def _open_sheet(source: SourceFile) -> _Sheet:
+    """Return the first sheet that is not hidden."""
+    from openpyxl import load_workbook
+    from openpyxl.utils.datetime import WINDOWS_EPOCH
+
+    # What it says of a cell, the cell says too, as an error.
+    warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
     sheets = load_workbook(source.path, read_only=True, data_only=True, keep_links=False).worksheets
     shown = next((index for index, sheet in enumerate(sheets) if sheet.sheet_state == "visible"), 0)
     if not sheets:
@@ -62,13 +82,19 @@ def _sheet_lines(source: SourceFile) -> Iterator[Sequence[Any]]:
             words = 'this is a "Strict Open XML" workbook'
             raise source.unreadable(words, 'save it as "Excel Workbook (.xlsx)"')
         raise source.unreadable("the workbook has no sheet with cells", "its first sheet has the rows")
+    sheet = sheets[shown]
+    with ZipFile(source.path) as archive:
+        xml = archive.read(sheet._worksheet_path)
+    if (row := row_out_of_order(xml)) is not None:
+        raise source.unreadable(f"row {row:,} stands twice, or below a later one", _SAVE_AGAIN)
     # The size that a sheet says it has is a hint, and some writers leave it as it was.
-    sheets[shown].reset_dimensions()
-    if not _has_formulas(source):
-        return iter(sheets[shown].iter_rows())
-    formulas = load_workbook(source.path, read_only=True, keep_links=False).worksheets[shown]
-    formulas.reset_dimensions()
-    return map(_with_formulas, sheets[shown].iter_rows(), formulas.iter_rows())
+    sheet.reset_dimensions()
+    lines = iter(sheet.iter_rows())
+    if has_formulas(xml):
+        formulas = load_workbook(source.path, read_only=True, keep_links=False).worksheets[shown]
+        formulas.reset_dimensions()
+        lines = map(_with_formulas, lines, formulas.iter_rows())
+    return _Sheet(lines, xml, sheet.parent.epoch == WINDOWS_EPOCH)
 
 
 class _NoValue:
@@ -87,11 +113,6 @@ def _with_formulas(cells: Sequence[Any], formulas: Sequence[Any]) -> Sequence[An
     ]
 
 
-def _has_formulas(source: SourceFile) -> bool:
-    with ZipFile(source.path) as archive:
-        return any(b"<f" in archive.read(part) for part in archive.namelist() if part.startswith("xl/worksheets/sheet"))
-
-
 def _is_strict(source: SourceFile) -> bool:
     with suppress(KeyError), ZipFile(source.path) as archive:
         return _STRICT in archive.read("xl/workbook.xml")
@@ -100,6 +121,10 @@ def _is_strict(source: SourceFile) -> bool:
 
 def _require_bounded(source: SourceFile) -> None:
     """Raise SourceUnreadable for a workbook that opens to too much: its parts are read into memory."""
+    with source.open() as file:
+        if file.read(len(_OLE)) == _OLE:
+            words = "this is a workbook of before Excel 2007, or one with a password"
+            raise source.unreadable(words, 'save it as "Excel Workbook (.xlsx)" without a password')
     try:
         with ZipFile(source.path) as archive:
             parts = archive.infolist()
@@ -110,28 +135,41 @@ def _require_bounded(source: SourceFile) -> None:
         raise source.unreadable(words, "save it as CSV or Parquet")
 
 
-def _texts(
-    source: SourceFile, lines: Iterator[Sequence[Any]], places: Sequence[tuple[int, Type]]
-) -> Iterator[tuple[str | None, ...]]:
+def _texts(source: SourceFile, sheet: _Sheet, places: Sequence[tuple[int, Type]]) -> Iterator[tuple[str | None, ...]]:
     """Yield the cells of the columns at `places` of each row that is not empty, as texts for a property's type."""
+    merged = merged_cells(sheet.xml, {index for index, _ in places})
+    number = 1
     try:
-        for number, line in enumerate(lines, 2):
+        for number, line in enumerate(sheet.lines, 2):
             if number > MAX_ROWS or len(line) > MAX_COLUMNS:
                 words = f"row {number:,} is beyond what Excel has: {MAX_ROWS:,} rows and {MAX_COLUMNS:,} columns"
-                raise source.unreadable(words, "save it again with Excel")
+                raise source.unreadable(words, _SAVE_AGAIN)
             if any(cell.value is not None for cell in line):
-                yield tuple(_text_of(line[index], kind) if index < len(line) else None for index, kind in places)
+                yield tuple(
+                    _COVERED
+                    if merged.cover(number, index)
+                    else _text_of(line[index], kind, sheet.since_1900)
+                    if index < len(line)
+                    else None
+                    for index, kind in places
+                )
     except SourceUnreadable:
         raise
     except Exception as error:  # see above
-        raise _damaged(source, error) from None
+        raise source.unreadable(
+            f"a cell below row {number:,} cannot be read: {_words_of(error)}", _SAVE_AGAIN
+        ) from None
 
 
 def _damaged(source: SourceFile, error: Exception) -> SourceUnreadable:
-    return source.unreadable(f"not an Excel workbook: {type(error).__name__}: {str(error)[:200]}", "save it as .xlsx")
+    return source.unreadable(f"not an Excel workbook: {_words_of(error)}", "save it as .xlsx")
 
 
-def _text_of(cell: Any, kind: Type) -> str | None:
+def _words_of(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _text_of(cell: Any, kind: Type, since_1900: bool) -> str | None:
     value = cell.value
     match value:
         case None | "":
@@ -142,10 +180,22 @@ def _text_of(cell: Any, kind: Type) -> str | None:
             return str(value).lower()
         case float():
             return _number_text(value, kind)
+        case datetime() if since_1900 and value.date() == _TWO_DAYS:
+            return f"{ERROR_MARK}1900-02-28, or the 29th of Excel"
         case datetime() | date() | time():
             return value.isoformat()
+        case timedelta():
+            return _duration_text(value)
         case _:
             return str(value)
+
+
+def _duration_text(value: timedelta) -> str:
+    """Return a duration as Excel shows it: hours, which may be more than a day's, minutes and seconds."""
+    seconds = abs(value).seconds + 86_400 * abs(value).days
+    fraction = f".{abs(value).microseconds:06}".rstrip("0").rstrip(".")
+    sign = "-" if value < timedelta() else ""
+    return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{fraction}"
 
 
 def _number_text(value: float, kind: Type) -> str:
