@@ -225,6 +225,8 @@ def _cast(value: "ir.Value", found: "pa.DataType", kind: Type) -> "ir.Value":
             return _cast_nested(value, found, kind, nothing)
         case _ if _is_text(found):
             return cast_text(_stripped(value), kind, target)
+        case Time():
+            return nothing
         case Boolean():
             if at.is_integer(found) or at.is_floating(found) or at.is_decimal(found):
                 return ibis.cases((value == 1, True), (value == 0, False))

@@ -1,5 +1,6 @@
 """Texts as values of the contract's types: what a CSV has, what stands in JSON, and what a workbook shows."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from storymesh.contract.written_values import checked_json, time_of_day
@@ -35,7 +36,7 @@ _WHOLE = r"[+-]?[0-9]+(\.0*)?"
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _SECONDS = r":[0-9]{2}(\.[0-9]{1,6}0*)?"
 _MOMENT = rf"{_DAY}([ T][0-9]{{2}}:[0-9]{{2}}({_SECONDS})?)?"
-_ZONED = rf"{_DAY}[ T][0-9]{{2}}:[0-9]{{2}}({_SECONDS})? ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)"
+_ZONED = rf"{_DAY}[ T][0-9]{{2}}:[0-9]{{2}}({_SECONDS})? ?(Z|UTC|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)"
 _MAX_SHIFT = 60  # digits by which an exponent moves the point: more than any decimal has
 
 
@@ -173,7 +174,8 @@ def _texts_inside(text: "ir.StringValue", kind: Type) -> "ir.Value":
 def count_json_values(text: "ir.StringValue", kind: Type) -> "ir.IntegerValue":
     """Return how many values a JSON text has in the places of a list or an object of the contract, itself among them.
 
-    It is negative for a text of which not every number can be told from a text.
+    It is negative for a text of which not every number can be told from a text. A name that stands twice in an object
+    and one that is the contract's in another case count as one more: no value there could be told to be the one.
     """
     import ibis
 
@@ -196,6 +198,7 @@ def _count_inside(text: "ir.StringValue", kind: Type) -> "ir.IntegerValue":
                 for name, item in fields.items()
                 if isinstance(item, Field)
             ]
+            counts.append(_count_unclear_names(text, list(fields)))
             inside = ibis.ifelse(json_kind(text) == "OBJECT", sum(counts, one), one)
         case Array(item):
             counts = map_items(json_items(text), lambda below: _count_inside(below, item.type))
@@ -203,3 +206,14 @@ def _count_inside(text: "ir.StringValue", kind: Type) -> "ir.IntegerValue":
         case _:
             inside = one
     return ibis.ifelse(text.isnull(), 0, inside)
+
+
+def _count_unclear_names(text: "ir.StringValue", names: Sequence[str]) -> "ir.IntegerValue":
+    """Return how many names of a JSON object stand twice, or are one of `names` but for the case of letters."""
+    from storymesh.engine.dialect import distinct_items, map_items
+    from storymesh.engine.json_text import json_keys
+
+    keys = json_keys(text)
+    lower = map_items(keys, lambda key: key.lower())
+    unclear = [(lower.contains(name.lower()) & ~keys.contains(name)).cast("int64") for name in names]
+    return sum(unclear, keys.length() - distinct_items(keys).length())

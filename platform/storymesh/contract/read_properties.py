@@ -143,6 +143,9 @@ def _read_nested(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> F
     for name in ignored:
         words = f"'{name}' is not audited inside an object or an array"
         reader.warn((*here, name), "not-run", words, "only types and required are, there")
+    if (physical := item.get("physicalName") or "").lower() not in ("", item.get("name", "").lower()):
+        words = f"the physicalName '{physical}' is not looked for inside an object"
+        reader.warn((*here, "physicalName"), "not-run", words, "a value there is called as its property is")
     for name in ("primaryKey", "relationships"):
         if item.get(name):
             words = f"'{name}' counts for nothing inside an object or an array"

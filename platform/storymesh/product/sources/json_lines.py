@@ -3,6 +3,7 @@ in a text column is no reason to refuse a file, and no number passes through a d
 
 import gzip
 import json
+import re
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 _BLOCK_BYTES = 4 * 2**20
 _FAULTS = {
     "object": ("is no JSON object", "each line is one object: {…}"),
     "twice": ("has a name twice", "an object has each name once"),
+    "case": (
+        "has a name of the contract in another case than other lines",
+        "spell each name as the other lines do",
+    ),
     "control": ("has the control character U+0001 in front of a number, which is not read", "take it out"),
 }
 
@@ -93,11 +99,13 @@ def _select(columns: Sequence[str], usual: Sequence[str]) -> "Callable[[ir.Table
 
     `usual` are the names of the first line: those of a line that has the same are not compared with each other.
     """
+    if _has_other_case(usual, columns):
+        usual = ()
 
     def select(lines: "ir.Table") -> "ir.Table":
         import ibis
 
-        from storymesh.engine.dialect import distinct_items, materialization_barrier
+        from storymesh.engine.dialect import distinct_items, map_items, materialization_barrier
         from storymesh.engine.json_text import (
             is_lenient_json,
             is_markable,
@@ -109,13 +117,15 @@ def _select(columns: Sequence[str], usual: Sequence[str]) -> "Callable[[ir.Table
 
         lines = materialization_barrier(lines.mutate(object=_object(lines.line)))
         keys = json_keys(lines.object)
-        repeated = ibis.ifelse(
-            keys == ibis.literal(list(usual), "array<string>"), False, distinct_items(keys).length() < keys.length()
-        )
+        is_usual = keys == ibis.literal(list(usual), "array<string>")
+        repeated = distinct_items(keys).length() < keys.length()
+        lower = map_items(keys, lambda key: key.lower())
+        other_case = [lower.contains(name.lower()) & ~keys.contains(name) for name in columns]
         fault = ibis.cases(
             (~is_lenient_json(lines.line), "json"),
             (lines.object.isnull(), "object"),
-            (repeated, "twice"),
+            (~is_usual & repeated, "twice"),
+            (~is_usual & ibis.or_(*other_case), "case"),
             (~is_markable(lines.line), "control"),
         )
         values = json_members(mark_numbers(lines.object), columns)
@@ -125,6 +135,11 @@ def _select(columns: Sequence[str], usual: Sequence[str]) -> "Callable[[ir.Table
         return lines.select(**texts, number=lines.number, fault=lines.fault, line=faulty)
 
     return select
+
+
+def _has_other_case(names: Sequence[str], columns: Sequence[str]) -> bool:
+    lower = {name.lower() for name in names}
+    return any(column not in names and column.lower() in lower for column in columns)
 
 
 def _object(line: "ir.StringValue") -> "ir.StringValue":
@@ -147,6 +162,8 @@ def _words(number: int, fault: str, line: str) -> tuple[str, str]:
         return f"line {number:,} is not JSON: {error.msg} (character {error.colno:,})", "each line is one object: {…}"
     except (RecursionError, ValueError):
         pass
+    if _HALF_CHARACTER.search(line):
+        return f"line {number:,} has an escape that is half a character", "write the character itself"
     return f"line {number:,} is not JSON", "each line is one object: {…}"
 
 
