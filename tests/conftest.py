@@ -20,7 +20,8 @@ pytest_plugins = [
 
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
-PROMISE = "STORYMESH_NO_SKIP"  # `needs` asks for it, also in the processes that share the tests
+# `needs` asks for the first, also in the processes that share the tests; the others say how much is drawn.
+PROMISES = ("STORYMESH_NO_SKIP", "STORYMESH_READ_BACK", "STORYMESH_DAMAGED")
 FOREIGN = ("dagster_home", "force_color", "no_color", "columns", "http_proxy", "https_proxy", "all_proxy")
 
 # How fast a machine draws examples is no finding.
@@ -30,7 +31,7 @@ settings.load_profile("any machine")
 
 def pytest_configure() -> None:
     """What a person has set for storymesh, Dagster, terminals and networks is not for the tests."""
-    ours = [name for name in os.environ if name.startswith("STORYMESH_") and name != PROMISE]
+    ours = [name for name in os.environ if name.startswith("STORYMESH_") and name not in PROMISES]
     for name in [*ours, *(name for name in os.environ if name.lower() in FOREIGN)]:
         del os.environ[name]
     # Tests start hundreds of processes: each would compile the library again.

@@ -3,8 +3,10 @@
 import gzip
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -179,6 +181,87 @@ def test_json_lines_may_have_nested_values_and_missing_fields(desk: Desk) -> Non
     assert [(row["id"], row["legs"]) for row in desk.published()] == [("7", None), ("a", [{"km": 3}])]
 
 
+def edited_excel(path: Path, lines: list[list[Any]], old: str, new: str) -> None:
+    """Write a workbook in whose sheet a part of the XML is another."""
+    write_excel(path, lines)
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = parts["xl/worksheets/sheet1.xml"].decode()
+    assert old in sheet
+    parts["xl/worksheets/sheet1.xml"] = sheet.replace(old, new).encode()
+    with ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+
+
+MOMENT = pa.timestamp("us")
+NANOSECOND = 1_704_067_200_000_000_001
+
+
+def _with_nanoseconds(kind: pa.DataType) -> pa.DataType:
+    """Return a type with nanoseconds in the place of microseconds."""
+    if pa.types.is_struct(kind):
+        return pa.struct([("at", pa.timestamp("ns"))])
+    return pa.map_(pa.string(), pa.timestamp("ns")) if pa.types.is_map(kind) else pa.list_(pa.timestamp("ns"))
+
+
+EXCEL_ROWS = [list(good_rows(1)[0]), *(list(row.values()) for row in good_rows(3))]
+
+
+def test_rows_of_a_sheet_that_are_out_of_order_are_not_passed_over(desk: Desk) -> None:
+    edited_excel(write(desk, "x.xlsx", ""), EXCEL_ROWS, '<row r="3"', '<row r="2"')
+    with pytest.raises(SourceUnreadable, match="row 2 stands twice, or below a later one"):
+        desk.source_rows("x.xlsx")
+
+
+def test_what_a_merged_cell_covers_is_quarantined(desk: Desk) -> None:
+    desk.limit = 1
+    merged = '</sheetData><mergeCells count="1"><mergeCell ref="C3:C4"/></mergeCells>'
+    edited_excel(write(desk, "x.xlsx", ""), EXCEL_ROWS, "</sheetData>", merged)
+    done = desk.publish_source("x.xlsx")
+    assert done.quarantined == {"type: code": 1}
+    assert [row["id"] for row in desk.published()] == ["d0", "d1"]
+
+
+def test_a_cell_that_is_no_value_is_named_by_its_row(desk: Desk) -> None:
+    edited_excel(write(desk, "x.xlsx", ""), EXCEL_ROWS, '<c r="D3" t="n">', '<c r="D3" t="d">')
+    with pytest.raises(SourceUnreadable, match="a cell below row 2 cannot be read: ValueError"):
+        desk.source_rows("x.xlsx")
+
+
+NESTED: dict[str, tuple[str, Callable[[Any], Any], pa.DataType]] = {
+    "list": ("{logicalType: array, items: {logicalType: timestamp}}", lambda at: [None, at], pa.list_(MOMENT)),
+    "object": (
+        "{logicalType: object, properties: [{name: at, logicalType: timestamp}]}",
+        lambda at: {"at": at},
+        pa.struct([("at", MOMENT)]),
+    ),
+    "map": (
+        "{logicalType: array, items: {logicalType: object, properties: [{name: value, logicalType: timestamp}]}}",
+        lambda at: [("a", at)],
+        pa.map_(pa.string(), MOMENT),
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", NESTED)
+def test_nanoseconds_of_moments_as_int96_are_not_cut_off_inside_others(shape: str, desk: Desk) -> None:
+    kind, nest, arrow = NESTED[shape]
+    desk.properties = f"      - {{name: nested, {kind[1:]}\n"
+    far = [nest(value) for value in (datetime(9999, 12, 31), datetime(2024, 1, 1, 0, 0, 0, 1))] + [None]
+    near = pa.array([nest(value) for value in (NANOSECOND, 1000 * (NANOSECOND // 1000))], _with_nanoseconds(arrow))
+    for column, refused in ((pa.array(far, arrow), []), (near, ["d0"])):
+        rows = pa.Table.from_pylist(good_rows(len(column))).append_column("nested", column)
+        pq.write_table(rows, write(desk, "x.parquet", ""), use_deprecated_int96_timestamps=True)
+        done = desk.publish_source("x.parquet")
+        assert done.quarantined == ({"type: nested": 1} if refused else {})
+        if not refused:
+            (last, value) = ("9999-12-31 00:00:00", "2024-01-01 00:00:00.000001")
+            shown = [str(row["nested"]) for row in desk.published()]
+            assert repr(datetime.fromisoformat(last)) in shown[0] and repr(datetime.fromisoformat(value)) in shown[1]
+            assert shown[2] == "None"
+
+
 GOOD = "d0,2024-03-01,W,0,1"
 
 
@@ -214,6 +297,15 @@ UNREADABLE: list[tuple[str, str, bytes | None, str]] = [
     ("too many", "sources/x.csv", csv_of(GOOD, GOOD + ",1", GOOD), "line 3 has 6 fields, 5 are wanted"),
     ("too many after lines in a value", "sources/x.csv", csv_of('"d\n0",2024-03-01,W,0,1', GOOD + ",1"),
      "line 4 has 6 fields, 5 are wanted"),
+    ("too few, after a byte of another encoding", "sources/x.csv", b"z," + csv_of("é," + GOOD, "1,2").decode()
+     .encode("latin-1"), "line 3 has 2 fields, 6 are wanted"),
+    ("too few, old Mac", "sources/x.csv", csv_of(GOOD, "d1", end="\r"), "line 3 has 1 field, 5 are wanted"),
+    ("half characters after a quote", "sources/x.csv", csv_of() + b'"d0"' + 13 * b"\x85", "closes there in front of"),
+    ("utf-16 without a mark", "sources/x.csv", f"{HEADER}\n".encode("utf-16-le"), "hold NUL characters, as in UTF-16"),
+    ("another case on a line", "sources/x.jsonl", f"{json.dumps(good_rows(1)[0])}\n".encode() * 2 + b'{"ID": "d"}\n',
+     "line 3 has a name of the contract in another case"),
+    ("half a character", "sources/x.jsonl", b'{"id": "\\ud800"}\n', "line 1 has an escape that is half a character"),
+    ("old workbook", "sources/x.xlsx", bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600), "before Excel 2007"),
     ("broken gzip", "sources/x.csv.gz", b"not gzip", "the file is damaged"),
     ("damaged parquet", "sources/x.parquet", b"PAR1 nothing PAR1", "is no Parquet file"),
     ("damaged workbook", "sources/x.xlsx", b"PK", "not an Excel workbook"),
