@@ -4,8 +4,11 @@ PyYAML alone reads YAML 1.1, in which `on` and `NO` are booleans, and keeps the 
 texts, a date stays the text that was written, and a duplicate key is an error.
 """
 
+import json
+import math
 import os
 import re
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -63,7 +66,8 @@ class Document:
             message = f"this file should hold fields, it holds {describe_kind(self.value)}"
             raise DefinitionErrors([Finding(Location(self.path), "yaml", message)])
         try:
-            return model.model_validate(self.value)
+            # As JSON, where a value is of the kind that it was written as: `true` is no 1, and 0 is no date.
+            return model.model_validate_json(json.dumps(self.value), strict=True)
         except ValidationError as error:
             details = error.errors()
             raise DefinitionErrors(
@@ -302,7 +306,12 @@ class _Builder:
             case "int":
                 return int(text, {"0o": 8, "0x": 16}.get(text[:2].lower(), 10)) if len(text) < 400 else text
             case "float":
-                return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+                number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+                if not _is_held(number, text):
+                    message = f"the number {text[:40]} is outside what a computer keeps of one"
+                    hint = f"from {sys.float_info.min:.1g} to {sys.float_info.max:.1g}, or in quotes for a text"
+                    self.findings.append(Finding(self._locate(node), "too-large", message, hint))
+                return number
             case tag:
                 message = f"the tag '{tag}' is not in the YAML core schema"
                 self.findings.append(Finding(self._locate(node), "yaml", message, "write the plain value"))
@@ -310,6 +319,14 @@ class _Builder:
 
     def _locate(self, node: yaml.Node) -> Location:
         return Location(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _is_held(number: float, text: str) -> bool:
+    """Return False for the number of a text that has become zero or infinite, or lost digits, by its size."""
+    if math.isinf(number) or math.isnan(number):
+        return not any(sign.isdigit() for sign in text)
+    digits = text.lower().partition("e")[0]
+    return abs(number) >= sys.float_info.min or not re.search("[1-9]", digits)
 
 
 def _model_at(model: type[BaseModel], steps: tuple[Step, ...]) -> type[BaseModel] | None:

@@ -78,6 +78,22 @@ def test_the_hint_for_what_is_restricted_can_be_followed(type_: Type, hint: str,
     check_template(parse_template(f"{{{{ {repaired} }}}}", "t", "t"), scope, lambda name: None)
 
 
+def test_the_hint_for_a_person_who_may_be_null_can_be_followed() -> None:
+    """No other name may stand in for one, so that no `default` is proposed."""
+    scope: Any = {"x": Field(Text(), True)}
+
+    def check(text: str) -> list[str]:
+        try:
+            check_template(parse_template(text, "t", "t"), scope, lambda name: None)
+        except DefinitionErrors as refused:
+            return [finding.hint for finding in refused.findings]
+        return []
+
+    assert check("{{ x | pseudonym }}") == ["guard it with `if x is not none`"]
+    assert check("{{ x | default('nobody') | pseudonym }}") != []
+    assert check("{{ x | pseudonym if x is not none else 'nobody' }}") == []
+
+
 @pytest.mark.parametrize(
     ("one", "other", "written"),
     [

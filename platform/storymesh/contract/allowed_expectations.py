@@ -79,6 +79,14 @@ _REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("row_condition", "condition_parser"), "a rule of type sql has a WHERE of its own"),
     **dict.fromkeys(("result_format", "catch_exceptions", "batch_id", "meta", "windows"), "leave it away"),
 }
+_FLAGS = frozenset(
+    {"strict_min", "strict_max", "ties_okay", "or_equal", "strictly", "double_sided", "exact_match", "bucketize_data"}
+)
+_NUMBERS = frozenset(
+    {"mostly", "threshold", "internal_weight_holdout", "tail_weight_holdout", "column_index", "value", "multiplier"}
+    | {"sum_total"}
+)
+_BOUNDS = frozenset({"min_value", "max_value"})
 # Names of types are looked up in numpy and pandas, and what is found there is called.
 _TYPES = frozenset({
     "bool", "bool_", "boolean", "BooleanDtype", "int", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
@@ -158,6 +166,24 @@ def _faults_of_value(argument: str, value: Any, properties: Collection[str]) -> 
                     yield (field, *steps), words, hint
         case _:
             yield from _plain_faults(value)
+            yield from _kind_faults(argument, value)
+
+
+def _kind_faults(argument: str, value: Any) -> Iterator[Fault]:
+    """Yield that a plain value is of another kind than its argument; null leaves it away."""
+    flag, number = isinstance(value, bool), isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or isinstance(value, dict | list):
+        return
+    if argument in _FLAGS:
+        if not flag:
+            yield (), f"is {value!r}, true or false is wanted", ""
+    elif argument in _NUMBERS:
+        if not number:
+            yield (), f"is {value!r}, a number is wanted", ""
+        elif argument == "mostly" and not 0 <= value <= 1:
+            yield (), f"is {value!r}, a share between 0 and 1 is wanted", "0.9 is nine rows of ten"
+    elif argument in _BOUNDS and flag:
+        yield (), f"is {value!r}, a number or a date is wanted", ""
 
 
 def _each(value: Any, faults: Callable[[Any], Iterator[Fault]]) -> Iterator[Fault]:

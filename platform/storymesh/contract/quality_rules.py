@@ -278,7 +278,8 @@ def _read_expectation(
     if not name.islower() or not name.startswith("expect_"):
         # Great Expectations has a class and a snake_case name for the same thing; suites are written with the latter.
         name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
-    arguments = value.get("kwargs") or {}
+    arguments = value.get("kwargs")
+    arguments = {} if arguments is None else arguments
     if not isinstance(arguments, dict):
         raise _refused(document, (*at, "implementation", "kwargs"), "kwargs has to hold fields")
     if (

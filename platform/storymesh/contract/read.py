@@ -131,7 +131,8 @@ def _read(reader: DocumentReader, domain: str, name: str) -> Contract:
     reader.findings += found
     relationships = RelationshipReader(reader, properties, f"{domain}.{name}", object_names).read_all(at, fields)
     freshness = read_freshness(reader, properties, event_time, object_names)
-    limit = _read_limit(reader, custom.get("quarantineLimit") or overall.get("quarantineLimit"))
+    limit = _read_limit(reader, custom.get("quarantineLimit"), _read_limit(reader, overall.get("quarantineLimit")))
+    license_ = _read_license(reader, overall.get("license"))
     if any(finding.severity == "error" for finding in reader.findings):
         raise DefinitionErrors(reader.findings)
     description = reader.value.get("description", {})
@@ -153,7 +154,7 @@ def _read(reader: DocumentReader, domain: str, name: str) -> Contract:
         freshness=freshness,
         quarantine_limit=limit,
         digest=_digest({**reader.value, "schema": [fields]}),
-        license=_text(overall.get("license", (None, ()))[0]),
+        license=license_,
         terms=description.get("limitations", ""),
         owner=_read_owner(reader),
         warnings=tuple(sorted(reader.findings)),
@@ -253,16 +254,25 @@ def _read_timeless(
     return timeless is True
 
 
-def _read_limit(reader: DocumentReader, custom: tuple[Any, Steps] | None) -> float:
+def _read_limit(
+    reader: DocumentReader, custom: tuple[Any, Steps] | None, default: float = DEFAULT_QUARANTINE_LIMIT
+) -> float:
     if custom is None:
-        return DEFAULT_QUARANTINE_LIMIT
+        return default
     value, at = custom
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         reader.add(
             at, "wrong-value", f"quarantineLimit is {value!r}, a share between 0 and 1 is wanted", "0.1 is a tenth"
         )
-        return DEFAULT_QUARANTINE_LIMIT
+        return default
     return float(value)
+
+
+def _read_license(reader: DocumentReader, custom: tuple[Any, Steps] | None) -> str | None:
+    value, at = custom or (None, ())
+    if value is not None and not isinstance(value, str):
+        reader.warn(at, "wrong-value", f"license is {value!r}, a text is wanted", "for instance cc-by-4.0")
+    return _text(value)
 
 
 def _read_owner(reader: DocumentReader) -> str | None:

@@ -48,12 +48,19 @@ def read_properties(reader: DocumentReader, at: Steps, fields: dict[str, Any]) -
                 words = f"the properties '{lower[name.lower()]}' and '{name}' differ in upper and lower case only"
             reader.add((*here, "name"), "duplicate-property", words, "engines do not tell them apart: rename one")
             continue
-        if not name.strip() or "\0" in name:
-            reader.add((*here, "name"), "property-name", "a property needs a name")
+        if not _has_name(reader, here, item):
             continue
         lower[name.lower()] = name
         properties[name] = _read_property(reader, here, item, names)
     return properties
+
+
+def _has_name(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> bool:
+    name: str = item["name"]
+    if not name.strip() or "\0" in name:
+        reader.add((*here, "name"), "property-name", "a property needs a name")
+        return False
+    return True
 
 
 def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], names: set[str]) -> Property:
@@ -125,7 +132,9 @@ def _read_type(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Typ
         case "object" if item.get("properties"):
             nested: list[dict[str, Any]] = item["properties"]
             inside = [
-                (below["name"], _read_nested(reader, (*here, "properties", i), below)) for i, below in enumerate(nested)
+                (below["name"], _read_nested(reader, (*here, "properties", i), below))
+                for i, below in enumerate(nested)
+                if _has_name(reader, (*here, "properties", i), below)
             ]
             if len({key.lower() for key, _ in inside}) < len(inside):
                 reader.add(here, "duplicate-property", f"the object '{name}' has two properties of one name")

@@ -6,20 +6,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from storymesh.atomic_write import write_atomically
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.build import Build
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
 from storymesh.dataset.tables import case_drops
 from storymesh.engine.engine import OpenEngine
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.narrative.formats import format_of_columns
 from storymesh.narrative.scenario import Scenario
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
 from storymesh.temporary_folder import temporary_folder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DROP = "drop"
 KEY = b"scenario"  # so that pseudonyms in scenarios are the same everywhere
@@ -61,7 +66,8 @@ def accept_result(result: ScenarioResult) -> None:
     block = yaml.dump({"expect": expected}, Dumper=_BlockDumper, sort_keys=False, allow_unicode=True, width=10_000)
     # `expect` reaches to the next key at the margin, or to the end.
     rest = re.sub(r"(?ms)^expect:.*?(?=^\S|\Z)", "", text).rstrip() + "\n"
-    scenario.path.write_text(f"{rest}{block}", encoding="utf-8")
+    mode = scenario.path.stat().st_mode & 0o777
+    write_atomically(scenario.path.resolve(), f"{rest}{block}", mode=mode)
 
 
 class _BlockDumper(yaml.SafeDumper):
@@ -91,12 +97,29 @@ def _snapshots(scenario: Scenario, typed: TypedNarrative, folder: Path) -> dict[
         schema = arrow_schema(contract)
         rows = [{name: row.get(name) for name in schema.names} for row in scenario.given.get(role, ())]
         path = folder / f"{role}.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+        try:
+            table = pa.Table.from_pylist(rows, schema=schema)
+        except (pa.ArrowException, ArithmeticError, TypeError, ValueError):
+            raise DefinitionErrors(_misfits(scenario, role, rows, schema)) from None
+        pq.write_table(table, path)
         snapshots[role] = Snapshot(
             contract.id, "scenario", 0, contract.version, contract.digest, "scenario", len(rows),
             datetime.now(UTC), (str(path),), schema,
         )  # fmt: skip
     return snapshots
+
+
+def _misfits(scenario: Scenario, role: str, rows: list[dict[str, Any]], schema: "pa.Schema") -> Iterator[Finding]:
+    """Yield a finding for each given value that a column of its type does not hold."""
+    import pyarrow as pa
+
+    for index, row in enumerate(rows):
+        for field in schema:
+            try:
+                pa.array([row[field.name]], field.type)
+            except (pa.ArrowException, ArithmeticError, TypeError, ValueError):
+                words = f"'{field.name}' holds what does not fit {field.type}"
+                yield scenario.document.finding(("given", role, index, field.name), "wrong-value", words)
 
 
 def _texts(build: Build, config: str, case_id: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import AllowInfNan, Field, create_model, model_validator
 
 from storymesh.case.definition import Case, Definition, Duration, Name, pattern_check
 from storymesh.document import Document, path_in_mesh, read_document, refusal_finding
@@ -41,6 +41,9 @@ else:
     FormatName = Literal[tuple(FORMATS)]
 
 
+Parameter = bool | int | Annotated[float, AllowInfNan(False)] | str  # of a model
+
+
 class Price(Definition):
     """US dollars for a million tokens."""
 
@@ -64,7 +67,7 @@ class ScoringModel(Definition):
     model: str
     prompt: Template
     base_url: str | None = None
-    parameters: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
     price: Price | None = None
 
 
@@ -76,7 +79,7 @@ class Narrator(Definition):
     prompt: Template
     system: Template | None = None
     base_url: str | None = None
-    parameters: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
     attempts: int = Field(default=3, ge=1, le=20)
     otherwise: Literal["keep", "drop"] = "keep"
     accept: float = Field(default=1.0, ge=0, le=1)

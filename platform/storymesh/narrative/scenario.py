@@ -1,18 +1,18 @@
 """Scenario files: a few given rows, a case, and the texts that are expected of it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal as Exact
-from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.type_options import parse_time
+from storymesh.contract.type_options import is_storable_number, parse_time
 from storymesh.document import Document, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.input_file import InputFileRefused, require_inside
@@ -101,8 +101,9 @@ def _row(
             continue
         try:
             values[name] = _value(value, item.type)
-        except (ValueError, TypeError, InvalidOperation):
-            message = f"'{name}' is {value!r}, it wants to be {item.type}"
+        except (ValueError, TypeError, ArithmeticError):
+            shown = repr(value)
+            message = f"'{name}' is {shown if len(shown) < 80 else f'{shown[:80]}…'}, it wants to be {item.type}"
             findings.append(Finding(document.at(*steps, name), "wrong-value", message))
         event_time = [contract.event_time] if contract.event_time else []
     for name in sorted({*contract.key, *event_time, *needed} - set(values)):
@@ -125,10 +126,14 @@ def _value(value: Any, kind: Type) -> Any:
         case Integer():
             if isinstance(value, bool) or int(value) != float(value):
                 raise ValueError(value)
+            if not is_storable_number(int(value)):
+                raise ValueError(value)
             return int(value)
         case Decimal():
             return Exact(str(value))
         case Float():
+            if isinstance(value, bool) or not math.isfinite(float(value)):
+                raise ValueError(value)
             return float(value)
         case Boolean():
             if not isinstance(value, bool):

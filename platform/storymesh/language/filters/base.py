@@ -116,6 +116,7 @@ class Filter(ABC):
     overflow: ClassVar[Overflow] = Overflow.NEVER
     takes_null: ClassVar[bool] = False  # the value may be null, also because its row is absent
     propagates_null: ClassVar[bool] = False  # it gives null for null, and a value for a value
+    wants_property: ClassVar[bool] = False  # its value is a property's own, for which no `default` may stand in
     keeps_unprintable: ClassVar[bool] = False  # compiled, UNPRINTABLE in its value stays in its text
     builds_text: ClassVar[bool] = False  # its text may be longer than its value, so it counts for `language.bounds`
     needs_key: ClassVar[bool] = False  # `evaluate` takes the key of the pseudonyms as `key`

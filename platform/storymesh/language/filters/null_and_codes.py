@@ -98,6 +98,7 @@ class PseudonymFilter(TextFilter):
     example = ("shipment.consignee | pseudonym", "p-9994b5c4dbba")
     origins = Origins.PSEUDONYM
     needs_key = True
+    wants_property = True
 
     def infer(self, call: CheckedCall) -> StaticValue:
         base = call.base

@@ -97,12 +97,14 @@ class TypeCheckerBase:
         hint = f"the first is one of {', '.join(sorted(map(str, mine.codes))[:12])}"
         self.fail(left.at, "unknown-code", words, hint)
 
-    def present(self, expression: Expression, value: StaticValue, doing: str) -> StaticValue:
+    def present(
+        self, expression: Expression, value: StaticValue, doing: str, *, replaceable: bool = True
+    ) -> StaticValue:
         """Return a value that is known to be present; in a template it is a finding where it may be null."""
         if self.strict and value.nullable:
             expression, value = self.blamed(expression, value, lambda part: part.nullable)
             words = f"{value.words or 'this'} may be null and is {doing} unguarded"
-            self.fail(expression.at, "may-be-null", words, guard_for(value, expression))
+            self.fail(expression.at, "may-be-null", words, guard_for(value, expression, replaceable=replaceable))
         return replace(value, nullable=False) if self.strict else value
 
     def blamed(

@@ -26,7 +26,7 @@ class FilterChecker(TypeCheckerBase):
             words = f"{base.words or 'this'} is {a_kind(base.type)}, `{node.name}` wants {filter_.wants}"
             return self.fail(node.at, "wrong-type", words)
         if not filter_.takes_null:
-            base = self.present(node.base, base, f"given to `{node.name}`")
+            base = self.present(node.base, base, f"given to `{node.name}`", replaceable=not filter_.wants_property)
         return filter_.infer(CheckedCall(self, node, base, arguments))
 
     def blamable_parts(self, node: ast.FilterCall, value: StaticValue) -> tuple[Expression, ...]:

@@ -57,13 +57,14 @@ def dotted_name(expression: Expression) -> str | None:
             return None
 
 
-def guard_for(value: StaticValue, expression: Expression) -> str:
-    """Return what to write so that a value is known to be present."""
+def guard_for(value: StaticValue, expression: Expression, *, replaceable: bool = True) -> str:
+    """Return what to write so that a value is known to be present; `replaceable`: another may stand in for it."""
     name = dotted_name(expression)
+    other = ", or add `| default(…)`" if replaceable else ""
     if name is None:
-        return "give it a name with `set` and guard that, or add `| default(…)`"
+        return f"give it a name with `set` and guard that{other}"
     return (
         f"guard it with `if {name}`"
         if isinstance(value.type, Struct)
-        else (f"guard it with `if {name} is not none`, or add `| default(…)`")
+        else f"guard it with `if {name} is not none`{other}"
     )
