@@ -6,7 +6,7 @@ from storymesh.language.filters.base import MAX_DIGITS
 from storymesh.language.filters.dates import DATE_CODES
 from storymesh.language.filters.numbers import UNITS
 from storymesh.language.filters.registry import FILTERS
-from storymesh.language.typecheck import templates
+from storymesh.language.typecheck import base, templates
 
 
 def page() -> dict[str, str]:
@@ -23,6 +23,8 @@ def page() -> dict[str, str]:
         ("size of a template", f"{parse.MAX_SIZE // 1024} KiB"),
         ("parts of a template", f"{parse.MAX_NODES:,}"),
         ("parts with its includes", f"{templates.MAX_STATEMENTS:,}"),
+        ("expressions with its includes", f"{base.MAX_WORK:,}"),
+        ("names that it sets", f"{templates.MAX_NAMES}"),
         ("includes inside each other", f"{templates.MAX_INCLUDES}"),
         ("levels of nesting", f"{parse.MAX_DEPTH}"),
         ("loops inside each other", f"{parse.MAX_LOOPS}"),

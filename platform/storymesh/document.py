@@ -30,6 +30,7 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
 MAX_DEPTH = 60
+MAX_FINDINGS = 200
 _HALF = re.compile("[\ud800-\udfff]")  # no file and no engine takes one
 _HALF_HINT = "write the character itself, or \\U and its eight digits"
 
@@ -259,6 +260,8 @@ class _Builder:
         if self.count > MAX_NODES or len(steps) > MAX_DEPTH:
             message = f"more than {MAX_NODES:,} values or {MAX_DEPTH} levels, aliases counted out"
             raise DefinitionErrors([Finding(location, "yaml", message)])
+        if len(self.findings) > MAX_FINDINGS:
+            raise DefinitionErrors(self.findings)  # whoever mends these will see the others
         self.locations[steps] = location
         match node:
             case yaml.MappingNode():

@@ -305,5 +305,38 @@ def test_a_name_or_number_of_a_narrative_outside_its_grammar_is_a_finding(field:
         document.parse(NarrativeFile)
 
 
+BIG = "{{ " + " ~ ".join(["n"] * 9_000) + " }}"
+TOO_MUCH: dict[str, tuple[str, dict[str, str]]] = {
+    "a large partial many times": ('{% include "p" %}' * 3_000, {"p": BIG}),
+    "partials that double": (
+        '{% include "p0" %}' * 6,
+        {**{f"p{n}": f'{{% include "p{n + 1}" %}}' * 6 for n in range(6)}, "p6": BIG},
+    ),
+    "very many names": ("".join(f"{{% set v{n} = n %}}" for n in range(6_000)), {}),
+    "names and branches": (
+        "".join(f"{{% set v{n} = n %}}" for n in range(4_000)) + "{% if b %}x{% endif %}" * 75,
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TOO_MUCH)
+def test_what_takes_very_long_to_check_is_a_finding(kind: str) -> None:
+    text, partials = TOO_MUCH[kind]
+    parsed = {name: parse_template(partial, name, f"d/{name}") for name, partial in partials.items()}
+    template = parse_template(text, "t", "d/t")
+    began = time.process_time()
+    with pytest.raises(DefinitionErrors, match="too-large"):
+        check_template(template, SCOPE, parsed.get)
+    assert time.process_time() - began < 20
+
+
+def test_very_many_records_are_a_finding() -> None:
+    records = "".join(f"  r{n}: {{format: text, text: report.jinja}}\n" for n in range(201))
+    text = NARRATIVE.replace("FACTS", "").replace("  report: {format: text, text: report.jinja}\n", records)
+    with pytest.raises(DefinitionErrors, match="at most 200 items"):
+        parse_document(text, "narrative.yaml").parse(NarrativeFile)
+
+
 def test_the_bounds_are_those_that_people_are_told() -> None:
     assert (MAX_STEPS, MAX_CHARACTERS) == (2_000_000, 8 * 2**20)

@@ -30,11 +30,15 @@ from storymesh.cli.commands.trace import trace
 from storymesh.cli.commands.ui import ui
 from storymesh.cli.error_reporting import reporting_errors
 from storymesh.cli.output.console import echo
+from storymesh.cli.time_limit import time_limited
 
 COMMANDS = (
     *(check, run, preview, trace, narrate, explain, scenario, releases),
     *(sign, diff, pull, push, export, rebuild, forget, expire, ui),
 )
+
+# These only look, and what they cost is for others to say, who wrote the definitions and the data: so they have an end.
+LIMITED = (check, preview, trace, explain, scenario, releases, diff)
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -59,7 +63,9 @@ def storymesh(
 for _command in COMMANDS:
     # The help cuts a summary that it takes from the docstring itself; one that is given it wraps.
     _summary = inspect.getdoc(_command).partition("\n")[0]  # type: ignore[union-attr]
-    app.command(name=_command.__name__, short_help=_summary)(reporting_errors(_command))
+    app.command(name=_command.__name__, short_help=_summary)(
+        reporting_errors(time_limited(_command) if _command in LIMITED else _command)
+    )
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Which engine runs: the one place that names the engines."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,15 @@ def open_spark(*, remote: str | None, master: str | None, settings: Mapping[str,
         return SparkEngine(SparkAddress(remote, master, settings), only=only)
 
     return open_session
+
+
+def interrupt_sessions() -> None:
+    """End what sessions of the default engine in this process are doing, with EngineFailed where it was asked for.
+
+    A signal alone does not: an engine at work lets Python see none.
+    """
+    if (connection := sys.modules.get("storymesh.engine.duckdb.connection")) is not None:
+        connection.interrupt_sessions()
 
 
 def regex_fault(pattern: str) -> str | None:

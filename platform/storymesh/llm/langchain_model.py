@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.llm.addresses import address_fault
 from storymesh.llm.model_settings import KEYS, PROVIDER, Parameters, invalid_setting
+from storymesh.llm.redirects import redirects_refused
 from storymesh.llm.response_cache import Messages
 from storymesh.llm.retry import (
     MAX_RESPONSE,
@@ -120,7 +121,8 @@ class LangChainModel:
         try:
             if provider == "openai":
                 settings["http_async_client"] = self._client = _client(self.timeout)
-            plain = init_chat_model(self.name, **settings)
+            with redirects_refused():  # some ask their server for its models at once
+                plain = init_chat_model(self.name, **settings)
         except ImportError as error:
             package = re.search(r"`pip install ([\w-]+)`", str(error))
             needed = (
@@ -135,6 +137,11 @@ class LangChainModel:
                 f"the narrator {self.name} cannot be opened: {redact_secrets(str(error), self._secrets)}",
                 f"look up its name and parameters, and set its key in {self.key_name}",
             ) from None
+        if address is not None and not _takes_address(type(plain)):
+            raise NarratorFailed(
+                f"the narrator {self.name} asks its provider whatever `base_url` says, so nothing is sent",
+                "leave `base_url` away, or name the provider whose protocol the server at that address speaks",
+            )
         if any(os.environ.get(name) for name in TRACING):
             from langsmith.run_helpers import tracing_context
 
@@ -159,8 +166,9 @@ class LangChainModel:
             form["json_schema"]["schema"] = {k: v for k, v in self.schema.items() if k not in ("title",)}  # type: ignore[index]
             return plain.bind(extra_body={"response_format": form})
         try:
-            return plain.with_structured_output(dict(self.schema)).first
-        except (NotImplementedError, ImportError, AttributeError, TypeError, ValueError):
+            with redirects_refused():
+                return plain.with_structured_output(dict(self.schema)).first
+        except Exception:  # also of a server that is asked whether it can
             return None
 
     async def ask(self, messages: Messages, *, structured: bool) -> ServerReply:
@@ -169,7 +177,7 @@ class LangChainModel:
         model = self._bound if structured and self._bound is not None else self._plain
         try:
             async with asyncio.timeout(self.timeout):
-                with self._untraced():
+                with self._untraced(), redirects_refused():
                     message = await model.ainvoke(list(messages))
         except TimeoutError:
             raise TransientError(f"no answer within {self.timeout:g} s", slower=True, billed=True) from None
@@ -216,6 +224,15 @@ class LangChainModel:
 
     def _clean(self, text: str) -> str:
         return redact_secrets(text, self._secrets)
+
+
+def _takes_address(model: Any) -> bool:
+    """Return True if a class of LangChain has a field for `base_url`; others keep it as a word for their provider."""
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        if "base_url" in (name, field.alias, alias, *getattr(alias, "choices", ())):
+            return True
+    return False
 
 
 def _client(timeout: float) -> Any:

@@ -33,6 +33,9 @@ ADVICE: Mapping[int, str] = {
     402: "the account has no credit left: top it up and run again",
     403: "the key in {key} may not use this model",
     404: "look up the model's name and `base_url`",
+    **dict.fromkeys(
+        (301, 302, 303, 307, 308), "no redirect is followed: name the address that is meant with `base_url`"
+    ),
 }
 
 

@@ -28,6 +28,7 @@ EARLIEST_YEAR = 1000  # of a split, so that a moment before it by the longest du
 MANY = 10**9
 MAX_TEMPLATE = 1024 * 1024  # bytes, of which the language takes fewer characters
 MAX_TEMPLATES = 1_000
+MAX_RECORDS = 200
 
 # Names that mean something in every template; a role or a fact of this name would hide them.
 RESERVED = frozenset({"case", "outcome", "precedents", "option", "loop", "true", "false", "none", "choose"})
@@ -246,7 +247,7 @@ class NarrativeFile(Definition):
         Name, Annotated[str, pattern_check(PRODUCT, "a product at a major version, such as shipping.shipments@1")]
     ]
     case: Case
-    records: Mapping[Name, Record] = Field(min_length=1)
+    records: Mapping[Name, Record] = Field(min_length=1, max_length=MAX_RECORDS)
     dataset: Dataset = Field(default_factory=Dataset)
 
 

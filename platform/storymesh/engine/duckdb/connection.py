@@ -2,11 +2,17 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     import duckdb
+
+_SESSIONS: "WeakSet[duckdb.DuckDBPyConnection]" = (
+    WeakSet()
+)  # of this process, so that another thread can end their work
 
 
 def open_duckdb(
@@ -17,9 +23,19 @@ def open_duckdb(
 
     config: dict[str, Any] = {"autoinstall_known_extensions": "false", **settings}
     connection = duckdb.connect(str(database), read_only=read_only, config=config)
+    _SESSIONS.add(connection)
     connection.execute("LOAD icu")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def interrupt_sessions() -> None:
+    """End what the sessions of this process are doing, each with an error. For another thread than theirs."""
+    import duckdb
+
+    for session in list(_SESSIONS):
+        with suppress(duckdb.Error):  # of one that is closed
+            session.interrupt()
 
 
 def confine(connection: "duckdb.DuckDBPyConnection", only: Iterable[Path]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from storymesh.errors import Finding, suggest_name
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
 from storymesh.language.static_values import ANYTHING, Path, StaticValue, a_kind, higher, joined_codes, joined_type
@@ -12,6 +12,8 @@ from storymesh.language.typecheck.scope import Guards, Scope, dotted_name, guard
 from storymesh.language.typecheck.zero import not_zero
 from storymesh.language.types import Array, Classification, Float, Hidden, Null, Struct
 from storymesh.location import Location
+
+MAX_WORK = 100_000
 
 
 class TypeCheckerBase:
@@ -57,6 +59,7 @@ class TypeCheckerBase:
         self.static: dict[int, StaticValue] = {}  # by the identity of a node of the file that is being checked
         self.partials: dict[int, Template] = {}  # the same for its includes
         self.statements = 0
+        self.work = 0  # how many expressions were looked at, each as often as it was
         self.guards: dict[str, Guards] = {}
         self.written: dict[str, bool] = {}  # of a fact, whether its expression writes something out
 
@@ -64,6 +67,13 @@ class TypeCheckerBase:
         """Note a finding, and return a value that raises no second one: the one place where findings are made."""
         self.findings[Finding(at, rule, words, hint)] = None
         return StaticValue(ANYTHING)
+
+    def count_work(self, at: Location) -> None:
+        """Note that an expression is looked at. Raises DefinitionErrors when that is more than anybody would write."""
+        self.work += 1
+        if self.work > MAX_WORK:
+            words = f"with its includes the template takes more than {MAX_WORK:,} looks at its expressions"
+            raise DefinitionErrors([Finding(Location(at.path), "too-large", words, "include less"), *self.findings])
 
     def divisor(self, expression: Expression, value: StaticValue) -> None:
         """Check what is divided by: zero gives no finite number. In narrative.yaml that is a warning."""

@@ -121,6 +121,7 @@ class ExpressionChecker(NameChecker):
         return StaticValue(Boolean(), False, classification, frozenset(path for value in shown for path in value.paths))
 
     def value(self, expression: Expression) -> StaticValue:
+        self.count_work(expression.at)
         value = self._value(expression)
         if not value.nonzero and isinstance(expression, ast.Arithmetic | ast.FilterCall | ast.Negate):
             key = key_of(expression, self._known_as)

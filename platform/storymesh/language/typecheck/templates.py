@@ -26,6 +26,7 @@ from storymesh.location import Location
 
 Node = TypeVar("Node")
 MAX_INCLUDES = 8
+MAX_NAMES = 500
 MAX_STATEMENTS = 20_000  # over all includes, each counted as often as it is included
 RESERVED = frozenset({"loop", "choose", "self", "super", "caller", "varargs", "kwargs", "none", "true", "false"})
 NO_LOOP = Hidden("unknown-name", "a partial does not see the 'loop' of its template", "pass it on with `set` before")
@@ -114,6 +115,11 @@ class TypeChecker(ExpressionChecker):
     def _assign(self, statement: ast.Assign) -> None:
         value = self.value(statement.value)
         self._free(statement.at, statement.name)
+        if len(self.variables) >= MAX_NAMES:
+            words = f"the template sets more than {MAX_NAMES:,} names"
+            raise DefinitionErrors(
+                [Finding(statement.at, "too-large", words, "set what is printed more than once"), *self.findings]
+            )
         self.variables[statement.name] = self._renamed(value, statement.name)
 
     def _free(self, at: Location, name: str) -> None:
@@ -150,7 +156,7 @@ class TypeChecker(ExpressionChecker):
         merged: dict[str, StaticValue | Hidden] = {}
         for name in {**one, **two}:
             left, right = one.get(name), two.get(name)
-            if left == right and left is not None:
+            if left is not None and (left is right or left == right):
                 merged[name] = left
             elif isinstance(left, StaticValue) and isinstance(right, StaticValue):
                 joined = self.joined(left, right)

@@ -1,0 +1,206 @@
+"""A server of a model that sends a question on to another host: neither key nor prompt goes there."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from storymesh.errors import NarratorFailed
+from storymesh.llm.langchain_model import LangChainModel
+from storymesh.llm.redirects import RedirectRefused, redirects_refused
+from storymesh.llm.retry import TransientError
+from storymesh.rewriting.prompt import STORY_SCHEMA
+
+CODES = (301, 302, 303, 307, 308)
+QUESTION = "a story that nobody else should see"
+
+
+@dataclass
+class Hosts:
+    """Two servers on loopback: `first` sends on to the other, which notes what comes to it."""
+
+    first: str = ""
+    code: int = 307
+    asked: list[str] = field(default_factory=list)  # paths that came to the first
+    leaked: list[str] = field(default_factory=list)  # paths that came to the other
+
+
+def _serve(answer: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            answer(self)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.fixture
+def hosts() -> Iterator[Hosts]:
+    found = Hosts()
+
+    def note(request: BaseHTTPRequestHandler) -> None:
+        found.leaked.append(request.path)
+        request.send_response(200)
+        request.send_header("content-type", "application/json")
+        request.send_header("content-length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+
+    other = _serve(note)
+
+    def send_on(request: BaseHTTPRequestHandler) -> None:
+        found.asked.append(request.path)
+        request.send_response(found.code)
+        request.send_header("location", f"http://localhost:{other.server_port}{request.path}")
+        request.send_header("content-length", "0")
+        request.end_headers()
+
+    first = _serve(send_on)
+    found.first = f"http://127.0.0.1:{first.server_port}"
+    yield found
+    for server in (first, other):
+        server.shutdown()
+        server.server_close()
+
+
+def ask_with_httpx(url: str) -> None:
+    import httpx
+
+    with httpx.Client(follow_redirects=True) as client:
+        client.post(url, json={"prompt": QUESTION}, headers={"x-api-key": "secret"}, follow_redirects=True)
+
+
+def ask_with_httpx_without_a_client(url: str) -> None:
+    import httpx
+
+    httpx.post(url, json={"prompt": QUESTION}, follow_redirects=True)
+
+
+def ask_with_a_client_of_ones_own(url: str) -> None:
+    """As the SDKs do that a generator made."""
+    import httpx
+
+    class Wrapper(httpx.AsyncClient):
+        pass
+
+    async def ask() -> None:
+        async with Wrapper(follow_redirects=True) as client:
+            request = client.build_request("POST", url, json={"prompt": QUESTION})
+            await client.send(request, stream=True)
+
+    asyncio.run(ask())
+
+
+def ask_with_a_stream(url: str) -> None:
+    import httpx
+
+    with httpx.stream("POST", url, json={"prompt": QUESTION}, follow_redirects=True) as response:
+        response.read()
+
+
+def ask_with_httpx2(url: str) -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    httpx2.post(url, json={"prompt": QUESTION}, follow_redirects=True)
+
+
+def ask_with_requests(url: str) -> None:
+    import requests
+
+    requests.post(url, json={"prompt": QUESTION}, timeout=10, allow_redirects=True)
+
+
+def ask_with_urllib3(url: str) -> None:
+    import urllib3
+
+    urllib3.PoolManager().request("POST", url, json={"prompt": QUESTION})
+
+
+def ask_with_aiohttp(url: str) -> None:
+    import aiohttp
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as session, session.post(url, json={"prompt": QUESTION}) as response:
+            await response.read()
+
+    asyncio.run(ask())
+
+
+def ask_on_a_thread(url: str) -> None:
+    """As LangChain does for a client that cannot wait."""
+    from langchain_core.runnables.config import run_in_executor
+
+    asyncio.run(run_in_executor(None, ask_with_requests, url))
+
+
+CLIENTS = [
+    ask_with_httpx, ask_with_httpx_without_a_client, ask_with_a_client_of_ones_own, ask_with_a_stream, ask_with_httpx2,
+    ask_with_requests, ask_with_urllib3, ask_with_aiohttp, ask_on_a_thread,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_no_client_of_a_model_follows_a_redirect(hosts: Hosts, client: Callable[[str], None]) -> None:
+    for hosts.code in CODES:
+        with redirects_refused(), pytest.raises(RedirectRefused) as refused:
+            client(f"{hosts.first}/v1")
+        assert refused.value.status_code == hosts.code
+    assert len(hosts.asked) == len(CODES) and hosts.leaked == []
+    client(f"{hosts.first}/v1")
+    assert len(hosts.leaked) == 1, "who asks no model follows them as before"
+
+
+PROVIDERS = (
+    "anthropic", "cohere", "deepseek", "fireworks", "google_genai", "groq", "mistralai", "nvidia", "ollama", "openai",
+    "openrouter", "together", "upstage", "xai",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_client_of_a_provider_follows_no_redirect(
+    hosts: Hosts, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those that are installed: of a plain installation, OpenAI's."""
+    module = {"google_genai": "langchain_google_genai", "nvidia": "langchain_nvidia_ai_endpoints"}
+    pytest.importorskip(module.get(provider, f"langchain_{provider}"))
+    for name in [name for name in os.environ if name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE"))]:
+        monkeypatch.delenv(name)
+    for name in (f"{provider.upper()}_API_KEY", "GOOGLE_API_KEY", "STORYMESH_NARRATOR_KEY"):
+        monkeypatch.setenv(name, "sk-of-a-test-0123456789")
+    model = LangChainModel(f"{provider}:m", hosts.first, {}, 20, STORY_SCHEMA)
+
+    async def ask() -> None:
+        try:
+            await model.ask([{"role": "user", "content": QUESTION}], structured=False)
+        finally:
+            await model.close()
+
+    with pytest.raises((NarratorFailed, TransientError)):
+        asyncio.run(ask())
+    assert hosts.asked, "it asked the server that it was told to"
+    assert hosts.leaked == []
+
+
+def test_a_class_that_knows_no_address_is_not_asked(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a one keeps `base_url` as a word for its provider, and sends the prompts there."""
+    from langchain_core.language_models.fake_chat_models import FakeListChatModel
+
+    def init_chat_model(name: str, **settings: Any) -> Any:
+        return FakeListChatModel(responses=["told"])
+
+    monkeypatch.setattr("langchain.chat_models.init_chat_model", init_chat_model)
+    with pytest.raises(NarratorFailed, match="whatever `base_url` says"):
+        LangChainModel("perplexity:m", hosts.first, {}, 20, STORY_SCHEMA).open()
+    monkeypatch.setenv("PPLX_API_KEY", "sk-of-a-test-0123456789")
+    LangChainModel("perplexity:m", None, {}, 20, STORY_SCHEMA).open()
