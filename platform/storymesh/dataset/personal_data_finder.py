@@ -12,10 +12,11 @@ from functools import cached_property
 from typing import Literal
 
 from storymesh.dataset.plain_spelling import plain_text, without_accents
+from storymesh.dataset.spelled_out import POSSIBLE, spelled_addresses, spelled_numbers
 
 PersonalDataKind = Literal["e-mail", "phone", "iban", "card", "name"]
 KINDS: tuple[PersonalDataKind, ...] = ("e-mail", "phone", "iban", "card", "name")
-DETECTION_VERSION = "personal-3"  # changes whenever the finder would decide otherwise about the same text
+DETECTION_VERSION = "personal-4"  # changes whenever the finder would decide otherwise about the same text
 
 Match = tuple[int, int, PersonalDataKind]  # begin, end, kind
 
@@ -24,8 +25,7 @@ _AT_WORDS = "at|ät|arroba|chiocciola|klammeraffe"
 _DOT_WORDS = "dot|punkt|punto|point|ponto"
 # An address is looked for from its @ outwards, as far as one may reach (RFC 5321 §4.5.3.1): so the search is linear.
 _AT = re.compile(
-    rf"[ ]?@[ ]?|[ ]?[(\[{{<][ ]?(?:{_AT_WORDS}|@)[ ]?[)\]}}>][ ]?|&(?:#0*64|#x0*40|commat);|%40"
-    r"|[ ]at[ ](?=(?:[\w-]{1,63}[ ]dot[ ]){1,4}(?:com|org|net|edu|gov|info|biz|eu|uk|fr|nl|pl|ru|br|jp|cn)\b)",
+    rf"[ ]?@[ ]?|[ ]?[(\[{{<][ ]?(?:{_AT_WORDS}|@)[ ]?[)\]}}>][ ]?|&(?:#0*64|#x0*40|commat);|%40",
     re.IGNORECASE,
 )
 _LOCAL = re.compile(r"[\w.%+'-]{0,63}\w\Z")
@@ -45,8 +45,8 @@ _WORD = re.compile(r"[^\W_]+")
 # pattern for numbers without a country code matches most dates and amounts; it is used only if a narrative asks for it.
 _POSSIBLE = (
     rf"@|&(?i:#0*64|#x0*40|commat);|%40|[({{\[<] ?(?i:{_AT_WORDS}) ?[)}}\]>]|"
-    r"(?i: at [\p{L}\p{N}_-]{1,63} dot )"
-    r"|[+\x{FF0B}]|(?:^|[^\p{N}])00[1-9]"
+    + POSSIBLE
+    + r"|[+\x{FF0B}]|(?:^|[^\p{N}])00[1-9]"
     r"|\d(?:[ ./_-]{0,2}\d){12}|(?:^|[^\p{L}\p{N}_])[A-Za-z]{2} ?\d{2}(?:[ ./_-]{0,2}[A-Za-z0-9]){11}"
     # What has a plain spelling that is another: digits of other scripts, wide and mathematical letters, unseen signs.
     r"|[\x{0300}-\x{036F}\x{20D0}-\x{20FF}\x{FE00}-\x{FE0F}\x{115F}\x{1160}\x{2800}\x{3164}\x{FFA0}]"
@@ -137,11 +137,13 @@ class PersonalDataFinder:
         return ("".join([*parts, composed[last:]]), kinds) if kinds else (text, [])
 
     def _candidates(self, text: str) -> Iterator[Match]:
-        for begin, end in email_addresses(text):
+        for begin, end in (*email_addresses(text), *spelled_addresses(text)):
             yield begin, end, "e-mail"
         yield from _ibans(text)
         yield from _cards(text)
         yield from _phones(text, self.regions)
+        for begin, end in spelled_numbers(text):
+            yield begin, end, "phone"
         yield from self._known_names(text)
 
     def _known_names(self, text: str) -> Iterator[Match]:
