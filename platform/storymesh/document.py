@@ -155,9 +155,15 @@ def parse_document(text: str, name: str) -> Document:
         raise DefinitionErrors([Finding(Location(name), "yaml", f"nested deeper than {MAX_DEPTH} levels")]) from None
     builder = _Builder(name)
     value = builder.build(node, ()) if node is not None else None
+    if (more := len(builder.findings) - MAX_FINDINGS) > 0:
+        builder.findings[MAX_FINDINGS:] = [_unlisted(builder.findings[MAX_FINDINGS].location, more)]
     if builder.findings:
         raise DefinitionErrors(builder.findings)
     return Document(name, value, builder.locations, builder.key_locations, text)
+
+
+def _unlisted(location: Location, count: int) -> Finding:
+    return Finding(location, "yaml", f"{count:,} findings from here on are not listed", "mend those before first")
 
 
 def refusal_finding(error: InputFileRefused, root: Path) -> Finding:
@@ -260,8 +266,6 @@ class _Builder:
         if self.count > MAX_NODES or len(steps) > MAX_DEPTH:
             message = f"more than {MAX_NODES:,} values or {MAX_DEPTH} levels, aliases counted out"
             raise DefinitionErrors([Finding(location, "yaml", message)])
-        if len(self.findings) > MAX_FINDINGS:
-            raise DefinitionErrors(self.findings)  # whoever mends these will see the others
         self.locations[steps] = location
         match node:
             case yaml.MappingNode():

@@ -34,6 +34,12 @@ def test_both_readers_find_the_same_nodes(text: str) -> None:
     assert nodes(quick) == nodes(yaml.compose(text, Loader=document._CoreLoader))
 
 
+def test_very_many_mistakes_are_not_all_said(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionErrors) as refused:
+        document.parse_document("a: 1\n" * 2_000, "a.yaml")
+    assert len(refused.value.findings) <= document.MAX_FINDINGS + 1
+
+
 @pytest.mark.parametrize("opening", ["[", "- ", "{a: "])
 def test_a_deeply_nested_file_is_a_finding(tmp_path: Path, opening: str) -> None:
     with pytest.raises(DefinitionErrors, match="nested deeper"):

@@ -160,6 +160,32 @@ REFUSED = {
     "a web socket from another site": Request("GET", kind="websocket", headers={"origin": EVIL}),
     "a web socket from another port": Request("GET", kind="websocket", headers={"origin": "http://127.0.0.1:8080"}),
     "a web socket from a frame without an origin": Request("GET", kind="websocket", headers={"origin": "null"}),
+    "a web socket of another site that names no origin": Request(
+        "GET", kind="websocket", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "websocket"}
+    ),
+    "a web socket of another port that names no origin": Request(
+        "GET", kind="websocket", headers={"sec-fetch-site": "same-site"}
+    ),
+    "a web socket with two origins": Request(
+        "GET", kind="websocket", headers={"origin": f"http://{OURS}"}, twice="origin"
+    ),
+    "another service that the default port of https hides": Request(
+        host="localhost:80", headers={**JSON, "origin": "http://localhost:443"}
+    ),
+    "queries in the address": Request("GET", path="/graphql", headers={"accept": "application/json"}),
+    "a batch by PATCH": Request("PATCH", headers=JSON),
+    "a deletion": Request("DELETE", headers=JSON),
+    "a query by a method that nobody knows": Request("FOO"),
+    "a file with its query (GraphQL multipart)": Request(
+        headers={"content-type": "multipart/form-data; boundary=application/json"}
+    ),
+    "two kinds in one content type": Request(headers={"content-type": "application/json, text/plain"}),
+    "our name with a dot at its end": Request(host=f"localhost.:{PORT}", headers=JSON),
+    "our address with a dot at its end": Request(host=f"127.0.0.1.:{PORT}", headers=JSON),
+    "our address with a zone": Request(host=f"[::1%25lo]:{PORT}", headers=JSON),
+    "our address in IPv6 without brackets": Request(host="::1", headers=JSON),
+    "our name with a port that is none": Request(host="localhost:3000x", headers=JSON),
+    "our name in wide letters": Request(host="ｌocalhost".encode().decode("latin-1"), headers=JSON),
     "a web socket by another name": Request("GET", kind="websocket", host="evil.example"),
     "a web socket by another name with a fitting origin": Request(
         "GET", kind="websocket", host="evil.example", headers={"origin": EVIL}

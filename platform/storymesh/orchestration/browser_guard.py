@@ -85,6 +85,8 @@ class BrowserGuard:
         if origin is not None and not self._is_same_site(origin, host):
             return Refusal(403, "a page of another site may ask for nothing here")
         if scope["type"] == "websocket":
+            if one.get("sec-fetch-site") in ("cross-site", "same-site"):
+                return Refusal(403, "a page of another site may ask for nothing here")
             return None
         return self._refusal_of_request(scope, one, host)
 
@@ -130,7 +132,8 @@ class BrowserGuard:
             return False
         if parts.scheme not in ("http", "https") or not named or "@" in parts.netloc:
             return False
-        site = _without_default_port(parts.netloc)
+        ends = {"http": ":80", "https": ":443"}[parts.scheme]
+        site = parts.netloc.lower().removesuffix(ends)
         return site == _without_default_port(host) or site in self.hosts  # a proxy may send a Host of its own
 
 
