@@ -238,8 +238,8 @@ def _operate(root: Path, folder: Path, operation: str, arguments: Mapping[str, A
             expire_snapshots(plans, mesh.warehouse, mesh.releases)
         if operation == "sign":
             _sign(mesh.releases, arguments["signing key"])
-        if operation in ("rebuild", "pull"):
-            release = list_releases(mesh.releases)[-1]
+        if operation in ("rebuild", "pull") and (found := list_releases(mesh.releases)):  # all may be forgotten
+            release = found[-1]
             into = folder / ("rebuilt" if operation == "rebuild" else "pulled")
             shutil.rmtree(into, ignore_errors=True)
             if operation == "rebuild":
@@ -258,7 +258,8 @@ def _sign(releases: Path, file: Path) -> None:
 
     key = signing_key(file)
     assert key is not None
-    sign_release(list_releases(releases)[-1].path, key)
+    for release in list_releases(releases)[-1:]:
+        sign_release(release.path, key)
 
 
 def _on_writes(roots: tuple[str, ...], act: Callable[[int, str, str], None]) -> None:

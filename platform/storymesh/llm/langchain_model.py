@@ -121,8 +121,7 @@ class LangChainModel:
         try:
             if provider == "openai":
                 settings["http_async_client"] = self._client = _client(self.timeout)
-            with redirects_refused():  # some ask their server for its models at once
-                plain = init_chat_model(self.name, **settings)
+            plain = _build(init_chat_model, self.name, settings)
         except ImportError as error:
             package = re.search(r"`pip install ([\w-]+)`", str(error))
             needed = (
@@ -132,16 +131,13 @@ class LangChainModel:
                 f"the narrator {self.name} needs a package that is not installed: {error}".partition(". Please")[0],
                 f"pip install {needed}",
             ) from error
+        except NarratorFailed:
+            raise
         except Exception as error:
             raise NarratorFailed(
                 f"the narrator {self.name} cannot be opened: {redact_secrets(str(error), self._secrets)}",
                 f"look up its name and parameters, and set its key in {self.key_name}",
             ) from None
-        if address is not None and not _takes_address(type(plain)):
-            raise NarratorFailed(
-                f"the narrator {self.name} asks its provider whatever `base_url` says, so nothing is sent",
-                "leave `base_url` away, or name the provider whose protocol the server at that address speaks",
-            )
         if any(os.environ.get(name) for name in TRACING):
             from langsmith.run_helpers import tracing_context
 
@@ -224,6 +220,18 @@ class LangChainModel:
 
     def _clean(self, text: str) -> str:
         return redact_secrets(text, self._secrets)
+
+
+def _build(init_chat_model: Callable[..., Any], name: str, settings: Mapping[str, Any]) -> Any:
+    """Return the chat model of a name. Raises NarratorFailed for a class that would ask another address."""
+    with redirects_refused():  # some ask their server for its models at once
+        model = init_chat_model(name, **settings)
+    if "base_url" in settings and not _takes_address(type(model)):
+        raise NarratorFailed(
+            f"the narrator {name} asks its provider whatever `base_url` says, so nothing is sent",
+            "leave `base_url` away, or name the provider whose protocol the server at that address speaks",
+        )
+    return model
 
 
 def _takes_address(model: Any) -> bool:
