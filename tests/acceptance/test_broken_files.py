@@ -44,9 +44,9 @@ def test_a_broken_file_is_one_finding_and_nothing_runs(broken: Broken, preloaded
     assert broken.old in text
     path.write_text(text.replace(broken.old, broken.new, 1) if broken.old else broken.new, encoding="utf-8")
     ran = preloaded.run("run", mesh=mesh)
-    assert ran.code == 1, ran.said
-    findings = [line for line in ran.said.splitlines() if re.match(r"\S+:\d+:\d+: error\[[a-z-]+\]: ", line)]
-    assert len(findings) == 1, ran.said
+    assert ran.code == 1, ran.output
+    findings = [line for line in ran.output.splitlines() if re.match(r"\S+:\d+:\d+: error\[[a-z-]+\]: ", line)]
+    assert len(findings) == 1, ran.output
     assert re.match(re.escape(broken.path) + ":" + broken.found, findings[0]), findings[0]
     assert not (mesh / ".storymesh").exists()
     assert not (mesh / "releases").exists()

@@ -53,13 +53,13 @@ def built_on(tmp_path_factory: pytest.TempPathFactory) -> Twice:
 
 
 def test_a_product_is_built_on_the_product_of_another_domain(built_on: Twice) -> None:
-    assert built_on.first.code == 0, built_on.first.said
+    assert built_on.first.code == 0, built_on.first.output
     assert built_on.first.line("quay.calls").startswith("quay.calls 30 0 ")
     assert built_on.first.line("desk.late_calls").startswith("desk.late_calls 12 0 ")
 
 
 def test_a_change_upstream_reaches_the_next_release(built_on: Twice, tmp_path: Path) -> None:
-    assert built_on.second.code == 0, built_on.second.said
+    assert built_on.second.code == 0, built_on.second.output
     mesh = built_on.second.mesh
     assert {product: len(versions) for product, versions in products(mesh).items()} == {
         "quay.calls": 2,
@@ -87,10 +87,10 @@ def test_a_kill_while_dbt_works_and_another_folder_change_nothing(
     mesh = copied("tests/meshes/built_on", tmp_path / "another folder")
     parsed = ".storymesh/dagster/parse"  # what dbt read of the same files; reading them again takes long
     shutil.copytree(built_on.second.mesh / parsed, mesh / parsed, symlinks=True)
-    said = run_killed(mesh, "✓ quay.calls", 1.0)
-    assert "desk.late_calls" not in said
+    message = run_killed(mesh, "✓ quay.calls", 1.0)
+    assert "desk.late_calls" not in message
     ran = preloaded.run("run", mesh=mesh)
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     assert products(mesh) == {name: versions[:1] for name, versions in products(built_on.second.mesh).items()}
     (lock,), (first, _) = locks(mesh, "late-calls"), locks(built_on.second.mesh, "late-calls")
     same = ("version", "digest", "configs", "drops")
@@ -98,10 +98,10 @@ def test_a_kill_while_dbt_works_and_another_folder_change_nothing(
 
 
 def test_nothing_was_reached_and_no_telemetry_is_on(built_on: Twice) -> None:
-    assert not [one for one in built_on.network if "reached" in one]
-    ended = [one for one in built_on.network if "telemetry" in one]
-    assert any("dbt" in " ".join(map(str, one["process"])) for one in ended), "dbt was watched too"  # type: ignore[arg-type]
-    assert {json.dumps(one["telemetry"], sort_keys=True) for one in ended} == {
+    assert not [item for item in built_on.network if "reached" in item]
+    ended = [item for item in built_on.network if "telemetry" in item]
+    assert any("dbt" in " ".join(map(str, item["process"])) for item in ended), "dbt was watched too"  # type: ignore[arg-type]
+    assert {json.dumps(item["telemetry"], sort_keys=True) for item in ended} == {
         json.dumps(
             {
                 "DAGSTER_DISABLE_TELEMETRY": "yes",

@@ -17,7 +17,7 @@ def append(path: Path, *lines: str) -> None:
 
 @pytest.fixture
 def before(plain_files: Ran) -> dict[str, list[str]]:
-    assert plain_files.code == 0, plain_files.said
+    assert plain_files.code == 0, plain_files.output
     return products(plain_files.mesh)
 
 
@@ -46,7 +46,7 @@ def test_a_break_of_one_domain(before: dict[str, list[str]], plain_copy: Path, p
 
     (plain_copy / TRUCKS).write_text(good + ",box,D1,Nobody\n", encoding="utf-8")
     ran = preloaded.run("run", mesh=plain_copy)
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     assert ran.line("fleet.trucks").startswith("fleet.trucks 24 1 ")
     (row,) = quarantined(plain_copy, "fleet.trucks")
     assert (row["truck_id"], row["driver"]) == (None, "Nobody")
@@ -54,7 +54,7 @@ def test_a_break_of_one_domain(before: dict[str, list[str]], plain_copy: Path, p
     assert all("truck_id" in reason for reason in row["reasons"])
     assert {check.partition("_")[0] for check in red_checks(plain_copy)} == {"fleet/trucks: truck"}
     assert products(plain_copy) == now, "the rows that are good are the snapshot that was there"
-    assert None not in {one["truck_id"] for one in rows_of(plain_copy, "fleet.trucks")}
+    assert None not in {item["truck_id"] for item in rows_of(plain_copy, "fleet.trucks")}
     first, second = locks(plain_copy, "roadside")
     assert second["version"] == "1.0.0-r2"
     assert second["cast"]["truck"] == first["cast"]["truck"]

@@ -44,7 +44,7 @@ def test_after_kills_the_next_run_completes(undisturbed: Elsewhere, tmp_path: Pa
         with suppress(ProcessLookupError):  # it may have come to its end
             os.kill(process, signal.SIGKILL)
         killed = preloaded.ended()
-        assert killed.code in (-signal.SIGKILL, 0), f"killed after {moment:.1f} s:\n{killed.said}"
+        assert killed.code in (-signal.SIGKILL, 0), f"killed after {moment:.1f} s:\n{killed.output}"
         seen = products(mesh)
         assert all(versions == wanted[product][: len(versions)] for product, versions in seen.items())
         for product in (product for product, versions in seen.items() if versions):
@@ -54,7 +54,7 @@ def test_after_kills_the_next_run_completes(undisturbed: Elsewhere, tmp_path: Pa
             assert all((folder / "release.json").is_file() for folder in left)
 
     ran = preloaded.run("run", mesh=mesh)
-    assert ran.code == 0, f"killed after {moments} s, then:\n{ran.said}"
+    assert ran.code == 0, f"killed after {moments} s, then:\n{ran.output}"
     assert products(mesh) == wanted
     assert [lock["digest"] for lock in locks(mesh, "roadside")] == releases
     assert [lock["version"] for lock in locks(mesh, "roadside")][-1] == f"1.0.0-r{len(releases)}"

@@ -20,7 +20,7 @@ VALIDATION, TEST = datetime(2024, 7, 1), datetime(2024, 9, 1)
 
 @pytest.fixture(scope="module")
 def records(plain_files: Ran, tmp_path_factory: pytest.TempPathFactory) -> Records:
-    assert plain_files.code == 0, plain_files.said
+    assert plain_files.code == 0, plain_files.output
     return loaded(plain_files.mesh, "roadside", tmp_path_factory.mktemp("cache"))
 
 
@@ -109,15 +109,15 @@ def expected_precedents(
     case: dict[str, Any], judged: Iterable[dict[str, Any]]
 ) -> tuple[dict[str, tuple[int, int]], int]:
     today = case["happened_at"].replace(hour=0, minute=0)
-    known = [one for one in judged if one["split"] <= case["split"] and one["running_at"] < today]
+    known = [item for item in judged if item["split"] <= case["split"] and item["running_at"] < today]
     for level, keys in enumerate((("fault", "body"), ("fault",)), 1):
-        alike = [one for one in known if all(one[key] == case[key] for key in keys)]
+        alike = [item for item in known if all(item[key] == case[key] for key in keys)]
         if len(alike) >= 5:
-            actions = {one["action"] for one in alike}
+            actions = {item["action"] for item in alike}
             return {
                 action: (
-                    sum(one["worked"] for one in alike if one["action"] == action),
-                    sum(one["action"] == action for one in alike),
+                    sum(item["worked"] for item in alike if item["action"] == action),
+                    sum(item["action"] == action for item in alike),
                 )
                 for action in actions
             }, level
@@ -126,9 +126,9 @@ def expected_precedents(
 
 def test_unchanged_input_gives_no_second_release(plain_files: Ran, plain_copy: Path, preloaded: Preloaded) -> None:
     again = preloaded.run("run", mesh=plain_copy)
-    assert again.code == 0, again.said
-    assert again.said.count("unchanged") >= 4 + 1
-    assert " new" not in again.said
+    assert again.code == 0, again.output
+    assert again.output.count("unchanged") >= 4 + 1
+    assert " new" not in again.output
     assert locks(plain_copy, "roadside") == locks(plain_files.mesh, "roadside")
 
 

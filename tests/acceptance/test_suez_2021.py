@@ -81,8 +81,8 @@ def test_every_record_names_its_sources(suez: Ran, tmp_path: Path) -> None:
     versions = {member["product"]: member["product_version"] for member in lock["cast"].values()}
     for record in records.values():
         named: list[dict[str, Any]] = record["sources"]
-        assert {(one["product"], one["version"]) for one in named} <= set(versions.items())
-        diverted = [one for one in named if one["product"] == "passageways.diversions"]
+        assert {(item["product"], item["version"]) for item in named} <= set(versions.items())
+        diverted = [item for item in named if item["product"] == "passageways.diversions"]
         assert len(diverted) == (48 if record["text"].startswith("# Suez Canal") else 0)
 
 

@@ -79,5 +79,5 @@ def test_other_words_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (tmp_path / name).mkdir()
         duckdb.sql(f"COPY (FROM (VALUES {rows}) AS t(id, text)) TO '{tmp_path / name / 'report.parquet'}'")
     found = compare(tmp_path / "ours", tmp_path / "theirs", "report")
-    assert [(one.column, one.rows) for one in found] == [("id", 2), ("text", 1)]
+    assert [(item.column, item.rows) for item in found] == [("id", 2), ("text", 1)]
     assert "storymesh: b" in str(found[1])

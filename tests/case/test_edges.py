@@ -31,8 +31,8 @@ def mesh(product: Product, link: dict[str, Any], rows: list[Row], calls: list[Ro
 
 
 def only(told: dict[str, Told]) -> Told:
-    (one,) = told.values()
-    return one
+    (item,) = told.values()
+    return item
 
 
 def ids(rows: Any) -> Any:
@@ -130,7 +130,7 @@ def test_as_of_takes_the_latest_and_of_one_moment_the_last_key(
 def test_null_keys_equal_nothing() -> None:
     rows = [event("e", AT, None), event("f", AT, "x")]
     told = tell(mesh(EVENTS, {"on": {"k": "call.k"}, "expect": "any"}, rows, [call("c", k=None), call("d")]))
-    assert {name: ids(one.hindsight["met"]) for name, one in told.items()} == {"c": [], "d": ["f"]}
+    assert {name: ids(item.hindsight["met"]) for name, item in told.items()} == {"c": [], "d": ["f"]}
 
 
 def test_a_date_is_its_midnight_in_keys_and_in_time() -> None:
@@ -141,9 +141,9 @@ def test_a_date_is_its_midnight_in_keys_and_in_time() -> None:
     ]
     midnight = [call("c", datetime(2024, 3, 10)), call("d", datetime(2024, 3, 10) - TICK)]
     told = tell(mesh(dated, {"as_of": {}, "on": {"k": "call.k"}, "expect": "optional"}, rows, midnight))
-    assert {name: ids(one.question["met"]) for name, one in told.items()} == {"c": "same", "d": "before"}
+    assert {name: ids(item.question["met"]) for name, item in told.items()} == {"c": "same", "d": "before"}
     told = tell(mesh(dated, {"on": {"stamp": "call.day"}, "expect": "any"}, rows, midnight))
-    assert {name: ids(one.hindsight["met"]) for name, one in told.items()} == {"c": ["before"], "d": []}
+    assert {name: ids(item.hindsight["met"]) for name, item in told.items()} == {"c": ["before"], "d": []}
 
 
 def test_clocks_that_go_forward_move_no_bound() -> None:
@@ -158,12 +158,12 @@ def test_the_anchor_row_is_never_linked_to_its_own_case() -> None:
     link = {"on": {"k": "call.k"}, "within": {"after": "-1d", "before": "1d"}, "expect": "any"}
     calls = [call("a"), call("b", AT + TICK), call("c", AT - TICK)]
     told = tell(mesh(ANCHOR, link, calls, calls))
-    assert {name: ids(one.hindsight["met"]) for name, one in told.items()} == {
+    assert {name: ids(item.hindsight["met"]) for name, item in told.items()} == {
         "a": ["c", "b"],
         "b": ["c", "a"],
         "c": ["a", "b"],
     }
-    assert {name: ids(one.question["met"]) for name, one in told.items()} == {"a": ["c"], "b": ["c", "a"], "c": []}
+    assert {name: ids(item.question["met"]) for name, item in told.items()} == {"a": ["c"], "b": ["c", "a"], "c": []}
 
 
 PAST, FUTURE = AT - timedelta(hours=1), AT + timedelta(hours=1)

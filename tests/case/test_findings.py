@@ -83,7 +83,7 @@ def test_the_case_that_the_others_change_is_sound() -> None:
 def test_what_is_wrong_with_a_case_is_told_at_its_place(case: dict[str, str]) -> None:
     assert SOUND.count(case["change"]) == 1, "the case has to change one place"
     found = findings(SOUND.replace(case["change"], case["into"]))
-    assert any(one.startswith(f"narrative.yaml:{case['finding']}") for one in found), found
+    assert any(item.startswith(f"narrative.yaml:{case['finding']}") for item in found), found
 
 
 def test_two_relationships_are_one_too_many() -> None:
@@ -98,6 +98,6 @@ def test_a_role_that_is_linked_through_hindsight_is_out_of_view() -> None:
     plain = Product("shipments", {"id": "string", "cargo": "string"})
     text = SOUND.replace("shipment.cargo", "last.code").replace("[delay.port]]", "[shipment.cargo]]")
     found = findings(text, CAST | {"shipment": plain})
-    assert [one.split(": ", 1)[0] for one in found] == ["narrative.yaml:15:26", "narrative.yaml:15:39"]
+    assert [item.split(": ", 1)[0] for item in found] == ["narrative.yaml:15:26", "narrative.yaml:15:39"]
     assert "linked through what no question knows" in found[0]
     assert "'shipment' is hindsight" in found[1]

@@ -45,4 +45,4 @@ def test_cases_whose_key_parts_hold_slashes_stay_apart() -> None:
     keys = [("a/b", "c"), ("a", "b/c")]
     rows = [{"lane": lane, "leg": leg, "number": 7, "at": at} for lane, leg in keys]
     told = tell(SmallMesh({"call": anchor}, {"anchor": "call", "at": "call.at", "links": {}}, {"calls": rows}))
-    assert {name: one.hindsight["call"]["leg"] for name, one in told.items()} == {"a~1b/c/7": "c", "a/b~1c/7": "b/c"}
+    assert {name: item.hindsight["call"]["leg"] for name, item in told.items()} == {"a~1b/c/7": "c", "a/b~1c/7": "b/c"}

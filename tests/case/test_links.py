@@ -29,12 +29,12 @@ def told_by(problem: Problem) -> tuple[dict[str, Told], dict[str, Expected]]:
 def test_cases_and_precedents_are_those_of_the_oracle(problem: Problem) -> None:
     told, expected = told_by(problem)
     assert told.keys() == expected.keys()
-    for name, one in expected.items():
-        same(told[name], one)
+    for name, item in expected.items():
+        same(told[name], item)
     if "precedents" not in problem.mesh.case:
         return
     remembered = precedents(expected, problem.mesh.case["precedents"], problem.ranks, problem.periods)
-    assert {name for name, one in told.items() if one.precedents is not None} == remembered.keys()
+    assert {name for name, item in told.items() if item.precedents is not None} == remembered.keys()
     for name, answer in remembered.items():
         if answer["enough"]:
             event("enough precedents")
@@ -46,35 +46,37 @@ def test_cases_and_precedents_are_those_of_the_oracle(problem: Problem) -> None:
 def test_many_cases_remember_what_the_oracle_does(problem: Problem) -> None:
     told, expected = told_by(problem)
     remembered = precedents(expected, problem.mesh.case["precedents"], problem.ranks, problem.periods)
-    assert {name: plain(one.precedents) for name, one in told.items() if one.precedents} == plain(remembered)
+    assert {name: plain(item.precedents) for name, item in told.items() if item.precedents} == plain(remembered)
 
 
-def same(told: Told, one: Expected) -> None:
-    for role in one.hindsight:
-        assert properties(told.hindsight[role]) == one.hindsight[role], (one.id, role, "hindsight")
-        assert properties(told.question[role]) == one.question[role], (one.id, role, "question")
-    assert (told.dropped, told.question_dropped, told.status) == (one.dropped, one.question_dropped, one.status), one.id
-    assert properties(told.facts) == one.facts, one.id
-    assert properties(told.question_facts) == one.question_facts, one.id
-    assert plain(told.outcome) == plain(one.outcome), one.id
-    assert told.known == one.known, one.id
+def same(told: Told, item: Expected) -> None:
+    for role in item.hindsight:
+        assert properties(told.hindsight[role]) == item.hindsight[role], (item.id, role, "hindsight")
+        assert properties(told.question[role]) == item.question[role], (item.id, role, "question")
+    assert (told.dropped, told.question_dropped, told.status) == (item.dropped, item.question_dropped, item.status), (
+        item.id
+    )
+    assert properties(told.facts) == item.facts, item.id
+    assert properties(told.question_facts) == item.question_facts, item.id
+    assert plain(told.outcome) == plain(item.outcome), item.id
+    assert told.known == item.known, item.id
 
 
 def properties(value: Any) -> Any:
     """Without what the engine carries for itself."""
     if isinstance(value, list):
-        return [properties(one) for one in value]
+        return [properties(item) for item in value]
     if isinstance(value, dict):
-        return {name: properties(one) for name, one in value.items() if not name.startswith("_")}
+        return {name: properties(item) for name, item in value.items() if not name.startswith("_")}
     return value
 
 
 def plain(value: Any, name: str = "") -> Any:
     """Scores as exact numbers, whatever type bears them; means to 12 digits."""
     if isinstance(value, list):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     if isinstance(value, dict):
-        return {key: plain(one, key) for key, one in value.items() if not key.startswith("_")}
+        return {key: plain(item, key) for key, item in value.items() if not key.startswith("_")}
     if name == "score" and value is not None:
         return exact(value).normalize()
     return round(value, 12) if name == "mean_score" else value

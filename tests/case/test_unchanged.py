@@ -40,9 +40,9 @@ def asked(told: Told, *, facts: bool = True) -> Any:
 
 def without_facts(value: Any) -> Any:
     if isinstance(value, list):
-        return [without_facts(one) for one in value]
+        return [without_facts(item) for item in value]
     if isinstance(value, dict):
-        return {name: without_facts(one) for name, one in value.items() if name not in ("count", "step")}
+        return {name: without_facts(item) for name, item in value.items() if name not in ("count", "step")}
     return value
 
 
@@ -62,20 +62,20 @@ def test_rows_of_the_future(problem: Problem, seed: int) -> None:
     sound(problem)
     random = Random(seed)
     mesh = problem.mesh
-    outcome = {role for one in problem.meaning.outcome.values() for role, _ in one.reads}
+    outcome = {role for item in problem.meaning.outcome.values() for role, _ in item.reads}
     outcome |= {role for fact in problem.meaning.facts.values() if fact.row_of for role in [fact.row_of]}
     kept = {mesh.cast[role].name for role in outcome}
     kept |= {mesh.cast[path.split(".")[0]].name for role in outcome for path in _read_by(mesh, role)}
     more: dict[str, list[Row]] = {}
     for name, rows in mesh.rows.items():
-        product = next(one for one in mesh.cast.values() if one.name == name)
+        product = next(item for item in mesh.cast.values() if item.name == name)
         if product.event in (None, "told") or name in kept:
             continue
         later = [_moved(product, random.choice(rows), place) for place in range(3)] if rows else []
         more[name] = [*rows, *later]
     told, after = told_by(problem), told_by(problem, with_rows(mesh, more))
-    for name, one in told.items():
-        assert asked(after[name], facts=False) == asked(one, facts=False), name
+    for name, item in told.items():
+        assert asked(after[name], facts=False) == asked(item, facts=False), name
 
 
 def _read_by(mesh: Mesh, role: str) -> list[str]:
@@ -104,10 +104,10 @@ def test_a_role_that_nobody_reads(problem: Problem) -> None:
     rows = [{"id": f"s{place}", "k": "x", "seen": FAR - timedelta(days=3650 - place)} for place in range(4)]
     grown = Mesh({**mesh.cast, "stranger": stranger}, {**mesh.case, "links": links}, {**mesh.rows, "stranger": rows})
     told = told_by(problem)
-    for name, one in told_by(problem, grown).items():
-        for view in (one.hindsight, one.question):
+    for name, item in told_by(problem, grown).items():
+        for view in (item.hindsight, item.question):
             view.pop("stranger")  # type: ignore[attr-defined]
-        assert one == told[name], name
+        assert item == told[name], name
 
 
 @FEW
@@ -120,7 +120,7 @@ def test_values_that_are_known_only_later(problem: Problem, seed: int) -> None:
     cut = random.choice(moments)
     changed: dict[str, list[Row]] = {}
     for name, rows in mesh.rows.items():
-        product = next(one for one in mesh.cast.values() if one.name == name)
+        product = next(item for item in mesh.cast.values() if item.name == name)
         late = [column for column in ("act", "x", "good") if product.known_of.get(column) == "told"]
         donors = list(rows)
         changed[name] = [

@@ -51,7 +51,7 @@ def test_what_is_wrong_is_told_at_its_place(case: dict[str, str], tmp_path: Path
     with pytest.raises(DefinitionErrors) as refused:
         read(GOOD.replace(case["change"], case["into"]), tmp_path)
     told = [str(finding) for finding in refused.value.findings]
-    assert any(one.startswith(f"contracts/shipping/delays.odcs.yaml:{case['finding']}") for one in told), told
+    assert any(item.startswith(f"contracts/shipping/delays.odcs.yaml:{case['finding']}") for item in told), told
 
 
 @pytest.mark.parametrize("case", WARNED, ids=[case["case"] for case in WARNED])

@@ -29,9 +29,9 @@ def schema_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     value = document.value
     for index, fields in enumerate(value.get("schema") or []):
         name = re.sub(r"^(?=\d)", "_", re.sub(r"[^A-Za-z0-9_-]", "_", fields["name"]))
-        one = copy.deepcopy(value)
-        one["schema"] = [{**one["schema"][index], "name": name}]
-        yield name, {**one, "id": f"desk.{name}"}
+        contract = copy.deepcopy(value)
+        contract["schema"] = [{**contract["schema"][index], "name": name}]
+        yield name, {**contract, "id": f"desk.{name}"}
 
 
 def test_every_schema_object_that_is_valid_is_read(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_equal_values_written_differently_are_the_same_content() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("left", "right"),
     [
         (of([]), of([None], pa.null())),
         (of(["a"]), of(["a", "a"])),
@@ -213,8 +213,8 @@ def test_equal_values_written_differently_are_the_same_content() -> None:
         (of([time(0, 0, 1)]), of([time(0, 0, 2)])),
     ],
 )
-def test_different_content_has_different_digests(one: str, other: str) -> None:
-    assert one != other
+def test_different_content_has_different_digests(left: str, right: str) -> None:
+    assert left != right
 
 
 def test_nanoseconds_before_1970_round_down() -> None:

@@ -32,9 +32,9 @@ def connection() -> Iterator[Any]:
 def test_the_engine_computes_what_the_interpreter_says(connection: Any, seed: int) -> None:
     rng = random.Random(seed)
     made, rows = random_expressions(rng, 12), rows_of(rng, 8)
-    for one, met in zip(made, compiled(made, rows, connection), strict=True):
-        for wanted, value, row in zip(interpreted(one, rows), met, rows, strict=True):
-            assert wanted is DROPPED or value == wanted, (one.text, row)
+    for item, met in zip(made, compiled(made, rows, connection), strict=True):
+        for wanted, value, row in zip(interpreted(item, rows), met, rows, strict=True):
+            assert wanted is DROPPED or value == wanted, (item.text, row)
 
 
 # Edges where the two agree.

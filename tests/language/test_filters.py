@@ -119,11 +119,11 @@ REALS = st.one_of(st.sampled_from([value for value in FLOATS if abs(value) < 1e1
 
 def plain_case(text: str) -> bool:
     """Whether every letter has one capital, one small and no title letter of its own, and white space is ASCII's."""
-    one = all(
+    plain = all(
         len(letter.upper()) == len(letter.lower()) == 1 and letter.title() == letter.upper() and letter != "Σ"
         for letter in text
     )
-    return one and not any(letter.isspace() and letter not in " \t\n\r\f\v" for letter in text)
+    return plain and not any(letter.isspace() and letter not in " \t\n\r\f\v" for letter in text)
 
 
 @pytest.mark.parametrize("name", ["upper", "lower", "capitalize", "title", "trim", "length"])

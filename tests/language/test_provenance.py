@@ -129,6 +129,6 @@ def test_a_part_knows_its_expression_and_where_it_is_written() -> None:
 
 def test_null_propagates_where_it_is_asked_to() -> None:
     text = "{% set value = (place.name | upper) if place else (steps | first).note %}"
-    one = TracingInterpreter(unchecked_template({"t.jinja": text}), b"", propagating=True)
-    found = one.trace_value("value", as_value(NAMES))
+    interpreter = TracingInterpreter(unchecked_template({"t.jinja": text}), b"", propagating=True)
+    found = interpreter.trace_value("value", as_value(NAMES))
     assert (found.value, found.origins) == (None, {("steps", 0, "note")})

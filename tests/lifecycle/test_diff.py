@@ -18,8 +18,8 @@ from tests.support.release_meshes import release_all, storymesh
 
 @pytest.fixture(scope="module")
 def found(roadside: Mesh) -> ReleaseDiff:
-    one, other = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
-    return compare_releases(one, other, open_engine, limit=200)
+    first, second = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
+    return compare_releases(first, second, open_engine, limit=200)
 
 
 def test_every_record_is_counted_once(found: ReleaseDiff) -> None:
@@ -41,9 +41,9 @@ def test_records_that_are_gone_have_a_reason(found: ReleaseDiff) -> None:
 def test_what_changed_is_shown_in_words(found: ReleaseDiff) -> None:
     samples = {sample.id: sample for sample in found.configs[0].samples}
     changed = [sample for sample in samples.values() if sample.kind == "changed"]
-    other = next(one for one in changed if set(one.columns) == {"text"})
+    other = next(item for item in changed if set(item.columns) == {"text"})
     assert [(run.kind, run.text) for run in other.columns["text"][:1]] == [("new", "Seen from here: ")]
-    truck = next(one for one in changed if "facts.truck.body" in one.columns)
+    truck = next(item for item in changed if "facts.truck.body" in item.columns)
     assert [(run.kind, run.text) for run in truck.columns["facts.truck.body"]] == [("old", "box"), ("new", "reefer")]
 
 
@@ -72,7 +72,7 @@ def test_a_changed_contract_is_reported_by_property(moved: Mesh) -> None:
     new = release_all(mesh)  # the rows are the same, so that nothing is published anew
     causes = compare_releases(find_release(mesh.releases, "roadside@1.0.0-r2"), new, open_engine).causes
     told = [cause for cause in causes if cause.what == "contract"]
-    assert any("body" in one.name and "closed truck" in str(one.new) for one in told)
+    assert any("body" in item.name and "closed truck" in str(item.new) for item in told)
     assert len(told) == 1
 
 
@@ -85,19 +85,19 @@ def test_the_runs_of_words_give_both_texts_again(old: str, new: str) -> None:
 
 
 def test_the_same_release_is_the_same(roadside: Mesh) -> None:
-    one = find_release(roadside.releases, "roadside")
-    found = compare_releases(one, one, open_engine)
+    release = find_release(roadside.releases, "roadside")
+    found = compare_releases(release, release, open_engine)
     assert (found.same, found.causes, found.configs) == (True, (), ())
     with pytest.raises(WrongUsage, match="neither release has a config 'advise'"):
-        compare_releases(one, one, open_engine, only="advise")
+        compare_releases(release, release, open_engine, only="advise")
 
 
 def test_a_damaged_file_is_reported(roadside: Mesh, tmp_path: Path) -> None:
-    one, other = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
-    copy = Path(shutil.copytree(other.path, tmp_path / "copy"))
+    first, second = (find_release(roadside.releases, f"roadside@1.0.0-r{number}") for number in (1, 2))
+    copy = Path(shutil.copytree(second.path, tmp_path / "copy"))
     (copy / "data/advice/test-00000-of-00001.parquet").write_bytes(b"PAR1 not at all PAR1")
     with pytest.raises(StorymeshError, match=r"1\.0\.0-r2 is not as its lock says: .*advice/test-00000"):
-        compare_releases(one, read_release(copy), open_engine)
+        compare_releases(first, read_release(copy), open_engine)
 
 
 def test_the_command_in_a_pipe_and_for_machines(roadside: Mesh) -> None:

@@ -131,9 +131,9 @@ def test_later_releases_leave_it_out_too_and_old_ones_are_removed_on_request(mov
 
 def test_a_release_that_cannot_be_made_again_stops_it_before_anything_changes(moved: Mesh) -> None:
     lock = moved.releases / "roadside/1.0.0-r2/release.json"
-    said = json.loads(lock.read_text(encoding="utf-8"))
-    said["cast"]["depot"]["product_version"] = "0" * 64
-    lock.write_text(json.dumps(said), encoding="utf-8")
+    manifest = json.loads(lock.read_text(encoding="utf-8"))
+    manifest["cast"]["depot"]["product_version"] = "0" * 64
+    lock.write_text(json.dumps(manifest), encoding="utf-8")
     found = plan_erasure(
         "fleet.trucks", TRUCK, moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
     )

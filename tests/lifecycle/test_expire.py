@@ -57,7 +57,7 @@ def test_no_file_of_the_store_holds_what_was_forgotten(moved: Mesh, tmp_path: Pa
 
     assert storymesh(mesh.root, "expire", "fleet.trucks", "--yes")[0] == 0
     assert [snapshot.version for snapshot in store.list_snapshots("fleet.trucks")] == [
-        one.version for one in before[2:]
+        item.version for item in before[2:]
     ]
     assert list(files_with(mesh.store, PLANTED)), "the successor was cut from a version that holds the row"
 

@@ -76,17 +76,17 @@ def exported(mesh: Mesh, name: str, into: Path) -> Log:
 def refuse_invalid(log: Log) -> None:
     """The schema, and what the specification asks beyond it."""
     jsonschema.validate(log, OCEL)
-    objects = {one["id"] for one in log["objects"]}
+    objects = {item["id"] for item in log["objects"]}
     events = {event["id"] for event in log["events"]}
     assert len(objects) == len(log["objects"])
     assert len(events) == len(log["events"])
     assert not objects & events
     for types, those in (("objectTypes", "objects"), ("eventTypes", "events")):
-        declared = {one["name"]: {each["name"]: each["type"] for each in one["attributes"]} for one in log[types]}
-        for one in log[those]:
-            for attribute in one["attributes"]:
-                assert isinstance(attribute["value"], KINDS[declared[one["type"]][attribute["name"]]]), one
-            assert {each["objectId"] for each in one["relationships"]} <= objects
+        declared = {item["name"]: {each["name"]: each["type"] for each in item["attributes"]} for item in log[types]}
+        for item in log[those]:
+            for attribute in item["attributes"]:
+                assert isinstance(attribute["value"], KINDS[declared[item["type"]][attribute["name"]]]), item
+            assert {each["objectId"] for each in item["relationships"]} <= objects
     assert not {event_type["name"] for event_type in log["eventTypes"]} & {
         object_type["name"] for object_type in log["objectTypes"]
     }
@@ -103,9 +103,9 @@ def source(mesh: Mesh, domain: str, name: str) -> list[dict[str, str]]:
 
 
 def test_every_row_of_a_case_is_an_object_and_every_moment_an_event(roadside: Mesh, log: Log) -> None:
-    objects = {one["id"]: one for one in log["objects"]}
+    objects = {item["id"]: item for item in log["objects"]}
     trucks = source(roadside, "fleet", "trucks")
-    assert {one["id"] for one in log["objects"] if one["type"] == "fleet.trucks"} <= {
+    assert {item["id"] for item in log["objects"] if item["type"] == "fleet.trucks"} <= {
         f"fleet.trucks/{truck['truck_id']}" for truck in trucks
     }
     release = find_release(roadside.releases, "roadside@1.0.0-r1")
@@ -134,21 +134,24 @@ def test_every_row_of_a_case_is_an_object_and_every_moment_an_event(roadside: Me
     ]
     # What is true at any time has no event; what has not ended has not that one.
     assert not [event for event in log["events"] if event["type"].startswith("fleet.")]
-    open_ones = [one["id"] for one in log["objects"] if {"name": "status", "value": "open"}.items() <= _status(one)]
+    open_ones = [item["id"] for item in log["objects"] if {"name": "status", "value": "open"}.items() <= _status(item)]
     ended = {event["id"] for event in log["events"] if event["type"] == "road.breakdowns running_at"}
     assert open_ones
     assert not {f"road.breakdowns running_at/{case.partition('/')[2]}" for case in open_ones} & ended
 
 
-def _status(one: Mapping[str, Any]) -> set[tuple[str, Any]]:
-    found = [each for each in one["attributes"] if one["type"] == "case" and each["name"] == "status"]
+def _status(item: Mapping[str, Any]) -> set[tuple[str, Any]]:
+    found = [each for each in item["attributes"] if item["type"] == "case" and each["name"] == "status"]
     return {(name, value) for each in found for name, value in each.items()}
 
 
 def test_the_log_is_made_from_the_snapshots_of_the_release(roadside: Mesh, log: Log, tmp_path: Path) -> None:
     later = exported(roadside, "roadside@1.0.0-r2", tmp_path / "later.json")
     bodies = [
-        {one["id"]: {each["name"]: each["value"] for each in one["attributes"]}.get("body") for one in told["objects"]}
+        {
+            item["id"]: {each["name"]: each["value"] for each in item["attributes"]}.get("body")
+            for item in told["objects"]
+        }
         for told in (log, later)
     ]
     assert [key for key in bodies[0] if bodies[0][key] != bodies[1].get(key)] == ["fleet.trucks/T00"]
@@ -163,19 +166,19 @@ def test_restricted_values_are_left_out_and_pseudonyms_replace_values(moved: Mes
     release_all(mesh)
     hidden = exported(mesh, "roadside", tmp_path / "log.json")
     drivers = {truck["driver"] for truck in source(mesh, "fleet", "trucks")}
-    told = [(one["type"], each["name"], each["value"]) for one in log["objects"] for each in one["attributes"]]
+    told = [(item["type"], each["name"], each["value"]) for item in log["objects"] for each in item["attributes"]]
     cities = {value for type_, name, value in told if (type_, name) == ("fleet.depots", "city")}
     trucks_before = {value for _, name, value in told if name == "truck_id"}
     text = (tmp_path / "log.json").read_text(encoding="utf-8")
     assert min(len(drivers), len(cities), len(trucks_before)) > 2
     assert not [value for value in drivers | cities | trucks_before if f'"{value}"' in text], "also where it joins"
     assert '"driver"' not in text
-    trucks = [one for one in hidden["objects"] if one["type"] == "fleet.trucks"]
+    trucks = [item for item in hidden["objects"] if item["type"] == "fleet.trucks"]
     assert trucks
     for truck in trucks:
-        said = {attribute["name"]: attribute["value"] for attribute in truck["attributes"]}
-        assert truck["id"] == f"fleet.trucks/{said['truck_id']}"
-        assert said["truck_id"].startswith("p-")
+        values = {attribute["name"]: attribute["value"] for attribute in truck["attributes"]}
+        assert truck["id"] == f"fleet.trucks/{values['truck_id']}"
+        assert values["truck_id"].startswith("p-")
 
 
 def test_a_case_of_a_row_erased_since_is_left_out(moved: Mesh, tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ def test_a_case_of_a_row_erased_since_is_left_out(moved: Mesh, tmp_path: Path) -
         "fleet.trucks", "T00", moved.contract("fleet.trucks"), moved.warehouse, moved.releases, open_engine
     )
     before = exported(moved, "roadside@1.0.0-r1", tmp_path / "before.json")
-    assert "fleet.trucks/T00" in {one["id"] for one in before["objects"]}
+    assert "fleet.trucks/T00" in {item["id"] for item in before["objects"]}
     list(erase_row(found, moved.warehouse, open_engine))
     code, out, err = storymesh(
         moved.root, "export", "roadside@1.0.0-r1", "--to", "ocel", "--into", str(tmp_path / "after.json")

@@ -58,14 +58,14 @@ def test_every_file_is_listed_with_its_digest(folder: Path) -> None:
     (folder / "README.md").write_text("Anything else.", encoding="utf-8")
     (folder / "drops/case.parquet").unlink()
     shutil.copy(folder / ADVICE, folder / "data/advice/extra.parquet")
-    said = " ".join(verify_release(folder, open_engine).differences)
-    assert "README.md is not the file that was written" in said
-    assert "drops/case.parquet is missing" in said
-    assert "data/advice/extra.parquet is no file of this release" in said
+    message = " ".join(verify_release(folder, open_engine).differences)
+    assert "README.md is not the file that was written" in message
+    assert "drops/case.parquet is missing" in message
+    assert "data/advice/extra.parquet is no file of this release" in message
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("SELECT * FROM {} ORDER BY id LIMIT 3", "advice/test: 3 records are there"),
         ('SELECT * REPLACE ("at" + INTERVAL 1 MINUTE AS "at") FROM {}', "advice: the digest of its records is"),
@@ -74,24 +74,24 @@ def test_every_file_is_listed_with_its_digest(folder: Path) -> None:
         ("SELECT 1 AS nothing FROM {}", "its files cannot be read as records"),
     ],
 )
-def test_records_that_somebody_changed_are_found(folder: Path, query: str, said: str) -> None:
+def test_records_that_somebody_changed_are_found(folder: Path, query: str, message: str) -> None:
     rewritten(folder, ADVICE, query)
-    assert said in " ".join(verify_release(folder, open_engine).differences)
+    assert message in " ".join(verify_release(folder, open_engine).differences)
 
 
 def test_a_case_in_two_splits_is_found_from_the_files(folder: Path) -> None:
     train = folder / "data/advice/train-00000-of-00001.parquet"
     rewritten(folder, ADVICE, f"SELECT * FROM {{}} UNION ALL (FROM read_parquet('{train}') LIMIT 1)")
-    said = " ".join(verify_release(folder, open_engine).differences)
-    assert "the certificate, from the records: 1 ids" in said
-    assert "1 questions" in said
+    message = " ".join(verify_release(folder, open_engine).differences)
+    assert "the certificate, from the records: 1 ids" in message
+    assert "1 questions" in message
 
 
 def test_drops_are_counted_again(folder: Path) -> None:
     rewritten(folder, "drops/advice.parquet", "SELECT * REPLACE ('lost' AS reason) FROM {}")
-    said = " ".join(verify_release(folder, open_engine).differences)
-    assert "drops of advice, 'lost':" in said
-    assert "drops: their digest is" in said
+    message = " ".join(verify_release(folder, open_engine).differences)
+    assert "drops of advice, 'lost':" in message
+    assert "drops: their digest is" in message
 
 
 def test_a_file_that_is_no_parquet_is_named(folder: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_file_that_is_no_parquet_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda lock: lock.update(digest="0" * 64), "the digest is not that of the digests below it"),
         (lambda lock: lock.update(version="2.0.0-r1"), "is not one of narrative version 1.0.0"),
@@ -110,14 +110,14 @@ def test_a_file_that_is_no_parquet_is_named(folder: Path) -> None:
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_found(
-    folder: Path, change: Callable[[dict[str, Any]], None], said: str
+    folder: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     lock_says(folder, change)
-    assert said in " ".join(verify_release(folder, open_engine).differences)
+    assert message in " ".join(verify_release(folder, open_engine).differences)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda lock: lock.pop("fingerprint"), "does not say its fingerprint"),
         (lambda lock: lock.update(cast=[]), r"cannot be read: cast: .*, not '\[\]'"),
@@ -132,10 +132,10 @@ def test_a_manifest_that_contradicts_itself_is_found(
     ],
 )
 def test_a_damaged_or_hostile_manifest_is_refused_with_its_place(
-    folder: Path, change: Callable[[dict[str, Any]], None], said: str
+    folder: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     lock_says(folder, change)
-    with pytest.raises(StorymeshError, match=said):
+    with pytest.raises(StorymeshError, match=message):
         verify_release(folder, open_engine)
 
 

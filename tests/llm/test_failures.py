@@ -199,10 +199,10 @@ def test_one_bad_answer_harms_one_record(bench: Benches, outcome: Outcome, reaso
 def test_half_a_surrogate_pair_and_a_zero_byte_are_stored(bench: Benches) -> None:
     with Server(lambda call: Raw(json.dumps({"story": "story of 1.\x00 \ud800"}))) as server:
         told = bench(server.url)
-        one = task(1, "story of 1.\x00")
-        (first,) = told.rewrite([one]).values()
+        item = task(1, "story of 1.\x00")
+        (first,) = told.rewrite([item]).values()
         assert first.text == "story of 1.\x00 ?"
-        assert told.rewrite([one]) == {"retold/1": first}
+        assert told.rewrite([item]) == {"retold/1": first}
         with ResponseCache(told.store) as answers:
             assert answers.to_parquet(told.store.with_suffix(".parquet"), run=2) == 1
 

@@ -48,8 +48,10 @@ def test_all_that_shapes_an_answer_is_in_its_key(other: ChatRequest) -> None:
 
 
 def test_the_order_of_parameters_is_not_in_the_key() -> None:
-    one, two = (replace(QUESTION, parameters=canonical_json(given)) for given in ({"a": 1, "b": 2}, {"b": 2, "a": 1}))
-    assert one.key == two.key
+    first, second = (
+        replace(QUESTION, parameters=canonical_json(given)) for given in ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    )
+    assert first.key == second.key
 
 
 def test_an_answer_outlives_a_store_that_is_never_closed(tmp_path: Path) -> None:
@@ -60,8 +62,8 @@ def test_an_answer_outlives_a_store_that_is_never_closed(tmp_path: Path) -> None
 
 
 def test_of_two_answers_to_one_question_the_first_stays(tmp_path: Path) -> None:
-    with ResponseCache(tmp_path / "a.sqlite") as one, ResponseCache(tmp_path / "a.sqlite") as two:
-        assert one.put(QUESTION, ANSWER) == ANSWER
+    with ResponseCache(tmp_path / "a.sqlite") as item, ResponseCache(tmp_path / "a.sqlite") as two:
+        assert item.put(QUESTION, ANSWER) == ANSWER
         assert two.put(QUESTION, replace(ANSWER, text="Other.")) == ANSWER
         assert len(two) == 1
 
@@ -154,7 +156,7 @@ def test_what_no_export_stands_on_goes_from_every_file(tmp_path: Path) -> None:
             [used(secret, "retold/ada"), used(QUESTION, "retold/ada", 2), used(elsewhere, "other/ada")]
         )
         assert answers.prune(["retold"], [tmp_path / "exports/kept.parquet"]) == 2
-        assert [answers.get(one.key) for one in (QUESTION, secret, elsewhere, idle)] == [ANSWER, None, ANSWER, None]
+        assert [answers.get(item.key) for item in (QUESTION, secret, elsewhere, idle)] == [ANSWER, None, ANSWER, None]
         files = [file for file in tmp_path.iterdir() if file.is_file()]
         assert not any(name in file.read_bytes() for file in files for name in (b"Lovelace", b"Grace"))
 
@@ -179,13 +181,13 @@ def test_nobody_else_on_the_machine_reads_the_prompts(tmp_path: Path) -> None:
 
 def test_runs_at_the_same_time_are_told_apart(tmp_path: Path) -> None:
     other = replace(QUESTION, model="openai:other")
-    with ResponseCache(tmp_path / "a.sqlite") as one, ResponseCache(tmp_path / "a.sqlite") as two:
-        one.begin_run()
+    with ResponseCache(tmp_path / "a.sqlite") as item, ResponseCache(tmp_path / "a.sqlite") as two:
+        item.begin_run()
         two.begin_run()
-        for answers, question in ((one, QUESTION), (two, other)):
+        for answers, question in ((item, QUESTION), (two, other)):
             answers.put(question, ANSWER)
             answers.record_attempts([used(question, f"retold/{question.model}")])
-        assert one.to_parquet(tmp_path / "one.parquet") == two.to_parquet(tmp_path / "two.parquet") == 1
+        assert item.to_parquet(tmp_path / "one.parquet") == two.to_parquet(tmp_path / "two.parquet") == 1
         assert pq.read_table(tmp_path / "one.parquet")["model"].to_pylist() == ["openai:m"]
 
 

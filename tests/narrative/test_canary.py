@@ -143,9 +143,9 @@ def texts_of(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_no_restricted_value_is_told(storymesh: Command, masked: Path) -> None:
-    said = {"run": storymesh(masked, "run")}
+    results = {"run": storymesh(masked, "run")}
     release = masked / "releases/late-repairs/1.0.0-r1"
-    assert said["run"].code == 0, said["run"].out + said["run"].err
+    assert results["run"].code == 0, results["run"].out + results["run"].err
     rows = {name: pq.read_table(next((release / "data" / name).glob("train*"))) for name in ("report", "advice")}
     assert len(rows["report"]) > 20
     case = rows["advice"]["case_id"][-1].as_py()
@@ -159,9 +159,9 @@ def test_no_restricted_value_is_told(storymesh: Command, masked: Path) -> None:
         *(("trace", f"{config}/{case}", "--sql") for config in ("report", "advice")),
         *(("trace", f"{config}/{case}", "--format", "json") for config in ("report", "advice")),
     ):
-        said[" ".join(words)] = storymesh(masked, *words)
-        assert said[" ".join(words)].code == 0, (words, said[" ".join(words)].err)
+        results[" ".join(words)] = storymesh(masked, *words)
+        assert results[" ".join(words)].code == 0, (words, results[" ".join(words)].err)
     secret = spellings()
-    shown = [(name, one.out + one.err) for name, one in said.items()]
+    shown = [(name, item.out + item.err) for name, item in results.items()]
     for name, text in (*texts_of(release), *shown, *texts_of(masked / ".storymesh/dagster")):
         assert not [value for value in secret if value in text], name

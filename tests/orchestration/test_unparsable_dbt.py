@@ -22,8 +22,8 @@ def test_two_models_of_which_one_reads_the_others_product() -> None:
     def published() -> None: ...
 
     models = _failing_models(mesh, "desk", TransformFailed("dbt cannot read 'models/first.sql'"))
-    one = dg.define_asset_job("one", selection=dg.AssetSelection.assets(model_key("desk", "second")))
-    definitions = dg.Definitions(assets=[*models, published], jobs=[one])
+    job = dg.define_asset_job("one", selection=dg.AssetSelection.assets(model_key("desk", "second")))
+    definitions = dg.Definitions(assets=[*models, published], jobs=[job])
     ran = definitions.resolve_job_def("one").execute_in_process(raise_on_error=False)
     [failure] = ran.get_step_failure_events()
     assert "dbt cannot read 'models/first.sql'" in str(failure.step_failure_data.error)

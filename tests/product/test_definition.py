@@ -166,4 +166,4 @@ def test_what_is_wrong_is_told_at_its_place(old: str, new: str, finding: str, tm
     with pytest.raises(DefinitionErrors) as raised:
         read(GOOD.replace(old, new, 1), tmp_path)
     told = [str(finding) for finding in raised.value.findings]
-    assert any(one.startswith(f"domains/shipping/products/delays.odps.yaml:{finding}") for one in told), told
+    assert any(item.startswith(f"domains/shipping/products/delays.odps.yaml:{finding}") for item in told), told

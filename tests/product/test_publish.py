@@ -306,14 +306,14 @@ def test_the_version_is_the_digest_of_the_rows(desk: Desk) -> None:
 def test_the_version_does_not_depend_on_order_folder_or_source_types(desks: Callable[[str], Desk]) -> None:
     rows = [a_row(n, code=None if n % 3 else "C") for n in range(20)]
     here, there = desks("here"), desks("there")
-    one = here.publish(rows).snapshot
+    first = here.publish(rows).snapshot
     typed = [row | {"hours": str(row["hours"]), "cost": Decimal("1.5")} for row in reversed(rows)]
-    two = there.publish(typed).snapshot
-    assert one is not None
-    assert two is not None
-    assert one.version == two.version
+    second = there.publish(typed).snapshot
+    assert first is not None
+    assert second is not None
+    assert first.version == second.version
     # Held, so that no release of a dependency can change what a published version is called.
-    assert one.version == "7703c48366199434a9850c97fc6ad4d780da23acc72440563854793844a2376d"
+    assert first.version == "7703c48366199434a9850c97fc6ad4d780da23acc72440563854793844a2376d"
 
 
 @pytest.mark.parametrize(

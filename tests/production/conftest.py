@@ -68,7 +68,7 @@ def first(
     mesh = machine(tmp_path_factory.mktemp("first") / "mesh")
     with collector(collected) as address:
         ran = storymesh("run", mesh=mesh, **server, **bucket, OPENLINEAGE_URL=address)
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     return mesh
 
 

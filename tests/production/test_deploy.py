@@ -23,7 +23,7 @@ def load_yaml(name: str) -> Any:
 def locations() -> dict[str, str]:
     """Location -> its file, as the mesh's own workspace.yaml has them."""
     workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text(encoding="utf-8"))
-    files = [one["python_file"] for one in workspace["load_from"]]
+    files = [item["python_file"] for item in workspace["load_from"]]
     assert {file["location_name"] for file in files} == {*load_mesh(ROOT).domains, "narratives"}
     return {file["location_name"]: file["relative_path"] for file in files}
 
@@ -39,18 +39,20 @@ def _is_ours(service: dict[str, Any]) -> bool:
 def commands() -> dict[str, list[str]]:
     """Every command of ours that a container starts, by its service."""
     services = load_yaml("compose.yaml")["services"]
-    found = {name: one["command"] for name, one in services.items() if "command" in one and _is_ours(one)}
+    found = {
+        name: service["command"] for name, service in services.items() if "command" in service and _is_ours(service)
+    }
     last = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").rstrip().rpartition("\nCMD ")[2]
     helm = load_yaml("values.yaml")["dagster-user-deployments"]["deployments"]
     started = ["dagster", "code-server", "start", "--host", "0.0.0.0", "--port", "4000"]
-    helm_commands = {f"{one['name']} of helm": [*started, *one["codeServerArgs"]] for one in helm}
+    helm_commands = {f"{item['name']} of helm": [*started, *item["codeServerArgs"]] for item in helm}
     return {**found, **helm_commands, "the image": yaml.safe_load(last)}
 
 
 def test_every_code_location_has_a_service(locations: dict[str, str]) -> None:
     services = load_yaml("compose.yaml")["services"]
     servers = {
-        one["grpc_server"]["location_name"]: one["grpc_server"] for one in load_yaml("workspace.yaml")["load_from"]
+        item["grpc_server"]["location_name"]: item["grpc_server"] for item in load_yaml("workspace.yaml")["load_from"]
     }
     assert set(servers) == set(locations)
     helm = {
@@ -58,7 +60,7 @@ def test_every_code_location_has_a_service(locations: dict[str, str]) -> None:
         for deployment in load_yaml("values.yaml")["dagster-user-deployments"]["deployments"]
     }
     assert set(helm) == set(locations)
-    claims = {one["volumes"][0]["persistentVolumeClaim"]["claimName"] for one in helm.values()}
+    claims = {item["volumes"][0]["persistentVolumeClaim"]["claimName"] for item in helm.values()}
     assert len(claims) == len(helm), "each location has a volume of its own"
     for name, file in locations.items():
         command = services[servers[name]["host"]]["command"]
@@ -84,7 +86,10 @@ def test_the_programs_have_the_options_that_they_are_started_with() -> None:
         for service in load_yaml("compose.yaml")["services"].values()
         if "healthcheck" in service and _is_ours(service)
     ]
-    for service, (name, *words) in [*commands().items(), *((f"health {n}", one[1:]) for n, one in enumerate(checks))]:
+    for service, (name, *words) in [
+        *commands().items(),
+        *((f"health {n}", check[1:]) for n, check in enumerate(checks)),
+    ]:
         if name == "python":
             compile(words[-1], service, "exec")
             continue
@@ -119,9 +124,9 @@ def test_the_mesh_settings_are_valid() -> None:
 def test_no_file_contains_a_secret() -> None:
     def secrets(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
         if isinstance(value, dict):
-            return [found for name, one in value.items() for found in secrets(one, (*path, str(name)))]
+            return [found for name, item in value.items() for found in secrets(item, (*path, str(name)))]
         if isinstance(value, list):
-            return [found for place, one in enumerate(value) for found in secrets(one, (*path, str(place)))]
+            return [found for place, item in enumerate(value) for found in secrets(item, (*path, str(place)))]
         return [(path, value)] if SECRET.search(path[-1]) else []
 
     found = secrets(load_yaml("compose.yaml"))
@@ -137,7 +142,7 @@ def test_services_are_pinned_have_health_checks_and_listen_only_locally() -> Non
         assert name == "make-bucket" or "healthcheck" in service, name
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), f"{name} is open to everybody"
-        for volume in (one.partition(":")[0] for one in service.get("volumes", ())):
+        for volume in (item.partition(":")[0] for item in service.get("volumes", ())):
             assert volume in load_yaml("compose.yaml")["volumes"] or (DEPLOY / volume).is_file(), f"{name}: {volume}"
 
 

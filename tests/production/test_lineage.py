@@ -47,7 +47,7 @@ RUN_EVENT = {
 
 @pytest.fixture(scope="module")
 def from_file(second: Ran) -> list[Event]:
-    assert second.code == 0, second.said
+    assert second.code == 0, second.output
     lines = (second.mesh / "lineage.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 

@@ -104,10 +104,10 @@ def test_no_secret_is_written_to_a_file_or_an_event(
 
 
 def test_another_machine_makes_the_same_release_and_logs_json(first: Path, second: Ran) -> None:
-    assert second.code == 0, second.said
+    assert second.code == 0, second.output
     digests = [lock["digest"] for lock in locks(first, "roadside")]
     assert [lock["digest"] for lock in locks(second.mesh, "roadside")] == digests
-    lines = [json.loads(line) for line in second.said.splitlines()]
+    lines = [json.loads(line) for line in second.output.splitlines()]
     assert {line["dagster_meta"]["step_key"] for line in lines} >= {"roadside__cases", "roadside__records__report"}
 
 
@@ -161,7 +161,7 @@ def rows_of(desk: Desk) -> int:
 def test_two_machines_that_publish_at_once_take_turns(desks: tuple[Desk, Desk]) -> None:
     here, there = desks
     with ThreadPoolExecutor(4) as pool:
-        publications = [one.result() for one in [pool.submit(desk.publish, n) for n in (3, 5) for desk in desks]]
+        publications = [item.result() for item in [pool.submit(desk.publish, n) for n in (3, 5) for desk in desks]]
     versions = {publication.snapshot.version for publication in publications if publication.snapshot is not None}
     assert len(versions) == 2, "equal content is one version, whoever publishes it"
     assert {snapshot.version for snapshot in here.store.list_snapshots("notes")} == versions
@@ -295,8 +295,8 @@ def test_wrong_settings_are_findings(tmp_path: Path, written: str, words: str) -
     (tmp_path / "mesh.yaml").write_text(f"store: {{{written}}}\n".replace("{", "\n  ", 1).rstrip("}\n") + "\n")
     ran = storymesh("check", mesh=tmp_path)
     assert ran.code == 1
-    assert "mesh.yaml:2:" in ran.said
-    assert words in ran.said
+    assert "mesh.yaml:2:" in ran.output
+    assert words in ran.output
 
 
 def test_a_store_may_be_only_a_folder(tmp_path: Path) -> None:

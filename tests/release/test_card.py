@@ -49,7 +49,9 @@ def outside_fences(card: str) -> str:
 
 
 def test_the_header_names_what_the_hub_asks_for_and_no_empty_split(tmp_path: Path) -> None:
-    told = [replace(one, untold={**one.untold, "verdict": "no pair"}) for one in usual() if one.split != "validation"]
+    told = [
+        replace(item, untold={**item.untold, "verdict": "no pair"}) for item in usual() if item.split != "validation"
+    ]
     header = header_of(card_of(tmp_path, told))
     assert header["license"] == "cc-by-4.0"
     assert header["language"] == ["en"]
@@ -76,7 +78,7 @@ def test_huggingface_hub_reads_the_header(tmp_path: Path) -> None:
 
 def test_the_page_says_what_people_ask(tmp_path: Path) -> None:
     told = [*usual(), Told("d8", datetime(2023, 5, 9), question="What about d1?", answer="other")]
-    told = [replace(one, untold={**one.untold, "verdict": "no pair"}) for one in told]
+    told = [replace(item, untold={**item.untold, "verdict": "no pair"}) for item in told]
     card = card_of(tmp_path, told)
     for line in (
         "| `report` | a story in hindsight, for language modelling | 4 | 1 | 1 |",
@@ -111,7 +113,7 @@ def test_it_names_the_pseudonymised_properties(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hostile", [HOSTILE, "`" * 40 + "\n", "\r\n```\r\n# x"])
 def test_text_of_others_breaks_neither_header_nor_page(tmp_path: Path, hostile: str) -> None:
-    told = [replace(one, question=hostile + one.name, answer=hostile, untold={}) for one in usual()]
+    told = [replace(item, question=hostile + item.name, answer=hostile, untold={}) for item in usual()]
     told[-1] = replace(told[-1], dropped=f"| {' '.join(hostile.split())}")  # a reason is of one line
     card = card_of(tmp_path, told, title=yaml.safe_dump(hostile, default_style='"').strip().replace("\n", "\n  "))
     header = header_of(card)

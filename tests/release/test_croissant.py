@@ -20,7 +20,7 @@ from tests.support.release_builds import Told, make, usual
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    told = [replace(one, untold={**one.untold, "verdict": "no pair"}) for one in usual()]
+    told = [replace(item, untold={**item.untold, "verdict": "no pair"}) for item in usual()]
     return write_release(make(tmp_path_factory.mktemp("croissant"), told), shard_rows=2)
 
 
@@ -31,12 +31,12 @@ def croissant(release: Release) -> dict[str, Any]:
 
 
 def part(croissant: dict[str, Any], name: str) -> dict[str, Any]:
-    (found,) = [one for key in ("distribution", "recordSet") for one in croissant[key] if one["@id"] == name]
+    (found,) = [item for key in ("distribution", "recordSet") for item in croissant[key] if item["@id"] == name]
     return found
 
 
 def test_every_file_is_listed_with_its_digest(release: Release, croissant: dict[str, Any]) -> None:
-    files = {one["contentUrl"]: one for one in croissant["distribution"] if one["@type"] == "cr:FileObject"}
+    files = {item["contentUrl"]: item for item in croissant["distribution"] if item["@type"] == "cr:FileObject"}
     there = {path.relative_to(release.path).as_posix(): path for path in (release.path / "data").rglob("*.parquet")}
     assert set(files) == set(there)
     assert len([name for name in there if name.startswith("data/report/train-")]) == 2
@@ -46,14 +46,14 @@ def test_every_file_is_listed_with_its_digest(release: Release, croissant: dict[
 
 
 def test_a_config_is_a_record_set_with_its_columns_key_and_splits(release: Release, croissant: dict[str, Any]) -> None:
-    assert [one["@id"] for one in croissant["recordSet"]] == ["report-splits", "report", "advice-splits", "advice"]
+    assert [item["@id"] for item in croissant["recordSet"]] == ["report-splits", "report", "advice-splits", "advice"]
     advice = part(croissant, "advice")
     assert advice["key"] == {"@id": "advice/id"}
     columns = pq.read_schema(next((release.path / "data" / "advice").glob("*.parquet"))).names
     assert [field["name"] for field in advice["field"]] == ["split", *columns]
     fields = {field["name"]: field for field in advice["field"]}
     assert fields["messages"]["isArray"] is True
-    assert [(one["name"], one["dataType"]) for one in fields["messages"]["subField"]] == [
+    assert [(item["name"], item["dataType"]) for item in fields["messages"]["subField"]] == [
         ("role", "sc:Text"),
         ("content", "sc:Text"),
     ]

@@ -31,8 +31,8 @@ MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])
 
 @pytest.fixture(scope="module")
 def engine() -> Any:
-    with open_engine(memory="1GB", threads=1) as one:
-        yield one
+    with open_engine(memory="1GB", threads=1) as item:
+        yield item
 
 
 def table(engine: Engine, rows: list[dict[str, Any]], columns: dict[str, pa.DataType]) -> Any:
@@ -100,19 +100,19 @@ def test_every_text_of_every_format_is_read_and_its_item_named(engine: Engine, t
     found = held(engine, files, told, {"prompt": pa.string(), "completion": pa.string()}, 5)
     expected = {"paragraph": "a.txt:5", "conversation": "b.jsonl:2", "row": "c.parquet:2", "torn": None, "keys": None}
     assert found == expected
-    said = read_evaluation_set(engine, files, 5).summary
-    assert (said.items, said.too_short) == (7, 4)
-    assert set(said.files) == set(files)
+    summary = read_evaluation_set(engine, files, 5).summary
+    assert (summary.items, summary.too_short) == (7, 4)
+    assert set(summary.files) == set(files)
 
 
 def test_the_first_of_several_items_is_named_and_every_message_is_searched(engine: Engine, tmp_path: Path) -> None:
-    one, other = tmp_path / "b.txt", tmp_path / "a.txt"
-    one.write_text(SAID)
-    other.write_text(f"unlike all others it is\n\n{SAID}")
+    first, second = tmp_path / "b.txt", tmp_path / "a.txt"
+    first.write_text(SAID)
+    second.write_text(f"unlike all others it is\n\n{SAID}")
     rows = [
         {"id": "r", "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": SAID.title()}]}
     ]
-    assert held(engine, {"b.txt": one, "a.txt": other}, rows, {"messages": MESSAGES}, 13) == {"r": "a.txt:3"}
+    assert held(engine, {"b.txt": first, "a.txt": second}, rows, {"messages": MESSAGES}, 13) == {"r": "a.txt:3"}
 
 
 @pytest.mark.parametrize(

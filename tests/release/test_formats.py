@@ -60,10 +60,10 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     for config in ("answer", "choice"):
         made = []
         for row in rows:
-            one = {**row, "id": f"{config}/{row['case_id']}"}
+            item = {**row, "id": f"{config}/{row['case_id']}"}
             if config == "choice":
-                one |= {"chosen": one.pop("completion"), "rejected": "reroute around the cape"}
-            made.append(one)
+                item |= {"chosen": item.pop("completion"), "rejected": "reroute around the cape"}
+            made.append(item)
         old = pq.read_schema(build.files.records("verdict"))
         texts = ("prompt", "completion") if config == "answer" else ("prompt", "chosen", "rejected")
         fields = [*(old.field(name) for name in ("id", "case_id", "split")), *((name, pa.string()) for name in texts)]
@@ -114,19 +114,19 @@ def learnt(release: Release) -> dict[str, dict[str, Any]]:
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3_000:]
-    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"config"')]
-    return {one["config"]: one for one in said}
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"config"')]
+    return {item["config"]: item for item in lines}
 
 
 @pytest.mark.parametrize(("config", "format_"), FORMATS.items())
 def test_the_trainer_of_a_format_prepares_its_records_and_learns_a_step(
     learnt: dict[str, dict[str, Any]], config: str, format_: str
 ) -> None:
-    said = learnt[config]
-    assert "error" not in said, said["error"]
-    assert said["rows"] == 8
-    assert set(said["columns"]) >= LEARNT[format_]
-    assert (said["steps"], said["loss"] > 0) == (1, True)
+    training = learnt[config]
+    assert "error" not in training, training["error"]
+    assert training["rows"] == 8
+    assert set(training["columns"]) >= LEARNT[format_]
+    assert (training["steps"], training["loss"] > 0) == (1, True)
 
 
 def test_the_card_of_every_format_says_the_columns_that_its_files_have(release: Release) -> None:
@@ -134,11 +134,11 @@ def test_the_card_of_every_format_says_the_columns_that_its_files_have(release: 
     from datasets import Features
     from huggingface_hub import DatasetCard
 
-    said = DatasetCard.load(release.path / "README.md").data.to_dict()["dataset_info"]
-    assert [one["config_name"] for one in said] == list(release.configs)
-    for one in said:
-        for file in (release.path / "data" / one["config_name"]).glob("*.parquet"):
-            assert Features._from_yaml_list(one["features"]) == Features.from_arrow_schema(pq.read_schema(file))
+    infos = DatasetCard.load(release.path / "README.md").data.to_dict()["dataset_info"]
+    assert [item["config_name"] for item in infos] == list(release.configs)
+    for item in infos:
+        for file in (release.path / "data" / item["config_name"]).glob("*.parquet"):
+            assert Features._from_yaml_list(item["features"]) == Features.from_arrow_schema(pq.read_schema(file))
 
 
 def test_mlcroissant_reads_every_format(release: Release) -> None:

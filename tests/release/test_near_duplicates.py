@@ -28,8 +28,8 @@ Verdicts = dict[str, tuple[str | None, str | None]]
 
 @pytest.fixture(scope="module")
 def engine() -> Any:
-    with open_engine(memory="1GB", threads=1) as one:
-        yield one
+    with open_engine(memory="1GB", threads=1) as item:
+        yield item
 
 
 def judged(
@@ -58,8 +58,8 @@ def shingles(text: str, length: int) -> set[tuple[str, ...]]:
     )
 
 
-def jaccard(one: str, other: str, length: int) -> float:
-    a, b = shingles(one, length), shingles(other, length)
+def jaccard(item: str, other: str, length: int) -> float:
+    a, b = shingles(item, length), shingles(other, length)
     return len(a & b) / len(a | b) if a | b else 0.0
 
 
@@ -98,23 +98,25 @@ def changed(words: list[str], *places: int) -> str:
 def test_a_text_with_few_different_words_drops_in_any_split(engine: Engine) -> None:
     rows, expected = [], {}
     for seed in range(60):
-        one = text_of(seed)
+        text = text_of(seed)
         name = f"{seed:02d}"
-        rows.append(record(f"a{name}", 5, "test", text=changed(one).upper() + "!"))
-        rows.append(record(f"b{name}", 3, "train", text=changed(one, 7)))  # earlier: it stays
-        rows.append(record(f"c{name}", 9, "validation", text=changed(one, 7, 40)))
-        rows.append(record(f"d{name}", 9, "train", text=changed(one, *range(0, 120, 12))))  # half of its runs are other
+        rows.append(record(f"a{name}", 5, "test", text=changed(text).upper() + "!"))
+        rows.append(record(f"b{name}", 3, "train", text=changed(text, 7)))  # earlier: it stays
+        rows.append(record(f"c{name}", 9, "validation", text=changed(text, 7, 40)))
+        rows.append(
+            record(f"d{name}", 9, "train", text=changed(text, *range(0, 120, 12)))
+        )  # half of its runs are other
         expected |= {f"a{name}": ("near duplicate", f"b{name}"), f"b{name}": (None, None)}
         expected |= {f"c{name}": ("near duplicate", f"b{name}"), f"d{name}": (None, None)}
     assert judged(engine, rows, TEXT, CurationRules(near=NearDuplicates())) == expected
 
 
 def test_a_record_near_only_to_a_dropped_record_is_kept(engine: Engine) -> None:
-    one = text_of(1)
+    text = text_of(1)
     rows = [
-        record("a", 1, text=changed(one)),
-        record("b", 2, text=changed(one, 20, 60)),
-        record("c", 3, text=changed(one, 20, 60, 90, 110)),
+        record("a", 1, text=changed(text)),
+        record("b", 2, text=changed(text, 20, 60)),
+        record("c", 3, text=changed(text, 20, 60, 90, 110)),
     ]
     assert jaccard(rows[1]["text"], rows[2]["text"], 5) > 0.8 > jaccard(rows[0]["text"], rows[2]["text"], 5)
     found = judged(engine, rows, TEXT, CurationRules(near=NearDuplicates()))
@@ -123,12 +125,12 @@ def test_a_record_near_only_to_a_dropped_record_is_kept(engine: Engine) -> None:
 
 def test_equal_facts_are_dropped_first_and_a_dropped_record_asks_no_question(engine: Engine) -> None:
     columns = {"prompt": pa.string(), "completion": pa.string()}
-    one = text_of(2)
+    text = text_of(2)
     same = {"facts": {"n": 1}}
     rows = [
-        {**record("a", 1, prompt="p", completion=changed(one)), **same},
-        {**record("b", 2, prompt="q", completion=changed(one, 3)), **same},
-        record("c", 3, prompt="r", completion=changed(one, 3)),
+        {**record("a", 1, prompt="p", completion=changed(text)), **same},
+        {**record("b", 2, prompt="q", completion=changed(text, 3)), **same},
+        record("c", 3, prompt="r", completion=changed(text, 3)),
         record("d", 4, "test", prompt="r", completion=changed(text_of(3))),
     ]
     assert judged(engine, rows, columns, CurationRules("facts", near=NearDuplicates())) == {
@@ -151,7 +153,7 @@ def test_records_with_different_labels_or_words_are_no_near_duplicates(engine: E
     assert judged(engine, rows, columns, rules) == {"a": (None, None), "b": (None, None), "c": ("near duplicate", "b")}
     talks = [[{"role": "user", "content": changed(text_of(seed))}] for seed in (5, 5, 6)]
     found = judged(
-        engine, [record(str(n), n, messages=one) for n, one in enumerate(talks)], {"messages": MESSAGES}, rules
+        engine, [record(str(n), n, messages=talk) for n, talk in enumerate(talks)], {"messages": MESSAGES}, rules
     )
     assert found == {"0": (None, None), "1": ("near duplicate", "0"), "2": (None, None)}
 

@@ -41,21 +41,21 @@ class Element:
 
     @property
     def text(self) -> str:
-        return "".join(one if isinstance(one, str) else one.text for one in self.inside)
+        return "".join(item if isinstance(item, str) else item.text for item in self.inside)
 
     def all(self, tag: str, class_: str = "") -> "Iterator[Element]":
-        for one in self.inside:
-            if isinstance(one, Element):
-                if one.tag == tag and (not class_ or class_ in one.classes):
-                    yield one
-                yield from one.all(tag, class_)
+        for item in self.inside:
+            if isinstance(item, Element):
+                if item.tag == tag and (not class_ or class_ in item.classes):
+                    yield item
+                yield from item.all(tag, class_)
 
     def own(self, tag: str, class_: str = "") -> "list[Element]":
         """Those that are right inside."""
         return [
-            one
-            for one in self.inside
-            if isinstance(one, Element) and one.tag == tag and (not class_ or class_ in one.classes)
+            item
+            for item in self.inside
+            if isinstance(item, Element) and item.tag == tag and (not class_ or class_ in item.classes)
         ]
 
 
@@ -66,16 +66,16 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        one = Element(tag, dict(attrs))
-        self.open[-1].inside.append(one)
+        item = Element(tag, dict(attrs))
+        self.open[-1].inside.append(item)
         if tag not in VOID:
-            self.open.append(one)
+            self.open.append(item)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.open[-1].inside.append(Element(tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID and any(one.tag == tag for one in self.open):
+        if tag not in VOID and any(item.tag == tag for item in self.open):
             while self.open.pop().tag != tag:
                 pass
 
@@ -88,7 +88,7 @@ def rows_of_entry(entry: Element) -> set[Row]:
     found = set()
     for step in entry.all("li"):
         products = step.own("span", "product")
-        codes = [one.text for one in step.own("code")]
+        codes = [item.text for item in step.own("code")]
         if products and len(codes) == 3:
             raw = step.own("span", "raw")
             found.add(Row(products[0].text, codes[0], codes[1], codes[2], raw[0].text if raw else None))
@@ -146,10 +146,10 @@ def test_every_value_of_every_story_has_the_sources_that_a_trace_gives_it(roadsi
 
 def compared(story: Element, spans: list[TracedSpan]) -> set[Row]:
     """Compare what the page marks in a story with what trace found of it; returns the rows that it shows."""
-    entries = {one.attributes["id"]: one for one in story.all("li") if one.attributes.get("id")}
+    entries = {item.attributes["id"]: item for item in story.all("li") if item.attributes.get("id")}
     marked = list(story.all("a", "v"))
     printed = [span for span in spans if span.expression and (span.origins or span.because) and span.text.strip()]
-    assert [re.sub(r"^[✓✗] (\w+):.*", r"\1", one.text).lower() for one in marked] == [
+    assert [re.sub(r"^[✓✗] (\w+):.*", r"\1", item.text).lower() for item in marked] == [
         span.text.lower() for span in printed
     ]
     found: set[Row] = set()

@@ -68,8 +68,8 @@ def test_every_case_is_recorded_or_dropped_with_a_reason(tmp_path: Path) -> None
 
 
 def test_a_case_that_one_view_drops_is_kept_by_the_others(tmp_path: Path) -> None:
-    one = Told("d1", datetime(2023, 5, 1), hindsight_dropped="shipment: none", untold={"report": "shipment: none"})
-    release = write_release(make(tmp_path, [one]))
+    case = Told("d1", datetime(2023, 5, 1), hindsight_dropped="shipment: none", untold={"report": "shipment: none"})
+    release = write_release(make(tmp_path, [case]))
     assert (release.configs["advice"]["train"], release.configs["report"]["train"]) == (1, 0)
     assert (release.drops["case"], release.drops["report"]) == ({}, {"shipment: none": 1})
 
@@ -101,7 +101,7 @@ def test_equal_content_is_the_same_release_in_any_folder_and_any_shards(tmp_path
 def test_other_content_is_the_next_release_and_the_earlier_one_stays_as_it_is(tmp_path: Path) -> None:
     first = write_release(make(tmp_path, usual()))
     before = {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()}
-    changed = [replace(one, answer="go round") if one.name == "d3" else one for one in usual()]
+    changed = [replace(item, answer="go round") if item.name == "d3" else item for item in usual()]
     second = write_release(make(tmp_path, changed))
     # The same records, but one more case dropped: that is other content as well.
     third = write_release(
@@ -274,8 +274,8 @@ print(json.dumps([found, streamed]))
 
 
 def test_datasets_loads_every_config_and_split_as_it_is(tmp_path: Path) -> None:
-    told = [replace(one, split=None, dropped="embargo") if one.split == "validation" else one for one in usual()]
-    told = [replace(one, untold={**one.untold, "verdict": "no pair"}) for one in told]
+    told = [replace(item, split=None, dropped="embargo") if item.split == "validation" else item for item in usual()]
+    told = [replace(item, untold={**item.untold, "verdict": "no pair"}) for item in told]
     release = write_release(make(tmp_path, told), shard_rows=2)
     assert release.configs["verdict"] == {"train": 0, "validation": 0, "test": 0}
     offline = {

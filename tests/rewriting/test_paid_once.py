@@ -47,11 +47,11 @@ def test_only_what_changed_is_called(bench: Benches) -> None:
 
 
 def test_another_address_is_another_narrator(bench: Benches) -> None:
-    with Server(echo) as one, Server(echo) as two:
-        told = bench(one.url)
+    with Server(echo) as item, Server(echo) as two:
+        told = bench(item.url)
         told.rewrite(TEN)
         told.rewrite(TEN, base_url=two.url)
-        assert (len(one.calls), len(two.calls)) == (10, 10)
+        assert (len(item.calls), len(two.calls)) == (10, 10)
 
 
 def test_equal_questions_share_one_call_even_at_once(bench: Benches) -> None:

@@ -107,14 +107,14 @@ def test_each_record_is_retold_once_and_a_rebuild_asks_nobody(desk: Desk, server
     retold, rendered = rows(release), rows(release, "report")
     assert len(retold) == len(rendered) > 20
     assert len(server.calls) == len(rendered), "one call a record"
-    for one, story in zip(retold, rendered, strict=True):
-        assert one["text"] == f"It went like this. {story['text']}".strip()
-        (note,) = one["retellings"]
+    for item, story in zip(retold, rendered, strict=True):
+        assert item["text"] == f"It went like this. {story['text']}".strip()
+        (note,) = item["retellings"]
         assert (note["column"], note["story"], note["model"]) == ("text", story["text"], "openai:small")
         assert (note["attempts"], note["score"], note["reason"]) == (1, 1.0, None)
     # Every answer is there to be read, with its question.
     answers = pq.read_table(release.path / "answers" / f"{CONFIG}.parquet").to_pylist()
-    assert {answer["key"] for answer in answers} == {note["answer"] for one in retold for note in one["retellings"]}
+    assert {answer["key"] for answer in answers} == {note["answer"] for item in retold for note in item["retellings"]}
     assert all(answer["verdict"] == "accepted" and answer["messages"] for answer in answers)
     assert verify_release(release.path, open_engine).differences == ()
     card = (release.path / "README.md").read_text(encoding="utf-8")
@@ -139,8 +139,8 @@ def test_what_no_fact_carries_keeps_the_story_or_drops(desk: Desk, server: Serve
     desk.write(server.url, attempts=2)
     release = desk.release()
     retold, rendered = rows(release), rows(release, "report")
-    assert [str(one["text"]).strip() for one in retold] == [str(one["text"]).strip() for one in rendered]
-    wrong = [one["retellings"][0] for one in retold if " hours" in str(one["text"])]
+    assert [str(item["text"]).strip() for item in retold] == [str(item["text"]).strip() for item in rendered]
+    wrong = [item["retellings"][0] for item in retold if " hours" in str(item["text"])]
     assert len(wrong) > 20
     assert all(note["model"] is None and note["attempts"] == 2 and "8,765" in note["reason"] for note in wrong)
     calls = len(server.calls)
@@ -150,7 +150,7 @@ def test_what_no_fact_carries_keeps_the_story_or_drops(desk: Desk, server: Serve
     assert release.drops[CONFIG] == {"not retold: number": len(wrong)}
     assert sum(release.configs[CONFIG].values()) == len(rendered) - len(wrong)
     desk.write(server.url, attempts=2, accept=0.1)
-    assert sum("8,765" in str(one["text"]) for one in desk.rendered()) == len(wrong)
+    assert sum("8,765" in str(item["text"]) for item in desk.rendered()) == len(wrong)
     assert len(server.calls) == calls, "nor is what is accepted"
 
 
@@ -170,7 +170,7 @@ def test_only_what_changed_is_asked_again(desk: Desk, server: Server) -> None:
     del breakdowns[5]
     pq.write_table(pa.Table.from_pylist(breakdowns, table.schema), source)
     publish_all(desk.mesh, "road.breakdowns")
-    assert str(row["breakdown_id"]) not in {one["case_id"] for one in desk.rendered()}
+    assert str(row["breakdown_id"]) not in {item["case_id"] for item in desk.rendered()}
     assert len(server.calls) == requests + 1, "one deleted"
     desk.write(server.url, prompt=PROMPT.replace("in other words", "briefly"))
     desk.rendered()
@@ -228,16 +228,18 @@ def test_what_is_forgotten_is_in_no_answer_either(desk: Desk, server: Server) ->
 @pytest.mark.parametrize("base", ["advice", "choice"])
 def test_answers_are_retold_and_questions_stay(desk: Desk, server: Server, base: str) -> None:
     desk.write(server.url, base=base, prompt="{{ breakdown.fault }}\n<story>\n{{ story }}\n</story>\n")
-    for one, rendered in zip(desk.rendered(), desk.rendered(base), strict=True):
+    for item, rendered in zip(desk.rendered(), desk.rendered(base), strict=True):
         if base == "choice":
-            assert one["prompt"] == rendered["prompt"]
-            assert [note["column"] for note in one["retellings"]] == ["chosen", "rejected"]
-            assert (one["chosen"], one["rejected"]) == tuple(
+            assert item["prompt"] == rendered["prompt"]
+            assert [note["column"] for note in item["retellings"]] == ["chosen", "rejected"]
+            assert (item["chosen"], item["rejected"]) == tuple(
                 f"It went like this. {rendered[n]}" for n in ("chosen", "rejected")
             )
         else:
-            assert one["messages"][:-1] == rendered["messages"][:-1]
-            assert one["messages"][-1]["content"] == f"It went like this. {rendered['messages'][-1]['content']}".strip()
+            assert item["messages"][:-1] == rendered["messages"][:-1]
+            assert (
+                item["messages"][-1]["content"] == f"It went like this. {rendered['messages'][-1]['content']}".strip()
+            )
 
 
 def test_a_budget_stops_before_it_is_passed_and_nothing_is_lost(desk: Desk, server: Server) -> None:

@@ -167,7 +167,7 @@ def test_every_argument_that_is_allowed_is_one_of_great_expectations() -> None:
 
     classes = [getattr(gxe, name) for name in dir(gxe) if name.startswith("Expect") and name != "Expectation"]
     known = {
-        one.expectation_type: set(one.schema()["properties"]) for one in classes if hasattr(one, "expectation_type")
+        item.expectation_type: set(item.schema()["properties"]) for item in classes if hasattr(item, "expectation_type")
     }
     allowed = {name: allowed_arguments(name) for name in known}
     assert sum(arguments is not None for arguments in allowed.values()) > 40
@@ -187,7 +187,7 @@ def test_a_pattern_that_could_go_back_is_a_finding_in_words(pattern: str, place:
     rule = f"quality: [{{metric: invalidValues, arguments: {{pattern: {quoted}}}, mustBe: 0}}]"
     written = options if place == "logicalTypeOptions" else rule
     found = findings(tmp_path, properties=f"      - {{name: code, logicalType: string, {written}}}\n")
-    assert any("the pattern cannot be run" in one and "RE2" in one for one in found), found
+    assert any("the pattern cannot be run" in item and "RE2" in item for item in found), found
 
 
 @pytest.mark.parametrize("pattern", [r"^[A-Z]{3}\d+$", "(a+)+$", "(x+x+)+y", "(?i)port", r"\p{L}+", "a|b|"])

@@ -341,8 +341,8 @@ BOOKS = {
 
 @pytest.mark.parametrize("case", BOOKS)
 def test_a_workbook_that_is_made_to_do_harm_is_refused_in_words(case: str, tmp_path: Path) -> None:
-    said = refusal(tmp_path, "x.xlsx", BOOKS[case]())
-    assert "root" not in said and Path("/etc/hostname").read_text().strip() not in said
+    message = refusal(tmp_path, "x.xlsx", BOOKS[case]())
+    assert "root" not in message and Path("/etc/hostname").read_text().strip() not in message
 
 
 def test_a_workbook_opens_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,12 +197,12 @@ LEAKS = {
 def test_a_rule_that_reads_a_restricted_property_is_known_to(
     leak: str, answered_here: Callable[[str], RuleValue]
 ) -> None:
-    said = ""
+    message = ""
     try:
         assert answered_here(LEAKS[leak]).reads_hidden
     except EngineFailed as refused:
-        said = str(refused)
-    assert not any(name in said for name in ("Ann", "Onym", "Bob"))
+        message = str(refused)
+    assert not any(name in message for name in ("Ann", "Onym", "Bob"))
 
 
 @pytest.mark.parametrize(
@@ -281,6 +281,6 @@ def test_an_expectation_that_cannot_run_quotes_no_restricted_value(
     rule = expectation("expect_column_mean_to_be_between", {"column": "driver", "min_value": 1})
     with pytest.raises(DefinitionErrors) as raised:
         results(tmp_path, engine, file, rule)
-    said: Any = (str(raised.value), *capfd.readouterr())
-    assert not any(name in text for text in said for name in ("Ann", "Onym", "Bob"))
-    assert "could quote a restricted value" in said[0]
+    shown: Any = (str(raised.value), *capfd.readouterr())
+    assert not any(name in text for text in shown for name in ("Ann", "Onym", "Bob"))
+    assert "could quote a restricted value" in shown[0]

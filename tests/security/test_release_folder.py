@@ -180,9 +180,9 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "kind", "said"), [(name, *rest) for name, rest in COLUMNS.items()])
+@pytest.mark.parametrize(("name", "kind", "message"), [(name, *rest) for name, rest in COLUMNS.items()])
 def test_a_parquet_file_with_other_columns_is_opened_by_no_engine(
-    folder: Path, tmp_path: Path, name: str, kind: pa.DataType, said: str
+    folder: Path, tmp_path: Path, name: str, kind: pa.DataType, message: str
 ) -> None:
     table = pq.read_table(folder / REPORT)
     table = table.append_column(name, pa.nulls(table.num_rows, kind))
@@ -195,7 +195,7 @@ def test_a_parquet_file_with_other_columns_is_opened_by_no_engine(
         return open_engine(**options)
 
     differences = verify_release(folder, counting_open).differences
-    assert said in " ".join(differences)
+    assert message in " ".join(differences)
     assert all(difference.isprintable() for difference in differences)
     sent = read_release(folder)
     edited = replace(sent, manifest=sent.manifest.model_copy(update={"digest": "1" * 64}))

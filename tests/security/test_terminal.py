@@ -66,11 +66,11 @@ attacks = pytest.mark.parametrize("attack", ATTACKS)
 def unsafe(text: str) -> list[str]:
     """The characters of a text, without what Rich writes, that act on a terminal or are not seen."""
     return [
-        hex(ord(one))
-        for one in RICH.sub("", text)
-        if (unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") and one not in "\n\t")
-        or one in "\u3164\u115f\u2800"
-        or 0xE0100 <= ord(one) < 0xE01F0
+        hex(ord(item))
+        for item in RICH.sub("", text)
+        if (unicodedata.category(item) in ("Cc", "Cf", "Cs", "Zl", "Zp") and item not in "\n\t")
+        or item in "\u3164\u115f\u2800"
+        or 0xE0100 <= ord(item) < 0xE01F0
     ]
 
 
@@ -287,7 +287,7 @@ def test_an_error_and_a_finding_show_the_attack_written_out(attack: str, harbour
         assert appears(attack, shown.out)
         assert not re.search("^storymesh: all is well", shown.out, re.MULTILINE)
     narrative = harbour / "narratives/late_repairs/narrative.yaml"
-    hostile = "".join(f"\\U{ord(one):08X}" for one in f"x{text}\nnarrative.yaml:1:1: error[ok]: nothing")
+    hostile = "".join(f"\\U{ord(item):08X}" for item in f"x{text}\nnarrative.yaml:1:1: error[ok]: nothing")
     narrative.write_text(f'"{hostile}": 1\n{narrative.read_text(encoding="utf-8")}', encoding="utf-8")
     for command in ("check", "run") if attack == NAMES[0] else ("check",):
         shown = on_terminal(harbour, command, typed=command == "check")

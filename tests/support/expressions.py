@@ -52,14 +52,14 @@ def random_expressions(rng: random.Random, count: int) -> list[Written]:
 
 
 def interpreted(made: Written, rows: Sequence[dict[str, Any]]) -> list[Any]:
-    one = Interpreter(made.checked.tree, b"key")
-    return [_value(one, row) for row in rows]
+    interpreter = Interpreter(made.checked.tree, b"key")
+    return [_value(interpreter, row) for row in rows]
 
 
-def _value(one: Interpreter, row: dict[str, Any]) -> Any:
+def _value(interpreter: Interpreter, row: dict[str, Any]) -> Any:
     names = {name: as_value(value) for name, value in row.items()}
     try:
-        return plain(one.value("result", names))
+        return plain(interpreter.value("result", names))
     except NotInLanguage as drop:
         if any(words in str(drop) for words in DROPS):
             return DROPPED
@@ -69,7 +69,7 @@ def _value(one: Interpreter, row: dict[str, Any]) -> Any:
 def compiled(made: Sequence[Written], rows: Sequence[dict[str, Any]], connection: Any) -> list[list[Any]]:
     table = ibis.memtable(table_of(list(rows)))
     names = {name: table[name] for name in table.columns}
-    columns = {f"r{n}": compile_expression(one.expression, names) for n, one in enumerate(made)}
+    columns = {f"r{n}": compile_expression(item.expression, names) for n, item in enumerate(made)}
     found = connection.to_pyarrow(table.select(**columns))
     return [[plain(as_value(value)) for value in found[f"r{n}"].to_pylist()] for n in range(len(made))]
 

@@ -110,16 +110,16 @@ class _Handler(BaseHTTPRequestHandler):
     def batch(self, asked: dict[str, Any]) -> None:
         """Where each large file goes; nothing for one that is there."""
         objects: list[dict[str, Any]] = []
-        for one in asked["objects"]:
-            at = f"{self.server.address}/large/{one['oid']}"
-            if one["oid"] in self.server.large:
-                objects.append(one)
-            elif one["size"] <= PART:
-                objects.append({**one, "actions": {"upload": {"href": at}}})
+        for item in asked["objects"]:
+            at = f"{self.server.address}/large/{item['oid']}"
+            if item["oid"] in self.server.large:
+                objects.append(item)
+            elif item["size"] <= PART:
+                objects.append({**item, "actions": {"upload": {"href": at}}})
             else:
-                numbers = range(1, -(-one["size"] // PART) + 1)
+                numbers = range(1, -(-item["size"] // PART) + 1)
                 header = {"chunk_size": str(PART), **{f"{number:05d}": f"{at}/{number}" for number in numbers}}
-                objects.append({**one, "actions": {"upload": {"href": f"{at}/complete", "header": header}}})
+                objects.append({**item, "actions": {"upload": {"href": f"{at}/complete", "header": header}}})
         self.say(200, {"transfer": "basic", "objects": objects})
 
     def create(self, asked: dict[str, Any]) -> None:
@@ -132,16 +132,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.say(409 if there else 200, {"url": f"{self.server.address}/datasets/{named}"})
 
     def of_repository(self, named: str, rest: list[str], body: bytes) -> None:
-        one = self.server.repositories[named]
+        repository = self.server.repositories[named]
         match rest:
             case [] | ["revision", _]:
-                self.say(200, {"id": named, "private": one.private, "sha": one.head, "siblings": []})
+                self.say(200, {"id": named, "private": repository.private, "sha": repository.head, "siblings": []})
             case ["refs"]:
-                tags = [{"name": tag, "ref": f"refs/tags/{tag}", "targetCommit": at} for tag, at in one.tags.items()]
-                main = {"name": "main", "ref": "refs/heads/main", "targetCommit": one.head}
+                tags = [
+                    {"name": tag, "ref": f"refs/tags/{tag}", "targetCommit": at} for tag, at in repository.tags.items()
+                ]
+                main = {"name": "main", "ref": "refs/heads/main", "targetCommit": repository.head}
                 self.say(200, {"branches": [main], "converts": [], "tags": tags, "pullRequests": []})
             case ["tree", _]:
-                files = [{"type": "file", "path": path, "size": 1, "oid": "0" * 40} for path in one.files]
+                files = [{"type": "file", "path": path, "size": 1, "oid": "0" * 40} for path in repository.files]
                 self.say(200, files)
             case ["preupload", _]:
                 asked = json.loads(body)["files"]
@@ -155,17 +157,17 @@ class _Handler(BaseHTTPRequestHandler):
                 for line in map(json.loads, body.decode().splitlines()):
                     value = line["value"]
                     if line["key"] == "header":
-                        one.commits.append(value)
+                        repository.commits.append(value)
                     elif line["key"] == "file":
-                        one.files[value["path"]] = base64.b64decode(value["content"])
+                        repository.files[value["path"]] = base64.b64decode(value["content"])
                     elif line["key"] == "lfsFile":
-                        one.files[value["path"]] = self.server.large[value["oid"]]
+                        repository.files[value["path"]] = self.server.large[value["oid"]]
                     elif line["key"] == "deletedFile":
-                        del one.files[value["path"]]
-                url = f"{self.server.address}/datasets/{named}/commit/{one.head}"
-                self.say(200, {"success": True, "commitUrl": url, "commitOid": one.head, "hookOutput": ""})
+                        del repository.files[value["path"]]
+                url = f"{self.server.address}/datasets/{named}/commit/{repository.head}"
+                self.say(200, {"success": True, "commitUrl": url, "commitOid": repository.head, "hookOutput": ""})
             case ["tag", revision]:
-                one.tags[json.loads(body)["tag"]] = revision
+                repository.tags[json.loads(body)["tag"]] = revision
                 self.say(200, {})
             case _:
                 self.say(404, {"error": "not found"})

@@ -288,7 +288,7 @@ def _any_case(mesh: SmallMesh) -> _Case:
 
 
 def tell(mesh: SmallMesh, meaning: Meaning) -> dict[str, Expected]:
-    return {one.id: one for one in _told(mesh, meaning)}
+    return {item.id: item for item in _told(mesh, meaning)}
 
 
 def _told(mesh: SmallMesh, meaning: Meaning) -> Iterator[Expected]:
@@ -305,9 +305,9 @@ def _told(mesh: SmallMesh, meaning: Meaning) -> Iterator[Expected]:
             if name in meaning.asked_facts:
                 ask_facts[name] = ask_names[name] = formula.means(ask_names)
         closes = moment(anchor[mesh.case["closes"].split(".")[1]]) if "closes" in mesh.case else None
-        outcome: dict[str, Any] | None = {name: one.means(names) for name, one in meaning.outcome.items()}
+        outcome: dict[str, Any] | None = {name: item.means(names) for name, item in meaning.outcome.items()}
         known = None
-        read = {place for one in meaning.outcome.values() for place in one.reads}
+        read = {place for item in meaning.outcome.values() for place in item.reads}
         if closes is None and "closes" in mesh.case:
             status = "open"
         elif not meaning.outcome:
@@ -320,15 +320,15 @@ def _told(mesh: SmallMesh, meaning: Meaning) -> Iterator[Expected]:
         else:
             outcome = None
         fact_known = {
-            name: latest([after.at, *_when(after, set(one.reads))])
-            for name, one in meaning.facts.items()
-            if not set(one.reads) <= read
+            name: latest([after.at, *_when(after, set(fact.reads))])
+            for name, fact in meaning.facts.items()
+            if not set(fact.reads) <= read
         }
         row_known = {}
-        for name, one in meaning.facts.items():
-            if one.row_of and after.roles[one.row_of]:
-                row = after.roles[one.row_of][-1].row
-                row_known[name] = {column: after.known(one.row_of, row, column) for column in row}
+        for name, fact in meaning.facts.items():
+            if fact.row_of and after.roles[fact.row_of]:
+                row = after.roles[fact.row_of][-1].row
+                row_known[name] = {column: after.known(fact.row_of, row, column) for column in row}
         yield Expected(
             product.text_of(anchor),
             after.at,
@@ -344,7 +344,7 @@ def _told(mesh: SmallMesh, meaning: Meaning) -> Iterator[Expected]:
             known,
             fact_known,
             row_known,
-            [[one.means(ask_names) for one in level] for level in meaning.match],
+            [[item.means(ask_names) for item in level] for level in meaning.match],
         )
 
 
@@ -406,10 +406,12 @@ def _answer(
             continue
         found = [other for other in able if other.match[level] == wanted]
         if len(found) >= least:
-            options = [_option(action, found, quote, start) for action in {_of(one)["action"] for one in found}]
-            options.sort(key=lambda one: (-wilson_lower(one["worked"], one["tried"]), -one["tried"], one["action"]))
+            options = [_option(action, found, quote, start) for action in {_of(item)["action"] for item in found}]
+            options.sort(
+                key=lambda item: (-wilson_lower(item["worked"], item["tried"]), -item["tried"], item["action"])
+            )
             judged = [option for option in options if option["tried"] >= least]
-            good = [one for one in judged if one["worked"] > 0]
+            good = [item for item in judged if item["worked"] > 0]
             return {
                 "enough": True,
                 "level": level + 1,
@@ -427,11 +429,11 @@ def _of(case: Expected) -> dict[str, Any]:
 
 
 def _option(action: str, found: Sequence[Expected], quote: int, start: datetime) -> dict[str, Any]:
-    theirs = [one for one in found if _of(one)["action"] == action]
+    theirs = [item for item in found if _of(item)["action"] == action]
     worked = sum(1 for their in theirs if _of(their)["worked"])
     total = sum((exact(_of(their)["score"]) for their in theirs), Decimal(0))
-    theirs.sort(key=lambda one: one.id)
-    theirs.sort(key=lambda one: one.known or datetime.min, reverse=True)
+    theirs.sort(key=lambda item: item.id)
+    theirs.sort(key=lambda item: item.known or datetime.min, reverse=True)
     return {
         "action": action,
         "tried": len(theirs),

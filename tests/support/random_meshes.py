@@ -134,7 +134,7 @@ def _product(draw: st.DrawFn, name: str, cast: Mapping[str, Product]) -> Product
     known_of = {column: "told" for column in ("act", "x", "good", "k", "stop", "start") if draw(st.integers(0, 6)) == 0}
     refers: list[Any] = []
     if draw(st.integers(0, 3)) == 0:
-        refers.append((("k",), draw(st.sampled_from(sorted({one.name for one in cast.values()}))), ("k",)))
+        refers.append((("k",), draw(st.sampled_from(sorted({item.name for item in cast.values()}))), ("k",)))
     return Product(
         name, columns, key, event, end, kind == "timeless", known, known_of, unique=("u",), refers=tuple(refers)
     )
@@ -142,7 +142,7 @@ def _product(draw: st.DrawFn, name: str, cast: Mapping[str, Product]) -> Product
 
 def _link(draw: st.DrawFn, role: str, cast: Mapping[str, Product], links: Mapping[str, Any]) -> dict[str, Any]:
     product = cast[role]
-    others = [one for one in cast if one != role]
+    others = [item for item in cast if item != role]
     link: dict[str, Any] = {"expect": draw(st.sampled_from(EXPECT))}
     rules = [None, None]
     if product.event:
@@ -219,15 +219,15 @@ def _meaning(draw: st.DrawFn, cast: Mapping[str, Product], links: Mapping[str, A
             (place,),
         )
         outcome["worked"] = draw(st.sampled_from([over, over, _of("a", "good")]))
-        case["outcome"] = {name: one.text for name, one in outcome.items()}
+        case["outcome"] = {name: item.text for name, item in outcome.items()}
     match: list[list[Formula]] = []
     if outcome:
         values = [_of("a", "k"), _of("a", "n"), *(_of(role, "k") for role in singles[1:] if cast[role].event)]
         first = draw(st.lists(st.sampled_from(values), min_size=1, max_size=2))
         match = [first, first[:1]] if len(first) > 1 else [first]
-        levels = [[one.text for one in level] for level in match]
+        levels = [[item.text for item in level] for level in match]
         case["precedents"] = {"match": levels, "min": draw(st.integers(1, 3)), "quote": draw(st.integers(0, 3))}
-    case["facts"] = {name: one.text for name, one in facts.items()}
+    case["facts"] = {name: fact.text for name, fact in facts.items()}
     return Meaning(facts, outcome, match)
 
 
@@ -278,10 +278,10 @@ def memories(draw: st.DrawFn, anchors: int = 60) -> Problem:
     values = [_of("a", "k"), _of("a", "n")]
     match = draw(st.sampled_from([[values], [values, values[:1]], [values, values[1:], values[:1]], [values[1:]]]))
     outcome = {"action": _of("a", "act"), "score": _of("a", "x"), "worked": _of("a", "good")}
-    definition = {"match": [[one.text for one in level] for level in match]}
+    definition = {"match": [[item.text for item in level] for level in match]}
     definition |= {"min": draw(st.integers(1, 6)), "quote": draw(st.integers(0, 4))}
     case = {"anchor": "a", "at": "a.began", "closes": "a.over", "links": {}, "precedents": definition}
-    case |= {"outcome": {name: one.text for name, one in outcome.items()}, "facts": {"size": "a.n"}}
+    case |= {"outcome": {name: item.text for name, item in outcome.items()}, "facts": {"size": "a.n"}}
     random = Random(draw(st.integers(0, 2**32)))
     rows: list[Row] = []
     for place in random.sample(range(100), random.randint(1, anchors)):

@@ -188,74 +188,79 @@ def make(
         erased={},
     )
     (build.files.folder / "records").mkdir(parents=True, exist_ok=True)
-    write(build.files.cases, CASES if quotes is None else ASKING, [case_row(one) for one in told])
+    write(build.files.cases, CASES if quotes is None else ASKING, [case_row(item) for item in told])
     write(
         build.files.splits,
         SPLITS,
         [
-            {"case_id": one.name, "split": one.split, "dropped": one.dropped, "component": one.component or one.name}
-            | {"period": one.split or "train"}
-            for one in told
-            if not one.early
+            {
+                "case_id": item.name,
+                "split": item.split,
+                "dropped": item.dropped,
+                "component": item.component or item.name,
+            }
+            | {"period": item.split or "train"}
+            for item in told
+            if not item.early
         ],
     )
     for config in narrative.records:
-        placed = [one for one in told if one.split]
+        placed = [item for item in told if item.split]
         write(
             build.files.records(config),
             records_schema(config),
-            [record_row(config, one, version) for one in placed if config not in one.untold],
+            [record_row(config, item, version) for item in placed if config not in item.untold],
         )
         write(
             build.files.record_drops(config),
             DROPS,
-            [{"case_id": one.name, "reason": one.untold[config]} for one in placed if config in one.untold],
+            [{"case_id": item.name, "reason": item.untold[config]} for item in placed if config in item.untold],
         )
     if quotes is not None:
         write(
             build.files.precedents,
             PRECEDENTS,
-            [precedents_row(one, quotes[one.name]) for one in told if one.name in quotes],
+            [precedents_row(item, quotes[item.name]) for item in told if item.name in quotes],
         )
     return build
 
 
-def case_row(one: Told) -> dict[str, Any]:
-    closes = one.closes or one.at + timedelta(days=1)
+def case_row(item: Told) -> dict[str, Any]:
+    closes = item.closes or item.at + timedelta(days=1)
     return {
-        "case_id": one.name,
-        "at": one.at,
+        "case_id": item.name,
+        "at": item.at,
         "closes": closes,
         "status": "judged",
-        "dropped": one.dropped if one.early else one.hindsight_dropped,
-        "question_dropped": one.dropped if one.early else None,
-        "match": {"delay": one.name},
+        "dropped": item.dropped if item.early else item.hindsight_dropped,
+        "question_dropped": item.dropped if item.early else None,
+        "match": {"delay": item.name},
     }
 
 
-def precedents_row(one: Told, quoted: list[str]) -> dict[str, Any]:
+def precedents_row(item: Told, quoted: list[str]) -> dict[str, Any]:
     return {
-        "rank": RANKS.index(one.split or "train"),
-        "day": one.at.date(),
-        "delay": one.name,
+        "rank": RANKS.index(item.split or "train"),
+        "day": item.at.date(),
+        "delay": item.name,
         "precedents": {"options": [{"action": "wait", "quoted": [{"id": case_id} for case_id in quoted]}]},
     }
 
 
-def record_row(config: str, one: Told, version: str) -> dict[str, Any]:
-    question = one.question or f"What about {one.name}?"
+def record_row(config: str, item: Told, version: str) -> dict[str, Any]:
+    question = item.question or f"What about {item.name}?"
     told: dict[str, Any] = {
-        "report": {"text": f"{question} {one.answer}"},
-        "advice": {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": one.answer}]},
-        "verdict": {"prompt": question, "completion": one.answer, "label": one.label},
+        "report": {"text": f"{question} {item.answer}"},
+        "advice": {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": item.answer}]},
+        "verdict": {"prompt": question, "completion": item.answer, "label": item.label},
     }[config]
     return {
-        "id": f"{config}/{one.name}",
-        "case_id": one.name,
-        "split": one.split,
-        "at": one.at,
-        "facts": {"delay": {"waterway": "Suez", "hours": Decimal(one.hours or int(one.name.strip("d")))}},
-        "sources": [{"product": "shipping.delays", "version": version, "key": one.name}],
+        "id": f"{config}/{item.name}",
+        "case_id": item.name,
+        "split": item.split,
+        "at": item.at,
+        "facts": {"delay": {"waterway": "Suez", "hours": Decimal(item.hours or int(item.name.strip("d")))}},
+        "sources": [{"product": "shipping.delays", "version": version, "key": item.name}],
         **told,
     }
 

@@ -56,10 +56,15 @@ class Product:
         return _contract(json.dumps(self._odcs(), sort_keys=True), self.name)
 
     def _odcs(self) -> dict[str, Any]:
-        said = {"eventTime": self.event, "endTime": self.end, "knownAt": self.known, "timeless": self.timeless or None}
+        written = {
+            "eventTime": self.event,
+            "endTime": self.end,
+            "knownAt": self.known,
+            "timeless": self.timeless or None,
+        }
         relationships = [
             {
-                "from": [f"{self.name}.{one}" for one in mine],
+                "from": [f"{self.name}.{item}" for item in mine],
                 "to": [f"mesh/{other}.odcs.yaml#/schema/{other}/properties/{their}" for their in theirs],
             }
             for mine, other, theirs in self.refers
@@ -71,9 +76,9 @@ class Product:
         }
         if relationships:
             fields["relationships"] = relationships
-        if any(value is not None for value in said.values()):
+        if any(value is not None for value in written.values()):
             fields["customProperties"] = [
-                {"property": name, "value": value} for name, value in said.items() if value is not None
+                {"property": name, "value": value} for name, value in written.items() if value is not None
             ]
         return {
             "apiVersion": "v3.2.0",
@@ -85,21 +90,21 @@ class Product:
         }
 
     def _property(self, name: str, kind: str) -> dict[str, Any]:
-        said: dict[str, Any] = {"name": name, "logicalType": "number" if kind.startswith("decimal") else kind}
+        fields: dict[str, Any] = {"name": name, "logicalType": "number" if kind.startswith("decimal") else kind}
         if kind.startswith("decimal"):
-            said["physicalType"] = kind
+            fields["physicalType"] = kind
         if name in self.key:
-            said["primaryKey"] = True
-            said["primaryKeyPosition"] = self.key.index(name) + 1
+            fields["primaryKey"] = True
+            fields["primaryKeyPosition"] = self.key.index(name) + 1
         if name in self.required:
-            said["required"] = True
+            fields["required"] = True
         if name in self.restricted:
-            said["classification"] = "restricted"
+            fields["classification"] = "restricted"
         if name in self.unique:
-            said["unique"] = True
+            fields["unique"] = True
         if name in self.known_of:
-            said["customProperties"] = [{"property": "knownAt", "value": self.known_of[name]}]
-        return said
+            fields["customProperties"] = [{"property": "knownAt", "value": self.known_of[name]}]
+        return fields
 
 
 @lru_cache(maxsize=4096)

@@ -27,8 +27,8 @@ CHAT = "{% for one in messages %}<{{ one['role'] }}> {{ one['content'] }} <eos>{
 
 
 def texts_of(row: dict[str, Any]) -> list[str]:
-    said = [one["content"] for one in row.get("messages", [])]
-    return [*said, *(row[name] for name in ("text", "prompt", "completion", "chosen", "rejected") if name in row)]
+    texts = [item["content"] for item in row.get("messages", [])]
+    return [*texts, *(row[name] for name in ("text", "prompt", "completion", "chosen", "rejected") if name in row)]
 
 
 def learn(release: str, config: str, format_: str) -> dict[str, Any]:

@@ -28,12 +28,12 @@ class Ran:
 
     mesh: Path
     code: int
-    said: str
+    output: str
 
     def line(self, begin: str) -> str:
         """Return the one line of the summary that begins with `begin`, with single spaces."""
-        found = [" ".join(line.split()) for line in self.said.splitlines() if line.startswith(begin)]
-        assert len(found) == 1, f"'{begin}' begins {len(found)} lines of:\n{self.said}"
+        found = [" ".join(line.split()) for line in self.output.splitlines() if line.startswith(begin)]
+        assert len(found) == 1, f"'{begin}' begins {len(found)} lines of:\n{self.output}"
         return found[0]
 
 
@@ -135,13 +135,13 @@ def run_once(factory: pytest.TempPathFactory, name: str, preloaded: Preloaded, c
 
     def build(folder: Path) -> None:
         ran = preloaded.run("run", mesh=copy(folder))
-        assert ran.code == 0, ran.said
-        assert "Traceback" not in ran.said, ran.said
-        (folder / "ran.json").write_text(json.dumps([str(ran.mesh), ran.said]), encoding="utf-8")
+        assert ran.code == 0, ran.output
+        assert "Traceback" not in ran.output, ran.output
+        (folder / "ran.json").write_text(json.dumps([str(ran.mesh), ran.output]), encoding="utf-8")
 
     folder = built_once(factory, name, build)
-    mesh, said = json.loads((folder / "ran.json").read_text(encoding="utf-8"))
-    return Ran(Path(mesh), 0, said)
+    mesh, message = json.loads((folder / "ran.json").read_text(encoding="utf-8"))
+    return Ran(Path(mesh), 0, message)
 
 
 def timed(start: Path, mesh: Path, preloaded: Preloaded) -> Elsewhere:
@@ -149,7 +149,7 @@ def timed(start: Path, mesh: Path, preloaded: Preloaded) -> Elsewhere:
     shutil.copytree(start, mesh)
     began = time.monotonic()
     ran = preloaded.run("run", mesh=mesh)
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     return Elsewhere(ran, time.monotonic() - began, start)
 
 
@@ -158,19 +158,19 @@ def run_killed(mesh: Path, after: str, seconds: float) -> str:
 
     Only the process itself is killed: what it had started is left behind, as by a person's `kill -9`.
     """
-    said = ""
+    message = ""
     with subprocess.Popen(
         command("run", mesh=mesh), cwd=mesh, env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            said += line
+            message += line
             if after in line:
                 break
         time.sleep(seconds)
         process.kill()
-    assert process.returncode == -9, f"it was not killed but ended with {process.returncode}:\n{said}"
-    return said
+    assert process.returncode == -9, f"it was not killed but ended with {process.returncode}:\n{message}"
+    return message
 
 
 def locks(mesh: Path, narrative: str) -> list[dict[str, Any]]:
@@ -238,7 +238,7 @@ def quarantined(mesh: Path, product: str) -> list[dict[str, Any]]:
     """Return the rows that the latest publication of the product refused, with their reasons."""
     domain, _, name = product.partition(".")
     files = sorted(
-        (mesh / ".storymesh" / domain / "quarantine" / name).glob("*.parquet"), key=lambda one: one.stat().st_mtime
+        (mesh / ".storymesh" / domain / "quarantine" / name).glob("*.parquet"), key=lambda item: item.stat().st_mtime
     )
     rows: list[dict[str, Any]] = pq.read_table(files[-1]).to_pylist()
     return rows
@@ -255,7 +255,7 @@ def red_checks(mesh: Path) -> set[str]:
         run_id = instance.get_runs(limit=1)[0].run_id
         records = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         found = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
-    return {f"{one.asset_key.to_user_string()}: {one.check_name}" for one in found if not one.passed}
+    return {f"{item.asset_key.to_user_string()}: {item.check_name}" for item in found if not item.passed}
 
 
 def statuses(mesh: Path) -> set[str]:

@@ -120,7 +120,7 @@ def _expectations() -> dict[str, Any]:
     import great_expectations.expectations as gxe
 
     classes = (getattr(gxe, name) for name in dir(gxe) if name.startswith("Expect") and name != "Expectation")
-    return {one.expectation_type: one for one in classes if getattr(one, "expectation_type", None)}
+    return {item.expectation_type: item for item in classes if getattr(item, "expectation_type", None)}
 
 
 @cache

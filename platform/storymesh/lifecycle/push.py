@@ -147,14 +147,14 @@ def _explain_hub_errors(repository: str, endpoint: str) -> Iterator[None]:
     except (OSError, RuntimeError) as error:  # of the store of large files, by Git LFS or by Xet
         if isinstance(error.__cause__, HfHubHTTPError):
             raise _hub_error(error.__cause__, repository, endpoint) from None
-        said = " ".join(str(error.__cause__ or error).split())[:200]
-        words = f"the large files of {repository} did not arrive at {endpoint}: {said}"
+        reason = " ".join(str(error.__cause__ or error).split())[:200]
+        words = f"the large files of {repository} did not arrive at {endpoint}: {reason}"
         raise StorymeshError(words, "push again; HF_HUB_DISABLE_XET=1 sends them by Git LFS instead") from None
 
 
 def _hub_error(error: "HfHubHTTPError", repository: str, endpoint: str) -> StorymeshError:
     code = error.response.status_code
-    said = error.server_message or (str(error).splitlines() or [""])[0]
-    words = f"{endpoint} refused {repository}: {code} {said}".rstrip()
+    reason = error.server_message or (str(error).splitlines() or [""])[0]
+    words = f"{endpoint} refused {repository}: {code} {reason}".rstrip()
     hint = "hf auth login, or set HF_TOKEN to a token that may write there" if code in (401, 403) else ""
     return StorymeshError(words, hint)

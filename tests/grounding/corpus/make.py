@@ -134,12 +134,12 @@ class Writer:
         return self.random.choice(ways)
 
     def decimal_hours(self, hours: float) -> str:
-        said = f"{abs(hours):.1f}"
+        phrase = f"{abs(hours):.1f}"
         return self.of(
-            f"{said} hours",
-            f"{said} hours",
-            f"{said.removesuffix('.0')} hours",
-            f"about {abs(hours):.0f} hours" if abs(hours) > 12 else f"{said} hours",
+            f"{phrase} hours",
+            f"{phrase} hours",
+            f"{phrase.removesuffix('.0')} hours",
+            f"about {abs(hours):.0f} hours" if abs(hours) > 12 else f"{phrase} hours",
         )
 
     def money(self, amount: float) -> str:
@@ -196,9 +196,9 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     facts, story = source["facts"], source["story"]
     slots: Slots = []
 
-    def slot(kind: str, role: str, said: str) -> str:
-        slots.append((kind, role, said))
-        return said
+    def slot(kind: str, role: str, phrase: str) -> str:
+        slots.append((kind, role, phrase))
+        return phrase
 
     detected, arrived = (
         day_of(facts["delay.detected_at"]),
@@ -256,7 +256,7 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     ):
         if write.random.random() < 0.6:
             began = day_of(since)
-            said = slot("date", "began", f"{began.day} {MONTHS[began.month - 1]} {began.year}")
+            phrase = slot("date", "began", f"{began.day} {MONTHS[began.month - 1]} {began.year}")
             ended = (
                 f" until {slot('date', 'ended', day_of(until).strftime('%-d %B %Y'))}"
                 if until and day_of(until).year < 2025 and f"to {day_of(until).strftime('%-d %B %Y')}" in story
@@ -264,10 +264,10 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
             )
             parts.append(
                 write.of(
-                    f"At that time: {title}, from {said}{ended}.",
-                    f"Since {said}{ended} this was on record: {title}."
+                    f"At that time: {title}, from {phrase}{ended}.",
+                    f"Since {phrase}{ended} this was on record: {title}."
                     if not ended
-                    else f"On record from {said}{ended}: {title}.",
+                    else f"On record from {phrase}{ended}: {title}.",
                 )
             )
     before = detected
@@ -291,8 +291,10 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         if cost is None:
             paid = write.of(", the cost not yet settled", ", at a cost that is not yet settled")
         else:
-            said = slot("number", "cost", write.money(cost))
-            paid = write.of(f", at a cost of {said}", f", which cost {said}", f" for {said}", f", paying {said}")
+            phrase = slot("number", "cost", write.money(cost))
+            paid = write.of(
+                f", at a cost of {phrase}", f", which cost {phrase}", f" for {phrase}", f", paying {phrase}"
+            )
             slots.append(("omission", "cost", paid))
         who = write.of("the control tower", "the desk", "the control tower")
         lead = write.of("Then ", "After that ", "") if place_in_list and not on.startswith("the") else ""
@@ -331,25 +333,25 @@ def report(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
             write.day(arrived, before if write.random.random() < 0.5 else None, arrived.year != before.year),
         )
         if late > 0:
-            said = slot("number", "late", write.hours(late))
+            phrase = slot("number", "late", write.hours(late))
             parts.append(
                 write.of(
-                    f"It arrived {on}, {said} late.",
-                    f"The cargo arrived {on} with a final delay of {said}.",
-                    f"{on[0].upper() + on[1:]} it arrived, {said} behind schedule.",
+                    f"It arrived {on}, {phrase} late.",
+                    f"The cargo arrived {on} with a final delay of {phrase}.",
+                    f"{on[0].upper() + on[1:]} it arrived, {phrase} behind schedule.",
                 )
             )
         else:
             parts.append(f"It arrived {on}, not late after all.")
         gained = facts.get("recovered_hours")
         if gained and late > 0:
-            said = slot("number", "gained", write.hours(gained))
+            phrase = slot("number", "gained", write.hours(gained))
             good = gained > 0
             turn = "better" if good else "worse"
             sentence = write.of(
-                f"That is {said} {turn} than first estimated.",
-                f"So it came out {said} {turn} than the estimate.",
-                f"Compared with the estimate, {said} "
+                f"That is {phrase} {turn} than first estimated.",
+                f"So it came out {phrase} {turn} than the estimate.",
+                f"Compared with the estimate, {phrase} "
                 f"{write.of('were gained', 'were recovered') if good else 'were lost'}.",
             )
             parts.append(sentence)
@@ -377,17 +379,19 @@ def advice(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     facts, story = source["facts"], source["story"]
     slots: Slots = []
 
-    def slot(kind: str, role: str, said: str) -> str:
-        slots.append((kind, role, said))
-        return said
+    def slot(kind: str, role: str, phrase: str) -> str:
+        slots.append((kind, role, phrase))
+        return phrase
 
     parts = []
     actions = facts.get("precedents.options.action") or []
     if actions:
         tried = facts["precedents.tried"]
-        said = slot("number", "known", f"{write.count(tried)} closed cases")
+        phrase = slot("number", "known", f"{write.count(tried)} closed cases")
         parts.append(
-            write.of(f"{said[0].upper() + said[1:]} like this one were known.", f"There were {said} to compare with.")
+            write.of(
+                f"{phrase[0].upper() + phrase[1:]} like this one were known.", f"There were {phrase} to compare with."
+            )
         )
     for action, many, won, rate, mean in zip(
         *(
@@ -495,12 +499,12 @@ def verdict(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
         f"{'gaining' if mean > 0 else 'losing'} {gain} on average.",
     )
     for case, score in zip(value["quoted.id"] or [], value["quoted.score"] or [], strict=True):
-        said = write.decimal_hours(score) if score > 0 else "nothing"
+        phrase = write.decimal_hours(score) if score > 0 else "nothing"
         slots.append(("code", "quoted", case))
         if score > 0:
-            slots.append(("number", f"quoted/{case}", said))
+            slots.append(("number", f"quoted/{case}", phrase))
         text += write.of(
-            f" {case} recovered {said}.", f" In case {case} {said} {'were' if score > 0 else 'was'} recovered."
+            f" {case} recovered {phrase}.", f" In case {case} {phrase} {'were' if score > 0 else 'was'} recovered."
         )
     return text, slots
 
@@ -509,9 +513,9 @@ def supply(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     facts = source["facts"]
     slots: Slots = []
 
-    def slot(kind: str, role: str, said: str) -> str:
-        slots.append((kind, role, said))
-        return said
+    def slot(kind: str, role: str, phrase: str) -> str:
+        slots.append((kind, role, phrase))
+        return phrase
 
     planned, delivered = day_of(facts["late_line.planned_on"]), day_of(facts["late_line.delivered_on"])
     late = facts["late_line.days_late"]
@@ -556,13 +560,13 @@ def supply(source: dict[str, Any], write: Writer) -> tuple[str, Slots]:
     return " ".join(parts), slots
 
 
-def wrong_number(said: str, write: Writer) -> str | None:
+def wrong_number(phrase: str, write: Writer) -> str | None:
     """The number with another value: a digit, two digits exchanged, or another word."""
-    met = re.search(r"\d[\d,]*\.?\d*", said)
+    met = re.search(r"\d[\d,]*\.?\d*", phrase)
     if met:
         text = met.group()
         for _ in range(20):
-            places = [at for at, one in enumerate(text) if one.isdigit()]
+            places = [at for at, item in enumerate(text) if item.isdigit()]
             at = write.random.choice(places)
             if (
                 write.random.random() < 0.4
@@ -576,54 +580,54 @@ def wrong_number(said: str, write: Writer) -> str | None:
                 other = text[:at] + str((int(text[at]) + write.random.randint(2, 8)) % 10) + text[at + 1 :]
             old, new = float(text.replace(",", "")), float(other.replace(",", ""))
             if not other.startswith("0") and abs(new - old) > 0.12 * max(abs(old), 1.0):
-                return said[: met.start()] + other + said[met.end() :]
+                return phrase[: met.start()] + other + phrase[met.end() :]
         return None
     for value in range(99, 0, -1):
-        if re.search(rf"\b{words(value)}\b", said):
+        if re.search(rf"\b{words(value)}\b", phrase):
             other = value + write.random.choice([-7, -5, -4, -3, 3, 4, 5, 7, 9, 11])
-            return re.sub(rf"\b{words(value)}\b", words(other), said, count=1) if 0 < other < 99 else None
+            return re.sub(rf"\b{words(value)}\b", words(other), phrase, count=1) if 0 < other < 99 else None
     return None
 
 
-def shifted(said: str, write: Writer) -> str | None:
+def shifted(phrase: str, write: Writer) -> str | None:
     """The date said, some days off."""
     met = re.search(
         r"(\d{1,2})(st|nd|rd|th)? of (\w+)|(\d{4})-(\d\d)-(\d\d)|(\d{1,2}) "
         r"(January|February|March|April|May|June|July|August|September|October|November|December)|(January|February|March|April|May|June|July|August|September|October|November|December) (\d{1,2})",
-        said,
+        phrase,
     )
     off = write.random.choice([-9, -6, -4, -3, 3, 4, 5, 8, 11])
     if not met:
         for value in range(2, 20):
-            if f"{words(value)} days later" in said:
-                return said.replace(words(value), words(value + abs(off)))
+            if f"{words(value)} days later" in phrase:
+                return phrase.replace(words(value), words(value + abs(off)))
         return {
             "the same day": "four days later",
             "the next day": "three days later",
             "a day later": "a week later",
             "the following day": "a fortnight later",
-        }.get(said)
-    number = next(one for one in (met.group(1), met.group(6), met.group(7), met.group(10)) if one)
+        }.get(phrase)
+    number = next(item for item in (met.group(1), met.group(6), met.group(7), met.group(10)) if item)
     other = int(number) + off
     if not 1 <= other <= 28:
         other = int(number) - off
     if not 1 <= other <= 28:
         return None
     if met.group(1):
-        return said.replace(met.group(), f"{other}th of {met.group(3)}") if 4 <= other <= 20 else None
+        return phrase.replace(met.group(), f"{other}th of {met.group(3)}") if 4 <= other <= 20 else None
     new = f"{other:02d}" if met.group(6) else str(other)
     place = met.start() + met.group().rindex(number) if met.group(6) or met.group(10) else met.start()
-    return said[:place] + new + said[place + len(number) :]
+    return phrase[:place] + new + phrase[place + len(number) :]
 
 
-def unit_of(said: str) -> str:
-    if re.search(r"\$|USD|dollar", said):
+def unit_of(phrase: str) -> str:
+    if re.search(r"\$|USD|dollar", phrase):
         return "money"
-    if "%" in said:
+    if "%" in phrase:
         return "share"
-    if re.search(r"\b(hours?|h|days?|minutes?)\b", said):
+    if re.search(r"\b(hours?|h|days?|minutes?)\b", phrase):
         return "duration"
-    return said.split()[-1]
+    return phrase.split()[-1]
 
 
 def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> list[str]:
@@ -636,66 +640,66 @@ def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> li
             found.append(f"- {how}: " + " || ".join(f"{old} => {new}" for old, new in edits))
 
     truth = source["story"] + source["known"] + json.dumps(source["facts"])
-    numbers = [one for one in once if one[0] == "number"]
+    numbers = [item for item in once if item[0] == "number"]
     write.random.shuffle(numbers)
-    for _, _, said in numbers[:2]:
-        other = wrong_number(said, write)
+    for _, _, phrase in numbers[:2]:
+        other = wrong_number(phrase, write)
         if other and other not in truth:
-            plant("number/wrong", (said, other))
-    for at, (_, _, said) in enumerate(numbers):
+            plant("number/wrong", (phrase, other))
+    for at, (_, _, phrase) in enumerate(numbers):
         mate = next(
             (
                 number
                 for number in numbers[at + 1 :]
-                if unit_of(number[2]) == unit_of(said) and not same(number[2], said)
+                if unit_of(number[2]) == unit_of(phrase) and not same(number[2], phrase)
             ),
             None,
         )
         if mate:
-            plant("number/swapped", (said, mate[2]), (mate[2], said))
+            plant("number/swapped", (phrase, mate[2]), (mate[2], phrase))
             break
-    days = [one for one in once if one[0] == "date"]
+    days = [item for item in once if item[0] == "date"]
     write.random.shuffle(days)
-    for _, _, said in days[:2]:
-        other = shifted(said, write)
+    for _, _, phrase in days[:2]:
+        other = shifted(phrase, write)
         if other and other.removeprefix("on ") not in truth:
-            plant("date/shifted", (said, other))
+            plant("date/shifted", (phrase, other))
     full = [day for day in days if re.search(r"\d", day[2]) and len(day[2]) > 6]
     if (
         len(full) > 1
         and full[0][2].removeprefix("on ") != full[1][2].removeprefix("on ")
         and full[0][2].startswith("on ") == full[1][2].startswith("on ")
     ):
-        one, two = full[0][2], full[1][2]
-        if re.findall(r"\d+", one)[:1] != re.findall(r"\d+", two)[:1] and not re.search("day", one + two):
-            plant("date/swapped", (one, two), (two, one))
-    for kind, role, said in once:
+        first, second = full[0][2], full[1][2]
+        if re.findall(r"\d+", first)[:1] != re.findall(r"\d+", second)[:1] and not re.search("day", first + second):
+            plant("date/swapped", (first, second), (second, first))
+    for kind, role, phrase in once:
         if kind == "name" and write.random.random() < 0.6:
             pool = {"ship": SHIPS, "carrier": CARRIERS, "country": ["Lesotho", "Malawi", "Togo", "Liberia"]}.get(
                 role, PLACES
             )
-            other = write.random.choice([one for one in pool if one.lower() not in truth.lower()])
-            plant("name/other", (said, other if said.isupper() or role != "ship" else other.title()))
+            other = write.random.choice([item for item in pool if item.lower() not in truth.lower()])
+            plant("name/other", (phrase, other if phrase.isupper() or role != "ship" else other.title()))
         if kind == "code" and write.random.random() < 0.35:
             other = (
-                re.sub(r"\d", lambda met: str((int(met.group()) + 3) % 10), said)
-                if re.search(r"\d", said)
-                else said[:2] + "".join(write.random.sample("ABCDEFGHKLMNPRSTVXZ", 3))
+                re.sub(r"\d", lambda met: str((int(met.group()) + 3) % 10), phrase)
+                if re.search(r"\d", phrase)
+                else phrase[:2] + "".join(write.random.sample("ABCDEFGHKLMNPRSTVXZ", 3))
             )
             if other not in truth:
-                plant("code/other", (said, other))
+                plant("code/other", (phrase, other))
         if kind == "outcome" and (write.random.random() < 0.8):
-            other = turned(said)
+            other = turned(phrase)
             if other:
-                plant("outcome/turned", (said, other))
+                plant("outcome/turned", (phrase, other))
         if kind == "omission":
-            plant(f"omission/{role}", (said, ""))
+            plant(f"omission/{role}", (phrase, ""))
         if kind == "cause":
-            plant("cause/invented", (said, write.random.choice(INVENTED)))
+            plant("cause/invented", (phrase, write.random.choice(INVENTED)))
         if kind == "order":
             # Chosen by the length of the text, which leaves the other choices as they are.
-            plant("order/turned", (said, role.split("|")[len(text) % 3]))
-    sentences = [one for one in re.split(r"(?<=[.]) ", text) if text.count(one) == 1 and len(one) > 25]
+            plant("order/turned", (phrase, role.split("|")[len(text) % 3]))
+    sentences = [item for item in re.split(r"(?<=[.]) ", text) if text.count(item) == 1 and len(item) > 25]
     if sentences and write.random.random() < 0.5:
         sentence = write.random.choice(sentences)
         cause = write.random.choice(INVENTED)
@@ -712,27 +716,27 @@ def faults(text: str, slots: Slots, write: Writer, source: dict[str, Any]) -> li
     return found
 
 
-def same(one: str, other: str) -> bool:
+def same(phrase: str, other: str) -> bool:
     """Whether two amounts may be the same one, said in two ways, or nearly so."""
     values = []
-    for said in (one, other):
+    for text in (phrase, other):
         for value in range(99, -1, -1):
-            said = re.sub(rf"\b{words(value)}\b", str(value), said)
-        found = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\.?\d*", said)]
-        if "day" in said and found:
+            text = re.sub(rf"\b{words(value)}\b", str(value), text)
+        found = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\.?\d*", text)]
+        if "day" in text and found:
             found = [24 * found[0] + sum(found[1:])]
         values.append(found)
     return not all(values) or abs(values[0][0] - values[1][0]) < 0.03 * max(values[0][0], values[1][0], 1.0)
 
 
-def turned(said: str) -> str | None:
+def turned(phrase: str) -> str | None:
     for old, new in (
         ("did not work", "worked"), ("was not a success", "was a success"), ("did not pay off", "did pay off"), ("did pay off", "did not pay off"),
         ("was a success", "was a failure"), (" failed", " succeeded"), ("worked", "did not work"), ("better", "worse"), ("worse", "better"),
         ("were gained", "were lost"), ("were recovered", "were lost"), ("were lost", "were gained"),
     ):  # fmt: skip
-        if old in said:
-            return said.replace(old, new, 1)
+        if old in phrase:
+            return phrase.replace(old, new, 1)
     return None
 
 

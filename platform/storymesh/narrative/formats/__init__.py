@@ -11,18 +11,18 @@ from storymesh.narrative.formats.text import TEXT
 from storymesh.narrative.formats.unpaired_preference import UNPAIRED_PREFERENCE
 
 FORMATS: Mapping[str, RecordFormat] = {
-    one.name: one for one in (TEXT, MESSAGES, PROMPT_COMPLETION, PREFERENCE, UNPAIRED_PREFERENCE, RETRIEVAL)
+    item.name: item for item in (TEXT, MESSAGES, PROMPT_COMPLETION, PREFERENCE, UNPAIRED_PREFERENCE, RETRIEVAL)
 }
 
 
 def template_slots() -> Mapping[str, TemplateSlot]:
     """Return every slot that any format has, by name."""
-    return {slot.name: slot for one in FORMATS.values() for slot in one.slots}
+    return {slot.name: slot for item in FORMATS.values() for slot in item.slots}
 
 
 def format_of_columns(names: Iterable[str]) -> RecordFormat | None:
     """Return the format that records with these columns have: the one that accounts for most of them, None if none
     does. Formats differ in their columns, so a file shows its format."""
     found = frozenset(names)
-    fitting = [one for one in FORMATS.values() if one.columns.keys() <= found]
-    return max(fitting, key=lambda one: len(one.columns), default=None)
+    fitting = [item for item in FORMATS.values() if item.columns.keys() <= found]
+    return max(fitting, key=lambda item: len(item.columns), default=None)
