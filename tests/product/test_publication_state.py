@@ -14,6 +14,7 @@ from storymesh.engine.open import open_engine
 from storymesh.product.definition import Product
 from storymesh.product.publication_state import PublicationState
 from storymesh.product.publish import Publication, PublicationRefused, publish
+from storymesh.product.software import software_digest
 from storymesh.product.sources.open import open_product_rows, source_digest
 from tests.product.conftest import Desk, Row, a_row, good_rows
 
@@ -159,8 +160,8 @@ def test_what_shapes_a_publication_or_damages_it_is_noticed(change: Callable[[De
     assert not publish_again(published)[1], "what was made again is noted again"
 
 
-def test_other_rules_of_ours_are_noticed(published: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storymesh.product.publication_state.PUBLISH_VERSION", "another")
+def test_other_software_is_noticed(published: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storymesh.product.publication_state.software_digest", lambda: "another")
     assert publish_again(published)[1]
 
 
@@ -243,3 +244,10 @@ def test_a_source_that_cannot_be_read_is_for_the_reader_to_explain(published: De
     folder = published.root / "domains/shipping"
     product: Product = published.product("sources/nowhere.csv")
     assert source_digest(product, folder, Path("none")) is None
+
+
+def test_another_version_of_a_library_is_other_software(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = software_digest.__wrapped__()
+    assert software_digest.__wrapped__() == before
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "99")
+    assert software_digest.__wrapped__() != before

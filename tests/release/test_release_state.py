@@ -77,5 +77,5 @@ def test_what_shapes_a_release_is_noticed(change: Callable[[Build], Build], buil
 
 
 def test_other_software_is_noticed(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storymesh.release.release_state.importlib.metadata.version", lambda _: "99")
+    monkeypatch.setattr("storymesh.release.release_state.software_digest", lambda: "another")
     assert ReleaseState(build).find_unchanged() is None

@@ -5,7 +5,6 @@ then, the product's readers still see that snapshot, and its files are byte for 
 """
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,10 +19,8 @@ from storymesh.contract.definition import Contract, restricted_properties
 from storymesh.engine.engine import OpenEngine
 from storymesh.product.definition import Product
 from storymesh.product.publish import Publication
+from storymesh.product.software import software_digest
 from storymesh.product.store import ProductStore, Snapshot, StoreDamaged
-
-PUBLISH_VERSION = "storymesh-publish-1"  # changes whenever the same source would give other rows or results of checks
-_PACKAGES = ("storymesh", "duckdb", "pyarrow", "great-expectations", "openpyxl")
 
 
 class _NotedResult(BaseModel):
@@ -134,8 +131,7 @@ class PublicationState:
         if source is None:
             return None
         shaping = {
-            "form": PUBLISH_VERSION,
-            "packages": {package: importlib.metadata.version(package) for package in _PACKAGES},
+            "software": software_digest(),
             "product": [self._product.id, self._product.source],
             "contract": self._contract.digest,
             "restricted": sorted(restricted_properties(self._contract)),

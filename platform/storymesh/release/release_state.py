@@ -5,7 +5,6 @@ and the rules are those of then, and the release stands there with the very mani
 """
 
 import hashlib
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING
 from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build_step import sealed_files
 from storymesh.errors import StorymeshError
+from storymesh.product.software import software_digest
 from storymesh.release.catalog import Release, read_release
 from storymesh.release.layout import MANIFEST
 from storymesh.release.manifest import read_manifest_bytes
 
 if TYPE_CHECKING:
     from storymesh.dataset.build import Build
-
-_PACKAGES = ("storymesh", "duckdb", "ibis-framework")
 
 
 class ReleaseState:
@@ -64,7 +62,7 @@ def _inputs_digest(build: "Build") -> str | None:
         return None
     evaluation = build.evaluation if not isinstance(build.evaluation, Path) else {"": build.evaluation}
     shaping = {
-        "packages": {package: importlib.metadata.version(package) for package in _PACKAGES},
+        "software": software_digest(),
         "build": build.key,
         "files": {path.relative_to(files.folder).as_posix(): digest for path, digest in sorted(sealed.items())},
         "evaluation": {name: _digest(path) for name, path in evaluation.items()},
