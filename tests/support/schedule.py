@@ -33,6 +33,8 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
     ("lifecycle/test_ocel.py",),
     ("lifecycle/test_push.py",),
     ("product/test_publish.py",),
+    ("product/test_publish_rules.py",),
+    ("cli/test_json_documents.py",),
     ("release/test_write.py",),
     ("engine/test_spark.py", "engine/test_spark_mesh.py", "engine/test_spark_language.py"),
     ("case/test_links.py",),
