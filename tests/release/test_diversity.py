@@ -7,13 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.engine.open import open_engine
-from storymesh.release.diversity import Diversity, measure_diversity
+from storymesh.release.diversity import Diversity, measure_diversity, sample_texts
 
 
 def measured(folder: Path, rows: list[dict[str, object]], sample: int = 100) -> dict[str, Diversity]:
     pq.write_table(pa.Table.from_pylist(rows), folder / "train-00000-of-00001.parquet")
     with open_engine() as engine:
-        return {one.column: one for one in measure_diversity(engine, [folder / "train-00000-of-00001.parquet"], sample)}
+        texts = sample_texts(engine, [folder / "train-00000-of-00001.parquet"], sample)
+    return {one.column: one for one in measure_diversity(texts)}
 
 
 def test_the_figures_are_those_of_a_count_by_hand(tmp_path: Path) -> None:
@@ -48,3 +49,12 @@ def test_a_sample_is_the_same_whatever_the_order(tmp_path: Path) -> None:
     first = measured(tmp_path, rows, sample=20)["text"]
     assert first.records == 20
     assert measured(tmp_path, rows[::-1], sample=20)["text"] == first
+
+
+def test_texts_without_words_count_and_have_nothing_in_common(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"id": f"a/{n}", "text": text} for n, text in enumerate(["", " \n", ""])]
+    found = measured(tmp_path, rows)["text"]
+    assert (found.records, found.texts, found.opening, found.opening_share) == (3, 2, "", 1.0)
+    assert (found.distinct, found.overlap) == ((0, 0, 0), 0)
+    worded = [{"id": f"a/{n}", "text": text} for n, text in enumerate(["one", "", "Two  two\tTHREE"])]
+    assert measured(tmp_path, worded)["text"].distinct == pytest.approx((3 / 4, 1, 1))

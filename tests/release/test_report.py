@@ -24,6 +24,7 @@ from storymesh.provenance.origins import ExpressionOrigin, Origin, RowOrigin
 from storymesh.provenance.trace import RecordTrace, TracedColumn, TracedSpan
 from storymesh.release.report import render as report
 from storymesh.release.report import stories
+from storymesh.release.diversity import count_characters, sample_texts
 from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions
 from storymesh.release.report.render import STYLE
 from storymesh.release.write import write_release
@@ -279,7 +280,8 @@ def test_a_distribution_of_few_or_equal_scores_is_whole(scores: list[float]) -> 
 def test_lengths_are_those_of_all_texts_of_a_record(tmp_path: Path) -> None:
     release = write_release(make(tmp_path, [Told("d1", datetime(2023, 5, 1), question="four", answer="sixsix")]))
     with open_engine() as engine:
-        chart = chart_lengths(engine, sorted((release.path / "data" / "advice").glob("*.parquet")))
+        texts = sample_texts(engine, sorted((release.path / "data" / "advice").glob("*.parquet")))
+        chart = chart_lengths(engine, count_characters(texts))
     assert chart is not None and sum(bar.total for bar in chart.bars) == 1
     assert "Half of 1 are at 10 or below" in chart.summary
 

@@ -29,7 +29,7 @@ from storymesh.release.curation.decontaminate import (
 from storymesh.release.definition_snapshot import write_definition_snapshot
 from storymesh.release.description import ReleaseDescription
 from storymesh.release.digests import compute_digests
-from storymesh.release.diversity import measure_diversity
+from storymesh.release.diversity import count_characters, measure_diversity, sample_texts
 from storymesh.release.layout import DEFINITION_FOLDER, DROPS_FOLDER, EVALUATION_HASHES, drops_file, record_files
 from storymesh.release.leakage import count_leaks
 from storymesh.release.manifest import (
@@ -284,6 +284,10 @@ class ReleaseAssembly:
 
     def _description(self, manifest: ReleaseManifest) -> ReleaseDescription:
         files = {config: record_files(self.staged, config) for config in manifest.configs}
+        texts = {
+            config: sample_texts(self.engine, [path for paths in parts.values() for path in paths])
+            for config, parts in files.items()
+        }
         return ReleaseDescription(
             narrative=self.build.narrative,
             contracts=self.build.contracts,
@@ -298,10 +302,8 @@ class ReleaseAssembly:
                 config: {split: sum(path.stat().st_size for path in paths) for split, paths in parts.items()}
                 for config, parts in files.items()
             },
-            diversity={
-                config: measure_diversity(self.engine, [path for paths in parts.values() for path in paths])
-                for config, parts in files.items()
-            },
+            diversity={config: measure_diversity(sampled) for config, sampled in texts.items()},
+            lengths={config: count_characters(sampled) for config, sampled in texts.items()},
         )
 
 

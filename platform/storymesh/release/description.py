@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from storymesh.case.definition import Link
@@ -47,7 +49,8 @@ class ReleaseDescription:
     """The content of a release's documents.
 
     `manifest` still lacks its files. `schemas` are the columns of each config's files, `samples` a record of each
-    config that has one, `sizes` the bytes of its files by split, `diversity` how diverse its texts are.
+    config that has one, `sizes` the bytes of its files by split, `diversity` how diverse its texts are, `lengths` the
+    characters of each record of the sample that was measured for it.
     """
 
     narrative: "Narrative"
@@ -57,6 +60,7 @@ class ReleaseDescription:
     samples: Mapping[str, Mapping[str, Any]]
     sizes: Mapping[str, Mapping[str, int]]
     diversity: "Mapping[str, Sequence[Diversity]]"
+    lengths: "Mapping[str, npt.NDArray[np.int64]]"
 
     def succeeding(self, predecessor: "Predecessor | None") -> "ReleaseDescription":
         """Return the description of the release as the successor of another."""

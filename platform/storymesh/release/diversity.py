@@ -3,19 +3,24 @@
 A sample chosen by the digests of the records' ids is measured, so the same records give the same figures and a release
 of any size takes as long. distinct-n is that of Li et al. 2016 (arXiv:1510.03055): the share of different ones among
 all runs of n words. It falls as the sample grows, so compare it between samples of one size.
+
+Words are counted by their number in a list of all, as columns of Arrow and NumPy: a sample always fits into memory.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from storymesh.engine import dialect
 from storymesh.engine.engine import Engine
 from storymesh.narrative.formats import format_of_columns
 
 if TYPE_CHECKING:
-    from ibis.expr.types import ArrayValue, StringValue, Table
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Numbers = npt.NDArray[np.int64]
 
 SAMPLE = 5_000  # records of a config
 OPENING = 5  # words
@@ -39,108 +44,118 @@ class Diversity:
     overlap: float
 
 
-def measure_diversity(engine: Engine, files: Sequence[Path], sample: int = SAMPLE) -> tuple[Diversity, ...]:
-    """Return the diversity of each text column of one config's Parquet files, in the order of its format.
+def sample_texts(engine: Engine, files: Sequence[Path], sample: int = SAMPLE) -> "pa.Table":
+    """Return the texts of a sample of one config's records in its Parquet files, in the order of the sample.
 
-    A column that no record has is left out: a conversation may lack a system message.
+    There is a column for each text of the format, null where a record does not have it; none without files.
     """
+    import pyarrow as pa
+
     if not files:
-        return ()
+        return pa.table({})
     records = engine.read_parquet(files)
     format_ = format_of_columns(records.columns)
     columns = {column.path: column.value_in(records) for column in format_.texts} if format_ is not None else {}
     if not columns:
-        return ()
+        return pa.table({})
     # One scan for all columns: ordering by a digest reads the ids alone, and then the chosen rows.
     digests = records.select(position=records.id.hexdigest("md5"), **columns)
-    sampled = engine.materialize(digests.order_by("position").limit(sample))
-    texts = engine.materialize(_texts_by_column(sampled, columns))
-    try:
-        return _measure_texts(engine, texts, list(columns))
-    finally:
-        engine.drop(texts)
-        engine.drop(sampled)
+    return engine.fetch_table(digests.order_by("position").limit(sample)).drop_columns("position")
 
 
-def _texts_by_column(sampled: "Table", columns: Iterable[str]) -> "Table":
-    """Return column, position, text and its words in small letters: a row for each text."""
-    import ibis
-
-    parts = [
-        sampled.filter(sampled[name].notnull()).select("position", column=ibis.literal(name), text=name)
-        for name in columns
-    ]
-    texts = ibis.union(*parts) if len(parts) > 1 else parts[0]
-    return texts.mutate(words=_words(texts.text.lower()))
+def measure_diversity(texts: "pa.Table") -> tuple[Diversity, ...]:
+    """Return the diversity of each column of a sample that has a text: a conversation may lack a system message."""
+    columns = {name: texts[name].drop_null().combine_chunks() for name in texts.column_names}
+    return tuple(_measure_column(name, column) for name, column in columns.items() if len(column))
 
 
-def _words(text: "StringValue") -> "ArrayValue":
-    parts = text.replace("\n", " ").replace("\t", " ").split(" ")
-    return dialect.filter_items(parts, lambda word: word != "")
+def count_characters(texts: "pa.Table") -> "Numbers":
+    """Return how many characters each record of a sample has, all its texts together."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    lengths = [pc.fill_null(pc.utf8_length(column), 0).to_numpy() for column in texts.columns]
+    return np.sum(lengths, axis=0, dtype=np.int64) if lengths else np.zeros(0, np.int64)
 
 
-def _measure_texts(engine: Engine, texts: "Table", columns: Sequence[str]) -> tuple[Diversity, ...]:
-    counts = _fetch_by_column(
-        engine, texts.group_by("column").aggregate(records=texts.count(), texts=texts.text.nunique())
+@dataclass(frozen=True)
+class _Words:
+    """The words of some texts, one text behind another: `owners` are the texts that they stand in, `numbers` those of
+    the words in small letters, all below `different`."""
+
+    spelled: "pa.Array"
+    owners: "Numbers"
+    numbers: "Numbers"
+    different: int
+
+
+def _split_words(texts: "pa.Array") -> _Words:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    spaced = pc.replace_substring(pc.replace_substring(texts, "\n", " "), "\t", " ")
+    parts = pc.split_pattern(spaced, " ")
+    spelled, owners = pc.list_flatten(parts), pc.list_parent_indices(parts)
+    present = pc.not_equal(spelled, "")
+    spelled = spelled.filter(present)
+    coded = spelled.dictionary_encode()
+    lowered = pc.utf8_lower(coded.dictionary).dictionary_encode()
+    numbers = lowered.indices.to_numpy()[coded.indices.to_numpy()].astype(np.int64)
+    return _Words(spelled, owners.filter(present).to_numpy().astype(np.int64), numbers, len(lowered.dictionary))
+
+
+def _measure_column(name: str, texts: "pa.Array") -> Diversity:
+    words = _split_words(texts)
+    opening, times = _commonest_opening(words, len(texts))
+    distinct = _distinct_shares(words)
+    return Diversity(
+        name, len(texts), len(texts.unique()), opening, times / len(texts), distinct, _mean_overlap(words, len(texts))
     )
-    openings = _fetch_by_column(engine, _commonest_openings(texts))
-    runs = [_fetch_by_column(engine, _count_runs(texts, length)) for length in (1, 2, 3)]
-    overlaps = _fetch_by_column(engine, _mean_overlaps(texts))
-    return tuple(
-        Diversity(
-            name,
-            counts[name]["records"],
-            counts[name]["texts"],
-            openings[name]["opening"],
-            openings[name]["times"] / counts[name]["records"],
-            (_distinct_share(runs[0], name), _distinct_share(runs[1], name), _distinct_share(runs[2], name)),
-            overlaps[name]["share"] if name in overlaps else 0.0,
-        )
-        for name in columns
-        if name in counts
-    )
 
 
-def _fetch_by_column(engine: Engine, figures: "Table") -> dict[str, dict[str, Any]]:
-    return {row["column"]: row for row in engine.fetch_rows(figures)}
+def _commonest_opening(words: _Words, count: int) -> tuple[str, int]:
+    """Return the opening that most of `count` texts have, and how many those are."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    begins = np.searchsorted(words.owners, np.arange(count))
+    place = np.arange(len(words.owners)) - begins[words.owners]
+    first = place < OPENING
+    ends = np.concatenate(([0], np.cumsum(np.bincount(words.owners[first], minlength=count))))
+    lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), words.spelled.filter(pa.array(first)))
+    counts = pc.binary_join(lists, " ").value_counts()
+    openings = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
+    return min(openings, key=lambda opening: (-opening[1], opening[0]))
 
 
-def _commonest_openings(texts: "Table") -> "Table":
-    """Return column, opening, times: of each column the opening that most texts have."""
-    import ibis
+def _distinct_shares(words: _Words) -> tuple[float, float, float]:
+    """Return the share of different ones among all runs of one, two and three words."""
+    import pyarrow as pa
 
-    openings = texts.select("column", opening=_words(texts.text)[:OPENING].join(" "))
-    counted = openings.group_by("column", "opening").aggregate(times=openings.count())
-    order = ibis.window(group_by="column", order_by=[ibis.desc("times"), "opening"])
-    ranked = counted.mutate(rank=ibis.row_number().over(order))
-    return ranked.filter(ranked["rank"] == 0)
-
-
-def _count_runs(texts: "Table", length: int) -> "Table":
-    """Return column, different, every: how many runs of `length` words there are."""
-    long_enough = texts.filter(texts["words"].length() >= length)
-    words = long_enough["words"]
-    runs = long_enough.select("column", run=(words if length == 1 else dialect.word_ngrams(words, length)).unnest())
-    return runs.group_by("column").aggregate(different=runs.run.nunique(), every=runs.count())
+    shares, runs = [], words.numbers
+    for length in (1, 2, 3):
+        if length > 1:
+            numbered = pa.array(runs[:-1] * words.different + words.numbers[length - 1 :]).dictionary_encode()
+            runs = numbered.indices.to_numpy().astype(words.numbers.dtype)
+        inside = words.owners[: len(runs)] == words.owners[length - 1 :]
+        kept = pa.array(runs[inside])
+        shares.append(len(kept.unique()) / len(kept) if len(kept) else 0.0)
+    return shares[0], shares[1], shares[2]
 
 
-def _distinct_share(runs: Mapping[str, Mapping[str, int]], column: str) -> float:
-    counts = runs.get(column)
-    return counts["different"] / counts["every"] if counts else 0.0
+def _mean_overlap(words: _Words, count: int) -> float:
+    """Return the mean share of words that a text has in common with the next of `count` texts."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-
-def _mean_overlaps(texts: "Table") -> "Table":
-    """Return column, share: the mean share of words that a text has in common with the next of its column."""
-    import ibis
-
-    sets = texts.select("column", "position", words=texts["words"].unique())
-    order = ibis.window(group_by="column", order_by="position")
-    pairs = sets.select("column", left="words", right=sets["words"].lead().over(order))
-    pairs = pairs.filter(pairs["right"].notnull())
-    sizes = pairs.select(
-        "column",
-        all=pairs["left"].length() + pairs["right"].length(),
-        common=pairs["left"].intersect(pairs["right"]).length(),
-    )
-    shares = dialect.float_division(sizes["common"], ibis.greatest(sizes["all"] - sizes["common"], 1))
-    return sizes.group_by("column").aggregate(share=shares.mean())
+    if count < 2:
+        return 0.0
+    held = pa.array(words.owners * words.different + words.numbers).unique()
+    owners = held.to_numpy() // max(words.different, 1)
+    shared = pc.is_in(pa.array(held.to_numpy() + words.different), value_set=held).to_numpy(zero_copy_only=False)
+    sizes = np.bincount(owners, minlength=count)
+    common = np.bincount(owners[shared], minlength=count)[:-1]
+    every = sizes[:-1] + sizes[1:] - common
+    return float(np.mean(common / np.maximum(every, 1)))

@@ -7,15 +7,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.dataset.tables import JudgedOutcomes
 from storymesh.engine.engine import Engine
-from storymesh.narrative.formats import format_of_columns
-from storymesh.release.diversity import SAMPLE
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from ibis.expr.types import Table
 
 BINS = 24
@@ -82,21 +81,16 @@ def chart_scores(engine: Engine, outcomes: JudgedOutcomes) -> Chart | None:
     )
 
 
-def chart_lengths(engine: Engine, files: Sequence[Path]) -> Chart | None:
-    """Return the distribution of the characters in the records of one config, all their texts together."""
-    if not files:
-        return None
+def chart_lengths(engine: Engine, lengths: "npt.NDArray[np.int64]") -> Chart | None:
+    """Return the distribution of the characters in the records of one config; None where there are none."""
     import ibis
+    import pyarrow as pa
 
-    records = engine.read_parquet(files)
-    format_ = format_of_columns(records.columns)
-    if format_ is None:
-        return None
-    lengths = [text.value_in(records).length().coalesce(0) for text in format_.texts]
-    measured = records.select("id", value=sum(lengths[1:], lengths[0]).cast("float64"))
-    sample = records.select("id").order_by(records["id"].hexdigest("md5")).limit(SAMPLE)
-    sampled = measured.semi_join(sample, "id")
-    return _histogram(engine, sampled.select("value", part=ibis.literal(0)), ("records",), floor=0.0)
+    table = engine.materialize(pa.table({"value": pa.array(lengths, pa.float64())}))
+    try:
+        return _histogram(engine, table.mutate(part=ibis.literal(0)), ("records",), floor=0.0)
+    finally:
+        engine.drop(table)
 
 
 def chart_months(engine: Engine, cases: "Table", splits: Sequence[str]) -> Chart | None:

@@ -49,7 +49,7 @@ def render_report(
     colors: dict[str, int] = {}
     for member in description.manifest.cast.values():
         colors.setdefault(member.product, len(colors) % COLORS)
-    variables = {**_variables(description), **_charts(description, build, engine, files)}
+    variables = {**_variables(description), **_charts(description, build, engine)}
     with open_tracer() if open_tracer is not None else nullcontext() as tracer:
         stories = {
             config: tuple(_sample_stories(engine, config, splits, tracer, colors)) for config, splits in files.items()
@@ -105,7 +105,7 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
     }
 
 
-def _charts(description: ReleaseDescription, build: "Build", engine: Engine, files: Files) -> dict[str, Any]:
+def _charts(description: ReleaseDescription, build: "Build", engine: Engine) -> dict[str, Any]:
     cases = _cases_with_splits(engine, build)
     kept = cases.filter(cases["split"].notnull())
     statuses = kept.group_by("status").aggregate(rows=kept.count())
@@ -119,10 +119,7 @@ def _charts(description: ReleaseDescription, build: "Build", engine: Engine, fil
         "judged": outcomes is not None,
         "expressions": outcomes.expressions if outcomes is not None else {},
         "scores": chart_scores(engine, outcomes) if outcomes is not None else None,
-        "lengths": {
-            config: chart_lengths(engine, [path for paths in parts.values() for path in paths])
-            for config, parts in files.items()
-        },
+        "lengths": {config: chart_lengths(engine, lengths) for config, lengths in description.lengths.items()},
         "months": chart_months(engine, cases, splits),
     }
 
