@@ -137,6 +137,20 @@ class Engine(Protocol):
         """
         ...
 
+    def write_parquet_files(
+        self,
+        table: "ir.Table",
+        files: Sequence[tuple[Path, int]],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        compression_level: int = 1,
+    ) -> None:
+        """Write the rows of an ordered expression to files one after another, to each as many rows as it says.
+
+        Raises EngineFailed if there are more rows or fewer.
+        """
+        ...
+
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:
         """Write expressions to one Parquet file one after another, never two in memory at once."""
         ...

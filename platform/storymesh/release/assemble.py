@@ -14,7 +14,7 @@ import ibis
 from storymesh.dataset.build import BUILD_VERSION
 from storymesh.dataset.erasure_list import ERASED
 from storymesh.dataset.render import BUILD_COLUMNS
-from storymesh.dataset.split import SPLITS
+from storymesh.dataset.split import SPLITS, split_rank
 from storymesh.dataset.tables import precedents_by_case, split_counts
 from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError
@@ -203,9 +203,7 @@ class ReleaseAssembly:
         counts = self._counts_by(kept, "split")
         names = SPLITS if self.split is not None else SPLITS[:1]
         rows = {split: counts.get(split, 0) for split in names}
-        for split, count in rows.items():
-            if count:
-                self._write_split(config, split, kept.filter(kept.split == split).drop("split"), count)
+        self._write_splits(config, kept, rows)
         dropped = self.engine.read_parquet(drops_file(self.staged, config))
         accounted = kept.select("case_id").union(dropped.select("case_id"))
         placed = self.cases.filter(self.cases.reason.isnull())
@@ -250,19 +248,20 @@ class ReleaseAssembly:
         counts = self.engine.fetch_rows(table.group_by(by).aggregate(rows=table.count()))
         return {row[by]: row["rows"] for row in sorted(counts, key=lambda row: (-row["rows"], row[by]))}
 
-    def _write_split(self, config: str, split: str, records: "Table", count: int) -> None:
-        shards = -(-count // self.shard_rows)
-        if shards > 1:
-            position = ibis.row_number().over(order_by=["at", "id"])
-            numbered = records.select("id", "at").select("id", shard=position // self.shard_rows)
-            numbered = self.engine.materialize(numbered)
-        metadata = parquet_metadata(records.schema().to_pyarrow())
-        for shard in range(shards):
-            part = records.semi_join(numbered.filter(numbered["shard"] == shard), "id") if shards > 1 else records
-            self.engine.write_parquet(
-                part.order_by("at", "id"),
-                self.staged / "data" / config / f"{split}-{shard:05d}-of-{shards:05d}.parquet",
-                metadata=metadata,
+    def _write_splits(self, config: str, records: "Table", rows: Mapping[str, int]) -> None:
+        """Write the files of a config in one pass over its records, split by split and in the order of time."""
+        files = [
+            (self.staged / "data" / config / f"{split}-{shard:05d}-of-{shards:05d}.parquet", size)
+            for split, count in rows.items()
+            for shards in (-(-count // self.shard_rows),)
+            for shard in range(shards)
+            for size in (min(self.shard_rows, count - shard * self.shard_rows),)
+        ]
+        if files:
+            self.engine.write_parquet_files(
+                records.order_by(split_rank(records["split"]), "at", "id").drop("split"),
+                files,
+                metadata=parquet_metadata(records.drop("split").schema().to_pyarrow()),
                 compression_level=COMPRESSION_LEVEL,
             )
 

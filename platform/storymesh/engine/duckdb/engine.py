@@ -24,6 +24,7 @@ from storymesh.engine.duckdb.digest import relation_digest
 from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session_secret import SessionSecret
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
+from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_files
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-ROW_GROUP = 20_480
+BATCH = 8_192  # rows that come over Arrow at once
 _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
 
 
@@ -165,6 +166,21 @@ class DuckDBEngine:
                 )
             rows = pq.read_metadata(staged).num_rows
         return int(rows)
+
+    def write_parquet_files(
+        self,
+        table: "ir.Table",
+        files: Sequence[tuple[Path, int]],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        compression_level: int = 1,
+    ) -> None:
+        with self._translated(f" while it wrote {', '.join(path.name for path, _ in files)}"):
+            rows = self.connection.con.sql(self.compile_sql(table)).to_arrow_reader(BATCH)
+            try:
+                write_parquet_files(rows, rows.schema, files, metadata, compression_level)
+            except ValueError as error:
+                raise EngineFailed(str(error)) from error
 
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:
         if len(parts) == 1:

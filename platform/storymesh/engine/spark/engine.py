@@ -13,9 +13,9 @@ from secrets import token_hex
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from storymesh.atomic_write import staged_file
 from storymesh.engine import dialect
 from storymesh.engine.engine import Files, PlanOperator
+from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
 from storymesh.engine.spark.session import HINT, SparkAddress, first_line, open_session
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
     from pyspark.sql import DataFrame
-
-ROW_GROUP = 20_480
 
 
 class SparkEngine:
@@ -81,6 +79,9 @@ class SparkEngine:
     ) -> int:
         return self._write([table], path, metadata, compression_level)
 
+    def write_parquet_files(self, *_arguments: Any, **_named: Any) -> None:
+        _refuse("write the files of a release")
+
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:
         return self._write(parts, path, None, 1)
 
@@ -88,21 +89,13 @@ class SparkEngine:
         self, parts: Sequence["ir.Table"], path: Path, metadata: Mapping[str, str] | None, compression_level: int
     ) -> int:
         """Write expressions to one file: each worker writes its own, which are put together here, a group at a time."""
-        import pyarrow.parquet as pq
-
         schema = parts[0].schema().to_pyarrow()
-        if metadata:
-            schema = schema.with_metadata(metadata)
-        rows = 0
-        with (
-            staged_file(path) as staged,
-            pq.ParquetWriter(staged, schema, compression="zstd", compression_level=compression_level) as writer,
-        ):
-            for part in parts:
-                for batch in self._spooled(part, path.parent, ROW_GROUP, f" while it wrote {path.name}"):
-                    writer.write_batch(batch.cast(schema), row_group_size=ROW_GROUP)
-                    rows += batch.num_rows
-        return rows
+        batches = (
+            batch.cast(schema)
+            for part in parts
+            for batch in self._spooled(part, path.parent, ROW_GROUP, f" while it wrote {path.name}")
+        )
+        return write_parquet_file(batches, schema, path, metadata, compression_level)
 
     def materialize(
         self, rows: "ir.Table | pa.Table | Iterable[pa.RecordBatch]", schema: "pa.Schema | None" = None

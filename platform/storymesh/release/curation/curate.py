@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from storymesh.dataset.personal_data import PERSONAL_DATA, find_personal_texts
 from storymesh.dataset.personal_data_finder import PersonalDataFinder
 from storymesh.dataset.render import UNPRINTED
-from storymesh.dataset.split import SPLITS
+from storymesh.dataset.split import split_rank
 from storymesh.narrative.formats import format_of_columns
 from storymesh.release.curation.texts import full_text, text_columns
 
@@ -157,41 +157,73 @@ def find_repeats(records: "Table", dedup: Literal["facts", "none"]) -> "Table":
     """
     import ibis
 
+    nothing, none = ibis.null().cast("string"), ibis.literal(False)
+    found = records.select("id", dropped=nothing, same_as=nothing, conflict=none)
     if dedup == "facts" and "facts" in records.columns:
-        first = records.id.first().over(group_by=_read_by_texts(records), order_by=["at", "id"])
-        compared = records.mutate(first=first, repeats=records.id != first)
+        duplicates = _find_equal_facts(records)
+        found = _with_findings(found, duplicates.mutate(dropped=ibis.literal(DUPLICATE), conflict=none))
+        asking = records.anti_join(duplicates, "id").select(*records.columns)
     else:
-        compared = records.mutate(first=records.id, repeats=ibis.literal(False))
-    nothing = ibis.null().cast("string")
-    question = question_digest(compared)
-    if question is None:
-        dropped = compared.repeats.ifelse(DUPLICATE, nothing)
-        same_as = compared.repeats.ifelse(compared["first"], nothing)
-        return compared.select("id", dropped=dropped, same_as=same_as, conflict=ibis.literal(False))
-    questions = compared.select(
+        asking = records
+    repeated = _find_equal_questions(asking)
+    return found if repeated is None else _with_findings(found, repeated)
+
+
+def _with_findings(found: "Table", more: "Table") -> "Table":
+    """Return `found` with what `more` says of some records: dropped, same_as and conflict."""
+    named = more.rename({f"more_{name}": name for name in more.columns})
+    joined = found.left_join(named, found["id"] == named["more_id"])
+    return joined.select(
         "id",
-        "at",
-        "first",
-        "repeats",
-        question=question,
-        answer=_answer_digest(compared),
-        rank=ibis.cases(*((compared.split == name, rank) for rank, name in enumerate(SPLITS))),
+        dropped=joined["dropped"].coalesce(joined["more_dropped"]),
+        same_as=joined["same_as"].coalesce(joined["more_same_as"]),
+        conflict=joined["conflict"] | joined["more_conflict"].coalesce(False),
     )
-    # Duplicates are set aside: they sort behind the others and count for nothing.
-    earliest = questions.repeats.ifelse(ibis.null().cast("int8"), questions["rank"]).min().over(group_by="question")
-    answers = questions.repeats.ifelse(nothing, questions.answer)
-    different = answers.min().over(group_by="question") != answers.max().over(group_by="question")
+
+
+def _find_equal_facts(records: "Table") -> "Table":
+    """Return id and same_as of the records that an earlier one makes duplicates."""
+    similar = _with_equal_hash(records, _read_by_texts(records))
+    first = similar["id"].first().over(group_by=_read_by_texts(similar), order_by=["at", "id"])
+    compared = similar.select("id", same_as=first)
+    return compared.filter(compared["id"] != compared["same_as"])
+
+
+def _find_equal_questions(records: "Table") -> "Table | None":
+    """Return id, dropped, same_as and conflict of the records whose question another has too; None if none is asked."""
+    import ibis
+
+    if (asked := _question(records)) is None:
+        return None
+    similar = _with_equal_hash(records, [asked])
+    question, answer = question_digest(similar), _answer_digest(similar)
+    questions = similar.select("id", "at", question=question, answer=answer, rank=split_rank(similar["split"]))
     found = questions.mutate(
-        late=~questions.repeats & (questions["rank"] > earliest),
-        asker=questions.id.first().over(group_by="question", order_by=["repeats", "at", "id"]),
-        conflict=~questions.repeats & different,
+        late=questions["rank"] > questions["rank"].min().over(group_by="question"),
+        asker=questions["id"].first().over(group_by="question", order_by=["at", "id"]),
+        conflict=questions["answer"].min().over(group_by="question")
+        != questions["answer"].max().over(group_by="question"),
     )
     return found.select(
         "id",
-        dropped=ibis.cases((found.repeats, DUPLICATE), (found.late, SAME_QUESTION)),
-        same_as=ibis.cases((found.repeats, found["first"]), (found.late, found.asker)),
-        conflict=found.conflict,
+        dropped=ibis.cases((found["late"], SAME_QUESTION)),
+        same_as=ibis.cases((found["late"], found["asker"])),
+        conflict="conflict",
     )
+
+
+def _with_equal_hash(records: "Table", values: "list[Value]") -> "Table":
+    """Return the records that share the engine's hash of `values` with another: whichever are equal are among them.
+
+    So only those few are compared by what they hold.
+    """
+    import ibis
+
+    hashed = records.select("id", hash=ibis.struct({f"v{place}": value for place, value in enumerate(values)}).hash())
+    counted = hashed.group_by("hash").aggregate(rows=hashed.count())
+    shared = counted.filter(counted["rows"] > 1).select(shared="hash")
+    similar = hashed.semi_join(shared, hashed["hash"] == shared["shared"]).select("id")
+    return records.semi_join(similar, "id").select(*records.columns)
 
 
 def _read_by_texts(records: "Table") -> "list[Value]":
@@ -203,9 +235,13 @@ def _read_by_texts(records: "Table") -> "list[Value]":
 
 def question_digest(records: "Table") -> "StringValue | None":
     """Return the SHA-256 of what a record asks, None if its format asks nothing."""
-    format_ = format_of_columns(records.columns)
-    question = format_.question(records) if format_ is not None else None
+    question = _question(records)
     return question.hexdigest("sha256") if question is not None else None
+
+
+def _question(records: "Table") -> "StringValue | None":
+    format_ = format_of_columns(records.columns)
+    return format_.question(records) if format_ is not None else None
 
 
 def _answer_digest(records: "Table") -> "StringValue":
