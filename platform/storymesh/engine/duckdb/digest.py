@@ -19,7 +19,10 @@ content; a column's name and kind are.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from storymesh.engine.duckdb.nested_forms import BATCH, gains_by_columns, row_digests
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from duckdb.sqltypes import DuckDBPyType
 
 FORM = "storymesh-relation-1"
+_SORTED = 1 << 18  # leaves at once
 
 _SIGNED = ("tinyint", "smallint", "integer", "bigint", "hugeint")
 _KINDS = {
@@ -55,8 +59,13 @@ _KINDS = {
 }
 
 
-def relation_digest(relation: "duckdb.DuckDBPyRelation | pyarrow.RecordBatchReader | pyarrow.Table") -> str:
+def relation_digest(
+    relation: "duckdb.DuckDBPyRelation | pyarrow.RecordBatchReader | pyarrow.Table",
+    session: "duckdb.DuckDBPyConnection | None" = None,
+) -> str:
     """Return the digest of `relation`, 64 hexadecimal digits. A reader is read to its end.
+
+    `session` is where its leaves are sorted, within the memory of that session; None: in one of their own.
 
     Raises TypeError for a column of a type that contracts do not have (intervals, unions, bit strings).
     """
@@ -64,13 +73,15 @@ def relation_digest(relation: "duckdb.DuckDBPyRelation | pyarrow.RecordBatchRead
 
     if not isinstance(relation, duckdb.DuckDBPyRelation):
         with duckdb.connect() as connection:
-            return relation_digest(connection.from_arrow(relation))
+            return relation_digest(connection.from_arrow(relation), connection)
+    if session is None:
+        with duckdb.connect() as connection:
+            return relation_digest(relation, connection)
     fields = dict(zip(relation.columns, relation.types, strict=True))
     names = sorted(fields, key=str.encode)
     shape = "".join(_token(name) + _shape(name, fields[name]) for name in names)
-    row = f"concat('r', {', '.join(_canonical(_quoted(name), fields[name], 0) for name in names)})"
-    # Sorting spills to disk where memory ends, which an ordered aggregate does not.
-    leaves = relation.project(f"unhex(sha256({row})) AS leaf").order("leaf").to_arrow_reader(1 << 18)
+    nested = [name for name in names if gains_by_columns(fields[name])]
+    leaves = _leaves_by_columns(relation, fields, nested, session) if nested else _leaves(relation, fields)
     tree = hashlib.sha256()
     count = 0
     for batch in leaves:
@@ -78,6 +89,49 @@ def relation_digest(relation: "duckdb.DuckDBPyRelation | pyarrow.RecordBatchRead
         count += batch.num_rows
     root = "".join(map(_token, (FORM, shape, str(count), tree.hexdigest())))
     return hashlib.sha256(root.encode()).hexdigest()
+
+
+def _leaves(relation: "duckdb.DuckDBPyRelation", fields: "dict[str, DuckDBPyType]") -> "pyarrow.RecordBatchReader":
+    """Return the SHA-256 of every row, sorted, by SQL alone."""
+    names = sorted(fields, key=str.encode)
+    row = f"concat('r', {', '.join(_canonical(_quoted(name), fields[name], 0) for name in names)})"
+    # Sorting spills to disk where memory ends, which an ordered aggregate does not.
+    return relation.project(f"unhex(sha256({row})) AS leaf").order("leaf").to_arrow_reader(_SORTED)
+
+
+def _leaves_by_columns(
+    relation: "duckdb.DuckDBPyRelation",
+    fields: "dict[str, DuckDBPyType]",
+    nested: "Sequence[str]",
+    session: "duckdb.DuckDBPyConnection",
+) -> "pyarrow.RecordBatchReader":
+    """Return the same, with the forms of the columns `nested` made over Arrow."""
+    import pyarrow
+
+    names = sorted(fields, key=str.encode)
+    formed = [name for name in names if name not in nested]
+    forms = [f"{_canonical(_quoted(name), fields[name], 0)} AS {_quoted(name)}" for name in formed]
+    rows = relation.project(", ".join([*forms, *map(_quoted, nested)])).to_arrow_reader(BATCH)
+    sorting = session.cursor()
+    sorting.execute("CREATE OR REPLACE TEMP TABLE leaves (leaf BLOB)")
+    pending: list[bytes] = []
+
+    def insert() -> None:
+        digests = b"".join(pending)
+        leaf = pyarrow.FixedSizeBinaryArray.from_buffers(
+            pyarrow.binary(32), len(digests) // 32, [None, pyarrow.py_buffer(digests)]
+        )
+        sorting.register("digests", pyarrow.table({"leaf": leaf}))
+        sorting.execute("INSERT INTO leaves FROM digests")
+        sorting.unregister("digests")
+        pending.clear()
+
+    for batch in rows:
+        pending.append(row_digests(batch, names, formed))
+        if len(pending) * BATCH >= _SORTED:
+            insert()
+    insert()
+    return sorting.sql("FROM leaves ORDER BY leaf").to_arrow_reader(_SORTED)
 
 
 def _contents(leaves: "pyarrow.Array") -> "pyarrow.Buffer":

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +16,6 @@ from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.child_process import run_rule, stream_table
 from storymesh.engine.duckdb.connection import (
     confine,
-    literal_path,
     open_duckdb,
     parquet_scan,
     quote_name,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 8_192  # rows that come over Arrow at once
+_SCAN = "read_parquet"  # in the names of views of Parquet files
 _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
 
 
@@ -86,12 +87,24 @@ class DuckDBEngine:
                 raise ValueError("no files and no schema")
             return self.materialize(schema.empty_table())
         with self._translated():
-            table = self.connection.read_parquet([literal_path(str(path)) for path in paths], hive_partitioning=False)
-        self._scans[table.get_name()] = parquet_scan([str(path) for path in paths])
+            table = self._view(parquet_scan(paths))
         if schema is None:
             return table
         expected = sch.Schema.from_pyarrow(schema)
         return table.select(**{name: table[name].cast(kind) for name, kind in expected.items()})
+
+    def _view(self, scan: str) -> "ir.Table":
+        """Return the rows of some SQL as a table. It is what ibis does, which parses the types anew each time."""
+        import ibis.expr.operations as ops
+        import ibis.expr.schema as sch
+        from ibis.util import gen_name
+
+        name, session = gen_name(_SCAN), self.connection.con
+        session.execute(f"CREATE TEMP VIEW {quote_name(name)} AS FROM {scan}")
+        columns = session.execute(f"DESCRIBE {quote_name(name)}").fetchall()
+        self._scans[name] = scan
+        schema = sch.Schema({column: _duckdb_type(kind) for column, kind, *_ in columns})
+        return ops.DatabaseTable(name, schema=schema, source=self.connection).to_expr()
 
     def describe_database_lock(self, database: Path) -> str | None:
         import duckdb
@@ -271,7 +284,7 @@ class DuckDBEngine:
 
     def content_digest(self, table: "ir.Table") -> str:
         with self._translated():
-            return relation_digest(self.connection.con.sql(self.compile_sql(table)))
+            return relation_digest(self.connection.con.sql(self.compile_sql(table)), self.connection.con)
 
     def profile_plan(self, table: "ir.Table") -> PlanOperator:
         with self._translated():
@@ -283,7 +296,7 @@ class DuckDBEngine:
 
         sql = str(ibis.to_sql(self._secret.separated(table), dialect="duckdb"))
         # ibis reads files through views of this session, which nobody else has.
-        return re.sub(r'"(ibis_read_parquet_\w+)"', lambda view: self._scans.get(view[1], view[0]), sql)
+        return re.sub(rf'"(ibis_{_SCAN}_\w+)"', lambda view: self._scans.get(view[1], view[0]), sql)
 
     def parquet_scan_sql(self, files: Sequence[str], schema: "pa.Schema") -> str:
         if files:
@@ -335,6 +348,14 @@ class DuckDBEngine:
             if not plain:
                 raise
             raise EngineFailed(str(error).splitlines()[0]) from error
+
+
+@cache
+def _duckdb_type(kind: str) -> Any:
+    """Return one of DuckDB's types, by its name, as ibis has it."""
+    from ibis.backends.sql.datatypes import DuckDBType
+
+    return DuckDBType.from_string(kind)
 
 
 def _ibis_type(kind: "pa.DataType") -> Any:

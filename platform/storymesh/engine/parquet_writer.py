@@ -1,0 +1,137 @@
+"""Parquet files from batches of Arrow rows: how every engine's rows are laid out in a file.
+
+Arrow's writer takes a third of the time of DuckDB's for nested columns. Values that repeat are written once for each
+row group; of others, such as texts of their own, a dictionary would only cost.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storymesh.atomic_write import staged_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+ROW_GROUP = 20_480  # rows
+_SAMPLE = 2_048  # values of a column that are looked at
+_REPEATS = 4  # times that each of them occurs on average, at least, in a column that gets a dictionary
+
+
+def write_parquet_file(
+    batches: Iterable["pa.RecordBatch"],
+    schema: "pa.Schema",
+    path: Path,
+    metadata: Mapping[str, str] | None = None,
+    compression_level: int = 1,
+) -> int:
+    """Write all rows to one file, whole or not at all. Return their number."""
+    rows, total = _RowStream(batches, schema), 0
+    with staged_file(path) as staged, _opened(rows, staged, metadata, compression_level) as writer:
+        while table := rows.take(ROW_GROUP):
+            writer.write_table(table)
+            total += table.num_rows
+    return total
+
+
+def write_parquet_files(
+    batches: Iterable["pa.RecordBatch"],
+    schema: "pa.Schema",
+    files: Sequence[tuple[Path, int]],
+    metadata: Mapping[str, str] | None = None,
+    compression_level: int = 1,
+) -> None:
+    """Write rows to files one after another, to each as many as it says. Raises ValueError for more or fewer rows."""
+    rows = _RowStream(batches, schema)
+    for path, count in files:
+        with staged_file(path) as staged, _opened(rows, staged, metadata, compression_level) as writer:
+            missing = count
+            while missing and (table := rows.take(min(missing, ROW_GROUP))):
+                writer.write_table(table)
+                missing -= table.num_rows
+        if missing:
+            raise ValueError(f"{missing} rows of {count} for {path.name} are missing")
+    if rows.take(1):
+        raise ValueError("there are more rows than the files are to have")
+
+
+class _RowStream:
+    """Batches of rows that are taken in tables of any size."""
+
+    def __init__(self, batches: Iterable["pa.RecordBatch"], schema: "pa.Schema") -> None:
+        self.schema = schema
+        self._batches = iter(batches)
+        self._pending: list[pa.RecordBatch] = []
+
+    def take(self, count: int) -> "pa.Table":
+        """Return the next `count` rows, fewer only at the end. A table without rows counts as false."""
+        self._fill(count)
+        taken, missing = [], count
+        while missing and self._pending:
+            batch = self._pending.pop(0)
+            taken.append(batch.slice(0, missing))
+            if batch.num_rows > missing:
+                self._pending.insert(0, batch.slice(missing))
+            missing -= taken[-1].num_rows
+        return self._table(taken)
+
+    def peek(self, count: int) -> "pa.Table":
+        """Return the rows that come next, at least `count` where there are as many."""
+        self._fill(count)
+        return self._table(self._pending)
+
+    def _fill(self, count: int) -> None:
+        missing = count - sum(batch.num_rows for batch in self._pending)
+        while missing > 0 and (batch := next(self._batches, None)) is not None:
+            self._pending.append(batch)
+            missing -= batch.num_rows
+
+    def _table(self, batches: Sequence["pa.RecordBatch"]) -> "pa.Table":
+        import pyarrow as pa
+
+        return pa.Table.from_batches(batches, self.schema)
+
+
+@contextmanager
+def _opened(
+    rows: _RowStream, path: Path, metadata: Mapping[str, str] | None, compression_level: int
+) -> Iterator["pq.ParquetWriter"]:
+    import pyarrow.parquet as pq
+
+    schema = rows.schema.with_metadata(metadata) if metadata else rows.schema.remove_metadata()
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=compression_level,
+        use_dictionary=_repeating_columns(rows.peek(_SAMPLE).slice(0, _SAMPLE)),  # type: ignore[arg-type]  # a list of paths or False
+        store_schema=False,
+        store_decimal_as_integer=True,
+    ) as writer:
+        yield writer
+
+
+def _repeating_columns(table: "pa.Table") -> list[str] | bool:
+    """Return the paths of the leaf columns whose values repeat, as Parquet names them; False for none."""
+    columns = (
+        path
+        for name in table.column_names
+        for path, values in _leaves(name, table[name].combine_chunks())
+        if 0 < len(values[:_SAMPLE].unique()) * _REPEATS <= len(values[:_SAMPLE])
+    )
+    return list(columns) or False
+
+
+def _leaves(path: str, values: "pa.Array") -> Iterator[tuple[str, "pa.Array"]]:
+    """Yield each leaf column of an array with its path and its values."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(values.type):
+        for field, part in zip(values.type, values.flatten(), strict=True):
+            yield from _leaves(f"{path}.{field.name}", part)
+    elif pa.types.is_list(values.type):
+        yield from _leaves(f"{path}.list.element", values.flatten())
+    elif not pa.types.is_nested(values.type):
+        yield path, values
