@@ -22,9 +22,9 @@ from storymesh.engine.open import open_engine
 from storymesh.location import Location
 from storymesh.provenance.origins import ExpressionOrigin, Origin, RowOrigin
 from storymesh.provenance.trace import RecordTrace, TracedColumn, TracedSpan
+from storymesh.release.diversity import count_characters, sample_texts
 from storymesh.release.report import render as report
 from storymesh.release.report import stories
-from storymesh.release.diversity import count_characters, sample_texts
 from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions
 from storymesh.release.report.render import STYLE
 from storymesh.release.write import write_release

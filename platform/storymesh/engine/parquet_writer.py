@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-ROW_GROUP = 20_480  # rows
+ROW_GROUP = 20_480  # rows, fewer where those are large
+ROW_GROUP_BYTES = 128 * 2**20  # in memory, from which on a row group is large enough
 _SAMPLE = 2_048  # values of a column that are looked at
 _REPEATS = 4  # times that each of them occurs on average, at least, in a column that gets a dictionary
 
@@ -66,15 +67,15 @@ class _RowStream:
         self._pending: list[pa.RecordBatch] = []
 
     def take(self, count: int) -> "pa.Table":
-        """Return the next `count` rows, fewer only at the end. A table without rows counts as false."""
-        self._fill(count)
-        taken, missing = [], count
-        while missing and self._pending:
+        """Return the next `count` rows, fewer where they are large. A table without rows, at the end, counts as false."""
+        taken, missing, size = [], count, 0
+        while missing and size < ROW_GROUP_BYTES and self._fill(1):
             batch = self._pending.pop(0)
             taken.append(batch.slice(0, missing))
             if batch.num_rows > missing:
                 self._pending.insert(0, batch.slice(missing))
             missing -= taken[-1].num_rows
+            size += taken[-1].nbytes
         return self._table(taken)
 
     def peek(self, count: int) -> "pa.Table":
@@ -82,11 +83,14 @@ class _RowStream:
         self._fill(count)
         return self._table(self._pending)
 
-    def _fill(self, count: int) -> None:
+    def _fill(self, count: int) -> bool:
+        """Fetch batches until `count` rows are there. Return True if there is any."""
         missing = count - sum(batch.num_rows for batch in self._pending)
         while missing > 0 and (batch := next(self._batches, None)) is not None:
-            self._pending.append(batch)
-            missing -= batch.num_rows
+            if batch.num_rows:
+                self._pending.append(batch)
+                missing -= batch.num_rows
+        return bool(self._pending)
 
     def _table(self, batches: Sequence["pa.RecordBatch"]) -> "pa.Table":
         import pyarrow as pa
@@ -106,7 +110,7 @@ def _opened(
         schema,
         compression="zstd",
         compression_level=compression_level,
-        use_dictionary=_repeating_columns(rows.peek(_SAMPLE).slice(0, _SAMPLE)),  # type: ignore[arg-type]  # a list of paths or False
+        use_dictionary=_repeating_columns(rows.peek(_SAMPLE).slice(0, _SAMPLE)),
         store_schema=False,
         store_decimal_as_integer=True,
     ) as writer:

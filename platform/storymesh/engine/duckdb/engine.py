@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-BATCH = 8_192  # rows that come over Arrow at once
+BATCH = 4_096  # rows that come over Arrow at once
 _SCAN = "read_parquet"  # in the names of views of Parquet files
 _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
 

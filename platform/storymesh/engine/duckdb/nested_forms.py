@@ -6,13 +6,13 @@ level is a lambda, inside of which nothing is computed once.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb.sqltypes import DuckDBPyType
 
-    Part = pa.Array | str
+    Part: TypeAlias = pa.Array | str
 
 BATCH = 2_048  # rows; the forms of one batch have to stay below the 2 GiB of a column of texts
 
@@ -54,12 +54,18 @@ def row_digests(batch: "pa.RecordBatch", names: Sequence[str], formed: Sequence[
 
 
 def _has_list(type_: "DuckDBPyType") -> bool:
-    return type_.id == "list" or (type_.id == "struct" and any(_has_list(part) for _, part in type_.children))
+    return type_.id == "list" or (type_.id == "struct" and any(map(_has_list, _inner_types(type_))))
+
+
+def _inner_types(type_: "DuckDBPyType") -> "list[DuckDBPyType]":
+    from duckdb.sqltypes import DuckDBPyType
+
+    return [part for _, part in type_.children if isinstance(part, DuckDBPyType)]
 
 
 def _is_plain(type_: "DuckDBPyType") -> bool:
     if type_.id in ("list", "struct"):
-        return all(_is_plain(part) for _, part in type_.children)
+        return all(map(_is_plain, _inner_types(type_)))
     return type_.id == "decimal" or str(type_) in _PLAIN
 
 
