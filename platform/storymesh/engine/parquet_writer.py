@@ -67,7 +67,7 @@ class _RowStream:
         self._pending: list[pa.RecordBatch] = []
 
     def take(self, count: int) -> "pa.Table":
-        """Return the next `count` rows, fewer where they are large. A table without rows, at the end, counts as false."""
+        """Return the next `count` rows, fewer where they are large; none at the end, and such a table is false."""
         taken, missing, size = [], count, 0
         while missing and size < ROW_GROUP_BYTES and self._fill(1):
             batch = self._pending.pop(0)
@@ -104,16 +104,17 @@ def _opened(
 ) -> Iterator["pq.ParquetWriter"]:
     import pyarrow.parquet as pq
 
-    schema = rows.schema.with_metadata(metadata) if metadata else rows.schema.remove_metadata()
     with pq.ParquetWriter(
         path,
-        schema,
+        rows.schema,
         compression="zstd",
         compression_level=compression_level,
         use_dictionary=_repeating_columns(rows.peek(_SAMPLE).slice(0, _SAMPLE)),
         store_schema=False,
         store_decimal_as_integer=True,
     ) as writer:
+        if metadata:
+            writer.add_key_value_metadata(dict(metadata))
         yield writer
 
 

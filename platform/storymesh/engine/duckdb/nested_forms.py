@@ -6,6 +6,7 @@ level is a lambda, inside of which nothing is computed once.
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
 
 BATCH = 2_048  # rows; the forms of one batch have to stay below the 2 GiB of a column of texts
 
-_PLAIN = frozenset(
-    ("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-    + ("FLOAT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
-)
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+_PLAIN = frozenset((*_INTEGERS, *_MOMENTS, "BOOLEAN", "FLOAT", "DOUBLE", "VARCHAR"))
 _LEAST_PLAIN, _MOST_PLAIN = 1e-4, 1e9  # Arrow writes floats from here to there as Python does
 _SCALE = 6  # up to which Arrow writes decimals without an exponent
 
@@ -48,9 +48,7 @@ def row_digests(batch: "pa.RecordBatch", names: Sequence[str], formed: Sequence[
     ends = np.frombuffer(rows.buffers()[1], np.int32, len(rows) + 1, rows.offset * 4).tolist()
     contents = memoryview(rows.buffers()[2] or b"")
     # The one loop over rows: hashlib takes a fifth of what the engine's own SHA-256 does.
-    return b"".join(
-        hashlib.sha256(contents[begin:end]).digest() for begin, end in zip(ends[:-1], ends[1:], strict=True)
-    )
+    return b"".join(hashlib.sha256(contents[begin:end]).digest() for begin, end in pairwise(ends))
 
 
 def _has_list(type_: "DuckDBPyType") -> bool:
@@ -128,10 +126,7 @@ def _decimal_texts(values: "pa.Array") -> "pa.Array":
 
     if values.type.scale <= 0:
         return _text(values)
-    if values.type.scale <= _SCALE:
-        texts = _text(values)
-    else:
-        texts = _spelled_once(values, "{:f}")
+    texts = _text(values) if values.type.scale <= _SCALE else _spelled_once(values, "{:f}")
     return pc.ascii_rtrim(pc.ascii_rtrim(texts, "0"), ".")
 
 
