@@ -83,10 +83,11 @@ def mark_numbers(text: ir.StringValue) -> ir.StringValue:
 
 def unmark_number(text: ir.StringValue) -> ir.StringValue:
     """Return what was a member of a marked document as the text that it is in JSON."""
+    number = ibis.ifelse(regex_found(text, "^\x01-?[0-9]"), substring(text, 1), text)
+    nested = text.re_replace(rf'"{_MARK}({_NUMBER})"', r"\1")
+    # Expressions look at every text of a column, branches at those that come to them.
     return ibis.cases(
-        (regex_found(text, "^\x01-?[0-9]"), substring(text, 1)),
-        (regex_found(text, r"^[{\[]"), text.re_replace(rf'"{_MARK}({_NUMBER})"', r"\1")),
-        else_=text,
+        (text.startswith("\x01"), number), (text.startswith("{") | text.startswith("["), nested), else_=text
     )
 
 

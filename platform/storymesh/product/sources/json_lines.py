@@ -121,12 +121,15 @@ def _select(columns: Sequence[str], usual: Sequence[str]) -> "Callable[[ir.Table
         repeated = distinct_items(keys).length() < keys.length()
         lower = map_items(keys, lambda key: key.lower())
         other_case = [lower.contains(name.lower()) & ~keys.contains(name) for name in columns]
+        # A condition is computed for each line; a branch for those that come to it.
+        of_names = ibis.ifelse(
+            is_usual, ibis.null("string"), ibis.cases((repeated, "twice"), (ibis.or_(*other_case), "case"))
+        )
+        control = ibis.ifelse(is_markable(lines.line), ibis.null("string"), "control")
         fault = ibis.cases(
             (~is_lenient_json(lines.line), "json"),
             (lines.object.isnull(), "object"),
-            (~is_usual & repeated, "twice"),
-            (~is_usual & ibis.or_(*other_case), "case"),
-            (~is_markable(lines.line), "control"),
+            else_=ibis.coalesce(of_names, control),
         )
         values = json_members(mark_numbers(lines.object), columns)
         lines = materialization_barrier(lines.mutate(fault=fault, values=values))
@@ -182,13 +185,16 @@ def _lines(source: SourceFile) -> "Iterator[pa.RecordBatch]":
     first = 1
     for block in _blocks(source):
         try:
-            text = block.decode("utf-8")
+            block.decode("utf-8")
         except UnicodeDecodeError as error:
             line = block.count(b"\n", 0, error.start)
             byte = error.start - block.rfind(b"\n", 0, error.start)
             found = f"line {first + line:,} is not UTF-8 (byte {byte} is 0x{block[error.start]:02x})"
             raise source.unreadable(found, "save the file as UTF-8") from None
-        lines = pc.split_pattern(pa.array([text], pa.string()), "\n").values
+        # The bytes are taken as they are: a text of megabytes takes long to become an array.
+        places = pa.py_buffer(np.array([0, len(block)], np.int32))
+        text = pa.Array.from_buffers(pa.string(), 1, [None, places, pa.py_buffer(block)])
+        lines = pc.split_pattern(text, "\n").values
         numbers = pa.array(np.arange(first, first + len(lines)))
         first += len(lines)
         filled = pc.not_equal(pc.utf8_trim_whitespace(lines), "")
