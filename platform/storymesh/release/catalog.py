@@ -88,12 +88,17 @@ def find_release_of_record(
     """
     config = record_id.partition("/")[0]
     if narrative is None:
-        having = list(
-            dict.fromkeys(release.narrative for release in list_releases(releases) if config in release.configs)
-        )
-        if len(having) != 1:
-            words = f"{len(having) or 'no'} narratives have released a config '{config}'"
-            raise WrongUsage(words, f"say which: {', '.join(having)}" if having else "a record's id is <config>/<case>")
+        every = list_releases(releases)
+        having = list(dict.fromkeys(release.narrative for release in every if config in release.configs))
+        if not every:
+            raise WrongUsage(f"there is no release below {releases}", "storymesh run makes one")
+        if not having:
+            known = sorted({name for release in every for name in release.configs})
+            raise WrongUsage(f"no narratives have released a config '{config}'", suggest_name(config, known))
+        if len(having) > 1:
+            raise WrongUsage(
+                f"{len(having)} narratives have released a config '{config}'", f"say which: {', '.join(having)}"
+            )
         narrative = having[0]
     return find_release(releases, f"{narrative}@{version}")
 
