@@ -1,11 +1,14 @@
 """Locks, cards, definitions and Parquet files that hypothesis makes up: read, or refused in words; never anything else.
 
-Each test says how many it made up and what became of them (`record_property`, printed with `-s`).
+Each test says how many it made up and what became of them (`record_property`, printed with `-s`); more of them:
+
+    FUZZ_EXAMPLES=5000 python -m pytest -s tests/security/test_fuzzed_releases.py
 """
 
 import copy
 import io
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -62,7 +65,8 @@ values = st.recursive(
 def fuzz(
     name: str, record: Record, examples: int, strategy: st.SearchStrategy[Any], outcome: Callable[[Any], str]
 ) -> None:
-    """Run `outcome` on made-up values, count what it returns, and report the counts."""
+    """Run `outcome` on made-up values, count what it returns, and report the counts. FUZZ_EXAMPLES says how many."""
+    examples = int(os.environ.get("FUZZ_EXAMPLES", examples))
     counts: Counter[str] = Counter()
 
     @settings(max_examples=examples, suppress_health_check=list(HealthCheck), deadline=None)

@@ -186,6 +186,17 @@ def test_very_many_templates_are_a_finding(root: Path, monkeypatch: pytest.Monke
     assert [finding.rule for finding in findings_of(root)] == ["too-large"]
 
 
+def test_two_products_that_differ_in_case_only_are_a_finding(root: Path) -> None:
+    """On a disk or in an engine that does not tell them apart one would stand in the other's place."""
+    for path in ("contracts/road/repairs.odcs.yaml", "domains/road/products/repairs.odps.yaml"):
+        text = (
+            (root / path).read_text().replace("road.repairs", "road.Repairs").replace("name: repairs", "name: Repairs")
+        )
+        (root / path.replace("repairs", "Repairs")).write_text(text)
+    found = [finding for finding in findings_of(root) if finding.rule == "duplicate-id"]
+    assert len(found) == 1 and "differ in upper and lower case only" in found[0].message
+
+
 # --- what a release keeps ---
 
 

@@ -71,8 +71,14 @@ def _name_findings(mesh: Mesh) -> Iterator[Finding]:
             )
     named: dict[str, Product] = {}
     for product in mesh.products.values():
-        other = named.setdefault(_NO_LETTER.sub("_", product.id.replace(".", "__", 1)), product)
-        if other is not product:
+        plain = _NO_LETTER.sub("_", product.id.replace(".", "__", 1))
+        other = named.setdefault(plain.lower(), product)
+        if other is not product and other.id.lower() == product.id.lower():
+            words = (
+                f"'{product.id}' and '{other.id}' differ in upper and lower case only, as no engine and few disks do"
+            )
+            yield Finding(product.location, "duplicate-id", words, "rename one of the two")
+        elif other is not product:
             words = f"'{product.id}' and '{other.id}' are one name to Dagster, which writes other characters as '_'"
             yield Finding(product.location, "duplicate-id", words, "rename one of the two")
     for narrative in mesh.narratives.values():
