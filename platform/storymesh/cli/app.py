@@ -38,7 +38,7 @@ COMMANDS = (
 )
 
 # These only look, and what they cost is for others to say, who wrote the definitions and the data: so they have an end.
-LIMITED = (check, preview, trace, explain, scenario, releases, diff)
+LIMITED = (check, preview, trace, explain, scenario)
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -78,7 +78,7 @@ def _type_fault(kind: "pa.DataType") -> str | None:
 
     if pt.is_struct(kind):
         names = [field.name for field in kind]
-        if unfit := next((name for name in names if not _is_plain(name)), None):
+        if (unfit := next((name for name in names if not _is_plain(name)), None)) is not None:
             return f"a part {printable(repr(unfit))}, which no property is called"
         if len(set(names)) < len(names):
             return "two parts of one name"
