@@ -239,3 +239,11 @@ def test_a_page_of_much_takes_no_memory() -> None:
         require_bounded(ATTACKS["a page that opens to hundred megabytes"])
     unit = 1 if sys.platform == "darwin" else 1024
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit < 50 * 2**20
+
+
+@pytest.mark.parametrize("name", ["", "a'b", "a\x1b[31m", "a;b", "x" * 300])
+def test_a_part_of_a_column_has_a_plain_name(name: str) -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"facts": pa.nulls(2, pa.struct([(name, pa.string())]))}), file)
+    (fault,) = parquet_faults(file)
+    assert "which no property is called" in fault
