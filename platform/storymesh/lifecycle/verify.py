@@ -159,8 +159,8 @@ def _count_records(release: Release) -> dict[str, dict[str, int]]:
 def _count_differences(engine: Engine, release: Release, counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for config, expected in release.configs.items():
         for split in SPLITS:
-            if (rows := counts[config].get(split, 0)) != (listed := expected.get(split, 0)):
-                yield f"{config}/{split}: {rows:,} records are there, {MANIFEST} says {listed:,}"
+            if (rows := counts[config].get(split, 0)) != (written := expected.get(split, 0)):
+                yield f"{config}/{split}: {rows:,} records are there, {MANIFEST} says {written:,}"
         paths = [path for paths in record_files(release.path, config).values() for path in paths]
         if paths:
             yield from _id_differences(engine, config, paths)
