@@ -52,9 +52,8 @@ def write_release(
 
     A file holds at most `shard_rows` records (None: as the narrative says). With `open_tracer`, `report.html` shows
     where every value of its stories comes from. `succeeds` is the release that it takes the place of, for its lock and
-    card. Raises ReleaseRefused when no record is left, when a case is neither
-    recorded nor dropped, or when the certificate is not all zero. Processes that write the same narrative wait for each
-    other.
+    card. Raises ReleaseRefused when no record is left, when a case is neither recorded nor dropped, or when the
+    certificate is not all zero. Processes that write the same narrative wait for each other.
     """
     signer = signing_key()
     folder = build.releases / build.narrative.id
