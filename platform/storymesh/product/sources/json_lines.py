@@ -83,9 +83,10 @@ def _names(source: SourceFile, engine: Engine) -> list[str] | None:
 def _first_names(source: SourceFile) -> list[str]:
     """Return the names in the first line, in its order; none where it is no JSON object."""
     try:
-        return list(json.loads(next(_lines(source))["line"][0].as_py()))
-    except (ValueError, TypeError, RecursionError):
+        first = json.loads(next(_lines(source))["line"][0].as_py())
+    except (StopIteration, ValueError, RecursionError):
         return []
+    return list(first) if isinstance(first, dict) else []
 
 
 def _select_names(lines: "ir.Table") -> "ir.Table":
