@@ -365,7 +365,7 @@ def written(writer: str, value: Any) -> Any:
     if writer == "xlsx" and isinstance(value, str | dict | list) and as_cell(value) is None:
         return None
     if writer == "xlsx" and isinstance(value, float):
-        return float(f"{value:.16g}")  # openpyxl writes no more digits
+        return float(f"{value:.16g}") + 0  # openpyxl writes no more digits; a sheet knows no minus zero
     if writer in ("csv", "xlsx") and value == "":
         return None
     match value:
