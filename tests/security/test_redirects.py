@@ -112,7 +112,8 @@ def ask_with_a_stream(url: str) -> None:
 
 
 def ask_with_httpx2(url: str) -> None:
-    httpx2 = pytest.importorskip("httpx2")
+    import httpx2
+
     httpx2.post(url, json={"prompt": QUESTION}, follow_redirects=True)
 
 

@@ -16,11 +16,12 @@ from typing import Any
 from storymesh.atomic_write import write_atomically
 from storymesh.input_file import InputFileRefused, open_input
 from storymesh.product.dbt_project import SOURCES_FOLDER, DbtAccess, DbtProject
+from storymesh.product.software import software_digest
 
 MAX_FILES = 20_000
 _STATE = "built.json"
 _NOT_READ = frozenset({"target", "logs", "__pycache__"})
-_PACKAGES = ("dbt-core", "dbt-duckdb", "duckdb", "storymesh")
+_PACKAGES = ("dbt-core", "dbt-duckdb")
 _OWN_MACROS = frozenset({"dbt", "dbt_duckdb"})
 _STEADY = frozenset({None, "view", "table", "ephemeral", "external", "seed", "test", "unit"})  # materializations
 # The clock, chance, what counts on, and what a model or the database held before.
@@ -137,7 +138,11 @@ def _inputs_digest(project: DbtProject, access: DbtAccess, selected: Iterable[st
             content = part if isinstance(part, bytes) else part.encode()
             digest.update(f"{len(content)}:".encode() + content)
 
-    add(*(f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES), *sorted(selected))
+    add(
+        *(f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES),
+        software_digest(),
+        *sorted(selected),
+    )
     # An input port stands in the sources as the files of its snapshot, whose names are never used twice.
     prepared = (Path("dbt_project.yml"), Path(SOURCES_FOLDER, "sources.yml"))
     paths = [*(project.project_dir / name for name in prepared), project.profiles_dir / "profiles.yml"]

@@ -1,4 +1,4 @@
-"""What the published snapshot of a product was made from, so that to publish the same again no row is read.
+"""A note of what the published snapshot of a product was made from: to publish the same again, no row is read.
 
 The note is kept beside the product's table. It is believed only where everything that shapes a publication is as it was
 then, the product's readers still see that snapshot, and its files are byte for byte what was published.
@@ -51,8 +51,11 @@ class _Note(BaseModel):
 
 
 class PublicationState:
-    """Whether a publication would give what the last one gave. `read_source` returns a digest of the bytes that the
-    rows are read from; None where they do not say which rows they give."""
+    """A check of whether a publication would give what the last one gave.
+
+    `read_source` returns a digest of the bytes that the rows are read from; None where they do not say which rows they
+    give.
+    """
 
     def __init__(
         self, store: ProductStore, product: Product, contract: Contract, read_source: Callable[[], str | None]

@@ -1,4 +1,4 @@
-"""What runs, as a digest: whoever keeps a result of it for later has to know whether it would be the same today."""
+"""A digest of the software that runs: a result that is kept for later holds only as long as this is the same."""
 
 import hashlib
 import importlib.metadata

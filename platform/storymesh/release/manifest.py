@@ -171,7 +171,7 @@ class ReleaseManifest(_Frozen):
 
     @property
     def as_predecessor(self) -> Predecessor:
-        """How a successor names this release."""
+        """Return this release as its successor names it."""
         return Predecessor(version=self.version, digest=self.digest, rules=self.rules)
 
     @property

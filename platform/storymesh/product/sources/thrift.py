@@ -13,7 +13,7 @@ _LONGEST_VARINT = 70  # bits
 _DEEPEST = 12
 
 Shape = Mapping[tuple[int, int], "Shape | None"]
-"""What is wanted of a struct: field id and kind -> the shape of the struct, or of the structs of the list, there."""
+"""The fields that are wanted of a struct: id and kind -> the shape of the struct, or of the list's structs, there."""
 
 
 class NotThrift(Exception):

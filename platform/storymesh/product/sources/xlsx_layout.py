@@ -1,5 +1,8 @@
-"""What a sheet's XML says that openpyxl's reader of rows passes over: rows out of order, which it leaves out, merged
-cells, of which all but the first are empty there, and whether anything is computed."""
+"""The parts of a sheet's XML that openpyxl's reader of rows passes over.
+
+It leaves out rows that are out of order, gives all but the first of merged cells as empty, and does not say whether
+anything is computed.
+"""
 
 import re
 from bisect import bisect_right
@@ -57,7 +60,6 @@ def _ascending(pairs: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
 
 
 def _column_index(letters: bytes) -> int:
-    index = 0
-    for letter in letters:
-        index = 26 * index + letter - ord("A") + 1
-    return index - 1
+    from openpyxl.utils import column_index_from_string
+
+    return int(column_index_from_string(letters.decode())) - 1
