@@ -1,8 +1,9 @@
 """Casting rows of a source or of dbt to the contract's types, value by value; what does not fit is kept as text.
 
 A cast never loses anything silently: 1.7 is not an integer, a moment of a day is not a date, a text with three decimals
-is no decimal of two, and nothing below a microsecond is cut off. Such a value becomes null in the typed column, and a
-`raw` column has it as it was. A list or an object with such a value inside becomes null as a whole.
+is no decimal of two, nothing below a microsecond is cut off, and a number that is not finite is no value. Such a value
+becomes null in the typed column, and a `raw` column has it as it was. A list or an object with such a value inside
+becomes null as a whole.
 """
 
 from collections.abc import Callable, Mapping
@@ -152,11 +153,12 @@ def _always_fits(found: "pa.DataType", kind: Type) -> bool:
         return True
     match kind:
         case Text():
-            return bool(not at.is_binary(found) and not at.is_large_binary(found))
+            is_bytes = at.is_binary(found) or at.is_large_binary(found)
+            return not (is_bytes or at.is_floating(found) or at.is_nested(found))
         case Integer():
             return bool(at.is_integer(found) and found != "uint64")
         case Float():
-            return bool(at.is_integer(found) or at.is_floating(found) or at.is_decimal(found))
+            return bool(at.is_integer(found) or at.is_decimal(found))  # a double may be NaN
         case Boolean():
             return bool(at.is_boolean(found))
         case Decimal():
@@ -204,6 +206,8 @@ def _cast(value: "ir.Value", found: "pa.DataType", kind: Type) -> "ir.Value":
     import ibis.expr.datatypes as dt
     import pyarrow.types as at
 
+    from storymesh.engine.dialect import is_finite
+
     target = dt.DataType.from_pyarrow(arrow_type(kind))
     nothing = ibis.null(target)
     if at.is_null(found):
@@ -218,7 +222,9 @@ def _cast(value: "ir.Value", found: "pa.DataType", kind: Type) -> "ir.Value":
         case Time() if at.is_time(found):
             return time_of_day(value.cast("string"))
         case Text() if at.is_nested(found):
-            return value.cast("json").cast("string")
+            return json_of(value)
+        case Text() if at.is_floating(found):
+            return ibis.ifelse(is_finite(value), value.cast("string"), ibis.null("string"))
         case Text():
             return value.cast("string")
         case Struct() | Array():
@@ -261,12 +267,14 @@ def _cast_number(value: "ir.Value", found: "pa.DataType", kind: Type, target: "d
     import pyarrow.types as at
 
     from storymesh.contract.cast_text import plain_number
-    from storymesh.engine.dialect import truncate_number
+    from storymesh.engine.dialect import is_finite, truncate_number
 
     nothing = ibis.null(target)
     if not (at.is_integer(found) or at.is_floating(found) or at.is_decimal(found)):
         return nothing
     match kind:
+        case Float() if at.is_floating(found):
+            return ibis.ifelse(is_finite(value), value.cast(target), nothing)
         case Integer() if not at.is_integer(found):
             return ibis.ifelse(value == truncate_number(value), value.try_cast(target), nothing)
         case Decimal() if at.is_floating(found):

@@ -9,6 +9,7 @@ from storymesh.engine.engine import Engine, TableNotFound
 from storymesh.errors import EngineFailed, SourceUnreadable, suggest_name
 from storymesh.product.definition import Product
 from storymesh.product.sources.arrow_columns import plain_columns
+from storymesh.product.sources.file_state import FileState
 from storymesh.product.sources.source import BATCH_ROWS, choose_columns
 
 if TYPE_CHECKING:
@@ -45,18 +46,27 @@ def open_dbt_model(
 
     schema, name = (None, product.name) if manifest is None else _relation(product, manifest, unreadable)
     try:
+        state = FileState.settled(database)
         reader = engine.stream_database_table(database, name, folder, choose, BATCH_ROWS, only=allowed, schema=schema)
     except TableNotFound as error:
         hint = suggest_name(product.name, error.tables)
         raise SourceUnreadable(f"{message}, which dbt did not build", hint) from None
     except EngineFailed as error:
         raise SourceUnreadable(f"{message}: {database} cannot be opened: {error}", "is dbt still running?") from None
+    except OSError as error:
+        raise SourceUnreadable(f"{message}: {database} cannot be read: {error.strerror}") from None
+
+    def require_same() -> None:
+        if not database.exists() or FileState.of(database) != state:
+            raise unreadable(f"{database} has changed while it was read", "run again once dbt has ended")
 
     def batches() -> "Iterator[pa.RecordBatch]":
         try:
             yield from reader
         except EngineFailed as error:
+            require_same()
             raise unreadable(str(error)) from None
+        require_same()
 
     return plain_columns(reader.schema, batches(), unreadable)
 

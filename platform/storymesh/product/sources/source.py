@@ -5,9 +5,12 @@ one bad field quarantines one row instead of refusing the file.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -17,6 +20,7 @@ from storymesh.errors import MAX_COMPARED, SourceUnreadable, suggest_name
 from storymesh.input_file import InputFileRefused, open_input
 from storymesh.product.definition import Product
 from storymesh.product.sources.bounds import MAX_COLUMNS, OpensTooFar, open_bounded
+from storymesh.product.sources.file_state import CHANGED, FileState
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +30,10 @@ BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class SourceFile:
-    """The raw file of a product below its domain's `folder`, and the contract that its rows are for."""
+    """The raw file of a product below its domain's `folder`, and the contract that its rows are for.
+
+    All that is read of it is of the state in which it was opened first, or SourceUnreadable is raised.
+    """
 
     path: Path
     folder: Path
@@ -37,12 +44,38 @@ class SourceFile:
         """Return an error about this file that begins with where the product names it."""
         return SourceUnreadable(f"{self.product.source_location}: source '{self.product.source}': {message}", hint)
 
-    def open(self) -> IO[bytes]:
-        """Return the content of the file, decompressed. Raises SourceUnreadable; reading raises OpensTooFar."""
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Open the content of the file, decompressed. Raises SourceUnreadable; reading raises OpensTooFar."""
+        with self.open_file() as file:
+            yield open_bounded(file, self.path)
+
+    @contextmanager
+    def open_file(self) -> Iterator[BufferedReader]:
+        """Open the file itself. Raises SourceUnreadable, also at the end where the file is another by then."""
         try:
-            return open_bounded(open_input(self.path, self.folder), self.path)
+            file = open_input(self.path, self.folder)
         except InputFileRefused as error:
             raise self.unreadable(f"the file {error.reason}", error.hint) from None
+        with file:
+            self._require_same(file)
+            try:
+                yield file
+            except Exception:
+                self._require_same(file)  # says more than what a reader finds in half a file
+                raise
+            self._require_same(file)
+
+    def _require_same(self, file: BufferedReader) -> None:
+        if FileState.of(file.fileno()) != self._state:
+            raise self.unreadable(*CHANGED) from None
+
+    @cached_property
+    def _state(self) -> FileState:
+        try:
+            return FileState.settled(self.path)
+        except OSError as error:
+            raise self.unreadable(f"the file cannot be read: {error.strerror}") from None
 
     def opens_too_far(self, error: OpensTooFar) -> SourceUnreadable:
         """Return the error about a file that is made to be too large."""

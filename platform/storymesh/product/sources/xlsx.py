@@ -3,10 +3,10 @@
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile
 
 from storymesh.contract.cast_text import ERROR_MARK, WITH_ERRORS
@@ -33,27 +33,31 @@ _SAVE_AGAIN = "save it again with Excel"
 def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     import pyarrow as pa
 
-    _require_bounded(source)
-    try:
-        sheet = _open_sheet(source)
-        header = ["" if cell.value is None else _unescaped(str(cell.value)) for cell in next(sheet.lines, ())]
-    except SourceUnreadable:
-        raise
-    except Exception as error:  # whatever a library finds in a file that is not what it expects
-        raise _damaged(source, error) from None
-    if not any(header):
-        raise source.unreadable("the first sheet is empty", "its first row names the columns")
-    columns = source.choose_columns(header)
+    with ExitStack() as stack:
+        file = stack.enter_context(source.open_file())
+        _require_bounded(source, file)
+        try:
+            sheet = _open_sheet(source, file)
+            header = ["" if cell.value is None else _unescaped(str(cell.value)) for cell in next(sheet.lines, ())]
+        except SourceUnreadable:
+            raise
+        except Exception as error:  # whatever a library finds in a file that is not what it expects
+            raise _damaged(source, error) from None
+        if not any(header):
+            raise source.unreadable("the first sheet is empty", "its first row names the columns")
+        columns = source.choose_columns(header)
+        closing = stack.pop_all()
     schema = pa.schema([pa.field(name, pa.string(), metadata=WITH_ERRORS) for name in columns])
     places = [
         (header.index(name), item.type) for name, item in zip(columns, source.contract.properties.values(), strict=True)
     ]
 
     def batches() -> Iterator[pa.RecordBatch]:
-        filled = _texts(source, sheet, places)
-        while chunk := list(itertools.islice(filled, BATCH_ROWS)):
-            texts = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
-            yield pa.RecordBatch.from_arrays(texts, schema=schema)
+        with closing:
+            filled = _texts(source, sheet, places)
+            while chunk := list(itertools.islice(filled, BATCH_ROWS)):
+                texts = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
+                yield pa.RecordBatch.from_arrays(texts, schema=schema)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
 
@@ -68,22 +72,22 @@ class _Sheet:
     since_1900: bool
 
 
-def _open_sheet(source: SourceFile) -> _Sheet:
+def _open_sheet(source: SourceFile, file: BinaryIO) -> _Sheet:
     """Return the first sheet that is not hidden."""
     from openpyxl import load_workbook
     from openpyxl.utils.datetime import WINDOWS_EPOCH
 
     # What it says of a cell, the cell says too, as an error.
     warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
-    sheets = load_workbook(source.path, read_only=True, data_only=True, keep_links=False).worksheets
+    sheets = load_workbook(file, read_only=True, data_only=True, keep_links=False).worksheets
     shown = next((index for index, sheet in enumerate(sheets) if sheet.sheet_state == "visible"), 0)
     if not sheets:
-        if _is_strict(source):
+        if _is_strict(file):
             words = 'this is a "Strict Open XML" workbook'
             raise source.unreadable(words, 'save it as "Excel Workbook (.xlsx)"')
         raise source.unreadable("the workbook has no sheet with cells", "its first sheet has the rows")
     sheet = sheets[shown]
-    with ZipFile(source.path) as archive:
+    with ZipFile(file) as archive:
         xml = archive.read(sheet._worksheet_path)
     if (row := row_out_of_order(xml)) is not None:
         raise source.unreadable(f"row {row:,} stands twice, or below a later one", _SAVE_AGAIN)
@@ -91,7 +95,7 @@ def _open_sheet(source: SourceFile) -> _Sheet:
     sheet.reset_dimensions()
     lines = iter(sheet.iter_rows())
     if has_formulas(xml):
-        formulas = load_workbook(source.path, read_only=True, keep_links=False).worksheets[shown]
+        formulas = load_workbook(file, read_only=True, keep_links=False).worksheets[shown]
         formulas.reset_dimensions()
         lines = map(_with_formulas, lines, formulas.iter_rows())
     return _Sheet(lines, xml, sheet.parent.epoch == WINDOWS_EPOCH)
@@ -113,20 +117,19 @@ def _with_formulas(cells: Sequence[Any], formulas: Sequence[Any]) -> Sequence[An
     ]
 
 
-def _is_strict(source: SourceFile) -> bool:
-    with suppress(KeyError), ZipFile(source.path) as archive:
+def _is_strict(file: BinaryIO) -> bool:
+    with suppress(KeyError), ZipFile(file) as archive:
         return _STRICT in archive.read("xl/workbook.xml")
     return False
 
 
-def _require_bounded(source: SourceFile) -> None:
+def _require_bounded(source: SourceFile, file: BinaryIO) -> None:
     """Raise SourceUnreadable for a workbook that opens to too much: its parts are read into memory."""
-    with source.open() as file:
-        if file.read(len(_OLE)) == _OLE:
-            words = "this is a workbook of before Excel 2007, or one with a password"
-            raise source.unreadable(words, 'save it as "Excel Workbook (.xlsx)" without a password')
+    if file.read(len(_OLE)) == _OLE:
+        words = "this is a workbook of before Excel 2007, or one with a password"
+        raise source.unreadable(words, 'save it as "Excel Workbook (.xlsx)" without a password')
     try:
-        with ZipFile(source.path) as archive:
+        with ZipFile(file) as archive:
             parts = archive.infolist()
     except Exception as error:  # see above
         raise _damaged(source, error) from None
