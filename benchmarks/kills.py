@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import resource
-import signal
 import tempfile
 import time
 from collections import Counter
@@ -21,7 +20,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.soak import _LEAVING, KEY, Broken, Soak
+from benchmarks.faults import COUNT, die_around, die_at_write
+from benchmarks.soak import KEY, Broken, Soak, run_mesh
 
 CALM_EVERY = 10
 OPERATIONS = ("publish", "release", "sign", "forget", "forget and remove", "expire", "rebuild", "pull", "run")
@@ -109,16 +109,16 @@ class KillSoak(Soak):
         if targets and self.random.random() < 0.5:
             target, after = self.random.choice(targets), self.random.random() < 0.5
             what = f"{operation}, {'after' if after else 'before'} {target}"
-            act = lambda: _die_around(self._roots(), *TARGETS[target], after=after)  # noqa: E731
+            act = lambda: die_around(self._roots(), *TARGETS[target], after=after)  # noqa: E731
         else:
             place = self.random.randint(1, self.writes[operation])
             what = f"{operation}, at a write"
-            act = lambda: _die_at_write(self._roots(), place)  # noqa: E731
-        (self.folder / "count").unlink(missing_ok=True)
+            act = lambda: die_at_write(self._roots(), place, self.folder)  # noqa: E731
+        (self.folder / COUNT).unlink(missing_ok=True)
         ended = self._ended(self._start_operation(act, operation, arguments))
-        if ended != "killed" and (self.folder / "count").is_file():
+        if ended != "killed" and (self.folder / COUNT).is_file():
             # It ended before its turn came: now it is known how often it writes.
-            self.writes[operation] = max(1, int((self.folder / "count").read_text(encoding="utf-8")))
+            self.writes[operation] = max(1, int((self.folder / COUNT).read_text(encoding="utf-8")))
         return what, ended
 
     def _roots(self) -> tuple[str, ...]:
@@ -194,8 +194,6 @@ def _operate(root: Path, folder: Path, operation: str, arguments: Mapping[str, A
     """Do one operation on the mesh, and return its exit code."""
     import shutil
 
-    from benchmarks.soak import _run
-
     from storymesh.errors import StorymeshError
     from storymesh.lifecycle.erase import erase_row, plan_erasure, remove_affected_releases
     from storymesh.lifecycle.expire import expire_snapshots, plan_expiry
@@ -211,7 +209,7 @@ def _operate(root: Path, folder: Path, operation: str, arguments: Mapping[str, A
     from storymesh.release.write import write_release
 
     if operation == "run":
-        return _run(root, folder)
+        return run_mesh(root, folder)
     mesh = load_mesh(root)
     try:
         if operation in ("publish", "release"):
@@ -262,62 +260,16 @@ def _sign(releases: Path, file: Path) -> None:
         sign_release(release.path, key)
 
 
-def _on_writes(roots: tuple[str, ...], act: Callable[[int, str, str], None]) -> None:
-    """Call `act` with number, name and paths of each operation of this process that changes files below `roots`."""
-    import sys
-
-    count = 0
-    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-    def hear(event: str, given: tuple[Any, ...]) -> None:
-        nonlocal count
-        if event == "open":
-            counts = isinstance(given[2], int) and bool(given[2] & writing)
-        else:
-            counts = event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link")
-        if counts and str(given[0]).startswith(roots):
-            count += 1
-            act(count, event, " ".join(map(str, given[:2])))
-
-    sys.addaudithook(hear)
-    base = Path(roots[0]).parent
-    _LEAVING.append(lambda: (base / "count").write_text(str(count), encoding="utf-8") and None)
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _die_at_write(roots: tuple[str, ...], place: int) -> None:
-    _on_writes(roots, lambda number, _event, _paths: _die() if number == place else None)
-
-
-def _die_around(roots: tuple[str, ...], event: str, part: str, *, after: bool) -> None:
-    """Die just before, or `after`, the first operation of this kind; after it means before the next write."""
-    met: list[bool] = []
-
-    def act(_number: int, name: str, paths: str) -> None:
-        if met:
-            _die()
-        if name == event and part in paths:
-            if after:
-                met.append(True)
-            else:
-                _die()
-
-    _on_writes(roots, act)
-
-
 def soak(kills: int, seed: int, say: Callable[[str], None]) -> Mapping[str, int]:
     """Return what was killed -> how often. Raises Broken with what was lost."""
     with tempfile.TemporaryDirectory(prefix="storymesh-soak-") as folder:
-        one = KillSoak(Path(folder), seed, say)
+        mesh = KillSoak(Path(folder), seed, say)
         try:
-            one.run(kills)
+            mesh.run(kills)
         finally:
             tempfile.tempdir = None
-        say(f"ended: {json.dumps(one.ended, indent=1, sort_keys=True)}")
-        return Counter(one.met)
+        say(f"ended: {json.dumps(mesh.ended, indent=1, sort_keys=True)}")
+        return Counter(mesh.met)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """A soak: a mesh is run again and again, and each run meets a fault at a random moment. Afterwards nothing may be lost,
 doubled or half there, and the next run that nobody disturbs has to make what is missing.
 
-    python benchmarks/soak.py --rounds 200 --seed 1
+    python -m benchmarks.soak --rounds 200 --seed 1
 
 Faults: the process is killed at one of its writes to the mesh (`write`) or at any moment (`kill`), or told to end
 (`term`); the disk is full from one of its writes on (`full`), no file may grow beyond a size (`limit`), or nothing may
@@ -10,7 +10,6 @@ Before each run a raw file changes, so that there is something to publish and to
 """
 
 import argparse
-import errno
 import importlib
 import json
 import os
@@ -29,6 +28,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+
+from benchmarks.faults import (
+    LEAVING,
+    MEASURED,
+    allow_writing,
+    die_at_write,
+    fill_disk_at_write,
+    forbid_writing,
+    leave_measurements,
+    limit_file_size,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 MESH = ROOT / "tests/meshes/plain_files"
@@ -50,8 +60,6 @@ FAULTS = (
     "twice",
 )
 UNSWEPT = ("audit-", "clean-")
-NOBODY = 65534
-MEASURED = "measured.json"
 
 
 class Broken(AssertionError):
@@ -132,24 +140,24 @@ class Soak:
         match fault:
             case "write":
                 place = self.random.randint(1, self.measured.writes)
-                return f"{self._ended(self._start(lambda: _die_at(self.root, place)))} at write {place}"
+                ended = self._ended(self._start(lambda: die_at_write(self._roots(), place, self.folder)))
+                return f"{ended} at write {place}"
             case "kill" | "term":
                 return f"{self._struck([self._start()], moment, fault)} after {moment:.1f} s"
             case "twice":
                 return f"{self._struck([self._start(), self._start()], moment, 'kill')} after {moment:.1f} s"
             case "full":
                 place = self.random.randint(1, self.measured.writes)
-                return (
-                    f"{self._ended(self._start(lambda: _fill_at(self.root, place)))} with a disk full at write {place}"
-                )
+                ended = self._ended(self._start(lambda: fill_disk_at_write(self._roots(), place)))
+                return f"{ended} with a disk full at write {place}"
             case "limit":
                 size = int(2 ** self.random.uniform(10, 19))
-                return f"{self._ended(self._start(lambda: _limit(size)))} with at most {size:,} bytes a file"
+                return f"{self._ended(self._start(lambda: limit_file_size(size)))} with at most {size:,} bytes a file"
             case "forbidden":
                 try:
-                    return f"{self._ended(self._start(lambda: _forbid(self.root)))} without the right to write"
+                    return f"{self._ended(self._start(lambda: forbid_writing(self.root)))} without the right to write"
                 finally:
-                    _allow(self.root)
+                    allow_writing(self.root)
             case "damaged":
                 path = self.root / "domains/road/sources/breakdowns.parquet"
                 whole = path.read_bytes()
@@ -164,7 +172,7 @@ class Soak:
     def calm(self, when: str) -> None:
         """A run that nobody disturbs makes everything that is missing, and leaves nothing behind."""
         began = time.monotonic()
-        told = self._ended(self._start(lambda: _measure(self.root, self.folder)))
+        told = self._ended(self._start(lambda: leave_measurements((str(self.root),), self.folder)))
         if told != "done":
             raise Broken(f"{when}: the run that nobody disturbed ended with {told}:\n{self._said()}")
         self.measured = Measured(**json.loads((self.folder / MEASURED).read_text(encoding="utf-8")))
@@ -196,18 +204,18 @@ class Soak:
         for product in mesh.products:
             domain, name = product.split(".")
             found = ProductStore(mesh.warehouse, domain).list_snapshots(name)
-            versions = [one.version for one in found]
+            versions = [snapshot.version for snapshot in found]
             if lost := set(self.seen.versions.get(product, ())) - set(versions):
                 raise Broken(f"{product} has lost {lost}")
             if len(set(versions)) < len(versions):
                 raise Broken(f"{product} has a version twice: {versions}")
             known = set(self.seen.versions.get(product, ()))
-            fresh = [one for one in found if one.version not in known]
-            for one in [*fresh, *self.random.sample(found, min(1, len(found)))]:
+            fresh = [snapshot for snapshot in found if snapshot.version not in known]
+            for snapshot in [*fresh, *self.random.sample(found, min(1, len(found)))]:
                 with open_engine() as engine:
-                    version = content_version(engine, one.files, mesh.contract(product))
-                if version != one.version:
-                    raise Broken(f"{product} {one.version} does not hold what it held")
+                    version = content_version(engine, snapshot.files, mesh.contract(product))
+                if version != snapshot.version:
+                    raise Broken(f"{product} {snapshot.version} does not hold what it held")
             self.seen.versions[product] = versions
         releases = {}
         for release in list_releases(mesh.releases):
@@ -232,6 +240,10 @@ class Soak:
         if numbers != list(range(1, len(numbers) + 1)):
             raise Broken(f"the releases are numbered {numbers}")
 
+    def _roots(self) -> tuple[str, ...]:
+        """The folders whose writes count."""
+        return (str(self.root),)
+
     # --- processes ---
 
     def _start(
@@ -248,8 +260,8 @@ class Soak:
         code = 99
         try:
             prepare()
-            code = (work or _run)(self.root, self.folder)
-            for leave in _LEAVING:
+            code = (work or run_mesh)(self.root, self.folder)
+            for leave in LEAVING:
                 leave()
         except BaseException:
             traceback.print_exc()
@@ -328,84 +340,7 @@ class Soak:
         return f"{versions} versions of products, {len(self.seen.releases)} releases"
 
 
-def _at_writes(root: Path, act: Callable[[int, str], None]) -> None:
-    """Call `act` with number and name of each operation of this process that changes which files the mesh has: a file
-    opened to write, renamed or removed, a folder made. What libraries write themselves lies between two of these."""
-    count = 0
-    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-    def hear(event: str, given: tuple[object, ...]) -> None:
-        nonlocal count
-        if event == "open":
-            counts = isinstance(given[2], int) and bool(given[2] & writing)
-        else:
-            counts = event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link")
-        if counts and str(given[0]).startswith(str(root)):
-            count += 1
-            act(count, event)
-
-    sys.addaudithook(hear)
-
-
-def _die_at(root: Path, place: int) -> None:
-    """Die just before the write of this number."""
-
-    def act(number: int, _: str) -> None:
-        if number == place:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    _at_writes(root, act)
-
-
-def _fill_at(root: Path, place: int) -> None:
-    """From the write of this number on there is no room for another file or folder."""
-
-    def act(number: int, event: str) -> None:
-        if number >= place and event in ("open", "os.mkdir"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    _at_writes(root, act)
-
-
-def _measure(root: Path, folder: Path) -> None:
-    """Leave what this run measures beside the mesh, when it ends."""
-    began = time.monotonic()
-    counted: list[int] = [0]
-    _at_writes(root, lambda number, _: counted.__setitem__(0, number))
-
-    def leave() -> None:
-        found = {"seconds": time.monotonic() - began, "writes": counted[0], "modules": sorted(sys.modules)}
-        (folder / MEASURED).write_text(json.dumps(found), encoding="utf-8")
-
-    _LEAVING.append(leave)
-
-
-_LEAVING: list[Callable[[], None]] = []  # what this process does when its run has ended
-
-
-def _limit(size: int) -> None:
-    """No file may grow beyond `size` bytes: what is written then fails as on a full disk."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    sys.dont_write_bytecode = True  # Python keeps the half that it may write
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def _forbid(root: Path) -> None:
-    """The mesh may be read only: by being somebody else, or else by its rights, which the next run gives back."""
-    if os.geteuid() == 0:
-        os.seteuid(NOBODY)
-        return
-    for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
-        folder.chmod(0o555)
-
-
-def _allow(root: Path) -> None:
-    if os.geteuid() != 0:
-        for folder, _, _ in os.walk(root):
-            Path(folder).chmod(0o755)
-
-
-def _run(root: Path, folder: Path) -> int:
+def run_mesh(root: Path, folder: Path) -> int:
     """The exit code of `storymesh run` in this process; 99 for an error that it did not expect."""
     from storymesh.errors import StorymeshError
     from storymesh.mesh.mesh import load_mesh
@@ -429,10 +364,10 @@ def _run(root: Path, folder: Path) -> int:
 def soak(rounds: int, seed: int, say: Callable[[str], None]) -> Mapping[str, int]:
     """Fault -> how often it was met. Raises Broken with what was lost."""
     with tempfile.TemporaryDirectory(prefix="storymesh-soak-") as folder:
-        one = Soak(Path(folder), seed, say)
-        one.run(rounds)
-        say(f"ended: {dict(one.ended)}")
-        return MappingProxyType(dict(one.met))
+        mesh = Soak(Path(folder), seed, say)
+        mesh.run(rounds)
+        say(f"ended: {dict(mesh.ended)}")
+        return MappingProxyType(dict(mesh.met))
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ def last_line_of(*command: str) -> str:
 
 
 def test_faults_at_random_moments_lose_nothing() -> None:
-    assert last_line_of("benchmarks/soak.py", "--rounds", "3", "--seed", "5").startswith("3 faults (")
+    assert last_line_of("-m", "benchmarks.soak", "--rounds", "3", "--seed", "5").startswith("3 faults (")
 
 
 def test_kills_at_the_writes_of_operations_lose_nothing() -> None:
