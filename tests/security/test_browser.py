@@ -38,6 +38,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     server: tuple[str, int] | None = ("127.0.0.1", PORT)
     kind: str = "http"
+    scheme: str = "http"
     twice: str = ""
 
 
@@ -64,6 +65,7 @@ def answer(request: Request, hosts: frozenset[str] = frozenset()) -> int:
         "path": request.path,
         "headers": headers,
         "server": request.server,
+        "scheme": request.scheme,
     }
     asyncio.run(BrowserGuard(application, hosts)(scope, lambda: asyncio.sleep(0, {}), send))
     if request.kind == "websocket":
@@ -172,6 +174,25 @@ REFUSED = {
     "another service that the default port of https hides": Request(
         host="localhost:80", headers={**JSON, "origin": "http://localhost:443"}
     ),
+    "the service at the port of https beside ours at that of http": Request(
+        host="localhost:80", headers={**JSON, "origin": "https://localhost:443"}
+    ),
+    "the same without ports": Request(host="localhost", headers={**JSON, "origin": "https://localhost"}),
+    "the service at the port of http beside ours at that of https": Request(
+        host="localhost", scheme="https", headers={**JSON, "origin": "http://localhost"}
+    ),
+    "the port of http named under https": Request(
+        host="localhost:443", scheme="https", headers={**JSON, "origin": "https://localhost:80"}
+    ),
+    "a referrer at the port of https": Request(host="localhost:80", headers={**JSON, "referer": "https://localhost/x"}),
+    "a web socket of the service at the port of https": Request(
+        "GET", kind="websocket", scheme="ws", host="localhost:80", headers={"origin": "https://localhost"}
+    ),
+    "a web socket of http where ours is encrypted": Request(
+        "GET", kind="websocket", scheme="wss", host="localhost", headers={"origin": "http://localhost"}
+    ),
+    "an origin with a port that is none": Request(headers={**JSON, "origin": "http://127.0.0.1:99999999"}),
+    "an origin with an empty port": Request(host="localhost:80", headers={**JSON, "origin": "http://localhost:"}),
     "queries in the address": Request("GET", path="/graphql", headers={"accept": "application/json"}),
     "a batch by PATCH": Request("PATCH", headers=JSON),
     "a deletion": Request("DELETE", headers=JSON),
@@ -215,6 +236,13 @@ ANSWERED = {
     "a check of health by the machine's own address": Request(
         "GET", "/server_info", host="10.1.2.3:80", server=("10.1.2.3", 80)
     ),
+    "our own page at the port of http": Request(host="localhost", headers={**JSON, "origin": "http://localhost:80"}),
+    "our own page at the port of https": Request(
+        host="localhost:443", scheme="https", headers={**JSON, "origin": "https://localhost"}
+    ),
+    "our own encrypted web socket": Request(
+        "GET", kind="websocket", scheme="wss", host="localhost", headers={"origin": "https://localhost"}
+    ),
     "our own web socket": Request("GET", kind="websocket", headers={"origin": f"http://{OURS}"}),
     "the web socket of a program": Request("GET", kind="websocket"),
 }
@@ -237,6 +265,11 @@ def test_a_name_in_the_settings_is_answered_also_behind_a_proxy() -> None:
     assert answer(Request(host=OURS, headers=origin), hosts) == 200
     assert answer(Request(host="mesh.example", headers={**JSON, "origin": EVIL}), hosts) == 403
     assert answer(Request(host=OURS, headers={**JSON, "origin": "https://mesh.example:8443"}), hosts) == 403
+    assert answer(Request(host=OURS, headers={**JSON, "origin": "https://mesh.example:80"}), hosts) == 403
+    by_port = frozenset({"mesh.example:8443", "[2001:db8::1]:8443"})
+    assert answer(Request(host=OURS, headers={**JSON, "origin": "https://mesh.example:8443"}), by_port) == 200
+    assert answer(Request(host="[2001:db8::1]:8443", headers=JSON), by_port) == 200
+    assert answer(Request(host=OURS, headers=origin), by_port) == 403
     assert answer(Request(host="mesh.example.evil.example", headers=origin), hosts) == 421
 
 

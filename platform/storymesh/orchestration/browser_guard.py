@@ -23,6 +23,7 @@ HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 )
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9_.-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 Scope = MutableMapping[str, Any]
@@ -82,7 +83,7 @@ class BrowserGuard:
         if not self._is_ours(host, scope):
             return Refusal(421, f"the header Host names another machine; {HOSTS} lists the names of this one")
         origin = one.get("origin")
-        if origin is not None and not self._is_same_site(origin, host):
+        if origin is not None and not self._is_same_site(origin, host, scope):
             return Refusal(403, "a page of another site may ask for nothing here")
         if scope["type"] == "websocket":
             if one.get("sec-fetch-site") in ("cross-site", "same-site"):
@@ -104,7 +105,7 @@ class BrowserGuard:
         if method in SAFE_METHODS:
             return None
         referrer = headers.get("referer")
-        if "origin" not in headers and referrer and not self._is_same_site(referrer, host):
+        if "origin" not in headers and referrer and not self._is_same_site(referrer, host, scope):
             return Refusal(403, "a page of another site may ask for nothing here")
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return Refusal(415, "what is sent has to be application/json")
@@ -115,7 +116,8 @@ class BrowserGuard:
         if match is None:
             return False
         name = (match["six"] or match["name"]).lower()
-        if name == "localhost" or name in {listed.partition(":")[0] for listed in self.hosts}:
+        listed = (_HOST.fullmatch(entry) for entry in self.hosts)
+        if name == "localhost" or name in {(entry["six"] or entry["name"]).lower() for entry in listed if entry}:
             return True
         try:
             address = ip_address(name)
@@ -124,21 +126,28 @@ class BrowserGuard:
         except ValueError:
             return False
 
-    def _is_same_site(self, origin: str, host: str) -> bool:
+    def _is_same_site(self, origin: str, host: str, scope: Scope) -> bool:
+        """Return True if a page of `origin` came from the name and port that `host` says, or from a name in the list:
+        a proxy may send a Host of its own."""
         try:
             parts = urlsplit(origin)
-            named = parts.hostname
         except ValueError:
             return False
-        if parts.scheme not in ("http", "https") or not named or "@" in parts.netloc:
+        if parts.scheme not in ("http", "https"):
             return False
-        ends = {"http": ":80", "https": ":443"}[parts.scheme]
-        site = parts.netloc.lower().removesuffix(ends)
-        return site == _without_default_port(host) or site in self.hosts  # a proxy may send a Host of its own
+        site = _name_and_port(parts.netloc, parts.scheme)
+        if site is None:
+            return False
+        listed = {_name_and_port(entry, parts.scheme) for entry in self.hosts}
+        return site in listed or site == _name_and_port(host, scope.get("scheme", "http"))
 
 
-def _without_default_port(host: str) -> str:
-    return re.sub(r":(80|443)$", "", host.lower())
+def _name_and_port(netloc: str, scheme: str) -> tuple[str, int] | None:
+    """Return the name and the port that an address of `scheme` leads to: without a port, the one of the scheme."""
+    match = _HOST.fullmatch(netloc)
+    if match is None:
+        return None
+    return (match["six"] or match["name"]).lower(), int(match["port"] or _PORTS.get(scheme, 0))
 
 
 def _with_headers(send: Send) -> Send:
