@@ -82,6 +82,7 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
                 "domains whose dbt may do all that the person may who runs it: Python models, plugins, a profile of "
                 "any kind"
             ),
+            "time_limit": "how long the dbt of a domain may take before it is ended, such as `12h`; `0h`: as it likes",
         },
     ),
     "domain.yaml": (

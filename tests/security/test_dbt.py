@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from storymesh.errors import DefinitionErrors, EngineFailed, StorymeshError, Tra
 from storymesh.mesh.settings import DbtSettings
 from storymesh.product import dbt_process
 from storymesh.product.dbt_profile import read_profile
-from storymesh.product.dbt_project import DbtAccess, DbtProject, failed_nodes, prepare_dbt, run_dbt
+from storymesh.product.dbt_project import DbtAccess, DbtProject, failed_nodes, prepare_dbt, run_dbt, took_too_long
 
 REFUSED = {
     "reads_a_file_of_the_system": "select * from read_text('/etc/hostname')",
@@ -140,13 +141,16 @@ def test_the_process_leaves_the_environment_of_whoever_started_it(
         "AWS_SESSION_TOKEN",
         "PGPASSWORD",
         "PYTHONSTARTUP",
+        "DBT_ENV_SECRET_TOKEN",
+        "DBT_PASS",
+        "DAGSTER_DBT_CLOUD_API_TOKEN",
         "LD_PRELOAD",
     )
     for name, text in {**kept, **dict.fromkeys(keys, "secret")}.items():
         monkeypatch.setenv(name, text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "execve", lambda *given: started.append(given))
-    monkeypatch.setattr(sys, "argv", ["dbt_process", str(tmp_path), "a-home-of-dbt", "REGION,OTHER", "build"])
+    monkeypatch.setattr(sys, "argv", ["dbt_process", str(tmp_path), "a-home-of-dbt", "REGION,OTHER", "0", "build"])
     dbt_process.main()
     ((program, arguments, environment),) = started
     assert (program, arguments[1:]) == (sys.executable, ["-P", "-m", "dbt.cli.main", "build"])
@@ -154,10 +158,38 @@ def test_the_process_leaves_the_environment_of_whoever_started_it(
     assert "secret" not in environment.values()
 
 
+def test_a_model_that_never_ends_is_ended(tmp_path: Path, engine: Engine) -> None:
+    folder = tmp_path / "domains/canal"
+    endless = "with recursive n(i) as (select 1 union all select i % 7 from n) select count(*) as a from n"
+    write(folder, {"dbt_project.yml": "name: canal\nprofile: canal\n", "models/endless.sql": endless})
+    access = DbtAccess(time_limit=timedelta(seconds=10))
+    project = prepare_dbt("canal", folder, tmp_path / ".storymesh", {}, engine, access)
+    with pytest.raises(TransformFailed, match="took longer than it may"):
+        run_dbt(project, "build")
+
+
+@pytest.mark.parametrize("form", ["{}", '{{"info": {{"msg": "{}", "name": "x"}}}}'], ids=["text", "json"])
+def test_the_models_at_which_dbt_was_ended_are_named(form: str, tmp_path: Path, engine: Engine) -> None:
+    folder = tmp_path / "domains/canal"
+    write(folder, {"dbt_project.yml": "name: canal\nprofile: canal\n"})
+    project = prepare_dbt("canal", folder, tmp_path / ".storymesh", {}, engine)
+    nodes = ("Began running node model.canal.before", "Running with dbt=1.11", "Began running node model.canal.quick")
+    more = ("Began running node model.canal.endless", "Finished running node model.canal.quick")
+    write(project.log_path, {"dbt.log": "".join(f"{form.format(line)}\n" for line in (*nodes, *more))})
+    assert took_too_long(project, "build", project.log_path).message.endswith("was ended while it was at endless")
+
+
+def test_the_limit_of_time_of_dbt_comes_from_the_settings(tmp_path: Path) -> None:
+    assert DbtSettings.model_validate({"time_limit": "90m"}).time_limit == timedelta(minutes=90)
+    for written in ("-1h", "soon", 6, "9999999999999w"):
+        with pytest.raises(ValueError):
+            DbtSettings.model_validate({"time_limit": written})
+
+
 def test_a_file_of_the_domain_is_no_module_of_dbt(tmp_path: Path) -> None:
     (tmp_path / "yaml.py").write_text("raise SystemExit('a file of the domain ran')")
     (tmp_path / "storymesh").mkdir()
-    command = dbt_process.dbt_command(str(tmp_path), str(tmp_path), "")
+    command = dbt_process.dbt_command(str(tmp_path), str(tmp_path), "", 60)
     done = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "ran" not in done.stderr + done.stdout and done.returncode == 0
 

@@ -71,7 +71,7 @@ class Mesh:
         """Return what `mesh.yaml` lets the dbt of a domain have."""
         settings = self.settings.dbt
         read = tuple((self.root / path).resolve() for path in settings.read)
-        return DbtAccess(read, settings.env, domain in settings.unconfined)
+        return DbtAccess(read, settings.env, domain in settings.unconfined, settings.time_limit)
 
     def product(self, product: str) -> Product:
         """Return the product of that id. Raises WrongUsage with the nearest id."""

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from storymesh.case.definition import Duration
 from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_spark
 from storymesh.language.types import Classification
@@ -151,11 +153,18 @@ def _check_variable(value: str) -> str:
     return value
 
 
+def _check_not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError("nothing takes less than no time; write hours such as 12h, or 0h for no limit")
+    return value
+
+
 class DbtSettings(BaseModel):
     """What the dbt projects of the domains may have besides their own data and the products that they read.
 
     `read` are files and folders, relative to the mesh root; `env` names variables of the environment that `env_var`
     finds; `unconfined` names domains whose dbt may do all that the user may who runs it: Python models, plugins.
+    `time_limit` is how long the dbt of a domain may take, such as `12h`; `0h` is no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -163,6 +172,7 @@ class DbtSettings(BaseModel):
     read: tuple[Annotated[str, AfterValidator(_check_not_absolute)], ...] = ()
     env: tuple[Annotated[str, AfterValidator(_check_variable)], ...] = ()
     unconfined: tuple[str, ...] = ()
+    time_limit: Annotated[Duration, AfterValidator(_check_not_negative)] = timedelta(hours=6)
 
 
 class Settings(BaseModel):

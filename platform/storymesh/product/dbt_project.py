@@ -6,10 +6,13 @@ sources. What runs dbt (this module, or an orchestrator with its command line) r
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,12 +24,14 @@ from storymesh.engine.engine import Engine
 from storymesh.engine.open import DBT_PLUGIN, without_values
 from storymesh.errors import DefinitionErrors, TransformFailed
 from storymesh.product.dbt_files import data_folders, read_dbt_project, require_dbt_files
-from storymesh.product.dbt_process import dbt_command
+from storymesh.product.dbt_process import dbt_command, was_ended
 from storymesh.product.dbt_profile import DomainProfile, read_profile
 from storymesh.product.store import Snapshot
 
 SOURCES_FOLDER = "storymesh_sources"
 ALLOWED = "allowed.json"
+_BEGUN = re.compile(r"Began running node [a-z]+\.\w+\.([\w.]+)")
+_FINISHED = re.compile(r"Finished running node [a-z]+\.\w+\.([\w.]+)")
 _OURS = frozenset({"target", "logs", "dbt_project.yml", "profiles.yml", SOURCES_FOLDER})
 
 
@@ -60,12 +65,13 @@ class DbtAccess:
     """What the operator lets a domain's dbt have besides the domain's own data and the products that it reads.
 
     `read` are files and folders, `env` names of variables of the environment. `unconfined`: everything that the user
-    who runs it may do.
+    who runs it may do. A build is ended after `time_limit`; zero is no limit.
     """
 
     read: tuple[Path, ...] = ()
     env: tuple[str, ...] = ()
     unconfined: bool = False
+    time_limit: timedelta = timedelta(hours=6)
 
 
 def prepare_dbt(
@@ -118,7 +124,9 @@ def prepare_dbt(
         log_path=home / "logs",
         database=profile.database,
         env=MappingProxyType(env),
-        command=tuple(dbt_command(str(folder), str(home / "home"), ",".join(access.env))),
+        command=tuple(
+            dbt_command(str(folder), str(home / "home"), ",".join(access.env), access.time_limit.total_seconds())
+        ),
     )
 
 
@@ -164,9 +172,29 @@ def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -
         raise TransformFailed(message, f"log: {project.log_path}") from None
     if done.returncode == 0:
         return
+    if was_ended(done.returncode):
+        raise took_too_long(project, command, project.log_path)
     errors = failed_nodes(project) or _logged_errors(done.stdout) or [done.stderr.strip()[-2000:] or "dbt said nothing"]
     message = f"the dbt project of '{project.domain}' did not {command}: {'; '.join(errors)}"
     raise TransformFailed(message, f"log: {project.log_path}")
+
+
+def took_too_long(project: DbtProject, command: str, logs: Path) -> TransformFailed:
+    """Return the error of a dbt that was ended by its limit of time, with the models that it was at."""
+    log = logs / "dbt.log"
+    running: dict[str, None] = {}
+    with suppress(OSError), log.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if begun := _BEGUN.search(line):
+                running[begun[1]] = None
+            elif finished := _FINISHED.search(line):
+                running.pop(finished[1], None)
+            elif "Running with dbt" in line:
+                running.clear()  # of an earlier run
+    at = f" while it was at {', '.join(running)}" if running else ""
+    message = f"dbt {command} of '{project.domain}' took longer than it may and was ended{at}"
+    hint = f"mend a model that never ends, or set `dbt: {{time_limit: 12h}}` in mesh.yaml; log: {log}"
+    return TransformFailed(message, hint)
 
 
 def _read_project(folder: Path, *, unconfined: bool) -> dict[str, Any]:

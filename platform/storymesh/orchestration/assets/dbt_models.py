@@ -31,7 +31,8 @@ from storymesh.orchestration.assets.products import assets_made_for
 from storymesh.orchestration.assets.sources import Files, files_read_by_model, raw_files_of_domain
 from storymesh.orchestration.dagster_internals import dbt_resource_class, latest_check_evaluations
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
-from storymesh.product.dbt_project import failed_nodes, prepare_dbt
+from storymesh.product.dbt_process import was_ended
+from storymesh.product.dbt_project import failed_nodes, prepare_dbt, took_too_long
 from storymesh.product.dbt_state import DbtBuildState
 from storymesh.product.store import ProductStore, Snapshot
 
@@ -130,6 +131,8 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             for event in invocation.stream():
                 yield add_column_lineage(event, domain, manifest, project.target_path, inputs)
             if not invocation.is_successful():
+                if was_ended(invocation.process.returncode):
+                    raise took_too_long(project, "build", project.target_path)
                 failed = "; ".join(failed_nodes(project)) or str(invocation.get_error())
                 raise TransformFailed(f"the dbt project of '{domain}' did not build: {failed}")
             state.record()
