@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from storymesh.errors import NarratorFailed
+from storymesh.llm.confined_requests import RedirectRefused, confined_requests
 from storymesh.llm.langchain_model import LangChainModel
-from storymesh.llm.redirects import RedirectRefused, redirects_refused
+from storymesh.llm.model_settings import KEYS, invalid_address_of
 from storymesh.llm.retry import TransientError
 from storymesh.rewriting.prompt import STORY_SCHEMA
 
@@ -28,6 +29,7 @@ class Hosts:
     first: str = ""
     code: int = 307
     asked: list[str] = field(default_factory=list)  # paths that came to the first
+    told: list[str] = field(default_factory=list)  # headers that came with them
     leaked: list[str] = field(default_factory=list)  # paths that came to the other
 
 
@@ -63,6 +65,7 @@ def hosts() -> Iterator[Hosts]:
 
     def send_on(request: BaseHTTPRequestHandler) -> None:
         found.asked.append(request.path)
+        found.told.append(str(request.headers))
         request.send_response(found.code)
         request.send_header("location", f"http://localhost:{other.server_port}{request.path}")
         request.send_header("content-length", "0")
@@ -155,12 +158,91 @@ CLIENTS = [
 @pytest.mark.parametrize("client", CLIENTS)
 def test_no_client_of_a_model_follows_a_redirect(hosts: Hosts, client: Callable[[str], None]) -> None:
     for hosts.code in CODES:
-        with redirects_refused(), pytest.raises(RedirectRefused) as refused:
+        with confined_requests(), pytest.raises(RedirectRefused) as refused:
             client(f"{hosts.first}/v1")
         assert refused.value.status_code == hosts.code
     assert len(hosts.asked) == len(CODES) and hosts.leaked == []
     client(f"{hosts.first}/v1")
     assert len(hosts.leaked) == 1, "who asks no model follows them as before"
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_no_client_asks_another_address_than_a_narrative_names(hosts: Hosts, client: Callable[[str], None]) -> None:
+    port = hosts.first.rpartition(":")[2]
+    for other in ("https://llm.example.com/v1", f"https://127.0.0.1:{port}", f"http://127.0.0.1:{int(port) - 1}"):
+        with confined_requests(other), pytest.raises(NarratorFailed, match="so nothing is sent"):
+            client(f"{hosts.first}/v1")
+    assert hosts.asked == []
+
+
+SECRET = "hf_of_the_environment_0123456789"
+
+
+def carry_with_httpx(url: str) -> None:
+    import httpx
+
+    with httpx.Client(headers={"authorization": f"Bearer {SECRET}"}) as client:
+        client.post(url, json={})
+
+
+def carry_with_requests(url: str) -> None:
+    import requests
+
+    session = requests.Session()
+    session.headers["x-api-key"] = SECRET
+    session.post(url, timeout=10)
+
+
+def carry_with_urllib3(url: str) -> None:
+    import urllib3
+
+    urllib3.PoolManager(headers={"api-key": SECRET}).request("POST", url)
+
+
+def carry_with_aiohttp(url: str) -> None:
+    import aiohttp
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession(headers={"api-key": SECRET}) as session, session.post(url) as response:
+            await response.read()
+
+    asyncio.run(ask())
+
+
+def carry_with_a_base_url(url: str) -> None:
+    import aiohttp
+
+    async def ask() -> None:
+        async with (
+            aiohttp.ClientSession(base_url=url) as session,
+            session.post("chat", headers={"api-key": SECRET}) as response,
+        ):
+            await response.read()
+
+    asyncio.run(ask())
+
+
+def carry_in_the_address(url: str) -> None:
+    import httpx
+
+    httpx.get(url, params={"key": SECRET})
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        carry_with_httpx, carry_with_requests, carry_with_urllib3, carry_with_aiohttp, carry_with_a_base_url,
+        carry_in_the_address,
+    ],
+)  # fmt: skip
+def test_no_key_of_the_environment_goes_to_an_address_that_a_narrative_names(
+    hosts: Hosts, client: Callable[[str], None]
+) -> None:
+    with confined_requests(hosts.first, (SECRET,)), pytest.raises(NarratorFailed, match="key of the environment"):
+        client(f"{hosts.first}/v1/")
+    assert hosts.asked == []
+    with confined_requests(None, (SECRET,)), pytest.raises(RedirectRefused):
+        client(f"{hosts.first}/v1/")  # a provider's own address, or one of the environment
 
 
 PACKAGES = {
@@ -183,8 +265,10 @@ def test_the_client_of_a_provider_follows_no_redirect(
     """Of those that are installed: of a plain installation, OpenAI's."""
     for name in [name for name in os.environ if name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE"))]:
         monkeypatch.delenv(name)
-    for name in (f"{provider.upper()}_API_KEY", "GOOGLE_API_KEY", "STORYMESH_NARRATOR_KEY"):
-        monkeypatch.setenv(name, "sk-of-a-test-0123456789")
+    monkeypatch.setenv("STORYMESH_NARRATOR_KEY", "sk-of-a-test-0123456789")
+    keys = [*KEYS.values(), "CO_API_KEY", "HF_TOKEN", "NVIDIA_API_KEY", "UPSTAGE_API_KEY"]
+    for name in keys:
+        monkeypatch.setenv(name, f"sk-of-{name}-0123456789")
     model = LangChainModel(f"{provider}:m", hosts.first, {}, 20, STORY_SCHEMA)
 
     async def ask() -> None:
@@ -197,6 +281,38 @@ def test_the_client_of_a_provider_follows_no_redirect(
         asyncio.run(ask())
     assert hosts.asked, "it asked the server that it was told to"
     assert hosts.leaked == []
+    assert not [name for name in keys for told in hosts.told if f"sk-of-{name}" in told]
+
+
+FURTHER = {"anthropic": "ANTHROPIC_AUTH_TOKEN", "ollama": "OLLAMA_API_KEY", "openai": "OPENAI_ADMIN_KEY"}
+
+
+@pytest.mark.parametrize("provider", sorted(FURTHER.keys() & INSTALLED))
+def test_a_further_key_that_a_provider_finds_goes_nowhere(
+    hosts: Hosts, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORYMESH_NARRATOR_KEY", "sk-of-a-test-0123456789")
+    monkeypatch.setenv(FURTHER[provider], SECRET)
+    model = LangChainModel(f"{provider}:m", hosts.first, {}, 20, STORY_SCHEMA)
+    with pytest.raises((NarratorFailed, TransientError)):
+        asyncio.run(model.ask([{"role": "user", "content": QUESTION}], structured=False))
+    assert SECRET not in "".join(hosts.told)
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        *("anthropic_bedrock", "azure_ai", "azure_openai", "bedrock", "bedrock_converse", "google_anthropic_vertex"),
+        *("google_vertexai", "ibm"),
+    ],
+)
+def test_a_provider_that_signs_in_as_this_machine_is_asked_at_no_address_of_a_narrative(
+    hosts: Hosts, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", SECRET)
+    with pytest.raises(NarratorFailed, match="does not say where it is"):
+        LangChainModel(f"{provider}:m", hosts.first, {}, 20, STORY_SCHEMA).open()
+    assert invalid_address_of(f"{provider}:m")
 
 
 def test_a_class_that_knows_no_address_is_not_asked(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.llm.addresses import address_fault
-from storymesh.llm.model_settings import KEYS, PROVIDER, Parameters, invalid_setting
-from storymesh.llm.redirects import redirects_refused
+from storymesh.llm.confined_requests import confined_requests
+from storymesh.llm.model_settings import KEYS, PROVIDER, Parameters, invalid_address_of, invalid_setting
 from storymesh.llm.response_cache import Messages
 from storymesh.llm.retry import (
     MAX_RESPONSE,
@@ -64,6 +64,8 @@ class LangChainModel:
         self.timeout = timeout
         self.schema = schema
         self._secrets = environment_secrets()
+        own = os.environ.get(OWN_KEY, "")
+        self._withheld = tuple(secret for secret in self._secrets if secret not in own)
         self._plain: Any = None
         self._bound: Any = None
         self._client: Any = None
@@ -106,7 +108,7 @@ class LangChainModel:
         address = self.base_url
         if self.base_url is not None:
             # The provider's own key is not for whatever address a narrative names.
-            if provider in KEYS:
+            if provider != "ollama":  # which has none
                 settings["api_key"] = os.environ.get(OWN_KEY) or "none"
         elif (variable := KEYS.get(provider)) and not os.environ.get(variable):
             raise NarratorMissing(f"the narrator {self.name} needs a key", f"set {variable} in the environment")
@@ -121,7 +123,8 @@ class LangChainModel:
         try:
             if provider == "openai":
                 settings["http_async_client"] = self._client = _client(self.timeout)
-            plain = _build(init_chat_model, self.name, settings)
+            with self._confined():  # some ask their server for its models at once
+                plain = _build(init_chat_model, self.name, settings)
         except ImportError as error:
             package = re.search(r"`pip install ([\w-]+)`", str(error))
             needed = (
@@ -145,11 +148,15 @@ class LangChainModel:
         self._bound = self._in_schema(plain)
         self._plain = plain
 
+    def _confined(self) -> AbstractContextManager[None]:
+        """Return what confines requests: to the address that a narrative names, without keys that are not for it."""
+        return confined_requests(self.base_url, self._withheld)
+
     def _require_valid(self) -> None:
         """Raise NarratorFailed for what a narrative may not say, whoever checked it before."""
         fault = invalid_setting(self.name, self.parameters)
         if fault is None and self.base_url is not None:
-            fault = address_fault(self.base_url, None)
+            fault = invalid_address_of(self.name) or address_fault(self.base_url, None)
         if fault is not None:
             raise NarratorFailed(fault)
 
@@ -162,7 +169,7 @@ class LangChainModel:
             form["json_schema"]["schema"] = {k: v for k, v in self.schema.items() if k not in ("title",)}  # type: ignore[index]
             return plain.bind(extra_body={"response_format": form})
         try:
-            with redirects_refused():
+            with self._confined():
                 return plain.with_structured_output(dict(self.schema)).first
         except Exception:  # also of a server that is asked whether it can
             return None
@@ -173,7 +180,7 @@ class LangChainModel:
         model = self._bound if structured and self._bound is not None else self._plain
         try:
             async with asyncio.timeout(self.timeout):
-                with self._untraced(), redirects_refused():
+                with self._untraced(), self._confined():
                     message = await model.ainvoke(list(messages))
         except TimeoutError:
             raise TransientError(f"no answer within {self.timeout:g} s", slower=True, billed=True) from None
@@ -224,8 +231,7 @@ class LangChainModel:
 
 def _build(init_chat_model: Callable[..., Any], name: str, settings: Mapping[str, Any]) -> Any:
     """Return the chat model of a name. Raises NarratorFailed for a class that would ask another address."""
-    with redirects_refused():  # some ask their server for its models at once
-        model = init_chat_model(name, **settings)
+    model = init_chat_model(name, **settings)
     if "base_url" in settings and not _takes_address(type(model)):
         raise NarratorFailed(
             f"the narrator {name} asks its provider whatever `base_url` says, so nothing is sent",

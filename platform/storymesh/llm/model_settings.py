@@ -33,6 +33,9 @@ OTHER_PROVIDERS = frozenset(
     {"anthropic_bedrock", "azure_ai", "bedrock", "bedrock_converse", "google_anthropic_vertex", "google_vertexai"}
     | {"ibm", "nvidia", "ollama", "upstage"}
 )
+# Providers that sign in as this machine does, with files or tokens of its own, which no other address may see: where
+# they are is for the environment to say.
+_OWN_PLACE = OTHER_PROVIDERS - {"nvidia", "ollama", "upstage"} | {"azure_openai"}
 # All that a narrative may say of a model: how it draws its words. Where the model is, who pays, what is sent along, and
 # what is done with an answer is not for it to say; and a class of LangChain takes much of that by name.
 PARAMETERS = frozenset(
@@ -80,6 +83,14 @@ def invalid_setting(model: str, parameters: Parameters) -> str | None:
         if name not in PARAMETERS:
             return f"the parameter '{name}' is not for a narrative to set; {suggest_name(name, PARAMETERS)}"
     return None
+
+
+def invalid_address_of(model: str) -> str | None:
+    """Return why a narrative may not say where this model is, None if it may."""
+    provider = model.partition(":")[0]
+    if provider not in _OWN_PLACE:
+        return None
+    return f"{provider} signs in with what this machine knows, so a narrative does not say where it is"
 
 
 def max_output_tokens(parameters: Parameters) -> int | None:

@@ -130,8 +130,9 @@ def classify_error(
             return ServerReply(
                 redact_secrets(cut.text, secrets), cut.finish, cut.served, cut.input_tokens, cut.output_tokens
             )
-    if isinstance(error, NarratorFailed):
-        return error
+    for cause in causes:
+        if isinstance(cause, NarratorFailed):
+            return cause
     status = next((code for cause in causes if (code := _status(cause)) is not None), None)
     if status is None:
         never_sent = any(type(cause).__name__ in ("ConnectError", "ConnectionRefusedError") for cause in causes)

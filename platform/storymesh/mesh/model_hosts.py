@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from storymesh.errors import Finding
 from storymesh.llm.addresses import address_fault
-from storymesh.llm.model_settings import invalid_setting
+from storymesh.llm.model_settings import invalid_address_of, invalid_setting
 from storymesh.mesh.settings import Settings
 from storymesh.narrative.definition import Narrative, Narrator, ScoringModel
 
@@ -29,6 +29,9 @@ def _of_model(
     for name, value in model.parameters.items():
         if words := invalid_setting("openai:any", {name: value}):
             yield Finding(narrative.at(*steps, "parameters", name), "wrong-value", words)
-    if model.base_url is not None and (words := address_fault(model.base_url, settings.models.hosts)):
+    if model.base_url is not None and (words := invalid_address_of(model.model)):
+        hint = "leave `base_url` away; the provider's own variables of the environment say where it is"
+        yield Finding(narrative.at(*steps, "base_url"), "wrong-value", words, hint)
+    elif model.base_url is not None and (words := address_fault(model.base_url, settings.models.hosts)):
         hint = "who runs the mesh allows a host in mesh.yaml: models: {hosts: [llm.example.com]}"
         yield Finding(narrative.at(*steps, "base_url"), "host-not-allowed", words, hint)
