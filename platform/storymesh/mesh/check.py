@@ -13,8 +13,9 @@ from storymesh.document import path_in_mesh, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.location import Location
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.misplaced import misplaced_files
+from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
+from storymesh.mesh.unportable_names import unportable_configs, unportable_files
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
@@ -38,7 +39,7 @@ def check_files(root: Path) -> list[Finding]:
     try:
         mesh = load_mesh(root)
     except DefinitionErrors as errors:
-        return sorted({*errors.findings, *misplaced_files(root.resolve())})
+        return sorted({*errors.findings, *_file_findings(root.resolve())})
     return check_mesh(mesh)
 
 
@@ -47,19 +48,25 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings = list(mesh.warnings)
     findings += [finding for contract in mesh.contracts.values() for finding in contract.warnings]
     findings += [finding for product in mesh.products.values() for finding in product.warnings]
-    findings += misplaced_files(mesh.root)
+    findings += _file_findings(mesh.root)
     findings += _name_findings(mesh)
     findings += _location_findings(mesh)
     for product in mesh.products.values():
         findings += _source_findings(mesh, product)
     for narrative in mesh.narratives.values():
         findings += _type_findings(mesh, narrative)
+        findings += unportable_configs(narrative)
     return sorted(set(findings))
 
 
 def blocking_findings(findings: list[Finding]) -> list[Finding]:
     """Return the findings with which nothing may run."""
     return [finding for finding in findings if finding.severity == "error"]
+
+
+def _file_findings(root: Path) -> Iterator[Finding]:
+    yield from misplaced_files(root)
+    yield from unportable_files(definition_files(root))
 
 
 def _name_findings(mesh: Mesh) -> Iterator[Finding]:

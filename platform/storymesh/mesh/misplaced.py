@@ -51,7 +51,7 @@ _READ_SCENARIO = re.compile(r"narratives/[^/]+/scenarios/[^/]+\.yaml")
 
 def misplaced_files(root: Path) -> Iterator[Finding]:
     """Yield a warning for each file that looks like a definition and is read by nobody."""
-    for path in _files(root):
+    for path in definition_files(root):
         folder, _, name = path.rpartition("/")
         if _TEMPLATE.fullmatch(path):
             if not _READ_TEMPLATE.fullmatch(path):
@@ -73,7 +73,7 @@ def _warning(path: str, kind: str, place: str) -> Finding:
     return Finding(Location(path), "not-read", message, f"the place is {place}", "warning")
 
 
-def _files(root: Path) -> Iterator[str]:
+def definition_files(root: Path) -> Iterator[str]:
     """Yield the paths of the files that people write: those of the root itself and below its three folders."""
     yield from sorted(entry.name for entry in os.scandir(root) if entry.is_file(follow_symlinks=False))
     left = MOST_FILES
