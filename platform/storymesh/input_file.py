@@ -13,6 +13,8 @@ from pathlib import Path
 from storymesh.errors import StorymeshError
 
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+# A folder that may be entered and not listed is enough to open a file in it.
+_FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class InputFileRefused(StorymeshError):
@@ -29,10 +31,9 @@ def open_input(path: Path, root: Path, *, links: bool = True) -> BufferedReader:
 
     Raises InputFileRefused.
     """
-    require_inside(path, root, links=links)
+    target = _target_inside(path, root, links=links)
     try:
-        # A pipe without a writer would be waited for; the kind of what was opened is asked of the opened file itself.
-        descriptor = os.open(path, _OPEN_FLAGS)
+        descriptor = _open_below(target, root.resolve())
     except OSError as error:
         raise InputFileRefused(path, _failure(error)) from None
     kind = os.fstat(descriptor).st_mode
@@ -59,6 +60,28 @@ def require_input(path: Path, root: Path, *, links: bool = True) -> None:
 
 def require_inside(path: Path, root: Path, *, links: bool = True) -> None:
     """Raise InputFileRefused where a file or folder does not exist, or leads out of `root`."""
+    _target_inside(path, root, links=links)
+
+
+def _open_below(target: Path, root: Path) -> int:
+    """Return a descriptor of `target`, a path without links below `root`, neither of which may become one meanwhile."""
+    # A pipe without a writer would be waited for; the kind of what was opened is asked of the opened file itself.
+    if os.open not in os.supports_dir_fd or not hasattr(os, "O_NOFOLLOW"):
+        return os.open(target, _OPEN_FLAGS)
+    *folders, name = target.relative_to(root).parts or (".",)
+    within = os.open(root, _FOLDER_FLAGS)
+    try:
+        for folder in folders:
+            below = os.open(folder, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=within)
+            os.close(within)
+            within = below
+        return os.open(name, _OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=within)
+    finally:
+        os.close(within)
+
+
+def _target_inside(path: Path, root: Path, *, links: bool) -> Path:
+    """Return where `path` leads below `root`. Raises InputFileRefused."""
     try:
         if not links and (link := _first_link(path, root)):
             words = "is a link" if link == path else f"stands behind the link {link.name}"
@@ -68,6 +91,7 @@ def require_inside(path: Path, root: Path, *, links: bool = True) -> None:
         raise InputFileRefused(path, _failure(error)) from None
     if not target.is_relative_to(root.resolve()):
         raise InputFileRefused(path, f"leads out of {root}", "only files inside that folder are read; copy it there")
+    return target
 
 
 def _first_link(path: Path, root: Path) -> Path | None:

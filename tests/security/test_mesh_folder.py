@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from storymesh.errors import DefinitionErrors, Finding
+from storymesh.input_file import InputFileRefused, read_input
 from storymesh.mesh.check import check_files
 from storymesh.mesh.mesh import load_mesh, read_settings
 from storymesh.narrative.definition import read_narrative
@@ -66,6 +67,39 @@ def refused(root: Path, path: str) -> str:
 def link(path: Path, target: str) -> None:
     path.unlink(missing_ok=True)
     path.symlink_to(target)
+
+
+@pytest.mark.parametrize("part", ["file", "folder", "folder above"])
+def test_what_becomes_a_link_after_it_was_looked_at_is_not_opened(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (tmp_path / "root/a/b", tmp_path / "out/a/b"):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(folder.parts[-3])
+    path = tmp_path / "root/a/b/file"
+    assert read_input(path, tmp_path / "root", 100) == b"root"
+    swapped = {"file": path, "folder": path.parent, "folder above": path.parent.parent}[part]
+    look = Path.is_relative_to
+
+    def swap_after_the_look(self: Path, other: Path) -> bool:
+        inside = look(self, other)
+        if self == path and not swapped.is_symlink() and other == (tmp_path / "root").resolve():
+            swapped.rename(tmp_path / "away")
+            swapped.symlink_to(tmp_path / "out" / swapped.relative_to(tmp_path / "root"))
+        return inside
+
+    monkeypatch.setattr(Path, "is_relative_to", swap_after_the_look)
+    with pytest.raises(InputFileRefused):
+        read_input(path, tmp_path / "root", 100)
+    assert swapped.is_symlink()
+
+
+def test_a_file_in_a_folder_that_cannot_be_listed_is_read(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed/file").write_text("x")
+    (tmp_path / "closed").chmod(0o311)
+    assert read_input(tmp_path / "closed/file", tmp_path, 10) == b"x"
+    (tmp_path / "closed").chmod(0o755)
 
 
 def test_the_mesh_itself_has_no_finding(root: Path) -> None:
