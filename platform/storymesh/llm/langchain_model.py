@@ -109,7 +109,8 @@ class LangChainModel:
         if self.base_url is not None:
             # The provider's own key is not for whatever address a narrative names.
             if provider != "ollama":  # which has none
-                settings["api_key"] = os.environ.get(OWN_KEY) or "none"
+                named = "cohere_api_key" if provider == "cohere" else "api_key"
+                settings[named] = os.environ.get(OWN_KEY) or "none"
         elif (variable := KEYS.get(provider)) and not os.environ.get(variable):
             raise NarratorMissing(f"the narrator {self.name} needs a key", f"set {variable} in the environment")
         if provider == "openai" and address is None:
