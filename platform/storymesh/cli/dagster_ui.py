@@ -33,7 +33,7 @@ def serve_dagster(mesh: Mesh, host: str, port: int, announce: Callable[[str], No
         except OSError as error:
             raise WrongUsage(f"{host}:{port} is not free: {error.strerror}", "name another with --port") from None
     home = prepare_dagster_home(mesh)
-    command = [sys.executable, "-m", "storymesh.orchestration.guarded_dagster", "dev"]
+    command = [sys.executable, "-P", "-m", "storymesh.orchestration.guarded_dagster", "dev"]
     command += ["--host", host, "--port", str(port), "--workspace", str(workspace_of(mesh, home))]
     command += ["--log-level", "warning"]
     announce(f"Dagster on http://{host}:{port} (Ctrl-C ends it)")

@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -19,6 +20,7 @@ from dagster import DagsterEventType
 from storymesh.orchestration.dagster_internals import asset_keys_of_step
 
 if TYPE_CHECKING:
+    from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import InputDataset, OutputDataset, Run
     from openlineage.client.facet_v2 import DatasetFacet, RunFacet
 
@@ -38,6 +40,23 @@ def is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
     return not off and any(
         value and (name in named or name.startswith("OPENLINEAGE__TRANSPORT")) for name, value in environment.items()
     )
+
+
+def open_client() -> "OpenLineageClient":
+    """Return the client that the environment describes, or a file that whoever runs the mesh keeps.
+
+    OpenLineage's own would also read `openlineage.yml` in the working folder, the mesh, before the environment: such a
+    file may name another collector, and a class to be imported.
+    """
+    from openlineage.client import OpenLineageClient
+
+    class ConfiguredClient(OpenLineageClient):
+        @staticmethod
+        def _find_yaml_config_path() -> str | None:
+            kept = Path.home() / ".openlineage/openlineage.yml"
+            return os.environ.get("OPENLINEAGE_CONFIG") or (str(kept) if kept.is_file() else None)
+
+    return ConfiguredClient()
 
 
 def lineage_listener(job: dg.JobDefinition, run_id: str) -> EventListener:
@@ -96,11 +115,10 @@ class _LineageEmitter:
     def _emit(
         self, state: str, key: dg.AssetKey, *, materialization: dg.AssetMaterialization | None = None, message: str = ""
     ) -> None:
-        from openlineage.client import OpenLineageClient
         from openlineage.client.event_v2 import Job, RunEvent, RunState
         from openlineage.client.facet_v2 import job_type_job
 
-        self._client = self._client or OpenLineageClient()
+        self._client = self._client or open_client()
         kind = job_type_job.JobTypeJobFacet("BATCH", INTEGRATION, "ASSET", producer=PRODUCER)
         self._client.emit(
             RunEvent(
