@@ -1,4 +1,4 @@
-"""Settings that libraries look for in the folder in which they run, which is a mesh of a stranger: they choose nothing."""
+"""Settings that libraries look for in the folder where they run, which is a mesh of a stranger: they choose nothing."""
 
 from pathlib import Path
 
