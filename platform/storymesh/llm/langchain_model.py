@@ -107,10 +107,7 @@ class LangChainModel:
         settings: dict[str, Any] = {**self.parameters, "timeout": self.timeout, "max_retries": 0}
         address = self.base_url
         if self.base_url is not None:
-            # The provider's own key is not for whatever address a narrative names.
-            if provider != "ollama":  # which has none
-                named = "cohere_api_key" if provider == "cohere" else "api_key"
-                settings[named] = os.environ.get(OWN_KEY) or "none"
+            settings |= _key_for_address(provider)
         elif (variable := KEYS.get(provider)) and not os.environ.get(variable):
             raise NarratorMissing(f"the narrator {self.name} needs a key", f"set {variable} in the environment")
         if provider == "openai" and address is None:
@@ -239,6 +236,13 @@ def _build(init_chat_model: Callable[..., Any], name: str, settings: Mapping[str
             "leave `base_url` away, or name the provider whose protocol the server at that address speaks",
         )
     return model
+
+
+def _key_for_address(provider: str) -> dict[str, str]:
+    """Return the setting with the key for an address that a narrative names: the provider's own is not for that."""
+    if provider == "ollama":  # which has none
+        return {}
+    return {"cohere_api_key" if provider == "cohere" else "api_key": os.environ.get(OWN_KEY) or "none"}
 
 
 def _takes_address(model: Any) -> bool:
