@@ -45,7 +45,7 @@ class StaticValue:
     when_true: frozenset[str] = frozenset()
     when_false: frozenset[str] = frozenset()
     words: str = ""  # how to call it in a finding
-    codes: frozenset[str | int] | None = None  # all that it can be, where that is known
+    codes: frozenset[str | int | float] | None = None  # all that it can be, where that is known
     nonzero: bool = False  # it is a number that cannot be zero
 
     @property
@@ -125,7 +125,7 @@ def _joined_field(left: "Field | Hidden", right: "Field | Hidden") -> "Field | H
     )
 
 
-def joined_codes(left: Field | StaticValue, right: Field | StaticValue) -> frozenset[str | int] | None:
+def joined_codes(left: Field | StaticValue, right: Field | StaticValue) -> frozenset[str | int | float] | None:
     """Return what a value that is one of two can be, where that is known of both; none is no code."""
     if isinstance(left.type, Null) or isinstance(right.type, Null):
         return right.codes if isinstance(left.type, Null) else left.codes

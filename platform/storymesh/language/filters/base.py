@@ -5,7 +5,7 @@ The checker, the compiler, both interpreters and the reference read these object
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -187,4 +187,8 @@ class TextFilter(Filter):
     keeps_unprintable = True
 
     def infer(self, call: CheckedCall) -> StaticValue:
-        return call.result(Text())
+        return replace(call.result(Text()), codes=self.codes(call))
+
+    def codes(self, call: CheckedCall) -> frozenset[str | int | float] | None:
+        """Return all texts that it can give, where those that it is given are known."""
+        return None

@@ -69,6 +69,10 @@ class LabelFilter(TextFilter):
             return call.fail(f"{call.base.words or 'this'} has no labels", hint)
         return super().infer(call)
 
+    def codes(self, call: CheckedCall) -> frozenset[str | int | float] | None:
+        labels = _labels(call.base)
+        return frozenset(labels.get(str(code), code) for code in call.base.codes) if call.base.codes else None
+
     def estimate_size(self, call: SizedCall) -> Size:
         longest = max(map(len, _labels(call.node.base.typed).values()), default=0)
         return Size(ONE, constant(longest) + call.base.characters)

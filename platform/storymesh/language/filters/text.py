@@ -44,7 +44,14 @@ def capitalize(text: str) -> str:
     return upper(text[:1]) + lower(text[1:])
 
 
-class UpperFilter(TextFilter):
+class LetterCaseFilter(TextFilter):
+    """A filter that gives the same letters, in capitals or not."""
+
+    def codes(self, call: CheckedCall) -> frozenset[str | int | float] | None:
+        return frozenset(map(self.evaluate, call.base.codes)) if call.base.codes else None
+
+
+class UpperFilter(LetterCaseFilter):
     name = "upper"
     summary = "capital letters"
     example = ('"suez" | upper', "SUEZ")
@@ -56,7 +63,7 @@ class UpperFilter(TextFilter):
         return call.base.upper()
 
 
-class LowerFilter(TextFilter):
+class LowerFilter(LetterCaseFilter):
     name = "lower"
     summary = "small letters"
     example = ('"SUEZ" | lower', "suez")
@@ -68,7 +75,7 @@ class LowerFilter(TextFilter):
         return call.base.lower()
 
 
-class CapitalizeFilter(TextFilter):
+class CapitalizeFilter(LetterCaseFilter):
     name = "capitalize"
     summary = "the first letter capital, the others small"
     example = ('"suez CANAL" | capitalize', "Suez canal")
@@ -82,7 +89,7 @@ class CapitalizeFilter(TextFilter):
         return dialect.substring(call.base, 0, 1).upper().concat(dialect.substring(call.base, 1).lower())
 
 
-class TitleFilter(TextFilter):
+class TitleFilter(LetterCaseFilter):
     """Words begin at the start, and behind white space of ASCII, a hyphen or an opening bracket."""
 
     name = "title"

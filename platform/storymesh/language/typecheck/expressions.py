@@ -179,7 +179,7 @@ class ExpressionChecker(NameChecker):
             case float() as number:
                 if not isfinite(number):
                     return self.fail(expression.at, "too-large", "the number is too large for a float")
-                return StaticValue(Float(), words=str(number), nonzero=number != 0)
+                return StaticValue(Float(), words=str(number), codes=frozenset({number}), nonzero=number != 0)
             case str() as text:
                 return StaticValue(Text(), words="this text", codes=frozenset({text}))
 

@@ -1,6 +1,5 @@
 """Parquet files as sources, with their own types."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -62,7 +61,7 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
                     for start in range(0, batch.num_rows, rows):
                         part = batch.slice(start, rows).select(schema.names)
                         written = [column.cast(field.type) for column, field in zip(part.columns, schema, strict=True)]
-                        for name in int96 if moments is not None else ():
+                        for name in int96:
                             index = schema.names.index(name)
                             written[index] = exact_moments(written[index], moments.column(name).slice(start, rows))
                         yield pa.RecordBatch.from_arrays(written, schema=given)
@@ -102,11 +101,11 @@ def _open_file(source: SourceFile, stack: ExitStack, limit: int) -> _File:
         raise _damaged(source, error) from None
 
 
-def _read(file: _File) -> "Iterator[tuple[pa.RecordBatch, pa.RecordBatch | None]]":
+def _read(file: _File) -> "Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]":
     """Yield the rows, and the same ones with moments in nanoseconds where there are such."""
     given = file.rows.iter_batches(BATCH_ROWS, columns=file.schema.names)
     if file.exact is None:
-        return zip(given, itertools.repeat(None), strict=False)
+        return ((batch, batch) for batch in given)
     return zip(given, file.exact.iter_batches(BATCH_ROWS, columns=list(file.int96)), strict=True)
 
 
