@@ -132,7 +132,7 @@ class Field:
     unit: str | None = None
     pseudonym: bool = False  # the value was replaced by its pseudonym in the data
     implies: tuple[str, ...] = ()  # what is known of names beside it where it is true, as guards remember it
-    codes: frozenset[str | int] | None = None  # all that it can be, where that is known
+    codes: frozenset[str | int | float] | None = None  # all that it can be, where that is known
     nonzero: bool = False
 
 
