@@ -269,6 +269,25 @@ def evaluation_findings(root: Path, pattern: str) -> str:
 
 
 @pytest.mark.parametrize(
+    "pattern",
+    [
+        "domains/road/sources/*.jsonl", "domains/**/*.txt", "*/road/sources/rows.txt", "narratives/roadside/link.txt",
+        "narratives/roadside/row*.txt",
+    ],
+)  # fmt: skip
+def test_an_evaluation_set_is_no_raw_file_of_a_team(root: Path, pattern: str) -> None:
+    """A release keeps hashes of it, and its drops say which records repeat it."""
+    for name in ("rows.txt", "rows.jsonl"):
+        (root / "domains/road/sources").mkdir(exist_ok=True, parents=True)
+        (root / "domains/road/sources" / name).write_text('["a row of somebody"]\n')
+    (root / ".storymesh").mkdir(exist_ok=True)
+    (root / ".storymesh/rows.txt").write_text(SECRET)
+    (root / NARRATIVE / "link.txt").symlink_to("../../domains/road/sources/rows.txt")
+    (root / NARRATIVE / "rows.txt").symlink_to("../../.storymesh/rows.txt")
+    assert "is a file of a domain, or of the store" in evaluation_findings(root, pattern)
+
+
+@pytest.mark.parametrize(
     "pattern", ["../outside.txt", "/etc/passwd", "a/../../../outside.txt", ".storymesh/**/*", "**/.storymesh/*.txt"]
 )
 def test_an_evaluation_set_is_no_file_outside_the_mesh_or_in_its_store(root: Path, pattern: str) -> None:

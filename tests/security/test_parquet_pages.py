@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.engine.open import open_engine
+from storymesh.errors import StorymeshError
 from storymesh.product.sources import bounds, parquet_pages
 from storymesh.product.sources.parquet_pages import PagesRefused, require_bounded_pages, require_footer
+from storymesh.release.curation.decontaminate import read_evaluation_set
 from storymesh.release.parquet_file import parquet_faults
 from tests.security.test_data_file import refusal
 
@@ -247,3 +249,12 @@ def test_a_part_of_a_column_has_a_plain_name(name: str) -> None:
     pq.write_table(pa.table({"facts": pa.nulls(2, pa.struct([(name, pa.string())]))}), file)
     (fault,) = parquet_faults(file)
     assert "which no property is called" in fault
+
+
+@pytest.mark.parametrize("attack", list(ATTACKS)[:4])
+def test_an_evaluation_set_is_asked_too(attack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "FREE_BYTES", LIMIT)
+    path = tmp_path / "eval.parquet"
+    path.write_bytes(ATTACKS[attack])
+    with open_engine() as engine, pytest.raises(StorymeshError, match="of the evaluation set opens to"):
+        read_evaluation_set(engine, {"eval.parquet": path}, 8)

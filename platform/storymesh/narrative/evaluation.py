@@ -46,10 +46,20 @@ def evaluation_files(narrative: Narrative, root: Path) -> Mapping[str, Path]:
                 require_input(path, root)
             except InputFileRefused as error:
                 findings.append(refusal_finding(error, root))
+            if _is_of_others(path.resolve(), root.resolve()):
+                message = f"'{path.relative_to(root).as_posix()}' is a file of a domain, or of the store"
+                hint = "a release keeps hashes of what an evaluation set says: put its files beside narrative.yaml"
+                findings.append(Finding(location, "wrong-value", message, hint))
             found[path.relative_to(root).as_posix()] = path
     if findings:
         raise DefinitionErrors(findings)
     return dict(sorted(found.items()))
+
+
+def _is_of_others(target: Path, root: Path) -> bool:
+    """Return True for raw rows of a team, which only its product tells, and for what no person wrote."""
+    parts = target.relative_to(root).parts if target.is_relative_to(root) else ()
+    return parts[:1] == ("domains",) or any(part.startswith(".") for part in parts)
 
 
 def _matching(base: Path, pattern: str) -> list[Path]:

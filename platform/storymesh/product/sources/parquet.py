@@ -13,8 +13,7 @@ from storymesh.product.sources.int96 import exact_moments, type_with_texts
 from storymesh.product.sources.parquet_pages import (
     PagesRefused,
     is_text,
-    require_bounded_pages,
-    require_footer,
+    require_bounded_file,
     written_out_bytes,
 )
 from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceFormat
@@ -78,8 +77,7 @@ def _open_file(source: SourceFile, stack: ExitStack, limit: int) -> _File:
 
     file = stack.enter_context(source.open_file())
     try:
-        require_footer(file)
-        require_bounded_pages(file, pq.read_metadata(file), limit)
+        require_bounded_file(file, limit)
         looked_at = pq.ParquetFile(file, coerce_int96_timestamp_unit="us")
         columns = source.choose_columns(looked_at.schema_arrow.names)
         schema = pa.schema([looked_at.schema_arrow.field(name) for name in columns])

@@ -72,6 +72,15 @@ def require_footer(file: BinaryIO, most: int = MOST_FOOTER_BYTES) -> None:
     file.seek(0)
 
 
+def require_bounded_file(file: BinaryIO, limit: int) -> None:
+    """Raise PagesRefused for a file that is no Parquet file, or opens to more than `limit` bytes, and whatever pyarrow
+    raises for one that it cannot read."""
+    import pyarrow.parquet as pq
+
+    require_footer(file)
+    require_bounded_pages(file, pq.read_metadata(file), limit)
+
+
 def require_bounded_pages(file: BinaryIO, metadata: "pq.FileMetaData", limit: int) -> None:
     """Raise PagesRefused for a file that opens to more than `limit` bytes, by the headers of its pages or once each row
     has its own copy of a text that stands in a dictionary."""

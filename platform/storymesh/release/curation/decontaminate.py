@@ -6,9 +6,11 @@ hashes, which reveal no text: with them it can be rebuilt where the evaluation s
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,9 @@ import ibis
 
 from storymesh.engine import dialect
 from storymesh.errors import StorymeshError
+from storymesh.input_file import open_input
+from storymesh.product.sources.bounds import most_bytes
+from storymesh.product.sources.parquet_pages import PagesRefused, require_bounded_file
 from storymesh.release.curation.texts import text_columns
 from storymesh.release.manifest import EvaluationSummary
 
@@ -141,10 +146,15 @@ def _read_items(name: str, path: Path) -> Iterator[tuple[int, str]]:
         case ".parquet":
             try:
                 number = 0
-                for batch in pq.ParquetFile(path).iter_batches(_TEXTS):
-                    for row in batch.to_pylist():
-                        number += 1
-                        yield from ((number, text) for text in _texts(row))
+                with _opened(path) as file:
+                    require_bounded_file(file, most_bytes(path))
+                    for batch in pq.ParquetFile(file).iter_batches(_TEXTS):
+                        for row in batch.to_pylist():
+                            number += 1
+                            yield from ((number, text) for text in _texts(row))
+            except PagesRefused as refused:
+                message = f"{name} of the evaluation set {refused}"
+                raise StorymeshError(message, "mend the file, or leave it out of `dataset.decontaminate`") from None
             except (OSError, pa.ArrowException) as error:
                 raise _unreadable(name, "Parquet", error) from None
         case ".jsonl":
@@ -171,7 +181,7 @@ def _read_items(name: str, path: Path) -> Iterator[tuple[int, str]]:
 def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a text with their numbers. A sparse file is one line of any length: it is not read whole."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(_opened(path), encoding="utf-8-sig") as file:
             for number in count(1):
                 line = file.readline(MAX_LINE + 1)
                 if len(line) > MAX_LINE:
@@ -184,8 +194,14 @@ def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:
         raise _unreadable(name, "UTF-8 text", error) from None
 
 
+def _opened(path: Path) -> BufferedReader:
+    """Return a file of an evaluation set, opened. Raises InputFileRefused for what became something else meanwhile."""
+    target = path.resolve()
+    return open_input(target, target.parent)
+
+
 def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with _opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
