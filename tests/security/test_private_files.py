@@ -6,6 +6,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -195,3 +196,28 @@ def test_the_webhook_of_alerts_is_told_no_secret_and_its_address_is_in_no_messag
     assert "T0PSECRET" not in str(told.value)
     assert b"hunter2" not in sent[0]
     assert b"T0PSECRET" not in sent[0]
+
+
+def test_the_collector_of_lineage_is_told_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dagster as dg
+
+    from storymesh.orchestration import openlineage
+
+    told: list[str] = []
+
+    class Emitter(openlineage._LineageEmitter):
+        def __init__(self) -> None:
+            self._unfinished = {"step": {dg.AssetKey("boats")}}
+
+        def _emit(self, *_: Any, message: str = "", **__: Any) -> None:
+            told.append(message)
+
+    monkeypatch.setenv("PGPASSWORD", "hunter2hunter2")
+    error = SimpleNamespace(message="postgresql://mesh:pw9@db said\n \x1b[31mhunter2hunter2")
+    failure = SimpleNamespace(user_failure_data=None, error=error)
+    failed: Any = SimpleNamespace(
+        step_key="step", event_type=dg.DagsterEventType.STEP_FAILURE, step_failure_data=failure
+    )
+    Emitter().on_event(failed)
+    assert len(told) == 1 and "db said" in told[0]
+    assert not any(part in told[0] for part in ("hunter2", "pw9", "\x1b"))

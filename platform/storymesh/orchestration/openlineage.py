@@ -18,6 +18,8 @@ import dagster as dg
 from dagster import DagsterEventType
 
 from storymesh.orchestration.dagster_internals import asset_keys_of_step
+from storymesh.printable import printable
+from storymesh.redaction import redact
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
@@ -110,7 +112,7 @@ class _LineageEmitter:
                 raised = failure.user_failure_data
                 message = (raised and raised.description) or (failure.error and failure.error.message) or "it failed"
                 for key in _in_order(self._unfinished.pop(step, ())):
-                    self._emit("FAIL", key, message=" ".join(message.split()))
+                    self._emit("FAIL", key, message=printable(redact(" ".join(message.split()))))
 
     def _emit(
         self, state: str, key: dg.AssetKey, *, materialization: dg.AssetMaterialization | None = None, message: str = ""
