@@ -66,9 +66,9 @@ def require_inside(path: Path, root: Path, *, links: bool = True) -> None:
 def _open_below(target: Path, root: Path) -> int:
     """Return a descriptor of `target`, a path without links below `root`, neither of which may become one meanwhile."""
     # A pipe without a writer would be waited for; the kind of what was opened is asked of the opened file itself.
-    if os.open not in os.supports_dir_fd or not hasattr(os, "O_NOFOLLOW"):
+    if target == root or os.open not in os.supports_dir_fd or not hasattr(os, "O_NOFOLLOW"):
         return os.open(target, _OPEN_FLAGS)
-    *folders, name = target.relative_to(root).parts or (".",)
+    *folders, name = target.relative_to(root).parts
     within = os.open(root, _FOLDER_FLAGS)
     try:
         for folder in folders:

@@ -94,6 +94,13 @@ def test_what_becomes_a_link_after_it_was_looked_at_is_not_opened(
     assert swapped.is_symlink()
 
 
+def test_a_file_that_is_its_own_root_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert read_input(tmp_path / "file", tmp_path / "file", 10) == b"x"
+    with pytest.raises(InputFileRefused, match="is a folder"):
+        read_input(tmp_path, tmp_path, 10)
+
+
 def test_a_file_in_a_folder_that_cannot_be_listed_is_read(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir()
     (tmp_path / "closed/file").write_text("x")
