@@ -5,16 +5,19 @@ import re
 
 _PASSWORD = re.compile(r"(?<=://)([^\s/@:'\"]*):([^\s/'\"]+)@")
 _NAMES = re.compile(
-    r"PASSW(OR)?D|SECRET|TOKEN$|API_?KEY|ACCESS_KEY|PRIVATE_KEY|PSEUDONYM_KEY|CREDENTIAL|WEBHOOK|_DSN$",
+    r"PASSW(OR)?D|PASSPHRASE|_(PASS|PWD|PAT|SAS|DSN)$|SECRET|TOKEN|API_?KEY|CREDENTIAL|CONNECTION_?STRING|CONN_?STR|"
+    r"(ACCESS|ACCOUNT|STORAGE|PRIVATE|PSEUDONYM|NARRATOR|SIGNING|SHARED|MASTER|ENCRYPTION)_?KEY|WEBHOOK|COOKIE",
     re.I,
 )
+_PLACES = re.compile(r"_(FILE|PATH|DIR)$", re.I)  # of a secret; what to do about it has to name it
 _LEAST = 6  # characters: what is shorter is found in too many words
 HIDDEN = "•••"
 
 
 def redact(text: str) -> str:
     """Return `text` without passwords in addresses and without the values of secret environment variables."""
-    values = {value for name, value in os.environ.items() if _NAMES.search(name) and len(value) >= _LEAST}
+    named = (name for name in os.environ if _NAMES.search(name) and not _PLACES.search(name))
+    values = {os.environ[name] for name in named if len(os.environ[name]) >= _LEAST}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     return _PASSWORD.sub(rf"\1:{HIDDEN}@", text)

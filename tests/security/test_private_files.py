@@ -16,6 +16,7 @@ from storymesh.cli.logs import new_log, write_traceback
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_dagster_home
 from storymesh.product.warehouse import Warehouse
+from storymesh.redaction import redact
 from storymesh.temporary_folder import temporary_folder
 from tests.product.conftest import Desk, a_row, good_rows
 from tests.support.built_once import built_once
@@ -221,3 +222,24 @@ def test_the_collector_of_lineage_is_told_no_secret(monkeypatch: pytest.MonkeyPa
     Emitter().on_event(failed)
     assert len(told) == 1 and "db said" in told[0]
     assert not any(part in told[0] for part in ("hunter2", "pw9", "\x1b"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "GITHUB_PAT", "BLOB_SAS",
+        "BLOB_SAS_TOKEN_OF_TODAY", "MYSQL_PWD", "REDIS_PASS", "GPG_PASSPHRASE", "STORYMESH_NARRATOR_KEY",
+        "MASTER_KEY", "SESSION_COOKIE", "ODBC_CONN_STR", "SNOWFLAKE_PRIVATE_KEY", "token_of_mine",
+    ],
+)  # fmt: skip
+def test_a_secret_is_known_by_the_name_of_its_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "AccountKey=v4lue+of/the==")
+    assert "v4lue" not in redact("it said: AccountKey=v4lue+of/the== is wrong")
+
+
+@pytest.mark.parametrize(
+    "name", ["PWD", "OLDPWD", "HOME", "KEYBOARD", "SSH_AUTH_SOCK", "LOGNAME", "MONKEYS", "STORYMESH_SIGNING_KEY_FILE"]
+)
+def test_an_ordinary_variable_is_no_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "/work/a-folder")
+    assert redact("in /work/a-folder") == "in /work/a-folder"
