@@ -4,6 +4,8 @@ import os
 import re
 
 _PASSWORD = re.compile(r"(?<=://)([^\s/@:'\"]*):([^\s/'\"]+)@")
+_TOKEN = re.compile(r"(?<=://)[^\s/@:'\"]{16,}(?=@)")  # a user of this length is a token
+_QUERY = re.compile(r"(?<=[?&;])([\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key|signature|sig)=)[^&;\s'\"]+", re.I)
 _NAMES = re.compile(
     r"PASSW(OR)?D|PASSPHRASE|_(PASS|PWD|PAT|SAS|DSN)$|SECRET|TOKEN|API_?KEY|CREDENTIAL|CONNECTION_?STRING|CONN_?STR|"
     r"(ACCESS|ACCOUNT|STORAGE|PRIVATE|PSEUDONYM|NARRATOR|SIGNING|SHARED|MASTER|ENCRYPTION)_?KEY|WEBHOOK|COOKIE",
@@ -20,4 +22,5 @@ def redact(text: str) -> str:
     values = {os.environ[name] for name in named if len(os.environ[name]) >= _LEAST}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
-    return _PASSWORD.sub(rf"\1:{HIDDEN}@", text)
+    text = _TOKEN.sub(HIDDEN, _PASSWORD.sub(rf"\1:{HIDDEN}@", text))
+    return _QUERY.sub(rf"\1{HIDDEN}", text)

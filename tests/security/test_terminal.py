@@ -379,8 +379,13 @@ def test_a_secret_of_the_environment_is_in_no_traceback_log_or_alert(
 
 @pytest.mark.parametrize(
     "address",
-    ["postgresql://mesh:s3cret!@db.example/x", "https://user:s3cret!@host/path", "s3://key:s3cret!@bucket/x"],
-)
+    [
+        "postgresql://mesh:s3cret!@db.example/x", "https://user:s3cret!@host/path", "s3://key:s3cret!@bucket/x",
+        "redis://:s3cret!@host", "https://ghp_s3cret0123456789@github.com/x",
+        "postgresql://host/x?user=u&password=s3cret", "https://host/x?api_key=s3cret&y=1", "sc://host:15002/;token=s3cret",
+        "https://blob/x?sv=1&sig=s3cret%2F", "https://host/x?X-Amz-Signature=s3cret", "https://host?access_token=s3cret",
+    ],
+)  # fmt: skip
 def test_a_password_in_an_address_is_hidden(address: str) -> None:
     shown = redact(f"cannot reach {address} now")
     assert "s3cret" not in shown
