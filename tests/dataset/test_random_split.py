@@ -27,6 +27,7 @@ from storymesh.release.catalog import Release
 from storymesh.release.write import write_release
 from tests.support.release_builds import Told, make, write
 from tests.support.release_meshes import release_all
+from tests.support.roadside import keep_two_configs
 
 ENGINE = open_engine()
 AT = datetime(2024, 1, 1)
@@ -184,7 +185,7 @@ def mesh_with_split(published_mesh: Path, tmp_path_factory: pytest.TempPathFacto
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
         root = Path(shutil.copytree(published_mesh, tmp_path_factory.mktemp("chance") / "mesh"))
-        path = root / "narratives/roadside/narrative.yaml"
+        path = keep_two_configs(root)
         lines = path.read_text().splitlines()
 
         def mesh(split: str) -> Mesh:

@@ -17,6 +17,7 @@ from storymesh.mesh.snapshot_pinning import pin_build
 from tests.support.release_meshes import release_all
 from tests.support.roadside import KEY
 from tests.support.spark import local_spark
+from tests.support.whole_mesh import Ran, locks
 
 
 def copy_of(published: Path, root: Path, engine: object) -> Mesh:
@@ -28,13 +29,13 @@ def copy_of(published: Path, root: Path, engine: object) -> Mesh:
 
 
 def test_a_release_that_spark_made_has_the_digest_of_duckdb(
-    roadside: Mesh, published_mesh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain_files: Ran, published_mesh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = local_spark()
     monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
     engine = {"spark": {"master": address.master, "settings": dict(address.settings)}}
     release = release_all(copy_of(published_mesh, tmp_path / "mesh", engine))
-    first = json.loads((roadside.releases / "roadside" / "1.0.0-r1" / "release.json").read_text("utf-8"))
+    (first,) = locks(plain_files.mesh, "roadside")
     assert release.manifest.digest == first["digest"]
     assert list((tmp_path / "mesh").rglob(".spark.*")) == []
 

@@ -108,10 +108,10 @@ def test_the_command_in_a_pipe_and_for_machines(roadside: Mesh) -> None:
     assert "narrative dataset.split.embargo: 2d → 3d" in out
     assert "{+Seen from here: +}" in out
     code, out, _ = storymesh(
-        roadside.root, "diff", "roadside@1.0.0-r1", "roadside", "--config", "choice", "--format", "json"
+        roadside.root, "diff", "roadside@1.0.0-r1", "roadside", "--config", "advice", "--format", "json"
     )
     told = json.loads(out)
-    assert [config["config"] for config in told["configs"]] == ["choice"]
+    assert [config["config"] for config in told["configs"]] == ["advice"]
     assert told["new"]["version"] == "1.0.0-r2"
     code, _, err = storymesh(roadside.root, "diff", "roadside")
     assert (code, "is the last release" in err) == (2, True)

@@ -30,7 +30,7 @@ def test_it_streams(roadside: Mesh) -> None:
     ("arguments", "message"),
     [
         ({"config": "advise"}, r"has no config 'advise' \(did you mean 'advice'"),
-        ({}, r"has 4 configs \(name one: config='report'"),
+        ({}, r"has 2 configs \(name one: config='report'"),
         ({"config": "advice", "split": "tests"}, r"has no split 'tests' \(it has train, validation, test"),
         ({"config": "advice", "version": "1.0.0-r8"}, r"has no release 1\.0\.0-r8"),
         ({"config": "advice", "mesh": "/nowhere"}, "has no release below"),

@@ -24,6 +24,7 @@ from storymesh.mesh.mesh import load_mesh
 from storymesh.release.curation.curate import CurationRules, apply_curation_rules
 from storymesh.release.curation.decontaminate import read_evaluation_set
 from tests.support.release_meshes import release_all
+from tests.support.roadside import keep_two_configs
 from tests.support.small_release import drops_of, rows_of
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -139,7 +140,7 @@ def test_a_release_is_made_again_without_its_evaluation_set(
 ) -> None:
     monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
     root = Path(shutil.copytree(published_mesh, tmp_path / "mesh"))
-    narrative, evals = root / "narratives/roadside/narrative.yaml", root / "narratives/roadside/evals"
+    narrative, evals = keep_two_configs(root), root / "narratives/roadside/evals"
     plain = narrative.read_text()
     asked = "\n  decontaminate: {against: [evals/*.jsonl, shared.txt], ngram: 8}\n"
 

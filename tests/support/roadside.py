@@ -49,6 +49,7 @@ def release_twice(published: Path, root: Path) -> None:
     from tests.support.release_meshes import publish_all, release_all
 
     shutil.copytree(published, root, dirs_exist_ok=True)
+    narrative = keep_two_configs(root)
     release_all(load_mesh(root))
     trucks = root / "domains/fleet/sources/trucks.csv"
     first, truck, *others = trucks.read_text(encoding="utf-8").splitlines()
@@ -56,12 +57,22 @@ def release_twice(published: Path, root: Path) -> None:
     trucks.write_text("\n".join([first, truck.replace("box", "reefer"), *others]) + "\n", encoding="utf-8")
     report = root / "narratives/roadside/report.md.jinja"
     report.write_text("Seen from here: " + report.read_text(encoding="utf-8"), encoding="utf-8")
-    narrative = root / "narratives/roadside/narrative.yaml"
     text = narrative.read_text(encoding="utf-8")
     narrative.write_text(text.replace("embargo: 2d", "embargo: 3d"), encoding="utf-8")
     mesh = load_mesh(root)
     publish_all(mesh, "fleet.trucks")
     release_all(mesh)
+
+
+def keep_two_configs(root: Path) -> Path:
+    """Leave of the mesh's configs a report in hindsight and advice from precedents: each of the others costs as much,
+    and is made in the same way. Return the narrative's file."""
+    narrative = root / "narratives/roadside/narrative.yaml"
+    lines = narrative.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("  choice:", "  verdict:"))]
+    assert len(kept) == len(lines) - 2
+    narrative.write_text("".join(kept), encoding="utf-8")
+    return narrative
 
 
 @pytest.fixture
