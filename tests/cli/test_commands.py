@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 from storymesh.cli.dagster_ui import workspace_of
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_dagster_home
+from tests.support.user_interface import Served
 
 Edit = Callable[[str, str, str], None]
 Command = Callable[..., Any]
@@ -156,43 +157,16 @@ def test_taken_port_is_an_error(storymesh: Command, harbour: Path) -> None:
     assert "is not free" in done.err
 
 
-def test_the_user_interface_serves_every_location_and_ends(harbour: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "storymesh.cli", "ui", "--port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=harbour, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    try:
-        assert locations(port) == {"fleet": 1, "yard": 1, "narratives": 5}
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
-    assert f"http://127.0.0.1:{port}" in output
-    assert "Traceback" not in output
-
-
-def locations(port: int) -> dict[str, int]:
-    """What the interface has loaded: location -> assets that it can make."""
-    query = "{ assetNodes { isMaterializable repository { location { name } } } }"
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql",
-        data=json.dumps({"query": query}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
+def test_the_user_interface_serves_every_location(user_interface: Served) -> None:
     ends = time.monotonic() + 120
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                nodes = json.load(answer)["data"]["assetNodes"]
-        except OSError:
-            nodes = []
-        counts: dict[str, int] = {}
-        for node in nodes:
-            name = node["repository"]["location"]["name"]
-            counts[name] = counts.get(name, 0) + node["isMaterializable"]
-        if len(counts) == 3 or time.monotonic() > ends:
-            return counts
+    while len(counts := materializable_assets(user_interface)) < 3 and time.monotonic() < ends:
         time.sleep(0.5)
+    assert counts == {"fleet": 1, "yard": 1, "narratives": 5}
+
+
+def materializable_assets(served: Served) -> Counter[str]:
+    """Return location -> how many assets it can make, of the locations that are loaded by now."""
+    counts: Counter[str] = Counter()
+    for node in served.ask("{ assetNodes { isMaterializable repository { location { name } } } }")["assetNodes"]:
+        counts[node["repository"]["location"]["name"]] += node["isMaterializable"]
+    return counts

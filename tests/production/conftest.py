@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.whole_mesh import Ran, copied, environment, storymesh
+from tests.support.roadside import keep_two_configs
+from tests.support.whole_mesh import Preloaded, Ran, copied, environment
 
 SETTINGS = """\
 store:
@@ -42,6 +43,7 @@ def bucket() -> Iterator[dict[str, str]]:
 def machine(folder: Path) -> Path:
     """A machine with the mesh's files, as a container has them."""
     copied("tests/meshes/plain_files", folder)
+    keep_two_configs(folder)
     (folder / "mesh.yaml").write_text(SETTINGS, encoding="utf-8")
     home = folder / ".storymesh/dagster"
     home.mkdir(parents=True)
@@ -60,6 +62,7 @@ def first(
     server: dict[str, str],
     bucket: dict[str, str],
     collected: list[Event],
+    preloaded: Preloaded,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A machine on which the whole mesh ran."""
@@ -67,7 +70,7 @@ def first(
 
     mesh = machine(tmp_path_factory.mktemp("first") / "mesh")
     with collector(collected) as address:
-        ran = storymesh("run", mesh=mesh, **server, **bucket, OPENLINEAGE_URL=address)
+        ran = preloaded.run("run", mesh=mesh, **server, **bucket, OPENLINEAGE_URL=address)
     assert ran.code == 0, ran.output
     return mesh
 

@@ -4,12 +4,8 @@ import asyncio
 import json
 import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +16,7 @@ import pytest
 from storymesh.orchestration.assets.narratives import records_markdown
 from storymesh.orchestration.browser_guard import HEADERS, BrowserGuard
 from storymesh.orchestration.unguarded_server import is_below_unguarded_server
-from tests.support.harbour import make_harbour
-from tests.support.paths import importable
+from tests.support.user_interface import Served
 
 PORT = 3000
 OURS = f"127.0.0.1:{PORT}"
@@ -296,54 +291,6 @@ def test_a_name_in_the_settings_is_answered_also_behind_a_proxy() -> None:
     assert answer(Request(host="[2001:db8::1]:8443", headers=JSON), by_port) == 200
     assert answer(Request(host=OURS, headers=origin), by_port) == 403
     assert answer(Request(host="mesh.example.evil.example", headers=origin), hosts) == 421
-
-
-@dataclass(frozen=True)
-class Served:
-    """`storymesh ui` as it serves a mesh."""
-
-    mesh: Path
-    port: int
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def runs(self) -> int:
-        query = {"query": "{ runsOrError { ... on Runs { results { id } } } }"}
-        answered = httpx.post(f"{self.address}/graphql", json=query, timeout=60)
-        return len(answered.json()["data"]["runsOrError"]["results"])
-
-
-@pytest.fixture(scope="module")
-def user_interface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    mesh = tmp_path_factory.mktemp("browser") / "harbour"
-    make_harbour(mesh)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "storymesh.cli", "ui", "--port", str(port)]
-    log = mesh.parent / "ui.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, cwd=mesh, env=importable(), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        served = Served(mesh, port)
-        try:
-            ends = time.monotonic() + 240
-            while True:
-                try:
-                    if httpx.get(f"{served.address}/server_info", timeout=10).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    pass
-                assert process.poll() is None and time.monotonic() < ends, log.read_text(encoding="utf-8")
-                time.sleep(0.5)
-            yield served
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(90)
-    assert "Traceback" not in log.read_text(encoding="utf-8")
 
 
 def test_a_foreign_page_launches_nothing_on_the_real_server(user_interface: Served) -> None:

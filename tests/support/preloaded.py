@@ -1,5 +1,6 @@
-"""`storymesh` with its libraries imported once: a line of JSON on standard input (arguments, a file for what is said)
-starts the command in a process of its own; its id and, later, its exit code are answered, a line each."""
+"""`storymesh` with its libraries imported once: a line of JSON on standard input (arguments, what to add to the
+environment, a file for what is said) starts the command in a process of its own; its id and, later, its exit code are
+answered, a line each."""
 
 import importlib
 import json
@@ -26,7 +27,8 @@ def load() -> None:
             importlib.import_module(module.name)
 
 
-def child(arguments: list[str], out: str) -> int:
+def child(arguments: list[str], more: dict[str, str], out: str) -> int:
+    os.environ.update(more)
     file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -43,10 +45,10 @@ def child(arguments: list[str], out: str) -> int:
 
 def serve() -> None:
     for line in sys.stdin:
-        arguments, out = json.loads(line)
+        arguments, more, out = json.loads(line)
         process = os.fork()
         if process == 0:
-            code = child(arguments, out)
+            code = child(arguments, more, out)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)

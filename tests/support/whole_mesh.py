@@ -100,10 +100,11 @@ class Preloaded:
             env=environment(),
         )
 
-    def start(self, *arguments: str, mesh: Path) -> int:
-        """Begin the command and return the id of its process. Call `ended` before another begins."""
+    def start(self, *arguments: str, mesh: Path, **more: str) -> int:
+        """Begin the command, with `more` in its environment, and return the id of its process. Call `ended` before
+        another begins."""
         self._mesh = mesh
-        self._send([[*arguments, "--mesh", str(mesh)], str(self._out)])
+        self._send([[*arguments, "--mesh", str(mesh)], more, str(self._out)])
         return int(self._receive())
 
     def ended(self) -> Ran:
@@ -111,8 +112,8 @@ class Preloaded:
         code = int(self._receive())
         return Ran(self._mesh, code, self._out.read_text(encoding="utf-8"))
 
-    def run(self, *arguments: str, mesh: Path) -> Ran:
-        self.start(*arguments, mesh=mesh)
+    def run(self, *arguments: str, mesh: Path, **more: str) -> Ran:
+        self.start(*arguments, mesh=mesh, **more)
         return self.ended()
 
     def close(self) -> None:
@@ -267,8 +268,9 @@ def statuses(mesh: Path) -> set[str]:
         return {run.status.value for run in instance.get_runs()}
 
 
-def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, list[str]]]:
-    """Return how many values the records of the latest release print, and by record those that do not lead back.
+def untraced(mesh: Path, narrative: str, queries: int, every: int = 1) -> tuple[int, dict[str, list[str]]]:
+    """Return how many values the records of the latest release print, and by record those that do not lead back. Of the
+    records of each config, look at one in `every`, evenly taken.
 
     A value leads back to a row of its product at its version, or to a query that counts it again: so many `queries` of
     the counts are confirmed, evenly taken.
@@ -291,7 +293,7 @@ def untraced(mesh: Path, narrative: str, queries: int) -> tuple[int, dict[str, l
                 row for file in files for row in pq.read_table(file).drop_columns(["facts", "sources"]).to_pylist()
             ]
             assert len(records) == sum(splits.values())
-            for trace_record in tracer.trace_records(config, records):
+            for trace_record in tracer.trace_records(config, records[::every]):
                 found = list(trace_record.mistakes)
                 for column in trace_record.columns:
                     printed = [span for span in column.spans if span.expression is not None]
