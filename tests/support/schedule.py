@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,35 +11,39 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.support.paths import TESTS
 
 LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
-    ("acceptance/test_reference_mesh.py",),
-    ("acceptance/test_plain_files.py", "acceptance/test_kill.py"),
-    ("acceptance/test_built_on.py",),
     ("browser/test_ui.py",),
-    ("production/test_store.py", "production/test_lineage.py"),
+    ("acceptance/test_built_on.py",),
+    ("acceptance/test_reference_mesh.py",),
     ("rewriting/test_rewritten_records.py",),
-    ("acceptance/test_suez_2021.py",),
-    ("acceptance/test_health_supply.py",),
-    ("orchestration/test_automation.py",),
+    ("acceptance/test_plain_files.py", "acceptance/test_kill.py"),
     ("orchestration/test_soak.py",),
-    ("orchestration/test_jobs.py",),
+    ("orchestration/test_automation.py",),
+    ("engine/test_spark.py", "engine/test_spark_mesh.py", "engine/test_spark_language.py"),
+    ("production/test_store.py", "production/test_lineage.py"),
+    ("acceptance/test_suez_2021.py",),
     ("orchestration/test_dbt_assets.py",),
-    ("orchestration/test_failures.py",),
-    ("docs/test_pages.py",),
-    ("acceptance/test_contract_break.py",),
+    ("acceptance/test_health_supply.py",),
     ("provenance/test_trace.py",),
-    ("cli/test_commands.py",),
-    ("orchestration/test_run.py",),
+    ("cli/test_commands.py", "security/test_browser.py"),
     ("lifecycle/test_erase.py",),
-    ("lifecycle/test_expire.py",),
-    ("lifecycle/test_ocel.py",),
-    ("lifecycle/test_push.py",),
-    ("product/test_publish.py",),
+    ("release/test_write.py",),
+    ("security/test_terminal.py",),
+    ("orchestration/test_run.py",),
+    ("security/test_no_secret_is_left.py",),
+    ("orchestration/test_failures.py",),
+    ("security/test_quality_sql.py",),
+    ("orchestration/test_jobs.py",),
+    ("case/test_links.py",),
+    ("product/test_publication_state.py",),
     ("product/test_publish_rules.py",),
     ("cli/test_json_documents.py",),
-    ("release/test_write.py",),
-    ("engine/test_spark.py", "engine/test_spark_mesh.py", "engine/test_spark_language.py"),
-    ("case/test_links.py",),
+    ("acceptance/test_contract_break.py",),
+    ("product/test_publish.py",),
+    ("lifecycle/test_push.py",),
     ("project/test_wheel.py",),
+    ("docs/test_pages.py",),
+    ("lifecycle/test_expire.py",),
+    ("lifecycle/test_ocel.py",),
 )
 """Files that take longest, begun first and in this order, so that all processes end at about the same time. The files
 of a group go to the same process, because they share what only one process can have."""
@@ -61,12 +66,13 @@ SLOW_FILES = (
     "dataset/test_personal_data.py",
     "dataset/test_random_split.py",
     "dataset/test_retrieval_metadata.py",
+    "engine/test_port.py",
     "language/test_soundness.py",
     "language/test_templates.py",
     "narrative/test_canary.py",
     "product/test_dbt_project.py",
+    "product/test_read_back.py",
     "security/test_dbt.py",
-    "security/test_quality_sql.py",
 )
 SLOW_FIXTURES = {
     *("loose_harbour", "user_interface"),
@@ -90,14 +96,13 @@ def file_of(nodeid: str) -> str:
     return nodeid.partition("::")[0].removeprefix("tests/")
 
 
+def is_slow_file(file: str) -> bool:
+    """Return True for a file whose tests are all slow, and for a folder of such files."""
+    return file in FIRST_OF_GROUP or file in SLOW_FILES or file.partition("/")[0] in SLOW_FOLDERS
+
+
 def is_slow(item: pytest.Item) -> bool:
-    file = file_of(item.nodeid)
-    return (
-        file in FIRST_OF_GROUP
-        or file in SLOW_FILES
-        or file.partition("/")[0] in SLOW_FOLDERS
-        or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-    )
+    return is_slow_file(file_of(item.nodeid)) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 class GroupScheduling(LoadScopeScheduling):
@@ -111,6 +116,13 @@ class GroupScheduling(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
     config.option.loadscopereorder = False  # what has the most tests is not what takes longest
     return GroupScheduling(config, log)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave unread what the fast tests deselect as a whole: its imports would take longer than they do."""
+    if config.option.markexpr != FAST or not collection_path.is_relative_to(TESTS):
+        return None
+    return is_slow_file(collection_path.relative_to(TESTS).as_posix()) or None
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` is asked
