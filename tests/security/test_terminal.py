@@ -20,6 +20,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from storymesh.cli.output.console import console_on
+from storymesh.cli.output.run import RunDisplay
+from storymesh.orchestration.run.events import RunPreparation, StepStart
 from storymesh.printable import printable, printable_json, printable_line, printable_with_colours
 from storymesh.redaction import redact
 from tests.support.built_once import built_once
@@ -134,6 +136,26 @@ def test_everything_that_rich_draws_is_safe(attack: str, monkeypatch: pytest.Mon
         assert not unsafe(out.getvalue()), drawn
         if drawn in (text, tree):
             assert shown in RICH.sub("", out.getvalue())
+
+
+def test_a_link_that_a_program_prints_is_none() -> None:
+    out = Terminal()
+    console_on(out).print(Text.from_ansi("\x1b]8;;https://evil.example\x1b\\here\x1b]8;;\x1b\\ \x1b[31mred"))
+    assert "here" in out.getvalue() and "evil" not in out.getvalue() and not unsafe(out.getvalue())
+
+
+def test_what_a_model_prints_does_not_come_onto_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    out = Terminal()
+    display = RunDisplay(console_on(out))
+    display.show(RunPreparation("reading"))
+    print("said by a model\x1b]0;title\x07")
+    display.show(StepStart("boats"))
+    display.stop()
+    assert "said by a model" not in out.getvalue() and "boats" in out.getvalue()
+    assert "said by a model" in capsys.readouterr().out
 
 
 @dataclass

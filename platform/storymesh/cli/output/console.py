@@ -81,8 +81,10 @@ def console_on(out: TextIO) -> "Console":
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
-                # What Rich itself has the terminal do is marked as control, and colours are in the style.
-                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+                # What Rich itself has the terminal do is marked as control, and colours are in the style; so are links
+                # of what a program printed.
+                style = segment.style.update_link(None) if segment.style and segment.style.link else segment.style
+                yield segment if segment.control else Segment(printable(segment.text), style)
 
     quiet = bool(os.environ.get("CI")) or not out.isatty()
     return SafeConsole(

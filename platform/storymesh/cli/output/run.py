@@ -10,7 +10,8 @@ from rich.text import Text
 from storymesh.printable import printable
 
 if TYPE_CHECKING:
-    from rich.status import Status
+    from rich.live import Live
+    from rich.spinner import Spinner
 
     from storymesh.orchestration.run.events import RunEvent
     from storymesh.orchestration.run.outcome import NarrativeOutcome, ProductOutcome, RunOutcome
@@ -23,7 +24,7 @@ class RunDisplay:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.status: Status | None = None
+        self.moving: tuple[Live, Spinner] | None = None
         self.running = ""
 
     def show(self, event: "RunEvent") -> None:
@@ -32,8 +33,7 @@ class RunDisplay:
         match event:
             case events.RunPreparation(message):
                 if self.console.is_terminal:
-                    self.status = self.console.status(Text(message))
-                    self.status.start()
+                    self._start_moving(message)
             case events.RunPlan(steps):
                 self.console.print(f"{len(steps)} steps", style="dim", highlight=False)
             case events.StepStart(step):
@@ -53,13 +53,23 @@ class RunDisplay:
                 self._line(("-", "yellow"), step, ["left out"])
 
     def stop(self) -> None:
-        if self.status is not None:
-            self.status.stop()
-            self.status = None
+        if self.moving is not None:
+            self.moving[0].stop()
+            self.moving = None
+
+    def _start_moving(self, text: str) -> None:
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        spinner = Spinner("dots", Text(text), style="status.spinner")
+        # What libraries and models print goes where standard output leads, which is the log, and not above the line.
+        live = Live(spinner, console=self.console, transient=True, redirect_stdout=False, redirect_stderr=False)
+        live.start()
+        self.moving = (live, spinner)
 
     def _move(self, text: str) -> None:
-        if self.status is not None:
-            self.status.update(Text(text))
+        if self.moving is not None:
+            self.moving[1].update(text=Text(text))
 
     def _line(self, mark: tuple[str, str], step: str, parts: list[str]) -> None:
         text = ", ".join(part for part in parts if part)
