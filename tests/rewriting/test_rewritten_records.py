@@ -55,6 +55,8 @@ class Desk:
         path = self.root / "narratives/roadside/narrative.yaml"
         text = path.read_text(encoding="utf-8")
         before, _, after = text.partition("records:\n")
+        if base == "report":  # which tells nothing of precedents: they need not be found
+            before = re.sub(r"  precedents:\n(    .+\n)+", "", before)
         given = {"model": "openai:small", "base_url": url, "prompt": "retell.md.jinja", "concurrency": 8, **narrator}
         records = {
             "report": {"format": "text", "text": "report.md.jinja"},
