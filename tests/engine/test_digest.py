@@ -162,6 +162,23 @@ def test_the_digest_is_what_its_definition_says_in_any_order_of_rows(table: pa.T
     assert relation_digest(table.take(pa.array(order, pa.int64()))) == oracle(table)
 
 
+def test_values_that_repeat_are_digested_like_any_others() -> None:
+    moment = datetime(1969, 12, 31, 23, 59, 59)
+    values = [
+        {"t": text, "n": number, "d": Decimal(number).scaleb(-2), "f": float(number), "at": moment, "on": None}
+        for text, number in (("", 0), ("é", -7), ("12:", 12), ("n", 900))
+    ]
+    kind = pa.struct([
+        ("t", pa.string()), ("n", pa.int64()), ("d", pa.decimal128(10, 2)), ("f", pa.float64()),
+        ("at", pa.timestamp("us")), ("on", pa.date32()),
+    ])  # fmt: skip
+    lists = [
+        [None if (row + place) % 5 == 4 else values[(row * place) % 4] for place in range(40)] for row in range(30)
+    ]
+    table = pa.table({"rows": pa.array([*lists, None, []], pa.list_(kind)), "n": pa.array([1, 2] * 16, pa.int32())})
+    assert relation_digest(table) == oracle(table)
+
+
 def test_the_way_a_relation_is_stored_does_not_matter(tmp_path: Path) -> None:
     table = pa.table({"n": [1, 2, 2], "t": ["é", None, "e\u0301"], "l": [[1.5], [], None]})
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=1)

@@ -1,8 +1,10 @@
 """Files of rows that come in batches: all rows in order, as many to each file as it says, encoded by what they hold."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,6 +33,25 @@ def test_another_number_of_rows_than_the_files_are_to_have_is_an_error(tmp_path:
         rows = engine.materialize(pa.table({"n": range(10)})).order_by("n")
         with pytest.raises(EngineFailed, match="rows"):
             engine.write_parquet_files(rows, [(tmp_path / "a.parquet", count)])
+
+
+def test_the_digest_of_what_is_written_includes_what_the_files_lack(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"part": "ab"[n // 4], "n": n, "of": [{"kind": "x", "cost": Decimal(n).scaleb(-1)}] * (n % 3)} for n in range(8)
+    ]
+    files = [(tmp_path / "a.parquet", 4), (tmp_path / "b.parquet", 4)]
+    with open_engine() as engine:
+        table = engine.materialize(pa.Table.from_pylist(rows))
+        digest = engine.write_parquet_files(table.order_by("n"), files, unwritten=["part"])
+        written = [engine.read_parquet(path).mutate(part=ibis.literal(path.stem)) for path, _ in files]
+        assert written[0].drop("part").columns == ("n", "of")
+        assert digest == engine.content_digest(ibis.union(*written)) == engine.content_digest(table)
+
+
+def test_there_is_no_digest_of_rows_whose_types_the_files_change(tmp_path: Path) -> None:
+    with open_engine() as engine:
+        large = engine.materialize(pa.table({"n": [1, 2]})).aggregate(n=lambda table: table["n"].sum())
+        assert engine.write_parquet_files(large, [(tmp_path / "a.parquet", 1)]) is None
 
 
 def test_large_rows_make_small_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,15 +128,22 @@ def source_rows(
     row), and the anchors of the quotes that this record prints (`quoted`, as lists of their keys).
     """
     rows: dict[tuple[str, str], list[ir.Value]] = {}
+    unclear: set[tuple[str, str]] = set()  # the products of which one list may have a key twice
     for role in record.roles:
         if role in typed.cast.roles:
             rows.setdefault(versions[role], []).append(names[role])
+            # The rows of a list have different keys, but of different keys the pseudonyms may be the same.
+            if any((role, column) in typed.pseudonymised for column in typed.contracts[role].key):
+                unclear.add(versions[role])
     for role, row in action:
         rows.setdefault(versions[role], []).append(row)
     keys = {version: [_row_keys(value) for value in values] for version, values in rows.items()}
     for printed in quoted:
         keys.setdefault(versions[typed.cast.anchor.name], []).append(printed)
-    parts = [_product_sources(version, lists) for version, lists in sorted(keys.items())]
+        unclear.add(versions[typed.cast.anchor.name])
+    parts = [
+        _product_sources(version, lists, distinct=version not in unclear) for version, lists in sorted(keys.items())
+    ]
     return dialect.concat_lists(parts) if parts else ibis.literal([], type=NO_SOURCES)
 
 
@@ -144,8 +151,11 @@ def _row_keys(value: ir.Value) -> ir.Value:
     return dialect.map_items(value, lambda row: row[KEY]) if value.type().is_array() else value[KEY]
 
 
-def _product_sources(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.ArrayValue:
-    """Return the rows of one product, each key once and in order. Only the keys are sorted, not whole structs."""
+def _product_sources(version: tuple[str, str], keys: Sequence[ir.Value], *, distinct: bool) -> ir.ArrayValue:
+    """Return the rows of one product, each key once and in order. Only the keys are sorted, not whole structs.
+
+    With `distinct`, no list of `keys` has a key twice.
+    """
     product, digest = (ibis.literal(text) for text in version)
 
     def source(key: ir.Value) -> ir.StructValue:
@@ -156,8 +166,9 @@ def _product_sources(version: tuple[str, str], keys: Sequence[ir.Value]) -> ir.A
         alone = ibis.array([source(first)])
         return ibis.ifelse(first.isnull(), ibis.literal([], type=alone.type()), alone)
     lists = [key if key.type().is_array() else ibis.array([key]) for key in keys]
-    joined = dialect.concat_lists(lists) if len(lists) > 1 else lists[0]
-    return dialect.map_items(dialect.distinct_items(joined), source)
+    if distinct and len(lists) == 1:
+        return dialect.map_items(dialect.sort_items(first), source)
+    return dialect.map_items(dialect.distinct_items(dialect.concat_lists(lists)), source)
 
 
 def quoted_keys(

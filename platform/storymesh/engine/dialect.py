@@ -301,9 +301,14 @@ def reverse_items(values: ir.ArrayValue) -> ir.ArrayValue:
     return _of_list("list_reverse", values.type())(values)
 
 
+def sort_items(values: ir.ArrayValue) -> ir.ArrayValue:
+    """Return the items of a list, none of which is null, sorted."""
+    return _of_list("list_sort", values.type())(values)
+
+
 def distinct_items(values: ir.ArrayValue) -> ir.ArrayValue:
     """Return the distinct items of a list without nulls, sorted."""
-    return _of_list("list_sort", values.type())(_of_list("list_distinct", values.type())(values))
+    return sort_items(_of_list("list_distinct", values.type())(values))
 
 
 @lru_cache

@@ -142,12 +142,15 @@ class Engine(Protocol):
         table: "ir.Table",
         files: Sequence[tuple[Path, int]],
         *,
+        unwritten: Collection[str] = (),
         metadata: Mapping[str, str] | None = None,
         compression_level: int = 1,
-    ) -> None:
+    ) -> str | None:
         """Write the rows of an ordered expression to files one after another, to each as many rows as it says.
 
-        Raises EngineFailed if there are more rows or fewer.
+        The files lack the columns `unwritten`. Returns the content digest of the rows with these columns; None where
+        only the files show it, because a type changes on the way into them. Raises EngineFailed if there are more rows
+        or fewer.
         """
         ...
 

@@ -1,6 +1,6 @@
 """The data files and drops of a release that is being written, its manifest, and what its documents describe.
 
-Certificate and digest are taken from the files as they were written.
+The certificate is taken from the files as they were written, the digest from the rows on their way into them.
 """
 
 from collections.abc import Mapping
@@ -81,6 +81,7 @@ class ReleaseAssembly:
         happened = joined.question_dropped.isnull()
         self.cases = engine.materialize(joined.select(*columns, reason=reason, happened=happened))
         self.evaluation = self._evaluation_set()
+        self.digests: dict[str, str] = {}  # of the configs that are written
         (staged / DROPS_FOLDER).mkdir(parents=True)
 
     def write_files(self) -> ReleaseDescription:
@@ -110,7 +111,7 @@ class ReleaseAssembly:
             hashes = self.staged / DEFINITION_FOLDER / EVALUATION_HASHES
             write_evaluation_hashes(self.engine, self.evaluation, hashes)
         personal = self.build.personal_data
-        digests = compute_digests(self.engine, self.staged, configs)
+        digests = compute_digests(self.engine, self.staged, configs, self.digests)
         return self._description(
             ReleaseManifest(
                 narrative=narrative.id,
@@ -258,12 +259,15 @@ class ReleaseAssembly:
             for size in (min(self.shard_rows, count - shard * self.shard_rows),)
         ]
         if files:
-            self.engine.write_parquet_files(
-                records.order_by(split_rank(records["split"]), "at", "id").drop("split"),
+            digest = self.engine.write_parquet_files(
+                records.order_by(split_rank(records["split"]), "at", "id"),
                 files,
+                unwritten=("split",),
                 metadata=parquet_metadata(records.drop("split").schema().to_pyarrow()),
                 compression_level=COMPRESSION_LEVEL,
             )
+            if digest is not None:
+                self.digests[config] = digest
 
     def _certificate(self) -> dict[str, int]:
         narrative = self.build.narrative

@@ -1,7 +1,7 @@
 """The digest of a release, computed from its files: the same on any engine, folder and machine."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import ibis
@@ -11,11 +11,16 @@ from storymesh.release.layout import drops_file, record_files
 from storymesh.release.manifest import CASE, ReleaseDigests
 
 
-def compute_digests(engine: Engine, folder: Path, configs: Iterable[str]) -> ReleaseDigests:
-    """Return the digests of the release in `folder`. A config without records has the digest of no bytes."""
+def compute_digests(
+    engine: Engine, folder: Path, configs: Iterable[str], known: Mapping[str, str] | None = None
+) -> ReleaseDigests:
+    """Return the digests of the release in `folder`. A config without records has the digest of no bytes.
+
+    `known` are those of configs that were digested while their files were written.
+    """
     names = sorted(configs)
-    records = {}
-    for config in names:
+    records = dict(known or {})
+    for config in (name for name in names if name not in records):
         splits = [
             engine.read_parquet(files).mutate(split=ibis.literal(split))
             for split, files in record_files(folder, config).items()

@@ -19,7 +19,7 @@ content; a column's name and kind are.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from storymesh.engine.duckdb.nested_forms import BATCH, gains_by_columns, row_digests
@@ -78,12 +78,69 @@ def relation_digest(
         with duckdb.connect() as connection:
             return relation_digest(relation, connection)
     fields = dict(zip(relation.columns, relation.types, strict=True))
+    shape = _relation_shape(fields)
     names = sorted(fields, key=str.encode)
-    shape = "".join(_token(name) + _shape(name, fields[name]) for name in names)
     nested = [name for name in names if gains_by_columns(fields[name])]
-    leaves = _leaves_by_columns(relation, fields, nested, session) if nested else _leaves(relation, fields)
-    tree = hashlib.sha256()
-    count = 0
+    if not nested:
+        return _root(shape, _leaves(relation, fields))
+    formed = [name for name in names if name not in nested]
+    forms = [f"{_canonical(_quoted(name), fields[name], 0)} AS {_quoted(name)}" for name in formed]
+    digest = DigestOfBatches(fields, session, formed)
+    for batch in relation.project(", ".join([*forms, *map(_quoted, nested)])).to_arrow_reader(BATCH):
+        digest.add(batch)
+    return digest.value()
+
+
+class DigestOfBatches:
+    """The digest of rows that pass by batch by batch, made over Arrow. Its leaves are sorted in a cursor of `session`.
+
+    `fields` are the columns with their types, all plain ones (`comes_as_it_is`) but for those in `formed`, which are
+    canonical forms already. A batch may have further columns.
+    """
+
+    def __init__(
+        self,
+        fields: "Mapping[str, DuckDBPyType]",
+        session: "duckdb.DuckDBPyConnection",
+        formed: Sequence[str] = (),
+    ) -> None:
+        self._shape, self._formed = _relation_shape(fields), formed
+        self._names = sorted(fields, key=str.encode)
+        self._sorting = session.cursor()
+        self._sorting.execute("CREATE OR REPLACE TEMP TABLE leaves (leaf BLOB)")
+        self._pending: list[bytes] = []
+        self._count = 0  # of rows whose leaves are pending
+
+    def add(self, batch: "pyarrow.RecordBatch") -> None:
+        self._pending.append(row_digests(batch, self._names, self._formed))
+        self._count += batch.num_rows
+        if self._count >= _SORTED:
+            self._insert()
+
+    def value(self) -> str:
+        self._insert()
+        return _root(self._shape, self._sorting.sql("FROM leaves ORDER BY leaf").to_arrow_reader(_SORTED))
+
+    def _insert(self) -> None:
+        import pyarrow
+
+        leaf = pyarrow.FixedSizeBinaryArray.from_buffers(
+            pyarrow.binary(32), self._count, [None, pyarrow.py_buffer(b"".join(self._pending))]
+        )
+        self._sorting.register("digests", pyarrow.table({"leaf": leaf}))
+        self._sorting.execute("INSERT INTO leaves FROM digests")
+        self._sorting.unregister("digests")
+        self._pending.clear()
+        self._count = 0
+
+
+def _relation_shape(fields: "Mapping[str, DuckDBPyType]") -> str:
+    return "".join(_token(name) + _shape(name, fields[name]) for name in sorted(fields, key=str.encode))
+
+
+def _root(shape: str, leaves: "Iterable[pyarrow.RecordBatch]") -> str:
+    """Return the digest of rows of a shape, of which `leaves` are the SHA-256, sorted."""
+    tree, count = hashlib.sha256(), 0
     for batch in leaves:
         tree.update(_contents(batch.column(0)))
         count += batch.num_rows
@@ -97,41 +154,6 @@ def _leaves(relation: "duckdb.DuckDBPyRelation", fields: "dict[str, DuckDBPyType
     row = f"concat('r', {', '.join(_canonical(_quoted(name), fields[name], 0) for name in names)})"
     # Sorting spills to disk where memory ends, which an ordered aggregate does not.
     return relation.project(f"unhex(sha256({row})) AS leaf").order("leaf").to_arrow_reader(_SORTED)
-
-
-def _leaves_by_columns(
-    relation: "duckdb.DuckDBPyRelation",
-    fields: "dict[str, DuckDBPyType]",
-    nested: "Sequence[str]",
-    session: "duckdb.DuckDBPyConnection",
-) -> "pyarrow.RecordBatchReader":
-    """Return the same, with the forms of the columns `nested` made over Arrow."""
-    import pyarrow
-
-    names = sorted(fields, key=str.encode)
-    formed = [name for name in names if name not in nested]
-    forms = [f"{_canonical(_quoted(name), fields[name], 0)} AS {_quoted(name)}" for name in formed]
-    rows = relation.project(", ".join([*forms, *map(_quoted, nested)])).to_arrow_reader(BATCH)
-    sorting = session.cursor()
-    sorting.execute("CREATE OR REPLACE TEMP TABLE leaves (leaf BLOB)")
-    pending: list[bytes] = []
-
-    def insert() -> None:
-        digests = b"".join(pending)
-        leaf = pyarrow.FixedSizeBinaryArray.from_buffers(
-            pyarrow.binary(32), len(digests) // 32, [None, pyarrow.py_buffer(digests)]
-        )
-        sorting.register("digests", pyarrow.table({"leaf": leaf}))
-        sorting.execute("INSERT INTO leaves FROM digests")
-        sorting.unregister("digests")
-        pending.clear()
-
-    for batch in rows:
-        pending.append(row_digests(batch, names, formed))
-        if len(pending) * BATCH >= _SORTED:
-            insert()
-    insert()
-    return sorting.sql("FROM leaves ORDER BY leaf").to_arrow_reader(_SORTED)
 
 
 def _contents(leaves: "pyarrow.Array") -> "pyarrow.Buffer":

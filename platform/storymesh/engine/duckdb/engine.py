@@ -20,7 +20,8 @@ from storymesh.engine.duckdb.connection import (
     parquet_scan,
     quote_name,
 )
-from storymesh.engine.duckdb.digest import relation_digest
+from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
+from storymesh.engine.duckdb.nested_forms import comes_as_it_is
 from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session_secret import SessionSecret
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
@@ -185,15 +186,29 @@ class DuckDBEngine:
         table: "ir.Table",
         files: Sequence[tuple[Path, int]],
         *,
+        unwritten: Collection[str] = (),
         metadata: Mapping[str, str] | None = None,
         compression_level: int = 1,
-    ) -> None:
+    ) -> str | None:
+        session = self.connection.con
         with self._translated(f" while it wrote {', '.join(path.name for path, _ in files)}"):
-            rows = self.connection.con.sql(self.compile_sql(table)).to_arrow_reader(BATCH)
+            relation = session.sql(self.compile_sql(table))
+            fields = dict(zip(relation.columns, relation.types, strict=True))
+            digest = DigestOfBatches(fields, session) if all(map(comes_as_it_is, fields.values())) else None
+            rows = relation.to_arrow_reader(BATCH)
+
+            def written() -> "Iterator[pa.RecordBatch]":
+                for batch in rows:
+                    if digest is not None:
+                        digest.add(batch)
+                    yield batch.drop_columns(list(unwritten))
+
+            schema = rows.schema.empty_table().drop_columns(list(unwritten)).schema
             try:
-                write_parquet_files(rows, rows.schema, files, metadata, compression_level)
+                write_parquet_files(written(), schema, files, metadata, compression_level)
             except ValueError as error:
                 raise EngineFailed(str(error)) from error
+            return digest.value() if digest is not None else None
 
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:
         if len(parts) == 1:

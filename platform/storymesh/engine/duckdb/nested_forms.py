@@ -20,13 +20,23 @@ BATCH = 2_048  # rows; the forms of one batch have to stay below the 2 GiB of a 
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 _PLAIN = frozenset((*_INTEGERS, *_MOMENTS, "BOOLEAN", "FLOAT", "DOUBLE", "VARCHAR"))
+_SAMPLE = 256  # values of a column that are looked at
+_REPEATS = 4  # times that each of them occurs on average, at least, in a column of which each value is formed once
+_MOST_CODED = 2**26  # bytes of such a column; the forms have to stay below 2 GiB as well
 _LEAST_PLAIN, _MOST_PLAIN = 1e-4, 1e9  # Arrow writes floats from here to there as Python does
 _SCALE = 6  # up to which Arrow writes decimals without an exponent
 
 
 def gains_by_columns(type_: "DuckDBPyType") -> bool:
     """Return True for a type with a list in it whose values come over Arrow as they are."""
-    return _has_list(type_) and _is_plain(type_)
+    return _has_list(type_) and comes_as_it_is(type_)
+
+
+def comes_as_it_is(type_: "DuckDBPyType") -> bool:
+    """Return True for a type whose values come over Arrow, and back from a Parquet file, as what they are."""
+    if type_.id in ("list", "struct"):
+        return all(map(comes_as_it_is, _inner_types(type_)))
+    return type_.id == "decimal" or str(type_) in _PLAIN
 
 
 def row_digests(batch: "pa.RecordBatch", names: Sequence[str], formed: Sequence[str]) -> bytes:
@@ -61,12 +71,6 @@ def _inner_types(type_: "DuckDBPyType") -> "list[DuckDBPyType]":
     return [part for _, part in type_.children if isinstance(part, DuckDBPyType)]
 
 
-def _is_plain(type_: "DuckDBPyType") -> bool:
-    if type_.id in ("list", "struct"):
-        return all(map(_is_plain, _inner_types(type_)))
-    return type_.id == "decimal" or str(type_) in _PLAIN
-
-
 def _column_parts(values: "pa.Array", formed: bool) -> "list[Part]":
     return [values] if formed else _parts(values)
 
@@ -75,11 +79,24 @@ def _parts(values: "pa.Array") -> "list[Part]":
     """Return arrays and texts whose concatenation, row by row, is the canonical form of each value."""
     import pyarrow.compute as pc
 
+    if _repeat(values):
+        coded = values.dictionary_encode()
+        forms = _join(list(_value_parts(coded.dictionary))).take(coded.indices)
+        return [pc.fill_null(forms, "n") if values.null_count else forms]
     parts = list(_value_parts(values))
     if not values.null_count:
         return parts
     form = _join(parts)
     return [pc.if_else(values.is_valid(), form, "n")]
+
+
+def _repeat(values: "pa.Array") -> bool:
+    """Return True for scalars of which there are so few different ones that each had better be formed once."""
+    import pyarrow.types as pt
+
+    if len(values) < 2 * _SAMPLE or values.nbytes > _MOST_CODED or pt.is_nested(values.type):
+        return False
+    return len(values[:_SAMPLE].unique()) * _REPEATS <= _SAMPLE
 
 
 def _value_parts(values: "pa.Array") -> "Iterator[Part]":

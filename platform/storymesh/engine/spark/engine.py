@@ -79,7 +79,7 @@ class SparkEngine:
     ) -> int:
         return self._write([table], path, metadata, compression_level)
 
-    def write_parquet_files(self, *_arguments: Any, **_named: Any) -> None:
+    def write_parquet_files(self, *_arguments: Any, **_named: Any) -> str | None:
         _refuse("write the files of a release")
 
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:

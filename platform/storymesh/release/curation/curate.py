@@ -193,7 +193,7 @@ def _find_equal_questions(records: "Table") -> "Table | None":
     """Return id, dropped, same_as and conflict of the records whose question another has too; None if none is asked."""
     import ibis
 
-    if (asked := _question(records)) is None:
+    if (asked := question_of(records)) is None:
         return None
     similar = _with_equal_hash(records, [asked])
     question, answer = question_digest(similar), _answer_digest(similar)
@@ -235,11 +235,12 @@ def _read_by_texts(records: "Table") -> "list[Value]":
 
 def question_digest(records: "Table") -> "StringValue | None":
     """Return the SHA-256 of what a record asks, None if its format asks nothing."""
-    question = _question(records)
+    question = question_of(records)
     return question.hexdigest("sha256") if question is not None else None
 
 
-def _question(records: "Table") -> "StringValue | None":
+def question_of(records: "Table") -> "StringValue | None":
+    """Return one text for what a record asks, None if its format asks nothing."""
     format_ = format_of_columns(records.columns)
     return format_.question(records) if format_ is not None else None
 
