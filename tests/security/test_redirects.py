@@ -294,8 +294,15 @@ def test_a_further_key_that_a_provider_finds_goes_nowhere(
     monkeypatch.setenv("STORYMESH_NARRATOR_KEY", "sk-of-a-test-0123456789")
     monkeypatch.setenv(FURTHER[provider], SECRET)
     model = LangChainModel(f"{provider}:m", hosts.first, {}, 20, STORY_SCHEMA)
+
+    async def ask() -> None:
+        try:
+            await model.ask([{"role": "user", "content": QUESTION}], structured=False)
+        finally:
+            await model.close()
+
     with pytest.raises((NarratorFailed, TransientError)):
-        asyncio.run(model.ask([{"role": "user", "content": QUESTION}], structured=False))
+        asyncio.run(ask())
     assert SECRET not in "".join(hosts.told)
 
 
