@@ -4,16 +4,17 @@ import functools
 import importlib
 import importlib.metadata
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
-from dagster_dbt import DbtCliResource
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine, event
 
 from storymesh.orchestration import dagster_internals as internals
 
@@ -96,7 +97,17 @@ def test_the_assets_of_a_step_are_known() -> None:
     assert internals.asset_keys_of_step(job, "desk__ships") == [dg.AssetKey(["desk", "ships"])]
 
 
+def test_dbt_itself_is_not_imported_with_dagster_dbt() -> None:
+    code = (
+        "import sys; from storymesh.orchestration.dagster_internals import import_dagster_dbt; import_dagster_dbt();"
+        " print(*(name for name in sys.modules if name.partition('.')[0] == 'dbt'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stdout.split()
+
+
 def test_dbt_is_not_asked_for_its_version(tmp_path: Path) -> None:
+    DbtCliResource = internals.import_dagster_dbt().DbtCliResource  # noqa: N806
     assert isinstance(DbtCliResource._cli_version, functools.cached_property), "it is called otherwise now"
     (tmp_path / "dbt_project.yml").write_text("name: x\nversion: '1'\nprofile: x\n", encoding="utf-8")
     (tmp_path / "profiles.yml").write_text("x: {target: y, outputs: {y: {type: duckdb}}}\n", encoding="utf-8")
@@ -112,22 +123,35 @@ def test_events_are_stored_by_one_engine_for_each_file_only_with_our_function(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
+    opened: list[object] = []
+    read: list[object] = []
 
     def counted(url: str, **options: Any) -> Any:
         made.append(url)
         return create_engine(url, **options)
 
+    def open_connection(connection: object, _: object) -> None:
+        opened.append(connection)
+
+    migrations = importlib.import_module("dagster._core.storage.sql")
+    from_config = migrations.ScriptDirectory.from_config
+    read_migrations = SimpleNamespace(from_config=lambda config: read.append(config) or from_config(config))
+    monkeypatch.setattr(migrations, "ScriptDirectory", read_migrations)
     monkeypatch.setattr(internals, "create_engine", counted)
     storages = [importlib.import_module(f"dagster._core.storage.{name}") for name in internals.SQLITE_STORAGES]
 
     @dg.asset
     def rows() -> None: ...
 
+    event.listen(Engine, "connect", open_connection)
     with internals.kept_database_engines():
         instance = internals.instance_without_compute_logs(tmp_path)
         assert dg.materialize([rows], instance=instance).success
         assert instance.get_latest_materialization_event(dg.AssetKey("rows")) is not None
-    assert len(set(made)) == len(made) >= 3, "files of runs, of the run and of all assets"
+    event.remove(Engine, "connect", open_connection)
+    assert len(set(made)) == len(made) >= 4, "files of runs, of schedules, of the run and of all assets"
+    assert len(opened) <= 2 * len(made), "one more where a new file is looked at while its tables are made"
+    assert len(set(map(id, read))) == len(read) >= 2, "the migrations of each kind of file are read once"
     for storage in storages:
         monkeypatch.setattr(storage, "create_engine", counted)
     made.clear()

@@ -10,9 +10,10 @@ import sys
 import traceback
 
 import storymesh.cli
+from storymesh.orchestration.dagster_internals import import_dagster_dbt
 
 LIBRARIES = (
-    *("dagster", "dagster_dbt", "datasets", "datasketch", "duckdb", "huggingface_hub", "ibis.backends.duckdb"),
+    *("dagster", "datasets", "datasketch", "duckdb", "huggingface_hub", "ibis.backends.duckdb"),
     *("phonenumbers", "pyarrow.compute"),
     *("pyarrow.dataset", "pyarrow.parquet", "pyiceberg.catalog.sql", "pyiceberg.io.pyarrow", "stdnum"),
 )
@@ -22,6 +23,7 @@ def load() -> None:
     """Import what commands import when they first need it."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    import_dagster_dbt()
     for module in pkgutil.walk_packages(storymesh.__path__, "storymesh."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)

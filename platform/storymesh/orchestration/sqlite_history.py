@@ -25,22 +25,24 @@ def open_history(home: Path) -> Iterator[None]:
     folders = [(home / name).resolve() for name in HISTORY]
     kept: set[Path] = set()
 
-    def keep(connection: Any, _: object) -> None:
-        if not isinstance(connection, sqlite3.Connection):
+    def keep(connection: Any, record: Any) -> None:
+        if not isinstance(connection, sqlite3.Connection) or record.info.get(keep):
             return
         ((_, _, name), *_) = connection.execute("PRAGMA database_list").fetchall()
         path = Path(name)
         if not any(path.is_relative_to(folder) for folder in folders):
             return
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            return  # Dagster makes it just now
+            return  # Dagster makes it just now, and gives the connection back when it is made
         connection.execute("PRAGMA synchronous = NORMAL")
+        record.info[keep] = True
         if path not in kept:
             kept.add(path)
             keeper = still_open.enter_context(closing(sqlite3.connect(path, check_same_thread=False)))
             keeper.execute("SELECT count(*) FROM sqlite_master").fetchall()  # until then it holds nothing
 
     with ExitStack() as still_open:
-        event.listen(Engine, "connect", keep)
-        still_open.callback(event.remove, Engine, "connect", keep)
+        for moment in ("connect", "checkin"):
+            event.listen(Engine, moment, keep)
+            still_open.callback(event.remove, Engine, moment, keep)
         yield

@@ -29,7 +29,11 @@ from storymesh.orchestration.assets.keys import model_key, product_key, source_k
 from storymesh.orchestration.assets.metadata import asset_owners
 from storymesh.orchestration.assets.products import assets_made_for
 from storymesh.orchestration.assets.sources import Files, files_read_by_model, raw_files_of_domain
-from storymesh.orchestration.dagster_internals import dbt_resource_class, latest_check_evaluations
+from storymesh.orchestration.dagster_internals import (
+    dbt_resource_class,
+    import_dagster_dbt,
+    latest_check_evaluations,
+)
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.product.dbt_process import was_ended
 from storymesh.product.dbt_project import failed_nodes, prepare_dbt, took_too_long
@@ -91,9 +95,7 @@ def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_W
 
 
 def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
-    from dagster_dbt import dbt_assets
-
-    @dbt_assets(
+    @import_dagster_dbt().dbt_assets(
         manifest=manifest,
         name=f"models_{domain}",
         dagster_dbt_translator=_translator(mesh, domain),
@@ -179,9 +181,9 @@ def results_before(
 
 
 def _translator(mesh: Mesh, domain: str) -> Any:
-    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
+    package = import_dagster_dbt()
 
-    class MeshTranslator(DagsterDbtTranslator):
+    class MeshTranslator(package.DagsterDbtTranslator):  # type: ignore[misc, name-defined]
         """Keys, owners and automation as the rest of the mesh has them."""
 
         def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
@@ -212,7 +214,7 @@ def _translator(mesh: Mesh, domain: str) -> Any:
             return asset_owners(mesh.domains[domain].owner)
 
     # The SQL stands in the description and the relation in metadata; columns of products come from their contracts.
-    return MeshTranslator(settings=DagsterDbtTranslatorSettings(enable_source_metadata=False))
+    return MeshTranslator(settings=package.DagsterDbtTranslatorSettings(enable_source_metadata=False))
 
 
 def _failing_models(mesh: Mesh, domain: str, error: StorymeshError) -> list[dg.AssetsDefinition]:
