@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from storymesh.errors import DefinitionErrors, WrongUsage
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration import definitions
+from storymesh.orchestration import definitions, load_locations
 from storymesh.orchestration.assets.keys import source_key
 from storymesh.orchestration.assets.metadata import asset_owners, asset_tags, markdown_table
 from storymesh.orchestration.load_locations import load_code_locations
@@ -174,3 +176,21 @@ def test_tags_hold_what_dagster_allows() -> None:
 
 def test_a_sample_cannot_break_its_table() -> None:
     assert markdown_table(["a"], [["x | y\n<b>"], [None]]) == "| a |\n| --- |\n| x \\| y \\<b\\> |\n|  |"
+
+
+def test_the_mesh_of_a_run_is_not_read_again_for_its_locations(harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = load_mesh(harbour)
+    monkeypatch.setattr(load_locations, "load_mesh", None)
+    load_code_locations(mesh)
+    monkeypatch.undo()
+    assert load_locations.mesh_of_location(mesh.root) is not mesh
+
+
+def test_a_location_does_without_what_only_its_steps_need() -> None:
+    heavy = {"ibis", "duckdb", "pandas", "pyarrow", "pyiceberg", "great_expectations", "datasets", "dbt", "dagster_dbt"}
+    code = (
+        "import sys, storymesh.orchestration.assets.narratives, storymesh.orchestration.mesh_jobs;"
+        "print(*(name for name in sys.modules if '.' not in name))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not heavy & {*done.stdout.split()}

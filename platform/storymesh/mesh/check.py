@@ -19,7 +19,6 @@ from storymesh.mesh.unportable_names import unportable_configs, unportable_files
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
-from storymesh.narrative.typed import type_narrative
 from storymesh.product.dbt_files import read_dbt_project, require_dbt_files
 from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.definition import Product
@@ -36,11 +35,16 @@ def check_files(root: Path) -> list[Finding]:
 
     Raises WrongUsage when `root` is no mesh root.
     """
+    return load_checked(root)[1]
+
+
+def load_checked(root: Path) -> tuple[Mesh | None, list[Finding]]:
+    """Return the mesh at `root`, None where its files could not all be read, and every finding, as `check_files`."""
     try:
         mesh = load_mesh(root)
     except DefinitionErrors as errors:
-        return sorted({*errors.findings, *_file_findings(root.resolve())})
-    return check_mesh(mesh)
+        return None, sorted({*errors.findings, *_file_findings(root.resolve())})
+    return mesh, check_mesh(mesh)
 
 
 def check_mesh(mesh: Mesh) -> list[Finding]:
@@ -181,7 +185,7 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
 def _type_findings(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
     """Type the narrative and its scenarios against its contracts, and return what is wrong."""
     try:
-        typed = type_narrative(narrative, mesh.cast_of(narrative))
+        typed = mesh.typed(narrative)
         evaluation_files(narrative, mesh.root)
         read_scenarios(mesh.root / narrative.folder, mesh.root, typed)
         return [*typed.warnings, *model_findings(narrative, mesh.settings)]

@@ -16,6 +16,7 @@ from storymesh.mesh.ports import with_resolved_inputs
 from storymesh.mesh.reader import DefinitionReader
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative, read_narrative
+from storymesh.narrative.typed import TypedNarrative, type_narrative
 from storymesh.product.dbt_project import DbtAccess
 from storymesh.product.definition import Product, read_product
 from storymesh.product.warehouse import Warehouse
@@ -37,6 +38,7 @@ class Mesh:
     narratives: Mapping[str, Narrative] = field(repr=False)
     warnings: tuple[Finding, ...] = field(default=(), repr=False)
     open_engine: OpenEngine = field(default=open_engine, repr=False)
+    _typed: dict[str, TypedNarrative] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def warehouse(self) -> Warehouse:
@@ -92,6 +94,12 @@ class Mesh:
     def cast_of(self, narrative: Narrative) -> dict[str, Contract]:
         """Return the contract of each role, in the order of the cast."""
         return {role: self.contract(member.product) for role, member in narrative.cast.items()}
+
+    def typed(self, narrative: Narrative) -> TypedNarrative:
+        """Return a narrative of this mesh typed against the contracts of its cast. Raises DefinitionErrors."""
+        if narrative.id not in self._typed:
+            self._typed[narrative.id] = type_narrative(narrative, self.cast_of(narrative))
+        return self._typed[narrative.id]
 
 
 def find_root(start: Path) -> Path:

@@ -1,7 +1,8 @@
 """The snapshots that a narrative is built from: the latest of each role, or those of a build that was pinned before."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build import Build
@@ -10,7 +11,6 @@ from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.model_hosts import model_findings
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
-from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import ProductStore, Snapshot
 
 
@@ -18,8 +18,9 @@ def pin_build(mesh: Mesh, narrative: Narrative) -> Build:
     """Return a build on the latest snapshot of each role. Raises NotPublished for a product without any."""
     snapshots: dict[str, Snapshot] = {}
     missing: list[str] = []
+    store_of = _stores(mesh)
     for role, member in narrative.cast.items():
-        latest = _store_of(mesh, member.product).latest_snapshot(mesh.product(member.product).name)
+        latest = store_of(mesh.product(member.product).domain).latest_snapshot(mesh.product(member.product).name)
         if latest is None:
             missing.append(member.product)
         else:
@@ -38,12 +39,12 @@ def open_pinned_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
     if not path.is_file():
         raise NotPublished(f"'{narrative.id}' has no build {key}", "make its cases first")
     versions: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    snapshots = {}
+    snapshots, store_of = {}, _stores(mesh)
     for role, member in narrative.cast.items():
         if role not in versions:
             raise NotPublished(f"'{narrative.id}' has a new role '{role}' since build {key}", "make its cases again")
-        name = mesh.product(member.product).name
-        snapshots[role] = _store_of(mesh, member.product).find_snapshot(name, versions[role])
+        product = mesh.product(member.product)
+        snapshots[role] = store_of(product.domain).find_snapshot(product.name, versions[role])
     build = _build(mesh, narrative, snapshots)
     if build.key != key:
         message = f"the files of '{narrative.id}' have changed since build {key}"
@@ -51,12 +52,13 @@ def open_pinned_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
     return build
 
 
-def _store_of(mesh: Mesh, product: str) -> ProductStore:
-    return ProductStore(mesh.warehouse, mesh.product(product).domain)
+def _stores(mesh: Mesh) -> Callable[[str], ProductStore]:
+    """Return what gives the store of a domain, each opened once."""
+    return cache(lambda domain: ProductStore(mesh.warehouse, domain))
 
 
 def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
-    typed = type_narrative(narrative, mesh.cast_of(narrative))
+    typed = mesh.typed(narrative)
     if refused := list(model_findings(narrative, mesh.settings)):
         raise DefinitionErrors(refused)
     files = evaluation_files(narrative, mesh.root)

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from storymesh.errors import WrongUsage, suggest_name
-from storymesh.mesh.mesh import Mesh, find_root, load_mesh
+from storymesh.mesh.mesh import Mesh, find_root
 from storymesh.orchestration.alerts import alert_sensors
 from storymesh.orchestration.assets.automation import automation_sensor
 from storymesh.orchestration.assets.dbt_models import dbt_model_assets
@@ -14,7 +14,7 @@ from storymesh.orchestration.assets.products import product_asset
 from storymesh.orchestration.assets.sources import raw_file_sensor, raw_file_specs
 from storymesh.orchestration.instance import dagster_home
 from storymesh.orchestration.jobs import mesh_schedules, refresh_job, refresh_schedules, release_job
-from storymesh.orchestration.load_locations import NARRATIVES
+from storymesh.orchestration.load_locations import NARRATIVES, mesh_of_location
 from storymesh.orchestration.run_monitor import abandoned_runs, executor
 from storymesh.orchestration.unguarded_server import warn_of_unguarded_server
 
@@ -26,7 +26,7 @@ def definitions(file: str) -> dg.Definitions:
     """
     warn_of_unguarded_server()
     folder = Path(file).resolve().parent
-    mesh = load_mesh(find_root(folder))
+    mesh = mesh_of_location(find_root(folder))
     mesh.prepare_store()  # dbt, the sensors and every step write to it
     if folder == mesh.root / NARRATIVES:
         return _narratives(mesh)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from storymesh.atomic_write import staged_file
 from storymesh.errors import NotPublished, StorymeshError
 from storymesh.product.catalog_database import database_url, require_plain_database
+from storymesh.product.table_history import published_at, published_snapshots, snapshot_properties
 from storymesh.product.table_recovery import is_metadata, register_lost_table
 from storymesh.product.warehouse import Warehouse, s3_properties
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 MAIN = "main"
-TAG_PREFIX = "v-"
 TAG_DIGITS = 16
 VERSION = "storymesh.version"
 RUN_ID = "storymesh.run-id"
@@ -84,11 +84,7 @@ class ProductStore:
         table = self.load_table(product)
         if table is None:
             return []
-        published: dict[int, int] = {entry.snapshot_id: entry.timestamp_ms for entry in table.metadata.snapshot_log}
-        tagged = {ref.snapshot_id for name, ref in table.metadata.refs.items() if name.startswith(TAG_PREFIX)}
-        snapshots = [snapshot for snapshot in table.metadata.snapshots if snapshot.snapshot_id in tagged]
-        snapshots.sort(key=lambda snapshot: published.get(snapshot.snapshot_id, snapshot.timestamp_ms))
-        return [self._snapshot(table, snapshot, published) for snapshot in snapshots]
+        return [self._snapshot(table, snapshot) for snapshot in published_snapshots(table)]
 
     def latest_snapshot(self, product: str) -> Snapshot | None:
         """Return the version that readers see now, or None when nothing was ever published."""
@@ -96,18 +92,19 @@ class ProductStore:
         current = table.metadata.snapshot_by_name(MAIN) if table is not None else None
         if table is None or current is None:
             return None
-        published = {entry.snapshot_id: entry.timestamp_ms for entry in table.metadata.snapshot_log}
-        return self._snapshot(table, current, published)
+        return self._snapshot(table, current)
 
     def find_snapshot(self, product: str, version: str) -> Snapshot:
         """Return the snapshot of a version (the digest, or its first 8 digits or more). Raises NotPublished."""
-        snapshots = self.list_snapshots(product)
-        found = [snapshot for snapshot in snapshots if snapshot.version.startswith(version) and len(version) >= 8]
-        if len(found) != 1:
-            known = [snapshot.version[:12] for snapshot in snapshots]
-            hint = f"published: {', '.join(known)}" if known else "nothing is published: run the mesh"
+        table = self.load_table(product)
+        snapshots = published_snapshots(table)
+        versions = [(snapshot_properties(snapshot).get(VERSION, ""), snapshot) for snapshot in snapshots]
+        found = [snapshot for known, snapshot in versions if known.startswith(version) and len(version) >= 8]
+        if table is None or len(found) != 1:
+            published = ", ".join(known[:12] for known, _ in versions)
+            hint = f"published: {published}" if published else "nothing is published: run the mesh"
             raise NotPublished(f"'{self.domain}.{self._name(product)}' has no version {version}", hint)
-        return found[0]
+        return self._snapshot(table, found[0])
 
     def load_table(self, product: str) -> "Table | None":
         """Return the product's Iceberg table, or None when it has none yet. Creates none.
@@ -312,20 +309,19 @@ class ProductStore:
     def _name(self, product: str) -> str:
         return product.removeprefix(f"{self.domain}.")
 
-    def _snapshot(self, table: "Table", found: "IcebergSnapshot", published: dict[int, int]) -> Snapshot:
+    def _snapshot(self, table: "Table", found: "IcebergSnapshot") -> Snapshot:
         with self._explained_damage(table.name()[-1]):
-            return self._read_snapshot(table, found, published)
+            return self._read_snapshot(table, found)
 
-    def _read_snapshot(self, table: "Table", found: "IcebergSnapshot", published: dict[int, int]) -> Snapshot:
+    def _read_snapshot(self, table: "Table", found: "IcebergSnapshot") -> Snapshot:
         from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-        summary: Any = found.summary
-        properties: dict[str, str] = summary.additional_properties if summary is not None else {}
+        properties = snapshot_properties(found)
         name = table.name()[-1]
         if not _DIGEST.fullmatch(properties.get(VERSION, "")):
             message = f"the snapshot {found.snapshot_id} of '{self.domain}.{name}' was not published by storymesh"
             raise StorymeshError(message, "publish the product again")
-        moment = published.get(found.snapshot_id, found.timestamp_ms)
+        moment = published_at(table).get(found.snapshot_id, found.timestamp_ms)
         schema = table.schemas()[found.schema_id] if found.schema_id is not None else table.schema()
         return Snapshot(
             product=f"{self.domain}.{name}",

@@ -21,19 +21,16 @@ def run(
     """Make every product, case and release that is not there yet."""
     from storymesh.cli.output.findings import count_findings
     from storymesh.cli.output.json_document import echo_result
-    from storymesh.mesh.check import blocking_findings, check_files
-    from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.check import blocking_findings, load_checked
 
-    root = mesh_root(mesh)
-    findings = check_files(root)
+    loaded, findings = load_checked(mesh_root(mesh))
     for finding in findings if format == "text" else ():
         echo(printable_line(str(finding)))
-    if blocking_findings(findings):
+    if loaded is None or blocking_findings(findings):
         if format == "json":
             echo_result({"findings": findings, "outcome": None})
         echo(f"{count_findings(findings)}: nothing was run", err=True)
         raise typer.Exit(1)
-    loaded = load_mesh(root)
     chosen = [loaded.narrative(name) for name in narratives or ()]
     if only and not chosen:
         raise WrongUsage("--only needs the name of a narrative", suggest_name("", loaded.narratives))

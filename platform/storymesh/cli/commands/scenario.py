@@ -19,13 +19,12 @@ def scenario(
     from storymesh.dataset.scenario_run import accept_result, run_scenario
     from storymesh.mesh.mesh import load_mesh
     from storymesh.narrative.scenario import read_scenarios
-    from storymesh.narrative.typed import type_narrative
 
     loaded = load_mesh(mesh_root(mesh))
     passed = failed = 0
     results: list[dict[str, object]] = []
     for narrative in [loaded.narrative(name) for name in narratives or loaded.narratives]:
-        typed = type_narrative(narrative, loaded.cast_of(narrative))
+        typed = loaded.typed(narrative)
         for given in read_scenarios(loaded.root / narrative.folder, loaded.root, typed):
             result = run_scenario(given, typed, loaded.open_engine)
             differences = result.differences
