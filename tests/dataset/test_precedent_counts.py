@@ -22,7 +22,7 @@ from storymesh.dataset.erasure_list import new_erasure_list, write_erasure_list
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
 from storymesh.dataset.tables import cases_with_precedents, precedents_by_case
 from storymesh.provenance.verification_sql import VerificationQueries
-from storymesh.release.assemble import LeakRefused, ReleaseRefused
+from storymesh.release.refusal import LeakRefused, ReleaseRefused
 from storymesh.release.write import write_release
 from tests.support.small_build import build_of
 from tests.support.small_mesh import Product

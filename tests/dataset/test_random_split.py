@@ -22,8 +22,8 @@ from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
 from storymesh.narrative.definition import RandomSplit, Split
-from storymesh.release.assemble import ReleaseRefused
 from storymesh.release.catalog import Release
+from storymesh.release.refusal import ReleaseRefused
 from storymesh.release.write import write_release
 from tests.support.release_builds import Told, make, write
 from tests.support.release_meshes import release_all

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storymesh.dataset.build import Build
-from storymesh.release import write
+from storymesh.release import assemble, write
 from storymesh.release.catalog import read_release
 from storymesh.release.release_state import ReleaseState
 from tests.support.release_builds import make, sealed, usual
@@ -32,7 +32,7 @@ def release_folder(build: Build) -> Path:
 
 
 def test_nothing_is_assembled_where_the_release_is_there(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "ReleaseAssembly", None)
+    monkeypatch.setattr(assemble, "ReleaseAssembly", None)
     assert write.write_release(build) == replace(read_release(release_folder(build)), unchanged=True)
 
 

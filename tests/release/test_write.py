@@ -20,10 +20,10 @@ from ibis.expr.types import Table
 
 from storymesh.engine.open import open_engine
 from storymesh.errors import StorymeshError
-from storymesh.release.assemble import ReleaseRefused
 from storymesh.release.catalog import Release, list_releases, read_release
 from storymesh.release.digests import compute_digests
 from storymesh.release.layout import drops_file, record_files
+from storymesh.release.refusal import ReleaseRefused
 from storymesh.release.release_state import ReleaseState
 from storymesh.release.write import write_release
 from tests.support.paths import importable

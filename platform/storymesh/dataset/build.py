@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storymesh.contract.definition import Contract
 from storymesh.dataset.erasure_list import ErasedKeys, read_erasure_list
-from storymesh.dataset.personal_data import PersonalDataReport, read_personal_data_report
-from storymesh.dataset.personal_data_finder import DETECTION_VERSION
 from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.engine.engine import OpenEngine
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.store import Snapshot
+
+if TYPE_CHECKING:
+    from storymesh.dataset.personal_data import PersonalDataReport
 
 BUILD_VERSION = "storymesh-build-10"  # changes whenever the same inputs would give other cases or records
 # What other records the same inputs give since a version, for whoever makes an older release again.
@@ -136,6 +138,8 @@ class Build:
 
     @cached_property
     def key(self) -> str:
+        from storymesh.dataset.personal_data_finder import DETECTION_VERSION
+
         shaping = {
             "form": BUILD_VERSION,
             "narrative": self.fingerprint,
@@ -153,6 +157,8 @@ class Build:
         return BuildFiles(self.store / "narratives" / self.narrative.name / self.key, rewritten)
 
     @property
-    def personal_data(self) -> PersonalDataReport:
+    def personal_data(self) -> "PersonalDataReport":
         """What the free text held, once the cases are written."""
+        from storymesh.dataset.personal_data import read_personal_data_report
+
         return read_personal_data_report(self.files.personal_data)

@@ -5,11 +5,15 @@ listed, because a disk or a person damaged them, are nobody's: the step runs aga
 """
 
 import hashlib
+import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build import Build
@@ -20,6 +24,19 @@ from storymesh.product.store import StoreDamaged
 
 _LOCK = ".lock"
 _STAGED = re.compile(r"\..+\.([0-9a-f]{12}|part-\d+\.\d+)")  # what a killed writer leaves beside its file
+
+
+class StepSummary(BaseModel):
+    """What people are told of a step: its rows, the count of what dropped by reason, and some of its rows.
+
+    Read back from disk, a value of the sample that JSON does not have is the text of that value.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    drops: Mapping[str, int]
+    sample: tuple[Mapping[str, Any], ...] = ()
 
 
 class BuildStep:
@@ -34,6 +51,25 @@ class BuildStep:
         """List the files of the step, which are written."""
         lines = [f"{_digest(path)}  {path.relative_to(self.folder)}\n" for path in sorted(files)]
         write_atomically(self.list, "".join(lines))
+
+    def read_summary(self) -> StepSummary | None:
+        """Return what was noted of the files as they are; None where the step is not whole or nothing was noted."""
+        if not self.whole:
+            return None
+        try:
+            noted = json.loads(self._summary_path.read_text(encoding="utf-8"))
+            return StepSummary.model_validate(noted["summary"]) if noted["of"] == _digest(self.list) else None
+        except (OSError, ValueError, TypeError, LookupError, ValidationError):
+            return None
+
+    def note_summary(self, summary: StepSummary) -> None:
+        """Note what there is to say of the files, which are sealed, so that nobody has to open them for it again."""
+        noted = {"of": _digest(self.list), "summary": summary.model_dump()}
+        write_atomically(self._summary_path, json.dumps(noted, default=str))
+
+    @property
+    def _summary_path(self) -> Path:
+        return self.list.with_suffix(".summary.json")
 
     def _is_whole(self) -> bool:
         try:

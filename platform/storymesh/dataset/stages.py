@@ -1,4 +1,7 @@
-"""The stages of a build: cases, precedents and the records of each config, each written once as Parquet files."""
+"""The stages of a build: cases, precedents and the records of each config, each written once as Parquet files.
+
+What makes them is imported, with ibis, by a stage that has something to make.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.atomic_write import staged_file
+from storymesh.case.definition import Precedents
 from storymesh.dataset.build import Build
-from storymesh.dataset.build_step import build_step
+from storymesh.dataset.build_step import StepSummary, build_step
 from storymesh.dataset.cases import case_splits, linked_cases
-from storymesh.dataset.personal_data import write_masked_rows
-from storymesh.dataset.render import BUILD_COLUMNS, SOURCE_COLUMNS, UNFIT, render_records, unrenderable
 from storymesh.dataset.tables import (
     add_precedents,
     case_drops,
@@ -55,24 +57,40 @@ def write_cases(build: Build, progress: ReportProgress = ignore_progress) -> Sta
     """Write the cases of the narrative and the split of each, as one Parquet file each."""
     began = time.monotonic()
     files = build.files
-    with build_step(build, "cases") as step, build.open_engine() as engine:
-        if not step.whole:
-            progress("cases", 0)
-            _refuse_duplicate_keys(build, engine)
-            if build.narrative.dataset.personal != "off":
-                progress("free text", 0)
-                published = {role: published_rows(build, engine, role) for role in build.typed.cast.roles}
-                write_masked_rows(engine, build.typed, published, files.personal_data)
-            with _stage_engine(build, engine) as stage:
-                _write_in_parts(build, stage)
-                progress("splits", 0)
-                stage.write_parquet(case_splits(build, stage, stage.read_parquet(files.cases)), files.splits)
-            step.seal([files.cases, files.splits, *files.personal_data.glob("[!.]*")])
-        cases = engine.read_parquet(files.cases)
-        rows = int(engine.fetch_value(cases.count()))
-        drops = count_by_reason(engine, case_drops(build, engine))
-        sample = engine.fetch_rows(cases.select("case_id", "at", "status").limit(5))
-    return StageResult(files.cases, rows, step.whole, drops, time.monotonic() - began, tuple(sample))
+    with build_step(build, "cases") as step:
+        if (summary := step.read_summary()) is None:
+            with build.open_engine() as engine:
+                if not step.whole:
+                    _make_cases(build, engine, progress)
+                    step.seal([files.cases, files.splits, *files.personal_data.glob("[!.]*")])
+                cases = engine.read_parquet(files.cases)
+                summary = StepSummary(
+                    rows=int(engine.fetch_value(cases.count())),
+                    drops=count_by_reason(engine, case_drops(build, engine)),
+                    sample=tuple(engine.fetch_rows(cases.select("case_id", "at", "status").limit(5))),
+                )
+            step.note_summary(summary)
+    return _stage_result(files.cases, summary, began, unchanged=step.whole)
+
+
+def _stage_result(path: Path, summary: StepSummary, began: float, *, unchanged: bool) -> StageResult:
+    return StageResult(path, summary.rows, unchanged, summary.drops, time.monotonic() - began, summary.sample)
+
+
+def _make_cases(build: Build, engine: Engine, progress: ReportProgress) -> None:
+    files = build.files
+    progress("cases", 0)
+    _refuse_duplicate_keys(build, engine)
+    if build.narrative.dataset.personal != "off":
+        from storymesh.dataset.personal_data import write_masked_rows
+
+        progress("free text", 0)
+        published = {role: published_rows(build, engine, role) for role in build.typed.cast.roles}
+        write_masked_rows(engine, build.typed, published, files.personal_data)
+    with _stage_engine(build, engine) as stage:
+        _write_in_parts(build, stage)
+        progress("splits", 0)
+        stage.write_parquet(case_splits(build, stage, stage.read_parquet(files.cases)), files.splits)
 
 
 @contextmanager
@@ -115,21 +133,28 @@ def write_precedents(build: Build, progress: ReportProgress = ignore_progress) -
     path, definition = build.files.precedents, build.narrative.case.precedents
     if definition is None:
         raise WrongUsage(f"'{build.narrative.id}' asks for no precedents", "add `precedents` under `case`")
-    with build_step(build, "precedents", after=["cases"]) as step, build.open_engine() as engine:
-        if not step.whole:
-            from storymesh.case.precedent import find_precedents
+    with build_step(build, "precedents", after=["cases"]) as step:
+        if (summary := step.read_summary()) is None:
+            with build.open_engine() as engine:
+                if not step.whole:
+                    _make_precedents(build, engine, definition, progress)
+                    step.seal([path])
+                enough = cases_with_precedents(build, engine)["precedents"]["enough"]
+                rows = int(engine.fetch_value(enough.count()))
+                too_few = int(engine.fetch_value((~enough).sum().coalesce(0)))
+            summary = StepSummary(rows=rows, drops={"too few": too_few} if too_few else {})
+            step.note_summary(summary)
+    return _stage_result(path, summary, began, unchanged=step.whole)
 
-            progress("precedents", 0)
-            levels = [[formula.name for formula in level] for level in build.typed.case.match]
-            with _stage_engine(build, engine) as stage:
-                table = find_precedents(cases_with_splits(build, stage), definition, levels, build.typed.quoted_facts)
-                stage.write_parquet(table, path)
-            step.seal([path])
-        enough = cases_with_precedents(build, engine)["precedents"]["enough"]
-        rows = int(engine.fetch_value(enough.count()))
-        too_few = int(engine.fetch_value((~enough).sum().coalesce(0)))
-    drops = {"too few": too_few} if too_few else {}
-    return StageResult(path, rows, step.whole, drops, time.monotonic() - began)
+
+def _make_precedents(build: Build, engine: Engine, definition: Precedents, progress: ReportProgress) -> None:
+    from storymesh.case.precedent import find_precedents
+
+    progress("precedents", 0)
+    levels = [[formula.name for formula in level] for level in build.typed.case.match]
+    with _stage_engine(build, engine) as stage:
+        table = find_precedents(cases_with_splits(build, stage), definition, levels, build.typed.quoted_facts)
+        stage.write_parquet(table, build.files.precedents)
 
 
 def write_cases_and_precedents(build: Build) -> None:
@@ -146,21 +171,34 @@ def write_records(build: Build, config: str, progress: ReportProgress = ignore_p
     path, dropped = build.files.rendered(config), build.files.rendered_drops(config)
     has_precedents = build.narrative.case.precedents is not None
     after = ["cases", *(["precedents"] if has_precedents else [])]
-    with build_step(build, f"{path.parent.name}-{config}", after=after) as step, build.open_engine() as engine:
-        if not step.whole:
-            progress(config, 0)
-            with _stage_engine(build, engine) as stage:
-                _render_records(build, stage, record)
-            step.seal([path, dropped])
-        records = engine.read_parquet(path)
-        count = int(engine.fetch_value(records.count()))
-        drops = count_by_reason(engine, engine.read_parquet(dropped))
-        shown = records.drop(*({*SOURCE_COLUMNS, *BUILD_COLUMNS} & {*records.columns}))
-        sample = engine.fetch_rows(shown.order_by("at", "id").limit(2))
-    return StageResult(path, count, step.whole, drops, time.monotonic() - began, tuple(sample))
+    with build_step(build, f"{path.parent.name}-{config}", after=after) as step:
+        if (summary := step.read_summary()) is None:
+            with build.open_engine() as engine:
+                if not step.whole:
+                    progress(config, 0)
+                    with _stage_engine(build, engine) as stage:
+                        _render_records(build, stage, record)
+                    step.seal([path, dropped])
+                summary = _summarize_records(engine, path, dropped)
+            step.note_summary(summary)
+    return _stage_result(path, summary, began, unchanged=step.whole)
+
+
+def _summarize_records(engine: Engine, path: Path, dropped: Path) -> StepSummary:
+    from storymesh.dataset.render import BUILD_COLUMNS, SOURCE_COLUMNS
+
+    records = engine.read_parquet(path)
+    shown = records.drop(*({*SOURCE_COLUMNS, *BUILD_COLUMNS} & {*records.columns}))
+    return StepSummary(
+        rows=int(engine.fetch_value(records.count())),
+        drops=count_by_reason(engine, engine.read_parquet(dropped)),
+        sample=tuple(engine.fetch_rows(shown.order_by("at", "id").limit(2))),
+    )
 
 
 def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:
+    from storymesh.dataset.render import UNFIT, render_records, unrenderable
+
     path = build.files.rendered(record.config)
     cases = cases_with_splits(build, engine)
     has_precedents = build.narrative.case.precedents is not None

@@ -1,20 +1,19 @@
 """Jobs of the whole mesh: everything made again, a release made again from its lock, rows forgotten.
 
-The launchpad says of each what can be set, and what holds when nothing is.
+The launchpad says of each what can be set, and what holds when nothing is. A job imports what it does when it runs, so
+that the process of the code location does without.
 """
 
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from storymesh.document import path_in_mesh
 from storymesh.errors import StorymeshError, WrongUsage
-from storymesh.lifecycle.erase import ErasurePlan, erase_row, plan_erasure, remove_affected_releases
-from storymesh.lifecycle.rebuild import rebuild_release
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.failures import dagster_failures
 from storymesh.orchestration.run.events import (
@@ -28,6 +27,9 @@ from storymesh.orchestration.run.events import (
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.release.catalog import find_release
+
+if TYPE_CHECKING:
+    from storymesh.lifecycle.erase import ErasurePlan
 
 FORGET_FILE = "forget.csv"
 
@@ -98,6 +100,8 @@ def _refresh_job(mesh: Mesh) -> dg.JobDefinition:
 def _rebuild_job(mesh: Mesh) -> dg.JobDefinition:
     @dg.op(name="from_its_lock", description="Makes a release again from its lock, and compares the digest.")
     def from_its_lock(context: dg.OpExecutionContext, config: RebuildConfig) -> None:
+        from storymesh.lifecycle.rebuild import rebuild_release
+
         with dagster_failures(context.retry_number):
             release = find_release(mesh.releases, config.release)
             into = _path_below(mesh.root, config.into) if config.into else None
@@ -119,6 +123,8 @@ def _rebuild_job(mesh: Mesh) -> dg.JobDefinition:
 def _forget_job(mesh: Mesh) -> dg.JobDefinition:
     @dg.op(name="rows", description="Follows rows through every release, and cuts successors without their cases.")
     def rows(context: dg.OpExecutionContext, config: ForgetConfig) -> None:
+        from storymesh.lifecycle.erase import erase_row, remove_affected_releases
+
         with dagster_failures(context.retry_number):
             file = _path_below(mesh.store, config.file)
             erasures = [_find_erasure(mesh, product, key) for product, key in _rows_to_forget(file, mesh)]
@@ -180,8 +186,10 @@ def _path_below(folder: Path, name: str) -> Path:
     return path
 
 
-def _find_erasure(mesh: Mesh, product: str, key: str) -> ErasurePlan:
+def _find_erasure(mesh: Mesh, product: str, key: str) -> "ErasurePlan":
     """Return what forgetting the row means. An error does not name the key, which Dagster would keep."""
+    from storymesh.lifecycle.erase import plan_erasure
+
     try:
         contract = mesh.contract(product)
         return plan_erasure(product, key, contract, mesh.warehouse, mesh.releases, mesh.open_engine)

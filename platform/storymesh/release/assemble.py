@@ -17,7 +17,6 @@ from storymesh.dataset.render import BUILD_COLUMNS
 from storymesh.dataset.split import SPLITS, split_rank
 from storymesh.dataset.tables import precedents_by_case, split_counts
 from storymesh.engine.engine import Engine
-from storymesh.errors import StorymeshError
 from storymesh.release.card.header import parquet_metadata
 from storymesh.release.curation.curate import apply_curation_rules, curation_rules, redact_texts
 from storymesh.release.curation.decontaminate import (
@@ -40,6 +39,7 @@ from storymesh.release.manifest import (
     RewritingSummary,
     read_manifest,
 )
+from storymesh.release.refusal import LeakRefused, ReleaseRefused
 
 if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
@@ -48,18 +48,6 @@ if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative
 
 COMPRESSION_LEVEL = 3  # of zstd, for files that are downloaded
-
-
-class ReleaseRefused(StorymeshError):
-    """What would be released breaks a promise; nothing was released, and earlier releases stay as they are."""
-
-
-class LeakRefused(ReleaseRefused):
-    """The certificate is not all zero: `certificate` has each promise and how often it is broken."""
-
-    def __init__(self, words: str, hint: str, certificate: Mapping[str, int]) -> None:
-        super().__init__(words, hint)
-        self.certificate = certificate
 
 
 class ReleaseAssembly:

@@ -1,7 +1,8 @@
 """Writing a release: records become an immutable, numbered folder that `datasets.load_dataset` reads as it is.
 
 A release is made in a hidden folder beside its future place, and one rename makes it visible. So a process that is
-killed leaves nothing that looks like a release, and the next one removes what it left.
+killed leaves nothing that looks like a release, and the next one removes what it left. What assembles and describes it
+is imported, with ibis, where there is a release to make.
 """
 
 import os
@@ -13,10 +14,7 @@ from typing import TYPE_CHECKING
 from storymesh.atomic_write import sync_folder, sync_tree
 from storymesh.engine.engine import Engine
 from storymesh.file_lock import hold_lock
-from storymesh.release.assemble import ReleaseAssembly
-from storymesh.release.card import render_card
 from storymesh.release.catalog import Release, list_releases, read_release
-from storymesh.release.croissant import render_croissant
 from storymesh.release.description import ReleaseDescription
 from storymesh.release.layout import (
     ANSWERS_FOLDER,
@@ -30,7 +28,6 @@ from storymesh.release.layout import (
 )
 from storymesh.release.manifest import Predecessor, manifest_json
 from storymesh.release.release_state import ReleaseState
-from storymesh.release.report import render_report
 from storymesh.release.signature import sign_release, signing_key
 
 if TYPE_CHECKING:
@@ -64,6 +61,8 @@ def write_release(
         state = ReleaseState(build)
         if (unchanged := state.find_unchanged()) is not None:
             return replace(unchanged, unchanged=True)
+        from storymesh.release.assemble import ReleaseAssembly
+
         staged = folder / f"{STAGING_PREFIX}{os.getpid()}"
         version = f"{build.narrative.version}-r{1 + _last_number(folder, build.narrative.version)}"
         try:
@@ -99,6 +98,8 @@ def write_release_again(
 
     It is not signed. Raises ReleaseRefused as `write_release` does.
     """
+    from storymesh.release.assemble import ReleaseAssembly
+
     with build.open_engine() as engine:
         description = ReleaseAssembly(build, engine, folder, version, None).write_files()
         _write_documents(folder, build, engine, description.succeeding(succeeds), open_tracer)
@@ -110,6 +111,10 @@ def _write_documents(
     staged: Path, build: "Build", engine: Engine, description: ReleaseDescription, open_tracer: "OpenTracer | None"
 ) -> None:
     """Write what describes the release, and last the manifest, which lists every other file with its SHA-256."""
+    from storymesh.release.card import render_card
+    from storymesh.release.croissant import render_croissant
+    from storymesh.release.report import render_report
+
     for config, record in build.narrative.records.items():
         if record.narrator is not None and build.files.answers(config).is_file():
             (staged / ANSWERS_FOLDER).mkdir(exist_ok=True)

@@ -6,19 +6,17 @@ meanwhile, precedents, records and release are made from exactly what the cases 
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from storymesh.dataset.build import Build
 from storymesh.dataset.split import SPLITS
-from storymesh.dataset.stages import StageResult, write_cases, write_precedents
+from storymesh.dataset.stages import ReportProgress, StageResult, write_cases, write_precedents, write_records
 from storymesh.document import path_in_mesh
 from storymesh.errors import StorymeshError
-from storymesh.lifecycle.diff import compare_releases
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.snapshot_pinning import open_pinned_build, pin_build
 from storymesh.narrative.definition import Narrative
@@ -35,14 +33,16 @@ from storymesh.orchestration.assets.metadata import (
 )
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.orchestration.progress import progress_reporter
-from storymesh.provenance.trace import Tracer
-from storymesh.release.assemble import LeakRefused
 from storymesh.release.card.markdown import escape_text
 from storymesh.release.catalog import Release, list_releases
 from storymesh.release.layout import REPORT
-from storymesh.release.rewritten_records import RewrittenStageResult, write_config_records
+from storymesh.release.refusal import LeakRefused
 from storymesh.release.split_balance import balance_warnings
 from storymesh.release.write import write_release
+
+if TYPE_CHECKING:  # with ibis, which only a step that makes something needs
+    from storymesh.provenance.trace import Tracer
+    from storymesh.release.rewritten_records import RewrittenStageResult
 
 STORY_CHARACTERS = 4_000
 CERTIFICATE = "certificate"
@@ -125,16 +125,27 @@ def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefiniti
     def records(context: dg.AssetExecutionContext, key: str) -> Iterator[dg.Output[str] | dg.AssetCheckResult]:
         with dagster_failures(context.retry_number):
             build = open_pinned_build(mesh, narrative, key)
-            written = write_config_records(build, config, progress_reporter(context))
-        result = _result(mesh, build, written, _rewriting_metadata(mesh, build.files.answers(config), written))
+            progress = progress_reporter(context)
+            rewritten = _write_rewritten(build, config, progress) if retold else None
+            written = rewritten or write_records(build, config, progress)
+        more = _rewriting_metadata(mesh, build.files.answers(config), rewritten) if rewritten else {}
+        result = _result(mesh, build, written, more)
         yield dg.Output(result.value, metadata=result.metadata, data_version=result.data_version)
-        if isinstance(written, RewrittenStageResult):
-            yield _grounding_check(asset_key, written)
+        if rewritten:
+            yield _grounding_check(asset_key, rewritten)
 
     return records
 
 
-def _grounding_check(key: dg.AssetKey, written: RewrittenStageResult) -> dg.AssetCheckResult:
+def _write_rewritten(build: Build, config: str, progress: ReportProgress) -> "RewrittenStageResult":
+    from storymesh.release.rewritten_records import RewrittenStageResult, write_config_records
+
+    written = write_config_records(build, config, progress)
+    assert isinstance(written, RewrittenStageResult)
+    return written
+
+
+def _grounding_check(key: dg.AssetKey, written: "RewrittenStageResult") -> dg.AssetCheckResult:
     refused = sum(written.refused.values())
     if written.missing is not None:
         message = f"nothing is retold: {written.missing}"
@@ -184,7 +195,7 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
             build = open_pinned_build(mesh, narrative, _common_build_key(narrative, keys))
             before = list_releases(mesh.releases, narrative.id)
             try:
-                released = write_release(build, shard_rows=config.shard_rows, open_tracer=partial(Tracer, build))
+                released = write_release(build, shard_rows=config.shard_rows, open_tracer=lambda: _tracer(build))
             except LeakRefused as refused:
                 yield _certificate_check(key, refused.certificate)
                 raise as_dagster_failure(refused) from None
@@ -194,6 +205,12 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
             yield _certificate_check(key, released.manifest.certificate)
 
     return release
+
+
+def _tracer(build: Build) -> "Tracer":
+    from storymesh.provenance.trace import Tracer
+
+    return Tracer(build)
 
 
 def _certificate_check(key: dg.AssetKey, certificate: Mapping[str, int]) -> dg.AssetCheckResult:
@@ -206,6 +223,8 @@ def _certificate_check(key: dg.AssetKey, certificate: Mapping[str, int]) -> dg.A
 
 def _changes_since(mesh: Mesh, old: Release, new: Release) -> str:
     """Return what differs from the release before, and why, as Markdown."""
+    from storymesh.lifecycle.diff import compare_releases
+
     found = compare_releases(old, new, mesh.open_engine, limit=0)
     names = ("config", "rows", "added", "gone", "changed", "same")
     rows = []
@@ -289,10 +308,8 @@ def _result(
     return dg.MaterializeResult(value=build.key, metadata=metadata, data_version=dg.DataVersion(build.key))
 
 
-def _rewriting_metadata(mesh: Mesh, answers: Path, written: StageResult) -> dict[str, Any]:
+def _rewriting_metadata(mesh: Mesh, answers: Path, written: "RewrittenStageResult") -> dict[str, Any]:
     """Return the calls, tokens and cost of retelling, or why nothing was retold, and where the answers are kept."""
-    if not isinstance(written, RewrittenStageResult):
-        return {}
     if written.missing is not None:
         return {"not_retold": written.missing}
     usage, location = written.usage, {"answers": dg.MetadataValue.path(path_in_mesh(answers, mesh.root))}
