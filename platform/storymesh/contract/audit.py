@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract import conditions
@@ -41,11 +42,15 @@ _OF_TABLE = ("expect_table_", "expect_column_to_exist")  # what these look at is
 @dataclass(frozen=True)
 class RowAudit:
     """Which rows break the contract. `failures` has, for each reason, the numbers of the rows that it quarantines
-    (counted from 0 over all files, ascending); what only warns is in `results` alone."""
+    (counted from 0 over the audited files, ascending); what only warns is in `results`. `rows` counts those beside the
+    audited files too. `unsound` are the rows that fail any check. `reaches_beside`: one of them repeats a row beside
+    the audited files."""
 
     rows: int
     failures: Mapping[str, "np.ndarray[Any, Any]"]
     results: tuple[CheckResult, ...]
+    unsound: "np.ndarray[Any, Any]"
+    reaches_beside: bool = False
 
 
 def audit_rows(
@@ -55,11 +60,14 @@ def audit_rows(
     counts: Sequence[int],
     uncastable: Mapping[str, "np.ndarray[Any, Any]"],
     progress: Callable[[int], None] | None = None,
+    beside: Mapping[str, int] = MappingProxyType({}),
 ) -> RowAudit:
     """Run every row check over the staged `files`, which hold `counts` rows each.
 
     `uncastable` has for each property the numbers of the rows whose value did not fit its type. `progress` gets the
-    number of rows that are done. Raises DefinitionErrors for an expectation that Great Expectations does not have.
+    number of rows that are done. `beside` (path -> number of rows) are files of rows that passed every check before:
+    they are only compared with those of `files`.
+    Raises DefinitionErrors for an expectation that Great Expectations does not have.
     """
     import numpy as np
 
@@ -76,10 +84,14 @@ def audit_rows(
                 failed[position].append(rows + start)
         if progress is not None:
             progress(start + count)
+    audited, reaches_beside = sum(counts), False
     for position, check in enumerate(checks):
         if _compares_rows(check) and files:
-            failed[position] += _failed_rows(engine, contract, files, [check])
+            (rows,) = _failed_rows(engine, contract, [*files, *beside], [check])
+            failed[position].append(rows[rows < audited])
+            reaches_beside |= bool(len(rows) and rows[-1] >= audited)
     results: list[CheckResult] = []
+    unsound = nothing
     failures: dict[str, np.ndarray[Any, Any]] = {}
     for position, check in enumerate(checks):
         rows = np.unique(np.concatenate(failed[position])) if failed[position] else nothing
@@ -87,10 +99,11 @@ def audit_rows(
             # A value that is missing because it did not fit its type is already reported, with what it was.
             rows = np.setdiff1d(rows, uncastable.get(check.properties[0], nothing), assume_unique=True)
         results.append(_result(check, not len(rows), len(rows), None))
+        unsound = np.union1d(unsound, rows)
         if len(rows) and check.severity == "error":
             known = failures.get(check.reason, nothing)
             failures[check.reason] = np.union1d(known, rows)
-    return RowAudit(sum(counts), failures, tuple(results))
+    return RowAudit(audited + sum(beside.values()), failures, tuple(results), unsound, reaches_beside)
 
 
 def audit_table(engine: Engine, contract: Contract, files: Sequence[str]) -> tuple[CheckResult, ...]:

@@ -33,6 +33,7 @@ class Property:
     """One column of a product. `known_at` is only what the contract writes; `Contract.known_at_of` has the default.
 
     `physical_name` is what the column is called where the rows come from, if it is called otherwise there.
+    `partition_position` is its place among the columns by whose values the product is stored in parts.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Property:
     required: bool
     unique: bool
     key_position: int | None
+    partition_position: int | None
     classification: Classification
     unit: str | None
     known_at: str | None
@@ -137,6 +139,13 @@ class Contract:
         match = VERSION.fullmatch(self.version)
         assert match is not None  # `read_contract` lets no other version pass
         return int(match[1])
+
+    @property
+    def partition_columns(self) -> tuple[str, ...]:
+        """The properties by whose values the rows are stored in parts, in order."""
+        places = {name: item.partition_position for name, item in self.properties.items()}
+        placed = [(place < 0, place, name) for name, place in places.items() if place is not None]
+        return tuple(name for _, _, name in sorted(placed, key=lambda item: item[:2]))
 
     @cached_property
     def struct(self) -> Struct:

@@ -84,6 +84,11 @@ def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], na
     if position != -1 and not is_key:
         words = f"'{item['name']}' has a primaryKeyPosition and is no primary key"
         reader.warn((*here, "primaryKeyPosition"), "primary-key", words, "add primaryKey: true")
+    partition = item.get("partitionKeyPosition", -1) if item.get("partitioned") else None
+    if partition is not None and not isinstance(kind, _KEY_TYPES):
+        words = f"'{item['name']}' is {kind}, by whose values no product is kept in parts"
+        reader.warn((*here, "partitioned"), "not-run", words, "name a text, a whole number, a date or a timestamp")
+        partition = None
     if is_key and not isinstance(kind, _KEY_TYPES):
         words = f"'{item['name']}' is {kind}, which cannot be part of a key"
         reader.add((*here, "primaryKey"), "primary-key", words, "a key is text, a whole number, a date or a timestamp")
@@ -93,6 +98,7 @@ def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], na
         required=bool(item.get("required")),
         unique=bool(item.get("unique")),
         key_position=position if is_key else None,
+        partition_position=partition,
         classification=_read_classification(reader, here, item),
         unit=unit if isinstance(unit, str) else None,
         known_at=known_at if isinstance(known_at, str) else None,

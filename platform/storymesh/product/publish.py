@@ -4,7 +4,7 @@ No row is dropped silently: one that breaks the contract is quarantined with its
 nothing is published. A run may be killed at any point; the next one removes what it left and does the work.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +17,19 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
 from storymesh.errors import AuditRefused, SourceUnreadable
-from storymesh.product.content_version import content_version
+from storymesh.product.content_version import content_version, version_of_partitions
 from storymesh.product.definition import Product
+from storymesh.product.partitions import (
+    PartitionedRows,
+    PartitionState,
+    PublishedPartition,
+    file_digest,
+    files_by_partition,
+    spool_partitions,
+)
 from storymesh.product.quarantine import UncastableValues, failed_rows, write_quarantine
 from storymesh.product.sources.source import choose_columns
-from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, Staging, WrittenFiles, open_staging
+from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, NO_FILES, Staging, WrittenFiles, open_staging
 from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore, Snapshot
 
 if TYPE_CHECKING:
@@ -86,8 +94,7 @@ def publish(
         return publishing.publish(rows, columns)
 
 
-def _ignore_progress(phase: PublishPhase, rows: int) -> None:
-    pass
+def _ignore_progress(phase: PublishPhase, rows: int) -> None: ...
 
 
 def _choose_columns(schema: "pa.Schema", contract: Contract, product: Product) -> dict[str, str]:
@@ -97,6 +104,29 @@ def _choose_columns(schema: "pa.Schema", contract: Contract, product: Product) -
         return SourceUnreadable(f"the rows of '{product.id}': {message}", hint)
 
     return dict(zip(contract.properties, choose_columns(schema.names, contract, unreadable), strict=True))
+
+
+@dataclass(frozen=True)
+class _WrittenPartition:
+    """The digest of the rows of a partition, and the files that hold them."""
+
+    digest: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A publication, the files that were staged for it, the partitions that were written for it (by key), and the
+    numbers of the staged rows that failed any check."""
+
+    publication: Publication
+    staged: WrittenFiles
+    partitions: Mapping[str, _WrittenPartition]
+    unsound: "np.ndarray[Any, Any]"
+
+
+class _KeptRowRepeated(Exception):
+    """A staged row repeats what has to be unique of a row that was to be kept unaudited."""
 
 
 @dataclass(frozen=True)
@@ -113,73 +143,181 @@ class _Publishing:
 
     def publish(self, rows: "pa.RecordBatchReader", columns: Mapping[str, str]) -> Publication:
         """Stage, audit and publish `rows`, whose `columns` are the properties of the contract."""
+        plan = plan_cast(self.contract, rows.schema, dict(columns))
+        batches = self._count(self.engine.map_batches(rows, rows.schema, plan.select, min(ROWS_PER_FILE, BATCH_ROWS)))
+        if self.contract.partition_columns:
+            return self._publish_changed(batches, plan.fallible)
+        return self._publish_tables(_gather_batches(batches), plan.fallible).publication
+
+    def _count(self, batches: Iterator["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
+        """Yield the batches, and tell how many rows there were."""
+        rows = 0
+        for batch in batches:
+            yield batch
+            rows += batch.num_rows
+            self.progress("stage", rows)
+
+    def _publish_changed(self, batches: Iterator["pa.RecordBatch"], fallible: Sequence[str]) -> Publication:
+        """Publish rows that are kept in partitions: those that have not changed are neither written nor audited."""
+        state = PartitionState(self.store.folder, self.product.name, self.contract, self.staging.published_snapshot)
+        with spool_partitions(self.engine, self.contract, batches, fallible) as spool:
+            kept = state.unchanged(spool.partitions, self.staging.published_files())
+            try:
+                outcome = self._publish_partitions(spool, kept, fallible)
+            except _KeptRowRepeated:  # both rows are quarantined, wherever they are
+                kept = {}
+                outcome = self._publish_partitions(spool, kept, fallible)
+            if (snapshot := outcome.publication.snapshot) is not None:
+                state.record(snapshot.snapshot_id, kept | self._sound_partitions(spool, outcome))
+        return outcome.publication
+
+    def _publish_partitions(
+        self, spool: PartitionedRows, kept: Mapping[str, PublishedPartition], fallible: Sequence[str]
+    ) -> "_Outcome":
+        """Publish the rows of the spool: partitions that are `kept` by their files, the others written anew.
+
+        Raises _KeptRowRepeated.
+        """
+        changed = [partition for partition in spool.partitions if partition.key not in kept]
+        files = self.staging.select_published({path for partition in kept.values() for path in partition.files})
+        digests = [partition.digest for partition in kept.values()]
+        return self._publish_tables(spool.tables(changed, ROWS_PER_FILE), fallible, files, digests)
+
+    def _sound_partitions(self, spool: PartitionedRows, outcome: "_Outcome") -> dict[str, PublishedPartition]:
+        """Return the partitions that were written and are published, if all of their rows passed every check."""
+        import numpy as np
+
+        staged = outcome.staged
+        ends = np.cumsum(list(staged.counts.values()))
+        unsound = {staged.paths[file] for file in np.searchsorted(ends, outcome.unsound, side="right").tolist()}
+        in_metadata = {
+            path: file.file_path for path, file in zip(staged.paths, staged.files, strict=True) if path not in unsound
+        }
+        fingerprints = {partition.key: partition.fingerprint for partition in spool.partitions}
+        sound: dict[str, PublishedPartition] = {}
+        for key, partition in outcome.partitions.items():
+            # What was published before is there already, so its files have gone again.
+            files = {
+                in_metadata[path]: digest
+                for path in partition.paths
+                if path in in_metadata and (digest := file_digest(Path(path))) is not None
+            }
+            if len(files) == len(partition.paths):
+                sound[key] = PublishedPartition(fingerprint=fingerprints[key], digest=partition.digest, files=files)
+        return sound
+
+    def _publish_tables(
+        self,
+        tables: Iterable["pa.Table"],
+        fallible: Sequence[str],
+        kept: WrittenFiles = NO_FILES,
+        kept_digests: Sequence[str] = (),
+    ) -> "_Outcome":
+        """Publish `kept` files of the last snapshot, with the digests of their partitions, and the rows of `tables`,
+        which are staged and audited.
+
+        Raises _KeptRowRepeated where one of the rows repeats what has to be unique of a row in the `kept` files.
+        """
         uncastable = UncastableValues()
-        staged = self.staging.write_files(self._cast_rows(rows, columns, uncastable))
-        version, snapshot_id = self._commit(AUDIT_PREFIX, staged)
-        counts = _counts_by_file(staged)
+        staged = self.staging.write_files(self._typed(tables, fallible, uncastable))
+        partitions = self._written_partitions(staged)
+        version, snapshot_id = self._commit(AUDIT_PREFIX, staged, kept, _digests(kept_digests, partitions))
         audit = audit_rows(
             self.engine,
             self.contract,
             staged.paths,
-            list(counts.values()),
+            list(staged.counts.values()),
             uncastable.rows(),
-            lambda done: self.progress("audit", done),
+            lambda done: self.progress("audit", kept.rows + done),
+            kept.counts,
         )
+        if audit.reaches_beside:
+            raise _KeptRowRepeated
         failed = failed_rows(audit)
         quarantine: Path | None = None
         good = staged
         if len(failed):
             quarantine = self.store.folder / "quarantine" / self.product.name / f"{self.run_id}.parquet"
-            write_quarantine(quarantine, counts, audit, failed, uncastable)
+            write_quarantine(quarantine, staged.counts, audit, failed, uncastable)
             if len(failed) > self.contract.quarantine_limit * audit.rows:
                 raise self._over_limit(audit, len(failed), quarantine)
-            good = self.staging.write_files(_without_rows(counts, failed))
-            version, snapshot_id = self._commit(CLEAN_PREFIX, good)
-        results = (*audit.results, *audit_table(self.engine, self.contract, good.paths))
-        self._require_table_checks(results, audit, good.rows, quarantine)
-        self.progress("publish", good.rows)
+            good = self._without_rows(staged, failed)
+            partitions = self._written_partitions(good)
+            version, snapshot_id = self._commit(CLEAN_PREFIX, good, kept, _digests(kept_digests, partitions))
+        published = kept + good
+        results = (*audit.results, *audit_table(self.engine, self.contract, published.paths))
+        self._require_table_checks(results, audit, published.rows, quarantine)
+        self.progress("publish", published.rows)
         unchanged = self.staging.published_version == version
         earlier = self.staging.published_snapshot if unchanged else self.staging.find_published(version)
-        if earlier is not None and not self._is_whole(earlier, good):
+        if earlier is not None and not self._is_whole(earlier, published):
             earlier = None  # the new snapshot of the same content takes its place
         if unchanged and earlier is not None:
             self.staging.remove_unpublished(orphans=False)
         else:
             # Content that was published before is the same version, so `main` goes back to that very snapshot.
             self.staging.promote(snapshot_id if earlier is None else earlier, version)
-        return self._publication(audit, good.rows, quarantine, results, unchanged=unchanged)
+        publication = self._publication(audit, published.rows, quarantine, results, unchanged=unchanged)
+        return _Outcome(publication, staged, partitions, audit.unsound)
 
-    def _cast_rows(
-        self, rows: "pa.RecordBatchReader", columns: Mapping[str, str], uncastable: UncastableValues
+    def _typed(
+        self, tables: Iterable["pa.Table"], fallible: Sequence[str], uncastable: UncastableValues
     ) -> Iterator["pa.Table"]:
-        """Yield the rows with the contract's types, in tables of the size of a file."""
+        """Yield tables of cast rows with the contract's types; values that fit no type go to `uncastable`."""
         import pyarrow as pa
 
         schema = arrow_schema(self.contract)
-        plan = plan_cast(self.contract, rows.schema, dict(columns))
-        batches = self.engine.map_batches(rows, rows.schema, plan.select, min(ROWS_PER_FILE, BATCH_ROWS))
         start = 0
-        for table in _gather_batches(batches):
-            for index, name in enumerate(plan.fallible):
+        for table in tables:
+            for index, name in enumerate(fallible):
                 texts = table.column(len(schema) + index)
                 if texts.null_count < len(texts):
                     uncastable.add(name, texts, start)
             typed = table.select(list(range(len(schema))))
             yield pa.Table.from_arrays(typed.columns, names=schema.names).cast(schema)
             start += table.num_rows
-            self.progress("stage", start)
 
-    def _commit(self, branch_prefix: str, written: WrittenFiles) -> tuple[str, int]:
-        """Commit the files to a branch of this run. Return the version of their content and the id of the snapshot."""
-        version = content_version(self.engine, written.paths, self.contract)
+    def _without_rows(self, staged: WrittenFiles, failed: "np.ndarray[Any, Any]") -> WrittenFiles:
+        """Return staged files without the rows whose number is in `failed`. Those that have none stay as they are."""
+        good = NO_FILES
+        start = 0
+        for file, path in zip(staged.files, staged.paths, strict=True):
+            lost = failed[(failed >= start) & (failed < start + file.record_count)] - start
+            part = WrittenFiles((file,), (path,), file.record_count)
+            good += self.staging.write_files(_other_rows(path, lost)) if len(lost) else part
+            start += file.record_count
+        return good
+
+    def _written_partitions(self, written: WrittenFiles) -> dict[str, "_WrittenPartition"]:
+        """Return the partitions in the files, by key; none for a product without partitions."""
+        if not self.contract.partition_columns:
+            return {}
+        schema = arrow_schema(self.contract)
+        return {
+            key: _WrittenPartition(self.engine.content_digest(self.engine.read_parquet(paths, schema)), tuple(paths))
+            for key, paths in files_by_partition(written.paths, self.contract.partition_columns).items()
+        }
+
+    def _commit(
+        self, branch_prefix: str, written: WrittenFiles, kept: WrittenFiles, digests: Sequence[str]
+    ) -> tuple[str, int]:
+        """Commit the files to a branch of this run. Return the version of their content and the id of the snapshot.
+
+        `digests` are those of all partitions, if there are any.
+        """
+        files = kept + written
+        if self.contract.partition_columns:
+            version = version_of_partitions(self.engine, self.contract, digests)
+        else:
+            version = content_version(self.engine, files.paths, self.contract)
         summary = {
             VERSION: version,
             RUN_ID: self.run_id,
             CONTRACT_VERSION: self.contract.version,
             CONTRACT_DIGEST: self.contract.digest,
-            ROWS: str(written.rows),
+            ROWS: str(files.rows),
         }
-        return version, self.staging.commit_to_branch(f"{branch_prefix}{self.run_id}", written, summary)
+        return version, self.staging.commit_to_branch(f"{branch_prefix}{self.run_id}", written, summary, kept)
 
     def _is_whole(self, snapshot_id: int, again: WrittenFiles) -> bool:
         """Return True if the files of a published snapshot still hold what `again` does."""
@@ -247,18 +385,16 @@ def _gather_batches(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.Table"]
         yield pa.Table.from_batches(gathered)
 
 
-def _counts_by_file(written: WrittenFiles) -> dict[str, int]:
-    return {path: file.record_count for path, file in zip(written.paths, written.files, strict=True)}
+def _digests(kept: Iterable[str], partitions: Mapping[str, _WrittenPartition]) -> list[str]:
+    return [*kept, *(partition.digest for partition in partitions.values())]
 
 
-def _without_rows(files: Mapping[str, int], failed: "np.ndarray[Any, Any]") -> Iterator["pa.Table"]:
-    """Yield the rows of `files` (path -> number of rows) file by file, without those whose number is in `failed`."""
+def _other_rows(path: str, failed: "np.ndarray[Any, Any]") -> Iterator["pa.Table"]:
+    """Yield the rows of a file without those whose number is in `failed`."""
     import numpy as np
     import pyarrow.parquet as pq
 
-    start = 0
-    for path, count in files.items():
-        kept = np.ones(count, bool)
-        kept[failed[(failed >= start) & (failed < start + count)] - start] = False
-        yield pq.ParquetFile(path).read().filter(kept)
-        start += count
+    rows = pq.ParquetFile(path).read()
+    kept = np.ones(rows.num_rows, bool)
+    kept[failed] = False
+    yield rows.filter(kept)

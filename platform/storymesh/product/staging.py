@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -41,11 +42,22 @@ TABLE_PROPERTIES = {
 
 @dataclass(frozen=True)
 class WrittenFiles:
-    """Parquet files in no snapshot yet. `paths` are absolute, in the order of the rows."""
+    """Parquet files of a publication. `paths` are absolute, in the order of the rows."""
 
     files: tuple["DataFile", ...]
     paths: tuple[str, ...]
     rows: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Path -> number of rows."""
+        return {path: file.record_count for path, file in zip(self.paths, self.files, strict=True)}
+
+    def __add__(self, other: "WrittenFiles") -> "WrittenFiles":
+        return WrittenFiles(self.files + other.files, self.paths + other.paths, self.rows + other.rows)
+
+
+NO_FILES = WrittenFiles((), (), 0)
 
 
 @contextmanager
@@ -132,8 +144,26 @@ class Staging:
             **{**writer.result().to_serialized_dict(), "lower_bounds": None, "upper_bounds": None},
         )
 
-    def commit_to_branch(self, branch: str, written: WrittenFiles, summary: Mapping[str, str]) -> int:
-        """Commit a snapshot of exactly these files to `branch` and return its id. `main` does not move."""
+    def published_files(self) -> dict[str, Path]:
+        """Return the files of the snapshot that `main` names: path in Iceberg's metadata -> where it is, or will be."""
+        return {file.file_path: self._store.local_path(file.file_path) for file in self._data_files(self._base)}
+
+    def select_published(self, paths: Collection[str]) -> WrittenFiles:
+        """Return those files of the snapshot that `main` names whose paths, in Iceberg's metadata, are among `paths`.
+
+        Raises StorymeshError for a file that is missing or has another size.
+        """
+        files = tuple(file for file in self._data_files(self._base) if file.file_path in paths)
+        local = tuple(str(self._store.fetch_file(file.file_path, file.file_size_in_bytes)) for file in files)
+        return WrittenFiles(files, local, sum(file.record_count for file in files))
+
+    def commit_to_branch(
+        self, branch: str, written: WrittenFiles, summary: Mapping[str, str], kept: WrittenFiles = NO_FILES
+    ) -> int:
+        """Commit a snapshot of exactly these files to `branch` and return its id. `main` does not move.
+
+        `kept` are files that the snapshot has in common with the one that `main` names.
+        """
         from pyiceberg.table.refs import SnapshotRefType
         from pyiceberg.table.update import AddSchemaUpdate, SetCurrentSchemaUpdate, SetSnapshotRefUpdate
 
@@ -144,8 +174,10 @@ class Staging:
             apply_updates(transaction, (added, SetCurrentSchemaUpdate(schema_id=self._schema.schema_id)))
         # `branch=None`: PyIceberg refuses a first snapshot on any branch but main, and starts others without a parent.
         producer = transaction.update_snapshot(snapshot_properties=dict(summary), branch=None).overwrite()
+        staying = {file.file_path for file in kept.files}
         for old in self._data_files(self._base):
-            producer.delete_data_file(old)
+            if old.file_path not in staying:
+                producer.delete_data_file(old)
         for new in written.files:
             producer.append_data_file(new)
         producer.commit()

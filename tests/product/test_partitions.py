@@ -1,0 +1,176 @@
+"""Products in partitions: what is written again, and that what readers see is what a whole publication would give."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storymesh.contract.types import arrow_schema
+from storymesh.engine.open import open_engine
+from storymesh.errors import AuditRefused
+from storymesh.product.content_version import content_version
+from storymesh.product.publish import Publication
+from storymesh.product.staging import open_staging
+from tests.product.conftest import Desk, Row, a_row
+
+PARTITIONED = """\
+      - {name: day, logicalType: date, partitioned: true, partitionKeyPosition: 2}
+      - {name: port, logicalType: string, partitioned: true, partitionKeyPosition: 1}
+      - {name: note, logicalType: string, quality: [{metric: nullValues, mustBe: 0, severity: warning}]}
+"""
+RULES = "[{metric: duplicateValues, arguments: {properties: [at, hours]}, mustBe: 0, severity: warning}]"
+
+
+def row(number: int, **changes: Any) -> Row:
+    placed: Row = {"day": f"2024-03-{1 + number % 4:02}", "port": "NS"[number % 2], "note": "calm"}
+    return a_row(number) | placed | changes
+
+
+def rows_of(count: int) -> list[Row]:
+    return [row(number) for number in range(count)]
+
+
+@pytest.fixture
+def parted(desk: Desk) -> Desk:
+    desk.properties = PARTITIONED
+    return desk
+
+
+def files_of(done: Publication) -> set[str]:
+    assert done.snapshot is not None
+    return set(done.snapshot.files)
+
+
+def test_only_partitions_that_changed_are_written(parted: Desk) -> None:
+    first = parted.publish(rows_of(40))
+    assert len(files_of(first)) == 4
+    again = parted.publish([*rows_of(40)[::-1]])
+    assert again.unchanged
+    assert files_of(again) == files_of(first), "the order of the rows is no change"
+    changed = parted.publish([row(5, code="C") if number == 5 else row(number) for number in range(40)])
+    assert len(files_of(changed) & files_of(first)) == 3
+    assert len(files_of(changed)) == 4
+    assert [found["code"] for found in parted.published() if found["id"] == "d5"] == ["C"]
+    assert (changed.rows_in, changed.rows_out) == (40, 40)
+    kept = [row(5, code="C") if number == 5 else row(number) for number in range(40) if number % 4]
+    without_day = parted.publish(kept)
+    assert files_of(without_day) < files_of(changed)
+    assert len(parted.published()) == 30
+
+
+def test_the_key_of_a_kept_row_cannot_come_twice(parted: Desk) -> None:
+    parted.publish(rows_of(40))
+    done = parted.publish([*rows_of(40), row(40, id="d1")])
+    assert dict(done.quarantined) == {"primaryKey: id": 2}
+    assert "d1" not in {found["id"] for found in parted.published()}
+    assert done.rows_out == 39
+    # The partition of the quarantined row is audited again, until nothing is wrong with it.
+    assert dict(parted.publish([*rows_of(40), row(40, id="d1")]).quarantined) == {"primaryKey: id": 2}
+    assert parted.publish(rows_of(40)).rows_out == 40
+
+
+def test_a_damaged_file_of_a_kept_partition_is_written_again(parted: Desk) -> None:
+    first = parted.publish(rows_of(40))
+    damaged = Path(sorted(files_of(first))[0])
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged.write_bytes(content)
+    second = parted.publish([*rows_of(40), row(41)])
+    assert str(damaged) not in files_of(second)
+    assert len(parted.published()) == 41
+
+
+def test_without_its_note_everything_is_written_again_and_noted(parted: Desk) -> None:
+    first = parted.publish(rows_of(40))
+    (note,) = parted.store.folder.glob("publications/*.partitions.json")
+    note.unlink()
+    assert parted.publish(rows_of(40)).unchanged
+    assert files_of(parted.publish(rows_of(40))) == files_of(first)
+    second = parted.publish([*rows_of(40), row(41)])
+    assert len(files_of(parted.publish([*rows_of(40), row(41), row(42)])) & files_of(second)) == 3
+
+
+def test_a_content_that_comes_back_is_the_snapshot_that_it_was(parted: Desk) -> None:
+    first = parted.publish(rows_of(40)).snapshot
+    parted.publish([*rows_of(40), row(41)])
+    again = parted.publish(rows_of(40)).snapshot
+    assert first is not None and again is not None
+    assert (again.snapshot_id, again.files) == (first.snapshot_id, first.files)
+    assert parted.publish([*rows_of(40), row(43)]).rows_out == 41
+
+
+def test_a_stricter_contract_is_held_against_every_partition(parted: Desk) -> None:
+    parted.publish([*rows_of(40), row(40, note=None)])
+    parted.properties = PARTITIONED.replace("{name: note, ", "{name: note, required: true, ")
+    done = parted.publish([*rows_of(40), row(40, note=None), row(41)])
+    assert dict(done.quarantined) == {"required: note": 1}
+
+
+def test_files_that_a_later_snapshot_shares_outlive_the_earlier_one(parted: Desk) -> None:
+    first = parted.publish(rows_of(40)).snapshot
+    parted.publish([*rows_of(40), row(41)])
+    assert first is not None
+    with open_staging(parted.store, "delays", arrow_schema(parted.contract()), 5.0) as staging:
+        staging.remove_snapshots([first.snapshot_id])
+    assert len(parted.published()) == 41
+    assert parted.publish([*rows_of(40), row(41), row(42)]).rows_out == 42
+
+
+def test_columns_of_a_partition_are_in_the_order_of_their_positions(parted: Desk) -> None:
+    contract = parted.contract()
+    assert contract.partition_columns == ("port", "day")
+    parted.properties = PARTITIONED + "      - {name: weight, logicalType: number, partitioned: true}\n"
+    (warning,) = [found for found in parted.contract().warnings if found.rule == "not-run"]
+    assert "weight" in warning.message
+
+
+def _changed(rows: list[Row], chance: random.Random) -> list[Row]:
+    """Some rows come, go, change, move to another partition, break the contract, or have a key of others."""
+    rows = [found for found in rows if chance.random() > 0.05]
+    for _ in range(chance.randint(0, 3)):
+        place = chance.randrange(len(rows))
+        change: Row = chance.choice(
+            [
+                {"code": chance.choice(["W", "C", "X"])},
+                {"hours": chance.choice([2, 4, 5])},
+                {"day": chance.choice([None, "2024-03-09", "2024-03-01", "soon"])},
+                {"port": chance.choice([None, "", "N", "S"])},
+                {"note": chance.choice([None, "", "rough"])},
+                {"id": chance.choice(rows)["id"]},
+            ]
+        )
+        rows[place] = rows[place] | change
+    rows += [row(chance.randrange(1000)) for _ in range(chance.randint(0, 2))]
+    chance.shuffle(rows)
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_readers_see_what_a_whole_publication_gives(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    desk, rows = Desk(tmp_path / "parts", quality=RULES, properties=PARTITIONED), rows_of(60)
+    unparted = PARTITIONED.replace("partitioned: true, ", "")
+    for step in range(5):
+        whole = Desk(tmp_path / f"whole-{step}", quality=RULES, properties=unparted)
+        wanted, done = _published(whole, rows), _published(desk, rows)
+        assert _described(done) == _described(wanted)
+        assert desk.published() == whole.published()
+        assert done.snapshot is not None
+        with open_engine() as engine:
+            assert done.snapshot.version == content_version(engine, done.snapshot.files, desk.contract())
+        rows = _changed(rows, chance)
+
+
+def _published(desk: Desk, rows: list[Row]) -> Publication:
+    try:
+        return desk.publish([found | {"hours": str(found["hours"])} for found in rows])
+    except AuditRefused as refused:
+        publication: Publication = refused.publication  # type: ignore[attr-defined]
+        return publication
+
+
+def _described(done: Publication) -> Any:
+    assert done.snapshot is not None
+    checks = [(check.name, check.properties, check.passed, check.failed_rows, check.observed) for check in done.checks]
+    return done.rows_in, done.rows_out, dict(done.quarantined), checks
