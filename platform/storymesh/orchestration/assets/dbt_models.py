@@ -95,7 +95,7 @@ def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_W
 
 
 def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
-    @import_dagster_dbt().dbt_assets(
+    @import_dagster_dbt().dbt_assets(  # type: ignore[untyped-decorator]
         manifest=manifest,
         name=f"models_{domain}",
         dagster_dbt_translator=_translator(mesh, domain),
@@ -139,7 +139,8 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
                 raise TransformFailed(f"the dbt project of '{domain}' did not build: {failed}")
             state.record()
 
-    return build_models
+    assets: dg.AssetsDefinition = build_models
+    return assets
 
 
 def _names(context: dg.AssetExecutionContext) -> list[str]:
@@ -198,7 +199,7 @@ def _translator(mesh: Mesh, domain: str) -> Any:
         def get_asset_spec(
             self, manifest: Mapping[str, Any], unique_id: str, project: "DbtProject | None"
         ) -> dg.AssetSpec:
-            spec = super().get_asset_spec(manifest, unique_id, project)
+            spec: dg.AssetSpec = super().get_asset_spec(manifest, unique_id, project)
             files = files_read_by_model(self.get_resource_props(manifest, unique_id))
             return spec.replace_attributes(deps=[*spec.deps, *(source_key(domain, path) for path in files)])
 
