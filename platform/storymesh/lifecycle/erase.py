@@ -16,7 +16,7 @@ from storymesh.case.link import key_text
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.cases import erased_case_keys, has_any_row
-from storymesh.dataset.erasure_list import ErasureList, new_erasure_list, read_erasure_list, write_erasure_list
+from storymesh.dataset.erasure_list import ERASED, ErasureList, new_erasure_list, read_erasure_list, write_erasure_list
 from storymesh.dataset.stages import write_cases
 from storymesh.dataset.tables import product_rows
 from storymesh.engine.engine import Engine, OpenEngine
@@ -198,13 +198,15 @@ def _case_ids(engine: Engine, ids: Sequence[str]) -> "ir.Table":
 
 
 def _cases_of_row(engine: Engine, build: "Build", erased: ErasureList) -> "tuple[list[str], ir.Table]":
-    """Return the keys of the erased row as the cases of a release have them, and the ids of its cases (case_id)."""
+    """Return the keys of the erased row as the cases of a release have them, and the ids of its cases (case_id) but for
+    those that the release leaves out as forgotten: a successor uses nothing of the row."""
     keys = erased_case_keys(build, engine, product_rows(build, engine, build.typed.cast.roles), erased)
     if not keys:
         return [], _case_ids(engine, [])
     write_cases(build)
     cases = engine.read_parquet(build.files.cases)
-    affected = engine.materialize(cases.filter(has_any_row(build, cases, keys)).select("case_id"))
+    used = cases.filter(has_any_row(build, cases, keys), cases["dropped"].fill_null("") != ERASED)
+    affected = engine.materialize(used.select("case_id"))
     return sorted({key for of_role in keys.values() for key in of_role}), affected
 
 
