@@ -137,6 +137,8 @@ class KillSoak(Soak):
         gone = set(seen) - present
         if lost := gone - self.removable:
             raise Broken(f"lost: {lost}")
+        if seen and not present:
+            raise Broken("no release is left: what is forgotten has a successor")
         self.seen.releases = {name: lock for name, lock in seen.items() if name not in gone}
         for product, versions in self.seen.versions.items():
             self.seen.versions[product] = [version for version in versions if version not in self.expirable]
