@@ -146,6 +146,24 @@ def test_roles_behind_facts_are_named(canal: Path) -> None:
     assert {"last_step", "resolution"} <= set(typed(canal, "canal_stories").records["report"].roles)
 
 
+@pytest.mark.parametrize(("left", "findings"), [("choice", 0), ("verdict", 1)])
+def test_the_own_action_may_never_have_been_tried(left: str, findings: int, tmp_path: Path) -> None:
+    """A pair is made of options that were tried; the action that a verdict is about may be the first of its kind."""
+    for folder in ("contracts", "narratives"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    folder = tmp_path / "narratives" / "canal_exceptions"
+    path = folder / "narrative.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    gone = f"{({'choice', 'verdict'} - {left}).pop()}:"
+    path.write_text("".join(line for line in lines if not line.lstrip().startswith(gone)), encoding="utf-8")
+    (folder / "option.md.jinja").write_text("{{ (10 / option.tried) | number }}\n", encoding="utf-8")
+    try:
+        found_rules = [str(warning.rule) for warning in typed(tmp_path, "canal_exceptions").warnings]
+    except DefinitionErrors as refused:
+        found_rules = [finding.rule for finding in refused.findings]
+    assert found_rules == ["may-be-zero"] * findings
+
+
 def test_a_partial_of_two_templates_keeps_each_pseudonym(canal: Path) -> None:
     """`who.jinja` gets a plain value in one record and a replaced one in another."""
     write(

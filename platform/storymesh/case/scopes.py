@@ -211,6 +211,16 @@ def option_type(facts: Mapping[str, Formula], outcome: Mapping[str, Field], clos
     )
 
 
+def own_option(option: Field) -> Field:
+    """Return the type of a case's own action as an option: nobody may have tried it before."""
+    assert isinstance(option.type, Struct)
+    tried = option.type.fields["tried"]
+    assert isinstance(tried, Field)
+    return replace(
+        option, type=replace(option.type, fields={**option.type.fields, "tried": replace(tried, nonzero=False)})
+    )
+
+
 def _precedents(option: Field) -> Struct:
     maybe = Field(option.type, nullable=True)
     return Struct(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from storymesh.case.scopes import Phase, TypedCase
+from storymesh.case.scopes import Phase, TypedCase, own_option
 from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Template
@@ -134,7 +134,8 @@ class RecordTyper:
         for slot in format_.slots:
             if (name := record.templates.get(slot.name)) is None:
                 continue
-            template = self._template(slot, name, self._narrative.at("records", config, slot.name))
+            location = self._narrative.at("records", config, slot.name)
+            template = self._template(slot, name, location, tried=format_.needs_pair)
             if template is not None:
                 templates[slot.name] = template
         precedents = self._narrative.case.precedents
@@ -161,10 +162,10 @@ class RecordTyper:
         return False
 
     def _template(
-        self, slot: TemplateSlot, name: str, location: Location, *, prompt: bool = False
+        self, slot: TemplateSlot, name: str, location: Location, *, prompt: bool = False, tried: bool = False
     ) -> TypedTemplate | None:
         """Check the template `name`, which the file names at `location`, in the view of `slot`. A prompt of a narrator
-        also sees `story`."""
+        also sees `story`. `tried`: an option that is told was tried before."""
         template = self._parse(name)
         if template is None:
             hint = suggest_file(name, self._narrative.templates)
@@ -176,7 +177,7 @@ class RecordTyper:
             assert isinstance(precedents, Field) and isinstance(precedents.type, Struct)
             options = precedents.type.fields["options"]
             assert isinstance(options, Field) and isinstance(options.type, Array)
-            scope["option"] = options.type.item
+            scope["option"] = options.type.item if tried else own_option(options.type.item)
         if prompt:
             scope[STORY] = Field(Text())
         unprintable: Mapping[Path, Hidden] = self._views.unprintable if slot.phase == "question" else {}
