@@ -170,3 +170,13 @@ def test_the_row_behind_the_action_is_a_source(tmp_path: Path, monkeypatch: pyte
     row = rows_of(released(build), "passage")["c1"]
     assert [source["product"] for source in row["sources"]] == ["mesh.calls"]
     assert list(row["metadata"]) == ["case_at", "case_closes", "action", "worked", "case_id"]
+
+
+@pytest.mark.parametrize(("text", "products"), [("words", []), ("{{ 'yes' if outcome else 'no' }}", ["mesh.calls"])])
+def test_a_text_that_decides_by_the_outcome_has_its_row(
+    text: str, products: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", "a key for tests")
+    build = build_of(tmp_path, NARRATIVE.replace("format: retrieval", "format: text"), text, CAST, ROWS)
+    row = rows_of(released(build), "passage")["c1"]
+    assert [source["product"] for source in row["sources"]] == products

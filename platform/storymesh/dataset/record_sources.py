@@ -179,9 +179,12 @@ def quoted_keys(
 
 
 def action_rows(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> list[tuple[str, ir.Value]]:
-    """Return the rows behind `outcome.action`, as (role, row), if a record shows what was done; else none."""
-    prints_outcome = record.format.needs_outcome or any(path[0] == "outcome" for path in record.prints)
-    if not prints_outcome and not (record.format.shows_outcome and typed.case.outcome):
+    """Return the rows behind `outcome.action`, as (role, row), if a record says something of the outcome; else none.
+
+    A text that only decides by it, such as "it worked" or "it did not", says so too.
+    """
+    tells_outcome = record.format.needs_outcome or any(path[0] == "outcome" for path in (*record.prints, *record.reads))
+    if not tells_outcome and not (record.format.shows_outcome and typed.case.outcome):
         return []
     hindsight = template_names(cases, typed.cast, typed.case, "hindsight")
     return list(_rows_read(typed.case.outcome["action"].expression, typed.case, typed.cast, hindsight))
