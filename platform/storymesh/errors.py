@@ -11,6 +11,7 @@ from typing import Literal
 from storymesh.location import Location
 
 MAX_COMPARED = 400  # characters, and names
+MAX_SHOWN = 100  # characters of a name that somebody else's file has
 Severity = Literal["error", "warning"]
 
 
@@ -105,8 +106,12 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     comparable = len(name) <= MAX_COMPARED and len(names) <= MAX_COMPARED
     close = get_close_matches(name, names, n=1, cutoff=0.6) if comparable else []
     if close:
-        return f"did you mean '{close[0]}'?"
+        return f"did you mean '{_shortened(close[0])}'?"
     if not names:
         return "there is none"
-    shown = ", ".join(names[:12])
+    shown = ", ".join(map(_shortened, names[:12]))
     return f"known: {shown}" + (", …" if len(names) > 12 else "")
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…"

@@ -169,9 +169,12 @@ def csv_rows(content: bytes) -> set[int]:
     """Return how many rows a CSV has by Python's reader, for each delimiter that it may have."""
     import csv
 
-    csv.field_size_limit(2**30)
     text = content.decode("utf-8-sig", "replace")
-    return {sum(map(bool, csv.reader(io.StringIO(text, newline=""), delimiter=sign))) - 1 for sign in ",;\t|"}
+    usual = csv.field_size_limit(2**30)
+    try:
+        return {sum(map(bool, csv.reader(io.StringIO(text, newline=""), delimiter=sign))) - 1 for sign in ",;\t|"}
+    finally:
+        csv.field_size_limit(usual)
 
 
 def json_rows_of(content: bytes) -> set[int]:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from storymesh.orchestration.assets.narratives import records_markdown
+from storymesh.orchestration.assets.metadata import records_markdown
 from storymesh.orchestration.browser_guard import HEADERS, BrowserGuard
 from storymesh.orchestration.unguarded_server import is_below_unguarded_server
 from tests.support.user_interface import Served

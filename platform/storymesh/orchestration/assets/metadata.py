@@ -10,8 +10,10 @@ import dagster as dg
 
 from storymesh.contract.definition import RESTRICTED, Contract, Property, restricted_properties
 from storymesh.location import Location
+from storymesh.narrative.formats import format_of_columns
 
 SAMPLE_ROWS = 5
+STORY_CHARACTERS = 4_000
 BAR = 30  # characters of the longest bar of a plot
 _CELL = 80
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -148,3 +150,30 @@ def _cell(value: Any) -> str:
     text = " ".join(str(value).split())
     text = text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
     return re.sub(r"([\\|`*_\[\]<>#])", r"\\\1", text)
+
+
+def records_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as Markdown that shows their texts as they are: each on its own, under the id of its record."""
+    from storymesh.release.card.markdown import escape_text
+
+    if not any(_texts(row) for row in rows):
+        names = list(rows[0])
+        return markdown_table(names, [[row[name] for name in names] for row in rows])
+    parts: list[str] = []
+    for row in rows:
+        parts.append(f"### {escape_text(row.get('id', row.get('case_id', '')))}")
+        for name, text in _texts(row):
+            quoted = "\n".join(f"> {escape_text(line)}" for line in text[:STORY_CHARACTERS].splitlines())
+            parts.append(f"**{escape_text(name)}**\n\n{quoted}")
+    return "\n\n".join(parts)
+
+
+def _texts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the texts of a record by name, none for a row that is no record."""
+    format_ = format_of_columns(row)
+    if format_ is None:
+        return []
+    return [
+        (text.name if text.name == text.column else f"{text.column}: {text.name}", content)
+        for text, content in format_.texts_in(row)
+    ]

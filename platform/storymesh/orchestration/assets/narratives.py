@@ -20,7 +20,6 @@ from storymesh.errors import StorymeshError
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.snapshot_pinning import open_pinned_build, pin_build
 from storymesh.narrative.definition import Narrative
-from storymesh.narrative.formats import format_of_columns
 from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.keys import cases_key, precedents_key, product_key, records_key, release_key
 from storymesh.orchestration.assets.metadata import (
@@ -30,10 +29,10 @@ from storymesh.orchestration.assets.metadata import (
     column_lineage_metadata,
     counts_table,
     markdown_table,
+    records_markdown,
 )
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.orchestration.progress import progress_reporter
-from storymesh.release.card.markdown import escape_text
 from storymesh.release.catalog import Release, list_releases
 from storymesh.release.layout import REPORT
 from storymesh.release.refusal import LeakRefused
@@ -44,7 +43,6 @@ if TYPE_CHECKING:  # with ibis, which only a step that makes something needs
     from storymesh.provenance.trace import Tracer
     from storymesh.release.rewritten_records import RewrittenStageResult
 
-STORY_CHARACTERS = 4_000
 CERTIFICATE = "certificate"
 GROUNDING = "grounding"
 GROUNDING_WORDS = "The facts of each record carry what a model says of it."
@@ -345,31 +343,6 @@ def _cast_table(build: Build) -> dg.MetadataValue[Any]:
         for role, snapshot in build.snapshots.items()
     ]
     return dg.MetadataValue.md(markdown_table(["role", "product", "version", "rows"], rows))
-
-
-def records_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return records as Markdown that shows their texts as they are: each on its own, under the id of its record."""
-    if not any(_texts(row) for row in rows):
-        names = list(rows[0])
-        return markdown_table(names, [[row[name] for name in names] for row in rows])
-    parts: list[str] = []
-    for row in rows:
-        parts.append(f"### {escape_text(row.get('id', row.get('case_id', '')))}")
-        for name, text in _texts(row):
-            quoted = "\n".join(f"> {escape_text(line)}" for line in text[:STORY_CHARACTERS].splitlines())
-            parts.append(f"**{escape_text(name)}**\n\n{quoted}")
-    return "\n\n".join(parts)
-
-
-def _texts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the texts of a record by name, none for a row that is no record."""
-    format_ = format_of_columns(row)
-    if format_ is None:
-        return []
-    return [
-        (text.name if text.name == text.column else f"{text.column}: {text.name}", content)
-        for text, content in format_.texts_in(row)
-    ]
 
 
 def _release_metadata(mesh: Mesh, release: Release, since: str | None) -> dict[str, Any]:
