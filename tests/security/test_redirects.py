@@ -255,6 +255,15 @@ PACKAGES = {
     },
     "nvidia": "langchain_nvidia_ai_endpoints",
 }
+
+
+async def ask_once(model: LangChainModel) -> None:
+    try:
+        await model.ask([{"role": "user", "content": QUESTION}], structured=False)
+    finally:
+        await model.close()
+
+
 INSTALLED = sorted(provider for provider, package in PACKAGES.items() if find_spec(package) is not None)
 
 
@@ -271,14 +280,8 @@ def test_the_client_of_a_provider_follows_no_redirect(
         monkeypatch.setenv(name, f"sk-of-{name}-0123456789")
     model = LangChainModel(f"{provider}:m", hosts.first, {}, 20, STORY_SCHEMA)
 
-    async def ask() -> None:
-        try:
-            await model.ask([{"role": "user", "content": QUESTION}], structured=False)
-        finally:
-            await model.close()
-
     with pytest.raises((NarratorFailed, TransientError)) as failed:
-        asyncio.run(ask())
+        asyncio.run(ask_once(model))
     assert hosts.asked or "needs a package" in failed.value.message, "it asked the server that it was told to"
     assert hosts.leaked == []
     assert not [name for name in keys for told in hosts.told if f"sk-of-{name}" in told]
@@ -295,14 +298,8 @@ def test_a_further_key_that_a_provider_finds_goes_nowhere(
     monkeypatch.setenv(FURTHER[provider], SECRET)
     model = LangChainModel(f"{provider}:m", hosts.first, {}, 20, STORY_SCHEMA)
 
-    async def ask() -> None:
-        try:
-            await model.ask([{"role": "user", "content": QUESTION}], structured=False)
-        finally:
-            await model.close()
-
     with pytest.raises((NarratorFailed, TransientError)):
-        asyncio.run(ask())
+        asyncio.run(ask_once(model))
     assert SECRET not in "".join(hosts.told)
 
 

@@ -27,7 +27,7 @@ _STAGED = re.compile(r"\..+\.([0-9a-f]{12}|part-\d+\.\d+)")  # what a killed wri
 
 
 class StepSummary(BaseModel):
-    """What people are told of a step: its rows, the count of what dropped by reason, and some of its rows.
+    """The summary of a step for people: its rows, the count of what dropped by reason, and some of its rows.
 
     Read back from disk, a value of the sample that JSON does not have is the text of that value.
     """

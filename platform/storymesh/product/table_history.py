@@ -1,4 +1,4 @@
-"""What the metadata of a product's Iceberg table says of its snapshots, read without any other file."""
+"""The snapshots of a product's Iceberg table, as its metadata alone has them, read without any other file."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -6,7 +6,7 @@ from storymesh.errors import StorymeshError
 
 
 class ReleaseRefused(StorymeshError):
-    """What would be released breaks a promise; nothing was released, and earlier releases stay as they are."""
+    """A release that would break a promise: nothing was released, and earlier releases stay as they are."""
 
 
 class LeakRefused(ReleaseRefused):
