@@ -79,15 +79,15 @@ def test_a_server_that_bears_few_calls_gets_few(bench: Benches) -> None:
 
 
 def test_never_more_calls_at_once_than_allowed_and_the_first_goes_alone(bench: Benches) -> None:
-    together: list[int] = []
+    running: list[int] = []
 
-    def seen(call: Call) -> str:
-        together.append(server.running)
+    def echo(call: Call) -> str:
+        running.append(server.running)
         return call.prompt
 
-    with Server(seen, delay=0.03) as server:
+    with Server(echo, meeting=(30, 6)) as server:
         bench(server.url).rewrite((task(number) for number in range(60)), concurrency=6)
-    assert together[0] == 1
+    assert running[0] == 1
     assert server.most_running == 6
 
 

@@ -2,6 +2,7 @@
 
 `Server(answer)` calls `answer(call)` for each request and does what it returns: a text (told as the story, in the
 schema where one was asked for), or one of the faults below; `seen` is told the path of any other request.
+With `meeting=(first, count)` the calls from number `first` wait, for at most MEET_S seconds, until `count` are there.
 As a program (`model_server.py PORT DELAY`) it echoes.
 """
 
@@ -10,10 +11,13 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+MEET_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,10 @@ class Server:
         delay: float = 0.0,
         port: int = 0,
         seen: Callable[[str], object] = lambda path: None,
+        meeting: tuple[int, int] | None = None,
     ) -> None:
+        self._meeting = meeting
+        self._met = asyncio.Event()
         self._seen = seen
         self._answer = answer
         self._delay = delay
@@ -129,9 +136,17 @@ class Server:
         try:
             if self._delay:
                 await asyncio.sleep(self._delay)
+            if self._meeting is not None and call.number >= self._meeting[0]:
+                await self._meet(self._meeting[1])
             return await self._do(self._answer(call), call, request)
         finally:
             self.running -= 1
+
+    async def _meet(self, count: int) -> None:
+        if self.running >= count:
+            self._met.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._met.wait(), MEET_S)
 
     async def _other(self, request: web.Request) -> web.Response:
         self._seen(request.path)

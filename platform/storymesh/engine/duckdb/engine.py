@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -57,8 +58,9 @@ class DuckDBEngine:
         except ValueError as error:
             raise WrongUsage(f"STORYMESH_MEMORY is '{memory}'", "say how much, such as 4GB or 512MiB") from error
         self._scans: dict[str, str] = {}  # view of Parquet files -> the SQL that reads them
-        self._ending = ExitStack()
-        self._spill = self._ending.enter_context(temporary_folder("spill"))
+        ending = ExitStack()
+        self._spill = ending.enter_context(temporary_folder("spill"))
+        self._remove_spill = weakref.finalize(self, ending.close)  # at exit too, of a session that nobody has ended
         self._resources = {
             "temp_directory": str(self._spill),
             "memory_limit": f"{max(self.memory // 1024, 1)}KiB",
@@ -77,7 +79,7 @@ class DuckDBEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.connection.disconnect()
-        self._ending.close()
+        self._remove_spill()
 
     def read_parquet(self, files: Files, schema: "pa.Schema | None" = None) -> "ir.Table":
         import ibis.expr.schema as sch
