@@ -1,6 +1,7 @@
 """What a contract may say, and how it is told that it is wrong: file, line, column, rule and words."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ from storymesh.standards.odcs import odcs_schema, validate_contract
 from storymesh.standards.validate import unknown_keywords
 
 HERE = Path(__file__).parent
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 GOOD = (HERE / "delays.odcs.yaml").read_text()
 BROKEN = yaml.safe_load((HERE / "broken.yaml").read_text())
 WARNED = yaml.safe_load((HERE / "warned.yaml").read_text())
@@ -283,7 +285,7 @@ ANYTHING = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=2_000 if DEEP else 30, deadline=None)
 @given(st.data())
 def test_the_verdict_is_that_of_jsonschema(data: st.DataObject) -> None:
     from jsonschema import Draft201909Validator

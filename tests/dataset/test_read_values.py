@@ -56,6 +56,7 @@ def read_and_text(checked: CheckedTemplate, rows: list[dict[str, Any]], connecti
     return [(repr(row.get("read")), row["text"]) for row in found]
 
 
+@pytest.mark.slow
 @looking(lean=25, deep=2000)
 @given(seed=st.integers(0, 2**48))
 def test_where_all_that_is_read_is_the_same_the_text_is(seed: int, connection: Any) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from datetime import date, datetime, timedelta
+from functools import cache
 
 import pyarrow as pa
 import pytest
@@ -9,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storymesh.dataset.split import assign_splits
+from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.narrative.definition import Split
 
-ENGINE = open_engine()
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 SCHEMA = pa.schema(
     [
@@ -26,9 +27,15 @@ Case = tuple[str, datetime, datetime | None, list[str | None] | None]
 Verdict = tuple[str | None, str | None, str]
 
 
+@cache
+def engine() -> Engine:
+    return open_engine()
+
+
 def assigned(cases: list[Case], split: Split | None) -> dict[str, Verdict]:
     rows = [dict(zip(SCHEMA.names, case, strict=True)) for case in cases]
-    table = ENGINE.fetch_table(assign_splits(ENGINE, ENGINE.materialize(pa.Table.from_pylist(rows, SCHEMA)), split))
+    read = engine().materialize(pa.Table.from_pylist(rows, SCHEMA))
+    table = engine().fetch_table(assign_splits(engine(), read, split))
     assert table.column_names == ["case_id", "split", "dropped", "component", "period"]
     verdicts = {row["case_id"]: (row["split"], row["dropped"], row["component"]) for row in table.to_pylist()}
     assert len(verdicts) == len(table) == len(cases)
@@ -92,7 +99,7 @@ def problems(draw: st.DrawFn) -> tuple[list[Case], Split]:
 
 
 @pytest.mark.slow
-@settings(max_examples=2_000 if DEEP else 40, deadline=None)
+@settings(max_examples=2_000 if DEEP else 20, deadline=None)
 @given(problems())
 def test_splits_are_those_of_brute_force(problem: tuple[list[Case], Split]) -> None:
     cases, split = problem
@@ -141,7 +148,7 @@ def test_without_a_split_every_case_is_train_in_a_component_of_its_own() -> None
 
 def test_a_narrative_whose_cases_never_close_has_no_embargo_on_open_cases() -> None:
     rows = pa.table({"case_id": ["a", "b"], "at": [moment("2023-06-01"), moment("2023-12-25")]})
-    splits = ENGINE.fetch_rows(assign_splits(ENGINE, ENGINE.materialize(rows), SPLIT).order_by("case_id"))
+    splits = engine().fetch_rows(assign_splits(engine(), engine().materialize(rows), SPLIT).order_by("case_id"))
     assert [row["split"] or row["dropped"] for row in splits] == ["train", "embargo"]
 
 

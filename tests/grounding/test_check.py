@@ -89,7 +89,6 @@ CEILINGS = {"made": 0.005, "dev": 0.03, "free": 0.22, "plain": 0.07, "mixed": 0.
 """The share of faithful texts in which something is found wrong at most."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FLOORS)
 def test_planted_faults_are_found(counted: dict[str, Any], name: str) -> None:
     found = {}
@@ -111,6 +110,7 @@ def test_the_corpus_is_large_enough(counted: dict[str, Any]) -> None:
     assert sum(sum(counts.planted.values()) for counts in counted.values()) >= 400
 
 
+@pytest.mark.slow
 def test_every_story_holds_against_itself_and_not_against_another(grounding: ModuleType) -> None:
     sources = grounding.sources()
     names = sorted(sources)

@@ -27,6 +27,7 @@ def connection() -> Iterator[Any]:
     made.disconnect()
 
 
+@pytest.mark.slow
 @looking(lean=12, deep=150)
 @given(seed=st.integers(0, 2**48))
 def test_the_engine_computes_what_the_interpreter_says(connection: Any, seed: int) -> None:

@@ -178,6 +178,7 @@ def test_lists_as_jinja(items: list[Any], reverse: bool) -> None:
         assert FILTERS["last"].evaluate(items) == JINJA["last"](environment, items)
 
 
+@pytest.mark.slow
 @looking(lean=50, deep=500)
 @given(st.integers(0, 2**48))
 def test_rows_as_jinja(seed: int) -> None:

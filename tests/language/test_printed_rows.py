@@ -61,6 +61,7 @@ def traced(checked: CheckedTemplate, row: dict[str, Any]) -> set[str] | None:
     return {row["rows"][path[1]]["t"] for path in origins if len(path) > 1}
 
 
+@pytest.mark.slow
 @looking(lean=60, deep=3000)
 @given(seed=st.integers(0, 2**48))
 def test_the_rows_behind_printed_values_are_those_that_the_interpreter_follows(seed: int, connection: Any) -> None:

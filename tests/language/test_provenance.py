@@ -27,6 +27,7 @@ def traced(checked: CheckedTemplate, row: dict[str, Any]) -> TracedText | NotInL
         raise
 
 
+@pytest.mark.slow
 @looking(lean=60, deep=3000)
 @given(seed=st.integers(0, 2**48))
 def test_it_tells_what_the_interpreter_tells(seed: int) -> None:

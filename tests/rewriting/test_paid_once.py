@@ -127,6 +127,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_goes_on_with_what_is_missing(bench: Benches, sent: signal.Signals) -> None:
     enough = threading.Event()

@@ -69,13 +69,17 @@ SLOW_FILES = (
     "engine/test_port.py",
     "language/test_soundness.py",
     "language/test_templates.py",
+    "mesh/test_schedule.py",
     "narrative/test_canary.py",
     "product/test_dbt_project.py",
+    "product/test_changing_files.py",
+    "product/test_iceberg_internals.py",
+    "product/test_partitions.py",
     "product/test_read_back.py",
     "security/test_dbt.py",
 )
 SLOW_FIXTURES = {
-    *("loose_harbour", "user_interface"),
+    *("counted", "loose_harbour", "user_interface"),
     "hostile_harbour",
     "plain_files",
     "preloaded",
