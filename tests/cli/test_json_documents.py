@@ -25,6 +25,7 @@ READING: dict[str, Sequence[str]] = {
     "explain --case": ["explain", "roadside", "--case", "B000"],
     "explain --drops": ["explain", "roadside", "--drops"],
     "explain --sql": ["explain", "roadside", "--sql"],
+    "explain --profile": ["explain", "roadside", "--profile", "--cases", "20"],
     "releases": ["releases"],
     "releases --verify": ["releases", "--verify", "roadside"],
     "diff": ["diff", "roadside@1.0.0-r1"],

@@ -95,6 +95,12 @@ def render_records(
     return eliminate_common(rows).select(*columns_in_order)
 
 
+def template_inputs(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
+    """Return case_id and `n_<name>` for each name that the templates of a config use, of the cases that it renders."""
+    inputs = _RecordInputs(cases, typed, record, renderable_only=True)
+    return inputs.table.select("case_id", *inputs.columns)
+
+
 def unrenderable(cases: ir.Table, typed: TypedNarrative, record: TypedRecord) -> ir.Table:
     """Return case_id and reason of the cases with a split that the config cannot render."""
     rows = _RecordInputs(cases, typed, record).table.select("case_id", reason=UNRENDERABLE)

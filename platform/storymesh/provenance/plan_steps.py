@@ -34,18 +34,28 @@ _PHRASES: Mapping[OperatorKind, str] = {
 
 def plan_steps(root: PlanOperator, build: Build) -> Iterator[PlanStep]:
     """Yield the steps of an executed plan (`Engine.profile_plan`) in the order in which rows flow."""
-    return _steps(root, build, None)
+    for operator, role in _operators(root, build, None):
+        if words := _words(operator, build):
+            link = role.name if role else ""
+            yield PlanStep(link, _name_columns(words, role), operator.estimated, operator.rows, operator.seconds)
 
 
-def _steps(operator: PlanOperator, build: Build, role: Role | None) -> Iterator[PlanStep]:
-    """Yield the steps below an operator and its own; `role` is the link that they are for."""
+def seconds_by_link(root: PlanOperator, build: Build) -> dict[str, float]:
+    """Return role -> the engine's own seconds for its link; those of the cases themselves stand under ""."""
+    seconds: dict[str, float] = {}
+    for operator, role in _operators(root, build, None):
+        link = role.name if role else ""
+        seconds[link] = seconds.get(link, 0.0) + operator.seconds
+    return seconds
+
+
+def _operators(operator: PlanOperator, build: Build, role: Role | None) -> Iterator[tuple[PlanOperator, Role | None]]:
+    """Yield the operators below one and itself, each with the link that it is for; `role` is that of the one above."""
     own = _linked_role(operator, build) or role
     for index, child in enumerate(operator.children):
         shared = _shared_role(child, build) if operator.kind == "share" and index == 0 else None
-        yield from _steps(child, build, shared or (own if child is _link_side(operator) else role))
-    if words := _words(operator, build):
-        link = own.name if own else ""
-        yield PlanStep(link, _name_columns(words, own), operator.estimated, operator.rows, operator.seconds)
+        yield from _operators(child, build, shared or (own if child is _link_side(operator) else role))
+    yield operator, own
 
 
 def _words(operator: PlanOperator, build: Build) -> str:

@@ -39,6 +39,7 @@ from storymesh.release.manifest import (
     RewritingSummary,
     read_manifest,
 )
+from storymesh.release.observer import ObserveStep, unobserved
 from storymesh.release.refusal import LeakRefused, ReleaseRefused
 
 if TYPE_CHECKING:
@@ -53,8 +54,17 @@ COMPRESSION_LEVEL = 3  # of zstd, for files that are downloaded
 class ReleaseAssembly:
     """The release of one build, written into the new folder `staged` as `version`."""
 
-    def __init__(self, build: "Build", engine: Engine, staged: Path, version: str, shard_rows: int | None) -> None:
+    def __init__(
+        self,
+        build: "Build",
+        engine: Engine,
+        staged: Path,
+        version: str,
+        shard_rows: int | None,
+        observe: ObserveStep = unobserved,
+    ) -> None:
         self.build = build
+        self.observe = observe
         self.engine = engine
         self.staged = staged
         self.version = version
@@ -93,13 +103,15 @@ class ReleaseAssembly:
             for config, record in narrative.records.items()
             if record.narrator is not None
         }
-        certificate = self._certificate()
+        with self.observe("certificate"):
+            certificate = self._certificate()
         write_definition_snapshot(narrative, self.build.contracts, self.staged)
         if self.evaluation is not None:
             hashes = self.staged / DEFINITION_FOLDER / EVALUATION_HASHES
             write_evaluation_hashes(self.engine, self.evaluation, hashes)
         personal = self.build.personal_data
-        digests = compute_digests(self.engine, self.staged, configs, self.digests)
+        with self.observe("digest"):
+            digests = compute_digests(self.engine, self.staged, configs, self.digests)
         return self._description(
             ReleaseManifest(
                 narrative=narrative.id,
@@ -185,14 +197,17 @@ class ReleaseAssembly:
         """Write one config. Returns its records by split, its drops by reason, and how many records conflict."""
         rendered = self.engine.read_parquet(self.build.files.records(config))
         rules = curation_rules(self.build.narrative, config)
-        curated = apply_curation_rules(self.engine, rendered, rules, self.evaluation)
+        with self.observe("duplicates", config):
+            curated = apply_curation_rules(self.engine, rendered, rules, self.evaluation)
         records = self._records(config)
-        drops = self._write_record_drops(config, records, curated)
+        with self.observe("drops", config):
+            drops = self._write_record_drops(config, records, curated)
         kept = records.semi_join(curated.filter(curated.dropped.isnull()), "id")
         counts = self._counts_by(kept, "split")
         names = SPLITS if self.split is not None else SPLITS[:1]
         rows = {split: counts.get(split, 0) for split in names}
-        self._write_splits(config, kept, rows)
+        with self.observe("files and digest", config):
+            self._write_splits(config, kept, rows)
         dropped = self.engine.read_parquet(drops_file(self.staged, config))
         accounted = kept.select("case_id").union(dropped.select("case_id"))
         placed = self.cases.filter(self.cases.reason.isnull())

@@ -27,6 +27,7 @@ from storymesh.release.layout import (
     record_files,
 )
 from storymesh.release.manifest import Predecessor, manifest_json
+from storymesh.release.observer import ObserveStep, unobserved
 from storymesh.release.release_state import ReleaseState
 from storymesh.release.signature import sign_release, signing_key
 
@@ -93,22 +94,28 @@ def write_release_again(
     *,
     open_tracer: "OpenTracer | None" = None,
     succeeds: Predecessor | None = None,
+    observe: ObserveStep = unobserved,
 ) -> Release:
     """Write the build's release as `version` into the new folder `folder`, whatever other releases there are.
 
-    It is not signed. Raises ReleaseRefused as `write_release` does.
+    It is not signed. Each step runs in the context of `observe`. Raises ReleaseRefused as `write_release` does.
     """
     from storymesh.release.assemble import ReleaseAssembly
 
     with build.open_engine() as engine:
-        description = ReleaseAssembly(build, engine, folder, version, None).write_files()
-        _write_documents(folder, build, engine, description.succeeding(succeeds), open_tracer)
+        description = ReleaseAssembly(build, engine, folder, version, None, observe).write_files()
+        _write_documents(folder, build, engine, description.succeeding(succeeds), open_tracer, observe)
     sync_tree(folder)
     return read_release(folder)
 
 
 def _write_documents(
-    staged: Path, build: "Build", engine: Engine, description: ReleaseDescription, open_tracer: "OpenTracer | None"
+    staged: Path,
+    build: "Build",
+    engine: Engine,
+    description: ReleaseDescription,
+    open_tracer: "OpenTracer | None",
+    observe: ObserveStep = unobserved,
 ) -> None:
     """Write what describes the release, and last the manifest, which lists every other file with its SHA-256."""
     from storymesh.release.card import render_card
@@ -120,10 +127,12 @@ def _write_documents(
             (staged / ANSWERS_FOLDER).mkdir(exist_ok=True)
             shutil.copyfile(build.files.answers(config), staged / ANSWERS_FOLDER / f"{config}.parquet")
     files = {config: record_files(staged, config) for config in build.narrative.records}
-    (staged / CARD).write_text(render_card(description), encoding="utf-8")
-    (staged / CROISSANT).write_text(render_croissant(description, staged, files), encoding="utf-8")
-    report = render_report(description, build, engine, files, open_tracer)
-    (staged / REPORT).write_text(report, encoding="utf-8")
+    with observe("card"):
+        (staged / CARD).write_text(render_card(description), encoding="utf-8")
+        (staged / CROISSANT).write_text(render_croissant(description, staged, files), encoding="utf-8")
+    with observe("report page"):
+        report = render_report(description, build, engine, files, open_tracer)
+        (staged / REPORT).write_text(report, encoding="utf-8")
     files_of_release = hash_files(staged)
     sizes = {name: (staged / name).stat().st_size for name in files_of_release}
     manifest = description.manifest.model_copy(update={"files": files_of_release, "sizes": sizes})

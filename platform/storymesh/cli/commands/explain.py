@@ -1,11 +1,17 @@
-"""`storymesh explain`: how the cases of a narrative come about."""
+"""`storymesh explain`: how the cases of a narrative come about, and where the time of its release goes."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, mesh_root
-from storymesh.cli.output.console import echo_text
+from storymesh.cli.options import FormatOption, MeshOption, NarrativeArgument, OutputFormat, mesh_root
+from storymesh.cli.output.console import echo, echo_text
+from storymesh.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from storymesh.dataset.build import Build
+
+SAMPLE = 5_000  # cases that are profiled where nobody says how many
 
 
 def explain(
@@ -15,6 +21,15 @@ def explain(
     drops: Annotated[bool, typer.Option("--drops", help="The cases that no record tells, and why.")] = False,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="How many drops to list.")] = 50,
     sql: Annotated[bool, typer.Option("--sql", help="The SQL that makes the cases.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Where time and memory of a release go: steps, roles, lines of templates.")
+    ] = False,
+    cases: Annotated[
+        int | None,
+        typer.Option(
+            "--cases", metavar="N", min=0, help=f"How many cases to profile; 0: all. Default: about {SAMPLE:,}."
+        ),
+    ] = None,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Explain how the cases of a narrative come about.
@@ -27,9 +42,15 @@ def explain(
     from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.provenance.explain import cases_sql, dropped_cases, explain_case, explain_narrative
 
+    if cases is not None and not profile:
+        raise WrongUsage("--cases says how many cases --profile measures", "add --profile, or leave it out")
+    if profile and (case is not None or drops or sql):
+        raise WrongUsage("--profile measures a whole release", "leave out --case, --drops and --sql")
     loaded = load_mesh(mesh_root(mesh))
     build = pin_build(loaded, loaded.narrative(narrative))
-    if format == "json":
+    if profile:
+        _profile(build, SAMPLE if cases is None else cases or None, format)
+    elif format == "json":
         if case is not None:
             echo_result(explain_case(build, case))
         elif drops:
@@ -44,3 +65,15 @@ def explain(
         echo_text(cases_sql(build))
     else:
         show_explanation(explain_narrative(build))
+
+
+def _profile(build: "Build", cases: int | None, format: OutputFormat) -> None:  # noqa: A002
+    from storymesh.cli.output.json_document import echo_result
+    from storymesh.cli.output.profile import show_profile
+    from storymesh.release.profile import profile_release
+
+    if format == "json":
+        echo_result(profile_release(build, cases))
+        return
+    echo("making a release of some cases, which nobody keeps …", err=True)
+    show_profile(profile_release(build, cases))

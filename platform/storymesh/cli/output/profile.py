@@ -1,0 +1,160 @@
+"""Where time and memory of a release go, as people read it on a terminal: tables, bars, and what to do about it."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+from storymesh.cli.output.console import console_on
+from storymesh.release.profile_hints import line_title, short_location
+
+if TYPE_CHECKING:
+    from storymesh.dataset.template_profile import ConfigCost, LineCost
+    from storymesh.release.profile import ReleaseProfile
+    from storymesh.release.profile_hints import Hint
+
+WIDTH = 100
+BAR = 20  # characters of the longest bar
+LEFT = frozenset({"step", "config", "role", "product", "line", "what", "of all", "of the text"})
+
+
+def show_profile(profile: "ReleaseProfile") -> None:
+    """Print what each step, role and config took, the lines of the templates that cost much, and what to do."""
+    console = console_on(sys.stdout)
+    console.width = min(console.width, WIDTH)
+    sample = "all" if profile.cases == profile.all_cases else f"a sample of {profile.cases:,} of {profile.all_cases:,}"
+    console.print(f"{profile.narrative}: {sample} cases, {profile.cpu_seconds:,.1f} CPU seconds", highlight=False)
+    for table in (_steps(profile), _roles(profile)):
+        if table.row_count:
+            console.print()
+            console.print(table)
+    console.print()
+    for template in profile.templates:
+        _show_template(console, template)
+    if profile.hints:
+        console.print()
+    for hint in profile.hints:
+        _show_hint(console, hint)
+    console.print()
+    for note in _notes(profile):
+        console.print(note, highlight=False)
+
+
+def _steps(profile: "ReleaseProfile") -> Table:
+    table = _table("step", "config", "CPU s", "of all", "rows in", "rows out", "peak MiB")
+    largest = max((step.cpu_seconds for step in profile.steps), default=0.0)
+    for step in profile.steps:
+        table.add_row(
+            step.step,
+            step.config,
+            f"{step.cpu_seconds:,.2f}",
+            _bar(step.cpu_seconds, largest, profile.cpu_seconds),
+            _count(step.rows_in),
+            _count(step.rows_out),
+            "" if step.peak_bytes is None else f"{step.peak_bytes / 2**20:,.0f}",
+        )
+    return table
+
+
+def _roles(profile: "ReleaseProfile") -> Table:
+    table = _table(
+        "role", "engine s", "of all", "rows in", "rows out", "a case", "at most", "properties", "bytes a case"
+    )
+    seconds = [role.seconds for role in profile.roles]
+    for role in profile.roles:
+        table.add_row(
+            role.role,
+            f"{role.seconds:,.2f}",
+            _bar(role.seconds, max(seconds), sum(seconds), BAR // 2),
+            f"{role.rows_in:,}",
+            f"{role.rows_out:,}",
+            f"{role.mean:,.1f}",
+            f"{role.most:,}",
+            f"{role.properties:,}",
+            f"{role.bytes_of_case:,.0f}",
+        )
+    return table
+
+
+def _show_template(console: Console, template: "ConfigCost") -> None:
+    each = f"{template.characters:,.0f} characters a record"
+    head = f"{template.config}: {template.records:,} records, {each}, {template.seconds:,.2f} s of the engine"
+    console.print(head, highlight=False)
+    if not any(line.is_costly for line in template.lines):
+        console.print(f"  {_calm(template)}", highlight=False)
+    else:
+        console.print(Padding(_lines(template), (0, 0, 1, 2), expand=False))
+    if template.uncounted:
+        console.print(f"  {template.uncounted:,} further loops and includes were not counted", highlight=False)
+
+
+def _calm(template: "ConfigCost") -> str:
+    if not template.lines:
+        return "no loops and no includes: nothing to change"
+    rows = sum(line.mean for line in template.lines)
+    most = max(line.most for line in template.lines)
+    several = f"{len(template.lines)} loops and includes make" if len(template.lines) > 1 else "its one loop makes"
+    return f"{several} {rows:,.1f} rows a record, {most:,} at most in one: nothing to change"
+
+
+def _lines(template: "ConfigCost") -> Table:
+    table = _table("line", "what", "least", "mean", "most", "in all", "printed", "of the text")
+    largest = max((line.seconds or 0.0 for line in template.lines), default=0.0)
+    for line in template.lines:
+        whole = max(template.seconds, largest)
+        table.add_row(
+            short_location(line.location),
+            f"{'  ' * len(line.around)}{_short_title(line)}",
+            f"{line.least:,}",
+            f"{line.mean:,.1f}",
+            f"{line.most:,}",
+            f"{line.total:,}",
+            "" if line.characters is None else f"{line.characters:,.0f}",
+            "" if line.seconds is None else _bar(line.seconds, largest, whole, BAR // 2),
+        )
+    return table
+
+
+def _short_title(line: "LineCost") -> str:
+    return line_title(line).removeprefix("the ")
+
+
+def _show_hint(console: Console, hint: "Hint") -> None:
+    console.print(f"• {hint.words}", highlight=False)
+    console.print(Padding(hint.advice, (0, 0, 0, 2), expand=False), highlight=False)
+
+
+def _notes(profile: "ReleaseProfile") -> list[str]:
+    notes = []
+    if not profile.hints:
+        notes.append("No role and no line of a template costs much.")
+    if profile.refused is not None:
+        notes.append(f"The release of these cases was not written to its end: {profile.refused}.")
+    if profile.rewritten:
+        notes.append(f"No model was asked: {', '.join(profile.rewritten)} was measured as its templates tell it.")
+    if profile.cluster:
+        notes.append("Measured by DuckDB on this machine; the mesh's own engine, Spark, shares its work otherwise.")
+    if profile.cases < profile.all_cases:
+        notes.append(
+            "Precedents are those among the sampled cases. Part of each step (compiling, planning) stays the same "
+            "however many cases there are: --cases says how many to measure, 0 for all."
+        )
+    return notes
+
+
+def _bar(value: float, largest: float, whole: float, width: int = BAR) -> str:
+    length = round(width * value / largest) if largest else 0
+    return f"{'█' * length} {value / whole:.0%}" if whole else ""
+
+
+def _count(rows: int | None) -> str:
+    return "" if rows is None else f"{rows:,}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="left" if column in LEFT else "right", overflow="fold")
+    return table
