@@ -2,7 +2,10 @@
 upstream changes, and breaks its contract in one row. In another folder it is killed while dbt works."""
 
 import json
+import os
 import shutil
+import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from tests.support.paths import TESTS
 from tests.support.whole_mesh import (
+    LIMIT_S,
     Preloaded,
     Ran,
     copied,
@@ -20,7 +24,6 @@ from tests.support.whole_mesh import (
     products,
     quarantined,
     red_checks,
-    run_killed,
     storymesh,
 )
 
@@ -35,21 +38,19 @@ class Twice:
 
 
 @pytest.fixture(scope="module")
-def built_on(tmp_path_factory: pytest.TempPathFactory) -> Twice:
+def built_on(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Twice:
     folder = tmp_path_factory.mktemp("built_on")
     mesh = copied("tests/meshes/built_on", folder / "mesh")
-    log = folder / "network.jsonl"
-    (mesh / "mesh.yaml").write_text("dbt: {env: [NETWORK_LOG]}\n", encoding="utf-8")  # so that dbt is watched too
-    guarded = {"NETWORK_LOG": str(log), "PYTHONPATH": f"{NO_NETWORK}:{environment()['PYTHONPATH']}"}
-    first = storymesh("run", mesh=mesh, **guarded)
+    guard = Path(shutil.copytree(NO_NETWORK, folder / "no_network", ignore=shutil.ignore_patterns("__pycache__")))
+    first = storymesh("run", mesh=mesh, PYTHONPATH=f"{guard}:{environment()['PYTHONPATH']}")
+    network = [json.loads(line) for line in (guard / "network.jsonl").read_text(encoding="utf-8").splitlines()]
     calls = mesh / "domains/quay/sources/calls.csv"
     text = calls.read_text(encoding="utf-8")
     old = next(line for line in text.splitlines() if line.startswith("C002;"))
     changed = f"{old.rpartition(';')[0]};05.03.2025 00:30"
     broken = ";CATO;04.04.2025 10:00;"
     calls.write_text(text.replace(old, changed) + broken + "\n", encoding="utf-8")
-    second = storymesh("run", mesh=mesh, **guarded)
-    return Twice(first, second, [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()])
+    return Twice(first, preloaded.run("run", mesh=mesh), network)
 
 
 def test_a_product_is_built_on_the_product_of_another_domain(built_on: Twice) -> None:
@@ -87,8 +88,16 @@ def test_a_kill_while_dbt_works_and_another_folder_change_nothing(
     mesh = copied("tests/meshes/built_on", tmp_path / "another folder")
     parsed = ".storymesh/dagster/parse"  # what dbt read of the same files; reading them again takes long
     shutil.copytree(built_on.second.mesh / parsed, mesh / parsed, symlinks=True)
-    message = run_killed(mesh, "✓ quay.calls", 1.0)
-    assert "desk.late_calls" not in message
+    process = preloaded.start("run", mesh=mesh)
+    log, ends = mesh / ".storymesh/desk/dbt/target/dbt.log", time.monotonic() + LIMIT_S
+    while not log.exists():
+        assert time.monotonic() < ends, f"dbt never began:\n{preloaded.output()}"
+        time.sleep(0.02)
+    os.kill(process, signal.SIGKILL)  # and not what it has started, as by a person's `kill -9`
+    killed = preloaded.ended()
+    assert killed.code == -signal.SIGKILL, killed.output
+    assert "✓ quay.calls" in killed.output
+    assert "desk" not in killed.output
     ran = preloaded.run("run", mesh=mesh)
     assert ran.code == 0, ran.output
     assert products(mesh) == {name: versions[:1] for name, versions in products(built_on.second.mesh).items()}

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from storymesh.mesh.settings import DbtSettings
 from storymesh.product import dbt_process
 from storymesh.product.dbt_profile import read_profile
 from storymesh.product.dbt_project import DbtAccess, DbtProject, failed_nodes, prepare_dbt, run_dbt, took_too_long
+from storymesh.product.dbt_server import preloaded_dbt
 
 REFUSED = {
     "reads_a_file_of_the_system": "select * from read_text('/etc/hostname')",
@@ -81,7 +83,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> tuple[DbtProject, dict[str, str]]:
-    """A project whose models attack, after one `dbt build`: what failed, by model."""
+    """A project whose models attack, after one `dbt build` as a run has it: what failed, by model."""
     root = tmp_path_factory.mktemp("mesh") / "mesh"
     folder = root / "domains/canal"
     write(root.parent, {"public/data.csv": "a\n1\n"})
@@ -99,7 +101,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> tuple[Dbt
         for name in ("STORYMESH_PSEUDONYM_KEY", "AWS_SECRET_ACCESS_KEY", "REGION"):
             patch.setenv(name, f"value of {name}")
         project = prepare_dbt("canal", folder, root / ".storymesh", {}, engine, access)
-        with pytest.raises(TransformFailed):
+        with preloaded_dbt(), pytest.raises(TransformFailed):
             run_dbt(project, "build")
     return project, {line.split(" ", 1)[0]: line for line in failed_nodes(project)}
 
@@ -130,8 +132,9 @@ def test_a_model_sees_the_variables_that_the_operator_names_and_no_others(
     assert value("reads_a_home_of_its_own").startswith(str(built[0].project_dir.parent))
 
 
+@pytest.mark.parametrize("server", ["", "a server that has gone"])
 def test_the_process_leaves_the_environment_of_whoever_started_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Any] = []
     kept = {"DBT_TARGET_PATH": "/x", "DAGSTER_DBT_CLI": "true", "LC_ALL": "C", "REGION": "eu"}
@@ -150,7 +153,9 @@ def test_the_process_leaves_the_environment_of_whoever_started_it(
         monkeypatch.setenv(name, text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "execve", lambda *given: started.append(given))
-    monkeypatch.setattr(sys, "argv", ["dbt_process", str(tmp_path), "a-home-of-dbt", "REGION,OTHER", "0", "build"])
+    monkeypatch.setattr(
+        sys, "argv", ["dbt_process", str(tmp_path), "a-home-of-dbt", "REGION,OTHER", "0", server, "build"]
+    )
     dbt_process.main()
     ((program, arguments, environment),) = started
     assert (program, arguments[1:]) == (sys.executable, ["-P", "-m", "dbt.cli.main", "build"])
@@ -158,14 +163,37 @@ def test_the_process_leaves_the_environment_of_whoever_started_it(
     assert "secret" not in environment.values()
 
 
-def test_a_model_that_never_ends_is_ended(tmp_path: Path, engine: Engine) -> None:
+def endless_project(tmp_path: Path, engine: Engine, limit: timedelta) -> DbtProject:
     folder = tmp_path / "domains/canal"
     endless = "with recursive n(i) as (select 1 union all select i % 7 from n) select count(*) as a from n"
     write(folder, {"dbt_project.yml": "name: canal\nprofile: canal\n", "models/endless.sql": endless})
-    access = DbtAccess(time_limit=timedelta(seconds=10))
-    project = prepare_dbt("canal", folder, tmp_path / ".storymesh", {}, engine, access)
+    return prepare_dbt("canal", folder, tmp_path / ".storymesh", {}, engine, DbtAccess(time_limit=limit))
+
+
+def test_a_model_that_never_ends_is_ended(tmp_path: Path, engine: Engine) -> None:
+    project = endless_project(tmp_path, engine, timedelta(seconds=3))
     with pytest.raises(TransformFailed, match="took longer than it may"):
         run_dbt(project, "build")
+
+
+def test_in_a_run_dbt_ends_by_its_limit_and_with_whoever_asked_for_it(tmp_path: Path, engine: Engine) -> None:
+    with preloaded_dbt():
+        project = endless_project(tmp_path, engine, timedelta(seconds=1))
+        with pytest.raises(TransformFailed, match="took longer than it may"):
+            run_dbt(project, "build")
+        project = endless_project(tmp_path, engine, timedelta(hours=6))
+        command = [*project.command(), "build", *project.args]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **project.env}) as process:
+            wait_for(lambda: engine.describe_database_lock(project.database), "nobody builds")
+            process.kill()
+        wait_for(lambda: not engine.describe_database_lock(project.database), "dbt goes on")
+
+
+def wait_for(happened: Callable[[], Any], otherwise: str) -> None:
+    ends = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < ends, otherwise
+        time.sleep(0.2)
 
 
 @pytest.mark.parametrize("form", ["{}", '{{"info": {{"msg": "{}", "name": "x"}}}}'], ids=["text", "json"])

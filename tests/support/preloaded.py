@@ -8,9 +8,11 @@ import os
 import pkgutil
 import sys
 import traceback
+from pathlib import Path
 
 import storymesh.cli
 from storymesh.orchestration.dagster_internals import import_dagster_dbt
+from storymesh.product.dbt_server import preloaded_dbt, server_address
 
 LIBRARIES = (
     *("dagster", "datasets", "datasketch", "duckdb", "huggingface_hub", "ibis.backends.duckdb"),
@@ -27,6 +29,12 @@ def load() -> None:
     for module in pkgutil.walk_packages(storymesh.__path__, "storymesh."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+
+
+def load_for_dbt() -> None:
+    """Have dbt imported, once for all commands, and what such meshes audit with."""
+    if server_address():
+        importlib.import_module("great_expectations")
 
 
 def child(arguments: list[str], more: dict[str, str], out: str) -> int:
@@ -48,6 +56,8 @@ def child(arguments: list[str], more: dict[str, str], out: str) -> int:
 def serve() -> None:
     for line in sys.stdin:
         arguments, more, out = json.loads(line)
+        if any(Path(arguments[-1]).glob("domains/*/dbt_project.yml")):
+            load_for_dbt()
         process = os.fork()
         if process == 0:
             code = child(arguments, more, out)
@@ -59,4 +69,5 @@ def serve() -> None:
 
 
 load()
-serve()
+with preloaded_dbt():
+    serve()

@@ -112,6 +112,10 @@ class Preloaded:
         code = int(self._receive())
         return Ran(self._mesh, code, self._out.read_text(encoding="utf-8"))
 
+    def output(self) -> str:
+        """Return what the command has written by now."""
+        return self._out.read_text(encoding="utf-8")
+
     def run(self, *arguments: str, mesh: Path, **more: str) -> Ran:
         self.start(*arguments, mesh=mesh, **more)
         return self.ended()
@@ -152,26 +156,6 @@ def timed(start: Path, mesh: Path, preloaded: Preloaded) -> Elsewhere:
     ran = preloaded.run("run", mesh=mesh)
     assert ran.code == 0, ran.output
     return Elsewhere(ran, time.monotonic() - began, start)
-
-
-def run_killed(mesh: Path, after: str, seconds: float) -> str:
-    """Kill `storymesh run` `seconds` after it printed a line with `after`, and return what it had printed by then.
-
-    Only the process itself is killed: what it had started is left behind, as by a person's `kill -9`.
-    """
-    message = ""
-    with subprocess.Popen(
-        command("run", mesh=mesh), cwd=mesh, env=environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            message += line
-            if after in line:
-                break
-        time.sleep(seconds)
-        process.kill()
-    assert process.returncode == -9, f"it was not killed but ended with {process.returncode}:\n{message}"
-    return message
 
 
 def locks(mesh: Path, narrative: str) -> list[dict[str, Any]]:

@@ -1,28 +1,30 @@
-"""The process that becomes dbt: `python -m storymesh.product.dbt_process FOLDER HOME NAMES SECONDS ARGUMENTS…`.
+"""The process that becomes dbt: `python -m storymesh.product.dbt_process FOLDER HOME NAMES SECONDS SERVER ARGUMENTS…`.
 
 Whoever starts dbt (storymesh, or an orchestrator that hands on its own environment) starts this instead. It goes to the
 domain's FOLDER, leaves behind all of the environment that dbt has no need of but the variables of NAMES, and is dbt
-from then on, for SECONDS at the most (0: as long as it likes), since a model may be made never to end.
+from then on, for SECONDS at the most (0: as long as it likes), since a model may be made never to end. Where a SERVER
+answers that has imported dbt already, a process forked from that one is dbt, and this one ends as it does.
 """
 
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from storymesh.process_environment import scrubbed_environment
+from storymesh.product.dbt_server import OF_THE_RUN, Request, ask_server, limit_time, server_address
 
-# What an orchestrator tells dbt about the run. Others that begin with DBT_ may be secrets of whoever runs it.
-_OF_THE_RUN = frozenset(
-    {"DAGSTER_DBT_CLI", "DBT_INDIRECT_SELECTION", "DBT_LOG_FORMAT", "DBT_LOG_PATH", "DBT_PROFILES_DIR"}
-    | {"DBT_PROJECT_DIR", "DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_TARGET_PATH", "DBT_USE_COLORS", "DBT_VERSION_CHECK"}
-)
 _LONGEST_S = 2**31 - 1
 
 
 def dbt_command(folder: str, home: str, names: str, seconds: float) -> list[str]:
-    """Return the command that runs dbt; `names` are variables of the environment that it may read, with commas."""
+    """Return the command that runs dbt; `names` are variables of the environment that it may read, with commas.
+
+    Within `preloaded_dbt` it is for this moment: the server is started for it.
+    """
     # `-P`: a file in the folder in which dbt works is no module of it.
-    return [sys.executable, "-P", "-m", "storymesh.product.dbt_process", folder, home, names, f"{seconds:.0f}"]
+    program = [sys.executable, "-P", "-m", "storymesh.product.dbt_process"]
+    return [*program, folder, home, names, f"{seconds:.0f}", server_address()]
 
 
 def was_ended(returncode: int | None) -> bool:
@@ -32,16 +34,24 @@ def was_ended(returncode: int | None) -> bool:
 
 def main() -> None:
     """Become dbt."""
-    folder, home, names, seconds, *arguments = sys.argv[1:]
-    environment = scrubbed_environment(home, names={*names.split(","), *_OF_THE_RUN})
+    folder, home, names, seconds, server, *arguments = sys.argv[1:]
+    environment = scrubbed_environment(home, names={*names.split(","), *OF_THE_RUN})
+    limit = min(int(seconds), _LONGEST_S)
+    if server and (code := ask_server(server, Request(arguments, environment, folder, limit))) is not None:
+        _end_as(code)
     os.chdir(folder)
-    if hasattr(signal, "alarm"):
-        # It stays set when the process becomes another program, and ends that one, whatever it is doing.
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
-        signal.alarm(min(int(seconds), _LONGEST_S))
+    limit_time(limit)  # it stays set when the process becomes another program
     # A new program and not a call: the environment of the old one would stay readable.
     os.execve(sys.executable, [sys.executable, "-P", "-m", "dbt.cli.main", *arguments], environment)  # noqa: S606
+
+
+def _end_as(code: int) -> None:
+    """End with the exit code, or by the signal, of another process."""
+    if code < 0:
+        with suppress(OSError):  # what cannot be handled
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ class DbtProject:
     log_path: Path
     database: Path
     env: Mapping[str, str]
-    command: tuple[str, ...]
+    home: Path
+    access: "DbtAccess"
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -58,6 +59,11 @@ class DbtProject:
             *("--target-path", str(self.target_path)),
             *("--log-path", str(self.log_path)),
         )
+
+    def command(self) -> list[str]:
+        """Return the command that runs dbt now, to which dbt's own arguments are added."""
+        names, limit = ",".join(self.access.env), self.access.time_limit.total_seconds()
+        return dbt_command(str(self.folder), str(self.home), names, limit)
 
 
 @dataclass(frozen=True)
@@ -124,9 +130,8 @@ def prepare_dbt(
         log_path=home / "logs",
         database=profile.database,
         env=MappingProxyType(env),
-        command=tuple(
-            dbt_command(str(folder), str(home / "home"), ",".join(access.env), access.time_limit.total_seconds())
-        ),
+        home=home / "home",
+        access=access,
     )
 
 
@@ -159,7 +164,7 @@ def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -
     results.unlink(missing_ok=True)
     try:
         done = subprocess.run(
-            [*project.command, "--log-format", "json", command, *project.args],
+            [*project.command(), "--log-format", "json", command, *project.args],
             cwd=project.project_dir,
             env={**os.environ, **project.env},
             capture_output=True,

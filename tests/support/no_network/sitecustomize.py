@@ -1,5 +1,6 @@
-"""Put on PYTHONPATH, this keeps a process and all Python processes that it starts from every address but this machine's
-own, writes down who tried another, and with which settings of telemetry each of them ended."""
+"""A copy of this folder on PYTHONPATH keeps a process and all Python processes that it starts from every address but
+this machine's own, and writes down in `network.jsonl` who tried another, and with which settings of telemetry each of
+them ended."""
 
 import atexit
 import json
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-LOG = Path(os.environ["NETWORK_LOG"])
+LOG = Path(__file__).with_name("network.jsonl")
 OWN = ("127.", "::1", "localhost", "0.0.0.0")
 TELEMETRY = (
     "DAGSTER_DISABLE_TELEMETRY",

@@ -114,13 +114,14 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
                     return
                 wait_for_database(engine, project.database)
             state.forget()
+            executable, *options = project.command()
             dbt = dbt_resource_class()(
                 project_dir=str(project.project_dir),
                 profiles_dir=str(project.profiles_dir),
-                dbt_executable=project.command[0],
+                dbt_executable=executable,
                 # dbt's own command line follows that of the process that leaves the environment behind.
                 global_config_flags=[
-                    *project.command[1:],
+                    *options,
                     "--no-use-colors",
                     "--no-version-check",
                     "--no-send-anonymous-usage-stats",

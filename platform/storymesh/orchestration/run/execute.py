@@ -30,6 +30,7 @@ from storymesh.orchestration.run.observer import RunObserver
 from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.outage import ResourceUnavailable, as_unavailable, is_of_database
 from storymesh.printable import printable
+from storymesh.product.dbt_server import preloaded_dbt
 from storymesh.redaction import redact
 
 CLOSE_EVERY_S = 5.0
@@ -51,6 +52,7 @@ def _explaining_outages() -> Iterator[None]:
 
 
 @_explaining_outages()
+@preloaded_dbt()
 def execute_run(
     mesh: Mesh, narratives: Sequence[Narrative], listener: RunListener, log: Path, *, upstream: bool = True
 ) -> RunOutcome:
