@@ -9,7 +9,10 @@ SPARK := .venv-spark
 # Named for what it was made from, so that a fresh checkout with an old environment knows which one it is.
 READERS_STAMP = $(READERS)/.made-from-$(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("requirements/readers.txt", "rb").read()).hexdigest()[:16])')
 
-.PHONY: help env readers spark run check test test-fast ui lint format lock clean
+PEERS := datatrove datachain distilabel
+PEERS_IN := .venv-bench
+
+.PHONY: help env readers spark run check test test-fast bench ui lint format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +47,16 @@ run: env ## every product, case and release of the mesh
 
 check: env ## the findings of the mesh, without reading any data
 	@$(BIN)/storymesh check
+
+bench: env $(PEERS_IN)/draw/.installed ## docs/benchmarks.md measured anew, about 15 minutes (sizes: BENCH='--delays 5000 …')
+	@for peer in $(PEERS); do $(MAKE) --no-print-directory $(PEERS_IN)/$$peer/.installed || { \
+	  echo "$$peer cannot be installed here, so it is left out" >&2; rm -rf $(PEERS_IN)/$$peer; }; done
+	$(BIN)/python -m benchmarks.page --peers $(PEERS_IN) $(BENCH)
+
+$(PEERS_IN)/%/.installed: requirements/bench/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 ui: env ## the mesh in Dagster's user interface
 	@$(BIN)/storymesh ui

@@ -1,6 +1,6 @@
 """The reference narrative told by several programs: same words out, and what each costs.
 
-    python -m benchmarks.stories --delays 200000 --peer-python DIR/bin/python
+    python -m benchmarks.stories --delays 200000 --peers DIR
 
 Each program runs in processes of its own with the same number of threads. Their texts, and the facts and sources of
 those that write them, are compared record by record with what storymesh wrote. Exit 1 where they differ.
@@ -25,8 +25,10 @@ from benchmarks.stories.inputs import CONFIGS, ROW_GROUP
 
 PROGRAMS = {
     "storymesh": "by_storymesh", "sql": "by_sql", "pandas": "by_pandas", "map": "by_map", "datatrove": "by_datatrove",
+    "datachain": "by_datachain", "distilabel": "by_distilabel",
 }  # fmt: skip
-TEXTS_ONLY = ("map", "datatrove")  # they start from the cases and precedents that storymesh wrote
+PEERS = ("datatrove", "datachain", "distilabel")  # each comes from an environment of its own
+TEXTS_ONLY = ("map", *PEERS)  # they start from the cases and precedents that storymesh wrote
 POLL = 0.1  # seconds between two looks at the memory of a program
 
 
@@ -47,7 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--delays", type=int, default=20_000, help="(default: %(default)s)")
     parser.add_argument("--programs", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS))
-    parser.add_argument("--peer-python", type=Path, help="a Python with datatrove; without it that program is left out")
+    parser.add_argument("--peers", type=Path, help="a folder with an environment for each peer; else they are left out")
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument("--memory", default="4GB", help="DuckDB's memory limit (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where products are kept (default: %(default)s)")
@@ -56,8 +58,7 @@ def main() -> int:
     wanted.cache.mkdir(parents=True, exist_ok=True)
     folder = products(wanted.delays, wanted.cache.resolve())
     names = [name for name in PROGRAMS if name == "storymesh" or name in wanted.programs]
-    if wanted.peer_python is None:
-        names = [name for name in names if name != "datatrove"]
+    names = [name for name in names if name not in PEERS or peer_python(wanted.peers, name) is not None]
     with tempfile.TemporaryDirectory(dir=wanted.cache, prefix="stories-") as made:
         scratch = Path(made).resolve()
         inputs = scratch / "inputs.json"
@@ -67,8 +68,8 @@ def main() -> int:
         for name in names:
             if name in TEXTS_ONLY and not Path(given["rows"][0]).exists():
                 _write_rows(scratch / "storymesh", given["rows"])
-            python = wanted.peer_python.absolute() if name == "datatrove" else Path(sys.executable)
-            run = _run(name, python, inputs, scratch / name, wanted.threads)
+            python = peer_python(wanted.peers, name) if name in PEERS else None
+            run = _run(name, python or Path(sys.executable), inputs, scratch / name, wanted.threads)
             run.records = {config: count(scratch / name, config) for config in CONFIGS}
             if name != "storymesh":
                 run.differences = [
@@ -83,6 +84,12 @@ def main() -> int:
         for one in run.differences:
             print(f"{run.program}: {one}")
     return 1 if any(run.differences for run in runs) else 0
+
+
+def peer_python(peers: Path | None, name: str) -> Path | None:
+    """The Python of a peer's own environment in the folder `peers`; None where there is none."""
+    python = peers.absolute() / name / "bin" / "python" if peers is not None else None
+    return python if python is not None and python.exists() else None
 
 
 def _given(folder: Path, scratch: Path, threads: int, memory: str) -> dict[str, Any]:

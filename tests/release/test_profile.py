@@ -89,13 +89,13 @@ def rows() -> dict[str, list[dict[str, Any]]]:
     return {"job": jobs, "event": events, "stop": stops}
 
 
-def build_in(root: Path, loud: str = LOUD) -> Build:
+def build_in(root: Path, loud: str = LOUD, narrative: str = NARRATIVE) -> Build:
     folder = root / "narratives" / "jobs"
     folder.mkdir(parents=True)
     for name, text in {"loud.jinja": loud, "page.jinja": PAGE, "stop.jinja": "{{ s.place }} "}.items():
         (folder / name).write_text(text, encoding="utf-8")
     products = {"job": JOBS, "event": EVENTS, "stop": STOPS}
-    build = build_of(root, NARRATIVE, CALM, products, rows())
+    build = build_of(root, narrative, CALM, products, rows())
     build.store.mkdir()
     return build
 
@@ -229,6 +229,16 @@ def test_a_release_that_would_be_refused_is_measured_as_far_as_it_came(tmp_path:
     assert [cost.records for cost in profile.templates] == [0, 0]
     assert not profile.hints
     show_profile(profile)
+
+
+def test_a_retold_config_is_measured_as_its_templates_tell_it(tmp_path: Path) -> None:
+    model = "{model: 'openai:gpt-4o-mini', prompt: report.jinja, otherwise: keep}"
+    narrative = NARRATIVE.replace("dataset:", f"  retold: {{from: calm, narrator: {model}}}\ndataset:")
+    profile = profile_release(build_in(tmp_path, "{{ case.id }}\n", narrative), None)
+    assert profile.rewritten == ("retold",)
+    assert profile.refused is None
+    assert [cost.config for cost in profile.templates] == ["loud", "calm", "retold"]
+    assert not [step for step in profile.steps if step.step == "telling" and step.rows_out != JOB_COUNT]
 
 
 def test_a_product_without_rows_is_answered(tmp_path: Path) -> None:

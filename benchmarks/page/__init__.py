@@ -1,0 +1,1 @@
+"""The page of benchmarks, docs/benchmarks.md: measured, drawn and written by one command."""
