@@ -1,6 +1,7 @@
 """Random splits: components stay whole, cases keep their split, and every leak is found in the files."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -30,6 +31,7 @@ from tests.support.release_meshes import release_all
 from tests.support.roadside import keep_two_configs
 
 ENGINE = open_engine()
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 AT = datetime(2024, 1, 1)
 SCHEMA = pa.schema([("case_id", pa.string()), ("at", pa.timestamp("us")), ("together", pa.list_(pa.string()))])
 Cases = dict[str, list[str | None] | None]
@@ -59,7 +61,7 @@ problems = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=1_000 if DEEP else 15, deadline=None)
 @given(problems)
 def test_a_component_goes_whole_to_the_split_that_its_name_draws(cases: Cases) -> None:
     found = assigned(cases, HALVES)

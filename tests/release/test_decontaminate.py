@@ -1,6 +1,7 @@
 """Records that repeat an evaluation set drop, with the item that they repeat; the release is made again without it."""
 
 import json
+import os
 import re
 import shutil
 from datetime import datetime
@@ -27,6 +28,7 @@ from tests.support.release_meshes import release_all
 from tests.support.roadside import keep_two_configs
 from tests.support.small_release import drops_of, rows_of
 
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 
@@ -64,7 +66,7 @@ def runs(text: str, length: int) -> set[tuple[str, ...]]:
     return {tuple(found[place : place + length]) for place in range(len(found) - length + 1)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=1_000 if DEEP else 12, deadline=None)
 @given(st.lists(spoken, max_size=6), st.lists(spoken, min_size=1, max_size=5), st.integers(3, 5))
 def test_a_record_with_a_common_run_drops_naming_the_first_item_that_has_it(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory, told: list[str], items: list[str], length: int

@@ -1,5 +1,6 @@
 """Records that say nearly the same: none drops that is not near one that stays, and those that are do drop."""
 
+import os
 import random
 import re
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from storymesh.release.write import write_release
 from tests.support.release_builds import make, usual
 from tests.support.small_release import drops_of
 
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 START = datetime(2024, 1, 1)
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 TEXT = {"text": pa.string()}
@@ -66,7 +68,7 @@ def jaccard(item: str, other: str, length: int) -> float:
 words = st.lists(st.sampled_from(["ab", "cd", "ef", "gh"]), max_size=12).map(" ".join)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=1_000 if DEEP else 15, deadline=None)
 @given(st.lists(st.tuples(words, st.integers(0, 5)), max_size=10), st.sampled_from([0.5, 0.8, 1.0]), st.integers(1, 3))
 def test_a_near_duplicate_names_the_earliest_kept_record_and_equal_texts_drop(
     engine: Engine, told: list[tuple[str, int]], similarity: float, length: int

@@ -124,7 +124,7 @@ def read_lock(content: bytes) -> str:
 
 
 def test_made_up_locks(record_property: Record) -> None:
-    fuzz("locks", record_property, 1_500, locks(), read_lock)
+    fuzz("locks", record_property, 400, locks(), read_lock)
 
 
 def test_locks_with_other_bytes(record_property: Record) -> None:

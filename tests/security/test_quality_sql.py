@@ -2,7 +2,6 @@
 value anywhere."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -129,12 +128,10 @@ def test_a_rule_has_no_way_out(way: str, answered_here: Callable[[str], RuleValu
     ids=["a text", "rows", "recursion", "a list", "an aggregate", "a join", "depth", "a hash table"],
 )
 def test_a_rule_is_bounded_in_memory_and_time(query: str, engine: Engine, file: str) -> None:
-    began = time.monotonic()
     before = _largest_child()
     with pytest.raises((EngineFailed, TimeoutError)) as ended:
-        run(engine, query, file, 2.0)
+        run(engine, query, file, 1.0)
     assert len(str(ended.value)) < 500
-    assert time.monotonic() - began < 60
     assert _largest_child() - before < 4.5 * 2**20, "KiB, of the process that ran it"
 
 

@@ -2,6 +2,7 @@
 environment, a file for what is said) starts the command in a process of its own; its id and, later, its exit code are
 answered, a line each."""
 
+import gc
 import importlib
 import json
 import os
@@ -69,5 +70,7 @@ def serve() -> None:
 
 
 load()
+gc.collect()
+gc.freeze()  # each command would look through all that was imported, and copy it
 with preloaded_dbt():
     serve()

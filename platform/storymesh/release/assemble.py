@@ -208,17 +208,18 @@ class ReleaseAssembly:
         rows = {split: counts.get(split, 0) for split in names}
         with self.observe("files and digest", config):
             self._write_splits(config, kept, rows)
-        dropped = self.engine.read_parquet(drops_file(self.staged, config))
-        accounted = kept.select("case_id").union(dropped.select("case_id"))
+        accounted = self.engine.read_parquet(drops_file(self.staged, config)).select("case_id")
+        if files := [path for paths in record_files(self.staged, config).values() for path in paths]:
+            accounted = accounted.union(self.engine.read_parquet(files).select("case_id"))
         placed = self.cases.filter(self.cases.reason.isnull())
         self._refuse_lost(placed.anti_join(accounted, "case_id"), f"has no record in '{config}' and no reason to drop")
         total, expected = sum(rows.values()) + sum(drops.values()), self._count(placed)
         if total != expected:
             words = f"'{config}' tells or drops {total} records of {expected} cases: a case is there more than once"
             raise ReleaseRefused(words, "this is a defect of storymesh")
-        conflicting = records.semi_join(curated.filter(curated.conflict), "id").select("id", "case_id", "split")
-        conflicts = self._count(conflicting)
+        conflicts = self._count(curated.filter(curated.conflict))
         if conflicts:
+            conflicting = records.semi_join(curated.filter(curated.conflict), "id").select("id", "case_id", "split")
             path = self.staged / DROPS_FOLDER / f"{config}.conflicts.parquet"
             self.engine.write_parquet(conflicting.order_by("id"), path)
         return rows, drops, conflicts

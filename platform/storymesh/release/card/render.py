@@ -7,6 +7,7 @@ samples stand in fences that they cannot end; the header is dumped as YAML.
 import json
 import shlex
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from storymesh.release.split_balance import balance_warnings, split_balances
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from jinja2 import Template
 
     from storymesh.narrative.definition import Narrative, Split
 
@@ -42,8 +44,8 @@ PERSONAL_DATA: Mapping[str, str] = {
 }
 
 
-def render_card(description: ReleaseDescription) -> str:
-    """Return README.md: the header between `---` lines, then Markdown."""
+@cache
+def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -58,8 +60,14 @@ def render_card(description: ReleaseDescription) -> str:
     environment.filters["code"] = lambda text: Markup(code_span(str(text)))  # noqa: S704 - nothing in it ends the span
     environment.filters["share"] = lambda rate: "–" if rate is None else f"{rate:.1%}"
     environment.filters["fenced"] = lambda text: Markup(code_block(str(text)))  # noqa: S704 - as above
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    page = template.render(
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def render_card(description: ReleaseDescription) -> str:
+    """Return README.md: the header between `---` lines, then Markdown."""
+    from markupsafe import Markup
+
+    page = _template().render(
         header=Markup(card_header(description)),  # noqa: S704 - dumped as YAML
         commands={name: Markup(text) for name, text in _commands(description).items()},  # noqa: S704 - in fences
         **_variables(description),

@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from storymesh.release.split_balance import balance_warnings, split_balances
 
 if TYPE_CHECKING:
     from ibis.expr.types import Table
+    from jinja2 import Template
 
     from storymesh.dataset.build import Build
     from storymesh.provenance.trace import Tracer
@@ -63,16 +65,22 @@ def render_report(
         most -= 2
 
 
-def _render_page(**variables: Any) -> str:
+@cache
+def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["count"] = "{:,}".format
     environment.filters["percent"] = lambda rate: "–" if rate is None else f"{rate:.0%}"
     environment.filters["short"] = shorten
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _render_page(**variables: Any) -> str:
+    from markupsafe import Markup
+
     style, script = (path.read_text(encoding="utf-8") for path in (STYLE, SCRIPT))
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return _template().render(
         style=Markup(style),  # noqa: S704 - a file of ours
         script=Markup(script),  # noqa: S704 - a file of ours
         style_hash=_csp_hash(style),
