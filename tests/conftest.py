@@ -22,7 +22,8 @@ pytest_plugins = [
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 # `needs` asks for the first, also in the processes that share the tests; the others say how much is drawn.
-PROMISES = ("STORYMESH_NO_SKIP", "STORYMESH_READ_BACK", "STORYMESH_DAMAGED", "STORYMESH_KILLS", "STORYMESH_TRACE_EVERY")
+DEPTHS = ("STORYMESH_READ_BACK", "STORYMESH_DAMAGED", "STORYMESH_KILLS", "STORYMESH_SOAK", "STORYMESH_TRACE_EVERY")
+PROMISES = ("STORYMESH_NO_SKIP", *DEPTHS)
 FOREIGN = ("dagster_home", "force_color", "no_color", "columns", "http_proxy", "https_proxy", "all_proxy")
 
 # How fast a machine draws examples is no finding.

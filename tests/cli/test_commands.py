@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from storymesh.cli.dagster_ui import workspace_of
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_dagster_home
 from tests.support.user_interface import Served
+from tests.support.whole_mesh import LIMIT_S, Preloaded
 
 Edit = Callable[[str, str, str], None]
 Command = Callable[..., Any]
@@ -101,22 +100,17 @@ def test_refused_product_is_explained_and_exits_with_one(storymesh: Command, har
     assert "Traceback" not in done.out + done.err
 
 
-def test_run_can_be_interrupted(harbour: Path) -> None:
-    # Tests that a shell runs in the background ignore Ctrl-C, and what they start would inherit that.
-    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from storymesh.cli import main"
-    command = [sys.executable, "-c", f"{heeds}; main()", "run"]
-    with subprocess.Popen(
-        command, cwd=harbour, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "fleet.boats" in line:
-                break
-        os.killpg(process.pid, signal.SIGINT)
-        rest = process.stdout.read()
-    assert process.returncode == 130, rest
-    assert rest.splitlines()[-1] == "stopped"
-    assert "Traceback" not in rest
+def test_run_can_be_interrupted(harbour: Path, preloaded: Preloaded) -> None:
+    process = preloaded.start("run", mesh=harbour)
+    ends = time.monotonic() + LIMIT_S
+    while "fleet.boats" not in preloaded.output():
+        assert time.monotonic() < ends, preloaded.output()
+        time.sleep(0.02)
+    os.kill(process, signal.SIGINT)
+    ran = preloaded.ended()
+    assert ran.code == 130, ran.output
+    assert ran.output.splitlines()[-1] == "stopped"
+    assert "Traceback" not in ran.output
 
 
 def test_defect_prints_one_line_and_writes_its_traceback(

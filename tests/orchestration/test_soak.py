@@ -1,9 +1,12 @@
 """The soaks in their short form: some faults, always the same ones, and nothing is lost."""
 
+import os
 import subprocess
 import sys
 
 from tests.support.paths import ROOT, importable
+
+ROUNDS = os.environ.get("STORYMESH_SOAK", "2")  # of each soak
 
 
 def last_line_of(*command: str) -> str:
@@ -24,9 +27,9 @@ def last_line_of(*command: str) -> str:
 
 
 def test_faults_at_random_moments_lose_nothing() -> None:
-    assert last_line_of("-m", "benchmarks.soak", "--rounds", "3", "--seed", "5").startswith("3 faults (")
+    assert last_line_of("-m", "benchmarks.soak", "--rounds", ROUNDS, "--seed", "5").startswith(f"{ROUNDS} faults (")
 
 
 def test_kills_at_the_writes_of_operations_lose_nothing() -> None:
-    last = last_line_of("-m", "benchmarks.kills", "--kills", "3", "--seed", "3")
-    assert "3 kills, nothing lost" in last
+    last = last_line_of("-m", "benchmarks.kills", "--kills", ROUNDS, "--seed", "3")
+    assert f"{ROUNDS} kills, nothing lost" in last

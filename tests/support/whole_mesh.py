@@ -104,6 +104,7 @@ class Preloaded:
         """Begin the command, with `more` in its environment, and return the id of its process. Call `ended` before
         another begins."""
         self._mesh = mesh
+        self._out.write_bytes(b"")
         self._send([[*arguments, "--mesh", str(mesh)], more, str(self._out)])
         return int(self._receive())
 

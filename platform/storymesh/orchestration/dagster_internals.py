@@ -140,6 +140,7 @@ def kept_database_engines() -> Iterator[None]:
     modules: list[Any] = [import_module(f"dagster._core.storage.{name}") for name in SQLITE_STORAGES]
     migrations: Any = import_module("dagster._core.storage.sql")
     original = migrations.ScriptDirectory
+    makers = [module.create_engine for module in modules]
     engines: dict[str, Any] = {}
 
     def kept_engine(url: str, **options: Any) -> Any:
@@ -154,8 +155,8 @@ def kept_database_engines() -> Iterator[None]:
         yield
     finally:
         migrations.ScriptDirectory = original
-        for module in modules:
-            module.create_engine = create_engine
+        for module, maker in zip(modules, makers, strict=True):
+            module.create_engine = maker
         for engine in engines.values():
             engine.pool.close()
 
