@@ -28,6 +28,6 @@ def test_it_releases_at_least_4000_cases(reference_mesh: Ran, tmp_path: Path) ->
 def test_every_value_of_a_record_leads_back(reference_mesh: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
     monkeypatch.setattr(trace, "MAX_SELECTED", FEW)
-    values, wrong = untraced(reference_mesh.mesh, NARRATIVE, queries=100, every=TRACE_EVERY)
+    values, wrong = untraced(reference_mesh.mesh, NARRATIVE, queries=2_000 // TRACE_EVERY, every=TRACE_EVERY)
     assert not wrong
     assert values > 350_000 / TRACE_EVERY

@@ -11,8 +11,11 @@ import pytest
 
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration import definitions
+from storymesh.orchestration.dagster_internals import kept_database_engines
 from storymesh.orchestration.instance import open_instance
 from storymesh.orchestration.run.execute import execute_run
+from tests.support.built_once import built_once
+from tests.support.harbour import make_harbour
 from tests.support.paths import MESHES
 
 FOLDERS = ("domains/fleet", "domains/yard", "narratives")
@@ -104,6 +107,34 @@ def run(root: Path, *narratives: str) -> None:
 @pytest.fixture
 def daemon(harbour: Path) -> Iterator[Daemon]:
     """The harbour with a narrative of the repairs alone and with docks that nobody tells of. Nothing was run in it."""
+    add_log_and_docks(harbour)
+    with watching(harbour) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def daemon_after_a_run(harbour: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """The same after a run of everything, before which nobody had written to the raw files for long."""
+
+    def make(root: Path) -> None:
+        make_harbour(root)
+        add_log_and_docks(root)
+        settled(root)
+        run(root)
+
+    finished = built_once(tmp_path_factory, "harbour with a log and docks", make)
+    shutil.rmtree(harbour)
+    with watching(Path(shutil.copytree(finished, harbour))) as daemon:
+        yield daemon
+
+
+@contextmanager
+def watching(root: Path) -> Iterator[Daemon]:
+    with kept_database_engines(), open_instance(load_mesh(root)) as instance:
+        yield Daemon(root, instance)
+
+
+def add_log_and_docks(harbour: Path) -> None:
     folder = harbour / "narratives/log"
     folder.mkdir()
     (folder / "report.md.jinja").write_text("{{ repair.boat }} came on {{ case.at | date }}.\n", encoding="utf-8")
@@ -111,8 +142,6 @@ def daemon(harbour: Path) -> Iterator[Daemon]:
     for path in ("contracts/fleet/{}.odcs.yaml", "domains/fleet/products/{}.odps.yaml", "domains/fleet/sources/{}.csv"):
         text = (harbour / path.format("boats")).read_text(encoding="utf-8")
         (harbour / path.format("docks")).write_text(text.replace("boats", "docks"), encoding="utf-8")
-    with open_instance(load_mesh(harbour)) as instance:
-        yield Daemon(harbour, instance)
 
 
 def change(root: Path, product: str, old: str = "Skipper 1", new: str = "Skipper 9") -> None:
@@ -129,10 +158,9 @@ def test_each_location_looks_by_itself_and_can_be_stopped(harbour: Path) -> None
 
 
 def test_a_new_snapshot_starts_what_is_built_on_it_and_nothing_else(
-    daemon: Daemon, harbour: Path, edit: Callable[[str, str, str], None]
+    daemon_after_a_run: Daemon, harbour: Path, edit: Callable[[str, str, str], None]
 ) -> None:
-    assert daemon.tick() == set(), "nothing is published by itself"
-    run(harbour)
+    daemon = daemon_after_a_run
     assert daemon.tick() == set(), "a run of everything leaves nothing to do"
 
     change(harbour, "docks")
@@ -153,9 +181,8 @@ def test_a_new_snapshot_starts_what_is_built_on_it_and_nothing_else(
     assert daemon.tick() == set(), "what a run did itself is not done again"
 
 
-def test_new_raw_data_becomes_a_release_by_itself(daemon: Daemon, harbour: Path) -> None:
-    settled(harbour)
-    run(harbour)
+def test_new_raw_data_becomes_a_release_by_itself(daemon_after_a_run: Daemon, harbour: Path) -> None:
+    daemon = daemon_after_a_run
     assert daemon.look("domains/fleet") == set(), "a run has seen what it read"
     assert daemon.tick() == set()
 
@@ -185,6 +212,7 @@ def settled(root: Path) -> None:
 
 
 def test_what_was_published_before_anybody_looked_is_followed_once_it_can_be(daemon: Daemon, harbour: Path) -> None:
+    assert daemon.tick() == set(), "nothing is published by itself"
     assert daemon.make("fleet/boats")
     assert daemon.tick() == set(), "the repairs are not published yet"
     assert daemon.make("yard/repairs")
@@ -220,7 +248,7 @@ def test_models_on_another_product_are_built_again_with_what_is_published_of_the
     location = definitions(str(root / "domains/desk/definitions.py"))
     repository = location.get_repository_def()
     sensor = automation_of(repository)
-    with open_instance(load_mesh(root)) as instance:
+    with kept_database_engines(), open_instance(load_mesh(root)) as instance:
 
         def made(key: str, version: str, *inputs: str) -> None:
             tags = {"dagster/data_version": version}

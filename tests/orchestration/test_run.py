@@ -103,16 +103,19 @@ def test_leak_between_splits_fails_the_certificate_and_releases_nothing(
         assert red_checks(instance, outcome.run_id) == ["certificate"]
 
 
-def test_narrative_alone_uses_products_as_they_are_published(harbour: Path) -> None:
+def test_narrative_alone_wants_its_products_published(harbour: Path) -> None:
     outcome, _ = run(harbour, "late-repairs", upstream=False)
     assert not outcome.success
     assert "nobody has published yet" in outcome.narratives[0].reason
 
-    outcome, events = run(harbour, "late-repairs")
+
+def test_narrative_alone_uses_products_as_they_are_published(released_harbour: Path) -> None:
+    outcome, events = run(released_harbour, "late-repairs")
     assert outcome.success
     assert len([event for event in events if isinstance(event, StepSuccess)]) == 7
 
-    outcome, events = run(harbour, "late_repairs", upstream=False)
+    spoil_boats(released_harbour, bad=5, good=5)  # which nobody reads
+    outcome, events = run(released_harbour, "late_repairs", upstream=False)
     assert outcome.success
     assert not outcome.products
     assert len([event for event in events if isinstance(event, StepSuccess)]) == 5

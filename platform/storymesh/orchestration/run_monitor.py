@@ -7,7 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from storymesh.orchestration.dagster_internals import RETRIES_ENABLED, InProcessExecutor, idle_pool_waiting
+from storymesh.orchestration.dagster_internals import (
+    RETRIES_ENABLED,
+    InProcessExecutor,
+    idle_pool_waiting,
+    kept_database_engines,
+)
 from storymesh.orchestration.instance import close_abandoned_runs, hold_run_lock
 from storymesh.orchestration.openlineage import lineage_listener
 
@@ -21,7 +26,12 @@ class LockedInProcessExecutor(InProcessExecutor):
         on_event = lineage_listener(plan_context.job.get_definition(), plan_context.run_id)
         steps: Any = super().execute(plan_context, execution_plan)
         home = Path(plan_context.instance.root_directory)
-        with hold_run_lock(home, plan_context.run_id), idle_pool_waiting(), closing(steps) as events:
+        with (
+            kept_database_engines(),
+            hold_run_lock(home, plan_context.run_id),
+            idle_pool_waiting(),
+            closing(steps) as events,
+        ):
             for event in events:
                 on_event(event)
                 yield event

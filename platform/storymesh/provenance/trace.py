@@ -6,7 +6,7 @@ product, and the queries that count are run.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -100,12 +100,19 @@ class Tracer:
     def __exit__(self, *exception: Any) -> None:
         self._engine.__exit__(*exception)
 
-    def render_cases(self, config: str, case_ids: Sequence[str] | None) -> Iterator[RenderedCase]:
-        """Yield the cases with these ids (None: all) of which the config has a record, rendered with their spans."""
+    def render_cases(
+        self, config: str, case_ids: Sequence[str] | None, only: Collection[str] | None = None
+    ) -> Iterator[RenderedCase]:
+        """Yield the cases with these ids (None: all) of which the config has a record, rendered with their spans.
+
+        Of those that are read, only `only` are rendered.
+        """
         record = self._build.typed.records[config]
         interpreters = _tracing_interpreters(self._build, record)
         for row in self._record_inputs(record, case_ids):
             case_id = row["case_id"]
+            if only is not None and case_id not in only:
+                continue
             names = as_value({name.removeprefix("n_"): value for name, value in row.items() if name.startswith("n_")})
             columns = []
             for column in record.texts:
@@ -123,7 +130,7 @@ class Tracer:
         record = self._build.typed.records[config]
         pending = {released["case_id"]: released for released in records}
         many = len(pending) > MAX_SELECTED
-        cases: Iterable[RenderedCase] = self.render_cases(config, None if many else list(pending))
+        cases: Iterable[RenderedCase] = self.render_cases(config, None if many else list(pending), frozenset(pending))
         if many:
             self._cases.load(None)
         else:
