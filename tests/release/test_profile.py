@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from storymesh.cli.commands.explain import explain
@@ -13,6 +14,7 @@ from storymesh.cli.output.json_document import json_value
 from storymesh.cli.output.profile import show_profile
 from storymesh.dataset.build import Build
 from storymesh.dataset.erasure_list import new_erasure_list, write_erasure_list
+from storymesh.dataset.sample import sample_build
 from storymesh.dataset.stages import write_cases
 from storymesh.dataset.template_profile import ConfigCost, profile_templates
 from storymesh.engine.open import open_engine
@@ -207,15 +209,23 @@ def test_its_document_has_lines_that_programs_find(profile: ReleaseProfile) -> N
     ]
 
 
-def test_a_sample_has_fewer_cases_the_same_each_time_and_none_that_was_erased(tmp_path: Path) -> None:
-    build = build_in(tmp_path, "{{ case.id }}\n")
-    erasures = new_erasure_list().with_key("mesh.jobs", "j1")
-    write_erasure_list(build.store, erasures)
-    first, again = profile_release(build, 3), profile_release(build, 3)
-    assert 0 < first.cases < first.all_cases == JOB_COUNT
-    assert first.cases == again.cases
-    whole = profile_release(build, None)
-    assert [cost.records for cost in whole.templates] == [JOB_COUNT - 1] * 2
+def test_a_sample_has_fewer_cases_the_same_each_time(build: Build, tmp_path: Path) -> None:
+    drawn = []
+    for name in ("first", "again"):
+        (tmp_path / name).mkdir()
+        sample = sample_build(build, 3, tmp_path / name)
+        drawn.append(pq.read_table(sample.snapshots["job"].files[0])["id"].to_pylist())
+        assert sample.snapshots["job"].rows == len(drawn[-1])
+        assert sample.snapshots["event"] == build.snapshots["event"]
+    assert drawn[0] == drawn[1]
+    assert 0 < len(drawn[0]) < JOB_COUNT
+
+
+def test_what_was_erased_is_in_no_sample(build: Build, tmp_path: Path) -> None:
+    write_erasure_list(tmp_path, new_erasure_list().with_key("mesh.jobs", "j1"))
+    (tmp_path / "sample").mkdir()
+    sample = sample_build(replace(build, store=tmp_path), None, tmp_path / "sample")
+    assert write_cases(sample).drops == {"forgotten": 1}
 
 
 def test_a_release_that_would_be_refused_is_measured_as_far_as_it_came(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def sample_build(build: Build, cases: int | None, folder: Path) -> Build:
         write_erasure_list(folder, erasures)
     anchor = build.typed.cast.anchor
     snapshot = build.snapshots[anchor.name]
-    parts = max(snapshot.rows // cases, 1) if cases is not None else 1
+    parts = max(round(snapshot.rows / cases), 1) if cases is not None else 1
     snapshots = dict(build.snapshots)
     if parts > 1:
         path = folder / "anchor.parquet"
