@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="(default: %(default)s)")
     wanted = parser.parse_args()
     peers = wanted.peers.absolute()
-    load = os.getloadavg()[0]
+    load, commit = os.getloadavg()[0], _output(["git", "rev-parse", "--short", "HEAD"]) or "an unknown commit"
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="page-") as made:
         scratch = Path(made)
@@ -56,7 +56,7 @@ def main() -> int:
         narratives = json.loads((scratch / "narratives.json").read_text(encoding="utf-8"))
         programs = json.loads((scratch / "programs.json").read_text(encoding="utf-8"))
         _draw(peers, scratch / "figures.json", wanted.out / PLOT, narratives, programs)
-    (wanted.out / PAGE).write_text(render_page(wanted, peers, narratives, programs, load), encoding="utf-8")
+    (wanted.out / PAGE).write_text(render_page(wanted, peers, narratives, programs, load, commit), encoding="utf-8")
     return 1 if differing else 0
 
 
@@ -84,9 +84,9 @@ def _name(run: Mapping[str, Any]) -> str:
 
 
 def render_page(
-    wanted: argparse.Namespace, peers: Path, narratives: list[Any], programs: list[Any], load: float
+    wanted: argparse.Namespace, peers: Path, narratives: list[Any], programs: list[Any], load: float, commit: str
 ) -> str:
-    """Return the page, in Markdown."""
+    """Return the page, in Markdown; `load` and `commit` are those at the beginning."""
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
@@ -97,7 +97,7 @@ def render_page(
     versions += [f"{peer} {found}" for peer in PEERS if (found := _peer_version(peers, peer))]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
-        commit=_output(["git", "rev-parse", "--short", "HEAD"]) or "an unknown commit",
+        commit=commit,
         options=f"{first}--seeds {wanted.seeds} --cases {wanted.cases} --delays {wanted.delays}",
         delays=wanted.delays,
         cases=wanted.cases,

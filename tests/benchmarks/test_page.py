@@ -38,11 +38,12 @@ def test_the_page_has_the_distribution_and_how_to_measure_it_again(tmp_path: Pat
     (tmp_path / "datatrove" / "bin" / "python").chmod(0o755)
     wanted = argparse.Namespace(seeds=3, first=5, cases=4_000, delays=2_000, threads=2)
     narratives = [narrative(5, 2.0, 3.0), narrative(6, 8.0, 9.0), narrative(7, 3.0, 5.0)]
-    page = render_page(wanted, tmp_path, narratives, [run("storymesh", 10.0), run("sql", 5.0)], 1.5)
+    page = render_page(wanted, tmp_path, narratives, [run("storymesh", 10.0), run("sql", 5.0)], 1.5, "abc1234")
     lines = page.splitlines()
     assert "| told | 1.50 | 4.00 | 1.00 |" in lines
     assert "| released | 2.50 | 4.50 | 1.50 |" in lines
     assert "| SQL by hand (DuckDB) | 5.0 | 1.0 | 1 | 100 | 20 | 0.50 | 0 |" in lines
+    assert ", at abc1234." in page
     assert "make bench BENCH='--first 5 --seeds 3 --cases 4000 --delays 2000'" in lines
     assert "Left out, as they are not installed here: DataChain, distilabel." in lines
     assert "datatrove 0.10.1." in page
