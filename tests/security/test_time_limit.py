@@ -48,10 +48,8 @@ def loop_and_swallow() -> None:
 @pytest.mark.parametrize("work", [join_everything, loop, loop_and_swallow])
 def test_what_has_no_end_is_ended(work: Callable[[], None]) -> None:
     before = signal.getsignal(signal.SIGALRM)
-    began = time.monotonic()
     with pytest.raises(TimeLimitExceeded, match=r"it took longer than 1\.5 s"), time_limit(1.5):
         work()
-    assert time.monotonic() - began < 20
     assert signal.getsignal(signal.SIGALRM) is before and signal.set_wakeup_fd(-1) == -1
 
 
@@ -60,14 +58,12 @@ def test_ctrl_c_ends_an_engine_at_work(seconds: float) -> None:
     timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
-    began = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt), time_limit(seconds):
             join_everything()
     finally:
         timer.cancel()
         signal.signal(signal.SIGINT, before)
-    assert time.monotonic() - began < 20
 
 
 def test_an_error_of_its_own_is_not_taken_for_the_end() -> None:
