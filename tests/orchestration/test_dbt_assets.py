@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -19,10 +20,18 @@ from storymesh.orchestration.assets.products import domain_database
 from storymesh.orchestration.run.events import RunEvent, StepSuccess
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
+from storymesh.product.dbt_server import preloaded_dbt
 from tests.support.harbour import make_harbour
 
 DESK = Path(__file__).parent / "desk"
 BERTHS = dg.AssetKey(["desk", "models", "berths"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dbt_server() -> Iterator[None]:
+    """The runs of all tests here fork their dbt from one process."""
+    with preloaded_dbt():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from tests.support.paths import TESTS
 
 LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
     ("browser/test_ui.py",),
-    ("acceptance/test_built_on.py", "acceptance/test_broken_files.py"),
     ("acceptance/test_reference_mesh.py",),
+    ("acceptance/test_built_on.py", "acceptance/test_broken_files.py"),
     ("rewriting/test_rewritten_records.py",),
     ("acceptance/test_plain_files.py", "acceptance/test_kill.py"),
     ("orchestration/test_soak.py",),
