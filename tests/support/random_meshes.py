@@ -16,7 +16,7 @@ from tests.support.small_mesh import Product, SmallMesh
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 _QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-PROFILE = settings(max_examples=1_500 if DEEP else 10, deadline=None, suppress_health_check=_QUIET)
+PROFILE = settings(max_examples=1_500 if DEEP else 7, deadline=None, suppress_health_check=_QUIET)
 FEW = settings(PROFILE, max_examples=100 if DEEP else 2)
 
 FIRST = datetime(2024, 2, 27)  # a leap day lies in the days that follow
