@@ -9,7 +9,7 @@ SPARK := .venv-spark
 # Named for what it was made from, so that a fresh checkout with an old environment knows which one it is.
 READERS_STAMP = $(READERS)/.made-from-$(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("requirements/readers.txt", "rb").read()).hexdigest()[:16])')
 
-PEERS := datatrove datachain distilabel
+PEERS := datatrove datachain distilabel data-designer
 PEERS_IN := .venv-bench
 
 .PHONY: help env readers spark run check test test-fast bench ui lint format lock clean

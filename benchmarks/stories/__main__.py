@@ -25,9 +25,9 @@ from benchmarks.stories.inputs import CONFIGS, ROW_GROUP
 
 PROGRAMS = {
     "storymesh": "by_storymesh", "sql": "by_sql", "pandas": "by_pandas", "map": "by_map", "datatrove": "by_datatrove",
-    "datachain": "by_datachain", "distilabel": "by_distilabel",
+    "datachain": "by_datachain", "distilabel": "by_distilabel", "data-designer": "by_data_designer",
 }  # fmt: skip
-PEERS = ("datatrove", "datachain", "distilabel")  # each comes from an environment of its own
+PEERS = ("datatrove", "datachain", "distilabel", "data-designer")  # each comes from an environment of its own
 TEXTS_ONLY = ("map", *PEERS)  # they start from the cases and precedents that storymesh wrote
 POLL = 0.1  # seconds between two looks at the memory of a program
 

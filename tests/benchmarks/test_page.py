@@ -45,6 +45,6 @@ def test_the_page_has_the_distribution_and_how_to_measure_it_again(tmp_path: Pat
     assert "| SQL by hand (DuckDB) | 5.0 | 1.0 | 1 | 100 | 20 | 0.50 | 0 |" in lines
     assert ", at abc1234." in page
     assert "make bench BENCH='--first 5 --seeds 3 --cases 4000 --delays 2000'" in lines
-    assert "Left out, as they are not installed here: DataChain, distilabel." in lines
+    assert "Left out, as they are not installed here: DataChain, distilabel, Data Designer." in lines
     assert "datatrove 0.10.1." in page
     assert page.endswith(".\n")
