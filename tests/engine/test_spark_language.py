@@ -5,7 +5,6 @@
 
 import os
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import ibis
@@ -20,17 +19,8 @@ from storymesh.language.compile.expressions import compile_expression
 from storymesh.language.compile.templates import compile_template
 from tests.support.expressions import DROPPED, interpreted, plain, random_expressions, rows_of
 from tests.support.generated import accepted, rendered, table_of, values_of
-from tests.support.spark import local_spark
 
 BATCHES = int(os.environ.get("SPARK_ORACLE", "2"))
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Engine]:
-    from storymesh.engine.spark.engine import SparkEngine
-
-    with SparkEngine(local_spark()) as engine:
-        yield engine
 
 
 @pytest.mark.parametrize("seed", range(BATCHES))

@@ -1,22 +1,27 @@
-"""A mesh whose cases, precedents and records Spark makes: the release that DuckDB makes, to the digest."""
+"""Meshes whose cases, precedents and records Spark makes: the releases that DuckDB makes, to the digest.
+
+`python -m benchmarks.spark` compares others, and larger ones.
+"""
 
 import json
 import shutil
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, cast
 
 import pytest
 
 from storymesh.dataset.stages import write_cases
-from storymesh.engine.engine import Engine
-from storymesh.engine.open import open_engine
+from storymesh.engine.engine import OpenEngine
+from storymesh.engine.open import open_spark
 from storymesh.errors import EngineFailed
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
-from tests.support.release_meshes import release_all
+from tests.support.paths import MESHES
+from tests.support.release_meshes import publish_all, release_all
 from tests.support.roadside import KEY
-from tests.support.spark import local_spark
+from tests.support.spark import ConnectServer, connect_server, local_spark, speaking_to_servers
 from tests.support.whole_mesh import Ran, locks
 
 
@@ -28,11 +33,23 @@ def copy_of(published: Path, root: Path, engine: object) -> Mesh:
     return load_mesh(root)
 
 
-def test_a_release_that_spark_made_has_the_digest_of_duckdb(
-    plain_files: Ran, published_mesh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
+
+
+@pytest.fixture
+def shift_book(tmp_path: Path) -> Path:
+    """A small mesh whose products are published."""
+    published = Path(shutil.copytree(MESHES / "shift_book", tmp_path / "published"))
+    publish_all(load_mesh(published))
+    return published
+
+
+def test_spark_in_this_process_makes_the_release_of_duckdb(
+    plain_files: Ran, published_mesh: Path, tmp_path: Path
 ) -> None:
     address = local_spark()
-    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
     engine = {"spark": {"master": address.master, "settings": dict(address.settings)}}
     release = release_all(copy_of(published_mesh, tmp_path / "mesh", engine))
     (first,) = locks(plain_files.mesh, "roadside")
@@ -40,43 +57,35 @@ def test_a_release_that_spark_made_has_the_digest_of_duckdb(
     assert list((tmp_path / "mesh").rglob(".spark.*")) == []
 
 
-class Dying:
-    """An engine whose cluster dies while it writes the splits, and leaves what a killed process leaves."""
-
-    def __init__(self) -> None:
-        self._engine = open_engine()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._engine.__exit__(None, None, None)
-
-    def write_parquet(self, _table: object, path: Path) -> int:
-        (path.parent / ".spark.0123456789ab").mkdir()
-        raise EngineFailed("Spark failed: the connection was closed")
+def test_a_server_makes_the_release_of_duckdb(shift_book: Path, tmp_path: Path, server: ConnectServer) -> None:
+    wanted = release_all(copy_of(shift_book, tmp_path / "duckdb", "duckdb"), "late-jobs")
+    mesh = copy_of(shift_book, tmp_path / "spark", {"spark": {"remote": server.address.remote}})
+    with speaking_to_servers():
+        assert release_all(mesh, "late-jobs").manifest.digest == wanted.manifest.digest
 
 
-def test_a_build_goes_on_where_its_cluster_died(
-    published_mesh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
-    mesh = copy_of(published_mesh, tmp_path / "mesh", "duckdb")
-    build = pin_build(mesh, mesh.narrative("roadside"))
-    opened: list[Engine] = []
-
-    def cluster(*, only: object = None) -> Engine:
-        opened.append(open_engine())
-        return opened[-1]
-
-    with pytest.raises(EngineFailed, match="the connection was closed"):
-        write_cases(replace(build, open_cluster=lambda *, only=None: cast("Engine", Dying())))
-    assert not (build.files.folder / "cases.sha256").exists()
-    build = replace(build, open_cluster=cluster)
-    assert not write_cases(build).unchanged
+def test_a_build_goes_on_where_its_server_died(shift_book: Path, tmp_path: Path, server: ConnectServer) -> None:
+    build = pin_build(copy_of(shift_book, tmp_path / "mesh", "duckdb"), load_mesh(shift_book).narrative("late-jobs"))
+    with speaking_to_servers(), connect_server() as dying:
+        killing = threading.Thread(target=_kill_once_it_writes, args=[dying, build.files.folder])
+        killing.start()
+        with pytest.raises(EngineFailed, match=r"Spark failed.*: no answer in 6 tries"):
+            write_cases(replace(build, open_cluster=cluster_at(dying)))
+        killing.join()
+    assert not list(build.files.folder.glob("*.sha256"))
     assert not list(build.files.folder.rglob(".spark.*"))
-    assert write_cases(build).unchanged
-    assert len(opened) == 1  # a step that is whole opens no cluster
+    with speaking_to_servers():
+        assert not write_cases(replace(build, open_cluster=cluster_at(server))).unchanged
+    assert not list(build.files.folder.rglob(".spark.*"))
+    assert write_cases(replace(build, open_cluster=cluster_at(dying))).unchanged  # a step that is whole opens no Spark
+
+
+def cluster_at(server: ConnectServer) -> OpenEngine:
+    return open_spark(remote=server.address.remote, master=None, settings={})
+
+
+def _kill_once_it_writes(server: ConnectServer, folder: Path) -> None:
+    until = time.monotonic() + 120
+    while not list(folder.rglob(".spark.*")) and time.monotonic() < until:
+        time.sleep(0.01)
+    server.kill()

@@ -29,8 +29,8 @@ def publish_all(mesh: Mesh, *only: str) -> None:
                 publish(product, contract, rows, ProductStore(mesh.warehouse, product.domain), engine, "run-1")
 
 
-def release_all(mesh: Mesh) -> Release:
-    build = pin_build(mesh, mesh.narrative("roadside"))
+def release_all(mesh: Mesh, narrative: str = "roadside") -> Release:
+    build = pin_build(mesh, mesh.narrative(narrative))
     write_all_records(build)
     return write_release(build)
 

@@ -307,7 +307,7 @@ def sort_items(values: ir.ArrayValue) -> ir.ArrayValue:
 
 
 def distinct_items(values: ir.ArrayValue) -> ir.ArrayValue:
-    """Return the distinct items of a list without nulls, sorted."""
+    """Return the distinct items of a list, sorted and without its nulls."""
     return sort_items(_of_list("list_distinct", values.type())(values))
 
 

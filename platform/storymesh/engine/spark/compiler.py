@@ -329,6 +329,9 @@ class SparkCompiler(PySparkCompiler):
     def _list_sort(self, op: ops.ScalarUDF, values: SQL) -> SQL:
         return self._sorted(values, op.dtype.value_type)
 
+    def _list_distinct(self, _op: ops.ScalarUDF, values: SQL) -> SQL:
+        return self.f.anon.array_distinct(self.f.anon.array_compact(values))
+
     def _getvariable(self, _op: ops.ScalarUDF, _name: SQL) -> SQL:
         return sg.column("text", table=SECRET_VIEW)
 
@@ -374,12 +377,7 @@ class SparkCompiler(PySparkCompiler):
 
 _numbers = itertools.count()  # of the names in `_once`, which differ so that none hides another
 
-_SAME = {
-    "trim": "btrim",
-    "list_reverse": "reverse",
-    "list_distinct": "array_distinct",
-    "regexp_matches": "rlike",
-}
+_SAME = {"trim": "btrim", "list_reverse": "reverse", "regexp_matches": "rlike"}
 
 
 def quoted(text: str) -> SQL:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from storymesh.engine import dialect
 from storymesh.engine.engine import Files, PlanOperator
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
-from storymesh.engine.spark.session import HINT, SparkAddress, first_line, open_session
+from storymesh.engine.spark.session import HINT, SparkAddress, end_session, first_line, open_session
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
 
@@ -40,6 +40,7 @@ class SparkEngine:
         from storymesh.engine.spark.compiler import SparkCompiler
 
         self._compiler = SparkCompiler()
+        self._address = address
         self._session = open_session(address)
         self._views: set[str] = set()
         self._secret: str | None = None
@@ -52,8 +53,10 @@ class SparkEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(Exception):  # of a cluster that is gone
-            for view in self._views:
-                self._session.catalog.dropTempView(view)
+            if self._address.remote is None:
+                for view in self._views:
+                    self._session.catalog.dropTempView(view)
+            end_session(self._address, self._session)
         self._ending.close()
 
     def read_parquet(self, files: Files, schema: "pa.Schema | None" = None) -> "ir.Table":

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ SETTINGS = {
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
     "spark.sql.legacy.parquet.nanosAsLong": "false",
 }
+# Times that a call of a server is tried again, with longer and longer pauses: some twenty seconds in all. pyspark tries
+# 15 times: it waits ten minutes for a server that has gone, also at the end of the process.
+RETRIES = 5
 HINT = "see docs/how-to/scale-out.md"
 
 
@@ -58,8 +62,10 @@ def open_session(address: SparkAddress) -> "SparkSession":
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised, with these words
     try:
         session = _connected(address, SparkSession)
-        for name, value in {**(address.settings if address.remote else {}), **SETTINGS}.items():
-            session.conf.set(name, value)
+        with warnings.catch_warnings():  # of a setting that a later Spark may drop, whose default is ours too
+            warnings.simplefilter("ignore", UserWarning)
+            for name, value in {**(address.settings if address.remote else {}), **SETTINGS}.items():
+                session.conf.set(name, value)
     except (PySparkException, OSError, RuntimeError, ValueError, ImportError) as error:
         where = _shown(address)
         words = f"Spark at {where} does not answer: {first_line(error)}"
@@ -69,12 +75,31 @@ def open_session(address: SparkAddress) -> "SparkSession":
 
 def _connected(address: SparkAddress, sessions: "type[SparkSession]") -> "SparkSession":
     if address.remote:
-        return sessions.builder.remote(address.remote).create()
-    builder = sessions.builder.appName("storymesh").master(address.master or "local")
+        session = sessions.builder.remote(address.remote).create()
+        _set_retries(session, RETRIES)
+        return session
+    master = address.master or "local"
+    builder = sessions.builder.appName("storymesh").master(master)
     quiet = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
     for name, value in {**quiet, **address.settings}.items():
         builder = builder.config(name, value)
-    return builder.getOrCreate().newSession()
+    session = builder.getOrCreate()
+    if session.sparkContext.master != master:
+        raise RuntimeError(f"this process works with Spark at {session.sparkContext.master} already")
+    return session.newSession()
+
+
+def end_session(address: SparkAddress, session: "SparkSession") -> None:
+    """End a session of a server, which would keep it for an hour. Of a server that has gone nothing is waited for."""
+    if address.remote:
+        _set_retries(session, 0)
+        session.stop()
+
+
+def _set_retries(session: "SparkSession", retries: int) -> None:
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    session.client.set_retry_policies([DefaultPolicy(max_retries=retries)])
 
 
 def _shown(address: SparkAddress) -> str:
@@ -84,6 +109,8 @@ def _shown(address: SparkAddress) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error of Spark or of Java, without tokens and without the value that it quotes."""
+    if "RETRIES_EXCEEDED" in str(error) and (reason := getattr(error.__cause__, "details", None)) is not None:
+        return redact(f"no answer in {RETRIES + 1} tries: {reason()}")[:300]
     lines = [line for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     text = re.sub(r"[Tt]he value .* of the type", "a value of the type", text)
