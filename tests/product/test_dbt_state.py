@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> DbtProject:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     places = (folder, home / "project", home / "profiles", home / "target", home / "logs", home / "desk.duckdb")
-    return DbtProject("desk", *places, env=MappingProxyType({}), command=())
+    return DbtProject("desk", *places, env=MappingProxyType({}), home=home, access=CONFINED)
 
 
 def state(
