@@ -9,6 +9,7 @@ import pytest
 from storymesh.errors import NarratorFailed
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.llm.retry import MAX_RESPONSE, RetryPolicy, retry_after
+from storymesh.rewriting import rewrite
 from tests.support.model_server import Body, Call, Hang, Outcome, Raw, Reset, Server, Status
 from tests.support.narrator_bench import QUICK, Bench, task
 
@@ -89,6 +90,12 @@ def test_never_more_calls_at_once_than_allowed_and_the_first_goes_alone(bench: B
         bench(server.url).rewrite((task(number) for number in range(60)), concurrency=6)
     assert running[0] == 1
     assert server.most_running == 6
+
+
+def test_a_run_whose_calls_came_to_an_end_is_not_waited_for(bench: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewrite._EventLoopThread, "_take", lambda thread, _tasks: thread._finished())
+    with Server(lambda call: call.prompt) as server, pytest.raises(NarratorFailed, match="has stopped"):
+        bench(server.url).rewrite(TEN[:3])
 
 
 # What a person has to mend: one call, one plain error, and all that was answered is kept.

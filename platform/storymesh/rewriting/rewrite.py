@@ -363,9 +363,11 @@ def _stream_results(tasks: Iterable[RewriteTask], run: Rewriter, answers: Respon
                 item = engine.out.get(wait, 0.5)
             except queue.Empty:
                 run.report_progress()
-                if wait:
-                    continue
-                return
+                if not wait:
+                    return
+                if not engine.is_alive() and engine.out.empty():
+                    raise NarratorFailed("the narrator has stopped", "run again: what was answered is kept") from None
+                continue
             if isinstance(item, BaseException):
                 raise item
             pending -= len(item)
