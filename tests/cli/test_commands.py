@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import yaml
 from storymesh.cli.dagster_ui import workspace_of
 from storymesh.mesh.mesh import load_mesh
 from storymesh.orchestration.instance import prepare_dagster_home
-from tests.support.user_interface import Served
 from tests.support.whole_mesh import LIMIT_S, Preloaded
 
 Edit = Callable[[str, str, str], None]
@@ -149,18 +147,3 @@ def test_taken_port_is_an_error(storymesh: Command, harbour: Path) -> None:
         done = storymesh(harbour, "ui", "--port", str(taken.getsockname()[1]))
     assert done.code == 2
     assert "is not free" in done.err
-
-
-def test_the_user_interface_serves_every_location(user_interface: Served) -> None:
-    ends = time.monotonic() + 120
-    while len(counts := materializable_assets(user_interface)) < 3 and time.monotonic() < ends:
-        time.sleep(0.5)
-    assert counts == {"fleet": 1, "yard": 1, "narratives": 5}
-
-
-def materializable_assets(served: Served) -> Counter[str]:
-    """Return location -> how many assets it can make, of the locations that are loaded by now."""
-    counts: Counter[str] = Counter()
-    for node in served.ask("{ assetNodes { isMaterializable repository { location { name } } } }")["assetNodes"]:
-        counts[node["repository"]["location"]["name"]] += node["isMaterializable"]
-    return counts

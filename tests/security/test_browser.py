@@ -5,6 +5,7 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -291,6 +292,21 @@ def test_a_name_in_the_settings_is_answered_also_behind_a_proxy() -> None:
     assert answer(Request(host="[2001:db8::1]:8443", headers=JSON), by_port) == 200
     assert answer(Request(host=OURS, headers=origin), by_port) == 403
     assert answer(Request(host="mesh.example.evil.example", headers=origin), hosts) == 421
+
+
+def test_the_real_server_serves_every_location(user_interface: Served) -> None:
+    ends = time.monotonic() + 120
+    while len(counts := materializable_assets(user_interface)) < 3 and time.monotonic() < ends:
+        time.sleep(0.5)
+    assert counts == {"fleet": 1, "yard": 1, "narratives": 5}
+
+
+def materializable_assets(served: Served) -> Counter[str]:
+    """Return location -> how many assets it can make, of the locations that are loaded by now."""
+    counts: Counter[str] = Counter()
+    for node in served.ask("{ assetNodes { isMaterializable repository { location { name } } } }")["assetNodes"]:
+        counts[node["repository"]["location"]["name"]] += node["isMaterializable"]
+    return counts
 
 
 def test_a_foreign_page_launches_nothing_on_the_real_server(user_interface: Served) -> None:

@@ -1,4 +1,5 @@
-"""The user interface of the harbour, for all tests of a process that ask it something: to start one takes long."""
+"""The user interface of the harbour, for all tests of a file that ask it something: to start one takes long, and while
+it serves it asks its locations again and again."""
 
 import os
 import signal
@@ -44,7 +45,7 @@ class Served:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def user_interface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The interface while it serves a mesh that has never run. When all tests have asked, it ends as it should."""
     import httpx
