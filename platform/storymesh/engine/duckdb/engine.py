@@ -170,7 +170,7 @@ class DuckDBEngine:
         import pyarrow.parquet as pq
 
         with staged_file(path) as staged:
-            with self._translated(f" while it wrote {path.name}"):
+            with self._executing(f" while it wrote {path.name}"):
                 self.connection.to_parquet(
                     self._secret.separated(table),
                     staged,
@@ -193,7 +193,7 @@ class DuckDBEngine:
         compression_level: int = 1,
     ) -> str | None:
         session = self.connection.con
-        with self._translated(f" while it wrote {', '.join(path.name for path, _ in files)}"):
+        with self._executing(f" while it wrote {', '.join(path.name for path, _ in files)}"):
             relation = session.sql(self.compile_sql(table))
             fields = dict(zip(relation.columns, relation.types, strict=True))
             digest = DigestOfBatches(fields, session) if all(map(comes_as_it_is, fields.values())) else None
@@ -233,7 +233,7 @@ class DuckDBEngine:
         from ibis.util import gen_name
 
         name = gen_name("temporary")
-        with self._translated():
+        with self._executing():
             if isinstance(rows, ir.Table):
                 created: ir.Table = self.connection.create_table(name, self._secret.separated(rows), temp=True)
                 return created
@@ -256,14 +256,14 @@ class DuckDBEngine:
         self.connection.raw_sql(f'DROP TABLE IF EXISTS "{table.op().name}"')
 
     def fetch_table(self, table: "ir.Table") -> "pa.Table":
-        with self._translated():
+        with self._executing():
             return self.connection.to_pyarrow(self._secret.separated(table))
 
     def fetch_rows(self, table: "ir.Table") -> list[dict[str, Any]]:
         return list(self.fetch_table(table).to_pylist())
 
     def fetch_value(self, value: "ir.Scalar") -> Any:
-        with self._translated():
+        with self._executing():
             return self.connection.to_pyarrow(self._secret.separated(value)).as_py()
 
     def stream_batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
@@ -273,7 +273,7 @@ class DuckDBEngine:
         # The next query on this connection ends a running one without an error, so the rows are spooled first.
         path = self._spill / gen_name("stream")
         try:
-            with self._translated():
+            with self._executing():
                 rows = self.connection.to_pyarrow_batches(self._secret.separated(table), chunk_size=size)
                 with pa.ipc.new_stream(path, rows.schema) as spool:
                     for batch in rows:
@@ -300,11 +300,11 @@ class DuckDBEngine:
         return quote_name(name)
 
     def content_digest(self, table: "ir.Table") -> str:
-        with self._translated():
+        with self._executing():
             return relation_digest(self.connection.con.sql(self.compile_sql(table)), self.connection.con)
 
     def profile_plan(self, table: "ir.Table") -> PlanOperator:
-        with self._translated():
+        with self._executing():
             (row,) = self.connection.raw_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {self.compile_sql(table)}").fetchall()
         return plan_operator(self._secret.redacted(json.loads(row[1])))
 
@@ -345,6 +345,19 @@ class DuckDBEngine:
                 session.close()
 
         return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+    @contextmanager
+    def _executing(self, during: str = "") -> Iterator[None]:
+        """Compile for the engine alone, and raise its errors as the port's. Selections of selections stay as they are:
+        the engine merges them itself, and ibis takes a tenth of a small release for it."""
+        import ibis
+
+        ibis.options.sql.fuse_selects = False
+        try:
+            with self._translated(during):
+                yield
+        finally:
+            ibis.options.sql.fuse_selects = True  # in what people read
 
     @contextmanager
     def _translated(self, during: str = "", *, plain: bool = False) -> Iterator[None]:
