@@ -55,7 +55,7 @@ bench: env $(PEERS_IN)/draw/.installed ## docs/benchmarks.md measured anew, abou
 
 $(PEERS_IN)/%/.installed: requirements/bench/%.txt
 	$(PYTHON) -m venv --clear $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 ui: env ## the mesh in Dagster's user interface
@@ -78,9 +78,11 @@ format: env ## let ruff write what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: ## requirements/lock.txt from pyproject.toml (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --override requirements/overrides.txt --group dev pyproject.toml --output-file requirements/lock.txt
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+lock: ## requirements/lock.txt from pyproject.toml, and those of the benchmarks' peers (needs uv)
+	$(COMPILE) --override requirements/overrides.txt --group dev pyproject.toml --output-file requirements/lock.txt
+	for peer in $(PEERS) draw; do $(COMPILE) requirements/bench/$$peer.in --output-file requirements/bench/$$peer.txt; done
 
 clean: ## caches and what tools left; the store and the releases stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
