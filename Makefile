@@ -48,7 +48,7 @@ run: env ## every product, case and release of the mesh
 check: env ## the findings of the mesh, without reading any data
 	@$(BIN)/storymesh check
 
-bench: env $(PEERS_IN)/draw/.installed ## docs/benchmarks.md measured anew, about 15 minutes (sizes: BENCH='--delays 5000 …')
+bench: env $(PEERS_IN)/draw/.installed ## docs/benchmarks.md measured anew (sizes: BENCH='--delays 5000 …')
 	@for peer in $(PEERS); do $(MAKE) --no-print-directory $(PEERS_IN)/$$peer/.installed || { \
 	  echo "$$peer cannot be installed here, so it is left out" >&2; rm -rf $(PEERS_IN)/$$peer; }; done
 	$(BIN)/python -m benchmarks.page --peers $(PEERS_IN) $(BENCH)

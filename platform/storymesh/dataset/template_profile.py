@@ -1,4 +1,4 @@
-"""What the templates of a config cost: the rows that each loop, include and filter makes for a record, and the time.
+"""The cost of the templates of a config: the rows that each loop, include and filter makes for a record, and the time.
 
 Rows are counted by the engine, for every case, beside the text; so they are exact, whichever branches a case takes.
 """
@@ -24,14 +24,13 @@ MOST_LINES = 200  # of a config, that are counted
 MOST_EXCERPTS = 40  # of those, that stand in no other and whose characters are counted
 MOST_TIMED = 4  # of those, whose time is taken
 
-Place = tuple[Location, ...]
-
-
 # Rows of a record from which on a line is worth a look: of loops in loops the most, of others the mean.
 NESTED_ROWS = 1_000
 ROWS = 200
 INCLUDES = 50
 CHARACTERS = 16_384  # that a line prints, on average
+
+Place = tuple[Location, ...]
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,10 @@ class OuterLoop:
 
 @dataclass(frozen=True)
 class LineCost:
-    """What one line makes. `over` is the list or the partial; `around` are the loops that it stands in, the outermost
-    first. Rows are those of one record: the least, the mean, the most, and of all records together. `rounds` is how
-    often the record with the most rows went through the loop around it, None where there is none. `characters`, the
-    mean that it prints, and `seconds` of the engine are of lines that stand in no other, where they were taken."""
+    """The rows that one line makes. `over` is the list or the partial; `around` are the loops that it stands in, the
+    outermost first. Rows are those of one record: the least, the mean, the most, and of all records together. `rounds`
+    is how often the record with the most rows went through the loop around it, None where there is none. `characters`,
+    the mean that it prints, and `seconds` of the engine are of lines that stand in no other, where they were taken."""
 
     kind: LineKind
     location: Location
@@ -74,7 +73,7 @@ class LineCost:
 
 @dataclass(frozen=True)
 class ConfigCost:
-    """What the texts of one config cost: `seconds` of the engine for all records, the mean of the `characters` of one.
+    """The cost of the texts of one config: `seconds` of the engine for all records, the mean `characters` of one.
     `uncounted` lines are too many to be counted."""
 
     config: str

@@ -25,7 +25,7 @@ from storymesh.process_environment import scrubbed_environment
 from storymesh.temporary_folder import temporary_folder
 
 LIBRARIES = ("dbt.cli.main", "dbt.parser.manifest", "dbt.task.build", "agate")
-"""What every dbt imports, but for the adapter: DuckDB starts a thread, and a process with threads is not forked."""
+"""The imports of every dbt but for the adapter: DuckDB starts a thread, and a process with threads is not forked."""
 
 # What an orchestrator tells dbt about the run. Others that begin with DBT_ may be secrets of whoever runs it.
 OF_THE_RUN = frozenset(
@@ -38,7 +38,7 @@ _starting = threading.Lock()
 
 
 class Request(NamedTuple):
-    """What one dbt is started with: its arguments, its whole environment, its folder and its limit of time."""
+    """The start of one dbt: its arguments, its whole environment, its folder and its limit of time."""
 
     arguments: list[str]
     environment: dict[str, str]

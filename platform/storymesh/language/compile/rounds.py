@@ -1,4 +1,4 @@
-"""How often each line of a template runs for a case, as ibis expressions beside its text."""
+"""Counts of how often each line of a template runs for a case, as ibis expressions beside its text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
