@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from benchmarks.reference import pinned
+from benchmarks.reference import YARDSTICK, pinned
 
 HERE = Path(__file__).resolve().parent
 ROLES = {
@@ -56,7 +56,7 @@ def _our_views(engine: Any, products: Path, out: Path) -> None:
     from storymesh.case.visibility import template_names
     from storymesh.dataset.tables import precedents_by_case
 
-    build = pinned(products, out)
+    build = pinned(products, out, YARDSTICK)
     cases = engine.read_parquet(build.files.cases)
     told = template_names(cases, build.typed.cast, build.typed.case, "hindsight")
     asked = template_names(cases, build.typed.cast, build.typed.case, "question")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from benchmarks.reference import CACHE, NARRATIVE, ROOT, pinned, products
+from benchmarks.reference import CACHE, ROOT, YARDSTICK, pinned, products
 from benchmarks.stories.compare import Compared, compare, count
 from benchmarks.stories.inputs import CONFIGS, ROW_GROUP
 
@@ -93,7 +93,7 @@ def peer_python(peers: Path | None, name: str) -> Path | None:
 
 
 def _given(folder: Path, scratch: Path, threads: int, memory: str) -> dict[str, Any]:
-    build = pinned(folder, scratch / "store")
+    build = pinned(folder, scratch / "store", YARDSTICK)
     labels = set()
     for role, contract in build.contracts.items():
         document = yaml.safe_load(
@@ -109,7 +109,7 @@ def _given(folder: Path, scratch: Path, threads: int, memory: str) -> dict[str, 
             for snapshot in build.snapshots.values()
         },
         "labels": sorted(labels),
-        "templates": str(ROOT / "narratives" / NARRATIVE.replace("-", "_")),
+        "templates": str(YARDSTICK),
         "rows": [str(scratch / "rows" / f"{part}.parquet") for part in range(threads)],
         "threads": threads,
         "memory": memory,

@@ -12,14 +12,14 @@ from benchmarks.stories.inputs import CONFIGS, Stages
 def main(inputs: Path, out: Path) -> None:
     given = json.loads(inputs.read_text(encoding="utf-8"))
     os.environ["STORYMESH_THREADS"], os.environ["STORYMESH_MEMORY"] = str(given["threads"]), given["memory"]
-    from benchmarks.reference import pinned
+    from benchmarks.reference import YARDSTICK, pinned
 
     from storymesh.dataset.stages import write_cases, write_precedents, write_records
     from storymesh.dataset.tables import precedents_by_case
     from storymesh.engine.open import open_engine
 
     stages = Stages(out)
-    build = pinned(Path(given["folder"]), out / "store")
+    build = pinned(Path(given["folder"]), out / "store", YARDSTICK)
     shutil.rmtree(build.files.folder, ignore_errors=True)
     with stages.measured("cases"):
         write_cases(build)

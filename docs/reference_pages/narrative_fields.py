@@ -150,6 +150,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "format": "decides the columns, named as TRL takes them",
         "from": "another record, to be retold",
         "narrator": "with `from`",
+        "where": (
+            "only the cases for which this expression is true have a record, the others drop as `not selected`. It "
+            "sees what was known at the moment of the case and the whole outcome; of a record in hindsight, everything"
+        ),
         **{name: slot.description for name, slot in template_slots().items()},
         "length": "of this config, in place of the dataset's; `{}` for none",
         "near_duplicates": "of this config, in place of the dataset's",

@@ -26,9 +26,11 @@ from storymesh.engine.dialect import UNPRINTABLE
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language.bounds import MAX_CHARACTERS, MAX_STEPS
 from storymesh.language.compile.cost import evaluate_polynomial
+from storymesh.language.compile.expressions import compile_expression
 from storymesh.language.compile.templates import compile_template
 from storymesh.language.evaluate import MAX_OUTPUT
 from storymesh.language.interpret import Interpreter, as_value
+from storymesh.narrative.conditions import NOT_SELECTED
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import STORY, TypedRecord, TypedTemplate
 from storymesh.rewriting.prompt import FENCE
@@ -130,7 +132,7 @@ class _RecordInputs:
             visible = {**visible, "outcome": template_names(cases, typed.cast, typed.case, "answer")["outcome"]}
         if "precedents" in cases.columns:
             visible = {**visible, "precedents": cases["precedents"]}
-        reason = _unrenderable_reason(cases, record)
+        reason = _unrenderable_reason(cases, record).coalesce(_unselected_reason(cases, record, visible))
         if record.least_tried is not None:
             pair = compare_options(visible["precedents"], visible["outcome"], record.least_tried)
             visible |= {f"option_{side}": getattr(pair, side) for side in ("own", "chosen", "rejected")}
@@ -248,6 +250,15 @@ def _unrenderable_reason(cases: ir.Table, record: TypedRecord) -> ir.StringValue
         return dropped
     not_judged = ibis.ifelse(cases["status"] == "judged", ibis.null("string"), cases["status"])
     return ibis.coalesce(dropped, not_judged)
+
+
+def _unselected_reason(cases: ir.Table, record: TypedRecord, visible: Mapping[str, ir.Value]) -> ir.StringValue:
+    """Return NOT_SELECTED where a condition of the config does not hold, else null. `visible` are the names that its
+    templates see; a condition sees all of the outcome."""
+    names = {**visible, "outcome": cases["outcome"]} if "outcome" in cases.columns else visible
+    held = [compile_expression(condition.tree, names).fill_null(False) for condition in record.conditions]
+    unselected = [(~condition, NOT_SELECTED) for condition in held]
+    return ibis.cases(*unselected, else_=ibis.null("string")) if unselected else ibis.null("string")
 
 
 def _unfit_reason(texts: Sequence[ir.StringValue], searched: Sequence[ir.StringValue]) -> ir.StringValue:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AllowInfNan, Field, create_model, model_validator
 
-from storymesh.case.definition import Case, Definition, Duration, Name, pattern_check
+from storymesh.case.definition import Case, Definition, Duration, Expression, Name, pattern_check
 from storymesh.document import Document, path_in_mesh, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.input_file import InputFileRefused, read_input
@@ -131,8 +131,10 @@ else:
 
 
 class Record(_RecordTemplates):
-    """One config of the dataset. Its `length` and `near_duplicates` stand in for the dataset's."""
+    """One config of the dataset. It tells the cases for which `where` holds, all that it can without. Its `length` and
+    `near_duplicates` stand in for the dataset's."""
 
+    where: Expression | None = None
     length: LengthLimits | None = None
     near_duplicates: NearDuplicates | None = None
 

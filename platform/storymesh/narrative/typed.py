@@ -12,10 +12,11 @@ from storymesh.case.scopes import TypedCase, restricted, type_case
 from storymesh.contract.definition import Contract
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.static_values import Path, a_kind
-from storymesh.language.typecheck.scope import Checked, CheckedTemplate
+from storymesh.language.typecheck.scope import Checked
 from storymesh.language.types import Integer, Text
 from storymesh.location import Location
 from storymesh.narrative.definition import Narrative
+from storymesh.narrative.foretelling import foretelling_warnings
 from storymesh.narrative.typed_record import RecordTyper, TypedRecord
 
 
@@ -69,6 +70,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     printed = [path for template in templates for path in template.prints]
     formulas = [formula.checked for formula in (*typed.facts.values(), *typed.outcome.values())]
     formulas += [formula.checked for level in typed.match for formula in level]
+    conditions = [condition for record in records.values() for condition in record.conditions]
     used = {name: text for name, text in narrative.templates.items() if name in typer.used}
     return TypedNarrative(
         narrative.model_copy(update={"templates": used}),
@@ -76,11 +78,15 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
         cast,
         typed,
         records,
-        _columns(cast, typed, [*templates, *formulas], [*pseudonymised, *together, *printed]),
+        _columns(cast, typed, [*templates, *formulas, *conditions], [*pseudonymised, *together, *printed]),
         pseudonymised,
         together,
-        _quoted_facts(typed, templates),
-        (*_warnings(narrative, cast, typer.used), *(warning for checked in formulas for warning in checked.warnings)),
+        _quoted_facts(typed, [*templates, *conditions]),
+        (
+            *_warnings(narrative, cast, typer.used),
+            *(warning for checked in (*formulas, *conditions) for warning in checked.warnings),
+            *(warning for record in records.values() for warning in foretelling_warnings(record)),
+        ),
     )
 
 
@@ -165,7 +171,7 @@ def _columns(
     return {role: frozenset(columns) for role, columns in carried.items()}
 
 
-def _quoted_facts(typed: TypedCase, templates: Iterable[CheckedTemplate]) -> tuple[str, ...]:
-    """Return the facts that some template reads of a quoted precedent."""
-    read = {path for checked in templates for path in checked.reads}
+def _quoted_facts(typed: TypedCase, used: Iterable[Checked]) -> tuple[str, ...]:
+    """Return the facts that some template or condition reads of a quoted precedent."""
+    read = {path for checked in used for path in checked.reads}
     return tuple(name for name in typed.facts if any("quoted" in path and name in path for path in read))

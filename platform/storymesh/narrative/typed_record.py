@@ -13,10 +13,11 @@ from storymesh.language.ast import Template
 from storymesh.language.bounds import TemplateCost, template_cost
 from storymesh.language.parse import parse_template
 from storymesh.language.static_values import Path
-from storymesh.language.typecheck.scope import CheckedTemplate
+from storymesh.language.typecheck.scope import CheckedExpression, CheckedTemplate
 from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Struct, Text
 from storymesh.location import Location
+from storymesh.narrative.conditions import type_condition
 from storymesh.narrative.definition import Narrative, Narrator, Record, ScoringModel
 from storymesh.narrative.formats import FORMATS
 from storymesh.narrative.formats.format import RecordFormat, TemplateSlot, TextColumn
@@ -54,7 +55,8 @@ class TypedRecord:
     """One config. `prints` are the paths that any of its templates prints, `reads` those that any reads, also a row or
     a list of which it only matters whether it is there or how long it is. `roles` are the roles that they name;
     `least_tried` says how often an option must have been tried to be compared, where the config compares options. A
-    config with a narrator has the slots of the record that it rewrites, and the columns that are `rewritten`."""
+    config with a narrator has the slots of the record that it rewrites, and the columns that are `rewritten`. It
+    tells the cases for which all `conditions` hold."""
 
     config: str
     record: Record
@@ -64,6 +66,7 @@ class TypedRecord:
     roles: tuple[str, ...]
     least_tried: int | None = None
     rewritten: tuple[RewrittenColumn, ...] = ()
+    conditions: tuple[CheckedExpression, ...] = ()
 
     @property
     def format(self) -> RecordFormat:
@@ -142,7 +145,20 @@ class RecordTyper:
         least_tried = precedents.min if precedents is not None and format_.compares_options else None
         checked = templates.values()
         prints, reads, roles = _prints(checked), _reads(checked), _roles(self._views, checked)
-        return TypedRecord(config, record, templates, prints, reads, roles, least_tried)
+        hindsight = any(slot.phase == "hindsight" for slot in format_.slots)
+        conditions = self._conditions(config, record, hindsight=hindsight)
+        return TypedRecord(config, record, templates, prints, reads, roles, least_tried, conditions=conditions)
+
+    def _conditions(self, config: str, record: Record, *, hindsight: bool) -> tuple[CheckedExpression, ...]:
+        """Type the record's own condition, if it has one that can be typed."""
+        if record.where is None:
+            return ()
+        location = self._narrative.at("records", config, "where")
+        try:
+            return (type_condition(record.where, location, self._views, hindsight=hindsight),)
+        except DefinitionErrors as error:
+            self._findings.extend(error.findings)
+            return ()
 
     def _fits_case(self, config: str, format_: RecordFormat) -> bool:
         """Return True if the case has what the format needs; report what is missing."""
@@ -233,6 +249,7 @@ class RecordTyper:
             reads=original.reads | _reads(prompts),
             roles=_roles(self._views, [*original.slots.values(), *prompts]),
             rewritten=columns,
+            conditions=(*original.conditions, *self._conditions(config, record, hindsight=original.hindsight)),
         )
 
     def _can_rewrite(self, config: str, base: str) -> bool:
