@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from storymesh.case import definition as case
 from storymesh.narrative import definition as narrative
+from storymesh.narrative import evaluation_definition as evaluation
 from storymesh.narrative.formats import template_slots
 
 # Heading -> the model of its fields, and a sentence before them.
@@ -93,6 +94,18 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
             "its own split or one used before it: train, validation, test."
         ),
     ),
+    "evaluation": (
+        evaluation.Evaluation,
+        (
+            "Questions with computed answers, to test a model with: the config `eval`, drawn from the cases of the "
+            "test. A question that stands in a text for training drops, which the certificate proves. "
+            "[How to](../how-to/evaluate-a-model.md)"
+        ),
+    ),
+    "evaluation.tasks": (
+        evaluation.EvaluationTasks,
+        "What is asked of a case: templates in the view of a question. At least one of `best`, `rate` and `verdict`.",
+    ),
 }
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "The file": {
@@ -108,6 +121,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "case": "see below",
         "records": "config → record, at least one",
         "dataset": "see below",
+        "evaluation": "see below",
     },
     "case": {
         "anchor": "a role: there is one case for each of its rows, and `case.id` is that row's key",
@@ -219,5 +233,19 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "validation": "the share of all, from 0 to below 1",
         "test": "the share of all; both together leave something to train on",
         "seed": "another one draws another split",
+    },
+    "evaluation": {
+        "strata": "values that a question knows; each combination of them has cases of its own",
+        "each": "how many cases of a stratum are drawn, by the MD5 of their ids",
+        "wordings": "how often the question `best` is told, each time with other choices of `choose`",
+        "tasks": "see below",
+        "system": "a template: the system prompt",
+        "context": "a template: what an open-book model may look up, such as precedents with their ids and counts",
+    },
+    "evaluation.tasks": {
+        "best": "a template: which action is best",
+        "rate": "a template: how often `option.action` works, one of those tried often enough",
+        "verdict": "a template: whether `option.action`, what was done in the case, will work",
+        "abstain": "also draws cases with too few precedents, as many again, where `best` is to be declined",
     },
 }

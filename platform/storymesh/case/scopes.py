@@ -221,6 +221,17 @@ def own_option(option: Field) -> Field:
     )
 
 
+def unanswered_option(option: Field) -> Field:
+    """Return the type of an option in a question about it: how it fared before is the answer."""
+    assert isinstance(option.type, Struct)
+    hint = "a question names `option.action`; what is known of it belongs into `context`"
+    hidden = {
+        name: field if name == "action" else Hidden("gives-answer-away", f"'option.{name}' is what is asked", hint)
+        for name, field in option.type.fields.items()
+    }
+    return replace(option, type=replace(option.type, fields=hidden))
+
+
 def _precedents(option: Field) -> Struct:
     maybe = Field(option.type, nullable=True)
     return Struct(

@@ -18,6 +18,7 @@ from storymesh.case.preference import compare_options
 from storymesh.case.scopes import Phase
 from storymesh.case.visibility import template_names
 from storymesh.dataset.build import ProductVersions
+from storymesh.dataset.evaluation_cases import asked_option, evaluation_values, undrawn_reason
 from storymesh.dataset.personal_data import mark_conditions, mark_reason
 from storymesh.dataset.record_sources import action_rows, printed_facts, quoted_keys, source_rows, unprinted_values
 from storymesh.engine import dialect
@@ -31,6 +32,7 @@ from storymesh.language.compile.templates import compile_template
 from storymesh.language.evaluate import MAX_OUTPUT
 from storymesh.language.interpret import Interpreter, as_value
 from storymesh.narrative.conditions import NOT_SELECTED
+from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import STORY, TypedRecord, TypedTemplate
 from storymesh.rewriting.prompt import FENCE
@@ -136,6 +138,9 @@ class _RecordInputs:
         if record.least_tried is not None:
             pair = compare_options(visible["precedents"], visible["outcome"], record.least_tried)
             visible |= {f"option_{side}": getattr(pair, side) for side in ("own", "chosen", "rejected")}
+            if record.evaluation is not None:
+                visible["option_asked"] = asked_option(visible, cases["case_id"], record.evaluation)
+                reason = reason.coalesce(undrawn_reason(cases, record.evaluation))
             if record.format.needs_pair:
                 reason = reason.coalesce(pair.drop_reason)
         used = {name for slot in record.templates for name in slot.checked.names} - {"option", STORY}
@@ -145,6 +150,8 @@ class _RecordInputs:
         action = action_rows(cases, typed, record)
         columns |= {f"a_{index}": row for index, (_, row) in enumerate(action)}
         case_values = record.format.case_values(cases, typed.cast, typed.case, visible)
+        if record.evaluation is not None:
+            case_values |= evaluation_values(visible, cases, record.evaluation)
         columns |= {f"c_{name}": value for name, value in case_values.items()}
         placed = cases.filter(cases["split"].notnull())
         selected = placed.select("case_id", "at", "split", *more, **{UNRENDERABLE: reason}, **columns)
@@ -174,16 +181,14 @@ class _RecordInputs:
 
     def texts(self, key: bytes) -> dict[str, ir.StringValue]:
         """Return column -> text, as the templates of the config render it."""
-        return {
-            text.name: self._text(self.record.slots[text.slot.name], text.option, key) for text in self.record.texts
-        }
+        return {text.name: self._text(self.record.slots[text.slot.name], text, key) for text in self.record.texts}
 
     def prompts(self, texts: Mapping[str, ir.StringValue], key: bytes) -> dict[str, ir.ArrayValue]:
         """Return `ask_<column>` -> the messages to the language model that rewrites the column."""
         return {
             f"ask_{column.text.name}": ibis.array(
                 [
-                    ibis.struct({"role": role, "content": self._text(prompt, column.text.option, key, story)})
+                    ibis.struct({"role": role, "content": self._text(prompt, column.text, key, story)})
                     for role, prompt in column.prompts.items()
                 ]
             )
@@ -196,15 +201,17 @@ class _RecordInputs:
         quoted: list[ir.ArrayValue | None] = []
         for text in self.record.texts:
             slot = self.record.slots[text.slot.name]
-            quoted.append(self._quoted_by(slot, self._names_seen(text.option), key))
+            quoted.append(self._quoted_by(slot, text, self._names_seen(text.option), key))
             for column in self.record.rewritten:
                 if column.text is text:
-                    names = self._names_seen(text.option, self._text(slot, text.option, key))
-                    quoted += [self._quoted_by(prompt, names, key) for prompt in column.prompts.values()]
+                    names = self._names_seen(text.option, self._text(slot, text, key))
+                    quoted += [self._quoted_by(prompt, text, names, key) for prompt in column.prompts.values()]
         return [keys for keys in quoted if keys is not None]
 
-    def _quoted_by(self, template: TypedTemplate, names: Mapping[str, ir.Value], key: bytes) -> ir.ArrayValue | None:
-        return quoted_keys(template.checked.tree, names, self.table["case_id"], key)
+    def _quoted_by(
+        self, template: TypedTemplate, text: TextColumn, names: Mapping[str, ir.Value], key: bytes
+    ) -> ir.ArrayValue | None:
+        return quoted_keys(template.checked.tree, names, text.draw_id(self.table["case_id"]), key)
 
     def _names_seen(self, option: str | None, story: ir.StringValue | None = None) -> dict[str, ir.Value]:
         """Return the values of the names that one template sees. `story` is the text to rewrite, for a prompt."""
@@ -216,13 +223,14 @@ class _RecordInputs:
         return names
 
     def _text(
-        self, slot: TypedTemplate, option: str | None, key: bytes, story: ir.StringValue | None = None
+        self, template: TypedTemplate, text: TextColumn, key: bytes, story: ir.StringValue | None = None
     ) -> ir.StringValue:
-        """Return the text of one template. `story` is the text to rewrite, if this is the template of a prompt."""
-        names = self._names_seen(option, story)
+        """Return what a template makes of one text's names. `story` is the text to rewrite, if this is the template of
+        a prompt."""
+        names = self._names_seen(text.option, story)
         # What the data says in a prompt must not end the fence around it.
-        guard = (lambda text: dialect.remove_tag(text, FENCE)) if story is not None else None
-        return compile_template(slot.checked.tree, names, self.table["case_id"], key, guard)
+        guard = (lambda printed: dialect.remove_tag(printed, FENCE)) if story is not None else None
+        return compile_template(template.checked.tree, names, text.draw_id(self.table["case_id"]), key, guard)
 
 
 def _cost_reason(table: ir.Table, record: TypedRecord) -> ir.StringValue | None:
@@ -308,7 +316,7 @@ def _interpret_texts(
     try:
         texts = {
             text.name: interpreters[text.slot.name].render(
-                case_id,
+                text.draw_id(case_id),
                 {**names, "option": names[f"option_{text.option}"]} if text.option else names,
             )
             for text in record.texts

@@ -197,12 +197,16 @@ def _summarize_records(engine: Engine, path: Path, dropped: Path) -> StepSummary
 
 
 def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:
+    from storymesh.dataset.evaluation_cases import mark_drawn
     from storymesh.dataset.render import UNFIT, render_records, unrenderable
 
     path = build.files.rendered(record.config)
     cases = cases_with_splits(build, engine)
     has_precedents = build.narrative.case.precedents is not None
     precedents = engine.read_parquet(build.files.precedents) if has_precedents else None
+    if record.evaluation is not None:
+        drawn = mark_drawn(cases_with_precedents(build, engine), build.typed, record.evaluation)
+        cases = cases.left_join(drawn, "case_id").drop("case_id_right")
     rendered = render_records(cases, precedents, build.typed, record, build.product_versions, build.pseudonym_key)
     with staged_file(path) as staged:
         engine.write_parquet(rendered, staged)

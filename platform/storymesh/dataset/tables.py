@@ -29,7 +29,8 @@ def published_rows(build: Build, engine: Engine, role: str) -> "ir.Table":
 
 
 def cases_with_splits(build: Build, engine: Engine) -> "ir.Table":
-    """Return the written cases with `split` and its `rank`, both null for a case that is in no split, and `period`.
+    """Return the written cases with `split` and its `rank`, both null for a case that is in no split, `component` and
+    `period`.
 
     `period` is the rank of the earliest split whose questions may count the case as a precedent, whether or not it is
     in a split itself; null for what no question takes for a case: it is nobody's precedent.
@@ -38,7 +39,11 @@ def cases_with_splits(build: Build, engine: Engine) -> "ir.Table":
 
     cases, splits = engine.read_parquet(build.files.cases), engine.read_parquet(build.files.splits)
     assigned = splits.select(
-        split_id="case_id", split="split", rank=split_rank(splits["split"]), lies_in=split_rank(splits["period"])
+        "component",
+        split_id="case_id",
+        split="split",
+        rank=split_rank(splits["split"]),
+        lies_in=split_rank(splits["period"]),
     )
     joined = cases.left_join(assigned, cases["case_id"] == assigned["split_id"])
     happened = joined["question_dropped"].isnull()

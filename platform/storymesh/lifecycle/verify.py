@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 # What a query raises that finds other columns or values than records have.
 _OTHER_COLUMNS = (EngineFailed, ibis.IbisError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError)
-PROMISES_OF_FILES = ("ids", "questions", "moments", "draws")  # of the certificate
+PROMISES_OF_FILES = ("ids", "questions", "moments", "draws", "evaluation")  # of the certificate
 
 
 @dataclass(frozen=True)

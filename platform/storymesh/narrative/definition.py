@@ -16,8 +16,11 @@ from storymesh.document import Document, path_in_mesh, read_document, refusal_fi
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.input_file import InputFileRefused, read_input
 from storymesh.location import Location
-from storymesh.narrative.formats import FORMATS, template_slots
+from storymesh.narrative.evaluation_definition import EVALUATION_CONFIG, Evaluation, steps_in_file
+from storymesh.narrative.formats import AUTHORED, FORMATS, template_slots
+from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat
+from storymesh.narrative.template_name import Template
 
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 VERSION = re.compile(r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
@@ -33,9 +36,6 @@ MAX_RECORDS = 200
 # Names that mean something in every template; a role or a fact of this name would hide them.
 RESERVED = frozenset({"case", "outcome", "precedents", "option", "loop", "true", "false", "none", "choose"})
 
-Template = Annotated[
-    str, pattern_check(re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$"), "a template beside narrative.yaml")
-]
 if TYPE_CHECKING:
     FormatName = str
 else:
@@ -147,7 +147,7 @@ class Record(_RecordTemplates):
                 raise ValueError("a retold record takes its format and templates from the record that it retells")
             return self
         if self.format is None:
-            raise ValueError(f"a record needs a `format`: one of {', '.join(FORMATS)}")
+            raise ValueError(f"a record needs a `format`: one of {', '.join(AUTHORED)}")
         slots = {slot.name: slot for slot in FORMATS[self.format].slots}
         given = self.templates.keys()
         if missing := sorted(name for name, slot in slots.items() if slot.required and name not in given):
@@ -251,6 +251,23 @@ class NarrativeFile(Definition):
     case: Case
     records: Mapping[Name, Record] = Field(min_length=1, max_length=MAX_RECORDS)
     dataset: Dataset = Field(default_factory=Dataset)
+    evaluation: Evaluation | None = None
+
+    @model_validator(mode="after")
+    def _evaluation(self) -> "NarrativeFile":
+        if named := [name for name, record in self.records.items() if record.format == EVALUATION.name]:
+            raise ValueError(f"'{named[0]}' has the format {EVALUATION.name}, which is written as `evaluation:`")
+        if self.evaluation is not None and EVALUATION_CONFIG in self.records:
+            raise ValueError(f"`evaluation:` makes the config '{EVALUATION_CONFIG}'; name the record otherwise")
+        return self
+
+    @property
+    def configs(self) -> Mapping[str, Record]:
+        """The records, and behind them that of the evaluation, if there is one."""
+        if self.evaluation is None:
+            return self.records
+        record = Record.model_validate({"format": EVALUATION.name, **self.evaluation.templates})
+        return {**self.records, EVALUATION_CONFIG: record}
 
 
 class CastMember(Definition):
@@ -274,6 +291,7 @@ class Narrative(Definition):
     case: Case
     records: Mapping[str, Record]
     dataset: Dataset
+    evaluation: Evaluation | None = None
     folder: str
     templates: Mapping[str, str]
     document: Any = Field(repr=False, exclude=True)
@@ -300,7 +318,7 @@ class Narrative(Definition):
     def at(self, *steps: str | int) -> Location:
         """Return where the value under `steps` stands in the file."""
         document: Document = self.document
-        return document.at(*steps)
+        return document.at(*(steps if self.evaluation is None else steps_in_file(steps)))
 
 
 def read_narrative(path: Path, root: Path) -> Narrative:
@@ -337,8 +355,9 @@ def read_narrative(path: Path, root: Path) -> Narrative:
         **{name: getattr(file, name) for name in ("id", "version", "title", "description", "owner", "license")},
         cast=cast,
         case=file.case,
-        records=file.records,
+        records=file.configs,
         dataset=file.dataset,
+        evaluation=file.evaluation,
         folder=Path(document.path).parent.as_posix(),
         templates=templates,
         document=document,

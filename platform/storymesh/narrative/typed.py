@@ -71,6 +71,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     formulas = [formula.checked for formula in (*typed.facts.values(), *typed.outcome.values())]
     formulas += [formula.checked for level in typed.match for formula in level]
     conditions = [condition for record in records.values() for condition in record.conditions]
+    formulas += [item.checked for record in records.values() if record.evaluation for item in record.evaluation.strata]
     used = {name: text for name, text in narrative.templates.items() if name in typer.used}
     return TypedNarrative(
         narrative.model_copy(update={"templates": used}),

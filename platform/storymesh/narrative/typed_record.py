@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from storymesh.case.scopes import Phase, TypedCase, own_option
+from storymesh.case.scopes import Phase, TypedCase, own_option, unanswered_option
 from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Template
@@ -20,7 +20,9 @@ from storymesh.location import Location
 from storymesh.narrative.conditions import type_condition
 from storymesh.narrative.definition import Narrative, Narrator, Record, ScoringModel
 from storymesh.narrative.formats import FORMATS
+from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat, TemplateSlot, TextColumn
+from storymesh.narrative.typed_evaluation import TypedEvaluation, type_evaluation
 
 STORY = "story"  # the name of the text to rewrite in the prompts of a narrator
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|authorization)$", re.IGNORECASE)
@@ -56,7 +58,7 @@ class TypedRecord:
     a list of which it only matters whether it is there or how long it is. `roles` are the roles that they name;
     `least_tried` says how often an option must have been tried to be compared, where the config compares options. A
     config with a narrator has the slots of the record that it rewrites, and the columns that are `rewritten`. It
-    tells the cases for which all `conditions` hold."""
+    tells the cases for which all `conditions` hold; that of the questions of a release has the `evaluation`."""
 
     config: str
     record: Record
@@ -67,6 +69,7 @@ class TypedRecord:
     least_tried: int | None = None
     rewritten: tuple[RewrittenColumn, ...] = ()
     conditions: tuple[CheckedExpression, ...] = ()
+    evaluation: TypedEvaluation | None = None
 
     @property
     def format(self) -> RecordFormat:
@@ -81,7 +84,9 @@ class TypedRecord:
     @property
     def texts(self) -> tuple[TextColumn, ...]:
         """The texts that its records have, in order."""
-        return tuple(text for text in self.format.texts if text.slot.name in self.slots)
+        wordings = self.evaluation.wordings if self.evaluation is not None else 1
+        texts = (text for text in self.format.texts if text.slot.name in self.slots)
+        return tuple(text for text in texts if text.wording <= wordings)
 
     @property
     def hindsight(self) -> bool:
@@ -133,6 +138,9 @@ class RecordTyper:
         format_ = FORMATS[record.format]
         if not self._fits_case(config, format_):
             return None
+        evaluation = None
+        if format_ is EVALUATION and (evaluation := self._evaluation()) is None:
+            return None
         templates: dict[str, TypedTemplate] = {}
         for slot in format_.slots:
             if (name := record.templates.get(slot.name)) is None:
@@ -147,7 +155,20 @@ class RecordTyper:
         prints, reads, roles = _prints(checked), _reads(checked), _roles(self._views, checked)
         hindsight = any(slot.phase == "hindsight" for slot in format_.slots)
         conditions = self._conditions(config, record, hindsight=hindsight)
-        return TypedRecord(config, record, templates, prints, reads, roles, least_tried, conditions=conditions)
+        return TypedRecord(
+            config,
+            record,
+            templates,
+            prints,
+            reads,
+            roles,
+            least_tried,
+            conditions=conditions,
+            evaluation=evaluation,
+        )
+
+    def _evaluation(self) -> TypedEvaluation | None:
+        return type_evaluation(self._narrative, self._views, self._findings)
 
     def _conditions(self, config: str, record: Record, *, hindsight: bool) -> tuple[CheckedExpression, ...]:
         """Type the record's own condition, if it has one that can be typed."""
@@ -193,7 +214,8 @@ class RecordTyper:
             assert isinstance(precedents, Field) and isinstance(precedents.type, Struct)
             options = precedents.type.fields["options"]
             assert isinstance(options, Field) and isinstance(options.type, Array)
-            scope["option"] = options.type.item if tried else own_option(options.type.item)
+            option = options.type.item if tried else own_option(options.type.item)
+            scope["option"] = unanswered_option(option) if slot.phase == "question" else option
         if prompt:
             scope[STORY] = Field(Text())
         unprintable: Mapping[Path, Hidden] = self._views.unprintable if slot.phase == "question" else {}
@@ -263,6 +285,8 @@ class RecordTyper:
         elif (source := narrative.records[base].from_) is not None:
             message = f"'{base}' is retold itself, and what is retold of it would not be held against the facts"
             self._report(location, "retold-twice", message, f"retell '{source}'")
+        elif narrative.records[base].format == EVALUATION.name:
+            self._report(location, "no-answer", f"'{base}' asks and does not answer", "retell a record that answers")
         elif STORY in {*narrative.cast, *narrative.case.facts}:
             location = narrative.at("records", config, "narrator")
             message = f"'{STORY}' is the text to retell in the prompts of a narrator"

@@ -118,7 +118,7 @@ class Tracer:
             for column in record.texts:
                 slot = record.slots[column.slot.name]
                 visible = _names_for(column, names)
-                text, parts = interpreters[slot.name].trace_text(case_id, visible)
+                text, parts = interpreters[slot.name].trace_text(column.draw_id(case_id), visible)
                 columns.append(RenderedColumn(column.path, text, parts))
             yield RenderedCase(case_id, names, tuple(columns))
 

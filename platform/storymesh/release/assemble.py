@@ -29,6 +29,12 @@ from storymesh.release.definition_snapshot import write_definition_snapshot
 from storymesh.release.description import ReleaseDescription
 from storymesh.release.digests import compute_digests
 from storymesh.release.diversity import count_characters, measure_diversity, sample_texts
+from storymesh.release.evaluation_questions import (
+    KNOWN_QUESTION,
+    asks_questions,
+    find_known_questions,
+    training_texts,
+)
 from storymesh.release.layout import DEFINITION_FOLDER, DROPS_FOLDER, EVALUATION_HASHES, drops_file, record_files
 from storymesh.release.leakage import count_leaks
 from storymesh.release.manifest import (
@@ -199,6 +205,8 @@ class ReleaseAssembly:
         rules = curation_rules(self.build.narrative, config)
         with self.observe("duplicates", config):
             curated = apply_curation_rules(self.engine, rendered, rules, self.evaluation)
+            if asks_questions(rendered.columns):
+                curated = self._without_known_questions(rendered, curated)
         records = self._records(config)
         with self.observe("drops", config):
             drops = self._write_record_drops(config, records, curated)
@@ -223,6 +231,16 @@ class ReleaseAssembly:
             path = self.staged / DROPS_FOLDER / f"{config}.conflicts.parquet"
             self.engine.write_parquet(conflicting.order_by("id"), path)
         return rows, drops, conflicts
+
+    def _without_known_questions(self, rendered: "Table", curated: "Table") -> "Table":
+        """Drop the questions that stand in a text for training, which is written before them."""
+        files = {config: record_files(self.staged, config) for config in self.build.narrative.records}
+        known = find_known_questions(self.engine, rendered, training_texts(self.engine, files))
+        if not known:
+            return curated
+        reason = ibis.ifelse(curated.id.isin(known), KNOWN_QUESTION, ibis.null("string"))
+        dropped = curated.dropped.cast("string").coalesce(reason)
+        return self.engine.materialize(curated.mutate(dropped=dropped))
 
     def _records(self, config: str) -> "Table":
         """Return the records of one config, without the columns that no release has."""
@@ -278,6 +296,8 @@ class ReleaseAssembly:
         files = {config: record_files(self.staged, config) for config in narrative.records}
         cases = self.cases if narrative.case.closes is not None else self.cases.drop("closes")
         certificate = count_leaks(self.engine, files, self.split, cases, precedents_by_case(self.build, self.engine))
+        if narrative.evaluation is not None:
+            certificate.setdefault("evaluation", 0)  # also of an evaluation that no question is left of
         if broken := [f"{name}: {count}" for name, count in certificate.items() if count]:
             words = f"the certificate of '{narrative.id}' is not clean ({', '.join(broken)})"
             raise LeakRefused(words, "nothing was released; a split leaks into another", certificate)

@@ -35,6 +35,7 @@ PROMISES: Mapping[str, str] = {
     "draws": "cases in another split than the one drawn for their component",
     "precedents": "precedents from the period of a later split than the case's, or not over before its day",
     "closings": "cases open, or closing, inside the embargo before the next cut",
+    "evaluation": "records of the evaluation with a question that stands in a text for training",
 }
 _EXPECT = {
     "one": "exactly one row",

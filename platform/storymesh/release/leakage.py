@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from storymesh.dataset.split import SPLITS, draw_split, split_rank
 from storymesh.release.curation.curate import question_digest, question_of
+from storymesh.release.evaluation_questions import asks_questions, find_known_questions, training_texts
 
 if TYPE_CHECKING:
     from ibis.expr.types import IntegerValue, StringValue, Table
@@ -39,6 +40,7 @@ def count_leaks(
       be among the quoted. In a random split, "later" is the split used later, so that training sees no end of a case
       that evaluates; there only the quoted are checked, which proves nothing about those that are merely counted.
     - closings: cases of train or validation that are open, or close later, than `embargo` before the next cut
+    - evaluation: records of the evaluation, where there is one, with a question that stands in a text for training
     """
     import ibis
 
@@ -68,12 +70,20 @@ def count_leaks(
         "closings": lambda: _inside_embargo(placed, split),
     }
     try:
-        return {
+        counts = {
             name: sum(int(engine.fetch_value(table.count())) for table in broken[name]())
             for name in promise_names(split)
         }
+        return counts | _count_known_questions(engine, files, records)
     finally:
         engine.drop(placed)
+
+
+def _count_known_questions(engine: "Engine", files: Files, records: "Mapping[str, Table]") -> dict[str, int]:
+    """Return under `evaluation` how many records of an evaluation are known from training; nothing without one."""
+    asking = [table for table in records.values() if asks_questions(table.columns)]
+    training = training_texts(engine, files) if asking else []
+    return {"evaluation": sum(len(find_known_questions(engine, table, training)) for table in asking)} if asking else {}
 
 
 def promise_names(split: "Split | None") -> tuple[str, ...]:

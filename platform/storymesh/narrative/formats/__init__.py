@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat, TemplateSlot
 from storymesh.narrative.formats.messages import MESSAGES
 from storymesh.narrative.formats.preference import PREFERENCE
@@ -11,8 +12,10 @@ from storymesh.narrative.formats.text import TEXT
 from storymesh.narrative.formats.unpaired_preference import UNPAIRED_PREFERENCE
 
 FORMATS: Mapping[str, RecordFormat] = {
-    item.name: item for item in (TEXT, MESSAGES, PROMPT_COMPLETION, PREFERENCE, UNPAIRED_PREFERENCE, RETRIEVAL)
+    item.name: item
+    for item in (TEXT, MESSAGES, PROMPT_COMPLETION, PREFERENCE, UNPAIRED_PREFERENCE, RETRIEVAL, EVALUATION)
 }
+AUTHORED = tuple(name for name in FORMATS if name != EVALUATION.name)  # that a record may name
 
 
 def template_slots() -> Mapping[str, TemplateSlot]:

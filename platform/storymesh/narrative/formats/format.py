@@ -7,7 +7,7 @@ without it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from storymesh.case.resolve import Cast
 from storymesh.case.scopes import Phase, TypedCase
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-OptionSide = Literal["own", "chosen", "rejected"]
+Words = TypeVar("Words", str, "ir.StringValue")
+OptionSide = Literal["own", "chosen", "rejected", "asked"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,17 @@ class TemplateSlot:
 class TextColumn:
     """A text of a record: the slot whose template renders it, and the option that the template then sees.
 
-    `column` is the column of the file that holds it, `path` its name in traces, figures and reports."""
+    `column` is the column of the file that holds it, `path` its name in traces, figures and reports. Of the texts that
+    one template renders, each `wording` makes choices of its own."""
 
     name: str
     slot: TemplateSlot
     option: OptionSide | None = None
+    wording: int = 1
+
+    def draw_id(self, case_id: "Words") -> "Words":
+        """Return the id by which `choose` varies the words of this text: the case's, for the first wording."""
+        return case_id if self.wording == 1 else case_id + f"~{self.wording}"
 
     @property
     def column(self) -> str:

@@ -68,7 +68,7 @@ class EvaluationSet:
 
     def _matches(self, records: "Table") -> "Table":
         texts = [records.select("id", text=text) for text in text_columns(records).values()]
-        runs = _word_runs(ibis.union(*texts) if len(texts) > 1 else texts[0], self.length)
+        runs = word_runs(ibis.union(*texts) if len(texts) > 1 else texts[0], self.length)
         common = runs.inner_join(self.runs, "run").distinct()
         first = common.mutate(place=ibis.row_number().over(group_by="id", order_by=["file", "item"]))
         first = first.filter(first["place"] == 0)
@@ -87,7 +87,7 @@ def read_evaluation_set(engine: "Engine", files: Mapping[str, Path], length: int
 
     schema = pa.schema([("file", pa.string()), ("item", pa.int64()), ("text", pa.string())])
     texts = engine.materialize(_batches(files, schema), schema)
-    all_runs = _word_runs(texts, length)
+    all_runs = word_runs(texts, length)
     placed = all_runs.mutate(place=ibis.row_number().over(group_by="run", order_by=["file", "item"]))
     runs = engine.materialize(placed.filter(placed["place"] == 0).drop("place"))
     items, recognisable = (
@@ -115,7 +115,7 @@ def write_evaluation_hashes(engine: "Engine", evaluation: EvaluationSet, path: P
     engine.write_parquet(evaluation.runs.order_by("run"), path)
 
 
-def _word_runs(texts: "Table", length: int) -> "Table":
+def word_runs(texts: "Table", length: int) -> "Table":
     """Return the rows with `run`, the hash of every `length` words in `text`, in place of the text."""
     others = [name for name in texts.columns if name != "text"]
     words = dialect.materialization_barrier(texts.select(*others, words=dialect.split_words(texts["text"])))

@@ -1,0 +1,126 @@
+"""The questions that a release carries: which cases they ask about, what counts as right, and that no text for training
+holds them."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from storymesh.dataset.build import Build
+from storymesh.engine.open import open_engine
+from storymesh.errors import DefinitionErrors
+from storymesh.lifecycle.verify import verify_release
+from storymesh.provenance.trace import trace_record
+from storymesh.release.catalog import Release
+from storymesh.release.evaluation_questions import KNOWN_QUESTION, find_known_questions, training_texts
+from storymesh.release.layout import record_files
+from tests.support.evaluation_mesh import EVALUATION, delays, evaluation_build
+from tests.support.small_release import drops_of, released, rows_of
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return evaluation_build(tmp_path_factory.mktemp("evaluation"))
+
+
+@pytest.fixture(scope="module")
+def release(build: Build) -> Release:
+    return released(build)
+
+
+def test_each_stratum_has_its_cases_and_all_are_of_the_test(release: Release) -> None:
+    rows = rows_of(release, "eval").values()
+    assert {row["split"] for row in rows} == {"test"}
+    drawn = sorted((row["stratum"], row["abstain"]) for row in rows)
+    assert drawn == [("kiel", True)] * 3 + [("panama", False)] * 3 + [("suez", False)] * 3
+    reasons = {row["reason"] for row in drops_of(release, "eval").values()}
+    assert reasons == {"not of the test's time", "not drawn for the evaluation"}
+
+
+def test_what_is_right_is_computed_from_what_was_known(release: Release) -> None:
+    truth = {row["id"]: row for row in delays()}
+    for row in rows_of(release, "eval").values():
+        own = truth[row["case_id"]]
+        assert row["action"] == own["action"] and row["label"] == (own["hours"] >= 24)
+        assert row["target"] == {"suez": ["slot"], "panama": ["rail"], "kiel": []}[row["stratum"]]
+        assert {option["action"] for option in row["options"]} == {rate["action"] for rate in row["rates"]}
+        assert all(0 <= rate["low"] <= rate["rate"] <= rate["high"] <= 1 for rate in row["rates"])
+        assert (row["rate_action"] is None) == row["abstain"]
+        assert row["action"] in row["verdict_question"]
+
+
+def test_a_question_has_its_wordings_and_its_options_no_fixed_order(release: Release) -> None:
+    rows = list(rows_of(release, "eval").values())
+    assert all(len(row["rewordings"]) == 1 for row in rows)
+    assert any(row["rewordings"] != [row["question"]] for row in rows)
+    assert len({tuple(option["action"] for option in row["options"]) for row in rows if row["options"]}) > 1
+
+
+def test_a_question_is_traced_in_each_wording(build: Build, release: Release) -> None:
+    record = min(rows_of(release, "eval").values(), key=lambda row: str(row["id"]))
+    trace = trace_record(build, record)
+    assert trace.mistakes == ()
+    assert {"question", "rewordings.0", "context"} <= {column.name for column in trace.columns}
+
+
+def test_no_question_stands_in_a_text_for_training(release: Release) -> None:
+    assert release.manifest.certificate["evaluation"] == 0
+    assert verify_release(release.path, open_engine).differences == ()
+    files = {config: record_files(release.path, config) for config in ("report", "advice")}
+    with open_engine() as engine:
+        training = training_texts(engine, files)
+        questions = engine.read_parquet(record_files(release.path, "eval")["test"])
+        assert find_known_questions(engine, questions, training) == []
+        asked = engine.fetch_rows(questions.order_by("id").limit(1))[0]
+        words = pa.table({"text": [f"They said: {asked['question'].upper()} And so on."]})
+        assert find_known_questions(engine, questions, [*training, engine.materialize(words)]) == [asked["id"]]
+
+
+def test_a_question_that_a_training_text_holds_is_dropped(tmp_path: Path) -> None:
+    evaluation = "evaluation: {each: 2, tasks: {verdict: known.jinja}}\n"
+    rows = delays()
+    build = evaluation_build(
+        tmp_path, evaluation, rows, {"known.jinja": "{{ delay.waterway }}: was it {{ option.action }}?"}
+    )
+    release = released(build)
+    assert release.manifest.certificate["evaluation"] == 0
+    assert {row["reason"] for row in drops_of(release, "eval").values()} >= {KNOWN_QUESTION}
+
+
+REFUSED: dict[str, tuple[str, str]] = {
+    "no task": ("evaluation: {tasks: {}}", "no question is asked"),
+    "abstain alone": ("evaluation: {tasks: {rate: rate.jinja, abstain: true}}", "`abstain` asks what is best"),
+    "no template": ("evaluation: {tasks: {best: aks.jinja}}", "there is no template 'aks.jinja'"),
+    "a stratum of time": (
+        "evaluation: {strata: [delay.detected_at], tasks: {best: ask.jinja}}",
+        "a stratum wants a text, a whole number, or true and false",
+    ),
+    "a stratum of the future": (
+        "evaluation: {strata: [delay.hours], tasks: {best: ask.jinja}}",
+        "'delay.hours' is known only when the case closes",
+    ),
+    "a question with its answer": (
+        "evaluation: {tasks: {rate: told.jinja}}",
+        "'option.rate' is what is asked",
+    ),
+    "too many wordings": ("evaluation: {wordings: 9, tasks: {best: ask.jinja}}", "less than or equal to 5"),
+}
+
+
+@pytest.mark.parametrize(("evaluation", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_wrong_is_said_in_the_file(tmp_path: Path, evaluation: str, message: str) -> None:
+    with pytest.raises(DefinitionErrors) as caught:
+        evaluation_build(tmp_path, f"{evaluation}\n", [], {"told.jinja": "{{ option.rate | percent }}"})
+    lines = [str(finding) for finding in caught.value.findings]
+    assert any(message in line for line in lines), lines
+    assert all(line.startswith("narratives/delays/") and ":1:1:" not in line for line in lines), lines
+
+
+def test_a_record_cannot_have_the_format_or_the_name_of_the_evaluation(tmp_path: Path) -> None:
+    for part, message in (
+        ("  eval: {format: text, text: report.jinja}\n" + EVALUATION, "makes the config 'eval'"),
+        ("  mine: {format: evaluation, best: ask.jinja}\n", "which is written as `evaluation:`"),
+    ):
+        with pytest.raises(DefinitionErrors) as caught:
+            evaluation_build(tmp_path, part, [])
+        assert message in str(caught.value.findings[0])
