@@ -126,7 +126,7 @@ def typed(narrative: Narrative, contracts: Mapping[str, Any]) -> Any:
     return SimpleNamespace(
         narrative=narrative,
         contracts=contracts,
-        records={config: SimpleNamespace(rewritten=()) for config in narrative.records},
+        records={config: SimpleNamespace(rewritten=(), texts=()) for config in narrative.records},
         case=SimpleNamespace(outcome={}),
     )
 

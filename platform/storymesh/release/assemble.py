@@ -40,12 +40,14 @@ from storymesh.release.leakage import count_leaks
 from storymesh.release.manifest import (
     CASE,
     PersonalDataSummary,
+    RecitationSummary,
     ReleasedProduct,
     ReleaseManifest,
     RewritingSummary,
     read_manifest,
 )
 from storymesh.release.observer import ObserveStep, unobserved
+from storymesh.release.recitation import answers_of, measure_recitation
 from storymesh.release.refusal import LeakRefused, ReleaseRefused
 
 if TYPE_CHECKING:
@@ -111,6 +113,7 @@ class ReleaseAssembly:
         }
         with self.observe("certificate"):
             certificate = self._certificate()
+        recitation = self._recitation(configs)
         write_definition_snapshot(narrative, self.build.contracts, self.staged)
         if self.evaluation is not None:
             hashes = self.staged / DEFINITION_FOLDER / EVALUATION_HASHES
@@ -140,6 +143,7 @@ class ReleaseAssembly:
                 splits=split_counts(self.build, self.engine),
                 digests=digests,
                 retold=rewriting,
+                recitation=recitation,
                 certificate=certificate,
             )
         )
@@ -157,6 +161,18 @@ class ReleaseAssembly:
             for role, member in self.build.narrative.cast.items()
             for snapshot in (self.build.snapshots[role],)
         }
+
+    def _recitation(self, configs: Mapping[str, Mapping[str, int]]) -> dict[str, RecitationSummary]:
+        """Return what the answers for training recite, of each config that has such."""
+        found = {}
+        for config in configs:
+            files = record_files(self.staged, config).get(SPLITS[0], ())
+            if not files or not answers_of(self.build.typed.records[config]):
+                continue
+            with self.observe("recited values", config):
+                if (summary := measure_recitation(self.build, self.engine, config, files)) is not None:
+                    found[config] = summary
+        return found
 
     def _rewriting_summary(self, config: str) -> RewritingSummary:
         narrator = self.build.narrative.records[config].narrator

@@ -106,6 +106,23 @@ class RewritingSummary(_Frozen):
     attempts: Mapping[_Text, _Count]
 
 
+class RecitationSummary(_Frozen):
+    """How much of its `answers` a config recites: values that stand neither in the question nor in other answers.
+    `reciting` answers have a sentence with such values; of all `characters`, `recited` are in such sentences. `places`:
+    what printed the values -> how often."""
+
+    answers: _Count
+    reciting: _Count
+    characters: _Count
+    recited: _Count
+    places: Mapping[_Text, _Count]
+
+    @property
+    def share(self) -> float:
+        """The share of the characters that are in sentences which recite."""
+        return self.recited / self.characters if self.characters else 0.0
+
+
 class Predecessor(_Frozen):
     """The release that this one succeeds without what was forgotten since; `rules` are those that it was made by."""
 
@@ -135,9 +152,9 @@ class ReleaseManifest(_Frozen):
     not written. `rules` names the rules by which cases and records were made (`BUILD_VERSION`). `configs`: config ->
     split -> records. `drops`: config, or `case`, -> reason -> count. `conflicts`: config -> records with the question
     of another record and a different answer. `splits`: split -> what it keeps of the cases in its period, and how often
-    that worked (`SplitBalance`). `certificate`: promise -> violations. `forgotten`: product -> digests of the keys
-    whose cases were left out; `succeeds`: the release that still has them. `files`: path -> SHA-256 of every other
-    file, `sizes`: path -> its bytes.
+    that worked (`SplitBalance`). `recitation`: config -> what its answers say that nobody can know. `certificate`:
+    promise -> violations. `forgotten`: product -> digests of the keys whose cases were left out; `succeeds`: the
+    release that still has them. `files`: path -> SHA-256 of every other file, `sizes`: path -> its bytes.
     """
 
     narrative: _NarrativeId
@@ -159,6 +176,7 @@ class ReleaseManifest(_Frozen):
     splits: Mapping[_Split, Mapping[_Name, _Count]] = {}
     digests: ReleaseDigests
     retold: Mapping[_Name, RewritingSummary] = {}
+    recitation: Mapping[_Name, RecitationSummary] = {}
     certificate: Mapping[_Text, _Count]
     files: Mapping[_RelativePath, _Sha256] | None = None
     sizes: Mapping[_RelativePath, _Count] | None = None

@@ -16,9 +16,10 @@ from storymesh.dataset.split import SPLITS
 from storymesh.dataset.tables import judged_outcomes
 from storymesh.engine.engine import Engine
 from storymesh.release.description import PROMISES, ReleaseDescription, describe_links, internal_paths
+from storymesh.release.doubts import release_doubts
 from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions, take_in_turn
 from storymesh.release.report.stories import Story, build_story, shorten
-from storymesh.release.split_balance import balance_warnings, split_balances
+from storymesh.release.split_balance import split_balances
 
 if TYPE_CHECKING:
     from ibis.expr.types import Table
@@ -106,7 +107,7 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "diversity": description.diversity,
         "promises": PROMISES,
         "balances": split_balances(manifest),
-        "doubts": balance_warnings(manifest),
+        "doubts": release_doubts(manifest),
         "links": describe_links(narrative),
         "owners": {role: contract.owner for role, contract in description.contracts.items()},
         "citation": description.citation,
