@@ -1,5 +1,6 @@
 """The parts of docs/reference/commands.md: the help of every command."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -10,11 +11,14 @@ WIDTH = 100
 
 
 def page() -> dict[str, str]:
-    group: Any = typer.main.get_command(app)
-    parts = []
+    return {"commands": "\n".join(_parts(typer.main.get_command(app), "storymesh"))}
+
+
+def _parts(group: Any, above: str) -> Iterator[str]:
     for name, command in group.commands.items():
-        if not command.hidden:
+        if hasattr(command, "commands"):
+            yield from _parts(command, f"{above} {name}")
+        elif not command.hidden:
             kind = command.context_class
-            context = kind(command, info_name=f"storymesh {name}", terminal_width=WIDTH, max_content_width=WIDTH)
-            parts.append(f"## storymesh {name}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
-    return {"commands": "\n".join(parts)}
+            context = kind(command, info_name=f"{above} {name}", terminal_width=WIDTH, max_content_width=WIDTH)
+            yield f"## {above} {name}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"

@@ -18,6 +18,7 @@ from storymesh.cli.commands.explain import explain
 from storymesh.cli.commands.export import export
 from storymesh.cli.commands.forget import forget
 from storymesh.cli.commands.narrate import narrate
+from storymesh.cli.commands.new import new
 from storymesh.cli.commands.preview import preview
 from storymesh.cli.commands.pull import pull
 from storymesh.cli.commands.push import push
@@ -66,6 +67,8 @@ for _command in COMMANDS:
     app.command(name=_command.__name__, short_help=_summary)(
         reporting_errors(time_limited(_command) if _command in LIMITED else _command)
     )
+
+app.add_typer(new, name="new")
 
 
 def main() -> None:

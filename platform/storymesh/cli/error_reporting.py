@@ -26,11 +26,11 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Return `command` with every exception turned into a message and an exit code."""
 
     @functools.wraps(command)
-    def guarded(*args: Any, mesh: Path | None = None, **options: Any) -> None:
+    def guarded(*args: Any, **options: Any) -> None:
         as_json = options.get("format") == "json"
         try:
             with _without_warnings_of_libraries():
-                command(*args, mesh=mesh, **options)
+                command(*args, **options)
         except DefinitionErrors as refused:
             if as_json:
                 _report_as_json(refused)
@@ -49,7 +49,7 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             if (outage := as_unavailable(error)) is not None:
                 (_report_as_json if as_json else _report)(outage)
                 raise typer.Exit(outage.exit_code) from None
-            _report_defect(error, mesh)
+            _report_defect(error, options.get("mesh"))
             if as_json:
                 _report_as_json(Defect(f"an error that it did not expect: {type(error).__name__}"))
             raise typer.Exit(DEFECT) from None

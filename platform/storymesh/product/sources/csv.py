@@ -3,8 +3,10 @@
 import csv
 import gzip
 import io
+import itertools
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from storymesh.engine.engine import Engine
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 16 * 2**20
 _DELIMITERS = ",;\t|"
 _HEADER_BYTES = 1024 * 1024
+_SAMPLED_RECORDS = 100
 
 
 def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
@@ -61,7 +64,7 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-CSV = SourceFormat((".csv", ".csv.gz"), _open_rows)
+CSV = SourceFormat((".csv", ".csv.gz", ".tsv", ".tsv.gz"), _open_rows)
 
 
 def _read_header(source: SourceFile) -> tuple[list[str], str]:
@@ -79,21 +82,31 @@ def _read_header(source: SourceFile) -> tuple[list[str], str]:
         raise source.unreadable("the file is empty", "a CSV begins with a line of column names")
     if "\0" in text.lstrip("\r\n").partition("\n")[0]:
         raise source.unreadable("the names of its columns hold NUL characters, as in UTF-16", "save the file as UTF-8")
-    headers: list[tuple[int, list[str], str]] = []
-    items = source.contract.properties.values()
+    headers: list[tuple[float, list[str], str]] = []
     for delimiter in _DELIMITERS:
         try:
-            names = next(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), [])
+            records = filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+            names = next(records, [])
         except csv.Error:
             continue  # of another delimiter, or no header at all
-        lower = {name.lower() for name in names}
-        headers.append(
-            (sum(any(name.lower() in lower for name in item.column_names) for item in items), names, delimiter)
-        )
+        headers.append((_header_score(source, names, records), names, delimiter))
     if not headers:
         raise source.unreadable("the first line is no list of column names", "a CSV begins with one")
     _, names, delimiter = max(headers, key=lambda header: header[0])
     return names, delimiter
+
+
+def _header_score(source: SourceFile, names: list[str], records: Iterator[list[str]]) -> float:
+    """Return how well a delimiter suits: how many of the contract's names it makes of the header. Without a contract,
+    how many names, times the share of the first records that have as many fields."""
+    if source.contract is not None:
+        lower = {name.lower() for name in names}
+        return sum(any(name.lower() in lower for name in item.column_names) for item in source.properties)
+    sizes: list[int] = []
+    with suppress(csv.Error):  # of another delimiter
+        sizes += map(len, itertools.islice(records, _SAMPLED_RECORDS))
+    fitting = sum(size == len(names) for size in sizes[: max(1, len(sizes) - 1)])  # the last may be cut off
+    return (len(names) - 1) * (fitting / max(1, len(sizes) - 1) if sizes else 1.0)
 
 
 def _explain_failure(source: SourceFile, delimiter: str, columns: int, message: str) -> SourceUnreadable:

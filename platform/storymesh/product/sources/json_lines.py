@@ -36,7 +36,7 @@ def _open_rows(source: SourceFile, engine: Engine) -> "pa.RecordBatchReader":
 
     names = _names(source, engine)
     if names is None:  # no line, so no row
-        schema = pa.schema([(name, pa.string()) for name in source.contract.properties])
+        schema = pa.schema([(item.name, pa.string()) for item in source.properties])
         return pa.RecordBatchReader.from_batches(schema, iter(()))
     try:
         columns = source.choose_columns(names)
@@ -75,7 +75,7 @@ def _names(source: SourceFile, engine: Engine) -> list[str] | None:
         empty = False
         for names in engine.map_batches([batch], batch.schema, _select_names):
             found |= set(names.column(0).to_pylist())
-        if found >= source.contract.properties.keys():
+        if source.contract is not None and found >= source.contract.properties.keys():
             break
     return None if empty else sorted(found)
 

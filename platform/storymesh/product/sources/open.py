@@ -43,10 +43,23 @@ def open_product_rows(
     """
     if product.source is None:
         return open_dbt_model(product, contract, folder, database, engine, allowed, manifest)
-    source = SourceFile(folder / product.source, folder, product, contract)
+    label = f"{product.source_location}: source '{product.source}'"
+    source = SourceFile(folder / product.source, folder, label, contract)
     if problem := source_problem(product, folder):
         raise source.unreadable(*problem)
     return _BY_SUFFIX[_suffix_of(source.path)].open_rows(source, engine)
+
+
+def open_raw_rows(path: Path, engine: Engine) -> "pa.RecordBatchReader":
+    """Return the rows of a file that no contract describes, a batch at a time: every column that has a name.
+
+    Raises SourceUnreadable, here or while rows are read.
+    """
+    path = path.resolve()
+    source = SourceFile(path, path.parent, path.name, None)
+    if problem := _file_problem(path, path.parent):
+        raise source.unreadable(*problem)
+    return _BY_SUFFIX[_suffix_of(path)].open_rows(source, engine)
 
 
 def source_digest(
@@ -71,7 +84,10 @@ def source_digest(
 
 def source_problem(product: Product, folder: Path) -> tuple[str, str] | None:
     """Return message and hint when the source of `product`, relative to the domain's `folder`, cannot be read."""
-    path = folder / (product.source or "")
+    return _file_problem(folder / (product.source or ""), folder)
+
+
+def _file_problem(path: Path, folder: Path) -> tuple[str, str] | None:
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
             return "the file leads out of the domain's folder", "a domain reads its own files: put it into sources/"

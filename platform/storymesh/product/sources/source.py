@@ -14,11 +14,10 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from storymesh.contract.definition import Contract
+from storymesh.contract.definition import Contract, Property
 from storymesh.engine.engine import Engine
 from storymesh.errors import MAX_COMPARED, SourceUnreadable, suggest_name
 from storymesh.input_file import InputFileRefused, open_input
-from storymesh.product.definition import Product
 from storymesh.product.sources.bounds import MAX_COLUMNS, OpensTooFar, open_bounded
 from storymesh.product.sources.file_state import CHANGED, FileState
 
@@ -30,19 +29,25 @@ BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class SourceFile:
-    """The raw file of a product below its domain's `folder`, and the contract that its rows are for.
+    """A raw file below `folder`, and the contract that its rows are for; None: all its columns are read, by its names.
 
-    All that is read of it is of the state in which it was opened first, or SourceUnreadable is raised.
+    `label` is how an error calls it. All that is read of it is of the state in which it was opened first, or
+    SourceUnreadable is raised.
     """
 
     path: Path
     folder: Path
-    product: Product
-    contract: Contract
+    label: str
+    contract: Contract | None
 
     def unreadable(self, message: str, hint: str = "") -> SourceUnreadable:
-        """Return an error about this file that begins with where the product names it."""
-        return SourceUnreadable(f"{self.product.source_location}: source '{self.product.source}': {message}", hint)
+        """Return an error about this file, which begins with its label."""
+        return SourceUnreadable(f"{self.label}: {message}", hint)
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """The properties of the contract; none where there is no contract."""
+        return tuple(self.contract.properties.values()) if self.contract else ()
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -82,8 +87,18 @@ class SourceFile:
         return self.unreadable(f"the file {error}", "split it, or take out what is not data")
 
     def choose_columns(self, names: Sequence[str]) -> list[str]:
-        """Return `choose_columns` of the file's column `names`."""
-        return choose_columns(names, self.contract, self.unreadable)
+        """Return `choose_columns` of the file's column `names`; without a contract, all of them that are a name.
+
+        Raises SourceUnreadable, also for two columns of one name.
+        """
+        if self.contract is not None:
+            return choose_columns(names, self.contract, self.unreadable)
+        named = [name for name in names if name.strip()]
+        if twice := next((name for name, count in Counter(named).items() if count > 1), None):
+            raise self.unreadable(f"the column '{twice}' stands twice", "rename one of the two")
+        if not named:
+            raise self.unreadable("no column has a name", "its first line names the columns")
+        return named
 
 
 @dataclass(frozen=True)

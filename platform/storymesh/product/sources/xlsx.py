@@ -12,7 +12,7 @@ from zipfile import ZipFile
 from storymesh.contract.cast_text import ERROR_MARK, WITH_ERRORS
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable
-from storymesh.language.types import Decimal, Type
+from storymesh.language.types import Decimal, Text, Type
 from storymesh.product.sources.bounds import FREE_BYTES
 from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceFormat
 from storymesh.product.sources.xlsx_layout import has_formulas, merged_cells, row_out_of_order
@@ -48,9 +48,8 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
         columns = source.choose_columns(header)
         closing = stack.pop_all()
     schema = pa.schema([pa.field(name, pa.string(), metadata=WITH_ERRORS) for name in columns])
-    places = [
-        (header.index(name), item.type) for name, item in zip(columns, source.contract.properties.values(), strict=True)
-    ]
+    types = [item.type for item in source.properties] or [Text()] * len(columns)
+    places = [(header.index(name), kind) for name, kind in zip(columns, types, strict=True)]
 
     def batches() -> Iterator[pa.RecordBatch]:
         with closing:

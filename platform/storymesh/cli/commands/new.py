@@ -1,0 +1,154 @@
+"""`storymesh new`: first versions of the files that people write."""
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from storymesh import __version__
+from storymesh.cli.ask import ask
+from storymesh.cli.error_reporting import reporting_errors
+from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.output.console import echo
+from storymesh.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from storymesh.scaffold.product import Answers
+
+OwnerOption = Annotated[
+    str | None, typer.Option("--owner", metavar="WHO", help="Who answers for it. Default: the domain's.")
+]
+
+
+def mesh(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is empty or not there.")],
+    domain: Annotated[str | None, typer.Option("--domain", metavar="NAME", help="Its first domain.")] = None,
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="FILE", help="A file that becomes a product; several times.")
+    ] = None,
+    owner: OwnerOption = None,
+) -> None:
+    """Make a mesh: its folders, one domain, and a product of each file.
+
+    The files are CSV, TSV, JSON lines, Parquet or xlsx. What is guessed of them is printed, and `new product` says more
+    of it. Nothing is written over.
+    """
+    from storymesh.scaffold.mesh import domain_files, mesh_files, workspace_text
+    from storymesh.scaffold.names import plain_name, title_of
+
+    if folder.exists() and (not folder.is_dir() or any(entry.name != ".git" for entry in folder.iterdir())):
+        raise WrongUsage(f"{folder} is there and not empty", "name a new folder; nothing is written over")
+    name = plain_name(folder.resolve().name, "mesh")
+    domain = domain or ask("The first domain (a team with data of its own)", name)
+    owner = owner or ask("Who answers for it", f"{domain}-team@example.com")
+    files = mesh_files(title_of(name), workspace_text([domain]), __version__) | domain_files(domain, owner)
+    for path in source or ():
+        if not path.exists():
+            raise WrongUsage(f"there is no file {path}")
+    files.write(folder)
+    echo(f"made the mesh {folder} with the domain {domain}")
+    for path in source or ():
+        _add_product(folder, domain, str(path))
+    if not source:
+        echo(f"next: cd {folder} && storymesh new product --from FILE")
+    else:
+        echo(f"next: cd {folder} && storymesh check && storymesh run")
+
+
+def domain(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and _.")],
+    mesh: MeshOption = None,
+    owner: OwnerOption = None,
+) -> None:
+    """Make a domain: a team boundary, one folder below domains/."""
+    from storymesh.atomic_write import write_atomically
+    from storymesh.scaffold.mesh import WORKSPACE, domain_files, workspace_with
+
+    root = mesh_root(mesh)
+    owner = owner or ask("Who answers for it", f"{name}-team@example.com")
+    files = domain_files(name, owner)
+    workspace = workspace_with(root, name)
+    files.write(root)
+    _echo_paths(files.paths)
+    if workspace is not None:
+        write_atomically(root / WORKSPACE, workspace)
+        echo(f"added {name} to {WORKSPACE}")
+    echo(f"next: storymesh new product --domain {name} --from FILE")
+
+
+def product(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="FILE|MODEL", help="A csv, tsv, jsonl, xlsx, Parquet or DuckDB file, or a dbt model."
+        ),
+    ],
+    domain: Annotated[
+        str | None, typer.Option("--domain", metavar="NAME", help="Whose it is. Default: the only one.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Default: that of the file.")] = None,
+    table: Annotated[str | None, typer.Option("--table", metavar="NAME", help="Of a DuckDB file.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="COLUMN[,COLUMN]", help="What tells the rows apart.")
+    ] = None,
+    event_time: Annotated[
+        str | None, typer.Option("--event-time", metavar="COLUMN", help="When a row became true; `none`: nothing says.")
+    ] = None,
+    timeless: Annotated[bool, typer.Option("--timeless", help="The rows are true at any time, as of a list.")] = False,
+    restricted: Annotated[
+        str | None, typer.Option("--restricted", metavar="COLUMN[,COLUMN]", help="What nobody may print.")
+    ] = None,
+    owner: OwnerOption = None,
+    mesh: MeshOption = None,
+) -> None:
+    """Make a product of the rows of a file, a table or a dbt model.
+
+    Types, key, required, enums, ranges, the time of a row, what was known when, and personal data are guessed from all
+    rows; each guess is printed with its reason and stands at the head of the contract. On a terminal you are asked.
+    """
+    from storymesh.scaffold.product import Answers
+
+    answers = Answers(_columns(key), event_time, timeless, _columns(restricted) or ())
+    _add_product(mesh_root(mesh), domain, source, name=name, table=table, answers=answers, owner=owner)
+    echo("next: storymesh check && storymesh run")
+
+
+def _add_product(
+    root: Path,
+    domain: str | None,
+    origin: str,
+    *,
+    name: str | None = None,
+    table: str | None = None,
+    answers: "Answers | None" = None,
+    owner: str | None = None,
+) -> None:
+    from storymesh.cli.output.drafts import show_product
+    from storymesh.scaffold.add_product import ProductRequest, add_product
+    from storymesh.scaffold.product import Answers
+
+    request = ProductRequest(origin, domain, name, table, answers or Answers(), owner)
+    draft, files = add_product(root, request, ask)
+    show_product(draft)
+    _echo_paths(files.paths)
+
+
+def _columns(listed: str | None) -> tuple[str, ...] | None:
+    return tuple(name.strip() for name in listed.split(",") if name.strip()) if listed is not None else None
+
+
+def _echo_paths(paths: list[str]) -> None:
+    for path in paths:
+        echo(f"wrote {path}")
+
+
+new = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Make a mesh, a domain or a product: first versions of the files that people write.",
+)
+for _command in (mesh, domain, product):
+    new.command(name=_command.__name__, short_help=(inspect.getdoc(_command) or "").partition("\n")[0])(
+        reporting_errors(_command)
+    )

@@ -1,0 +1,1 @@
+"""First versions of the files that people write, drafted from their data and from contracts"""

@@ -1,0 +1,118 @@
+"""A product added to a mesh: its rows read, its files drafted, what a person says asked for, all of it written."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from storymesh.document import read_document
+from storymesh.engine.open import open_engine
+from storymesh.errors import DefinitionErrors, WrongUsage, suggest_name
+from storymesh.mesh.mesh import read_settings
+from storymesh.mesh.settings import Domain
+from storymesh.product.dbt_project import DbtAccess
+from storymesh.scaffold.names import plain_name
+from storymesh.scaffold.new_files import NewFiles
+from storymesh.scaffold.product import (
+    NONE,
+    Answers,
+    ProductDraft,
+    ProductPlace,
+    draft_product,
+    product_files,
+    source_path,
+)
+from storymesh.scaffold.raw_rows import DomainProject, open_rows
+
+Ask = Callable[[str, str], str]
+"""Returns what a person answers to a question, or the guess that is its second argument."""
+
+
+@dataclass(frozen=True)
+class ProductRequest:
+    """What a person wants: the rows at `origin` as a product; None where the default or a guess will do."""
+
+    origin: str
+    domain: str | None = None
+    name: str | None = None
+    table: str | None = None
+    answers: Answers = field(default_factory=Answers)
+    owner: str | None = None
+
+
+def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductDraft, NewFiles]:
+    """Write the files of a product and return what was guessed, and the files.
+
+    Raises WrongUsage, SourceUnreadable or TransformFailed, and then nothing is written.
+    """
+    domain = _read_domain(root, request.domain)
+    folder = root / "domains" / domain.id
+    with tempfile.TemporaryDirectory() as scratch, open_engine() as engine:
+        project = _dbt_project(root, domain.id, folder)
+        raw = open_rows(engine, request.origin, request.table, project, Path(scratch))
+        name = _product_name(request.name, raw.name, is_model=raw.file is None)
+        for path in ProductPlace(domain.id, name, "", None).paths:
+            if (root / path).exists():
+                raise WrongUsage(f"{path} is there, and nothing is written over", "take another name: --name NAME")
+        draft = draft_product(engine, raw.reader, name, request.answers)
+        asked = _asked(draft, request.answers, ask)
+        if asked != request.answers:
+            again = open_rows(engine, request.origin, request.table, project, Path(scratch))
+            draft = draft_product(engine, again.reader, name, asked)
+        copies: dict[str, Path] = {}
+        source = None
+        if raw.file is not None:
+            source, copied = source_path(name, raw.file, folder)
+            if copied is not None:
+                copies[f"domains/{domain.id}/{source}"] = copied
+        place = ProductPlace(domain.id, name, request.owner or domain.owner, source)
+        files = product_files(draft, place) | NewFiles(copies=copies)
+        files.write(root)
+    return draft, files
+
+
+def _read_domain(root: Path, name: str | None) -> Domain:
+    """Return the domain of that name, or the only one. Raises WrongUsage."""
+    there = sorted(path.parent.name for path in (root / "domains").glob("*/domain.yaml"))
+    if name is None and len(there) != 1:
+        words = "say whose product it is: --domain NAME" if there else "this mesh has no domain"
+        raise WrongUsage(words, f"known: {', '.join(there)}" if there else "storymesh new domain NAME")
+    chosen = name or there[0]
+    if chosen not in there:
+        hint = f"{suggest_name(chosen, there)}; storymesh new domain {chosen} makes one"
+        raise WrongUsage(f"there is no domain '{chosen}'", hint)
+    try:
+        return read_document(root / "domains" / chosen / "domain.yaml", root).parse(Domain)
+    except DefinitionErrors as errors:
+        raise WrongUsage(str(errors.findings[0]), "mend it first") from None
+
+
+def _dbt_project(root: Path, domain: str, folder: Path) -> DomainProject:
+    settings = read_settings(root)
+    read = tuple((root / path).resolve() for path in settings.dbt.read)
+    access = DbtAccess(read, settings.dbt.env, domain in settings.dbt.unconfined, settings.dbt.time_limit)
+    return DomainProject(domain, folder, settings.store.warehouse_of(root).folder, access)
+
+
+def _product_name(wanted: str | None, found: str, *, is_model: bool) -> str:
+    """Return the name of the product. Raises WrongUsage for one that no product can have."""
+    if wanted is not None and wanted != plain_name(wanted, "product"):
+        raise WrongUsage(
+            f"'{wanted}' is no name of a product", f"small letters, digits and _: {plain_name(wanted, 'product')}"
+        )
+    if is_model and wanted not in (None, found):
+        raise WrongUsage(f"the product of a dbt model has its name, '{found}'", "leave --name away")
+    return found if is_model else wanted or plain_name(found, "product")
+
+
+def _asked(draft: ProductDraft, answers: Answers, ask: Ask) -> Answers:
+    """Return the answers with what a person says about the guesses that nobody has answered yet."""
+    row = draft.row
+    if answers.key is None:
+        answer = ask("Which columns tell the rows apart", ",".join(row.key))
+        key = tuple(part.strip() for part in answer.split(",") if part.strip())
+        answers = replace(answers, key=key) if key != row.key else answers
+    if answers.event_time is None and not answers.timeless:
+        answer = ask(f"When did a row become true (a column, or `{NONE}`)", row.event_time or NONE)
+        answers = replace(answers, event_time=answer) if answer != (row.event_time or NONE) else answers
+    return answers

@@ -1,0 +1,132 @@
+"""A new mesh and a new domain: the folders and files that every command and Dagster look for."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from storymesh.case.definition import NAME
+from storymesh.document import parse_document, read_document
+from storymesh.errors import DefinitionErrors, WrongUsage
+from storymesh.mesh.check import RESERVED_DOMAINS
+from storymesh.scaffold.names import title_of
+from storymesh.scaffold.new_files import NewFiles
+from storymesh.scaffold.yaml_text import yaml_text
+
+WORKSPACE = "workspace.yaml"
+_DEFINITIONS = """from storymesh.orchestration import definitions
+
+defs = definitions(__file__)
+"""
+_IGNORED = """.storymesh/
+/releases/
+.venv/
+__pycache__/
+target/
+logs/
+dbt_packages/
+*.duckdb
+*.duckdb.wal
+"""
+_CHECK = """name: check
+on: [push, pull_request]
+jobs:
+  check:
+    runs-on: ubuntu-latest
+    permissions: {contents: read}
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with: {python-version: "3.12", cache: pip}
+      - run: pip install -r requirements.txt
+      - run: storymesh check
+"""
+
+
+def mesh_files(title: str, workspace: str, version: str) -> NewFiles:
+    """Return the files of a mesh without domains. `workspace` is its list of code locations, `version` storymesh's."""
+    readme = f"# {title}\n\n`pip install -r requirements.txt`, then `storymesh check` and `storymesh run`.\n"
+    return NewFiles({
+        ".gitignore": _IGNORED,
+        ".github/workflows/check.yml": _CHECK,
+        "requirements.txt": f"storymesh=={version}\n",
+        "README.md": readme,
+        WORKSPACE: workspace,
+        "narratives/definitions.py": _DEFINITIONS,
+        "domains/.gitkeep": "",
+        "contracts/.gitkeep": "",
+    })  # fmt: skip
+
+
+def workspace_text(domains: Iterable[str]) -> str:
+    """Return `workspace.yaml` of a mesh with these domains."""
+    heading = ["The code locations of the mesh: one a domain, and one for the narratives."]
+    folders = [*(f"domains/{domain}" for domain in domains), "narratives"]
+    return yaml_text({"load_from": [_location(folder) for folder in folders]}, heading)
+
+
+def domain_files(domain: str, owner: str) -> NewFiles:
+    """Return the files of a new domain. Raises WrongUsage for a name that no domain can have."""
+    require_domain_name(domain)
+    fields = {"id": domain, "title": title_of(domain), "owner": owner}
+    return NewFiles({
+        f"domains/{domain}/domain.yaml": yaml_text(fields),
+        f"domains/{domain}/definitions.py": _DEFINITIONS,
+    })  # fmt: skip
+
+
+def require_domain_name(domain: str) -> None:
+    """Raise WrongUsage for a name that no domain can have."""
+    if not NAME.match(domain) or len(domain) > 60:
+        raise WrongUsage(f"'{domain}' is no name of a domain", "small letters, digits and _, a letter first")
+    if domain in RESERVED_DOMAINS:
+        raise WrongUsage(f"'{domain}' means something to the platform", "name the domain otherwise")
+
+
+def _location(folder: str) -> dict[str, Any]:
+    return {
+        "python_file": {
+            "relative_path": f"{folder}/definitions.py",
+            "working_directory": ".",
+            "location_name": folder.rpartition("/")[2],
+        }
+    }
+
+
+def workspace_with(root: Path, domain: str) -> str | None:
+    """Return the text of `workspace.yaml` with the location of a new domain; None where there is no such file.
+
+    Raises WrongUsage for a file to which no line can be added without a change of what it says.
+    """
+    path = root / WORKSPACE
+    if not path.exists():
+        return None
+    try:
+        document = read_document(path, root)
+    except DefinitionErrors as errors:
+        raise WrongUsage(str(errors.findings[0]), "mend it first") from None
+    entry = _location(f"domains/{domain}")
+    listed = document.value.get("load_from") if isinstance(document.value, dict) else None
+    if isinstance(listed, list) and entry in listed:
+        return document.text
+    text = _with_entry(document.text, entry)
+    if not isinstance(listed, list) or _value_of(text) != {**document.value, "load_from": [*listed, entry]}:
+        words = f"{WORKSPACE} is not of a form to which a line can be added"
+        hint = f"add to load_from: {{python_file: {entry['python_file']}}}".replace("'", "")
+        raise WrongUsage(words, hint)
+    return text
+
+
+def _value_of(text: str) -> Any:
+    try:
+        return parse_document(text, WORKSPACE).value
+    except DefinitionErrors:
+        return None
+
+
+def _with_entry(text: str, entry: dict[str, Any]) -> str:
+    """Return the text with one more item at its end, indented as the items above it."""
+    item = yaml_text([entry])
+    indents = [line[: len(line) - len(line.lstrip())] for line in text.splitlines() if line.lstrip().startswith("- ")]
+    indent = indents[0] if indents else "  "
+    lines = "".join(f"{indent}{line}\n" for line in item.splitlines())
+    return f"{text.rstrip()}\n{lines}"

@@ -1,0 +1,256 @@
+"""A product drafted from its rows: a contract and a product definition that `check` passes and that publish at once."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storymesh.engine.engine import Engine
+from storymesh.errors import SourceUnreadable, WrongUsage
+from storymesh.scaffold.column_guess import MOMENT_TYPES, ColumnGuess, guess_column, is_readable
+from storymesh.scaffold.column_profile import order_of_moments, profile_columns
+from storymesh.scaffold.names import plain_names, title_of
+from storymesh.scaffold.new_files import NewFiles
+from storymesh.scaffold.row_guess import (
+    RowGuess,
+    guess_end_time,
+    guess_event_time,
+    guess_key,
+    guess_known_at,
+    require_columns,
+)
+from storymesh.scaffold.yaml_text import yaml_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_HAS_LETTER = re.compile(r"[^\W\d_]")
+NONE = "none"
+"""What a person says instead of a column's name where there is none."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a person says instead of a guess; None: guess. `event_time` may be `NONE`."""
+
+    key: tuple[str, ...] | None = None
+    event_time: str | None = None
+    timeless: bool = False
+    restricted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProductDraft:
+    """What was read of the rows of a product to be and what was guessed: `skipped` are columns that no property has."""
+
+    name: str
+    columns: tuple[ColumnGuess, ...]
+    row: RowGuess
+    rows: int
+    skipped: tuple[str, ...]
+    timeless: bool = False
+
+    def notes(self) -> Iterator[str]:
+        """Yield what a person should look at."""
+        yield from (f"the column {name} is not read" for name in self.skipped)
+        yield from self.row.notes
+        for column in self.columns:
+            yield from (f"{column.name}: {note}" for note in column.notes)
+
+    def reasons_of(self, column: ColumnGuess) -> list[str]:
+        """Return why a column is what it was taken for."""
+        of_row = []
+        if column.name in self.row.key:
+            of_row.append(f"key: {self.row.reasons['key']}")
+        if column.name == self.row.event_time:
+            of_row.append(f"eventTime: {self.row.reasons['eventTime']}")
+        if column.name == self.row.end_time:
+            of_row.append("endTime: by its name")
+        return [*of_row, *column.reasons]
+
+
+def draft_product(engine: Engine, rows: "pa.RecordBatchReader", name: str, answers: Answers) -> ProductDraft:
+    """Return what `rows` are likely to be as the rows of a product `name`.
+
+    Raises SourceUnreadable for rows that cannot be read, and WrongUsage where they are none, or where an answer names
+    no column.
+    """
+    import pyarrow as pa
+
+    names = rows.schema.names
+    if not any(map(_HAS_LETTER.search, names)):
+        words = f"the names of its columns are {', '.join(names[:3])}: its first line seems to be data"
+        raise WrongUsage(words, "put a line of names above it")
+    schema = pa.schema([pa.field(*item) for item in zip(plain_names(names), rows.schema.types, strict=True)])
+    batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in rows)
+    table = engine.materialize(batches, schema)
+    profiles = profile_columns(engine, table, names)
+    count = profiles[0].rows if profiles else 0
+    if count == 0:
+        raise WrongUsage("there is no row, so nothing can be guessed from it", "begin with a file that has some rows")
+    pairs = list(zip(schema.names, profiles, strict=True))
+    columns = [guess_column(plain, profile) for plain, profile in pairs if is_readable(profile)]
+    columns = _with_restricted(columns, answers.restricted)
+    if answers.key is not None:
+        key, why = require_columns(columns, answers.key, "the key"), "as told"
+    else:
+        key, why = guess_key(engine, table, columns, name)
+    notes = [] if key else [f"key: {why}"]
+    moments = [column.name for column in columns if column.logical_type in MOMENT_TYPES]
+    orders = order_of_moments(engine, table, moments)
+    event_time = guess_event_time(columns, orders)
+    reason = "every row has it, and no other such moment is before it" if len(moments) > 1 else "the only moment"
+    if answers.timeless or answers.event_time == NONE:
+        event_time = None
+    elif answers.event_time is not None:
+        (event_time,), reason = require_columns(columns, [answers.event_time], "eventTime"), "as told"
+        _require_moment(columns, event_time)
+    end_time = guess_end_time(columns, event_time) if event_time else None
+    if event_time is None and not answers.timeless:
+        notes.append(
+            "no eventTime: only stories told in hindsight may use it; for a list that is always true: --timeless"
+        )
+    row = RowGuess(key, event_time, end_time, {"key": why, "eventTime": reason}, tuple(notes))
+    columns = guess_known_at(engine, table, columns, row, orders)
+    skipped = tuple(profile.name for _, profile in pairs if not is_readable(profile))
+    return ProductDraft(name, tuple(columns), row, count, skipped, answers.timeless)
+
+
+def _with_restricted(columns: Sequence[ColumnGuess], named: Sequence[str]) -> list[ColumnGuess]:
+    restricted = require_columns(columns, named, "restricted")
+    return [
+        replace(
+            column,
+            fields={k: v for k, v in column.fields.items() if k != "enum"} | {"classification": "restricted"},
+            reasons=(*column.reasons, "restricted as told"),
+        )
+        if column.name in restricted
+        else column
+        for column in columns
+    ]
+
+
+def _require_moment(columns: Sequence[ColumnGuess], name: str) -> None:
+    column = next(column for column in columns if column.name == name)
+    if column.logical_type not in MOMENT_TYPES:
+        words = f"eventTime names '{name}', which is of the type {column.logical_type}"
+        raise WrongUsage(words, "it has to be a date or a timestamp in ISO 8601, such as 2024-01-31T12:00:00Z")
+
+
+@dataclass(frozen=True)
+class ProductPlace:
+    """Where a product belongs: its domain, its owner, and the path of its source below the domain's folder.
+
+    Without a `source` its rows are the domain's dbt model of its name.
+    """
+
+    domain: str
+    name: str
+    owner: str
+    source: str | None
+
+    @property
+    def id(self) -> str:
+        return f"{self.domain}.{self.name}"
+
+    @property
+    def paths(self) -> tuple[str, str]:
+        """The paths of the contract and of the product definition."""
+        return f"contracts/{self.domain}/{self.name}.odcs.yaml", f"domains/{self.domain}/products/{self.name}.odps.yaml"
+
+
+def product_files(draft: ProductDraft, place: ProductPlace) -> NewFiles:
+    """Return the contract and the product definition of a draft."""
+    if not draft.row.key:
+        raise WrongUsage(draft.row.notes[0], "name the columns that tell the rows apart: --key COLUMN[,COLUMN]")
+    contract, product = place.paths
+    origin = place.source or f"the dbt model {place.name}"
+    heading = [
+        f"Drafted from {origin}: {draft.rows:,} rows. What was guessed, and why, for you to look at:",
+        *(f"  {column.name}: {'; '.join(draft.reasons_of(column))}" for column in draft.columns),
+        *(f"  Look at: {note}" for note in draft.notes()),
+    ]
+    return NewFiles({
+        contract: yaml_text(_contract(draft, place), heading),
+        product: yaml_text(_product(place)),
+    })  # fmt: skip
+
+
+def _contract(draft: ProductDraft, place: ProductPlace) -> dict[str, Any]:
+    row = draft.row
+    written = {"eventTime": row.event_time, "endTime": row.end_time, "timeless": draft.timeless or None}
+    custom = [{"property": name, "value": value} for name, value in written.items() if value is not None]
+    fields = {
+        "name": place.name,
+        "logicalType": "object",
+        **({"customProperties": custom} if custom else {}),
+        "properties": [_property(column, row.key) for column in draft.columns],
+    }
+    return {
+        "apiVersion": "v3.2.0",
+        "kind": "DataContract",
+        "id": place.id,
+        "name": title_of(place.name),
+        "version": "1.0.0",
+        "status": "active",
+        "domain": place.domain,
+        "description": {"purpose": f"{title_of(place.name)} as they stand in {place.source or 'dbt'}."},
+        "schema": [fields],
+        "team": _team(place),
+    }
+
+
+def _property(column: ColumnGuess, key: Sequence[str]) -> dict[str, Any]:
+    fields = dict(column.fields)
+    if column.name in key:
+        fields |= {"primaryKey": True} | ({"primaryKeyPosition": key.index(column.name) + 1} if len(key) > 1 else {})
+        fields.pop("enum", None)
+    if column.known_at is not None:
+        fields["customProperties"] = [{"property": "knownAt", "value": column.known_at}]
+    return fields
+
+
+def _product(place: ProductPlace) -> dict[str, Any]:
+    source = [{"property": "source", "value": place.source}] if place.source else []
+    return {
+        "apiVersion": "v1.0.0",
+        "kind": "DataProduct",
+        "id": place.id,
+        "name": title_of(place.name),
+        "version": "1.0.0",
+        "status": "active",
+        "domain": place.domain,
+        "description": {"purpose": f"{title_of(place.name)} as they stand in {place.source or 'dbt'}."},
+        **({"customProperties": source} if source else {}),
+        "outputPorts": [{"name": place.name, "version": "1.0.0", "contractId": place.id}],
+        "team": _team(place),
+    }
+
+
+def _team(place: ProductPlace) -> dict[str, Any]:
+    return {"members": [{"username": place.owner, "role": "owner"}]}
+
+
+def source_path(name: str, file: Path, folder: Path) -> tuple[str, Path | None]:
+    """Return the path of a product's file below its domain's `folder`, and the file to copy there.
+
+    A file in the folder stays where it is; any other is copied into `sources/`, under the product's name.
+    """
+    file, folder = file.resolve(), folder.resolve()
+    if file.is_relative_to(folder):
+        return file.relative_to(folder).as_posix(), None
+    ending = "".join(file.suffixes[-2:] if file.suffix.lower() == ".gz" else file.suffixes[-1:]).lower()
+    path = f"sources/{name}{ending}"
+    if (folder / path).is_file() and _same_content(folder / path, file):
+        return path, None
+    return path, file
+
+
+def _same_content(first: Path, second: Path) -> bool:
+    import filecmp
+
+    try:
+        return filecmp.cmp(first, second, shallow=False)
+    except OSError as error:
+        raise SourceUnreadable(f"{second}: the file cannot be read: {error.strerror}") from None

@@ -1,0 +1,48 @@
+"""Names that are made of what people call their files and columns, and the YAML that is written."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storymesh.document import parse_document
+from storymesh.scaffold.names import plain_name, plain_names, singular_of
+from storymesh.scaffold.yaml_text import yaml_text
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+    ["no", "on", "1e5", "0o17", "0x1F", "a: b", "# no", "- x", "~", "null", "1_000", "12:30", "2024-01-31", "=", "<<"]
+)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), TEXTS | st.lists(TEXTS) | st.integers() | st.booleans()))
+def test_what_is_written_means_the_same_in_both_versions_of_yaml(value: dict[str, object]) -> None:
+    text = yaml_text(value, ["a comment\nof two lines"])
+    assert parse_document(text, "x.yaml").value == value
+    assert yaml.safe_load(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Order ID", "order_id"),
+        ("orderId", "order_id"),
+        ("Größe (m²)", "grosse_m2"),
+        ("2024", "column_1_2024"),
+        ("日付", "column_1"),
+        ("\x1b[31m", "column_1_31m"),
+        ("../../etc", "etc"),
+    ],
+)
+def test_a_name_has_small_letters_digits_and_underscores(text: str, name: str) -> None:
+    assert plain_name(text, "column_1") == name
+
+
+def test_no_two_names_are_alike() -> None:
+    assert plain_names(["Name", "name", "NAME", "?"]) == ["name", "name_2", "name_3", "column_4"]
+
+
+@pytest.mark.parametrize(
+    ("plural", "singular"), [("orders", "order"), ("policies", "policy"), ("boxes", "box"), ("gas", "gas")]
+)
+def test_singular(plural: str, singular: str) -> None:
+    assert singular_of(plural) == singular
