@@ -16,7 +16,7 @@ from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.orchestration import definitions
 from storymesh.orchestration.assets.dbt_manifest import dbt_manifest
 from storymesh.orchestration.assets.dbt_models import results_before, wait_for_database
-from storymesh.orchestration.assets.products import domain_database
+from storymesh.orchestration.assets.states import domain_database
 from storymesh.orchestration.run.events import RunEvent, StepSuccess
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome

@@ -21,15 +21,17 @@ def project(tmp_path: Path) -> DbtProject:
     for path, text in (
         (folder / "sources/notes.csv", "boat\n1\n"),
         (folder / "models/notes.sql", "select 1"),
-        (home / "project/dbt_project.yml", "name: desk"),
-        (home / "project/storymesh_sources/sources.yml", "sources: []"),
-        (home / "profiles/profiles.yml", "desk: {}"),
         (home / "desk.duckdb", "tables"),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     places = (folder, home / "project", home / "profiles", home / "target", home / "logs", home / "desk.duckdb")
-    return DbtProject("desk", *places, env=MappingProxyType({}), home=home, access=CONFINED)
+    files = {
+        home / "project/dbt_project.yml": "name: desk",
+        home / "project/storymesh_sources/sources.yml": "sources: []",
+        home / "profiles/profiles.yml": "desk: {}",
+    }
+    return DbtProject("desk", *places, env=MappingProxyType({}), home=home, access=CONFINED, files=files)
 
 
 def state(
@@ -39,6 +41,11 @@ def state(
     selected: tuple[str, ...] = ("notes",),
 ) -> DbtBuildState:
     return DbtBuildState(project, access, manifest, selected)
+
+
+def rewrite(project: DbtProject, path: Path, text: str) -> None:
+    assert isinstance(project.files, dict) and path in project.files
+    project.files[path] = text
 
 
 def test_a_build_is_current_until_something_changes(project: DbtProject) -> None:
@@ -56,11 +63,11 @@ def test_a_build_is_current_until_something_changes(project: DbtProject) -> None
         lambda project: (project.folder / "sources/notes.csv").write_text("boat\n2\n", encoding="utf-8"),
         lambda project: (project.folder / "sources/more.csv").write_text("", encoding="utf-8"),
         lambda project: (project.folder / "models/notes.sql").unlink(),
-        lambda project: (project.profiles_dir / "profiles.yml").write_text("desk: {a: 1}", encoding="utf-8"),
-        lambda project: (project.project_dir / "storymesh_sources/sources.yml").write_text("new", encoding="utf-8"),
+        lambda project: rewrite(project, project.profiles_dir / "profiles.yml", "desk: {a: 1}"),
+        lambda project: rewrite(project, project.project_dir / "storymesh_sources/sources.yml", "new"),
         lambda project: project.database.write_text("other tables", encoding="utf-8"),
         lambda project: project.database.unlink(),
-        lambda project: (project.folder / "sources/elsewhere").symlink_to(project.profiles_dir),
+        lambda project: (project.folder / "sources/elsewhere").symlink_to(project.home),
     ],
 )
 def test_what_changes_a_build_is_noticed(project: DbtProject, change: Callable[[DbtProject], object]) -> None:

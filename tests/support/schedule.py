@@ -35,6 +35,7 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
     ("security/test_quality_sql.py",),
     ("orchestration/test_jobs.py",),
     ("case/test_links.py",),
+    ("orchestration/test_unchanged_run.py",),
     ("product/test_publication_state.py",),
     ("product/test_publish_rules.py",),
     ("cli/test_json_documents.py",),

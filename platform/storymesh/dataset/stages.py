@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from storymesh.atomic_write import staged_file
 from storymesh.case.definition import Precedents
 from storymesh.dataset.build import Build
-from storymesh.dataset.build_step import StepSummary, build_step
+from storymesh.dataset.build_step import BuildStep, StepSummary, build_step
 from storymesh.dataset.cases import case_splits, linked_cases
 from storymesh.dataset.tables import (
     add_precedents,
@@ -171,7 +171,7 @@ def write_records(build: Build, config: str, progress: ReportProgress = ignore_p
     path, dropped = build.files.rendered(config), build.files.rendered_drops(config)
     has_precedents = build.narrative.case.precedents is not None
     after = ["cases", *(["precedents"] if has_precedents else [])]
-    with build_step(build, f"{path.parent.name}-{config}", after=after) as step:
+    with build_step(build, _records_step(build, config), after=after) as step:
         if (summary := step.read_summary()) is None:
             with build.open_engine() as engine:
                 if not step.whole:
@@ -182,6 +182,19 @@ def write_records(build: Build, config: str, progress: ReportProgress = ignore_p
                 summary = _summarize_records(engine, path, dropped)
             step.note_summary(summary)
     return _stage_result(path, summary, began, unchanged=step.whole)
+
+
+def _records_step(build: Build, config: str) -> str:
+    return f"{build.files.rendered(config).parent.name}-{config}"
+
+
+def find_written_cases(build: Build) -> StepSummary | None:
+    """Return the summary of the cases, if they and all that is rendered from them are there as they were written."""
+    has_precedents = build.narrative.case.precedents is not None
+    steps = ["cases", *(["precedents"] if has_precedents else [])]
+    steps += [_records_step(build, config) for config in build.configs]
+    summaries = [BuildStep(build.files.folder, step).read_summary() for step in steps]
+    return summaries[0] if all(summary is not None for summary in summaries) else None
 
 
 def _summarize_records(engine: Engine, path: Path, dropped: Path) -> StepSummary:

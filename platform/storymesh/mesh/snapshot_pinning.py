@@ -15,7 +15,14 @@ from storymesh.product.store import ProductStore, Snapshot
 
 
 def pin_build(mesh: Mesh, narrative: Narrative) -> Build:
-    """Return a build on the latest snapshot of each role. Raises NotPublished for a product without any."""
+    """Pin a build to the latest snapshot of each role, and return it. Raises NotPublished as `latest_build` does."""
+    build = latest_build(mesh, narrative)
+    _write_pin(build)
+    return build
+
+
+def latest_build(mesh: Mesh, narrative: Narrative) -> Build:
+    """Return the build on the latest snapshot of each role. Raises NotPublished for a product without any."""
     snapshots: dict[str, Snapshot] = {}
     missing: list[str] = []
     store_of = _stores(mesh)
@@ -28,9 +35,7 @@ def pin_build(mesh: Mesh, narrative: Narrative) -> Build:
     if missing:
         message = f"'{narrative.id}' needs {', '.join(dict.fromkeys(missing))}, which nobody has published yet"
         raise NotPublished(message, "run the domain first: storymesh run")
-    build = _build(mesh, narrative, snapshots)
-    _write_pin(build)
-    return build
+    return _build(mesh, narrative, snapshots)
 
 
 def open_pinned_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:

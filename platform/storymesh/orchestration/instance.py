@@ -77,6 +77,11 @@ def hold_run_lock(home: Path, run_id: str) -> Iterator[None]:
         path.unlink(missing_ok=True)  # after an error it stays, for whoever closes what was abandoned
 
 
+def is_running(home: Path) -> bool:
+    """Return True if a run is going on, or was abandoned and nobody has closed it."""
+    return any((home / RUNNING).glob("*.lock"))
+
+
 def close_abandoned_runs(instance: "dg.DagsterInstance") -> list[str]:
     """Mark runs as failed whose process has ended before them, and free their pools; return their ids.
 

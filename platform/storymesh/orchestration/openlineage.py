@@ -9,7 +9,7 @@ import importlib.metadata
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import dagster as dg
 from dagster import DagsterEventType
 
 from storymesh.orchestration.dagster_internals import asset_keys_of_step
+from storymesh.orchestration.lineage_settings import is_wanted
 from storymesh.printable import printable
 from storymesh.redaction import redact
 
@@ -33,15 +34,6 @@ INTEGRATION = "STORYMESH"
 
 EventListener = Callable[[dg.DagsterEvent], None]
 _log = logging.getLogger(__name__)
-
-
-def is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return True if the environment names a place for events, in any of the ways that OpenLineage's client knows."""
-    named = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
-    off = environment.get("OPENLINEAGE_DISABLED", "").lower() in ("true", "1")
-    return not off and any(
-        value and (name in named or name.startswith("OPENLINEAGE__TRANSPORT")) for name, value in environment.items()
-    )
 
 
 def open_client() -> "OpenLineageClient":

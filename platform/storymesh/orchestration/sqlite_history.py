@@ -1,4 +1,4 @@
-"""What Dagster remembers in SQLite, without a wait for the disk at each event.
+"""What Dagster remembers in SQLite: written without a wait for the disk at each event, and read without Dagster.
 
 Dagster opens a connection for each event and closes it again. As the last one of its file it then writes the log of
 SQLite back into the database and waits for the disk, twice an event, and a run has hundreds.
@@ -9,8 +9,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 HISTORY = ("history", "schedules")  # Dagster's folders below its home
+
+
+def latest_run(home: Path) -> tuple[str, str] | None:
+    """Return id and status of the run that began last, without Dagster; None where `home` does not say."""
+    runs, events = home / "history" / "runs.db", home / "history" / "runs"
+    if not runs.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(runs))}?mode=ro", uri=True, timeout=5)) as connection:
+            found = connection.execute("SELECT run_id, status FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    except sqlite3.Error:
+        return None
+    return (str(found[0]), str(found[1])) if found and (events / f"{found[0]}.db").is_file() else None
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from storymesh.product.store import Snapshot
 
 SOURCES_FOLDER = "storymesh_sources"
 ALLOWED = "allowed.json"
+EXTERNAL = "external"  # the folder of the files that models write
 _BEGUN = re.compile(r"Began running node [a-z]+\.\w+\.([\w.]+)")
 _FINISHED = re.compile(r"Finished running node [a-z]+\.\w+\.([\w.]+)")
 _OURS = frozenset({"target", "logs", "dbt_project.yml", "profiles.yml", SOURCES_FOLDER})
@@ -37,7 +38,10 @@ _OURS = frozenset({"target", "logs", "dbt_project.yml", "profiles.yml", SOURCES_
 
 @dataclass(frozen=True)
 class DbtProject:
-    """The folders, options and environment of dbt for one domain. `folder`, the domain's own, is its working folder."""
+    """The folders, options and environment of dbt for one domain. `folder`, the domain's own, is its working folder.
+
+    `files` are the texts of the files in the store that dbt finds beside those of the domain.
+    """
 
     domain: str
     folder: Path
@@ -49,6 +53,7 @@ class DbtProject:
     env: Mapping[str, str]
     home: Path
     access: "DbtAccess"
+    files: Mapping[Path, str]
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -59,6 +64,11 @@ class DbtProject:
             *("--target-path", str(self.target_path)),
             *("--log-path", str(self.log_path)),
         )
+
+    @property
+    def external(self) -> Path:
+        """The folder of the files that models write."""
+        return self.target_path.parent / EXTERNAL
 
     def command(self) -> list[str]:
         """Return the command that runs dbt now, to which dbt's own arguments are added."""
@@ -88,7 +98,28 @@ def prepare_dbt(
     engine: Engine,
     access: DbtAccess = DbtAccess(),
 ) -> DbtProject:
-    """Prepare the dbt project in a domain's `folder` to run below `store`, confined to what `access` says.
+    """Prepare the dbt project in a domain's `folder` to run below `store`, as `plan_dbt` plans it."""
+    project = plan_dbt(domain, folder, store, inputs, engine, access)
+    _link_files(project.folder, project.project_dir)
+    if not access.unconfined:
+        project.external.mkdir(parents=True, exist_ok=True)
+        project.database.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in project.files.items():
+        _write_changed(path, text)
+    project.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return project
+
+
+def plan_dbt(
+    domain: str,
+    folder: Path,
+    store: Path,
+    inputs: Mapping[str, Snapshot],
+    engine: Engine,
+    access: DbtAccess = DbtAccess(),
+) -> DbtProject:
+    """Return how the dbt project in a domain's `folder` runs below `store`, confined to what `access` says. Nothing is
+    written.
 
     `inputs` are the published snapshots of its input ports by product id. Models read them as
     `source('<domain>', '<product>')`. `engine` is the one that dbt's adapter runs. Raises DefinitionErrors for files
@@ -98,20 +129,19 @@ def prepare_dbt(
     home = (store / domain / "dbt").resolve()
     project_dir = home / "project"
     fields = _read_project(folder, unconfined=access.unconfined)
-    _link_files(folder, project_dir)
     model_paths = [*(fields.get("model-paths") or ["models"]), SOURCES_FOLDER]
-    _write_yaml(project_dir / "dbt_project.yml", {**fields, "model-paths": model_paths})
-    _write_yaml(project_dir / SOURCES_FOLDER / "sources.yml", _sources(inputs, engine))
     profile = read_profile(domain, folder, store, unconfined=access.unconfined)
-    only = None if access.unconfined else _allowed_paths(folder, home, profile.database, inputs, access)
-    write_atomically(home / ALLOWED, json.dumps(None if only is None else [str(path) for path in only]))
+    only = None if access.unconfined else _allowed_paths(folder, home, inputs, access)
+    files = {
+        project_dir / "dbt_project.yml": _yaml({**fields, "model-paths": model_paths}),
+        project_dir / SOURCES_FOLDER / "sources.yml": _yaml(_sources(inputs, engine)),
+        home / ALLOWED: json.dumps(None if only is None else [str(path) for path in only]),
+    }
     profiles_dir = folder
     if not access.unconfined or not (folder / "profiles.yml").exists():
         profiles_dir = home / "profiles"
-        _write_yaml(
-            profiles_dir / "profiles.yml", _profiles(str(fields.get("profile", domain)), profile, folder, home, only)
-        )
-    (home / "home").mkdir(mode=0o700, parents=True, exist_ok=True)
+        profiles = _profiles(str(fields.get("profile", domain)), profile, folder, home, only)
+        files[profiles_dir / "profiles.yml"] = _yaml(profiles)
     env = {
         "DO_NOT_TRACK": "1",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -132,6 +162,7 @@ def prepare_dbt(
         env=MappingProxyType(env),
         home=home / "home",
         access=access,
+        files=MappingProxyType(files),
     )
 
 
@@ -144,15 +175,10 @@ def allowed_paths(domain: str, store: Path) -> list[Path] | None:
     return None if paths is None else [Path(path) for path in paths]
 
 
-def _allowed_paths(
-    folder: Path, home: Path, database: Path, inputs: Mapping[str, Snapshot], access: DbtAccess
-) -> list[Path]:
-    external = home / "external"
-    external.mkdir(parents=True, exist_ok=True)
-    database.parent.mkdir(parents=True, exist_ok=True)
+def _allowed_paths(folder: Path, home: Path, inputs: Mapping[str, Snapshot], access: DbtAccess) -> list[Path]:
     files = [Path(file) for product in sorted(inputs) for file in inputs[product].files]
     # Whatever a model may read it may also write: DuckDB does not tell the two apart.
-    return [*data_folders(folder), external, *(path.resolve() for path in access.read), *files]
+    return [*data_folders(folder), home / EXTERNAL, *(path.resolve() for path in access.read), *files]
 
 
 def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -> None:
@@ -232,12 +258,14 @@ def _link_files(folder: Path, project_dir: Path) -> None:
             (project_dir / entry.name).symlink_to(entry, target_is_directory=entry.is_dir())
 
 
-def _write_yaml(path: Path, value: Any) -> None:
-    """Write YAML only when it changes: dbt parses files with a new modification time again."""
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+def _write_changed(path: Path, text: str) -> None:
+    """Write a file only when it changes: dbt parses files with a new modification time again."""
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text)
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
 
 
 def _profiles(
@@ -250,7 +278,7 @@ def _profiles(
     else:
         config = {"folder": str(folder), "only": [str(path) for path in only], "settings": dict(profile.settings)}
         output["plugins"] = [{"module": DBT_PLUGIN, "config": config}]
-        output["external_root"] = str(home / "external")
+        output["external_root"] = str(home / EXTERNAL)
     return {name: {"target": "storymesh", "outputs": {"storymesh": output}}}
 
 

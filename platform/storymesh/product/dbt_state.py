@@ -15,7 +15,7 @@ from typing import Any
 
 from storymesh.atomic_write import write_atomically
 from storymesh.input_file import InputFileRefused, open_input
-from storymesh.product.dbt_project import SOURCES_FOLDER, DbtAccess, DbtProject
+from storymesh.product.dbt_project import DbtAccess, DbtProject
 from storymesh.product.software import software_digest
 
 MAX_FILES = 20_000
@@ -37,11 +37,11 @@ _VARYING = re.compile(
 class DbtBuildState:
     """Whether the last `dbt build` of a project read what it would read now, and its database is as it left it.
 
-    `selected` names what is built, `manifest` is dbt's of the project.
+    `selected` names what is built, if it is not all of the project; `manifest` is dbt's.
     """
 
     def __init__(
-        self, project: DbtProject, access: DbtAccess, manifest: Mapping[str, Any], selected: Iterable[str]
+        self, project: DbtProject, access: DbtAccess, manifest: Mapping[str, Any], selected: Iterable[str] = ()
     ) -> None:
         self._project = project
         self._path = project.target_path.parent / _STATE
@@ -68,9 +68,9 @@ class DbtBuildState:
 
     def _outputs(self) -> dict[str, list[int] | None]:
         """Return size and time of change of the database, and of each file that models write beside it."""
-        external = self._project.target_path.parent / "external"
         database = self._project.database
-        written = [database, database.with_name(f"{database.name}.wal"), *sorted(external.rglob("*"))]
+        beside = sorted(self._project.external.rglob("*"))
+        written = [database, database.with_name(f"{database.name}.wal"), *beside]
         return {str(path): _size_and_time(path) for path in written}
 
 
@@ -144,9 +144,7 @@ def _inputs_digest(project: DbtProject, access: DbtAccess, selected: Iterable[st
         *sorted(selected),
     )
     # An input port stands in the sources as the files of its snapshot, whose names are never used twice.
-    prepared = (Path("dbt_project.yml"), Path(SOURCES_FOLDER, "sources.yml"))
-    paths = [*(project.project_dir / name for name in prepared), project.profiles_dir / "profiles.yml"]
-    add(*(path.read_bytes() for path in paths))
+    add(*(part for path, text in sorted(project.files.items()) for part in (str(path), text)))
     add(*(f"{name}={os.environ.get(name)}" for name in sorted(access.env)))
     count = 0
     try:

@@ -98,6 +98,18 @@ class PublicationState:
             checks=results,
         )
 
+    def has_told(self, publication: Publication) -> bool:
+        """Return True if each check of a publication has passed or failed when its outcome was last noted, as now."""
+        note = self._read_note()
+        return note is not None and _verdicts(note.results) == _verdicts(publication.checks)
+
+    def note_results(self, publication: Publication) -> None:
+        """Note how the checks of an unchanged publication come out now, where one that depends on the moment comes out
+        otherwise than before."""
+        note = self._read_note()
+        if note is not None and not self.has_told(publication):
+            write_atomically(self._path, note.model_copy(update={"results": _noted(publication)}).model_dump_json())
+
     def forget(self) -> None:
         """Begin a publication: what it leaves behind is not known before it has ended."""
         self._path.unlink(missing_ok=True)
@@ -116,15 +128,7 @@ class PublicationState:
             rows_out=publication.rows_out,
             quarantined=dict(publication.quarantined),
             quarantine=str(quarantine.relative_to(self._store.folder)) if quarantine is not None else None,
-            results=[
-                _NotedResult(
-                    passed=result.passed,
-                    failed_rows=result.failed_rows,
-                    observed=None if result.observed is None else str(result.observed),
-                    words=result.words,
-                )
-                for result in publication.checks
-            ],
+            results=_noted(publication),
         )
         write_atomically(self._path, note.model_dump_json())
 
@@ -155,6 +159,22 @@ class PublicationState:
             with path.open("rb") as file:
                 digests[str(path.relative_to(self._store.folder))] = hashlib.file_digest(file, "sha256").hexdigest()
         return digests
+
+
+def _noted(publication: Publication) -> list[_NotedResult]:
+    return [
+        _NotedResult(
+            passed=result.passed,
+            failed_rows=result.failed_rows,
+            observed=None if result.observed is None else str(result.observed),
+            words=result.words,
+        )
+        for result in publication.checks
+    ]
+
+
+def _verdicts(results: Sequence[_NotedResult | CheckResult]) -> list[bool]:
+    return [result.passed for result in results]
 
 
 def _as_result(check: Check, noted: _NotedResult) -> CheckResult:

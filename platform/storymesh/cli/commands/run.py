@@ -1,6 +1,7 @@
 """`storymesh run`: the whole mesh, or some narratives with all they are built on."""
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +10,11 @@ from storymesh.cli.output.console import echo
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.printable import printable_line
 
+if TYPE_CHECKING:
+    from storymesh.errors import Finding
+    from storymesh.mesh.mesh import Mesh
+    from storymesh.narrative.definition import Narrative
+
 
 def run(
     narratives: Annotated[
@@ -16,11 +22,16 @@ def run(
     ] = None,
     mesh: MeshOption = None,
     only: Annotated[bool, typer.Option("--only", help="The narratives alone, on products as published.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Go through every step also where nothing has changed.")
+    ] = False,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Make every product, case and release that is not there yet."""
+    from storymesh.cli.output.console import console_on
     from storymesh.cli.output.findings import count_findings
     from storymesh.cli.output.json_document import echo_result
+    from storymesh.cli.output.run import show_unchanged
     from storymesh.mesh.check import blocking_findings, load_checked
 
     loaded, findings = load_checked(mesh_root(mesh))
@@ -37,8 +48,26 @@ def run(
     if not loaded.products:
         raise WrongUsage("this mesh has no product", "write domains/<domain>/products/<product>.odps.yaml")
 
+    if not again:
+        from storymesh.orchestration.run.unchanged import find_unchanged_run
+
+        if (unchanged := find_unchanged_run(loaded, chosen, upstream=not only)) is not None:
+            if format == "json":
+                echo_result({"findings": findings, "outcome": unchanged, "log": None})
+            else:
+                show_unchanged(console_on(sys.stdout), unchanged)
+            return
+    if not _execute(loaded, chosen, findings, format, upstream=not only):
+        raise typer.Exit(1)
+
+
+def _execute(
+    loaded: "Mesh", chosen: "list[Narrative]", findings: "list[Finding]", form: str, *, upstream: bool
+) -> bool:
+    """Run, print what happens and what comes of it, and return True if nothing failed."""
     from storymesh.cli.logs import new_log, relative_to_here
     from storymesh.cli.output.console import terminal_without_libraries
+    from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.run import RunDisplay, show_outcome
 
     log = new_log(loaded, "run")
@@ -46,17 +75,16 @@ def run(
         from storymesh.orchestration.run.execute import execute_run
 
         display = RunDisplay(console)
-        listener = display.show if format == "text" else _ignore
+        listener = display.show if form == "text" else _ignore
         try:
-            outcome = execute_run(loaded, chosen, listener, log, upstream=not only)
+            outcome = execute_run(loaded, chosen, listener, log, upstream=upstream)
         finally:
             display.stop()
-        if format == "text":
+        if form == "text":
             show_outcome(console, outcome, relative_to_here(log))
-    if format == "json":
+    if form == "json":
         echo_result({"findings": findings, "outcome": outcome, "log": relative_to_here(log)})
-    if not outcome.success:
-        raise typer.Exit(1)
+    return outcome.success
 
 
 def _ignore(event: object) -> None:

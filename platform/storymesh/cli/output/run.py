@@ -78,13 +78,24 @@ class RunDisplay:
 
 def show_outcome(console: Console, outcome: "RunOutcome", log: str) -> None:
     """Print the tables at the end of a run."""
+    _show_tables(console, outcome)
+    end = "done" if outcome.success else f"{len(outcome.failures)} of the steps failed"
+    style = "green" if outcome.success else "red"
+    console.print(f"{end} in {outcome.seconds:.1f} s; log: {log}", style=style, highlight=False, soft_wrap=True)
+
+
+def show_unchanged(console: Console, outcome: "RunOutcome") -> None:
+    """Print the same tables where no run was needed."""
+    _show_tables(console, outcome)
+    words = f"nothing has changed since the last run, so none began ({outcome.seconds:.1f} s); all the same: --again"
+    console.print(words, style="green", highlight=False, soft_wrap=True)
+
+
+def _show_tables(console: Console, outcome: "RunOutcome") -> None:
     if outcome.products:
         console.print(_products(outcome.products))
     for narrative in outcome.narratives:
         _show_narrative(console, narrative)
-    end = "done" if outcome.success else f"{len(outcome.failures)} of the steps failed"
-    style = "green" if outcome.success else "red"
-    console.print(f"{end} in {outcome.seconds:.1f} s; log: {log}", style=style, highlight=False, soft_wrap=True)
 
 
 def _products(products: "tuple[ProductOutcome, ...]") -> Table:

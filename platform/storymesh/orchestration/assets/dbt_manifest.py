@@ -31,8 +31,8 @@ def has_dbt_project(mesh: Mesh, domain: str) -> bool:
 
 def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
     """Return dbt's manifest of the domain, made again only when what dbt reads has changed. Raises TransformFailed."""
-    home = mesh.store / "dagster" / "parse"
-    cached = home / domain / f"manifest-{_fingerprint(mesh, domain)}.json"
+    cached = _cached_manifest(mesh, domain)
+    home = cached.parent.parent
     with hold_lock(home / f"{domain}.lock"):
         if not cached.is_file():
             inputs = {product: snapshot_without_rows(mesh, product) for product in input_products(mesh, domain)}
@@ -44,6 +44,19 @@ def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
             (project.target_path / "manifest.json").replace(cached)
         manifest: Mapping[str, Any] = json.loads(cached.read_text(encoding="utf-8"))
     return manifest
+
+
+def find_dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any] | None:
+    """Return dbt's manifest of the domain, if it has been made and nothing that dbt reads has changed since."""
+    cached = _cached_manifest(mesh, domain)
+    if not cached.is_file():
+        return None
+    manifest: Mapping[str, Any] = json.loads(cached.read_text(encoding="utf-8"))
+    return manifest
+
+
+def _cached_manifest(mesh: Mesh, domain: str) -> Path:
+    return mesh.store / "dagster" / "parse" / domain / f"manifest-{_fingerprint(mesh, domain)}.json"
 
 
 def input_products(mesh: Mesh, domain: str) -> list[str]:

@@ -15,20 +15,19 @@ import dagster as dg
 from pydantic import Field
 
 from storymesh.engine.engine import Engine
-from storymesh.errors import NotPublished, StorymeshError, TransformFailed
+from storymesh.errors import StorymeshError, TransformFailed
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.column_lineage import add_column_lineage
 from storymesh.orchestration.assets.dbt_manifest import (
     dbt_manifest,
     has_dbt_project,
-    input_products,
-    snapshot_without_rows,
 )
 from storymesh.orchestration.assets.keys import model_key, product_key, source_key
 from storymesh.orchestration.assets.metadata import asset_owners
 from storymesh.orchestration.assets.products import assets_made_for
 from storymesh.orchestration.assets.sources import Files, files_read_by_model, raw_files_of_domain
+from storymesh.orchestration.assets.states import input_snapshots
 from storymesh.orchestration.dagster_internals import (
     dbt_resource_class,
     import_dagster_dbt,
@@ -38,7 +37,6 @@ from storymesh.orchestration.failures import as_dagster_failure, dagster_failure
 from storymesh.product.dbt_process import was_ended
 from storymesh.product.dbt_project import failed_nodes, prepare_dbt, took_too_long
 from storymesh.product.dbt_state import DbtBuildState
-from storymesh.product.store import ProductStore, Snapshot
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtProject
@@ -103,7 +101,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
     )
     def build_models(context: dg.AssetExecutionContext, config: DbtBuildConfig) -> Iterator[Any]:
         with dagster_failures(context.retry_number):
-            inputs = _input_snapshots(mesh, domain, _inputs_of_selection(context))
+            inputs = input_snapshots(mesh, domain, _inputs_of_selection(mesh, context))
             with mesh.open_engine() as engine:
                 folder, access = mesh.domain_folder(domain), mesh.dbt_access(domain)
                 project = prepare_dbt(domain, folder, mesh.store, inputs, engine, access)
@@ -145,7 +143,9 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
 
 
 def _names(context: dg.AssetExecutionContext) -> list[str]:
-    """Return the names of the selected models and checks."""
+    """Return the names of the selected models and checks; none where all are, of which the manifest says which."""
+    if not context.assets_def.is_subset:
+        return []
     models = (key.to_user_string() for key in context.selected_asset_keys)
     return [*models, *(f"{key.asset_key.to_user_string()} {key.name}" for key in context.selected_asset_check_keys)]
 
@@ -247,23 +247,7 @@ def _failing_models(mesh: Mesh, domain: str, error: StorymeshError) -> list[dg.A
     return [failing(spec) for spec in specs]
 
 
-def _inputs_of_selection(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
-    """Return what the selected models read."""
-    return {key for model in context.selected_asset_keys for key in context.assets_def.asset_deps[model]}
-
-
-def _input_snapshots(mesh: Mesh, domain: str, required: set[dg.AssetKey]) -> dict[str, Snapshot]:
-    """Return the snapshots that the domain's models read, by product.
-
-    Raises NotPublished when one that is `required` has none yet; the others may have none, since a model that is not
-    built reads nothing.
-    """
-    snapshots: dict[str, Snapshot] = {}
-    for product in input_products(mesh, domain):
-        owner, name = product.split(".", 1)
-        latest = ProductStore(mesh.warehouse, owner).latest_snapshot(name)
-        if latest is None and product_key(product) in required:
-            message = f"the models of '{domain}' read '{product}', which nobody has published yet"
-            raise NotPublished(message, f"run the domain '{owner}' first")
-        snapshots[product] = latest or snapshot_without_rows(mesh, product)
-    return snapshots
+def _inputs_of_selection(mesh: Mesh, context: dg.AssetExecutionContext) -> set[str]:
+    """Return the products that the selected models read."""
+    read = {key for model in context.selected_asset_keys for key in context.assets_def.asset_deps[model]}
+    return {product for product in mesh.products if product_key(product) in read}

@@ -4,7 +4,6 @@ The cases pin a snapshot of each product, and the key of that pinning is the val
 meanwhile, precedents, records and release are made from exactly what the cases were made from.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from storymesh.orchestration.assets.metadata import (
     markdown_table,
     records_markdown,
 )
+from storymesh.orchestration.assets.states import code_version
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.orchestration.progress import progress_reporter
 from storymesh.release.catalog import Release, list_releases
@@ -273,16 +273,10 @@ def _asset(
         group_name=narrative.name,
         owners=asset_owners(narrative.owner),
         pool=narrative.name,
-        code_version=_code_version(mesh, narrative),
+        code_version=code_version(mesh, narrative),
         automation_condition=remade_with_inputs(definition=True),
         metadata={"dagster/code_references": code_references(mesh.root, {"narrative": narrative.at()})},
     )
-
-
-def _code_version(mesh: Mesh, narrative: Narrative) -> str:
-    """Return a digest of all that people write and that shapes the records: the narrative and its contracts."""
-    contracts = [f"{role} {contract.digest}" for role, contract in sorted(mesh.cast_of(narrative).items())]
-    return hashlib.sha256("\n".join([narrative.fingerprint, *contracts]).encode()).hexdigest()[:24]
 
 
 def _result(

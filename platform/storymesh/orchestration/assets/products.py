@@ -7,8 +7,6 @@ were quarantined or that nothing was published, never that something wrong is al
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -30,14 +28,13 @@ from storymesh.orchestration.assets.metadata import (
     sample_table,
 )
 from storymesh.orchestration.assets.sources import file_format
+from storymesh.orchestration.assets.states import domain_database, publication_state
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.orchestration.progress import progress_reporter
-from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product
-from storymesh.product.publication_state import PublicationState
 from storymesh.product.publish import Publication, PublicationRefused, publish
-from storymesh.product.sources.open import open_product_rows, source_digest
+from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore, Snapshot
 
 VOLUME = "volume"
@@ -140,14 +137,13 @@ def checks_by_name(contract: Contract) -> dict[str, Check]:
 def _publish(
     mesh: Mesh, product: Product, contract: Contract, store: ProductStore, context: dg.AssetExecutionContext
 ) -> Publication:
+    manifest = dbt_manifest(mesh, product.domain) if product.source is None else None
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
     allowed = allowed_paths(product.domain, mesh.store)
-    manifest = dbt_manifest(mesh, product.domain) if product.source is None else None
-    state = PublicationState(
-        store, product, contract, partial(source_digest, product, folder, database, allowed, manifest)
-    )
+    state = publication_state(mesh, product, manifest)
     if (before := state.find_unchanged(mesh.open_engine)) is not None:
         context.log.info("nothing that this product is made from has changed since it was published")
+        state.note_results(before)
         return before
     state.forget()
     with (
@@ -253,9 +249,3 @@ def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[
         metadata["snapshot_id"] = str(snapshot.snapshot_id)
         metadata["sample"] = sample_table(snapshot.files, contract)
     return metadata
-
-
-def domain_database(mesh: Mesh, domain: str) -> Path:
-    """Return the DuckDB file of the domain's models. Raises DefinitionErrors when its own dbt profile names none."""
-    unconfined = mesh.dbt_access(domain).unconfined
-    return domain_database_path(domain, mesh.domain_folder(domain), mesh.store, unconfined=unconfined)

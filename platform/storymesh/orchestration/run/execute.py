@@ -26,6 +26,7 @@ from storymesh.orchestration.load_locations import load_code_locations
 from storymesh.orchestration.openlineage import lineage_listener
 from storymesh.orchestration.progress import progress_listener
 from storymesh.orchestration.run.events import RunListener, RunPreparation
+from storymesh.orchestration.run.last_run import begin_run, note_run
 from storymesh.orchestration.run.observer import RunObserver
 from storymesh.orchestration.run.outcome import RunOutcome
 from storymesh.outage import ResourceUnavailable, as_unavailable, is_of_database
@@ -62,6 +63,7 @@ def execute_run(
     ResourceUnavailable when the disk or the instance cannot be reached, and KeyboardInterrupt when somebody stops it.
     """
     run_id = str(uuid.uuid4())
+    begin_run(mesh)
     listener(RunPreparation("reading the dbt projects"))
     parse_dbt_projects(mesh)
     locations = load_code_locations(mesh)
@@ -99,7 +101,10 @@ def execute_run(
             raise KeyboardInterrupt from None
     if observer.interrupted:
         raise KeyboardInterrupt
-    return observer.outcome(run_id)
+    outcome = observer.outcome(run_id)
+    if outcome.success:
+        note_run(mesh, run_id, narratives, upstream=upstream)
+    return outcome
 
 
 def _report_raw_files(mesh: Mesh, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:

@@ -1,0 +1,60 @@
+"""What dbt builds, publications and records are made from: to ask whether anything has changed since the last ones.
+
+The steps ask before they make something. Whoever wants to know whether there is anything to do asks the same, without
+Dagster.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from storymesh.errors import NotPublished
+from storymesh.mesh.mesh import Mesh
+from storymesh.narrative.definition import Narrative
+from storymesh.orchestration.assets.dbt_manifest import input_products, snapshot_without_rows
+from storymesh.product.dbt_profile import domain_database_path
+from storymesh.product.dbt_project import allowed_paths
+from storymesh.product.definition import Product
+from storymesh.product.publication_state import PublicationState
+from storymesh.product.sources.open import source_digest
+from storymesh.product.store import ProductStore, Snapshot
+
+
+def domain_database(mesh: Mesh, domain: str) -> Path:
+    """Return the DuckDB file of the domain's models. Raises DefinitionErrors when its own dbt profile names none."""
+    unconfined = mesh.dbt_access(domain).unconfined
+    return domain_database_path(domain, mesh.domain_folder(domain), mesh.store, unconfined=unconfined)
+
+
+def publication_state(mesh: Mesh, product: Product, manifest: Mapping[str, Any] | None) -> PublicationState:
+    """Return the state of a product's publication; `manifest` is dbt's, for a product whose rows are a model's."""
+    folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
+    allowed = allowed_paths(product.domain, mesh.store)
+    read_source = partial(source_digest, product, folder, database, allowed, manifest)
+    store = ProductStore(mesh.warehouse, product.domain)
+    return PublicationState(store, product, mesh.contract(product.id), read_source)
+
+
+def input_snapshots(mesh: Mesh, domain: str, required: Collection[str] = ()) -> dict[str, Snapshot]:
+    """Return the snapshots that the domain's models read, by product.
+
+    Raises NotPublished when one that is `required` has none yet; the others may have none, since a model that is not
+    built reads nothing.
+    """
+    snapshots: dict[str, Snapshot] = {}
+    for product in input_products(mesh, domain):
+        owner, name = product.split(".", 1)
+        latest = ProductStore(mesh.warehouse, owner).latest_snapshot(name)
+        if latest is None and product in required:
+            message = f"the models of '{domain}' read '{product}', which nobody has published yet"
+            raise NotPublished(message, f"run the domain '{owner}' first")
+        snapshots[product] = latest or snapshot_without_rows(mesh, product)
+    return snapshots
+
+
+def code_version(mesh: Mesh, narrative: Narrative) -> str:
+    """Return a digest of all that people write and that shapes the records: the narrative and its contracts."""
+    contracts = [f"{role} {contract.digest}" for role, contract in sorted(mesh.cast_of(narrative).items())]
+    return hashlib.sha256("\n".join([narrative.fingerprint, *contracts]).encode()).hexdigest()[:24]
