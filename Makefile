@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_PROCESSES ?= 2
+# Python compiles what it imports, once, where it may keep it; to compile all that is installed takes five times as long.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 READERS := .venv-readers
 SPARK := .venv-spark
 # Named for what it was made from, so that a fresh checkout with an old environment knows which one it is.
@@ -23,8 +26,8 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
 	  echo "storymesh needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is none of them. Install one, or name it: make PYTHON=/path/to/python3.13" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/lock.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements/lock.txt
+	$(BIN)/python $(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 readers: ## what reads releases in the tests and is no part of storymesh, in .venv-readers (1.6 GB)
@@ -32,14 +35,14 @@ readers: ## what reads releases in the tests and is no part of storymesh, in .ve
 
 $(READERS)/.made-from-%:
 	$(PYTHON) -m venv --clear $(READERS)
-	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/readers.txt
+	$(READERS)/bin/python $(INSTALL) --require-hashes -r requirements/readers.txt
 	@touch $@
 
 spark: $(SPARK)/.installed ## Spark for the tests of the second engine, in .venv-spark (0.5 GB; needs Java 17)
 
 $(SPARK)/.installed: requirements/spark.txt
 	$(PYTHON) -m venv --clear $(SPARK)
-	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/spark.txt
+	$(SPARK)/bin/python $(INSTALL) --require-hashes -r requirements/spark.txt
 	@touch $@
 
 run: env ## every product, case and release of the mesh
@@ -55,7 +58,7 @@ bench: env $(PEERS_IN)/draw/.installed ## docs/benchmarks.md measured anew (size
 
 $(PEERS_IN)/%/.installed: requirements/bench/%.txt
 	$(PYTHON) -m venv --clear $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	$(@D)/bin/python $(INSTALL) --require-hashes -r $<
 	@touch $@
 
 ui: env ## the mesh in Dagster's user interface
