@@ -159,6 +159,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "match": "levels, strictest first; each is a list of values that have to be equal",
         "min": "the first level with so many precedents is taken; an option tried fewer times is never best or worst",
         "quote": "how many cases an option quotes, the latest first",
+        "withhold": (
+            "the share of the cases, drawn by their ids, that see no precedents: `enough` is false, so that the "
+            "honest answer is that there are too few. They are precedents of others all the same"
+        ),
     },
     "records.<config>": {
         "format": "decides the columns, named as TRL takes them",
@@ -171,6 +175,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         **{name: slot.description for name, slot in template_slots().items()},
         "length": "of this config, in place of the dataset's; `{}` for none",
         "near_duplicates": "of this config, in place of the dataset's",
+        "action_cap": (
+            "of pairs: no action is more than this share of the chosen, nor of the rejected answers of a split; pairs "
+            "beyond it drop, drawn by their ids"
+        ),
     },
     "length": {"min": "at least so many", "max": "at most so many"},
     "near_duplicates": {

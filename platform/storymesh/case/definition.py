@@ -123,11 +123,13 @@ class Outcome(Definition):
 
 
 class Precedents(Definition):
-    """Which earlier, judged cases count for a case: levels of values to match, the strictest first."""
+    """Which earlier, judged cases count for a case: levels of values to match, the strictest first. From the share
+    `withhold` of the cases they are withheld, so that there is something to learn to say too little is known of."""
 
     match: tuple[tuple[Expression, ...], ...] = Field(min_length=1)
     min: int = Field(default=5, ge=1, le=10**9)
     quote: int = Field(default=3, ge=0, le=100)
+    withhold: float = Field(default=0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _levels(self) -> "Precedents":

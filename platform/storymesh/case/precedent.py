@@ -16,6 +16,8 @@ from storymesh.case.definition import Precedents
 from storymesh.case.link import KNOWN
 from storymesh.engine import dialect
 
+DRAWN = 10_000  # the parts of all cases of which so many are withheld
+WITHHELD = "withheld"
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval (Wilson 1927, JASA 22:209-212)
 
 
@@ -35,6 +37,8 @@ def find_precedents(
 ) -> ir.Table:
     """Return `precedents`, a struct as templates see it, for each probe: rank, day and the columns in `levels`.
 
+    Where `cases` has the column `withheld`, so have the probes: those of cases that are withheld have no precedents.
+
     `cases` has case_id, at, closes, rank (of its split, 0 the earliest; null: it has none, and does not ask), period
     (the rank of the earliest split whose cases may count it; null: it is nobody's precedent), outcome (null unless
     judged), known, match (struct of the columns in `levels`), hindsight (facts) and fact_known.
@@ -47,16 +51,40 @@ def find_precedents(
     counted = [_counted(judged_cases, probes, level, index) for index, level in enumerate(match_levels.levels)]
     chosen = _chosen(probes, counted, match_levels, definition.min)
     options = _options(chosen, counted, judged_cases, match_levels, definition, facts)
-    return _as_struct(probes, options, match_levels)
+    found = _as_struct(probes, options, match_levels)
+    return found if WITHHELD not in cases.columns else _with_withheld(found, kept, match)
+
+
+def mark_withheld(cases: ir.Table, share: float) -> ir.Table:
+    """Return cases with the column `withheld`: True for about `share` of them, drawn by their ids; as they are if 0."""
+    if not share:
+        return cases
+    drawn = dialect.hash_choice(ibis.literal("withhold:").concat(cases["case_id"]), DRAWN)
+    return cases.mutate(**{WITHHELD: drawn < round(share * DRAWN)})
+
+
+def _with_withheld(found: ir.Table, kept: ir.Table, match: dict[str, ir.Value]) -> ir.Table:
+    """Return the probes with `withheld`, and behind them those of the cases that are withheld, without precedents."""
+    asking = kept.filter(kept[WITHHELD])
+    probes = asking.select(
+        rank="rank", day=asking["at"].cast("date"), **{name: asking["match"][name] for name in match}
+    )
+    kind = found["precedents"].type()
+    known = {"enough": ibis.literal(False), "tried": ibis.literal(0), "options": ibis.literal([], type=kind["options"])}
+    nothing = {name: known.get(name, ibis.null()).cast(kind[name]) for name in kind.names}
+    withheld = probes.distinct().mutate(precedents=ibis.struct(nothing), **{WITHHELD: ibis.literal(True)})
+    return found.mutate(**{WITHHELD: ibis.literal(False)}).union(withheld)
 
 
 def add_precedents(cases: ir.Table, found: ir.Table) -> ir.Table:
     """Return the cases (at, rank, match) with the precedents that `found` has for their probe; null where none are."""
     names = cases["match"].type().names
-    other = found.rename({f"o_{name}": name for name in ("rank", "day", *names)})
+    drawn = [WITHHELD] if WITHHELD in cases.columns else []
+    other = found.rename({f"o_{name}": name for name in ("rank", "day", *names, *drawn)})
     predicates = [cases["rank"] == other["o_rank"], cases["at"].cast("date") == other["o_day"]]
     predicates += [cases["match"][name].identical_to(other[f"o_{name}"]) for name in names]
-    return cases.left_join(other, predicates).drop("o_rank", "o_day", *(f"o_{name}" for name in names))
+    predicates += [cases[name] == other[f"o_{name}"] for name in drawn]
+    return cases.left_join(other, predicates).drop("o_rank", "o_day", *(f"o_{name}" for name in (*names, *drawn)))
 
 
 def wilson_bound(worked: ir.NumericValue, tried: ir.NumericValue, z: float, *, lower: bool = True) -> ir.FloatingValue:

@@ -30,7 +30,7 @@ def published_rows(build: Build, engine: Engine, role: str) -> "ir.Table":
 
 def cases_with_splits(build: Build, engine: Engine) -> "ir.Table":
     """Return the written cases with `split` and its `rank`, both null for a case that is in no split, `component` and
-    `period`.
+    `period`; where the narrative withholds precedents of some, also `withheld`.
 
     `period` is the rank of the earliest split whose questions may count the case as a precedent, whether or not it is
     in a split itself; null for what no question takes for a case: it is nobody's precedent.
@@ -48,7 +48,12 @@ def cases_with_splits(build: Build, engine: Engine) -> "ir.Table":
     joined = cases.left_join(assigned, cases["case_id"] == assigned["split_id"])
     happened = joined["question_dropped"].isnull()
     period = ibis.ifelse(happened, joined["lies_in"], ibis.null(joined["lies_in"].type()))
-    return joined.mutate(period=period).drop("split_id", "lies_in")
+    placed = joined.mutate(period=period).drop("split_id", "lies_in")
+    if (precedents := build.narrative.case.precedents) is None:
+        return placed
+    from storymesh.case.precedent import mark_withheld
+
+    return mark_withheld(placed, precedents.withhold)
 
 
 def cases_with_precedents(build: Build, engine: Engine) -> "ir.Table":
@@ -62,7 +67,7 @@ def add_precedents(cases: "ir.Table", build: Build, engine: Engine) -> "ir.Table
         from storymesh.case.precedent import add_precedents
 
         cases = add_precedents(cases, engine.read_parquet(build.files.precedents))
-    return cases.drop("rank", "period")
+    return cases.drop(*({"rank", "period", "withheld"} & {*cases.columns}))
 
 
 def precedents_by_case(build: Build, engine: Engine) -> "ir.Table | None":

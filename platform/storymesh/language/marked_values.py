@@ -5,23 +5,25 @@ from dataclasses import replace
 
 from storymesh.language import ast
 from storymesh.language.ast import Statement, Template
+from storymesh.language.static_values import Path
 
 # Noncharacters of Unicode, which no text of anybody has: around a value stand VALUE, its place, TEXT, the value, END.
 VALUE, TEXT, END = "\ufdd1", "\ufdd2", "\ufdd3"
 
 
-def mark_values(template: Template) -> tuple[Template, tuple[ast.Output, ...]]:
+def mark_values(template: Template, known: frozenset[Path] = frozenset()) -> tuple[Template, tuple[ast.Output, ...]]:
     """Return a typed template whose text has each printed value marked, and its outputs by the number of their place.
 
-    An output that only chooses between words of the template, as `choose` does, is none. A partial has the same places
-    wherever it is included.
+    An output that only chooses between words of the template, as `choose` does, is none, nor is one that prints nothing
+    but `known` paths. A partial has the same places wherever it is included.
     """
-    marker = _Marker()
+    marker = _Marker(known)
     return marker.template(template), tuple(marker.outputs)
 
 
 class _Marker:
-    def __init__(self) -> None:
+    def __init__(self, known: frozenset[Path]) -> None:
+        self.known = known
         self.outputs: list[ast.Output] = []
 
     def template(self, template: Template) -> Template:
@@ -32,7 +34,7 @@ class _Marker:
 
     def _marked(self, statement: Statement) -> tuple[Statement, ...]:
         match statement:
-            case ast.Output(at=at, value=value) if value.typed.paths:
+            case ast.Output(at=at, value=value) if value.typed.paths - self.known:
                 before = ast.TemplateText(at, f"{VALUE}{self._place(statement)}{TEXT}")
                 return before, statement, ast.TemplateText(at, END)
             case ast.If() | ast.For():
@@ -43,7 +45,7 @@ class _Marker:
                 return (statement,)
 
     def _place(self, output: ast.Output) -> int:
-        places = {known.at: place for place, known in enumerate(self.outputs)}
+        places = {item.at: place for place, item in enumerate(self.outputs)}
         if output.at not in places:
             self.outputs.append(output)
         return places.get(output.at, len(self.outputs) - 1)

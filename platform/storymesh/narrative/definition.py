@@ -132,11 +132,20 @@ else:
 
 class Record(_RecordTemplates):
     """One config of the dataset. It tells the cases for which `where` holds, all that it can without. Its `length` and
-    `near_duplicates` stand in for the dataset's."""
+    `near_duplicates` stand in for the dataset's. Of its pairs at most the share `action_cap` has one action chosen, and
+    as many one action rejected."""
 
     where: Expression | None = None
     length: LengthLimits | None = None
     near_duplicates: NearDuplicates | None = None
+    action_cap: float | None = Field(default=None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Record":
+        if self.action_cap is not None and (self.format is None or not FORMATS[self.format].needs_pair):
+            paired = " or ".join(name for name, item in FORMATS.items() if item.needs_pair)
+            raise ValueError(f"`action_cap` is a share of pairs; give it to a record of the format {paired}")
+        return self
 
     @model_validator(mode="after")
     def _slots(self) -> "Record":

@@ -113,6 +113,8 @@ class VerificationQueries:
         this case, in the period of its split or an earlier one."""
         cases = self._cases
         case = cases.filter(cases["case_id"] == case_id)
+        if "withheld" in case.columns:
+            case = case.filter(~case["withheld"])  # one whose precedents are withheld counts none
         asking = case.select(asking_at="at", asking_rank="rank", asking_match="match")
         judged = cases.filter(cases["outcome"].notnull()).select("known", "period", "match", "outcome")
         pairs = judged.cross_join(asking)

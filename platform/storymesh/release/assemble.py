@@ -44,11 +44,13 @@ from storymesh.release.manifest import (
     ReleasedProduct,
     ReleaseManifest,
     RewritingSummary,
+    TrickSummary,
     read_manifest,
 )
 from storymesh.release.observer import ObserveStep, unobserved
 from storymesh.release.recitation import answers_of, measure_recitation
 from storymesh.release.refusal import LeakRefused, ReleaseRefused
+from storymesh.release.tricks import measure_tricks
 
 if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
@@ -144,6 +146,7 @@ class ReleaseAssembly:
                 digests=digests,
                 retold=rewriting,
                 recitation=recitation,
+                tricks=self._tricks(configs),
                 certificate=certificate,
             )
         )
@@ -172,6 +175,15 @@ class ReleaseAssembly:
             with self.observe("recited values", config):
                 if (summary := measure_recitation(self.build, self.engine, config, files)) is not None:
                     found[config] = summary
+        return found
+
+    def _tricks(self, configs: Mapping[str, Mapping[str, int]]) -> dict[str, TrickSummary]:
+        """Return what tricks reach on the preferences of each config that has such."""
+        found = {}
+        for config in configs:
+            format_ = self.build.narrative.format_of(config)
+            if (summary := measure_tricks(self.engine, format_, record_files(self.staged, config))) is not None:
+                found[config] = summary
         return found
 
     def _rewriting_summary(self, config: str) -> RewritingSummary:

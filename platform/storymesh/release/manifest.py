@@ -123,6 +123,14 @@ class RecitationSummary(_Frozen):
         return self.recited / self.characters if self.characters else 0.0
 
 
+class TrickSummary(_Frozen):
+    """What rules that do not read the question reach on the preferences of a config: trick -> share of the `answers`
+    that it gets right."""
+
+    answers: _Count
+    right: Mapping[_Text, Annotated[float, Field(ge=0, le=1)]]
+
+
 class Predecessor(_Frozen):
     """The release that this one succeeds without what was forgotten since; `rules` are those that it was made by."""
 
@@ -152,9 +160,10 @@ class ReleaseManifest(_Frozen):
     not written. `rules` names the rules by which cases and records were made (`BUILD_VERSION`). `configs`: config ->
     split -> records. `drops`: config, or `case`, -> reason -> count. `conflicts`: config -> records with the question
     of another record and a different answer. `splits`: split -> what it keeps of the cases in its period, and how often
-    that worked (`SplitBalance`). `recitation`: config -> what its answers say that nobody can know. `certificate`:
-    promise -> violations. `forgotten`: product -> digests of the keys whose cases were left out; `succeeds`: the
-    release that still has them. `files`: path -> SHA-256 of every other file, `sizes`: path -> its bytes.
+    that worked (`SplitBalance`). `recitation`: config -> what its answers say that nobody can know. `tricks`: config ->
+    what guesses its preferences. `certificate`: promise -> violations. `forgotten`: product -> digests of the keys
+    whose cases were left out; `succeeds`: the release that still has them. `files`: path -> SHA-256 of every other
+    file, `sizes`: path -> its bytes.
     """
 
     narrative: _NarrativeId
@@ -177,6 +186,7 @@ class ReleaseManifest(_Frozen):
     digests: ReleaseDigests
     retold: Mapping[_Name, RewritingSummary] = {}
     recitation: Mapping[_Name, RecitationSummary] = {}
+    tricks: Mapping[_Name, TrickSummary] = {}
     certificate: Mapping[_Text, _Count]
     files: Mapping[_RelativePath, _Sha256] | None = None
     sizes: Mapping[_RelativePath, _Count] | None = None

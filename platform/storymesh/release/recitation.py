@@ -28,6 +28,7 @@ SHARED = 10  # other answers that say the same make it something to learn
 BOUND = 0.05  # of the characters of all answers
 LEAST = 10 * SHARED  # answers, for a warning: among fewer hardly anything is said often enough
 MOST_PLACES = 5
+TAUGHT = frozenset({("option", "action")})  # what a preference is about: its label says whether it is right
 _SENTENCE_END = r"([.!?;])\s+"
 
 
@@ -83,13 +84,14 @@ def _sentences(inputs: "Table", record: "TypedRecord", key: bytes) -> "tuple[Tab
     from storymesh.language.compile.templates import compile_template
 
     names = {name.removeprefix("n_"): inputs[name] for name in inputs.columns if name.startswith("n_")}
-    case_id, outputs = inputs["case_id"], []
+    case_id = inputs["case_id"]
+    outputs: list[Output] = []
     asked, answered = [], []
     for text in record.texts:
         visible = {**names, "option": names[f"option_{text.option}"]} if text.option else names
         tree = record.slots[text.slot.name].checked.tree
         if text.slot.phase == "answer":
-            marked, own = mark_values(tree)
+            marked, own = mark_values(tree, TAUGHT)
             # The places of one template go on where those of the template before it end.
             answer = compile_template(marked, visible, case_id, key)
             answered.append((answer, len(outputs)))

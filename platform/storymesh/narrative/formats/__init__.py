@@ -27,5 +27,5 @@ def format_of_columns(names: Iterable[str]) -> RecordFormat | None:
     """Return the format that records with these columns have: the one that accounts for most of them, None if none
     does. Formats differ in their columns, so a file shows its format."""
     found = frozenset(names)
-    fitting = [item for item in FORMATS.values() if item.columns.keys() <= found]
+    fitting = [item for item in FORMATS.values() if item.columns.keys() - item.later_columns <= found]
     return max(fitting, key=lambda item: len(item.columns), default=None)

@@ -81,6 +81,7 @@ class RecordFormat:
     task: str = "text-generation"
     read_by_trl: bool = True
     label: str | None = None
+    later_columns: frozenset[str] = frozenset()  # that records of older releases lack
 
     @property
     def needs_outcome(self) -> bool:

@@ -25,8 +25,10 @@ from storymesh.release.description import (
     internal_paths,
     masked_paths,
 )
-from storymesh.release.recitation import SHARED, recitation_warnings
+from storymesh.release.doubts import learning_doubts
+from storymesh.release.recitation import SHARED
 from storymesh.release.split_balance import balance_warnings, split_balances
+from storymesh.release.tricks import TRICKS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,8 +104,9 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "balances": split_balances(description.manifest),
         "judged": any(balance.judged for balance in split_balances(description.manifest)),
         "doubts": balance_warnings(description.manifest),
-        "recited": list(recitation_warnings(description.manifest.recitation)),
+        "unlearnable": learning_doubts(description.manifest),
         "shared": SHARED,
+        "tricks": TRICKS,
         "internal": internal_paths(narrative, description.contracts, description.schemas),
         "words": {config: describe_columns(narrative, config) for config in description.schemas},
         "masked": masked_paths(narrative, description.contracts),

@@ -40,6 +40,7 @@ class CurationRules:
     near: "NearDuplicates | None" = None
     persons: PersonalDataFinder | None = None  # for texts that a language model wrote
     decontaminate: "Decontaminate | None" = None
+    action_cap: float | None = None
 
     def sentences(self) -> list[str]:
         """Return a sentence for each rule beyond those of every release."""
@@ -56,6 +57,8 @@ class CurationRules:
             sentences.append(
                 f"Of records that have {near.similarity:.0%} or more of their {runs} in common the earliest stays."
             )
+        if self.action_cap is not None:
+            sentences.append(f"No action is more than {self.action_cap:.0%} of the better or of the worse answers.")
         return sentences
 
 
@@ -68,6 +71,7 @@ def curation_rules(narrative: "Narrative", config: str) -> CurationRules:
         record.near_duplicates or dataset.near_duplicates,
         PersonalDataFinder(regions=dataset.phone_regions) if record.narrator and dataset.personal != "off" else None,
         dataset.decontaminate,
+        narrative.records[record.from_ or config].action_cap,
     )
 
 
@@ -76,8 +80,8 @@ def apply_curation_rules(
 ) -> "Table":
     """Apply every rule in order; the first match is the drop reason.
 
-    The order is length, personal data, evaluation set, facts, near duplicates, questions. Returns a temporary table of
-    the engine with the columns of `find_repeats`.
+    The order is length, personal data, evaluation set, facts, near duplicates, questions, cap. Returns a temporary
+    table of the engine with the columns of `find_repeats`.
     """
     import ibis
 
@@ -89,6 +93,15 @@ def apply_curation_rules(
     for find_drops in _filters(engine, rules, evaluation):
         dropped.append(engine.materialize(find_drops(remaining())))
     repeats = find_repeats(remaining(), rules.dedup if rules.near is None else "none")
+    if rules.action_cap is not None:
+        from storymesh.release.curation.action_cap import find_over_cap
+
+        repeats = engine.materialize(repeats)
+        over = find_over_cap(
+            engine, records.semi_join(repeats.filter(repeats["dropped"].isnull()), "id"), rules.action_cap
+        )
+        over = engine.materialize(over.mutate(conflict=ibis.literal(False)))
+        repeats = repeats.anti_join(over, "id").union(over)
     parts = [repeats, *(part.mutate(conflict=ibis.literal(False)) for part in dropped)]
     return engine.materialize(ibis.union(*parts) if len(parts) > 1 else repeats)
 

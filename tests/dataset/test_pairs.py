@@ -1,0 +1,133 @@
+"""Pairs with their scores, and cases whose precedents are withheld: in every split, and the same ones always."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from storymesh.dataset.build import Build
+from storymesh.dataset.preview import preview_records
+from storymesh.dataset.stages import write_cases_and_precedents, write_records
+from storymesh.dataset.tables import precedents_by_case
+from storymesh.provenance.verification_sql import VerificationQueries
+from tests.support.small_build import build_of
+from tests.support.small_mesh import Product
+
+NARRATIVE = """\
+apiVersion: storymesh/v1
+kind: Narrative
+id: late-calls
+version: 1.0.0
+title: Late calls
+owner: lab
+license: cc-by-4.0
+cast: {call: mesh.calls@1}
+case:
+  anchor: call
+  at: call.at
+  closes: call.over
+  outcome: {action: call.act, score: call.gain, worked: call.gain > 0}
+  precedents: {match: [[call.sea]], min: 3, quote: 1, withhold: WITHHOLD}
+records:
+  advice: {format: messages, user: report.jinja, assistant: report.jinja}
+  choice: {format: preference, prompt: report.jinja, option: option.jinja}
+dataset:
+  split: {validation: 2024-05-01, test: 2024-06-01}
+"""
+CALLS = Product(
+    "calls",
+    {"call": "string", "sea": "string", "at": "timestamp", "over": "timestamp", "act": "string", "gain": "integer"},
+    ("call",),
+    "at",
+    required=("at", "call", "sea"),
+    known_of=dict.fromkeys(("act", "gain"), "over"),
+)
+REPORT = "{{ call.call }}: {{ precedents.tried }}{% for o in precedents.options %} {{ o.action }}{% endfor %}\n"
+FIRST = datetime(2024, 3, 1)
+COUNT = 120
+
+
+def build_with(root: Path, withhold: str) -> Build:
+    folder = root / "narratives" / "late_calls"
+    folder.mkdir(parents=True)
+    (folder / "option.jinja").write_text("{{ option.action }}", encoding="utf-8")
+    rows: list[dict[str, Any]] = [
+        {"call": f"c{n:03d}", "sea": "n", "at": FIRST + timedelta(days=n), "over": FIRST + timedelta(days=n, hours=1)}
+        | {"act": ("tow", "wait")[n % 2], "gain": 1 - n % 2 if n % 10 else 0}
+        for n in range(COUNT)
+    ]
+    build = build_of(root, NARRATIVE.replace("WITHHOLD", withhold), REPORT, {"call": CALLS}, {"call": rows})
+    write_cases_and_precedents(build)
+    return build
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Build, Build]:
+    """Without and with withheld precedents."""
+    root = tmp_path_factory.mktemp("pairs")
+    (root / "all").mkdir()
+    (root / "some").mkdir()
+    return build_with(root / "all", "0"), build_with(root / "some", "0.25")
+
+
+def precedents(build: Build) -> dict[str, dict[str, Any]]:
+    with build.open_engine() as engine:
+        table = precedents_by_case(build, engine)
+        assert table is not None
+        return {row["case_id"]: row["precedents"] for row in engine.fetch_rows(table)}
+
+
+def test_a_share_of_the_cases_has_no_precedents_and_the_others_have_all(builds: tuple[Build, Build]) -> None:
+    every, some = map(precedents, builds)
+    withheld = {case for case, found in some.items() if found != every[case]}
+    assert 0.15 * COUNT < len(withheld) < 0.35 * COUNT
+    assert all(some[case] == every[case] for case in some if case not in withheld)
+    nothing = {"enough": False, "level": None, "tried": 0, "best": None, "worst": None, "options": []}
+    assert all(some[case] == nothing for case in withheld)
+    for first, last in ((0, 60), (61, 91), (92, 119)):  # train, validation, test
+        assert any(f"c{first:03d}" <= case <= f"c{last:03d}" for case in withheld)
+
+
+def test_texts_of_withheld_cases_see_none_by_compiler_and_interpreter(builds: tuple[Build, Build]) -> None:
+    build = builds[1]
+    found = precedents(build)
+    records = pq.read_table(write_records(build, "advice").path).to_pylist()
+    assert len(records) == COUNT
+    told = {row["case_id"]: row["messages"][1]["content"] for row in records}
+    for case, text in told.items():
+        actions = "".join(f" {option['action']}" for option in found[case]["options"])
+        assert text == f"{case}: {found[case]['tried']}{actions}"
+    previewed = {
+        row["case_id"]: row["messages"][1]["content"] for row in preview_records(build, "advice", sample=COUNT)
+    }
+    assert previewed == told
+
+
+def test_the_queries_that_count_again_count_none_of_withheld_precedents(builds: tuple[Build, Build]) -> None:
+    every, some = map(precedents, builds)
+    late = [case for case in sorted(some) if every[case]["enough"]]
+    withheld = next(case for case in late if not some[case]["enough"])
+    told = next(case for case in late if some[case]["enough"])
+    with builds[1].open_engine() as engine:
+        queries = VerificationQueries(builds[1], engine)
+        counted = [engine.fetch_rows(queries.tried(case))[0]["value"] for case in (withheld, told)]
+        assert counted == [0, some[told]["tried"]]
+        assert engine.fetch_rows(queries.enough(withheld))[0]["value"] is False
+
+
+def test_pairs_say_how_often_each_answer_worked(builds: tuple[Build, Build]) -> None:
+    pairs = pq.read_table(write_records(builds[0], "choice").path).to_pylist()
+    assert pairs
+    for pair in pairs:
+        assert (pair["chosen"], pair["rejected"], pair["score_rejected"]) == ("tow", "wait", 0.0)
+        assert 0.5 < pair["score_chosen"] < 1
+        assert pair["margin"] == pair["score_chosen"]
+    (shown,) = preview_records(builds[0], "choice", pairs[-1]["case_id"])
+    assert shown["margin"] == pairs[-1]["margin"]
+    fewer = write_records(builds[1], "choice")
+    assert fewer.rows < len(pairs)
+    assert fewer.drops["no pair: too few precedents"] > write_records(builds[0], "choice").drops.get(
+        "no pair: too few precedents", 0
+    )
