@@ -18,16 +18,6 @@ from tests.support.evaluation_mesh import EVALUATION, delays, evaluation_build
 from tests.support.small_release import drops_of, released, rows_of
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return evaluation_build(tmp_path_factory.mktemp("evaluation"))
-
-
-@pytest.fixture(scope="module")
-def release(build: Build) -> Release:
-    return released(build)
-
-
 def test_each_stratum_has_its_cases_and_all_are_of_the_test(release: Release) -> None:
     rows = rows_of(release, "eval").values()
     assert {row["split"] for row in rows} == {"test"}
@@ -56,9 +46,9 @@ def test_a_question_has_its_wordings_and_its_options_no_fixed_order(release: Rel
     assert len({tuple(option["action"] for option in row["options"]) for row in rows if row["options"]}) > 1
 
 
-def test_a_question_is_traced_in_each_wording(build: Build, release: Release) -> None:
+def test_a_question_is_traced_in_each_wording(evaluated_build: Build, release: Release) -> None:
     record = min(rows_of(release, "eval").values(), key=lambda row: str(row["id"]))
-    trace = trace_record(build, record)
+    trace = trace_record(evaluated_build, record)
     assert trace.mistakes == ()
     assert {"question", "rewordings.0", "context"} <= {column.name for column in trace.columns}
 

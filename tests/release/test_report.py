@@ -26,7 +26,7 @@ from storymesh.release.diversity import count_characters, sample_texts
 from storymesh.release.report import render as report
 from storymesh.release.report import stories
 from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions
-from storymesh.release.report.render import STYLE
+from storymesh.release.report.page import STYLE
 from storymesh.release.write import write_release
 from tests.support.release_builds import HandmadeBuild, Told, make, usual
 

@@ -13,6 +13,7 @@ import typer
 from storymesh import __version__
 from storymesh.cli.commands.check import check
 from storymesh.cli.commands.diff import diff
+from storymesh.cli.commands.evaluate import evaluate
 from storymesh.cli.commands.expire import expire
 from storymesh.cli.commands.explain import explain
 from storymesh.cli.commands.export import export
@@ -35,7 +36,7 @@ from storymesh.cli.time_limit import time_limited
 
 COMMANDS = (
     *(check, run, preview, trace, narrate, explain, scenario, releases),
-    *(sign, diff, pull, push, export, rebuild, forget, expire, ui),
+    *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, ui),
 )
 
 # These only look, and what they cost is for others to say, who wrote the definitions and the data: so they have an end.

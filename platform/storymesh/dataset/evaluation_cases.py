@@ -42,6 +42,20 @@ def mark_drawn(cases: ir.Table, typed: TypedNarrative, evaluation: TypedEvaluati
     return placed.select("case_id", drawn=placed["asked"] & (place < evaluation.each))
 
 
+def trained_actions(cases: ir.Table, typed: TypedNarrative, evaluation: TypedEvaluation) -> ir.Table:
+    """Return stratum, action, tried and worked, of the judged cases of train: what a table of them knows. `cases` are
+    as for `mark_drawn`."""
+    stratum = stratum_of(template_names(cases, typed.cast, typed.case, "question"), evaluation)
+    judged = cases["question_dropped"].isnull() & (cases["status"] == "judged") & (cases["split"] == SPLITS[0])
+    outcomes = cases.filter(judged.fill_null(False)).select(
+        stratum=stratum, action=cases["outcome"]["action"], worked=cases["outcome"]["worked"]
+    )
+    counted = outcomes.group_by("stratum", "action").aggregate(
+        tried=outcomes.count(), worked=outcomes.count(where=outcomes["worked"])
+    )
+    return counted.order_by("stratum", "action")
+
+
 def undrawn_reason(cases: ir.Table, evaluation: TypedEvaluation) -> ir.StringValue:
     """Return why a case is not asked about, or null. `cases` have `drawn`; where they do not, every one is asked, as in
     a preview."""

@@ -57,7 +57,9 @@ def server_address(model: str, base_url: str | None) -> str | None:
 class LangChainModel:
     """The model `name`, asked for plain text or in `schema`. Opened by the first `ask`, or by `open`."""
 
-    def __init__(self, name: str, base_url: str | None, parameters: Parameters, timeout: float, schema: Schema) -> None:
+    def __init__(
+        self, name: str, base_url: str | None, parameters: Parameters, timeout: float, schema: Schema | None
+    ) -> None:
         self.name = name
         self.base_url = base_url
         self.parameters = parameters
@@ -159,7 +161,10 @@ class LangChainModel:
             raise NarratorFailed(fault)
 
     def _in_schema(self, plain: Any) -> Any:
-        """Return the model bound to the schema by a response format or a tool, None if it has neither."""
+        """Return the model bound to the schema by a response format or a tool, None if it has neither, and where no
+        schema is asked for."""
+        if self.schema is None:
+            return None
         if self._client is not None and not getattr(plain, "use_responses_api", False):
             # `with_structured_output` goes through a parser of the SDK that costs 1 ms a call and raises for an answer
             # that was cut off, which is lost then though it was paid. The same request without that parser:

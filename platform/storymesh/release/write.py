@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from storymesh.atomic_write import sync_folder, sync_tree
 from storymesh.engine.engine import Engine
 from storymesh.file_lock import hold_lock
+from storymesh.narrative.evaluation_definition import EVALUATION_CONFIG
 from storymesh.release.catalog import Release, list_releases, read_release
 from storymesh.release.description import ReleaseDescription
 from storymesh.release.layout import (
@@ -127,6 +128,9 @@ def _write_documents(
             (staged / ANSWERS_FOLDER).mkdir(exist_ok=True)
             shutil.copyfile(build.files.answers(config), staged / ANSWERS_FOLDER / f"{config}.parquet")
     files = {config: record_files(staged, config) for config in build.narrative.records}
+    if build.narrative.evaluation is not None:
+        with observe("evaluation"):
+            _write_evaluation(staged, build, engine)
     with observe("card"):
         (staged / CARD).write_text(render_card(description), encoding="utf-8")
         (staged / CROISSANT).write_text(render_croissant(description, staged, files), encoding="utf-8")
@@ -137,6 +141,27 @@ def _write_documents(
     sizes = {name: (staged / name).stat().st_size for name in files_of_release}
     manifest = description.manifest.model_copy(update={"files": files_of_release, "sizes": sizes})
     (staged / MANIFEST).write_text(manifest_json(manifest), encoding="utf-8")
+
+
+def _write_evaluation(staged: Path, build: "Build", engine: Engine) -> None:
+    """Write what needs no model answers to the questions of the release, and the questions as tasks of a harness."""
+    from storymesh.dataset.evaluation_cases import trained_actions
+    from storymesh.dataset.tables import cases_with_precedents
+    from storymesh.release.evaluation_document import (
+        describe_evaluation,
+        write_evaluation_document,
+        write_harness_tasks,
+    )
+
+    evaluation = build.typed.records[EVALUATION_CONFIG].evaluation
+    files = [path for paths in record_files(staged, EVALUATION_CONFIG).values() for path in paths]
+    assert evaluation is not None
+    if not files:
+        return
+    table = engine.fetch_rows(trained_actions(cases_with_precedents(build, engine), build.typed, evaluation))
+    cases = engine.fetch_table(engine.read_parquet(files).order_by("id"))
+    write_evaluation_document(describe_evaluation(cases, evaluation.labels, table), staged)
+    write_harness_tasks(staged, build.narrative.name, cases)
 
 
 def _last_number(folder: Path, version: str) -> int:

@@ -4,11 +4,8 @@ Its content security policy lets nothing else run. Everything that others wrote 
 it becomes an attribute that acts, a style or a script.
 """
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +15,17 @@ from storymesh.engine.engine import Engine
 from storymesh.release.description import PROMISES, ReleaseDescription, describe_links, internal_paths
 from storymesh.release.doubts import release_doubts
 from storymesh.release.report.charts import chart_lengths, chart_months, chart_scores, count_actions, take_in_turn
-from storymesh.release.report.stories import Story, build_story, shorten
+from storymesh.release.report.page import render_page
+from storymesh.release.report.stories import Story, build_story
 from storymesh.release.split_balance import split_balances
 
 if TYPE_CHECKING:
     from ibis.expr.types import Table
-    from jinja2 import Template
 
     from storymesh.dataset.build import Build
     from storymesh.provenance.trace import Tracer
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-STYLE = Path(__file__).with_name("report.css")
-SCRIPT = Path(__file__).with_name("report.js")
 
 STORIES = 10  # of a config
 FEWEST_STORIES = 2
@@ -60,38 +55,10 @@ def render_report(
     most = STORIES
     while True:
         shown = {config: every[:most] for config, every in stories.items()}
-        page = _render_page(stories=shown, traced=open_tracer is not None, colors=colors, **variables)
+        page = render_page(TEMPLATE, stories=shown, traced=open_tracer is not None, colors=colors, **variables)
         if most <= FEWEST_STORIES or len(page.encode()) <= LARGEST_PAGE:
             return page
         most -= 2
-
-
-@cache
-def _template() -> "Template":
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["count"] = "{:,}".format
-    environment.filters["percent"] = lambda rate: "–" if rate is None else f"{rate:.0%}"
-    environment.filters["short"] = shorten
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-
-
-def _render_page(**variables: Any) -> str:
-    from markupsafe import Markup
-
-    style, script = (path.read_text(encoding="utf-8") for path in (STYLE, SCRIPT))
-    return _template().render(
-        style=Markup(style),  # noqa: S704 - a file of ours
-        script=Markup(script),  # noqa: S704 - a file of ours
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
-        **variables,
-    )
-
-
-def _csp_hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _variables(description: ReleaseDescription) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""`storymesh evaluate`: answers held against the questions of a release."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from storymesh.cli.options import FormatOption, MeshOption, ReleaseArgument
+from storymesh.cli.output.console import echo, echo_json
+from storymesh.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from storymesh.evaluation.questions import Book
+
+
+AnswersOption = Annotated[
+    Path | None, typer.Option("--answers", metavar="FILE", help='JSON lines of {"id": …, "answer": …}.')
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="PROVIDER:NAME, or hf:FOLDER on this machine.")
+]
+BaselineOption = Annotated[
+    str | None, typer.Option("--baseline", metavar="NAME", help="What needs no model: one of them, or all.")
+]
+QuestionsOption = Annotated[
+    Path | None, typer.Option("--questions", metavar="FILE", help="Write what a model is asked, and ask nothing.")
+]
+BookOption = Annotated[
+    Literal["open", "closed", "both"],
+    typer.Option("--book", help="With what may be looked up before the question, or without."),
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", metavar="TASKS", help="Of best,rate,verdict,abstain. Default: all.")
+]
+LeastOption = Annotated[
+    list[str] | None,
+    typer.Option("--least", metavar="FIGURE=N", help="Exit 1 below it, such as best=0.8 or verdict.auc=0.7."),
+]
+IntoOption = Annotated[
+    Path | None, typer.Option("--into", metavar="DIR", help="Write results.json and results.html there.")
+]
+BaseUrlOption = Annotated[
+    str | None, typer.Option("--base-url", metavar="URL", help="A server that speaks the provider's protocol.")
+]
+
+
+def evaluate(
+    release: ReleaseArgument,
+    mesh: MeshOption = None,
+    answers: AnswersOption = None,
+    model: ModelOption = None,
+    baseline: BaselineOption = None,
+    questions: QuestionsOption = None,
+    book: BookOption = "closed",
+    task: TaskOption = None,
+    least: LeastOption = None,
+    into: IntoOption = None,
+    base_url: BaseUrlOption = None,
+    format: FormatOption = "text",  # noqa: A002
+) -> None:
+    """Score answers by the questions of a release.
+
+    A model answers, a file does, or what needs no model.
+
+    What is right was computed when the release was made; no other model judges.
+    """
+    from storymesh.cli.evaluation_sources import evaluate_source, parse_least, parse_tasks, write_questions
+    from storymesh.cli.output.evaluation import evaluation_as_json, show_evaluation
+    from storymesh.engine.open import open_engine
+    from storymesh.lifecycle.evaluate import load_questions, unmet_demands
+    from storymesh.lifecycle.evaluation_files import write_evaluation
+    from storymesh.mesh.lookup import named_release
+
+    sources = [source for source in (answers, model, baseline, questions) if source is not None]
+    if len(sources) != 1:
+        met = "none of them" if not sources else "several"
+        raise WrongUsage(
+            f"one of --answers, --model, --baseline and --questions says who answers, and there is {met}",
+            "--baseline all needs no model",
+        )
+    tasks, demands = parse_tasks(task), parse_least(least or [])
+    loaded = load_questions(named_release(release, mesh), open_engine)
+    books: tuple[Book, ...] = ("open", "closed") if book == "both" else (book,)
+    if questions is not None:
+        echo(write_questions(loaded, questions, books, tasks), err=True)
+        return
+    found = evaluate_source(
+        loaded, answers=answers, model=model, baseline=baseline, books=books, tasks=tasks, base_url=base_url, mesh=mesh
+    )
+    if into is not None:
+        write_evaluation(found, into)
+    if format == "json":
+        echo_json(evaluation_as_json(found))
+    else:
+        show_evaluation(found, into)
+    missed = unmet_demands(found, demands)
+    for sentence in missed:
+        echo(sentence, err=True)
+    if missed:
+        raise typer.Exit(1)

@@ -1,0 +1,127 @@
+"""What answers say of values and cases: whether the facts carry it, and whether cited cases exist and belong.
+
+Case ids are found by their shape (`DLY-004579-1` is letters, digits, digits), so that an invented one is found as well.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storymesh.grounding.check import GroundingSource, check_grounding
+
+MOST_SHAPES = 20
+MOST_CITED = 50  # of one answer
+LONGEST = 20_000  # characters of an answer that are read
+_WORD = re.compile(r"[^\s,;()\[\]\"'“”]{3,100}")
+
+
+@dataclass(frozen=True)
+class AnswerFacts:
+    """What one answer says: `claims` that were checked and `faults` among them by kind; values of the record by path
+    that it says or leaves out; cases that it cites, those that exist, were known by then, and belong to the record."""
+
+    claims: int
+    faults: Mapping[str, int]
+    wrong: tuple[str, ...]
+    said: tuple[str, ...]
+    left_out: tuple[str, ...]
+    cited: int
+    exist: int
+    known: int
+    belong: int
+
+
+class CaseIds:
+    """What the ids of cases look like, by some of them."""
+
+    def __init__(self, examples: Iterable[str]) -> None:
+        shapes = Counter(map(_shape, examples))
+        self._shapes = frozenset(shape for shape, _ in shapes.most_common(MOST_SHAPES))
+
+    def cited_in(self, text: str) -> list[str]:
+        """Return what looks like the id of a case, each once, in the order of the text. One of nothing
+        but digits or letters looks like any number or word, and counts behind the word `case` alone."""
+        found: dict[str, None] = {}
+        for match in _WORD.finditer(text[:LONGEST]):
+            word = match[0].strip(".:!?*`")
+            if _shape(word) not in self._shapes:
+                continue
+            if len(_shape(word)) == 1 and not text[: match.start()].lower().rstrip().endswith("case"):
+                continue
+            found[word] = None
+            if len(found) == MOST_CITED:
+                break
+        return list(found)
+
+
+def check_answer(
+    text: str,
+    record: Mapping[str, Any],
+    cited: Sequence[str],
+    moments: Mapping[str, datetime],
+    *,
+    asked: str,
+    context: str,
+) -> AnswerFacts:
+    """Return what an answer to a question of `record` says. `asked` and `context` are what the model was given, `cited`
+    the cases that it cites, `moments` those of the cases that exist."""
+    read = text[:LONGEST]
+    facts = dict(flatten(record["facts"]))
+    flat = {path: value[0] if len(value) == 1 else value for path, value in facts.items()}
+    grounding = check_grounding(read, GroundingSource(context or asked, flat, known=asked))
+    faults = Counter[str](claim.kind for claim in grounding.claims if claim.kind not in ("omission", "text"))
+    wrong = tuple(f"{claim.kind}: {claim.words}"[:200] for claim in grounding.claims if claim.kind != "omission")
+    words = f" {_plain(read)} "
+    told = {path: any(f" {_plain(str(value))} " in words for value in values) for path, values in facts.items()}
+    quoted = {str(value) for path, values in facts.items() if path.endswith("quoted.id") for value in values}
+    moment = record["at"]
+    return AnswerFacts(
+        claims=sum(count for kind, count in grounding.checked.items() if kind not in ("omission", "text")),
+        faults=dict(faults),
+        wrong=wrong[:20],
+        said=tuple(path for path, there in told.items() if there),
+        left_out=tuple(path for path, there in told.items() if not there),
+        cited=len(cited),
+        exist=sum(case in moments for case in cited),
+        known=sum(case in moments and moments[case] < moment for case in cited),
+        belong=sum(case in quoted for case in cited),
+    )
+
+
+def flatten(value: Any, path: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Yield each path below a value with the values that stand there; null and true or false are left out."""
+    found: dict[str, list[Any]] = {}
+    _gather(value, path, found)
+    yield from found.items()
+
+
+def _gather(value: Any, path: str, found: dict[str, list[Any]]) -> None:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _gather(inner, f"{path}.{name}" if path else str(name), found)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for inner in value:
+            _gather(inner, path, found)
+    elif value is not None and not isinstance(value, bool):
+        found.setdefault(path, []).append(value)
+
+
+def value_counts(answers: Iterable[AnswerFacts]) -> dict[str, dict[str, int]]:
+    """Return path -> how many answers say its value (`right`) and leave it out (`left_out`)."""
+    counts: dict[str, dict[str, int]] = {}
+    for answer in answers:
+        for name, paths in (("right", answer.said), ("left_out", answer.left_out)):
+            for path in paths:
+                counts.setdefault(path, {"right": 0, "left_out": 0})[name] += 1
+    return dict(sorted(counts.items()))
+
+
+def _shape(word: str) -> str:
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", word))
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"[\w.%]+", text.lower().replace(",", "")))

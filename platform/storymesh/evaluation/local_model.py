@@ -1,0 +1,54 @@
+"""A model in a folder of this machine, asked with transformers, which is imported only here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from storymesh.errors import StorymeshError
+
+MOST_TOKENS = 256  # of an answer
+BATCH = 8
+
+
+def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
+    """Return the greedy answer to each question (messages of role and content). The folder's own code is not run, only
+    weights in safetensors are read, and nothing is fetched. Raises StorymeshError where it cannot be asked."""
+    if not folder.is_dir():
+        raise StorymeshError(f"{folder} is no folder with a model", "name one that holds config.json and its weights")
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        words = f"a model in a folder is asked with transformers: {error}"
+        raise StorymeshError(words, "pip install torch transformers, or score a file with --answers") from None
+    try:
+        own: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), padding_side="left", **own)
+        model = AutoModelForCausalLM.from_pretrained(str(folder), use_safetensors=True, **own).eval()
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        words = f"the model in {folder} cannot be opened: {' '.join(str(error).split())[:200]}"
+        raise StorymeshError(words, "name a folder that `save_pretrained` wrote, with its tokenizer") from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    texts = [_prompt(tokenizer, messages) for messages in questions]
+    answers: list[str] = []
+    with torch.no_grad():
+        for first in range(0, len(texts), BATCH):
+            batch = tokenizer(texts[first : first + BATCH], return_tensors="pt", padding=True, add_special_tokens=False)
+            made = model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=MOST_TOKENS,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+            answers += tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return answers
+
+
+def _prompt(tokenizer: Any, messages: Sequence[tuple[str, str]]) -> str:
+    """Return the prompt in the model's own template, or plain where it has none."""
+    if tokenizer.chat_template:
+        turns = [{"role": role, "content": content} for role, content in messages]
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    return "\n\n".join(content for _, content in messages) + "\n\n"

@@ -1,0 +1,55 @@
+"""What an evaluation leaves: `results.json` for machines and `results.html` for people."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from storymesh.atomic_write import write_atomically
+from storymesh.lifecycle.evaluate import BookResult, EvaluationResult
+from storymesh.release.report.evaluation_page import render_evaluation_page
+
+RESULTS = "results.json"
+PAGE = "results.html"
+
+
+def evaluation_as_dict(evaluation: EvaluationResult) -> dict[str, Any]:
+    """Return an evaluation in the types of JSON, without its single answers."""
+    return {
+        "release": evaluation.release.name,
+        "digest": evaluation.release.digest,
+        "answerer": evaluation.answerer,
+        "results": [_result(result) for result in evaluation.results],
+        "baselines": evaluation.document.model_dump()["baselines"],
+    }
+
+
+def write_evaluation(evaluation: EvaluationResult, folder: Path) -> None:
+    """Write both files into a folder, which is made. A file that is there is replaced, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = evaluation_as_dict(evaluation)
+    answers = {result.book: [asdict(answer) for answer in result.answers] for result in evaluation.results}
+    text = json.dumps({**content, "answers": answers}, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(folder / RESULTS, text)
+    page = render_evaluation_page(
+        release=content["release"],
+        digest=content["digest"],
+        answerer=content["answerer"],
+        results=content["results"],
+        baselines=content["baselines"],
+        answers={result.book: result.answers for result in evaluation.results},
+    )
+    write_atomically(folder / PAGE, page)
+
+
+def _result(result: BookResult) -> dict[str, Any]:
+    scores = {
+        task: {figure: asdict(score) for figure, score in figures.items()} for task, figures in result.scores.items()
+    }
+    return {
+        "book": result.book,
+        "counts": dict(result.counts),
+        "scores": scores,
+        "faults": dict(result.faults),
+        "values": {path: dict(counts) for path, counts in result.values.items()},
+    }

@@ -1,0 +1,71 @@
+"""Many questions to one model, in plain text: within its limit, retries and budget; what is answered stays cached."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storymesh.errors import NarratorFailed
+from storymesh.llm.budget import BudgetExhausted, BudgetLedger, SpendingLimit, Usage
+from storymesh.llm.chat_model import ChatModel
+from storymesh.llm.langchain_model import LangChainModel
+from storymesh.llm.limiter import RunStopped
+from storymesh.llm.model_settings import Parameters, invalid_setting
+from storymesh.llm.response_cache import Messages, ResponseCache
+from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
+
+
+@dataclass(frozen=True)
+class AskedModel:
+    """The model to ask, as a narrator names it, and how: `timeout` in seconds for one call."""
+
+    name: str
+    base_url: str | None = None
+    parameters: Parameters | None = None
+    concurrency: int = 16
+    timeout: float = 60.0
+    budget: SpendingLimit | None = None
+
+
+def ask_model(
+    model: AskedModel, questions: Sequence[Messages], answers: ResponseCache, retry: RetryPolicy | None = None
+) -> list[str | None]:
+    """Return the answer to each question, None where the server refused that one or the budget was spent. What is
+    answered is kept in `answers` at once, so that a second run asks for the rest alone.
+
+    Raises NarratorFailed: a package or key is missing, or the server refuses the key, the model, or every question.
+    """
+    parameters = model.parameters or {}
+    if fault := invalid_setting(model.name, parameters):
+        raise NarratorFailed(fault)
+    return asyncio.run(_ask_all(model, parameters, questions, answers, retry or RetryPolicy()))
+
+
+async def _ask_all(
+    model: AskedModel,
+    parameters: Parameters,
+    questions: Sequence[Messages],
+    answers: ResponseCache,
+    retry: RetryPolicy,
+) -> list[str | None]:
+    chat = LangChainModel(model.name, model.base_url, parameters, model.timeout, None)
+    ledger = BudgetLedger(model.budget)
+    asked = ChatModel(chat, None, answers, ledger, model.concurrency, retry, Usage())
+    room = asyncio.Semaphore(4 * model.concurrency)
+
+    async def answer(messages: Messages) -> str | None:
+        async with room:
+            try:
+                _, response = await asked.answer(messages)
+            except (BudgetExhausted, TransientError, RejectedRequest, RunStopped):
+                return None
+            return response.text
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(answer(messages)) for messages in questions]
+    except ExceptionGroup as several:
+        raise next((error for error in several.exceptions if isinstance(error, NarratorFailed)), several) from None
+    finally:
+        await chat.close()
+        answers.flush()
+    return [task.result() for task in tasks]
