@@ -9,7 +9,7 @@ import typer
 from storymesh import __version__
 from storymesh.cli.ask import ask
 from storymesh.cli.error_reporting import reporting_errors
-from storymesh.cli.options import MeshOption, mesh_root
+from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
 from storymesh.cli.output.console import echo
 from storymesh.errors import WrongUsage
 
@@ -114,6 +114,56 @@ def product(
     echo("next: storymesh check && storymesh run")
 
 
+def narrative(
+    anchor: Annotated[
+        str | None,
+        typer.Argument(metavar="[PRODUCT]", help="One case for each of its rows. Default: the likeliest one."),
+    ] = None,
+    id_: Annotated[str | None, typer.Option("--id", metavar="ID", help="Default: made of the product's name.")] = None,
+    license_: Annotated[str | None, typer.Option("--license", metavar="NAME", help="Default: other.")] = None,
+    mesh: MeshOption = None,
+) -> None:
+    """Make a narrative: who appears in a case, how they are linked, and templates.
+
+    Links are guessed from the relationships of the contracts and from keys that match, the outcome from what is known
+    when a case closes, the splits from the times of the rows. The templates print every property that they may.
+    """
+    from storymesh.cli.output.drafts import show_narrative
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.scaffold.add_narrative import add_narrative
+    from storymesh.scaffold.narrative import likely_anchors
+
+    loaded = load_mesh(mesh_root(mesh))
+    if anchor is None:
+        likely = likely_anchors(loaded)
+        if not likely:
+            words = "no product can begin a case: it needs a key and an eventTime"
+            raise WrongUsage(words, "storymesh new product --from FILE makes one")
+        anchor = ask(f"One case for each row of ({', '.join(likely[:8])})", likely[0])
+    draft, files = add_narrative(loaded, anchor, id_, license_)
+    show_narrative(draft)
+    _echo_paths(files.paths)
+    echo(f"next: storymesh check && storymesh run {draft.id}")
+
+
+def scenario(
+    narrative: NarrativeArgument,
+    case: Annotated[str, typer.Option("--case", metavar="ID", help="The case, as `storymesh preview` names it.")],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of the file. Default: the case.")] = None,
+    mesh: MeshOption = None,
+) -> None:
+    """Make a scenario of a real case: its rows, and what is told of it now.
+
+    Restricted values are not written: a word stands in their place. Precedents are other cases, so they are not there.
+    """
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.scaffold.scenario import add_scenario
+
+    loaded = load_mesh(mesh_root(mesh))
+    _echo_paths([add_scenario(loaded, loaded.narrative(narrative), case, name)])
+    echo(f"next: storymesh scenario {narrative}")
+
+
 def _add_product(
     root: Path,
     domain: str | None,
@@ -146,9 +196,9 @@ def _echo_paths(paths: list[str]) -> None:
 new = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Make a mesh, a domain or a product: first versions of the files that people write.",
+    help="Make a mesh, a domain, a product, a narrative or a scenario: first versions of the files that people write.",
 )
-for _command in (mesh, domain, product):
+for _command in (mesh, domain, product, narrative, scenario):
     new.command(name=_command.__name__, short_help=(inspect.getdoc(_command) or "").partition("\n")[0])(
         reporting_errors(_command)
     )

@@ -1,0 +1,88 @@
+"""`storymesh new narrative` and `new scenario`: every product that happens begins a narrative that `check` passes."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storymesh.mesh.check import check_mesh
+from storymesh.mesh.mesh import load_mesh
+from storymesh.narrative.scenario import read_scenarios
+from storymesh.scaffold.narrative import OutcomeGuess, draft_narrative, likely_anchors, narrative_files
+from tests.support.paths import ROOT
+
+Command = Callable[..., Any]
+MESHES = [ROOT, *sorted(path for path in (ROOT / "tests/meshes").iterdir() if path.is_dir())]
+
+
+def definitions_of(root: Path, copy: Path) -> Path:
+    """Copy the files that `check` reads."""
+    for part in ("domains", "contracts", "narratives"):
+        shutil.copytree(root / part, copy / part)
+    for name in ("mesh.yaml", "workspace.yaml"):
+        if (root / name).exists():
+            shutil.copy(root / name, copy / name)
+    return copy
+
+
+@pytest.mark.parametrize("root", MESHES, ids=lambda root: root.name)
+def test_every_product_that_happens_begins_a_narrative(root: Path, tmp_path: Path) -> None:
+    mesh = load_mesh(definitions_of(root, tmp_path / "mesh"))
+    before = check_mesh(mesh)
+    anchors = likely_anchors(mesh)
+    assert anchors
+    for index, anchor in enumerate(anchors):
+        draft = draft_narrative(mesh, anchor, f"drafted-{index}")
+        narrative_files(draft, "team", "other", None).write(mesh.root)
+        if draft.closes is not None:  # its question too, whatever comes of it
+            outcome = OutcomeGuess('"x"', "1", "true", ())
+            asked = replace(draft, id=f"asked-{index}", outcome=outcome, match=(draft.anchor.contract.key[0],))
+            narrative_files(asked, "team", "other", None).write(mesh.root)
+    again = load_mesh(mesh.root)
+    assert [str(finding) for finding in check_mesh(again) if finding not in before] == []
+
+
+def test_a_narrative_has_the_links_and_the_outcome_that_the_contracts_show(harbour: Path, storymesh: Command) -> None:
+    done = storymesh(harbour, "new", "narrative", "yard.repairs", "--id", "repair-stories")
+    assert done.code == 0, done.err
+    mesh = load_mesh(harbour)
+    narrative = mesh.narrative("repair-stories")
+    assert {role: member.product for role, member in narrative.cast.items()} == {
+        "repair": "yard.repairs", "boat": "fleet.boats",
+    }  # fmt: skip
+    assert (narrative.case.at, narrative.case.closes) == ("repair.reported_at", "repair.done_at")
+    assert narrative.case.links["boat"].expect == "optional"
+    assert narrative.dataset.split is not None, "by the times of the rows"
+    assert "skipper" not in narrative.templates["report.md.jinja"].replace("not printed: skipper", ""), "restricted"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["yard.repair"], "there is no contract 'yard.repair'\n  did you mean 'yard.repairs'?"),
+        (["fleet.boats"], "nothing says when a row of 'fleet.boats' became true"),
+        (["yard.repairs", "--id", "Late"], "'Late' is no id of a narrative"),
+        (["yard.repairs", "--id", "yard"], "'yard' is the name of a domain"),
+        (["yard.repairs", "--id", "late-repairs"], "is written over"),
+    ],
+)
+def test_wrong_usage_is_said_in_words(storymesh: Command, harbour: Path, arguments: list[str], words: str) -> None:
+    done = storymesh(harbour, "new", "narrative", *arguments)
+    assert (done.code, words in done.err) == (2, True), done.err
+
+
+def test_a_scenario_of_a_real_case_passes(released_harbour: Path, storymesh: Command) -> None:
+    done = storymesh(released_harbour, "new", "scenario", "late-repairs", "--case", "R007")
+    assert done.code == 0, done.err
+    assert storymesh(released_harbour, "scenario").code == 0
+    mesh = load_mesh(released_harbour)
+    typed = mesh.typed(mesh.narrative("late-repairs"))
+    written = {found.case: found for found in read_scenarios(mesh.root / "narratives/late_repairs", mesh.root, typed)}
+    assert "R007" in written
+    assert "Skipper" not in written["R007"].path.read_text(encoding="utf-8"), "a restricted value"
+    again = storymesh(released_harbour, "new", "scenario", "late-repairs", "--case", "R007")
+    assert (again.code, "is written over" in again.err) == (2, True)
+    assert "has no case R9" in storymesh(released_harbour, "new", "scenario", "late-repairs", "--case", "R9").err
