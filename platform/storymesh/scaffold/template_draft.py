@@ -22,7 +22,7 @@ There are too few closed cases like this one to say what works.
 {% elif not precedents.best %}
 Nothing that was tried often enough has worked.
 {% else %}
-Best supported: {{ precedents.best.action }}, which worked {{ precedents.best.rate | percent }} of the time.
+Best: {{ precedents.best.action }}, worked {{ precedents.best.worked }} of {{ precedents.best.tried | plural("time") }}.
 {% endif %}
 """
 
