@@ -31,6 +31,10 @@ def _default(shown: Mapping[str, Any]) -> str:
 def _type(shown: Mapping[str, Any]) -> str:
     """A JSON schema in a few words."""
     match shown:
+        case {"format": "storymesh-expression"}:
+            return "text"
+        case {"format": "storymesh-duration"}:
+            return "duration"
         case {"anyOf": options}:
             # A decimal may also be written as a text: nobody has to.
             kept = [option for option in options if option.get("type") != "null"]

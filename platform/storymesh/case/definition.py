@@ -49,9 +49,14 @@ def _expression(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+# What JSON Schemas say of how the two are written.
+_WRITTEN_DURATION = Annotated[
+    str, Field(pattern=r"^-?([0-9]+[wdhms])+$", json_schema_extra={"format": "storymesh-duration"})
+]
+_WRITTEN_EXPRESSION = Annotated[str | bool | int | float, Field(json_schema_extra={"format": "storymesh-expression"})]
+Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=_WRITTEN_DURATION)]
 Name = Annotated[str, pattern_check(NAME, "a name: small letters, digits and _, a letter first")]
-Expression = Annotated[str, BeforeValidator(_expression)]
+Expression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=_WRITTEN_EXPRESSION)]
 Expect = Literal["one", "optional", "some", "any"]
 
 

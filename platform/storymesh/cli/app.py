@@ -27,6 +27,7 @@ from storymesh.cli.commands.rebuild import rebuild
 from storymesh.cli.commands.releases import releases
 from storymesh.cli.commands.run import run
 from storymesh.cli.commands.scenario import scenario
+from storymesh.cli.commands.schema import schema
 from storymesh.cli.commands.sign import sign
 from storymesh.cli.commands.trace import trace
 from storymesh.cli.commands.ui import ui
@@ -36,7 +37,7 @@ from storymesh.cli.time_limit import time_limited
 
 COMMANDS = (
     *(check, run, preview, trace, narrate, explain, scenario, releases),
-    *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, ui),
+    *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, schema, ui),
 )
 
 # These only look, and what they cost is for others to say, who wrote the definitions and the data: so they have an end.

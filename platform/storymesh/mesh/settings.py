@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
@@ -180,8 +180,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: Annotated[EngineSettings, BeforeValidator(_as_engine_settings)] = EngineSettings()
-    store: Annotated[StoreSettings, BeforeValidator(_as_store_settings)] = StoreSettings()
+    engine: Annotated[
+        EngineSettings,
+        BeforeValidator(_as_engine_settings, json_schema_input_type=Literal["duckdb"] | EngineSettings),
+    ] = EngineSettings()
+    store: Annotated[
+        StoreSettings, BeforeValidator(_as_store_settings, json_schema_input_type=RelativeFolder | StoreSettings)
+    ] = StoreSettings()
     releases: RelativeFolder = "releases"
     premises: tuple[str, ...] = ("default",)
     classifications: Mapping[str, Classification] = {}  # a contract's own word -> one of ours

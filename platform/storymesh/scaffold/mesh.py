@@ -1,5 +1,6 @@
 """A new mesh and a new domain: the folders and files that every command and Dagster look for."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from storymesh.case.definition import NAME
 from storymesh.document import parse_document, read_document
 from storymesh.errors import DefinitionErrors, WrongUsage
 from storymesh.mesh.check import RESERVED_DOMAINS
+from storymesh.mesh.schemas import FILE_KINDS
 from storymesh.scaffold.names import title_of
 from storymesh.scaffold.new_files import NewFiles
 from storymesh.scaffold.yaml_text import yaml_text
@@ -45,6 +47,7 @@ jobs:
 def mesh_files(title: str, workspace: str, version: str) -> NewFiles:
     """Return the files of a mesh without domains. `workspace` is its list of code locations, `version` storymesh's."""
     readme = f"# {title}\n\n`pip install -r requirements.txt`, then `storymesh check` and `storymesh run`.\n"
+    schemas = {_schema_path(name): kind.files for name, kind in FILE_KINDS.items()}
     return NewFiles({
         ".gitignore": _IGNORED,
         ".github/workflows/check.yml": _CHECK,
@@ -52,9 +55,19 @@ def mesh_files(title: str, workspace: str, version: str) -> NewFiles:
         "README.md": readme,
         WORKSPACE: workspace,
         "narratives/definitions.py": _DEFINITIONS,
+        ".vscode/settings.json": _json({"yaml.schemas": schemas}),
+        **{_schema_path(name): _json(kind.make_schema()) for name, kind in FILE_KINDS.items()},
         "domains/.gitkeep": "",
         "contracts/.gitkeep": "",
     })  # fmt: skip
+
+
+def _schema_path(kind: str) -> str:
+    return f".vscode/schemas/{kind}.json"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1) + "\n"
 
 
 def workspace_text(domains: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ _TEXT: JsonSchema = {"type": "string"}
 
 def validate_product(document: Document) -> list[Finding]:
     """Return one finding for each place where a product's definition breaks the standard."""
-    return validate_document(document, _accepted_schema(), "the product", _revise)
+    return validate_document(document, accepted_odps_schema(), "the product", _revise)
 
 
 @cache
@@ -84,7 +84,7 @@ def odps_schema() -> JsonSchema:
 
 
 @cache
-def _accepted_schema() -> JsonSchema:
+def accepted_odps_schema() -> JsonSchema:
     """Return the standard's schema, by which `team` may also be the plain list of members that it was in 0.9."""
     schema = odps_schema()
     team = {"oneOf": [schema["properties"]["team"], _list_of("TeamMember")]}

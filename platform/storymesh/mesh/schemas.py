@@ -1,0 +1,46 @@
+"""JSON Schemas of the files that people write, for editors that complete and underline.
+
+They are made from the definitions that `check` reads the files by. `check` finds more: what no single file shows, and
+what a schema cannot say.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from storymesh.mesh.settings import Domain, Settings
+from storymesh.narrative.definition import NarrativeFile
+from storymesh.narrative.scenario import ScenarioFile
+from storymesh.standards.odcs import odcs_schema
+from storymesh.standards.odps import accepted_odps_schema
+from storymesh.standards.validate import JsonSchema
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of file that people write: where its files are, as a pattern below the mesh root, and its schema."""
+
+    files: str
+    make_schema: Callable[[], JsonSchema]
+
+
+def _of_model(model: type[BaseModel]) -> Callable[[], JsonSchema]:
+    def make() -> dict[str, Any]:
+        return {"$schema": DIALECT, **model.model_json_schema(mode="validation", by_alias=True)}
+
+    return make
+
+
+FILE_KINDS: Mapping[str, FileKind] = {
+    "contract": FileKind("contracts/*/*.odcs.yaml", odcs_schema),
+    "product": FileKind("domains/*/products/*.odps.yaml", accepted_odps_schema),
+    "narrative": FileKind("narratives/*/narrative.yaml", _of_model(NarrativeFile)),
+    "scenario": FileKind("narratives/*/scenarios/*.yaml", _of_model(ScenarioFile)),
+    "domain": FileKind("domains/*/domain.yaml", _of_model(Domain)),
+    "mesh": FileKind("mesh.yaml", _of_model(Settings)),
+}
+"""Name of a kind of file -> where such files are, and their JSON Schema."""
