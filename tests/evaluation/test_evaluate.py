@@ -93,6 +93,24 @@ def test_cited_cases_have_to_exist_and_to_belong(storymesh: Command, release: Re
     assert found["facts.citations belong"] == pytest.approx(1 / 3, abs=1e-3)
 
 
+def test_one_that_always_takes_the_first_of_a_list_is_seen(
+    storymesh: Command, release: Release, tmp_path: Path
+) -> None:
+    asked = questions_of(storymesh, release, tmp_path, "--task", "best", "--list-actions")
+    listing = [(item["id"], item["messages"][-1]["content"].partition("Choose one of: ")[2]) for item in asked]
+    orders = {name.partition("/")[2]: set() for name, _ in listing}  # type: ignore[var-annotated]
+    for name, words in listing:
+        orders[name.partition("/")[2]].add(words)
+    assert any(len(words) == 2 for words in orders.values()), "each wording has another order"
+    path = write_answers(tmp_path / "a.jsonl", [(name, words.partition(";")[0] or None) for name, words in listing])
+    options = ("--answers", str(path), "--list-actions", "--format", "json")
+    found = figures(storymesh(tmp_path, "evaluate", str(release.path), *options).out)
+    assert (found["best.names the first"], found["best.names the first by chance"]) == (
+        1.0,
+        pytest.approx(1 / 3, abs=1e-3),
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

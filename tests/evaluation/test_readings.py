@@ -52,6 +52,7 @@ def test_that_there_are_too_few_cases_is_read(text: str, abstains: bool) -> None
         ("80 %", 0.8),
         ("It worked in 12.5% of cases", 0.125),
         ("7 out of 9", 7 / 9),
+        ("It has worked about 8 times in 10.", 0.8),
         ("probability 0.35", 0.35),
         ("eighty percent", None),
         ("250 %", None),

@@ -10,7 +10,7 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.evaluation.answers import read_answer_file
 from storymesh.evaluation.baselines import BASELINES
-from storymesh.evaluation.questions import TASKS, Book, Task, chat_messages
+from storymesh.evaluation.questions import TASKS, Book, Task
 from storymesh.lifecycle.evaluate import (
     Ask,
     EvaluationResult,
@@ -79,9 +79,7 @@ def write_questions(loaded: ReleaseQuestions, path: Path, books: Sequence[Book],
         {
             "id": row["id"],
             "task": row["task"],
-            "messages": [
-                {"role": role, "content": content} for role, content in chat_messages(loaded.questions, row, books[0])
-            ],
+            "messages": [{"role": role, "content": content} for role, content in loaded.messages(row, books[0])],
         }
         for row in loaded.questions.questions.to_pylist()
         if row["task"] in asked

@@ -18,12 +18,15 @@ def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
     except ImportError as error:
         words = f"a model in a folder is asked with transformers: {error}"
         raise StorymeshError(words, "pip install torch transformers, or score a file with --answers") from None
     try:
+        logging.disable_progress_bar()
         own: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), padding_side="left", **own)
+        sides = {"padding_side": "left", "truncation_side": "left"}
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), **sides, **own)
         model = AutoModelForCausalLM.from_pretrained(str(folder), use_safetensors=True, **own).eval()
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         words = f"the model in {folder} cannot be opened: {' '.join(str(error).split())[:200]}"
@@ -31,10 +34,16 @@ def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     texts = [_prompt(tokenizer, messages) for messages in questions]
+    room = int(getattr(model.config, "max_position_embeddings", None) or 1_000_000) - MOST_TOKENS
+    if room < MOST_TOKENS:
+        words = f"the model in {folder} has room for {room + MOST_TOKENS:,} tokens, too few for question and answer"
+        raise StorymeshError(words, f"take one with {2 * MOST_TOKENS} at least")
     answers: list[str] = []
     with torch.no_grad():
         for first in range(0, len(texts), BATCH):
-            batch = tokenizer(texts[first : first + BATCH], return_tensors="pt", padding=True, add_special_tokens=False)
+            some = texts[first : first + BATCH]
+            form = {"return_tensors": "pt", "padding": True, "truncation": True, "max_length": room}
+            batch = tokenizer(some, add_special_tokens=False, **form)
             made = model.generate(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],

@@ -98,6 +98,12 @@ class QuestionSet:
         parts.append(self._question("verdict", 1, cases, self.cases["verdict_question"]))
         return pa.concat_tables(parts)
 
+    def offered(self, row: Mapping[str, Any]) -> list[str]:
+        """Return the labels that one of the `questions` may list to choose from: each wording begins with another."""
+        options = self.cases["options"][row["case"]].as_py() or []
+        turn = (row["wording"] - 1) % len(options) if options else 0
+        return [option["label"] for option in [*options[turn:], *options[:turn]]]
+
     def _question(self, task: Task, wording: int, cases: Any, texts: Any, asked: Booleans | None = None) -> pa.Table:
         flat = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
         held = pc.is_valid(flat) if asked is None else pc.and_(pc.is_valid(flat), pa.array(asked))
@@ -149,12 +155,16 @@ def question_set(cases: pa.Table, actions: Mapping[str, str]) -> QuestionSet:
     return QuestionSet(cases.sort_by("case_id"), known)
 
 
-def chat_messages(questions: QuestionSet, row: Mapping[str, Any], book: Book) -> Sequence[tuple[str, str]]:
+def chat_messages(
+    questions: QuestionSet, row: Mapping[str, Any], book: Book, *, listed: bool = False
+) -> Sequence[tuple[str, str]]:
     """Return what a model is sent for one of the `questions`: the system prompt, if there is one, and the question;
-    with an open book what may be looked up stands before it."""
+    with an open book what may be looked up stands before it, and `listed` actions to choose from behind it."""
     case = questions.cases.slice(row["case"], 1)
     system, context = (case[name][0].as_py() for name in ("system", "context"))
     text = f"{context.strip()}\n\n{row['text']}" if book == "open" and context else row["text"]
+    if listed and row["task"] == "best" and (labels := questions.offered(row)):
+        text = f"{text}\n\nChoose one of: {'; '.join(labels)}."
     return [*([("system", system)] if system else []), ("user", text)]
 
 

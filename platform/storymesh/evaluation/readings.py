@@ -28,7 +28,7 @@ _NEGATED = (
 )
 _BEST = r"(?s)(?P<best>[^.\n]*\b(?:best|recommend(?:ed)?|should|advise|choose|go with|i would|prefer)\b[^.\n]*)"
 _PERCENT = r"(?P<value>\d{1,3}(?:\.\d{1,6})?) ?(?:%|per ?cent)"
-_OF = r"(?P<part>\d{1,7}) (?:of|out of|in) (?P<whole>\d{1,7})"
+_OF = r"(?P<part>\d{1,7}) (?:times? )?(?:of|out of|in) (?P<whole>\d{1,7})"
 _SHARE = r"(?:^|[^\d.])(?P<value>(?:0?\.\d{1,9}|1\.0{1,9}))(?:$|[^\d%])"
 _NO = r"\b(?:no|not|n['’]t|won['’]?t|fail(?:s|ed)?|unlikely|false)\b|n['’]t\b"
 _YES = r"\b(?:yes|work(?:s|ed)?|succeed(?:s|ed)?|likely|true)\b"

@@ -32,12 +32,18 @@ Ask = Callable[[Sequence[Messages]], Sequence[str | None]]
 
 @dataclass(frozen=True)
 class ReleaseQuestions:
-    """The questions of a release, what its document says of them, and the look of its case ids."""
+    """The questions of a release, what its document says of them, and the look of its case ids. `listed`: a question
+    which action is best lists the actions to choose from."""
 
     release: Release
     questions: QuestionSet
     document: EvaluationDocument
     ids: CaseIds
+    listed: bool = False
+
+    def messages(self, row: Mapping[str, Any], book: Book) -> Messages:
+        """Return what a model is sent for one of the questions."""
+        return tuple(chat_messages(self.questions, row, book, listed=self.listed))
 
     @property
     def by_id(self) -> Mapping[str, int]:
@@ -83,7 +89,7 @@ class EvaluationResult:
     document: EvaluationDocument
 
 
-def load_questions(release: Release, open_engine: OpenEngine) -> ReleaseQuestions:
+def load_questions(release: Release, open_engine: OpenEngine, *, listed: bool = False) -> ReleaseQuestions:
     """Return the questions of a release. Raises WrongUsage where it has none, StorymeshError where it is damaged."""
     require_sound_files(release)
     with report_damage(release), open_engine(only=files_of(release)) as engine:
@@ -94,7 +100,7 @@ def load_questions(release: Release, open_engine: OpenEngine) -> ReleaseQuestion
             document = read_evaluation_document(release.path)
             cases = engine.fetch_table(records.order_by("id"))
             questions = question_set(cases, document.actions)
-            return ReleaseQuestions(release, questions, document, CaseIds(cases["case_id"].to_pylist()))
+            return ReleaseQuestions(release, questions, document, CaseIds(cases["case_id"].to_pylist()), listed)
     raise WrongUsage(f"{release.name} has no questions", "add `evaluation:` to its narrative.yaml and run it again")
 
 
@@ -133,7 +139,7 @@ def evaluate_model(
         raise WrongUsage(message, "name a template for `context` under `evaluation`, or ask with --book closed")
     for book in books:
         rows = [row for row in loaded.questions.questions.to_pylist() if row["task"] in _asked(tasks)]
-        said = ask([tuple(chat_messages(loaded.questions, row, book)) for row in rows])
+        said = ask([loaded.messages(row, book) for row in rows])
         texts = {row["id"]: text for row, text in zip(rows, said, strict=True) if text is not None}
         results.append(_score(loaded, AnswerFile(texts), book, tasks, engine))
     return EvaluationResult(loaded.release, answerer, tuple(results), loaded.document)
@@ -173,6 +179,8 @@ def _score(
     weights[np.flatnonzero(named), read.choice[named]] = 1.0
     scores = score_predictions(questions, Predictions(weights, read.abstains, read.share, read.verdict, read.answered))
     shown = np.isin(np.asarray(table["task"].to_pylist(), object), list(_asked(tasks)))
+    if loaded.listed and "best" in scores:
+        scores["best"] = {**scores["best"], **_score_order(questions, read)}
     facts = _check_facts(loaded, texts, shown, book, open_engine)
     asked = int(shown.sum())
     answered = int((read.answered & shown).sum())
@@ -186,6 +194,25 @@ def _score(
         value_counts(facts.values()),
         tuple(_scored(loaded, row, texts, read, facts) for row in np.flatnonzero(shown).tolist()),
     )
+
+
+def _score_order(questions: QuestionSet, read: Readings) -> Scores:
+    """names the first: of the answers that name one of the listed actions, those that name the first of the list; by
+    chance it is one in as many as there are (`names the first by chance`)."""
+    labels = list(questions.actions.values())
+    asked = [row if row["task"] == "best" else None for row in questions.questions.to_pylist()]
+    lists = [questions.offered(row) if row else [] for row in asked]
+    said = [labels[choice] if choice >= 0 else "" for choice in read.choice.tolist()]
+    counts = np.array([name in offered for name, offered in zip(said, lists, strict=True)])
+    first = np.array([bool(offered) and name == offered[0] for name, offered in zip(said, lists, strict=True)])
+    chance = np.array([1 / max(len(offered), 1) for offered in lists])
+    case = np.asarray(questions.questions["case"], np.int64)
+    drawn = Bootstrap(questions.component)
+    figures = {
+        "names the first": drawn.ratio(first & counts, counts, case),
+        "names the first by chance": drawn.ratio(chance * counts, counts, case),
+    }
+    return {name: score for name, score in figures.items() if score is not None}
 
 
 def _check_facts(

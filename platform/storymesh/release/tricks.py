@@ -37,7 +37,8 @@ def measure_tricks(
     engine: "Engine", format_: "RecordFormat", files: Mapping[str, Sequence[Path]]
 ) -> TrickSummary | None:
     """Return what each trick reaches on the records in `files` (split -> files); None where they prefer nothing."""
-    if not files or not (format_.needs_pair or format_.label):
+    answers = any(text.slot.phase == "answer" for text in format_.texts)
+    if not files or not answers or not (format_.needs_pair or format_.label):
         return None
     import ibis
 
@@ -51,10 +52,10 @@ def measure_tricks(
         (found,) = engine.fetch_rows(reached)
     finally:
         engine.drop(rows)
-    answers = found.pop("answers")
+    count = found.pop("answers")
     shares = {name: float(share) for name, share in found.items() if share is not None}
     turned = {name: max(share, 1 - share) if name in TURNED else share for name, share in shares.items()}
-    return TrickSummary(answers=answers, right={name: round(share, 4) for name, share in turned.items()})
+    return TrickSummary(answers=count, right={name: round(share, 4) for name, share in turned.items()})
 
 
 def trick_warnings(found: Mapping[str, TrickSummary]) -> Iterator[str]:

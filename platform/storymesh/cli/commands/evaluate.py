@@ -29,6 +29,9 @@ BookOption = Annotated[
     Literal["open", "closed", "both"],
     typer.Option("--book", help="With what may be looked up before the question, or without."),
 ]
+ListedOption = Annotated[
+    bool, typer.Option("--list-actions", help="Let questions list the actions, each wording in another order.")
+]
 TaskOption = Annotated[
     str | None, typer.Option("--task", metavar="TASKS", help="Of best,rate,verdict,abstain. Default: all.")
 ]
@@ -52,6 +55,7 @@ def evaluate(
     baseline: BaselineOption = None,
     questions: QuestionsOption = None,
     book: BookOption = "closed",
+    list_actions: ListedOption = False,
     task: TaskOption = None,
     least: LeastOption = None,
     into: IntoOption = None,
@@ -79,7 +83,7 @@ def evaluate(
             "--baseline all needs no model",
         )
     tasks, demands = parse_tasks(task), parse_least(least or [])
-    loaded = load_questions(named_release(release, mesh), open_engine)
+    loaded = load_questions(named_release(release, mesh), open_engine, listed=list_actions)
     books: tuple[Book, ...] = ("open", "closed") if book == "both" else (book,)
     if questions is not None:
         echo(write_questions(loaded, questions, books, tasks), err=True)
