@@ -28,6 +28,7 @@ from storymesh.cli.commands.releases import releases
 from storymesh.cli.commands.run import run
 from storymesh.cli.commands.scenario import scenario
 from storymesh.cli.commands.schema import schema
+from storymesh.cli.commands.show import show
 from storymesh.cli.commands.sign import sign
 from storymesh.cli.commands.trace import trace
 from storymesh.cli.commands.ui import ui
@@ -36,12 +37,12 @@ from storymesh.cli.output.console import echo
 from storymesh.cli.time_limit import time_limited
 
 COMMANDS = (
-    *(check, run, preview, trace, narrate, explain, scenario, releases),
-    *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, schema, ui),
+    *(check, run, show, preview, trace, narrate, explain, scenario, releases),
+    *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, ui),
 )
 
 # These only look, and what they cost is for others to say, who wrote the definitions and the data: so they have an end.
-LIMITED = (check, preview, trace, explain, scenario)
+LIMITED = (check, show, preview, trace, explain, scenario)
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -70,7 +71,9 @@ for _command in COMMANDS:
         reporting_errors(time_limited(_command) if _command in LIMITED else _command)
     )
 
+# These write first versions of files, or say how such files look: no mesh, and no document of its own, comes of them.
 app.add_typer(new, name="new")
+app.command(name="schema", short_help="Print the JSON Schema of a kind of file, for editors.")(reporting_errors(schema))
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def schema(
             write_atomically(out / f"{name}.json", json.dumps(file_kind.make_schema(), indent=1) + "\n")
             echo(f"wrote {out / f'{name}.json'}")
         return
-    if kind not in FILE_KINDS:
+    if kind is None or kind not in FILE_KINDS:
         words = "say which" if kind is None else f"there is no kind of file '{kind}'"
         raise WrongUsage(words, suggest_name(kind or "", FILE_KINDS))
     echo_json(json.dumps(FILE_KINDS[kind].make_schema(), indent=2, ensure_ascii=False))

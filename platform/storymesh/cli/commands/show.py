@@ -1,0 +1,51 @@
+"""`storymesh show`: what a product holds, and which rows it refused."""
+
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+
+
+def show(
+    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="<domain>.<product>")],
+    mesh: MeshOption = None,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", min=0, max=10_000, help="How many rows.")] = 5,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="DIGEST", help="An earlier version; its first 8 digits do.")
+    ] = None,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="The rows that were refused last, and why each was.")
+    ] = False,
+    format: FormatOption = "text",  # noqa: A002
+) -> None:
+    """Print some rows of a product, with types and shares of nulls.
+
+    Restricted values are masked.
+    """
+    from storymesh.cli.output.json_document import echo_result
+    from storymesh.cli.output.products import show_quarantine, show_sample
+    from storymesh.errors import WrongUsage
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.product.sample import sample_product, sample_quarantine
+    from storymesh.product.store import ProductStore
+
+    loaded = load_mesh(mesh_root(mesh))
+    definition = loaded.product(product)
+    contract = loaded.contract(definition.id)
+    if quarantined and version is not None:
+        raise WrongUsage("--version and --quarantined exclude each other", "refused rows belong to no version")
+    store = ProductStore(loaded.warehouse, definition.domain)
+    with loaded.open_engine() as engine:
+        if quarantined:
+            refused = sample_quarantine(engine, store, contract, rows)
+            if format == "json":
+                echo_result(refused)
+            else:
+                show_quarantine(contract, definition.source, refused)
+            return
+        found = sample_product(engine, store, contract, version, rows)
+    if format == "json":
+        echo_result(found)
+    else:
+        show_sample(found)
