@@ -151,9 +151,27 @@ def _root(shape: str, leaves: "Iterable[pyarrow.RecordBatch]") -> str:
 def _leaves(relation: "duckdb.DuckDBPyRelation", fields: "dict[str, DuckDBPyType]") -> "pyarrow.RecordBatchReader":
     """Return the SHA-256 of every row, sorted, by SQL alone."""
     names = sorted(fields, key=str.encode)
-    row = f"concat('r', {', '.join(_canonical(_quoted(name), fields[name], 0) for name in names)})"
+    texts, forms = [], []
+    for name in names:
+        column = _quoted(name)
+        text, form = _text_and_form(column, fields[name])
+        texts.append(f"{text} AS {column}")
+        forms.append(form)
+    # A value's text stands in its form twice; made beforehand, it is made once.
+    row = f"concat('r', {', '.join(forms)})"
+    leaves = relation.project(", ".join(texts)).project(f"unhex(sha256({row})) AS leaf")
     # Sorting spills to disk where memory ends, which an ordered aggregate does not.
-    return relation.project(f"unhex(sha256({row})) AS leaf").order("leaf").to_arrow_reader(_SORTED)
+    return leaves.order("leaf").to_arrow_reader(_SORTED)
+
+
+def _text_and_form(column: str, type_: "DuckDBPyType") -> tuple[str, str]:
+    """Return SQL for what is made of a column first, and for its canonical form, as parts of a `concat`, from that."""
+    kind = _kind(column, type_)
+    if kind in ("null", "boolean", "struct", "list", "map"):
+        return column, _canonical(column, type_, 0)
+    letter, text = _scalar(kind, column, type_)
+    # Of a null `concat` makes nothing. Parts cost less than a branch that joins them.
+    return text, f"if({column} IS NULL, 'n', '{letter}'), strlen({column}), if({column} IS NULL, '', ':'), {column}"
 
 
 def _contents(leaves: "pyarrow.Array") -> "pyarrow.Buffer":
