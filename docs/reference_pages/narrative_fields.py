@@ -174,6 +174,9 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         ),
         **{name: slot.description for name, slot in template_slots().items()},
         "length": "of this config, in place of the dataset's; `{}` for none",
+        "variants": "`true`: each case draws one of a template and of its variants, `variants/<config>/*.jinja`, or "
+        "where the format has several templates `variants/<config>/<template>/*.jinja`, such as "
+        "`variants/advice/assistant/`",
         "near_duplicates": "of this config, in place of the dataset's",
         "action_cap": (
             "of pairs: no action is more than this share of the chosen, nor of the rejected answers of a split; pairs "

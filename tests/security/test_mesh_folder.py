@@ -221,7 +221,7 @@ def test_a_socket_is_a_finding(short_folder: Path) -> None:
 
 
 def test_very_many_templates_are_a_finding(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storymesh.narrative.definition.MAX_TEMPLATES", 7)
+    monkeypatch.setattr("storymesh.narrative.template_files.MAX_TEMPLATES", 7)
     for number in range(9):
         (root / NARRATIVE / f"more{number}.jinja").write_text("x")
     assert [finding.rule for finding in findings_of(root)] == ["too-large"]

@@ -273,7 +273,7 @@ def _substr(text, start, length):  # type: ignore[no-untyped-def]
     ...
 
 
-def substring(text: ir.StringValue, start: int, length: int = 2**31 - 1) -> ir.StringValue:
+def substring(text: ir.StringValue, start: int | ir.IntegerValue, length: int = 2**31 - 1) -> ir.StringValue:
     """Return `length` characters from `start` (from 0). ibis's own repeats the text in the arguments."""
     return _substr(text, start + 1, length)
 

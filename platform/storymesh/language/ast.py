@@ -215,7 +215,27 @@ class Include:
     partial: "Template | None" = None
 
 
-Statement = TemplateText | Output | If | For | Assign | Include
+@dataclass(frozen=True)
+class Draw:
+    """One of several typed templates of the same meaning, which a case draws by its id (`language.variants`). No author
+    writes this: a template with variants is made of it. `place` tells draws of one case apart."""
+
+    at: Location
+    place: str
+    includes: tuple[Include, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the templates, by which they are drawn."""
+        return tuple(include.template for include in self.includes)
+
+    @property
+    def templates(self) -> "tuple[Template, ...]":
+        """The templates that are drawn from."""
+        return tuple(include.partial for include in self.includes if include.partial is not None)
+
+
+Statement = TemplateText | Output | If | For | Assign | Include | Draw
 
 
 @dataclass(frozen=True)
@@ -225,3 +245,8 @@ class Template:
     name: str
     path: str
     body: tuple[Statement, ...]
+
+    @property
+    def at(self) -> Location:
+        """The beginning of the file."""
+        return Location(self.path)

@@ -8,6 +8,7 @@ branch is taken: an upper bound, linear where no loop stands inside another.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
@@ -127,6 +128,8 @@ class _Estimate:
                     before = dict(self.names)
                     self.body(statement.partial.body, rounds)
                     self.names = before
+                case ast.Draw():
+                    self._draw(statement, rounds)
 
     def _for(self, statement: ast.For, rounds: Polynomial) -> None:
         listed = self.value(statement.items, rounds)
@@ -143,6 +146,12 @@ class _Estimate:
         self.names = dict(before)
         self.body(statement.otherwise, rounds)
         self.names = before
+
+    def _draw(self, statement: ast.Draw, rounds: Polynomial) -> None:
+        """Count the most that any of the templates costs: a case draws one of them."""
+        costs = [template_cost(template) for template in statement.templates]
+        self.steps += rounds * reduce(Polynomial.merged, (cost.steps for cost in costs))
+        self.characters += rounds * reduce(Polynomial.merged, (cost.characters for cost in costs))
 
     def value(self, expression: Expression, rounds: Polynomial) -> Size:
         """Return the size of a value that is computed in each of `rounds`, and count what that costs."""

@@ -36,11 +36,12 @@ from storymesh.language.evaluate import (
 )
 from storymesh.language.filters.base import Filter
 from storymesh.language.filters.registry import FILTERS
-from storymesh.language.jinja_nodes import CAST, COMPARE, CONCAT, COST, STEPWISE, JinjaWriter
+from storymesh.language.jinja_nodes import CAST, COMPARE, CONCAT, COST, DRAW, STEPWISE, JinjaWriter
 from storymesh.language.types import Array
+from storymesh.language.variants import drawn_template
 
 CHECKED_STEPS = 20  # times MAX_STEPS: of a typed template the bound was held before, by `language.bounds`
-STEPS = " steps"  # no template can spell a name with a space
+STEPS, CASE_ID = " steps", " case id"  # no template can spell a name with a space
 _LOOP_NAMES = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
 
 
@@ -92,7 +93,7 @@ class Interpreter:
 
         Raises NotInLanguage for a value that cannot be printed, TooLarge past a bound.
         """
-        options = {"choose": partial(_choose, case_id), STEPS: self._new_steps()}
+        options = {"choose": partial(_choose, case_id), STEPS: self._new_steps(), CASE_ID: case_id}
         return "".join(self._parts(case_id, {**names, **options}))
 
     def _parts(self, case_id: str, names: Mapping[str, Any]) -> Iterator[str]:
@@ -129,6 +130,8 @@ def _is_typed(template: Template) -> bool:
                 case ast.Include(partial=partial) if partial is not None and id(partial) not in seen:
                     seen.add(id(partial))
                     left.append(partial)
+                case ast.Draw():
+                    left.extend(statement.templates)
     return False  # nothing but text
 
 
@@ -161,6 +164,11 @@ def _stepwise(jinja: Context, items: Any, cost: int) -> Iterator[Any]:
 def _cost(jinja: Context, nothing: str, cost: int) -> str:
     jinja.resolve(STEPS).take(cost)
     return nothing
+
+
+@pass_context
+def _draw(jinja: Context, partials: tuple[str, ...], place: str, names: tuple[str, ...]) -> str:
+    return partials[drawn_template(str(jinja.resolve(CASE_ID)), place, names)]
 
 
 def _of_list(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -207,6 +215,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.globals = {}
         self.filters = {name: self._function(filter_, key) for name, filter_ in FILTERS.items()}
         self.filters |= {STEPWISE: _stepwise, COST: _cost, CONCAT: _concat, COMPARE: _compare, CAST: _cast}
+        self.filters[DRAW] = _draw
         self.tests = dict(TESTS)
 
     @staticmethod

@@ -16,6 +16,7 @@ from storymesh.language.filters.registry import FILTERS
 from storymesh.language.types import Array, Decimal, Float, Type
 
 STEPWISE, COST, CONCAT, COMPARE, CAST = " stepwise", " cost", " concat", " compare", " cast"
+DRAW = " draw"
 _ARITHMETIC: dict[str, type[nodes.BinExpr]] = {
     "+": nodes.Add,
     "-": nodes.Sub,
@@ -74,6 +75,8 @@ class JinjaWriter:
                 return self._for(statement)
             case ast.Include():
                 return self._include(statement)
+            case ast.Draw():
+                return self._draw(statement)
             case _:
                 assert_never(statement)
 
@@ -99,11 +102,19 @@ class JinjaWriter:
         )
 
     def _include(self, statement: ast.Include) -> nodes.Include:
+        return nodes.Include(nodes.Const(self._partial_name(statement)), True, False)
+
+    def _partial_name(self, statement: ast.Include) -> str:
         # One name for one tree: a partial that is not typed apart for this place is compiled once.
         name = f"{statement.template} {id(statement.partial):x}"
         if statement.partial is not None:
             self.partials[name] = statement.partial
-        return nodes.Include(nodes.Const(name), True, False)
+        return name
+
+    def _draw(self, statement: ast.Draw) -> nodes.Include:
+        partials = tuple(map(self._partial_name, statement.includes))
+        drawn = apply_filter(nodes.Const(partials), DRAW, nodes.Const(statement.place), nodes.Const(statement.names))
+        return nodes.Include(drawn, True, False)
 
     def write(self, expression: Expression) -> nodes.Expr:
         """Return an expression as Jinja evaluates it."""
@@ -191,7 +202,7 @@ def _nodes_in(part: object) -> Iterator[object]:
     if isinstance(part, tuple):
         for item in part:
             yield from _nodes_in(item)
-    elif isinstance(part, ast.ExpressionNode | ast.Output | ast.If | ast.For | ast.Assign | ast.Include):
+    elif isinstance(part, ast.ExpressionNode | ast.Output | ast.If | ast.For | ast.Assign | ast.Include | ast.Draw):
         yield part
         for name, inner in vars(part).items():
             if name not in ("at", "static", "partial") and (isinstance(inner, tuple) or is_dataclass(inner)):

@@ -41,6 +41,9 @@ class _Marker:
                 return (replace(statement, body=self._body(statement.body), otherwise=self._body(statement.otherwise)),)
             case ast.Include(partial=Template() as partial):
                 return (replace(statement, partial=self.template(partial)),)
+            case ast.Draw():
+                trees = zip(statement.includes, map(self.template, statement.templates), strict=True)
+                return (replace(statement, includes=tuple(replace(include, partial=tree) for include, tree in trees)),)
             case _:
                 return (statement,)
 

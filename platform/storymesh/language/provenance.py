@@ -19,8 +19,8 @@ from storymesh.language.ast import Expression, Template
 from storymesh.language.evaluate import as_text, bounded, calculate, draw_option, negative
 from storymesh.language.filters.base import Filter, Origins
 from storymesh.language.filters.registry import FILTERS
-from storymesh.language.interpret import STEPS, Interpreter, Row, Sandbox, Steps
-from storymesh.language.jinja_nodes import COST, STEPWISE, JinjaWriter, apply_filter
+from storymesh.language.interpret import CASE_ID, STEPS, Interpreter, Row, Sandbox, Steps
+from storymesh.language.jinja_nodes import COST, DRAW, STEPWISE, JinjaWriter, apply_filter
 from storymesh.language.traced_values import (
     COUNTED,
     HIDDEN,
@@ -63,6 +63,7 @@ class TracingInterpreter(Interpreter):
         """Return what `render` returns, with its spans. Raises as `render` does."""
         recorder = TraceRecorder()
         options = {"choose": partial(_choose, recorder, case_id), STEPS: self._new_steps(), _RECORDER: recorder}
+        options[CASE_ID] = case_id
         texts: list[str] = []
         spans: list[TextSpan] = []
         begin = 0
@@ -118,7 +119,7 @@ class TracingSandbox(Sandbox):
         self.marks: list[tuple[Location, str | None]] = []
         traced = {name: self._traced(filter_, self.filters[name]) for name, filter_ in FILTERS.items()}
         own = {name: self._from_inputs(function) for name, function in self.filters.items() if name not in FILTERS}
-        self.filters = {**own, **traced, STEPWISE: _stepwise, COST: self.filters[COST]}
+        self.filters = {**own, **traced, STEPWISE: _stepwise, **{name: self.filters[name] for name in (COST, DRAW)}}
         self.filters |= {_TEXT: _mark_text, _OUTPUT: _mark_output, _CONDITION: _condition, _ASSIGNED: _assigned}
         self.tests = {name: _traced_test(test) for name, test in self.tests.items()}  # type: ignore[arg-type]
 

@@ -65,6 +65,8 @@ def _in_body(statements: Sequence[Statement], around: tuple[TemplateLine, ...]) 
                 line = TemplateLine("include", statement.at, statement.template, around, statement)
                 yield line
                 yield from _in_body(partial.body, (*around, line))
+            case ast.Draw():
+                yield from _in_body(statement.includes, around)
 
 
 def _in_expression(expression: Expression, around: tuple[TemplateLine, ...]) -> Iterator[TemplateLine]:

@@ -44,7 +44,7 @@ _FOLDERS: Mapping[re.Pattern[str], str] = {
     re.compile(r"domains/[^/]+/products(/.+)?"): "a product",
 }
 _TEMPLATE = re.compile(r"narratives/.+\.(jinja2?|jinj|jinga|ninja|j2)", re.IGNORECASE)
-_READ_TEMPLATE = re.compile(r"narratives/[^/]+/[^/]+\.jinja")
+_READ_TEMPLATE = re.compile(r"narratives/[^/]+/(variants/[^/]+/([^/]+/)?)?[^/]+\.jinja")
 _SCENARIO = re.compile(r"narratives/[^/]+(/scenarios?(/.+)?)?")
 _READ_SCENARIO = re.compile(r"narratives/[^/]+/scenarios/[^/]+\.yaml")
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AllowInfNan, Field, create_model, model_validator
 
 from storymesh.case.definition import Case, Definition, Duration, Expression, Name, pattern_check
-from storymesh.document import Document, path_in_mesh, read_document, refusal_finding
+from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, Finding
-from storymesh.input_file import InputFileRefused, read_input
 from storymesh.location import Location
 from storymesh.narrative.evaluation_definition import EVALUATION_CONFIG, Evaluation, steps_in_file
 from storymesh.narrative.formats import AUTHORED, FORMATS, template_slots
 from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat
+from storymesh.narrative.template_files import VARIANTS_FOLDER, read_templates
 from storymesh.narrative.template_name import Template
 
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
@@ -29,8 +29,6 @@ PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>
 
 EARLIEST_YEAR = 1000  # of a split, so that a moment before it by the longest duration is one
 MANY = 10**9
-MAX_TEMPLATE = 1024 * 1024  # bytes, of which the language takes fewer characters
-MAX_TEMPLATES = 1_000
 MAX_RECORDS = 200
 
 # Names that mean something in every template; a role or a fact of this name would hide them.
@@ -131,11 +129,13 @@ else:
 
 
 class Record(_RecordTemplates):
-    """One config of the dataset. It tells the cases for which `where` holds, all that it can without. Its `length` and
-    `near_duplicates` stand in for the dataset's. Of its pairs at most the share `action_cap` has one action chosen, and
-    as many one action rejected."""
+    """One config of the dataset. It tells the cases for which `where` holds, all that it can without. With `variants`,
+    each case draws one of a template and those of its folder of variants. Its `length` and `near_duplicates` stand in
+    for the dataset's. Of its pairs at most the share `action_cap` has one action chosen, and as many one action
+    rejected."""
 
     where: Expression | None = None
+    variants: bool = False
     length: LengthLimits | None = None
     near_duplicates: NearDuplicates | None = None
     action_cap: float | None = Field(default=None, gt=0, le=1)
@@ -152,8 +152,10 @@ class Record(_RecordTemplates):
         if (self.from_ is None) != (self.narrator is None):
             raise ValueError("a retold record has both `from` and `narrator`")
         if self.from_ is not None:
-            if self.format is not None or self.templates:
-                raise ValueError("a retold record takes its format and templates from the record that it retells")
+            if self.format is not None or self.templates or self.variants:
+                raise ValueError(
+                    "a retold record takes its format, templates and variants from the record that it retells"
+                )
             return self
         if self.format is None:
             raise ValueError(f"a record needs a `format`: one of {', '.join(AUTHORED)}")
@@ -288,7 +290,7 @@ class CastMember(Definition):
 
 
 class Narrative(Definition):
-    """A narrative as read. `folder` is relative to the mesh root, `templates`: file name -> text."""
+    """A narrative as read. `folder` is relative to the mesh root, `templates`: path in the folder -> text."""
 
     id: str
     version: str
@@ -324,6 +326,17 @@ class Narrative(Definition):
         assert record.format is not None
         return FORMATS[record.format]
 
+    def variants_folder(self, config: str, slot: str) -> str:
+        """Return the folder of the variants of one template of a config, in that of the narrative: the config's own,
+        where its format has one template."""
+        several = len(self.format_of(config).slots) > 1
+        return f"{VARIANTS_FOLDER}/{config}/{slot}" if several else f"{VARIANTS_FOLDER}/{config}"
+
+    def variants_of(self, config: str, slot: str) -> tuple[str, ...]:
+        """Return the names of the variants of one template of a config, in order."""
+        folder = self.variants_folder(config, slot)
+        return tuple(name for name in self.templates if name.rpartition("/")[0] == folder)
+
     def at(self, *steps: str | int) -> Location:
         """Return where the value under `steps` stands in the file."""
         document: Document = self.document
@@ -352,7 +365,7 @@ def read_narrative(path: Path, root: Path) -> Narrative:
             findings.append(
                 Finding(document.key_at("case", "facts", fact), "reserved-name", message, "name the fact otherwise")
             )
-    templates = _read_templates(folder, root, findings)
+    templates = read_templates(folder, root, findings)
     if findings:
         raise DefinitionErrors(findings)
     cast = {}
@@ -371,25 +384,3 @@ def read_narrative(path: Path, root: Path) -> Narrative:
         templates=templates,
         document=document,
     )
-
-
-def _read_templates(folder: Path, root: Path, findings: list[Finding]) -> dict[str, str]:
-    """Return file name -> text of the templates in a narrative's folder, out of which no link leads."""
-    templates: dict[str, str] = {}
-    for path in sorted(folder.glob("*.jinja")):
-        if path.name.startswith(".#"):
-            continue  # Emacs marks a file that is being edited by a link of this name that leads nowhere
-        if len(templates) == MAX_TEMPLATES:
-            message = f"the folder has more than {MAX_TEMPLATES:,} templates"
-            findings.append(Finding(Location(path_in_mesh(folder, root)), "too-large", message, "split the narrative"))
-            break
-        content = b""
-        try:
-            content = read_input(path, folder, MAX_TEMPLATE)
-            templates[path.name] = content.decode("utf-8-sig")
-        except InputFileRefused as error:
-            findings.append(refusal_finding(error, root))
-        except UnicodeDecodeError as error:
-            location = Location(path_in_mesh(path, root), content[: error.start].count(b"\n") + 1)
-            findings.append(Finding(location, "unreadable", "the file is not UTF-8 text", "save it as UTF-8"))
-    return templates

@@ -17,6 +17,7 @@ from storymesh.language.types import Integer, Text
 from storymesh.location import Location
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.foretelling import foretelling_warnings
+from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_record import RecordTyper, TypedRecord
 
 
@@ -96,9 +97,31 @@ def _warnings(narrative: Narrative, cast: Cast, used_templates: Iterable[str]) -
     for role in sorted(cast.unlinked):
         message = f"the role '{role}' has no link, so no case has it"
         yield Finding(narrative.at("cast", role), "unused-role", message, "link it, or leave it out", "warning")
-    for name in sorted(set(narrative.templates) - set(used_templates)):
-        location = Location(f"{narrative.folder}/{name}")
-        yield Finding(location, "unused-template", f"no record uses '{name}'", severity="warning")
+    unused = sorted(set(narrative.templates) - set(used_templates))
+    for name in unused:
+        if "/" not in name:
+            location = Location(f"{narrative.folder}/{name}")
+            yield Finding(location, "unused-template", f"no record uses '{name}'", severity="warning")
+    yield from _unused_variants(narrative, {name.rpartition("/")[0] for name in unused if "/" in name})
+
+
+def _unused_variants(narrative: Narrative, folders: Iterable[str]) -> Iterator[Finding]:
+    """Yield a warning for each folder of variants that no record draws from, and each record that has none to draw."""
+    places = {
+        narrative.variants_folder(config, slot): config
+        for config, record in narrative.records.items()
+        for slot in record.templates
+    }
+    for folder in sorted(folders):
+        message, hint = f"no record draws from '{folder}'", suggest_name(folder, places)
+        if (config := places.get(folder)) is not None:
+            hint = f"write `variants: true` at the record '{config}'"
+        yield Finding(Location(f"{narrative.folder}/{folder}"), "unused-template", message, hint, "warning")
+    for config, record in narrative.records.items():
+        if record.variants and not any(narrative.variants_of(config, slot) for slot in record.templates):
+            message = f"'{config}' has `variants: true`, and there are none: each case is told by the template itself"
+            hint = f"write them to {narrative.folder}/{VARIANTS_FOLDER}/{config}, or have `storymesh vary` do it"
+            yield Finding(narrative.at("records", config, "variants"), "no-variants", message, hint, "warning")
 
 
 def _property_path(text: str, location: Location, cast: Cast, findings: list[Finding]) -> Path | None:

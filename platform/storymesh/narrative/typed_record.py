@@ -2,7 +2,7 @@
 rewrites its prompts as well."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,12 +16,14 @@ from storymesh.language.static_values import Path
 from storymesh.language.typecheck.scope import CheckedExpression, CheckedTemplate
 from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Struct, Text
+from storymesh.language.variants import MAX_VARIANTS, draw_between
 from storymesh.location import Location
 from storymesh.narrative.conditions import type_condition
 from storymesh.narrative.definition import Narrative, Narrator, Record, ScoringModel
 from storymesh.narrative.formats import FORMATS
 from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat, TemplateSlot, TextColumn
+from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_evaluation import TypedEvaluation, type_evaluation
 
 STORY = "story"  # the name of the text to rewrite in the prompts of a narrator
@@ -108,7 +110,8 @@ def unprinted_paths(reads: Iterable[Path], prints: Iterable[Path]) -> frozenset[
 
 
 class RecordTyper:
-    """Types the records of one narrative. What is wrong goes to `findings`; `used` are the templates that were met."""
+    """Types the records of one narrative. What is wrong goes to `findings`; `used` are the templates that were met, in
+    the records or in what they include."""
 
     def __init__(self, narrative: Narrative, views: TypedCase, findings: list[Finding]) -> None:
         self._narrative = narrative
@@ -148,7 +151,8 @@ class RecordTyper:
             location = self._narrative.at("records", config, slot.name)
             template = self._template(slot, name, location, tried=format_.needs_pair)
             if template is not None:
-                templates[slot.name] = template
+                variants = self._variants(config, slot, tried=format_.needs_pair) if record.variants else []
+                templates[slot.name] = with_variants(template, variants)
         precedents = self._narrative.case.precedents
         least_tried = precedents.min if precedents is not None and format_.compares_options else None
         checked = templates.values()
@@ -166,6 +170,17 @@ class RecordTyper:
             conditions=conditions,
             evaluation=evaluation,
         )
+
+    def _variants(self, config: str, slot: TemplateSlot, *, tried: bool) -> list[TypedTemplate]:
+        """Type the variants of one template of a config: each is a template in the view of its slot."""
+        names = self._narrative.variants_of(config, slot.name)
+        location = self._narrative.at("records", config, "variants")
+        if len(names) > MAX_VARIANTS:
+            words = f"'{config}' has {len(names)} variants of '{slot.name}', at most {MAX_VARIANTS} are drawn from"
+            self._report(location, "too-large", words, "take some away")
+            return []
+        typed = [self._template(slot, name, location, tried=tried) for name in names]
+        return [template for template in typed if template is not None]
 
     def _evaluation(self) -> TypedEvaluation | None:
         return type_evaluation(self._narrative, self._views, self._findings)
@@ -203,7 +218,7 @@ class RecordTyper:
     ) -> TypedTemplate | None:
         """Check the template `name`, which the file names at `location`, in the view of `slot`. A prompt of a narrator
         also sees `story`. `tried`: an option that is told was tried before."""
-        template = self._parse(name)
+        template = self._parse(name, variant=name.startswith(f"{VARIANTS_FOLDER}/"))
         if template is None:
             hint = suggest_file(name, self._narrative.templates)
             self._report(location, "unknown-name", f"there is no template '{name}'", hint)
@@ -232,9 +247,10 @@ class RecordTyper:
             return None
         return typed
 
-    def _parse(self, name: str) -> Template | None:
-        """Return the template, None if there is none; one that does not parse has its findings and is empty here."""
-        if name not in self._narrative.templates:
+    def _parse(self, name: str, *, variant: bool = False) -> Template | None:
+        """Return the template, None if there is none; one that does not parse has its findings and is empty here. No
+        template includes a variant, which may be drawn or not."""
+        if name not in self._narrative.templates or (not variant and "/" in name):
             return None
         self.used.add(name)
         if name not in self._parsed:
@@ -312,6 +328,20 @@ class RecordTyper:
             if prompt is not None:
                 prompts[role] = prompt
         return prompts
+
+
+def with_variants(template: TypedTemplate, variants: Sequence[TypedTemplate]) -> TypedTemplate:
+    """Return a template that tells each case by itself or by one of its variants."""
+    if not variants:
+        return template
+    every = [template.checked, *(variant.checked for variant in variants)]
+    checked = CheckedTemplate(
+        draw_between(template.checked.tree, [variant.checked.tree for variant in variants]),
+        frozenset(name for part in every for name in part.names),
+        frozenset(path for part in every for path in part.reads),
+        {path: kind for part in every for path, kind in part.prints.items()},
+    )
+    return replace(template, checked=checked)
 
 
 def _secrets(narrator: Narrator, narrative: Narrative, steps: tuple[str, ...]) -> Iterator[Finding]:

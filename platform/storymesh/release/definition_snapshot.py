@@ -40,7 +40,9 @@ def write_definition_snapshot(narrative: Narrative, contracts: Mapping[str, Cont
     folder.mkdir(parents=True)
     (folder / "narrative.yaml").write_text(narrative.document.text, encoding="utf-8")
     for name, text in narrative.templates.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     for contract in contracts.values():
         path = root / "contracts" / f"{contract.id.replace('.', '/')}.odcs.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)

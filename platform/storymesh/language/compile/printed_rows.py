@@ -87,8 +87,16 @@ class _PrintedRows:
                 found = self.of_template(partial)
                 self._restore(kept)
                 return found
+            case ast.Draw():
+                return self._of_draw(statement)
             case _:
                 return None
+
+    def _of_draw(self, statement: ast.Draw) -> ir.ArrayValue | None:
+        found = [self._of_statement(include) for include in statement.includes]
+        if all(keys is None for keys in found):
+            return None
+        return self.compiler.of_drawn(statement, [_present(keys) for keys in found])
 
     def _prints_rows(self, part: object) -> bool:
         """Return True if a part of the tree prints a value out of a row."""
@@ -101,6 +109,8 @@ class _PrintedRows:
                 return self._prints_rows(part.body) or self._prints_rows(part.otherwise)
             case ast.Include(partial=Template() as partial):
                 return self._prints_rows(partial.body)
+            case ast.Draw():
+                return self._prints_rows(part.includes)
             case _:
                 return False
 

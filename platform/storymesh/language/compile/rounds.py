@@ -61,8 +61,18 @@ class _RoundCounter:
                 found = self.of_body(partial.body)
                 self.compiler.file, self.compiler.names = outer, before
                 return _sums([found, self._numbered(statement, _one())])
+            case ast.Draw():
+                return self._of_draw(statement)
             case _:
                 return {}
+
+    def _of_draw(self, statement: ast.Draw) -> Counts:
+        found = [self._of_statement(include) for include in statement.includes]
+        numbers = sorted({number for counts in found for number in counts})
+        return {
+            number: self.compiler.of_drawn(statement, [counts.get(number, _nothing()) for counts in found])
+            for number in numbers
+        }
 
     def _numbered(self, node: object, count: ir.IntegerValue) -> Counts:
         number = self.numbers.get(id(node))

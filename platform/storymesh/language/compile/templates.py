@@ -16,6 +16,7 @@ from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
 from storymesh.language.compile.expressions import ExpressionCompiler, Names
 from storymesh.language.filters.registry import FILTERS
+from storymesh.language.variants import SLOTS, draw_table
 
 MAX_PARTS = 50_000
 
@@ -104,6 +105,9 @@ class TemplateCompiler(ExpressionCompiler):
                     assert statement.partial is not None, "the checker puts the partial here"
                     pieces.append(self.text_of(statement.partial))
                     self.names = before
+                case ast.Draw():
+                    texts = [dialect.concat_texts(self.pieces([include])) for include in statement.includes]
+                    pieces.append(self.of_drawn(statement, texts))
         return pieces
 
     def printed(self, expression: Expression) -> ir.StringValue:
@@ -192,6 +196,14 @@ class TemplateCompiler(ExpressionCompiler):
     def choose(self, expression: ast.Choose) -> ir.StringValue:
         options = [self.text(self.value(option)) for option in expression.options]
         return self.drawn(expression).cases(*enumerate(options[:-1]), else_=options[-1])
+
+    def of_drawn(self, statement: ast.Draw, values: Sequence[ir.Value]) -> ir.Value:
+        """Return the value of the template that a case draws, given that of each."""
+        slot = dialect.hash_choice(self.case_id.concat(f":{statement.place}"), SLOTS)
+        drawn = dialect.substring(ibis.literal(draw_table(statement.names)), slot * 2, 2)
+        # Conditions, not one value compared: what they share becomes a column, which an engine computes once.
+        cases = [(drawn == f"{index:02x}", value) for index, value in enumerate(values[:-1])]
+        return ibis.cases(*cases, else_=values[-1])
 
     def drawn(self, expression: ast.Choose) -> ir.IntegerValue:
         """Return the place of the option that a case draws."""
