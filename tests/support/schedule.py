@@ -43,7 +43,7 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
     ("product/test_publish.py",),
     ("lifecycle/test_push.py",),
     ("project/test_wheel.py",),
-    ("docs/test_pages.py",),
+    ("docs/test_pages.py", "docs/test_tutorial.py"),
     ("lifecycle/test_expire.py",),
     ("lifecycle/test_ocel.py",),
 )

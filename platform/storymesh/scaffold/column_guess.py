@@ -72,7 +72,8 @@ def guess_column(name: str, profile: ColumnProfile) -> ColumnGuess:
         draft.fields["required"] = True
         draft.reasons.append("required: no row lacks it")
     elif profile.present:
-        draft.reasons.append(f"{profile.rows - profile.present:,} rows lack it")
+        lacking = profile.rows - profile.present
+        draft.reasons.append(f"{lacking:,} rows lack it" if lacking > 1 else "1 row lacks it")
     if profile.errors:
         draft.notes.append(f"{profile.errors:,} cells are errors of the workbook: their rows will be quarantined")
     _guess_classification(draft, name, profile)

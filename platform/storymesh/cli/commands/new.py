@@ -53,7 +53,7 @@ def mesh(
     if not source:
         echo(f"next: cd {folder} && storymesh new product --from FILE")
     else:
-        echo(f"next: cd {folder} && storymesh check && storymesh run")
+        echo(f"next: cd {folder} && storymesh new narrative && storymesh check && storymesh run")
 
 
 def domain(
