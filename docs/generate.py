@@ -40,7 +40,8 @@ def blocks(root: Path) -> dict[str, dict[str, str]]:
 def samples(release: Path, case_id: str = SAMPLE) -> dict[str, dict[str, str]]:
     """Return by page the texts of one case of a release. Raise KeyError when the case is not there."""
     report = _record(release, "report", case_id)["text"]
-    _, question, answer = (message["content"] for message in _record(release, "advice", case_id)["messages"])
+    advice = _record(release, "advice", case_id)
+    question, answer = (advice[column][-1]["content"] for column in ("prompt", "completion"))
     asked = f"user:\n{shortened(question)}\nassistant:\n{shortened(answer)}"
     return {
         "README.md": {"advice": f"```text\n{asked}```\n"},

@@ -178,6 +178,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "where the format has several templates `variants/<config>/<template>/*.jinja`, such as "
         "`variants/advice/assistant/`",
         "near_duplicates": "of this config, in place of the dataset's",
+        "chat": (
+            "true: the columns are messages with role and content, as chat templates take them, false: plain texts; by "
+            "default messages where there is a `system`"
+        ),
         "action_cap": (
             "of pairs: no action is more than this share of the chosen, nor of the rejected answers of a split; pairs "
             "beyond it drop, drawn by their ids"

@@ -1,5 +1,14 @@
 """Formats of records: what they say of themselves agrees, and a file of records shows its format."""
 
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from storymesh.engine.open import open_engine
+from storymesh.narrative.definition import Record
 from storymesh.narrative.formats import FORMATS, format_of_columns, template_slots
 
 BESIDE = ("id", "case_id", "split", "at", "facts", "sources", "retellings")
@@ -24,11 +33,56 @@ def test_every_text_has_a_slot_and_a_described_column() -> None:
 
 
 def test_a_record_gives_back_the_texts_that_it_was_assembled_of() -> None:
-    for item in FORMATS.values():
-        texts = {text.name: f"words of {text.name}" for text in item.texts}
+    forms = [item.as_chat(chat) for item in FORMATS.values() for chat in (False, True)]
+    for item in forms:
+        plain = item.may_chat and not item.chat  # plain texts have no system message
+        texts = {text.name: f"words of {text.name}" for text in item.texts if not (plain and text.name == "system")}
         record = item.assemble_row(texts)
         assert {text.name: words for text, words in item.texts_in(record)} == texts, item.name
-        asked = [texts[text.name] for text in item.texts if text.slot.phase == "question"]
+        asked = [texts[text.name] for text in item.texts if text.slot.phase == "question" and text.name in texts]
         assert item.question_in(record) == "\n".join(asked), item.name
         optional = {text.name: words for text, words in item.texts_in(record) if text.slot.required}
         assert {text.name for text, _ in item.texts_in(item.assemble_row(optional))} == set(optional), item.name
+
+
+@pytest.mark.parametrize("name", [name for name, item in FORMATS.items() if item.may_chat])
+@pytest.mark.parametrize("chat", [False, True])
+def test_texts_are_read_and_replaced_in_messages_as_in_plain_columns(name: str, chat: bool) -> None:
+    item = FORMATS[name].as_chat(chat)
+    texts = {text.name: f"words of {text.name}" for text in item.texts if chat or text.name != "system"}
+    answers = [text.name for text in item.texts if text.slot.phase == "answer"]
+    with open_engine() as engine:
+        given = engine.materialize(pa.table({text: [words] for text, words in texts.items()}))
+        record = item.assemble({text: given[text] for text in texts})
+        records = engine.materialize(given.select(**record))
+        assert engine.fetch_rows(records) == [item.assemble_row(texts)]
+        replaced = records.select(**item.replace_texts(records, {answers[0]: ibis.literal("other words")}))
+        assert engine.fetch_rows(replaced) == [item.assemble_row({**texts, answers[0]: "other words"})]
+        read = records.select(**{text.name: text.value_in(records) for text in item.texts})
+        assert engine.fetch_rows(read) == [{text.name: texts.get(text.name) for text in item.texts}]
+        (columns,) = engine.fetch_rows(records.select(**item.column_texts(records)))
+    assert columns["prompt"] == "\n".join(texts[text] for text in ("system", "prompt") if text in texts)
+
+
+RECORD = {"format": "prompt_completion", "prompt": "a.jinja", "completion": "b.jinja"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "chat"),
+    [({}, False), ({"system": "s.jinja"}, True), ({"chat": True}, True), ({"chat": False}, False)],
+)
+def test_a_system_message_or_chat_makes_messages(fields: dict[str, Any], chat: bool) -> None:
+    assert Record.model_validate({**RECORD, **fields}).format_written.chat is chat
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"chat": False, "system": "s.jinja"}, "`system` is a message"),
+        ({"format": "text", "text": "a.jinja", "prompt": None, "completion": None, "chat": True}, "`chat` is for"),
+        ({"action_cap": 0.3}, "`action_cap` is a share of pairs"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Record.model_validate({**RECORD, **fields})

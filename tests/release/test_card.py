@@ -122,11 +122,13 @@ def test_text_of_others_breaks_neither_header_nor_page(tmp_path: Path, hostile: 
     page = outside_fences(card)
     headings = [line for line in page.splitlines() if line.startswith("#")]
     assert headings[1:] == [
+        "## Intended use",
         "## Configs",
         "### `report`",
         "### `advice`",
         "### `verdict`",
         "## How varied it is",
+        "## What can be learned",
         "## How it was made",
         "## Splits",
         "## What was left out",

@@ -26,11 +26,15 @@ FORMATS = {
     "answer": "prompt_completion",
     "choice": "preference",
 }
+CHATS = {"reply": "answer", "mark": "verdict", "duel": "choice"}  # the same as messages: config -> the plain one
 PASSAGE = "passage"  # a config that nobody trains on
 METADATA = pa.struct([("case_at", pa.string()), ("delay_hours", pa.float64()), ("worked", pa.bool_())])
 MORE = """
   answer: {format: prompt_completion, prompt: a.jinja, completion: a.jinja}
   choice: {format: preference, prompt: a.jinja, option: a.jinja}
+  reply: {format: prompt_completion, system: a.jinja, prompt: a.jinja, completion: a.jinja}
+  mark: {format: unpaired_preference, system: a.jinja, prompt: a.jinja, option: a.jinja}
+  duel: {format: preference, system: a.jinja, prompt: a.jinja, option: a.jinja}
   passage: {format: retrieval, text: a.jinja}
 dataset:
 """
@@ -42,6 +46,20 @@ LEARNT = {
     "preference": {"prompt_ids", "chosen_ids", "rejected_ids"},
     "unpaired_preference": {"prompt_ids", "completion_ids", "label"},
 }
+
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+
+def as_messages(row: dict[str, Any], config: str) -> dict[str, Any]:
+    """The same record with messages in place of texts."""
+    turns = {
+        name: [{"role": "assistant", "content": row[name]}]
+        for name in ("completion", "chosen", "rejected")
+        if name in row
+    }
+    asked = [{"role": "system", "content": "You advise."}, {"role": "user", "content": row["prompt"]}]
+    return {**row, "id": f"{config}/{row['case_id']}", "prompt": asked, **turns}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +88,15 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
         write(
             build.files.records(config), pa.schema([*fields, *(old.field(n) for n in ("at", "facts", "sources"))]), made
         )
+        write(build.files.record_drops(config), DROPS, [])
+    for config, plain in CHATS.items():
+        table = pq.read_table(build.files.records(plain))
+        made = [as_messages(row, config) for row in table.to_pylist()]
+        turns = ("prompt", "completion", "chosen", "rejected")
+        schema = pa.schema(
+            [pa.field(field.name, MESSAGES if field.name in turns else field.type) for field in table.schema]
+        )
+        write(build.files.records(config), schema, made)
         write(build.files.record_drops(config), DROPS, [])
     report = pq.read_table(build.files.records("report"))
     fields = [*list(report.schema)[:4], pa.field("metadata", METADATA), *list(report.schema)[4:]]
@@ -109,6 +136,7 @@ def learnt(release: Release) -> dict[str, dict[str, Any]]:
     """Config -> what its trainer said; all in one process, since importing them takes longer than they do."""
     program = str(TESTS / "support/trl_reader.py")
     wanted = [f"{config}={format_}" for config, format_ in FORMATS.items()]
+    wanted += [f"{config}={FORMATS[plain]}" for config, plain in CHATS.items()]
     done = subprocess.run(
         [reader("python"), program, str(release.path), *wanted],
         capture_output=True, text=True, timeout=600, check=False,
@@ -127,6 +155,59 @@ def test_the_trainer_of_a_format_prepares_its_records_and_learns_a_step(
     assert training["rows"] == 8
     assert set(training["columns"]) >= LEARNT[format_]
     assert (training["steps"], training["loss"] > 0) == (1, True)
+
+
+@pytest.mark.parametrize(("config", "plain"), CHATS.items())
+def test_messages_are_put_into_the_chat_template_and_only_the_answer_is_learnt(
+    learnt: dict[str, dict[str, Any]], config: str, plain: str
+) -> None:
+    training = learnt[config]
+    assert "error" not in training, training["error"]
+    assert set(training["columns"]) >= LEARNT[FORMATS[plain]]
+    assert (training["rows"], training["steps"], training["loss"] > 0) == (8, 1, True)
+    taught, *shown = training["learnt"]
+    assert "<user>" not in taught
+    assert "<assistant>" in taught or "<assistant>" in shown[-1]
+    assert "<system> You advise." in shown[-1]
+
+
+def test_the_recipe_trains_one_stage_on_the_model_of_the_stage_before(release: Release, tmp_path: Path) -> None:
+    program = "import sys, trl_reader; trl_reader.small_model(sys.argv[1], sys.argv[2])"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(TESTS / "support"),
+        "HF_HUB_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    stages = {"sft": "reply", "dpo": "duel", "kto": "mark"}
+    recipe = [str(TESTS.parent / "examples/train/train.py"), str(release.path), "--model", "model", "--into", "out"]
+    recipe += [word for kind, config in stages.items() for word in ("--stage", f"{kind}={config}")]
+    for command in (["-c", program, str(release.path), "model"], [*recipe, "--steps", "1"]):
+        done = subprocess.run(
+            [reader("python"), *command],
+            capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3_000:]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(tuple(stages))]
+    assert lines == [f"{kind}={config}: out/{n}-{kind}-{config}" for n, (kind, config) in enumerate(stages.items(), 1)]
+    assert (tmp_path / "out/3-kto-mark/model.safetensors").is_file()
+
+
+def test_the_lines_of_the_recipes_are_conversations(release: Release) -> None:
+    program = str(TESTS.parent / "examples/train/to_chat_lines.py")
+    lines = {}
+    for config in ("reply", "duel", "mark", "advice"):
+        done = subprocess.run(
+            [sys.executable, program, str(release.path), config],
+            capture_output=True, text=True, timeout=120, check=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )  # fmt: skip
+        lines[config] = json.loads(done.stdout.splitlines()[0])
+    assert [turn["role"] for turn in lines["reply"]["messages"]] == ["system", "user", "assistant"]
+    assert [turn["role"] for turn in lines["duel"]["messages"]] == ["system", "user"]
+    assert lines["duel"]["chosen"]["role"] == lines["duel"]["rejected"]["role"] == "assistant"
+    assert lines["mark"]["label"] in (True, False)
+    assert set(lines["advice"]) == {"messages"}
 
 
 def test_the_card_of_every_format_says_the_columns_that_its_files_have(release: Release) -> None:
@@ -154,5 +235,5 @@ def test_mlcroissant_reads_every_format(release: Release) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout.splitlines()[-1])
-    assert set(read) == {*FORMATS, PASSAGE}
+    assert set(read) == {*FORMATS, *CHATS, PASSAGE}
     assert "passage/metadata" in read[PASSAGE] or "passage/metadata/worked" in read[PASSAGE]

@@ -127,7 +127,7 @@ def typed(narrative: Narrative, contracts: Mapping[str, Any]) -> Any:
         narrative=narrative,
         contracts=contracts,
         records={config: SimpleNamespace(rewritten=(), texts=()) for config in narrative.records},
-        case=SimpleNamespace(outcome={}),
+        case=SimpleNamespace(outcome={}, match=()),
     )
 
 

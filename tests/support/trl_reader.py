@@ -28,35 +28,64 @@ CHAT = "{% for one in messages %}<{{ one['role'] }}> {{ one['content'] }} <eos>{
 
 def texts_of(row: dict[str, Any]) -> list[str]:
     texts = [item["content"] for item in row.get("messages", [])]
-    return [*texts, *(row[name] for name in ("text", "prompt", "completion", "chosen", "rejected") if name in row)]
+    for name in ("text", "prompt", "completion", "chosen", "rejected"):
+        value = row.get(name) or ""
+        texts += [value] if isinstance(value, str) else [item["content"] for item in value]
+    return texts
+
+
+def learnt_texts(row: dict[str, Any], tokenizer: Any) -> list[str]:
+    """What of a prepared row the model is taught, and what it is shown before."""
+    if "labels" in row:
+        taught = [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label != -100]
+        return [tokenizer.decode(taught), tokenizer.decode(row["input_ids"])]
+    if "completion_mask" in row:
+        taught = [token for token, mask in zip(row["input_ids"], row["completion_mask"], strict=True) if mask]
+        return [tokenizer.decode(taught), tokenizer.decode(row["input_ids"])]
+    return [tokenizer.decode(row[name]) for name in ("completion_ids", "chosen_ids", "prompt_ids") if name in row]
+
+
+def small_model(release: str, folder: str) -> None:
+    """Write a random model and its tokenizer, which knows the words of some records."""
+    from datasets import load_dataset
+
+    rows = [row for config in ("reply", "duel", "mark") for row in load_dataset(release, config, split="train")]
+    write_model([text for row in rows for text in texts_of(row)], folder)
+
+
+def write_model(told: list[str], folder: str) -> None:
+    """Write a random model of a few parameters, and a tokenizer for `told`, to a folder."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    known = ["<unk>", "<pad>", "<eos>", "<system>", "<user>", "<assistant>"]
+    words.train_from_iterator(told, trainers.WordLevelTrainer(special_tokens=known, vocab_size=2_000))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="<unk>", pad_token="<pad>", eos_token="<eos>", chat_template=CHAT
+    )
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=4_096, **shape)).save_pretrained(
+        folder
+    )
+    tokenizer.save_pretrained(folder)
 
 
 def learn(release: str, config: str, format_: str) -> dict[str, Any]:
     import torch
     import trl
     from datasets import load_dataset
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
     records = load_dataset(release, config, split="train", cache_dir=tempfile.mkdtemp())
     records = records.select(range(min(8, len(records))))
-    words = Tokenizer(models.WordLevel(unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    known = ["<unk>", "<pad>", "<eos>", "<system>", "<user>", "<assistant>"]
-    told = [text for row in records for text in texts_of(row)]
-    words.train_from_iterator(told, trainers.WordLevelTrainer(special_tokens=known, vocab_size=2_000))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, unk_token="<unk>", pad_token="<pad>", eos_token="<eos>", chat_template=CHAT
-    )
-    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     # DPO and KTO take the model that they compare with from the folder that the model came from.
     folder = tempfile.mkdtemp()
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=4_096, **shape)).save_pretrained(
-        folder
-    )
-    tokenizer.save_pretrained(folder)
+    write_model([text for row in records for text in texts_of(row)], folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     model = LlamaForCausalLM.from_pretrained(folder)
     kind = TRAINERS[format_]
     options = getattr(trl, f"{kind}Config")(
@@ -74,6 +103,7 @@ def learn(release: str, config: str, format_: str) -> dict[str, Any]:
         "trainer": f"{kind}Trainer",
         "rows": len(prepared),
         "columns": sorted(prepared.column_names),
+        "learnt": learnt_texts(prepared[0], tokenizer),
         "steps": done.global_step,
         "loss": done.training_loss,
     }

@@ -139,6 +139,7 @@ class Record(_RecordTemplates):
     length: LengthLimits | None = None
     near_duplicates: NearDuplicates | None = None
     action_cap: float | None = Field(default=None, gt=0, le=1)
+    chat: bool | None = None
 
     @model_validator(mode="after")
     def _pairs(self) -> "Record":
@@ -152,7 +153,7 @@ class Record(_RecordTemplates):
         if (self.from_ is None) != (self.narrator is None):
             raise ValueError("a retold record has both `from` and `narrator`")
         if self.from_ is not None:
-            if self.format is not None or self.templates or self.variants:
+            if self.format is not None or self.templates or self.variants or self.chat is not None:
                 raise ValueError(
                     "a retold record takes its format, templates and variants from the record that it retells"
                 )
@@ -165,7 +166,19 @@ class Record(_RecordTemplates):
             raise ValueError(f"format {self.format} needs a template for {' and '.join(missing)}")
         if extra := sorted(given - slots.keys()):
             raise ValueError(f"format {self.format} has no {' or '.join(extra)}")
+        if self.chat is not None and not FORMATS[self.format].may_chat:
+            able = ", ".join(name for name, item in FORMATS.items() if item.may_chat)
+            raise ValueError(f"format {self.format} is not written as messages or not; `chat` is for {able}")
+        if self.chat is False and FORMATS[self.format].may_chat and "system" in given:
+            raise ValueError("`system` is a message, and `chat: false` writes none; leave out one of the two")
         return self
+
+    @property
+    def format_written(self) -> RecordFormat:
+        """The format with the form of its columns: messages, if `chat` says so or there is a system message."""
+        assert self.format is not None
+        has_system = getattr(self, "system", None) is not None
+        return FORMATS[self.format].as_chat(has_system if self.chat is None else self.chat)
 
     @property
     def templates(self) -> Mapping[str, str]:
@@ -324,7 +337,7 @@ class Narrative(Definition):
         while record.format is None and record.from_ is not None:
             record = self.records[record.from_]
         assert record.format is not None
-        return FORMATS[record.format]
+        return record.format_written
 
     def variants_folder(self, config: str, slot: str) -> str:
         """Return the folder of the variants of one template of a config, in that of the narrative: the config's own,

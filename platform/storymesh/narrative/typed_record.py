@@ -76,7 +76,7 @@ class TypedRecord:
     @property
     def format(self) -> RecordFormat:
         assert self.record.format is not None
-        return FORMATS[self.record.format]
+        return self.record.format_written
 
     @property
     def templates(self) -> tuple[TypedTemplate, ...]:
@@ -282,7 +282,7 @@ class RecordTyper:
         return replace(
             original,
             config=config,
-            record=record.model_copy(update={"format": original.record.format}),
+            record=record.model_copy(update={"format": original.record.format, "chat": original.format.chat or None}),
             prints={**original.prints, **printed},
             reads=original.reads | _reads(prompts),
             roles=_roles(self._views, [*original.slots.values(), *prompts]),

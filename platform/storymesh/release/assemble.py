@@ -50,6 +50,7 @@ from storymesh.release.manifest import (
 from storymesh.release.observer import ObserveStep, unobserved
 from storymesh.release.recitation import answers_of, measure_recitation
 from storymesh.release.refusal import LeakRefused, ReleaseRefused
+from storymesh.release.strata import measure_strata
 from storymesh.release.tricks import measure_tricks
 
 if TYPE_CHECKING:
@@ -338,7 +339,8 @@ class ReleaseAssembly:
             raise ReleaseRefused(words, "this is a defect of storymesh")
 
     def _description(self, manifest: ReleaseManifest) -> ReleaseDescription:
-        files = {config: record_files(self.staged, config) for config in manifest.configs}
+        configs = manifest.configs
+        files = {config: record_files(self.staged, config) for config in configs}
         texts = {
             config: sample_texts(self.engine, [path for paths in parts.values() for path in paths])
             for config, parts in files.items()
@@ -357,6 +359,11 @@ class ReleaseAssembly:
                 config: {split: sum(path.stat().st_size for path in paths) for split, paths in parts.items()}
                 for config, parts in files.items()
             },
+            loaded_sizes={
+                config: {split: _loaded_bytes(paths[0], configs[config][split]) for split, paths in parts.items()}
+                for config, parts in files.items()
+            },
+            strata=measure_strata(self.build, self.engine),
             diversity={config: measure_diversity(sampled) for config, sampled in texts.items()},
             lengths={config: count_characters(sampled) for config, sampled in texts.items()},
         )
@@ -369,3 +376,12 @@ def _case_drop_reason(narrative: "Narrative", cases: "Table") -> "StringValue":
         names.reverse()
     first: StringValue = cases[names[0]]
     return first if len(names) == 1 else first.coalesce(cases[names[1]])
+
+
+def _loaded_bytes(path: Path, rows: int) -> int:
+    """Return about how many bytes so many rows like the first ones of a file take in memory, as Arrow holds them."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        first = file.read_row_group(0)
+    return int(first.nbytes / max(first.num_rows, 1) * rows)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from storymesh.narrative.formats.format import RecordFormat
     from storymesh.release.diversity import Diversity
     from storymesh.release.manifest import Predecessor, ReleaseManifest
+    from storymesh.release.strata import Stratum
 
 # The columns that records of every format have.
 COLUMNS: Mapping[str, str] = {
@@ -37,6 +38,7 @@ PROMISES: Mapping[str, str] = {
     "closings": "cases open, or closing, inside the embargo before the next cut",
     "evaluation": "records of the evaluation with a question that stands in a text for training",
 }
+SYNTHETIC = "synthetic"  # the tag of a contract whose rows are made up
 _EXPECT = {
     "one": "exactly one row",
     "optional": "at most one row",
@@ -50,7 +52,8 @@ class ReleaseDescription:
     """The content of a release's documents.
 
     `manifest` still lacks its files. `schemas` are the columns of each config's files, `samples` a record of each
-    config that has one, `sizes` the bytes of its files by split, `diversity` how diverse its texts are, `lengths` the
+    config that has one, `sizes` the bytes of its files by split, `loaded_sizes` those of its rows in memory, `strata`
+    the kinds of cases whose shares differ most between splits, `diversity` how diverse its texts are, `lengths` the
     characters of each record of the sample that was measured for it.
     """
 
@@ -60,6 +63,8 @@ class ReleaseDescription:
     schemas: "Mapping[str, pa.Schema]"
     samples: Mapping[str, Mapping[str, Any]]
     sizes: Mapping[str, Mapping[str, int]]
+    loaded_sizes: Mapping[str, Mapping[str, int]]
+    strata: "Sequence[Stratum]"
     diversity: "Mapping[str, Sequence[Diversity]]"
     lengths: "Mapping[str, npt.NDArray[np.int64]]"
 
@@ -84,6 +89,12 @@ class ReleaseDescription:
         return self.manifest.configs
 
     @property
+    def synthetic(self) -> "list[str]":
+        """The products of the cast whose contracts have the tag `synthetic`."""
+        tagged = {role for role, contract in self.contracts.items() if SYNTHETIC in _tags(contract.document.value)}
+        return sorted({member.product for role, member in self.manifest.cast.items() if role in tagged})
+
+    @property
     def citation(self) -> str:
         """The BibTeX entry that cites the release."""
         narrative, manifest = self.narrative, self.manifest
@@ -99,6 +110,12 @@ class ReleaseDescription:
                 "}",
             ]
         )
+
+
+def _tags(contract: Mapping[str, Any]) -> list[Any]:
+    """Return the tags of a contract, which the standard holds for a list of texts."""
+    tags = contract.get("tags")
+    return tags if isinstance(tags, list) else []
 
 
 def describe_columns(narrative: "Narrative", config: str) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ without it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from storymesh.case.resolve import Cast
@@ -82,6 +82,8 @@ class RecordFormat:
     read_by_trl: bool = True
     label: str | None = None
     later_columns: frozenset[str] = frozenset()  # that records of older releases lack
+    may_chat: bool = False  # it can be written as messages
+    chat: bool = False  # it is
 
     @property
     def needs_outcome(self) -> bool:
@@ -107,6 +109,10 @@ class RecordFormat:
     def text_columns(self) -> tuple[str, ...]:
         """The columns of the file that hold texts, in order."""
         return tuple(dict.fromkeys(text.column for text in self.texts))
+
+    def as_chat(self, chat: bool) -> "RecordFormat":
+        """Return the format whose columns are messages, or as it is."""
+        return replace(self, chat=True) if chat and self.may_chat else self
 
     # --- from the texts of a case to the columns of its record ---
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from storymesh.case.resolve import Cast
 from storymesh.case.scopes import TypedCase
 from storymesh.narrative.formats import slots
-from storymesh.narrative.formats.format import RecordFormat, TextColumn
+from storymesh.narrative.formats.conversation import TurnFormat, TurnText
+from storymesh.narrative.formats.messages import SYSTEM
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -18,7 +19,7 @@ SCORES: Mapping[str, str] = {
 }
 
 
-class PairFormat(RecordFormat):
+class PairFormat(TurnFormat):
     """A format with two options, and beside their texts what earlier cases showed of each."""
 
     def case_values(
@@ -31,11 +32,12 @@ class PairFormat(RecordFormat):
 PREFERENCE = PairFormat(
     name="preference",
     purpose="a question with a better and a worse answer, for preference tuning (DPO)",
-    slots=(slots.PROMPT, slots.OPTION),
+    slots=(SYSTEM, slots.PROMPT, slots.OPTION),
     texts=(
-        TextColumn("prompt", slots.PROMPT),
-        TextColumn("chosen", slots.OPTION, "chosen"),
-        TextColumn("rejected", slots.OPTION, "rejected"),
+        TurnText("system", SYSTEM),
+        TurnText("prompt", slots.PROMPT),
+        TurnText("chosen", slots.OPTION, "chosen"),
+        TurnText("rejected", slots.OPTION, "rejected"),
     ),
     columns={
         "prompt": "the question, of what was known at its moment",
@@ -44,4 +46,5 @@ PREFERENCE = PairFormat(
         **SCORES,
     },
     later_columns=frozenset(SCORES),
+    may_chat=True,
 )

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from storymesh.release.card.markdown import single_line
-from storymesh.release.description import ReleaseDescription
+from storymesh.release.description import SYNTHETIC, ReleaseDescription
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,7 +59,7 @@ def card_header(description: ReleaseDescription) -> str:
         size_categories=[next((name for limit, name in _SIZES if total < limit), _BEYOND)],
         task_categories=sorted({formats[config].task for config in description.configs}),
         pretty_name=single_line(narrative.title),
-        tags=["storymesh", "data-mesh", *(["trl"] if trained else [])],
+        tags=["storymesh", "data-mesh", *(["trl"] if trained else []), *([SYNTHETIC] if description.synthetic else [])],
         license_name=None if known else re.sub(r"[^a-z0-9.]+", "-", license_).strip("-"),
         configs=[
             {
@@ -80,12 +80,14 @@ def _dataset_info(description: ReleaseDescription, config: str, splits: list[str
     from huggingface_hub import DatasetCardData
 
     sizes, counts = description.sizes[config], description.configs[config]
+    loaded = description.loaded_sizes[config]
     by_split = SplitDict()
     for split in splits:
-        by_split.add(SplitInfo(split, num_bytes=sizes[split], num_examples=counts[split]))
-    size = sum(sizes.values())
+        by_split.add(SplitInfo(split, num_bytes=loaded[split], num_examples=counts[split]))
     features = Features.from_arrow_schema(description.schemas[config])
-    info = DatasetInfo(features=features, splits=by_split, download_size=size, dataset_size=size)
+    info = DatasetInfo(
+        features=features, splits=by_split, download_size=sum(sizes.values()), dataset_size=sum(loaded.values())
+    )
     # Of several configs at once it would sort them, and the Hub shows the first.
     card = DatasetCardData()
     DatasetInfosDict({config: info}).to_dataset_card_data(card)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 SAMPLE_LENGTH = 3_000
+LETTERS = 4  # of a token, about, in English prose
 PERSONAL_DATA: Mapping[str, str] = {
     "e-mail": "an e-mail address",
     "phone": "a phone number",
@@ -107,11 +108,30 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "unlearnable": learning_doubts(description.manifest),
         "shared": SHARED,
         "tricks": TRICKS,
+        "sizes": _text_sizes(description),
+        "strata": description.strata,
+        "synthetic": description.synthetic,
+        "trained": any(format_.read_by_trl for format_ in description.formats.values()),
         "internal": internal_paths(narrative, description.contracts, description.schemas),
         "words": {config: describe_columns(narrative, config) for config in description.schemas},
         "masked": masked_paths(narrative, description.contracts),
         "persons": PERSONAL_DATA,
         "citation": description.citation,
+    }
+
+
+def _text_sizes(description: ReleaseDescription) -> Mapping[str, tuple[int, int, int]]:
+    """Return config -> tokens of all its records, of a middling one and of the longest measured, by their letters."""
+    import numpy as np
+
+    return {
+        config: (
+            round(float(lengths.mean()) * sum(description.configs[config].values()) / LETTERS),
+            round(float(np.median(lengths)) / LETTERS),
+            round(float(lengths.max()) / LETTERS),
+        )
+        for config, lengths in description.lengths.items()
+        if len(lengths)
     }
 
 
