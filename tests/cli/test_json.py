@@ -25,6 +25,7 @@ ARGUMENTS = {
     "sign": ["stories", "--key", "key.pem"], "diff": ["stories"], "pull": ["stories", "copy"],
     "push": ["stories", "--to", "org/stories"], "export": ["stories", "--to", "ocel", "--into", "log.json"],
     "rebuild": ["stories"], "forget": ["--product", "road.repairs", "--key", "1"],
+    "evaluate": ["stories", "--baseline", "all"],
 }  # fmt: skip
 NAMES = [command.__name__ for command in COMMANDS]
 
