@@ -39,7 +39,7 @@ def test_the_meshes_of_this_project_have_no_findings(check: Check, root: Path) -
 
 def test_a_sound_mesh_says_so(storymesh: Command, harbour: Path) -> None:
     done = storymesh(harbour, "check")
-    assert (done.code, done.out, done.err) == (0, "", "no findings\n")
+    assert (done.code, done.out, done.err) == (0, "", "2 domains, 2 products, 1 narrative: no findings\n")
 
 
 def test_the_mesh_is_found_from_any_folder_in_it(storymesh: Command, harbour: Path) -> None:
@@ -197,3 +197,63 @@ def test_nothing_phones_home_unless_asked() -> None:
     asked = {**quiet, "GX_ANALYTICS_ENABLED": "true"}
     done = subprocess.run([sys.executable, "-c", program], env=asked, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["GX_ANALYTICS_ENABLED"] == "true"
+
+
+def test_a_file_that_cannot_be_read_hides_nothing_else(check: Check, harbour: Path, edit: Edit) -> None:
+    """What is built on it is left out, and nothing is said that only follows from it."""
+    edit("domains/fleet/domain.yaml", "title: Fleet office", "titel: Fleet office")
+    edit("contracts/yard/repairs.odcs.yaml", "kind: DataContract", "kind: Contract")
+    other = harbour / "domains/office"
+    (other / "products").mkdir(parents=True)
+    (other / "domain.yaml").write_text("id: office\ntitle: Office\nowner: o\n", encoding="utf-8")
+    (other / "products/staff.odps.yaml").write_text(
+        "apiVersion: v1.0.0\nkind: DataProduct\nid: office.staff\nstatus: active\n", encoding="utf-8"
+    )
+    code, lines = check(harbour)
+    found = [(line.split(":")[0], line.split("[")[1].split("]")[0]) for line in lines]
+    assert code == 1
+    assert sorted(found) == [
+        ("contracts/yard/repairs.odcs.yaml", "wrong-value"),
+        ("domains/fleet/domain.yaml", "missing-field"),
+        ("domains/fleet/domain.yaml", "unknown-field"),
+        ("domains/office/definitions.py", "missing-file"),
+        ("domains/office/products/staff.odps.yaml", "missing-contract"),
+        ("domains/office/products/staff.odps.yaml", "no-rows"),
+        ("workspace.yaml", "not-listed"),
+    ]
+
+
+def test_templates_are_checked_though_a_link_leads_nowhere(check: Check, harbour: Path, edit: Edit) -> None:
+    edit("narratives/late_repairs/report.md.jinja", "boat.length", "boat.lenght")
+    edit("domains/yard/products/repairs.odps.yaml", "contractId: yard.repairs", "contractId: yard.repair")
+    code, lines = check(harbour)
+    assert code == 1
+    assert any("lenght" in line for line in lines), lines
+    assert any("yard.repair'" in line for line in lines), lines
+
+
+def test_findings_for_a_change_on_github(
+    storymesh: Command, harbour: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit("domains/fleet/domain.yaml", "title: Fleet office", "titel: Fleet office")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(harbour.parent))
+    done = storymesh(harbour, "check", "--format", "github")
+    assert done.code == 1
+    assert (
+        "::error file=harbour/domains/fleet/domain.yaml,line=2,col=1,title=unknown-field::"
+        "unknown field 'titel' (did you mean 'title'?)"
+    ) in done.out.splitlines()
+    assert done.err == "2 domains, 2 products, 1 narrative: 2 errors\n"
+
+
+def test_findings_as_sarif(storymesh: Command, harbour: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+    edit("domains/fleet/domain.yaml", "title: Fleet office", "titel: Fleet office")
+    log = json.loads(storymesh(harbour, "check", "--format", "sarif").out)
+    (run,) = log["runs"]
+    assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == {"unknown-field", "missing-field"}
+    result = next(result for result in run["results"] if result["ruleId"] == "unknown-field")
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "domains/fleet/domain.yaml"
+    assert place["region"] == {"startLine": 2, "startColumn": 1}
+    assert result["level"] == "error"

@@ -12,11 +12,11 @@ from typing import Any
 from storymesh.document import path_in_mesh, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.location import Location
-from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
 from storymesh.mesh.unportable_names import unportable_configs, unportable_files
-from storymesh.narrative.definition import Narrative
+from storymesh.narrative.definition import CastMember, Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
 from storymesh.product.dbt_files import read_dbt_project, require_dbt_files
@@ -40,15 +40,23 @@ def check_files(root: Path) -> list[Finding]:
 
 def load_checked(root: Path) -> tuple[Mesh | None, list[Finding]]:
     """Return the mesh at `root`, None where its files could not all be read, and every finding, as `check_files`."""
-    try:
-        mesh = load_mesh(root)
-    except DefinitionErrors as errors:
-        return None, sorted({*errors.findings, *_file_findings(root.resolve())})
-    return mesh, check_mesh(mesh)
+    mesh, findings = read_mesh(root)
+    errors = blocking_findings(findings)
+    # Without the settings nobody knows what the other files may say.
+    settled = all(finding.location.path != SETTINGS_FILE for finding in errors)
+    more = check_mesh(mesh) if settled else _file_findings(mesh.root)
+    return (None if errors else mesh), sorted({*findings, *more})
+
+
+def count_definitions(root: Path) -> dict[str, int]:
+    """Return how many files of each kind there are below `root` to look at, whether or not they can be read."""
+    kinds = {"domain": "domains/*/domain.yaml", "product": "domains/*/products/*.odps.yaml"}
+    kinds |= {"narrative": "narratives/*/narrative.yaml", "scenario": "narratives/*/scenarios/*.yaml"}
+    return {kind: sum(1 for _ in root.glob(pattern)) for kind, pattern in kinds.items()}
 
 
 def check_mesh(mesh: Mesh) -> list[Finding]:
-    """Return the findings of a mesh whose files could all be read."""
+    """Return the findings of the definitions of a mesh that could be read."""
     findings = list(mesh.warnings)
     findings += [finding for contract in mesh.contracts.values() for finding in contract.warnings]
     findings += [finding for product in mesh.products.values() for finding in product.warnings]
@@ -58,9 +66,15 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     for product in mesh.products.values():
         findings += _source_findings(mesh, product)
     for narrative in mesh.narratives.values():
-        findings += _type_findings(mesh, narrative)
+        if all(_is_promised(mesh, member) for member in narrative.cast.values()):
+            findings += _type_findings(mesh, narrative)
         findings += unportable_configs(narrative)
     return sorted(set(findings))
+
+
+def _is_promised(mesh: Mesh, member: CastMember) -> bool:
+    contract = mesh.contracts.get(member.product)
+    return contract is not None and contract.major == member.major
 
 
 def blocking_findings(findings: list[Finding]) -> list[Finding]:

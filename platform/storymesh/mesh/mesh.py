@@ -21,6 +21,7 @@ from storymesh.product.dbt_project import DbtAccess
 from storymesh.product.definition import Product, read_product
 from storymesh.product.warehouse import Warehouse
 
+SETTINGS_FILE = "mesh.yaml"
 PARTS = ("domains", "contracts", "narratives")
 Named = TypeVar("Named")
 
@@ -123,6 +124,18 @@ def read_settings(root: Path) -> Settings:
 
 def load_mesh(root: Path) -> Mesh:
     """Read and link every definition below `root`. Raises DefinitionErrors with the findings of all files at once."""
+    mesh, findings = read_mesh(root)
+    if any(finding.severity == "error" for finding in findings):
+        raise DefinitionErrors(findings)
+    return mesh
+
+
+def read_mesh(root: Path) -> tuple[Mesh, list[Finding]]:
+    """Return what can be read of the mesh at `root`, and the findings of its files and of the links between them.
+
+    Where a file cannot be read, what is built on it is left out too, and nothing is said of what it would be linked to.
+    Raises WrongUsage when `root` is no mesh root.
+    """
     root = root.resolve()
     if missing := [part for part in PARTS if not (root / part).is_dir()]:
         raise WrongUsage(f"{root} is no mesh root: {', '.join(missing)} missing", "see --mesh DIR")
@@ -135,13 +148,36 @@ def load_mesh(root: Path) -> Mesh:
     contracts = reader.read_contracts(files, products)
     narratives = reader.read_all("narratives", "*/narrative.yaml", read_narrative)
     findings = reader.findings
-    if not findings:
-        products = {id_: with_resolved_inputs(product, products, files) for id_, product in products.items()}
-        links = LinkCheck(settings, domains, reader.domain_documents, contracts, files, products, narratives)
-        findings = list(links.findings())
-    if any(finding.severity == "error" for finding in findings):
-        raise DefinitionErrors(findings)
-    return Mesh(root, settings, domains, contracts, products, narratives, tuple(findings))
+    unread = frozenset(filter(None, (_unread(finding) for finding in findings if finding.severity == "error")))
+
+    def whole(id_: str) -> bool:
+        return not unread & {id_, id_.partition(".")[0]}
+
+    products = {id_: with_resolved_inputs(item, products, files) for id_, item in products.items() if whole(id_)}
+    contracts = {id_: contract for id_, contract in contracts.items() if whole(id_)}
+    narratives = {
+        id_: item for id_, item in narratives.items() if all(whole(member.product) for member in item.cast.values())
+    }
+    links = LinkCheck(settings, domains, reader.domain_documents, contracts, files, products, narratives)
+    names = [f"'{name}{end}" for name in unread for end in ("'", ".")]
+    linked = [finding for finding in links.findings() if not any(name in finding.message for name in names)]
+    warnings = tuple(finding for finding in linked if finding.severity != "error")
+    mesh = Mesh(root, settings, domains, contracts, products, narratives, warnings)
+    return mesh, [*findings, *(() if SETTINGS_FILE in unread else linked)]
+
+
+def _unread(finding: Finding) -> str | None:
+    """Return what a file that could not be read would be: a domain, a product, or the settings."""
+    parts = finding.location.path.split("/")
+    match parts:
+        case [name] if name == SETTINGS_FILE:
+            return name
+        case ["domains", domain] | ["domains", domain, "domain.yaml"]:
+            return domain
+        case ["contracts", domain, name] | ["domains", domain, "products", name]:
+            return f"{domain}.{name.partition('.')[0]}"
+        case _:
+            return None
 
 
 def _find(known: Mapping[str, Named], name: str, kind: str) -> Named:

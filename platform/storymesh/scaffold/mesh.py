@@ -40,7 +40,7 @@ jobs:
       - uses: actions/setup-python@v5
         with: {python-version: "3.12", cache: pip}
       - run: pip install -r requirements.txt
-      - run: storymesh check
+      - run: storymesh check --format github
 """
 
 
