@@ -23,7 +23,7 @@ from storymesh.product.dbt_server import preloaded_dbt
 from tests.support.harbour import make_harbour
 
 DESK = Path(__file__).parent / "desk"
-HEAVY = ("dagster", "dbt", "great_expectations")
+HEAVY = ("dagster", "dbt", "great_expectations", "pandas", "pyiceberg", "sqlalchemy")
 
 
 @pytest.fixture(scope="module")

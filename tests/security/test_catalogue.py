@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 
 from storymesh.errors import StorymeshError
-from storymesh.product.iceberg_io import BUCKET, FOLDER, LocationRefused, RelativeFileIO, StoreCatalog
+from storymesh.product.iceberg_io import BUCKET, FOLDER, RelativeFileIO, StoreCatalog
 from storymesh.product.store import ProductStore
+from storymesh.product.store_location import LocationRefused
 from storymesh.product.warehouse import Warehouse
 from tests.support.built_once import built_once
 

@@ -15,8 +15,8 @@ from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.table import Table
 from pyiceberg.typedef import Identifier
 
-from storymesh.errors import StorymeshError
 from storymesh.product.iceberg_internals import durable_file, opens_files_with, rename_file
+from storymesh.product.store_location import LocationRefused, resolve_location
 
 FOLDER, BUCKET = "storymesh.folder", "storymesh.bucket"
 OWN_PROPERTIES = frozenset(
@@ -27,14 +27,6 @@ OWN_PROPERTIES = frozenset(
         "history.expire.max-snapshot-age-ms",
     }
 )
-
-
-class LocationRefused(StorymeshError):
-    """A path of Iceberg's metadata that leads out of the store that it belongs to."""
-
-    def __init__(self, location: str, store: str) -> None:
-        words = f"the store {store} is not as storymesh wrote it: it names {location[:200]!r}, which is no file of it"
-        super().__init__(words, "take the store from a copy, or remove it and publish its products again")
 
 
 class RelativeFileIO(PyArrowFileIO):
@@ -62,19 +54,7 @@ class RelativeFileIO(PyArrowFileIO):
 
     def _resolve(self, location: str) -> str:
         """Return the path or address of a file of the store. Raises LocationRefused for any other."""
-        bucket = self.properties.get(BUCKET)
-        parts = location.split("/")
-        if not location.isprintable() or "\\" in location or ".." in parts or "." in parts:
-            raise self._refused(location)
-        if urlsplit(location).scheme:
-            if not bucket or not location.startswith(f"{bucket.rstrip('/')}/") or "?" in location or "#" in location:
-                raise self._refused(location)
-            return location
-        folder = Path(self.properties[FOLDER])
-        path = folder / location
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise self._refused(location)
-        return str(path)
+        return resolve_location(location, Path(self.properties[FOLDER]), self.properties.get(BUCKET))
 
     def _refused(self, location: str) -> LocationRefused:
         return LocationRefused(location, self.properties.get(BUCKET) or self.properties[FOLDER])

@@ -7,8 +7,8 @@ engine needs the network.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,7 +18,11 @@ from urllib.parse import urlsplit
 
 from storymesh.atomic_write import staged_file
 from storymesh.errors import NotPublished, StorymeshError
+from storymesh.input_file import InputFileRefused
 from storymesh.product.catalog_database import database_url, require_plain_database
+from storymesh.product.snapshot_note import SnapshotNote, find_note, hash_metadata, schema_text, write_note
+from storymesh.product.store_location import resolve_location
+from storymesh.product.table_files import DAMAGE_HINT, data_files
 from storymesh.product.table_history import published_at, published_snapshots, snapshot_properties
 from storymesh.product.table_recovery import is_metadata, register_lost_table
 from storymesh.product.warehouse import Warehouse, s3_properties
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.io.pyarrow import PyArrowFileIO
-    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
@@ -40,15 +43,15 @@ CONTRACT_DIGEST = "storymesh.contract-digest"
 ROWS = "storymesh.rows"
 FILE_IO = "storymesh.product.iceberg_io.RelativeFileIO"
 FETCHED = "fetched"
+_NOTED = ("version", "snapshot_id", "contract_version", "contract_digest", "run_id", "rows", "published_at")
 _DIGEST = re.compile("[0-9a-f]{64}")
-_DAMAGE_HINT = "bring it back from a copy of the store; if the product still has this content, publish it again"
 
 
 class StoreDamaged(StorymeshError):
     """A file of a published snapshot that is not what was published."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"the store is damaged: {path} {reason}", _DAMAGE_HINT)
+        super().__init__(f"the store is damaged: {path} {reason}", DAMAGE_HINT)
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,18 @@ class ProductStore:
 
     def latest_snapshot(self, product: str) -> Snapshot | None:
         """Return the version that readers see now, or None when nothing was ever published."""
+        name, is_local = self._name(product), self._catalog_url is None and not self.in_bucket
+        if is_local and (note := find_note(self.folder, self._database, self.domain, name)) is not None:
+            with suppress(ValueError):
+                return self._noted_snapshot(name, note)
         table = self.load_table(product)
         current = table.metadata.snapshot_by_name(MAIN) if table is not None else None
         if table is None or current is None:
             return None
-        return self._snapshot(table, current)
+        snapshot = self._snapshot(table, current)
+        if is_local:
+            self._note(table, current, snapshot)
+        return snapshot
 
     def find_snapshot(self, product: str, version: str) -> Snapshot:
         """Return the snapshot of a version (the digest, or its first 8 digits or more). Raises NotPublished."""
@@ -219,7 +229,7 @@ class ProductStore:
 
         Raises StorymeshError for a path that leads out of the store.
         """
-        self.io.require_own(path)
+        resolve_location(path, self.folder, self.table_location("") if self._bucket_url else None)
         parts = urlsplit(path)
         return self.folder / FETCHED / parts.netloc / parts.path.lstrip("/") if parts.scheme else self.folder / path
 
@@ -336,6 +346,27 @@ class ProductStore:
             schema=schema_to_pyarrow(schema, include_field_ids=False),
         )
 
+    def _noted_snapshot(self, name: str, note: SnapshotNote) -> Snapshot:
+        """Return the snapshot that a note is of. Raises ValueError for a schema that Arrow cannot read."""
+        fields = note.model_dump(exclude={"location", "metadata", "files", "arrow_schema"})
+        files, schema = _Files(self, note.files), note.read_schema()
+        return Snapshot(product=f"{self.domain}.{name}", **fields, files=files, schema=schema)
+
+    def _note(self, table: "Table", found: "IcebergSnapshot", snapshot: Snapshot) -> None:
+        """Note a snapshot for `latest_snapshot`, where its files can be read."""
+        with suppress(OSError, InputFileRefused):
+            manifests = [manifest.manifest_path for manifest in found.manifests(table.io)]
+            own = [table.metadata_location, found.manifest_list, *manifests]
+            fields = {name: getattr(snapshot, name) for name in _NOTED}
+            note = SnapshotNote(
+                location=table.metadata_location,
+                metadata=hash_metadata(self.folder, own),
+                **fields,
+                files=snapshot.files.paths if isinstance(snapshot.files, _Files) else (),
+                arrow_schema=schema_text(snapshot.schema),
+            )
+            write_note(self.folder, table.name()[-1], note)
+
 
 @dataclass(frozen=True, eq=False)
 class _Files(Sequence[str]):
@@ -366,30 +397,3 @@ class _Files(Sequence[str]):
 
     def __hash__(self) -> int:
         return hash(self.paths)
-
-
-def data_files(table: "Table", snapshot: "IcebergSnapshot") -> "Iterable[DataFile]":
-    """Yield the data files of a snapshot, as Iceberg's metadata has them.
-
-    Raises StorymeshError for a manifest that is missing or damaged, and for delete files: storymesh writes none, and
-    their rows would have to be left out.
-    """
-    from pyiceberg.manifest import DataFileContent
-
-    name = ".".join(table.name())
-    try:
-        entries = [
-            entry
-            for manifest in snapshot.manifests(table.io)
-            for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-        ]
-    except (StorymeshError, ConnectionError, PermissionError, MemoryError):
-        raise
-    except Exception as error:
-        words = f"a manifest of {name} is missing or damaged: {' '.join(str(error).split())[:160]}"
-        raise StorymeshError(words, _DAMAGE_HINT) from error
-    for entry in entries:
-        if entry.data_file.content != DataFileContent.DATA:
-            message = f"the snapshot {snapshot.snapshot_id} of {name} has delete files"
-            raise StorymeshError(message, "somebody else wrote to this table: publish the product again")
-        yield entry.data_file
