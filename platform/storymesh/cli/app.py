@@ -32,12 +32,13 @@ from storymesh.cli.commands.show import show
 from storymesh.cli.commands.sign import sign
 from storymesh.cli.commands.trace import trace
 from storymesh.cli.commands.ui import ui
+from storymesh.cli.commands.vary import vary
 from storymesh.cli.error_reporting import reporting_errors
 from storymesh.cli.output.console import echo
 from storymesh.cli.time_limit import time_limited
 
 COMMANDS = (
-    *(check, run, show, preview, trace, narrate, explain, scenario, releases),
+    *(check, run, show, preview, trace, vary, narrate, explain, scenario, releases),
     *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, ui),
 )
 

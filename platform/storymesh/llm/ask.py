@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storymesh.errors import NarratorFailed
-from storymesh.llm.budget import BudgetExhausted, BudgetLedger, SpendingLimit, Usage
+from storymesh.llm.budget import BudgetExhausted, BudgetLedger, SpendingLimit, TokenPrice, Usage
 from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.langchain_model import LangChainModel
 from storymesh.llm.limiter import RunStopped
@@ -24,20 +24,28 @@ class AskedModel:
     concurrency: int = 16
     timeout: float = 60.0
     budget: SpendingLimit | None = None
+    price: TokenPrice | None = None
 
 
 def ask_model(
-    model: AskedModel, questions: Sequence[Messages], answers: ResponseCache, retry: RetryPolicy | None = None
+    model: AskedModel,
+    questions: Sequence[Messages],
+    answers: ResponseCache,
+    retry: RetryPolicy | None = None,
+    ledger: BudgetLedger | None = None,
+    usage: Usage | None = None,
 ) -> list[str | None]:
     """Return the answer to each question, None where the server refused that one or the budget was spent. What is
-    answered is kept in `answers` at once, so that a second run asks for the rest alone.
+    answered is kept in `answers` at once, so that a second run asks for the rest alone. Several calls of one run share
+    the `ledger` of its budget, and add to one `usage`.
 
     Raises NarratorFailed: a package or key is missing, or the server refuses the key, the model, or every question.
     """
     parameters = model.parameters or {}
     if fault := invalid_setting(model.name, parameters):
         raise NarratorFailed(fault)
-    return asyncio.run(_ask_all(model, parameters, questions, answers, retry or RetryPolicy()))
+    ledger, usage = ledger or BudgetLedger(model.budget), usage or Usage()
+    return asyncio.run(_ask_all(model, parameters, questions, answers, retry or RetryPolicy(), ledger, usage))
 
 
 async def _ask_all(
@@ -46,10 +54,11 @@ async def _ask_all(
     questions: Sequence[Messages],
     answers: ResponseCache,
     retry: RetryPolicy,
+    ledger: BudgetLedger,
+    usage: Usage,
 ) -> list[str | None]:
     chat = LangChainModel(model.name, model.base_url, parameters, model.timeout, None)
-    ledger = BudgetLedger(model.budget)
-    asked = ChatModel(chat, None, answers, ledger, model.concurrency, retry, Usage())
+    asked = ChatModel(chat, model.price, answers, ledger, model.concurrency, retry, usage)
     room = asyncio.Semaphore(4 * model.concurrency)
 
     async def answer(messages: Messages) -> str | None:

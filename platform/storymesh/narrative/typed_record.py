@@ -149,7 +149,7 @@ class RecordTyper:
             if (name := record.templates.get(slot.name)) is None:
                 continue
             location = self._narrative.at("records", config, slot.name)
-            template = self._template(slot, name, location, tried=format_.needs_pair)
+            template = self.type_template(slot, name, location, tried=format_.needs_pair)
             if template is not None:
                 variants = self._variants(config, slot, tried=format_.needs_pair) if record.variants else []
                 templates[slot.name] = with_variants(template, variants)
@@ -179,7 +179,7 @@ class RecordTyper:
             words = f"'{config}' has {len(names)} variants of '{slot.name}', at most {MAX_VARIANTS} are drawn from"
             self._report(location, "too-large", words, "take some away")
             return []
-        typed = [self._template(slot, name, location, tried=tried) for name in names]
+        typed = [self.type_template(slot, name, location, tried=tried) for name in names]
         return [template for template in typed if template is not None]
 
     def _evaluation(self) -> TypedEvaluation | None:
@@ -213,7 +213,7 @@ class RecordTyper:
             return True
         return False
 
-    def _template(
+    def type_template(
         self, slot: TemplateSlot, name: str, location: Location, *, prompt: bool = False, tried: bool = False
     ) -> TypedTemplate | None:
         """Check the template `name`, which the file names at `location`, in the view of `slot`. A prompt of a narrator
@@ -324,7 +324,7 @@ class RecordTyper:
             if name is None:
                 continue
             location = self._narrative.at("records", config, "narrator", *steps)
-            prompt = self._template(slot, name, location, prompt=True)
+            prompt = self.type_template(slot, name, location, prompt=True)
             if prompt is not None:
                 prompts[role] = prompt
         return prompts
