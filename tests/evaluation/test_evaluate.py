@@ -182,3 +182,18 @@ def test_a_model_in_a_folder_that_is_none_is_answered_in_words(
     (tmp_path / "model").mkdir()
     done = storymesh(tmp_path, "evaluate", str(release.path), "--model", f"hf:{tmp_path / 'model'}")
     assert done.code == 1 and ("transformers" in done.err or "cannot be opened" in done.err)
+
+
+def test_what_earlier_cases_show_grounds_an_answer_and_what_is_invented_does_not(
+    storymesh: Command, release: Release, tmp_path: Path
+) -> None:
+    asked = questions_of(storymesh, release, tmp_path, "--task", "best")
+    suez = [item["id"] for item in asked if "suez" in item["messages"][-1]["content"]]
+    true = "Best: slot. It has worked about 10 times in 10. Then: wait, about 1 times in 10."
+    found = []
+    for text in (true, "Best: slot. It recovered 77 hours in 413 cases."):
+        path = write_answers(tmp_path / "a.jsonl", [(name, text) for name in suez])
+        done = storymesh(tmp_path, "evaluate", str(release.path), "--answers", str(path), "--format", "json")
+        found.append(figures(done.out)["facts.grounded"])
+        assert figures(done.out)["best.unread"] == 0.0, "what was not answered is not unread"
+    assert found[0] == 1.0 and found[1] < 0.5

@@ -1,14 +1,19 @@
 """The questions that a release carries: which cases they ask about, what counts as right, and that no text for training
 holds them."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from storymesh.dataset.build import Build
 from storymesh.engine.open import open_engine
-from storymesh.errors import DefinitionErrors
+from storymesh.errors import DefinitionErrors, StorymeshError
+from storymesh.evaluation.baselines import BASELINES, baseline_predictions
+from storymesh.evaluation.questions import question_set
+from storymesh.evaluation.scores import score_predictions
 from storymesh.lifecycle.verify import verify_release
 from storymesh.provenance.trace import trace_record
 from storymesh.release.catalog import Release
@@ -114,3 +119,22 @@ def test_a_record_cannot_have_the_format_or_the_name_of_the_evaluation(tmp_path:
         with pytest.raises(DefinitionErrors) as caught:
             evaluation_build(tmp_path, part, [])
         assert message in str(caught.value.findings[0])
+
+
+def test_records_of_strangers_are_scored_or_refused_in_words(release: Release) -> None:
+    (file,) = record_files(release.path, "eval")["test"]
+    cases = pq.read_table(file)
+    number = cases.num_rows
+    for place, name in enumerate(cases.column_names):
+        for strange in (pa.nulls(number), pa.array([[1]] * number), pa.array([{"a": 1}] * number)):
+            with suppress(StorymeshError):
+                questions = question_set(cases.set_column(place, name, strange), {})
+                for baseline in BASELINES:
+                    score_predictions(questions, baseline_predictions(questions, [], baseline))
+    assert len(question_set(cases.slice(0, 0), {}).questions) == 0
+
+
+def test_the_card_says_what_needs_no_model(release: Release) -> None:
+    card = (release.path / "README.md").read_text(encoding="utf-8")
+    assert "## Evaluation" in card
+    assert "| action table | 1.00 (1.00 to 1.00, of 12) |" in card

@@ -64,14 +64,15 @@ def check_answer(
     moments: Mapping[str, datetime],
     *,
     asked: str,
-    context: str,
+    labels: Mapping[str, str],
 ) -> AnswerFacts:
-    """Return what an answer to a question of `record` says. `asked` and `context` are what the model was given, `cited`
-    the cases that it cites, `moments` those of the cases that exist."""
+    """Return what an answer to the question `asked` of `record` says. What is true is what its facts, its context and
+    its rates say, whether or not the model could look them up. `cited` are the cases that it cites, `moments` those of
+    the cases with a record; a case that the facts quote exists too. `labels` are those of the actions."""
     read = text[:LONGEST]
     facts = dict(flatten(record["facts"]))
     flat = {path: value[0] if len(value) == 1 else value for path, value in facts.items()}
-    grounding = check_grounding(read, GroundingSource(context or asked, flat, known=asked))
+    grounding = check_grounding(read, GroundingSource(_known_of(record, labels) or asked, flat, known=asked))
     faults = Counter[str](claim.kind for claim in grounding.claims if claim.kind not in ("omission", "text"))
     wrong = tuple(f"{claim.kind}: {claim.words}"[:200] for claim in grounding.claims if claim.kind != "omission")
     words = f" {_plain(read)} "
@@ -85,10 +86,21 @@ def check_answer(
         said=tuple(path for path, there in told.items() if there),
         left_out=tuple(path for path, there in told.items() if not there),
         cited=len(cited),
-        exist=sum(case in moments for case in cited),
-        known=sum(case in moments and moments[case] < moment for case in cited),
+        exist=sum(case in moments or case in quoted for case in cited),
+        known=sum(case in quoted or (case in moments and moments[case] < moment) for case in cited),
         belong=sum(case in quoted for case in cited),
     )
+
+
+def _known_of(record: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """Return what is known of a case as one text: what may be looked up, and the rate of each action in the ways in
+    which it may be said."""
+    lines = [record["context"] or ""]
+    for rate in record["rates"] or ():
+        name, share = labels.get(rate["action"], rate["action"]), rate["rate"]
+        counts = f"worked {rate['worked']:,} of {rate['tried']:,} times"
+        lines.append(f"{name}: {counts} ({share:.0%}), about {share * 10:.0f} times in 10.")
+    return "\n".join(line for line in lines if line)
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, list[Any]]]:

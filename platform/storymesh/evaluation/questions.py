@@ -21,6 +21,18 @@ TASKS: tuple[Task, ...] = ("best", "rate", "verdict", "abstain")
 MOST_CASES = 100_000
 MOST_ACTIONS = 1_000
 
+_RATE = {"action": pa.string(), "tried": pa.int64(), "worked": pa.int64(), "rate": pa.float64()}
+COLUMNS: Mapping[str, pa.DataType] = {
+    **dict.fromkeys(("case_id", "system", "question", "rate_question", "verdict_question", "context"), pa.string()),
+    **dict.fromkeys(("rate_action", "action", "stratum", "component"), pa.string()),
+    **dict.fromkeys(("abstain", "label"), pa.bool_()),
+    **dict.fromkeys(("rewordings", "target"), pa.list_(pa.string())),
+    "options": pa.list_(pa.struct({"action": pa.string(), "label": pa.string()})),
+    "rates": pa.list_(pa.struct({**_RATE, "low": pa.float64(), "high": pa.float64()})),
+    "at": pa.timestamp("us"),
+}
+"""The columns of evaluation records that are read, with their types."""
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
@@ -56,7 +68,7 @@ class QuestionSet:
         """C x A: True for the actions that count as best."""
         cases, columns = self._placed(self.cases["target"])
         found = np.zeros((len(self), len(self.actions)), np.bool_)
-        found[cases, columns] = True
+        found[cases[columns >= 0], columns[columns >= 0]] = True
         return found
 
     @cached_property
@@ -125,7 +137,9 @@ class QuestionSet:
         flat = pc.list_flatten(rates)
         cases, columns = self._placed(rates, pc.struct_field(flat, "action"))
         found = np.full((len(self), len(self.actions)), absent)
-        found[cases, columns] = np.asarray(pc.struct_field(flat, field).cast(pa.float64()))
+        values = np.asarray(pc.fill_null(pc.struct_field(flat, field).cast(pa.float64()), absent))
+        known = columns >= 0
+        found[cases[known], columns[known]] = values[known]
         return found
 
     def _placed(self, lists: Any, actions: Any = None) -> tuple[Integers, Integers]:
@@ -141,10 +155,17 @@ class QuestionSet:
 def question_set(cases: pa.Table, actions: Mapping[str, str]) -> QuestionSet:
     """Return the questions of evaluation records. `actions` are the known codes with their labels; codes that the
     records name besides are their own label. Raises StorymeshError for records that are none, TooLarge for too many."""
-    needed = {"case_id", "question", "rewordings", "rates", "target", "abstain", "label", "component", "rate_action"}
-    if missing := sorted(needed - set(cases.column_names)):
-        message = f"these are no questions of an evaluation: they have no {' and no '.join(missing)}"
-        raise StorymeshError(message, "make the release again with `evaluation:` in its narrative.yaml")
+    hint = "make the release again with `evaluation:` in its narrative.yaml"
+    if missing := sorted(set(COLUMNS) - set(cases.column_names)):
+        raise StorymeshError(f"these are no questions of an evaluation: they have no {' and no '.join(missing)}", hint)
+    for name, kind in COLUMNS.items():
+        try:
+            typed = cases[name].cast(kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+            words = f"these are no questions of an evaluation: '{name}' is {str(cases[name].type)[:100]}"
+            raise StorymeshError(words, hint) from None
+        filled = pc.fill_null(typed, "") if name in ("case_id", "stratum", "component") else typed
+        cases = cases.set_column(cases.column_names.index(name), name, filled)
     flat = pc.list_flatten(cases["rates"].combine_chunks())
     named = [pc.struct_field(flat, "action"), cases["action"].combine_chunks()]
     found = pc.unique(pa.concat_arrays([item.cast(pa.string()) for item in named])).drop_null().to_pylist()

@@ -114,13 +114,14 @@ def _score_best(
     reached = (weights * value).sum(1) + (1 - named) * mean
     highest = np.where(questions.target[case], value, 0.0).max(1, initial=0.0)
     wording = np.asarray(questions.questions["wording"], np.int64)[rows]
+    given = predictions.answered[rows]
     return _present(
         {
             "best": drawn.ratio(right * counts, counts, case),
             "regret": drawn.ratio(np.maximum(highest - reached, 0.0) * counts, counts, case),
-            "unread": drawn.ratio((named == 0) & ~predictions.abstains[rows] & counts, counts, case),
-            "unanswered": drawn.ratio(~predictions.answered[rows], np.ones(len(rows)), case),
-            "same in all wordings": _agreement(weights, case, wording, counts, drawn),
+            "unread": drawn.ratio((named == 0) & ~predictions.abstains[rows] & given & counts, counts, case),
+            "unanswered": drawn.ratio(~given, np.ones(len(rows)), case),
+            "same in all wordings": _agreement(weights, case, wording, counts & given, drawn),
         }
     )
 
@@ -145,7 +146,7 @@ def _score_rate(
         {
             "error": drawn.ratio(np.where(read, np.abs(said - true), 0.0), read, case),
             "within 0.1": drawn.ratio(read & (np.abs(said - true) <= 0.1), np.ones(len(rows)), case),
-            "unread": drawn.ratio(~read, np.ones(len(rows)), case),
+            "unread": drawn.ratio(~read & predictions.answered[rows], np.ones(len(rows)), case),
         }
     )
 
@@ -166,7 +167,7 @@ def _score_verdict(
         "brier": drawn.ratio(np.where(read, (filled - worked) ** 2, 0.0), read, case),
         "auc": drawn.auc(filled[read], worked[read], case[read]),
         "auc ceiling": drawn.auc(ceiling, worked, case),
-        "unread": drawn.ratio(~read, np.ones(len(rows)), case),
+        "unread": drawn.ratio(~read & predictions.answered[rows], np.ones(len(rows)), case),
     }
     if read.any():
         error = calibration_error(said[read], worked[read])

@@ -181,7 +181,7 @@ def _score(
     shown = np.isin(np.asarray(table["task"].to_pylist(), object), list(_asked(tasks)))
     if loaded.listed and "best" in scores:
         scores["best"] = {**scores["best"], **_score_order(questions, read)}
-    facts = _check_facts(loaded, texts, shown, book, open_engine)
+    facts = _check_facts(loaded, texts, shown, open_engine)
     asked = int(shown.sum())
     answered = int((read.answered & shown).sum())
     counts = {"questions": asked, "answered": answered, "unanswered": asked - answered}
@@ -216,10 +216,10 @@ def _score_order(questions: QuestionSet, read: Readings) -> Scores:
 
 
 def _check_facts(
-    loaded: ReleaseQuestions, texts: pa.Array, shown: "np.ndarray[Any, Any]", book: Book, open_engine: OpenEngine
+    loaded: ReleaseQuestions, texts: pa.Array, shown: "np.ndarray[Any, Any]", open_engine: OpenEngine
 ) -> dict[int, AnswerFacts]:
     """Return what each answer says of facts and cases, by the row of its question."""
-    cases = loaded.questions.cases.select(["at", "facts", "context"]).to_pylist()
+    cases = loaded.questions.cases.select(["at", "facts", "context", "rates"]).to_pylist()
     asked = loaded.questions.questions.select(["case", "text"]).to_pylist()
     given = [row for row in np.flatnonzero(shown).tolist() if texts[row].is_valid and texts[row].as_py().strip()]
     cited = {row: loaded.ids.cited_in(texts[row].as_py()) for row in given}
@@ -227,9 +227,8 @@ def _check_facts(
     found = {}
     for row in given:
         record = cases[asked[row]["case"]]
-        context = (record["context"] or "") if book == "open" else ""
-        said = texts[row].as_py()
-        found[row] = check_answer(said, record, cited[row], moments, asked=asked[row]["text"], context=context)
+        said, text = texts[row].as_py(), asked[row]["text"]
+        found[row] = check_answer(said, record, cited[row], moments, asked=text, labels=loaded.questions.actions)
     return found
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from storymesh.narrative.definition import Narrative
     from storymesh.narrative.formats.format import RecordFormat
     from storymesh.release.diversity import Diversity
+    from storymesh.release.evaluation_document import EvaluationDocument
     from storymesh.release.manifest import Predecessor, ReleaseManifest
     from storymesh.release.strata import Stratum
 
@@ -54,7 +55,8 @@ class ReleaseDescription:
     `manifest` still lacks its files. `schemas` are the columns of each config's files, `samples` a record of each
     config that has one, `sizes` the bytes of its files by split, `loaded_sizes` those of its rows in memory, `strata`
     the kinds of cases whose shares differ most between splits, `diversity` how diverse its texts are, `lengths` the
-    characters of each record of the sample that was measured for it.
+    characters of each record of the sample that was measured for it, `evaluation` what its questions are, if it has
+    some.
     """
 
     narrative: "Narrative"
@@ -67,6 +69,7 @@ class ReleaseDescription:
     strata: "Sequence[Stratum]"
     diversity: "Mapping[str, Sequence[Diversity]]"
     lengths: "Mapping[str, npt.NDArray[np.int64]]"
+    evaluation: "EvaluationDocument | None" = None
 
     def succeeding(self, predecessor: "Predecessor | None") -> "ReleaseDescription":
         """Return the description of the release as the successor of another."""

@@ -34,6 +34,7 @@ from storymesh.release.signature import sign_release, signing_key
 
 if TYPE_CHECKING:
     from storymesh.dataset.build import Build
+    from storymesh.release.evaluation_document import EvaluationDocument
     from storymesh.release.report.render import OpenTracer
 
 STAGING_PREFIX = ".cutting-"
@@ -130,7 +131,7 @@ def _write_documents(
     files = {config: record_files(staged, config) for config in build.narrative.records}
     if build.narrative.evaluation is not None:
         with observe("evaluation"):
-            _write_evaluation(staged, build, engine)
+            description = replace(description, evaluation=_write_evaluation(staged, build, engine))
     with observe("card"):
         (staged / CARD).write_text(render_card(description), encoding="utf-8")
         (staged / CROISSANT).write_text(render_croissant(description, staged, files), encoding="utf-8")
@@ -143,8 +144,9 @@ def _write_documents(
     (staged / MANIFEST).write_text(manifest_json(manifest), encoding="utf-8")
 
 
-def _write_evaluation(staged: Path, build: "Build", engine: Engine) -> None:
-    """Write what needs no model answers to the questions of the release, and the questions as tasks of a harness."""
+def _write_evaluation(staged: Path, build: "Build", engine: Engine) -> "EvaluationDocument | None":
+    """Write what needs no model answers to the questions of the release, and the questions as tasks of a harness.
+    Returns the former; None where no question is left."""
     from storymesh.dataset.evaluation_cases import trained_actions
     from storymesh.dataset.tables import cases_with_precedents
     from storymesh.release.evaluation_document import (
@@ -157,11 +159,13 @@ def _write_evaluation(staged: Path, build: "Build", engine: Engine) -> None:
     files = [path for paths in record_files(staged, EVALUATION_CONFIG).values() for path in paths]
     assert evaluation is not None
     if not files:
-        return
+        return None
     table = engine.fetch_rows(trained_actions(cases_with_precedents(build, engine), build.typed, evaluation))
     cases = engine.fetch_table(engine.read_parquet(files).order_by("id"))
-    write_evaluation_document(describe_evaluation(cases, evaluation.labels, table), staged)
+    document = describe_evaluation(cases, evaluation.labels, table)
+    write_evaluation_document(document, staged)
     write_harness_tasks(staged, build.narrative.name, cases)
+    return document
 
 
 def _last_number(folder: Path, version: str) -> int:

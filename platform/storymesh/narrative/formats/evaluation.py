@@ -11,6 +11,7 @@ from storymesh.narrative.formats.messages import SYSTEM
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
 
 MOST_WORDINGS = 5
 REWORDINGS = "rewordings"
@@ -58,6 +59,9 @@ class EvaluationFormat(RecordFormat):
         single = {text.column: texts.get(text.name) for text in self.texts if text.column != REWORDINGS}
         further = [texts[text.name] for text in self.texts if text.column == REWORDINGS and text.name in texts]
         return {column: further if column == REWORDINGS else single[column] for column in self.text_columns}
+
+    def outcome_parts(self, schema: "pa.Schema") -> tuple[str, ...]:
+        return ("action", "worked")
 
     def column_texts(self, records: "ir.Table", between: str = "\n") -> "dict[str, ir.StringValue]":
         return {

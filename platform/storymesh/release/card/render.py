@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 SAMPLE_LENGTH = 3_000
 LETTERS = 4  # of a token, about, in English prose
+# The figures of baselines that the card has: task, figure, and a heading.
+EVALUATED = (
+    ("best", "best", "names a best action"),
+    ("best", "regret", "regret"),
+    ("verdict", "auc", "verdict, AUC"),
+    ("abstain", "recall", "abstains where it should"),
+)
 PERSONAL_DATA: Mapping[str, str] = {
     "e-mail": "an e-mail address",
     "phone": "a phone number",
@@ -112,6 +119,8 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "strata": description.strata,
         "synthetic": description.synthetic,
         "trained": any(format_.read_by_trl for format_ in description.formats.values()),
+        "evaluation": description.evaluation,
+        "figures": EVALUATED,
         "internal": internal_paths(narrative, description.contracts, description.schemas),
         "words": {config: describe_columns(narrative, config) for config in description.schemas},
         "masked": masked_paths(narrative, description.contracts),
