@@ -62,6 +62,7 @@ class Desk:
             "report": {"format": "text", "text": "report.md.jinja"},
             "advice": {"format": "messages", "user": "ask.md.jinja", "assistant": "advise.md.jinja"},
             "choice": {"format": "preference", "prompt": "ask.md.jinja", "option": "option.md.jinja"},
+            "pair": {"format": "preference", "chat": True, "prompt": "ask.md.jinja", "option": "option.md.jinja"},
             CONFIG: {"from": base, "narrator": {name: value for name, value in given.items() if value is not None}},
         }
         wanted = {name: record for name, record in records.items() if name in ("report", base, CONFIG)}
@@ -233,7 +234,7 @@ def test_what_is_forgotten_is_in_no_answer_either(desk: Desk, server: Server) ->
     assert rendered.decode() not in str(pq.read_table(answers).to_pylist())
 
 
-@pytest.mark.parametrize("base", ["advice", "choice"])
+@pytest.mark.parametrize("base", ["advice", "choice", "pair"])
 def test_answers_are_retold_and_questions_stay(desk: Desk, server: Server, base: str) -> None:
     desk.write(server.url, base=base, prompt="{{ breakdown.fault }}\n<story>\n{{ story }}\n</story>\n")
     for item, rendered in zip(desk.rendered(), desk.rendered(base), strict=True):
@@ -243,6 +244,11 @@ def test_answers_are_retold_and_questions_stay(desk: Desk, server: Server, base:
             assert (item["chosen"], item["rejected"]) == tuple(
                 f"It went like this. {rendered[n]}" for n in ("chosen", "rejected")
             )
+        elif base == "pair":
+            assert item["prompt"] == rendered["prompt"]
+            for side in ("chosen", "rejected"):
+                (own,), (told,) = rendered[side], item[side]
+                assert told == {"role": "assistant", "content": f"It went like this. {own['content']}"}
         else:
             assert item["messages"][:-1] == rendered["messages"][:-1]
             assert (
