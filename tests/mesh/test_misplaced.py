@@ -18,6 +18,7 @@ READ = (
 @pytest.mark.parametrize(
     ("path", "kind", "place"),
     [
+        ("contract/shipping/ports.odcs.yaml", "a contract", "contracts/<domain>/<product>.odcs.yaml"),
         ("mesh.yml", "the settings", "mesh.yaml"),
         ("contracts/road/repairs.odcs.yml", "a contract", "contracts/<domain>/<product>.odcs.yaml"),
         ("contracts/road/repairs.yaml", "a contract", "contracts/<domain>/<product>.odcs.yaml"),

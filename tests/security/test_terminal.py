@@ -252,6 +252,7 @@ def appears(attack: str, text: str) -> bool:
 COMMANDS: dict[str, tuple[str, ...]] = {
     "preview": ("preview", "late-repairs", "report", "--sample", str(3 * len(NAMES))),
     "diff": ("diff", "late-repairs@1.0.0-r1", "--limit", str(3 * len(NAMES)), "--config", "report"),
+    "show": ("show", "fleet.boats", "--rows", "9"),
     "releases": ("releases",),
     "verify": ("releases", "--verify"),
     "expire": ("expire",),

@@ -49,6 +49,11 @@ _SCENARIO = re.compile(r"narratives/[^/]+(/scenarios?(/.+)?)?")
 _READ_SCENARIO = re.compile(r"narratives/[^/]+/scenarios/[^/]+\.yaml")
 
 
+_PARTS = ("contracts", "domains", "narratives")
+# Folders of the root that people mean for one of the three.
+_MISSPELT = re.compile(r"contract|data_?contracts?|domain|narrative|stories|products?", re.IGNORECASE)
+
+
 def misplaced_files(root: Path) -> Iterator[Finding]:
     """Yield a warning for each file that looks like a definition and is read by nobody."""
     for path in definition_files(root):
@@ -74,10 +79,11 @@ def _warning(path: str, kind: str, place: str) -> Finding:
 
 
 def definition_files(root: Path) -> Iterator[str]:
-    """Yield the paths of the files that people write: those of the root itself and below its three folders."""
+    """Yield the paths of the files that people write: those of the root itself, below its three folders, and below
+    those whose name is nearly one of theirs."""
     yield from sorted(entry.name for entry in os.scandir(root) if entry.is_file(follow_symlinks=False))
     left = MOST_FILES
-    for part in ("contracts", "domains", "narratives"):
+    for part in (*_PARTS, *sorted(entry.name for entry in os.scandir(root) if _MISSPELT.fullmatch(entry.name))):
         for folder, folders, names in os.walk(root / part):
             folders[:] = sorted(name for name in folders if not name.startswith((".", "_")) and name not in _SKIPPED)
             left -= len(names)
