@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import pytest
 
 from storymesh.dataset.build import Build
 from storymesh.dataset.preview import preview_records
+from storymesh.dataset.scenario_run import run_scenario
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
+from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors
 from storymesh.language.variants import draw_table
 from storymesh.mesh.misplaced import misplaced_files
+from storymesh.narrative.scenario import read_scenarios
+from storymesh.narrative.typed_variant import tell_by_variant
 from storymesh.provenance.trace import Tracer
 from storymesh.release.definition_snapshot import write_definition_snapshot
 from tests.support.small_build import build_of
@@ -150,6 +155,24 @@ def test_a_variant_is_checked_like_any_template(tmp_path: Path, name: str, text:
     with pytest.raises(DefinitionErrors) as refused:
         build(tmp_path, {**VARIANTS, name: text})
     assert any(words in str(finding) for finding in refused.value.findings)
+
+
+def test_a_variant_can_be_named(tmp_path: Path) -> None:
+    built = build(tmp_path, VARIANTS)
+    write_cases_and_precedents(built)
+    named = replace(built, typed=tell_by_variant(built.typed, "01"))
+    assert {row["text"].split()[0] for row in preview_records(named, "report", sample=60)} == {"By"}
+    named = replace(built, typed=tell_by_variant(built.typed, "original"))
+    assert {row["text"].split()[0] for row in preview_records(named, "report", sample=60)} == {"Call"}
+    scenario = tmp_path / "narratives/calls/scenarios/named.yaml"
+    scenario.parent.mkdir()
+    given = "given: {call: [{call: c1, sea: n, at: 2024-03-01T00:00:00, gain: 1}]}\ncase: c1\nvariant: '02'\n"
+    scenario.write_text(given, encoding="utf-8")
+    (read,) = read_scenarios(scenario.parents[1], tmp_path, built.typed)
+    assert run_scenario(read, built.typed, open_engine).actual == {"report": {"text": "c1: n"}}
+    scenario.write_text(given.replace("02", "20"), encoding="utf-8")
+    with pytest.raises(DefinitionErrors, match="draws from no variant '20'"):
+        read_scenarios(scenario.parents[1], tmp_path, built.typed)
 
 
 def test_what_nobody_draws_from_is_a_warning(tmp_path: Path) -> None:

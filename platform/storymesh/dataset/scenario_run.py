@@ -20,6 +20,7 @@ from storymesh.errors import DefinitionErrors, Finding
 from storymesh.narrative.formats import format_of_columns
 from storymesh.narrative.scenario import Scenario
 from storymesh.narrative.typed import TypedNarrative
+from storymesh.narrative.typed_variant import tell_by_variant
 from storymesh.product.store import Snapshot
 from storymesh.temporary_folder import temporary_folder
 
@@ -52,6 +53,8 @@ class ScenarioResult:
 
 def run_scenario(scenario: Scenario, typed: TypedNarrative, open_engine: OpenEngine) -> ScenarioResult:
     """Make cases, precedents and records of the given rows, and return the records of the scenario's case."""
+    if scenario.variant is not None:
+        typed = tell_by_variant(typed, scenario.variant)
     with temporary_folder("scenario") as folder:
         build = Build(typed, _snapshots(scenario, typed, folder), folder, folder, open_engine, own_key=KEY)
         write_cases_and_precedents(build)

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict
 from storymesh.contract.definition import Contract
 from storymesh.contract.type_options import is_storable_number, parse_time
 from storymesh.document import Document, read_document, refusal_finding
-from storymesh.errors import DefinitionErrors, Finding, suggest_name
+from storymesh.errors import DefinitionErrors, Finding, WrongUsage, suggest_name
 from storymesh.input_file import InputFileRefused, require_inside
 from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Json, Text, Time, Timestamp, Type
 from storymesh.narrative.typed import TypedNarrative
+from storymesh.narrative.typed_variant import tell_by_variant
 
 
 class ScenarioFile(BaseModel):
@@ -28,12 +29,14 @@ class ScenarioFile(BaseModel):
     title: str = ""
     given: Mapping[str, tuple[Mapping[str, Any], ...]]
     case: str
+    variant: str | None = None
     expect: Mapping[str, Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario: the `given` rows of each role, typed by the contracts, the `case` and the texts expected of it."""
+    """A scenario: the `given` rows of each role, typed by the contracts, the `case` and the texts expected of it; with
+    `variant` those that the variant of that name tells."""
 
     path: Path
     document: Document
@@ -41,6 +44,7 @@ class Scenario:
     given: Mapping[str, tuple[Mapping[str, Any], ...]]
     case: str
     expect: Mapping[str, Mapping[str, Any]]
+    variant: str | None = None
 
 
 def read_scenarios(folder: Path, root: Path, typed: TypedNarrative) -> list[Scenario]:
@@ -79,9 +83,14 @@ def _read(path: Path, root: Path, typed: TypedNarrative) -> Scenario:
         if config not in typed.records:
             message, hint = f"there is no record '{config}'", suggest_name(config, typed.records)
             findings.append(Finding(document.key_at("expect", config), "unknown-name", message, hint))
+    if file.variant is not None:
+        try:
+            tell_by_variant(typed, file.variant)
+        except WrongUsage as unknown:
+            findings.append(Finding(document.at("variant"), "unknown-name", unknown.message, unknown.hint))
     if findings:
         raise DefinitionErrors(findings)
-    return Scenario(path, document, file.title or path.stem, given, file.case, file.expect)
+    return Scenario(path, document, file.title or path.stem, given, file.case, file.expect, file.variant)
 
 
 def _row(

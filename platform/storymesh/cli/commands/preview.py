@@ -1,6 +1,7 @@
 """`storymesh preview`: some records of a narrative, printed and not released."""
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -15,6 +16,9 @@ def preview(
     mesh: MeshOption = None,
     case: Annotated[str | None, typer.Option("--case", metavar="ID", help="The case to tell.")] = None,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many cases.")] = 1,
+    variant: Annotated[
+        str | None, typer.Option("--variant", metavar="NAME", help="Tell it by this one, such as 03, or original.")
+    ] = None,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Print the records of some cases, without a release.
@@ -27,10 +31,13 @@ def preview(
     from storymesh.dataset.preview import preview_records
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
+    from storymesh.narrative.typed_variant import tell_by_variant
     from storymesh.provenance.trace import Tracer
 
     loaded = load_mesh(mesh_root(mesh))
     build = pin_build(loaded, loaded.narrative(narrative))
+    if variant is not None:
+        build = replace(build, typed=tell_by_variant(build.typed, variant))
     if format == "json":
         echo_result(
             {name: preview_records(build, name, case, sample) for name in ([config] if config else build.configs)}
