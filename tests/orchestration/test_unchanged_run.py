@@ -249,7 +249,7 @@ def test_a_run_begins_with_other_software(mesh_root: Path, monkeypatch: pytest.M
 def test_a_run_begins_where_a_check_that_depends_on_the_moment_turns(
     mesh_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publication_state, "depends_on_moment", lambda check: True)
+    monkeypatch.setattr(publication_state, "depends_on_moment", lambda check, passed: True)
     monkeypatch.setattr(publication_state, "audit_again", lambda *parts: turn_last(parts[-1]))
     assert ask(mesh_root) is None
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from storymesh.contract.audit import depends_on_moment
+from storymesh.contract.checks import checks_of
 from storymesh.engine.open import open_engine
 from storymesh.product.definition import Product
 from storymesh.product.publication_state import PublicationState
@@ -251,3 +253,21 @@ def test_another_version_of_a_library_is_other_software(monkeypatch: pytest.Monk
     assert software_digest.__wrapped__() == before
     monkeypatch.setattr("importlib.metadata.version", lambda _: "99")
     assert software_digest.__wrapped__() != before
+
+
+@pytest.mark.parametrize(
+    ("query", "passed", "again"),
+    [
+        ("select count(*) from {object} where hours < 0", True, False),
+        ("select count(*) from {object} where hours < 0", False, True),
+        ("select count(*) from {object} where hours < epoch(now())", True, True),
+        ("select count(*) from {object} /* of all */", True, True),
+        ('select count("hours") from {object}', True, True),
+    ],
+)
+def test_sql_that_reads_nothing_but_the_rows_is_not_run_again(
+    tmp_path: Path, query: str, passed: bool, again: bool
+) -> None:
+    desk = Desk(tmp_path, quality=f"[{{name: rule, type: sql, mustBe: 0, query: '{query}'}}]")
+    (rule,) = (check for check in checks_of(desk.contract()) if check.kind == "table")
+    assert depends_on_moment(rule, passed=passed) is again

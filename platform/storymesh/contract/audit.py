@@ -28,6 +28,7 @@ from storymesh.contract.quality_rules import Expectation, SqlRule
 from storymesh.contract.table_metrics import measure_check, reads_restricted
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
+from storymesh.engine.varying_sql import varies
 from storymesh.language.types import Array, Struct
 
 if TYPE_CHECKING:
@@ -121,14 +122,21 @@ def audit_again(
     Those that depend on the moment are run again.
     """
     return tuple(
-        _audit_table_check(engine, contract, files, check) if depends_on_moment(check) else result
+        _audit_table_check(engine, contract, files, check) if depends_on_moment(check, passed=result.passed) else result
         for check, result in zip(checks_of(contract), results, strict=True)
     )
 
 
-def depends_on_moment(check: Check) -> bool:
-    """Return True for a check of the same rows that may come out otherwise later: an age, or SQL that asks the time."""
-    return isinstance(check.test, Freshness | SqlRule)
+def depends_on_moment(check: Check, *, passed: bool) -> bool:
+    """Return True for a check of the same rows that may come out otherwise than it did: an age, or SQL that asks the
+    time or that did not pass, maybe for want of it.
+
+    Of SQL with quoted names or comments nobody says that it does not ask.
+    """
+    if isinstance(check.test, SqlRule):
+        query = check.test.query
+        return not passed or varies(query) or any(mark in query for mark in ('"', "/*", "--"))
+    return isinstance(check.test, Freshness)
 
 
 def _audit_table_check(engine: Engine, contract: Contract, files: Sequence[str], check: Check) -> CheckResult:

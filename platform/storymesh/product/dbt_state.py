@@ -8,12 +8,12 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from storymesh.atomic_write import write_atomically
+from storymesh.engine.varying_sql import varies
 from storymesh.input_file import InputFileRefused, open_input
 from storymesh.product.dbt_project import DbtAccess, DbtProject
 from storymesh.product.software import software_digest
@@ -24,14 +24,6 @@ _NOT_READ = frozenset({"target", "logs", "__pycache__"})
 _PACKAGES = ("dbt-core", "dbt-duckdb")
 _OWN_MACROS = frozenset({"dbt", "dbt_duckdb"})
 _STEADY = frozenset({None, "view", "table", "ephemeral", "external", "seed", "test", "unit"})  # materializations
-# The clock, chance, what counts on, and what a model or the database held before.
-_VARYING = re.compile(
-    r"\b(now|today|age|random|setseed|uuid|uuidv4|uuidv7|gen_random_uuid|nextval|currval|txid_current|statement"
-    r"|get_current_time|get_current_timestamp|transaction_timestamp|current_localtime|current_localtimestamp)\s*\("
-    r"|\b(current_date|current_time|current_timestamp|localtime|localtimestamp|tablesample|run_query|run_started_at"
-    r"|invocation_id|modules)\b|\busing\s+sample\b|\{[{%][^}]*\bthis\b",
-    re.IGNORECASE,
-)
 
 
 class DbtBuildState:
@@ -123,10 +115,10 @@ def _varies(manifest: Mapping[str, Any]) -> bool:
         config = node.get("config") or {}
         if node["resource_type"] in ("snapshot", "operation") or config.get("materialized") not in _STEADY:
             return True
-        if config.get("pre-hook") or config.get("post-hook") or _VARYING.search(str(node.get("raw_code") or "")):
+        if config.get("pre-hook") or config.get("post-hook") or varies(str(node.get("raw_code") or "")):
             return True
     macros = manifest.get("macros", {}).values()
-    return any(_VARYING.search(macro["macro_sql"]) for macro in macros if macro["package_name"] not in _OWN_MACROS)
+    return any(varies(macro["macro_sql"]) for macro in macros if macro["package_name"] not in _OWN_MACROS)
 
 
 def _inputs_digest(project: DbtProject, access: DbtAccess, selected: Iterable[str]) -> str | None:

@@ -82,7 +82,7 @@ class PublicationState:
         except (OSError, StoreDamaged):
             return None
         results = tuple(map(_as_result, checks, note.results))
-        if any(depends_on_moment(check) for check in checks):
+        if any(map(_may_turn, checks, results)):
             with open_engine() as engine:
                 results = audit_again(engine, self._contract, list(snapshot.files), results)
         if any(result.kind == "table" and result.severity == "error" and not result.passed for result in results):
@@ -171,6 +171,10 @@ def _noted(publication: Publication) -> list[_NotedResult]:
         )
         for result in publication.checks
     ]
+
+
+def _may_turn(check: Check, result: CheckResult) -> bool:
+    return depends_on_moment(check, passed=result.passed)
 
 
 def _verdicts(results: Sequence[_NotedResult | CheckResult]) -> list[bool]:
