@@ -18,7 +18,7 @@ from tests.support.paths import MESHES, ROOT
 PAGE = ROOT / "docs/templates/commands.md"
 # The rows of the page whose documents are seen elsewhere: a model answers, records have the columns of their format,
 # every row of this mesh is published.
-ELSEWHERE = {"narrate", "preview", "show --quarantined"}
+ELSEWHERE = {"narrate", "vary", "preview", "show --quarantined"}
 READING: dict[str, Sequence[str]] = {
     "check": ["check"],
     "show": ["show", "road.repairs"],
@@ -37,6 +37,7 @@ READING: dict[str, Sequence[str]] = {
     "rebuild": ["rebuild", "roadside"],
     "forget": ["forget", "--product", "road.repairs", "--key", "R000"],
     "expire": ["expire"],
+    "vary --dry-run": ["vary", "roadside", "report", "--model", "openai:any", "--dry-run"],
 }
 WRITING = {"narrate --dry-run", "run", "scenario", "sign", "ui"}
 Run = Callable[..., CommandResult]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storymesh.errors import WrongUsage
+from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.llm.ask import AskedModel, ask_model
 from storymesh.llm.budget import BudgetLedger, Usage
 from storymesh.llm.response_cache import Messages, ResponseCache
@@ -74,7 +74,7 @@ def variation(root: Path) -> TemplateVariation:
 def empty(variation: TemplateVariation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TemplateVariation:
     """The same with a folder of its own."""
     monkeypatch.setattr(variation, "_root", tmp_path)
-    monkeypatch.setattr(variation, "folder", tmp_path / variation.folder_name)
+    monkeypatch.setattr(variation, "folder", tmp_path / variation.typed.narrative.folder / variation.folder_name)
     return variation
 
 
@@ -187,6 +187,14 @@ def test_a_number_is_never_written_over(empty: TemplateVariation) -> None:
     assert (empty.folder / "03.jinja").read_text() == "a"
     assert wanted_numbers(empty, 4) == [5, 6]
     assert empty.faults("a", 5) == ["It has the same words as 03.jinja: tell it otherwise."]
+
+
+def test_no_link_leads_a_variant_out_of_the_narrative(empty: TemplateVariation, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    empty.folder.parent.mkdir(parents=True)
+    empty.folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorymeshError, match="leads out of the narrative's folder"):
+        empty.accept("a", 1)
 
 
 def test_a_budget_is_of_all_rounds(empty: TemplateVariation, tmp_path: Path) -> None:

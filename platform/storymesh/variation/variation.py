@@ -102,6 +102,9 @@ class TemplateVariation:
     def accept(self, text: str, number: int) -> Path:
         """Write a variant under its number, or the next that is free, and return its path in the mesh. Nothing is ever
         written over."""
+        own = (self._root / self.typed.narrative.folder).resolve()
+        if not self.folder.resolve().is_relative_to(own):
+            raise StorymeshError(f"{self.folder} leads out of the narrative's folder", "make it a folder of its own")
         while True:
             path = self.path(number)
             with staged_file(path, keep_existing=True) as staged:
