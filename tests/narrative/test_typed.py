@@ -1,5 +1,6 @@
 """Whole narratives against the contracts of their cast: no false alarm, and mistakes where they stand."""
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
@@ -153,9 +154,9 @@ def test_the_own_action_may_never_have_been_tried(left: str, findings: int, tmp_
         shutil.copytree(ROOT / folder, tmp_path / folder)
     folder = tmp_path / "narratives" / "canal_exceptions"
     path = folder / "narrative.yaml"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    gone = f"{({'choice', 'verdict'} - {left}).pop()}:"
-    path.write_text("".join(line for line in lines if not line.lstrip().startswith(gone)), encoding="utf-8")
+    (gone,) = {"choice", "verdict"} - {left}
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(rf"^  {gone}:.*\n(    .*\n)*", "", text, flags=re.MULTILINE), encoding="utf-8")
     (folder / "option.md.jinja").write_text("{{ (10 / option.tried) | number }}\n", encoding="utf-8")
     try:
         found_rules = [str(warning.rule) for warning in typed(tmp_path, "canal_exceptions").warnings]

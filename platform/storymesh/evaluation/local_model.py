@@ -21,7 +21,7 @@ def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]
         from transformers.utils import logging
     except ImportError as error:
         words = f"a model in a folder is asked with transformers: {error}"
-        raise StorymeshError(words, "pip install torch transformers, or score a file with --answers") from None
+        raise StorymeshError(words, "pip install 'storymesh[local]', or score a file with --answers") from None
     try:
         logging.disable_progress_bar()
         own: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
