@@ -84,6 +84,18 @@ def test_models_are_assets_and_the_manifest_is_made_once(with_desk: Path) -> Non
     assert first["metadata"]["generated_at"] != again["metadata"]["generated_at"]
 
 
+def test_a_test_that_reads_other_models_waits_for_them(with_desk: Path) -> None:
+    """`berths` has a test that reads `notes`. Where `notes` is built alone, `berths` is not there."""
+    models = with_desk / "domains/desk/models/models.yml"
+    test = "{relationships: {arguments: {to: ref('notes'), field: boat}}}"
+    text = models.read_text(encoding="utf-8")
+    assert "[unique, not_null]" in text
+    models.write_text(text.replace("[unique, not_null]", f"[unique, not_null, {test}]"), encoding="utf-8")
+    job = definitions(str(with_desk / "domains/desk/definitions.py")).resolve_implicit_global_asset_job_def()
+    notes = dg.AssetKey(["desk", "models", "notes"])
+    assert job.execute_in_process(asset_selection=[notes]).success
+
+
 def test_models_read_published_products_and_break_alone(with_desk: Path) -> None:
     outcome, events = run(with_desk)
     assert outcome.success, outcome.failures

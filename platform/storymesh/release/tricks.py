@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storymesh.release.curation.action_cap import side_action
 from storymesh.release.manifest import TrickSummary
 
 if TYPE_CHECKING:
@@ -71,6 +70,8 @@ def trick_warnings(found: Mapping[str, TrickSummary]) -> Iterator[str]:
 
 def _pairs(records: "Table") -> "Table":
     """Return split, and length, text, number and action of both answers of each pair."""
+    from storymesh.release.curation.action_cap import side_action
+
     sides: dict[str, StringValue | NumericValue] = {}
     for side in ("chosen", "rejected"):
         text = _answer(records, side)
@@ -81,6 +82,8 @@ def _pairs(records: "Table") -> "Table":
 
 
 def _singles(records: "Table", label: str) -> "Table":
+    from storymesh.release.curation.action_cap import side_action
+
     text = _answer(records, "completion")
     action = side_action(records, "own")
     return records.select("split", label=records[label], **_features(text, text if action is None else action, "own"))
