@@ -162,6 +162,7 @@ def test_every_kind_of_file_is_read(storymesh: Command, mesh: Path, tmp_path: Pa
         ("names.csv", b"a,b\n", "there is no row"),
         ("twice.csv", b"a,b,a\n1,2,3\n", "the column 'a' stands twice"),
         ("bare.csv", b"001,2024-01-01\n002,2024-01-02\n", "its first line seems to be data"),
+        ("mixed.tsv", b"7\t2024-01-01\tA\n8\t2024-01-02\tB\n", "its first line seems to be data"),
         ("latin.csv", "id,town\n1,K\u00f6ln\n".encode("latin-1"), "line 2 is not UTF-8"),
         ("wide.csv", "id,town\n1,Ayr\n".encode("utf-16"), "is not UTF-8"),
         ("same.csv", b"a,b\nx,1\nx,1\n", "no column, and no two of them, tell all rows apart"),
@@ -212,6 +213,10 @@ def test_nothing_is_written_over(storymesh: Command, mesh: Path, tmp_path: Path)
     again = storymesh(mesh, "new", "product", "--from", "../t.csv")
     assert (again.code, "is written over" in again.err) == (2, True)
     assert "not empty" in storymesh(tmp_path, "new", "mesh", "own").err
+    (tmp_path / "broken.csv").write_text("a,b\n", encoding="utf-8")
+    broken = storymesh(tmp_path, "new", "mesh", "second", "--from", "broken.csv")
+    assert broken.code == 2
+    assert "storymesh new product --from broken.csv --mesh second" in " ".join(broken.err.split())
     assert "is written over" in storymesh(mesh, "new", "domain", "desk").err
     kept.pop(mesh / "contracts/desk/t.odcs.yaml")
     assert kept == {path: path.read_bytes() for path in mesh.rglob("*") if path.is_file()}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _HAS_LETTER = re.compile(r"[^\W\d_]")
+_YEAR = re.compile(r"(19|20)\d\d")
 NONE = "none"
 """What a person says instead of a column's name where there is none."""
 
@@ -79,9 +80,7 @@ def draft_product(engine: Engine, rows: "pa.RecordBatchReader", name: str, answe
     import pyarrow as pa
 
     names = rows.schema.names
-    if not any(map(_HAS_LETTER.search, names)):
-        words = f"the names of its columns are {', '.join(names[:3])}: its first line seems to be data"
-        raise WrongUsage(words, "put a line of names above it")
+    _require_names(names)
     schema = pa.schema([pa.field(*item) for item in zip(plain_names(names), rows.schema.types, strict=True)])
     batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in rows)
     table = engine.materialize(batches, schema)
@@ -91,6 +90,7 @@ def draft_product(engine: Engine, rows: "pa.RecordBatchReader", name: str, answe
         raise WrongUsage("there is no row, so nothing can be guessed from it", "begin with a file that has some rows")
     pairs = list(zip(schema.names, profiles, strict=True))
     columns = [guess_column(plain, profile) for plain, profile in pairs if is_readable(profile)]
+    _require_names([column.profile.name for column in columns if column.logical_type != "string"])
     columns = _with_restricted(columns, answers.restricted)
     if answers.key is not None:
         key, why = require_columns(columns, answers.key, "the key"), "as told"
@@ -115,6 +115,13 @@ def draft_product(engine: Engine, rows: "pa.RecordBatchReader", name: str, answe
     columns = guess_known_at(engine, table, columns, row, orders)
     skipped = tuple(profile.name for _, profile in pairs if not is_readable(profile))
     return ProductDraft(name, tuple(columns), row, count, skipped, answers.timeless)
+
+
+def _require_names(names: Sequence[str]) -> None:
+    """Raise WrongUsage where all of the names look like values. A year may head a column of numbers."""
+    if names and not any(_HAS_LETTER.search(name) or _YEAR.fullmatch(name) for name in names):
+        words = f"the names of its columns are {', '.join(names[:3])}: its first line seems to be data"
+        raise WrongUsage(words, "put a line of names above it")
 
 
 def _with_restricted(columns: Sequence[ColumnGuess], named: Sequence[str]) -> list[ColumnGuess]:

@@ -11,7 +11,7 @@ from storymesh.cli.ask import ask
 from storymesh.cli.error_reporting import reporting_errors
 from storymesh.cli.options import MeshOption, NarrativeArgument, mesh_root
 from storymesh.cli.output.console import echo
-from storymesh.errors import WrongUsage
+from storymesh.errors import StorymeshError, WrongUsage
 
 if TYPE_CHECKING:
     from storymesh.scaffold.product import Answers
@@ -49,7 +49,12 @@ def mesh(
     files.write(folder)
     echo(f"made the mesh {folder} with the domain {domain}")
     for path in source or ():
-        _add_product(folder, domain, str(path))
+        try:
+            _add_product(folder, domain, str(path))
+        except StorymeshError as error:
+            later = f"the mesh is made without it; later: storymesh new product --from {path} --mesh {folder}"
+            error.hint = f"{error.hint}; {later}" if error.hint else later
+            raise
     if not source:
         echo(f"next: cd {folder} && storymesh new product --from FILE")
     else:

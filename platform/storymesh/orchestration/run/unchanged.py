@@ -29,7 +29,7 @@ from storymesh.product.dbt_state import DbtBuildState
 from storymesh.product.definition import Product
 from storymesh.release.release_state import ReleaseState
 from storymesh.release.signature import signing_key
-from storymesh.release.split_balance import balance_warnings
+from storymesh.release.doubts import release_doubts
 
 FindManifest = Callable[[str], Mapping[str, Any] | None]
 
@@ -144,7 +144,7 @@ def _find_release(mesh: Mesh, narrative: Narrative) -> NarrativeOutcome | None:
         release.configs,
         release.drops,
         "",
-        tuple(balance_warnings(release.manifest)),
+        release_doubts(release.manifest),
     )
 
 
