@@ -22,8 +22,7 @@ from storymesh.mesh.mermaid import mermaid_flowchart  # noqa: E402
 from storymesh.mesh.mesh import load_mesh  # noqa: E402
 
 SAMPLE = "DLY-004579-1"
-WIDTH = 110
-LIST_ITEMS = 3
+WIDTH = 118
 
 
 def blocks(root: Path) -> dict[str, dict[str, str]]:
@@ -42,23 +41,24 @@ def samples(release: Path, case_id: str = SAMPLE) -> dict[str, dict[str, str]]:
     report = _record(release, "report", case_id)["text"]
     advice = _record(release, "advice", case_id)
     question, answer = (advice[column][-1]["content"] for column in ("prompt", "completion"))
-    asked = f"user:\n{shortened(question)}\nassistant:\n{shortened(answer)}"
+    beginning = "\n".join([*answer.splitlines()[:2], "…"])
+    asked = f"user:\n{shortened(question, items=1)}\nassistant:\n{shortened(beginning)}"
     return {
         "README.md": {"advice": f"```text\n{asked}```\n"},
         "docs/concepts.md": {"report": f"```text\n{shortened(report)}```\n"},
     }
 
 
-def shortened(text: str) -> str:
-    """Return the text with wrapped lines and with at most three items of each list."""
+def shortened(text: str, items: int = 3) -> str:
+    """Return the text with wrapped lines and with at most so many items of each list."""
     lines: list[str] = []
-    items = 0
+    item = 0
     for line in text.rstrip("\n").splitlines():
-        items = items + 1 if line.startswith("- ") else 0
-        if items == LIST_ITEMS + 1:
+        item = item + 1 if line.startswith("- ") else 0
+        if item == items + 1:
             lines.append("- …")
-        if items <= LIST_ITEMS:
-            lines += textwrap.wrap(line, WIDTH, subsequent_indent="  " if items else "") or [""]
+        if item <= items:
+            lines += textwrap.wrap(line, WIDTH, subsequent_indent="  " if item else "") or [""]
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storymesh.document import parse_document
+from storymesh.scaffold.mesh import requirement_line
 from storymesh.scaffold.names import plain_name, plain_names, singular_of
 from storymesh.scaffold.yaml_text import yaml_text
 
@@ -46,3 +47,19 @@ def test_no_two_names_are_alike() -> None:
 )
 def test_singular(plural: str, singular: str) -> None:
     assert singular_of(plural) == singular
+
+
+@pytest.mark.parametrize(
+    ("origin", "line"),
+    [
+        (None, "storymesh==1.2.3"),
+        ({"url": "https://a.example/s.git", "vcs_info": {"vcs": "git", "commit_id": "ab"}}, "git+https://a.example/s.git@ab"),
+        ({"url": "https://a.example/s-1.2.3-py3-none-any.whl", "archive_info": {}}, "https://a.example/s-1.2.3-py3-none-any.whl"),
+        ({"url": "file:///users/somebody/storymesh", "dir_info": {}}, "# storymesh 1.2.3 was installed from"),
+    ],
+)  # fmt: skip
+def test_a_new_mesh_asks_an_index_only_for_what_came_from_one(origin: dict[str, object] | None, line: str) -> None:
+    text = requirement_line("1.2.3", origin)
+    assert line in text
+    assert "somebody" not in text
+    assert all(part.startswith("#") or "==" in part or " @ " in part for part in text.splitlines())

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def mesh_files(title: str, workspace: str, version: str) -> NewFiles:
     return NewFiles({
         ".gitignore": _IGNORED,
         ".github/workflows/check.yml": _CHECK,
-        "requirements.txt": f"storymesh=={version}\n",
+        "requirements.txt": requirement_line(version, _origin()),
         "README.md": readme,
         WORKSPACE: workspace,
         "narratives/definitions.py": _DEFINITIONS,
@@ -60,6 +61,31 @@ def mesh_files(title: str, workspace: str, version: str) -> NewFiles:
         "domains/.gitkeep": "",
         "contracts/.gitkeep": "",
     })  # fmt: skip
+
+
+def _origin() -> dict[str, Any] | None:
+    """Return where storymesh was installed from, as pip notes it (PEP 610); None: an index."""
+    try:
+        noted = distribution("storymesh").read_text("direct_url.json")
+    except PackageNotFoundError:
+        noted = '{"url": "file:"}'
+    return json.loads(noted) if noted else None
+
+
+def requirement_line(version: str, origin: dict[str, Any] | None) -> str:
+    """Return the line from which others install the same storymesh. What was installed from a folder or file of this
+    machine gets none: under its name alone an index may have something else."""
+    if origin is None:
+        return f"storymesh=={version}\n"
+    url, repository = str(origin["url"]), origin.get("vcs_info")
+    if repository is not None:
+        return f"storymesh @ {repository['vcs']}+{url}@{repository['commit_id']}\n"
+    if url.startswith("https:"):
+        return f"storymesh @ {url}\n"
+    return (
+        f"# storymesh {version} was installed from this machine. Name where others get it, such as\n"
+        "# storymesh @ git+https://example.com/storymesh.git@COMMIT\n"
+    )
 
 
 def _schema_path(kind: str) -> str:

@@ -27,9 +27,9 @@ from storymesh.orchestration.run.outcome import NarrativeOutcome, ProductOutcome
 from storymesh.product.dbt_project import plan_dbt
 from storymesh.product.dbt_state import DbtBuildState
 from storymesh.product.definition import Product
+from storymesh.release.doubts import release_doubts
 from storymesh.release.release_state import ReleaseState
 from storymesh.release.signature import signing_key
-from storymesh.release.doubts import release_doubts
 
 FindManifest = Callable[[str], Mapping[str, Any] | None]
 
