@@ -135,3 +135,12 @@ def test_the_picture_fails_in_words(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([str(tmp_path)]) == 2
     assert "no mesh root" in capsys.readouterr().err
     assert main(["one", "two"]) == 2
+
+
+def test_the_first_page_is_short_and_leads_to_an_index_of_all() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 120
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    assert "(docs/README.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    own = (path.relative_to(ROOT / "docs").as_posix() for path in PAGES if path.is_relative_to(ROOT / "docs"))
+    listed = [path for path in own if path != "README.md" and not path.startswith("decisions/")]
+    assert [path for path in listed if f"({path})" not in index] == []
