@@ -37,7 +37,7 @@ def test_every_format_has_the_columns_that_trainers_know(records: Records) -> No
     assert own == {
         "report": {"text"},
         "advice": {"messages"},
-        "choice": {"prompt", "chosen", "rejected"},
+        "choice": {"prompt", "chosen", "rejected", "score_chosen", "score_rejected", "margin"},
         "verdict": {"prompt", "completion", "label"},
     }
     assert [message["role"] for message in records["advice"]["train"][0]["messages"]] == ["system", "user", "assistant"]

@@ -144,6 +144,8 @@ def test_a_failure_event_has_the_error_message(job: dg.JobDefinition, monkeypatc
     with collector(events) as address:
         monkeypatch.setenv("OPENLINEAGE_URL", address)
         run_job(job)
+    monkeypatch.undo()
+    assert not lineage.is_wanted(), "what the client noted for itself is gone"
     assert [(event["job"]["name"], event["eventType"]) for event in events] == [
         ("made", "START"),
         ("made", "COMPLETE"),

@@ -50,7 +50,14 @@ def open_client() -> "OpenLineageClient":
             kept = Path.home() / ".openlineage/openlineage.yml"
             return os.environ.get("OPENLINEAGE_CONFIG") or (str(kept) if kept.is_file() else None)
 
-    return ConfiguredClient()
+    before = set(os.environ)
+    try:
+        return ConfiguredClient()
+    finally:
+        # It notes what OPENLINEAGE_URL says in the environment, where it would count later, and for other processes.
+        for name in os.environ.keys() - before:
+            if name.startswith(PREFIX):
+                del os.environ[name]
 
 
 def lineage_listener(job: dg.JobDefinition, run_id: str) -> EventListener:
