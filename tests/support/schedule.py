@@ -66,9 +66,13 @@ SLOW_FILES = (
     "case/test_unchanged.py",
     "contract/test_real_contracts.py",
     "dataset/test_personal_data.py",
+    "dataset/test_precedent_counts.py",
     "dataset/test_random_split.py",
     "dataset/test_retrieval_metadata.py",
     "engine/test_port.py",
+    "evaluation/test_evaluate.py",
+    "evaluation/test_questions.py",
+    "grounding/test_check.py",
     "language/test_soundness.py",
     "language/test_templates.py",
     "mesh/test_schedule.py",
@@ -78,6 +82,9 @@ SLOW_FILES = (
     "product/test_iceberg_internals.py",
     "product/test_partitions.py",
     "product/test_read_back.py",
+    "rewriting/test_paid_once.py",
+    "scaffold/test_new_narrative.py",
+    "scaffold/test_new_product.py",
     "security/test_dbt.py",
 )
 SLOW_FIXTURES = {
