@@ -10,22 +10,12 @@ from storymesh.dataset.preview import preview_records
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
 from storymesh.errors import StorymeshError
 from storymesh.release.write import write_release
-from tests.support.small_build import build_of
+from tests.support.small_build import LATE_CALLS, build_of
 from tests.support.small_mesh import Product
 
-NARRATIVE = """\
-apiVersion: storymesh/v1
-kind: Narrative
-id: late-calls
-version: 1.0.0
-title: Late calls
-owner: lab
-license: cc-by-4.0
-cast: {call: mesh.calls@1}
-case:
-  anchor: call
-  at: call.at
-  closes: call.over
+NARRATIVE = (
+    LATE_CALLS
+    + """\
   outcome: {action: call.act, score: call.gain, worked: call.gain > 0}
 records:
   every: {format: messages, user: report.jinja, assistant: report.jinja}
@@ -33,6 +23,7 @@ records:
   large: {where: outcome.score > 1 and call.sea == "n", format: messages, user: report.jinja, assistant: report.jinja}
   open: {where: call.over is none, format: text, text: report.jinja}
 """
+)
 CALLS = Product(
     "calls",
     {"call": "string", "sea": "string", "at": "timestamp", "over": "timestamp", "act": "string", "gain": "integer"},

@@ -12,22 +12,12 @@ from storymesh.dataset.preview import preview_records
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
 from storymesh.dataset.tables import precedents_by_case
 from storymesh.provenance.verification_sql import VerificationQueries
-from tests.support.small_build import build_of
+from tests.support.small_build import LATE_CALLS, build_of
 from tests.support.small_mesh import Product
 
-NARRATIVE = """\
-apiVersion: storymesh/v1
-kind: Narrative
-id: late-calls
-version: 1.0.0
-title: Late calls
-owner: lab
-license: cc-by-4.0
-cast: {call: mesh.calls@1}
-case:
-  anchor: call
-  at: call.at
-  closes: call.over
+NARRATIVE = (
+    LATE_CALLS
+    + """\
   outcome: {action: call.act, score: call.gain, worked: call.gain > 0}
   precedents: {match: [[call.sea]], min: 3, quote: 1, withhold: WITHHOLD}
 records:
@@ -36,6 +26,7 @@ records:
 dataset:
   split: {validation: 2024-05-01, test: 2024-06-01}
 """
+)
 CALLS = Product(
     "calls",
     {"call": "string", "sea": "string", "at": "timestamp", "over": "timestamp", "act": "string", "gain": "integer"},

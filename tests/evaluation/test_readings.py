@@ -73,6 +73,8 @@ def test_a_verdict_is_read_from_words_or_a_share() -> None:
 def test_what_tells_the_case_s_own_end_foretells() -> None:
     assert read("In this case the last step was to wait. It worked.").foretells[0]
     assert read("In the end it did not work").foretells[0]
+    assert read("We switched the drug, and this time it healed.").foretells[0]
+    assert read("It was moved by rail. In the end it arrived.").foretells[0]
     assert not read("In this case I would buy a slot: it worked in 3 of 10 earlier cases.").foretells[0]
 
 

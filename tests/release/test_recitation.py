@@ -9,7 +9,7 @@ from storymesh.dataset.build import Build
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
 from storymesh.release.manifest import RecitationSummary
 from storymesh.release.recitation import LEAST, SHARED, answers_of, measure_recitation, recitation_warnings
-from tests.support.small_build import build_of
+from tests.support.small_build import LATE_CALLS, build_of
 from tests.support.small_mesh import Product
 
 CALLS = 120
@@ -24,23 +24,14 @@ ANSWERS = {
     "part": "It is {{ call.end }}.",
     "words": "{{ 'The sea is wide' if call.sea == 'north' else 'It is not' }}.",
 }
-NARRATIVE = """\
-apiVersion: storymesh/v1
-kind: Narrative
-id: late-calls
-version: 1.0.0
-title: Late calls
-owner: lab
-license: cc-by-4.0
-cast: {call: mesh.calls@1}
-case:
-  anchor: call
-  at: call.at
-  closes: call.over
+NARRATIVE = (
+    LATE_CALLS
+    + """\
   outcome: {action: call.end, score: call.kind, worked: call.kind > 3}
 records:
   report: {format: text, text: report.jinja}
 """
+)
 PRODUCT = Product(
     "calls",
     {"call": "string", "number": "string", "end": "string", "sea": "string", "kind": "integer"}

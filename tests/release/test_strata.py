@@ -5,22 +5,12 @@ from pathlib import Path
 
 from storymesh.dataset.stages import write_cases
 from storymesh.release.strata import Stratum, measure_strata
-from tests.support.small_build import build_of
+from tests.support.small_build import LATE_CALLS, build_of
 from tests.support.small_mesh import Product
 
-NARRATIVE = """\
-apiVersion: storymesh/v1
-kind: Narrative
-id: late-calls
-version: 1.0.0
-title: Late calls
-owner: lab
-license: cc-by-4.0
-cast: {call: mesh.calls@1}
-case:
-  anchor: call
-  at: call.at
-  closes: call.over
+NARRATIVE = (
+    LATE_CALLS
+    + """\
   outcome: {action: call.act, score: call.gain, worked: call.gain > 0}
   precedents: {match: [[call.sea, call.kind, call.name], [call.kind]]}
 records:
@@ -28,6 +18,7 @@ records:
 dataset:
   split: {validation: 2024-03-11, test: 2024-03-21}
 """
+)
 CALLS = Product(
     "calls",
     {"call": "string", "sea": "string", "kind": "integer", "name": "string", "act": "string", "gain": "integer"}

@@ -15,6 +15,22 @@ from storymesh.narrative.typed import type_narrative
 from storymesh.product.store import Snapshot
 from tests.support.small_mesh import Product, Row
 
+LATE_CALLS = """\
+apiVersion: storymesh/v1
+kind: Narrative
+id: late-calls
+version: 1.0.0
+title: Late calls
+owner: lab
+license: cc-by-4.0
+cast: {call: mesh.calls@1}
+case:
+  anchor: call
+  at: call.at
+  closes: call.over
+"""
+"""The beginning of a narrative with one role, up to how its cases come out."""
+
 
 def build_of(
     root: Path,

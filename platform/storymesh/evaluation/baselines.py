@@ -1,4 +1,4 @@
-"""What needs no model: chance, always the same action, a table of train, and the precedents of each case.
+"""Answers that need no model: chance, always the same action, a table of train, and the precedents of each case.
 
 A model that is not better than the table has learned nothing that a query would not tell.
 """
@@ -14,7 +14,7 @@ from storymesh.evaluation.scores import Predictions
 
 @dataclass(frozen=True)
 class TrainedAction:
-    """How often an action was tried and worked in a stratum, among the judged cases of train."""
+    """The counts of an action in a stratum: how often it was tried and worked, among the judged cases of train."""
 
     stratum: str
     action: str

@@ -1,4 +1,4 @@
-"""What answers say of values and cases: whether the facts carry it, and whether cited cases exist and belong.
+"""The claims of answers about values and cases: whether the facts carry them, and whether cited cases exist and belong.
 
 Case ids are found by their shape (`DLY-004579-1` is letters, digits, digits), so that an invented one is found as well.
 """
@@ -20,7 +20,7 @@ _WORD = re.compile(r"[^\s,;()\[\]\"'“”]{3,100}")
 
 @dataclass(frozen=True)
 class AnswerFacts:
-    """What one answer says: `claims` that were checked and `faults` among them by kind; values of the record by path
+    """The claims of one answer: those that were checked, and `faults` among them by kind; values of the record by path
     that it says or leaves out; cases that it cites, those that exist, were known by then, and belong to the record."""
 
     claims: int

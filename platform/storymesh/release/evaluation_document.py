@@ -38,7 +38,7 @@ class BaselineScore(_Frozen):
 
 
 class TableRow(_Frozen):
-    """How often an action was tried and worked in a stratum of train."""
+    """A row of the table of train, as the file has it: how often an action was tried and worked in a stratum."""
 
     stratum: _Words
     action: _Words

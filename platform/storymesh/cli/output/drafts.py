@@ -1,4 +1,4 @@
-"""What `storymesh new` says of what it guessed."""
+"""The guesses of `storymesh new` in words."""
 
 from typing import TYPE_CHECKING
 

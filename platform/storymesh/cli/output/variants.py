@@ -1,4 +1,4 @@
-"""How `storymesh vary` shows what it would ask, what came of each variant, and what there is to do next."""
+"""The output of `storymesh vary`: what it would ask, what came of each variant, and what there is to do next."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
