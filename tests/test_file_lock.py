@@ -19,6 +19,14 @@ with hold_lock(Path(sys.argv[1])):
     time.sleep(60)
 """
 
+BECOMES_ANOTHER = """
+import os, sys
+from pathlib import Path
+from storymesh.file_lock import hold_lock_to_the_end
+hold_lock_to_the_end(Path(sys.argv[1]))
+os.execv(sys.executable, [sys.executable, "-c", "print('held', flush=True); input()"])
+"""
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -46,6 +54,22 @@ def test_a_killed_process_leaves_its_lock_free_and_the_content_of_the_file(path:
     assert not is_lock_held(path)
     with hold_lock(path, timeout_s=0):
         assert path.read_text() == "writing\n"
+
+
+def test_a_lock_to_the_end_outlives_the_program_and_not_the_process(path: Path) -> None:
+    command = [sys.executable, "-c", BECOMES_ANOTHER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        assert is_lock_held(path)
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as second:
+            assert second.stdout is not None
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(0.5)
+            first.stdin.close()
+            assert second.stdout.readline() == b"held\n"
+    assert not is_lock_held(path)
 
 
 def test_whoever_waits_gets_the_lock_when_it_is_released(path: Path) -> None:

@@ -4,6 +4,7 @@ The locks are `flock`s of the library `filelock`, which on Unix leaves the file 
 systems without `flock`, a file that exists while the lock is held, would outlive a killed process, so it is off.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,17 @@ def hold_lock(path: Path, timeout_s: float | None = None) -> Iterator[None]:
     # One object for each hold, bound to no thread: a generator may be closed by another than the one that began it.
     with FileLock(path, timeout=wait, thread_local=False, fallback_to_soft=False):
         yield
+
+
+def hold_lock_to_the_end(path: Path) -> None:
+    """Wait until nobody holds the lock file `path`, which is made where it is missing, and hold it until this process
+    ends, whatever program it becomes."""
+    from filelock import lock_descriptor
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(descriptor, True)
+    lock_descriptor(descriptor, blocking=True)
 
 
 def is_lock_held(path: Path) -> bool:

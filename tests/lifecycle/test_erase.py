@@ -80,8 +80,9 @@ def test_the_successor_is_the_same_release_without_the_cases_of_the_row(moved: M
     assert (report.added, report.changed, report.gone) == (0, 0, found.affected[-1].records["report"])
     # What is kept says neither which row nor which cases it was.
     lock = (done.new.path / "release.json").read_text(encoding="utf-8")
-    assert TRUCK not in lock
-    assert TRUCK not in (moved.store / "forgotten.json").read_text(encoding="utf-8")
+    as_word = rf"\b{TRUCK}\b"  # a moment soon after midnight has its letters too
+    assert not re.search(as_word, lock)
+    assert not re.search(as_word, (moved.store / "forgotten.json").read_text(encoding="utf-8"))
     dropped = duckdb.sql(f"FROM read_parquet('{done.new.path}/drops/case.parquet') WHERE reason = 'forgotten'")
     assert {row[:-1] for row in dropped.fetchall()} == {(None, None, None, None)}
     # Old releases stay, and are made again as they were; the successor too, with what it leaves out.

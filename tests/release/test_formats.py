@@ -108,13 +108,14 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
 
 
 STREAMING = """
-import json, sys
+import json, os, sys
 from datasets import load_dataset
 found = {}
 for config in sys.argv[2:]:
     parts = load_dataset(sys.argv[1], config, streaming=True)
     found[config] = {split: [row["id"] for row in rows] for split, rows in parts.items()}
-print(json.dumps(found))
+print(json.dumps(found), flush=True)
+os._exit(0)  # a stream has threads of Arrow, over which Python's own end may abort
 """
 
 

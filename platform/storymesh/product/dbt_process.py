@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 
+from storymesh.file_lock import hold_lock_to_the_end
 from storymesh.process_environment import scrubbed_environment
 from storymesh.product.dbt_server import OF_THE_RUN, Request, ask_server, limit_time, server_address
 
@@ -39,6 +41,8 @@ def main() -> None:
     kept = scrubbed_environment(home, names={*names.split(","), *OF_THE_RUN})
     environment = {"DBT_INDIRECT_SELECTION": "buildable", **kept}
     limit = min(int(seconds), _LONGEST_S)
+    if "build" in arguments:  # a killed run leaves its dbt behind, which may not have opened the database yet
+        hold_lock_to_the_end(Path(home).with_name("build.lock"))
     if server and (code := ask_server(server, Request(arguments, environment, folder, limit))) is not None:
         _end_as(code)
     os.chdir(folder)
