@@ -73,8 +73,9 @@ def test_an_unknown_narrative_is_wrong_usage(storymesh: Command, harbour: Path) 
     for words in (["run", "late-repair"], ["preview", "late-repair"], ["releases", "late-repair"]):
         done = storymesh(harbour, *words)
         assert done.code == 2
+        kind = "domain, product or narrative" if words[0] == "run" else "narrative"
         assert done.err.splitlines() == [
-            "storymesh: there is no narrative 'late-repair'",
+            f"storymesh: there is no {kind} 'late-repair'",
             "  did you mean 'late-repairs'?",
         ]
 

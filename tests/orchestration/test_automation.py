@@ -14,6 +14,7 @@ from storymesh.orchestration import definitions
 from storymesh.orchestration.dagster_internals import kept_database_engines
 from storymesh.orchestration.instance import open_instance
 from storymesh.orchestration.run.execute import execute_run
+from storymesh.orchestration.run.selection import read_terms
 from tests.support.built_once import built_once
 from tests.support.harbour import make_harbour
 from tests.support.paths import MESHES
@@ -100,7 +101,7 @@ def automation_of(repository: dg.RepositoryDefinition) -> dg.SensorDefinition:
 
 def run(root: Path, *narratives: str) -> None:
     mesh = load_mesh(root)
-    outcome = execute_run(mesh, [mesh.narrative(name) for name in narratives], lambda event: None, root / "run.log")
+    outcome = execute_run(mesh, read_terms(mesh, narratives), lambda event: None, root / "run.log")
     assert outcome.success, outcome.failures
 
 

@@ -16,6 +16,7 @@ from storymesh.orchestration.load_locations import load_code_locations
 from storymesh.orchestration.run.events import RunEvent, StepFailure, StepStart, StepSuccess
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
+from storymesh.orchestration.run.selection import read_terms
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 from storymesh.release import assemble
@@ -27,8 +28,8 @@ BOATS = dg.AssetKey(["fleet", "boats"])
 def run(root: Path, *narratives: str, upstream: bool = True) -> tuple[RunOutcome, list[RunEvent]]:
     mesh = load_mesh(root)
     events: list[RunEvent] = []
-    chosen = [mesh.narrative(name) for name in narratives]
-    return execute_run(mesh, chosen, events.append, root / "run.log", upstream=upstream), events
+    terms = read_terms(mesh, narratives, only=not upstream)
+    return execute_run(mesh, terms, events.append, root / "run.log"), events
 
 
 def spoil_boats(root: Path, bad: int, good: int = 5) -> None:

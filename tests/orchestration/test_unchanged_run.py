@@ -14,9 +14,14 @@ import pytest
 
 from storymesh.contract.checks import CheckResult
 from storymesh.dataset.erasure_list import new_erasure_list, write_erasure_list
+from storymesh.errors import WrongUsage
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration.run.execute import execute_run
+from storymesh.orchestration.assets.dbt_manifest import find_dbt_manifest
+from storymesh.orchestration.assets.keys import MODELS, product_key
+from storymesh.orchestration.load_locations import load_code_locations
+from storymesh.orchestration.run.execute import _assets_to_make, execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
+from storymesh.orchestration.run.selection import read_terms, resolve_terms
 from storymesh.orchestration.run.unchanged import find_unchanged_run
 from storymesh.product import publication_state
 from storymesh.product.dbt_server import preloaded_dbt
@@ -56,9 +61,9 @@ def mesh_root(built: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copytree(built.with_name("before"), built, symlinks=True)
 
 
-def ask(root: Path, *narratives: str, upstream: bool = True) -> RunOutcome | None:
+def ask(root: Path, *names: str, upstream: bool = True) -> RunOutcome | None:
     mesh = load_mesh(root)
-    return find_unchanged_run(mesh, [mesh.narrative(name) for name in narratives], upstream=upstream)
+    return find_unchanged_run(mesh, read_terms(mesh, names, only=not upstream))
 
 
 def test_the_outcome_is_what_a_run_would_tell(mesh_root: Path) -> None:
@@ -82,10 +87,64 @@ def test_a_run_of_everything_stands_for_a_part_of_it_but_not_the_other_way_round
     assert alone is not None
     assert not alone.products
     mesh = load_mesh(mesh_root)
-    execute_run(mesh, [mesh.narrative("late-repairs")], lambda event: None, mesh_root / "run.log", upstream=False)
+    execute_run(mesh, read_terms(mesh, ["late-repairs"], only=True), lambda event: None, mesh_root / "run.log")
     assert ask(mesh_root, "late-repairs", upstream=False) is not None
     assert ask(mesh_root, "late-repairs") is None
     assert ask(mesh_root) is None
+
+
+SELECTIONS = [
+    ["fleet"], ["fleet.boats"], ["fleet.boats+"], ["+yard.repairs"], ["desk.berths"], ["+desk.berths"], ["desk"],
+    ["fleet", "desk"], ["*.b*"], ["tag:harbour"], ["late_repairs"], ["+late-repairs+"], ["fl*", "yard"],
+]  # fmt: skip
+
+
+def test_a_selection_is_what_dagsters_graph_makes_of_it(mesh_root: Path) -> None:
+    mesh = load_mesh(mesh_root)
+    graph = load_code_locations(mesh).resolve_asset_graph()
+    for words in SELECTIONS:
+        for excluded in ([], ["yard.repairs"], ["+desk"]):
+            for options in ({}, {"upstream": True}, {"downstream": True}):
+                terms = read_terms(mesh, words, excluded, **options)
+                parts = resolve_terms(mesh, terms, lambda domain: find_dbt_manifest(mesh, domain))
+                keys = _assets_to_make(mesh, terms).resolve(graph)
+                told = {product for product in mesh.products if product_key(product) in keys}
+                assert told == set(parts.products), (words, excluded, options)
+                assert bool(parts.narratives) == any(key.path[-1] == "release" for key in keys)
+                models = {key.path[0] for key in keys if MODELS in key.path}
+                assert models == {domain for domain in parts.domains if domain == "desk"}, (words, excluded, options)
+
+
+def test_a_part_is_run_and_then_found_unchanged(mesh_root: Path) -> None:
+    mesh = load_mesh(mesh_root)
+    told = execute_run(mesh, read_terms(mesh, ["desk.berths", "fleet"]), lambda event: None, mesh_root / "run.log")
+    assert told.success
+    assert [product.product for product in told.products] == ["desk.berths", "fleet.boats"]
+    assert not told.narratives
+    found = ask(mesh_root, "desk.berths", "fleet")
+    assert found is not None
+    assert found.products == told.products
+    assert ask(mesh_root, "yard") is None, "the last run did not look at it"
+
+
+@pytest.mark.parametrize(
+    ("words", "excluded", "message"),
+    [
+        (["flet"], [], "there is no domain, product or narrative 'flet' (did you mean 'fleet'?)"),
+        (["fleet.boat"], [], "'fleet.boat' (did you mean 'fleet.boats'?)"),
+        (["late-repair"], [], "(did you mean 'late-repairs'?)"),
+        (["x*"], [], "'x*' fits no domain, product or narrative"),
+        (["tag:harbor"], [], "no product has the tag 'harbor' (did you mean 'harbour'?)"),
+        (["+"], [], "'+' is no selection"),
+        (["fleet"], ["fleet"], "nothing is left to run"),
+        (["fleet.boats+"], ["fleet+"], "nothing is left to run"),
+    ],
+)
+def test_a_selection_of_nothing_says_so(mesh_root: Path, words: list[str], excluded: list[str], message: str) -> None:
+    mesh = load_mesh(mesh_root)
+    with pytest.raises(WrongUsage) as refused:
+        execute_run(mesh, read_terms(mesh, words, excluded), lambda event: None, mesh_root / "run.log")
+    assert message in str(refused.value)
 
 
 def test_nothing_heavy_is_imported_and_nothing_is_written(mesh_root: Path) -> None:

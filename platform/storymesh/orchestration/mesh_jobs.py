@@ -26,6 +26,7 @@ from storymesh.orchestration.run.events import (
 )
 from storymesh.orchestration.run.execute import execute_run
 from storymesh.orchestration.run.outcome import RunOutcome
+from storymesh.orchestration.run.selection import narrative_term
 from storymesh.release.catalog import find_release
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ def _refresh_job(mesh: Mesh) -> dg.JobDefinition:
         with dagster_failures(context.retry_number):
             if config.only and not config.narratives:
                 raise WrongUsage("`only` needs the names of narratives", "write them under `narratives`")
-            chosen = [mesh.narrative(name) for name in config.narratives]
+            chosen = [narrative_term(mesh.narrative(name).id, upstream=not config.only) for name in config.narratives]
             log = mesh.store / "logs" / f"run-{context.run_id}.log"
-            outcome = execute_run(mesh, chosen, _log_listener(context.log.info), log, upstream=not config.only)
+            outcome = execute_run(mesh, chosen, _log_listener(context.log.info), log)
             context.add_output_metadata(_outcome_metadata(outcome, path_in_mesh(log, mesh.root)))
             if not outcome.success:
                 failures = "; ".join(f"{failure.step}: {failure.message}" for failure in outcome.failures.values())

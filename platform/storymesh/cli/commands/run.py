@@ -1,4 +1,4 @@
-"""`storymesh run`: the whole mesh, or some narratives with all they are built on."""
+"""`storymesh run`: the whole mesh, or some of its domains, products and narratives."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -7,20 +7,33 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 from storymesh.cli.output.console import echo
-from storymesh.errors import WrongUsage, suggest_name
+from storymesh.errors import WrongUsage
 from storymesh.printable import printable_line
 
 if TYPE_CHECKING:
     from storymesh.errors import Finding
     from storymesh.mesh.mesh import Mesh
-    from storymesh.narrative.definition import Narrative
+    from storymesh.orchestration.run.selection import RunTerm
 
 
 def run(
-    narratives: Annotated[
-        list[str] | None, typer.Argument(metavar="[NARRATIVE]...", help="Only these, with all they are built on.")
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Domains, products (DOMAIN.PRODUCT), narratives with all they are built on, patterns (lending.*) or"
+            " tag:TAG; +NAME with what it is built on, NAME+ with what is built on it.",
+        ),
     ] = None,
     mesh: MeshOption = None,
+    select: Annotated[
+        list[str] | None, typer.Option("--select", "-s", metavar="NAMES", help="The same, as dbt has it.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="NAMES", help="Leave these out, named in the same way.")
+    ] = None,
+    upstream: Annotated[bool, typer.Option("--upstream", help="With all that they are built on.")] = False,
+    downstream: Annotated[bool, typer.Option("--downstream", help="With all that is built on them.")] = False,
     only: Annotated[bool, typer.Option("--only", help="The narratives alone, on products as published.")] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Go through every step also where nothing has changed.")
@@ -33,6 +46,7 @@ def run(
     from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.run import show_unchanged
     from storymesh.mesh.check import blocking_findings, load_checked
+    from storymesh.orchestration.run.selection import read_terms
 
     loaded, findings = load_checked(mesh_root(mesh))
     for finding in findings if format == "text" else ():
@@ -42,28 +56,25 @@ def run(
             echo_result({"findings": findings, "outcome": None})
         echo(f"{count_findings(findings)}: nothing was run", err=True)
         raise typer.Exit(1)
-    chosen = [loaded.narrative(name) for name in narratives or ()]
-    if only and not chosen:
-        raise WrongUsage("--only needs the name of a narrative", suggest_name("", loaded.narratives))
+    words = [*(names or ()), *(select or ())]
+    terms = read_terms(loaded, words, exclude or (), upstream=upstream, downstream=downstream, only=only)
     if not loaded.products:
         raise WrongUsage("this mesh has no product", "write domains/<domain>/products/<product>.odps.yaml")
 
     if not again:
         from storymesh.orchestration.run.unchanged import find_unchanged_run
 
-        if (unchanged := find_unchanged_run(loaded, chosen, upstream=not only)) is not None:
+        if (unchanged := find_unchanged_run(loaded, terms)) is not None:
             if format == "json":
                 echo_result({"findings": findings, "outcome": unchanged, "log": None})
             else:
                 show_unchanged(console_on(sys.stdout), unchanged)
             return
-    if not _execute(loaded, chosen, findings, format, upstream=not only):
+    if not _execute(loaded, terms, findings, format):
         raise typer.Exit(1)
 
 
-def _execute(
-    loaded: "Mesh", chosen: "list[Narrative]", findings: "list[Finding]", form: str, *, upstream: bool
-) -> bool:
+def _execute(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str) -> bool:
     """Run, print what happens and what comes of it, and return True if nothing failed."""
     from storymesh.cli.logs import new_log, relative_to_here
     from storymesh.cli.output.console import terminal_without_libraries
@@ -77,7 +88,7 @@ def _execute(
         display = RunDisplay(console)
         listener = display.show if form == "text" else _ignore
         try:
-            outcome = execute_run(loaded, chosen, listener, log, upstream=upstream)
+            outcome = execute_run(loaded, terms, listener, log)
         finally:
             display.stop()
         if form == "text":

@@ -15,10 +15,10 @@ import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
 from storymesh.atomic_write import open_private
-from storymesh.errors import StorymeshError
+from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh
-from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.assets.dbt_models import parse_dbt_projects
+from storymesh.orchestration.assets.keys import MODELS, product_key
 from storymesh.orchestration.assets.sources import observe_raw_files, raw_files_of
 from storymesh.orchestration.dagster_internals import idle_pool_waiting, kept_database_engines
 from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
@@ -29,6 +29,7 @@ from storymesh.orchestration.run.events import RunListener, RunPreparation
 from storymesh.orchestration.run.last_run import begin_run, note_run
 from storymesh.orchestration.run.observer import RunObserver
 from storymesh.orchestration.run.outcome import RunOutcome
+from storymesh.orchestration.run.selection import RunTerm
 from storymesh.outage import ResourceUnavailable, as_unavailable, is_of_database
 from storymesh.printable import printable
 from storymesh.product.dbt_server import preloaded_dbt
@@ -54,20 +55,22 @@ def _explaining_outages() -> Iterator[None]:
 
 @_explaining_outages()
 @preloaded_dbt()
-def execute_run(
-    mesh: Mesh, narratives: Sequence[Narrative], listener: RunListener, log: Path, *, upstream: bool = True
-) -> RunOutcome:
-    """Execute every asset of the mesh; with `narratives`, theirs and what they are built on (not without `upstream`).
+def execute_run(mesh: Mesh, terms: Sequence[RunTerm], listener: RunListener, log: Path) -> RunOutcome:
+    """Execute the assets of the mesh that `terms` name, all of them where there are none.
 
-    Dagster's own log goes to the file `log`. Raises WrongUsage or DefinitionErrors when a location cannot be loaded,
-    ResourceUnavailable when the disk or the instance cannot be reached, and KeyboardInterrupt when somebody stops it.
+    Dagster's own log goes to the file `log`. Raises WrongUsage or DefinitionErrors when a location cannot be loaded or
+    nothing is left to make, ResourceUnavailable when the disk or the instance cannot be reached, and KeyboardInterrupt
+    when somebody stops it.
     """
     run_id = str(uuid.uuid4())
     begin_run(mesh)
     listener(RunPreparation("reading the dbt projects"))
     parse_dbt_projects(mesh)
     locations = load_code_locations(mesh)
-    job = dg.define_asset_job(JOB, selection=_assets_to_make(narratives, upstream=upstream))
+    selection = _assets_to_make(mesh, terms)
+    if any(term.excluded for term in terms) and not selection.resolve(locations.resolve_asset_graph()):
+        raise WrongUsage("nothing is left to run", "leave out less")
+    job = dg.define_asset_job(JOB, selection=selection)
     loggers = {"file": _file_logger(log)}
     merged = dg.Definitions.merge(locations, dg.Definitions(jobs=[job], loggers=loggers))
     observer = RunObserver(mesh, listener)
@@ -103,7 +106,8 @@ def execute_run(
         raise KeyboardInterrupt
     outcome = observer.outcome(run_id)
     if outcome.success:
-        note_run(mesh, run_id, narratives, upstream=upstream)
+        products, narratives = outcome.products, outcome.narratives
+        note_run(mesh, run_id, [item.product for item in products], [item.narrative for item in narratives])
     return outcome
 
 
@@ -151,11 +155,30 @@ def _termination_as_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _assets_to_make(narratives: Sequence[Narrative], *, upstream: bool) -> dg.AssetSelection:
-    if not narratives:
+def _assets_to_make(mesh: Mesh, terms: Sequence[RunTerm]) -> dg.AssetSelection:
+    if not terms:
         return dg.AssetSelection.all().materializable()
-    selection: dg.AssetSelection = dg.AssetSelection.groups(*(narrative.name for narrative in narratives))
-    return (selection.upstream() if upstream else selection).materializable()
+    made: dg.AssetSelection = dg.AssetSelection.assets()
+    for term in terms:
+        assets = _assets_of_term(mesh, term)
+        made = made - assets if term.excluded else made | assets
+    return made.materializable()
+
+
+def _assets_of_term(mesh: Mesh, term: RunTerm) -> dg.AssetSelection:
+    groups = [*term.domains, *(mesh.narrative(narrative).name for narrative in term.narratives)]
+    assets: dg.AssetSelection = dg.AssetSelection.groups(*groups) if groups else dg.AssetSelection.assets()
+    if term.products:
+        products = dg.AssetSelection.assets(*map(product_key, term.products))
+        domains = dict.fromkeys(mesh.product(product).domain for product in term.products)
+        models = dg.AssetSelection.key_prefixes(*([domain, MODELS] for domain in domains))
+        assets = assets | products | (products.upstream() & models)
+    reached = assets
+    if term.upstream:
+        reached = reached | assets.upstream()
+    if term.downstream:
+        reached = reached | assets.downstream()
+    return reached
 
 
 class SafeFormatter(logging.Formatter):

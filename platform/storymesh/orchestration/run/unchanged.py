@@ -6,7 +6,7 @@ answer here, and it begins.
 
 import ast
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -18,12 +18,13 @@ from storymesh.mesh.check import DEFINITIONS_FILE
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.snapshot_pinning import latest_build
 from storymesh.narrative.definition import Narrative
-from storymesh.orchestration.assets.dbt_manifest import find_dbt_manifest, has_dbt_project, input_products
+from storymesh.orchestration.assets.dbt_manifest import find_dbt_manifest, has_dbt_project
 from storymesh.orchestration.assets.states import input_snapshots, publication_state
 from storymesh.orchestration.instance import dagster_home
 from storymesh.orchestration.lineage_settings import is_wanted
 from storymesh.orchestration.run.last_run import find_last_run
 from storymesh.orchestration.run.outcome import NarrativeOutcome, ProductOutcome, RunOutcome
+from storymesh.orchestration.run.selection import FindManifest, RunTerm, resolve_terms
 from storymesh.product.dbt_project import plan_dbt
 from storymesh.product.dbt_state import DbtBuildState
 from storymesh.product.definition import Product
@@ -31,27 +32,25 @@ from storymesh.release.doubts import release_doubts
 from storymesh.release.release_state import ReleaseState
 from storymesh.release.signature import signing_key
 
-FindManifest = Callable[[str], Mapping[str, Any] | None]
 
-
-def find_unchanged_run(mesh: Mesh, narratives: Sequence[Narrative], *, upstream: bool = True) -> RunOutcome | None:
+def find_unchanged_run(mesh: Mesh, terms: Sequence[RunTerm]) -> RunOutcome | None:
     """Return the outcome of a run that would find everything unchanged; None: only a run can tell.
 
     The arguments are those of `execute_run`. The id is that of the last run: Dagster hears nothing of this.
     """
     began = time.monotonic()
     with suppress(Exception):  # the run meets it too, and explains it
-        run_id = find_last_run(mesh, narratives, upstream=upstream)
+        find_manifest = cache(lambda domain: _find_manifest(mesh, domain))
+        parts = resolve_terms(mesh, terms, find_manifest)
+        run_id = find_last_run(mesh, parts.products, parts.narratives)
         if run_id is None or is_wanted() or not _has_only_own_assets(mesh):
             return None
         signing_key()
         mesh.prepare_store()
-        find_manifest = cache(lambda domain: find_dbt_manifest(mesh, domain))
-        domains, chosen = _made(mesh, narratives) if upstream else ([], [])
-        if not all(_is_built(mesh, domain, find_manifest) for domain in domains):
+        if not all(_is_built(mesh, domain, find_manifest) for domain in parts.domains):
             return None
-        products = [_find_product(mesh, product, find_manifest) for product in chosen]
-        releases = [_find_release(mesh, narrative) for narrative in narratives or mesh.narratives.values()]
+        products = [_find_product(mesh, mesh.product(product), find_manifest) for product in parts.products]
+        releases = [_find_release(mesh, mesh.narrative(narrative)) for narrative in parts.narratives]
         if None in products or None in releases:
             return None
         seconds = time.monotonic() - began
@@ -59,6 +58,10 @@ def find_unchanged_run(mesh: Mesh, narratives: Sequence[Narrative], *, upstream:
         known_releases = tuple(release for release in releases if release is not None)
         return RunOutcome(run_id, True, known_products, known_releases, seconds, {})
     return None
+
+
+def _find_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any] | None:
+    return find_dbt_manifest(mesh, domain) if has_dbt_project(mesh, domain) else None
 
 
 def _has_only_own_assets(mesh: Mesh) -> bool:
@@ -73,25 +76,6 @@ def _statements(code: str) -> list[str]:
     """Return the statements of a module but for its docstring."""
     module = ast.parse(code)
     return [ast.dump(node) for node in (module.body[1:] if ast.get_docstring(module) is not None else module.body)]
-
-
-def _made(mesh: Mesh, narratives: Sequence[Narrative]) -> tuple[Iterable[str], Iterable[Product]]:
-    """Return the domains and products that a run makes: those that the narratives are built on, or all."""
-    if not narratives:
-        return mesh.domains, mesh.products.values()
-    waiting = [member.product for narrative in narratives for member in narrative.cast.values()]
-    found: dict[str, None] = {}
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found[name] = None
-        product = mesh.product(name)
-        # Of the models of a domain only dbt knows which of them reads what.
-        ports = [port.contract_id for port in product.inputs]
-        waiting += ports if product.source is not None else input_products(mesh, product.domain)
-    products = [product for product in mesh.products.values() if product.id in found]
-    return dict.fromkeys(product.domain for product in products if product.source is None), products
 
 
 def _is_built(mesh: Mesh, domain: str, find_manifest: FindManifest) -> bool:
