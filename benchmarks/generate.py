@@ -11,7 +11,8 @@ import shutil
 from pathlib import Path
 
 from generator.cases import read_disruptions
-from generator.exports import write_sources
+from generator.exports import Drawing, write_sources
+from generator.odds import WORLDS
 from generator.products import write_products
 
 HERE = Path(__file__).resolve().parent.parent
@@ -25,6 +26,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to; domains/*/sources under it")
     parser.add_argument("--delays", type=int, default=DELAYS, help="how many delays (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED, help="(default: %(default)s)")
+    words = "what moves the odds: see generator/odds.py (default: %(default)s)"
+    parser.add_argument("--world", choices=WORLDS, default="steady", help=words)
     parser.add_argument("--mesh", action="store_true", help="copy contracts, domains and narratives as well")
     parser.add_argument("--products", action="store_true", help="write the products, not the raw sources behind them")
     parser.add_argument("--truth", type=Path, help="write here what truly caused each delay and would have worked best")
@@ -39,7 +42,8 @@ def main() -> None:
         for name in ("contracts", "domains", "narratives"):
             if (HERE / name).is_dir():
                 shutil.copytree(HERE / name, wanted.out / name, ignore=LEFT_OUT, dirs_exist_ok=True)
-    write(wanted.out, HERE, wanted.delays, wanted.seed, disruptions, wanted.truth)
+    drawing = Drawing(wanted.delays, wanted.seed, disruptions, WORLDS[wanted.world])
+    write(wanted.out, HERE, drawing, wanted.truth)
 
 
 if __name__ == "__main__":

@@ -25,13 +25,13 @@ SEED = 7
 TRUTH = "truth.parquet"
 
 
-def products(delays: int, cache: Path = CACHE) -> Path:
+def products(delays: int, cache: Path = CACHE, world: str = "steady", seed: int = SEED) -> Path:
     """The folder of the products of `delays` delays and of the truth behind them; made unless it is there."""
-    folder = cache / f"{delays}-{_generator()}"
+    folder = cache / f"{world}-{seed}-{delays}-{_generator()}"
     if not folder.is_dir():
         staged = folder.with_name(f".{folder.name}.{os.getpid()}")
-        command = [sys.executable, str(ROOT / "benchmarks" / "generate.py"), "--products", "--seed", str(SEED)]
-        command += ["--delays", str(delays), "--out", str(staged), "--truth", str(staged / TRUTH)]
+        command = [sys.executable, str(ROOT / "benchmarks" / "generate.py"), "--products", "--seed", str(seed)]
+        command += ["--world", world, "--delays", str(delays), "--out", str(staged), "--truth", str(staged / TRUTH)]
         try:
             subprocess.run(command, check=True)
             staged.rename(folder)
@@ -45,7 +45,7 @@ def pinned(folder: Path, store: Path, yardstick: Path | None = None) -> Build:
     mesh = load_mesh(ROOT)
     narrative = mesh.narrative(NARRATIVE)
     if yardstick is not None:
-        narrative = read_narrative(yardstick / "narrative.yaml", ROOT / "benchmarks")
+        narrative = read_narrative(yardstick / "narrative.yaml", yardstick.parents[1])
     snapshots = {
         role: snapshot_of_file(mesh.contract(member.product), folder / f"{mesh.product(member.product).name}.parquet")
         for role, member in narrative.cast.items()

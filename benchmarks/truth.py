@@ -63,7 +63,8 @@ def measured(folder: Path) -> Mapping[str, list[Figures]]:
             db.execute("SET enable_progress_bar = false")
             truth = folder / TRUTH
             db.execute(f"CREATE VIEW truth AS FROM '{truth}'")
-            db.execute(f"CREATE VIEW odds AS FROM '{truth.with_suffix('.actions' + truth.suffix)}'")
+            odds = truth.with_suffix(".odds" + truth.suffix)
+            db.execute(f"CREATE VIEW odds AS SELECT *, round(100 * rate) AS percent_worked FROM '{odds}'")
             db.execute(f"CREATE VIEW answered AS FROM '{truth.with_suffix('.resolutions' + truth.suffix)}'")
             _views(engine, build)
             return {"links": list(links(db, folder)), "advice": list(advice(db))}
@@ -158,22 +159,20 @@ def advice(db: "duckdb.DuckDBPyConnection") -> Iterator[Figures]:
     chosen = ", ".join(f"{action} AS {name}" for name, action in CHOICES.items())
     db.execute(f"""
         CREATE TEMP TABLE chosen AS
-        SELECT favoured.*, truth.waterway, truth.cargo_type, percent_best,
+        SELECT favoured.*, percent_best,
             hours_if_worked - hours_if_failed AS worth, {chosen}
         FROM favoured JOIN truth ON truth.delay_id = favoured.case_id
     """)
     db.execute("""
         CREATE TEMP TABLE chance AS
-        SELECT waterway, cargo_type, avg(percent_worked) AS percent,
-            avg((percent_worked = top)::INTEGER) AS best
-        FROM (SELECT *, max(percent_worked) OVER (PARTITION BY waterway, cargo_type) AS top FROM odds)
+        SELECT case_id, avg(percent_worked) AS percent, avg((percent_worked = top)::INTEGER) AS best
+        FROM (SELECT *, max(percent_worked) OVER (PARTITION BY case_id) AS top FROM odds)
         WHERE percent_worked > 0 GROUP BY ALL
     """)
-    figures, joins = [], ["JOIN chance USING (waterway, cargo_type)"]
+    figures, joins = [], ["JOIN chance USING (case_id)"]
     for name in CHOICES:
         joins.append(f"""
-            LEFT JOIN odds AS o_{name} ON o_{name}.waterway = chosen.waterway
-            AND o_{name}.cargo_type = chosen.cargo_type AND o_{name}.action = chosen.{name}
+            LEFT JOIN odds AS o_{name} ON o_{name}.case_id = chosen.case_id AND o_{name}.action = chosen.{name}
         """)
         # The desk decided nothing for some: that is no choice to judge.
         figures += [

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from generator import world
+from generator.odds import World, desk_weights, percent_worked
 
 Ints = NDArray[np.int64]
 NEVER = -1
@@ -39,6 +40,7 @@ class Disruption:
     cause: int
     start: int
     end: int
+    severity: str
     weight: int
 
 
@@ -59,6 +61,7 @@ def read_disruptions(path: Path) -> list[Disruption]:
                 cause=kinds.index(row["kind"].lower()),
                 start=start,
                 end=min(end + DAY // 2, LAST_DETECTION),
+                severity=row["severity"],
                 weight=weight_of[row["severity"]] * days,
             )
     return list(disruptions.values())
@@ -73,7 +76,9 @@ class Block:
     steps: pa.Table
 
 
-def draw_block(size: int, first_shipment: int, seed: tuple[int, int], disruptions: list[Disruption]) -> Block:
+def draw_block(
+    size: int, first_shipment: int, seed: tuple[int, int], disruptions: list[Disruption], chosen: World
+) -> Block:
     """A block of `size` delays whose shipments are numbered from `first_shipment`, in the order of booking.
 
     One shipment in twenty-five is late twice, on its main leg and on the feeder; one in nine is never late.
@@ -131,7 +136,10 @@ def draw_block(size: int, first_shipment: int, seed: tuple[int, int], disruption
 
     both = {name: np.concatenate([delays[name], follow[name]]) for name in delays}
     places = np.concatenate([location, final])
-    steps, outcome = _draw_steps(rng, both, cargo[both["shipment"]], containers[both["shipment"]])
+    tenths = np.array([*(chosen.severity[d.severity] for d in disruptions), 10])  # the last one: no disruption
+    odds = {"cargo": cargo[both["shipment"]], "scale": tenths[both["disruption"]]}
+    percent, weights = percent_worked(chosen, both, **odds), desk_weights(chosen, both, **odds)
+    steps, outcome = _draw_steps(rng, both, containers[both["shipment"]], percent, weights)
     missing = (rng.random(size) < 0.035) | (outcome["arrived_at"] > EXPORTED_AT - 6 * HOUR)
     delay_table = pa.table(
         {
@@ -146,6 +154,7 @@ def draw_block(size: int, first_shipment: int, seed: tuple[int, int], disruption
             "best_action": outcome["best_action"],
             "percent_taken": outcome["percent_taken"],
             "percent_best": outcome["percent_best"],
+            "percent": pa.FixedSizeListArray.from_arrays(percent.ravel(), len(world.ACTIONS)),
             "minutes_if_worked": outcome["minutes_if_worked"],
             "minutes_if_failed": outcome["minutes_if_failed"],
             "die": _below(rng, size, 1_000_000),
@@ -209,13 +218,10 @@ def _with_hours(rng: np.random.Generator, delays: dict[str, NDArray]) -> dict[st
 
 
 def _draw_steps(
-    rng: np.random.Generator, delays: dict[str, NDArray], cargo: Ints, containers: Ints
+    rng: np.random.Generator, delays: dict[str, NDArray], containers: Ints, percent: Ints, weights: Ints
 ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
     """What was decided for each delay, and how it ended; the last step decides the odds."""
-    size = len(cargo)
-    odds = np.array([[percent_worked(w, c) for c in world.CARGO] for w in world.WATERWAYS])
-    percent = odds[delays["waterway"], cargo]
-    weights = np.where(percent == 0, 0, np.array(world.HABIT) * (40 + percent))
+    size = len(containers)
 
     many = _pick(rng, size, (12, 68, 15, 5))  # no step, one, two, three
     chosen = np.stack([_pick_rows(rng, weights) for _ in range(3)], axis=1)
@@ -265,12 +271,6 @@ def _draw_steps(
         "minutes_if_failed": 95 * 15 - lost * 15 // 2,
     }
     return steps, outcome
-
-
-def percent_worked(waterway: str, cargo: str) -> list[int]:
-    """How often each action truly works there for such cargo, in percent; 0 where nobody would choose it."""
-    both = zip(world.PERCENT_WORKED[waterway], world.PERCENT_FOR_CARGO[cargo], strict=True)
-    return [0 if base == 0 else min(88, max(12, base + extra)) for base, extra in both]
 
 
 def _lanes(rng: np.random.Generator, waterway: Ints) -> tuple[NDArray, NDArray]:

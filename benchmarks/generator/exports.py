@@ -7,12 +7,14 @@ DuckDB does the writing, so that a million cases need neither Python loops nor m
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from generator import world
-from generator.cases import EXPORTED_AT, NEVER, Block, Disruption, draw_block, percent_worked
+from generator.cases import EXPORTED_AT, NEVER, Block, Disruption, draw_block
+from generator.odds import World
 
 BLOCK = 100_000
 SHIPPING_COPIED = ("ports.csv",)
@@ -25,10 +27,18 @@ BAD_ACTION = (17, 41)  # resolutions whose action is not on the list
 """Rows that break their contract on purpose: a first run shows them in quarantine, far below its limit of 10 %."""
 
 
-def write_sources(
-    out: Path, facts: Path, delays: int, seed: int, disruptions: list[Disruption], truth: Path | None
-) -> None:
-    """Writes `domains/*/sources` under `out` for `delays` delays; the public facts are copied from the mesh `facts`."""
+@dataclass(frozen=True)
+class Drawing:
+    """What decides the world, to the byte."""
+
+    delays: int
+    seed: int
+    disruptions: list[Disruption]
+    world: World
+
+
+def write_sources(out: Path, facts: Path, drawing: Drawing, truth: Path | None) -> None:
+    """Writes `domains/*/sources` under `out`; the public facts are copied from the mesh `facts`."""
     folders = {name: out / "domains" / name / "sources" for name in ("shipping", "canal", "resolutions")}
     events = folders["shipping"] / "events"
     for folder in (*folders.values(), events):
@@ -41,7 +51,7 @@ def write_sources(
             if source.resolve() != (folders[domain] / name).resolve():
                 shutil.copyfile(source, folders[domain] / name)
 
-    with drawn(out / ".generator", delays, seed, disruptions) as db:
+    with drawn(out / ".generator", drawing) as db:
         _write_shipments(db, folders["shipping"])
         _write_events(db, events)
         _write_resolutions(db, folders["resolutions"])
@@ -50,24 +60,25 @@ def write_sources(
 
 
 @contextmanager
-def drawn(scratch: Path, delays: int, seed: int, disruptions: list[Disruption]) -> Iterator[duckdb.DuckDBPyConnection]:
+def drawn(scratch: Path, drawing: Drawing) -> Iterator[duckdb.DuckDBPyConnection]:
     """The drawn world as tables of a database in `scratch`, which is gone afterwards: shipments, delays and steps, as
     `draw_block` gives them; fleet; numbered, which is steps with the number that the log of the desk gives each."""
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         with duckdb.connect(str(scratch / "world.duckdb")) as db:
             db.execute(f"SET memory_limit = '2GB'; SET threads = 2; SET temp_directory = '{scratch}'")
-            _load(db, delays, seed, disruptions)
+            _load(db, drawing)
             yield db
     finally:
         shutil.rmtree(scratch)
 
 
-def _load(db: duckdb.DuckDBPyConnection, delays: int, seed: int, disruptions: list[Disruption]) -> None:
+def _load(db: duckdb.DuckDBPyConnection, drawing: Drawing) -> None:
     first_shipment, done = 1, 0
-    while done < delays:
-        size = min(BLOCK, delays - done)
-        block: Block = draw_block(size, first_shipment, (seed, done), disruptions)
+    while done < drawing.delays:
+        size = min(BLOCK, drawing.delays - done)
+        seed = (drawing.seed, done)
+        block: Block = draw_block(size, first_shipment, seed, drawing.disruptions, drawing.world)
         for name in ("shipments", "delays", "steps"):
             db.register("drawn", getattr(block, name))
             db.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM drawn LIMIT 0; INSERT INTO {name} FROM drawn")
@@ -85,7 +96,7 @@ def _load(db: duckdb.DuckDBPyConnection, delays: int, seed: int, disruptions: li
         "notes": world.NOTES,
         "codes": tuple(cause.code for cause in world.ALL_CAUSES),
         "causes": tuple(cause.name for cause in world.ALL_CAUSES),
-        "disruptions": tuple(disruption.reference for disruption in disruptions),
+        "disruptions": tuple(disruption.reference for disruption in drawing.disruptions),
     }
     for name, values in lists.items():
         quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
@@ -282,11 +293,12 @@ def _write_resolutions(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def write_truth(db: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """What truly happened, as CSV or Parquet; of three files the second and third bear `.actions` and `.resolutions`.
+    """What truly happened, as CSV or Parquet; of three files the second and third bear `.odds` and `.resolutions`.
 
     `path`: for each delay the disruption that held the shipment up (null: none did), the action that was taken, the
     one with the best odds, and by how many hours either way of ending comes out ahead of what was expected, on average.
-    `.actions`: how often each action works for a cargo at a waterway. `.resolutions`: the delay that each one answered.
+    `.odds`: the share of times that each action works for each delay, 0 for what nobody would choose, as `storymesh
+    evaluate --truth` reads it. `.resolutions`: the delay that each one answered.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     form = "parquet" if path.suffix == ".parquet" else "csv, HEADER"
@@ -307,15 +319,15 @@ def write_truth(db: duckdb.DuckDBPyConnection, path: Path) -> None:
             FROM delays ORDER BY number, leg
         ) TO '{path}' (FORMAT {form})
     """)
-    odds = [
-        (waterway, cargo, action, percent)
-        for waterway in world.WATERWAYS
-        for cargo in world.CARGO
-        for action, percent in zip(world.ACTIONS, percent_worked(waterway, cargo), strict=True)
-    ]
-    db.execute("CREATE TEMP TABLE odds (waterway VARCHAR, cargo_type VARCHAR, action VARCHAR, percent_worked BIGINT)")
-    db.executemany("INSERT INTO odds VALUES (?, ?, ?, ?)", odds)
-    db.execute(f"COPY odds TO '{path.with_suffix('.actions' + path.suffix)}' (FORMAT {form})")
+    db.execute(f"""
+        COPY (
+            SELECT
+                printf('DLY-%06d-%d', number, leg) AS case_id,
+                unnest(getvariable('actions')) AS action,
+                unnest(percent::BIGINT[]) / 100 AS rate
+            FROM delays ORDER BY number, leg, action
+        ) TO '{path.with_suffix(".odds" + path.suffix)}' (FORMAT {form})
+    """)
     db.execute(f"""
         COPY (
             SELECT printf('RES-%06d', id) AS resolution_id, printf('DLY-%06d-%d', number, leg) AS delay_id

@@ -5,18 +5,16 @@ projects make of the raw exports, without the rows that no contract lets through
 import shutil
 from pathlib import Path
 
-from generator.cases import NEVER, Disruption
-from generator.exports import BAD_ACTION, BAD_COUNT, BAD_LOCATION, NO_KEY, drawn, write_truth
+from generator.cases import NEVER
+from generator.exports import BAD_ACTION, BAD_COUNT, BAD_LOCATION, NO_KEY, Drawing, drawn, write_truth
 
 NAMES = ("shipments", "shipment_delays", "ports", "disruptions", "resolutions")
 
 
-def write_products(
-    out: Path, facts: Path, delays: int, seed: int, disruptions: list[Disruption], truth: Path | None
-) -> None:
+def write_products(out: Path, facts: Path, drawing: Drawing, truth: Path | None) -> None:
     """Writes `<product>.parquet` under `out` for each of NAMES; the public facts are read from the mesh `facts`."""
     out.mkdir(parents=True, exist_ok=True)
-    with drawn(out / ".generator", delays, seed, disruptions) as db:
+    with drawn(out / ".generator", drawing) as db:
         db.execute("SET preserve_insertion_order = false")
         for name, query in _queries(facts).items():
             staged = out / f".{name}.parquet"

@@ -31,6 +31,7 @@ MAIN_FIGURES: Mapping[str, str] = {
     "verdict": "accuracy",
     "abstain": "recall",
     "facts": "grounded",
+    "truth": "best",
 }
 
 

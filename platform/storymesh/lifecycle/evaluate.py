@@ -20,6 +20,7 @@ from storymesh.evaluation.facts import AnswerFacts, CaseIds, check_answer, value
 from storymesh.evaluation.questions import TASKS, Book, QuestionSet, Task, chat_messages, question_set
 from storymesh.evaluation.readings import Readings, read_texts
 from storymesh.evaluation.scores import Bootstrap, Predictions, Score, Scores, score_predictions
+from storymesh.evaluation.truth import Truth, score_truth
 from storymesh.release.catalog import Release, report_damage
 from storymesh.release.evaluation_document import EvaluationDocument, read_evaluation_document
 from storymesh.release.evaluation_questions import asks_questions
@@ -33,13 +34,14 @@ Ask = Callable[[Sequence[Messages]], Sequence[str | None]]
 @dataclass(frozen=True)
 class ReleaseQuestions:
     """The questions of a release, what its document says of them, and the look of its case ids. `listed`: a question
-    which action is best lists the actions to choose from."""
+    which action is best lists the actions to choose from. `truth`: how often each action works, where it is known."""
 
     release: Release
     questions: QuestionSet
     document: EvaluationDocument
     ids: CaseIds
     listed: bool = False
+    truth: Truth | None = None
 
     def messages(self, row: Mapping[str, Any], book: Book) -> Messages:
         """Return what a model is sent for one of the questions."""
@@ -109,7 +111,7 @@ def evaluate_baselines(loaded: ReleaseQuestions, names: Sequence[str], tasks: Se
     results = []
     for name in names:
         predictions = baseline_predictions(loaded.questions, loaded.document.trained, name)
-        scores = _of_tasks(score_predictions(loaded.questions, predictions), tasks)
+        scores = _score_tasks(loaded, predictions, tasks)
         counts = {"questions": loaded.questions.questions.num_rows}
         results.append(BookResult(name, counts, scores, {}, {}))
     return EvaluationResult(loaded.release, "baselines", tuple(results), loaded.document)
@@ -163,8 +165,13 @@ def _asked(tasks: Sequence[Task]) -> set[str]:
     return {"best" if task == "abstain" else task for task in tasks}
 
 
-def _of_tasks(scores: Mapping[str, Scores], tasks: Sequence[Task]) -> dict[str, Scores]:
-    return {task: scores[task] for task in TASKS if task in tasks and task in scores}
+def _score_tasks(loaded: ReleaseQuestions, predictions: Predictions, tasks: Sequence[Task]) -> dict[str, Scores]:
+    """Return the scores of the tasks, and behind them those by the truth, where it is known and `best` is asked."""
+    found = score_predictions(loaded.questions, predictions)
+    scores = {task: found[task] for task in TASKS if task in tasks and task in found}
+    if loaded.truth is not None and "best" in tasks:
+        scores["truth"] = score_truth(loaded.questions, predictions, loaded.truth)
+    return scores
 
 
 def _score(
@@ -177,7 +184,8 @@ def _score(
     weights = np.zeros((len(read.choice), len(questions.actions)))
     named = read.choice >= 0
     weights[np.flatnonzero(named), read.choice[named]] = 1.0
-    scores = score_predictions(questions, Predictions(weights, read.abstains, read.share, read.verdict, read.answered))
+    predictions = Predictions(weights, read.abstains, read.share, read.verdict, read.answered)
+    scores = _score_tasks(loaded, predictions, tasks)
     shown = np.isin(np.asarray(table["task"].to_pylist(), object), list(_asked(tasks)))
     if loaded.listed and "best" in scores:
         scores["best"] = {**scores["best"], **_score_order(questions, read)}
@@ -189,7 +197,7 @@ def _score(
     return BookResult(
         book,
         counts,
-        {**_of_tasks(scores, tasks), "facts": _score_facts(questions, facts, read.foretells)},
+        {**scores, "facts": _score_facts(questions, facts, read.foretells)},
         dict(sum((Counter(item.faults) for item in facts.values()), Counter[str]())),
         value_counts(facts.values()),
         tuple(_scored(loaded, row, texts, read, facts) for row in np.flatnonzero(shown).tolist()),

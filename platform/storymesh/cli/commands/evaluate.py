@@ -1,5 +1,6 @@
 """`storymesh evaluate`: answers held against the questions of a release."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -39,6 +40,12 @@ LeastOption = Annotated[
     list[str] | None,
     typer.Option("--least", metavar="FIGURE=N", help="Exit 1 below it, such as best=0.8 or verdict.auc=0.7."),
 ]
+TruthOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--truth", metavar="FILE", help="CSV or Parquet of case_id, action, rate: how often each truly works."
+    ),
+]
 IntoOption = Annotated[
     Path | None, typer.Option("--into", metavar="DIR", help="Write results.json and results.html there.")
 ]
@@ -58,6 +65,7 @@ def evaluate(
     list_actions: ListedOption = False,
     task: TaskOption = None,
     least: LeastOption = None,
+    truth: TruthOption = None,
     into: IntoOption = None,
     base_url: BaseUrlOption = None,
     format: FormatOption = "text",  # noqa: A002
@@ -71,6 +79,7 @@ def evaluate(
     from storymesh.cli.evaluation_sources import evaluate_source, parse_least, parse_tasks, write_questions
     from storymesh.cli.output.evaluation import evaluation_as_json, show_evaluation
     from storymesh.engine.open import open_engine
+    from storymesh.evaluation.truth import read_truth
     from storymesh.lifecycle.evaluate import load_questions, unmet_demands
     from storymesh.lifecycle.evaluation_files import write_evaluation
     from storymesh.mesh.lookup import named_release
@@ -84,6 +93,8 @@ def evaluate(
         )
     tasks, demands = parse_tasks(task), parse_least(least or [])
     loaded = load_questions(named_release(release, mesh), open_engine, listed=list_actions)
+    if truth is not None:
+        loaded = replace(loaded, truth=read_truth(truth, loaded.questions))
     books: tuple[Book, ...] = ("open", "closed") if book == "both" else (book,)
     if questions is not None:
         echo(write_questions(loaded, questions, books, tasks), err=True)
