@@ -37,6 +37,7 @@ READING: dict[str, Sequence[str]] = {
     "rebuild": ["rebuild", "roadside"],
     "forget": ["forget", "--product", "road.repairs", "--key", "R000"],
     "expire": ["expire"],
+    "docs": ["docs", "--out", "site"],
     "vary --dry-run": ["vary", "roadside", "report", "--model", "openai:any", "--dry-run"],
 }
 WRITING = {"narrate --dry-run", "run", "scenario", "sign", "ui"}

@@ -13,6 +13,7 @@ import typer
 from storymesh import __version__
 from storymesh.cli.commands.check import check
 from storymesh.cli.commands.diff import diff
+from storymesh.cli.commands.docs import docs
 from storymesh.cli.commands.evaluate import evaluate
 from storymesh.cli.commands.expire import expire
 from storymesh.cli.commands.explain import explain
@@ -39,7 +40,7 @@ from storymesh.cli.time_limit import time_limited
 
 COMMANDS = (
     *(check, run, show, preview, trace, vary, narrate, explain, scenario, releases),
-    *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, ui),
+    *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, docs, ui),
 )
 
 # These only look, and what they cost is for others to say, who wrote the definitions and the data: so they have an end.

@@ -1,5 +1,4 @@
-"""A page of one file that needs no network, with its style and script inside; its content security policy lets nothing
-else run."""
+"""Pages that need no network, with style and script inside; their content security policy lets nothing else run."""
 
 import base64
 import hashlib
@@ -12,34 +11,49 @@ from storymesh.release.report.stories import shorten
 if TYPE_CHECKING:
     from jinja2 import Template
 
-STYLE = Path(__file__).with_name("report.css")
-SCRIPT = Path(__file__).with_name("report.js")
+HERE = Path(__file__).parent
+STYLE = HERE / "report.css"
+SCRIPT = HERE / "report.js"
 
 
 @cache
 def _template(path: Path) -> "Template":
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader([path.parent, HERE]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["count"] = "{:,}".format
     environment.filters["percent"] = lambda rate: "–" if rate is None else f"{rate:.0%}"
     environment.filters["short"] = shorten
-    return environment.from_string(path.read_text(encoding="utf-8"))
+    return environment.get_template(path.name)
 
 
-def render_page(template: Path, **variables: Any) -> str:
-    """Return the page. Everything among the variables is escaped by the template; nothing of it becomes an attribute
-    that acts, a style or a script."""
+def render_page(template: Path, *, more: tuple[Path, ...] = (), **variables: Any) -> str:
+    """Return the page. `more` are styles and scripts of ours beside those of the report.
+
+    Everything among the variables is escaped by the template; nothing of it becomes an attribute that acts, a style or
+    a script.
+    """
     from markupsafe import Markup
 
-    style, script = (path.read_text(encoding="utf-8") for path in (STYLE, SCRIPT))
+    style, script = _joined((STYLE, *more), ".css"), _joined((SCRIPT, *more), ".js")
     return _template(template).render(
-        style=Markup(style),  # noqa: S704 - a file of ours
-        script=Markup(script),  # noqa: S704 - a file of ours
+        style=Markup(style),  # noqa: S704 - files of ours
+        script=Markup(script),  # noqa: S704 - files of ours
         style_hash=_csp_hash(style),
         script_hash=_csp_hash(script),
         **variables,
     )
+
+
+@cache
+def _joined(paths: tuple[Path, ...], suffix: str) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.suffix == suffix)
 
 
 def _csp_hash(text: str) -> str:

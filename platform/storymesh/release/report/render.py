@@ -50,7 +50,7 @@ def render_report(
     variables = {**_variables(description), **_charts(description, build, engine)}
     with open_tracer() if open_tracer is not None else nullcontext() as tracer:
         stories = {
-            config: tuple(_sample_stories(engine, config, splits, tracer, colors)) for config, splits in files.items()
+            config: tuple(sample_stories(engine, config, splits, tracer, colors)) for config, splits in files.items()
         }
     most = STORIES
     while True:
@@ -107,20 +107,21 @@ def _cases_with_splits(engine: Engine, build: "Build") -> "Table":
     return cases.left_join(placed, cases["case_id"] == placed["placed"]).select("at", "status", "split")
 
 
-def _sample_stories(
+def sample_stories(
     engine: Engine,
     config: str,
     splits: Mapping[str, Sequence[Path]],
     tracer: "Tracer | None",
     colors: Mapping[str, int],
+    most: int = STORIES,
 ) -> Iterator[Story]:
-    """Yield some records of a config from all its splits, by the MD5 of their cases: configs show the same ones."""
+    """Yield `most` records of a config from all its splits, by the MD5 of their cases: configs show the same ones."""
     samples = {}
     for split, paths in splits.items():
         rows = engine.read_parquet(paths)
-        rows = rows.drop("facts", "sources").order_by(rows["case_id"].hexdigest("md5")).limit(STORIES)
+        rows = rows.drop("facts", "sources").order_by(rows["case_id"].hexdigest("md5")).limit(most)
         samples[split] = [{**row, "split": split} for row in engine.fetch_rows(rows)]
-    chosen = list(take_in_turn(samples, STORIES))
+    chosen = list(take_in_turn(samples, most))
     traces = {}
     if tracer is not None and chosen:
         traces = {trace.case_id: trace for trace in tracer.trace_records(config, chosen)}

@@ -189,7 +189,7 @@ class _StoryBuilder:
                 origin.version[:12],
                 shorten(origin.key, LONGEST_VALUE),
                 origin.property or "",
-                "" if origin.masked or origin.property is None else shorten(_format_value(origin.value), LONGEST_VALUE),
+                "" if origin.masked or origin.property is None else shorten(format_value(origin.value), LONGEST_VALUE),
                 origin.masked,
                 self.colors.get(origin.product, 0),
             )
@@ -197,13 +197,13 @@ class _StoryBuilder:
         more = len(origin.origins) - len(inner)
         path = shorten(origin.path, LONGEST_VALUE)
         if origin.kind == "query":
-            return SourceStep("query", path, value=_format_value(origin.value), inner=inner, more=more)
+            return SourceStep("query", path, value=format_value(origin.value), inner=inner, more=more)
         return SourceStep(
             "expression",
             path,
             key=origin.case,
             name=shorten(origin.expression, LONGEST_VALUE),
-            value="" if origin.masked else shorten(_format_value(origin.value), LONGEST_VALUE),
+            value="" if origin.masked else shorten(format_value(origin.value), LONGEST_VALUE),
             masked=origin.masked,
             inner=inner,
             more=more,
@@ -217,7 +217,8 @@ def _style(origins: Sequence[SourceStep]) -> str:
     return {"row": f"p{origins[0].color}", "query": "counted"}.get(origins[0].kind, "computed")
 
 
-def _format_value(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """Return a value of a row or an expression as the report shows it."""
     match value:
         case None:
             return "null"

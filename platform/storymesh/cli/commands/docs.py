@@ -1,0 +1,42 @@
+"""`storymesh docs`: the mesh as a static site."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+
+
+def docs(
+    mesh: MeshOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The folder of the site. Default: .storymesh/site.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", metavar="TEXT", help="The name of the site. Default: the mesh root's.")
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Leave out values and stories that contracts do not call public.")
+    ] = False,
+    format: FormatOption = "text",  # noqa: A002
+) -> None:
+    """Build a site about the mesh: products, contracts, audits, lineage, narratives, releases.
+
+    It is read from disk, needs no network, and has the guide of storymesh too.
+    """
+    from storymesh.catalogue.site import write_site
+    from storymesh.cli.output.console import echo
+    from storymesh.cli.output.counting import count_of
+    from storymesh.cli.output.json_document import echo_result
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.orchestration.audit_history import open_audit_history
+
+    loaded = load_mesh(mesh_root(mesh))
+    folder = out if out is not None else loaded.prepare_store() / "site"
+    with open_audit_history(loaded) as audits_of:
+        site = write_site(loaded, folder, audits_of, title=title or loaded.root.name, public=public)
+    if format == "json":
+        echo_result(site)
+    else:
+        echo(f"{count_of(site.pages, 'page')}: open {site.index}")
