@@ -21,7 +21,7 @@ def docs(
     ] = False,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
-    """Build a site about the mesh: products, contracts, audits, lineage, narratives, releases.
+    """Build a static site: products, audits, lineage, stories, releases.
 
     It is read from disk, needs no network, and has the guide of storymesh too.
     """
