@@ -53,8 +53,10 @@ def thrift(value: Any) -> tuple[int, bytes]:
     return 12, out + b"\0"
 
 
-def page(body: bytes, *, opened: int, values: int = 1, kind: int = DATA_PAGE, stored: int | None = None) -> bytes:
-    data = {1: values, 2: 0, 3: 3, 4: 3}
+def page(
+    body: bytes, *, opened: int, values: int = 1, kind: int = DATA_PAGE, stored: int | None = None, encoding: int = 0
+) -> bytes:
+    data = {1: values, 2: encoding, 3: 3, 4: 3}
     of_kind = {
         DATA_PAGE: {5: data},
         DICTIONARY_PAGE: {7: {1: 1, 2: 0}},
@@ -181,6 +183,37 @@ def test_one_text_in_many_rows_is_counted_before_it_is_written_out(shape: str) -
     with pytest.raises(PagesRefused, match="its own copy of its texts"):
         require_bounded(file.getvalue())
     require_bounded(file.getvalue(), 10**9)
+
+
+def test_texts_that_are_short_by_their_dictionary_are_not_read_to_be_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"text {n}" for n in range(9_999)]
+    columns = {"x": texts, "y": [[{"z": text}] for text in texts], "n": list(range(9_999))}
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, row_group_size=6_000)
+    monkeypatch.setattr(parquet_pages, "written_out_bytes", lambda column: pytest.fail("a column was read"))
+    longest = require_bounded_pages(file, pq.read_metadata(file), 2**20)
+    assert longest == {"x": len("text 9998"), "y.list.element.z": len("text 9998"), "n": 8 * 6_000}
+
+
+def test_one_long_text_among_many_short_ones_is_no_reason_to_refuse() -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"x": ["y" * 20_000] + ["s"] * 10_000}), file)
+    assert require_bounded_pages(file, pq.read_metadata(file), LIMIT) == {"x": 20_000}
+
+
+def test_a_dictionary_that_is_not_used_in_the_first_row_is_known_too() -> None:
+    places = bytes([1, *varint(5_000 << 1), 0])  # one bit for each place, and a run of the first one
+    pages = (
+        page(packed(20_000), opened=20_004, kind=DICTIONARY_PAGE)
+        + page(SMALL, opened=7)
+        + page(ZSTD.compress(places, asbytes=True), opened=len(places), values=5_000, encoding=8)
+    )
+    begin = 4 + len(page(packed(20_000), opened=20_004, kind=DICTIONARY_PAGE))
+    chunk = {2: [0, 8], 5: Long(5_001), 9: Long(begin), 11: Long(4)}
+    content = parquet_file(pages, rows=5_001, chunk=chunk)
+    assert len(set(pq.read_table(io.BytesIO(content)).column(0).to_pylist())) == 2
+    with pytest.raises(PagesRefused, match="its own copy of its texts"):
+        require_bounded(content)
 
 
 def test_a_list_of_endless_nulls_is_not_opened() -> None:

@@ -77,15 +77,19 @@ def _open_file(source: SourceFile, stack: ExitStack, limit: int) -> _File:
 
     file = stack.enter_context(source.open_file())
     try:
-        require_bounded_file(file, limit)
+        longest = require_bounded_file(file, limit)
         looked_at = pq.ParquetFile(file, coerce_int96_timestamp_unit="us")
         columns = source.choose_columns(looked_at.schema_arrow.names)
         schema = pa.schema([looked_at.schema_arrow.field(name) for name in columns])
         groups = [looked_at.metadata.row_group(index) for index in range(looked_at.metadata.num_row_groups)]
         if sum(max(group.total_byte_size, 0) for group in groups) > limit:
             raise source.unreadable("the Parquet file opens to more than it may", "split it")
-        # A text that stands once in a dictionary and in a million rows is counted before it is written out.
-        texts = [name for name in columns if is_text(schema.field(name).type)]
+        # A long text that stands once in a dictionary and in a million rows is counted before it is written out.
+        texts = [
+            name
+            for name in columns
+            if is_text(schema.field(name).type) and longest.get(name, 0) * BATCH_ROWS > BATCH_BYTES
+        ]
         rows = pq.ParquetFile(file, read_dictionary=texts, coerce_int96_timestamp_unit="us")
         if all(rows.schema.column(index).physical_type != "INT96" for index in range(len(rows.schema))):
             return _File(rows, schema, {}, None)

@@ -6,8 +6,8 @@ is opened. Arrow's own reader of a footer's columns ends the process at one that
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from storymesh.product.sources.thrift import BINARY, INT32, INT64, LIST, STRUCT, CompactReader, NotThrift, Shape
@@ -22,6 +22,7 @@ MOST_FOOTER_BYTES = 256 * 2**20
 _MAGIC = b"PAR1"
 _HEADER_BYTES = (512, 2**20)  # read at first, and at most: statistics may stand in a header
 _DICTIONARY_PAGE, _DICTIONARY_ENCODINGS = 2, (2, 8)
+_LENGTH_BYTES = 4  # in front of each text in a dictionary
 _VALUES_OF_BYTE = 16
 _VALUES_BEYOND = 1_000_000
 _BATCH_ROWS = 10_000
@@ -72,29 +73,63 @@ def require_footer(file: BinaryIO, most: int = MOST_FOOTER_BYTES) -> None:
     file.seek(0)
 
 
-def require_bounded_file(file: BinaryIO, limit: int) -> None:
-    """Raise PagesRefused for a file that is no Parquet file, or opens to more than `limit` bytes, and whatever pyarrow
-    raises for one that it cannot read."""
+@dataclass(frozen=True)
+class _Dictionary:
+    """The dictionary of a column in a row group: its bytes, how many values are places in it, and the most bytes that
+    one of its texts has."""
+
+    group: int
+    column: int
+    opened: int
+    values: int
+    longest: int
+
+    @property
+    def written_out(self) -> int:
+        """The most bytes of these values once each of them is a text of its own."""
+        return self.values * self.longest
+
+
+def require_bounded_file(file: BinaryIO, limit: int) -> Mapping[str, int]:
+    """Return `require_bounded_pages`, raising PagesRefused also for a file that is no Parquet file, and whatever
+    pyarrow raises for one that it cannot read."""
     import pyarrow.parquet as pq
 
     require_footer(file)
-    require_bounded_pages(file, pq.read_metadata(file), limit)
+    return require_bounded_pages(file, pq.read_metadata(file), limit)
 
 
-def require_bounded_pages(file: BinaryIO, metadata: "pq.FileMetaData", limit: int) -> None:
+def require_bounded_pages(file: BinaryIO, metadata: "pq.FileMetaData", limit: int) -> Mapping[str, int]:
     """Raise PagesRefused for a file that opens to more than `limit` bytes, by the headers of its pages or once each row
-    has its own copy of a text that stands in a dictionary."""
+    has its own copy of a text that stands in a dictionary.
+
+    Return for each column with dictionaries, by its path, the most bytes that one of their values has.
+    """
+    dictionaries = _bounded_dictionaries(file, metadata, limit)
+    suspect = _columns_beyond(dictionaries, limit)
+    if suspect:
+        dictionaries = _with_longest_texts(file, metadata, dictionaries, suspect)
+        _require_bounded_texts(file, metadata, _columns_beyond(dictionaries, limit), limit)
+    longest: dict[str, int] = {}
+    for found in dictionaries:
+        path = metadata.schema.column(found.column).path
+        longest[path] = max(longest.get(path, 0), found.longest)
+    return longest
+
+
+def _bounded_dictionaries(file: BinaryIO, metadata: "pq.FileMetaData", limit: int) -> list[_Dictionary]:
+    """Return the dictionaries of a file. Raises PagesRefused for one whose pages open to more than `limit` bytes."""
     size = file.seek(0, os.SEEK_END)
     left, opened = MOST_PAGES, 0
     values: dict[int, int] = {}
-    copies: dict[int, int] = {}  # column -> the most bytes that the texts of its dictionaries can be written out to
-    for rows, chunks in _groups_of(file):
+    dictionaries: list[_Dictionary] = []
+    for group, (rows, chunks) in enumerate(_groups_of(file)):
         if len(chunks) != metadata.num_columns:
             raise PagesRefused(f"has a part with {len(chunks):,} columns, and {metadata.num_columns:,} in its schema")
         for column, chunk in enumerate(chunks):
             if not rows and not chunk.values:
                 continue  # what stands there is read by nobody
-            dictionary = 0
+            dictionary = copied = 0
             for page in _pages_of(file, chunk, size):
                 left -= 1
                 opened += page.opened
@@ -103,23 +138,84 @@ def require_bounded_pages(file: BinaryIO, metadata: "pq.FileMetaData", limit: in
                 if left < 0:
                     raise PagesRefused(f"has more than {MOST_PAGES:,} pages")
                 if page.is_dictionary:
-                    dictionary = page.opened
+                    dictionary = max(dictionary, page.opened)
                     continue
                 values[column] = values.get(column, 0) + page.values
-                if page.uses_dictionary:
-                    copies[column] = copies.get(column, 0) + page.values * dictionary
+                copied += page.values if page.uses_dictionary else 0
+            if dictionary:
+                dictionaries.append(_Dictionary(group, column, dictionary, copied, longest=dictionary))
     most = metadata.num_rows + _VALUES_OF_BYTE * size + _VALUES_BEYOND
     if (found := max(values.values(), default=0)) > most:
         raise PagesRefused(f"says that a column of its {size:,} bytes has {found:,} values, more than it can")
-    _require_bounded_texts(file, metadata, [column for column, most in copies.items() if most > limit], limit)
+    return dictionaries
+
+
+def _columns_beyond(dictionaries: Sequence[_Dictionary], limit: int) -> list[int]:
+    """Return the columns, ascending, whose values may take more than `limit` bytes once they are written out."""
+    sizes: dict[int, int] = {}
+    for found in dictionaries:
+        sizes[found.column] = sizes.get(found.column, 0) + found.written_out
+    return sorted(column for column, size in sizes.items() if size > limit)
+
+
+def _text_paths(metadata: "pq.FileMetaData", columns: Sequence[int]) -> dict[int, str]:
+    """Return the paths of those columns that hold texts or bytes; of all else, a value takes a few bytes."""
+    schema = metadata.schema
+    return {column: schema.column(column).path for column in columns if _is_bytes(schema.column(column))}
+
+
+def _is_bytes(column: "pq.ColumnSchema") -> bool:
+    return bool(column.physical_type == "BYTE_ARRAY")
+
+
+def _with_longest_texts(
+    file: BinaryIO, metadata: "pq.FileMetaData", dictionaries: Sequence[_Dictionary], columns: Sequence[int]
+) -> list[_Dictionary]:
+    """Return the dictionaries with the longest text of those of `columns`, for which one row of each group is read."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    paths = _text_paths(metadata, columns)
+    file.seek(0)
+    reader = pq.ParquetFile(file, read_dictionary=list(paths.values()))
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for group in sorted({item.group for item in dictionaries if item.column in paths}):
+        batch = next(reader.iter_batches(1, row_groups=[group], columns=list(paths.values())), None)
+        leaves = [leaf for column in (batch.columns if batch else ()) for leaf in _leaves(column)]
+        if len(leaves) != len(paths):
+            continue
+        for column, leaf in zip(paths, leaves, strict=True):
+            lengths = pc.binary_length(leaf.dictionary)
+            # A dictionary that is not read with the first row, because that has none of its texts, is not known.
+            size = int(pc.sum(lengths).as_py() or 0) + _LENGTH_BYTES * len(lengths)
+            found[group, column] = size, int(pc.max(lengths).as_py() or 0)
+    return [_with_longest(item, *found.get((item.group, item.column), (0, 0))) for item in dictionaries]
+
+
+def _with_longest(dictionary: _Dictionary, size: int, longest: int) -> _Dictionary:
+    return replace(dictionary, longest=longest) if size == dictionary.opened else dictionary
+
+
+def _leaves(column: "pa.Array") -> "Iterator[pa.DictionaryArray]":
+    """Yield the arrays with dictionaries in a column, in the order of the schema."""
+    import pyarrow.types as at
+
+    if at.is_struct(column.type):
+        for index in range(column.type.num_fields):
+            yield from _leaves(column.field(index))
+    elif at.is_map(column.type):
+        yield from (*_leaves(column.keys), *_leaves(column.items))
+    elif at.is_dictionary(column.type):
+        yield column
+    elif at.is_nested(column.type):
+        yield from _leaves(column.values)
 
 
 def _require_bounded_texts(file: BinaryIO, metadata: "pq.FileMetaData", columns: Sequence[int], limit: int) -> None:
     """Raise PagesRefused if the texts of these columns open to more than `limit` bytes, without writing them out."""
     import pyarrow.parquet as pq
 
-    texts = [column for column in columns if metadata.schema.column(column).physical_type == "BYTE_ARRAY"]
-    paths = [metadata.schema.column(column).path for column in texts]
+    paths = list(_text_paths(metadata, columns).values())
     if not paths:
         return
     file.seek(0)
