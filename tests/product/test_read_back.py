@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from storymesh.contract.definition import TYPES
 from storymesh.contract.read import read_contract
 from storymesh.engine.open import open_engine
+from storymesh.product.content_version import content_version
 from storymesh.product.definition import read_product
 from storymesh.product.publish import publish
 from storymesh.product.sources.open import open_product_rows
@@ -67,8 +68,9 @@ def outcome(root: Path, properties: list[Row], write: Callable[[Path], str | Non
     with open_engine() as engine:
         rows = open_product_rows(*read, folder, folder / "built.duckdb", engine, [folder])
         done = publish(*read, rows, store, engine, "run1")
-    snapshot = store.latest_snapshot("t")
-    assert snapshot is not None
+        snapshot = store.latest_snapshot("t")
+        assert snapshot is not None
+        assert snapshot.version == content_version(engine, snapshot.files, read[1])
     published = ds.dataset(list(snapshot.files), schema=snapshot.schema).to_table().to_pylist()
     refused = pq.read_table(done.quarantine_path).to_pylist() if done.quarantine_path else []
     return Outcome({row["id"]: row for row in published}, {row["id"]: row for row in refused})

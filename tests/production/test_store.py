@@ -191,7 +191,7 @@ def test_a_commit_fails_when_a_writer_without_the_lock_was_faster(desks: tuple[D
         if phase == "publish":
             schema = pa.schema([("id", pa.string()), ("text", pa.string())])
             staging = Staging(there.store, "notes", schema)
-            written = staging.write_files([pa.table({"id": ["x"], "text": ["y"]}, schema)])
+            written = staging.write_files([pa.table({"id": ["x"], "text": ["y"]}, schema)], lambda path, rows: None)
             summary = {"storymesh.version": "f" * 64, "storymesh.rows": "1"}
             staging.promote(staging.commit_to_branch("audit-there", written, summary), "f" * 64)
 

@@ -32,7 +32,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         store = ProductStore(Warehouse(root), "desk")
         with open_staging(store, "berths", SCHEMA, 5) as staging:
-            written = staging.write_files([pa.table({"key": ["a"], "value": [1]}, SCHEMA)])
+            written = staging.write_files([pa.table({"key": ["a"], "value": [1]}, SCHEMA)], lambda path, rows: None)
             summary = {"storymesh.version": "0" * 64, "storymesh.rows": "1"}
             staging.promote(staging.commit_to_branch("audit-1", written, summary), "0" * 64)
 

@@ -35,6 +35,18 @@ class RuleValue:
     reads_hidden: bool
 
 
+class PartDigests(Protocol):
+    """Digests of rows that pass by in parts."""
+
+    def add(self, part: str, rows: "pa.Table") -> None:
+        """Take further rows of a part."""
+        ...
+
+    def content_digest(self, parts: Collection[str]) -> str:
+        """Return the content digest of all rows of these parts."""
+        ...
+
+
 OperatorKind = Literal["read", "join", "filter", "first", "group", "rank", "pair", "unfold", "share", "reuse", "other"]
 
 
@@ -216,6 +228,13 @@ class Engine(Protocol):
 
     def content_digest(self, table: "ir.Table") -> str:
         """Return the content digest of an expression's rows, 64 hexadecimal digits: the same on every engine."""
+        ...
+
+    def digest_of_parts(self, schema: "pa.Schema") -> PartDigests | None:
+        """Return digests of rows of `schema` that are given part by part.
+
+        None where a type changes on the way into files and back, so that only `content_digest` of the files shows it.
+        """
         ...
 
     def profile_plan(self, table: "ir.Table") -> PlanOperator:

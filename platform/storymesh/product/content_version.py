@@ -15,8 +15,32 @@ from storymesh.engine.engine import Engine
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
 
 _FORM = "storymesh-partitions-1"
+
+
+class FileDigests:
+    """Digests of rows in staged files: made of those that were written here while they passed by, as far as the engine
+    can, and else from the files."""
+
+    def __init__(self, engine: Engine, contract: Contract) -> None:
+        self._engine = engine
+        self._schema = arrow_schema(contract)
+        self._written = engine.digest_of_parts(self._schema)
+        self._paths: set[str] = set()
+
+    def add(self, path: str, rows: "pa.Table") -> None:
+        """Take the rows that were written to a file."""
+        if self._written is not None:
+            self._written.add(path, rows.cast(self._schema))
+            self._paths.add(path)
+
+    def content_digest(self, paths: Sequence[str]) -> str:
+        """Return the digest of the rows in these files."""
+        if self._written is not None and self._paths.issuperset(paths):
+            return self._written.content_digest(paths)
+        return self._engine.content_digest(self._engine.read_parquet(paths, self._schema))
 
 
 def content_version(engine: Engine, files: Sequence[str], contract: Contract) -> str:

@@ -17,7 +17,7 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
 from storymesh.errors import AuditRefused, SourceUnreadable
-from storymesh.product.content_version import content_version, version_of_partitions
+from storymesh.product.content_version import FileDigests, content_version, version_of_partitions
 from storymesh.product.definition import Product
 from storymesh.product.partitions import (
     PartitionedRows,
@@ -90,11 +90,9 @@ def publish(
     """
     columns = _choose_columns(rows.schema, contract, product)
     with open_staging(store, product.name, arrow_schema(contract), wait_s) as staging:
-        publishing = _Publishing(product, contract, store, engine, staging, run_id, progress or _ignore_progress)
+        told, digests = progress or (lambda phase, rows: None), FileDigests(engine, contract)
+        publishing = _Publishing(product, contract, store, engine, staging, digests, run_id, told)
         return publishing.publish(rows, columns)
-
-
-def _ignore_progress(phase: PublishPhase, rows: int) -> None: ...
 
 
 def _choose_columns(schema: "pa.Schema", contract: Contract, product: Product) -> dict[str, str]:
@@ -138,6 +136,7 @@ class _Publishing:
     store: ProductStore
     engine: Engine
     staging: Staging
+    digests: FileDigests
     run_id: str
     progress: PublishProgress
 
@@ -219,7 +218,7 @@ class _Publishing:
         Raises _KeptRowRepeated where one of the rows repeats what has to be unique of a row in the `kept` files.
         """
         uncastable = UncastableValues()
-        staged = self.staging.write_files(self._typed(tables, fallible, uncastable))
+        staged = self.staging.write_files(self._typed(tables, fallible, uncastable), self.digests.add)
         partitions = self._written_partitions(staged)
         version, snapshot_id = self._commit(AUDIT_PREFIX, staged, kept, _digests(kept_digests, partitions))
         audit = audit_rows(
@@ -284,7 +283,7 @@ class _Publishing:
         for file, path in zip(staged.files, staged.paths, strict=True):
             lost = failed[(failed >= start) & (failed < start + file.record_count)] - start
             part = WrittenFiles((file,), (path,), file.record_count)
-            good += self.staging.write_files(_other_rows(path, lost)) if len(lost) else part
+            good += self.staging.write_files(_other_rows(path, lost), self.digests.add) if len(lost) else part
             start += file.record_count
         return good
 
@@ -292,9 +291,8 @@ class _Publishing:
         """Return the partitions in the files, by key; none for a product without partitions."""
         if not self.contract.partition_columns:
             return {}
-        schema = arrow_schema(self.contract)
         return {
-            key: _WrittenPartition(self.engine.content_digest(self.engine.read_parquet(paths, schema)), tuple(paths))
+            key: _WrittenPartition(self.digests.content_digest(paths), tuple(paths))
             for key, paths in files_by_partition(written.paths, self.contract.partition_columns).items()
         }
 
@@ -309,7 +307,7 @@ class _Publishing:
         if self.contract.partition_columns:
             version = version_of_partitions(self.engine, self.contract, digests)
         else:
-            version = content_version(self.engine, files.paths, self.contract)
+            version = self.digests.content_digest(files.paths)
         summary = {
             VERSION: version,
             RUN_ID: self.run_id,

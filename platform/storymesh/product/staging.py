@@ -101,15 +101,19 @@ class Staging:
         self._base = current.snapshot_id if current is not None else None
         self._schema = self._evolve_schema()
 
-    def write_files(self, tables: Iterable["pa.Table"]) -> WrittenFiles:
-        """Write each table of rows that is not empty to a Parquet file of its own. No reader knows of it yet."""
+    def write_files(self, tables: Iterable["pa.Table"], written: "Callable[[str, pa.Table], None]") -> WrittenFiles:
+        """Write each table of rows that is not empty to a Parquet file of its own. No reader knows of it yet.
+
+        `written` is given the path of each file with its rows.
+        """
         write_id = uuid.uuid4()
-        files = [
-            self._write_file(f"{number:05d}-{write_id}.parquet", table)
-            for number, table in enumerate(table for table in tables if table.num_rows)
-        ]
-        paths = tuple(str(self._store.local_path(file.file_path)) for file in files)
-        return WrittenFiles(tuple(files), paths, sum(file.record_count for file in files))
+        files: list[DataFile] = []
+        paths: list[str] = []
+        for number, table in enumerate(table for table in tables if table.num_rows):
+            files.append(self._write_file(f"{number:05d}-{write_id}.parquet", table))
+            paths.append(str(self._store.local_path(files[-1].file_path)))
+            written(paths[-1], table)
+        return WrittenFiles(tuple(files), tuple(paths), sum(file.record_count for file in files))
 
     def _write_file(self, name: str, rows: "pa.Table") -> "DataFile":
         """Write one data file with PyIceberg's writer.

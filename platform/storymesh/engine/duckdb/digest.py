@@ -95,7 +95,7 @@ class DigestOfBatches:
     """The digest of rows that pass by batch by batch, made over Arrow. Its leaves are sorted in a cursor of `session`.
 
     `fields` are the columns with their types, all plain ones (`comes_as_it_is`) but for those in `formed`, which are
-    canonical forms already. A batch may have further columns.
+    canonical forms already. A batch may have further columns. Rows belong to parts, of which any choice has a digest.
     """
 
     def __init__(
@@ -107,19 +107,25 @@ class DigestOfBatches:
         self._shape, self._formed = _relation_shape(fields), formed
         self._names = sorted(fields, key=str.encode)
         self._sorting = session.cursor()
-        self._sorting.execute("CREATE OR REPLACE TEMP TABLE leaves (leaf BLOB)")
+        self._sorting.execute("CREATE OR REPLACE TEMP TABLE leaves (part VARCHAR, leaf BLOB)")
         self._pending: list[bytes] = []
         self._count = 0  # of rows whose leaves are pending
+        self._part = ""
 
-    def add(self, batch: "pyarrow.RecordBatch") -> None:
+    def add(self, batch: "pyarrow.RecordBatch", part: str = "") -> None:
+        if self._count >= _SORTED or part != self._part:
+            self._insert()
+        self._part = part
         self._pending.append(row_digests(batch, self._names, self._formed))
         self._count += batch.num_rows
-        if self._count >= _SORTED:
-            self._insert()
 
-    def value(self) -> str:
+    def value(self, parts: "Iterable[str] | None" = None) -> str:
+        """Return the digest of the rows of `parts`; None: of all rows."""
         self._insert()
-        return _root(self._shape, self._sorting.sql("FROM leaves ORDER BY leaf").to_arrow_reader(_SORTED))
+        chosen = "" if parts is None else "WHERE part IN (SELECT unnest(?))"
+        arguments = [] if parts is None else [list(parts)]
+        leaves = self._sorting.execute(f"SELECT leaf FROM leaves {chosen} ORDER BY leaf", arguments)
+        return _root(self._shape, leaves.to_arrow_reader(_SORTED))
 
     def _insert(self) -> None:
         import pyarrow
@@ -128,7 +134,7 @@ class DigestOfBatches:
             pyarrow.binary(32), self._count, [None, pyarrow.py_buffer(b"".join(self._pending))]
         )
         self._sorting.register("digests", pyarrow.table({"leaf": leaf}))
-        self._sorting.execute("INSERT INTO leaves FROM digests")
+        self._sorting.execute("INSERT INTO leaves SELECT ?, leaf FROM digests", [self._part])
         self._sorting.unregister("digests")
         self._pending.clear()
         self._count = 0

@@ -6,7 +6,6 @@ import re
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,7 +21,9 @@ from storymesh.engine.duckdb.connection import (
     quote_name,
 )
 from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
+from storymesh.engine.duckdb.ibis_types import type_named, type_of
 from storymesh.engine.duckdb.nested_forms import comes_as_it_is
+from storymesh.engine.duckdb.part_digests import DigestOfParts
 from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session_secret import SessionSecret
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
@@ -106,7 +107,7 @@ class DuckDBEngine:
         session.execute(f"CREATE TEMP VIEW {quote_name(name)} AS FROM {scan}")
         columns = session.execute(f"DESCRIBE {quote_name(name)}").fetchall()
         self._scans[name] = scan
-        schema = sch.Schema({column: _duckdb_type(kind) for column, kind, *_ in columns})
+        schema = sch.Schema({column: type_named(kind) for column, kind, *_ in columns})
         return ops.DatabaseTable(name, schema=schema, source=self.connection).to_expr()
 
     def describe_database_lock(self, database: Path) -> str | None:
@@ -151,7 +152,7 @@ class DuckDBEngine:
                 failures.append(error)
                 raise
 
-        incoming = ibis.table({field.name: _ibis_type(field.type) for field in schema}, name="incoming")
+        incoming = ibis.table({field.name: type_of(field.type) for field in schema}, name="incoming")
         query = self.compile_sql(select(incoming))
         session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
         try:
@@ -303,6 +304,12 @@ class DuckDBEngine:
         with self._executing():
             return relation_digest(self.connection.con.sql(self.compile_sql(table)), self.connection.con)
 
+    def digest_of_parts(self, schema: "pa.Schema") -> "DigestOfParts | None":
+        empty = self.connection.con.from_arrow(schema.empty_table())
+        fields = dict(zip(empty.columns, empty.types, strict=True))
+        plain = all(map(comes_as_it_is, fields.values()))
+        return DigestOfParts(DigestOfBatches(fields, self.connection.con), self._translated) if plain else None
+
     def profile_plan(self, table: "ir.Table") -> PlanOperator:
         with self._executing():
             (row,) = self.connection.raw_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {self.compile_sql(table)}").fetchall()
@@ -378,21 +385,3 @@ class DuckDBEngine:
             if not plain:
                 raise
             raise EngineFailed(str(error).splitlines()[0]) from error
-
-
-@cache
-def _duckdb_type(kind: str) -> Any:
-    """Return one of DuckDB's types, by its name, as ibis has it."""
-    from ibis.backends.sql.datatypes import DuckDBType
-
-    return DuckDBType.from_string(kind)
-
-
-def _ibis_type(kind: "pa.DataType") -> Any:
-    """Return an Arrow type as ibis has it, or ibis's unknown type, of which a value can be cast and nothing else."""
-    import ibis.expr.datatypes as dt
-
-    try:
-        return dt.DataType.from_pyarrow(kind)
-    except (KeyError, ValueError, NotImplementedError):
-        return dt.unknown

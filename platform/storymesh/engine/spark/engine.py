@@ -138,6 +138,9 @@ class SparkEngine:
     def content_digest(self, table: "ir.Table") -> str:
         _refuse("compute a content digest")
 
+    def digest_of_parts(self, schema: "pa.Schema") -> None:
+        _refuse("compute a content digest")
+
     def compile_sql(self, table: "ir.Table") -> str:
         node, _ = dialect.separate_secret(table.op())
         return self._compiler.sql(node.to_expr())
