@@ -24,18 +24,18 @@ from storymesh.contract.checks import (
 from storymesh.contract.conditions import RowCondition
 from storymesh.contract.definition import RESTRICTED, Contract, Freshness, restricted_properties
 from storymesh.contract.expectations import condition_column, run_expectations
+from storymesh.contract.frames import pandas_frame
 from storymesh.contract.quality_rules import Expectation, SqlRule
+from storymesh.contract.repeated_rows import find_repeated_rows
 from storymesh.contract.table_metrics import measure_check, reads_restricted
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
 from storymesh.engine.varying_sql import varies
-from storymesh.language.types import Array, Struct
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import numpy as np
     import pandas as pd
-    import pyarrow as pa
 
 _OF_TABLE = ("expect_table_", "expect_column_to_exist")  # what these look at is which columns there are
 
@@ -87,7 +87,11 @@ def audit_rows(
             progress(start + count)
     audited, reaches_beside = sum(counts), False
     for position, check in enumerate(checks):
-        if _compares_rows(check) and files:
+        if isinstance(check.test, UniqueValues):
+            rows, reaches = find_repeated_rows(engine, contract, check.properties, files, counts, list(beside))
+            failed[position].append(rows)
+            reaches_beside |= reaches
+        elif _compares_rows(check) and files:
             (rows,) = _failed_rows(engine, contract, [*files, *beside], [check])
             failed[position].append(rows[rows < audited])
             reaches_beside |= bool(len(rows) and rows[-1] >= audited)
@@ -189,11 +193,8 @@ def _failed_rows(
     own = {position: check for position, check in enumerate(checks) if _is_own(check)}
     if own:
         frame = _fetch_frame(engine, contract, files, list(own.values()))
-        for index, (position, check) in enumerate(own.items()):
-            if isinstance(check.test, UniqueValues):
-                rows[position] = np.flatnonzero(_repeats(frame[list(check.properties)], contract))
-            else:
-                rows[position] = np.flatnonzero(~frame[condition_column(index)].to_numpy(bool))
+        for index, position in enumerate(own):
+            rows[position] = np.flatnonzero(~frame[condition_column(index)].to_numpy(bool))
     others = {position: check for position, check in enumerate(checks) if position not in own}
     if others:
         named = list(others.values())
@@ -205,16 +206,7 @@ def _failed_rows(
 
 def _is_own(check: Check) -> bool:
     """Return True for a check of rows that needs no Great Expectations."""
-    return isinstance(check.test, UniqueValues) or (_condition(check) is not None and not _is_share(check))
-
-
-def _repeats(keys: "pd.DataFrame", contract: Contract) -> "np.ndarray[Any, Any]":
-    """Return for each row of `keys` True if it has no null and another row is equal to it."""
-    names = map(str, keys)
-    nested = [name for name in names if isinstance(contract.properties[name].type, Array | Struct)]
-    keys = keys.assign(**{name: keys[name].map(repr, na_action="ignore") for name in nested})
-    repeated: np.ndarray[Any, Any] = (keys.duplicated(keep=False) & keys.notna().all(axis=1)).to_numpy(bool)
-    return repeated
+    return _condition(check) is not None and not _is_share(check)
 
 
 def _fetch_frame(engine: Engine, contract: Contract, files: Sequence[str], checks: Sequence[Check]) -> "pd.DataFrame":
@@ -231,7 +223,7 @@ def _fetch_frame(engine: Engine, contract: Contract, files: Sequence[str], check
         else:
             names |= dict.fromkeys(_columns_read(check, contract))
     columns = [name for name in contract.properties if name in names]
-    return _pandas(engine.fetch_table(table.select(*columns, **computed)))
+    return pandas_frame(engine.fetch_table(table.select(*columns, **computed)))
 
 
 def _is_share(check: Check) -> bool:
@@ -273,18 +265,3 @@ def _pattern_condition(name: str, arguments: Mapping[str, Any]) -> RowCondition:
     patterns = arguments.get("regex_list") or [arguments.get("regex", "")]
     every = arguments.get("match_on", "any") == "all"
     return conditions.matches_patterns(arguments["column"], patterns, every=every, wanted=wanted)
-
-
-def _pandas(table: "pa.Table") -> "pd.DataFrame":
-    """Return a frame whose whole numbers and booleans stay such beside a null, and whose days are moments."""
-    import pandas as pd
-    import pyarrow as pa
-
-    for index, column in enumerate(table.schema):
-        if pa.types.is_date(column.type):
-            table = table.set_column(index, column.name, table.column(index).cast(pa.timestamp("us")))
-    nullable: dict[Any, Any] = {pa.bool_(): pd.BooleanDtype()}
-    if any(pa.types.is_integer(one.type) and table.column(one.name).null_count for one in table.schema):
-        nullable[pa.int64()] = pd.Int64Dtype()
-    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, date_as_object=False)
-    return frame

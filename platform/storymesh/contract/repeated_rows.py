@@ -1,0 +1,73 @@
+"""Rows that share what has to be unique. The engine finds their keys, so there may be more rows than memory holds."""
+
+from collections.abc import Collection, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from storymesh.contract.conditions import has_value
+from storymesh.contract.definition import Contract
+from storymesh.contract.frames import pandas_frame
+from storymesh.contract.types import arrow_schema
+from storymesh.engine.engine import Engine
+from storymesh.language.types import Array, Struct
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import numpy as np
+    import pandas as pd
+
+_ROWS, _BESIDE = "storymesh:rows", "storymesh:beside"
+
+
+def find_repeated_rows(
+    engine: Engine,
+    contract: Contract,
+    names: Sequence[str],
+    files: Sequence[str],
+    counts: Sequence[int],
+    beside: Collection[str] = (),
+) -> "tuple[np.ndarray[Any, Any], bool]":
+    """Return the numbers of the rows in `files` (with `counts` rows each) whose values of the properties `names` are
+    those of another row, and whether one of these is in the files `beside`. A row with a null among them is like none.
+
+    The rows in the files `beside` are known to be unlike each other.
+    """
+    import numpy as np
+
+    nothing = np.empty(0, np.int64)
+    if not files:
+        return nothing, False
+    repeated = pandas_frame(engine.fetch_table(_repeated_keys(engine, contract, names, files, beside)))
+    if repeated.empty:
+        return nothing, False
+    nested = [name for name in names if isinstance(contract.properties[name].type, Array | Struct)]
+    keys = _hashable(repeated[list(names)], nested)
+    numbers = [nothing]
+    for start, path in zip([0, *accumulate(counts)], files, strict=False):
+        rows = engine.read_parquet(path, arrow_schema(contract)).select(*names)
+        frame = _hashable(pandas_frame(engine.fetch_table(rows)), nested)
+        found = frame.merge(keys, how="left", on=list(names), indicator=_ROWS)[_ROWS] == "both"
+        numbers.append(np.flatnonzero(found) + start)
+    return np.concatenate(numbers), bool(repeated[_BESIDE].any())
+
+
+def _repeated_keys(
+    engine: Engine, contract: Contract, names: Sequence[str], files: Sequence[str], beside: Collection[str]
+) -> "ir.Table":
+    """Return the values that more than one row has, with 1 in a column where one of these rows is in `beside`."""
+    import ibis
+
+    def keys_of(paths: Collection[str], mark: int) -> "ir.Table":
+        table = engine.read_parquet(list(paths), arrow_schema(contract))
+        filled = table.filter([has_value(name)(table) for name in names])
+        return filled.select(*names, **{_BESIDE: ibis.literal(mark, "int8")})
+
+    rows = keys_of(files, 0)
+    if beside:
+        rows = ibis.union(rows, keys_of(beside, 1).semi_join(rows, list(names)))
+    counted = rows.group_by(list(names)).agg(**{_ROWS: rows.count(), _BESIDE: rows[_BESIDE].max()})
+    return counted.filter(counted[_ROWS] > 1)
+
+
+def _hashable(keys: "pd.DataFrame", nested: Sequence[str]) -> "pd.DataFrame":
+    return keys.assign(**{name: keys[name].map(repr, na_action="ignore") for name in nested})
