@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.llm.response_cache import ResponseCache
-from storymesh.narrative.definition import Narrator
+from storymesh.narrative.narrator_definition import Narrator
 from storymesh.rewriting.rewrite import RewriteTask, rewrite_texts
 
 SERVER = Path(__file__).parent.parent / "tests" / "support" / "model_server.py"

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from storymesh.case import definition as case
 from storymesh.narrative import definition as narrative
 from storymesh.narrative import evaluation_definition as evaluation
+from storymesh.narrative import narrator_definition as narrator
 from storymesh.narrative.formats import template_slots
 
 # Heading -> the model of its fields, and a sentence before them.
@@ -42,20 +43,20 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
     ),
     "records.<config>": (narrative.Record, "One subset of the dataset. Which templates it needs, its format says."),
     "records.<config>.narrator": (
-        narrative.Narrator,
+        narrator.Narrator,
         (
             "A language model that retells the texts of another record; its questions stay as they are. Prompts are "
             "templates in the view of what they retell, with `story` for the text that the template told. Keys stand "
             "in the environment. [How to](../how-to/retell-with-a-model.md)"
         ),
     ),
-    "records.<config>.narrator.price": (narrative.Price, "US dollars for a million tokens."),
+    "records.<config>.narrator.price": (narrator.Price, "US dollars for a million tokens."),
     "records.<config>.narrator.budget": (
-        narrative.Budget,
+        narrator.Budget,
         "What one run of the config may spend at most. It stops before a call that could pass it.",
     ),
     "records.<config>.narrator.judge": (
-        narrative.ScoringModel,
+        narrator.ScoringModel,
         "A second model that scores what was accepted. Its score stands beside the record and decides nothing.",
     ),
     "length": (
@@ -173,6 +174,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
             "sees what was known at the moment of the case and the whole outcome; of a record in hindsight, everything"
         ),
         **{name: slot.description for name, slot in template_slots().items()},
+        "language": (
+            "in which the templates are written, as a tag: `de`, `fr`, `pt-PT`; numbers, dates, counts, durations and "
+            "lists are printed as CLDR has them in it"
+        ),
         "length": "of this config, in place of the dataset's; `{}` for none",
         "variants": "`true`: each case draws one of a template and of its variants, `variants/<config>/*.jinja`, or "
         "where the format has several templates `variants/<config>/<template>/*.jinja`, such as "

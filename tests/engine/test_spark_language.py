@@ -19,6 +19,8 @@ from storymesh.language.compile.expressions import compile_expression
 from storymesh.language.compile.templates import compile_template
 from tests.support.expressions import DROPPED, interpreted, plain, random_expressions, rows_of
 from tests.support.generated import accepted, rendered, table_of, values_of
+from tests.support.locales import as_table, checked_in, told
+from tests.support.locales import rows as locale_rows
 
 BATCHES = int(os.environ.get("SPARK_ORACLE", "2"))
 
@@ -52,3 +54,14 @@ def test_spark_tells_what_the_interpreter_tells(spark: Engine, seed: int) -> Non
             assert UNPRINTABLE in row["text"], (text, partials, values)  # the record drops
         else:
             assert row["text"] == wanted, (text, partials, values)
+
+
+@pytest.mark.parametrize("locale", ["de", "ar"])
+def test_spark_writes_a_language_as_python_does(spark: Engine, locale: str) -> None:
+    checked, values = checked_in(locale), locale_rows()
+    table = ibis.memtable(as_table(values).append_column("place", pa.array(range(len(values)))))
+    names: dict[str, Any] = {name: table[name] for name in table.columns if name != "place"}
+    text = compile_template(checked.tree, names, ibis.literal("case-1"), b"key")
+    found = spark.fetch_rows(eliminate_common(table.select("place", text=text)).order_by("place"))
+    for row, values_of_row in zip(found, values, strict=True):
+        assert row["text"] == told(checked, values_of_row)

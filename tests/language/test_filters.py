@@ -95,7 +95,7 @@ def test_a_pseudonym_is_sha256_of_key_bar_value() -> None:
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 2.0**63, -(2.0**63)])
 def test_what_is_not_finite_or_too_large_is_not_printed(value: Any) -> None:
-    for name, arguments in (("number", ()), ("percent", ()), ("duration", ("hours",))):
+    for name, arguments in (("number", ("en",)), ("percent", ("en",)), ("duration", ("en", "hours"))):
         with pytest.raises(NotInLanguage, match="not finite or too large"):
             FILTERS[name].evaluate(value, *arguments)
 

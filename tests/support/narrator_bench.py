@@ -9,7 +9,7 @@ from storymesh.grounding.check import Grounding, GroundingSource, UnsupportedCla
 from storymesh.llm.budget import Usage
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.llm.retry import RetryPolicy
-from storymesh.narrative.definition import Narrator
+from storymesh.narrative.narrator_definition import Narrator
 from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
 
 QUICK = RetryPolicy(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)

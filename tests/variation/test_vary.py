@@ -1,5 +1,6 @@
 """Variants by a scripted model: one that obeys, and those that cheat, each refused with words that it can work with."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from storymesh.llm.ask import AskedModel, ask_model
 from storymesh.llm.budget import BudgetLedger, Usage
 from storymesh.llm.response_cache import Messages, ResponseCache
 from storymesh.llm.retry import RetryPolicy
-from storymesh.narrative.definition import Budget, Price
+from storymesh.narrative.narrator_definition import Budget, Price
 from storymesh.variation.answer import MAX_CHARACTERS, template_in_answer
 from storymesh.variation.variation import TemplateVariation, templates_to_vary
 from storymesh.variation.vary import vary_template, wanted_numbers
@@ -219,6 +220,21 @@ def test_what_cannot_be_varied_is_said(variation: TemplateVariation) -> None:
         templates_to_vary(typed, "reprot")
     with pytest.raises(WrongUsage, match="no template 'user'"):
         templates_to_vary(typed, "report", "user")
+    with pytest.raises(WrongUsage, match="'report' is written in 'en'"):
+        templates_to_vary(typed, "report", language="de")
+
+
+def test_a_record_in_another_language_gets_variants_in_that_language(tmp_path: Path) -> None:
+    german = NARRATIVE.replace("variants: true", "variants: true, language: de")
+    original = "{{ loan.sum | number }} bis zum {{ loan.due | date('long') }}.\n"
+    build = build_of(tmp_path, german, original, {"loan": LOANS}, {"loan": ROWS})
+    variation = TemplateVariation(tmp_path, build, "report", "text")
+    assert templates_to_vary(build.typed, "report", language="de") == ("text",)
+    (_, (_, asked)) = variation.messages(1)
+    assert "Write in German." in asked
+    assert re.search(r"\d\.\d00 bis zum \d+\. (April|Mai) 2024\.", asked), "the texts that it is shown"
+    assert variation.faults("Zum {{ loan.due | date('long') }}: {{ loan.sum | number }}.\n", 1) == []
+    assert variation.faults("Zum {{ loan.due | date('%-d/%-m') }}: {{ loan.sum | number }}.\n", 1) != []
 
 
 def test_places_that_no_case_reaches_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from storymesh.language.locale_formats import ENGLISH
 from storymesh.language.static_values import StaticValue
 from storymesh.location import Location
 
@@ -115,12 +116,14 @@ class Conditional(ExpressionNode):
 
 @dataclass(frozen=True)
 class FilterCall(ExpressionNode):
-    """`base | name(arguments, name=…)`; `at` is the place of the filter's name."""
+    """`base | name(arguments, name=…)`; `at` is the place of the filter's name. In a typed tree `locale` is the
+    language that the text is written in."""
 
     base: "Expression"
     name: str
     arguments: tuple["Expression", ...]
     named: tuple[tuple[str, "Expression"], ...]
+    locale: str = field(default=ENGLISH, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from storymesh.errors import Finding
 from storymesh.llm.addresses import address_fault
 from storymesh.llm.model_settings import invalid_address_of, invalid_setting
 from storymesh.mesh.settings import Settings
-from storymesh.narrative.definition import Narrative, Narrator, ScoringModel
+from storymesh.narrative.definition import Narrative
+from storymesh.narrative.narrator_definition import Narrator, ScoringModel
 
 
 def model_findings(narrative: Narrative, settings: Settings) -> Iterator[Finding]:

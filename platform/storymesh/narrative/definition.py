@@ -5,20 +5,21 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AllowInfNan, Field, create_model, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from storymesh.case.definition import Case, Definition, Duration, Expression, Name, pattern_check
 from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, Finding
+from storymesh.language.locale_formats import ENGLISH, UnknownLanguage, locale_formats
 from storymesh.location import Location
 from storymesh.narrative.evaluation_definition import EVALUATION_CONFIG, Evaluation, steps_in_file
 from storymesh.narrative.formats import AUTHORED, FORMATS, template_slots
 from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat
+from storymesh.narrative.narrator_definition import Narrator
 from storymesh.narrative.template_files import VARIANTS_FOLDER, read_templates
 from storymesh.narrative.template_name import Template
 
@@ -38,55 +39,6 @@ if TYPE_CHECKING:
     FormatName = str
 else:
     FormatName = Literal[tuple(FORMATS)]
-
-
-Parameter = bool | int | Annotated[float, AllowInfNan(False)] | str  # of a model
-
-
-class Price(Definition):
-    """US dollars for a million tokens."""
-
-    input: Decimal = Field(ge=0)
-    output: Decimal = Field(ge=0)
-
-
-class Budget(Definition):
-    """The most that one run of one config may spend. It stops before a call that could exceed it."""
-
-    tokens: int | None = Field(default=None, gt=0)
-    usd: Decimal | None = Field(default=None, gt=0)
-
-
-NOTHING_TO_SPEND = Budget.model_construct(tokens=0)  # no call fits in it
-
-
-class ScoringModel(Definition):
-    """A second model that scores each accepted text, beside the grounding and never instead of it (`judge`)."""
-
-    model: str
-    prompt: Template
-    base_url: str | None = None
-    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
-    price: Price | None = None
-
-
-class Narrator(Definition):
-    """A language model that rewrites records. `model` is a name of LangChain's `init_chat_model`, `timeout` in seconds;
-    keys stand in the environment, never here. `accept` is the least share of claims that the facts must carry."""
-
-    model: str
-    prompt: Template
-    system: Template | None = None
-    base_url: str | None = None
-    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
-    attempts: int = Field(default=3, ge=1, le=20)
-    otherwise: Literal["keep", "drop"] = "keep"
-    accept: float = Field(default=1.0, ge=0, le=1)
-    concurrency: int = Field(default=16, ge=1, le=512)
-    timeout: float = Field(default=60.0, gt=0, le=3600)
-    price: Price | None = None
-    budget: Budget | None = None
-    judge: ScoringModel | None = None
 
 
 class LengthLimits(Definition):
@@ -132,14 +84,24 @@ class Record(_RecordTemplates):
     """One config of the dataset. It tells the cases for which `where` holds, all that it can without. With `variants`,
     each case draws one of a template and those of its folder of variants. Its `length` and `near_duplicates` stand in
     for the dataset's. Of its pairs at most the share `action_cap` has one action chosen, and as many one action
-    rejected."""
+    rejected. Its texts are written in `language`; one that is retold, in that of the record that it retells."""
 
     where: Expression | None = None
+    language: str = ENGLISH
     variants: bool = False
     length: LengthLimits | None = None
     near_duplicates: NearDuplicates | None = None
     action_cap: float | None = Field(default=None, gt=0, le=1)
     chat: bool | None = None
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, code: str) -> str:
+        try:
+            locale_formats(code)
+        except UnknownLanguage as error:
+            raise ValueError(str(error)) from None
+        return code
 
     @model_validator(mode="after")
     def _pairs(self) -> "Record":
@@ -153,9 +115,10 @@ class Record(_RecordTemplates):
         if (self.from_ is None) != (self.narrator is None):
             raise ValueError("a retold record has both `from` and `narrator`")
         if self.from_ is not None:
-            if self.format is not None or self.templates or self.variants or self.chat is not None:
+            own = self.format, self.chat
+            if own != (None, None) or self.templates or self.variants or self.language != ENGLISH:
                 raise ValueError(
-                    "a retold record takes its format, templates and variants from the record that it retells"
+                    "a retold record takes its format, templates, variants and language from the record that it retells"
                 )
             return self
         if self.format is None:
@@ -338,6 +301,13 @@ class Narrative(Definition):
             record = self.records[record.from_]
         assert record.format is not None
         return record.format_written
+
+    def language_of(self, config: str) -> str:
+        """Return the language of a config; a rewritten one has that of the record that it rewrites."""
+        record = self.records[config]
+        while record.format is None and record.from_ is not None:
+            record = self.records[record.from_]
+        return record.language
 
     def variants_folder(self, config: str, slot: str) -> str:
         """Return the folder of the variants of one template of a config, in that of the narrative: the config's own,

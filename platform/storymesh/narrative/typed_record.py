@@ -11,6 +11,7 @@ from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Template
 from storymesh.language.bounds import TemplateCost, template_cost
+from storymesh.language.locale_formats import ENGLISH
 from storymesh.language.parse import parse_template
 from storymesh.language.static_values import Path
 from storymesh.language.typecheck.scope import CheckedExpression, CheckedTemplate
@@ -19,10 +20,11 @@ from storymesh.language.types import Array, Classification, Field, Hidden, Struc
 from storymesh.language.variants import MAX_VARIANTS, draw_between
 from storymesh.location import Location
 from storymesh.narrative.conditions import type_condition
-from storymesh.narrative.definition import Narrative, Narrator, Record, ScoringModel
+from storymesh.narrative.definition import Narrative, Record
 from storymesh.narrative.formats import FORMATS
 from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat, TemplateSlot, TextColumn
+from storymesh.narrative.narrator_definition import Narrator, ScoringModel
 from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_evaluation import TypedEvaluation, type_evaluation
 
@@ -149,9 +151,10 @@ class RecordTyper:
             if (name := record.templates.get(slot.name)) is None:
                 continue
             location = self._narrative.at("records", config, slot.name)
-            template = self.type_template(slot, name, location, tried=format_.needs_pair)
+            tried, language = format_.needs_pair, record.language
+            template = self.type_template(slot, name, location, tried=tried, language=language)
             if template is not None:
-                variants = self._variants(config, slot, tried=format_.needs_pair) if record.variants else []
+                variants = self._variants(config, slot, tried=tried) if record.variants else []
                 templates[slot.name] = with_variants(template, variants)
         precedents = self._narrative.case.precedents
         least_tried = precedents.min if precedents is not None and format_.compares_options else None
@@ -160,26 +163,18 @@ class RecordTyper:
         hindsight = any(slot.phase == "hindsight" for slot in format_.slots)
         conditions = self._conditions(config, record, hindsight=hindsight)
         return TypedRecord(
-            config,
-            record,
-            templates,
-            prints,
-            reads,
-            roles,
-            least_tried,
-            conditions=conditions,
-            evaluation=evaluation,
+            config, record, templates, prints, reads, roles, least_tried, conditions=conditions, evaluation=evaluation
         )
 
     def _variants(self, config: str, slot: TemplateSlot, *, tried: bool) -> list[TypedTemplate]:
         """Type the variants of one template of a config: each is a template in the view of its slot."""
-        names = self._narrative.variants_of(config, slot.name)
+        names, language = self._narrative.variants_of(config, slot.name), self._narrative.records[config].language
         location = self._narrative.at("records", config, "variants")
         if len(names) > MAX_VARIANTS:
             words = f"'{config}' has {len(names)} variants of '{slot.name}', at most {MAX_VARIANTS} are drawn from"
             self._report(location, "too-large", words, "take some away")
             return []
-        typed = [self.type_template(slot, name, location, tried=tried) for name in names]
+        typed = [self.type_template(slot, name, location, tried=tried, language=language) for name in names]
         return [template for template in typed if template is not None]
 
     def _evaluation(self) -> TypedEvaluation | None:
@@ -214,10 +209,17 @@ class RecordTyper:
         return False
 
     def type_template(
-        self, slot: TemplateSlot, name: str, location: Location, *, prompt: bool = False, tried: bool = False
+        self,
+        slot: TemplateSlot,
+        name: str,
+        location: Location,
+        *,
+        prompt: bool = False,
+        tried: bool = False,
+        language: str = ENGLISH,
     ) -> TypedTemplate | None:
-        """Check the template `name`, which the file names at `location`, in the view of `slot`. A prompt of a narrator
-        also sees `story`. `tried`: an option that is told was tried before."""
+        """Check the template `name`, which the file names at `location`, in the view of `slot`, for texts in a
+        `language`. A prompt of a narrator also sees `story`. `tried`: an option that is told was tried before."""
         template = self._parse(name, variant=name.startswith(f"{VARIANTS_FOLDER}/"))
         if template is None:
             hint = suggest_file(name, self._narrative.templates)
@@ -235,7 +237,7 @@ class RecordTyper:
             scope[STORY] = Field(Text())
         unprintable: Mapping[Path, Hidden] = self._views.unprintable if slot.phase == "question" else {}
         try:
-            checked = check_template(template, scope, self._parse, unprintable)
+            checked = check_template(template, scope, self._parse, unprintable, language)
         except DefinitionErrors as error:
             self._findings.extend(finding for finding in error.findings if finding not in self._findings)
             return None
@@ -273,16 +275,17 @@ class RecordTyper:
             return None  # it has findings of its own
         original = typed[base]
         columns = tuple(
-            RewrittenColumn(text, self._prompts(config, narrator, text.slot))
+            RewrittenColumn(text, self._prompts(config, narrator, text.slot, original.record.language))
             for text in original.texts
             if text.slot.phase != "question"
         )
         prompts = [prompt for column in columns for prompt in column.prompts.values()]
         printed = {path: kind for path, kind in _prints(prompts).items() if path != (STORY,)}
+        kept = {name: getattr(original.record, name) for name in ("format", "language")}
         return replace(
             original,
             config=config,
-            record=record.model_copy(update={"format": original.record.format, "chat": original.format.chat or None}),
+            record=record.model_copy(update={**kept, "chat": original.format.chat or None}),
             prints={**original.prints, **printed},
             reads=original.reads | _reads(prompts),
             roles=_roles(self._views, [*original.slots.values(), *prompts]),
@@ -311,7 +314,7 @@ class RecordTyper:
             return True
         return False
 
-    def _prompts(self, config: str, narrator: Narrator, slot: TemplateSlot) -> dict[str, TypedTemplate]:
+    def _prompts(self, config: str, narrator: Narrator, slot: TemplateSlot, language: str) -> dict[str, TypedTemplate]:
         """Check the prompts of a narrator in the view of the slot whose text it rewrites."""
         scoring = narrator.judge.prompt if narrator.judge is not None else None
         named: dict[str, tuple[str | None, tuple[str, ...]]] = {
@@ -324,7 +327,7 @@ class RecordTyper:
             if name is None:
                 continue
             location = self._narrative.at("records", config, "narrator", *steps)
-            prompt = self.type_template(slot, name, location, prompt=True)
+            prompt = self.type_template(slot, name, location, prompt=True, language=language)
             if prompt is not None:
                 prompts[role] = prompt
         return prompts

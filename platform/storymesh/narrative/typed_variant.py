@@ -21,7 +21,8 @@ def type_variant(typed: TypedNarrative, config: str, slot: str, name: str, text:
     format_ = narrative.format_of(config)
     place = next(part for part in format_.slots if part.name == slot)
     location = Location(f"{narrative.folder}/{name}")
-    template = typer.type_template(place, name, location, tried=format_.needs_pair)
+    language = narrative.records[config].language
+    template = typer.type_template(place, name, location, tried=format_.needs_pair, language=language)
     if template is None or findings:
         raise DefinitionErrors(findings)
     return template

@@ -115,7 +115,7 @@ def render_croissant(
         "creator": {"@type": "sc:Organization", "name": narrative.owner},
         "datePublished": manifest.created[:10],
         "citeAs": description.citation,
-        "inLanguage": "en",
+        "inLanguage": description.languages if len(description.languages) > 1 else description.languages[0],
         "isLiveDataset": False,
         "keywords": ["storymesh", *sorted({narrative.format_of(config).name for config in filled})],
         "distribution": [part for config, splits in filled.items() for part in _distribution(config, splits, folder)],

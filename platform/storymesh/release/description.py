@@ -81,6 +81,11 @@ class ReleaseDescription:
         return {config: self.narrative.format_of(config) for config in self.narrative.records}
 
     @property
+    def languages(self) -> list[str]:
+        """The languages of its configs, each once, that of the first config first."""
+        return list(dict.fromkeys(map(self.narrative.language_of, self.narrative.records)))
+
+    @property
     def filled(self) -> dict[str, list[str]]:
         """Config -> splits that have records; without configs that have none."""
         splits = {config: [split for split, rows in counts.items() if rows] for config, counts in self.configs.items()}

@@ -29,8 +29,8 @@ from storymesh.engine.engine import Engine
 from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.llm.budget import Usage
 from storymesh.llm.response_cache import ResponseCache
-from storymesh.narrative.definition import Narrator
 from storymesh.narrative.formats.format import TextColumn
+from storymesh.narrative.narrator_definition import Narrator
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedRecord
 from storymesh.release.catalog import list_releases

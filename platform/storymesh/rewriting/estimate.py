@@ -17,7 +17,7 @@ from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.model_settings import max_output_tokens
 from storymesh.llm.response_cache import Messages, ResponseCache, canonical_json
 from storymesh.llm.retry import RetryPolicy
-from storymesh.narrative.definition import Budget, Narrator
+from storymesh.narrative.narrator_definition import Budget, Narrator
 from storymesh.rewriting.prompt import ECHO, FEEDBACK, RETRY_PROMPT, retry_messages, text_in_answer
 from storymesh.rewriting.rewrite import (
     GroundingCheck,

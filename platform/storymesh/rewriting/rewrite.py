@@ -30,7 +30,7 @@ from storymesh.llm.limiter import RunStopped
 from storymesh.llm.model_settings import Parameters, invalid_setting, max_output_tokens
 from storymesh.llm.response_cache import Attempt, Messages, ResponseCache
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
-from storymesh.narrative.definition import NOTHING_TO_SPEND, Narrator, Price
+from storymesh.narrative.narrator_definition import NOTHING_TO_SPEND, Narrator, Price
 from storymesh.rewriting.prompt import (
     FENCED,
     RETRY_PROMPT,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from storymesh.contract.definition import Property
 from storymesh.language.ast import Include
 from storymesh.language.filters.registry import FILTERS
+from storymesh.language.locale_formats import ENGLISH, language_name
 from storymesh.language.static_values import Path
 from storymesh.llm.response_cache import Messages
 from storymesh.narrative.typed import TypedNarrative
@@ -45,8 +46,10 @@ Rules:
 - Answer with the template between {OPEN} and {CLOSE}. Whatever stands outside is thrown away."""
 
 
-def variant_messages(typed: TypedNarrative, template: TypedTemplate, stories: Sequence[str], number: int) -> Messages:
-    """Return the messages that ask for version `number` of a template."""
+def variant_messages(
+    typed: TypedNarrative, template: TypedTemplate, stories: Sequence[str], number: int, language: str
+) -> Messages:
+    """Return the messages that ask for version `number` of a template, in a language."""
     texts = typed.narrative.templates
     parts = [f"The template {template.template}:\n\n{OPEN}\n{texts[template.template].rstrip()}\n{CLOSE}"]
     for name in _partials(template):
@@ -59,7 +62,8 @@ def variant_messages(typed: TypedNarrative, template: TypedTemplate, stories: Se
         shown = "\n\n".join(fence(story[:STORY]) for story in stories)
         parts.append(f"Texts that the template has made. {FENCED}\n\n{shown}")
     first, second = MANNERS[number % len(MANNERS)], MANNERS[(number + 1 + number // len(MANNERS)) % len(MANNERS)]
-    parts.append(f"Write version {number}. Its manner: {first}; {second}. Write in the language of the original.")
+    tongue = "the language of the original" if language == ENGLISH else language_name(language)
+    parts.append(f"Write version {number}. Its manner: {first}; {second}. Write in {tongue}.")
     return (("system", _TASK), ("user", "\n\n".join(parts)))
 
 

@@ -25,8 +25,11 @@ STORIES = 3  # that a model is shown
 _NUMBERED = re.compile(r"(\d{1,6})\.")
 
 
-def templates_to_vary(typed: TypedNarrative, config: str, slot: str | None = None) -> tuple[str, ...]:
-    """Return the templates of a config that are varied: `slot` alone, or all. Raises WrongUsage."""
+def templates_to_vary(
+    typed: TypedNarrative, config: str, slot: str | None = None, language: str | None = None
+) -> tuple[str, ...]:
+    """Return the templates of a config that are varied: `slot` alone, or all. Raises WrongUsage, also where the config
+    is written in another language than one that is asked for."""
     if config not in typed.narrative.records:
         hint = suggest_name(config, typed.narrative.records)
         raise WrongUsage(f"'{typed.narrative.id}' has no record '{config[:100]}'", hint)
@@ -35,6 +38,9 @@ def templates_to_vary(typed: TypedNarrative, config: str, slot: str | None = Non
         raise WrongUsage(f"'{config}' is retold and has no template of its own", f"vary '{record.from_}'")
     if record.format == EVALUATION.name:
         raise WrongUsage(f"'{config}' asks questions whose wordings are its own", "vary another record")
+    if language is not None and language != record.language:
+        words = f"'{config}' is written in '{record.language}': its numbers, dates and lists are those of that language"
+        raise WrongUsage(words, f"write `language: {language[:20]}` at the record, or make one of its own")
     if slot is None:
         return tuple(record.templates)
     if slot not in record.templates:
@@ -70,7 +76,7 @@ class TemplateVariation:
 
     def messages(self, number: int) -> Messages:
         """Return what asks a model for the variant of this number."""
-        return variant_messages(self.typed, self.template, self._stories, number)
+        return variant_messages(self.typed, self.template, self._stories, number, self.record.record.language)
 
     def path(self, number: int) -> Path:
         """Return the file of the variant of a number: it ends as the original does."""

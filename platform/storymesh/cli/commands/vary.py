@@ -12,7 +12,7 @@ from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
     from storymesh.llm.ask import AskedModel
-    from storymesh.narrative.definition import Price
+    from storymesh.narrative.narrator_definition import Price
     from storymesh.variation.variation import TemplateVariation
     from storymesh.variation.vary import VariantResult
 
@@ -22,6 +22,10 @@ MAX_VARIANTS = 200
 TemplateOption = Annotated[
     str | None,
     typer.Option("--template", metavar="NAME", help="One of its templates. Default: all."),
+]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option("--language", metavar="TAG", help="The language to write in, which is that of the record."),
 ]
 CountOption = Annotated[
     int, typer.Option("--count", metavar="N", min=1, max=MAX_VARIANTS, help="How many variants there should be.")
@@ -48,6 +52,7 @@ def vary(
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="PROVIDER:NAME, such as openai:gpt-4o.")],
     mesh: MeshOption = None,
     template: TemplateOption = None,
+    language: LanguageOption = None,
     count: CountOption = 12,
     attempts: AttemptsOption = 4,
     base_url: BaseUrlOption = None,
@@ -67,7 +72,7 @@ def vary(
     from storymesh.llm.ask import AskedModel
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
-    from storymesh.narrative.definition import Budget
+    from storymesh.narrative.narrator_definition import Budget
     from storymesh.variation.variation import TemplateVariation, templates_to_vary
     from storymesh.variation.vary import wanted_numbers
 
@@ -77,7 +82,7 @@ def vary(
         raise WrongUsage("--budget is in US dollars, and the price is not known", "give --price IN,OUT")
     loaded = load_mesh(mesh_root(mesh))
     build = pin_build(loaded, loaded.narrative(narrative))
-    slots = templates_to_vary(build.typed, config, template)
+    slots = templates_to_vary(build.typed, config, template, language)
     variations = [TemplateVariation(loaded.root, build, config, slot) for slot in slots]
     if dry_run:
         asked = [item.messages(number) for item in variations for number in wanted_numbers(item, count)]
@@ -124,7 +129,7 @@ def _quiet(_: "VariantResult") -> None:
 
 def _price(written: str | None) -> "Price | None":
     """Return the price that `--price` says. Raises WrongUsage for what is none."""
-    from storymesh.narrative.definition import Price
+    from storymesh.narrative.narrator_definition import Price
 
     if written is None:
         return None

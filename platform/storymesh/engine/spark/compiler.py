@@ -26,7 +26,7 @@ _MANY = [chr(code) for code in range(0x80, 0x30000) if len(chr(code).upper()) > 
 _ONE = [letter.title() if len(letter.title()) == 1 else "ẞ" if letter == "ß" else letter for letter in _MANY]
 
 _DATE_CODES = {
-    "%Y": "yyyy", "%m": "MM", "%d": "dd", "%-d": "d", "%B": "MMMM", "%b": "MMM", "%A": "EEEE", "%a": "EEE",
+    "%Y": "yyyy", "%m": "MM", "%-m": "M", "%d": "dd", "%-d": "d", "%B": "MMMM", "%b": "MMM", "%A": "EEEE", "%a": "EEE",
     "%H": "HH", "%M": "mm", "%S": "ss",
 }  # fmt: skip
 

@@ -159,12 +159,12 @@ def number(value: ir.NumericValue, digits: int) -> ir.StringValue:
     return dialect.format_thousands(value, digits)
 
 
-def percent(value: ir.NumericValue, digits: int) -> ir.StringValue:
-    """Return 100 times a number in text, with a percent sign."""
+def hundredfold(value: ir.NumericValue, digits: int) -> ir.StringValue:
+    """Return 100 times a number in text."""
     if value.type().is_floating():
-        return dialect.format_thousands(value.cast("float64") * 100, digits).concat("%")
+        return dialect.format_thousands(value.cast("float64") * 100, digits)
     exact = value.cast(dt.Decimal(19, 0)) if value.type().is_integer() else value
-    return decimals.format_decimal(exact, digits, shift=2).concat("%")
+    return decimals.format_decimal(exact, digits, shift=2)
 
 
 def _minutes(value: ir.DecimalValue, unit: int) -> ir.IntegerValue:
@@ -181,33 +181,16 @@ def _minutes(value: ir.DecimalValue, unit: int) -> ir.IntegerValue:
     return ibis.ifelse(fits, whole, ibis.null("int64")) * each + part
 
 
-def duration(value: ir.NumericValue, unit: int) -> ir.StringValue:
-    """Return the two largest whole units of day, hour and minute; `unit` is the seconds that one counts."""
+def whole_minutes(value: ir.NumericValue, unit: int) -> ir.IntegerValue:
+    """Return the whole minutes of a time without its sign, null past 64 bits; `unit` is the seconds that one counts."""
     if value.type().is_integer():
         minutes_each = unit // 60
-        if minutes_each:
-            fits = signed(value).abs() <= (2**63 - 1) // minutes_each
-            minutes = ibis.ifelse(fits, value, ibis.null("int64")).abs() * minutes_each
-        else:
-            minutes = dialect.integer_division(value, ibis.literal(60)).abs()
-    elif isinstance(value.type(), dt.Decimal):
-        minutes = _minutes(value.abs(), unit)
-    else:
-        # Seconds are rounded to six digits first: 0.7 hours, which no float holds, are 42 minutes and not 41.
-        seconds = dialect.round_half_even(value.cast("float64").abs() * unit, 6)
-        minutes = ibis.ifelse(dialect.is_exactly_printable(seconds), cut_off(seconds / 60), ibis.null("int64"))
-    days, rest = dialect.integer_division(minutes, ibis.literal(1440)), minutes % 60
-    hours = dialect.integer_division(minutes, ibis.literal(60)) % 24
-
-    def counted(count: ir.IntegerValue, name: str) -> ir.StringValue:
-        return dialect.format_thousands(count, 0).concat(" ", ibis.ifelse(count == 1, name, name + "s"))
-
-    def two(first: ir.IntegerValue, one: str, second: ir.IntegerValue, other: str) -> ir.StringValue:
-        return ibis.ifelse(second == 0, counted(first, one), counted(first, one).concat(" ", counted(second, other)))
-
-    text = ibis.cases(
-        (days > 0, two(days, "day", hours, "hour")),
-        (hours > 0, two(hours, "hour", rest, "minute")),
-        else_=counted(rest, "minute"),
-    )
-    return ibis.ifelse((value < 0) & (minutes > 0), ibis.literal("-").concat(text), text)
+        if not minutes_each:
+            return dialect.integer_division(value, ibis.literal(60)).abs()
+        fits = signed(value).abs() <= (2**63 - 1) // minutes_each
+        return ibis.ifelse(fits, value, ibis.null("int64")).abs() * minutes_each
+    if isinstance(value.type(), dt.Decimal):
+        return _minutes(value.abs(), unit)
+    # Seconds are rounded to six digits first: 0.7 hours, which no float holds, are 42 minutes and not 41.
+    seconds = dialect.round_half_even(value.cast("float64").abs() * unit, 6)
+    return ibis.ifelse(dialect.is_exactly_printable(seconds), cut_off(seconds / 60), ibis.null("int64"))

@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 from storymesh.engine import dialect
 from storymesh.language import ast
 from storymesh.language.ast import Expression
+from storymesh.language.locale_formats import LocaleFormats, locale_formats
 
 
 class ValueCompiler(Protocol):
@@ -41,6 +42,11 @@ class CompiledCall:
         """Return the value of an argument that is written out, or the default where it is left out."""
         argument = self.arguments.get(name)
         return argument.value if isinstance(argument, ast.Literal) else default
+
+    @property
+    def formats(self) -> LocaleFormats:
+        """How the language of the text writes."""
+        return locale_formats(self.node.locale)
 
     def value(self, name: str) -> ir.Value:
         """Return an argument as a value."""

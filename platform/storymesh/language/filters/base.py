@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from storymesh.language import ast
 from storymesh.language.ast import Expression
+from storymesh.language.locale_formats import LocaleFormats, locale_formats
 from storymesh.language.sizes import ONE, PRINTED, ZERO, Polynomial, Size, constant, size_of_data
 from storymesh.language.static_values import StaticValue
 from storymesh.language.typecheck.base import TypeCheckerBase
@@ -72,6 +73,11 @@ class CheckedCall:
         argument = self.arguments.get(name)
         return argument if isinstance(argument, ast.Literal) else None
 
+    @property
+    def formats(self) -> LocaleFormats:
+        """How the language of the text writes."""
+        return locale_formats(self.checker.locale)
+
     def fail(self, words: str, hint: str = "", at: Expression | None = None, rule: str = "wrong-type") -> StaticValue:
         """Raise a finding at the filter, or at one of its arguments."""
         return self.checker.fail((at or self.node).at, rule, words, hint)
@@ -120,6 +126,7 @@ class Filter(ABC):
     keeps_unprintable: ClassVar[bool] = False  # compiled, UNPRINTABLE in its value stays in its text
     builds_text: ClassVar[bool] = False  # its text may be longer than its value, so it counts for `language.bounds`
     needs_key: ClassVar[bool] = False  # `evaluate` takes the key of the pseudonyms as `key`
+    in_locale: ClassVar[bool] = False  # `evaluate` takes the language that the text is written in after the value
 
     @abstractmethod
     def infer(self, call: CheckedCall) -> StaticValue:
@@ -135,7 +142,7 @@ class Filter(ABC):
 
     def bound_arguments(self, node: ast.FilterCall) -> tuple[Any, ...]:
         """Return what `evaluate` takes, ahead of the written arguments, from the typed tree."""
-        return ()
+        return (node.locale,) if self.in_locale else ()
 
     def is_identity(self, node: ast.FilterCall) -> bool:
         """Return True where the filter leaves its value as it is."""

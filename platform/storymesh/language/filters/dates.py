@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from storymesh.language.filters.base import CheckedCall, Parameter, SizedCall, TextFilter
+from storymesh.language.locale_formats import DATE_STYLES, LocaleFormats, locale_formats
 from storymesh.language.sizes import ONE, PRINTED, Size, constant
 from storymesh.language.static_values import StaticValue
 from storymesh.language.types import MOMENTS
@@ -14,20 +15,20 @@ if TYPE_CHECKING:
 
     from storymesh.language.compile.filters import CompiledCall
 
-DATE_CODES = ("%Y", "%m", "%-d", "%d", "%B", "%b", "%A", "%a", "%H", "%M", "%S", "%%")
-_CODE = re.compile(r"%-d|%[YmdBbAaHMS%]")
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DATE_CODES = ("%Y", "%m", "%-m", "%-d", "%d", "%B", "%b", "%A", "%a", "%H", "%M", "%S", "%%")
+_CODE = re.compile(r"%-[dm]|%[YmdBbAaHMS%]")
+ISO = "%Y-%m-%d"
 
 
 class DateFilter(TextFilter):
     name = "date"
     accepts = MOMENTS
     wants = "a date or timestamp"
-    summary = f"a date in a format of {' '.join(DATE_CODES)}"
+    in_locale = True
+    summary = (
+        f"a date in a format of {' '.join(DATE_CODES)}, with the names of the language, or in one of its styles "
+        f"{', '.join(DATE_STYLES)}"
+    )
     example = ('case.at | date("%-d %B %Y")', "3 March 2024")
     parameters = (Parameter("format", literal=str),)
 
@@ -36,32 +37,42 @@ class DateFilter(TextFilter):
         rest = _CODE.sub("", str(pattern.value)) if pattern else ""
         if "%" in rest:
             code = rest[rest.index("%") : rest.index("%") + 2]
-            return call.fail(f"'{code}' is no part of a date format", f"known: {' '.join(DATE_CODES)}", pattern)
+            known = f"known: {' '.join(DATE_CODES)}, or one of {', '.join(DATE_STYLES)}"
+            return call.fail(f"'{code}' is no part of a date format", known, pattern)
         return super().infer(call)
 
     def estimate_size(self, call: SizedCall) -> Size:
-        # A code of two signs is written with nine at most: September, Wednesday.
-        return Size(ONE, constant(max(PRINTED, 8 * len(call.literal("format") or ""))))
+        formats = locale_formats(call.node.locale)
+        longest = max(map(len, (*formats.months, *formats.weekdays, "2024")))
+        pattern = date_pattern(call.literal("format"), formats)
+        return Size(ONE, constant(max(PRINTED, len(pattern) * longest)))
 
-    def evaluate(self, value: date, /, format: str = "%Y-%m-%d") -> str:  # noqa: A002 - as authors write it
+    def evaluate(self, value: date, locale: str, /, format: str | None = None) -> str:  # noqa: A002 - as authors write it
         moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
+        formats = locale_formats(locale)
         parts = {
             "%Y": f"{moment.year:04d}",
             "%m": f"{moment.month:02d}",
+            "%-m": str(moment.month),
             "%d": f"{moment.day:02d}",
             "%-d": str(moment.day),
-            "%B": _MONTHS[moment.month - 1],
-            "%b": _MONTHS[moment.month - 1][:3],
-            "%A": _WEEKDAYS[moment.weekday()],
-            "%a": _WEEKDAYS[moment.weekday()][:3],
+            "%B": formats.months[moment.month - 1],
+            "%b": formats.short_months[moment.month - 1],
+            "%A": formats.weekdays[moment.weekday()],
+            "%a": formats.short_weekdays[moment.weekday()],
             "%H": f"{moment.hour:02d}",
             "%M": f"{moment.minute:02d}",
             "%S": f"{moment.second:02d}",
             "%%": "%",
         }
-        return _CODE.sub(lambda code: parts[code[0]], format)
+        return _CODE.sub(lambda code: parts[code[0]], date_pattern(format, formats))
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
-        from storymesh.engine import dialect
+        from storymesh.language.compile.locale import moment
 
-        return dialect.format_moment(call.base, call.literal("format", "%Y-%m-%d"))
+        return moment(call.base, date_pattern(call.literal("format"), call.formats), call.formats)
+
+
+def date_pattern(written: str | None, formats: LocaleFormats) -> str:
+    """Return the codes of a format, which may be the name of a style."""
+    return ISO if written is None else formats.date_styles.get(written, written)

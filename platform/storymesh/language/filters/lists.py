@@ -10,6 +10,7 @@ from storymesh.language import ast
 from storymesh.language.evaluate import EXACT, as_text, int64
 from storymesh.language.filters.base import CheckedCall, Origins, Overflow, Parameter, SizedCall
 from storymesh.language.filters.items import ATTRIBUTE, ATTRIBUTE_BY_NAME, ListFilter, property_of, sort_key
+from storymesh.language.locale_formats import locale_formats
 from storymesh.language.sizes import ONE, PRINTED, ZERO, Polynomial, Size, constant, most_characters, size_of_data
 from storymesh.language.static_values import StaticValue, a_kind
 from storymesh.language.types import (
@@ -224,13 +225,13 @@ class JoinFilter(Joined):
 
 class ListingFilter(Joined):
     name = "listing"
-    summary = "items with commas and a word before the last"
+    in_locale = True
+    summary = "items with commas and a word before the last, as the language has them"
     example = ('["a", "b", "c"] | listing', "a, b and c")
     parameters = (Parameter("last", literal=str),)
 
-    def evaluate(self, items: Iterable[Any], /, last: str = "and") -> str:
-        texts = [as_text(item) for item in items]
-        return f"{', '.join(texts[:-1])} {last} {texts[-1]}" if len(texts) > 1 else "".join(texts)
+    def evaluate(self, items: Iterable[Any], locale: str, /, last: str | None = None) -> str:
+        return locale_formats(locale).list_items([as_text(item) for item in items], last)
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
         import ibis
@@ -239,11 +240,14 @@ class ListingFilter(Joined):
 
         texts = dialect.map_items(call.base, call.compiler.item_text)
         count = texts.length()
-        most = texts[: count - 1].join(", ")
+        formats, last = call.formats, call.literal("last")
+        end, pair = formats.between(last), formats.pair_separator
+        most = texts[: count - 1].join(formats.separator)
         return ibis.cases(
             (count == 0, ibis.literal("")),
             (count == 1, texts[0]),
-            else_=most.concat(f" {call.literal('last', 'and')} ", dialect.item_at(texts, -1)),
+            *([(count == 2, texts[0].concat(pair, texts[1]))] if last is None and pair != end else []),
+            else_=most.concat(end, dialect.item_at(texts, -1)),
         )
 
 

@@ -16,6 +16,7 @@ from storymesh.language.filters.base import (
     SizedCall,
     TextFilter,
 )
+from storymesh.language.locale_formats import ENGLISH, FORMS, LocaleFormats, locale_formats
 from storymesh.language.sizes import ONE, PRINTED, Size, constant, most_characters
 from storymesh.language.static_values import StaticValue
 from storymesh.language.types import NUMBERS, Decimal, Integer, Type
@@ -45,9 +46,9 @@ def round_exact(value: Exact, digits: int) -> Exact:
     return EXACT.add(EXACT.quantize(value, Exact(1).scaleb(-digits)), 0)
 
 
-def format_count(count: int, one: str, many: str | None = None) -> str:
-    """Return a number and the word in the right form."""
-    return f"{format_number(count)} {one if count == 1 else many if many is not None else one + 's'}"
+def format_count(count: int, unit: str, formats: LocaleFormats) -> str:
+    """Return a number of a unit in full words."""
+    return formats.units[unit][formats.form(count)].replace("{}", formats.number(format_number(count)))
 
 
 class PrintedNumber(TextFilter):
@@ -56,11 +57,15 @@ class PrintedNumber(TextFilter):
     accepts: ClassVar[tuple[type, ...]] = NUMBERS
     wants = "a number"
     overflow = Overflow.IN_TEXT
+    in_locale = True
 
 
 class NumberFilter(PrintedNumber):
     name = "number"
-    summary = "thousands with comma, ties to even: a decimal by its exact value, a float by its binary one"
+    summary = (
+        "thousands with comma, or as the language has them; ties to even: a decimal by its exact value, a float by "
+        "its binary one"
+    )
     example = ("1234.5 | number", "1,234")
     parameters = (Parameter("digits", literal=int),)
 
@@ -68,51 +73,87 @@ class NumberFilter(PrintedNumber):
         wrong = call.require_digits("digits", f"a number has 0 to {MAX_DIGITS} digits behind the point")
         return wrong or super().infer(call)
 
-    def evaluate(self, value: int | float | Exact, /, digits: int = 0) -> str:
-        return format_number(value, digits)
+    def evaluate(self, value: int | float | Exact, locale: str, /, digits: int = 0) -> str:
+        return locale_formats(locale).number(format_number(value, digits))
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
         from storymesh.language.compile.arithmetic import number
+        from storymesh.language.compile.locale import in_language
 
-        return number(call.base, call.literal("digits", 0))
+        return in_language(number(call.base, call.literal("digits", 0)), call.formats)
 
 
 class PercentFilter(NumberFilter):
     name = "percent"
-    summary = "`number` of 100 x and a percent sign"
+    summary = "`number` of 100 x and a percent sign, where the language has it"
     example = ("0.125 | percent(1)", "12.5%")
 
-    def evaluate(self, value: int | float | Exact, /, digits: int = 0) -> str:
-        return format_number(value * 100 if isinstance(value, float) else EXACT.multiply(value, 100), digits) + "%"
+    def evaluate(self, value: int | float | Exact, locale: str, /, digits: int = 0) -> str:
+        times = value * 100 if isinstance(value, float) else EXACT.multiply(value, 100)
+        return locale_formats(locale).percentage(format_number(times, digits))
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
-        from storymesh.language.compile.arithmetic import percent
+        from storymesh.language.compile.arithmetic import hundredfold
+        from storymesh.language.compile.locale import in_percent
 
-        return percent(call.base, call.literal("digits", 0))
+        return in_percent(hundredfold(call.base, call.literal("digits", 0)), call.formats)
 
 
 class PluralFilter(PrintedNumber):
     name = "plural"
     accepts = (Integer,)
     wants = "an integer"
-    summary = "the number and the word in the right form"
+    summary = (
+        "the number and the word in the form that goes with it; a language with more than two forms names the others"
+    )
     example = ('1 | plural("day")', "1 day")
-    parameters = (Parameter("one", True, str), Parameter("many", literal=str))
+    parameters = (
+        Parameter("one", True, str),
+        Parameter("many", literal=str),
+        *(Parameter(form, literal=str, by_name=True) for form in ("zero", "two", "few", "other")),
+    )
+
+    def infer(self, call: CheckedCall) -> StaticValue:
+        forms = call.formats.forms
+        given = {parameter.name for parameter in self.parameters if call.literal(parameter.name) is not None}
+        # The second word is the form of most numbers, by whichever name the language calls that.
+        wanted = {"many" if form == "other" and "other" not in given else form for form in forms}
+        locale = call.checker.locale
+        if locale == ENGLISH:
+            wanted.discard("many")  # one with an "s"
+        elif len(forms) == 1:
+            wanted.clear()
+        if missing := sorted(wanted - given - {"one"}):
+            written = ", ".join(f'{form}="…"' for form in missing)
+            return call.fail(f"'{locale}' has a form of the word for '{missing[0]}'", f"write {written}")
+        if unused := sorted(given - wanted - {"one", "many"}):
+            return call.fail(f"'{locale}' has no form of a word for '{unused[0]}'", f"it has {', '.join(forms)}")
+        return super().infer(call)
 
     def estimate_size(self, call: SizedCall) -> Size:
         return Size(ONE, most_characters(call.sizes.values()) + constant(PRINTED))
 
-    def evaluate(self, value: int, /, one: str, many: str | None = None) -> str:
-        return format_count(value, one, many)
+    def evaluate(self, value: int, locale: str, /, one: str, many: str | None = None, **forms: str) -> str:
+        formats = locale_formats(locale)
+        return f"{formats.number(format_number(value))} {_words(formats, one, many, forms)[formats.form(value)]}"
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
         import ibis
 
         from storymesh.engine import dialect
+        from storymesh.language.compile.locale import in_language, pick_form
 
-        one = call.literal("one", "")
-        word = ibis.ifelse(call.base == 1, one, call.literal("many", one + "s"))
-        return dialect.format_thousands(call.base, 0).concat(" ", word)
+        formats = call.formats
+        given = {form: word for form in FORMS if (word := call.literal(form)) is not None}
+        words = _words(formats, call.literal("one", ""), call.literal("many"), given)
+        word = pick_form(call.base, {form: ibis.literal(word) for form, word in words.items()}, formats)
+        return in_language(dialect.format_thousands(call.base, 0), formats).concat(" ", word)
+
+
+def _words(formats: LocaleFormats, one: str, many: str | None, forms: Mapping[str, str]) -> dict[str, str]:
+    """Return the word in each form that the language has for whole numbers."""
+    most = many if many is not None else one + "s" if formats.code == ENGLISH else one
+    return {form: {**forms, "one": one, "many": most}.get(form, most) for form in formats.forms}
 
 
 class DurationFilter(PrintedNumber):
@@ -128,7 +169,7 @@ class DurationFilter(PrintedNumber):
             return call.fail(f"there is no unit '{unit.value}'", suggest_name(str(unit.value), UNITS), unit)
         return super().infer(call)
 
-    def evaluate(self, value: int | float | Exact, /, unit: str) -> str:
+    def evaluate(self, value: int | float | Exact, locale: str, /, unit: str) -> str:
         """Return the two largest whole units; what is smaller is cut off, a part that is zero left out.
 
         An integer is exact, and so is a decimal to 30 digits behind the point. Of a float the seconds are rounded to
@@ -142,16 +183,20 @@ class DurationFilter(PrintedNumber):
             minutes = int64(TRUNCATING.divide_int(TRUNCATING.multiply(kept, UNITS[unit]), 60))
         else:
             minutes = int(finite(round(abs(finite(value)) * UNITS[unit], 6)) // 60)
+        formats = locale_formats(locale)
         parts = [(minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute")]
         while len(parts) > 1 and not parts[0][0]:
             del parts[0]
-        shown = [format_count(count, name) for count, name in parts[:2] if count] or ["0 minutes"]
-        return ("-" if value < 0 and minutes else "") + " ".join(shown)
+        shown = [part for part in parts[:2] if part[0]] or [(0, "minute")]
+        text = formats.unit_separator.join(format_count(count, name, formats) for count, name in shown)
+        return (formats.minus if value < 0 and minutes else "") + text
 
     def compile(self, call: "CompiledCall") -> "ir.Value":
-        from storymesh.language.compile.arithmetic import duration
+        from storymesh.language.compile.arithmetic import whole_minutes
+        from storymesh.language.compile.locale import duration
 
-        return duration(call.base, UNITS[call.literal("unit", "hours")])
+        minutes = whole_minutes(call.base, UNITS[call.literal("unit", "hours")])
+        return duration(minutes, call.base < 0, call.formats)
 
 
 class RoundFilter(Filter):

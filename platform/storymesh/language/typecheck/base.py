@@ -7,6 +7,7 @@ from types import MappingProxyType
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Template
+from storymesh.language.locale_formats import ENGLISH
 from storymesh.language.static_values import ANYTHING, Path, StaticValue, a_kind, higher, joined_codes, joined_type
 from storymesh.language.typecheck.scope import Guards, Scope, dotted_name, guard_for
 from storymesh.language.typecheck.zero import not_zero
@@ -42,9 +43,11 @@ class TypeCheckerBase:
         strict: bool,
         partial: Callable[[str], Template | None] = lambda name: None,
         unprintable: Mapping[Path, Hidden] = MappingProxyType({}),
+        locale: str = ENGLISH,
     ) -> None:
         self.scope = scope
         self.unprintable = unprintable
+        self.locale = locale
         self.strict = strict
         self.partial = partial
         self.findings: dict[Finding, None] = {}

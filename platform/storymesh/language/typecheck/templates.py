@@ -14,6 +14,7 @@ from unicodedata import normalize
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language import ast
 from storymesh.language.ast import Expression, Statement, Template
+from storymesh.language.locale_formats import ENGLISH
 from storymesh.language.static_values import ANYTHING, Path, StaticValue, a_kind, higher, mixed
 from storymesh.language.typecheck.expressions import ExpressionChecker
 from storymesh.language.typecheck.names import LOOP
@@ -46,13 +47,14 @@ def check_template(
     scope: Scope,
     partial: Callable[[str], Template | None],
     unprintable: Mapping[Path, Hidden] = MappingProxyType({}),
+    locale: str = ENGLISH,
 ) -> CheckedTemplate:
     """Return the typed tree of a template, with its partials in it, and what it reads and prints.
 
-    `partial` gives the template that an include names; `unprintable` are paths that may be read but not printed. Raises
-    DefinitionErrors with findings.
+    `partial` gives the template that an include names; `unprintable` are paths that may be read but not printed;
+    `locale` is the language in which numbers, dates and lists are written. Raises DefinitionErrors with findings.
     """
-    checker = TypeChecker(scope, strict=True, partial=partial, unprintable=unprintable)
+    checker = TypeChecker(scope, strict=True, partial=partial, unprintable=unprintable, locale=locale)
     checker.stack.append(template.name)
     tree = checker.check_file(template)
     checker.raise_findings()
@@ -86,6 +88,8 @@ class TypeChecker(ExpressionChecker):
         changes = {name: self.typed(inner) for name, inner in vars(part).items() if not isinstance(inner, str)}
         if isinstance(part, ast.ExpressionNode):
             changes["static"] = self.static.get(id(part))
+            if isinstance(part, ast.FilterCall):
+                changes["locale"] = self.locale
         elif isinstance(part, ast.Include):
             changes["partial"] = self.partials.get(id(part))
         return replace(part, **changes)  # type: ignore[type-var]

@@ -55,7 +55,7 @@ def card_header(description: ReleaseDescription) -> str:
     total = description.manifest.records
     card = DatasetCardData(
         license=license_ if known else "other",
-        language=["en"],
+        language=list(dict.fromkeys(tag.partition("-")[0] for tag in description.languages)),
         size_categories=[next((name for limit, name in _SIZES if total < limit), _BEYOND)],
         task_categories=sorted({formats[config].task for config in description.configs}),
         pretty_name=single_line(narrative.title),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.dataset.build import rule_changes_since
 from storymesh.dataset.split import SPLITS
+from storymesh.language.locale_formats import ENGLISH, language_name
 from storymesh.narrative.template_files import drawn_wordings
 from storymesh.release.card.header import card_header
 from storymesh.release.card.markdown import code_block, code_span, escape_text, single_line
@@ -97,7 +98,7 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "rule_changes": rule_changes_since(succeeds.rules) if (succeeds := description.manifest.succeeds) else [],
         "owners": {role: contract.owner for role, contract in description.contracts.items()},
         "links": describe_links(narrative),
-        "formats": {config: format_.purpose for config, format_ in description.formats.items()},
+        "formats": {config: _purpose(description, config) for config in description.formats},
         "columns": {
             config: [(field.name, _type_name(field.type)) for field in schema]
             for config, schema in description.schemas.items()
@@ -129,6 +130,12 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "persons": PERSONAL_DATA,
         "citation": description.citation,
     }
+
+
+def _purpose(description: ReleaseDescription, config: str) -> str:
+    """Return what a config is, and in which language where that is not English."""
+    purpose, language = description.formats[config].purpose, description.narrative.language_of(config)
+    return purpose if language == ENGLISH else f"{purpose}, in {language_name(language)}"
 
 
 def _text_sizes(description: ReleaseDescription) -> Mapping[str, tuple[int, int, int]]:

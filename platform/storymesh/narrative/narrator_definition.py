@@ -1,0 +1,58 @@
+"""The language model that rewrites a record, as a narrative names it: model, prompts, prices and bounds."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AllowInfNan, Field
+
+from storymesh.case.definition import Definition
+from storymesh.narrative.template_name import Template
+
+Parameter = bool | int | Annotated[float, AllowInfNan(False)] | str  # of a model
+
+
+class Price(Definition):
+    """US dollars for a million tokens."""
+
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+
+
+class Budget(Definition):
+    """The most that one run of one config may spend. It stops before a call that could exceed it."""
+
+    tokens: int | None = Field(default=None, gt=0)
+    usd: Decimal | None = Field(default=None, gt=0)
+
+
+NOTHING_TO_SPEND = Budget.model_construct(tokens=0)  # no call fits in it
+
+
+class ScoringModel(Definition):
+    """A second model that scores each accepted text, beside the grounding and never instead of it (`judge`)."""
+
+    model: str
+    prompt: Template
+    base_url: str | None = None
+    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
+    price: Price | None = None
+
+
+class Narrator(Definition):
+    """A language model that rewrites records. `model` is a name of LangChain's `init_chat_model`, `timeout` in seconds;
+    keys stand in the environment, never here. `accept` is the least share of claims that the facts must carry."""
+
+    model: str
+    prompt: Template
+    system: Template | None = None
+    base_url: str | None = None
+    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
+    attempts: int = Field(default=3, ge=1, le=20)
+    otherwise: Literal["keep", "drop"] = "keep"
+    accept: float = Field(default=1.0, ge=0, le=1)
+    concurrency: int = Field(default=16, ge=1, le=512)
+    timeout: float = Field(default=60.0, gt=0, le=3600)
+    price: Price | None = None
+    budget: Budget | None = None
+    judge: ScoringModel | None = None
