@@ -121,6 +121,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "cast": "role → `<domain>.<product>@<major version of its contract>`",
         "case": "see below",
         "records": "config → record, at least one",
+        "labels": (
+            "language → `role.property` → code → what it is called in the configs of that language, for each code of "
+            "the contract's enum. It holds wherever those codes stand: in facts, outcome and precedents too"
+        ),
         "dataset": "see below",
         "evaluation": "see below",
     },

@@ -80,6 +80,15 @@ else:
     )
 
 
+def check_language(code: str) -> str:
+    """Return the tag of a language. Raises ValueError for what is none, and for one that is not printed here."""
+    try:
+        locale_formats(code)
+    except UnknownLanguage as error:
+        raise ValueError(str(error)) from None
+    return code
+
+
 class Record(_RecordTemplates):
     """One config of the dataset. It tells the cases for which `where` holds, all that it can without. With `variants`,
     each case draws one of a template and those of its folder of variants. Its `length` and `near_duplicates` stand in
@@ -97,11 +106,7 @@ class Record(_RecordTemplates):
     @field_validator("language")
     @classmethod
     def _known_language(cls, code: str) -> str:
-        try:
-            locale_formats(code)
-        except UnknownLanguage as error:
-            raise ValueError(str(error)) from None
-        return code
+        return check_language(code)
 
     @model_validator(mode="after")
     def _pairs(self) -> "Record":
@@ -239,6 +244,14 @@ class NarrativeFile(Definition):
     records: Mapping[Name, Record] = Field(min_length=1, max_length=MAX_RECORDS)
     dataset: Dataset = Field(default_factory=Dataset)
     evaluation: Evaluation | None = None
+    labels: Mapping[str, Mapping[str, Mapping[str, str]]] = Field(default_factory=dict)
+
+    @field_validator("labels")
+    @classmethod
+    def _known_languages(cls, labels: Mapping[str, object]) -> Mapping[str, object]:
+        for code in labels:
+            check_language(code)
+        return labels
 
     @model_validator(mode="after")
     def _evaluation(self) -> "NarrativeFile":
@@ -279,6 +292,7 @@ class Narrative(Definition):
     records: Mapping[str, Record]
     dataset: Dataset
     evaluation: Evaluation | None = None
+    labels: Mapping[str, Mapping[str, Mapping[str, str]]]
     folder: str
     templates: Mapping[str, str]
     document: Any = Field(repr=False, exclude=True)
@@ -363,6 +377,7 @@ def read_narrative(path: Path, root: Path) -> Narrative:
         records=file.configs,
         dataset=file.dataset,
         evaluation=file.evaluation,
+        labels=file.labels,
         folder=Path(document.path).parent.as_posix(),
         templates=templates,
         document=document,

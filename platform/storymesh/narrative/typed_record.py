@@ -24,6 +24,7 @@ from storymesh.narrative.definition import Narrative, Record
 from storymesh.narrative.formats import FORMATS
 from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat, TemplateSlot, TextColumn
+from storymesh.narrative.labels import LabelTranslations
 from storymesh.narrative.narrator_definition import Narrator, ScoringModel
 from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_evaluation import TypedEvaluation, type_evaluation
@@ -119,6 +120,7 @@ class RecordTyper:
         self._narrative = narrative
         self._views = views
         self._findings = findings
+        self._labels = LabelTranslations(narrative, views, findings)
         self._parsed: dict[str, Template | None] = {}
         self.used: set[str] = set()
 
@@ -237,7 +239,9 @@ class RecordTyper:
             scope[STORY] = Field(Text())
         unprintable: Mapping[Path, Hidden] = self._views.unprintable if slot.phase == "question" else {}
         try:
-            checked = check_template(template, scope, self._parse, unprintable, language)
+            checked = check_template(
+                template, self._labels.in_language(scope, language), self._parse, unprintable, language
+            )
         except DefinitionErrors as error:
             self._findings.extend(finding for finding in error.findings if finding not in self._findings)
             return None
