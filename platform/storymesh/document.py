@@ -144,13 +144,13 @@ def parse_document(text: str, name: str) -> Document:
     try:
         node = _compose(text)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        location = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
-        raise DefinitionErrors([Finding(location, "yaml", f"not YAML: {error.problem or error.context}")]) from None
+        raise DefinitionErrors([_syntax_finding(error, name)]) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         location = Location(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise DefinitionErrors([Finding(location, "yaml", f"not YAML: {error.reason}")]) from None
+        character = f"U+{ord(text[error.position]):04X}" if error.position < len(text) else "one"
+        message = f"not YAML: the character {character} is not allowed"
+        raise DefinitionErrors([Finding(location, "yaml", message, "remove it, and save the file as UTF-8")]) from None
     except RecursionError:
         raise DefinitionErrors([Finding(Location(name), "yaml", f"nested deeper than {MAX_DEPTH} levels")]) from None
     builder = _Builder(name)
@@ -162,13 +162,52 @@ def parse_document(text: str, name: str) -> Document:
     return Document(name, value, builder.locations, builder.key_locations, text)
 
 
+_IN_WORDS = {
+    "mapping values are not allowed here": ("a ':' does not belong here", "write a text that has ': ' in quotes"),
+    "expected <block end>, but found '<block mapping start>'": (
+        "this line is indented otherwise than those that it follows",
+        "give the fields of one thing the same indentation",
+    ),
+    "but found another document": ("a second document begins here", "one file, one document: remove the ---"),
+}
+
+
+def _syntax_finding(error: yaml.MarkedYAMLError, name: str) -> Finding:
+    """Return what PyYAML says, in plain words where it says that what begins somewhere never ends."""
+    mark = error.problem_mark or error.context_mark
+    location = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
+    problem = str(error.problem or error.context)
+    message, hint = _IN_WORDS.get(problem, (problem, ""))
+    message = message.replace("expected the node content", "expected a value")
+    message = message.replace("'<stream end>'", "the end of the file").replace(
+        "unexpected end of stream", "the end of the file"
+    )
+    if "'\\t'" in problem:
+        message, hint = "a tab does not belong here", "indent with spaces"
+    elif problem.startswith("expected alphabetic or numeric"):
+        hint = "a text that begins with * or & stands in quotes"
+    elif (begun := error.context_mark) is not None and (begun.line, begun.column) != (
+        location.line - 1,
+        location.column - 1,
+    ):
+        kinds = {"flow sequence": "[", "flow mapping": "{", "quoted scalar": "quote"}
+        kind = next((sign for words, sign in kinds.items() if words in (error.context or "")), "")
+        if kind:
+            hint = f"the {kind} of line {begun.line + 1}, column {begun.column + 1} is not closed before"
+    return Finding(location, "yaml", f"not YAML: {message}", hint)
+
+
 def _unlisted(location: Location, count: int) -> Finding:
     return Finding(location, "yaml", f"{count:,} findings from here on are not listed", "mend those before first")
 
 
 def refusal_finding(error: InputFileRefused, root: Path) -> Finding:
     """Return what `check` says about a file that is not read, which it names relative to `root`."""
-    return Finding(Location(path_in_mesh(error.path, root)), "unreadable", f"the file {error.reason}", error.hint)
+    reason = error.reason
+    if error.outside is not None:
+        folder = path_in_mesh(error.outside, root)
+        reason = f"leads out of {'the mesh' if folder == '.' else f'{folder}/'}"
+    return Finding(Location(path_in_mesh(error.path, root)), "unreadable", f"the file {reason}", error.hint)
 
 
 def path_in_mesh(path: Path, root: Path) -> str:
@@ -249,6 +288,9 @@ def _compose(text: str) -> yaml.Node | None:
         return yaml.compose(text, Loader=_CoreLoader)
 
 
+_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 class _Builder:
     """A walk over YAML nodes that builds their values and locations, with limits against aliases that multiply."""
 
@@ -258,6 +300,7 @@ class _Builder:
         self.key_locations: dict[tuple[Step, ...], Location] = {}
         self.findings: list[Finding] = []
         self.count = 0
+        self._open: set[int] = set()  # the collections that are being built
 
     def build(self, node: yaml.Node, steps: tuple[Step, ...]) -> Any:
         """Return the value of `node`, which is at `steps`. Raises DefinitionErrors beyond a limit."""
@@ -267,15 +310,19 @@ class _Builder:
             message = f"more than {MAX_NODES:,} values or {MAX_DEPTH} levels, aliases counted out"
             raise DefinitionErrors([Finding(location, "yaml", message)])
         self.locations[steps] = location
-        match node:
-            case yaml.MappingNode():
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTIONS:
+            self._refuse_tag(node)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        if id(node) in self._open:
+            raise DefinitionErrors([Finding(location, "yaml", "what is anchored here holds itself, by an alias")])
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
                 return self._mapping(node, steps)
-            case yaml.SequenceNode():
-                return [self.build(item, (*steps, index)) for index, item in enumerate(node.value)]
-            case yaml.ScalarNode():
-                return self._scalar(node)
-            case _:  # pragma: no cover - PyYAML composes no other node
-                raise AssertionError(node)
+            return [self.build(item, (*steps, index)) for index, item in enumerate(node.value)]
+        finally:
+            self._open.discard(id(node))
 
     def _mapping(self, node: yaml.MappingNode, steps: tuple[Step, ...]) -> dict[str, Any]:
         value: dict[str, Any] = {}
@@ -319,10 +366,14 @@ class _Builder:
                     hint = f"from {sys.float_info.min:.1g} to {sys.float_info.max:.1g}, or in quotes for a text"
                     self.findings.append(Finding(self._locate(node), "too-large", message, hint))
                 return number
-            case tag:
-                message = f"the tag '{tag}' is not in the YAML core schema"
-                self.findings.append(Finding(self._locate(node), "yaml", message, "write the plain value"))
+            case _:
+                self._refuse_tag(node)
                 return text
+
+    def _refuse_tag(self, node: yaml.Node) -> None:
+        tag = node.tag.removeprefix("tag:yaml.org,2002:")
+        message = f"the tag '{tag}' is not in the YAML core schema"
+        self.findings.append(Finding(self._locate(node), "yaml", message, "write the plain value"))
 
     def _locate(self, node: yaml.Node) -> Location:
         return Location(self.name, node.start_mark.line + 1, node.start_mark.column + 1)

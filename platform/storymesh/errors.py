@@ -11,6 +11,7 @@ from typing import Literal
 from storymesh.location import Location
 
 MAX_COMPARED = 400  # characters, and names
+MAX_MESSAGE = 600  # characters of a finding, and of its hint
 MAX_SHOWN = 100  # characters of a name that somebody else's file has
 Severity = Literal["error", "warning"]
 
@@ -24,6 +25,13 @@ class Finding:
     message: str
     hint: str = ""
     severity: Severity = "error"
+
+    def __post_init__(self) -> None:
+        # The whole of what somebody wrote stands in their file; a value of many pages would hide what is said of it.
+        for name in ("message", "hint"):
+            text = getattr(self, name)
+            if len(text) > MAX_MESSAGE:
+                object.__setattr__(self, name, f"{text[: MAX_MESSAGE // 2]} … {text[-MAX_MESSAGE // 2 :]}")
 
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""

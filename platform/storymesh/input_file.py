@@ -18,10 +18,10 @@ _FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 
 
 
 class InputFileRefused(StorymeshError):
-    """A file that is not read: `reason` completes "the file …"."""
+    """A file that is not read: `reason` completes "the file …"; `outside` is the folder that it leads out of."""
 
-    def __init__(self, path: Path, reason: str, hint: str = "") -> None:
-        self.path, self.reason = path, reason
+    def __init__(self, path: Path, reason: str, hint: str = "", *, outside: Path | None = None) -> None:
+        self.path, self.reason, self.outside = path, reason, outside
         super().__init__(f"{path}: the file {reason}", hint)
 
 
@@ -90,7 +90,8 @@ def _target_inside(path: Path, root: Path, *, links: bool) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         raise InputFileRefused(path, _failure(error)) from None
     if not target.is_relative_to(root.resolve()):
-        raise InputFileRefused(path, f"leads out of {root}", "only files inside that folder are read; copy it there")
+        hint = "only files inside that folder are read; copy it there"
+        raise InputFileRefused(path, f"leads out of {root}", hint, outside=root)
     return target
 
 

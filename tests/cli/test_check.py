@@ -66,7 +66,8 @@ BROKEN = [
         "domains/fleet/domain.yaml",
         "title: Fleet office",
         "title: [Fleet",
-        "domains/fleet/domain.yaml:3:6: error[yaml]: not YAML: expected ',' or ']', but got ':'",
+        "domains/fleet/domain.yaml:3:6: error[yaml]: not YAML: expected ',' or ']', but got ':'"
+        " (the [ of line 2, column 8 is not closed before)",
         id="not YAML",
     ),
     pytest.param(

@@ -61,6 +61,8 @@ SLOW_FOLDERS = (
     "security",
 )
 SLOW_FILES = (
+    "catalogue/test_in_browser.py",
+    "catalogue/test_site.py",
     "case/test_parts.py",
     "case/test_snapshots.py",
     "case/test_unchanged.py",
@@ -75,6 +77,7 @@ SLOW_FILES = (
     "grounding/test_check.py",
     "language/test_soundness.py",
     "language/test_templates.py",
+    "mesh/test_broken_meshes.py",
     "mesh/test_schedule.py",
     "narrative/test_canary.py",
     "product/test_dbt_project.py",

@@ -13,7 +13,7 @@ from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.ast import Expression
 from storymesh.language.bounds import MAX_COPIES, copies_in_facts
 from storymesh.language.parse import parse_expression
-from storymesh.language.static_values import Path
+from storymesh.language.static_values import ANYTHING, Path
 from storymesh.language.typecheck.scope import CheckedExpression, Fact, Scope
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.typecheck.zero import not_zero
@@ -78,6 +78,9 @@ def type_case(case: Case, cast: Cast, at: LocationOf, pseudonymised: frozenset[P
     for role in cast.roles.values():
         hindsight[role.name] = _hindsight(role, pseudonymised)
         question[role.name] = _question(cast, role, pseudonymised)
+    for name in cast.unlinked:
+        message = f"'{name}' is in the cast, and no link says which of its rows belong to a case"
+        hindsight[name] = question[name] = Hidden("not-linked", message, f"write `{name}` under `links`")
     hindsight["case"] = Field(_case_row(replace(closes, nullable=True) if closes else None))
     later = Hidden("out-of-view", "'case.closes' is known only when the case closes", "tell it in a `text` record")
     question["case"] = Field(_case_row(later if case.closes else None))
@@ -109,10 +112,14 @@ def _type_facts(
     """Type the facts in their order, and add each to both scopes. Return them, and which a question cannot know."""
     facts: dict[str, Formula] = {}
     hidden: set[str] = set()
+    for name in case.facts:
+        message = f"the fact '{name}' is not computed before this: facts are read from top to bottom"
+        hindsight[name] = Hidden("wrong-order", message, "move it up")
     for name, text in case.facts.items():
+        hindsight[name] = Hidden("circle", f"the fact '{name}' is computed from itself", "compute it from properties")
         formula = _formula(name, text, at("case", "facts", name), hindsight, findings)
         if formula is None:
-            hindsight[name] = question[name] = Hidden("broken-fact", f"the fact '{name}' has a mistake of its own")
+            hindsight[name] = question[name] = Field(ANYTHING)  # no second finding comes of it
             continue
         facts[name] = formula
         hindsight[name] = Fact(formula.checked.value.field, formula.expression)
@@ -295,7 +302,7 @@ def _type_outcome(outcome: Outcome, at: LocationOf, scope: Scope, findings: list
         formula = _formula(name, getattr(outcome, name), location, scope, findings)
         if formula is None:
             continue
-        if not isinstance(formula.checked.value.type, types):
+        if formula.checked.value.type is not ANYTHING and not isinstance(formula.checked.value.type, types):
             message = f"`{name}` is {formula.checked.value.type}, it wants to be {described}"
             findings.append(Finding(location, "wrong-type", message))
         formulas[name] = formula

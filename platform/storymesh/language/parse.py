@@ -106,6 +106,8 @@ def _syntax_finding(error: TemplateSyntaxError, origin: Location) -> Finding:
     if open_block := re.search(r"needs to be closed is '(.+?)'", message):
         words = f"the file ends inside `{open_block[1]}`"
         return Finding(at, "syntax", words, f"close it with {{% end{open_block[1]} %}}")
+    if message == "unexpected 'end of template'":
+        return Finding(at, "syntax", "it ends where a value is wanted", "write what follows the last sign")
     for jinja, ours in _TOKENS.items():
         message = message.replace(jinja, ours)
     return Finding(at, "syntax", message[:1].lower() + message[1:].rstrip("."))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.document import path_in_mesh, read_document
-from storymesh.errors import DefinitionErrors, Finding
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
@@ -61,6 +61,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings += [finding for contract in mesh.contracts.values() for finding in contract.warnings]
     findings += [finding for product in mesh.products.values() for finding in product.warnings]
     findings += _file_findings(mesh.root)
+    findings += _unconfined_findings(mesh)
     findings += _name_findings(mesh)
     findings += _location_findings(mesh)
     for product in mesh.products.values():
@@ -85,6 +86,16 @@ def blocking_findings(findings: list[Finding]) -> list[Finding]:
 def _file_findings(root: Path) -> Iterator[Finding]:
     yield from misplaced_files(root)
     yield from unportable_files(definition_files(root))
+
+
+def _unconfined_findings(mesh: Mesh) -> Iterator[Finding]:
+    """Check that the domains whose dbt may do everything are domains of the mesh."""
+    for index, name in enumerate(mesh.settings.dbt.unconfined):
+        if name not in mesh.domains:
+            document = read_document(mesh.root / SETTINGS_FILE, mesh.root)
+            message = f"there is no domain '{name}' whose dbt could be unconfined"
+            hint = suggest_name(name, mesh.domains)
+            yield document.finding(("dbt", "unconfined", index), "unknown-name", message, hint)
 
 
 def _name_findings(mesh: Mesh) -> Iterator[Finding]:

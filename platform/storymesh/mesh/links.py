@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from storymesh.contract.definition import Contract
+from storymesh.contract.definition import Contract, Relationship
 from storymesh.contract.read import ContractFile
 from storymesh.document import Document
 from storymesh.errors import Finding, suggest_name
+from storymesh.language.static_values import comparable
 from storymesh.mesh.ports import port_findings
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative
@@ -69,6 +70,7 @@ class LinkCheck:
                     message = f"'{target}' has no property '{column}'"
                     hint = suggest_name(column, parent.properties)
                     yield Finding(relationship.location, "unknown-name", message, hint)
+            yield from _type_findings(contract, relationship, parent)
 
     def _of_narrative(self, narrative: Narrative) -> Iterator[Finding]:
         for role, member in narrative.cast.items():
@@ -97,3 +99,14 @@ class LinkCheck:
 
         for product in self.products:
             yield from visit(product, ())
+
+
+def _type_findings(contract: Contract, relationship: Relationship, parent: Contract) -> Iterator[Finding]:
+    """Yield a warning for each pair of columns of a relationship whose values never equal each other."""
+    for name, column in zip(relationship.columns, relationship.to_columns, strict=False):
+        own, other = contract.properties.get(name), parent.property_at(column)
+        if own is not None and other is not None and not comparable(own.type, other.type, "=="):
+            message = (
+                f"'{name}' is {own.type} and '{parent.id}.{other.name}' is {other.type}: they never equal each other"
+            )
+            yield Finding(relationship.location, "relationship", message, "give both the same logicalType", "warning")

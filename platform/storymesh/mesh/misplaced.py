@@ -55,22 +55,40 @@ _MISSPELT = re.compile(r"contract|data_?contracts?|domain|narrative|stories|prod
 
 
 def misplaced_files(root: Path) -> Iterator[Finding]:
-    """Yield a warning for each file that looks like a definition and is read by nobody."""
-    for path in definition_files(root):
-        folder, _, name = path.rpartition("/")
-        if _TEMPLATE.fullmatch(path):
-            if not _READ_TEMPLATE.fullmatch(path):
-                yield _warning(path, "a template", "narratives/<narrative>/<name>.jinja")
+    """Yield a warning for each file that looks like a definition and is read by nobody, and for each folder of a
+    narrative that has none."""
+    files = list(definition_files(root))
+    warned = []
+    for path in files:
+        if (finding := _misplaced(path)) is not None:
+            warned.append(path)
+            yield finding
+    folders = {
+        "/".join(path.split("/")[:2]) for path in files if path.startswith("narratives/") and path.count("/") > 1
+    }
+    for folder in sorted(folders):
+        if os.path.lexists(root / folder / "narrative.yaml") or any(path.startswith(f"{folder}/") for path in warned):
             continue
-        kind = next((kind for kind, (looks, _, _) in _KINDS.items() if looks.fullmatch(name)), None)
-        if kind is None and _SCENARIO.fullmatch(folder) and _YAML.fullmatch(name):
-            if not _READ_SCENARIO.fullmatch(path):
-                yield _warning(path, "a scenario", "narratives/<narrative>/scenarios/<name>.yaml")
-            continue
-        if kind is None and _YAML.fullmatch(name):
-            kind = next((kind for within, kind in _FOLDERS.items() if within.fullmatch(folder)), None)
-        if kind is not None and not _KINDS[kind][1].fullmatch(path):
-            yield _warning(path, kind, _KINDS[kind][2])
+        message = "this folder has no narrative.yaml, so nobody reads what is in it"
+        yield Finding(Location(folder), "not-read", message, "write one: storymesh new narrative", "warning")
+
+
+def _misplaced(path: str) -> Finding | None:
+    folder, _, name = path.rpartition("/")
+    if _TEMPLATE.fullmatch(path):
+        if _READ_TEMPLATE.fullmatch(path):
+            return None
+        return _warning(path, "a template", "narratives/<narrative>/<name>.jinja")
+    kind = next((kind for kind, (looks, _, _) in _KINDS.items() if looks.fullmatch(name)), None)
+    if kind is None and _SCENARIO.fullmatch(folder) and _YAML.fullmatch(name):
+        if _READ_SCENARIO.fullmatch(path):
+            return None
+        return _warning(path, "a scenario", "narratives/<narrative>/scenarios/<name>.yaml")
+    if kind is None and _YAML.fullmatch(name):
+        kind = next((kind for within, kind in _FOLDERS.items() if within.fullmatch(folder)), None)
+    if kind is not None and not _KINDS[kind][1].fullmatch(path):
+        return _warning(path, kind, _KINDS[kind][2])
+    return None
 
 
 def _warning(path: str, kind: str, place: str) -> Finding:

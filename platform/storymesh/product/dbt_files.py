@@ -5,10 +5,11 @@ behind links, folders of others, named pipes) is refused here, in words about th
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from storymesh.document import Document, path_in_mesh, read_document
+from storymesh.document import Document, path_in_mesh, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.input_file import InputFileRefused, require_input
 from storymesh.location import Location
@@ -76,7 +77,7 @@ def _file_findings(folder: Path, root: Path, models: Sequence[Path], *, unconfin
         try:
             require_input(path, folder)
         except InputFileRefused as error:
-            yield Finding(location, "unreadable", f"the file {error.reason}", error.hint)
+            yield replace(refusal_finding(error, root), location=location)
             continue
         if path.suffix.lower() == ".py" and not unconfined and any(path.is_relative_to(code) for code in models):
             hint = UNCONFINED_HINT.replace("DOMAIN", folder.name)

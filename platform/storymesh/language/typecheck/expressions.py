@@ -248,14 +248,14 @@ class ExpressionChecker(NameChecker):
 
     def _compare(self, expression: ast.Compare) -> StaticValue:
         left, right = self.value(expression.left), self.value(expression.right)
+        if left.type is ANYTHING or right.type is ANYTHING:
+            return StaticValue(Boolean())
         if isinstance(right.type, Null) or isinstance(left.type, Null):
             return self.fail(
                 expression.at, "wrong-type", "nothing compares to none", "write `x is none` or `x is not none`"
             )
         left = self.present(expression.left, left, "compared")
         right = self.present(expression.right, right, "compared")
-        if left.type is ANYTHING or right.type is ANYTHING:
-            return StaticValue(Boolean())
         implied = frozenset[str]() if self.strict else self._implied(expression)
         sides = nonzero_sides(expression, self._known_as)
         answer = StaticValue(

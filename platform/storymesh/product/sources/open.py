@@ -104,7 +104,9 @@ def _file_problem(path: Path, folder: Path) -> tuple[str, str] | None:
         return f"the file {error.reason}", error.hint
     except OpensTooFar as error:
         return f"the file {error}", "split it, or take out what is not data"
-    except (OSError, RuntimeError, ValueError) as error:
+    except RuntimeError:
+        return "the file is a link that leads back to itself", "put the file itself there"
+    except (OSError, ValueError) as error:
         return f"this is no path of a file: {error}", "for instance sources/ports.csv"
     if _suffix_of(path) not in _BY_SUFFIX:
         return f"a file '{_suffix_of(path)}' cannot be read", f"use {', '.join(_BY_SUFFIX)}, or a dbt model"
