@@ -18,18 +18,17 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from yaml.composer import Composer
 
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.input_file import InputFileRefused, read_input
 from storymesh.location import Location
+from storymesh.yaml_syntax import MAX_DEPTH, compose_yaml
 
 Step = str | int
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
-MAX_DEPTH = 60
 MAX_FINDINGS = 200
 _HALF = re.compile("[\ud800-\udfff]")  # no file and no engine takes one
 _HALF_HINT = "write the character itself, or \\U and its eight digits"
@@ -141,18 +140,7 @@ def read_document(path: Path, root: Path) -> Document:
 
 def parse_document(text: str, name: str) -> Document:
     """Parse a YAML 1.2 text, of which findings say `name` for the path. Raises DefinitionErrors."""
-    try:
-        node = _compose(text)
-    except yaml.MarkedYAMLError as error:
-        raise DefinitionErrors([_syntax_finding(error, name)]) from None
-    except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        location = Location(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        character = f"U+{ord(text[error.position]):04X}" if error.position < len(text) else "one"
-        message = f"not YAML: the character {character} is not allowed"
-        raise DefinitionErrors([Finding(location, "yaml", message, "remove it, and save the file as UTF-8")]) from None
-    except RecursionError:
-        raise DefinitionErrors([Finding(Location(name), "yaml", f"nested deeper than {MAX_DEPTH} levels")]) from None
+    node = compose_yaml(text, name)
     builder = _Builder(name)
     value = builder.build(node, ()) if node is not None else None
     if (more := len(builder.findings) - MAX_FINDINGS) > 0:
@@ -160,41 +148,6 @@ def parse_document(text: str, name: str) -> Document:
     if builder.findings:
         raise DefinitionErrors(builder.findings)
     return Document(name, value, builder.locations, builder.key_locations, text)
-
-
-_IN_WORDS = {
-    "mapping values are not allowed here": ("a ':' does not belong here", "write a text that has ': ' in quotes"),
-    "expected <block end>, but found '<block mapping start>'": (
-        "this line is indented otherwise than those that it follows",
-        "give the fields of one thing the same indentation",
-    ),
-    "but found another document": ("a second document begins here", "one file, one document: remove the ---"),
-}
-
-
-def _syntax_finding(error: yaml.MarkedYAMLError, name: str) -> Finding:
-    """Return what PyYAML says, in plain words where it says that what begins somewhere never ends."""
-    mark = error.problem_mark or error.context_mark
-    location = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
-    problem = str(error.problem or error.context)
-    message, hint = _IN_WORDS.get(problem, (problem, ""))
-    message = message.replace("expected the node content", "expected a value")
-    message = message.replace("'<stream end>'", "the end of the file").replace(
-        "unexpected end of stream", "the end of the file"
-    )
-    if "'\\t'" in problem:
-        message, hint = "a tab does not belong here", "indent with spaces"
-    elif problem.startswith("expected alphabetic or numeric"):
-        hint = "a text that begins with * or & stands in quotes"
-    elif (begun := error.context_mark) is not None and (begun.line, begun.column) != (
-        location.line - 1,
-        location.column - 1,
-    ):
-        kinds = {"flow sequence": "[", "flow mapping": "{", "quoted scalar": "quote"}
-        kind = next((sign for words, sign in kinds.items() if words in (error.context or "")), "")
-        if kind:
-            hint = f"the {kind} of line {begun.line + 1}, column {begun.column + 1} is not closed before"
-    return Finding(location, "yaml", f"not YAML: {message}", hint)
 
 
 def _unlisted(location: Location, count: int) -> Finding:
@@ -246,46 +199,6 @@ def describe_kind(value: object) -> str:
             return "a list"
         case _:
             return "fields"
-
-
-class _CoreLoader(yaml.SafeLoader):
-    """A PyYAML loader of the YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema)."""
-
-
-_CoreLoader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
-    (
-        "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-        list("-+.0123456789"),
-    ),
-):
-    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
-
-
-class _QuickLoader(Composer, yaml.CSafeLoader):
-    """The same schema over libyaml, some six times as quick.
-
-    libyaml's own composer recurses without a bound and would crash the process on a deeply nested file, so that nodes
-    are composed in Python.
-    """
-
-    yaml_implicit_resolvers = _CoreLoader.yaml_implicit_resolvers
-
-    def __init__(self, stream: str) -> None:
-        yaml.CSafeLoader.__init__(self, stream)
-        Composer.__init__(self)
-
-
-def _compose(text: str) -> yaml.Node | None:
-    """Return the nodes of a YAML text. Raises YAMLError with PyYAML's own message, which is the better one."""
-    try:
-        return yaml.compose(text, Loader=_QuickLoader)
-    except yaml.YAMLError:
-        return yaml.compose(text, Loader=_CoreLoader)
 
 
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from storymesh import document
+from storymesh import document, yaml_syntax
 from storymesh.errors import DefinitionErrors
 from tests.support.paths import ROOT
 
@@ -30,8 +30,8 @@ def nodes(node: yaml.Node) -> list[Any]:
 
 @pytest.mark.parametrize("text", [*TEXTS, *(path.read_text(encoding="utf-8") for path in FILES)])
 def test_both_readers_find_the_same_nodes(text: str) -> None:
-    quick = yaml.compose(text, Loader=document._QuickLoader)
-    assert nodes(quick) == nodes(yaml.compose(text, Loader=document._CoreLoader))
+    quick = yaml.compose(text, Loader=yaml_syntax._QuickLoader)
+    assert nodes(quick) == nodes(yaml.compose(text, Loader=yaml_syntax._CoreLoader))
 
 
 def test_very_many_mistakes_are_not_all_said(tmp_path: Path) -> None:
