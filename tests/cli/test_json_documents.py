@@ -21,6 +21,7 @@ PAGE = ROOT / "docs/templates/commands.md"
 ELSEWHERE = {"evaluate", "narrate", "preview", "show --quarantined", "vary"}
 READING: dict[str, Sequence[str]] = {
     "check": ["check"],
+    "compat": ["compat", "--against", "roadside@1.0.0-r1"],
     "show": ["show", "road.repairs"],
     "trace": ["trace", "report/B000"],
     "explain": ["explain", "roadside"],

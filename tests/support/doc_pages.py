@@ -17,6 +17,9 @@ PAGES = [
 
 _FENCE = re.compile(r"^```(?P<language>\w+)(?P<rest>[^\n`]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 
+STEPS = re.compile(r"^```(console|diff) ((?:run|file)=[^\n`]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+"""The commands and edits of a page that are done in order: their kind, their options, and their text."""
+
 
 def files_of(page: Path) -> dict[str, str]:
     """Return by path in the mesh the text of every block that is a file (` ```yaml file=… `)."""

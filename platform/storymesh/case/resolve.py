@@ -318,13 +318,13 @@ def _never_known(role: Role, column: str, at: str, closes: str | None) -> bool:
 
 def _related(contract: Contract, other: Role) -> Iterable[tuple[JoinCondition, ...]]:
     for relationship in contract.relationships:
-        if relationship.to_contract == other.contract.id:
+        if relationship.to_contract in other.contract.ids:
             to = _columns(other.contract, relationship)
             yield tuple(
                 JoinCondition(mine, other.name, theirs) for mine, theirs in zip(relationship.columns, to, strict=True)
             )
     for relationship in other.contract.relationships:
-        if relationship.to_contract == contract.id and other.contract.id != contract.id:
+        if relationship.to_contract in contract.ids and other.contract.id != contract.id:
             to = _columns(contract, relationship)
             yield tuple(
                 JoinCondition(mine, other.name, theirs) for theirs, mine in zip(relationship.columns, to, strict=True)

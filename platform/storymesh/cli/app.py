@@ -12,6 +12,7 @@ import typer
 
 from storymesh import __version__
 from storymesh.cli.commands.check import check
+from storymesh.cli.commands.compat import compat
 from storymesh.cli.commands.diff import diff
 from storymesh.cli.commands.docs import docs
 from storymesh.cli.commands.evaluate import evaluate
@@ -39,12 +40,12 @@ from storymesh.cli.output.console import echo
 from storymesh.cli.time_limit import time_limited
 
 COMMANDS = (
-    *(check, run, show, preview, trace, vary, narrate, explain, scenario, releases),
+    *(check, compat, run, show, preview, trace, vary, narrate, explain, scenario, releases),
     *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, docs, ui),
 )
 
 # These only look, and what they cost is for others to say, who wrote the definitions and the data: so they have an end.
-LIMITED = (check, show, preview, trace, explain, scenario)
+LIMITED = (check, compat, show, preview, trace, explain, scenario)
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -33,7 +33,8 @@ class Property:
     """One column of a product. `known_at` is only what the contract writes; `Contract.known_at_of` has the default.
 
     `physical_name` is what the column is called where the rows come from, if it is called otherwise there.
-    `partition_position` is its place among the columns by whose values the product is stored in parts.
+    `partition_position` is its place among the columns by whose values the product is stored in parts. `deprecated`: it
+    will go, and nothing new should read it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Property:
     quality: tuple[Rule, ...]
     reference: str
     physical_name: str | None
+    deprecated: bool
     location: Location
 
     @property
@@ -126,6 +128,7 @@ class Contract:
     quality: tuple[Rule, ...]
     freshness: tuple[Freshness, ...]
     quarantine_limit: float
+    deprecated: bool
     digest: str
     license: str | None
     terms: str
@@ -139,6 +142,12 @@ class Contract:
         match = VERSION.fullmatch(self.version)
         assert match is not None  # `read_contract` lets no other version pass
         return int(match[1])
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Its id, and that of the product whose earlier version it keeps: `boats_v1` is also version 1 of `boats`."""
+        kept_of = self.id.removesuffix(f"_v{self.major}")
+        return (self.id, kept_of) if kept_of != self.id else (self.id,)
 
     @property
     def partition_columns(self) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ _ID = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z_][A-Za-z0-9_-]*)")
 MAX_ITEMS: Mapping[str, int] = {"properties": 5_000, "relationships": 1_000, "quality": 1_000, "": 20_000}
 """Name of a list in a contract -> the most items that it may have; "" stands for any other list."""
 
+_DEPRECATED = ("deprecated", "retired")
+
 NO_WORDS: Mapping[str, Classification] = MappingProxyType({})
 
 
@@ -153,6 +155,7 @@ def _read(reader: DocumentReader, domain: str, name: str) -> Contract:
         quality=quality,
         freshness=freshness,
         quarantine_limit=limit,
+        deprecated=bool(fields.get("deprecated")) or reader.value.get("status") in _DEPRECATED,
         digest=_digest({**reader.value, "schema": [fields]}),
         license=license_,
         terms=description.get("limitations", ""),

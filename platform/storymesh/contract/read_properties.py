@@ -109,6 +109,7 @@ def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], na
         quality=quality,
         reference=item.get("id", item["name"]),
         physical_name=item.get("physicalName") or None,
+        deprecated=bool(item.get("deprecated")),
         location=reader.document.at(*here),
     )
 

@@ -81,7 +81,8 @@ class LinkCheck:
                 yield narrative.document.finding(step, "unknown-name", message, hint)
             elif (contract := self.contracts.get(product)) is not None and contract.major != member.major:
                 message = f"'{product}' is at version {contract.version}, the cast wants major version {member.major}"
-                yield narrative.document.finding(step, "wrong-version", message, "follow the contract's change")
+                hint = f"follow the contract's change, or have the owner keep the old version as '{member.kept_as}'"
+                yield narrative.document.finding(step, "wrong-version", message, hint)
 
     def _circles(self) -> Iterator[Finding]:
         done: set[str] = set()

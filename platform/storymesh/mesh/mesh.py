@@ -12,7 +12,7 @@ from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, Finding, WrongUsage, suggest_name
 from storymesh.mesh.links import LinkCheck
-from storymesh.mesh.ports import with_resolved_inputs
+from storymesh.mesh.ports import with_resolved_cast, with_resolved_inputs
 from storymesh.mesh.reader import DefinitionReader
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative, read_narrative
@@ -156,7 +156,9 @@ def read_mesh(root: Path) -> tuple[Mesh, list[Finding]]:
     products = {id_: with_resolved_inputs(item, products, files) for id_, item in products.items() if whole(id_)}
     contracts = {id_: contract for id_, contract in contracts.items() if whole(id_)}
     narratives = {
-        id_: item for id_, item in narratives.items() if all(whole(member.product) for member in item.cast.values())
+        id_: with_resolved_cast(item, contracts)
+        for id_, item in narratives.items()
+        if all(whole(member.product) for member in item.cast.values())
     }
     links = LinkCheck(settings, domains, reader.domain_documents, contracts, files, products, narratives)
     names = [f"'{name}{end}" for name in unread for end in ("'", ".")]

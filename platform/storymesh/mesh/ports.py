@@ -1,4 +1,4 @@
-"""What the ports of products mean in this mesh: the contract that a product keeps, and the products that it reads."""
+"""What ports and casts mean in this mesh: the contract that a product keeps, and the products that others read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -7,6 +7,7 @@ from typing import NamedTuple
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import ContractFile
 from storymesh.errors import Finding, suggest_name
+from storymesh.narrative.definition import Narrative
 from storymesh.product.definition import InputPort, OutputPort, Product
 
 
@@ -40,6 +41,22 @@ def _product_of(port: InputPort, products: Mapping[str, Product], files: Mapping
     if file is not None and file.has_object(named) and named in products:
         return named
     return port.contract_id if port.contract_id in products else None
+
+
+def with_resolved_cast(narrative: Narrative, contracts: Mapping[str, Contract]) -> Narrative:
+    """Return a narrative whose roles name the products that keep the contracts that they want: where a product has
+    gone on to another major version, the one that keeps theirs beside it."""
+    kept = {
+        role: member.kept_as
+        for role, member in narrative.cast.items()
+        if not _has_major(contracts.get(member.product), member.major)
+        and _has_major(contracts.get(member.kept_as), member.major)
+    }
+    return narrative.with_products(kept) if kept else narrative
+
+
+def _has_major(contract: Contract | None, major: int) -> bool:
+    return contract is not None and contract.major == major
 
 
 class _Written(NamedTuple):
@@ -83,8 +100,11 @@ def port_findings(
         ours = (port for port in product.outputs if port.name == product.name)
         written += [_Written(port, "output", own) for port in ours]
     for named, kind, contract in written:
-        if named.version.removeprefix("v") != contract.version.removeprefix("v"):
+        version = named.version.removeprefix("v")
+        if version != contract.version.removeprefix("v"):
             message = (
                 f"the {kind} port '{named.name}' is of version {named.version}, its contract of {contract.version}"
             )
-            yield Finding(named.location, "wrong-version", message, "follow the contract", "warning")
+            kept = f"{named.contract_id}_v{version.partition('.')[0]}"
+            hint = f"follow the contract, or name '{kept}'" if kept in contracts else "follow the contract"
+            yield Finding(named.location, "wrong-version", message, hint, "warning")

@@ -277,6 +277,11 @@ class CastMember(Definition):
     product: str
     major: int
 
+    @property
+    def kept_as(self) -> str:
+        """The product under whose id a major version is kept beside a later one."""
+        return f"{self.product}_v{self.major}"
+
 
 class Narrative(Definition):
     """A narrative as read. `folder` is relative to the mesh root, `templates`: path in the folder -> text."""
@@ -307,6 +312,14 @@ class Narrative(Definition):
         """A digest of what shapes its records in its own files: definition and templates, not their layout on disk."""
         shaping = {"definition": self.document.value, "templates": dict(sorted(self.templates.items()))}
         return hashlib.sha256(json.dumps(shaping, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def with_products(self, products: Mapping[str, str]) -> "Narrative":
+        """Return the narrative with the product that each of these roles means."""
+        members = {
+            role: member.model_copy(update={"product": products.get(role, member.product)})
+            for role, member in self.cast.items()
+        }
+        return self.model_copy(update={"cast": members})
 
     def format_of(self, config: str) -> RecordFormat:
         """Return the format of a config; a rewritten one has that of the record that it rewrites."""

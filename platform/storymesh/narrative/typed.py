@@ -16,9 +16,11 @@ from storymesh.language.typecheck.scope import Checked
 from storymesh.language.types import Integer, Text
 from storymesh.location import Location
 from storymesh.narrative.definition import Narrative
+from storymesh.narrative.deprecated import deprecation_warnings
 from storymesh.narrative.foretelling import foretelling_warnings
 from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_record import RecordTyper, TypedRecord
+from storymesh.narrative.used_columns import Columns, used_columns
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class TypedNarrative:
     cast: Cast
     case: TypedCase
     records: Mapping[str, TypedRecord]
-    columns: Mapping[str, frozenset[str]]
+    columns: Columns
     pseudonymised: frozenset[Path]
     together: tuple[Path, ...]
     quoted_facts: tuple[str, ...]
@@ -80,7 +82,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
         cast,
         typed,
         records,
-        _columns(cast, typed, [*templates, *formulas, *conditions], [*pseudonymised, *together, *printed]),
+        used_columns(cast, typed, [*templates, *formulas, *conditions], [*pseudonymised, *together, *printed]),
         pseudonymised,
         together,
         _quoted_facts(typed, [*templates, *conditions]),
@@ -88,6 +90,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
             *_warnings(narrative, cast, typer.used),
             *(warning for checked in (*formulas, *conditions) for warning in checked.warnings),
             *(warning for record in records.values() for warning in foretelling_warnings(record)),
+            *deprecation_warnings(narrative, cast, typed, records, together),
         ),
     )
 
@@ -178,21 +181,6 @@ def _unknown_regions(narrative: Narrative) -> Iterator[Finding]:
             location = narrative.at("dataset", "phone_regions", index)
             hint = suggest_name(region, SUPPORTED_REGIONS) or "two capital letters of ISO 3166"
             yield Finding(location, "unknown-name", f"'{region}' has no phone numbers that are known", hint)
-
-
-def _columns(
-    cast: Cast, typed: TypedCase, used: Iterable[Checked], paths: Iterable[Path]
-) -> Mapping[str, frozenset[str]]:
-    """Return the properties of each role that templates and formulas read, facts followed to what they read."""
-    carried: dict[str, set[str]] = {role: set() for role in cast.roles}
-    reads = {path for checked in used for path in checked.reads} | set(paths)
-    for read in reads:
-        # What a template reads of a quoted precedent is a fact of that case.
-        own = read[read.index("quoted") + 1 :] if "quoted" in read else read
-        for path in typed.base_paths(own) if own else ():
-            if path[0] in carried and len(path) > 1 and path[1] in cast.roles[path[0]].contract.properties:
-                carried[path[0]].add(path[1])
-    return {role: frozenset(columns) for role, columns in carried.items()}
 
 
 def _quoted_facts(typed: TypedCase, used: Iterable[Checked]) -> tuple[str, ...]:

@@ -97,8 +97,10 @@ def read_definition_snapshot(release: "Release", current: Mapping[str, Contract]
             raise _not_its_definition(root, release)
         contracts: dict[str, Contract] = {}
         for role, member in narrative.cast.items():
-            if member.product != manifest.cast[role].product:
+            if manifest.cast[role].product not in (member.product, member.kept_as):
                 raise _not_its_definition(root, release)
+        narrative = narrative.with_products({role: member.product for role, member in manifest.cast.items()})
+        for role, member in narrative.cast.items():
             contracts[role] = read_contract(root / "contracts" / f"{member.product.replace('.', '/')}.odcs.yaml", root)
         typed = type_narrative(narrative, contracts)
     except DefinitionErrors as refused:

@@ -119,6 +119,26 @@ def product(
     echo("next: storymesh check && storymesh run")
 
 
+def version(
+    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="The product that changes: DOMAIN.NAME.")],
+    mesh: MeshOption = None,
+) -> None:
+    """Begin the next major version of a product, and keep the present one beside it.
+
+    Who casts the present version goes on to read it, under another product's name, until its cast says otherwise.
+    """
+    from storymesh.mesh.mesh import load_mesh
+    from storymesh.scaffold.new_version import begin_next_version
+
+    loaded = load_mesh(mesh_root(mesh))
+    begun = begin_next_version(loaded, loaded.product(product))
+    _echo_paths([*begun.paths])
+    for path in begun.changed:
+        echo(f"changed {path}: version {begun.version}")
+    echo(f"{begun.kept_as} keeps what was promised before")
+    echo("next: change the contract, then storymesh check")
+
+
 def narrative(
     anchor: Annotated[
         str | None,
@@ -201,9 +221,10 @@ def _echo_paths(paths: list[str]) -> None:
 new = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Make a mesh, a domain, a product, a narrative or a scenario: first versions of the files that people write.",
+    help="Make a mesh, a domain, a product or its next version, a narrative or a scenario: first versions of the files"
+    " that people write.",
 )
-for _command in (mesh, domain, product, narrative, scenario):
+for _command in (mesh, domain, product, version, narrative, scenario):
     new.command(name=_command.__name__, short_help=(inspect.getdoc(_command) or "").partition("\n")[0])(
         reporting_errors(_command)
     )

@@ -1,0 +1,90 @@
+"""What differs between the types of a property in two versions of a contract, inside rows and lists too."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from storymesh.contract.change import Step
+from storymesh.language.types import Array, Decimal, Field, Float, Hidden, Integer, Struct, Type
+
+_INTEGER_DIGITS = 19
+
+
+@dataclass(frozen=True)
+class TypeChange:
+    """A difference of a type at `path`; `by_digits`: only how many digits a number may have."""
+
+    rule: str
+    path: str
+    words: str
+    step: Step
+    refuses: bool
+    by_digits: bool = False
+
+
+def compare_types(path: str, old: Type, new: Type) -> Iterator[TypeChange]:
+    """Yield what differs between two types of the value at `path`."""
+    match old, new:
+        case Struct(), Struct():
+            yield from _compare_fields(path, old, new)
+        case Array(), Array():
+            yield from _compare_field(f"{path}[]", old.item, new.item)
+        case _ if old == new:
+            return
+        case _:
+            digits = isinstance(old, Decimal) and isinstance(new, Decimal)
+            if _holds(new, old):
+                words = f"'{path}' is {_named(new)}, which is wider than {_named(old)}"
+                yield TypeChange("type-widened", path, words, "major", False, digits)
+            elif _holds(old, new):
+                words = f"'{path}' is {_named(new)}, which is narrower than {_named(old)}"
+                yield TypeChange("type-narrowed", path, words, "minor", True, digits)
+            else:
+                words = f"'{path}' is {_named(new)}, it was {_named(old)}"
+                yield TypeChange("type-changed", path, words, "major", True, digits)
+
+
+def _compare_fields(path: str, old: Struct, new: Struct) -> Iterator[TypeChange]:
+    for name, field in old.fields.items():
+        inside = f"{path}.{name}"
+        if name not in new.fields:
+            yield TypeChange("property-removed", inside, f"'{inside}' is gone", "major", False)
+        else:
+            yield from _compare_field(inside, field, new.fields[name])
+    for name, field in new.fields.items():
+        if name not in old.fields:
+            required = isinstance(field, Field) and not field.nullable
+            yield TypeChange("property-added", f"{path}.{name}", f"'{path}.{name}' is new", "minor", required)
+
+
+def _compare_field(path: str, old: Field | Hidden, new: Field | Hidden) -> Iterator[TypeChange]:
+    if not isinstance(old, Field) or not isinstance(new, Field):
+        return
+    yield from compare_types(path, old.type, new.type)
+    if old.nullable != new.nullable:
+        words = f"'{path}' may be null now" if new.nullable else f"'{path}' has to have a value now"
+        yield TypeChange("required", path, words, "major" if new.nullable else "minor", not new.nullable)
+    if old.classification != new.classification:
+        words = f"'{path}' is {new.classification}, it was {old.classification}"
+        stricter = (old.classification, new.classification) in _STRICTER
+        yield TypeChange("classification", path, words, "major" if stricter else "minor", False)
+
+
+_STRICTER = (("public", "internal"), ("public", "restricted"), ("internal", "restricted"))
+
+
+def _holds(wide: Type, narrow: Type) -> bool:
+    """Return True if each value of the second type is one of the first, exactly and of the same kind."""
+    match wide, narrow:
+        case Decimal(), Decimal():
+            whole = wide.precision - wide.scale >= narrow.precision - narrow.scale
+            return whole and wide.scale >= narrow.scale
+        case Decimal(), Integer():
+            return wide.precision - wide.scale >= _INTEGER_DIGITS
+        case Float(), Integer():
+            return True
+        case _:
+            return False
+
+
+def _named(kind: Type) -> str:
+    return f"decimal({kind.precision},{kind.scale})" if isinstance(kind, Decimal) else str(kind)
