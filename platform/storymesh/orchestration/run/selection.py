@@ -80,24 +80,28 @@ def _read_word(mesh: Mesh, word: str) -> RunTerm:
     match = _WORD.fullmatch(word)
     if match is None:
         raise WrongUsage(f"'{word}' is no selection", "NAME, +NAME with what it is built on, NAME+ with what reads it")
-    name, graph = match["name"], {"upstream": bool(match["upstream"]), "downstream": bool(match["downstream"])}
+    named = _read_name(mesh, match["name"])
+    return replace(named, upstream=bool(match["upstream"]), downstream=bool(match["downstream"]))
+
+
+def _read_name(mesh: Mesh, name: str) -> RunTerm:
     if name.startswith(_TAG):
-        return RunTerm(products=_tagged(mesh, name.removeprefix(_TAG)), **graph)
+        return RunTerm(products=_tagged(mesh, name.removeprefix(_TAG)))
     if _PATTERN.search(name):
         domains, products = _matching(mesh.domains, name), _matching(mesh.products, name)
         narratives = _matching(mesh.narratives, name)
         if not (domains or products or narratives):
             raise WrongUsage(f"'{name}' fits no domain, product or narrative", suggest_name(name, _names(mesh)))
-        return RunTerm(domains, products, narratives, **graph)
+        return RunTerm(domains, products, narratives)
     if name in mesh.domains:
-        return RunTerm(domains=(name,), **graph)
+        return RunTerm(domains=(name,))
     if name in mesh.products:
-        return RunTerm(products=(name,), **graph)
+        return RunTerm(products=(name,))
     narrative = name.replace("_", "-")
     if narrative not in mesh.narratives:
         message = f"there is no domain, product or narrative '{name}'"
         raise WrongUsage(message, suggest_name(name, _names(mesh)))
-    return RunTerm(narratives=(narrative,), **graph)
+    return RunTerm(narratives=(narrative,))
 
 
 def _tagged(mesh: Mesh, tag: str) -> tuple[str, ...]:
