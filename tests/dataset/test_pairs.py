@@ -9,8 +9,10 @@ import pytest
 
 from storymesh.dataset.build import Build
 from storymesh.dataset.preview import preview_records
+from storymesh.dataset.render import WITHHELD_VALUE
+from storymesh.dataset.split import HELD_OUT
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
-from storymesh.dataset.tables import precedents_by_case
+from storymesh.dataset.tables import cases_with_splits, precedents_by_case
 from storymesh.provenance.verification_sql import VerificationQueries
 from tests.support.small_build import LATE_CALLS, build_of
 from tests.support.small_mesh import Product
@@ -23,6 +25,9 @@ NARRATIVE = (
 records:
   advice: {format: messages, user: report.jinja, assistant: report.jinja}
   choice: {format: preference, prompt: report.jinja, option: option.jinja}
+  verdict: {format: unpaired_preference, prompt: report.jinja, option: option.jinja}
+  known: {where: precedents.unseen, format: messages, user: report.jinja, assistant: report.jinja}
+  story: {format: text, text: report.jinja}
 dataset:
   split: {validation: 2024-05-01, test: 2024-06-01}
 """
@@ -40,16 +45,18 @@ FIRST = datetime(2024, 3, 1)
 COUNT = 120
 
 
-def build_with(root: Path, withhold: str) -> Build:
+def build_with(root: Path, withhold: str, seas: int = 1, split: str = "") -> Build:
     folder = root / "narratives" / "late_calls"
     folder.mkdir(parents=True)
     (folder / "option.jinja").write_text("{{ option.action }}", encoding="utf-8")
     rows: list[dict[str, Any]] = [
-        {"call": f"c{n:03d}", "sea": "n", "at": FIRST + timedelta(days=n), "over": FIRST + timedelta(days=n, hours=1)}
+        {"call": f"c{n:03d}", "sea": f"sea {n % seas}", "at": FIRST + timedelta(days=n), "over": FIRST + timedelta(days=n, hours=1)}
         | {"act": ("tow", "wait")[n % 2], "gain": 1 - n % 2 if n % 10 else 0}
         for n in range(COUNT)
     ]
-    build = build_of(root, NARRATIVE.replace("WITHHOLD", withhold), REPORT, {"call": CALLS}, {"call": rows})
+    narrative = NARRATIVE.replace("WITHHOLD", withhold)
+    narrative = narrative.replace("{validation: 2024-05-01, test: 2024-06-01}", split) if split else narrative
+    build = build_of(root, narrative, REPORT, {"call": CALLS}, {"call": rows})
     write_cases_and_precedents(build)
     return build
 
@@ -76,6 +83,7 @@ def test_a_share_of_the_cases_has_no_precedents_and_the_others_have_all(builds: 
     assert 0.15 * COUNT < len(withheld) < 0.35 * COUNT
     assert all(some[case] == every[case] for case in some if case not in withheld)
     nothing = {"enough": False, "level": None, "tried": 0, "best": None, "worst": None, "options": []}
+    nothing["unseen"] = False
     assert all(some[case] == nothing for case in withheld)
     for first, last in ((0, 60), (61, 91), (92, 119)):  # train, validation, test
         assert any(f"c{first:03d}" <= case <= f"c{last:03d}" for case in withheld)
@@ -106,6 +114,40 @@ def test_the_queries_that_count_again_count_none_of_withheld_precedents(builds: 
         counted = [engine.fetch_rows(queries.tried(case))[0]["value"] for case in (withheld, told)]
         assert counted == [0, some[told]["tried"]]
         assert engine.fetch_rows(queries.enough(withheld))[0]["value"] is False
+
+
+def places(build: Build) -> dict[str, tuple[str, str | None, str | None]]:
+    """Return case -> its value, its split, and why it has none."""
+    with build.open_engine() as engine:
+        cases = cases_with_splits(build, engine).select("case_id", sea="call")
+        rows = cases.mutate(sea=cases["sea"]["sea"]).join(engine.read_parquet(build.files.splits), "case_id")
+        return {row["case_id"]: (row["sea"], row["split"], row["dropped"]) for row in engine.fetch_rows(rows)}
+
+
+@pytest.mark.parametrize("split", ["", "{random: {validation: 0.2, test: 0.3}}"])
+def test_of_a_withheld_value_nothing_is_known_in_any_split(tmp_path: Path, split: str) -> None:
+    build = build_with(tmp_path, "{cases: 0.1, values: {call.sea: 0.5}}", seas=10, split=split)
+    found, placed = precedents(build), places(build)
+    unseen = {placed[case][0] for case, item in found.items() if item["unseen"]}
+    held_out = {sea for sea, _, dropped in placed.values() if dropped == HELD_OUT}
+    assert held_out
+    assert held_out < unseen < {sea for sea, _, _ in placed.values()}
+    for case, (sea, chosen, dropped) in placed.items():
+        assert (dropped == HELD_OUT) == (sea in held_out and chosen != "test"), case
+        assert case not in found or found[case]["unseen"] == (sea in unseen)
+        assert case not in found or sea not in unseen or not found[case]["enough"]
+    assert any(item["enough"] for item in found.values())
+    assert any(not item["enough"] and not item["unseen"] for item in found.values())
+    for config in ("verdict", "story"):  # whoever reads these would know something of the value
+        written = write_records(build, config)
+        told = {placed[row["case_id"]][0] for row in pq.read_table(written.path).to_pylist()}
+        assert told == {sea for sea, _, _ in placed.values()} - unseen
+        assert written.drops[WITHHELD_VALUE] == sum(item["unseen"] for item in found.values())
+    asked = pq.read_table(write_records(build, "known").path).to_pylist()
+    assert {row["split"] for row in asked} == {"train", "validation", "test"}
+    assert {placed[row["case_id"]][0] for row in asked} == unseen
+    previewed = {row["case_id"]: row["messages"] for row in preview_records(build, "known", sample=COUNT)}
+    assert previewed == {row["case_id"]: row["messages"] for row in asked}
 
 
 def test_pairs_say_how_often_each_answer_worked(builds: tuple[Build, Build]) -> None:

@@ -127,14 +127,42 @@ class Outcome(Definition):
     worked: Expression
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Withheld(Definition):
+    """From which cases precedents are withheld: from a share of the `cases`, and from all cases of a share of the
+    `values` of an expression that every level matches on, so that there are values of which nothing is known."""
+
+    cases: Share = 0
+    values: Mapping[Expression, Share] = Field(default_factory=dict)
+
+
+def match_column(level: int, position: int) -> str:
+    """Return the name of a value that precedents match on: of the level, from 0, and its position there."""
+    return f"match_{level}_{position}"
+
+
 class Precedents(Definition):
-    """Which earlier, judged cases count for a case: levels of values to match, the strictest first. From the share
-    `withhold` of the cases they are withheld, so that there is something to learn to say too little is known of."""
+    """Which earlier, judged cases count for a case: levels of values to match, the strictest first. From some cases
+    they are withheld, so that there is something to learn to say too little is known of; a share alone is of cases."""
 
     match: tuple[tuple[Expression, ...], ...] = Field(min_length=1)
     min: int = Field(default=5, ge=1, le=10**9)
     quote: int = Field(default=3, ge=0, le=100)
-    withhold: float = Field(default=0, ge=0, lt=1)
+    withhold: Share | Withheld = 0
+
+    @property
+    def withheld(self) -> Withheld:
+        """From which cases precedents are withheld, whichever way it is written."""
+        return self.withhold if isinstance(self.withhold, Withheld) else Withheld(cases=self.withhold)
+
+    @property
+    def withheld_columns(self) -> Mapping[str, str]:
+        """The match column of each expression of which values are withheld."""
+        strictest = self.match[0]
+        named = [text for text in self.withheld.values if text in strictest]
+        return {text: match_column(0, strictest.index(text)) for text in named}
 
     @model_validator(mode="after")
     def _levels(self) -> "Precedents":

@@ -5,19 +5,23 @@ known, so that all cases of a UTC day see the same precedents. Cases that ask th
 are one *probe*: running sums by day are taken once a probe, never once a case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from storymesh.case.definition import Precedents
+from storymesh.case.definition import Precedents, Withheld
 from storymesh.case.link import KNOWN
 from storymesh.engine import dialect
 
 DRAWN = 10_000  # the parts of all cases of which so many are withheld
 WITHHELD = "withheld"
+UNSEEN = "unseen"  # the column of cases that says whether their value is withheld, in all cases that have it
+HELD_OUT = 2  # of the values that are withheld one in so many is kept out of train and validation
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval (Wilson 1927, JASA 22:209-212)
 
 
@@ -37,7 +41,8 @@ def find_precedents(
 ) -> ir.Table:
     """Return `precedents`, a struct as templates see it, for each probe: rank, day and the columns in `levels`.
 
-    Where `cases` has the column `withheld`, so have the probes: those of cases that are withheld have no precedents.
+    Where `cases` has the columns `withheld` and `unseen`, the probes have the first: those of cases that are withheld
+    have no precedents, and say whether their value is `unseen`.
 
     `cases` has case_id, at, closes, rank (of its split, 0 the earliest; null: it has none, and does not ask), period
     (the rank of the earliest split whose cases may count it; null: it is nobody's precedent), outcome (null unless
@@ -55,24 +60,50 @@ def find_precedents(
     return found if WITHHELD not in cases.columns else _with_withheld(found, kept, match)
 
 
-def mark_withheld(cases: ir.Table, share: float) -> ir.Table:
-    """Return cases with the column `withheld`: True for about `share` of them, drawn by their ids; as they are if 0."""
-    if not share:
+def mark_withheld(cases: ir.Table, withheld: Withheld, columns: Mapping[str, str]) -> ir.Table:
+    """Return cases with the columns `withheld` and `unseen`: True for those drawn by their ids or by a value, and for
+    those drawn by a value; as they are if none are drawn. `columns` names the match column of each expression."""
+    if not withheld.cases and not any(withheld.values.values()):
         return cases
-    drawn = dialect.hash_choice(ibis.literal("withhold:").concat(cases["case_id"]), DRAWN)
-    return cases.mutate(**{WITHHELD: drawn < round(share * DRAWN)})
+    drawn = dialect.hash_choice(ibis.literal("withhold:").concat(cases["case_id"]), DRAWN) < _parts(withheld.cases)
+    unseen = has_withheld_value(cases, withheld, columns)
+    return cases.mutate(**{WITHHELD: drawn | unseen, UNSEEN: unseen})
+
+
+def has_withheld_value(
+    cases: ir.Table, withheld: Withheld, columns: Mapping[str, str], *, held_out: bool = False
+) -> ir.BooleanValue:
+    """Return whether precedents are withheld from all cases with a value of this one; or with `held_out`, whether the
+    value is one of those that only the test may have. Values are drawn by the MD5 of expression and value."""
+    conditions = [ibis.literal(False)]
+    for expression, share in withheld.values.items():
+        named = ibis.literal(f"{expression}=").concat(cases["match"][columns[expression]].cast("string"))
+        drawn = dialect.hash_choice(ibis.literal("withhold:").concat(named), DRAWN) < _parts(share)
+        if held_out:
+            drawn &= dialect.hash_choice(ibis.literal("hold out:").concat(named), HELD_OUT) == 0
+        conditions.append(drawn.fill_null(False))
+    return reduce(or_, conditions)
+
+
+def _parts(share: float) -> int:
+    return round(share * DRAWN)
 
 
 def _with_withheld(found: ir.Table, kept: ir.Table, match: dict[str, ir.Value]) -> ir.Table:
     """Return the probes with `withheld`, and behind them those of the cases that are withheld, without precedents."""
     asking = kept.filter(kept[WITHHELD])
-    probes = asking.select(
-        rank="rank", day=asking["at"].cast("date"), **{name: asking["match"][name] for name in match}
-    )
+    values = {name: asking["match"][name] for name in match}
+    probes = asking.select(UNSEEN, rank="rank", day=asking["at"].cast("date"), **values)
+    probes = probes.distinct()
     kind = found["precedents"].type()
-    known = {"enough": ibis.literal(False), "tried": ibis.literal(0), "options": ibis.literal([], type=kind["options"])}
+    known = {
+        "enough": ibis.literal(False),
+        "unseen": probes[UNSEEN],
+        "tried": ibis.literal(0),
+        "options": ibis.literal([], type=kind["options"]),
+    }
     nothing = {name: known.get(name, ibis.null()).cast(kind[name]) for name in kind.names}
-    withheld = probes.distinct().mutate(precedents=ibis.struct(nothing), **{WITHHELD: ibis.literal(True)})
+    withheld = probes.mutate(precedents=ibis.struct(nothing), **{WITHHELD: ibis.literal(True)}).drop(UNSEEN)
     return found.mutate(**{WITHHELD: ibis.literal(False)}).union(withheld)
 
 
@@ -346,6 +377,7 @@ def _as_struct(probes: ir.Table, options: ir.Table, match_levels: MatchLevels) -
         precedents=ibis.struct(
             {
                 "enough": enough,
+                "unseen": ibis.literal(False),
                 "level": joined["level"],
                 "tried": joined["all_tried"].coalesce(0),
                 "best": dialect.item_at(good, 0),

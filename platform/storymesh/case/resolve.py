@@ -19,7 +19,7 @@ CASE_COLUMNS = frozenset(
     {
         *("case_id", "at", "closes", "dropped", "question_dropped", "hindsight", "question", "match", "outcome"),
         *("status", "known", "fact_known", "split", "rank", "period", "component", "together", "precedents", "facts"),
-        *("unrenderable", "sources", "linked_id", "split_id", "asking_id"),
+        *("unrenderable", "sources", "linked_id", "split_id", "asking_id", "withheld", "unseen"),
     }
 )
 

@@ -3,11 +3,11 @@
 *Question* sees what was known at `case.at`, *answer* that and the outcome's label, *hindsight* everything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from storymesh.case.definition import Case, Outcome
+from storymesh.case.definition import Case, Outcome, Precedents, match_column
 from storymesh.case.resolve import Cast, LocationOf, Role
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.ast import Expression
@@ -244,6 +244,7 @@ def _precedents(option: Field) -> Struct:
     return Struct(
         {
             "enough": Field(Boolean(), implies=("level", not_zero("tried"))),
+            "unseen": Field(Boolean()),
             "level": Field(Integer(), nullable=True),
             "tried": Field(Integer()),
             "best": maybe,
@@ -335,7 +336,7 @@ def _type_match(case: Case, at: LocationOf, scope: Scope, findings: list[Finding
         formulas = []
         for position, text in enumerate(level):
             location = at("case", "precedents", "match", index, position)
-            formula = _formula(f"match_{index}_{position}", text, location, scope, findings)
+            formula = _formula(match_column(index, position), text, location, scope, findings)
             if formula is None:
                 continue
             if isinstance(formula.checked.value.type, Struct | Array | Float):
@@ -343,7 +344,23 @@ def _type_match(case: Case, at: LocationOf, scope: Scope, findings: list[Finding
                 findings.append(Finding(location, "wrong-type", message))
             formulas.append(formula)
         levels.append(tuple(formulas))
+    findings += _withheld_values(case.precedents, levels, at)
     return tuple(levels)
+
+
+def _withheld_values(precedents: Precedents, levels: Sequence[Sequence[Formula]], at: LocationOf) -> Iterator[Finding]:
+    """Yield a finding for each expression of which no values can be withheld."""
+    kinds = {formula.name: formula.checked.value.type for level in levels for formula in level}
+    columns = precedents.withheld_columns
+    for text in precedents.withheld.values:
+        location = at("case", "precedents", "withhold", "values", text)
+        if any(text not in level for level in precedents.match):
+            message = f"a level of `match` does without '{text}', so of its values something would be known there"
+            everywhere = [name for name in precedents.match[0] if all(name in level for level in precedents.match)]
+            hint = f"take {' or '.join(everywhere)}, or have every level match on it" if everywhere else ""
+            yield Finding(location, "wrong-value", message, hint or "have every level match on it")
+        elif not isinstance(kind := kinds.get(columns[text]), Text | Integer | None):
+            yield Finding(location, "wrong-type", f"'{text}' is {kind}, values are withheld of a text or a whole number")
 
 
 def _hindsight(role: Role, pseudonymised: frozenset[Path]) -> Field:

@@ -103,16 +103,22 @@ def _has_row(cases: "ir.Table", role: Role, keys: Sequence[str]) -> "ir.BooleanV
 def case_splits(build: Build, engine: Engine, cases: "ir.Table") -> "ir.Table":
     """Return the split of every written case that some view keeps; where the narrative has precedents, also the period
     of those that no record needs and that happened all the same."""
+    from storymesh.case.precedent import has_withheld_value
+
     reason = view_drop_reason(build, cases)
     kept = reason.isnull()
     values: dict[str, ir.Value] = {}
     if build.typed.together:
         values["together"] = _shared_values(build, cases)
-    if build.narrative.case.precedents is not None:
+    split, precedents = build.narrative.dataset.split, build.narrative.case.precedents
+    if precedents is not None:
         kept |= cases["question_dropped"].isnull()
         values["unrecorded"] = reason
+        if split is not None and precedents.withheld.values:
+            columns = precedents.withheld_columns
+            values["held_out"] = has_withheld_value(cases, precedents.withheld, columns, held_out=True)
     columns = ["case_id", "at", *(["closes"] if build.typed.cast.closes else [])]
-    return assign_splits(engine, cases.filter(kept).select(*columns, **values), build.narrative.dataset.split)
+    return assign_splits(engine, cases.filter(kept).select(*columns, **values), split)
 
 
 def _shared_values(build: Build, cases: "ir.Table") -> "ir.ArrayValue":

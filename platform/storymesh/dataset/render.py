@@ -42,6 +42,7 @@ UNPRINTED = "unprinted"  # the column with what decided the texts and stands in 
 UNFIT = "unfit"  # the column that says why a rendered record must drop, or null
 BUILD_COLUMNS = (UNPRINTED, UNFIT)  # the columns of rendered records that no release has
 UNRENDERABLE = "unrenderable"  # the column that says why a config has no record of a case, or null
+WITHHELD_VALUE = "withheld: nothing is to be known of its value"
 NOT_EXACT = "a number is not finite or too large to print exactly"
 TOO_MANY_STEPS = f"a text takes more than {MAX_STEPS:,} steps"
 TOO_MANY_CHARACTERS = f"the texts on the way to one can grow past {MAX_CHARACTERS // 1024:,} KiB"
@@ -254,10 +255,15 @@ def _cost_reason(table: ir.Table, record: TypedRecord) -> ir.StringValue | None:
 def _unrenderable_reason(cases: ir.Table, record: TypedRecord) -> ir.StringValue:
     """Return why this config cannot render a case although others can, or null."""
     dropped = cases["dropped"] if record.hindsight else cases["question_dropped"]
-    if not record.format.needs_outcome:
-        return dropped
-    not_judged = ibis.ifelse(cases["status"] == "judged", ibis.null("string"), cases["status"])
-    return ibis.coalesce(dropped, not_judged)
+    reasons = [dropped]
+    if record.format.needs_outcome:
+        reasons.append(ibis.ifelse(cases["status"] == "judged", ibis.null("string"), cases["status"]))
+    tells = (record.hindsight or record.format.shows_outcome) and record.evaluation is None
+    if tells and "precedents" in cases.columns:
+        # Where nothing is to be known of a value, no text and no label tells how its cases went.
+        unseen = cases["precedents"]["unseen"].fill_null(False)
+        reasons.append(ibis.ifelse(unseen, WITHHELD_VALUE, ibis.null("string")))
+    return ibis.coalesce(*reasons)
 
 
 def _unselected_reason(cases: ir.Table, record: TypedRecord, visible: Mapping[str, ir.Value]) -> ir.StringValue:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from storymesh.narrative.definition import RandomSplit, Split
 
 SPLITS = ("train", "validation", "test")
+HELD_OUT = "held out: only the test has its value"
 
 
 def split_rank(split: "StringValue") -> "IntegerValue":
@@ -28,7 +29,8 @@ def assign_splits(engine: "Engine", cases: "Table", split: "Split | None") -> "T
 
     `cases` are all linked cases, with the columns case_id, at, closes and, if cases share values that keep them
     together, `together`: a list of texts. Without the column `closes` a case is over at the moment it is asked. A case
-    with a reason in `unrecorded`, where there is that column, drops for it.
+    with a reason in `unrecorded`, where there is that column, drops for it. One that is `held_out`, where there is
+    that column, drops from all splits but the last.
 
     By time, a component is named by its smallest case id. A case `straddles` if it lies before the last boundary that
     its component crosses. A case drops for the `embargo` if it closes later than `embargo` before the next boundary, or
@@ -47,6 +49,9 @@ def assign_splits(engine: "Engine", cases: "Table", split: "Split | None") -> "T
         placed = named.mutate(period=draw_split(named.component, split.random), dropped="unrecorded")
     else:
         placed = _assign_by_time(engine, cases, split)
+    if "held_out" in placed.columns:
+        early = placed.held_out & (placed.period != SPLITS[-1])
+        placed = placed.mutate(dropped=placed.dropped.coalesce(ibis.ifelse(early, HELD_OUT, ibis.null("string"))))
     kept = placed.dropped.isnull().ifelse(placed.period, ibis.null().cast("string"))
     return placed.select("case_id", split=kept, dropped="dropped", component="component", period="period")
 
@@ -101,15 +106,15 @@ def single_component(case_id: "StringValue") -> "StringValue":
 
 
 def _with_stable_names(engine: "Engine", cases: "Table") -> "Table":
-    """Return case_id, unrecorded and component of each case. A component is named by its smallest shared value, or by
+    """Return the cases with `component`. A component is named by its smallest shared value, or by
     `single_component`, so that it keeps its name when cases with the same values come and go."""
     if "together" not in cases.columns:
-        return cases.select("case_id", "unrecorded", component=single_component(cases.case_id))
+        return cases.mutate(component=single_component(cases.case_id))
     joined = _with_components(engine, cases)
     shared = joined.select("component", value=joined.together.unnest())
     least = shared.group_by("component").aggregate(least=shared.value.min())
     named = joined.left_join(least, "component")
-    return named.select("case_id", "unrecorded", component=named.least.coalesce(single_component(named.case_id)))
+    return named.mutate(component=named.least.coalesce(single_component(named.case_id)))
 
 
 def _with_components(engine: "Engine", cases: "Table") -> "Table":

@@ -30,7 +30,7 @@ def published_rows(build: Build, engine: Engine, role: str) -> "ir.Table":
 
 def cases_with_splits(build: Build, engine: Engine) -> "ir.Table":
     """Return the written cases with `split` and its `rank`, both null for a case that is in no split, `component` and
-    `period`; where the narrative withholds precedents of some, also `withheld`.
+    `period`; where the narrative withholds precedents of some, also `withheld` and `unseen`.
 
     `period` is the rank of the earliest split whose questions may count the case as a precedent, whether or not it is
     in a split itself; null for what no question takes for a case: it is nobody's precedent.
@@ -53,7 +53,7 @@ def cases_with_splits(build: Build, engine: Engine) -> "ir.Table":
         return placed
     from storymesh.case.precedent import mark_withheld
 
-    return mark_withheld(placed, precedents.withhold)
+    return mark_withheld(placed, precedents.withheld, precedents.withheld_columns)
 
 
 def cases_with_precedents(build: Build, engine: Engine) -> "ir.Table":
@@ -67,7 +67,7 @@ def add_precedents(cases: "ir.Table", build: Build, engine: Engine) -> "ir.Table
         from storymesh.case.precedent import add_precedents
 
         cases = add_precedents(cases, engine.read_parquet(build.files.precedents))
-    return cases.drop(*({"rank", "period", "withheld"} & {*cases.columns}))
+    return cases.drop(*({"rank", "period", "withheld", "unseen"} & {*cases.columns}))
 
 
 def precedents_by_case(build: Build, engine: Engine) -> "ir.Table | None":
