@@ -8,6 +8,7 @@ from storymesh.case import definition as case
 from storymesh.narrative import definition as narrative
 from storymesh.narrative import evaluation_definition as evaluation
 from storymesh.narrative import narrator_definition as narrator
+from storymesh.narrative import split_definition, tool_definition
 from storymesh.narrative.formats import template_slots
 
 # Heading -> the model of its fields, and a sentence before them.
@@ -42,6 +43,14 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
         ),
     ),
     "records.<config>": (narrative.Record, "One subset of the dataset. Which templates it needs, its format says."),
+    "records.<config>.tool": (
+        tool_definition.Tool,
+        (
+            "What the assistant looks up before it answers, in a record of the format `tool_calls`. The release "
+            "declares it in its column `tools`, with what each argument can be by its contract."
+        ),
+    ),
+    "records.<config>.tool.arguments.<name>": (tool_definition.Argument, "What the assistant calls the tool with."),
     "records.<config>.narrator": (
         narrator.Narrator,
         (
@@ -84,11 +93,11 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
         ),
     ),
     "dataset.split": (
-        narrative.Split,
+        split_definition.Split,
         "By the moment of the case (`validation`, `test`) or by chance (`random`). Without it, every case is `train`.",
     ),
     "dataset.split.random": (
-        narrative.RandomSplit,
+        split_definition.RandomSplit,
         (
             "By chance: what is kept together is drawn as a whole, by the MD5 of seed and name, which gives the "
             "same split on any machine and leaves it there when other cases come. A case's precedents are drawn for "
@@ -166,9 +175,9 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "quote": "how many cases an option quotes, the latest first",
         "withhold": (
             "the share of the cases, drawn by their ids, that see no precedents: `enough` is false, so that the "
-            "honest answer is that there are too few. They are precedents of others all the same. Or `{cases, values}`, "
-            "where `values` gives a share to expressions that every level of `match` has: of their values so many are "
-            "drawn, and no case with one has precedents (`unseen` is true), nor a record that tells how it went; every "
+            "honest answer is that there are too few. They are precedents of others all the same. Or `{cases, "
+            "values}`, where `values` gives a share to expressions that every level of `match` has: of their values "
+            "so many are drawn, and no case with one has precedents (`unseen` is true), nor a record that tells how it went; every "
             "second one has no record before the test"
         ),
     },
@@ -189,6 +198,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "variants": "`true`: each case draws one of a template and of its variants, `variants/<config>/*.jinja`, or "
         "where the format has several templates `variants/<config>/<template>/*.jinja`, such as "
         "`variants/advice/assistant/`",
+        "tool": "of the format `tool_calls`: what the assistant calls, see below",
         "near_duplicates": "of this config, in place of the dataset's",
         "chat": (
             "true: the columns are messages with role and content, as chat templates take them, false: plain texts; by "
@@ -260,6 +270,15 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "validation": "the share of all, from 0 to below 1",
         "test": "the share of all; both together leave something to train on",
         "seed": "another one draws another split",
+    },
+    "records.<config>.tool": {
+        "name": "as the model calls it",
+        "description": "what the model is told of it",
+        "arguments": "each an expression that a question may print, a text or a whole number; or the two fields below",
+    },
+    "records.<config>.tool.arguments.<name>": {
+        "value": "an expression in the view of questions",
+        "description": "what the model is told of it; by default the codes of its contract with their labels",
     },
     "evaluation": {
         "strata": "values that a question knows; each combination of them has cases of its own",

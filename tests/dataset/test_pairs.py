@@ -50,7 +50,12 @@ def build_with(root: Path, withhold: str, seas: int = 1, split: str = "") -> Bui
     folder.mkdir(parents=True)
     (folder / "option.jinja").write_text("{{ option.action }}", encoding="utf-8")
     rows: list[dict[str, Any]] = [
-        {"call": f"c{n:03d}", "sea": f"sea {n % seas}", "at": FIRST + timedelta(days=n), "over": FIRST + timedelta(days=n, hours=1)}
+        {
+            "call": f"c{n:03d}",
+            "sea": f"sea {n % seas}",
+            "at": FIRST + timedelta(days=n),
+            "over": FIRST + timedelta(days=n, hours=1),
+        }
         | {"act": ("tow", "wait")[n % 2], "gain": 1 - n % 2 if n % 10 else 0}
         for n in range(COUNT)
     ]

@@ -22,7 +22,7 @@ from storymesh.errors import DefinitionErrors
 from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
-from storymesh.narrative.definition import RandomSplit, Split
+from storymesh.narrative.split_definition import RandomSplit, Split
 from storymesh.release.catalog import Release
 from storymesh.release.refusal import ReleaseRefused
 from storymesh.release.write import write_release

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from storymesh.dataset.split import assign_splits
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
-from storymesh.narrative.definition import Split
+from storymesh.narrative.split_definition import Split
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 SCHEMA = pa.schema(

@@ -17,7 +17,8 @@ from storymesh.language.bounds import MAX_CHARACTERS, MAX_STEPS, template_cost
 from storymesh.language.parse import parse_expression, parse_template
 from storymesh.language.typecheck.templates import check_template
 from storymesh.location import Location
-from storymesh.narrative.definition import NarrativeFile, Split
+from storymesh.narrative.definition import NarrativeFile
+from storymesh.narrative.split_definition import Split
 from tests.support.generated import SCOPE
 from tests.support.small_build import build_of
 from tests.support.small_mesh import Product

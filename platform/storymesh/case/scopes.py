@@ -360,7 +360,9 @@ def _withheld_values(precedents: Precedents, levels: Sequence[Sequence[Formula]]
             hint = f"take {' or '.join(everywhere)}, or have every level match on it" if everywhere else ""
             yield Finding(location, "wrong-value", message, hint or "have every level match on it")
         elif not isinstance(kind := kinds.get(columns[text]), Text | Integer | None):
-            yield Finding(location, "wrong-type", f"'{text}' is {kind}, values are withheld of a text or a whole number")
+            yield Finding(
+                location, "wrong-type", f"'{text}' is {kind}, values are withheld of a text or a whole number"
+            )
 
 
 def _hindsight(role: Role, pseudonymised: frozenset[Path]) -> Field:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ibis.expr.types import IntegerValue, StringValue, Table
 
     from storymesh.engine.engine import Engine
-    from storymesh.narrative.definition import RandomSplit, Split
+    from storymesh.narrative.split_definition import RandomSplit, Split
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT = "held out: only the test has its value"

@@ -4,13 +4,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from storymesh.case.definition import Case, Definition, Duration, Expression, Name, pattern_check
+from storymesh.case.definition import Case, Definition, Expression, Name, pattern_check
 from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.locale_formats import ENGLISH, UnknownLanguage, locale_formats
@@ -20,15 +19,16 @@ from storymesh.narrative.formats import AUTHORED, FORMATS, template_slots
 from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat
 from storymesh.narrative.narrator_definition import Narrator
+from storymesh.narrative.split_definition import Split
 from storymesh.narrative.template_files import VARIANTS_FOLDER, read_templates
 from storymesh.narrative.template_name import Template
+from storymesh.narrative.tool_definition import Tool
 
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 VERSION = re.compile(r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
 REGION = re.compile(r"^[A-Z]{2}$")
 PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>[0-9]{1,9})$")
 
-EARLIEST_YEAR = 1000  # of a split, so that a moment before it by the longest duration is one
 MANY = 10**9
 MAX_RECORDS = 200
 
@@ -93,7 +93,8 @@ class Record(_RecordTemplates):
     """One config of the dataset. It tells the cases for which `where` holds, all that it can without. With `variants`,
     each case draws one of a template and those of its folder of variants. Its `length` and `near_duplicates` stand in
     for the dataset's. Of its pairs at most the share `action_cap` has one action chosen, and as many one action
-    rejected. Its texts are written in `language`; one that is retold, in that of the record that it retells."""
+    rejected. Where its format calls a tool, `tool` declares it. Its texts are written in `language`; one that is
+    retold, in that of the record that it retells."""
 
     where: Expression | None = None
     language: str = ENGLISH
@@ -102,6 +103,7 @@ class Record(_RecordTemplates):
     near_duplicates: NearDuplicates | None = None
     action_cap: float | None = Field(default=None, gt=0, le=1)
     chat: bool | None = None
+    tool: Tool | None = None
 
     @field_validator("language")
     @classmethod
@@ -120,8 +122,8 @@ class Record(_RecordTemplates):
         if (self.from_ is None) != (self.narrator is None):
             raise ValueError("a retold record has both `from` and `narrator`")
         if self.from_ is not None:
-            own = self.format, self.chat
-            if own != (None, None) or self.templates or self.variants or self.language != ENGLISH:
+            own = self.format, self.chat, self.tool
+            if own != (None, None, None) or self.templates or self.variants or self.language != ENGLISH:
                 raise ValueError(
                     "a retold record takes its format, templates, variants and language from the record that it retells"
                 )
@@ -134,6 +136,11 @@ class Record(_RecordTemplates):
             raise ValueError(f"format {self.format} needs a template for {' and '.join(missing)}")
         if extra := sorted(given - slots.keys()):
             raise ValueError(f"format {self.format} has no {' or '.join(extra)}")
+        if fault := FORMATS[self.format].fault(given):
+            raise ValueError(fault)
+        if FORMATS[self.format].calls_tool != (self.tool is not None):
+            calling = " or ".join(name for name, item in FORMATS.items() if item.calls_tool)
+            raise ValueError(f"format {calling} needs a `tool`, and no other has one")
         if self.chat is not None and not FORMATS[self.format].may_chat:
             able = ", ".join(name for name, item in FORMATS.items() if item.may_chat)
             raise ValueError(f"format {self.format} is not written as messages or not; `chat` is for {able}")
@@ -153,56 +160,6 @@ class Record(_RecordTemplates):
         """The file names of its templates by slot, in the order of the slots."""
         named = {slot: getattr(self, slot) for slot in template_slots()}
         return {slot: name for slot, name in named.items() if name is not None}
-
-
-class RandomSplit(Definition):
-    """Shares of the components that are drawn for validation and test; the rest is train."""
-
-    validation: float = Field(ge=0, lt=1)
-    test: float = Field(ge=0, lt=1)
-    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
-
-    @model_validator(mode="after")
-    def _train(self) -> "RandomSplit":
-        if self.validation + self.test >= 1:
-            raise ValueError("`validation` and `test` leave nothing to train on: their sum has to be below 1")
-        return self
-
-
-class Split(Definition):
-    """By time, with the days on which validation and test begin; or by chance, with `random`. Never both."""
-
-    validation: date | None = None
-    test: date | None = None
-    embargo: Duration = timedelta(0)
-    together: tuple[str, ...] = ()
-    random: RandomSplit | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "Split":
-        if self.random is not None:
-            dated = [name for name in ("validation", "test", "embargo") if name in self.model_fields_set]
-            if dated:
-                message = f"`random` splits by chance, which has no {' and no '.join(f'`{name}`' for name in dated)}"
-                raise ValueError(f"{message} beside it; leave out one or the other")
-            return self
-        if missing := [name for name in ("validation", "test") if getattr(self, name) is None]:
-            named = " and ".join(f"`{name}`" for name in missing)
-            raise ValueError(f"{named} is missing: a day such as 2024-01-01; or split by chance with `random`")
-        if self.cuts[0].year < EARLIEST_YEAR:
-            raise ValueError(f"`validation` is before the year {EARLIEST_YEAR}")
-        if self.cuts[0] > self.cuts[1]:
-            raise ValueError("`validation` begins after `test`")
-        if self.embargo < timedelta(0):
-            raise ValueError("`embargo` cannot be negative")
-        return self
-
-    @property
-    def cuts(self) -> tuple[datetime, datetime]:
-        """The midnights at which validation and test begin, for a split by time."""
-        assert self.validation is not None and self.test is not None
-        first, second = (datetime(day.year, day.month, day.day) for day in (self.validation, self.test))
-        return first, second
 
 
 class Decontaminate(Definition):

@@ -28,6 +28,7 @@ from storymesh.narrative.labels import LabelTranslations
 from storymesh.narrative.narrator_definition import Narrator, ScoringModel
 from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_evaluation import TypedEvaluation, type_evaluation
+from storymesh.narrative.typed_tool import TypedTool, type_tool
 
 STORY = "story"  # the name of the text to rewrite in the prompts of a narrator
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|authorization)$", re.IGNORECASE)
@@ -63,7 +64,8 @@ class TypedRecord:
     a list of which it only matters whether it is there or how long it is. `roles` are the roles that they name;
     `least_tried` says how often an option must have been tried to be compared, where the config compares options. A
     config with a narrator has the slots of the record that it rewrites, and the columns that are `rewritten`. It
-    tells the cases for which all `conditions` hold; that of the questions of a release has the `evaluation`."""
+    tells the cases for which all `conditions` hold; that of the questions of a release has the `evaluation`, one whose
+    assistant looks something up the `tool`, each argument of which is a slot."""
 
     config: str
     record: Record
@@ -75,11 +77,12 @@ class TypedRecord:
     rewritten: tuple[RewrittenColumn, ...] = ()
     conditions: tuple[CheckedExpression, ...] = ()
     evaluation: TypedEvaluation | None = None
+    tool: TypedTool | None = None
 
     @property
     def format(self) -> RecordFormat:
-        assert self.record.format is not None
-        return self.record.format_written
+        written = self.record.format_written
+        return written if self.tool is None else self.tool.format_of(written)
 
     @property
     def templates(self) -> tuple[TypedTemplate, ...]:
@@ -158,15 +161,19 @@ class RecordTyper:
             if template is not None:
                 variants = self._variants(config, slot, tried=tried) if record.variants else []
                 templates[slot.name] = with_variants(template, variants)
+        tool = None
+        if record.tool is not None:
+            if (tool := type_tool(self._narrative, self._views, config, record.tool, self._findings)) is None:
+                return None
+            templates |= {name: TypedTemplate(name, name, "question", item) for name, item in tool.templates.items()}
         precedents = self._narrative.case.precedents
         least_tried = precedents.min if precedents is not None and format_.compares_options else None
         checked = templates.values()
         prints, reads, roles = _prints(checked), _reads(checked), _roles(self._views, checked)
         hindsight = any(slot.phase == "hindsight" for slot in format_.slots)
         conditions = self._conditions(config, record, hindsight=hindsight)
-        return TypedRecord(
-            config, record, templates, prints, reads, roles, least_tried, conditions=conditions, evaluation=evaluation
-        )
+        typed = TypedRecord(config, record, templates, prints, reads, roles, least_tried, tool=tool)
+        return replace(typed, conditions=conditions, evaluation=evaluation)
 
     def _variants(self, config: str, slot: TemplateSlot, *, tried: bool) -> list[TypedTemplate]:
         """Type the variants of one template of a config: each is a template in the view of its slot."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ibis.expr.types import IntegerValue, StringValue, Table
 
     from storymesh.engine.engine import Engine
-    from storymesh.narrative.definition import Split
+    from storymesh.narrative.split_definition import Split
 
 Files = Mapping[str, Mapping[str, Sequence[Path]]]  # config -> split -> the files that hold it
 

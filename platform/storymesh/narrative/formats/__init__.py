@@ -9,11 +9,21 @@ from storymesh.narrative.formats.preference import PREFERENCE
 from storymesh.narrative.formats.prompt_completion import PROMPT_COMPLETION
 from storymesh.narrative.formats.retrieval import RETRIEVAL
 from storymesh.narrative.formats.text import TEXT
+from storymesh.narrative.formats.tool_calls import TOOL_CALLS
 from storymesh.narrative.formats.unpaired_preference import UNPAIRED_PREFERENCE
 
 FORMATS: Mapping[str, RecordFormat] = {
     item.name: item
-    for item in (TEXT, MESSAGES, PROMPT_COMPLETION, PREFERENCE, UNPAIRED_PREFERENCE, RETRIEVAL, EVALUATION)
+    for item in (
+        TEXT,
+        MESSAGES,
+        TOOL_CALLS,
+        PROMPT_COMPLETION,
+        PREFERENCE,
+        UNPAIRED_PREFERENCE,
+        RETRIEVAL,
+        EVALUATION,
+    )
 }
 AUTHORED = tuple(name for name in FORMATS if name != EVALUATION.name)  # that a record may name
 

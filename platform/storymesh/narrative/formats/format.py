@@ -5,7 +5,7 @@ file and its registration in `formats/__init__.py`. ibis is imported where an ex
 without it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -94,6 +94,15 @@ class RecordFormat:
     def compares_options(self) -> bool:
         """True if a record shows options of the case's precedents."""
         return any(text.option is not None for text in self.texts)
+
+    @property
+    def calls_tool(self) -> bool:
+        """True if a record calls a tool, which its author declares."""
+        return False
+
+    def fault(self, given: Collection[str]) -> str | None:
+        """Return what is wrong with the slots that a record has templates for, beside those that every one needs."""
+        return None
 
     @property
     def needs_pair(self) -> bool:

@@ -1,6 +1,10 @@
-"""The format `messages`: a conversation, for supervised fine-tuning. Its texts are messages of one column."""
+"""The format `messages`: a conversation, for supervised fine-tuning. Its texts are messages of one column.
 
-from collections.abc import Mapping
+After the first question and answer there may be more of both, so that a model learns to be asked again: each further
+turn has its own templates, which see what those of the first turn see.
+"""
+
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from storymesh.narrative.formats.format import RecordFormat, TemplateSlot, TextColumn
@@ -9,10 +13,11 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 COLUMN = "messages"
+MOST_TURNS = 5
 
 
 class MessageText(TextColumn):
-    """The text of one message of a conversation, named by its role."""
+    """The text of one message of a conversation, named by its role, and from the second of that role on by its turn."""
 
     @property
     def column(self) -> str:
@@ -22,51 +27,79 @@ class MessageText(TextColumn):
     def path(self) -> str:
         return f"{COLUMN}.{self.name}"
 
+    @property
+    def role(self) -> str:
+        return self.name.partition("_")[0]
+
+    @property
+    def place(self) -> int:
+        """How many messages of the same role stand before it."""
+        return int(self.name.partition("_")[2] or 1) - 1
+
     def value_in(self, records: "ir.Table") -> "ir.StringValue":
-        return records[COLUMN].filter(lambda message: message["role"] == self.name)[0]["content"]
+        return records[COLUMN].filter(lambda message: message["role"] == self.role)[self.place]["content"]
 
     def text_in(self, record: Mapping[str, Any]) -> str | None:
-        contents = (message["content"] for message in record.get(COLUMN) or () if message["role"] == self.name)
-        value = next(contents, None)
-        return None if value is None else str(value)
+        contents = [message["content"] for message in record.get(COLUMN) or () if message["role"] == self.role]
+        return str(contents[self.place]) if self.place < len(contents) else None
 
 
 class ConversationFormat(RecordFormat):
     """A format whose column `messages` holds all texts that are a `MessageText`, as `role` and `content` of each."""
+
+    def fault(self, given: Collection[str]) -> str | None:
+        for turn in range(2, MOST_TURNS + 1):
+            pair = [f"user_{turn}", f"assistant_{turn}"]
+            missing = [name for name in pair if name not in given]
+            if len(missing) == 1:
+                return f"a further turn has both {' and '.join(pair)}, and there is no {missing[0]}"
+            if not missing and turn > 2 and f"user_{turn - 1}" not in given:
+                return f"there is a turn {turn} and no turn {turn - 1}"
+        return None
 
     def assemble(self, texts: "Mapping[str, ir.StringValue]") -> "dict[str, ir.Value]":
         import ibis
 
         given = [text for text in self.texts if text.name in texts]
         messages = [
-            ibis.struct({"role": text.name, "content": texts[text.name]})
+            ibis.struct({"role": text.role, "content": texts[text.name]})
             for text in given
             if isinstance(text, MessageText)
         ]
-        return super().assemble(texts) | {COLUMN: ibis.array(messages)}
+        return {COLUMN: ibis.array(messages)}
 
     def assemble_row(self, texts: Mapping[str, str]) -> dict[str, Any]:
         given = [text for text in self.texts if text.name in texts]
-        messages = [{"role": text.name, "content": texts[text.name]} for text in given if isinstance(text, MessageText)]
-        return super().assemble_row(texts) | {COLUMN: messages}
+        return {
+            COLUMN: [
+                {"role": text.role, "content": texts[text.name]} for text in given if isinstance(text, MessageText)
+            ]
+        }
 
     def column_texts(self, records: "ir.Table", between: str = "\n") -> "dict[str, ir.StringValue]":
         from storymesh.engine import dialect
 
         contents = dialect.map_items(records[COLUMN], lambda message: message["content"])
-        return super().column_texts(records, between) | {COLUMN: contents.join(between)}
+        return {COLUMN: contents.join(between)}
 
     def replace_texts(self, records: "ir.Table", replacements: "Mapping[str, ir.StringValue]") -> "dict[str, ir.Value]":
         import ibis
 
-        roles = [text.name for text in self.texts if isinstance(text, MessageText) and text.name in replacements]
+        from storymesh.engine import dialect
 
-        def replaced(message: "ir.StructValue") -> "ir.StructValue":
+        messages = records[COLUMN]
+        # Behind a system message, if there is one, each text has its place.
+        first = ibis.ifelse(messages[0]["role"] == SYSTEM.name, 1, 0)
+        turns = [text for text in self.texts if isinstance(text, MessageText) and text.slot is not SYSTEM]
+        places = [(place, replacements[text.name]) for place, text in enumerate(turns) if text.name in replacements]
+
+        def replaced(message: "ir.StructValue", index: "ir.IntegerValue") -> "ir.StructValue":
             own = message["content"]
-            cases = [(message["role"] == role, replacements[role].coalesce(own)) for role in roles]
-            return ibis.struct({"role": message["role"], "content": ibis.cases(*cases, else_=own) if cases else own})
+            cases = [(index == first + place, words.coalesce(own)) for place, words in places]
+            content = ibis.cases(*cases, else_=own) if cases else own
+            return ibis.struct({name: content if name == "content" else message[name] for name in message.type().names})
 
-        return {COLUMN: records[COLUMN].map(replaced)}
+        return {COLUMN: dialect.map_indexed(messages, replaced)}
 
 
 SYSTEM = TemplateSlot(
@@ -77,12 +110,22 @@ SYSTEM = TemplateSlot(
 )
 USER = TemplateSlot("user", "question", "question")
 ASSISTANT = TemplateSlot("assistant", "answer", "answer: sees that plus `outcome.action` and `outcome.worked`")
+FURTHER = tuple(
+    slot
+    for turn in range(2, MOST_TURNS + 1)
+    for slot in (
+        TemplateSlot(
+            f"user_{turn}", "question", f"of `messages`; question: what is asked in turn {turn}", required=False
+        ),
+        TemplateSlot(f"assistant_{turn}", "answer", f"of `messages`; answer: to what turn {turn} asks", required=False),
+    )
+)
 
 MESSAGES = ConversationFormat(
     name="messages",
     purpose="a conversation, for supervised fine-tuning",
-    slots=(SYSTEM, USER, ASSISTANT),
-    texts=(MessageText("system", SYSTEM), MessageText("user", USER), MessageText("assistant", ASSISTANT)),
+    slots=(SYSTEM, USER, ASSISTANT, *FURTHER),
+    texts=tuple(MessageText(slot.name, slot) for slot in (SYSTEM, USER, ASSISTANT, *FURTHER)),
     columns={COLUMN: "the conversation: role and content of each turn"},
     layout="a list of `role` and `content`",
 )

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from jinja2 import Template
 
-    from storymesh.narrative.definition import Narrative, Split
+    from storymesh.narrative.definition import Narrative
+    from storymesh.narrative.split_definition import Split
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 SAMPLE_LENGTH = 3_000

@@ -1,0 +1,91 @@
+"""The tool of a record, typed: each argument is a text in the question's view, and their types make its JSON Schema."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storymesh.case.scopes import TypedCase
+from storymesh.errors import DefinitionErrors, Finding
+from storymesh.language import ast
+from storymesh.language.ast import Template
+from storymesh.language.parse import parse_expression
+from storymesh.language.static_values import StaticValue, a_kind
+from storymesh.language.typecheck.scope import CheckedTemplate
+from storymesh.language.typecheck.templates import check_template
+from storymesh.language.types import Integer, Text
+from storymesh.location import Location
+from storymesh.narrative.definition import Narrative
+from storymesh.narrative.formats.format import RecordFormat
+from storymesh.narrative.formats.tool_calls import ARGUMENTS, CalledTool, ToolFormat
+from storymesh.narrative.tool_definition import Tool
+
+MOST_LABELS = 50  # codes whose meaning the declaration of a tool tells
+
+
+@dataclass(frozen=True)
+class TypedTool:
+    """A tool with the template of each argument, by the name of its slot."""
+
+    called: CalledTool
+    templates: Mapping[str, CheckedTemplate]
+
+    def format_of(self, written: RecordFormat) -> RecordFormat:
+        """Return the format with a text for each argument of this tool."""
+        return written.with_tool(self.called) if isinstance(written, ToolFormat) else written
+
+
+def type_tool(
+    narrative: Narrative, views: TypedCase, config: str, tool: Tool, findings: list[Finding]
+) -> TypedTool | None:
+    """Return the tool of a config typed, None where it has findings."""
+    templates: dict[str, CheckedTemplate] = {}
+    properties: dict[str, dict[str, Any]] = {}
+    kinds: dict[str, str] = {}
+    for name, argument in tool.arguments.items():
+        location = narrative.at("records", config, "tool", ARGUMENTS, name)
+        try:
+            checked = _checked(argument.value, f"{config}.{ARGUMENTS}.{name}", location, views)
+        except DefinitionErrors as error:
+            findings.extend(error.findings)
+            continue
+        (output,) = checked.tree.body
+        assert isinstance(output, ast.Output)
+        value = output.value.typed
+        if not isinstance(value.type, Text | Integer):
+            words = f"an argument of a tool is a text or a whole number, '{argument.value}' is {a_kind(value.type)}"
+            findings.append(Finding(location, "wrong-type", words, "print it through a filter, such as `date`"))
+            continue
+        templates[f"{ARGUMENTS}.{name}"] = checked
+        kinds[name] = "int64" if isinstance(value.type, Integer) else "string"
+        properties[name] = _property(value, argument.description)
+    if len(templates) < len(tool.arguments):
+        return None
+    return TypedTool(CalledTool(tool.name, _declaration(tool, properties), kinds), templates)
+
+
+def _checked(text: str, name: str, location: Location, views: TypedCase) -> CheckedTemplate:
+    """Return a template that prints one expression, as a question may print it."""
+    expression = parse_expression(text, location)
+    template = Template(name, location.path, (ast.Output(location, expression, text),))
+    return check_template(template, views.scopes["question"], lambda _: None, views.unprintable)
+
+
+def _property(value: StaticValue, description: str) -> dict[str, Any]:
+    """Return the JSON Schema of an argument; the codes of an enumeration are all that it may be."""
+    written: dict[str, Any] = {"type": "integer" if isinstance(value.type, Integer) else "string"}
+    if value.codes is not None:
+        written["enum"] = sorted(value.codes)
+    labels = value.type.labels if isinstance(value.type, Text) else {}
+    told = [f"{code}: {labels[code]}" for code in written.get("enum", ()) if labels.get(code, code) != code]
+    meaning = "; ".join(told) if len(told) <= MOST_LABELS else ""
+    if words := description or meaning:
+        written["description"] = words
+    return written
+
+
+def _declaration(tool: Tool, properties: Mapping[str, Any]) -> str:
+    """Return the list of the one tool, as chat templates take it."""
+    parameters = {"type": "object", "properties": properties, "required": list(properties)}
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return json.dumps([{"type": "function", "function": function}], ensure_ascii=False)
