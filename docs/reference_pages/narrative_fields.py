@@ -176,9 +176,9 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "withhold": (
             "the share of the cases, drawn by their ids, that see no precedents: `enough` is false, so that the "
             "honest answer is that there are too few. They are precedents of others all the same. Or `{cases, "
-            "values}`, where `values` gives a share to expressions that every level of `match` has: of their values "
-            "so many are drawn, and no case with one has precedents (`unseen` is true), nor a record that tells how it went; every "
-            "second one has no record before the test"
+            "values}`, where `values` gives expressions that every level of `match` has a share of their values, or a "
+            "list of some: no case with such a value has precedents (`unseen` is true), nor a record that tells how it "
+            "went; every second value is held out, it has no record before the test"
         ),
     },
     "records.<config>": {

@@ -155,6 +155,13 @@ def test_of_a_withheld_value_nothing_is_known_in_any_split(tmp_path: Path, split
     assert previewed == {row["case_id"]: row["messages"] for row in asked}
 
 
+def test_withheld_values_may_be_listed_and_every_second_one_is_held_out(tmp_path: Path) -> None:
+    build = build_with(tmp_path, "{values: {call.sea: [sea 3, sea 1, sea 8]}}", seas=10)
+    found, placed = precedents(build), places(build)
+    assert {placed[case][0] for case, item in found.items() if item["unseen"]} == {"sea 3", "sea 1", "sea 8"}
+    assert {sea for sea, _, dropped in placed.values() if dropped == HELD_OUT} == {"sea 1"}
+
+
 def test_pairs_say_how_often_each_answer_worked(builds: tuple[Build, Build]) -> None:
     pairs = pq.read_table(write_records(builds[0], "choice").path).to_pylist()
     assert pairs

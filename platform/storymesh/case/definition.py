@@ -131,11 +131,13 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Withheld(Definition):
-    """From which cases precedents are withheld: from a share of the `cases`, and from all cases of a share of the
-    `values` of an expression that every level matches on, so that there are values of which nothing is known."""
+    """From which cases precedents are withheld: from a share of the `cases`, and from all cases of some `values` of an
+    expression that every level matches on, a share or those that are listed, so that of some nothing is known."""
 
     cases: Share = 0
-    values: Mapping[Expression, Share] = Field(default_factory=dict)
+    values: Mapping[Expression, Share | Annotated[tuple[str | int, ...], Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
 
 
 def match_column(level: int, position: int) -> str:

@@ -74,10 +74,15 @@ def has_withheld_value(
     cases: ir.Table, withheld: Withheld, columns: Mapping[str, str], *, held_out: bool = False
 ) -> ir.BooleanValue:
     """Return whether precedents are withheld from all cases with a value of this one; or with `held_out`, whether the
-    value is one of those that only the test may have. Values are drawn by the MD5 of expression and value."""
+    value is one of those that only the test may have: every second. Values are drawn by the MD5 of expression and value
+    where they are not listed."""
     conditions = [ibis.literal(False)]
     for expression, share in withheld.values.items():
-        named = ibis.literal(f"{expression}=").concat(cases["match"][columns[expression]].cast("string"))
+        value = cases["match"][columns[expression]].cast("string")
+        if isinstance(share, tuple):
+            conditions.append(value.isin([str(item) for item in (share[1::2] if held_out else share)]).fill_null(False))
+            continue
+        named = ibis.literal(f"{expression}=").concat(value)
         drawn = dialect.hash_choice(ibis.literal("withhold:").concat(named), DRAWN) < _parts(share)
         if held_out:
             drawn &= dialect.hash_choice(ibis.literal("hold out:").concat(named), HELD_OUT) == 0

@@ -9,11 +9,11 @@ from typing import Literal
 
 from storymesh.case.definition import Case, Outcome, Precedents, match_column
 from storymesh.case.resolve import Cast, LocationOf, Role
-from storymesh.errors import DefinitionErrors, Finding
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.ast import Expression
 from storymesh.language.bounds import MAX_COPIES, copies_in_facts
 from storymesh.language.parse import parse_expression
-from storymesh.language.static_values import ANYTHING, Path
+from storymesh.language.static_values import ANYTHING, Path, a_kind
 from storymesh.language.typecheck.scope import CheckedExpression, Fact, Scope
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.typecheck.zero import not_zero
@@ -349,20 +349,25 @@ def _type_match(case: Case, at: LocationOf, scope: Scope, findings: list[Finding
 
 
 def _withheld_values(precedents: Precedents, levels: Sequence[Sequence[Formula]], at: LocationOf) -> Iterator[Finding]:
-    """Yield a finding for each expression of which no values can be withheld."""
-    kinds = {formula.name: formula.checked.value.type for level in levels for formula in level}
+    """Yield a finding for each expression of which no values can be withheld, and each listed value that it has not."""
+    values = {formula.name: formula.checked.value for level in levels for formula in level}
     columns = precedents.withheld_columns
-    for text in precedents.withheld.values:
+    for text, wanted in precedents.withheld.values.items():
         location = at("case", "precedents", "withhold", "values", text)
         if any(text not in level for level in precedents.match):
             message = f"a level of `match` does without '{text}', so of its values something would be known there"
-            everywhere = [name for name in precedents.match[0] if all(name in level for level in precedents.match)]
-            hint = f"take {' or '.join(everywhere)}, or have every level match on it" if everywhere else ""
-            yield Finding(location, "wrong-value", message, hint or "have every level match on it")
-        elif not isinstance(kind := kinds.get(columns[text]), Text | Integer | None):
             yield Finding(
-                location, "wrong-type", f"'{text}' is {kind}, values are withheld of a text or a whole number"
+                location, "wrong-value", message, "have every level match on it, or take what they all match on"
             )
+        elif (value := values.get(columns[text])) is None:
+            continue  # it has a finding of its own
+        elif not isinstance(value.type, Text | Integer):
+            message = f"'{text}' is {a_kind(value.type)}, values are withheld of a text or a whole number"
+            yield Finding(location, "wrong-type", message)
+        elif isinstance(wanted, tuple) and value.codes is not None:
+            for code in (code for code in wanted if code not in value.codes):
+                hint = suggest_name(str(code), [str(item) for item in sorted(value.codes)])
+                yield Finding(location, "unknown-code", f"'{text}' is never '{code}'", hint)
 
 
 def _hindsight(role: Role, pseudonymised: frozenset[Path]) -> Field:
