@@ -356,18 +356,15 @@ def _withheld_values(precedents: Precedents, levels: Sequence[Sequence[Formula]]
         location = at("case", "precedents", "withhold", "values", text)
         if any(text not in level for level in precedents.match):
             message = f"a level of `match` does without '{text}', so of its values something would be known there"
-            yield Finding(
-                location, "wrong-value", message, "have every level match on it, or take what they all match on"
-            )
+            yield Finding(location, "wrong-value", message, "have every level match on it")
         elif (value := values.get(columns[text])) is None:
             continue  # it has a finding of its own
         elif not isinstance(value.type, Text | Integer):
             message = f"'{text}' is {a_kind(value.type)}, values are withheld of a text or a whole number"
             yield Finding(location, "wrong-type", message)
         elif isinstance(wanted, tuple) and value.codes is not None:
-            for code in (code for code in wanted if code not in value.codes):
-                hint = suggest_name(str(code), [str(item) for item in sorted(value.codes)])
-                yield Finding(location, "unknown-code", f"'{text}' is never '{code}'", hint)
+            for code in sorted({*map(str, wanted)} - (codes := {*map(str, value.codes)})):
+                yield Finding(location, "unknown-code", f"'{text}' is never '{code}'", suggest_name(code, codes))
 
 
 def _hindsight(role: Role, pseudonymised: frozenset[Path]) -> Field:
