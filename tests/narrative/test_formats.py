@@ -10,6 +10,9 @@ from pydantic import ValidationError
 from storymesh.engine.open import open_engine
 from storymesh.narrative.definition import Record
 from storymesh.narrative.formats import FORMATS, format_of_columns, template_slots
+from storymesh.narrative.formats.format import RecordFormat
+from storymesh.narrative.formats.messages import MESSAGES
+from storymesh.narrative.formats.tool_calls import TOOL_CALLS, CalledTool
 
 BESIDE = ("id", "case_id", "split", "at", "facts", "sources", "retellings")
 
@@ -64,7 +67,48 @@ def test_texts_are_read_and_replaced_in_messages_as_in_plain_columns(name: str, 
     assert columns["prompt"] == "\n".join(texts[text] for text in ("system", "prompt") if text in texts)
 
 
+TOOL = TOOL_CALLS.with_tool(CalledTool("find", "[{}]", {"sea": "string", "ships": "int64"}))
+SPOKEN = {
+    "several turns": (MESSAGES, [text.name for text in MESSAGES.texts]),
+    "two turns without a system message": (MESSAGES, ["user", "assistant", "user_2", "assistant_2"]),
+    "one turn": (MESSAGES, ["system", "user", "assistant"]),
+    "a tool": (TOOL, [text.name for text in TOOL.texts]),
+    "a tool without a system message": (TOOL, [text.name for text in TOOL.texts if text.name != "system"]),
+}
+
+
+@pytest.mark.parametrize(("item", "names"), SPOKEN.values(), ids=SPOKEN.keys())
+def test_every_message_of_a_conversation_is_written_read_and_replaced(item: RecordFormat, names: list[str]) -> None:
+    texts = {name: "17" if name == "arguments.ships" else f"words of {name}" for name in names}
+    with open_engine() as engine:
+        given = engine.materialize(pa.table({text: [words] for text, words in texts.items()}))
+        records = engine.materialize(given.select(**item.assemble({text: given[text] for text in texts})))
+        (record,) = engine.fetch_rows(records)
+        assert record == item.assemble_row(texts)
+        found = format_of_columns(record)
+        assert found is not None
+        assert {text.name: words for text, words in found.texts_in(record)} == texts
+        read = records.select(**{text.name: text.value_in(records) for text in item.texts})
+        assert engine.fetch_rows(read) == [{text.name: texts.get(text.name) for text in item.texts}]
+        for answer in (text.name for text in item.texts if text.slot.phase == "answer" and text.name in texts):
+            replaced = records.select(**found.replace_texts(records, {answer: ibis.literal("other words")}))
+            assert engine.fetch_rows(replaced) == [item.assemble_row({**texts, answer: "other words"})]
+        (columns,) = engine.fetch_rows(records.select(**found.column_texts(records)))
+    assert columns["messages"] == "\n".join(texts.values())
+
+
+def test_a_call_has_the_arguments_that_its_tool_declares() -> None:
+    texts = {text.name: text.name for text in TOOL.texts} | {"arguments.ships": "17"}
+    record = TOOL.assemble_row(texts)
+    (call,) = [message for message in record["messages"] if message["tool_calls"]]
+    called = {"name": "find", "arguments": {"sea": "arguments.sea", "ships": 17}}
+    assert (call["role"], call["tool_calls"]) == ("assistant", [{"type": "function", "function": called}])
+    assert [message["role"] for message in record["messages"]] == ["system", "user", "assistant", "tool", "assistant"]
+
+
 RECORD = {"format": "prompt_completion", "prompt": "a.jinja", "completion": "b.jinja"}
+
+TALK = {"format": "messages", "user": "a.jinja", "assistant": "a.jinja", "prompt": None, "completion": None}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +125,10 @@ def test_a_system_message_or_chat_makes_messages(fields: dict[str, Any], chat: b
         ({"chat": False, "system": "s.jinja"}, "`system` is a message"),
         ({"format": "text", "text": "a.jinja", "prompt": None, "completion": None, "chat": True}, "`chat` is for"),
         ({"action_cap": 0.3}, "`action_cap` is a share of pairs"),
+        ({**TALK, "user_2": "a.jinja"}, "both user_2 and assistant_2, and there is no assistant_2"),
+        ({**TALK, "user_3": "a.jinja", "assistant_3": "a.jinja"}, "there is a turn 3 and no turn 2"),
+        ({**TALK, "tool": {"name": "find", "description": "", "arguments": {"a": "x.y"}}}, "tool_calls needs a `tool`"),
+        ({**TALK, "format": "tool_calls", "result": "a.jinja"}, "tool_calls needs a `tool`"),
     ],
 )
 def test_what_does_not_go_together_is_refused(fields: dict[str, Any], words: str) -> None:

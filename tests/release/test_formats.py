@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.narrative.definition import read_narrative
+from storymesh.narrative.formats.tool_calls import TOOL_CALLS, CalledTool
 from storymesh.release.catalog import Release
 from storymesh.release.write import write_release
 from tests.support.paths import TESTS
@@ -25,6 +26,7 @@ FORMATS = {
     "verdict": "unpaired_preference",
     "answer": "prompt_completion",
     "choice": "preference",
+    "lookup": "tool_calls",
 }
 CHATS = {"reply": "answer", "mark": "verdict", "duel": "choice"}  # the same as messages: config -> the plain one
 PASSAGE = "passage"  # a config that nobody trains on
@@ -36,12 +38,20 @@ MORE = """
   mark: {format: unpaired_preference, system: a.jinja, prompt: a.jinja, option: a.jinja}
   duel: {format: preference, system: a.jinja, prompt: a.jinja, option: a.jinja}
   passage: {format: retrieval, text: a.jinja}
+  lookup:
+    format: tool_calls
+    system: a.jinja
+    user: a.jinja
+    tool: {name: find, description: Find., arguments: {sea: delay.waterway}}
+    result: a.jinja
+    assistant: a.jinja
 dataset:
 """
 # What a trainer makes of a format: the columns that it learns from.
 LEARNT = {
     "text": {"input_ids"},
     "messages": {"input_ids"},
+    "tool_calls": {"input_ids"},
     "prompt_completion": {"input_ids", "labels"},
     "preference": {"prompt_ids", "chosen_ids", "rejected_ids"},
     "unpaired_preference": {"prompt_ids", "completion_ids", "label"},
@@ -60,6 +70,22 @@ def as_messages(row: dict[str, Any], config: str) -> dict[str, Any]:
     }
     asked = [{"role": "system", "content": "You advise."}, {"role": "user", "content": row["prompt"]}]
     return {**row, "id": f"{config}/{row['case_id']}", "prompt": asked, **turns}
+
+
+PARAMETERS = {"type": "object", "properties": {"sea": {"type": "string"}}, "required": ["sea"]}
+DECLARED = [{"type": "function", "function": {"name": "find", "description": "Find.", "parameters": PARAMETERS}}]
+TOOL = TOOL_CALLS.with_tool(CalledTool("find", json.dumps(DECLARED), {"sea": "string"}))
+ARGUMENTS = pa.struct([("name", pa.string()), ("arguments", pa.struct([("sea", pa.string())]))])
+CALLS = pa.list_(pa.struct([("type", pa.string()), ("function", ARGUMENTS)]))
+CALLING = [("role", pa.string()), ("content", pa.string()), ("tool_calls", CALLS), ("name", pa.string())]
+
+
+def as_lookup(row: dict[str, Any]) -> dict[str, Any]:
+    """The same record as a question, a call, what came of it, and an answer."""
+    question, answer = (turn["content"] for turn in row.pop("messages")[-2:])
+    found = f"Found {row['case_id']}."
+    texts = {"system": "You advise.", "user": question, "arguments.sea": "suez", "result": found, "assistant": answer}
+    return {**row, "id": f"lookup/{row['case_id']}", **TOOL.assemble_row(texts)}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +124,11 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
         )
         write(build.files.records(config), schema, made)
         write(build.files.record_drops(config), DROPS, [])
+    advice = pq.read_table(build.files.records("advice"))
+    fields = [*list(advice.schema)[:3], ("messages", pa.list_(pa.struct(CALLING))), ("tools", pa.string())]
+    fields += list(advice.schema)[4:]
+    write(build.files.records("lookup"), pa.schema(fields), [as_lookup(row) for row in advice.to_pylist()])
+    write(build.files.record_drops("lookup"), DROPS, [])
     report = pq.read_table(build.files.records("report"))
     fields = [*list(report.schema)[:4], pa.field("metadata", METADATA), *list(report.schema)[4:]]
     flat = {"case_at": "2023-05-01T00:00:00Z", "delay_hours": 4.5, "worked": None}
@@ -158,6 +189,17 @@ def test_the_trainer_of_a_format_prepares_its_records_and_learns_a_step(
     assert (training["steps"], training["loss"] > 0) == (1, True)
 
 
+@pytest.mark.parametrize("config", ["advice", "lookup"])
+def test_of_a_conversation_only_what_the_assistant_says_is_learnt(
+    learnt: dict[str, dict[str, Any]], config: str
+) -> None:
+    taught, shown = learnt[config]["learnt"]
+    assert "wait 0 days" in taught
+    assert "Found" not in taught
+    assert len(taught) < len(shown) / 2
+    assert ("Found d0." in shown) == (config == "lookup")
+
+
 @pytest.mark.parametrize(("config", "plain"), CHATS.items())
 def test_messages_are_put_into_the_chat_template_and_only_the_answer_is_learnt(
     learnt: dict[str, dict[str, Any]], config: str, plain: str
@@ -172,6 +214,20 @@ def test_messages_are_put_into_the_chat_template_and_only_the_answer_is_learnt(
     assert "<system> You advise." in shown[-1]
 
 
+def test_real_chat_templates_show_the_tool_its_call_and_what_came_of_it(
+    learnt: dict[str, dict[str, Any]], release: Release
+) -> None:
+    """Those of Qwen, Llama and others, as transformers applies them."""
+    (path,) = (release.path / "data/lookup").glob("train*")
+    messages = pq.read_table(path).to_pylist()[0]["messages"]
+    question, result, answer = (messages[place]["content"] for place in (1, 3, 4))
+    for name, text in learnt["lookup"]["templates"].items():
+        declared = text.index("Find.")
+        assert declared < text.rindex("suez") < text.index(result) < text.rindex(answer), name
+        assert text.index(question) < text.rindex("suez"), name
+        assert text.count("find") >= 2, name
+
+
 def test_the_recipe_trains_one_stage_on_the_model_of_the_stage_before(release: Release, tmp_path: Path) -> None:
     program = "import sys, trl_reader; trl_reader.small_model(sys.argv[1], sys.argv[2])"
     environment = {
@@ -180,7 +236,7 @@ def test_the_recipe_trains_one_stage_on_the_model_of_the_stage_before(release: R
         "HF_HUB_OFFLINE": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    stages = {"sft": "reply", "dpo": "duel", "kto": "mark"}
+    stages = {"sft": "lookup", "dpo": "duel", "kto": "mark"}
     recipe = [str(TESTS.parent / "examples/train/train.py"), str(release.path), "--model", "model", "--into", "out"]
     recipe += [word for kind, config in stages.items() for word in ("--stage", f"{kind}={config}")]
     for command in (["-c", program, str(release.path), "model"], [*recipe, "--steps", "1"]):

@@ -86,7 +86,8 @@ def _sentences(inputs: "Table", record: "TypedRecord", key: bytes) -> "tuple[Tab
     names = {name.removeprefix("n_"): inputs[name] for name in inputs.columns if name.startswith("n_")}
     case_id = inputs["case_id"]
     outputs: list[Output] = []
-    asked, answered = [], []
+    asked: list[StringValue] = []
+    answered: list[tuple[StringValue, StringValue, int]] = []  # an answer, what was asked before it, its first place
     for text in record.texts:
         visible = {**names, "option": names[f"option_{text.option}"]} if text.option else names
         tree = record.slots[text.slot.name].checked.tree
@@ -94,23 +95,24 @@ def _sentences(inputs: "Table", record: "TypedRecord", key: bytes) -> "tuple[Tab
             marked, own = mark_values(tree, TAUGHT)
             # The places of one template go on where those of the template before it end.
             answer = compile_template(marked, visible, case_id, key)
-            answered.append((answer, len(outputs)))
+            answered.append((answer, dialect.concat_texts(asked) if asked else ibis.literal(""), len(outputs)))
             outputs += own
         else:
             asked.append(compile_template(tree, visible, case_id, key))
-    question = dialect.concat_texts(asked) if asked else ibis.literal("")
     texts = inputs.select(
-        "case_id", question=_plain(question), **{f"answer_{place}": text for place, (text, _) in enumerate(answered)}
+        "case_id",
+        **{f"question_{place}": _plain(question) for place, (_, question, _) in enumerate(answered)},
+        **{f"answer_{place}": text for place, (text, _, _) in enumerate(answered)},
     )
     told = dialect.materialization_barrier(eliminate_common(texts))
     parts = [
         told.select(
             "case_id",
-            "question",
+            question=told[f"question_{place}"],
             first=ibis.literal(first, "int64"),
             sentence=told[f"answer_{place}"].re_replace(_SENTENCE_END, "\\1\n").split("\n").unnest(),
         )
-        for place, (_, first) in enumerate(answered)
+        for place, (_, _, first) in enumerate(answered)
     ]
     sentences = dialect.materialization_barrier(ibis.union(*parts) if len(parts) > 1 else parts[0])
     values = dialect.materialization_barrier(
