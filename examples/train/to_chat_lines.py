@@ -2,7 +2,9 @@
 
     python to_chat_lines.py releases/canal-exceptions/1.0.0-r1 advice > advice.jsonl
 
-A line has `messages`; of a pair also `chosen` and `rejected`, one message each; of a single answer also `label`.
+A line has `messages`; of a pair also `chosen` and `rejected`, one message each; of a single answer also `label`; of a
+conversation with calls also `tools`. A message has only the fields that mean something in it: in the files of a release
+each message of a conversation with calls has all of them.
 """
 
 import json
@@ -15,7 +17,8 @@ from datasets import load_dataset
 def conversation(row: dict[str, Any]) -> dict[str, Any]:
     """Return the line of one record."""
     if "messages" in row:
-        return {"messages": row["messages"]}
+        messages = [{name: value for name, value in one.items() if value is not None} for one in row["messages"]]
+        return {"messages": messages} | ({"tools": json.loads(row["tools"])} if "tools" in row else {})
     if "chosen" in row:
         return {"messages": row["prompt"], "chosen": row["chosen"][-1], "rejected": row["rejected"][-1]}
     return {"messages": row["prompt"] + row["completion"]} | ({"label": row["label"]} if "label" in row else {})
