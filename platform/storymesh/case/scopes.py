@@ -3,17 +3,18 @@
 *Question* sees what was known at `case.at`, *answer* that and the outcome's label, *hindsight* everything.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from storymesh.case.definition import Case, Outcome, Precedents, match_column
+from storymesh.case.definition import Case, Outcome, match_column
 from storymesh.case.resolve import Cast, LocationOf, Role
-from storymesh.errors import DefinitionErrors, Finding, suggest_name
+from storymesh.case.withheld_values import withheld_value_findings
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.ast import Expression
 from storymesh.language.bounds import MAX_COPIES, copies_in_facts
 from storymesh.language.parse import parse_expression
-from storymesh.language.static_values import ANYTHING, Path, a_kind
+from storymesh.language.static_values import ANYTHING, Path
 from storymesh.language.typecheck.scope import CheckedExpression, Fact, Scope
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.typecheck.zero import not_zero
@@ -344,27 +345,9 @@ def _type_match(case: Case, at: LocationOf, scope: Scope, findings: list[Finding
                 findings.append(Finding(location, "wrong-type", message))
             formulas.append(formula)
         levels.append(tuple(formulas))
-    findings += _withheld_values(case.precedents, levels, at)
-    return tuple(levels)
-
-
-def _withheld_values(precedents: Precedents, levels: Sequence[Sequence[Formula]], at: LocationOf) -> Iterator[Finding]:
-    """Yield a finding for each expression of which no values can be withheld, and each listed value that it has not."""
     values = {formula.name: formula.checked.value for level in levels for formula in level}
-    columns = precedents.withheld_columns
-    for text, wanted in precedents.withheld.values.items():
-        location = at("case", "precedents", "withhold", "values", text)
-        if any(text not in level for level in precedents.match):
-            message = f"a level of `match` does without '{text}', so of its values something would be known there"
-            yield Finding(location, "wrong-value", message, "have every level match on it")
-        elif (value := values.get(columns[text])) is None:
-            continue  # it has a finding of its own
-        elif not isinstance(value.type, Text | Integer):
-            message = f"'{text}' is {a_kind(value.type)}, values are withheld of a text or a whole number"
-            yield Finding(location, "wrong-type", message)
-        elif isinstance(wanted, tuple) and value.codes is not None:
-            for code in sorted({*map(str, wanted)} - (codes := {*map(str, value.codes)})):
-                yield Finding(location, "unknown-code", f"'{text}' is never '{code}'", suggest_name(code, codes))
+    findings += withheld_value_findings(case.precedents, values, at)
+    return tuple(levels)
 
 
 def _hindsight(role: Role, pseudonymised: frozenset[Path]) -> Field:

@@ -1,8 +1,7 @@
 """The records of a narrative, typed: each template checked in the view of its slot, for a config that a language model
 rewrites its prompts as well."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,13 +24,13 @@ from storymesh.narrative.formats import FORMATS
 from storymesh.narrative.formats.evaluation import EVALUATION
 from storymesh.narrative.formats.format import RecordFormat, TemplateSlot, TextColumn
 from storymesh.narrative.labels import LabelTranslations
-from storymesh.narrative.narrator_definition import Narrator, ScoringModel
+from storymesh.narrative.narrator_definition import Narrator
+from storymesh.narrative.secrets import secret_findings
 from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_evaluation import TypedEvaluation, type_evaluation
 from storymesh.narrative.typed_tool import TypedTool, type_tool
 
 STORY = "story"  # the name of the text to rewrite in the prompts of a narrator
-SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|authorization)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,9 @@ class RecordTyper:
                 templates[slot.name] = with_variants(template, variants)
         tool = None
         if record.tool is not None:
-            if (tool := type_tool(self._narrative, self._views, config, record.tool, self._findings)) is None:
+            scope = self._labels.in_language(self._views.scopes["question"], record.language)
+            tool = type_tool(self._narrative, record, config, scope, self._views.unprintable, self._findings)
+            if tool is None:
                 return None
             templates |= {name: TypedTemplate(name, name, "question", item) for name, item in tool.templates.items()}
         precedents = self._narrative.case.precedents
@@ -281,7 +282,7 @@ class RecordTyper:
         assert narrator is not None and base is not None
         if not self._can_rewrite(config, base):
             return None
-        self._findings += _secrets(narrator, self._narrative, ("records", config, "narrator"))
+        self._findings += secret_findings(narrator, self._narrative, ("records", config, "narrator"))
         if base not in typed:
             return None  # it has findings of its own
         original = typed[base]
@@ -356,22 +357,6 @@ def with_variants(template: TypedTemplate, variants: Sequence[TypedTemplate]) ->
         {path: kind for part in every for path, kind in part.prints.items()},
     )
     return replace(template, checked=checked)
-
-
-def _secrets(narrator: Narrator, narrative: Narrative, steps: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield a finding for each secret that the file holds under `steps`."""
-    models: list[tuple[tuple[str, ...], Narrator | ScoringModel]] = [(steps, narrator)]
-    if narrator.judge is not None:
-        models.append(((*steps, "judge"), narrator.judge))
-    for path, model in models:
-        for name in model.parameters:
-            if SECRET.search(name):
-                message = f"`{name}` is a secret, and this file is read by many"
-                hint = "leave it out: the key is taken from the environment, such as OPENAI_API_KEY"
-                yield Finding(narrative.at(*path, "parameters", name), "secret", message, hint)
-        if model.base_url is not None and "@" in model.base_url.partition("://")[2].partition("/")[0]:
-            message = "an address with a password is a secret, and this file is read by many"
-            yield Finding(narrative.at(*path, "base_url"), "secret", message, "leave user and password out of it")
 
 
 def _prints(templates: Iterable[TypedTemplate]) -> dict[Path, Classification]:

@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from storymesh.case.scopes import TypedCase
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language import ast
 from storymesh.language.ast import Template
 from storymesh.language.parse import parse_expression
-from storymesh.language.static_values import StaticValue, a_kind
-from storymesh.language.typecheck.scope import CheckedTemplate
+from storymesh.language.static_values import Path, StaticValue, a_kind
+from storymesh.language.typecheck.scope import CheckedTemplate, Scope
 from storymesh.language.typecheck.templates import check_template
-from storymesh.language.types import Integer, Text
-from storymesh.location import Location
-from storymesh.narrative.definition import Narrative
+from storymesh.language.types import Hidden, Integer, Text
+from storymesh.narrative.definition import Narrative, Record
 from storymesh.narrative.formats.format import RecordFormat
 from storymesh.narrative.formats.tool_calls import ARGUMENTS, CalledTool, ToolFormat
 from storymesh.narrative.tool_definition import Tool
@@ -36,16 +34,26 @@ class TypedTool:
 
 
 def type_tool(
-    narrative: Narrative, views: TypedCase, config: str, tool: Tool, findings: list[Finding]
+    narrative: Narrative,
+    record: Record,
+    config: str,
+    scope: Scope,
+    unprintable: Mapping[Path, Hidden],
+    findings: list[Finding],
 ) -> TypedTool | None:
-    """Return the tool of a config typed, None where it has findings."""
+    """Return the tool of a record typed in the view of a question, None where it has findings."""
+    tool = record.tool
+    assert tool is not None
     templates: dict[str, CheckedTemplate] = {}
     properties: dict[str, dict[str, Any]] = {}
     kinds: dict[str, str] = {}
     for name, argument in tool.arguments.items():
         location = narrative.at("records", config, "tool", ARGUMENTS, name)
         try:
-            checked = _checked(argument.value, f"{config}.{ARGUMENTS}.{name}", location, views)
+            expression = parse_expression(argument.value, location)
+            printed = (ast.Output(location, expression, argument.value),)
+            template = Template(f"{config}.{ARGUMENTS}.{name}", location.path, printed)
+            checked = check_template(template, scope, lambda _: None, unprintable, record.language)
         except DefinitionErrors as error:
             findings.extend(error.findings)
             continue
@@ -62,13 +70,6 @@ def type_tool(
     if len(templates) < len(tool.arguments):
         return None
     return TypedTool(CalledTool(tool.name, _declaration(tool, properties), kinds), templates)
-
-
-def _checked(text: str, name: str, location: Location, views: TypedCase) -> CheckedTemplate:
-    """Return a template that prints one expression, as a question may print it."""
-    expression = parse_expression(text, location)
-    template = Template(name, location.path, (ast.Output(location, expression, text),))
-    return check_template(template, views.scopes["question"], lambda _: None, views.unprintable)
 
 
 def _property(value: StaticValue, description: str) -> dict[str, Any]:
