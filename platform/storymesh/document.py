@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -59,6 +59,18 @@ class Document:
     def finding(self, steps: Iterable[Step], rule: str, message: str, hint: str = "") -> Finding:
         """Return a finding at the location of the value at `steps`."""
         return Finding(self.at(*steps), rule, message, hint)
+
+    def below(self, *steps: Step) -> "Document":
+        """Return a part of the document, with its locations in the whole."""
+        value = self.value
+        for step in steps:
+            value = value[step]
+        size = len(steps)
+        inside, keys = (
+            {path[size:]: location for path, location in places.items() if path[:size] == steps}
+            for places in (self.locations, self.key_locations)
+        )
+        return replace(self, value=value, locations=inside, key_locations=keys)
 
     def parse(self, model: type[Model]) -> Model:
         """Return the value as a `model`. Raises DefinitionErrors with a finding for each field that does not fit."""

@@ -32,7 +32,7 @@ def test_a_refused_row_says_what_was_met_and_what_was_wanted(desk: Desk) -> None
     bad = a_row(4, hours="soon", code="X", who="Bob Ray")
     desk.publish([row | {"who": "Ann"} for row in good_rows(4)] + [bad])
     with open_engine() as engine:
-        refused = sample_quarantine(engine, desk.store, desk.contract(), 5)
+        refused = sample_quarantine(engine, desk.store, desk.contract(), PLAIN, 5)
     assert refused is not None
     (row,) = refused.sample
     assert (refused.rows, row.key) == (1, {"id": "d4"})
@@ -46,4 +46,4 @@ def test_a_refused_row_says_what_was_met_and_what_was_wanted(desk: Desk) -> None
 def test_where_nothing_was_refused_there_is_nothing(desk: Desk) -> None:
     desk.publish(good_rows(2))
     with open_engine() as engine:
-        assert sample_quarantine(engine, desk.store, desk.contract(), 5) is None
+        assert sample_quarantine(engine, desk.store, desk.contract(), PLAIN, 5) is None

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storymesh.contract.cast_text import ERROR_MARK, WITH_ERRORS, cast_text, count_json_values, json_texts
+from storymesh.contract.cast_text import ERROR_MARK, WITH_ERRORS, count_json_values, json_texts
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_type
+from storymesh.contract.value_forms import PLAIN, ValueForms
 from storymesh.contract.written_values import json_of, time_of_day
 from storymesh.language.types import (
     Array,
@@ -47,8 +48,13 @@ class CastPlan:
     fallible: tuple[str, ...]
 
 
-def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str, str]) -> CastPlan:
-    """Return how to read rows of `source_schema` as rows of the contract; `columns` maps properties to its columns."""
+def plan_cast(
+    contract: Contract, source_schema: "pa.Schema", columns: dict[str, str], forms: ValueForms = PLAIN
+) -> CastPlan:
+    """Return how to read rows of `source_schema`, whose texts are written in `forms`, as rows of the contract.
+
+    `columns` maps properties to its columns.
+    """
     types = {name: source_schema.field(columns[name]).type for name in contract.properties}
     marked = {name for name in contract.properties if source_schema.field(columns[name]).metadata == WITH_ERRORS}
     fallible = tuple(
@@ -60,16 +66,20 @@ def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str,
 
         from storymesh.engine.dialect import materialization_barrier, substring
 
+        texts = {columns[name] for name in contract.properties if _is_text(types[name])} if forms.nulls else set()
+        if texts:
+            words = {name: forms.without_nulls(source[name]) for name in sorted(texts)}
+            source = materialization_barrier(source.mutate(**words))
         errors = {f"storymesh:error:{name}": source[columns[name]].startswith(ERROR_MARK) for name in sorted(marked)}
-        texts = {
+        parts = {
             f"storymesh:texts:{name}": json_texts(_stripped(source[columns[name]]), item.type)
             for name, item in contract.properties.items()
             if _is_json(types[name], item.type)
         }
         # Each step is a query of its own, so that what the next one reads more than once is computed once.
-        source = materialization_barrier(source.mutate(**texts, **errors)) if texts or errors else source
+        source = materialization_barrier(source.mutate(**parts, **errors)) if parts or errors else source
         typed = {
-            f"storymesh:typed:{name}": _cast_column(source, columns[name], name, types[name], item.type)
+            f"storymesh:typed:{name}": _cast_column(source, columns[name], name, types[name], item.type, forms)
             for name, item in contract.properties.items()
         }
         source = materialization_barrier(source.mutate(**typed))
@@ -94,10 +104,12 @@ def plan_cast(contract: Contract, source_schema: "pa.Schema", columns: dict[str,
     return CastPlan(select, fallible)
 
 
-def _cast_column(source: "ir.Table", column: str, name: str, found: "pa.DataType", kind: Type) -> "ir.Value":
+def _cast_column(
+    source: "ir.Table", column: str, name: str, found: "pa.DataType", kind: Type, forms: ValueForms
+) -> "ir.Value":
     if _is_json(found, kind):
         return _cast(source[f"storymesh:texts:{name}"], _text_type(kind), kind)
-    return _cast(source[column], found, kind)
+    return _cast(source[column], found, kind, forms)
 
 
 def _lost(source: "ir.Table", column: str, name: str, found: "pa.DataType", kind: Type) -> "ir.BooleanValue":
@@ -200,7 +212,7 @@ def _count_values(value: "ir.Value", found: "pa.DataType", kind: Type) -> "ir.In
             return value.notnull().cast("int64")
 
 
-def _cast(value: "ir.Value", found: "pa.DataType", kind: Type) -> "ir.Value":
+def _cast(value: "ir.Value", found: "pa.DataType", kind: Type, forms: ValueForms = PLAIN) -> "ir.Value":
     """Return a value of the source's type `found` as one of the contract's; null where it does not fit."""
     import ibis
     import ibis.expr.datatypes as dt
@@ -230,7 +242,7 @@ def _cast(value: "ir.Value", found: "pa.DataType", kind: Type) -> "ir.Value":
         case Struct() | Array():
             return _cast_nested(value, found, kind, nothing)
         case _ if _is_text(found):
-            return cast_text(_stripped(value), kind, target)
+            return forms.cast_text(_stripped(value), kind, target)
         case Time():
             return nothing
         case Boolean():
@@ -238,7 +250,7 @@ def _cast(value: "ir.Value", found: "pa.DataType", kind: Type) -> "ir.Value":
                 return ibis.cases((value == 1, True), (value == 0, False))
             return value if at.is_boolean(found) else nothing
         case Date() | Timestamp():
-            return _cast_moment(value, found, kind, nothing)
+            return _cast_moment(value, found, kind, nothing, forms)
         case _:
             return _cast_number(value, found, kind, target)
 
@@ -288,7 +300,9 @@ def _cast_number(value: "ir.Value", found: "pa.DataType", kind: Type, target: "d
             return value.try_cast(target)
 
 
-def _cast_moment(value: "ir.Value", found: "pa.DataType", kind: Type, nothing: "ir.Value") -> "ir.Value":
+def _cast_moment(
+    value: "ir.Value", found: "pa.DataType", kind: Type, nothing: "ir.Value", forms: ValueForms
+) -> "ir.Value":
     import ibis
     import pyarrow.types as at
 
@@ -297,10 +311,12 @@ def _cast_moment(value: "ir.Value", found: "pa.DataType", kind: Type, nothing: "
 
     if at.is_date(found):
         day = in_calendar(value.cast("date"))
-        return day if isinstance(kind, Date) else day.cast("timestamp")
+        return day if isinstance(kind, Date) else in_calendar(forms.to_utc(day.cast("timestamp")))
     if not at.is_timestamp(found):
         return nothing
     moment = in_calendar(utc_microseconds(value))
     if found.unit == "ns":
         moment = ibis.ifelse(has_whole_microseconds(value), moment, ibis.null("timestamp"))
-    return whole_day(moment) if isinstance(kind, Date) else moment
+    if isinstance(kind, Date):
+        return whole_day(moment)
+    return moment if found.tz else in_calendar(forms.to_utc(moment))

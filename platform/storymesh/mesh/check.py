@@ -19,7 +19,7 @@ from storymesh.mesh.unportable_names import unportable_configs, unportable_files
 from storymesh.narrative.definition import CastMember, Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
-from storymesh.product.dbt_files import read_dbt_project, require_dbt_files
+from storymesh.product.dbt_files import has_dbt_project, read_dbt_project, require_dbt_files
 from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.definition import Product
 from storymesh.product.sources.open import source_problem
@@ -181,17 +181,19 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
         if problem := source_problem(product, folder):
             message, hint = problem
             yield Finding(product.source_location, "no-rows", f"source '{product.source}': {message}", hint)
-        if (folder / "dbt_project.yml").is_file() and any(_model_files(folder, product.name)):
+        if has_dbt_project(folder) and any(_model_files(folder, product.name)):
             message = f"the rows of '{product.id}' are those of its source; the dbt model '{product.name}' is not read"
             hint = "leave one of the two away"
             yield Finding(product.source_location, "two-sources", message, hint, "warning")
         return
-    project = folder / "dbt_project.yml"
-    if not project.is_file():
+    if not has_dbt_project(folder):
         message = (
             f"nothing makes the rows of '{product.id}': it names no source, and {product.domain} has no dbt project"
         )
-        hint = "add customProperties: [{property: source, value: sources/<file>}], or a dbt_project.yml"
+        hint = (
+            "add customProperties: [{property: source, value: sources/<file>}], or a model, "
+            f"domains/{product.domain}/models/{product.name}.sql"
+        )
         yield Finding(product.location, "no-rows", message, hint)
         return
     try:

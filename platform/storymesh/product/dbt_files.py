@@ -4,17 +4,21 @@ dbt's templates and SQL are confined when they run. What is not confined (Python
 behind links, folders of others, named pipes) is refused here, in words about the file.
 """
 
+import json
+import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from storymesh.document import Document, path_in_mesh, read_document, refusal_finding
+from storymesh.document import Document, parse_document, path_in_mesh, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.input_file import InputFileRefused, require_input
 from storymesh.location import Location
 
 MAX_FILES = 20_000
+PROJECT_FILE = "dbt_project.yml"
 _NOT_READ = frozenset({"sources", "target", "logs", "products", "__pycache__"})
 _CODE_FOLDERS = frozenset({
     "models", "macros", "tests", "analyses", "snapshots", "functions", "products", "python", "dbt_packages", "target",
@@ -25,9 +29,26 @@ UNCONFINED_HINT = (
 )
 
 
+def has_dbt_project(folder: Path) -> bool:
+    """Return True if a domain's folder has a dbt project: a dbt_project.yml, or no more than models."""
+    return (folder / PROJECT_FILE).is_file() or (not os.path.lexists(folder / PROJECT_FILE) and _has_models(folder))
+
+
+def _has_models(folder: Path) -> bool:
+    models = folder / "models"
+    return models.is_dir() and any(path.suffix.lower() in (".sql", ".py") for path in models.rglob("*"))
+
+
 def read_dbt_project(folder: Path, root: Path) -> Document:
-    """Return `dbt_project.yml` of the domain's `folder`. Raises DefinitionErrors."""
-    document = read_document(folder / "dbt_project.yml", root)
+    """Return `dbt_project.yml` of the domain's `folder`, or what stands for it where there are only models.
+
+    Raises DefinitionErrors.
+    """
+    if not os.path.lexists(folder / PROJECT_FILE) and _has_models(folder):
+        name = re.sub(r"\W", "_", folder.name)
+        text = f'name: {json.dumps(name)}\nversion: "1.0.0"\nprofile: {json.dumps(folder.name)}\n'
+        return parse_document(text, path_in_mesh(folder / PROJECT_FILE, root))
+    document = read_document(folder / PROJECT_FILE, root)
     if not isinstance(document.value, dict):
         words = "a dbt project holds fields, this file does not"
         raise DefinitionErrors([Finding(Location(document.path), "yaml", words)])

@@ -7,6 +7,7 @@ from typing import Any
 
 from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, suggest_name
+from storymesh.product.dbt_files import read_dbt_project
 
 _HINT = "leave profiles.yml away, and the domain is given a DuckDB file of its own"
 _PLAIN = frozenset({"type", "path", "schema", "database", "threads", "settings", "keep_open", "disable_transactions"})
@@ -51,8 +52,7 @@ def read_profile(domain: str, folder: Path, store: Path, *, unconfined: bool = F
     root = folder.parent.parent
     document = read_document(path, root)
     profiles = _fields(document, ())
-    project = read_document(folder / "dbt_project.yml", root).value
-    name = project.get("profile", domain) if isinstance(project, dict) else domain
+    name = read_dbt_project(folder, root).value.get("profile", domain)
     if name not in profiles:
         raise _profile_error(
             document, (), f"there is no profile '{name}', which dbt_project.yml names", suggest_name(name, profiles)

@@ -23,7 +23,7 @@ from storymesh.atomic_write import write_atomically
 from storymesh.engine.engine import Engine
 from storymesh.engine.open import DBT_PLUGIN, without_values
 from storymesh.errors import DefinitionErrors, TransformFailed
-from storymesh.product.dbt_files import data_folders, read_dbt_project, require_dbt_files
+from storymesh.product.dbt_files import PROJECT_FILE, data_folders, has_dbt_project, read_dbt_project, require_dbt_files
 from storymesh.product.dbt_process import dbt_command, was_ended
 from storymesh.product.dbt_profile import DomainProfile, read_profile
 from storymesh.product.store import Snapshot
@@ -133,7 +133,7 @@ def plan_dbt(
     profile = read_profile(domain, folder, store, unconfined=access.unconfined)
     only = None if access.unconfined else _allowed_paths(folder, home, inputs, access)
     files = {
-        project_dir / "dbt_project.yml": _yaml({**fields, "model-paths": model_paths}),
+        project_dir / PROJECT_FILE: _yaml({**fields, "model-paths": model_paths}),
         project_dir / SOURCES_FOLDER / "sources.yml": _yaml(_sources(inputs, engine)),
         home / ALLOWED: json.dumps(None if only is None else [str(path) for path in only]),
     }
@@ -230,10 +230,10 @@ def took_too_long(project: DbtProject, command: str, logs: Path) -> TransformFai
 
 def _read_project(folder: Path, *, unconfined: bool) -> dict[str, Any]:
     """Return dbt_project.yml as dbt reads it, after looking at it and at what it stands for."""
-    path, root = folder / "dbt_project.yml", folder.parent.parent
-    if not path.exists() and not path.is_symlink():
-        message = f"there is no dbt project in {path.parent}"
-        raise TransformFailed(message, "add dbt_project.yml, or give the product a source")
+    root = folder.parent.parent
+    if not has_dbt_project(folder) and not (folder / PROJECT_FILE).is_symlink():
+        message = f"there is no dbt project in {folder}"
+        raise TransformFailed(message, "write a model, models/<product>.sql, or give the product a source")
     document = read_dbt_project(folder, root)
     require_dbt_files(document, folder, root, unconfined=unconfined)
     # dbt reads YAML 1.1, in which some plain words mean something else.

@@ -9,11 +9,13 @@ from typing import Any
 from storymesh.document import Document, describe_kind, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
+from storymesh.product.sources.options import NO_FILE, SourceOptions
 from storymesh.standards.odps import validate_product
 
 SUFFIX = ".odps.yaml"
 _ID = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z_][A-Za-z0-9_-]*)")
 _CUSTOM = ("source",)
+_FORMAT_NAMES = {"csv": "a CSV", "jsonl": "JSON lines", "xlsx": "a workbook", "parquet": "Parquet"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class OutputPort:
 
 @dataclass(frozen=True)
 class Product:
-    """One data product. `source` is the file that its rows stand in; None: the domain's dbt model of its name.
+    """One data product. `source` is the file that its rows stand in, or the pattern of several, and `layout` says what
+    they look like; None: the domain's dbt model of its name.
 
     `inputs` are the input ports of products of the mesh, `outside` those of systems outside it: which is which, the
     mesh knows (`mesh/ports.py`). `lists_outputs`: the file lists its output ports.
@@ -51,6 +54,7 @@ class Product:
     description: str
     owner: str | None
     source: str | None
+    layout: SourceOptions
     source_location: Location
     inputs: tuple[InputPort, ...]
     outside: tuple[InputPort, ...]
@@ -82,7 +86,7 @@ def read_product(path: Path, root: Path) -> Product:
     if document.path != place and not document.path.endswith(f"/{place}"):
         words = f"the id '{fields['id']}' belongs into {place}, this file is {document.path}"
         findings.append(document.finding(("id",), "id-and-place", words, "rename one of the two"))
-    source, source_location = _read_source(document, findings)
+    layout, source_location = _read_source(document, findings)
     inputs = _read_inputs(document, findings)
     outputs = _read_outputs(document, name, findings)
     if isinstance(fields.get("team"), list):
@@ -98,7 +102,8 @@ def read_product(path: Path, root: Path) -> Product:
         title=fields.get("name") or name.replace("_", " "),
         description=description.get("purpose") or description.get("usage") or "",
         owner=_read_owner(fields.get("team", {})),
-        source=source,
+        source=layout.file if layout else None,
+        layout=layout or NO_FILE,
         source_location=source_location,
         inputs=inputs,
         outside=(),
@@ -112,29 +117,44 @@ def read_product(path: Path, root: Path) -> Product:
     )
 
 
-def _read_source(document: Document, findings: list[Finding]) -> tuple[str | None, Location]:
-    source: str | None = None
+def _read_source(document: Document, findings: list[Finding]) -> tuple[SourceOptions | None, Location]:
+    options: SourceOptions | None = None
     location = document.at()
     for index, item in enumerate(document.value.get("customProperties", ())):
         at = ("customProperties", index)
-        name, value = item["property"], item["value"]
-        if name in _CUSTOM:
-            location = document.at(*at, "value")
-            if isinstance(value, str) and value.strip():
-                source = value
-                if _is_elsewhere(source):
-                    words = f"source '{source}': the path has to be relative to the domain's folder, and stay in it"
-                    hint = "a mesh is read on many machines: put the file into sources/"
-                    findings.append(document.finding((*at, "value"), "wrong-value", words, hint))
-            else:
-                words = f"source names a file, {value!r} does not"
-                findings.append(
-                    document.finding((*at, "value"), "wrong-value", words, "for instance sources/ports.csv")
-                )
-        elif (hint := suggest_name(name.lower(), _CUSTOM)).startswith("did you mean"):
-            words = f"unknown custom property '{name}'"
+        if item["property"] in _CUSTOM:
+            location, options = document.at(*at, "value"), _read_options(document, (*at, "value"), findings)
+        elif (hint := suggest_name(item["property"].lower(), _CUSTOM)).startswith("did you mean"):
+            words = f"unknown custom property '{item['property']}'"
             findings.append(document.finding((*at, "property"), "unknown-field", words, hint))
-    return source, location
+    return options, location
+
+
+def _read_options(document: Document, at: tuple[str | int, ...], findings: list[Finding]) -> SourceOptions | None:
+    """Return what a source says: the path of a file, or fields of which one is `file`."""
+    value = document.below(*at).value
+    if isinstance(value, dict):
+        try:
+            options = document.below(*at).parse(SourceOptions)
+        except DefinitionErrors as errors:
+            findings.extend(errors.findings)
+            return None
+        at = (*at, "file")
+    elif isinstance(value, str) and value.strip():
+        options = SourceOptions(file=value)
+    else:
+        words = f"source names a file, {value!r} does not"
+        findings.append(document.finding(at, "wrong-value", words, "for instance sources/ports.csv"))
+        return None
+    if _is_elsewhere(options.file):
+        words = f"source '{options.file}': the path has to be relative to the domain's folder, and stay in it"
+        hint = "a mesh is read on many machines: put the file into sources/"
+        findings.append(document.finding(at, "wrong-value", words, hint))
+    format_ = options.format_of(options.file)
+    for name in options.misplaced(format_) if format_ is not None else ():
+        words = f"'{name}' does not apply to {_FORMAT_NAMES[format_]}, which '{options.file}' is"
+        findings.append(Finding(document.key_at(*at[:-1], name), "wrong-value", words, "leave it away"))
+    return options
 
 
 def _read_inputs(document: Document, findings: list[Finding]) -> tuple[InputPort, ...]:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 122_880
 RAW = "storymesh:raw:"
+ROW = "storymesh:row"
+"""The column that numbers rows as they came in: it says where they stand, and is no part of what they are."""
+
 # The hash is split in two below a sum of which no product has enough rows to overflow.
 _LOW, _HIGH = 2_147_483_647, 1_073_741_789
 
@@ -91,20 +94,21 @@ def spool_partitions(
     """Keep cast rows in the engine, and find their partitions.
 
     The values that fit no type, of the properties `fallible`, are text columns behind those of the contract: they are
-    part of the fingerprint, so a partition with one is never like a published one.
+    part of the fingerprint, so a partition with one is never like a published one. The last column is `ROW`.
     """
     import ibis
     import pyarrow as pa
 
     typed = arrow_schema(contract)
     texts = [pa.field(f"{RAW}{number}", pa.string()) for number in range(len(fallible))]
-    schema = pa.schema([*typed, *texts])
-    rows = engine.materialize(_as_schema(batches, schema), schema)
+    given = pa.schema([*typed, *texts])
+    schema = given.append(pa.field(ROW, pa.int64()))
+    rows = engine.materialize(_numbered(batches, schema), schema)
     try:
         columns = contract.partition_columns
         count, row_hash = _fresh("rows", columns), _fresh("hash", columns)
         low, high = _fresh("low", columns), _fresh("high", columns)
-        hashed = rows.select(*columns, **{row_hash: ibis.struct({name: rows[name] for name in schema.names}).hash()})
+        hashed = rows.select(*columns, **{row_hash: ibis.struct({name: rows[name] for name in given.names}).hash()})
         sums = {
             count: hashed.count(),
             low: (hashed[row_hash] % _LOW).sum(),
@@ -119,11 +123,15 @@ def spool_partitions(
         engine.drop(rows)
 
 
-def _as_schema(batches: Iterable["pa.RecordBatch"], schema: "pa.Schema") -> Iterator["pa.RecordBatch"]:
+def _numbered(batches: Iterable["pa.RecordBatch"], schema: "pa.Schema") -> Iterator["pa.RecordBatch"]:
+    import numpy as np
     import pyarrow as pa
 
+    start = 0
     for batch in batches:
-        yield from pa.Table.from_arrays(batch.columns, names=schema.names).cast(schema).to_batches()
+        numbers = pa.array(np.arange(start, start + batch.num_rows))
+        yield from pa.Table.from_arrays([*batch.columns, numbers], names=schema.names).cast(schema).to_batches()
+        start += batch.num_rows
 
 
 def _fresh(name: str, taken: Collection[str]) -> str:

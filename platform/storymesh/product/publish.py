@@ -20,6 +20,7 @@ from storymesh.errors import AuditRefused, SourceUnreadable
 from storymesh.product.content_version import FileDigests, content_version, version_of_partitions
 from storymesh.product.definition import Product
 from storymesh.product.partitions import (
+    ROW,
     PartitionedRows,
     PartitionState,
     PublishedPartition,
@@ -27,7 +28,8 @@ from storymesh.product.partitions import (
     files_by_partition,
     spool_partitions,
 )
-from storymesh.product.quarantine import UncastableValues, failed_rows, write_quarantine
+from storymesh.product.quarantine import UncastableValues, failed_rows, other_rows, with_examples, write_quarantine
+from storymesh.product.sources.row_places import RowPlaces
 from storymesh.product.sources.source import choose_columns
 from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, NO_FILES, Staging, WrittenFiles, open_staging
 from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore, Snapshot
@@ -63,6 +65,15 @@ class Publication:
     quarantine_path: Path | None
     checks: tuple[CheckResult, ...]
 
+    def reasons(self) -> tuple[str, ...]:
+        """Return each reason with its number of rows; for values that fit no type, some of them and what is wanted."""
+        met = {
+            f"type: {', '.join(item.properties)}": f": {item.observed}, wanted: {item.words}"
+            for item in self.checks
+            if item.name == "type" and item.failed_rows and item.observed
+        }
+        return tuple(f"{reason} ({count:,}){met.get(reason, '')}" for reason, count in self.quarantined.items())
+
 
 class PublicationRefused(AuditRefused):
     """Rows that were not published. `publication` says what the audit found."""
@@ -81,8 +92,9 @@ def publish(
     run_id: str,
     progress: PublishProgress | None = None,
     wait_s: float = LOCK_WAIT_S,
+    places: RowPlaces | None = None,
 ) -> Publication:
-    """Publish `rows` as the next snapshot of the product, if they keep the contract.
+    """Publish `rows` as the next snapshot of the product, if they keep the contract; `places` says where they stand.
 
     Raises PublicationRefused when more rows break it than its quarantine limit allows or a rule about the table fails,
     PublishConflict when another process publishes the product meanwhile, SourceUnreadable when a column of the contract
@@ -91,7 +103,7 @@ def publish(
     columns = _choose_columns(rows.schema, contract, product)
     with open_staging(store, product.name, arrow_schema(contract), wait_s) as staging:
         told, digests = progress or (lambda phase, rows: None), FileDigests(engine, contract)
-        publishing = _Publishing(product, contract, store, engine, staging, digests, run_id, told)
+        publishing = _Publishing(product, contract, store, engine, staging, digests, run_id, told, places)
         return publishing.publish(rows, columns)
 
 
@@ -139,10 +151,11 @@ class _Publishing:
     digests: FileDigests
     run_id: str
     progress: PublishProgress
+    places: RowPlaces | None
 
     def publish(self, rows: "pa.RecordBatchReader", columns: Mapping[str, str]) -> Publication:
         """Stage, audit and publish `rows`, whose `columns` are the properties of the contract."""
-        plan = plan_cast(self.contract, rows.schema, dict(columns))
+        plan = plan_cast(self.contract, rows.schema, dict(columns), self.product.layout.forms)
         batches = self._count(self.engine.map_batches(rows, rows.schema, plan.select, min(ROWS_PER_FILE, BATCH_ROWS)))
         if self.contract.partition_columns:
             return self._publish_changed(batches, plan.fallible)
@@ -232,12 +245,13 @@ class _Publishing:
         )
         if audit.reaches_beside:
             raise _KeptRowRepeated
+        audit = with_examples(audit, self.contract, self.product.layout.forms, uncastable)
         failed = failed_rows(audit)
         quarantine: Path | None = None
         good = staged
         if len(failed):
             quarantine = self.store.folder / "quarantine" / self.product.name / f"{self.run_id}.parquet"
-            write_quarantine(quarantine, staged.counts, audit, failed, uncastable)
+            write_quarantine(quarantine, staged.counts, audit, failed, uncastable, self.places)
             if len(failed) > self.contract.quarantine_limit * audit.rows:
                 raise self._over_limit(audit, len(failed), quarantine)
             good = self._without_rows(staged, failed)
@@ -272,6 +286,8 @@ class _Publishing:
                 texts = table.column(len(schema) + index)
                 if texts.null_count < len(texts):
                     uncastable.add(name, texts, start)
+            if table.num_columns > len(schema) + len(fallible):  # of partitions
+                uncastable.add_numbers(table.column(ROW))
             typed = table.select(list(range(len(schema))))
             yield pa.Table.from_arrays(typed.columns, names=schema.names).cast(schema)
             start += table.num_rows
@@ -283,7 +299,7 @@ class _Publishing:
         for file, path in zip(staged.files, staged.paths, strict=True):
             lost = failed[(failed >= start) & (failed < start + file.record_count)] - start
             part = WrittenFiles((file,), (path,), file.record_count)
-            good += self.staging.write_files(_other_rows(path, lost), self.digests.add) if len(lost) else part
+            good += self.staging.write_files(other_rows(path, lost), self.digests.add) if len(lost) else part
             start += file.record_count
         return good
 
@@ -338,7 +354,7 @@ class _Publishing:
 
     def _over_limit(self, audit: RowAudit, failed: int, quarantine: Path) -> PublicationRefused:
         publication = self._publication(audit, 0, quarantine, audit.results, unchanged=True)
-        reasons = "; ".join(f"{reason} ({count:,})" for reason, count in publication.quarantined.items())
+        reasons = "; ".join(publication.reasons())
         limit = f"{100 * self.contract.quarantine_limit:.4g} %"
         broken = f"{failed:,} of {audit.rows:,} rows break the contract, more than {limit}"
         hint = f"nothing is published; the rows stand in {quarantine}"
@@ -385,14 +401,3 @@ def _gather_batches(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.Table"]
 
 def _digests(kept: Iterable[str], partitions: Mapping[str, _WrittenPartition]) -> list[str]:
     return [*kept, *(partition.digest for partition in partitions.values())]
-
-
-def _other_rows(path: str, failed: "np.ndarray[Any, Any]") -> Iterator["pa.Table"]:
-    """Yield the rows of a file without those whose number is in `failed`."""
-    import numpy as np
-    import pyarrow.parquet as pq
-
-    rows = pq.ParquetFile(path).read()
-    kept = np.ones(rows.num_rows, bool)
-    kept[failed] = False
-    yield rows.filter(kept)

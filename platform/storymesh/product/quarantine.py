@@ -1,27 +1,58 @@
 """Rows that break the contract: the values that fit no type, and the file that keeps the rows with their reasons."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.atomic_write import staged_file
 from storymesh.contract.audit import RowAudit
+from storymesh.contract.checks import CheckResult
+from storymesh.contract.definition import Contract, restricted_properties
+from storymesh.contract.value_forms import ValueForms
+from storymesh.product.sources.row_places import RowPlaces
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
 MAX_TEXTS = 200_000
+FILE, LINE = "storymesh:file", "storymesh:line"
+_EXAMPLES = 3
+_LONGEST_EXAMPLE = 60
 
 
 @dataclass
 class UncastableValues:
-    """The values that did not fit the type of their property: their rows, and the texts of the first of them."""
+    """The values that did not fit the type of their property: their rows, and the texts of the first of them.
+
+    Where rows are staged in another order than that in which they came, it has their numbers as they came.
+    """
 
     _rows: "dict[str, list[np.ndarray[Any, Any]]]" = field(default_factory=dict)
     _texts: "dict[str, list[pa.Array]]" = field(default_factory=dict)
+    _numbers: "list[np.ndarray[Any, Any]]" = field(default_factory=list)
+
+    def add_numbers(self, numbers: "pa.ChunkedArray") -> None:
+        """Add the numbers of the next rows as they came."""
+        self._numbers.append(numbers.to_numpy())
+
+    def numbers_of(self, rows: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """Return the numbers, as they came, of rows as they are staged."""
+        import numpy as np
+
+        return np.concatenate(self._numbers)[rows] if self._numbers else rows
+
+    def examples(self, name: str) -> list[str]:
+        """Return some different texts that did not fit a property, the first of them."""
+        found: dict[str, None] = {}
+        for part in self._texts.get(name, ()):
+            for text in part.slice(0, MAX_TEXTS // 100).to_pylist():
+                found.setdefault(text if len(text) <= _LONGEST_EXAMPLE else f"{text[:_LONGEST_EXAMPLE]}…")
+                if len(found) == _EXAMPLES:
+                    return list(found)
+        return list(found)
 
     def add(self, name: str, texts: "pa.ChunkedArray", start: int) -> None:
         """Add the texts of a property that are not null. They belong to rows from number `start` on."""
@@ -46,6 +77,27 @@ class UncastableValues:
         return {name: (rows[: len(texts[name])], texts[name]) for name, rows in self.rows().items()}
 
 
+def with_examples(audit: RowAudit, contract: Contract, forms: ValueForms, uncastable: UncastableValues) -> RowAudit:
+    """Return an audit whose results about types say what was met, and how values are written.
+
+    Restricted values are not shown.
+    """
+    hidden = restricted_properties(contract)
+
+    def explained(result: CheckResult) -> CheckResult:
+        (name,) = result.properties
+        met = [] if name in hidden else uncastable.examples(name)
+        form = forms.describe(contract.properties[name].type)
+        return replace(
+            result,
+            words=f"{result.words}, {form}" if form else result.words,
+            observed=f"met {', '.join(map(repr, met))}" if met else result.observed,
+        )
+
+    results = [explained(result) if result.name == "type" and not result.passed else result for result in audit.results]
+    return replace(audit, results=tuple(results))
+
+
 def failed_rows(audit: RowAudit) -> "np.ndarray[Any, Any]":
     """Return the numbers of the rows that break the contract, ascending."""
     import numpy as np
@@ -59,8 +111,9 @@ def write_quarantine(
     audit: RowAudit,
     failed: "np.ndarray[Any, Any]",
     uncastable: UncastableValues,
+    places: RowPlaces | None,
 ) -> None:
-    """Write the `failed` rows of Parquet `files` (path -> number of rows) with their `reasons`.
+    """Write the `failed` rows of Parquet `files` (path -> number of rows) with their `reasons`, and where they stand.
 
     A column in which a value did not fit its type is a text column, with that value as it came.
     """
@@ -69,7 +122,8 @@ def write_quarantine(
     import pyarrow.parquet as pq
 
     texts = uncastable.texts()
-    start = 0
+    found = _places(uncastable.numbers_of(failed), places)
+    start = written = 0
     with ExitStack() as stack:
         staged = stack.enter_context(staged_file(path, mode=0o600))
         writer: pq.ParquetWriter | None = None
@@ -81,11 +135,37 @@ def write_quarantine(
                 column = _with_original_texts(table.column(index), rows, text_rows, values)
                 table = table.set_column(index, name, column)
             table = table.append_column("reasons", _reasons(audit.failures, rows))
+            for name, values in found.items():
+                table = table.append_column(name, values.slice(written, len(rows)))
+            written += len(rows)
             if writer is None:
                 writer = stack.enter_context(pq.ParquetWriter(staged, table.schema, compression="zstd"))
             writer.write_table(table)
             start += count
     assert np.all(failed < start)
+
+
+def other_rows(path: str, failed: "np.ndarray[Any, Any]") -> "Iterator[pa.Table]":
+    """Yield the rows of a Parquet file without those whose number is in `failed`."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    rows = pq.ParquetFile(path).read()
+    kept = np.ones(rows.num_rows, bool)
+    kept[failed] = False
+    yield rows.filter(kept)
+
+
+def _places(numbers: "np.ndarray[Any, Any]", places: RowPlaces | None) -> "dict[str, pa.Array]":
+    """Return file and line of rows by their numbers as they came, in the order of `numbers`; empty for those of dbt."""
+    import numpy as np
+    import pyarrow as pa
+
+    if places is None:
+        return {}
+    order = np.argsort(numbers, kind="stable")
+    back = pa.array(np.argsort(order, kind="stable"))
+    return dict(zip((FILE, LINE), (column.take(back) for column in places.find(numbers[order])), strict=True))
 
 
 def _with_original_texts(

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storymesh.contract.checks import checks_of
+from storymesh.contract.checks import Check, FitsType, checks_of
 from storymesh.contract.definition import RESTRICTED, Contract, restricted_properties
+from storymesh.contract.value_forms import ValueForms
 from storymesh.engine.engine import Engine
 from storymesh.errors import NotPublished
+from storymesh.product.quarantine import FILE, LINE
 from storymesh.product.store import ProductStore, Snapshot
 
 if TYPE_CHECKING:
@@ -49,10 +51,13 @@ class BrokenRule:
 
 @dataclass(frozen=True)
 class QuarantinedRow:
-    """A row that was quarantined: its key, and every rule of the contract that it breaks."""
+    """A row that was quarantined: its key, every rule of the contract that it breaks, and where it stands: a file below
+    the domain's folder and a line or row of it (None: in no file, or nobody knows)."""
 
     key: Mapping[str, Any]
     broken: tuple[BrokenRule, ...]
+    file: str | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,20 +103,27 @@ def _masked(row: Mapping[str, Any], shown: set[str]) -> dict[str, Any]:
     return {name: value if value is None or name in shown else RESTRICTED for name, value in row.items()}
 
 
-def sample_quarantine(engine: Engine, store: ProductStore, contract: Contract, limit: int) -> QuarantineSample | None:
-    """Return the rows that were quarantined last, or None where there are none."""
+def sample_quarantine(
+    engine: Engine, store: ProductStore, contract: Contract, forms: ValueForms, limit: int
+) -> QuarantineSample | None:
+    """Return the rows that were quarantined last, or None where there are none. `forms` are those of the source."""
     files = sorted(
         (store.folder / "quarantine" / contract.name).glob("*.parquet"), key=lambda path: path.stat().st_mtime
     )
     if not files:
         return None
     table = engine.read_parquet(files[-1])
-    wanted = {check.reason: (check.properties, check.words) for check in checks_of(contract)}
-    shown = {*contract.properties, REASONS} - restricted_properties(contract)
+    wanted = {check.reason: (check.properties, _wanted(check, contract, forms)) for check in checks_of(contract)}
+    shown = {*contract.properties, REASONS, FILE, LINE} - restricted_properties(contract)
     rows = [_masked(row, shown) for row in engine.fetch_rows(table.limit(limit))]
     written = datetime.fromtimestamp(files[-1].stat().st_mtime, UTC)
     count = int(engine.fetch_value(table.count()))
     return QuarantineSample(files[-1], written, count, tuple(_quarantined(row, contract, wanted) for row in rows))
+
+
+def _wanted(check: Check, contract: Contract, forms: ValueForms) -> str:
+    form = forms.describe(contract.properties[check.properties[0]].type) if isinstance(check.test, FitsType) else ""
+    return f"{check.words}, {form}" if form else check.words
 
 
 def _quarantined(
@@ -121,4 +133,5 @@ def _quarantined(
     for reason in row[REASONS] or ():
         properties, words = wanted.get(reason, ((), "a rule that the contract no longer has"))
         broken.append(BrokenRule(reason, {name: row.get(name) for name in properties}, words))
-    return QuarantinedRow({name: row.get(name) for name in contract.key}, tuple(broken))
+    key = {name: row.get(name) for name in contract.key}
+    return QuarantinedRow(key, tuple(broken), row.get(FILE), row.get(LINE))

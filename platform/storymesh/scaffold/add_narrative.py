@@ -64,6 +64,7 @@ def _moments(engine: Engine, mesh: Mesh, contract: Contract) -> "ir.Table | None
         return None
     folder = mesh.domain_folder(product.domain)
     reader = open_product_rows(product, contract, folder, folder, engine)
-    plan = plan_cast(contract, reader.schema, dict(zip(contract.properties, reader.schema.names, strict=True)))
+    columns = dict(zip(contract.properties, reader.schema.names, strict=True))
+    plan = plan_cast(contract, reader.schema, columns, product.layout.forms)
     rows = plan.select(engine.materialize(reader, reader.schema))
     return rows.select(moment=rows[contract.event_time])

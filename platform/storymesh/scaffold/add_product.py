@@ -4,13 +4,15 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from storymesh.document import read_document
+from storymesh.document import Document, read_document
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, WrongUsage, suggest_name
 from storymesh.mesh.mesh import read_settings
 from storymesh.mesh.settings import Domain
 from storymesh.product.dbt_project import DbtAccess
+from storymesh.product.sources.options import SourceOptions
 from storymesh.scaffold.names import plain_name
 from storymesh.scaffold.new_files import NewFiles
 from storymesh.scaffold.product import (
@@ -22,7 +24,9 @@ from storymesh.scaffold.product import (
     product_files,
     source_path,
 )
-from storymesh.scaffold.raw_rows import DomainProject, open_rows
+from storymesh.scaffold.raw_rows import DomainProject, find_rows
+from storymesh.scaffold.source_guess import SourceGuess, guess_source
+from storymesh.scaffold.written_options import read_options
 
 Ask = Callable[[str, str], str]
 """Returns what a person answers to a question, or the guess that is its second argument."""
@@ -30,7 +34,10 @@ Ask = Callable[[str, str], str]
 
 @dataclass(frozen=True)
 class ProductRequest:
-    """What a person wants: the rows at `origin` as a product; None where the default or a guess will do."""
+    """What a person wants: the rows at `origin` as a product; None where the default or a guess will do.
+
+    `options` say what its file looks like, as in `delimiter=tab`.
+    """
 
     origin: str
     domain: str | None = None
@@ -38,6 +45,7 @@ class ProductRequest:
     table: str | None = None
     answers: Answers = field(default_factory=Answers)
     owner: str | None = None
+    options: tuple[str, ...] = ()
 
 
 def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductDraft, NewFiles]:
@@ -49,26 +57,59 @@ def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductD
     folder = root / "domains" / domain.id
     with tempfile.TemporaryDirectory() as scratch, open_engine() as engine:
         project = _dbt_project(root, domain.id, folder)
-        raw = open_rows(engine, request.origin, request.table, project, Path(scratch))
+        raw = find_rows(engine, request.origin, request.table, project, Path(scratch))
         name = _product_name(request.name, raw.name, is_model=raw.file is None)
         for path in ProductPlace(domain.id, name, "", None).paths:
             if (root / path).exists():
                 raise WrongUsage(f"{path} is there, and nothing is written over", "take another name: --name NAME")
-        draft = draft_product(engine, raw.reader, name, request.answers)
-        asked = _asked(draft, request.answers, ask)
-        if asked != request.answers:
-            again = open_rows(engine, request.origin, request.table, project, Path(scratch))
-            draft = draft_product(engine, again.reader, name, asked)
+        given = read_options(request.options, raw.file.name if raw.file is not None else "-")
+        if raw.file is None and given.given:
+            raise WrongUsage("--with is for the rows of a file", "a dbt model says itself how its files are read")
+        guess = guess_source(raw.file, given, engine) if raw.file is not None else SourceGuess(given)
+        options = _asked_options(guess, ask)
+        answers = request.answers if request.answers.key or not raw.key else replace(request.answers, key=raw.key)
+        draft = draft_product(engine, raw.open(options), name, answers, options.forms)
+        asked = _asked(draft, answers, ask)
+        if asked != answers:
+            draft = draft_product(engine, raw.open(options), name, asked, options.forms)
+        draft = replace(draft, layout=guess.reasons, notes_of_source=(*raw.notes, *guess.notes))
         copies: dict[str, Path] = {}
         source = None
         if raw.file is not None:
-            source, copied = source_path(name, raw.file, folder)
-            if copied is not None:
-                copies[f"domains/{domain.id}/{source}"] = copied
-        place = ProductPlace(domain.id, name, request.owner or domain.owner, source)
+            source, found = source_path(name, raw.file, folder)
+            copies = {f"domains/{domain.id}/{path}": file for path, file in found.items()}
+        place = ProductPlace(domain.id, name, request.owner or domain.owner, source, _written(options))
         files = product_files(draft, place) | NewFiles(copies=copies)
         files.write(root)
     return draft, files
+
+
+def _written(options: SourceOptions) -> dict[str, Any]:
+    """Return the options as a person would write them: a list of one is that one."""
+    fields = options.given
+    short = ("dates", "times", "nulls")
+    return {
+        name: value[0] if name in short and len(value) == 1 else list(value) if isinstance(value, tuple) else value
+        for name, value in fields.items()
+    }
+
+
+def _asked_options(guess: SourceGuess, ask: Ask) -> SourceOptions:
+    """Return the options with what a person says of what no file says: the zone of its clock, names of its columns."""
+    options, fields = guess.options, dict[str, Any]()
+    if guess.has_local_times and options.zone is None:
+        zone = ask("The clock of its times without an offset (a zone such as Europe/Prague, or UTC)", "UTC")
+        fields |= {"zone": zone} if zone != "UTC" else {}
+    if not options.has_header and options.names is None:
+        names = ask("The names of its columns, in their order (a,b,c)", NONE)
+        fields |= {"names": [name.strip() for name in names.split(",")]} if names != NONE else {}
+    if not fields:
+        return options
+    given = {**options.model_dump(by_alias=True, exclude_unset=True, mode="json"), **fields}
+    try:
+        return Document("that", given, {}, {}).parse(SourceOptions)
+    except DefinitionErrors as errors:
+        raise WrongUsage(errors.findings[0].message, errors.findings[0].hint) from None
 
 
 def _read_domain(root: Path, name: str | None) -> Domain:

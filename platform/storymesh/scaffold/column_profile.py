@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.cast_text import ERROR_MARK
+from storymesh.contract.value_forms import ValueForms
 from storymesh.dataset.personal_data_finder import PersonalDataFinder
 from storymesh.engine.engine import Engine
 from storymesh.language.types import Boolean, Date, Float, Time, Timestamp
@@ -20,7 +21,6 @@ MAX_VALUES = 12
 """The most distinct values of a column that are listed."""
 
 _MAX_SEARCHED = 1_000  # distinct texts of a column in which personal data is looked for
-_MAX_MISFITS = 3
 _INTEGER = r"[+-]?(0|[1-9][0-9]{0,17})"
 _CODE = r"[+-]?0[0-9].*"
 _PARTS = r"^[+-]?([0-9]*)\.?([0-9]*)$"
@@ -66,22 +66,23 @@ class ColumnProfile:
         return self.complete and self.distinct == self.rows
 
 
-def profile_columns(engine: Engine, table: "ir.Table", names: Sequence[str]) -> list[ColumnProfile]:
-    """Return the profile of each column of `table`, which are called `names` where they come from."""
+def profile_columns(engine: Engine, table: "ir.Table", names: Sequence[str], forms: ValueForms) -> list[ColumnProfile]:
+    """Return the profile of each column of `table`, which are called `names` where they come from; their texts are
+    written in `forms`."""
     schema = table.schema().to_pyarrow()
     return [
-        _profile(engine, table.select(given=table[column]), name, schema.field(column).type)
+        _profile(engine, table.select(given=table[column]), name, schema.field(column).type, forms)
         for column, name in zip(table.columns, names, strict=True)
     ]
 
 
-def _profile(engine: Engine, table: "ir.Table", name: str, found: "pa.DataType") -> ColumnProfile:
+def _profile(engine: Engine, table: "ir.Table", name: str, found: "pa.DataType", forms: ValueForms) -> ColumnProfile:
     import pyarrow.types as at
 
     given = table["given"]
     counts = {"rows": table.count(), "present": given.count()}
     if at.is_string(found) or at.is_large_string(found):
-        return _profile_texts(engine, table, name, found)
+        return _profile_texts(engine, table, name, found, forms)
     if at.is_nested(found) or at.is_binary(found) or at.is_null(found):
         (row,) = engine.fetch_rows(table.aggregate(**counts))
         return ColumnProfile(name, found, row["rows"], row["present"], distinct=0)
@@ -92,15 +93,18 @@ def _profile(engine: Engine, table: "ir.Table", name: str, found: "pa.DataType")
     return ColumnProfile(name, found, **row, values=values)
 
 
-def _profile_texts(engine: Engine, table: "ir.Table", name: str, found: "pa.DataType") -> ColumnProfile:
+def _profile_texts(
+    engine: Engine, table: "ir.Table", name: str, found: "pa.DataType", forms: ValueForms
+) -> ColumnProfile:
     import ibis
 
     from storymesh.engine.dialect import materialization_barrier, regex_found, regex_group, regex_matches_whole
 
     error = table["given"].startswith(ERROR_MARK)
-    table = table.select(given=ibis.ifelse(error, ibis.null("string"), table["given"]), error=error)
-    read = materialization_barrier(table.mutate(**_read_texts(table["given"])))
-    text, number = read["text"], read["number"]
+    given = forms.without_nulls(ibis.ifelse(error, ibis.null("string"), table["given"]))
+    table = table.select(given=given, error=error)
+    read = materialization_barrier(table.mutate(**_read_texts(table["given"], forms)))
+    text, number = read["plain"], read["number"]
     is_code = regex_matches_whole(text, _CODE)
     holds = {
         "integer": regex_matches_whole(text, _INTEGER),
@@ -136,23 +140,23 @@ def _profile_texts(engine: Engine, table: "ir.Table", name: str, found: "pa.Data
     )  # fmt: skip
 
 
-def _read_texts(given: "ir.StringValue") -> "dict[str, ir.Value]":
+def _read_texts(given: "ir.StringValue", forms: ValueForms) -> "dict[str, ir.Value]":
     """Return a text without spaces around it, and what it is as a value of each type; null where it is none."""
     import ibis
     import ibis.expr.datatypes as dt
 
-    from storymesh.contract.cast_text import cast_text
     from storymesh.engine.dialect import is_strict_json, regex_found, strip_characters
 
     text = strip_characters(given, " ")
     in_json = regex_found(text, r"^[{\[]") & is_strict_json(text)
     return {
         "text": text,
-        "number": cast_text(text, Float(), dt.float64),
-        "boolean": cast_text(text, Boolean(), dt.boolean),
-        "day": cast_text(text, Date(), dt.date),
-        "moment": cast_text(text, Timestamp(), dt.timestamp),
-        "time": cast_text(text, Time(), dt.string),
+        "plain": forms.plain_number(text),
+        "number": forms.cast_text(text, Float(), dt.float64),
+        "boolean": forms.cast_text(text, Boolean(), dt.boolean),
+        "day": forms.cast_text(text, Date(), dt.date),
+        "moment": forms.cast_text(text, Timestamp(), dt.timestamp),
+        "time": forms.cast_text(text, Time(), dt.string),
         "json": ibis.ifelse(in_json, text, ibis.null("string")),
     }
 
@@ -181,14 +185,6 @@ def _search_personal_data(engine: Engine, given: "ir.StringValue") -> tuple[int,
     return len(rows), counts
 
 
-def misfits(engine: Engine, given: "ir.StringValue", kind: str) -> tuple[str, ...]:
-    """Return some distinct texts of a column that are no value of `kind`: integer, number, date or timestamp."""
-    column = {"integer": "number", "number": "number", "date": "day", "timestamp": "moment"}[kind]
-    read = given.name("given").as_table().drop_null().mutate(**_read_texts(given.name("given")))
-    others = read.filter(read[column].isnull()).select("given").distinct().order_by("given").limit(_MAX_MISFITS)
-    return tuple(row["given"] for row in engine.fetch_rows(others))
-
-
 def unique_pairs(engine: Engine, table: "ir.Table", columns: Sequence[str], rows: int) -> Iterator[tuple[str, str]]:
     """Yield the pairs of `columns` whose values together no two of the `rows` share, in the order of the columns."""
     pairs = list(combinations(columns, 2))
@@ -207,12 +203,14 @@ class MomentOrder:
     later: int
 
 
-def order_of_moments(engine: Engine, table: "ir.Table", columns: Sequence[str]) -> dict[tuple[str, str], MomentOrder]:
+def order_of_moments(
+    engine: Engine, table: "ir.Table", columns: Sequence[str], forms: ValueForms
+) -> dict[tuple[str, str], MomentOrder]:
     """Return the order of each two of the columns of dates and moments."""
     orders: dict[tuple[str, str], MomentOrder] = {}
     if len(columns) < 2:
         return orders
-    read = table.select(**{column: _moment(table[column]) for column in columns})
+    read = table.select(**{column: _moment(table[column], forms) for column in columns})
     for first in columns:
         counts = {
             f"{name}_{index}": condition.sum()
@@ -232,14 +230,14 @@ def order_of_moments(engine: Engine, table: "ir.Table", columns: Sequence[str]) 
     return orders
 
 
-def _moment(value: "ir.Value") -> "ir.TimestampValue":
+def _moment(value: "ir.Value", forms: ValueForms) -> "ir.TimestampValue":
     import ibis.expr.datatypes as dt
 
-    from storymesh.contract.cast_text import cast_text
     from storymesh.engine.dialect import strip_characters, utc_microseconds
 
     if value.type().is_string():
-        return cast_text(strip_characters(value, " "), Timestamp(), dt.timestamp)
+        value = forms.without_nulls(value)
+        return forms.cast_text(strip_characters(value, " "), Timestamp(), dt.timestamp)
     return value.cast("timestamp") if value.type().is_date() else utc_microseconds(value)
 
 

@@ -1,13 +1,16 @@
 """A product drafted from its rows: a contract and a product definition that `check` passes and that publish at once."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storymesh.contract.value_forms import PLAIN, ValueForms
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable, WrongUsage
+from storymesh.product.sources.bounds import COMPRESSED
+from storymesh.product.sources.open import raw_files
 from storymesh.scaffold.column_guess import MOMENT_TYPES, ColumnGuess, guess_column, is_readable
 from storymesh.scaffold.column_profile import order_of_moments, profile_columns
 from storymesh.scaffold.names import plain_names, title_of
@@ -43,7 +46,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class ProductDraft:
-    """What was read of the rows of a product to be and what was guessed: `skipped` are columns that no property has."""
+    """What was read of the rows of a product to be and what was guessed: `skipped` are columns that no property has.
+
+    `layout` says what their file was taken to look like, `notes_of_source` what a person should know of it.
+    """
 
     name: str
     columns: tuple[ColumnGuess, ...]
@@ -51,9 +57,12 @@ class ProductDraft:
     rows: int
     skipped: tuple[str, ...]
     timeless: bool = False
+    layout: tuple[str, ...] = ()
+    notes_of_source: tuple[str, ...] = ()
 
     def notes(self) -> Iterator[str]:
         """Yield what a person should look at."""
+        yield from self.notes_of_source
         yield from (f"the column {name} is not read" for name in self.skipped)
         yield from self.row.notes
         for column in self.columns:
@@ -71,8 +80,10 @@ class ProductDraft:
         return [*of_row, *column.reasons]
 
 
-def draft_product(engine: Engine, rows: "pa.RecordBatchReader", name: str, answers: Answers) -> ProductDraft:
-    """Return what `rows` are likely to be as the rows of a product `name`.
+def draft_product(
+    engine: Engine, rows: "pa.RecordBatchReader", name: str, answers: Answers, forms: ValueForms = PLAIN
+) -> ProductDraft:
+    """Return what `rows`, whose texts are written in `forms`, are likely to be as the rows of a product `name`.
 
     Raises SourceUnreadable for rows that cannot be read, and WrongUsage where they are none, or where an answer names
     no column.
@@ -84,7 +95,7 @@ def draft_product(engine: Engine, rows: "pa.RecordBatchReader", name: str, answe
     schema = pa.schema([pa.field(*item) for item in zip(plain_names(names), rows.schema.types, strict=True)])
     batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in rows)
     table = engine.materialize(batches, schema)
-    profiles = profile_columns(engine, table, names)
+    profiles = profile_columns(engine, table, names, forms)
     count = profiles[0].rows if profiles else 0
     if count == 0:
         raise WrongUsage("there is no row, so nothing can be guessed from it", "begin with a file that has some rows")
@@ -98,7 +109,7 @@ def draft_product(engine: Engine, rows: "pa.RecordBatchReader", name: str, answe
         key, why = guess_key(engine, table, columns, name)
     notes = [] if key else [f"key: {why}"]
     moments = [column.name for column in columns if column.logical_type in MOMENT_TYPES]
-    orders = order_of_moments(engine, table, moments)
+    orders = order_of_moments(engine, table, moments, forms)
     event_time = guess_event_time(columns, orders)
     reason = "every row has it, and no other such moment is before it" if len(moments) > 1 else "the only moment"
     if answers.timeless or answers.event_time == NONE:
@@ -121,7 +132,7 @@ def _require_names(names: Sequence[str]) -> None:
     """Raise WrongUsage where all of the names look like values. A year may head a column of numbers."""
     if names and not any(_HAS_LETTER.search(name) or _YEAR.fullmatch(name) for name in names):
         words = f"the names of its columns are {', '.join(names[:3])}: its first line seems to be data"
-        raise WrongUsage(words, "put a line of names above it")
+        raise WrongUsage(words, "name them: --with names=a,b,c")
 
 
 def _with_restricted(columns: Sequence[ColumnGuess], named: Sequence[str]) -> list[ColumnGuess]:
@@ -142,20 +153,21 @@ def _require_moment(columns: Sequence[ColumnGuess], name: str) -> None:
     column = next(column for column in columns if column.name == name)
     if column.logical_type not in MOMENT_TYPES:
         words = f"eventTime names '{name}', which is of the type {column.logical_type}"
-        raise WrongUsage(words, "it has to be a date or a timestamp in ISO 8601, such as 2024-01-31T12:00:00Z")
+        raise WrongUsage(words, "it has to be a date or a timestamp: 2024-01-31T12:00:00Z, or --with dates=FORMAT")
 
 
 @dataclass(frozen=True)
 class ProductPlace:
     """Where a product belongs: its domain, its owner, and the path of its source below the domain's folder.
 
-    Without a `source` its rows are the domain's dbt model of its name.
+    Without a `source` its rows are the domain's dbt model of its name. `layout` says what the file looks like.
     """
 
     domain: str
     name: str
     owner: str
     source: str | None
+    layout: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -175,6 +187,7 @@ def product_files(draft: ProductDraft, place: ProductPlace) -> NewFiles:
     origin = place.source or f"the dbt model {place.name}"
     heading = [
         f"Drafted from {origin}: {draft.rows:,} rows. What was guessed, and why, for you to look at:",
+        *(f"  the file: {reason}" for reason in draft.layout),
         *(f"  {column.name}: {'; '.join(draft.reasons_of(column))}" for column in draft.columns),
         *(f"  Look at: {note}" for note in draft.notes()),
     ]
@@ -219,7 +232,8 @@ def _property(column: ColumnGuess, key: Sequence[str]) -> dict[str, Any]:
 
 
 def _product(place: ProductPlace) -> dict[str, Any]:
-    source = [{"property": "source", "value": place.source}] if place.source else []
+    value = {"file": place.source, **place.layout} if place.layout else place.source
+    source = [{"property": "source", "value": value}] if place.source else []
     return {
         "apiVersion": "v1.0.0",
         "kind": "DataProduct",
@@ -239,19 +253,22 @@ def _team(place: ProductPlace) -> dict[str, Any]:
     return {"members": [{"username": place.owner, "role": "owner"}]}
 
 
-def source_path(name: str, file: Path, folder: Path) -> tuple[str, Path | None]:
-    """Return the path of a product's file below its domain's `folder`, and the file to copy there.
+def source_path(name: str, file: Path, folder: Path) -> tuple[str, dict[str, Path]]:
+    """Return the path of a product's file, or the pattern of several, below its domain's `folder`, and what is copied
+    there: path -> file.
 
     A file in the folder stays where it is; any other is copied into `sources/`, under the product's name.
     """
-    file, folder = file.resolve(), folder.resolve()
-    if file.is_relative_to(folder):
-        return file.relative_to(folder).as_posix(), None
-    ending = "".join(file.suffixes[-2:] if file.suffix.lower() == ".gz" else file.suffixes[-1:]).lower()
-    path = f"sources/{name}{ending}"
-    if (folder / path).is_file() and _same_content(folder / path, file):
-        return path, None
-    return path, file
+    files, folder = raw_files(file), folder.resolve()
+    place = file.parent.resolve() / file.name
+    if place.is_relative_to(folder):
+        return place.relative_to(folder).as_posix(), {}
+    ending = "".join(place.suffixes[-2:] if place.suffix.lower() in COMPRESSED else place.suffixes[-1:]).lower()
+    several = files != [place.resolve()]
+    path = f"sources/{name}/{place.name}" if several else f"sources/{name}{ending}"
+    copies = {f"sources/{name}/{each.name}" if several else path: each for each in files}
+    there = {path for path, each in copies.items() if (folder / path).is_file() and _same_content(folder / path, each)}
+    return path, {path: each for path, each in copies.items() if path not in there}
 
 
 def _same_content(first: Path, second: Path) -> bool:

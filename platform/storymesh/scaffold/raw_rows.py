@@ -1,25 +1,28 @@
-"""The rows that a product is drafted from, wherever a person says they are: a file, a table of a DuckDB file, a model
-of the domain's dbt project."""
+"""The rows that a product is drafted from, wherever a person says they are: a file, a table of a DuckDB file or of a
+PostgreSQL, a model of the domain's dbt project."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.engine.engine import Engine, TableNotFound
 from storymesh.errors import EngineFailed, SourceUnreadable, WrongUsage, suggest_name
-from storymesh.product.dbt_files import data_folders
+from storymesh.product.dbt_files import data_folders, has_dbt_project
 from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.dbt_project import DbtAccess, prepare_dbt, run_dbt
 from storymesh.product.sources.arrow_columns import plain_columns
-from storymesh.product.sources.open import open_raw_rows
+from storymesh.product.sources.open import open_raw_rows, raw_files
+from storymesh.product.sources.options import SourceOptions
 from storymesh.scaffold.names import plain_name
+from storymesh.scaffold.postgres_table import extract_table, is_postgres
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DATABASES = (".duckdb", ".ddb", ".db")
-_SERVERS = ("postgres:", "postgresql:", "mysql:", "jdbc:", "sqlserver:", "snowflake:")
+_OTHER_SERVERS = ("mysql:", "jdbc:", "sqlserver:", "snowflake:", "oracle:", "mssql:")
 
 
 @dataclass(frozen=True)
@@ -34,35 +37,59 @@ class DomainProject:
 
 @dataclass(frozen=True)
 class RawRows:
-    """Rows without a contract. `name` is what they are called; `file` is the file that a product reads them from, None:
-    the dbt model of that name."""
+    """Rows without a contract. `name` is what they are called; `file` is the file, or the pattern of several, that a
+    product reads them from, None: the dbt model of that name. `open` returns them, read by options of their file.
+
+    `key` is the key that a database has for them, `notes` say what a person should know.
+    """
 
     name: str
     file: Path | None
-    reader: "pa.RecordBatchReader"
+    open: "Callable[[SourceOptions], pa.RecordBatchReader]"
+    key: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def open_rows(engine: Engine, origin: str, table: str | None, project: DomainProject, scratch: Path) -> RawRows:
-    """Return the rows at `origin`: the path of a file, of a DuckDB file with a `table`, or the name of a dbt model.
+def find_rows(engine: Engine, origin: str, table: str | None, project: DomainProject, scratch: Path) -> RawRows:
+    """Return the rows at `origin`: the path of a file, a pattern of such, a DuckDB file or a PostgreSQL with a `table`,
+    or the name of a dbt model.
 
-    The rows of a table are copied into a Parquet file in the folder `scratch`. Raises WrongUsage, SourceUnreadable.
+    The rows of a table are copied into a file in the folder `scratch`. Raises WrongUsage, SourceUnreadable.
     """
     path = Path(origin).expanduser()
-    if origin.lower().startswith(_SERVERS):
-        words = "a table of a server is not read yet"
-        raise WrongUsage(words, "export it, as with psql: \\copy my_table to 'my_table.csv' csv header")
+    if is_postgres(origin):
+        extract = extract_table(origin, table, scratch)
+        return RawRows(extract.file.stem, extract.file, _reader_of(extract.file, engine), extract.key, extract.notes)
+    if origin.lower().startswith(_OTHER_SERVERS):
+        words = "a table of this kind of server is not read"
+        raise WrongUsage(
+            words, "export it as CSV or Parquet, or name a table of a PostgreSQL: postgresql://HOST/DATABASE"
+        )
     if path.suffix.lower() in DATABASES:
         file = _copied_table(engine, path, table, scratch)
-        return RawRows(file.stem, file, open_raw_rows(file, engine))
+        return RawRows(file.stem, file, _reader_of(file, engine))
     if table is not None:
-        raise WrongUsage("--table is for a DuckDB file", f"its name ends with {', '.join(DATABASES)}")
+        words = "--table is for a DuckDB file or a PostgreSQL"
+        raise WrongUsage(words, f"a file whose name ends with {', '.join(DATABASES)}, or postgresql://HOST/DATABASE")
     model = _dbt_model(origin, project.folder)
     if model is not None:
-        return RawRows(model, None, _open_model(engine, model, project))
-    if not path.exists():
+        return RawRows(model, None, lambda _: _open_model(engine, model, project))
+    if not path.exists() and not raw_files(path):
+        raise WrongUsage(f"no file has a name like {origin}", f"looked in {path.parent}")
+    if not raw_files(path)[0].exists():
         near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise WrongUsage(f"there is no file {origin}", suggest_name(path.name, near))
-    return RawRows(path.name.partition(".")[0] or path.name, path, open_raw_rows(path, engine))
+    return RawRows(_name_of(path), path, _reader_of(path, engine))
+
+
+def _name_of(path: Path) -> str:
+    """Return what a file is called without its ending, or what a pattern has before its first `*`."""
+    found = re.split(r"[.*?\[]", path.name, maxsplit=1)[0].strip("-_ 0123456789") if "*" in path.name else ""
+    return found or path.name.partition(".")[0].replace("*", "") or path.parent.name
+
+
+def _reader_of(path: Path, engine: Engine) -> "Callable[[SourceOptions], pa.RecordBatchReader]":
+    return lambda options: open_raw_rows(path, options, engine)
 
 
 def _all(names: Sequence[str]) -> Sequence[str]:
@@ -100,7 +127,7 @@ def _copied_table(engine: Engine, path: Path, table: str | None, scratch: Path) 
 
 def _dbt_model(origin: str, folder: Path) -> str | None:
     """Return the name of the model of the dbt project in `folder` that `origin` means, by name or by file."""
-    if not (folder / "dbt_project.yml").is_file():
+    if not has_dbt_project(folder):
         return None
     name = Path(origin).name.removesuffix(".sql")
     found = (path for path in folder.rglob(f"{name}.sql") if "target" not in path.relative_to(folder).parts)

@@ -14,10 +14,19 @@ from storymesh.cli.output.console import echo
 from storymesh.errors import StorymeshError, WrongUsage
 
 if TYPE_CHECKING:
-    from storymesh.scaffold.product import Answers
+    from storymesh.scaffold.add_product import ProductRequest
 
 OwnerOption = Annotated[
     str | None, typer.Option("--owner", metavar="WHO", help="Who answers for it. Default: the domain's.")
+]
+
+OptionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="NAME=VALUE",
+        help="What the file looks like where it does not say it: delimiter=tab, dates=%d.%m.%Y; several times.",
+    ),
 ]
 
 
@@ -27,13 +36,17 @@ def mesh(
     source: Annotated[
         list[Path] | None, typer.Option("--from", metavar="FILE", help="A file that becomes a product; several times.")
     ] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Without products: neither of files nor an example.")] = False,
     owner: OwnerOption = None,
 ) -> None:
     """Make a mesh: its folders, one domain, and a product of each file.
 
     The files are CSV, TSV, JSON lines, Parquet or xlsx. What is guessed of them is printed, and `new product` says more
-    of it. Nothing is written over.
+    of it. Without a file, the mesh has an example that runs: one product of a small CSV, and one narrative. Nothing is
+    written over.
     """
+    from storymesh.scaffold.add_product import ProductRequest
+    from storymesh.scaffold.example import write_example
     from storymesh.scaffold.mesh import domain_files, mesh_files, workspace_text
     from storymesh.scaffold.names import plain_name, title_of
 
@@ -46,17 +59,22 @@ def mesh(
     for path in source or ():
         if not path.exists():
             raise WrongUsage(f"there is no file {path}")
+    if empty and source:
+        raise WrongUsage("--empty and --from exclude each other", "leave one of the two away")
     files.write(folder)
     echo(f"made the mesh {folder} with the domain {domain}")
     for path in source or ():
         try:
-            _add_product(folder, domain, str(path))
+            _add_product(folder, ProductRequest(str(path), domain))
         except StorymeshError as error:
             later = f"the mesh is made without it; later: storymesh new product --from {path} --mesh {folder}"
             error.hint = f"{error.hint}; {later}" if error.hint else later
             raise
-    if not source:
+    if empty:
         echo(f"next: cd {folder} && storymesh new product --from FILE")
+    elif not source:
+        _echo_paths(write_example(folder, domain))
+        echo(f"next: cd {folder} && storymesh check && storymesh run")
     else:
         echo(f"next: cd {folder} && storymesh new narrative && storymesh check && storymesh run")
 
@@ -86,14 +104,19 @@ def product(
     source: Annotated[
         str,
         typer.Option(
-            "--from", metavar="FILE|MODEL", help="A csv, tsv, jsonl, xlsx, Parquet or DuckDB file, or a dbt model."
+            "--from",
+            metavar="FILE|MODEL|ADDRESS",
+            help="A csv, tsv, jsonl, xlsx, Parquet or DuckDB file, several of a pattern, a dbt model, or postgresql://….",
         ),
     ],
     domain: Annotated[
         str | None, typer.Option("--domain", metavar="NAME", help="Whose it is. Default: the only one.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Default: that of the file.")] = None,
-    table: Annotated[str | None, typer.Option("--table", metavar="NAME", help="Of a DuckDB file.")] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", metavar="NAME", help="Of a DuckDB file or PostgreSQL.")
+    ] = None,
+    options: OptionsOption = None,
     key: Annotated[
         str | None, typer.Option("--key", metavar="COLUMN[,COLUMN]", help="What tells the rows apart.")
     ] = None,
@@ -112,10 +135,12 @@ def product(
     Types, key, required, enums, ranges, the time of a row, what was known when, and personal data are guessed from all
     rows; each guess is printed with its reason and stands at the head of the contract. On a terminal you are asked.
     """
+    from storymesh.scaffold.add_product import ProductRequest
     from storymesh.scaffold.product import Answers
 
     answers = Answers(_columns(key), event_time, timeless, _columns(restricted) or ())
-    _add_product(mesh_root(mesh), domain, source, name=name, table=table, answers=answers, owner=owner)
+    request = ProductRequest(source, domain, name, table, answers, owner, tuple(options or ()))
+    _add_product(mesh_root(mesh), request)
     echo("next: storymesh check && storymesh run")
 
 
@@ -189,21 +214,10 @@ def scenario(
     echo(f"next: storymesh scenario {narrative}")
 
 
-def _add_product(
-    root: Path,
-    domain: str | None,
-    origin: str,
-    *,
-    name: str | None = None,
-    table: str | None = None,
-    answers: "Answers | None" = None,
-    owner: str | None = None,
-) -> None:
+def _add_product(root: Path, request: "ProductRequest") -> None:
     from storymesh.cli.output.drafts import show_product
-    from storymesh.scaffold.add_product import ProductRequest, add_product
-    from storymesh.scaffold.product import Answers
+    from storymesh.scaffold.add_product import add_product
 
-    request = ProductRequest(origin, domain, name, table, answers or Answers(), owner)
     draft, files = add_product(root, request, ask)
     show_product(draft)
     _echo_paths(files.paths)

@@ -38,7 +38,7 @@ def show(
     store = ProductStore(loaded.warehouse, definition.domain)
     with loaded.open_engine() as engine:
         if quarantined:
-            refused = sample_quarantine(engine, store, contract, rows)
+            refused = sample_quarantine(engine, store, contract, definition.layout.forms, rows)
             if format == "json":
                 echo_result(refused)
             else:

@@ -15,6 +15,8 @@ def show_product(draft: "ProductDraft") -> None:
     """Print each property with its type and why, then what a person should look at."""
     echo(printable_line(f"{draft.name}: {count_of(draft.rows, 'row')}, {count_of(len(draft.columns), 'property')}"
          .replace("propertys", "properties")))  # fmt: skip
+    for reason in draft.layout:
+        echo(printable_line(f"  the file: {reason}"))
     width = max(len(column.name) for column in draft.columns)
     for column in draft.columns:
         words = f"{column.fields.get('physicalType') or column.logical_type:<13} {'; '.join(draft.reasons_of(column))}"

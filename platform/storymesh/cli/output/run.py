@@ -94,6 +94,10 @@ def show_unchanged(console: Console, outcome: "RunOutcome") -> None:
 def _show_tables(console: Console, outcome: "RunOutcome") -> None:
     if outcome.products:
         console.print(_products(outcome.products))
+        for product in outcome.products:
+            for reason in product.quarantined_for:
+                line = Text.assemble(("quarantined: ", "yellow"), printable(f"{product.product}: {reason}"))
+                console.print(line, soft_wrap=True)
     for narrative in outcome.narratives:
         _show_narrative(console, narrative)
 

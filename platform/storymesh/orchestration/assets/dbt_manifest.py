@@ -15,6 +15,7 @@ from storymesh.contract.types import arrow_schema
 from storymesh.file_lock import hold_lock
 from storymesh.input_file import InputFileRefused, read_input
 from storymesh.mesh.mesh import Mesh
+from storymesh.product import dbt_files
 from storymesh.product.dbt_project import prepare_dbt, run_dbt
 from storymesh.product.store import Snapshot
 
@@ -26,7 +27,7 @@ _IGNORED_NAMES = frozenset({"sources", "products", "target", "logs", "dbt_packag
 
 def has_dbt_project(mesh: Mesh, domain: str) -> bool:
     """Return True if the domain has a dbt project."""
-    return (mesh.domain_folder(domain) / "dbt_project.yml").is_file()
+    return dbt_files.has_dbt_project(mesh.domain_folder(domain))
 
 
 def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:

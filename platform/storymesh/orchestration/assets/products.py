@@ -34,10 +34,11 @@ from storymesh.orchestration.progress import progress_reporter
 from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product
 from storymesh.product.publish import Publication, PublicationRefused, publish
-from storymesh.product.sources.open import open_product_rows
+from storymesh.product.sources.open import open_product_rows, product_row_places
 from storymesh.product.store import ProductStore, Snapshot
 
 VOLUME = "volume"
+QUARANTINED = "quarantined_for"
 VOLUME_FACTOR = 2
 VOLUME_WORDS = "the product has at least half and at most twice the rows of the snapshot before"
 
@@ -150,7 +151,9 @@ def _publish(
         mesh.open_engine() as engine,
         open_product_rows(product, contract, folder, database, engine, allowed, manifest) as rows,
     ):
-        publication = publish(product, contract, rows, store, engine, context.run.run_id, progress_reporter(context))
+        run_id, places = context.run.run_id, product_row_places(product, contract, folder)
+        progress = progress_reporter(context)
+        publication = publish(product, contract, rows, store, engine, run_id, progress, places=places)
     state.record(publication)
     return publication
 
@@ -227,7 +230,10 @@ def _check_metadata(result: CheckResult) -> dict[str, Any]:
 def _quarantine(mesh: Mesh, publication: Publication) -> dict[str, Any]:
     if not publication.quarantined:
         return {}
-    metadata: dict[str, Any] = {"reasons": counts_table("reason", publication.quarantined)}
+    metadata: dict[str, Any] = {
+        "reasons": counts_table("reason", publication.quarantined),
+        QUARANTINED: list(publication.reasons()),
+    }
     if publication.quarantine_path is not None:
         metadata["quarantine"] = dg.MetadataValue.path(path_in_mesh(publication.quarantine_path, mesh.root))
     return metadata

@@ -22,7 +22,7 @@ from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.keys import source_key
 from storymesh.orchestration.assets.metadata import asset_owners
 from storymesh.orchestration.dagster_internals import DATA_VERSION_TAG, latest_data_version
-from storymesh.product.sources.bounds import OpensTooFar, require_bounded
+from storymesh.product.sources.bounds import COMPRESSED, OpensTooFar, require_bounded
 
 SENSOR = "new_files"
 SOURCE = "source"
@@ -77,8 +77,11 @@ def raw_files_of(definitions: dg.Definitions, domain: str) -> Files:
 
 def file_format(source: str) -> str:
     """Return the kind that Dagster shows for a file: its format."""
-    suffix = Path(source.removesuffix(".gz")).suffix.removeprefix(".").lower()
-    return {"jsonl": "json", "ndjson": "json", "xlsx": "excel", "pq": "parquet"}.get(suffix, suffix or "file")
+    path = PurePath(source.lower())
+    suffix = (path.with_suffix("") if path.suffix in COMPRESSED else path).suffix.removeprefix(".")
+    return {"jsonl": "json", "ndjson": "json", "xlsx": "excel", "pq": "parquet"}.get(
+        suffix, suffix if suffix.isalnum() else "file"
+    )
 
 
 def raw_file_sensor(mesh: Mesh, domain: str, files: Files) -> dg.SensorDefinition:

@@ -10,6 +10,7 @@ from dagster import DagsterEventType, DagsterExecutionInterruptedError
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.assets.keys import MODELS, cases_key, product_key, release_key
+from storymesh.orchestration.assets.products import QUARANTINED
 from storymesh.orchestration.failures import message_of_cause, message_of_failure
 from storymesh.orchestration.run.events import (
     RunListener,
@@ -137,7 +138,8 @@ class RunObserver:
             return ProductOutcome(product, state, None, None, None, reason)
         state = "unchanged" if metadata["unchanged"] else "new"
         rows, quarantined = metadata["dagster/row_count"], metadata["quarantined_rows"]
-        return ProductOutcome(product, state, rows, quarantined, metadata.get("version"), "")
+        reasons = tuple(metadata.get(QUARANTINED, ()))
+        return ProductOutcome(product, state, rows, quarantined, metadata.get("version"), "", reasons)
 
     def _narrative(self, narrative: Narrative) -> NarrativeOutcome:
         cases = self.metadata_of.get(cases_key(narrative), {}).get("dagster/row_count")

@@ -11,7 +11,10 @@ OutcomeState = Literal["new", "unchanged", "refused", "left out"]
 
 @dataclass(frozen=True)
 class ProductOutcome:
-    """What came of one product. Rows, quarantined rows and version are None where it was not published in this run."""
+    """What came of one product. Rows, quarantined rows and version are None where it was not published in this run.
+
+    `quarantined_for` are the reasons of its quarantined rows, each with what was met and what is wanted.
+    """
 
     product: str
     state: OutcomeState
@@ -19,6 +22,7 @@ class ProductOutcome:
     quarantined: int | None
     version: str | None
     reason: str
+    quarantined_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

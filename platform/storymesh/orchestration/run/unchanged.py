@@ -104,6 +104,7 @@ def _find_product(mesh: Mesh, product: Product, find_manifest: FindManifest) -> 
         publication.rows_in - publication.rows_out,
         publication.snapshot.version,
         "",
+        publication.reasons(),
     )
 
 

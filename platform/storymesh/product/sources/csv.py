@@ -1,47 +1,85 @@
-"""CSV files as sources. Every value is a text; the delimiter is detected, and errors name the line of the file."""
+"""CSV files as sources. Every value is a text; what the source does not say of its layout is detected, and errors name
+the line of the file."""
 
 import csv
-import gzip
 import io
 import itertools
-import zlib
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
 
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable
-from storymesh.product.sources.bounds import OpensTooFar, lines_of
-from storymesh.product.sources.csv_quotes import QuoteCheckedFile, UnbalancedQuote
-from storymesh.product.sources.source import SourceFile, SourceFormat
+from storymesh.product.sources.bounds import MAX_LINE, ContentRefused, lines_of, require_line
+from storymesh.product.sources.csv_quotes import QuoteCheckedFile, QuoteChecker, UnbalancedQuote
+from storymesh.product.sources.options import NO_QUOTE
+from storymesh.product.sources.source import BATCH_ROWS, UTF_8, SourceFile, SourceFormat
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    import pyarrow.csv as pc
 
 BLOCK_BYTES = 16 * 2**20
 _DELIMITERS = ",;\t|"
 _HEADER_BYTES = 1024 * 1024
 _SAMPLED_RECORDS = 100
+_ENCODING_HINT = "save the file as UTF-8, or say what it is in: encoding: cp1252"
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the lines of a file are made. `names` are those of its columns, `has_header`: a line of it has them."""
+
+    delimiter: str
+    quote: str | None
+    escape: str | None
+    names: tuple[str, ...]
+    has_header: bool
+
+    def checker(self) -> QuoteChecker | None:
+        return QuoteChecker(self.delimiter, self.quote, self.escape) if self.quote is not None else None
+
+    def parse_options(self) -> "pc.ParseOptions":
+        import pyarrow.csv as pc
+
+        return pc.ParseOptions(
+            delimiter=self.delimiter,
+            quote_char=self.quote or False,
+            escape_char=self.escape or False,
+            newlines_in_values=True,
+        )
+
+    def records(self, lines: Iterator[str] | IO[str]) -> Any:
+        """Return the csv reader of lines, which counts them as `line_num`."""
+        return csv.reader(lines, **_dialect(self.delimiter, self.quote, self.escape))
+
+
+def _dialect(delimiter: str, quote: str | None, escape: str | None) -> dict[str, Any]:
+    quoting = csv.QUOTE_MINIMAL if quote is not None else csv.QUOTE_NONE
+    return {"delimiter": delimiter, "quotechar": quote or '"', "quoting": quoting, "escapechar": escape}
 
 
 def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    header, delimiter = _read_header(source)
-    columns = source.choose_columns(header)
+    layout = _read_layout(source)
+    columns = source.choose_columns(layout.names)
     schema = pa.schema([(name, pa.string()) for name in columns])
     # Columns are named by their index, since a header may have other names twice.
-    indexes = [f"{index}" for index in range(len(header))]
-    chosen = [indexes[header.index(name)] for name in columns]
+    indexes = [f"{index}" for index in range(len(layout.names))]
+    chosen = [indexes[layout.names.index(name)] for name in columns]
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with source.open() as file:
+        with _open(source) as file:
             try:
+                checker = layout.checker()
                 reader = pc.open_csv(
-                    QuoteCheckedFile(file, delimiter),
+                    file if checker is None else QuoteCheckedFile(file, checker),
                     pc.ReadOptions(block_size=BLOCK_BYTES, column_names=indexes),
-                    pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                    layout.parse_options(),
                     pc.ConvertOptions(
                         column_types={index: pa.string() for index in chosen},
                         include_columns=chosen,
@@ -49,101 +87,153 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
                         strings_can_be_null=True,
                     ),
                 )
-                first = True
+                above = layout.has_header
                 for batch in reader:
-                    rows = batch.slice(1) if first else batch
-                    first = False
+                    rows = batch.slice(1) if above else batch
+                    above = False
                     yield pa.RecordBatch.from_arrays(rows.columns, schema=schema)
             except UnbalancedQuote as error:
-                raise source.unreadable(error.message, error.hint) from None
-            except OpensTooFar as error:
-                raise source.opens_too_far(error) from None
-            except (pa.ArrowInvalid, gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise _explain_failure(source, delimiter, len(header), str(error)) from None
+                raise _unbalanced(source, error) from None
+            except ContentRefused as error:
+                raise source.refused(error) from None
+            except pa.ArrowInvalid as error:
+                if _is_empty(error) and not layout.has_header:
+                    return
+                raise _explain_failure(source, layout, str(error)) from None
 
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-CSV = SourceFormat((".csv", ".csv.gz", ".tsv", ".tsv.gz"), _open_rows)
+def _is_empty(error: Exception) -> bool:
+    return "Empty CSV" in str(error)
 
 
-def _read_header(source: SourceFile) -> tuple[list[str], str]:
-    """Return the names in the first line, and the delimiter that makes most of the contract's names appear there."""
+@contextmanager
+def _open(source: SourceFile) -> Iterator[IO[bytes]]:
+    """Open the content of a file below the lines that are not read."""
+    with source.open() as file:
+        _skip_lines(file, source.options.skip_rows)
+        yield file
+
+
+def _skip_lines(file: IO[bytes], count: int) -> None:
+    """Read so many lines, which end with \\n, \\r\\n or \\r. Raises ContentRefused."""
+    assert isinstance(file, io.BufferedReader)
+    length = 0
+    while count and (piece := file.peek(1)):
+        ends = [place for mark in (b"\n", b"\r") if (place := piece.find(mark)) >= 0]
+        if not ends:
+            length += len(file.read(len(piece)))
+            require_line(length)
+            continue
+        if file.read(min(ends) + 1).endswith(b"\r") and file.peek(1)[:1] == b"\n":
+            file.read(1)
+        count, length = count - 1, 0
+
+
+def _read_layout(source: SourceFile) -> _Layout:
+    """Return how the lines are made: as said, or else as most of the contract's names appear in the first."""
+    options = source.options
     with source.open() as file:
         try:
+            _skip_lines(file, options.skip_rows)
             text = file.read(_HEADER_BYTES).decode("utf-8-sig", "replace")
-        except OpensTooFar as error:
-            raise source.opens_too_far(error) from None
-        except (gzip.BadGzipFile, EOFError, OSError, zlib.error) as error:
-            raise source.unreadable(f"the file is damaged: {error}") from None
-    if "\ufffd" in text.partition("\n")[0] and (not_utf8 := _encoding_error(source)):
+        except ContentRefused as error:
+            raise source.refused(error) from None
+    if "\ufffd" in text.partition("\n")[0] and options.encoding in UTF_8 and (not_utf8 := _encoding_error(source)):
         raise not_utf8
-    if not text.strip():
+    if not text.strip() and (options.has_header or options.names is None):
         raise source.unreadable("the file is empty", "a CSV begins with a line of column names")
     if "\0" in text.lstrip("\r\n").partition("\n")[0]:
-        raise source.unreadable("the names of its columns hold NUL characters, as in UTF-16", "save the file as UTF-8")
-    headers: list[tuple[float, list[str], str]] = []
-    for delimiter in _DELIMITERS:
+        words = "the names of its columns hold NUL characters, as in UTF-16"
+        raise source.unreadable(words, "save the file as UTF-8, or say what it is in: encoding: utf-16")
+    quote = None if options.quote == NO_QUOTE else options.quote or '"'
+    found: list[tuple[float, list[str], str]] = []
+    for delimiter in [options.delimiter] if options.delimiter else _DELIMITERS:
+        dialect = _dialect(delimiter, quote, options.escape)
         try:
-            records = filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-            names = next(records, [])
-        except csv.Error:
+            records = filter(None, csv.reader(io.StringIO(text, newline=""), **dialect))
+            first = next(records, [])
+        except (csv.Error, TypeError):
             continue  # of another delimiter, or no header at all
-        headers.append((_header_score(source, names, records), names, delimiter))
-    if not headers:
+        found.append((_score(source, first, records), first, delimiter))
+    if not found:
         raise source.unreadable("the first line is no list of column names", "a CSV begins with one")
-    _, names, delimiter = max(headers, key=lambda header: header[0])
-    return names, delimiter
+    _, first, delimiter = max(found, key=lambda item: item[0])
+    return _Layout(delimiter, quote, options.escape, _names(source, first), options.has_header)
 
 
-def _header_score(source: SourceFile, names: list[str], records: Iterator[list[str]]) -> float:
-    """Return how well a delimiter suits: how many of the contract's names it makes of the header. Without a contract,
-    how many names, times the share of the first records that have as many fields."""
-    if source.contract is not None:
-        lower = {name.lower() for name in names}
+def _names(source: SourceFile, first: list[str]) -> tuple[str, ...]:
+    """Return the names of the columns: as said, as the `first` line has them, or else their numbers."""
+    names, has_header = source.options.names, source.options.has_header
+    if names is None:
+        return tuple(first) if has_header else tuple(f"column_{number}" for number in range(1, len(first) + 1))
+    if first and len(names) != len(first):
+        words = f"its first line has {len(first)} field{'s'[: len(first) != 1]}, and names has {len(names)}"
+        raise source.unreadable(words, "give each column a name; delimiter says what is between two fields")
+    return names
+
+
+def _score(source: SourceFile, first: list[str], records: Iterator[list[str]]) -> float:
+    """Return how well a delimiter suits: how many of the contract's names it makes of the header. Where the header does
+    not say it: how many fields, times the share of the first records that have as many."""
+    if source.contract is not None and source.options.has_header and source.options.names is None:
+        lower = {name.lower() for name in first}
         return sum(any(name.lower() in lower for name in item.column_names) for item in source.properties)
     sizes: list[int] = []
     with suppress(csv.Error):  # of another delimiter
         sizes += map(len, itertools.islice(records, _SAMPLED_RECORDS))
-    fitting = sum(size == len(names) for size in sizes[: max(1, len(sizes) - 1)])  # the last may be cut off
-    return (len(names) - 1) * (fitting / max(1, len(sizes) - 1) if sizes else 1.0)
+    wanted = len(source.options.names or first)
+    fitting = sum(size == wanted for size in sizes[: max(1, len(sizes) - 1)])  # the last may be cut off
+    share = fitting / max(1, len(sizes) - 1) if sizes else 1.0
+    return (wanted - 1) * share + (len(first) == wanted)
 
 
-def _explain_failure(source: SourceFile, delimiter: str, columns: int, message: str) -> SourceUnreadable:
+def _unbalanced(source: SourceFile, error: UnbalancedQuote) -> SourceUnreadable:
+    skipped = source.options.skip_rows
+    below = f", counted below the {skipped:,} lines that are not read" if skipped else ""
+    return source.unreadable(f"{error.message}{below}", error.hint)
+
+
+def _explain_failure(source: SourceFile, layout: _Layout, message: str) -> SourceUnreadable:
     """Return an error with the line at which Arrow's reader failed, which its own `message` does not say."""
     try:
-        return _find_failure(source, delimiter, columns, message)
-    except OpensTooFar as error:
-        return source.opens_too_far(error)
+        return _find_failure(source, layout, message)
+    except ContentRefused as error:
+        return source.refused(error)
 
 
-def _find_failure(source: SourceFile, delimiter: str, columns: int, message: str) -> SourceUnreadable:
+def _find_failure(source: SourceFile, layout: _Layout, message: str) -> SourceUnreadable:
     if ("UTF8" in message or "UTF-8" in message) and (error := _encoding_error(source)):
         return error
-    with source.open() as file:
-        try:
-            checked = QuoteCheckedFile(file, delimiter)
-            while checked.read(BLOCK_BYTES):
-                pass
-        except UnbalancedQuote as quote:
-            return source.unreadable(quote.message, quote.hint)
-        except (gzip.BadGzipFile, EOFError, OSError, zlib.error) as damage:
-            return source.unreadable(f"the file is damaged: {damage}")
-    with source.open() as file:
-        lines = (line.decode("utf-8", "replace") for part in lines_of(file) for line in part.splitlines(keepends=True))
-        texts = (line.removeprefix("\ufeff") if number == 0 else line for number, line in enumerate(lines))
-        reader = csv.reader(texts, delimiter=delimiter)
+    if (checker := layout.checker()) is not None:
+        with _open(source) as file:
+            try:
+                checked = QuoteCheckedFile(file, checker)
+                while checked.read(BLOCK_BYTES):
+                    pass
+            except UnbalancedQuote as quote:
+                return _unbalanced(source, quote)
+    columns = len(layout.names)
+    with _open(source) as file:
+        reader = layout.records(_text_lines(file))
         begin = 1
         try:
             for fields in reader:
                 if fields and len(fields) != columns:
-                    found = f"line {begin} has {len(fields)} field{'s'[: len(fields) != 1]}, {columns} are wanted"
+                    line = begin + source.options.skip_rows
+                    found = f"line {line} has {len(fields)} field{'s'[: len(fields) != 1]}, {columns} are wanted"
                     return source.unreadable(found, "check the quotes on that line")
                 begin = reader.line_num + 1
         except csv.Error as unparsed:
             message = str(unparsed)
     # Behind the second colon Arrow quotes the row.
     return source.unreadable(f"not a CSV: {':'.join(message.removeprefix('CSV parse error: ').split(':')[:1])}")
+
+
+def _text_lines(file: IO[bytes]) -> Iterator[str]:
+    lines = (line.decode("utf-8", "replace") for part in lines_of(file) for line in part.splitlines(keepends=True))
+    return (line.removeprefix("\ufeff") if number == 0 else line for number, line in enumerate(lines))
 
 
 def _encoding_error(source: SourceFile) -> SourceUnreadable | None:
@@ -154,5 +244,62 @@ def _encoding_error(source: SourceFile) -> SourceUnreadable | None:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
                 found = f"line {number} is not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})"
-                return source.unreadable(found, "save the file as UTF-8")
+                return source.unreadable(found, _ENCODING_HINT)
     return None
+
+
+def _record_lines(source: SourceFile) -> "Iterator[np.ndarray[Any, Any]]":
+    """Yield the line on which each record begins.
+
+    Only records of several lines are parsed for it: without quotes and escapes, each line that is not empty is one.
+    """
+    layout = _read_layout(source)
+    lines = _parsed_lines(source, layout) if _may_have_long_records(source, layout) else _plain_lines(source)
+    skipped = 1 if layout.has_header else 0
+    for piece in lines:
+        yield piece[skipped:] + source.options.skip_rows
+        skipped = max(0, skipped - len(piece))
+
+
+def _may_have_long_records(source: SourceFile, layout: _Layout) -> bool:
+    marks = [mark.encode() for mark in (layout.quote, layout.escape) if mark is not None]
+    with _open(source) as file:
+        return any(mark in piece for piece in iter(lambda: file.read(MAX_LINE // 4), b"") for mark in marks)
+
+
+def _plain_lines(source: SourceFile) -> "Iterator[np.ndarray[Any, Any]]":
+    import numpy as np
+
+    number = 1
+    with _open(source) as file:
+        lines = (line for part in lines_of(file) for line in part.splitlines(keepends=True))
+        while chunk := list(itertools.islice(lines, BATCH_ROWS)):
+            filled = np.array([bool(line.strip(b"\r\n")) for line in chunk])
+            yield np.flatnonzero(filled) + number
+            number += len(chunk)
+
+
+def _parsed_lines(source: SourceFile, layout: _Layout) -> "Iterator[np.ndarray[Any, Any]]":
+    import numpy as np
+
+    def starts() -> Iterator[int]:
+        begin = 1
+        with _open(source) as file:
+            reader = layout.records(_text_lines(file))
+            for fields in reader:
+                if fields:
+                    yield begin
+                begin = reader.line_num + 1
+
+    numbers = starts()
+    while chunk := list(itertools.islice(numbers, BATCH_ROWS)):
+        yield np.array(chunk)
+
+
+CSV = SourceFormat(_open_rows, _record_lines)
+
+
+def layout_of(source: SourceFile) -> tuple[str, tuple[str, ...]]:
+    """Return the delimiter and the names of a file that nobody has described. Raises SourceUnreadable."""
+    layout = _read_layout(source)
+    return layout.delimiter, layout.names

@@ -1,8 +1,9 @@
 """A check of the quotes of a CSV while its bytes are read: a quote that is never closed would swallow rows.
 
 CSV parsers are lenient here: at the end of the file they take what they have for one long value. This module reads
-quotes as RFC 4180 defines them. A quote opens only at the beginning of a field; the closing quote ends the field; a
-quote in the middle of an unquoted field is an ordinary character (`5" pipe`).
+quotes as RFC 4180 defines them, of any character, and with an escape where the file has one. A quote opens only at the
+beginning of a field; the closing quote ends the field; a quote in the middle of an unquoted field is an ordinary
+character (`5" pipe`).
 """
 
 import io
@@ -10,27 +11,30 @@ import re
 from codecs import BOM_UTF8
 from typing import IO
 
-QUOTE = b'"'
-_HINT = 'close it on that line; a quote that belongs to the text is written twice ("") in a quoted field'
+_HINT = "close it on that line; a quote that belongs to the text is written twice ({0}{0}) in a quoted field"
 
 
 class UnbalancedQuote(Exception):
     """A quote that opens on `line` and is not closed as it should be; `message` says how."""
 
-    def __init__(self, line: int, message: str) -> None:
+    def __init__(self, line: int, message: str, quote: str = '"') -> None:
         super().__init__(message)
-        self.line, self.message, self.hint = line, message, _HINT
+        self.line, self.message, self.hint = line, message, _HINT.format(quote)
 
 
 class QuoteChecker:
     """A check that is fed the bytes of a CSV in pieces of any size."""
 
-    def __init__(self, delimiter: str) -> None:
+    def __init__(self, delimiter: str, quote: str = '"', escape: str | None = None) -> None:
         self._field_ends = b"\r\n" + delimiter.encode()
-        ends = re.escape(self._field_ends)
-        closed = rb'"(?:[^"]++|"")*+"(?=[%b])' % ends
+        self._quote = quote.encode()
+        ends, mark = re.escape(self._field_ends), re.escape(self._quote)
+        closed = rb"%b(?:[^%b]++|%b%b)*+%b(?=[%b])" % (mark, mark, mark, mark, mark, ends)
         # The longest correct part: unquoted text and whole quoted fields, each at the beginning of its field.
-        self._correct = re.compile(rb'[^"]*+(?:(?<=[%b])%b[^"]*+)*+' % (ends, closed))
+        self._correct = re.compile(rb"[^%b]*+(?:(?<=[%b])%b[^%b]*+)*+" % (mark, ends, closed, mark))
+        self._escape = escape.encode() if escape is not None else None
+        self._escaped = re.compile(rb"%b(.)" % re.escape(self._escape or b"\\"), re.DOTALL)
+        self._held = b""  # an escape at the end of the last piece
         self._pending = b""  # quotes at the end of the last piece: the next byte says if they close or are doubled
         self._previous = b"\n"
         self._line = 1
@@ -44,18 +48,26 @@ class QuoteChecker:
             if len(self._head) < len(BOM_UTF8):
                 return
             piece, self._head = self._head.removeprefix(BOM_UTF8), None
-        data = self._pending + piece
-        end = len(data.rstrip(QUOTE))
+        data = self._pending + (piece if self._escape is None else self._without_escapes(piece))
+        end = len(data.rstrip(self._quote))
         self._pending = data[end:]
         self._scan(data, end)
         self._advance(data[:end])
+
+    def _without_escapes(self, piece: bytes) -> bytes:
+        """Return the bytes with letters in the place of what is escaped, line ends excepted."""
+        assert self._escape is not None
+        plain = self._escaped.sub(lambda match: b"x" + (match[1] if match[1] in b"\r\n" else b"x"), self._held + piece)
+        self._held = self._escape if plain.endswith(self._escape) else b""
+        return plain.removesuffix(self._held) if self._held else plain
 
     def finish(self) -> None:
         """Check the end of the file, which closes a field as the end of a line does. Raises UnbalancedQuote."""
         rest, self._head, self._pending = (self._head or b"") + self._pending + b"\n", None, b""
         self._scan(rest, len(rest))
         if self._opened_on is not None:
-            raise UnbalancedQuote(self._opened_on, f"the quote that opens on line {self._opened_on} is never closed")
+            words = f"the quote that opens on line {self._opened_on} is never closed"
+            raise UnbalancedQuote(self._opened_on, words, self._quote.decode())
 
     def _scan(self, data: bytes, end: int) -> None:
         position = 0
@@ -71,11 +83,11 @@ class QuoteChecker:
                     self._opened_on = self._line_at(data, position)
                 position += 1
                 continue
-            position = data.find(QUOTE, position, end)
+            position = data.find(self._quote, position, end)
             if position < 0:
                 return
             following = data[position + 1 : position + 2]
-            if following == QUOTE:
+            if following == self._quote:
                 position += 2
             elif following in self._field_ends:
                 self._opened_on = None
@@ -89,7 +101,8 @@ class QuoteChecker:
         closed = self._line_at(data, position)
         where = "there" if closed == self._opened_on else f"on line {closed}"
         begin = f"the quote that opens on line {self._opened_on} closes {where}"
-        return UnbalancedQuote(self._opened_on, f"{begin} in front of '{text}', not at a field's end")
+        words = f"{begin} in front of '{text}', not at a field's end"
+        return UnbalancedQuote(self._opened_on, words, self._quote.decode())
 
     def _line_at(self, data: bytes, position: int) -> int:
         return self._line + self._count_breaks(data[:position])
@@ -106,11 +119,10 @@ class QuoteChecker:
 
 
 class QuoteCheckedFile(io.RawIOBase):
-    """A file whose `read` checks the quotes of the bytes that it returns. It raises UnbalancedQuote."""
+    """A file whose `read` has `checker` check the quotes of the bytes that it returns. It raises UnbalancedQuote."""
 
-    def __init__(self, file: IO[bytes], delimiter: str) -> None:
-        self._file = file
-        self._quotes = QuoteChecker(delimiter)
+    def __init__(self, file: IO[bytes], checker: QuoteChecker) -> None:
+        self._file, self._checker = file, checker
 
     def readable(self) -> bool:
         return True
@@ -118,7 +130,7 @@ class QuoteCheckedFile(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         piece = self._file.read(size)
         if piece:
-            self._quotes.feed(piece)
+            self._checker.feed(piece)
         else:
-            self._quotes.finish()
+            self._checker.finish()
         return piece

@@ -1,21 +1,20 @@
 """JSON Lines files as sources. Every value comes as the text that it is in JSON, a string without its quotes: a number
 in a text column is no reason to refuse a file, and no number passes through a double."""
 
-import gzip
 import json
 import re
-import zlib
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable
-from storymesh.product.sources.bounds import OpensTooFar, require_line
+from storymesh.product.sources.bounds import ContentRefused, require_line
 from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceFormat
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import numpy as np
     import pyarrow as pa
 
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
@@ -46,9 +45,6 @@ def _open_rows(source: SourceFile, engine: Engine) -> "pa.RecordBatchReader":
         raise
     schema = pa.schema([(name, pa.string()) for name in columns])
     return pa.RecordBatchReader.from_batches(schema, _read(source, engine, columns))
-
-
-JSON_LINES = SourceFormat((".jsonl", ".jsonl.gz", ".ndjson"), _open_rows)
 
 
 def _read(source: SourceFile, engine: Engine, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
@@ -217,11 +213,18 @@ def _blocks(source: SourceFile) -> Iterator[bytes]:
                     rest = rest[end + 1 :]
                 require_line(len(rest))
             yield _with_plain_line_ends(rest)
-        except OpensTooFar as error:
-            raise source.opens_too_far(error) from None
-        except (gzip.BadGzipFile, EOFError, OSError, zlib.error) as error:
-            raise source.unreadable(f"the file is damaged: {error}") from None
+        except ContentRefused as error:
+            raise source.refused(error) from None
 
 
 def _with_plain_line_ends(block: bytes) -> bytes:
     return block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
+
+
+def _record_lines(source: SourceFile) -> "Iterator[np.ndarray[Any, Any]]":
+    """Yield the numbers of the lines that are not empty."""
+    for batch in _lines(source):
+        yield batch.column(0).to_numpy()
+
+
+JSON_LINES = SourceFormat(_open_rows, _record_lines)

@@ -1,29 +1,34 @@
 """The kinds of sources that products can have, and opening the rows of one."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
 from storymesh.document import suggest_file
 from storymesh.engine.engine import Engine
+from storymesh.errors import SourceUnreadable
 from storymesh.input_file import InputFileRefused, open_input, require_input
 from storymesh.product.dbt_state import models_digest
 from storymesh.product.definition import Product
-from storymesh.product.sources.bounds import OpensTooFar, require_bounded
+from storymesh.product.sources.bounds import COMPRESSED, ContentRefused, OpensTooFar, archive_member, require_bounded
 from storymesh.product.sources.csv import CSV
 from storymesh.product.sources.dbt_model import open_dbt_model
 from storymesh.product.sources.json_lines import JSON_LINES
+from storymesh.product.sources.options import Format, SourceOptions, format_suffixes
 from storymesh.product.sources.parquet import PARQUET
-from storymesh.product.sources.source import SourceFile
+from storymesh.product.sources.row_places import RowPlaces
+from storymesh.product.sources.source import SourceFile, SourceFormat
 from storymesh.product.sources.xlsx import XLSX
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = (CSV, PARQUET, JSON_LINES, XLSX)
-_BY_SUFFIX = {suffix: file_format for file_format in FORMATS for suffix in file_format.suffixes}
+FORMATS: Mapping[Format, SourceFormat] = {"csv": CSV, "parquet": PARQUET, "jsonl": JSON_LINES, "xlsx": XLSX}
+MAX_FILES = 10_000
+_PATTERN = re.compile(r"[*?\[]")
 
 
 def open_product_rows(
@@ -37,29 +42,145 @@ def open_product_rows(
 ) -> "pa.RecordBatchReader":
     """Return the rows of `product`, a batch at a time.
 
-    They are in its `source`, a path relative to the domain's `folder`, or else in the table or view of its name in the
-    DuckDB file `database` of the domain's dbt project, where a view reads what is `allowed` (None: everything), as
-    dbt's `manifest` names it. Raises SourceUnreadable, here or while rows are read.
+    They are in its `source`, a path relative to the domain's `folder` or a pattern of such, or else in the table or
+    view of its name in the DuckDB file `database` of the domain's dbt project, where a view reads what is `allowed`
+    (None: everything), as dbt's `manifest` names it. Raises SourceUnreadable, here or while rows are read.
     """
     if product.source is None:
         return open_dbt_model(product, contract, folder, database, engine, allowed, manifest)
-    label = f"{product.source_location}: source '{product.source}'"
-    source = SourceFile(folder / product.source, folder, label, contract)
     if problem := source_problem(product, folder):
-        raise source.unreadable(*problem)
-    return _BY_SUFFIX[_suffix_of(source.path)].open_rows(source, engine)
+        raise SourceUnreadable(f"{product.source_location}: source '{product.source}': {problem[0]}", problem[1])
+    sources = _source_files(product, contract, folder)
+    return _chain_rows(sources, [_format_of(source.path, product.layout, folder) for source in sources], engine)
 
 
-def open_raw_rows(path: Path, engine: Engine) -> "pa.RecordBatchReader":
+def product_row_places(product: Product, contract: Contract, folder: Path) -> RowPlaces | None:
+    """Return where the rows stand that `open_product_rows` gives of the same arguments; None for those of dbt."""
+    if product.source is None:
+        return None
+    sources = _source_files(product, contract, folder)
+    return RowPlaces(
+        [(source, _format_of(source.path, product.layout, folder).record_lines) for source in sources], folder
+    )
+
+
+def open_raw_rows(path: Path, options: SourceOptions, engine: Engine) -> "pa.RecordBatchReader":
     """Return the rows of a file that no contract describes, a batch at a time: every column that has a name.
 
-    Raises SourceUnreadable, here or while rows are read.
+    Where `options` name a pattern, the rows are those of its files in the folder of `path`. Raises SourceUnreadable,
+    here or while rows are read.
     """
-    path = path.resolve()
-    source = SourceFile(path, path.parent, path.name, None)
-    if problem := _file_problem(path, path.parent):
-        raise source.unreadable(*problem)
-    return _BY_SUFFIX[_suffix_of(path)].open_rows(source, engine)
+    folder = path.parent.resolve()
+    paths = raw_files(path)
+    for file in paths:
+        if problem := _file_problem(file, folder, options):
+            raise SourceUnreadable(f"{file.name}: {problem[0]}", problem[1])
+    sources = [SourceFile(file, folder, file.name, None, options) for file in paths]
+    return _chain_rows(sources, [_format_of(file, options, folder) for file in paths], engine)
+
+
+def raw_format(path: Path, options: SourceOptions) -> Format | None:
+    """Return the format of a file, or of the first that a pattern means; None where nothing says it."""
+    paths = raw_files(path)
+    return options.format_of(_name_inside(paths[0], options, paths[0].parent)) if paths else None
+
+
+def raw_content(path: Path, options: SourceOptions, size: int) -> bytes:
+    """Return the first bytes of a file of text, or of the first that a pattern means, decompressed.
+
+    Raises SourceUnreadable.
+    """
+    paths = raw_files(path)
+    if not paths:
+        raise SourceUnreadable(f"{path.name}: no file has a name of this pattern", f"looked in {path.parent}")
+    source = SourceFile(paths[0], paths[0].parent, paths[0].name, None, options)
+    with source.open() as file:
+        try:
+            return file.read(size)
+        except ContentRefused as error:
+            raise source.refused(error) from None
+
+
+def raw_files(path: Path) -> list[Path]:
+    """Return the file at a path, or the files that it means as a pattern, by name."""
+    path = path.parent.resolve() / path.name
+    return matching_files(path.parent, path.name) if _PATTERN.search(path.name) else [path.resolve()]
+
+
+def _source_files(product: Product, contract: Contract, folder: Path) -> list[SourceFile]:
+    assert product.source is not None
+    paths = matching_files(folder, product.source)
+    several = len(paths) > 1 or not (folder / product.source).is_file()
+    return [
+        SourceFile(path, folder, _label(product, path, folder if several else None), contract, product.layout)
+        for path in paths
+    ]
+
+
+def _label(product: Product, path: Path, folder: Path | None) -> str:
+    file = f", {path.relative_to(folder).as_posix()}" if folder is not None else ""
+    return f"{product.source_location}: source '{product.source}'{file}"
+
+
+def _chain_rows(
+    sources: Sequence[SourceFile], formats: Sequence[SourceFormat], engine: Engine
+) -> "pa.RecordBatchReader":
+    """Return the rows of one file after another.
+
+    The columns of every file are looked at first, so that one that lacks some is known before a row is read.
+    """
+    import pyarrow as pa
+
+    pairs = list(zip(sources, formats, strict=True))
+    if len(pairs) == 1:
+        return formats[0].open_rows(sources[0], engine)
+    schemas = [file_format.open_rows(source, engine).schema for source, file_format in pairs]
+    # A contract takes its columns from each file in its own order and by its own spelling.
+    orders = [
+        range(len(schema)) if source.contract is not None else _same_names(source, schema, sources[0], schemas[0])
+        for source, schema in zip(sources, schemas, strict=True)
+    ]
+    schema = _common_schema(sources, schemas, orders)
+
+    def batches() -> "Iterator[pa.RecordBatch]":
+        for (source, file_format), order in zip(pairs, orders, strict=True):
+            for batch in file_format.open_rows(source, engine):
+                columns = [batch.column(place).cast(kind) for place, kind in zip(order, schema.types, strict=True)]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _same_names(source: SourceFile, schema: "pa.Schema", first: SourceFile, wanted: "pa.Schema") -> list[int]:
+    """Return the places of the columns of the first file. Raises SourceUnreadable where there are others."""
+    lacking = [name for name in wanted.names if name not in schema.names]
+    beside = [name for name in schema.names if name not in wanted.names]
+    if lacking or beside:
+        parts = [
+            f"{word} {', '.join(found[:3])}" for word, found in (("lacks", lacking), ("has also", beside)) if found
+        ]
+        words = f"its columns are not those of {first.path.name}: it {' and '.join(parts)}"
+        raise source.unreadable(words, "files of one product have the same columns")
+    return [schema.names.index(name) for name in wanted.names]
+
+
+def _common_schema(
+    sources: Sequence[SourceFile], schemas: "Sequence[pa.Schema]", orders: Sequence[Sequence[int]]
+) -> "pa.Schema":
+    """Return the types that hold the values of all files, which may be of several types. Raises SourceUnreadable."""
+    import pyarrow as pa
+
+    fields = list(schemas[0])
+    for source, schema, order in zip(sources, schemas, orders, strict=True):
+        for index, place in enumerate(order):
+            field, other = fields[index], schema.field(place).with_name(fields[index].name)
+            try:
+                merged = pa.unify_schemas([pa.schema([field]), pa.schema([other])], promote_options="permissive")
+            except (pa.ArrowInvalid, pa.ArrowTypeError):
+                words = f"its column '{other.name}' is {other.type}, and {field.type} in other files"
+                raise source.unreadable(words, "files of one product have columns of the same types") from None
+            fields[index] = merged.field(0).with_metadata(field.metadata or other.metadata)
+    return pa.schema(fields)
 
 
 def source_digest(
@@ -75,19 +196,45 @@ def source_digest(
     """
     if product.source is None:
         return models_digest(database, allowed, manifest)
+    digests = hashlib.sha256()
     try:
-        with open_input(folder / product.source, folder) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (InputFileRefused, OSError):
+        for path in matching_files(folder, product.source):
+            with open_input(path, folder) as file:
+                name = path.relative_to(folder).as_posix()
+                digests.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    except (InputFileRefused, OSError, ValueError):
         return None
+    return digests.hexdigest()
+
+
+def matching_files(folder: Path, source: str) -> list[Path]:
+    """Return the files below a folder that a source means, by their paths: the one of this very name, or those of a
+    pattern, which are files."""
+    literal = folder / source
+    if not _PATTERN.search(source) or literal.is_file():
+        return [literal]
+    return sorted(path for path in folder.glob(source) if path.is_file())
 
 
 def source_problem(product: Product, folder: Path) -> tuple[str, str] | None:
     """Return message and hint when the source of `product`, relative to the domain's `folder`, cannot be read."""
-    return _file_problem(folder / (product.source or ""), folder)
+    source = product.source or ""
+    try:
+        paths = matching_files(folder, source)
+    except (OSError, ValueError, NotImplementedError) as error:
+        return f"this is no pattern of files: {error}", "for instance sources/orders-*.csv"
+    if not paths:
+        return "no file has a name of this pattern", f"looked in {folder}"
+    if len(paths) > MAX_FILES:
+        return f"{len(paths):,} files have a name of this pattern, at most {MAX_FILES:,} are read", "put them together"
+    for path in paths:
+        if problem := _file_problem(path, folder, product.layout):
+            beside = path.relative_to(folder).as_posix()
+            return problem if beside == source else (f"{beside}: {problem[0]}", problem[1])
+    return None
 
 
-def _file_problem(path: Path, folder: Path) -> tuple[str, str] | None:
+def _file_problem(path: Path, folder: Path, options: SourceOptions) -> tuple[str, str] | None:
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
             return "the file leads out of the domain's folder", "a domain reads its own files: put it into sources/"
@@ -103,16 +250,31 @@ def _file_problem(path: Path, folder: Path) -> tuple[str, str] | None:
     except InputFileRefused as error:
         return f"the file {error.reason}", error.hint
     except OpensTooFar as error:
-        return f"the file {error}", "split it, or take out what is not data"
+        return f"the file {error}", error.hint
     except RuntimeError:
         return "the file is a link that leads back to itself", "put the file itself there"
     except (OSError, ValueError) as error:
         return f"this is no path of a file: {error}", "for instance sources/ports.csv"
-    if _suffix_of(path) not in _BY_SUFFIX:
-        return f"a file '{_suffix_of(path)}' cannot be read", f"use {', '.join(_BY_SUFFIX)}, or a dbt model"
+    if options.format_of(_name_inside(path, options, folder)) is None:
+        suffix = "".join(path.suffixes[-2:] if path.suffix.lower() in COMPRESSED else path.suffixes[-1:])
+        said = f"{{file: {path.name}, format: csv}}"
+        hint = f"use {', '.join(format_suffixes())}, say its format as in {said}, or a dbt model"
+        return f"a file '{suffix}' cannot be read", hint
     return None
 
 
-def _suffix_of(path: Path) -> str:
-    """Return the ending of a file's name in lower case: `.csv`, `.csv.gz`."""
-    return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+def _name_inside(path: Path, options: SourceOptions, folder: Path) -> str:
+    """Return a name that says the format: of an archive whose own name does not, that of the file inside."""
+    if path.suffix.lower() != ".zip" or options.format_of(path.name) is not None:
+        return path.name
+    try:
+        with open_input(path, folder) as file:
+            return archive_member(file, options.member).filename
+    except (InputFileRefused, ContentRefused):
+        return f"{path.name}.csv"  # whoever opens it says what is wrong
+
+
+def _format_of(path: Path, options: SourceOptions, folder: Path) -> SourceFormat:
+    found = options.format_of(_name_inside(path, options, folder))
+    assert found is not None, "a file without a format is refused before"
+    return FORMATS[found]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable
@@ -19,6 +19,7 @@ from storymesh.product.sources.parquet_pages import (
 from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceFormat
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -55,7 +56,7 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
                     size = sum(map(written_out_bytes, batch.columns))
                     left -= size
                     if left < 0:
-                        raise source.opens_too_far(OpensTooFar(f"opens to more than {limit / 2**30:,.1f} GiB"))
+                        raise source.refused(OpensTooFar(f"opens to more than {limit / 2**30:,.1f} GiB"))
                     rows = max(1, batch.num_rows // (1 + size // BATCH_BYTES))
                     for start in range(0, batch.num_rows, rows):
                         part = batch.slice(start, rows).select(schema.names)
@@ -123,4 +124,13 @@ def _damaged(source: SourceFile, error: BaseException) -> SourceUnreadable:
     return source.unreadable(f"the Parquet file is damaged: {words}", "write it again")
 
 
-PARQUET = SourceFormat((".parquet",), _open_rows)
+def _record_numbers(source: SourceFile) -> "Iterator[np.ndarray[Any, Any]]":
+    """Yield the numbers of the rows: a Parquet file has no lines."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    with source.open_file() as file:
+        yield np.arange(1, pq.read_metadata(file).num_rows + 1)
+
+
+PARQUET = SourceFormat(_open_rows, _record_numbers)

@@ -12,33 +12,37 @@ from difflib import get_close_matches
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract, Property
 from storymesh.engine.engine import Engine
 from storymesh.errors import MAX_COMPARED, SourceUnreadable, suggest_name
 from storymesh.input_file import InputFileRefused, open_input
-from storymesh.product.sources.bounds import MAX_COLUMNS, OpensTooFar, open_bounded
+from storymesh.product.sources.bounds import MAX_COLUMNS, ContentRefused, open_content
 from storymesh.product.sources.file_state import CHANGED, FileState
+from storymesh.product.sources.options import SourceOptions
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 BATCH_ROWS = 50_000
+UTF_8 = (None, "utf-8", "utf-8-sig")
 
 
 @dataclass(frozen=True)
 class SourceFile:
     """A raw file below `folder`, and the contract that its rows are for; None: all its columns are read, by its names.
 
-    `label` is how an error calls it. All that is read of it is of the state in which it was opened first, or
-    SourceUnreadable is raised.
+    `label` is how an error calls it, `options` say how it is laid out. All that is read of it is of the state in which
+    it was opened first, or SourceUnreadable is raised.
     """
 
     path: Path
     folder: Path
     label: str
     contract: Contract | None
+    options: SourceOptions
 
     def unreadable(self, message: str, hint: str = "") -> SourceUnreadable:
         """Return an error about this file, which begins with its label."""
@@ -51,9 +55,17 @@ class SourceFile:
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """Open the content of the file, decompressed. Raises SourceUnreadable; reading raises OpensTooFar."""
+        """Open the content of the file: decompressed, and as UTF-8 where its encoding is said.
+
+        Raises SourceUnreadable; reading raises ContentRefused.
+        """
+        encoding = self.options.encoding
         with self.open_file() as file:
-            yield open_bounded(file, self.path)
+            try:
+                content = open_content(file, self.path, None if encoding in UTF_8 else encoding, self.options.member)
+            except ContentRefused as error:
+                raise self.refused(error) from None
+            yield content
 
     @contextmanager
     def open_file(self) -> Iterator[BufferedReader]:
@@ -82,9 +94,9 @@ class SourceFile:
         except OSError as error:
             raise self.unreadable(f"the file cannot be read: {error.strerror}") from None
 
-    def opens_too_far(self, error: OpensTooFar) -> SourceUnreadable:
-        """Return the error about a file that is made to be too large."""
-        return self.unreadable(f"the file {error}", "split it, or take out what is not data")
+    def refused(self, error: ContentRefused) -> SourceUnreadable:
+        """Return the error about content that is not read."""
+        return self.unreadable(f"the file {error}", error.hint)
 
     def choose_columns(self, names: Sequence[str]) -> list[str]:
         """Return `choose_columns` of the file's column `names`; without a contract, all of them that are a name.
@@ -103,11 +115,13 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class SourceFormat:
-    """A kind of raw file. `suffixes` are its endings in lower case; `open_rows` raises SourceUnreadable, and so may
-    the reader that it returns."""
+    """A kind of raw file. `open_rows` raises SourceUnreadable, and so may the reader that it returns.
 
-    suffixes: tuple[str, ...]
+    `record_lines` yields, in pieces, the line of the file on which each of its rows begins, counted from 1.
+    """
+
     open_rows: "Callable[[SourceFile, Engine], pa.RecordBatchReader]"
+    record_lines: "Callable[[SourceFile], Iterator[np.ndarray[Any, Any]]]"
 
 
 def choose_columns(

@@ -1,4 +1,5 @@
-"""Excel workbooks as sources: the rows of the first sheet that is not hidden, whose first row names the columns."""
+"""Excel workbooks as sources: the rows of a sheet, by default the first that is not hidden, whose first row names the
+columns where the source does not say otherwise."""
 
 import itertools
 import warnings
@@ -11,13 +12,15 @@ from zipfile import ZipFile
 
 from storymesh.contract.cast_text import ERROR_MARK, WITH_ERRORS
 from storymesh.engine.engine import Engine
-from storymesh.errors import SourceUnreadable
+from storymesh.errors import SourceUnreadable, suggest_name
 from storymesh.language.types import Decimal, Text, Type
 from storymesh.product.sources.bounds import FREE_BYTES
+from storymesh.product.sources.options import cell_range
 from storymesh.product.sources.source import BATCH_ROWS, SourceFile, SourceFormat
 from storymesh.product.sources.xlsx_layout import has_formulas, merged_cells, row_out_of_order
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 MAX_ROWS = 1_048_576  # of a sheet of Excel
@@ -38,13 +41,14 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
         _require_bounded(source, file)
         try:
             sheet = _open_sheet(source, file)
-            header = ["" if cell.value is None else _unescaped(str(cell.value)) for cell in next(sheet.lines, ())]
+            header = _header(source, sheet)
         except SourceUnreadable:
             raise
         except Exception as error:  # whatever a library finds in a file that is not what it expects
             raise _damaged(source, error) from None
         if not any(header):
-            raise source.unreadable("the first sheet is empty", "its first row names the columns")
+            hint = "its first row names the columns; sheet and range say where that is"
+            raise source.unreadable("the sheet is empty", hint)
         columns = source.choose_columns(header)
         closing = stack.pop_all()
     schema = pa.schema([pa.field(name, pa.string(), metadata=WITH_ERRORS) for name in columns])
@@ -61,30 +65,49 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Sheet:
-    """A sheet as it is read: its rows of cells, a cell with its value and its type, its XML, and whether it counts days
-    from 1900, with a day that never was."""
+    """A sheet as it is read: its rows of cells with their numbers, a cell with its value and its type, the column of
+    the first cell counted from 0, its XML, and whether it counts days from 1900, with a day that never was."""
 
-    lines: Iterator[Sequence[Any]]
+    lines: Iterator[tuple[int, Sequence[Any]]]
+    left: int
     xml: bytes
     since_1900: bool
 
 
+def _header(source: SourceFile, sheet: _Sheet) -> list[str]:
+    """Return the names of the columns: as said, as the first row has them, or else their numbers."""
+    names, has_header = source.options.names, source.options.has_header
+    if not has_header and names is not None:
+        return list(names)
+    number, first = next(sheet.lines, (0, ()))
+    if has_header:
+        found = ["" if cell.value is None else _unescaped(str(cell.value)) for cell in first]
+        while names is not None and len(found) > len(names) and not found[-1]:
+            found.pop()
+        if names is not None and len(names) != len(found):
+            words = f"its first row has {len(found)} names, and names has {len(names)}"
+            raise source.unreadable(words, "give each column a name")
+        return list(names) if names is not None else found
+    sheet.lines = itertools.chain([(number, first)], sheet.lines)
+    return [f"column_{index}" for index in range(1, len(first) + 1)]
+
+
 def _open_sheet(source: SourceFile, file: BinaryIO) -> _Sheet:
-    """Return the first sheet that is not hidden."""
+    """Return the sheet that the source names, or the first that is not hidden."""
     from openpyxl import load_workbook
     from openpyxl.utils.datetime import WINDOWS_EPOCH
 
     # What it says of a cell, the cell says too, as an error.
     warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
     sheets = load_workbook(file, read_only=True, data_only=True, keep_links=False).worksheets
-    shown = next((index for index, sheet in enumerate(sheets) if sheet.sheet_state == "visible"), 0)
     if not sheets:
         if _is_strict(file):
             words = 'this is a "Strict Open XML" workbook'
             raise source.unreadable(words, 'save it as "Excel Workbook (.xlsx)"')
         raise source.unreadable("the workbook has no sheet with cells", "its first sheet has the rows")
+    shown = _sheet_index(source, [(sheet.title, sheet.sheet_state == "visible") for sheet in sheets])
     sheet = sheets[shown]
     with ZipFile(file) as archive:
         xml = archive.read(sheet._worksheet_path)
@@ -92,12 +115,33 @@ def _open_sheet(source: SourceFile, file: BinaryIO) -> _Sheet:
         raise source.unreadable(f"row {row:,} stands twice, or below a later one", _SAVE_AGAIN)
     # The size that a sheet says it has is a hint, and some writers leave it as it was.
     sheet.reset_dimensions()
-    lines = iter(sheet.iter_rows())
+    top, left, bottom, right = cell_range(source.options.range or "A1") or (1, 1, None, None)
+    top += source.options.skip_rows
+    bounds = {"min_row": top, "max_row": bottom, "min_col": left, "max_col": right}
+    lines = iter(sheet.iter_rows(**bounds)) if bottom is None or bottom >= top else iter(())
     if has_formulas(xml):
         formulas = load_workbook(file, read_only=True, keep_links=False).worksheets[shown]
         formulas.reset_dimensions()
-        lines = map(_with_formulas, lines, formulas.iter_rows())
-    return _Sheet(lines, xml, sheet.parent.epoch == WINDOWS_EPOCH)
+        lines = map(_with_formulas, lines, formulas.iter_rows(**bounds))
+    return _Sheet(zip(itertools.count(top), lines), left - 1, xml, sheet.parent.epoch == WINDOWS_EPOCH)
+
+
+def _sheet_index(source: SourceFile, sheets: Sequence[tuple[str, bool]]) -> int:
+    """Return which of the sheets, each a title and whether it is shown, the source means: by title, by number from 1,
+    or else the first that is not hidden."""
+    wanted = source.options.sheet
+    titles = [title for title, _ in sheets]
+    if isinstance(wanted, int):
+        if wanted > len(sheets):
+            raise source.unreadable(
+                f"the workbook has {len(sheets)} sheets, and sheet is {wanted}", suggest_name("", titles)
+            )
+        return wanted - 1
+    if wanted is not None:
+        if wanted not in titles:
+            raise source.unreadable(f"the workbook has no sheet '{wanted}'", suggest_name(wanted, titles))
+        return titles.index(wanted)
+    return next((index for index, (_, visible) in enumerate(sheets) if visible), 0)
 
 
 class _NoValue:
@@ -139,17 +183,18 @@ def _require_bounded(source: SourceFile, file: BinaryIO) -> None:
 
 def _texts(source: SourceFile, sheet: _Sheet, places: Sequence[tuple[int, Type]]) -> Iterator[tuple[str | None, ...]]:
     """Yield the cells of the columns at `places` of each row that is not empty, as texts for a property's type."""
-    merged = merged_cells(sheet.xml, {index for index, _ in places})
+    left = sheet.left
+    merged = merged_cells(sheet.xml, {left + index for index, _ in places})
     number = 1
     try:
-        for number, line in enumerate(sheet.lines, 2):
+        for number, line in sheet.lines:
             if number > MAX_ROWS or len(line) > MAX_COLUMNS:
                 words = f"row {number:,} is beyond what Excel has: {MAX_ROWS:,} rows and {MAX_COLUMNS:,} columns"
                 raise source.unreadable(words, _SAVE_AGAIN)
             if any(cell.value is not None for cell in line):
                 yield tuple(
                     _COVERED
-                    if merged.cover(number, index)
+                    if merged.cover(number, left + index)
                     else _text_of(line[index], kind, sheet.since_1900)
                     if index < len(line)
                     else None
@@ -221,4 +266,16 @@ def _unescaped(text: str) -> str:
     return str(unescape(text)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-XLSX = SourceFormat((".xlsx",), _open_rows)
+def _record_lines(source: SourceFile) -> "Iterator[np.ndarray[Any, Any]]":
+    """Yield the numbers of the rows that are not empty, as Excel counts them."""
+    import numpy as np
+
+    with source.open_file() as file:
+        sheet = _open_sheet(source, file)
+        _header(source, sheet)
+        filled = (number for number, line in sheet.lines if any(cell.value is not None for cell in line))
+        while chunk := list(itertools.islice(filled, BATCH_ROWS)):
+            yield np.array(chunk)
+
+
+XLSX = SourceFormat(_open_rows, _record_lines)
