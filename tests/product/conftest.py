@@ -1,5 +1,6 @@
 """A small mesh of one product, whose contract has one rule of every kind, and what it takes to publish it."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from storymesh.engine.engine import Engine
 from storymesh.engine.open import open_engine
 from storymesh.product.definition import Product, read_product
 from storymesh.product.publish import Publication, PublishProgress, publish
-from storymesh.product.sources.open import open_product_rows
+from storymesh.product.sources.open import open_product_rows, product_row_places
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 
@@ -39,6 +40,7 @@ schema:
 PROPERTIES"""
 PRODUCT = "apiVersion: v1.0.0\nkind: DataProduct\nid: shipping.delays\nstatus: active\n"
 Row = dict[str, Any]
+Source = str | dict[str, Any] | None
 
 
 def a_row(number: int, **changes: Any) -> Row:
@@ -86,10 +88,10 @@ class Desk:
         )
         return read_contract(path, self.root)
 
-    def product(self, source: str | None = None) -> Product:
+    def product(self, source: Source = None) -> Product:
         path = self.root / "domains/shipping/products/delays.odps.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        custom = f"customProperties: [{{property: source, value: {source!r}}}]\n" if source else ""
+        custom = f"customProperties: [{{property: source, value: {json.dumps(source)}}}]\n" if source else ""
         path.write_text(PRODUCT + custom)
         return read_product(path, self.root)
 
@@ -102,17 +104,21 @@ class Desk:
         with open_engine() as engine:
             return publish(product, contract, reader, self.store, engine, self.runs[-1], progress, wait_s)
 
-    def publish_source(self, source: str | None, database: Path = Path("none")) -> Publication:
+    def publish_source(self, source: Source, database: Path = Path("none")) -> Publication:
         """Publish the rows of a raw file, a path relative to the domain's folder, or of the dbt model."""
+        product, contract = self.product(source), self.contract()
         with open_engine() as engine:
-            return self.publish(self._open_source(source, database, engine))
+            rows = self._open_source(source, database, engine)
+            self.runs.append(f"run{len(self.runs) + 1}")
+            places = product_row_places(product, contract, self.root / "domains/shipping")
+            return publish(product, contract, rows, self.store, engine, self.runs[-1], wait_s=5.0, places=places)
 
-    def source_rows(self, source: str | None, database: Path = Path("none")) -> list[Row]:
+    def source_rows(self, source: Source, database: Path = Path("none")) -> list[Row]:
         """Return the rows of a raw file, or of the dbt model, as they come."""
         with open_engine() as engine:
             return list(self._open_source(source, database, engine).read_all().to_pylist())
 
-    def _open_source(self, source: str | None, database: Path, engine: Engine) -> pa.RecordBatchReader:
+    def _open_source(self, source: Source, database: Path, engine: Engine) -> pa.RecordBatchReader:
         folder = self.root / "domains/shipping"
         allowed = [folder / "sources"]
         return open_product_rows(self.product(source), self.contract(), folder, database, engine, allowed)

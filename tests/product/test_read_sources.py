@@ -124,7 +124,7 @@ def test_quotes_are_checked_across_pieces_of_any_size(text: str, line: int | Non
 
 def test_publish_raises_the_error_of_the_source_unchanged(desk: Desk) -> None:
     write(desk, "x.csv", HEADER.encode() + b"\n" + GOOD.encode() + b"\nd\xe9,,,,\n")
-    with pytest.raises(SourceUnreadable, match=r"^domains/.*: line 3 is not UTF-8 .* \(save the file as UTF-8, or say .*\)$"):
+    with pytest.raises(SourceUnreadable, match=r"^domains/.*: line 3 is not UTF-8 .* \(save the file as UTF-8, .*\)$"):
         desk.publish_source("x.csv")
     write(desk, "x.csv", csv_of(GOOD, 'd1,2024-03-01,"W,0,1', GOOD))
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from storymesh.contract.value_forms import PLAIN
 from storymesh.engine.open import open_engine
 from storymesh.product.sample import sample_product, sample_quarantine
 from tests.product.conftest import Desk, a_row, good_rows

@@ -35,6 +35,7 @@ from storymesh.cli.commands.sign import sign
 from storymesh.cli.commands.trace import trace
 from storymesh.cli.commands.ui import ui
 from storymesh.cli.commands.vary import vary
+from storymesh.cli.commands.watch import watch
 from storymesh.cli.error_reporting import reporting_errors
 from storymesh.cli.output.console import echo
 from storymesh.cli.time_limit import time_limited
@@ -74,8 +75,9 @@ for _command in COMMANDS:
         reporting_errors(time_limited(_command) if _command in LIMITED else _command)
     )
 
-# These write first versions of files, or say how such files look: no mesh, and no document of its own, comes of them.
+# These write first versions of files, say how such files look, or have no end: no document of its own comes of them.
 app.add_typer(new, name="new")
+app.command(name="watch", short_help="Tell a case anew whenever its narrative is saved.")(reporting_errors(watch))
 app.command(name="schema", short_help="Print the JSON Schema of a kind of file, for editors.")(reporting_errors(schema))
 
 

@@ -6,12 +6,13 @@ becomes null in the typed column, and a `raw` column has it as it was. A list or
 becomes null as a whole.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storymesh.contract.cast_text import ERROR_MARK, WITH_ERRORS, count_json_values, json_texts
 from storymesh.contract.definition import Contract
+from storymesh.contract.local_moments import add_utc_moments, utc_column
 from storymesh.contract.types import arrow_type
 from storymesh.contract.value_forms import PLAIN, ValueForms
 from storymesh.contract.written_values import json_of, time_of_day
@@ -66,20 +67,15 @@ def plan_cast(
 
         from storymesh.engine.dialect import materialization_barrier, substring
 
-        texts = {columns[name] for name in contract.properties if _is_text(types[name])} if forms.nulls else set()
-        if texts:
-            words = {name: forms.without_nulls(source[name]) for name in sorted(texts)}
-            source = materialization_barrier(source.mutate(**words))
-        errors = {f"storymesh:error:{name}": source[columns[name]].startswith(ERROR_MARK) for name in sorted(marked)}
-        parts = {
-            f"storymesh:texts:{name}": json_texts(_stripped(source[columns[name]]), item.type)
-            for name, item in contract.properties.items()
-            if _is_json(types[name], item.type)
-        }
+        local = {name for name in contract.properties if forms.zone and _is_local(types[name], contract, name)}
         # Each step is a query of its own, so that what the next one reads more than once is computed once.
-        source = materialization_barrier(source.mutate(**parts, **errors)) if parts or errors else source
+        source = _prepare(source, contract, columns, types, marked, forms)
+        if local:
+            source = add_utc_moments(source, {name: columns[name] for name in sorted(local)}, types, forms)
         typed = {
-            f"storymesh:typed:{name}": _cast_column(source, columns[name], name, types[name], item.type, forms)
+            f"storymesh:typed:{name}": source[utc_column(name)]
+            if name in local
+            else _cast_column(source, columns[name], name, types[name], item.type, forms)
             for name, item in contract.properties.items()
         }
         source = materialization_barrier(source.mutate(**typed))
@@ -102,6 +98,35 @@ def plan_cast(
         return source.select(**selected, **raw)
 
     return CastPlan(select, fallible)
+
+
+def _prepare(
+    source: "ir.Table", contract: Contract, columns: Mapping[str, str], types: "Mapping[str, pa.DataType]",
+    marked: Collection[str], forms: ValueForms,
+) -> "ir.Table":  # fmt: skip
+    """Return rows in which words for no value are null, with the parts of JSON texts and which values are errors."""
+    from storymesh.engine.dialect import materialization_barrier
+
+    texts = {columns[name] for name in contract.properties if _is_text(types[name])} if forms.nulls else set()
+    if texts:
+        words = {name: forms.without_nulls(source[name]) for name in sorted(texts)}
+        source = materialization_barrier(source.mutate(**words))
+    errors = {f"storymesh:error:{name}": source[columns[name]].startswith(ERROR_MARK) for name in sorted(marked)}
+    parts = {
+        f"storymesh:texts:{name}": json_texts(_stripped(source[columns[name]]), item.type)
+        for name, item in contract.properties.items()
+        if _is_json(types[name], item.type)
+    }
+    return materialization_barrier(source.mutate(**parts, **errors)) if parts or errors else source
+
+
+def _is_local(found: "pa.DataType", contract: Contract, name: str) -> bool:
+    """Return True for moments that come without their offset, or may."""
+    import pyarrow.types as at
+
+    if not isinstance(contract.properties[name].type, Timestamp):
+        return False
+    return _is_text(found) or bool(at.is_date(found) or (at.is_timestamp(found) and found.tz is None))
 
 
 def _cast_column(
@@ -250,7 +275,7 @@ def _cast(value: "ir.Value", found: "pa.DataType", kind: Type, forms: ValueForms
                 return ibis.cases((value == 1, True), (value == 0, False))
             return value if at.is_boolean(found) else nothing
         case Date() | Timestamp():
-            return _cast_moment(value, found, kind, nothing, forms)
+            return _cast_moment(value, found, kind, nothing)
         case _:
             return _cast_number(value, found, kind, target)
 
@@ -300,9 +325,7 @@ def _cast_number(value: "ir.Value", found: "pa.DataType", kind: Type, target: "d
             return value.try_cast(target)
 
 
-def _cast_moment(
-    value: "ir.Value", found: "pa.DataType", kind: Type, nothing: "ir.Value", forms: ValueForms
-) -> "ir.Value":
+def _cast_moment(value: "ir.Value", found: "pa.DataType", kind: Type, nothing: "ir.Value") -> "ir.Value":
     import ibis
     import pyarrow.types as at
 
@@ -311,12 +334,10 @@ def _cast_moment(
 
     if at.is_date(found):
         day = in_calendar(value.cast("date"))
-        return day if isinstance(kind, Date) else in_calendar(forms.to_utc(day.cast("timestamp")))
+        return day if isinstance(kind, Date) else day.cast("timestamp")
     if not at.is_timestamp(found):
         return nothing
     moment = in_calendar(utc_microseconds(value))
     if found.unit == "ns":
         moment = ibis.ifelse(has_whole_microseconds(value), moment, ibis.null("timestamp"))
-    if isinstance(kind, Date):
-        return whole_day(moment)
-    return moment if found.tz else in_calendar(forms.to_utc(moment))
+    return whole_day(moment) if isinstance(kind, Date) else moment

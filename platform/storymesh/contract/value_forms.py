@@ -5,7 +5,6 @@ A text that is not of these forms fits no type: it is kept as it came, and nothi
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -96,22 +95,18 @@ class ValueForms:
         return ibis.ifelse(strip_characters(text, " ").isin(words), ibis.null("string"), text)
 
     def cast_text(self, text: "ir.StringValue", kind: Type, target: "dt.DataType") -> "ir.Value":
-        """Return what `cast_text` does of a text that is written in these forms."""
+        """Return what `cast_text` does of a text that is written in these forms; a local time stays as it is."""
         match kind:
             case Integer() | Float() | Decimal():
                 return cast_text(self.plain_number(text), kind, target)
-            case Timestamp() if self.dates or self.zone:
-                return self._moment(text)
+            case Timestamp() if self.dates:
+                return self.moment(text)[0]
             case Date() if self.dates:
-                return whole_day(self._written_moment(text, lambda moment: moment))
+                return whole_day(self.moment(text)[0])
             case Time() if self.times:
                 return self._time(text, target)
             case _:
                 return cast_text(text, kind, target)
-
-    def to_utc(self, moment: "ir.TimestampValue") -> "ir.TimestampValue":
-        """Return a moment of the clock of `zone` in UTC; null for an hour that is refused."""
-        return moment if self.zone is None else self._local_to_utc(moment, self.zone)
 
     def plain_number(self, text: "ir.StringValue") -> "ir.StringValue":
         """Return a number with a point before the decimals and nothing between thousands; null where it is none so."""
@@ -135,29 +130,26 @@ class ValueForms:
         whole = f"([0-9]+|{in_threes}|{in_twos})" if self.thousands else "[0-9]+"
         return rf"[+-]?({whole}({point}[0-9]*)?|{point}[0-9]+)([eE][+-]?[0-9]+)?"
 
-    def _moment(self, text: "ir.StringValue") -> "ir.TimestampValue":
-        return self._written_moment(text, self.to_utc)
-
-    def _written_moment(
-        self, text: "ir.StringValue", to_utc: "Callable[[ir.TimestampValue], ir.TimestampValue]"
-    ) -> "ir.TimestampValue":
-        """Return the moment that a text means by the first of the formats that it has, or else by ISO 8601."""
+    def moment(self, text: "ir.StringValue") -> "tuple[ir.TimestampValue, ir.BooleanValue]":
+        """Return the moment that a text means by the first of the formats that it has, or else by ISO 8601, and whether
+        it says its offset: then the moment is of UTC."""
         import ibis
         import ibis.expr.datatypes as dt
 
         from storymesh.engine.dialect import regex_found, regex_matches_whole
 
         iso = cast_text(text, Timestamp(), dt.timestamp)
-        offset = regex_found(text, r"(Z|UTC|:[0-9]{2}(\.[0-9]+)? ?[+-][0-9:]+)$")
-        value = ibis.ifelse(offset, iso, to_utc(iso)) if self.zone else iso
+        of_iso = regex_found(text, r"(Z|UTC|:[0-9]{2}(\.[0-9]+)? ?[+-][0-9:]+)$")
         if not self.dates:
-            return value
+            return iso, of_iso
         patterns = [format_pattern(format_) for format_ in self.dates]
-        parsed = [
-            _parsed(text, format_, pattern, to_utc) for format_, pattern in zip(self.dates, patterns, strict=True)
-        ]
+        matches = [regex_matches_whole(text, pattern) for pattern in patterns]
+        parsed = [_parsed(text, format_, found) for format_, found in zip(self.dates, matches, strict=True)]
+        offsets = [(value.notnull(), "%z" in format_ or format_ in EPOCHS)
+                   for format_, value in zip(self.dates, parsed, strict=True)]  # fmt: skip
         has_form = regex_matches_whole(text, "|".join(f"({pattern})" for pattern in patterns))
-        return ibis.ifelse(has_form, in_calendar(ibis.coalesce(*parsed)), value)
+        moment = ibis.ifelse(has_form, in_calendar(ibis.coalesce(*parsed)), iso)
+        return moment, ibis.ifelse(has_form, ibis.cases(*offsets, else_=False), of_iso)
 
     def _time(self, text: "ir.StringValue", target: "dt.DataType") -> "ir.Value":
         import ibis
@@ -171,18 +163,27 @@ class ValueForms:
             value = ibis.ifelse(regex_matches_whole(text, format_pattern(format_)), parsed, value)
         return value
 
-    def _local_to_utc(self, local: "ir.TimestampValue", zone: str) -> "ir.TimestampValue":
+    def choose_utc(
+        self, local: "ir.TimestampValue", before: "ir.TimestampValue", after: "ir.TimestampValue"
+    ) -> "ir.TimestampValue":
+        """Return a local time of `zone` in UTC, of the two that `utc_by_offsets` has: those hold that lead back to it,
+        none in an hour that is skipped, two in one that comes twice. Null for an hour that is refused."""
         import ibis
 
-        from storymesh.engine.local_time import utc_of_local
+        from storymesh.engine.local_time import local_of_utc
 
+        assert self.zone is not None
         nothing = ibis.null("timestamp")
-        first, second, shown = utc_of_local(local, zone)
-        return ibis.cases(
-            (shown == 1, first),
-            (shown == 2, {"refuse": nothing, "first": first, "second": second}[self.repeated_hour]),
-            else_=first if self.skipped_hour == "shift" else nothing,
+        by_before, by_after = (local_of_utc(moment, self.zone) == local for moment in (before, after))
+        twice = {"refuse": nothing, "first": before, "second": after}[self.repeated_hour]
+        chosen = ibis.cases(
+            (before == after, before),
+            (by_before & by_after, twice),
+            (by_before, before),
+            (by_after, after),
+            else_=before if self.skipped_hour == "shift" else nothing,
         )
+        return in_calendar(chosen)
 
 
 PLAIN = ValueForms()
@@ -193,21 +194,16 @@ def _one_of(mark: str | None) -> str:
     return f"[{re.escape(alike)}]"
 
 
-def _parsed(
-    text: "ir.StringValue", format_: str, pattern: str, to_utc: "Callable[[ir.TimestampValue], ir.TimestampValue]"
-) -> "ir.TimestampValue":
+def _parsed(text: "ir.StringValue", format_: str, matches: "ir.BooleanValue") -> "ir.TimestampValue":
     import ibis
 
-    from storymesh.engine.dialect import regex_matches_whole
     from storymesh.engine.local_time import moment_of_microseconds, parse_moment
 
-    matches = regex_matches_whole(text, pattern)
     if format_ in EPOCHS:
         number = ibis.ifelse(matches, text, ibis.null("string")).try_cast("decimal(21,6)") * EPOCHS[format_][1]
         return moment_of_microseconds(number.try_cast("int64"))
-    if "%z" in format_:
-        return ibis.ifelse(matches, parse_moment(text.re_replace("Z$", "+00"), format_), ibis.null("timestamp"))
-    return ibis.ifelse(matches, to_utc(parse_moment(text, format_)), ibis.null("timestamp"))
+    given = text.re_replace("Z$", "+00") if "%z" in format_ else text
+    return ibis.ifelse(matches, parse_moment(given, format_), ibis.null("timestamp"))
 
 
 def format_pattern(format_: str) -> str:

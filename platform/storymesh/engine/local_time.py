@@ -43,22 +43,18 @@ def parse_moment(text: ir.StringValue, pattern: str) -> ir.TimestampValue:
     return utc_microseconds(_try_strptime(text, pattern))
 
 
-def utc_of_local(local: ir.TimestampValue, zone: str) -> tuple[ir.TimestampValue, ir.TimestampValue, ir.Value]:
-    """Return a local time in UTC by the offset that its zone has a day before, and by that of a day after, and how many
-    of these two moments the clock shows so: 0 in an hour that is skipped, 2 in one that comes twice."""
+def utc_by_offsets(local: ir.TimestampValue, zone: str) -> tuple[ir.TimestampValue, ir.TimestampValue]:
+    """Return a local time in UTC by the offset that its zone has a day before, and by that of a day after."""
     count = _microseconds(local)
     before, after = (moment_of_microseconds(count - _offset(count + shift, zone)) for shift in (-_DAY, _DAY))
-    shows_before, shows_after = (_shown(moment, zone) == local for moment in (before, after))
-    same = before == after
-    shown = ibis.cases((same, shows_before.cast("int8")), else_=shows_before.cast("int8") + shows_after.cast("int8"))
-    return ibis.ifelse(shows_before | ~shows_after, before, after), after, shown
+    return before, after
 
 
-def _shown(moment: ir.TimestampValue, zone: str) -> ir.TimestampValue:
+def local_of_utc(moment: ir.TimestampValue, zone: str) -> ir.TimestampValue:
     """Return what the clock of a zone shows at a moment of UTC."""
     return _in_zone(zone, _at_zone("UTC", moment))
 
 
 def _offset(count: ir.IntegerValue, zone: str) -> ir.IntegerValue:
     """Return by how many microseconds a zone is ahead of UTC at a moment, which is counted in microseconds."""
-    return _microseconds(_shown(moment_of_microseconds(count), zone)) - count
+    return _microseconds(local_of_utc(moment_of_microseconds(count), zone)) - count

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import NarrativeFile
 from storymesh.narrative.scenario import ScenarioFile
+from storymesh.product.sources.options import SourceOptions
 from storymesh.standards.odcs import odcs_schema
 from storymesh.standards.odps import accepted_odps_schema
 from storymesh.standards.validate import JsonSchema
@@ -35,9 +36,22 @@ def _of_model(model: type[BaseModel]) -> Callable[[], JsonSchema]:
     return make
 
 
+def _product_schema() -> JsonSchema:
+    """Return the standard's schema, which leaves open what a custom property holds, with what `source` does."""
+    schema = accepted_odps_schema()
+    source = {"anyOf": [{"type": "string", "minLength": 1}, SourceOptions.model_json_schema(by_alias=True)]}
+    of_source = {
+        "if": {"properties": {"property": {"const": "source"}}, "required": ["property"]},
+        "then": {"properties": {"value": source}},
+    }
+    items = {"allOf": [schema["properties"]["customProperties"]["items"], of_source]}
+    custom = {**schema["properties"]["customProperties"], "items": items}
+    return {**schema, "properties": {**schema["properties"], "customProperties": custom}}
+
+
 FILE_KINDS: Mapping[str, FileKind] = {
     "contract": FileKind("contracts/*/*.odcs.yaml", odcs_schema),
-    "product": FileKind("domains/*/products/*.odps.yaml", accepted_odps_schema),
+    "product": FileKind("domains/*/products/*.odps.yaml", _product_schema),
     "narrative": FileKind("narratives/*/narrative.yaml", _of_model(NarrativeFile)),
     "scenario": FileKind("narratives/*/scenarios/*.yaml", _of_model(ScenarioFile)),
     "domain": FileKind("domains/*/domain.yaml", _of_model(Domain)),

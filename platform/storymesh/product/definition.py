@@ -151,7 +151,9 @@ def _read_options(document: Document, at: tuple[str | int, ...], findings: list[
         hint = "a mesh is read on many machines: put the file into sources/"
         findings.append(document.finding(at, "wrong-value", words, hint))
     format_ = options.format_of(options.file)
-    for name in options.misplaced(format_) if format_ is not None else ():
+    if format_ is None:
+        return options
+    for name in options.misplaced(format_):
         words = f"'{name}' does not apply to {_FORMAT_NAMES[format_]}, which '{options.file}' is"
         findings.append(Finding(document.key_at(*at[:-1], name), "wrong-value", words, "leave it away"))
     return options

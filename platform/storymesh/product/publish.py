@@ -67,11 +67,8 @@ class Publication:
 
     def reasons(self) -> tuple[str, ...]:
         """Return each reason with its number of rows; for values that fit no type, some of them and what is wanted."""
-        met = {
-            f"type: {', '.join(item.properties)}": f": {item.observed}, wanted: {item.words}"
-            for item in self.checks
-            if item.name == "type" and item.failed_rows and item.observed
-        }
+        types = [item for item in self.checks if item.name == "type" and item.failed_rows and item.observed]
+        met = {f"type: {item.properties[0]}": f": {item.observed}, wanted: {item.words}" for item in types}
         return tuple(f"{reason} ({count:,}){met.get(reason, '')}" for reason, count in self.quarantined.items())
 
 

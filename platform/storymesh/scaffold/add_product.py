@@ -97,6 +97,8 @@ def _written(options: SourceOptions) -> dict[str, Any]:
 def _asked_options(guess: SourceGuess, ask: Ask) -> SourceOptions:
     """Return the options with what a person says of what no file says: the zone of its clock, names of its columns."""
     options, fields = guess.options, dict[str, Any]()
+    if guess.encoding_guessed and options.encoding is not None:
+        fields["encoding"] = ask("The encoding of the file, which is not UTF-8", options.encoding)
     if guess.has_local_times and options.zone is None:
         zone = ask("The clock of its times without an offset (a zone such as Europe/Prague, or UTC)", "UTC")
         fields |= {"zone": zone} if zone != "UTC" else {}

@@ -15,7 +15,7 @@ from storymesh.redaction import redact
 from storymesh.scaffold.names import plain_name
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812
+    from psycopg2.extensions import connection
 
 _SCHEMES = ("postgresql", "postgres")
 _MOST_BYTES = 2 * 2**30
@@ -71,8 +71,8 @@ def extract_table(address: str, table: str | None, scratch: Path) -> TableExtrac
 _CONNECT_HINT = "postgresql://HOST:5432/DATABASE; name and password may stand in PGUSER and PGPASSWORD"
 
 
-def _extract(connection: "Connection", table: str | None, place: str, scratch: Path) -> TableExtract:
-    with connection.cursor() as cursor:
+def _extract(server: "connection", table: str | None, place: str, scratch: Path) -> TableExtract:
+    with server.cursor() as cursor:
         cursor.execute("set time zone 'UTC'; set datestyle to 'ISO, YMD'; set extra_float_digits to 3")
         cursor.execute(_TABLES)
         tables = [name for (name,) in cursor.fetchall()]

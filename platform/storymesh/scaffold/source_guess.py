@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_BYTES = 256 * 1024
 _SAMPLE_ROWS = 2_000
+_OF_MOST = "cp1252"  # the encoding of most files that are not UTF-8, where too little is there to tell
 _SAMPLE_COLUMNS = 500
 _NULL_WORDS = ("", "NULL", "null", "N/A", "n/a", "NA", "#N/A", "None", "NaN", "nan", "nil", "\\N", "-", "--", "?", ".")
 _NUMBERS = (
@@ -46,13 +47,14 @@ _PATTERNS = [(format_, re.compile(format_pattern(format_))) for format_ in _FORM
 class SourceGuess:
     """What a file looks like; `reasons` say why, and `notes` what a person should look at.
 
-    `has_local_times`: it has moments without an offset.
+    `has_local_times`: it has moments without an offset; `encoding_guessed`: nothing in it says its encoding.
     """
 
     options: SourceOptions
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     has_local_times: bool = False
+    encoding_guessed: bool = False
 
 
 def guess_source(path: Path, given: SourceOptions, engine: Engine) -> SourceGuess:
@@ -104,8 +106,9 @@ def _with_encoding(path: Path, guess: SourceGuess) -> SourceGuess:
         whole.decode("utf-8")
     except UnicodeDecodeError:
         best = from_bytes(whole).best()
-        found = best.encoding if best is not None else "cp1252"
-        return _add(guess, f"encoding {found}", f"encoding: it is not UTF-8 and is taken for {found}", encoding=found)
+        found = best.encoding if best is not None and best.coherence else _OF_MOST
+        note = f"encoding: it is not UTF-8 and is taken for {found}"
+        return replace(_add(guess, f"encoding {found}", note, encoding=found), encoding_guessed=True)
     return guess
 
 
@@ -129,6 +132,9 @@ def _with_header(path: Path, guess: SourceGuess, engine: Engine) -> SourceGuess:
 def _with_nulls(guess: SourceGuess, columns: Mapping[str, Sequence[str]]) -> SourceGuess:
     """Take for no value a word that alone keeps a column from being one of numbers or moments."""
     words: dict[str, None] = {}
+    blank = [text for texts in columns.values() for text in texts if text and not text.strip()]
+    if blank:
+        words[""] = None
     for texts in columns.values():
         given = [text for text in texts if text.strip() in _NULL_WORDS]
         others = [text for text in texts if text.strip() not in _NULL_WORDS]
@@ -137,7 +143,7 @@ def _with_nulls(guess: SourceGuess, columns: Mapping[str, Sequence[str]]) -> Sou
     if not words:
         return guess
     shown = ", ".join(map(repr, words))
-    return _add(guess, f"{shown}: no value, among numbers or days", nulls=tuple(words))
+    return _add(guess, f"no value: {shown}, which stand among numbers or days, or are spaces alone", nulls=tuple(words))
 
 
 def _is_numeric(texts: Sequence[str]) -> bool:
