@@ -8,13 +8,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reference_pages import commands, contract, language, mesh, narrative, python, readers
+from reference_pages import commands, contract, language, mesh, narrative, python, readers, source
 
 MADE = "<!-- Made from docs/templates/ and the code: run `python docs/generate.py` after a change. -->\n"
 PAGES = {
     "language.md": language.page,
     "narrative.md": narrative.page,
     "contract.md": contract.page,
+    "source.md": source.page,
     "readers.md": readers.page,
     "mesh.md": mesh.page,
     "commands.md": commands.page,

@@ -107,7 +107,7 @@ BROKEN = [
         "",
         "domains/fleet/products/boats.odps.yaml:1:1: error[no-rows]: nothing makes the rows of 'fleet.boats': it names"
         " no source, and fleet has no dbt project (add customProperties: [{property: source, value: sources/<file>}],"
-        " or a dbt_project.yml)",
+        " or a model, domains/fleet/models/boats.sql)",
         id="a product that nothing makes",
     ),
 ]
