@@ -66,6 +66,15 @@ def test_a_failed_model_is_reported_with_its_file_and_the_message_of_dbt(desk: D
         run_dbt(prepare_dbt("canal", folder, desk.root / ".storymesh", {}, engine), "build")
 
 
+def test_models_alone_are_a_dbt_project(desk: Desk, engine: Engine) -> None:
+    folder = desk.root / "domains/canal-desk"
+    write(folder, {"models/good.sql": "select 1 as a"})
+    project = prepare_dbt("canal-desk", folder, desk.root / ".storymesh", {}, engine)
+    run_dbt(project, "build")
+    assert project.database.exists()
+    assert [path.name for path in folder.iterdir()] == ["models"]
+
+
 def test_a_domain_without_a_dbt_project_gets_a_hint_what_to_add(desk: Desk, engine: Engine) -> None:
     with pytest.raises(TransformFailed, match="there is no dbt project"):
         prepare_dbt("canal", desk.root, desk.root / ".storymesh", {}, engine)

@@ -52,7 +52,8 @@ def quarantined(mesh: Path, product: str) -> int:
     contract, definition = loaded.contract(product), loaded.product(product)
     with open_engine() as engine:
         rows = open_product_rows(definition, contract, loaded.domain_folder(definition.domain), Path("none"), engine)
-        plan = plan_cast(contract, rows.schema, dict(zip(contract.properties, rows.schema.names, strict=True)))
+        columns = dict(zip(contract.properties, rows.schema.names, strict=True))
+        plan = plan_cast(contract, rows.schema, columns, definition.layout.forms)
         batches = list(engine.map_batches(rows, rows.schema, plan.select))
     width = len(contract.properties)
     return sum(len(column) - column.null_count for batch in batches for column in batch.columns[width:])

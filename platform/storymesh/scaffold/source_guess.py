@@ -209,7 +209,7 @@ def _with_dates(guess: SourceGuess, columns: Mapping[str, Sequence[str]]) -> Sou
             taken = next((each for each in formats if each.startswith("%m") == month_first), formats[0])
             chosen[taken] = None
             if len(formats) > 1:
-                notes.append(f"{name} could be {' or '.join(formats)}, and is taken for {taken}: --date-format FORMAT")
+                notes.append(f"{name} could be {' or '.join(formats)}, and is taken for {taken}: --with dates=FORMAT")
     dates = tuple(chosen)
     local = local or any(_has_clock(each) and "%z" not in each for each in dates)
     guess = _add(guess, f"days are written {' or '.join(dates)}", dates=dates)

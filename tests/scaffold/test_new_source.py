@@ -1,0 +1,178 @@
+"""What `storymesh new` takes a raw file for, and what it writes of a file that nobody has to touch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storymesh.cli.commands import watch as watch_command
+from storymesh.engine.open import open_engine
+from storymesh.errors import SourceUnreadable, WrongUsage
+from storymesh.mesh.mesh import load_mesh
+from storymesh.product.sources.options import SourceOptions
+from storymesh.scaffold.add_product import ProductRequest, add_product
+from storymesh.scaffold.source_guess import guess_source
+from storymesh.scaffold.written_options import read_options
+from tests.scaffold.test_new_product import quarantined
+
+Command = Callable[..., Any]
+
+GUESSED: dict[str, tuple[str, bytes, dict[str, Any]]] = {
+    "nothing to say": ("x.csv", b"id,at,n\n1,2024-03-01,1.5\n2,2024-03-02,2\n", {}),
+    "a czech export": (
+        "x.csv",
+        "číslo;město;datum;částka\n1;Plzeň;31.12.2024;1 234,50\n2;Příbram;1.2.2024;-\n3;Žďár;2.2.2024;5,00\n".encode(
+            "cp1250"
+        ),
+        {"encoding": "cp1250", "decimal": ",", "thousands": " ", "nulls": ("-",), "dates": ("%d.%m.%Y",)},
+    ),
+    "utf-16": ("x.csv", "a,b\nx,y\n".encode("utf-16"), {"encoding": "utf-16"}),
+    "no names": ("x.tsv", b"7\t2024-01-01\tA\n8\t2024-01-02\tB\n", {"header": False}),
+    "years as names": ("x.csv", b"place,2019,2020\nA,1,2\nB,3,4\n", {}),
+    "american": (
+        "x.csv",
+        b'id,at,n\n1,12/31/2024 4:05 PM,"1,234.5"\n2,01/02/2024 5:05 AM,7\n',
+        {"dates": ("%m/%d/%Y %I:%M %p",), "thousands": ","},
+    ),
+    "spaces alone": ("x.csv", b"id,code\n1,A\n2,  \n", {"nulls": ("",)}),
+    "dots between digits of a version": ("x.csv", b"id,v\n1,1.2.3\n2,10.0.1\n", {}),
+    "small numbers": ("x.csv", b"id,n\n1,10\n2,1050\n", {}),
+    "json lines": (
+        "x.jsonl",
+        b'{"id": 1, "at": "31.12.2024"}\n{"id": 2, "at": "1.1.2025"}\n',
+        {"dates": ("%d.%m.%Y",)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GUESSED)
+def test_a_file_is_taken_for_what_it_is(name: str, tmp_path: Path) -> None:
+    file, content, expected = GUESSED[name]
+    (tmp_path / file).write_bytes(content)
+    with open_engine() as engine:
+        guess = guess_source(tmp_path / file, SourceOptions(file=file), engine)
+    assert guess.options.given == expected, guess
+
+
+def test_a_day_that_could_be_a_month_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id,at\n1,01/02/2024\n2,03/04/2024\n")
+    with open_engine() as engine:
+        guess = guess_source(tmp_path / "x.csv", SourceOptions(file="x.csv"), engine)
+    assert guess.options.dates == ("%d/%m/%Y",)
+    assert guess.notes == ("at could be %d/%m/%Y or %m/%d/%Y, and is taken for %d/%m/%Y: --with dates=FORMAT",)
+
+
+def test_files_are_read_as_they_are(storymesh: Command, tmp_path: Path) -> None:
+    """Months of an export with a report's head, in the encoding and the clock of a place, become a product."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for month in (1, 2):
+        rows = "".join(f"{month}{day};Plzeň {day};{day}.{month}.2024 08:30;1.000,{day}\n" for day in range(10, 28))
+        text = f"Výpis\n\nčíslo;místo;čas;částka\n{rows}"
+        (raw / f"bookings-{month}.txt").write_bytes(text.encode("cp1250"))
+    assert storymesh(tmp_path, "new", "mesh", "m", "--domain", "desk", "--empty").code == 0
+    words = [
+        "--with",
+        "format=csv",
+        "--with",
+        "skipRows=2",
+        "--with",
+        "zone=Europe/Prague",
+        "--with",
+        "encoding=cp1250",
+    ]
+    done = storymesh(tmp_path / "m", "new", "product", "--from", "../raw/bookings-*.txt", *words)
+    assert done.code == 0, done.err
+    assert "days are written %d.%m.%Y %H:%M" in done.out
+    product = load_mesh(tmp_path / "m").product("desk.bookings")
+    assert product.source == "sources/bookings/bookings-*.txt"
+    assert product.layout.given == {
+        "format": "csv", "skipRows": 2, "zone": "Europe/Prague", "encoding": "cp1250", "decimal": ",", "thousands": ".",
+        "dates": ("%d.%m.%Y %H:%M",),
+    }  # fmt: skip
+    assert storymesh(tmp_path / "m", "check").code == 0
+    assert quarantined(tmp_path / "m", "desk.bookings") == 0
+
+
+def test_what_a_terminal_says_is_taken(storymesh: Command, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1,2024-01-01T10:00\n2,2024-01-02T10:00\n")
+    storymesh(tmp_path, "new", "mesh", "m", "--domain", "desk", "--empty")
+    answers = {"The clock": "Asia/Tokyo", "The names": "id, at"}
+
+    def ask(question: str, guess: str) -> str:
+        return next((answer for words, answer in answers.items() if question.startswith(words)), guess)
+
+    add_product(tmp_path / "m", ProductRequest(str(tmp_path / "x.csv")), ask)
+    layout = load_mesh(tmp_path / "m").product("desk.x").layout
+    assert (layout.zone, layout.names, layout.header) == ("Asia/Tokyo", ("id", "at"), False)
+    answers["The clock"] = "Tokio"
+    with pytest.raises(WrongUsage, match="'Tokio' is no time zone"):
+        add_product(tmp_path / "m", ProductRequest(str(tmp_path / "x.csv"), name="y"), ask)
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("delimeter=x", "--with delimeter=x: no option of a source .did you mean 'delimiter'"),
+        ("delimiter", "--with delimiter: NAME=VALUE is wanted"),
+        ("skipRows=two", "'skipRows' is 'two'"),
+        ("dates=%d", "'%d' lacks %Y, %m"),
+    ],
+)
+def test_a_wrong_option_is_said_in_words(word: str, words: str) -> None:
+    with pytest.raises(WrongUsage, match=words):
+        read_options([word], "x.csv")
+
+
+def test_an_example_is_a_mesh_that_check_passes(storymesh: Command, tmp_path: Path) -> None:
+    made = storymesh(tmp_path, "new", "mesh", "workshop")
+    assert made.code == 0, made.err
+    done = storymesh(tmp_path / "workshop", "check")
+    assert (done.code, done.out, done.err) == (0, "", "1 domain, 1 product, 1 narrative: no findings\n")
+    assert quarantined(tmp_path / "workshop", "workshop.repairs") == 0
+
+
+def test_a_server_that_is_not_there_is_said_without_its_password(tmp_path: Path, storymesh: Command) -> None:
+    storymesh(tmp_path, "new", "mesh", "m", "--domain", "desk", "--empty")
+    request = ProductRequest("postgresql://clerk:geheim@127.0.0.1:9/claims", table="claims")
+    with pytest.raises(SourceUnreadable, match=r"the PostgreSQL at 127\.0\.0\.1") as raised:
+        add_product(tmp_path / "m", request, lambda _, guess: guess)
+    assert "geheim" not in str(raised.value)
+
+
+def test_a_case_is_told_anew_when_its_template_is_saved(
+    released_harbour: Path, storymesh: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [template] = sorted(released_harbour.glob("narratives/*/*.jinja"))[:1]
+    text = template.read_text(encoding="utf-8")
+
+    def saved(*_: Any) -> Any:
+        yield []
+        template.write_text("A line above\n" + text, encoding="utf-8")
+        yield ["a.jinja"]
+        template.write_text("{{ nope }}\n" + text, encoding="utf-8")
+        yield ["a.jinja"]
+        yield ["a.jinja"]
+        template.write_text("A line above\n" + text, encoding="utf-8")
+        yield ["a.jinja"]
+
+    monkeypatch.setattr(watch_command, "_saved", saved)
+    done = storymesh(released_harbour, "watch", "late-repairs")
+    assert done.code == 0, done.err
+    first, added, wrong, again, same = done.out.split("saved: a.jinja\n") if "saved" in done.out else [done.out] * 5
+    assert "A line above" not in first
+    assert "\n+A line above\n" in added
+    assert "error[unknown-name]: unknown name 'nope'" in wrong
+    assert wrong == again
+    assert same == "every text is as it was\n"
+
+
+def test_what_is_saved_in_a_folder_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "narratives").mkdir()
+    changes = watch_command._saved(tmp_path, [tmp_path / "narratives", tmp_path / "contracts"])
+    assert next(changes) == []
+    (tmp_path / "narratives/notes.txt").write_text("x")
+    (tmp_path / "narratives/a.md.jinja").write_text("x")
+    assert next(changes) == ["narratives/a.md.jinja"]
+    changes.close()
