@@ -17,8 +17,8 @@ FIELDS: Mapping[str, str] = {
         "between two fields of a CSV: one character, or `comma`, `semicolon`, `tab`, `pipe`, `space`. Without it, the "
         "one of `,` `;` tab and `|` that suits"
     ),
-    "quote": "around a field of a CSV, instead of `\"`; `none`: quotes are characters as any other",
-    "escape": "in front of a character of a CSV that is meant as such, as in `\\\"`",
+    "quote": 'around a field of a CSV, instead of `"`; `none`: quotes are characters as any other',
+    "escape": 'in front of a character of a CSV that is meant as such, as in `\\"`',
     "encoding": "of a CSV or of JSON lines that are not UTF-8: `cp1252`, `iso8859-2`, `utf-16`, `shift_jis`, …",
     "member": "which of several files in a `.zip` is read",
     "header": "`false`: no line names the columns. They are called `column_1`, `column_2`, … then, or as `names` says",
