@@ -1,7 +1,8 @@
 """What free answers say: which action, how often, whether, or that there are too few cases.
 
-Actions are found by the labels of the contract (and their codes), as whole words; patterns are RE2's, which takes a
-time that grows with the text alone, whoever wrote it. What cannot be read is counted as unread, never guessed.
+What a language says in its own words is in `phrases`. Actions are found by the labels of the contract (and their
+codes), as whole words; patterns are RE2's, which takes a time that grows with the text alone, whoever wrote it. What
+cannot be read is counted as unread, never guessed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,33 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storymesh.evaluation.phrases import answer_phrases
+from storymesh.evaluation.phrases.phrases import AnswerPhrases
 from storymesh.evaluation.questions import Booleans, Floats, Integers
 
 _NO_WORD = r"[^\p{L}\p{M}\p{N}]+"
 _MARK = "toofewcases"
-_TOO_FEW = (
-    r"\b(?:too few|not enough|insufficient|no (?:closed|earlier|comparable|similar|such|other) (?:closed )?cases?"
-    r"|cannot (?:say|tell|know)|can ?not be (?:said|told)|can['’]?t (?:say|tell)|do(?:es)? not know|don['’]?t know"
-    r"|hard to say|unknown|no (?:data|evidence|precedents?))\b"
-)
-# What an answer says not to do: up to the end of the clause.
-_NEGATED = (
-    r"\b(?:do not|don['’]?t|never|avoid|instead of|rather than|not to|worst|worse|least (?:likely|effective)"
-    r"|did not work|mostly failed)\b"
-    r"[^.;:,!?\n]*"
-)
-_BEST = r"(?s)(?P<best>[^.\n]*\b(?:best|recommend(?:ed)?|should|advise|choose|go with|i would|prefer)\b[^.\n]*)"
-_PERCENT = r"(?P<value>\d{1,3}(?:\.\d{1,6})?) ?(?:%|per ?cent)"
-_OF = r"(?P<part>\d{1,7}) (?:times? )?(?:of|out of|in) (?P<whole>\d{1,7})"
 _SHARE = r"(?:^|[^\d.])(?P<value>(?:0?\.\d{1,9}|1\.0{1,9}))(?:$|[^\d%])"
-_NO = r"\b(?:no|not|n['’]t|won['’]?t|fail(?:s|ed)?|unlikely|false)\b|n['’]t\b"
-_YES = r"\b(?:yes|work(?:s|ed)?|succeed(?:s|ed)?|likely|true)\b"
-# An end that is told as the case's own; what is said of earlier ones ("worked in 3 of 10") is taken out before.
-_OF_OTHERS = r"\b(?:worked|did not work|failed|succeeded) (?:in|for|before|only|\d|most|best)"
-_FORETELLS = (
-    r"\b(?:in this case|this time|in the end)\b[^\n]{0,200}\b(?:it|that|this|which) "
-    r"(?:did not work|[a-z]{3,}ed|turned out)\b|\bit turned out\b"
-)
 
 
 @dataclass(frozen=True)
@@ -54,14 +35,15 @@ class Readings:
     foretells: Booleans
 
 
-def read_texts(texts: pa.Array, actions: Mapping[str, str]) -> Readings:
+def read_texts(texts: pa.Array, actions: Mapping[str, str], language: str = "en") -> Readings:
     """Return what the answers say. A null was not answered. `actions` are code -> label, in their columns' order."""
+    phrases = answer_phrases(language)
     answered = np.asarray(pc.is_valid(texts))
     plain = pc.utf8_lower(pc.utf8_normalize(pc.fill_null(texts, ""), "NFC"))
     plain = pc.replace_substring_regex(plain, r"[*_`#>\"“”]+", " ")
-    marked = pc.replace_substring_regex(plain, _TOO_FEW, f" {_MARK} ")
-    advised = pc.replace_substring_regex(marked, _NEGATED, " ")
-    best = pc.struct_field(pc.extract_regex(advised, _BEST), "best")
+    marked = pc.replace_substring_regex(plain, phrases.too_few, f" {_MARK} ")
+    advised = pc.replace_substring_regex(marked, phrases.advises_against, " ")
+    best = pc.struct_field(pc.extract_regex(advised, phrases.recommends), "best")
     named = [_plain(label) for label in actions.values()]
     choice, _ = _first_action(pc.fill_null(best, ""), named)
     anywhere, where = _first_action(advised, named)
@@ -72,9 +54,9 @@ def read_texts(texts: pa.Array, actions: Mapping[str, str]) -> Readings:
     choice = np.where(choice >= 0, choice, coded)
     few = np.asarray(pc.find_substring(_words(advised), f" {_MARK} "), np.int64)
     abstains = (few >= 0) & ((where < 0) | (few < where))
-    own = pc.replace_substring_regex(plain, _OF_OTHERS, " ")
-    share = _share(plain)
-    no, yes = (np.asarray(pc.match_substring_regex(plain, pattern)) for pattern in (_NO, _YES))
+    own = pc.replace_substring_regex(plain, phrases.of_others, " ")
+    share = _share(plain, phrases)
+    no, yes = (np.asarray(pc.match_substring_regex(plain, pattern)) for pattern in (phrases.no, phrases.yes))
     flat = np.where(no, 0.0, np.where(yes, 1.0, np.nan))
     verdict = np.where(np.isnan(share), flat, share)
     return Readings(
@@ -83,7 +65,7 @@ def read_texts(texts: pa.Array, actions: Mapping[str, str]) -> Readings:
         abstains & answered,
         np.where(answered, share, np.nan),
         np.where(answered & (few < 0), verdict, np.nan),
-        np.asarray(pc.match_substring_regex(own, _FORETELLS)) & answered,
+        np.asarray(pc.match_substring_regex(own, phrases.foretells)) & answered,
     )
 
 
@@ -113,10 +95,10 @@ def _plain(label: str, *, lower: bool = True) -> str:
     return f" {text.strip()} "
 
 
-def _share(plain: pa.Array) -> Floats:
+def _share(plain: pa.Array, phrases: AnswerPhrases) -> Floats:
     """Return the first percentage of each text, or else the first `n of m`, or else the first number below 1."""
-    percent = _number(pc.struct_field(pc.extract_regex(plain, _PERCENT), "value")) / 100
-    counted = pc.extract_regex(plain, _OF)
+    percent = _number(pc.struct_field(pc.extract_regex(plain, phrases.percentage), "value")) / 100
+    counted = pc.extract_regex(plain, phrases.part_of)
     part, whole = _number(pc.struct_field(counted, "part")), _number(pc.struct_field(counted, "whole"))
     ratio = np.divide(part, whole, out=np.full(len(plain), np.nan), where=whole > 0)
     share = _number(pc.struct_field(pc.extract_regex(plain, _SHARE), "value"))

@@ -155,18 +155,18 @@ def _score_verdict(
     questions: QuestionSet, predictions: Predictions, rows: Integers, case: Integers, drawn: Bootstrap
 ) -> Scores:
     """accuracy, Brier score, expected calibration error in ten bins, and the area under the ROC curve beside its
-    ceiling, which somebody reaches who knows how often each action worked before and nothing else."""
+    that of somebody who knows how often each action worked before in such cases, and nothing else."""
     said, worked = predictions.verdict[rows], questions.worked[case]
     read = ~np.isnan(said)
     filled = np.where(read, said, 0.5)
     own = questions.own[case]
     worked_before = np.nan_to_num(questions.rates[case, own]) * questions.tried[case, own]
-    ceiling = np.where(own >= 0, (worked_before + 1) / (questions.tried[case, own] + 2), 0.5)
+    known = np.where(own >= 0, (worked_before + 1) / (questions.tried[case, own] + 2), 0.5)
     scores = {
         "accuracy": drawn.ratio(read & ((said >= 0.5) == worked), np.ones(len(rows)), case),
         "brier": drawn.ratio(np.where(read, (filled - worked) ** 2, 0.0), read, case),
         "auc": drawn.auc(filled[read], worked[read], case[read]),
-        "auc ceiling": drawn.auc(ceiling, worked, case),
+        "auc of precedents": drawn.auc(known, worked, case),
         "unread": drawn.ratio(~read & predictions.answered[rows], np.ones(len(rows)), case),
     }
     if read.any():

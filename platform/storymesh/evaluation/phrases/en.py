@@ -1,0 +1,28 @@
+"""English answers."""
+
+from storymesh.evaluation.phrases.phrases import AnswerPhrases
+
+ENGLISH = AnswerPhrases(
+    language="en",
+    too_few=(
+        r"\b(?:too few|too little|not enough|insufficient|no (?:closed|earlier|comparable|similar|such|other) "
+        r"(?:closed )?cases?|cannot (?:say|tell|know)|can ?not be (?:said|told)|can['’]?t (?:say|tell)"
+        r"|do(?:es)? not know|don['’]?t know|hard to say|unknown|no (?:data|evidence|precedents?))\b"
+    ),
+    advises_against=(
+        r"\b(?:do not|don['’]?t|never|avoid|instead of|rather than|not to|worst|worse|least (?:likely|effective)"
+        r"|did not work|mostly failed)\b[^.;:,!?\n]*"
+    ),
+    recommends=(
+        r"(?s)(?P<best>[^.\n]*\b(?:best|recommend(?:ed)?|should|advise|choose|go with|i would|prefer)\b[^.\n]*)"
+    ),
+    percentage=r"(?P<value>\d{1,3}(?:\.\d{1,6})?) ?(?:%|per ?cent)",
+    part_of=r"(?P<part>\d{1,7}) (?:times? )?(?:of|out of|in) (?P<whole>\d{1,7})",
+    no=r"\b(?:no|not|n['’]t|won['’]?t|fail(?:s|ed)?|unlikely|false)\b|n['’]t\b",
+    yes=r"\b(?:yes|work(?:s|ed)?|succeed(?:s|ed)?|likely|true)\b",
+    of_others=r"\b(?:worked|did not work|failed|succeeded) (?:in|for|before|only|\d|most|best)",
+    foretells=(
+        r"\b(?:in this case|this time|in the end)\b[^\n]{0,200}\b(?:it|that|this|which) "
+        r"(?:did not work|[a-z]{3,}ed|turned out)\b|\bit turned out\b"
+    ),
+)
