@@ -88,7 +88,7 @@ def test_a_share_of_the_cases_has_no_precedents_and_the_others_have_all(builds: 
     assert 0.15 * COUNT < len(withheld) < 0.35 * COUNT
     assert all(some[case] == every[case] for case in some if case not in withheld)
     nothing = {"enough": False, "level": None, "tried": 0, "best": None, "worst": None, "options": []}
-    nothing["unseen"] = False
+    nothing |= {"unseen": False, "withheld": True}
     assert all(some[case] == nothing for case in withheld)
     for first, last in ((0, 60), (61, 91), (92, 119)):  # train, validation, test
         assert any(f"c{first:03d}" <= case <= f"c{last:03d}" for case in withheld)

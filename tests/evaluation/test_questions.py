@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -132,6 +133,23 @@ def test_records_of_strangers_are_scored_or_refused_in_words(release: Release) -
                 for baseline in BASELINES:
                     score_predictions(questions, baseline_predictions(questions, [], baseline))
     assert len(question_set(cases.slice(0, 0), {}).questions) == 0
+
+
+def test_a_closed_book_is_not_asked_to_decline_what_only_a_look_up_shows(release: Release) -> None:
+    (file,) = record_files(release.path, "eval")["test"]
+    cases = pq.read_table(file)
+    assert not any(cases["withheld"].to_pylist())
+    declines = cases["abstain"].to_pylist()
+    first = [flag and flag not in declines[:place] for place, flag in enumerate(declines)]
+    place = cases.column_names.index("withheld")
+    marked = question_set(cases.set_column(place, "withheld", pa.array(first)), {})
+    older = question_set(cases.drop_columns(["withheld"]), {})
+    predicted = baseline_predictions(marked, [], "precedents")
+    wordings = len(marked.questions.filter(pc.equal(marked.questions["case"], 0)).filter(pc.field("task") == "best"))
+    scored = {book: score_predictions(marked, predicted, book)["abstain"]["recall"] for book in ("open", "closed")}
+    assert scored["open"].n - scored["closed"].n == wordings
+    assert scored["open"].value == scored["closed"].value == 1.0
+    assert score_predictions(older, predicted, "closed")["abstain"]["recall"].n == scored["open"].n
 
 
 def test_the_card_says_what_needs_no_model(release: Release) -> None:

@@ -39,7 +39,8 @@ class MatchLevels:
 def find_precedents(
     cases: ir.Table, definition: Precedents, levels: Sequence[Sequence[str]], facts: Sequence[str]
 ) -> ir.Table:
-    """Return `precedents`, a struct as templates see it, for each probe: rank, day and the columns in `levels`.
+    """Return `precedents` for each probe (rank, day, the columns in `levels`): a struct as templates see it, and
+    `withheld`, which they do not see.
 
     Where `cases` has the columns `withheld` and `unseen`, the probes have the first: those of cases that are withheld
     have no precedents, and say whether their value is `unseen`.
@@ -104,6 +105,7 @@ def _with_withheld(found: ir.Table, kept: ir.Table, match: dict[str, ir.Value]) 
     known = {
         "enough": ibis.literal(False),
         "unseen": probes[UNSEEN],
+        "withheld": ibis.literal(True),
         "tried": ibis.literal(0),
         "options": ibis.literal([], type=kind["options"]),
     }
@@ -383,6 +385,7 @@ def _as_struct(probes: ir.Table, options: ir.Table, match_levels: MatchLevels) -
             {
                 "enough": enough,
                 "unseen": ibis.literal(False),
+                "withheld": ibis.literal(False),
                 "level": joined["level"],
                 "tried": joined["all_tried"].coalesce(0),
                 "best": dialect.item_at(good, 0),

@@ -115,8 +115,8 @@ def case_splits(build: Build, engine: Engine, cases: "ir.Table") -> "ir.Table":
         kept |= cases["question_dropped"].isnull()
         values["unrecorded"] = reason
         if split is not None and precedents.withheld.values:
-            columns = precedents.withheld_columns
-            values["held_out"] = has_withheld_value(cases, precedents.withheld, columns, held_out=True)
+            named = precedents.withheld_columns
+            values["held_out"] = has_withheld_value(cases, precedents.withheld, named, held_out=True)
     columns = ["case_id", "at", *(["closes"] if build.typed.cast.closes else [])]
     return assign_splits(engine, cases.filter(kept).select(*columns, **values), split)
 

@@ -109,6 +109,7 @@ def evaluation_values(
         "rates": rates,
         "rate_action": asked["action"],
         "abstain": ~precedents["enough"],
+        "withheld": precedents["withheld"] & ~precedents["unseen"],
         "action": outcome["action"],
         "label": outcome["worked"],
         "stratum": stratum_of(names, evaluation),

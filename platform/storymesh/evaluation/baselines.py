@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from storymesh.evaluation.questions import Floats, QuestionSet
+from storymesh.evaluation.questions import Book, Floats, QuestionSet
 from storymesh.evaluation.scores import Predictions
 
 
@@ -63,6 +63,11 @@ BASELINES: Mapping[str, Callable[[QuestionSet, Sequence[TrainedAction]], Predict
     "action table": _action_table,
     "precedents": _precedents,
 }
+
+
+def baseline_book(name: str) -> Book:
+    """Return the book that a baseline answers with: only `precedents` looks up those of the case."""
+    return "open" if name == "precedents" else "closed"
 
 
 def _counted(

@@ -25,13 +25,15 @@ _RATE = {"action": pa.string(), "tried": pa.int64(), "worked": pa.int64(), "rate
 COLUMNS: Mapping[str, pa.DataType] = {
     **dict.fromkeys(("case_id", "system", "question", "rate_question", "verdict_question", "context"), pa.string()),
     **dict.fromkeys(("rate_action", "action", "stratum", "component"), pa.string()),
-    **dict.fromkeys(("abstain", "label"), pa.bool_()),
+    **dict.fromkeys(("abstain", "withheld", "label"), pa.bool_()),
     **dict.fromkeys(("rewordings", "target"), pa.list_(pa.string())),
     "options": pa.list_(pa.struct({"action": pa.string(), "label": pa.string()})),
     "rates": pa.list_(pa.struct({**_RATE, "low": pa.float64(), "high": pa.float64()})),
     "at": pa.timestamp("us"),
 }
 """The columns of evaluation records that are read, with their types."""
+
+LATER = "withheld"  # the column that older releases lack
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -89,6 +91,11 @@ class QuestionSet:
     def abstain(self) -> Booleans:
         """True where the right answer is that there are too few cases."""
         return _flags(self.cases["abstain"])
+
+    @cached_property
+    def withheld(self) -> Booleans:
+        """True where only a look-up shows that there are too few: a closed book cannot be asked to know."""
+        return _flags(self.cases[LATER])
 
     @cached_property
     def component(self) -> Integers:
@@ -156,6 +163,8 @@ def question_set(cases: pa.Table, actions: Mapping[str, str]) -> QuestionSet:
     """Return the questions of evaluation records. `actions` are the known codes with their labels; codes that the
     records name besides are their own label. Raises StorymeshError for records that are none, TooLarge for too many."""
     hint = "make the release again with `evaluation:` in its narrative.yaml"
+    if LATER not in cases.column_names:
+        cases = cases.append_column(LATER, pa.repeat(pa.scalar(False), cases.num_rows))
     if missing := sorted(set(COLUMNS) - set(cases.column_names)):
         raise StorymeshError(f"these are no questions of an evaluation: they have no {' and no '.join(missing)}", hint)
     for name, kind in COLUMNS.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from storymesh.evaluation.questions import Booleans, Floats, Integers, QuestionSet
+from storymesh.evaluation.questions import Book, Booleans, Floats, Integers, QuestionSet
 
 DRAWS = 1_000
 BINS = 10
@@ -41,8 +41,8 @@ class Predictions:
     answered: Booleans
 
 
-def score_predictions(questions: QuestionSet, predictions: Predictions) -> dict[str, Scores]:
-    """Return task -> figure -> score."""
+def score_predictions(questions: QuestionSet, predictions: Predictions, book: Book = "open") -> dict[str, Scores]:
+    """Return task -> figure -> score, of what was answered with this book."""
     table = questions.questions
     task = np.asarray(table["task"].to_pylist(), object)
     case = np.asarray(table["case"], np.int64)
@@ -52,8 +52,11 @@ def score_predictions(questions: QuestionSet, predictions: Predictions) -> dict[
         "best": _score_best(questions, predictions, best, case[best], drawn),
         "rate": _score_rate(questions, predictions, rate, case[rate], drawn),
         "verdict": _score_verdict(questions, predictions, verdict, case[verdict], drawn),
-        "abstain": _score_abstain(questions, predictions, best, case[best], drawn),
     }
+    if book == "closed":
+        best = best[~questions.withheld[case[best]]]
+    found["abstain"] = _score_abstain(questions, predictions, best, case[best], drawn)
+
     return {name: scores for name, scores in found.items() if scores}
 
 
@@ -179,7 +182,7 @@ def _score_abstain(
     questions: QuestionSet, predictions: Predictions, rows: Integers, case: Integers, drawn: Bootstrap
 ) -> Scores:
     """precision: of the answers that say too few, those that are right; recall: of those that should, the ones that
-    do."""
+    do. With a closed book what only a look-up shows is not asked."""
     should, does = questions.abstain[case], predictions.abstains[rows]
     return _present(
         {

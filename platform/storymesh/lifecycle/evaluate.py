@@ -15,7 +15,7 @@ import pyarrow as pa
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import WrongUsage
 from storymesh.evaluation.answers import AnswerFile
-from storymesh.evaluation.baselines import baseline_predictions
+from storymesh.evaluation.baselines import baseline_book, baseline_predictions
 from storymesh.evaluation.facts import AnswerFacts, CaseIds, check_answer, value_counts
 from storymesh.evaluation.questions import TASKS, Book, QuestionSet, Task, chat_messages, question_set
 from storymesh.evaluation.readings import Readings, read_texts
@@ -111,7 +111,7 @@ def evaluate_baselines(loaded: ReleaseQuestions, names: Sequence[str], tasks: Se
     results = []
     for name in names:
         predictions = baseline_predictions(loaded.questions, loaded.document.trained, name)
-        scores = _score_tasks(loaded, predictions, tasks)
+        scores = _score_tasks(loaded, predictions, tasks, baseline_book(name))
         counts = {"questions": loaded.questions.questions.num_rows}
         results.append(BookResult(name, counts, scores, {}, {}))
     return EvaluationResult(loaded.release, "baselines", tuple(results), loaded.document)
@@ -165,10 +165,12 @@ def _asked(tasks: Sequence[Task]) -> set[str]:
     return {"best" if task == "abstain" else task for task in tasks}
 
 
-def _score_tasks(loaded: ReleaseQuestions, predictions: Predictions, tasks: Sequence[Task]) -> dict[str, Scores]:
+def _score_tasks(
+    loaded: ReleaseQuestions, predictions: Predictions, tasks: Sequence[Task], book: Book
+) -> dict[str, Scores]:
     """Return the scores of the tasks, and behind them those by the truth, where it is known and `best` is asked."""
-    found = score_predictions(loaded.questions, predictions)
-    scores = {task: found[task] for task in TASKS if task in tasks and task in found}
+    found = score_predictions(loaded.questions, predictions, book)
+    scores: dict[str, Scores] = {task: found[task] for task in TASKS if task in tasks and task in found}
     if loaded.truth is not None and "best" in tasks:
         scores["truth"] = score_truth(loaded.questions, predictions, loaded.truth)
     return scores
@@ -185,7 +187,7 @@ def _score(
     named = read.choice >= 0
     weights[np.flatnonzero(named), read.choice[named]] = 1.0
     predictions = Predictions(weights, read.abstains, read.share, read.verdict, read.answered)
-    scores = _score_tasks(loaded, predictions, tasks)
+    scores = _score_tasks(loaded, predictions, tasks, book)
     shown = np.isin(np.asarray(table["task"].to_pylist(), object), list(_asked(tasks)))
     if loaded.listed and "best" in scores:
         scores["best"] = {**scores["best"], **_score_order(questions, read)}

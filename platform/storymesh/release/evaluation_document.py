@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints, ValidationError
 
 from storymesh.errors import StorymeshError
-from storymesh.evaluation.baselines import BASELINES, TrainedAction, baseline_predictions
+from storymesh.evaluation.baselines import BASELINES, TrainedAction, baseline_book, baseline_predictions
 from storymesh.evaluation.questions import MOST_ACTIONS, question_set
 from storymesh.evaluation.scores import score_predictions
 from storymesh.input_file import InputFileRefused, read_input
@@ -69,7 +69,10 @@ def describe_evaluation(
     questions = question_set(cases, {**labels, **codes})
     rows = tuple(TableRow(**row) for row in table)
     trained = [TrainedAction(row.stratum, row.action, row.tried, row.worked) for row in rows]
-    scored = {name: score_predictions(questions, baseline_predictions(questions, trained, name)) for name in BASELINES}
+    scored = {
+        name: score_predictions(questions, baseline_predictions(questions, trained, name), baseline_book(name))
+        for name in BASELINES
+    }
     tasks = questions.questions["task"].value_counts().to_pylist()
     strata = questions.cases["stratum"].value_counts().to_pylist()
     return EvaluationDocument(

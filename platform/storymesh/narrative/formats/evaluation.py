@@ -109,6 +109,7 @@ EVALUATION = EvaluationFormat(
         "rates": "of each action how often it was tried and worked before, its rate and the ends of its 95 % interval",
         "rate_action": "the action that `rate_question` asks about",
         "abstain": "true where the right answer is that there are too few cases",
+        "withheld": "true where that holds of this case alone, so that only who looks it up can know",
         "action": "what was done in this case",
         "label": "whether that worked",
         "stratum": "the stratum that the case was drawn from",
@@ -117,4 +118,5 @@ EVALUATION = EvaluationFormat(
     task="question-answering",
     read_by_trl=False,
     label="label",
+    later_columns=frozenset({"withheld"}),
 )
