@@ -10,6 +10,7 @@ import pytest
 
 from storymesh.engine.open import open_engine
 from storymesh.narrative.formats import FORMATS
+from storymesh.release import tricks
 from storymesh.release.manifest import TrickSummary
 from storymesh.release.tricks import LEAST, measure_tricks, trick_warnings
 
@@ -49,6 +50,14 @@ def test_each_trick_is_held_against_later_pairs(tmp_path: Path) -> None:
     assert found.right["first"] == 0.75  # the opposite: the question has the worse one first, and of one pair neither
     assert found.right["action alone"] == 1.0
     assert found.right["most frequent"] == 1.0
+
+
+def test_of_many_records_the_same_few_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = pairs(*[("fly", "wait long")] * 9, *[("wait long", "fly")] * 9)
+    monkeypatch.setattr(tricks, "SAMPLE", 6)
+    found = [measured(tmp_path, "preference", {"train": answers, "test": rows}) for rows in (answers, answers)]
+    assert found[0] == found[1]
+    assert found[0].answers == 6
 
 
 def test_a_trick_and_its_opposite_count_as_one(tmp_path: Path) -> None:

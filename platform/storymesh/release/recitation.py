@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.dataset.stages import typed_record
-from storymesh.dataset.tables import cases_with_precedents
+from storymesh.dataset.tables import add_precedents, cases_with_splits
 from storymesh.language.marked_values import END, TEXT, VALUE, mark_values
 from storymesh.release.manifest import RecitationSummary
 
@@ -44,7 +44,7 @@ def measure_recitation(
     sample = engine.materialize(
         records.select("case_id", order=records["id"].hexdigest("md5")).order_by("order").limit(SAMPLE)
     )
-    cases = cases_with_precedents(build, engine).semi_join(sample, "case_id")
+    cases = add_precedents(cases_with_splits(build, engine).semi_join(sample, "case_id"), build, engine)
     inputs = engine.materialize(template_inputs(cases, build.typed, record))
     try:
         said, outputs = _sentences(inputs, record, build.pseudonym_key)

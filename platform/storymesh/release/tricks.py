@@ -2,7 +2,7 @@
 
 Where one of them reaches much, a model learns the trick and not the question. A trick and its opposite count as one:
 what always takes the shorter answer is no better. Those that learn do so from `train` and are held against the other
-splits, where there are such.
+splits, where there are such. Of many records a sample is looked at, by the digests of their ids.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from storymesh.narrative.formats.format import RecordFormat
 
 TRAIN = "train"
+SAMPLE = 10_000  # records of train, and of all other splits: a share is the same within a hundredth
 BOUND = 0.8
 LEAST = 50  # answers that a trick is held against, for a warning
 LONGEST, FIRST, NUMBER, ACTION, FREQUENT = "longest", "first", "largest number", "action alone", "most frequent"
@@ -43,7 +44,8 @@ def measure_tricks(
 
     tables = [engine.read_parquet(paths).mutate(split=ibis.literal(split)) for split, paths in files.items()]
     records = ibis.union(*tables) if len(tables) > 1 else tables[0]
-    rows = engine.materialize(_pairs(records) if format_.needs_pair else _singles(records, str(format_.label)))
+    sampled = records.semi_join(_sample(records), "id")
+    rows = engine.materialize(_pairs(sampled) if format_.needs_pair else _singles(sampled, str(format_.label)))
     try:
         learnt = rows.filter(rows["split"] == TRAIN)
         later = rows.filter(rows["split"] != TRAIN) if set(files) - {TRAIN} else learnt
@@ -55,6 +57,13 @@ def measure_tricks(
     shares = {name: float(share) for name, share in found.items() if share is not None}
     turned = {name: max(share, 1 - share) if name in TURNED else share for name, share in shares.items()}
     return TrickSummary(answers=count, right={name: round(share, 4) for name, share in turned.items()})
+
+
+def _sample(records: "Table") -> "Table":
+    """Return the ids of the records that are looked at."""
+    digests = records.select("id", "split", order=records["id"].hexdigest("md5"))
+    learnt = digests.filter(digests["split"] == TRAIN).order_by("order").limit(SAMPLE)
+    return learnt.union(digests.filter(digests["split"] != TRAIN).order_by("order").limit(SAMPLE)).select("id")
 
 
 def trick_warnings(found: Mapping[str, TrickSummary]) -> Iterator[str]:
