@@ -23,7 +23,7 @@ from storymesh.contract.checks import (
 )
 from storymesh.contract.conditions import RowCondition
 from storymesh.contract.definition import RESTRICTED, Contract, Freshness, restricted_properties
-from storymesh.contract.expectations import condition_column, run_expectations
+from storymesh.contract.expectations import condition_column, load_great_expectations, run_expectations
 from storymesh.contract.frames import pandas_frame
 from storymesh.contract.quality_rules import Expectation, SqlRule
 from storymesh.contract.repeated_rows import find_repeated_rows
@@ -109,6 +109,12 @@ def audit_rows(
             known = failures.get(check.reason, nothing)
             failures[check.reason] = np.union1d(known, rows)
     return RowAudit(audited + sum(beside.values()), failures, tuple(results), unsound, reaches_beside)
+
+
+def prepare_audit(contracts: Iterable[Contract]) -> None:
+    """Load what audits of these contracts will need, which takes seconds, while something else is waited for anyway."""
+    if any(isinstance(check.test, Expectation) and not _is_own(check) for one in contracts for check in checks_of(one)):
+        load_great_expectations()
 
 
 def audit_table(engine: Engine, contract: Contract, files: Sequence[str]) -> tuple[CheckResult, ...]:

@@ -42,6 +42,11 @@ def condition_column(position: int) -> str:
     return f"storymesh:holds:{position}"
 
 
+def load_great_expectations() -> None:
+    """Import Great Expectations and open a session, as the first call of `run_expectations` does otherwise."""
+    _context()
+
+
 def run_expectations(
     frame: "pd.DataFrame", checks: Sequence[Check], restricted: Collection[str] = ()
 ) -> list[ExpectationOutcome]:

@@ -66,6 +66,11 @@ def preloaded_dbt() -> Iterator[None]:
             server.close()
 
 
+def is_preloaded() -> bool:
+    """Return True within `preloaded_dbt`: one process makes whatever is to be made, so it is worth preparing for."""
+    return _current is not None
+
+
 def server_address() -> str:
     """Return the path of the socket of the server, which is started where it was not; empty: there is none."""
     return "" if _current is None else _current.address()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from storymesh.contract.audit import prepare_audit
 from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError, TransformFailed
 from storymesh.mesh.mesh import Mesh
@@ -21,6 +22,7 @@ from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.column_lineage import add_column_lineage
 from storymesh.orchestration.assets.dbt_manifest import (
     dbt_manifest,
+    find_dbt_manifest,
     has_dbt_project,
 )
 from storymesh.orchestration.assets.keys import model_key, product_key, source_key
@@ -36,6 +38,7 @@ from storymesh.orchestration.dagster_internals import (
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.product.dbt_process import was_ended
 from storymesh.product.dbt_project import failed_nodes, prepare_dbt, took_too_long
+from storymesh.product.dbt_server import is_preloaded, server_address
 from storymesh.product.dbt_state import DbtBuildState
 
 if TYPE_CHECKING:
@@ -75,8 +78,15 @@ def parse_dbt_projects(mesh: Mesh) -> None:
         with suppress(StorymeshError):
             dbt_manifest(mesh, domain)
 
+    projects = [domain for domain in mesh.domains if has_dbt_project(mesh, domain)]
+    unread = [domain for domain in projects if find_dbt_manifest(mesh, domain) is None]
+    if not unread:
+        return
+    server_address()  # it imports dbt while the projects are prepared
     with ThreadPoolExecutor(PARALLEL_PARSES) as pool:
-        list(pool.map(parse, [domain for domain in mesh.domains if has_dbt_project(mesh, domain)]))
+        parsed = pool.map(parse, unread)
+        import_dagster_dbt()  # as what comes next does, while dbt works
+        list(parsed)
 
 
 def wait_for_database(engine: Engine, database: Path, wait_s: float = DATABASE_WAIT_S) -> None:
@@ -129,6 +139,8 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
             results.unlink(missing_ok=True)
             command = ["build", *(["--full-refresh"] if config.full_refresh else [])]
             invocation = dbt.cli(command, context=context, target_path=project.target_path, raise_on_error=False)
+            if is_preloaded():
+                prepare_audit(mesh.contract(product.id) for product in mesh.products_of(domain))
             for event in invocation.stream():
                 yield add_column_lineage(event, domain, manifest, project.target_path, inputs)
             if not invocation.is_successful():
