@@ -18,6 +18,9 @@ from storymesh.engine.open import open_spark
 from storymesh.errors import EngineFailed
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import pin_build
+from storymesh.release.rewritten_records import write_all_records
+from storymesh.release.write import write_release
+from tests.support.evaluation_mesh import EVALUATION, evaluation_build
 from tests.support.paths import MESHES
 from tests.support.release_meshes import publish_all, release_all
 from tests.support.roadside import KEY
@@ -62,6 +65,24 @@ def test_a_server_makes_the_release_of_duckdb(shift_book: Path, tmp_path: Path, 
     mesh = copy_of(shift_book, tmp_path / "spark", {"spark": {"remote": server.address.remote}})
     with speaking_to_servers():
         assert release_all(mesh, "late-jobs").manifest.digest == wanted.manifest.digest
+
+
+VARIED = "  varied: {format: text, text: report.jinja, variants: true}\n"
+
+
+def test_variants_and_questions_with_answers_are_those_of_duckdb(tmp_path: Path, server: ConnectServer) -> None:
+    digests = []
+    for place in ("duckdb", "spark"):
+        variants = tmp_path / place / "narratives/delays/variants/varied"
+        variants.mkdir(parents=True)
+        (variants / "01.jinja").write_text("At {{ delay.waterway }} was {{ delay.ship }}.", encoding="utf-8")
+        build = evaluation_build(tmp_path / place, VARIED + EVALUATION)
+        if place == "spark":
+            build = replace(build, open_cluster=cluster_at(server))
+        with speaking_to_servers():
+            write_all_records(build)
+        digests.append(write_release(build).manifest.digest)
+    assert len(set(digests)) == 1
 
 
 def test_a_build_goes_on_where_its_server_died(shift_book: Path, tmp_path: Path, server: ConnectServer) -> None:
