@@ -16,7 +16,6 @@ from pathlib import Path
 from benchmarks.reference import ROOT
 from benchmarks.spark import SETTINGS, copy_of, in_a_process
 
-PUBLIC_DATA = "../../../../../../shared/data"  # as the meshes of the tests write it
 LEFT_OUT = shutil.ignore_patterns(".*", "tests", "releases", "target", "benchmarks", "platform", "deploy")
 
 
@@ -40,11 +39,10 @@ def compare(mesh: Path, folder: Path, master: str) -> list[tuple[str, ...]]:
     """Return a row for each narrative of a mesh; its last cell says whether both engines agree."""
     from storymesh.mesh.mesh import load_mesh
 
-    copied = folder / "mesh"
+    # As deep as in a checkout, beside which the public data lies.
+    copied = folder / "checkout" / "tests" / "meshes" / mesh.name
     shutil.copytree(mesh, copied, ignore=LEFT_OUT)
-    for project in copied.glob("domains/*/dbt_project.yml"):
-        text = project.read_text(encoding="utf-8")
-        project.write_text(text.replace(PUBLIC_DATA, str(ROOT.parent / "shared" / "data")), encoding="utf-8")
+    (folder / "shared").symlink_to(ROOT.parent / "shared", target_is_directory=True)
     command = [sys.executable, "-m", "storymesh.cli", "run", "--mesh", str(copied)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
