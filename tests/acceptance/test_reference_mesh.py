@@ -20,7 +20,7 @@ def test_it_releases_at_least_4000_cases(reference_mesh: Ran, tmp_path: Path) ->
     (lock,) = locks(reference_mesh.mesh, NARRATIVE)
     assert sum(lock["configs"]["report"].values()) >= 4_000
     records = loaded(reference_mesh.mesh, NARRATIVE, tmp_path)
-    assert set(records) == {"report", "advice", "follow_up", "lookup", "recall", "choice", "verdict", "eval"}
+    assert set(records) == {"report", "bericht", "advice", "follow_up", "lookup", "recall", "choice", "verdict", "eval"}
     assert set(records.pop("eval")) == {"test"}
     assert all(set(splits) == {"train", "validation", "test"} for splits in records.values())
     assert set(every(records, "advice")) == set(every(records, "lookup")) > set(every(records, "follow_up"))
