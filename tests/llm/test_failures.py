@@ -176,7 +176,7 @@ def test_a_server_that_is_not_there_stops_the_run(bench: Benches) -> None:
         (Raw('{"story": "story of 7."', finish="length"), "cut off"),
         (Raw("no", finish="content_filter"), "refused"),
         (Raw(None, extra={"refusal": "I cannot."}), "refused"),
-        (Raw('{"story": "story of 3."}'), "number: 99 days"),
+        (Raw('{"story": "story of 3."}'), "word: 99 days"),
         (Raw("q" * 300_000), "too long"),
         (Body(b" " * (MAX_RESPONSE + 2 * 2**20)), "too long"),
         (Body(gzip.compress(b" " * 2**26, 1), {"content-encoding": "gzip"}), "too long"),

@@ -1,4 +1,4 @@
-"""A judge scores what the facts already carry; it lets nothing in and keeps nothing out."""
+"""A judge scores what the check has let in: it lets nothing in itself, and keeps out only what it is told to."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -62,3 +62,27 @@ def test_a_refused_retelling_is_not_judged(bench: Benches) -> None:
         retelling = run.rewrite([judged_task(1)], judge={**JUDGE, "base_url": server.url}, attempts=1)["retold/1"]
         assert (retelling.text, retelling.judged) == (None, None)
         assert len(server.calls) == 1
+
+
+def test_a_judge_with_a_threshold_is_a_gate_and_is_paid_once(bench: Benches) -> None:
+    scores = iter(['{"score": 0.2}', '{"score": 0.9}'])
+
+    def answer(call: Call) -> Outcome:
+        told = f"story of 1. Told in {len(call.body['messages'])}."
+        return Raw(next(scores)) if call.body["model"] == "judge" else told
+
+    with Server(answer) as server:
+        run = bench(server.url)
+        judge = {**JUDGE, "base_url": server.url, "accept": 0.5}
+        (told,) = run.rewrite([judged_task(1)], judge=judge).values()
+        assert (told.text is not None, told.attempts, told.judged) == (True, 2, 0.9)
+        assert "judge: 0.2, wanted 0.5" in server.calls[2].prompt
+        assert run.rewrite([judged_task(1)], judge=judge) == {"retold/1": told}
+        assert len(server.calls) == 4
+
+
+def test_a_judge_that_gives_no_score_keeps_out_where_it_is_a_gate(bench: Benches) -> None:
+    with server_with(lambda call: Raw("excellent")) as server:
+        judge = {**JUDGE, "base_url": server.url, "accept": 0.5}
+        (told,) = bench(server.url).rewrite([judged_task(1)], judge=judge, attempts=1).values()
+    assert (told.text, told.reason) == (None, "judge: no score, wanted 0.5")

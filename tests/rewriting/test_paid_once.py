@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from storymesh.grounding.check import Grounding
+from storymesh.grounding.pieces import GroundingSource
 from storymesh.llm.response_cache import ResponseCache
 from tests.support.model_server import Call, Raw, Server, Status
 from tests.support.narrator_bench import Bench, task
@@ -42,7 +44,7 @@ def test_only_what_changed_is_called(bench: Benches) -> None:
         assert calls(TEN, parameters={"temperature": 0.3}) == 10
         assert calls(TEN, model="openai:n") == 10
         # What does not shape an answer asks for nothing.
-        assert calls(TEN, concurrency=3, timeout=9, attempts=7, accept=0.5) == 0
+        assert calls(TEN, concurrency=3, timeout=9, attempts=7) == 0
         assert calls([task(n, story=TEN[n].source.story) for n in reversed(range(10))]) == 0
 
 
@@ -64,15 +66,18 @@ def test_equal_questions_share_one_call_even_at_once(bench: Benches) -> None:
         assert (told.usage.calls, told.usage.reused) == (1, 19)
 
 
-def test_a_threshold_is_changed_without_a_call(bench: Benches) -> None:
+def test_what_is_accepted_is_changed_without_a_call(bench: Benches) -> None:
+    def in_half(answer: str, source: GroundingSource) -> Grounding:
+        return Grounding((), 2, answer)
+
     with Server(lambda call: "half of it is made up") as server:
         told = bench(server.url)
         assert {r.text for r in told.rewrite(TEN, attempts=2).values()} == {None}
         calls = len(server.calls)
         assert calls == 20
-        retellings = told.rewrite(TEN, attempts=2, accept=0.5)
+        retellings = told.rewrite(TEN, attempts=2, ground=in_half)
         assert {(r.text, r.attempts) for r in retellings.values()} == {("half of it is made up", 1)}
-        told.rewrite(TEN, attempts=1, accept=1.0)
+        told.rewrite(TEN, attempts=1)
         assert len(server.calls) == calls
 
 

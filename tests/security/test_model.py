@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from storymesh.errors import DefinitionErrors, NarratorFailed
+from storymesh.grounding.check import check_grounding
 from storymesh.llm.addresses import address_fault, allowed_host_fault
 from storymesh.llm.langchain_model import LangChainModel
 from storymesh.llm.model_settings import invalid_setting
@@ -235,7 +236,8 @@ def test_an_answer_that_is_none_harms_one_record(bench: Benches, outcome: Outcom
 def test_an_answer_with_signs_that_nobody_sees_is_refused(bench: Benches, sign: str) -> None:
     answer = json.dumps({"story": f"story of 1.{sign}"})
     with Server(lambda call: Raw(answer)) as server:
-        told = bench(server.url).rewrite([task(1)], attempts=1)["retold/1"]
-        same = bench(server.url).rewrite([task(2, f"story of 1.{sign}")], attempts=1)["retold/2"]
-    assert told.text is None and "hidden signs" in str(told.reason)
+        told = bench(server.url).rewrite([task(1)], attempts=1, ground=check_grounding)["retold/1"]
+        own = task(2, f"story of 1.{sign}")
+        same = bench(server.url).rewrite([own], attempts=1, ground=check_grounding)["retold/2"]
+    assert told.text is None and "text: U+" in str(told.reason)
     assert same.text == f"story of 1.{sign}", "what the data has is the data's"

@@ -5,26 +5,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from storymesh.grounding.check import Grounding, GroundingSource, UnsupportedClaim
+from storymesh.grounding.check import Grounding
+from storymesh.grounding.faults import Fault
+from storymesh.grounding.pieces import GroundingSource
 from storymesh.llm.budget import Usage
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.llm.retry import RetryPolicy
 from storymesh.narrative.narrator_definition import Narrator
-from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
+from storymesh.rewriting.prompt import STORY_MARK
+from storymesh.rewriting.rewrite import GroundingCheck, RewriteResult, RewriteTask, rewrite_texts
 
 QUICK = RetryPolicy(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)
 
 
 def check_word_for_word(retelling: str, source: GroundingSource) -> Grounding:
-    """Support a text that has the story word for word; else half of its claims."""
+    """Accept a text that has the story word for word."""
     if source.story in retelling:
-        return Grounding((), {"text": 2})
-    return Grounding((UnsupportedClaim("number", 0, 1, "99 days", "the story has no 99 days"),), {"text": 2})
+        return Grounding((), 2, retelling)
+    return Grounding((Fault("word", "99 days", "the story has no 99 days"),), 2)
 
 
 def task(name: object, story: str | None = None, instruction: str = "Tell it again.") -> RewriteTask:
     story = story or f"story of {name}."
-    return RewriteTask(f"retold/{name}", (("system", instruction), ("user", story)), GroundingSource(story, {}))
+    return RewriteTask(f"retold/{name}", (("system", instruction), ("user", STORY_MARK)), GroundingSource(story))
 
 
 @dataclass
@@ -39,7 +42,11 @@ class Bench:
         return Narrator.model_validate({"model": "openai:m", "prompt": "x.jinja", **self.settings, **settings})
 
     def rewrite(
-        self, tasks: Iterable[RewriteTask], retry: RetryPolicy = QUICK, **settings: Any
+        self,
+        tasks: Iterable[RewriteTask],
+        retry: RetryPolicy = QUICK,
+        ground: GroundingCheck = check_word_for_word,
+        **settings: Any,
     ) -> dict[str, RewriteResult]:
         def progress(usage: Usage) -> None:
             self.usage = usage
@@ -50,8 +57,8 @@ class Bench:
                 self.narrator(**settings),
                 answers,
                 progress,
-                ground=check_word_for_word,
-                feedback=lambda grounding: "Wrong: " + grounding.claims[0].because,
+                ground=ground,
+                feedback=lambda grounding: "Wrong: " + grounding.faults[0].because,
                 retry=retry,
             )
             return {result.id: result for result in results}

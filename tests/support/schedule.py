@@ -74,7 +74,6 @@ SLOW_FILES = (
     "engine/test_port.py",
     "evaluation/test_evaluate.py",
     "evaluation/test_questions.py",
-    "grounding/test_check.py",
     "language/test_soundness.py",
     "language/test_templates.py",
     "mesh/test_broken_meshes.py",

@@ -35,7 +35,7 @@ from storymesh.narrative.conditions import NOT_SELECTED
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import STORY, TypedRecord, TypedTemplate
-from storymesh.rewriting.prompt import FENCE
+from storymesh.rewriting.prompt import FENCE, STORY_MARK
 
 SOURCE_COLUMNS = ("facts", "sources")  # the columns that say what a record is made from
 UNPRINTED = "unprinted"  # the column with what decided the texts and stands in none, where there is such
@@ -189,12 +189,11 @@ class _RecordInputs:
         return {
             f"ask_{column.text.name}": ibis.array(
                 [
-                    ibis.struct({"role": role, "content": self._text(prompt, column.text, key, story)})
+                    ibis.struct({"role": role, "content": self._text(prompt, column.text, key, prompt=True)})
                     for role, prompt in column.prompts.items()
                 ]
             )
             for column in self.record.rewritten
-            for story in (texts[column.text.name],)
         }
 
     def _quoted(self, key: bytes) -> list[ir.ArrayValue]:
@@ -205,7 +204,7 @@ class _RecordInputs:
             quoted.append(self._quoted_by(slot, text, self._names_seen(text.option), key))
             for column in self.record.rewritten:
                 if column.text is text:
-                    names = self._names_seen(text.option, self._text(slot, text, key))
+                    names = self._names_seen(text.option, prompt=True)
                     quoted += [self._quoted_by(prompt, text, names, key) for prompt in column.prompts.values()]
         return [keys for keys in quoted if keys is not None]
 
@@ -214,23 +213,21 @@ class _RecordInputs:
     ) -> ir.ArrayValue | None:
         return quoted_keys(template.checked.tree, names, text.draw_id(self.table["case_id"]), key)
 
-    def _names_seen(self, option: str | None, story: ir.StringValue | None = None) -> dict[str, ir.Value]:
-        """Return the values of the names that one template sees. `story` is the text to rewrite, for a prompt."""
+    def _names_seen(self, option: str | None, *, prompt: bool = False) -> dict[str, ir.Value]:
+        """Return the values of the names that one template sees. In a prompt a mark stands for the text to rewrite,
+        which takes its place with its values as pieces (`rewriting.prompt`)."""
         names = {**self.names}
         if option:
             names["option"] = self.names[f"option_{option}"]
-        if story is not None:
-            names[STORY] = story
+        if prompt:
+            names[STORY] = ibis.literal(STORY_MARK)
         return names
 
-    def _text(
-        self, template: TypedTemplate, text: TextColumn, key: bytes, story: ir.StringValue | None = None
-    ) -> ir.StringValue:
-        """Return what a template makes of one text's names. `story` is the text to rewrite, if this is the template of
-        a prompt."""
-        names = self._names_seen(text.option, story)
+    def _text(self, template: TypedTemplate, text: TextColumn, key: bytes, *, prompt: bool = False) -> ir.StringValue:
+        """Return what a template makes of one text's names, `prompt` if it is that of a prompt to rewrite the text."""
+        names = self._names_seen(text.option, prompt=prompt)
         # What the data says in a prompt must not end the fence around it.
-        guard = (lambda printed: dialect.remove_tag(printed, FENCE)) if story is not None else None
+        guard = (lambda printed: dialect.remove_tag(printed, FENCE)) if prompt else None
         return compile_template(template.checked.tree, names, text.draw_id(self.table["case_id"]), key, guard)
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from storymesh.grounding.check import GroundingSource, check_grounding
+from storymesh.evaluation.claims import KnownValues, claims_in
 
 MOST_SHAPES = 20
 MOST_CITED = 50  # of one answer
+MOST_WRONG = 20  # claims of one answer that are shown
 LONGEST = 20_000  # characters of an answer that are read
 _WORD = re.compile(r"[^\s,;()\[\]\"'“”]{3,100}")
 
@@ -71,18 +72,17 @@ def check_answer(
     the cases with a record; a case that the facts quote exists too. `labels` are those of the actions."""
     read = text[:LONGEST]
     facts = dict(flatten(record["facts"]))
-    flat = {path: value[0] if len(value) == 1 else value for path, value in facts.items()}
-    grounding = check_grounding(read, GroundingSource(_known_of(record, labels) or asked, flat, known=asked))
-    faults = Counter[str](claim.kind for claim in grounding.claims if claim.kind not in ("omission", "text"))
-    wrong = tuple(f"{claim.kind}: {claim.words}"[:200] for claim in grounding.claims if claim.kind != "omission")
+    known = KnownValues([_known_of(record, labels), asked], (value for values in facts.values() for value in values))
+    claims = list(claims_in(read, known))
+    unknown = [claim for claim in claims if not claim.holds]
     words = f" {_plain(read)} "
     told = {path: any(f" {_plain(str(value))} " in words for value in values) for path, values in facts.items()}
     quoted = {str(value) for path, values in facts.items() if path.endswith("quoted.id") for value in values}
     moment = record["at"]
     return AnswerFacts(
-        claims=sum(count for kind, count in grounding.checked.items() if kind not in ("omission", "text")),
-        faults=dict(faults),
-        wrong=wrong[:20],
+        claims=len(claims),
+        faults=dict(Counter[str](claim.kind for claim in unknown)),
+        wrong=tuple(f"{claim.kind}: {claim.words}"[:200] for claim in unknown[:MOST_WRONG]),
         said=tuple(path for path, there in told.items() if there),
         left_out=tuple(path for path, there in told.items() if not there),
         cited=len(cited),

@@ -1,163 +1,163 @@
-"""Checks a language model's text against the facts of its record, before it is accepted.
+"""Holds a retelling against its story, before it is accepted: the pieces, and the words between them.
 
-The text of the template is true: each of its values comes from a row. So an accepted text is a paraphrase of it, and
-every claim of the text (number, date, name, code, order, outcome, cause) is checked up there and in the
-facts. A value must not only exist: it must stand by the words that it stands by in the story, else two numbers could
-change places. Each fault is described so that it can be sent back to the model. How it works and what it cannot
-see: docs/decisions/grounding.md.
+A value of a retelling is the story's own, since it is put back as it was. What is left to check are the words, and
+these fail closed: what the story does not say, and no list allows, is refused. How it works and what it cannot see:
+docs/decisions/grounding.md.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
-from typing import Any, Literal
 
-from storymesh.grounding.causes import check_causes
-from storymesh.grounding.dates import check_dates, check_order
-from storymesh.grounding.faults import CheckResult, Fault
-from storymesh.grounding.format_checks import check_format, check_relevance
-from storymesh.grounding.names import check_names
-from storymesh.grounding.numbers import check_numbers
-from storymesh.grounding.omissions import check_omissions
-from storymesh.grounding.outcomes import check_outcomes
-from storymesh.grounding.parsed_text import ParsedText
-from storymesh.grounding.source_facts import SourceFacts, source_facts_of
+from storymesh.grounding.faults import Fault
+from storymesh.grounding.language import language_of
+from storymesh.grounding.pieces import OPEN, Draft, GroundingSource, PlacedPiece, lines_of, read_answer
+from storymesh.grounding.placing import Places
+from storymesh.grounding.reading import Reading
+from storymesh.grounding.wording import Wording
 
-Kind = Literal["number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"]
-
-LONGEST_TEXT = 20_000
-"""The characters of a text that are read at least; for a longer story four times its length."""
 MOST_FAULTS_SHOWN = 12
 """The most faults that the model is sent at once, so that the first are not lost among many."""
-
-
-@dataclass(frozen=True)
-class GroundingSource:
-    """What a text is checked against: the template's text and the record's facts.
-
-    `facts` has a value for each dotted path; a list of structs is one list for each of its fields, in the same order
-    (`{"resolution.cost_usd": [34168, 54970], "resolution.action": ["REROUTE", "RAIL"]}`).
-    """
-
-    story: str
-    facts: Mapping[str, Any]
-    units: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    known: str = ""
-
-
-@dataclass(frozen=True)
-class UnsupportedClaim:
-    """A claim of a text that no fact supports, or a fact that it leaves out (`begin` and `end` are 0 then).
-
-    `begin` and `end` are characters of the retelling, `words` what stands there, `because` what is wrong with it in
-    words for the model.
-    """
-
-    kind: Kind
-    begin: int
-    end: int
-    words: str
-    because: str
+LONGEST_TEXT = 20_000
+"""The characters of an answer that are read at least; for a longer story four times its length."""
+LONGEST_RATIO = 4
+"""A retelling that is so many times longer than its story tells something else."""
+_STANDS_BEFORE = frozenset(" \t\n(—'“‘¿¡")
+_STANDS_BEHIND = frozenset(" \t\n).,;:!?—'’”")
+_PARTS_OF_NUMBERS = frozenset(".,:")
 
 
 @dataclass(frozen=True)
 class Grounding:
-    """The faults of a text, and how many claims of each kind were checked."""
+    """What is wrong with an answer, and of how many words and pieces it has; without faults, `text` is the retelling
+    and `pieces` are the values in it."""
 
-    claims: tuple[UnsupportedClaim, ...]
-    checked: Mapping[str, int]
+    faults: tuple[Fault, ...]
+    checked: int = 0
+    text: str = ""
+    pieces: tuple[PlacedPiece, ...] = ()
 
     @property
     def score(self) -> float:
-        """The share of the checked claims that the source supports. A text that is no rewrite at all (kind "text") has
-        0.0, so that it passes no threshold."""
-        if any(claim.kind == "text" for claim in self.claims):
-            return 0.0
-        checked = sum(self.checked.values())
-        return 1.0 - min(1.0, len(self.claims) / checked) if checked else 1.0
+        """The share of the words and pieces with which nothing is wrong, 1 for an accepted text alone."""
+        if not self.faults:
+            return 1.0
+        return 0.0 if any(fault.kind == "text" for fault in self.faults) else self._share
 
     @property
-    def scores(self) -> Mapping[str, float]:
-        """`score` for each kind that was checked."""
-        faults: dict[str, int] = {}
-        for claim in self.claims:
-            faults[claim.kind] = faults.get(claim.kind, 0) + 1
-        return {kind: 1.0 - min(1.0, faults.get(kind, 0) / count) for kind, count in self.checked.items() if count}
+    def _share(self) -> float:
+        return 1.0 - min(1.0, len(self.faults) / max(self.checked, len(self.faults) + 1))
 
 
-class _SourceIdentity:
-    """A source as a cache key, by identity, since facts cannot be hashed."""
-
-    __slots__ = ("source",)
+class _Story:
+    """A story, read once for all attempts at it."""
 
     def __init__(self, source: GroundingSource) -> None:
-        self.source = source
-
-    def __hash__(self) -> int:
-        return id(self.source)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _SourceIdentity) and other.source is self.source
+        self.language = language_of(source.language)
+        story = Reading(source.parts, self.language)
+        self.wording = Wording(story, self.language, source.vocabulary)
+        self.places = Places(source, story)
+        self.sides = {(number, side) for number, before, behind in _sides(source.parts) for side in (before, behind)}
 
 
 @lru_cache(maxsize=64)
-def _source_facts(same: _SourceIdentity) -> SourceFacts:
-    """Return the facts of a source, parsed once for all attempts at a record. Few are cached: a run has many."""
-    source = same.source
-    return source_facts_of(source.story, source.facts, source.units, source.known)
+def _story_of(source: GroundingSource) -> _Story:
+    return _Story(source)
 
 
-def check_grounding(retelling: str, source: GroundingSource) -> Grounding:
-    """Check `retelling` against `source`. Never raises; its time is bounded by the length of the story."""
-    longest = max(LONGEST_TEXT, 4 * len(source.story))
-    faults: list[Fault] = list(check_format(retelling, source.story, source.known, longest))
-    checked = dict.fromkeys(("number", "date", "name", "code", "order", "outcome", "cause", "omission", "text"), 0)
-    checked["text"] = 1 if not faults else len(faults)
-    if not any(fault.fatal for fault in faults):
-        truth = _source_facts(_SourceIdentity(source))
-        parsed = ParsedText(retelling[:longest], truth.subjects)
-        for kind, count, found in _run_checks(parsed, truth, source.facts):
-            checked[kind] += count
-            faults += found
-    claims = tuple(
-        UnsupportedClaim(fault.kind, fault.begin, fault.end, retelling[fault.begin : fault.end][:200], fault.because)
-        for fault in sorted(faults, key=lambda fault: (fault.begin, fault.end, fault.kind))
-    )
-    for kind in {claim.kind for claim in claims}:
-        checked[kind] = max(checked[kind], sum(claim.kind == kind for claim in claims))
-    return Grounding(claims, MappingProxyType({kind: count for kind, count in checked.items() if count}))
+def check_grounding(answer: str, source: GroundingSource) -> Grounding:
+    """Check an answer against its source. Never raises; its time is bounded by the length of the story."""
+    longest = max(LONGEST_TEXT, LONGEST_RATIO * len(source.fenced))
+    if len(answer) > longest:
+        return Grounding((Fault("text", "", "The answer is much longer than the story."),))
+    story = _story_of(source)
+    draft = read_answer(unicodedata.normalize("NFC", answer), source)
+    draft = _without_frame(draft, story)
+    told = Reading(draft.parts, story.language)
+    faults = [*_piece_faults(draft, source, story), *story.wording.unknown(told)]
+    if not faults:
+        faults = [*story.places.faults(told), *story.wording.faults(told)]
+    checked = len(told.items) + len(draft.changed)
+    if faults:
+        return Grounding(tuple(dict.fromkeys(faults)), checked)
+    text, placed = draft.put_back(source)
+    return Grounding((), checked, text, placed)
 
 
-def _run_checks(parsed: ParsedText, truth: SourceFacts, facts: Mapping[str, Any]) -> Iterator[CheckResult]:
-    """Run every check in turn, and stop after a fatal fault."""
-    checks: tuple[Callable[[ParsedText, SourceFacts], CheckResult], ...] = (
-        check_relevance,
-        check_numbers,
-        check_dates,
-        check_names,
-        check_order,
-        check_causes,
-    )
-    for check in checks:
-        found = check(parsed, truth)
-        yield found
-        if any(fault.fatal for fault in found[2]):
-            return
-    codes = [mention for mention in parsed.mentions if mention.kind == "code"]
-    yield "code", len(codes), []
-    yield check_outcomes(parsed, truth, facts)
-    yield check_omissions(parsed, truth, facts)
+def _piece_faults(draft: Draft, source: GroundingSource, story: _Story) -> Iterator[Fault]:
+    for written in draft.changed:
+        yield Fault("piece", written[:80], f"{written[:80]} is no piece of the story, or not as it was.")
+    carried = {source.texts[part] for part in draft.parts if isinstance(part, int)}
+    for number, text in source.texts.items():
+        if text.strip() and text not in carried:
+            yield Fault("piece", f"[[{number}]]", f"[[{number}]] ({text[:60]}) is left out.")
+    if not any(isinstance(part, str) and part.strip() for part in draft.parts) and not carried:
+        yield Fault("text", "", "There is no text.")
+    for number, before, behind in _sides(draft.parts):
+        for side, common in ((before, _STANDS_BEFORE), (behind, _STANDS_BEHIND)):
+            if side[-1:] not in common and (number, side) not in story.sides:
+                yield Fault("piece", f"[[{number}]]", f"“{side}” stands right at [[{number}]].")
+
+
+def _sides(parts: Sequence[str | int]) -> Iterator[tuple[int, str, str]]:
+    """Yield each piece with what stands right before and right behind it: "<" and a sign, ">" and a sign; a space where
+    the text begins or ends. A point or comma that leads on to something is no end of a sentence."""
+    for index, part in enumerate(parts):
+        if isinstance(part, int):
+            before, behind = _text_at(parts, index - 1), _text_at(parts, index + 1)
+            sign = behind[:1]
+            if sign in _PARTS_OF_NUMBERS and behind[1:2].strip():
+                sign = behind[:2]
+            if sign in _PARTS_OF_NUMBERS and len(behind) == 1 and index + 2 < len(parts):
+                sign += OPEN
+            yield part, f"<{before[-1:] or ' '}", f">{sign or ' '}"
+
+
+def _text_at(parts: Sequence[str | int], index: int) -> str:
+    """Return the words at a place, a fence where a piece stands there, and nothing beyond either end."""
+    if not 0 <= index < len(parts):
+        return ""
+    part = parts[index]
+    return OPEN if isinstance(part, int) else part
+
+
+def _without_frame(draft: Draft, story: _Story) -> Draft:
+    """Return a draft without what stands before and behind the retelling: lines without a piece, up to the last before
+    the first piece, and from the first behind the last, that has a word or sign which no retelling may have."""
+    lines = list(lines_of(draft))
+    told = [index for index, line in enumerate(lines) if any(isinstance(part, int) for part in line)]
+    if not told:
+        return draft
+
+    def is_strange(line: tuple[str | int, ...]) -> bool:
+        return any(True for _ in story.wording.unknown(Reading(line, story.language)))
+
+    first, last = told[0], told[-1]
+    begin = max((index + 1 for index in range(first) if is_strange(lines[index])), default=0)
+    end = min((index for index in range(last + 1, len(lines)) if is_strange(lines[index])), default=len(lines))
+    parts = [part for line in lines[begin:end] for part in line]
+    return Draft(tuple(_stripped(parts)), draft.changed)
+
+
+def _stripped(parts: list[str | int]) -> list[str | int]:
+    """Return the parts of a draft without white space at either end."""
+    for place in (0, -1):
+        while parts and isinstance(end := parts[place], str):
+            parts[place] = end.strip() if len(parts) == 1 else end.lstrip() if place == 0 else end.rstrip()
+            if parts[place]:
+                break
+            parts.pop(place)
+    return parts
 
 
 def grounding_feedback(grounding: Grounding) -> str:
     """Return what the model is sent before its next attempt; empty if nothing is wrong."""
-    if not grounding.claims:
+    if not grounding.faults:
         return ""
-    lines = ["Your text says things that the record does not carry. Correct these and keep the rest:"]
-    lines += [f"- {claim.because}" for claim in grounding.claims[:MOST_FAULTS_SHOWN]]
-    more = len(grounding.claims) - MOST_FAULTS_SHOWN
-    if more > 0:
+    lines = ["Your text cannot be taken. Mend these and keep the rest:"]
+    lines += [f"- {fault.because}" for fault in grounding.faults[:MOST_FAULTS_SHOWN]]
+    if (more := len(grounding.faults) - MOST_FAULTS_SHOWN) > 0:
         lines.append(f"- and {more} more of this kind.")
-    lines.append("Use only what the record says, and answer with the corrected text alone.")
+    lines.append("Use the words of the story, carry every piece, and answer with the corrected text alone.")
     return "\n".join(lines)

@@ -26,6 +26,7 @@ from storymesh.narrative.tool_definition import Tool
 
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 VERSION = re.compile(r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
+VOCABULARY = re.compile(r"^[^\W\d_]+(['’][^\W\d_]+)*$")
 REGION = re.compile(r"^[A-Z]{2}$")
 PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>[0-9]{1,9})$")
 
@@ -184,7 +185,7 @@ class Dataset(Definition):
 
 
 class NarrativeFile(Definition):
-    """The fields of `narrative.yaml`."""
+    """The fields of `narrative.yaml`. `vocabulary` are words that a retold record may have beside its story's."""
 
     api_version: Literal["storymesh/v1"] = Field(alias="apiVersion")
     kind: Literal["Narrative"]
@@ -200,6 +201,7 @@ class NarrativeFile(Definition):
     case: Case
     records: Mapping[Name, Record] = Field(min_length=1, max_length=MAX_RECORDS)
     dataset: Dataset = Field(default_factory=Dataset)
+    vocabulary: tuple[Annotated[str, pattern_check(VOCABULARY, "a word")], ...] = ()
     evaluation: Evaluation | None = None
     labels: Mapping[str, Mapping[str, Mapping[str, str]]] = Field(default_factory=dict)
 
@@ -253,6 +255,7 @@ class Narrative(Definition):
     case: Case
     records: Mapping[str, Record]
     dataset: Dataset
+    vocabulary: tuple[str, ...]
     evaluation: Evaluation | None = None
     labels: Mapping[str, Mapping[str, Mapping[str, str]]]
     folder: str
@@ -346,6 +349,7 @@ def read_narrative(path: Path, root: Path) -> Narrative:
         case=file.case,
         records=file.configs,
         dataset=file.dataset,
+        vocabulary=file.vocabulary,
         evaluation=file.evaluation,
         labels=file.labels,
         folder=Path(document.path).parent.as_posix(),

@@ -30,18 +30,20 @@ NOTHING_TO_SPEND = Budget.model_construct(tokens=0)  # no call fits in it
 
 
 class ScoringModel(Definition):
-    """A second model that scores each accepted text, beside the grounding and never instead of it (`judge`)."""
+    """A second model that scores each text that the grounding accepts, never instead of it (`judge`). With `accept`, a
+    text with a lower score is refused."""
 
     model: str
     prompt: Template
     base_url: str | None = None
     parameters: Mapping[str, Parameter] = Field(default_factory=dict)
     price: Price | None = None
+    accept: float | None = Field(default=None, ge=0, le=1)
 
 
 class Narrator(Definition):
     """A language model that rewrites records. `model` is a name of LangChain's `init_chat_model`, `timeout` in seconds;
-    keys stand in the environment, never here. `accept` is the least share of claims that the facts must carry."""
+    keys stand in the environment, never here."""
 
     model: str
     prompt: Template
@@ -50,7 +52,6 @@ class Narrator(Definition):
     parameters: Mapping[str, Parameter] = Field(default_factory=dict)
     attempts: int = Field(default=3, ge=1, le=20)
     otherwise: Literal["keep", "drop"] = "keep"
-    accept: float = Field(default=1.0, ge=0, le=1)
     concurrency: int = Field(default=16, ge=1, le=512)
     timeout: float = Field(default=60.0, gt=0, le=3600)
     price: Price | None = None

@@ -8,6 +8,7 @@ from functools import cached_property
 from storymesh.case.scopes import Phase, TypedCase, own_option, unanswered_option
 from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
+from storymesh.grounding.language import LANGUAGES
 from storymesh.language.ast import Template
 from storymesh.language.bounds import TemplateCost, template_cost
 from storymesh.language.locale_formats import ENGLISH
@@ -318,6 +319,11 @@ class RecordTyper:
             self._report(location, "retold-twice", message, f"retell '{source}'")
         elif narrative.records[base].format == EVALUATION.name:
             self._report(location, "no-answer", f"'{base}' asks and does not answer", "retell a record that answers")
+        elif (language := narrative.language_of(base).partition("-")[0]) not in LANGUAGES:
+            message = (
+                f"'{base}' is told in '{language}', and the words of a retelling are known in {' and '.join(LANGUAGES)}"
+            )
+            self._report(location, "unknown-language", message, "vary its templates instead: `storymesh vary`")
         elif STORY in {*narrative.cast, *narrative.case.facts}:
             location = narrative.at("records", config, "narrator")
             message = f"'{STORY}' is the text to retell in the prompts of a narrator"

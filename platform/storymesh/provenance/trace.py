@@ -20,11 +20,12 @@ from storymesh.dataset.tables import cases_with_precedents, product_rows
 from storymesh.language.interpret import as_value
 from storymesh.language.provenance import TracingInterpreter
 from storymesh.language.traced_values import OriginPath, TextSpan
-from storymesh.location import Location
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed_record import TypedRecord
 from storymesh.provenance.case_values import CaseValues, View
-from storymesh.provenance.origins import Origin, OriginResolver, TraceLog, value_at
+from storymesh.provenance.origins import OriginResolver, TraceLog, value_at
+from storymesh.provenance.retold import placed_pieces, trace_retold
+from storymesh.provenance.spans import TracedSpan
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -34,28 +35,15 @@ _PSEUDONYM = re.compile(r"p-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
-class TracedSpan:
-    """Characters `begin` to `end` of a column's text. `expression`, written at `at`, printed them; it is None for words
-    of the template. `origins` say where the value comes from, `because` what decided that it is this one."""
-
-    begin: int
-    end: int
-    text: str
-    at: Location
-    expression: str | None = None
-    origins: tuple[Origin, ...] = ()
-    because: tuple[Origin, ...] = ()
-
-
-@dataclass(frozen=True)
 class TracedColumn:
     """One text of a record. The spans cover it, if it is what its template renders. `retold` is what a language model
-    made of it, if the record has that instead."""
+    made of it, if the record has that instead; `retold_spans` cover that, with the values that it took over."""
 
     name: str
     text: str
     spans: tuple[TracedSpan, ...]
     retold: str | None = None
+    retold_spans: tuple[TracedSpan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,7 +142,12 @@ class Tracer:
                 mistakes.append(_difference(name, expected, text))
             spans = tuple(_trace_span(part, expected, resolver) for part in parts)
             final = column.text_in(released) or ""
-            columns.append(TracedColumn(name, expected, spans, final if final != expected else None))
+            retold: tuple[TracedSpan, ...] = ()
+            if final != expected:
+                told_at = self._build.narrative.at("records", record.config, "narrator")
+                retold, wrong = trace_retold(final, placed_pieces(column, released), expected, spans, told_at)
+                mistakes += [f"{name}: {mistake}" for mistake in wrong]
+            columns.append(TracedColumn(name, expected, spans, final if final != expected else None, retold))
         if (label := record.format.label) is not None:
             text, narrative = str(released[label]), self._build.narrative
             at = narrative.at("case", "outcome", "worked")

@@ -8,16 +8,14 @@ or drops its record, as the narrative says.
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.atomic_write import staged_file
 from storymesh.dataset.build import Build
 from storymesh.dataset.build_step import build_step
-from storymesh.dataset.render import BUILD_COLUMNS, SOURCE_COLUMNS, UNFIT
+from storymesh.dataset.render import BUILD_COLUMNS, SOURCE_COLUMNS, UNFIT, template_inputs
 from storymesh.dataset.stages import (
     ReportProgress,
     StageResult,
@@ -25,19 +23,21 @@ from storymesh.dataset.stages import (
     write_cases_and_precedents,
     write_records,
 )
+from storymesh.dataset.tables import cases_with_precedents
 from storymesh.engine.engine import Engine
 from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.llm.budget import Usage
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.narrator_definition import Narrator
-from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedRecord
 from storymesh.release.catalog import list_releases
 from storymesh.release.curation.curate import find_repeats
 from storymesh.release.folder import sound_answers
 from storymesh.rewriting.estimate import CostEstimate, estimate_cost
+from storymesh.rewriting.prompt import STORY_MARK, escape_fence
 from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
+from storymesh.rewriting.story_pieces import StoryReader
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 ANSWER_STORE = Path("narrator") / "answers.sqlite"  # in the mesh's store
 RETELLINGS = "retellings"
 NOT_RETOLD = "not retold"
+NOTED = ("attempts", "score", "judged", "reason", "answer", "pieces")  # of a result, beside its record
 BATCH = 1_000
 
 
@@ -126,7 +127,6 @@ class _ConfigRewriter:
         self.record = record
         self.config = record.config
         self.narrator: Narrator = record.record.narrator
-        self.units = _units(build.typed, record)
         folder = build.files.rendered(self.config).parent
         self.results = folder / f"{self.config}.retellings.parquet"
         self.answers = build.files.answers(self.config)
@@ -198,27 +198,24 @@ class _ConfigRewriter:
         stays = records.semi_join(verdicts.filter(verdicts["dropped"].isnull()), "id")
         if count is not None:
             stays = stays.order_by(stays["id"].hexdigest("md5")).limit(count)
-        for batch in engine.stream_batches(stays):
+        seen = template_inputs(cases_with_precedents(self.build, engine), self.build.typed, self.record)
+        reader = StoryReader(self.build.typed, self.record, self.build.pseudonym_key)
+        for batch in engine.stream_batches(stays.inner_join(seen, "case_id")):
             for row in batch.to_pylist():
                 for column in self.columns:
-                    yield self._task(row, column)
+                    yield self._task(row, column, reader)
 
     @property
     def columns(self) -> tuple[TextColumn, ...]:
         return tuple(column.text for column in self.record.rewritten)
 
-    def _task(self, row: Mapping[str, Any], column: TextColumn) -> RewriteTask:
-        from storymesh.grounding.check import GroundingSource
-
+    def _task(self, row: Mapping[str, Any], column: TextColumn, reader: StoryReader) -> RewriteTask:
         prompts = {message["role"]: message["content"] for message in row[f"ask_{column.name}"]}
         judge = prompts.pop("judge", None)
-        # The question is true text, of which a rewritten answer may speak.
-        question = self.record.format.question_in(row)
-        source = GroundingSource(column.text_in(row) or "", dict(_flat(row["facts"])), self.units, question)
-        messages = tuple(prompts.items())
-        return RewriteTask(
-            f"{row['id']}#{column.name}", messages, source, (("user", judge),) if judge is not None else ()
-        )
+        names = {name.removeprefix("n_"): value for name, value in row.items() if name.startswith("n_")}
+        source = reader.read(column, row["case_id"], names, column.text_in(row) or "")
+        judged = (("user", judge.replace(STORY_MARK, escape_fence(source.story))),) if judge is not None else ()
+        return RewriteTask(f"{row['id']}#{column.name}", tuple(prompts.items()), source, judged)
 
     def _require_stored_answers(self, engine: Engine) -> None:
         with ResponseCache(self.build.store / ANSWER_STORE) as answers:
@@ -279,7 +276,7 @@ class _ConfigRewriter:
                     "column": ibis.literal(column.name),
                     "story": column.value_in(joined),
                     "model": ibis.ifelse(text.notnull(), ibis.literal(self.narrator.model), ibis.null("string")),
-                    **{name: joined[f"{index}_{name}"] for name in ("attempts", "score", "judged", "reason", "answer")},
+                    **{name: joined[f"{index}_{name}"] for name in NOTED},
                 }
             )
             shown.append(ibis.ifelse(joined[f"{index}_id"].notnull(), ibis.array([entry]), ibis.null()))
@@ -320,6 +317,7 @@ def _result_writer(path: Path) -> Iterator[Callable[[RewriteResult], None]]:
             ("judged", pa.float64()),
             ("reason", pa.string()),
             ("answer", pa.string()),
+            ("pieces", pa.list_(pa.struct([(name, pa.int32()) for name in ("begin", "end", "origin")]))),
         ]
     )
     rows: list[dict[str, Any]] = []
@@ -340,6 +338,7 @@ def _result_writer(path: Path) -> Iterator[Callable[[RewriteResult], None]]:
                 "judged": result.judged,
                 "reason": result.reason,
                 "answer": result.answer or None,
+                "pieces": [asdict(piece) for piece in result.pieces],
             }
         )
         if len(rows) >= BATCH:
@@ -348,29 +347,3 @@ def _result_writer(path: Path) -> Iterator[Callable[[RewriteResult], None]]:
     with staged_file(path) as staged, pq.ParquetWriter(staged, schema, compression="zstd") as writer:
         yield take
         write_batch()
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of a record's facts by their dotted paths; rows of a list share theirs, as lists."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        found: dict[str, list[Any]] = {}
-        for item in value:
-            for name, inner in _flat(item, path):
-                found.setdefault(name, []).append(inner)
-        yield from found.items()
-    elif isinstance(value, str | int | float | Decimal | bool | date | datetime | list) or value is None:
-        yield path, value
-
-
-def _units(typed: TypedNarrative, record: TypedRecord) -> dict[str, str]:
-    """Return the unit of each path that a config prints, as the contracts have it."""
-    found: dict[str, str] = {}
-    for path in record.prints:
-        role = typed.cast.roles.get(path[0])
-        property_ = role.contract.properties.get(path[1]) if role is not None and len(path) > 1 else None
-        if property_ is not None and property_.unit:
-            found[".".join(path)] = property_.unit
-    return found

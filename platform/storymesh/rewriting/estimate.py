@@ -18,12 +18,20 @@ from storymesh.llm.model_settings import max_output_tokens
 from storymesh.llm.response_cache import Messages, ResponseCache, canonical_json
 from storymesh.llm.retry import RetryPolicy
 from storymesh.narrative.narrator_definition import Budget, Narrator
-from storymesh.rewriting.prompt import ECHO, FEEDBACK, RETRY_PROMPT, retry_messages, text_in_answer
+from storymesh.rewriting.prompt import (
+    ECHO,
+    FEEDBACK,
+    RETRY_PROMPT,
+    retry_messages,
+    score_in_answer,
+    story_messages,
+    text_in_answer,
+)
 from storymesh.rewriting.rewrite import (
     GroundingCheck,
     Rewriter,
     RewriteTask,
-    messages_of,
+    refused_by_judge,
     require_runnable,
     scoring_messages,
 )
@@ -64,7 +72,7 @@ class _Estimator:
         """Count the calls and reused answers of one task: what was refused before counts as one more call."""
         self.records += 1
         rewriter, narrator = self._rewriter, self._rewriter.narrator
-        messages = messages_of(task)
+        messages = story_messages(task.messages, task.source)
         length = int(estimate_tokens(task.source.story) * LENGTH) + OVERHEAD
         for attempt in range(1, narrator.attempts + 1):
             found = rewriter.model.find(messages)
@@ -77,20 +85,23 @@ class _Estimator:
                 return
             self.reused += 1
             request, answer = found
-            text, reason = text_in_answer(answer, structured=request.schema is not None)
-            if text is None:
+            told, reason = text_in_answer(answer, structured=request.schema is not None)
+            if told is None:
                 messages = retry_messages(messages, answer, RETRY_PROMPT.format(reason=reason))
                 continue
-            grounding = self._ground(text, task.source)
-            if grounding.score < narrator.accept:
+            grounding = self._ground(told, task.source)
+            if grounding.faults:
                 messages = retry_messages(messages, answer, self._feedback(grounding))
                 continue
             if rewriter.judge is not None and task.judge:
-                scoring = scoring_messages(task, text)
-                if rewriter.judge.find(scoring) is None:
+                scoring = scoring_messages(task, grounding.text)
+                if (scored := rewriter.judge.find(scoring)) is None:
                     self._add_call(rewriter.judge, scoring, 16, 1)
-                else:
-                    self.reused += 1
+                    return
+                self.reused += 1
+                if fault := refused_by_judge(narrator, score_in_answer(scored[1])):
+                    messages = retry_messages(messages, answer, RETRY_PROMPT.format(reason=fault))
+                    continue
             return
 
     def _add_call(self, model: ChatModel, messages: Messages, length: int, times: int) -> None:

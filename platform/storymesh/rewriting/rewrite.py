@@ -18,7 +18,8 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from storymesh.errors import NarratorFailed
-from storymesh.grounding.check import Grounding, GroundingSource, check_grounding, grounding_feedback
+from storymesh.grounding.check import Grounding, check_grounding, grounding_feedback
+from storymesh.grounding.pieces import GroundingSource, PlacedPiece
 from storymesh.llm.budget import (
     BudgetExhausted,
     BudgetLedger,
@@ -36,11 +37,10 @@ from storymesh.rewriting.prompt import (
     RETRY_PROMPT,
     SCORE_SCHEMA,
     STORY_SCHEMA,
-    escape_fence,
     fence,
-    hidden_signs,
     retry_messages,
     score_in_answer,
+    story_messages,
     text_in_answer,
 )
 
@@ -60,7 +60,7 @@ class RewriteTask:
 class RewriteResult:
     """Result of a task. `text` is None if no attempt was accepted, and `reason` says why; `grounding` is that of the
     accepted attempt, or of the best; `answer` its key in the cache, empty if nothing was answered; `judged` the score
-    of the second model, between 0 and 1."""
+    of the second model, between 0 and 1; `pieces` the values in the text."""
 
     id: str
     text: str | None
@@ -70,11 +70,15 @@ class RewriteResult:
     answer: str
     judged: float | None = None
 
+    @property
+    def pieces(self) -> tuple[PlacedPiece, ...]:
+        return self.grounding.pieces if self.text is not None and self.grounding is not None else ()
+
 
 class GroundingCheck(Protocol):
-    """A check of a text against its source."""
+    """A check of an answer against its source, which returns what is wrong with it, or the text that it tells."""
 
-    def __call__(self, retelling: str, source: GroundingSource) -> Grounding: ...
+    def __call__(self, answer: str, source: GroundingSource) -> Grounding: ...
 
 
 def _nothing(_: Usage) -> None:
@@ -102,20 +106,19 @@ def require_runnable(narrator: Narrator) -> None:
             )
 
 
-def _fault_summary(grounding: Grounding, accept: float) -> str:
+def _fault_summary(grounding: Grounding) -> str:
     """Return the first faults as `kind: words`, for a person."""
-    faults = [f"{claim.kind}: {claim.words or claim.because}" for claim in grounding.claims[:3]]
-    more = len(grounding.claims) - len(faults)
-    summary = "; ".join([*faults, f"{more} more"] if more > 0 else faults)
-    return f"{summary} ({grounding.score:.2f} of the claims stand in the facts, wanted {accept:g})"
+    faults = [f"{fault.kind}: {fault.words or fault.because}" for fault in grounding.faults[:3]]
+    more = len(grounding.faults) - len(faults)
+    return "; ".join([*faults, f"{more} more"] if more > 0 else faults)
 
 
-def messages_of(task: RewriteTask) -> Messages:
-    """Return the messages of a task, its text escaped so that it cannot end a fence around it."""
-    story = task.source.story.strip()
-    if (safe := escape_fence(story)) == story:
-        return task.messages
-    return tuple((role, content.replace(story, safe)) for role, content in task.messages)
+def refused_by_judge(narrator: Narrator, score: float | None) -> str | None:
+    """Return why the second model keeps a text out, None if it does not, or is not asked to."""
+    least = narrator.judge.accept if narrator.judge is not None else None
+    if least is None or (score is not None and score >= least):
+        return None
+    return f"judge: {'no score' if score is None else f'{score:g}'}, wanted {least:g}"
 
 
 def scoring_messages(task: RewriteTask, text: str) -> Messages:
@@ -172,27 +175,27 @@ class Rewriter:
     async def rewrite(self, task: RewriteTask) -> RewriteResult:
         attempts: list[Attempt] = []
         best: Grounding | None = None
-        key, reason, messages, attempt = "", None, messages_of(task), 0
+        key, reason, messages, attempt = "", None, story_messages(task.messages, task.source), 0
         try:
             for attempt in range(1, self.narrator.attempts + 1):
                 request, answer = await self.model.answer(messages)
-                text, fault = text_in_answer(answer, structured=request.schema is not None)
-                if text is not None and (fault := hidden_signs(text, task.source.story)):
-                    text = None
-                grounding = None if text is None else self._ground(text, task.source)
-                if grounding is not None and grounding.score < self.narrator.accept:
-                    fault = _fault_summary(grounding, self.narrator.accept)
+                told, fault = text_in_answer(answer, structured=request.schema is not None)
+                grounding = None if told is None else self._ground(told, task.source)
+                if grounding is not None and grounding.faults:
+                    fault = _fault_summary(grounding)
                 verdict = "refused" if fault else "accepted"
                 score = None if grounding is None else grounding.score
                 attempts.append(Attempt(task.id, attempt, "story", request.key, verdict, score, fault))
                 if grounding is not None and (best is None or grounding.score > best.score):
                     best, key = grounding, request.key
                 key = key or request.key
-                if fault is None:
-                    score_of_judge = await self._score(task, text or "", attempt, attempts)
-                    return RewriteResult(task.id, text, None, attempt, grounding, request.key, score_of_judge)
-                reason = fault
-                words = self._feedback(grounding) if grounding is not None else RETRY_PROMPT.format(reason=fault)
+                if fault is None and grounding is not None:
+                    judged = await self._score(task, grounding.text, attempt, attempts)
+                    if (fault := refused_by_judge(self.narrator, judged)) is None:
+                        return RewriteResult(task.id, grounding.text, None, attempt, grounding, request.key, judged)
+                reason, words = fault, RETRY_PROMPT.format(reason=fault)
+                if grounding is not None and grounding.faults:
+                    words = self._feedback(grounding)
                 messages = retry_messages(messages, answer, words)
         except BudgetExhausted:
             reason, attempt = "budget", len(attempts)
@@ -203,7 +206,7 @@ class Rewriter:
         return RewriteResult(task.id, None, reason, attempt, best, key)
 
     async def _score(self, task: RewriteTask, text: str, attempt: int, attempts: list[Attempt]) -> float | None:
-        """Return the score of a second model for an accepted text, which decides nothing; None if it gave none."""
+        """Return the score of a second model for a text that the grounding accepts; None if it gave none."""
         if self.judge is None or not task.judge:
             return None
         try:

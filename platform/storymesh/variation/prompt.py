@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from storymesh.contract.definition import Property
 from storymesh.language.ast import Include
 from storymesh.language.filters.registry import FILTERS
 from storymesh.language.locale_formats import ENGLISH, language_name
 from storymesh.language.static_values import Path
 from storymesh.llm.response_cache import Messages
+from storymesh.narrative.meaning import meaning_of
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedTemplate
 from storymesh.rewriting.prompt import FENCED, fence
@@ -81,28 +81,9 @@ def _partials(template: TypedTemplate) -> list[str]:
 
 def _meanings(typed: TypedNarrative, template: TypedTemplate) -> Iterator[str]:
     for path in sorted({_plain(path) for path in (*template.checked.reads, *template.checked.prints)}):
-        name = ".".join(path)
-        if path[0] in typed.case.facts and len(path) == 1:
-            yield f"- {name}: computed as {typed.narrative.case.facts[path[0]]}"
-        elif path[0] in typed.contracts and len(path) > 1:
-            properties = typed.contracts[path[0]].properties
-            if (found := properties.get(path[1])) is not None:
-                yield f"- {name}: {_meaning(found)}"
-        elif path[0] in typed.contracts:
-            yield f"- {name}: {typed.contracts[path[0]].title or path[0]}"
+        if (meaning := meaning_of(typed, path)) is not None:
+            yield f"- {'.'.join(path)}: {meaning}"
 
 
 def _plain(path: Path) -> Path:
     return tuple(step for step in path if step not in ("#", "~"))
-
-
-def _meaning(found: Property) -> str:
-    """Return what a contract says of a property; of one that is restricted no value."""
-    parts = [" ".join((found.description or found.title or found.name).split())]
-    if found.unit:
-        parts.append(f"in {found.unit}")
-    if not found.required:
-        parts.append("may be null")
-    if found.enum and found.classification != "restricted":
-        parts.append("one of " + ", ".join(map(str, found.enum[:20])))
-    return "; ".join(parts)

@@ -39,7 +39,7 @@ def _dollars(usd: object) -> str:
 
 
 def show_rewritten_sample(stream: "SampleStream", count: int) -> None:
-    """Print each text as its template tells it, the model's text, and what no fact supports; then the cost."""
+    """Print each text as its template tells it, the model's text, and why it is not taken; then the cost."""
     console = console_on(sys.stdout)
     latest: Usage | None = None
     with console_on(sys.stderr).status(Text()) as status:
@@ -65,8 +65,8 @@ def show_rewritten_sample(stream: "SampleStream", count: int) -> None:
                         Text(printable(retelling.reason or "")), title=outcome, title_align="left", border_style="red"
                     )
                 )
-            for claim in retelling.grounding.claims if retelling.grounding is not None else ():
-                console.print(f"  {claim.kind}: {claim.because}", highlight=False)
+            for fault in retelling.grounding.faults if retelling.grounding is not None else ():
+                console.print(Text(printable(f"  {fault.kind}: {fault.because}")))
     if latest is not None:
         paid = f"{latest.calls:,} calls, {latest.reused:,} answers paid before"
         tokens = f"{latest.input_tokens:,} tokens in, {latest.output_tokens:,} out"

@@ -13,7 +13,8 @@ from storymesh.printable import printable
 if TYPE_CHECKING:
     from storymesh.location import Location
     from storymesh.provenance.origins import ExpressionOrigin, Origin, QueryOrigin, RowOrigin
-    from storymesh.provenance.trace import RecordTrace, TracedColumn, TracedSpan
+    from storymesh.provenance.spans import TracedSpan
+    from storymesh.provenance.trace import RecordTrace, TracedColumn
 
 VALUE = "cyan underline"
 VARIED = "italic"  # words that the template itself varies
@@ -32,7 +33,8 @@ def show_trace(trace: "RecordTrace", narrative: str, release: str, folder: str, 
         console.print()
         console.print(f"[{column.name}]", style="dim", markup=False, highlight=False)
         if column.retold is not None:
-            console.print(column.retold, soft_wrap=True)
+            marks = ((span.begin, span.end, span.expression, bool(span.origins)) for span in column.retold_spans)
+            console.print(mark_spans(column.retold, marks), soft_wrap=True)
             console.print("\n[retold from]", style="dim", markup=False, highlight=False)
         console.print(mark_values(column), soft_wrap=True)
         console.print()
@@ -122,8 +124,9 @@ def _shorten(text: str) -> str:
 def trace_as_json(trace: "RecordTrace", narrative: str, release: str, folder: str) -> str:
     """Return a JSON object: narrative, release, record, case, columns and mistakes.
 
-    A column has name, text, the spans that cover it, and what a model `retold` of it. A span has begin, end, text, at,
-    expression (null for words of the template), origins and because; an origin is of the kind row, expression or query.
+    A column has name, text, the spans that cover it, and what a model `retold` of it, with `retold_spans`. A span has
+    begin, end, text, at, expression (null for words of the template), origins and because; an origin is of the kind
+    row, expression or query.
     """
     encoder = _TraceEncoder(folder)
     return json.dumps(
@@ -138,6 +141,7 @@ def trace_as_json(trace: "RecordTrace", narrative: str, release: str, folder: st
                     "text": column.text,
                     "spans": [encoder.span(span) for span in column.spans],
                     **({"retold": column.retold} if column.retold is not None else {}),
+                    **({"retold_spans": [encoder.span(span) for span in column.retold_spans]} if column.retold else {}),
                 }
                 for column in trace.columns
             ],

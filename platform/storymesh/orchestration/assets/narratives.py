@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # with ibis, which only a step that makes something needs
 
 CERTIFICATE = "certificate"
 GROUNDING = "grounding"
-GROUNDING_WORDS = "The facts of each record carry what a model says of it."
+GROUNDING_WORDS = "What a model tells of each record is what its story says, in words that are allowed."
 CERTIFICATE_WORDS = "no split of the release leaks into another, counted again from its files"
 
 
@@ -151,7 +151,7 @@ def _grounding_check(key: dg.AssetKey, written: "RewrittenStageResult") -> dg.As
         kinds = ", ".join(f"{kind}: {count:,}" for kind, count in written.refused.items())
         message = f"{refused:,} of {written.texts:,} texts were not accepted ({kinds})"
     else:
-        message = f"the facts carry what all {written.texts:,} texts say"
+        message = f"all {written.texts:,} texts say what their stories say"
     metadata = {
         "texts": written.texts,
         **written.refused,
@@ -171,7 +171,7 @@ def _description(narrative: Narrative, config: str) -> str:
     record = narrative.records[config]
     if record.narrator is None:
         return f"The records of the config `{config}`, in the format {record.format}."
-    return f"The records of `{record.from_}` as {record.narrator.model} retells them, held against their facts."
+    return f"The records of `{record.from_}` as {record.narrator.model} retells them, held against their stories."
 
 
 def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.AssetsDefinition:

@@ -1,7 +1,7 @@
 """The stories of the report: sample records whose printed values lead back to their rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,8 @@ from storymesh.narrative.formats import format_of_columns
 
 if TYPE_CHECKING:
     from storymesh.provenance.origins import Origin
-    from storymesh.provenance.trace import RecordTrace, TracedColumn, TracedSpan
+    from storymesh.provenance.spans import TracedSpan
+    from storymesh.provenance.trace import RecordTrace, TracedColumn
 
 LONGEST_TEXT = 6_000  # characters of one column
 LONGEST_VALUE = 200  # characters of one value of a row
@@ -114,8 +115,10 @@ def _with_template_text(
     name: str, text: str, column: "TracedColumn | None"
 ) -> Iterator[tuple[str, str, "TracedColumn | None"]]:
     """Yield a text, and after one that a model rewrote the template's own, whose values can be traced."""
-    yield name, text, column
-    if column is not None and column.retold is not None:
+    if column is None or column.retold is None:
+        yield name, text, column
+    else:
+        yield name, text, replace(column, text=column.retold, spans=column.retold_spans, retold=None)
         yield f"{name}.retold from", column.text, column
 
 

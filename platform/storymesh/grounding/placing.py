@@ -1,0 +1,211 @@
+"""Pieces that could change places: the rule by which each stays where its value belongs.
+
+Two pieces are *rivals* if they are of one kind and written alike, and say different things. A retelling may tell them
+anywhere, if no word, neighbour or unit that the story gives to one of them stands by the other.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from storymesh.grounding.faults import Fault
+from storymesh.grounding.pieces import GroundingSource, Piece
+from storymesh.grounding.reading import Item, Reading, neighbours
+
+_MEASURES = ("units", "currencies")
+Owners = dict[str, set[int]]
+
+
+class Places:
+    """What the story gives to each of its pieces: words, neighbouring pieces, units, and the row that it is of."""
+
+    def __init__(self, source: GroundingSource, story: Reading) -> None:
+        self._source = source
+        self._rivals = rivals_of(source)
+        self._parallel = _parallel_of(source)
+        self._numbers = {piece.number for piece in source.pieces if piece.kind == "number"}
+        self._words: Owners = {}  # word -> the pieces of its statement that it stands by
+        self._close: Owners = {}  # word -> the pieces that it stands right by
+        self._led: Owners = {}  # word that leads to a piece -> those pieces
+        self._near: dict[int, set[int]] = {}  # piece -> the pieces before and behind it in its statement
+        self._pairs: set[tuple[int, int]] = set()  # pieces with nothing between them that says something
+        self._units: dict[int, set[str]] = {}  # piece -> the units that it is given in
+        for statement in story.statements:
+            self._learn(statement)
+        self._rows = {piece.number: piece.row for piece in source.pieces if piece.row}
+        self._in_rows = not list(self._mixed_rows(story))
+
+    def _learn(self, statement: Sequence[Item]) -> None:
+        for one, other in pairwise(item.piece for item in statement if item.piece):
+            self._near.setdefault(one, set()).add(other)
+            self._near.setdefault(other, set()).add(one)
+        self._pairs |= {(one.piece, other.piece) for one, other in pairwise(statement) if one.piece and other.piece}
+        for index, item in enumerate(statement):
+            before, behind = neighbours(statement, index)
+            if item.piece and item.piece in self._numbers:
+                self._units.setdefault(item.piece, set()).update(_units_at(statement, index))
+            elif item.piece:
+                continue
+            elif item.lead:
+                self._led.setdefault(item.key, set()).update(behind)
+            else:
+                self._words.setdefault(item.key, set()).update(before | behind)
+                self._close.setdefault(item.key, set()).update(_close_to(statement, index))
+
+    def faults(self, told: Reading) -> Iterator[Fault]:
+        """Yield what stands by another piece than in the story."""
+        close, near = Owners(), Owners()
+        for sentence in told.sentences:
+            for index, item in enumerate(sentence):
+                close.setdefault(item.key, set()).update(_close_to(sentence, index))
+                near.setdefault(item.key, set()).update(*neighbours(sentence, index))
+        for sentence in told.sentences:
+            for index, item in enumerate(sentence):
+                if (
+                    not item.piece
+                    and (at := self._misplaced(sentence, index, near[item.key], close[item.key])) is not None
+                ):
+                    number, owners = at
+                    yield self._fault(item.text, number, owners)
+        for statement in told.statements:
+            for index, item in enumerate(statement):
+                if item.piece:
+                    yield from self._piece_faults(statement, index)
+        if self._in_rows:
+            yield from self._mixed_rows(told)
+
+    def _fault(self, word: str, number: int, owners: set[int]) -> Fault:
+        there = ", ".join(f"[[{owner}]]" for owner in sorted(owners)[:3])
+        return Fault("place", word, f"“{word}” stands by [[{number}]], in the story it belongs to {there}.")
+
+    def _misplaced(
+        self, sentence: Sequence[Item], index: int, near: set[int], close: set[int]
+    ) -> tuple[int, set[int]] | None:
+        """Return the piece by which a word may not stand, and those to which it belongs; None if all is well: a word
+        that stands by its own piece somewhere (`anywhere` are the pieces by which it stands) may be said of others."""
+        item = sentence[index]
+        before, behind = neighbours(sentence, index)
+        if item.lead:
+            owners = self._led.get(item.key, set())
+            wrong = [n for n in behind if not behind & owners and owners & self._rivals.get(n, set())]
+            return (wrong[0], owners) if wrong else None
+        owners = self._words.get(item.key, set())
+        if owners and not owners & near:
+            for number in before | behind:
+                if owners <= self._rivals.get(number, set()):
+                    return number, owners
+        owners, beside = self._close.get(item.key, set()), _close_to(sentence, index)
+        if owners and beside and not owners & close:
+            for number in beside:
+                if owners & self._rivals.get(number, set()):
+                    return number, owners
+        return None
+
+    def _piece_faults(self, sentence: Sequence[Item], index: int) -> Iterator[Fault]:
+        number = sentence[index].piece
+        around = [item.piece for item in sentence if item.piece]
+        place = sum(bool(item.piece) for item in sentence[:index])
+        before, behind = (around[at] if 0 <= at < len(around) else 0 for at in (place - 1, place + 1))
+        rivals = self._rivals.get(number, set())
+        held = [self._near.get(other, set()) for other in (before, behind) if other and other not in rivals]
+        taken = [near & (rivals | {number}) for near in held]
+        least = 1 if rivals & self._parallel.get(number, set()) else 2
+        told_by_others = sum(map(bool, taken)) >= least and all(number not in group for group in taken)
+        if told_by_others and not self._stands_by_its_own(sentence, index):
+            yield self._fault("its neighbours", number, set.union(*taken) - {number})
+        pair = (behind, number)
+        if behind in rivals and sentence[index + 1].piece and pair in self._pairs and pair[::-1] not in self._pairs:
+            text = f"[[{number}]] stands before [[{behind}]], in the story it stands behind it."
+            yield Fault("place", f"[[{number}]]", text)
+        if known := self._units.get(number):
+            here = _units_at(sentence, index)
+            if not here & known:
+                said = " or ".join(sorted(known))
+                yield Fault("omission", f"[[{number}]]", f"[[{number}]] is told without its unit ({said}).")
+            elif wrong := here - known:
+                yield self._fault(sorted(wrong)[0], number, {n for n, units in self._units.items() if wrong & units})
+
+    def _stands_by_its_own(self, items: Sequence[Item], index: int) -> bool:
+        """Return True if a word right at a piece is one that the story gives to it and to none of its rivals."""
+        number = items[index].piece
+        for place in (index - 1, index + 1):
+            if 0 <= place < len(items) and not items[place].piece:
+                item = items[place]
+                owners = (self._led if item.lead else self._close).get(item.key, set())
+                if number in owners and not owners & self._rivals[number]:
+                    return True
+        return False
+
+    def _mixed_rows(self, told: Reading) -> Iterator[Fault]:
+        """Yield a fault for each row of a list whose values stand on both sides of a value of another of its rows."""
+        rows = [(item.piece, self._rows[item.piece]) for item in told.items if item.piece in self._rows]
+        for name in dict.fromkeys(row[:-1] for _, row in rows):
+            left: set[tuple[str | int, ...]] = set()
+            before: tuple[str | int, ...] | None = None
+            for number, row in rows:
+                if row[:-1] != name:
+                    continue
+                if before is not None and row != before:
+                    left.add(before)
+                if row in left:
+                    yield Fault("place", f"[[{number}]]", f"[[{number}]] stands apart from the values told with it.")
+                    break
+                before = row
+
+
+def rivals_of(source: GroundingSource) -> dict[int, set[int]]:
+    """Return for each piece those that could take its place: written alike or of one property, with another text."""
+    alike: dict[tuple[str, ...], set[int]] = {}
+    for piece in source.pieces:
+        alike.setdefault(_look_of(piece, source.texts[piece.number]), set()).add(piece.number)
+        if piece.property:
+            alike.setdefault(("property", piece.property), set()).add(piece.number)
+    rivals: dict[int, set[int]] = {}
+    for group in alike.values():
+        for number in group:
+            others = {other for other in group if source.texts[other] != source.texts[number]}
+            rivals.setdefault(number, set()).update(others)
+    return rivals
+
+
+def _parallel_of(source: GroundingSource) -> dict[int, set[int]]:
+    """Return for each piece those whose place a neighbour alone tells: other moments and numbers, and of texts those of
+    the same property."""
+    groups: dict[str, set[int]] = {}
+    for piece in source.pieces:
+        groups.setdefault(piece.kind if piece.kind != "text" else f".{piece.property}", set()).add(piece.number)
+    return {number: group for group in groups.values() for number in group}
+
+
+def _look_of(piece: Piece, text: str) -> tuple[str, ...]:
+    """Return how a value is written: moments all alike, numbers with letters or without, texts by digits and
+    capitals."""
+    if piece.kind == "moment":
+        return (piece.kind,)
+    if piece.kind == "number":
+        return (piece.kind, "letters" if re.search(r"[^\W\d_]", text) else "")
+    if re.search(r"\d", text):
+        return (piece.kind, "digits")
+    return (piece.kind, "capitals" if text.isupper() else "small" if text[:1].islower() else "capitalised")
+
+
+def _close_to(items: Sequence[Item], index: int) -> set[int]:
+    """Return the pieces right before and right behind an item, with no sign of punctuation between."""
+    beside = (items[place] for place in (index - 1, index + 1) if 0 <= place < len(items))
+    return {item.piece for item in beside if item.piece and item.part == items[index].part}
+
+
+def _units_at(items: Sequence[Item], index: int) -> set[str]:
+    """Return the units right before and right behind a piece; of "US dollars" both words."""
+    found: set[str] = set()
+    for step in (1, -1):
+        place = index + step
+        while 0 <= place < len(items) and items[place].part == items[index].part:
+            item = items[place]
+            if item.piece or not (item.weight in _MEASURES or not item.text[:1].isalnum()):
+                break
+            found.add(item.key)
+            place += step
+        if found:
+            break
+    return found

@@ -1,0 +1,149 @@
+"""The words between pieces, read: sentences, statements and passages, and what stands by which piece.
+
+A *statement* ends at a sign of punctuation or at a word that joins two ("and", "which"). A *passage* is a sentence that
+has pieces with those behind it that have none. Neutral words and common signs are no items.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from storymesh.grounding.language import Language
+
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]|[^\S \t\n\r]|_|\w")
+COMMON_SIGNS = frozenset(".,;:!?()'’¿¡。、·")
+_ENDS = frozenset(".!?。")
+_PARTS = frozenset(",;:()") | {"–", "—", "、"}
+
+
+def is_common_sign(sign: str) -> bool:
+    """Return True for a sign of plain prose: punctuation and dashes; a quotation mark or a bracket of code is none."""
+    return sign in COMMON_SIGNS or unicodedata.category(sign) in ("Pd", "Zs")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A piece (`piece` is its number), a word that says something, a number or an uncommon sign. `key` stands for all
+    forms of a word; `weight` names its list, if it is a weighty one. `part` numbers the part, where two items with no
+    sign between them are of one."""
+
+    key: str
+    text: str
+    sentence: int
+    statement: int
+    part: int
+    piece: int = 0
+    weight: str | None = None
+    lead: bool = False
+
+    @property
+    def is_word(self) -> bool:
+        return self.piece == 0
+
+
+class Reading:
+    """A text of words and pieces, read in one language."""
+
+    def __init__(self, parts: Sequence[str | int], language: Language) -> None:
+        self.language = language
+        self.items: list[Item] = []
+        self.signs: set[str] = set()
+        self._sentence = self._statement = self._part = 0
+        for part in parts:
+            if isinstance(part, int):
+                self._add(Item("", "", *self._place, piece=part))
+            else:
+                self._read(part)
+
+    @property
+    def _place(self) -> tuple[int, int, int]:
+        return self._sentence, self._statement, self._part
+
+    def _add(self, item: Item) -> None:
+        self.items.append(item)
+
+    def _read(self, text: str) -> None:
+        language, done = self.language, 0
+        for match in _TOKEN.finditer(text):
+            token = match[0]
+            if "\n" in text[done : match.start()]:
+                self._end_sentence()
+            done = match.end()
+            if any(sign.isnumeric() for sign in token):  # also a half, a Roman or a Chinese number
+                self._add(Item(token, token, *self._place, weight="numbers"))
+            elif token[0].isalpha():
+                if language.joins(token) and token != text.strip():  # between two pieces it parts nothing
+                    self._statement += 1
+                if not language.says_nothing(token):
+                    weight, lead = language.weight(token), language.leads(token)
+                    self._add(Item(language.key(token), token, *self._place, weight=weight, lead=lead))
+            else:
+                self._read_sign(token, text, match.end())
+        if "\n" in text[done:]:
+            self._end_sentence()
+
+    def _read_sign(self, sign: str, text: str, end: int) -> None:
+        self.signs.add(sign)
+        if sign in _ENDS and (end == len(text) or text[end].isspace() or text[end] in "\"'”’)"):
+            self._end_sentence()
+        elif sign in _PARTS or unicodedata.category(sign) == "Pd":
+            self._statement += 1
+            self._part += 1
+        elif not is_common_sign(sign):
+            self._add(Item(sign, sign, *self._place))
+
+    def _end_sentence(self) -> None:
+        self._sentence += 1
+        self._statement += 1
+        self._part += 1
+
+    # --- what stands together ---
+
+    @cached_property
+    def sentences(self) -> list[list[Item]]:
+        return list(_grouped(self.items, [item.sentence for item in self.items]))
+
+    @cached_property
+    def statements(self) -> list[list[Item]]:
+        return list(_grouped(self.items, [item.statement for item in self.items]))
+
+    @cached_property
+    def passages(self) -> list[list[Item]]:
+        """The passages in order; what stands before the first piece belongs to the first."""
+        found: list[list[Item]] = []
+        for sentence in self.sentences:
+            begins = any(item.piece for item in sentence) and (not found or any(item.piece for item in found[-1]))
+            if begins or not found:
+                found.append([])
+            found[-1].extend(sentence)
+        return found
+
+
+def _grouped(items: Sequence[Item], numbers: Sequence[int]) -> Iterator[list[Item]]:
+    group: list[Item] = []
+    before = -1
+    for item, number in zip(items, numbers, strict=True):
+        if number != before and group:
+            yield group
+            group = []
+        group.append(item)
+        before = number
+    if group:
+        yield group
+
+
+def neighbours(items: Sequence[Item], index: int) -> tuple[set[int], set[int]]:
+    """Return the pieces before and behind an item of a list: the nearest, with those that stand right by it."""
+    return _nearest(reversed(items[:index])), _nearest(items[index + 1 :])
+
+
+def _nearest(items: Iterable[Item]) -> set[int]:
+    found: set[int] = set()
+    for item in items:
+        if item.piece:
+            found.add(item.piece)
+        elif found:
+            break
+    return found

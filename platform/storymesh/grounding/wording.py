@@ -1,0 +1,126 @@
+"""The words between pieces: which may stand there, what they may not turn round, and what may not be left out."""
+
+from collections.abc import Iterator, Sequence
+
+from storymesh.grounding.faults import Fault
+from storymesh.grounding.language import Language
+from storymesh.grounding.reading import Item, Reading, is_common_sign
+
+
+class Wording:
+    """The words of a story, and what it says and denies."""
+
+    def __init__(self, story: Reading, language: Language, vocabulary: Sequence[str]) -> None:
+        self._language = language
+        self._signs = story.signs
+        self._keys = {item.key for item in story.items if item.is_word}
+        self._allowed = {language.key(word) for word in vocabulary}
+        self._passages = [({item.piece for item in part}, _keys_of(part)) for part in story.passages]
+        self._without_pieces = {item.key for part in story.sentences if not _has_pieces(part) for item in part}
+        self._statements = [_said(statement) for statement in story.statements]
+        self._denied = [(set(said), _ties(part)) for part, said in _pairs(story) if _denies(part)]
+        affirmed = [set(said) for part, said in _pairs(story) if not _denies(part)]
+        self._only_denied = set().union(*(said for said, _ in self._denied)) - set().union(*affirmed)
+        self._required = {
+            item.key: item.text for item in story.items if item.is_word and item.weight in ("negations", "outcomes")
+        }
+
+    def unknown(self, told: Reading) -> Iterator[Fault]:
+        """Yield the words and signs that the story does not have, and which may not stand there of themselves."""
+        for sign in sorted(told.signs - self._signs):
+            if not is_common_sign(sign):
+                shown = sign if sign.isprintable() else f"U+{ord(sign):04X}"
+                yield Fault("text", shown, f"“{shown}” is no sign of the story.")
+        for item in told.items:
+            if not item.is_word or item.key in self._keys or not item.text[:1].isalnum():
+                continue
+            if item.weight is None and item.key in self._allowed and not item.lead:
+                continue
+            yield Fault("word", item.text, f"“{item.text}” is no word of the story.")
+
+    def faults(self, told: Reading) -> Iterator[Fault]:
+        """Yield what a retelling in known words says elsewhere than the story, turns round or leaves out."""
+        yield from self._elsewhere(told)
+        for statement in told.statements:
+            yield from self._turned(statement)
+        yield from self._left_out(told)
+
+    def _elsewhere(self, told: Reading) -> Iterator[Fault]:
+        """Yield the weighty words that the story has, and not of these values."""
+        for sentence in told.sentences:
+            numbers = {item.piece for item in sentence if item.piece}
+            there: set[str] = set() if numbers else self._keys
+            for pieces, keys in self._passages:
+                there = there | keys if pieces & numbers else there
+            for item in sentence:
+                elsewhere = bool(item.weight) and item.key in self._keys and item.key not in there
+                if elsewhere and (not numbers or item.key not in self._without_pieces):
+                    yield Fault("place", item.text, f"“{item.text}” is said of something else in the story.")
+
+    def _turned(self, statement: Sequence[Item]) -> Iterator[Fault]:
+        said, ties = set(_said(statement)), _ties(statement)
+        if _denies(statement):
+            for tie, word in ties.items():
+                denied = [words for words, its in self._denied if tie in its]
+                if not denied:
+                    yield Fault("negation", word, f"“{word}” denies something else than in the story.")
+                elif all(words & self._only_denied and not words & self._only_denied & said for words in denied):
+                    yield Fault("negation", word, f"“{word}” is not said of this in the story.")
+            return
+        for words, its in self._denied:
+            tied = said & set(its)
+            whole = said <= words and said & self._only_denied
+            if tied and (tied & self._only_denied or whole):
+                yield Fault("negation", "", f"The story denies this: say its “{next(iter(its.values()))}”.")
+                return
+
+    def _left_out(self, told: Reading) -> Iterator[Fault]:
+        keys = {item.key for item in told.items if item.is_word}
+        for key, word in self._required.items():
+            if key not in keys:
+                yield Fault("omission", word, f"“{word}” is left out.")
+        for statement in self._statements:
+            others = [other for other in self._statements if other is not statement]
+            own = {key for key in set(statement).difference(*others) if key[:1].isalnum()}
+            if own and not any(key.startswith("#") for key in statement) and not own & keys:
+                words = " ".join(statement.values())
+                yield Fault("omission", words, f"“{words}” is left out.")
+
+
+def _keys_of(items: Sequence[Item]) -> set[str]:
+    return {item.key for item in items if item.is_word}
+
+
+def _has_pieces(items: Sequence[Item]) -> bool:
+    return any(item.piece for item in items)
+
+
+def _denies(statement: Sequence[Item]) -> bool:
+    return any(item.weight == "negations" for item in statement)
+
+
+def _said(statement: Sequence[Item]) -> dict[str, str]:
+    """Return what a statement is about, by key: its words but negations and leads, and its pieces."""
+    return {
+        f"#{item.piece}" if item.piece else item.key: item.text
+        for item in statement
+        if not item.lead and item.weight != "negations"
+    }
+
+
+def _pairs(story: Reading) -> Iterator[tuple[Sequence[Item], dict[str, str]]]:
+    return ((statement, _said(statement)) for statement in story.statements)
+
+
+def _ties(statement: Sequence[Item]) -> dict[str, str]:
+    """Return the word or piece that each negation of a statement denies, with the negation: the next one, if there is
+    one, else the one before."""
+    ties: dict[str, str] = {}
+    for index, item in enumerate(statement):
+        if item.weight != "negations":
+            continue
+        around = [*statement[index + 1 :], *reversed(statement[:index])]
+        tied = next((other for other in around if other.weight != "negations" and not other.lead), None)
+        if tied is not None:
+            ties[f"#{tied.piece}" if tied.piece else tied.key] = item.text
+    return ties

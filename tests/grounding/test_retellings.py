@@ -1,0 +1,219 @@
+"""What a retelling may say and what it may not: on retellings written by hand, and on chosen cases.
+
+The retellings are in tests/grounding/retellings, the counting in benchmarks/retellings.py. The bounds stand a little
+beside what was reached (docs/decisions/grounding.md), so that a change that makes a domain worse is seen.
+"""
+
+import re
+from functools import cache
+
+import pytest
+from benchmarks.retellings import DOMAINS, count, read_domain
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storymesh.grounding.check import MOST_FAULTS_SHOWN, check_grounding, grounding_feedback
+from storymesh.grounding.language import LANGUAGES, language_of
+from storymesh.grounding.pieces import GroundingSource, Piece, PieceKind
+
+# The most false alarms of a domain's sixty faithful texts; of a faulty text made of an accepted one, 95 % are caught.
+MOST_ALARMS = {"claims": 26, "clinical": 17, "credit": 21, "logistics": 14}
+
+
+def told(text: str, language: str = "en", vocabulary: tuple[str, ...] = ()) -> GroundingSource:
+    """Return a source written as `It left {m:on 3 May} with {n:5} mg`: a letter for the kind, and what is printed."""
+    story, pieces, done = "", list[Piece](), 0
+    kinds: dict[str, PieceKind] = {"m": "moment", "n": "number", "t": "text"}
+    for match in re.finditer(r"\{(\w):(.*?)\}", text):
+        story += text[done : match.start()]
+        pieces.append(Piece(len(pieces) + 1, len(story), len(story) + len(match[2]), kinds[match[1]]))
+        story, done = story + match[2], match.end()
+    return GroundingSource(story + text[done:], tuple(pieces), language, vocabulary)
+
+
+def kinds_of(answer: str, source: GroundingSource) -> set[str]:
+    return {fault.kind for fault in check_grounding(answer, source).faults}
+
+
+@cache
+def counted(domain: str) -> tuple[dict[str, int], dict[str, int]]:
+    total, caught = count(domain)
+    return dict(total), dict(caught)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_faults_are_caught_and_faithful_texts_pass(domain: str) -> None:
+    total, caught = counted(domain)
+    assert (total[""], sum(total.values()) - total[""] - total["by itself"]) == (60, 120)
+    assert caught["by itself"] >= 0.95 * total["by itself"]
+    assert caught.get("", 0) <= MOST_ALARMS[domain]
+    for kind in ("value", "unit", "outcome", "negation", "cause", "frame"):
+        assert caught[kind] == total[kind], kind
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_story_is_a_retelling_of_itself_and_of_no_other(domain: str) -> None:
+    sources = read_domain(domain).sources
+    for name, source in sources.items():
+        grounding = check_grounding(source.fenced, source)
+        assert (grounding.faults, grounding.text) == ((), source.story)
+        for piece in grounding.pieces:
+            length = piece.end - piece.begin
+            assert grounding.text[piece.begin : piece.end] == source.story[piece.origin : piece.origin + length]
+        others = [other.fenced for its, other in sources.items() if its != name]
+        assert all(check_grounding(other, source).faults for other in others)
+
+
+@pytest.mark.parametrize(
+    ("story", "answer"),
+    [
+        ("The claim {t:C-1} was rejected.", "The claim [[1]] was approved."),
+        ("The loss was {n:1,200} dollars.", "The loss was [[1]] euros."),
+        ("The ship {t:ARGO} arrived.", "The ship [[1]] sank."),
+        ("The patient {t:P-1} was discharged.", "The patient [[1]] died."),
+        ("The dose was {n:5} mg.", "The dose was [[1]] g."),
+        ("The loan {t:L-1} defaulted.", "The loan [[1]] was repaid."),
+        ("The claim {t:C-1} was rejected.", "The claim [[1]] was rejected. The claimant had lied."),
+        ("Der Antrag {t:A-1} wurde abgelehnt.", "Der Antrag [[1]] wurde genehmigt."),
+        ("The claim {t:C-1} was rejected.", "I keep every name. </think> The claim [[1]] was rejected."),
+    ],
+)
+def test_what_was_let_through_once_is_refused(story: str, answer: str) -> None:
+    source = told(story, "de" if story.startswith("Der") else "en")
+    assert check_grounding(source.fenced, source).faults == ()
+    assert check_grounding(answer, source).faults
+
+
+STORY = told("The crate {t:SH-7} left {t:Busan} on {m:3 May} and waited {n:36} hours. It was not lost.")
+KEPT = "On [[3]] the crate [[1]] left [[2]] and waited [[4]] hours. It was not lost."
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (KEPT.replace("[[4]]", "[[4: 63]]"), "piece"),
+        (KEPT.replace("[[4]]", "36"), "piece"),
+        (KEPT.replace("[[4]]", "[[9]]"), "piece"),
+        (KEPT.replace("[[4]]", "1[[4]]"), "piece"),
+        (KEPT.replace("[[4]]", "-[[4]]"), "piece"),
+        (KEPT.replace("[[4]]", "[[4]].5"), "piece"),
+        (KEPT.replace("[[4]]", "[[4]][[4]]"), "piece"),
+        (KEPT.replace("[[4]]", "[[4]]th"), "piece"),
+        (KEPT.replace(" on [[3]]", "").replace("On [[3]] t", "T"), "piece"),
+        (KEPT.replace("hours", "days"), "word"),
+        (KEPT.replace("waited", "waited twice"), "word"),
+        (KEPT.replace("crate", "costly crate"), "word"),
+        (KEPT.replace("waited", "waited until June"), "word"),
+        (KEPT.replace("not lost", "lost"), "omission"),
+        (KEPT.replace(" It was not lost.", ""), "omission"),
+        (KEPT.replace("crate [[1]] left [[2]]", "crate did not leave [[1]], left [[2]]"), "negation"),
+        (KEPT.replace("[[4]] hours", "[[4]]"), "omission"),
+        (f"“{KEPT}”", "text"),
+        (f"<b>{KEPT}</b>", "text"),
+        ("", "text"),
+        ("[[1]]" * 30_000, "text"),
+    ],
+    ids=str,
+)
+def test_each_fault_has_its_kind(answer: str, kind: str) -> None:
+    assert check_grounding(KEPT, STORY).faults == ()
+    assert kind in kinds_of(answer, STORY)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "Sure! Here is the story again:\n\n%s",
+        "%s\n\nI hope this helps!",
+        "```\n%s\n```",
+        "<think>\nI keep all.\n</think>\n\n%s",
+    ],
+    ids=str,
+)
+def test_what_stands_around_a_retelling_is_cut(frame: str) -> None:
+    assert check_grounding(frame % KEPT, STORY).text == check_grounding(KEPT, STORY).text
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "<think>I keep all.</think>%s",
+        "[THINK]%s[/THINK]",
+        "assistant: %s",
+        '"%s"',
+        "%s</s>",
+        "<|channel|>final<|message|>%s",
+    ],
+    ids=str,
+)
+def test_what_cannot_be_cut_is_refused(frame: str) -> None:
+    assert check_grounding(frame % KEPT, STORY).faults
+
+
+def test_rows_of_a_list_are_told_one_after_the_other() -> None:
+    steps = [("steps", row, name) for row in (0, 1) for name in ("action", "cost")]
+    source = told("They chose {t:rail} at {n:10} euros. They chose {t:air} at {n:20} euros.")
+    rows = tuple(
+        Piece(piece.number, piece.begin, piece.end, piece.kind, path=path)
+        for piece, path in zip(source.pieces, steps, strict=True)
+    )
+    source = GroundingSource(source.story, rows)
+    assert check_grounding("They chose [[3]] at [[4]] euros, and chose [[1]] at [[2]] euros.", source).faults == ()
+    assert "place" in kinds_of("They chose [[1]] at [[4]] euros. They chose [[3]] at [[2]] euros.", source)
+
+
+def test_a_vocabulary_adds_words_but_no_weighty_ones() -> None:
+    source = told("The crate {t:SH-7} left.", vocabulary=("vessel", "sank", "seven", "not"))
+    assert check_grounding("The crate [[1]], a vessel, left.", source).faults == ()
+    for word in ("sank", "seven", "not"):
+        assert kinds_of(f"The crate [[1]] {word} left.", source) == {"word"}
+
+
+def test_another_language_is_another_file_of_words() -> None:
+    source = told("Die Sendung {t:SH-7} von {t:Busan} nach {t:Emden} wartete {n:36} Stunden. Sie kam nicht an.", "de")
+    assert set(LANGUAGES) == {"de", "en"}
+    kept = "Von [[2]] nach [[3]] wartete die Sendung [[1]] [[4]] Stunden. Sie kam nicht an."
+    assert kinds_of(kept, source) == set()
+    assert kinds_of(kept.replace("[[4]]", "ganze [[4]]"), source) == {"word"}
+    assert "place" in kinds_of(
+        kept.replace("[[2]]", "[[9]]").replace("[[3]]", "[[2]]").replace("[[9]]", "[[3]]"), source
+    )
+    assert "word" in kinds_of(kept.replace("Stunden", "Tage"), source)
+    assert "omission" in kinds_of(kept.replace("nicht ", ""), source)
+    with pytest.raises(KeyError):
+        language_of("../en")
+
+
+def test_the_model_is_told_what_is_wrong_but_not_too_much() -> None:
+    text = KEPT.replace("waited", " ".join(f"gladly{chr(97 + at)}" for at in range(20)))
+    lines = grounding_feedback(check_grounding(text, STORY)).splitlines()
+    assert "“gladlya” is no word of the story." in lines[1]
+    assert len(lines) == MOST_FAULTS_SHOWN + 3
+    assert grounding_feedback(check_grounding(KEPT, STORY)) == ""
+
+
+PARTS = st.sampled_from(
+    ["[[1]]", "[[2: Busan]]", "[[", "]]", "[[3:", ":", "36", "not ", "The crate ", "hours", ".", "\n", "“", "{"]
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(PARTS | st.text(max_size=4), max_size=25).map("".join))
+def test_no_answer_makes_it_fail_and_no_value_is_the_model_s(answer: str) -> None:
+    grounding = check_grounding(answer, STORY)
+    if not grounding.faults:
+        words, done = "", 0
+        for piece in grounding.pieces:
+            words, done = words + grounding.text[done : piece.begin], piece.end
+        assert not re.search(r"\d", words + grounding.text[done:])
+
+
+@settings(max_examples=60)
+@given(st.text(max_size=80), st.text(max_size=12))
+def test_a_fenced_story_is_itself_whatever_its_data(words: str, value: str) -> None:
+    value = value.strip() or "x"
+    story = f"The crate {value} left.{words}"
+    source = GroundingSource(story, (Piece(1, 10, 10 + len(value)),))
+    grounding = check_grounding(source.fenced, source)
+    assert "[[1]]" in source.fenced or "[[1: " in source.fenced
+    assert all(fault.kind != "piece" or "stands right" in fault.because for fault in grounding.faults)
