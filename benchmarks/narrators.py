@@ -18,31 +18,23 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from storymesh.grounding.check import Grounding
+from storymesh.grounding.pieces import GroundingSource
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.narrative.narrator_definition import Narrator
+from storymesh.rewriting.prompt import STORY_MARK
 from storymesh.rewriting.rewrite import RewriteTask, rewrite_texts
 
 SERVER = Path(__file__).parent.parent / "tests" / "support" / "model_server.py"
 STORY = "The shipment was held at the canal for 37 hours, and the carrier sent it by rail in the end. " * 8
 
 
-@dataclass(frozen=True)
-class Source:
-    story: str
-
-
-@dataclass(frozen=True)
-class Grounding:
-    score: float = 1.0
-
-
-def accepted(_: str, __: Any) -> Any:
-    """Grounding is measured by its own benchmark."""
-    return Grounding()
+def accepted(answer: str, _: GroundingSource) -> Grounding:
+    """Accept whatever is told: the check is measured by its own benchmark."""
+    return Grounding((), 1, answer)
 
 
 @contextmanager
@@ -70,6 +62,11 @@ def cpu_of(pid: int) -> float:
 
 def prompt(number: int) -> tuple[tuple[str, str], ...]:
     return (("system", "Tell the story again in your own words."), ("user", f"Case {number}. {STORY}"))
+
+
+def asked(number: int) -> tuple[tuple[str, str], ...]:
+    """Return what `prompt` does, with a mark for the story."""
+    return tuple((role, text.replace(STORY, STORY_MARK)) for role, text in prompt(number))
 
 
 async def spread(call: Callable[[int], Awaitable[object]], records: int, concurrency: int) -> None:
@@ -122,7 +119,7 @@ async def langchain(url: str, records: int, concurrency: int) -> None:
 
 def narrated(url: str, records: int, concurrency: int, store: Path) -> None:
     narrator = Narrator(model="openai:m", prompt="x.jinja", base_url=url, concurrency=concurrency)
-    tasks = (RewriteTask(f"retold/{n}", prompt(n), Source(STORY)) for n in range(records))  # type: ignore[arg-type]
+    tasks = (RewriteTask(f"retold/{n}", asked(n), GroundingSource(STORY)) for n in range(records))
     with ResponseCache(store) as answers:
         told = sum(r.text is not None for r in rewrite_texts(tasks, narrator, answers, ground=accepted, feedback=str))
     assert told == records

@@ -66,7 +66,7 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
     ),
     "records.<config>.narrator.judge": (
         narrator.ScoringModel,
-        "A second model that scores what was accepted. Its score stands beside the record and decides nothing.",
+        "A second model that scores what was accepted. Its score stands beside the record; with `accept` it is a gate.",
     ),
     "length": (
         narrative.LengthLimits,
@@ -135,6 +135,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
             "the contract's enum. It holds wherever those codes stand: in facts, outcome and precedents too"
         ),
         "dataset": "see below",
+        "vocabulary": "words that a retold record may have beside those of its story",
         "evaluation": "see below",
     },
     "case": {
@@ -216,13 +217,12 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "records.<config>.narrator": {
         "model": "`<provider>:<name>`, as LangChain's `init_chat_model` names it",
-        "prompt": "a template: what the model is asked; `story` is the text to retell",
+        "prompt": "a template: what the model is asked; `story` is the text to retell, its values as numbered pieces",
         "system": "a template: the system message",
         "base_url": "of a server that speaks the provider's protocol; without it, the provider's own",
         "parameters": "of the model, such as `temperature` and `max_tokens`; no secrets",
         "attempts": "how often it is asked, the later times with what was wrong",
         "otherwise": "what becomes of a text that is never accepted: `keep` the template's, or `drop` the record",
-        "accept": "the least share of its claims that the facts must carry",
         "concurrency": "at most so many calls at once; fewer where the server asks for patience",
         "timeout": "seconds for one call",
         "price": "needed by a budget in US dollars",
@@ -237,6 +237,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "base_url": "as of the narrator",
         "parameters": "as of the narrator",
         "price": "as of the narrator",
+        "accept": "a text with a lower score is refused like one with a wrong word; without it none is",
     },
     "dataset": {
         "split": "train, validation, test",

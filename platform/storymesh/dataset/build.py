@@ -23,7 +23,7 @@ from storymesh.product.store import Snapshot
 if TYPE_CHECKING:
     from storymesh.dataset.personal_data import PersonalDataReport
 
-BUILD_VERSION = "storymesh-build-13"  # changes whenever the same inputs would give other cases or records
+BUILD_VERSION = "storymesh-build-14"  # changes whenever the same inputs would give other cases or records
 # What other records the same inputs give since a version, for whoever makes an older release again.
 RULE_CHANGES: Mapping[str, str] = {
     "storymesh-build-9": "a decimal is printed from its exact value, half to even",
@@ -32,6 +32,7 @@ RULE_CHANGES: Mapping[str, str] = {
     "storymesh-build-11": "`sources` name the row behind the action also where a text only decides by the outcome",
     "storymesh-build-12": "pairs of a preference have the columns `score_chosen`, `score_rejected` and `margin`",
     "storymesh-build-13": "questions of an evaluation have the column `withheld`",
+    "storymesh-build-14": "a model retells a story whose values are pieces, and is asked in other words than before",
 }
 
 

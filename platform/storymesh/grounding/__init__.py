@@ -1,1 +1,1 @@
-"""Check a rewritten text against the facts of its record."""
+"""Hold a retold text against its story: values stay the data's, and words fail closed"""

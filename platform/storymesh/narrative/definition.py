@@ -24,9 +24,9 @@ from storymesh.narrative.template_files import VARIANTS_FOLDER, read_templates
 from storymesh.narrative.template_name import Template
 from storymesh.narrative.tool_definition import Tool
 
+WORD = re.compile(r"^[^\W\d_]+(['’][^\W\d_]+)*$")
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 VERSION = re.compile(r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
-VOCABULARY = re.compile(r"^[^\W\d_]+(['’][^\W\d_]+)*$")
 REGION = re.compile(r"^[A-Z]{2}$")
 PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>[0-9]{1,9})$")
 
@@ -57,8 +57,7 @@ class LengthLimits(Definition):
 
 
 class NearDuplicates(Definition):
-    """The similarity from which two texts count as one: the share of shingles, runs of `shingle` words, that both have
-    (Jaccard)."""
+    """The similarity from which two texts count as one: the share of runs of `shingle` words that both have (Jaccard)."""
 
     similarity: float = Field(default=0.8, ge=0.5, le=1)
     shingle: int = Field(default=5, ge=1, le=100)
@@ -201,7 +200,7 @@ class NarrativeFile(Definition):
     case: Case
     records: Mapping[Name, Record] = Field(min_length=1, max_length=MAX_RECORDS)
     dataset: Dataset = Field(default_factory=Dataset)
-    vocabulary: tuple[Annotated[str, pattern_check(VOCABULARY, "a word")], ...] = ()
+    vocabulary: tuple[Annotated[str, pattern_check(WORD, "a word")], ...] = ()
     evaluation: Evaluation | None = None
     labels: Mapping[str, Mapping[str, Mapping[str, str]]] = Field(default_factory=dict)
 
