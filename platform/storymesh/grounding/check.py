@@ -15,7 +15,7 @@ from storymesh.grounding.language import language_of
 from storymesh.grounding.pieces import OPEN, Draft, GroundingSource, PlacedPiece, lines_of, read_answer
 from storymesh.grounding.placing import Places
 from storymesh.grounding.reading import Reading
-from storymesh.grounding.wording import Wording
+from storymesh.grounding.wording import StoryWords
 
 MOST_FAULTS_SHOWN = 12
 """The most faults that the model is sent at once, so that the first are not lost among many."""
@@ -56,7 +56,7 @@ class _Story:
     def __init__(self, source: GroundingSource) -> None:
         self.language = language_of(source.language)
         story = Reading(source.parts, self.language)
-        self.wording = Wording(story, self.language, source.vocabulary)
+        self.wording = StoryWords(story, self.language, source.vocabulary)
         self.places = Places(source, story)
         self.sides = {(number, side) for number, before, behind in _sides(source.parts) for side in (before, behind)}
 

@@ -7,7 +7,7 @@ from storymesh.grounding.language import Language
 from storymesh.grounding.reading import Item, Reading, is_common_sign
 
 
-class Wording:
+class StoryWords:
     """The words of a story, and what it says and denies."""
 
     def __init__(self, story: Reading, language: Language, vocabulary: Sequence[str]) -> None:

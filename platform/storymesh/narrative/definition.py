@@ -57,7 +57,7 @@ class LengthLimits(Definition):
 
 
 class NearDuplicates(Definition):
-    """The similarity from which two texts count as one: the share of runs of `shingle` words that both have (Jaccard)."""
+    """The similarity from which two texts are one: the share of runs of `shingle` words that both have (Jaccard)."""
 
     similarity: float = Field(default=0.8, ge=0.5, le=1)
     shingle: int = Field(default=5, ge=1, le=100)
