@@ -204,6 +204,8 @@ def _marks(item: Property, contract: Contract) -> Iterator[str]:
         yield "end time"
     if item.partition_position is not None:
         yield "partition"
+    if item.deprecated:
+        yield "deprecated"
     if (known := item.known_at) is not None:
         yield f"known at {known}"
 

@@ -3,7 +3,7 @@
 A SQL rule is somebody's text: the engine runs it in a session that sees one table and nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -66,7 +66,9 @@ def _observe(engine: Engine, check: Check, contract: Contract, files: Sequence[s
     schema = arrow_schema(contract)
     match check.test:
         case SqlRule(text, _):
-            query = _fill_placeholders(engine, text, contract, check.properties[0] if check.properties else "")
+            query = fill_placeholders(
+                engine.quote_name, text, contract, check.properties[0] if check.properties else ""
+            )
             hidden = restricted_properties(contract)
             return engine.run_untrusted_query(query, contract.name, files, schema, TIME_LIMIT_S, hidden=hidden)
         case Freshness(property=name):
@@ -95,9 +97,9 @@ def _observe_metric(
     return 100.0 * found / rows if rows else 0.0
 
 
-def _fill_placeholders(engine: Engine, query: str, contract: Contract, property_name: str) -> str:
+def fill_placeholders(quote_name: Callable[[str], str], query: str, contract: Contract, property_name: str) -> str:
     """Return the query with the standard's placeholders (`{object}`, `{property}`, also as `${…}`) filled in."""
-    table, column = engine.quote_name(contract.name), engine.quote_name(property_name)
+    table, column = quote_name(contract.name), quote_name(property_name)
     for name, value in (
         ("object", table),
         ("table", table),

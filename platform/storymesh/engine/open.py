@@ -48,6 +48,13 @@ def regex_fault(pattern: str) -> str | None:
     return patterns.regex_fault(pattern)
 
 
+def rule_fault(query: str, table: str) -> str | None:
+    """Return what keeps the default engine from running a SQL rule of `table`, by its parse alone; None: it parses."""
+    from storymesh.engine.duckdb import rule_query
+
+    return rule_query.rule_fault(query, table)
+
+
 def without_values(message: str) -> str:
     """Return an error of the default engine, also as dbt hands it on, without the values that it quotes."""
     from storymesh.engine.duckdb import error_words

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from storymesh.contract.sql_rules import sql_rule_findings
 from storymesh.document import path_in_mesh, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
@@ -59,6 +60,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     """Return the findings of the definitions of a mesh that could be read."""
     findings = list(mesh.warnings)
     findings += [finding for contract in mesh.contracts.values() for finding in contract.warnings]
+    findings += [finding for contract in mesh.contracts.values() for finding in sql_rule_findings(contract)]
     findings += [finding for product in mesh.products.values() for finding in product.warnings]
     findings += _file_findings(mesh.root)
     findings += _unconfined_findings(mesh)

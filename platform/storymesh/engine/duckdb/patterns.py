@@ -12,7 +12,7 @@ def regex_fault(pattern: str) -> str | None:
     """Return what keeps RE2 from running a regular expression, in RE2's own words; None: it runs."""
     import duckdb
 
-    with _session().cursor() as session:
+    with bare_session().cursor() as session:
         try:
             session.execute("SELECT regexp_matches('', ?)", [pattern])
         except duckdb.Error as error:
@@ -21,7 +21,7 @@ def regex_fault(pattern: str) -> str | None:
 
 
 @cache
-def _session() -> "duckdb.DuckDBPyConnection":
+def bare_session() -> "duckdb.DuckDBPyConnection":
     """Return a session without files and without threads, which a forked process may use on."""
     import duckdb
 

@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from storymesh.engine.duckdb.patterns import bare_session
 from storymesh.errors import EngineFailed
 
 if TYPE_CHECKING:
     import duckdb
 
+MAX_PARSED = 100_000  # characters of a rule that is parsed in this process
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 _REFUSED_FUNCTIONS = frozenset({
     "current_setting", "getenv", "getvariable", "query", "query_table", "which_secret", "write_log", "nextval",
@@ -55,6 +57,22 @@ def parse_rule(session: "duckdb.DuckDBPyConnection", text: str, table: str, hidd
     for node in nodes:
         _require_harmless(node, known)
     return RuleQuery(text, bool(hidden) and _reads_any(nodes, {name.lower() for name in hidden}, known))
+
+
+def rule_fault(text: str, table: str) -> str | None:
+    """Return what keeps a rule from being run, by its parse alone: no name in it is looked up. None: it parses."""
+    import duckdb
+
+    if len(text) > MAX_PARSED:
+        return f"the query has more than {MAX_PARSED:,} characters"
+    with bare_session().cursor() as session:
+        try:
+            parse_rule(session, text, table, ())
+        except EngineFailed as error:
+            return str(error)
+        except duckdb.Error as error:
+            return str(error).splitlines()[0].removeprefix("Parser Error: ")
+    return None
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
