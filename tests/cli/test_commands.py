@@ -115,7 +115,7 @@ def test_run_can_be_interrupted(harbour: Path, preloaded: Preloaded) -> None:
 def test_defect_prints_one_line_and_writes_its_traceback(
     storymesh: Command, harbour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (harbour / "domains/fleet/definitions.py").write_text("raise RuntimeError('a pebble in the gears')\n")
+    (harbour / "narratives/definitions.py").write_text("raise RuntimeError('a pebble in the gears')\n")
     done = storymesh(harbour, "run")
     assert done.code == 3
     assert "a pebble in the gears" in done.err

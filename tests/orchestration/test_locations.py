@@ -180,10 +180,10 @@ def test_a_sample_cannot_break_its_table() -> None:
 
 def test_the_mesh_of_a_run_is_not_read_again_for_its_locations(harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = load_mesh(harbour)
-    monkeypatch.setattr(load_locations, "load_mesh", None)
+    monkeypatch.setattr(load_locations, "read_mesh", None)
     load_code_locations(mesh)
     monkeypatch.undo()
-    assert load_locations.mesh_of_location(mesh.root) is not mesh
+    assert load_locations.mesh_of_location(mesh.root, "fleet") is not mesh
 
 
 def test_a_location_does_without_what_only_its_steps_need() -> None:

@@ -16,6 +16,7 @@ from storymesh.location import Location
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
+from storymesh.mesh.sound_part import SoundPart, sound_part
 from storymesh.mesh.unportable_names import unportable_configs, unportable_files
 from storymesh.narrative.definition import CastMember, Narrative
 from storymesh.narrative.evaluation import evaluation_files
@@ -39,14 +40,15 @@ def check_files(root: Path) -> list[Finding]:
     return load_checked(root)[1]
 
 
-def load_checked(root: Path) -> tuple[Mesh | None, list[Finding]]:
-    """Return the mesh at `root`, None where its files could not all be read, and every finding, as `check_files`."""
+def load_checked(root: Path) -> tuple[SoundPart, list[Finding]]:
+    """Return the part of the mesh at `root` that has no errors, and every finding, as `check_files`."""
     mesh, findings = read_mesh(root)
     errors = blocking_findings(findings)
     # Without the settings nobody knows what the other files may say.
     settled = all(finding.location.path != SETTINGS_FILE for finding in errors)
     more = check_mesh(mesh) if settled else _file_findings(mesh.root)
-    return (None if errors else mesh), sorted({*findings, *more})
+    found = sorted({*findings, *more})
+    return sound_part(mesh, found), found
 
 
 def count_definitions(root: Path) -> dict[str, int]:

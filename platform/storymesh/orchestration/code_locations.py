@@ -26,7 +26,7 @@ def definitions(file: str) -> dg.Definitions:
     """
     warn_of_unguarded_server()
     folder = Path(file).resolve().parent
-    mesh = mesh_of_location(find_root(folder))
+    mesh = mesh_of_location(find_root(folder), folder.name)
     mesh.prepare_store()  # dbt, the sensors and every step write to it
     if folder == mesh.root / NARRATIVES:
         return _narratives(mesh)

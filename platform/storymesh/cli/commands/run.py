@@ -41,37 +41,52 @@ def run(
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Make every product, case and release that is not there yet."""
-    from storymesh.cli.output.console import console_on
     from storymesh.cli.output.findings import count_findings
     from storymesh.cli.output.json_document import echo_result
-    from storymesh.cli.output.run import show_unchanged
-    from storymesh.mesh.check import blocking_findings, load_checked
+    from storymesh.mesh.check import load_checked
     from storymesh.orchestration.run.selection import read_terms
 
-    loaded, findings = load_checked(mesh_root(mesh))
+    part, findings = load_checked(mesh_root(mesh))
+    loaded, words = part.mesh, [*(names or ()), *(select or ())]
     for finding in findings if format == "text" else ():
         echo(printable_line(str(finding)))
-    if loaded is None or blocking_findings(findings):
+    try:
+        terms = read_terms(loaded, words, exclude or (), upstream=upstream, downstream=downstream, only=only)
+    except WrongUsage:
+        if not part.left_out:
+            raise
+        terms = None  # it may name what has errors
+    if terms is None or (part.left_out and not loaded.products):
         if format == "json":
             echo_result({"findings": findings, "outcome": None})
         echo(f"{count_findings(findings)}: nothing was run", err=True)
         raise typer.Exit(1)
-    words = [*(names or ()), *(select or ())]
-    terms = read_terms(loaded, words, exclude or (), upstream=upstream, downstream=downstream, only=only)
     if not loaded.products:
         raise WrongUsage("this mesh has no product", "write domains/<domain>/products/<product>.odps.yaml")
-
-    if not again:
-        from storymesh.orchestration.run.unchanged import find_unchanged_run
-
-        if (unchanged := find_unchanged_run(loaded, terms)) is not None:
-            if format == "json":
-                echo_result({"findings": findings, "outcome": unchanged, "log": None})
-            else:
-                show_unchanged(console_on(sys.stdout), unchanged)
-            return
-    if not _execute(loaded, terms, findings, format):
+    if part.left_out:
+        left_out = ", ".join(sorted(part.left_out))
+        echo(printable_line(f"{count_findings(findings)}: left out with what is built on it: {left_out}"), err=True)
+    success = _run(loaded, terms, findings, format, again=again)
+    # Who asks for a part of the mesh is not answerable for the rest.
+    if not success or (part.left_out and (not words or any(term.downstream for term in terms))):
         raise typer.Exit(1)
+
+
+def _run(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str, *, again: bool) -> bool:
+    """Run, but where a run would find everything as it was, and return True if nothing failed."""
+    from storymesh.cli.output.console import console_on
+    from storymesh.cli.output.json_document import echo_result
+    from storymesh.cli.output.run import show_unchanged
+    from storymesh.orchestration.run.unchanged import find_unchanged_run
+
+    unchanged = None if again else find_unchanged_run(loaded, terms)
+    if unchanged is None:
+        return _execute(loaded, terms, findings, form)
+    if form == "json":
+        echo_result({"findings": findings, "outcome": unchanged, "log": None})
+    else:
+        show_unchanged(console_on(sys.stdout), unchanged)
+    return True
 
 
 def _execute(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str) -> bool:
