@@ -13,6 +13,7 @@ from storymesh.contract.sql_rules import sql_rule_findings
 from storymesh.document import path_in_mesh, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
+from storymesh.mesh.code_owners import code_owners_findings
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
@@ -68,6 +69,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings += _unconfined_findings(mesh)
     findings += _name_findings(mesh)
     findings += _location_findings(mesh)
+    findings += code_owners_findings(mesh)
     for product in mesh.products.values():
         findings += _source_findings(mesh, product)
     for narrative in mesh.narratives.values():

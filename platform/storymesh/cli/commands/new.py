@@ -214,6 +214,22 @@ def scenario(
     echo(f"next: storymesh scenario {narrative}")
 
 
+def codeowners(mesh: MeshOption = None) -> None:
+    """Write the owners of domains, products and narratives to the repository's CODEOWNERS.
+
+    They stand in a part of their own; the rest of the file stays. Who is no address and no @name is a comment.
+    """
+    from storymesh.atomic_write import write_atomically
+    from storymesh.mesh.code_owners import code_owners_file, top_of, with_code_owners
+    from storymesh.mesh.mesh import load_mesh
+
+    loaded = load_mesh(mesh_root(mesh))
+    file = code_owners_file(loaded.root)
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    write_atomically(file, with_code_owners(loaded, text, top_of(file)))
+    echo(f"wrote {file}")
+
+
 def _add_product(root: Path, request: "ProductRequest") -> None:
     from storymesh.cli.output.drafts import show_product
     from storymesh.scaffold.add_product import add_product
@@ -238,7 +254,7 @@ new = typer.Typer(
     help="Make a mesh, a domain, a product or its next version, a narrative or a scenario: first versions of the files"
     " that people write.",
 )
-for _command in (mesh, domain, product, version, narrative, scenario):
+for _command in (mesh, domain, product, version, narrative, scenario, codeowners):
     new.command(name=_command.__name__, short_help=(inspect.getdoc(_command) or "").partition("\n")[0])(
         reporting_errors(_command)
     )
