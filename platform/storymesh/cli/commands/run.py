@@ -56,10 +56,12 @@ def run(
         if not part.left_out:
             raise
         terms = None  # it may name what has errors
-    if terms is None or (part.left_out and not loaded.products):
+    if terms is None or (part.left_out and not words):
         if format == "json":
             echo_result({"findings": findings, "outcome": None})
-        echo(f"{count_findings(findings)}: nothing was run", err=True)
+        sound = [*loaded.domains, *loaded.narratives]
+        hint = f"; without errors are {', '.join(sound)}: they run when they are named" if sound and not words else ""
+        echo(printable_line(f"{count_findings(findings)}: nothing was run{hint}"), err=True)
         raise typer.Exit(1)
     if not loaded.products:
         raise WrongUsage("this mesh has no product", "write domains/<domain>/products/<product>.odps.yaml")
@@ -68,7 +70,7 @@ def run(
         echo(printable_line(f"{count_findings(findings)}: left out with what is built on it: {left_out}"), err=True)
     success = _run(loaded, terms, findings, format, again=again)
     # Who asks for a part of the mesh is not answerable for the rest.
-    if not success or (part.left_out and (not words or any(term.downstream for term in terms))):
+    if not success or (part.left_out and any(term.downstream for term in terms)):
         raise typer.Exit(1)
 
 
