@@ -73,7 +73,7 @@ def test_several_splits_give_chance_several_occasions() -> None:
 
 def test_a_step_that_drops_most_cases_is_told() -> None:
     splits = {"train": (10, 0, 0, 10, 0, 0)}
-    assert balance_warnings(manifest({"ship: none": 11, "forgotten": 1}, **splits)) == ()
+    assert balance_warnings(manifest({"ship: none": 9, "forgotten": 1}, **splits)) == ()
     most = balance_warnings(manifest({"ship: none": 13, "forgotten": 1}, **splits))
     assert most == ("'ship: none' drops 13 of 24 cases",)
 
@@ -81,3 +81,26 @@ def test_a_step_that_drops_most_cases_is_told() -> None:
 def test_an_older_release_that_counts_no_splits_has_no_balance() -> None:
     assert split_balances(manifest({})) == ()
     assert balance_warnings(manifest({"embargo": 3})) == ()
+
+
+def test_many_small_reasons_that_drop_most_cases_are_told_together() -> None:
+    splits = {"train": (10, 0, 0, 10, 0, 0)}
+    (told,) = balance_warnings(manifest({"ship: none": 8, "ship: several": 7}, **splits))
+    assert told == "in all 15 of 25 cases drop: 'ship: none' 8, 'ship: several' 7"
+
+
+def test_a_config_that_drops_almost_all_or_lacks_a_split_is_told() -> None:
+    splits = {"train": (20, 0, 0, 20, 0, 0), "validation": (9, 0, 0, 9, 0, 0)}
+    plain = manifest({}, **splits)
+    assert balance_warnings(plain) == ()
+    few = plain.model_copy(
+        update={"configs": {"advice": {"train": 3}}, "drops": {"case": {}, "advice": {"too few": 26}}}
+    )
+    assert balance_warnings(few) == (
+        "'advice' tells 3 of 29 cases, the others drop: 'too few' 26",
+        "'advice' has no record in validation, in which 9 cases were kept",
+    )
+    more = few.model_copy(update={"drops": {"case": {}, "advice": {"too few": 16}}})
+    assert balance_warnings(more) == ("'advice' has no record in validation, in which 9 cases were kept",)
+    none = plain.model_copy(update={"configs": {"advice": {}, "eval": {"test": 1}}})
+    assert balance_warnings(none) == (), "a config without any record is told by `run` itself"

@@ -18,6 +18,7 @@ from storymesh.location import Location
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.deprecated import deprecation_warnings
 from storymesh.narrative.foretelling import foretelling_warnings
+from storymesh.narrative.split_periods import split_warnings
 from storymesh.narrative.template_files import VARIANTS_FOLDER
 from storymesh.narrative.typed_record import RecordTyper, TypedRecord
 from storymesh.narrative.used_columns import Columns, used_columns
@@ -90,6 +91,7 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
             *_warnings(narrative, cast, typer.used),
             *(warning for checked in (*formulas, *conditions) for warning in checked.warnings),
             *(warning for record in records.values() for warning in foretelling_warnings(record)),
+            *split_warnings(narrative),
             *deprecation_warnings(narrative, cast, typed, records, together),
         ),
     )

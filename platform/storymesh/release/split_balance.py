@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from storymesh.narrative.evaluation_definition import EVALUATION_CONFIG
 from storymesh.release.manifest import CASE, ReleaseManifest
 
 LEVEL = 0.01  # of all comparisons of a release together
+ALMOST_ALL = 0.85  # the share of cases from which on a config that drops them is told
 SPLITTING = ("embargo", "straddles")  # the drops that are counted for each period
 
 
@@ -49,10 +51,12 @@ def split_balances(manifest: ReleaseManifest) -> tuple[SplitBalance, ...]:
 def balance_warnings(manifest: ReleaseManifest) -> tuple[str, ...]:
     """Return a sentence for each reason to doubt that the splits show the same world.
 
-    That is a rate of what worked that differs between two splits by more than chance, and a step that drops most cases.
+    That is a rate of what worked that differs between two splits by more than chance, what drops most cases, and a
+    split of a config without records.
     """
     balances = split_balances(manifest)
-    return (*_rate_warnings(balances), *_drop_warnings(manifest, balances))
+    drops = (*_drop_warnings(manifest, balances), *_config_warnings(manifest))
+    return (*_rate_warnings(balances), *drops, *_gap_warnings(manifest, balances))
 
 
 def _rate_warnings(balances: Sequence[SplitBalance]) -> Iterator[str]:
@@ -87,9 +91,13 @@ def _chance(left: SplitBalance, right: SplitBalance) -> float:
 def _drop_warnings(manifest: ReleaseManifest, balances: Sequence[SplitBalance]) -> Iterator[str]:
     drops: Mapping[str, int] = manifest.drops.get(CASE, {})
     cases = _case_count(manifest)
-    for reason, count in drops.items():
-        if reason not in SPLITTING and count * 2 > cases:
-            yield f"'{reason}' drops {count:,} of {cases:,} cases"
+    others = {reason: count for reason, count in drops.items() if reason not in SPLITTING}
+    most = [reason for reason, count in others.items() if count * 2 > cases]
+    for reason in most:
+        yield f"'{reason}' drops {others[reason]:,} of {cases:,} cases"
+    if not most and sum(others.values()) * 2 > cases:
+        named = ", ".join(f"'{reason}' {count:,}" for reason, count in sorted(others.items(), key=lambda one: -one[1]))
+        yield f"in all {sum(others.values()):,} of {cases:,} cases drop: {named}"
     reasons = " and ".join(reason for reason in SPLITTING if reason in drops)
     for balance in balances:
         if reasons and balance.kept * 2 < balance.cases:
@@ -99,6 +107,27 @@ def _drop_warnings(manifest: ReleaseManifest, balances: Sequence[SplitBalance]) 
                 if balance.rate is not None and balance.kept_rate is not None
                 else ""
             )
+
+
+def _config_warnings(manifest: ReleaseManifest) -> Iterator[str]:
+    """Yield a sentence for each config that drops almost all cases which reach it."""
+    for config, rows in manifest.configs.items():
+        drops = manifest.drops.get(config, {})
+        dropped, kept = sum(drops.values()), sum(rows.values())
+        if config == EVALUATION_CONFIG or not kept or dropped < ALMOST_ALL * (dropped + kept):
+            continue
+        named = ", ".join(f"'{reason}' {count:,}" for reason, count in sorted(drops.items(), key=lambda one: -one[1]))
+        yield f"'{config}' tells {kept:,} of {dropped + kept:,} cases, the others drop: {named}"
+
+
+def _gap_warnings(manifest: ReleaseManifest, balances: Sequence[SplitBalance]) -> Iterator[str]:
+    """Yield a sentence for each config that has no record of a split in which cases were kept."""
+    for config, rows in manifest.configs.items():
+        empty = [balance for balance in balances if balance.kept and not rows.get(balance.split)]
+        if config == EVALUATION_CONFIG or not any(rows.values()):
+            continue
+        for balance in empty:
+            yield f"'{config}' has no record in {balance.split}, in which {balance.kept:,} cases were kept"
 
 
 def _case_count(manifest: ReleaseManifest) -> int:
