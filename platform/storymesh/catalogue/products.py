@@ -67,9 +67,11 @@ class SampleRows:
 
 @dataclass(frozen=True)
 class QuarantineRow:
-    """A row that was refused: its key, and for each rule that it breaks the reason, what was met and what is wanted."""
+    """A row that was refused: its key, where it stands ("" where nobody knows), and for each rule that it breaks the
+    reason, what was met and what is wanted."""
 
     key: str
+    place: str
     broken: tuple[tuple[str, str, str], ...]
 
 
@@ -123,7 +125,7 @@ def view_product(
         if versions:
             sample = sample_product(engine, store, contract, None, SAMPLE_ROWS)
             newest = _newest_moment(engine, sample.snapshot, contract, public=public)
-        refused = sample_quarantine(engine, store, contract, QUARANTINED_ROWS)
+        refused = sample_quarantine(engine, store, contract, product.layout.forms, QUARANTINED_ROWS)
     except StorymeshError as error:
         problem = str(error)
     shown = _Shown(contract, public=public)
@@ -167,7 +169,8 @@ class _Shown:
     def quarantined(self, sample: QuarantineSample) -> Iterator[QuarantineRow]:
         for row in sample.sample:
             broken = tuple((rule.reason, self._pairs(rule.met), rule.wanted) for rule in row.broken)
-            yield QuarantineRow(self._pairs(row.key), broken)
+            place = f"{row.file}:{row.line}" if row.file is not None else ""
+            yield QuarantineRow(self._pairs(row.key), place, broken)
 
     def _pairs(self, values: Mapping[str, Any]) -> str:
         return ", ".join(f"{name} = {self.text(name, value)}" for name, value in values.items())
