@@ -1,0 +1,1 @@
+"""What models learn from records: one tiny model for each way to tell the same cases, held against the truth."""

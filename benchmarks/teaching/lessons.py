@@ -1,0 +1,269 @@
+"""The same cases told in several ways, to learn from; and the questions that each of them is asked with, in its words.
+
+A text is a prompt, which may be empty, and a completion. Everything to learn from is of the train split of a release;
+the questions are those of its `eval`.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from benchmarks.reference import NARRATIVE, ROOT, pinned
+
+Text = tuple[str, str]
+SYSTEM, USER, ANSWER = "<s>", "<u>", "<a>"
+
+# What is added to the reference narrative: earlier cases are also matched by the cause, which decides the odds of this
+# world; the rest is as it is released by default.
+MATCH = "match: [[delay.waterway, delay.cause, shipment.cargo_type], [delay.waterway, delay.cause], [delay.waterway]]"
+EVALUATION = """
+evaluation:
+  strata: [delay.waterway, delay.cause]
+  each: EACH
+  tasks: {best: ask.md.jinja, abstain: true}
+  system: system.jinja
+  context: cases.md.jinja
+"""
+LEFT_OUT = ("choice", "follow_up", "lookup")
+"""Records that no arm learns from."""
+UNSEEN = "Kiel Canal"
+"""A waterway that no case is of, to be asked about."""
+
+ARMS: Mapping[str, Mapping[str, int]] = {
+    "rows": {"rows": 1},
+    "joined": {"joined": 1},
+    "report": {"report": 1},
+    "lean json": {"lean json": 1},
+    "recall": {"recall": 1},
+    "released": {"report": 1, "advice": 1, "recall": 3},
+}
+"""Arm -> the kinds of texts that it learns from, and the share of its tokens that each has."""
+
+RELEASED_ARMS = ("report", "recall", "released")
+"""Those that learn from what a release holds, as it is."""
+
+WHAT = {
+    "rows": "rows of the products, as JSON",
+    "joined": "joined rows with action and outcome, as JSON",
+    "report": "`report`: the case in hindsight",
+    "lean json": "joined row and a lean answer, as JSON",
+    "recall": "`recall`: question and lean answer, closed book",
+    "released": "`report`, `advice` and `recall`, open and closed book",
+}
+
+
+def release_of(products: Path, scratch: Path, each: int) -> Path:
+    """Make the release that is learned from, in `scratch`: of the reference narrative on `products`, with questions."""
+    from storymesh.dataset.stages import write_cases_and_precedents, write_records
+    from storymesh.release.write import write_release
+
+    build = pinned(products, scratch / "store", _narrative(scratch / "narratives" / "canal_exceptions", each))
+    write_cases_and_precedents(build)
+    for config in build.configs:
+        write_records(build, config)
+    return write_release(build).path
+
+
+def _narrative(folder: Path, each: int) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "narratives" / NARRATIVE.replace("-", "_"), folder)
+    shutil.rmtree(folder / "scenarios", ignore_errors=True)
+    path = folder / "narrative.yaml"
+    text, found = re.subn(r"^(\s+)match: .*$", rf"\1{MATCH}", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if found != 1:
+        raise SystemExit(f"the reference narrative has {found} lines with `match:`, one is wanted")
+    for name in LEFT_OUT:
+        text = re.sub(rf"^(  # .*\n)*  {name}:.*\n(    .*\n)*", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^evaluation:.*?(?=^\S|\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
+    path.write_text(text + EVALUATION.replace("EACH", str(each)), encoding="utf-8")
+    return folder
+
+
+@dataclass(frozen=True)
+class Question:
+    """A case to ask about, in the words of each kind of text. `stems`: kind -> action -> a text up to where the outcome
+    comes, for what only tells outcomes; `prompts`: kind -> a prompt, for what answers. `withheld`: of its waterway
+    nothing was ever told."""
+
+    case: str
+    stratum: str
+    stems: Mapping[str, Mapping[str, str]]
+    prompts: Mapping[str, str]
+    withheld: bool
+
+
+class Lessons:
+    """The texts and questions of a release and of the products that it was made from."""
+
+    def __init__(self, release: Path, products: Path) -> None:
+        self._db = duckdb.connect()
+        self._db.execute("SET enable_progress_bar = false")
+        for name in ("shipment_delays", "shipments", "resolutions", "disruptions", "ports"):
+            self._db.execute(f"CREATE VIEW {name} AS FROM '{products / name}.parquet'")
+        self._release = release
+        self.labels = self._labels()
+
+    def _rows(self, query: str) -> list[dict[str, Any]]:
+        found = self._db.execute(query)
+        names = [column[0] for column in found.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    def _records(self, config: str, split: str) -> dict[str, dict[str, Any]]:
+        files = self._release / "data" / config / f"{split}-*.parquet"
+        return {row["case_id"]: row for row in self._rows(f"FROM read_parquet('{files}') ORDER BY case_id")}
+
+    def _labels(self) -> dict[str, str]:
+        document = json.loads((self._release / "evaluation.json").read_text(encoding="utf-8"))
+        labels: dict[str, str] = document["actions"]
+        return labels
+
+    def texts(self, most: int) -> dict[str, list[Text]]:
+        """Return the texts of each kind, of at most so many cases of the train split, drawn by their ids."""
+        told = {config: self._records(config, "train") for config in ("report", "advice", "recall", "verdict")}
+        told_of = told["report"].keys() & told["advice"].keys() & told["verdict"].keys()
+        # Of a value that is withheld nothing is told but that too little is known.
+        declined = told["recall"].keys() - told["report"].keys()
+        drawn = sorted(told_of | declined, key=lambda case: hash_of(case))[:most]
+        cases = [case for case in drawn if case in told_of]
+        known = self._known(drawn)
+        found: dict[str, list[Text]] = {"rows": list(self._product_rows(cases))}
+        found["report"] = [("", told["report"][case]["text"]) for case in cases]
+        for config in ("advice", "recall"):
+            found[config] = [_conversation(told[config][case]) for case in drawn if case in told[config]]
+        found["joined"] = [("", self._with_outcome(known[case], told["verdict"][case])) for case in cases]
+        found["lean json"] = [
+            (as_json(known[case]), lean_answer(told["advice"][case]["facts"]["precedents"]))
+            for case in drawn
+            if case in told["recall"]
+        ]
+        return found
+
+    def _known(self, cases: list[str]) -> dict[str, dict[str, Any]]:
+        """Return for each case what was known when it was asked, as one row: the rows of its cast, joined."""
+        self._name(cases)
+        rows = self._rows("""
+            SELECT d.* EXCLUDE (arrived_at, final_delay_hours), s.* EXCLUDE (shipment_id, consignee),
+                (SELECT list({'kind': kind, 'severity': severity, 'title': title} ORDER BY started_at, disruption_id)
+                FROM disruptions AS e WHERE e.waterway = d.waterway AND e.started_at <= d.detected_at
+                AND (e.ended_at IS NULL OR e.ended_at >= d.detected_at)) AS disruptions
+            FROM shipment_delays AS d JOIN named ON case_id = delay_id JOIN shipments AS s USING (shipment_id)
+        """)
+        return {row["delay_id"]: row for row in rows}
+
+    def _product_rows(self, cases: list[str]) -> Iterator[Text]:
+        """Yield the rows of the products that the cases are made of, each once."""
+        self._name(cases)
+        delays = "SELECT shipment_id FROM shipment_delays JOIN named ON case_id = delay_id"
+        for row in self._rows(f"""
+            SELECT s.* EXCLUDE (consignee), (SELECT list(r ORDER BY decided_at, resolution_id) FROM
+                (SELECT * EXCLUDE (decided_by) FROM resolutions) AS r WHERE r.shipment_id = s.shipment_id) AS steps,
+                (SELECT list(d ORDER BY detected_at) FROM shipment_delays AS d
+                JOIN named ON case_id = delay_id WHERE d.shipment_id = s.shipment_id) AS delays
+            FROM shipments AS s WHERE shipment_id IN ({delays}) ORDER BY md5(shipment_id)
+        """):
+            steps, late = row.pop("steps") or [], row.pop("delays")
+            parts = [f"shipments {as_json(row)}", *(f"resolutions {as_json(step)}" for step in steps)]
+            yield "", "\n".join([*parts, *(f"shipment_delays {as_json(delay)}" for delay in late)])
+
+    def _name(self, cases: list[str]) -> None:
+        self._db.execute("CREATE OR REPLACE TEMP TABLE named (case_id VARCHAR)")
+        self._db.execute("INSERT INTO named SELECT unnest(?)", [cases])
+
+    def _with_outcome(self, known: dict[str, Any], verdict: dict[str, Any]) -> str:
+        action = verdict["facts"]["option"]["own"]["action"]
+        return as_json({**known, "action": action, "worked": bool(verdict["label"])})
+
+    def questions(self) -> list[Question]:
+        """Return the questions of the release, in the words of every kind of text."""
+        asked = self._records("eval", "test")
+        reports, advice = self._records("report", "test"), self._records("advice", "test")
+        known = self._known(sorted(asked))
+        learned = [
+            case for case, row in self._records("advice", "train").items() if row["facts"]["precedents"]["options"]
+        ]
+        told = {row["waterway"] for row in self._known(learned).values()}
+        found = []
+        for case, row in asked.items():
+            if case not in advice:
+                continue
+            system = f"{SYSTEM}{row['system']}" if row["system"] else ""
+            offered = {rate["action"]: self.labels[rate["action"]] for rate in row["options"]}
+            stems = {
+                "rows": {action: _row_stem(known[case], action) for action in offered},
+                "joined": {action: _joined_stem(known[case], action) for action in offered},
+                "report": {action: _report_stem(reports[case]["text"], label) for action, label in offered.items()}
+                if case in reports
+                else {},
+            }
+            closed = f"{system}{USER}{row['question']}{ANSWER}"
+            unknown = next(label for label in self.waterways if label in row["question"])
+            prompts = {
+                "recall": closed,
+                "advice": _conversation(advice[case])[0],
+                "lean json": as_json(known[case]),
+                "unseen": closed.replace(unknown, UNSEEN),
+            }
+            withheld = known[case]["waterway"] not in told
+            found.append(Question(case, row["stratum"], stems, prompts, withheld))
+        return found
+
+    @property
+    def waterways(self) -> list[str]:
+        from storymesh.contract.read import read_contract
+
+        contract = read_contract(ROOT / "contracts" / "shipping" / "shipment_delays.odcs.yaml", ROOT)
+        return list(contract.properties["waterway"].type.labels.values())
+
+
+def _conversation(record: dict[str, Any]) -> Text:
+    """Return prompt and completion of messages, between marks that no text has."""
+    marks = {"system": SYSTEM, "user": USER}
+    prompt = "".join(f"{marks[turn['role']]}{turn['content']}" for turn in record["prompt"])
+    return prompt + ANSWER, record["completion"][0]["content"]
+
+
+def _row_stem(known: dict[str, Any], action: str) -> str:
+    delay = {name: known[name] for name in ("delay_id", "shipment_id", "waterway", "location", "detected_at")}
+    delay |= {name: known[name] for name in ("planned_at", "expected_delay_hours", "delay_code", "cause")}
+    skipped = {*delay, "disruptions"} - {"shipment_id"}
+    shipment = {name: value for name, value in known.items() if name not in skipped}
+    step = {"resolution_id": "RES-000001", "shipment_id": known["shipment_id"]}
+    step |= {"decided_at": known["detected_at"], "action_code": action}
+    return f"shipments {as_json(shipment)}\nresolutions {as_json(step)}\nshipment_delays {as_json(delay)[:-1]}"
+
+
+def _joined_stem(known: dict[str, Any], action: str) -> str:
+    return as_json({**known, "action": action})[:-1]
+
+
+def _report_stem(report: str, label: str) -> str:
+    """Return a report up to what was done, with one step in place of those that were taken."""
+    head = report.split("What the control tower did:")[0].split("The control tower decided nothing")[0]
+    day = re.search(r"on (\d+ \w+ \d{4}) at", head)
+    when = day.group(1) if day else ""
+    return f"{head}What the control tower did:\n\n1. {when}: {label}, the cost not yet settled.\n\n"
+
+
+def as_json(row: Mapping[str, Any]) -> str:
+    plain = {name: value for name, value in row.items() if value is not None}
+    return json.dumps(plain, default=str, ensure_ascii=False)
+
+
+def lean_answer(precedents: Mapping[str, Any]) -> str:
+    """Return what `recall` says of precedents, as JSON."""
+    best = (precedents["best"] or {}).get("action")
+    rates = {row["action"]: round(10 * float(row["rate"])) for row in precedents["options"] if row["tried"] >= 5}
+    tried = precedents["tried"]
+    cases = "many" if tried >= 100 else "dozens" if tried >= 25 else "few" if tried else "too few"
+    return json.dumps({"best": best, "in ten": rates, "cases": cases})
+
+
+def hash_of(case: str) -> bytes:
+    from hashlib import md5
+
+    return md5(case.encode(), usedforsecurity=False).digest()
