@@ -1,0 +1,48 @@
+"""A product of a table of a PostgreSQL: an extract that runs without the server, and no word of how to get in."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storymesh.errors import WrongUsage
+from storymesh.mesh.mesh import load_mesh
+from storymesh.scaffold.add_product import ProductRequest, add_product
+from tests.scaffold.test_new_product import quarantined
+
+Command = Callable[..., Any]
+TABLE = """
+create schema if not exists shop;
+create table shop."Late Orders" (
+  id int, line int, at timestamptz not null, paid boolean, "sum" numeric(12,3), note text, primary key (line, id));
+insert into shop."Late Orders" select g, g % 3, timestamptz '2024-01-01 12:00+02' + g * interval '1 day', g % 2 = 0,
+  g * 1.125, case when g % 4 = 0 then E'a\\n"b", c' end from generate_series(1, 40) g;
+"""
+
+
+def test_a_table_becomes_a_product(
+    server: dict[str, str], storymesh: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg2
+
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    with psycopg2.connect("") as connection, connection.cursor() as cursor:
+        cursor.execute(TABLE)
+    connection.close()
+    mesh = tmp_path / "m"
+    assert storymesh(tmp_path, "new", "mesh", "m", "--domain", "desk", "--empty").code == 0
+    address = f"postgresql://{server['PGUSER']}@{server['PGHOST']}:{server['PGPORT']}/{server['PGDATABASE']}"
+    add_product(mesh, ProductRequest(address, table="shop.Late Orders"), lambda _, guess: guess)
+    contract = load_mesh(mesh).contract("desk.late_orders")
+    assert (contract.key, contract.event_time) == (("line", "id"), "at")
+    assert str(contract.properties["sum"].type) == "decimal"
+    assert storymesh(mesh, "check").code == 0
+    assert quarantined(mesh, "desk.late_orders") == 0
+    with pytest.raises(WrongUsage, match=r"has no table 'shop\.Late Order' .did you mean 'shop\.Late Orders'"):
+        add_product(mesh, ProductRequest(address, table="shop.Late Order"), lambda _, guess: guess)
+    written = b"".join(path.read_bytes() for path in mesh.rglob("*") if path.is_file() and ".vscode" not in path.parts)
+    for secret in (server["PGPASSWORD"], server["PGUSER"], server["PGHOST"]):
+        assert os.fsencode(secret) not in written
