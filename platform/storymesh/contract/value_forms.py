@@ -64,13 +64,14 @@ class ValueForms:
     skipped_hour: GapChoice = "refuse"
 
     def describe(self, kind: Type) -> str:
-        """Return in words how a value of a type is written; empty where nothing but the type says so."""
+        """Return in words how a value of a type is written; empty where its type says enough."""
         match kind:
             case Integer() | Float() | Decimal() if self._has_number_forms:
                 example = f"{'1' + self.thousands + '234' if self.thousands else '1234'}"
                 return f"written as {example}{'' if isinstance(kind, Integer) else self.decimal + '5'}"
             case Date() | Timestamp():
-                parts = [f"written as {' or '.join(self.dates)}"] if self.dates else []
+                iso = "2024-01-31" if isinstance(kind, Date) else "2024-01-31T12:00:00Z"
+                parts = [f"written as {' or '.join(self.dates) or iso}"]
                 if self.zone is not None and isinstance(kind, Timestamp):
                     parts.append(f"an hour that {self.zone} has once")
                 return ", ".join(parts)

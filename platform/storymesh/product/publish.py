@@ -99,7 +99,7 @@ def publish(
     """
     columns = _choose_columns(rows.schema, contract, product)
     with open_staging(store, product.name, arrow_schema(contract), wait_s) as staging:
-        told, digests = progress or (lambda phase, rows: None), FileDigests(engine, contract)
+        told, digests = progress or (lambda *_: None), FileDigests(engine, contract)
         publishing = _Publishing(product, contract, store, engine, staging, digests, run_id, told, places)
         return publishing.publish(rows, columns)
 
@@ -351,11 +351,12 @@ class _Publishing:
 
     def _over_limit(self, audit: RowAudit, failed: int, quarantine: Path) -> PublicationRefused:
         publication = self._publication(audit, 0, quarantine, audit.results, unchanged=True)
-        reasons = "; ".join(publication.reasons())
-        limit = f"{100 * self.contract.quarantine_limit:.4g} %"
-        broken = f"{failed:,} of {audit.rows:,} rows break the contract, more than {limit}"
+        # Without values: messages go to logs and alerts.
+        reasons = "; ".join(f"{reason} ({count:,})" for reason, count in publication.quarantined.items())
+        limit = 100 * self.contract.quarantine_limit
+        words = f"{failed:,} of {audit.rows:,} rows break the contract, more than {limit:.4g} %: {reasons}"
         hint = f"nothing is published; the rows stand in {quarantine}"
-        return PublicationRefused(f"'{self.product.id}': {broken}: {reasons}", hint, publication)
+        return PublicationRefused(f"'{self.product.id}': {words}", hint, publication)
 
     def _publication(
         self,

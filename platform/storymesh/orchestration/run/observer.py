@@ -37,6 +37,7 @@ class RunObserver:
     metadata_of: dict[dg.AssetKey, Mapping[str, Any]] = field(default_factory=dict)
     rows_of: dict[str, tuple[int | None, bool]] = field(default_factory=dict)
     failures: dict[str, StepFailure] = field(default_factory=dict)
+    quarantined_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
     success: bool = False
     interrupted: bool = False
     began_at: float = 0.0
@@ -81,6 +82,9 @@ class RunObserver:
                 self.interrupted |= _is_interrupt(data.error)
                 message, expected = message_of_failure(data)
                 self.failures[step] = StepFailure(self._name(step), message, expected)
+                raised = data.user_failure_data
+                if raised is not None and QUARANTINED in raised.metadata:
+                    self.quarantined_for[step] = tuple(raised.metadata[QUARANTINED].value)
                 if not self.interrupted:
                     self.listener(self.failures[step])
 
@@ -135,7 +139,9 @@ class RunObserver:
         metadata = self.metadata_of.get(key)
         if metadata is None:
             state, reason = self._reason_of_absence([key])
-            return ProductOutcome(product, state, None, None, None, reason)
+            steps = [step for step in self.quarantined_for if key in self.assets_of[step]]
+            reasons = tuple(words for step in steps for words in self.quarantined_for[step])
+            return ProductOutcome(product, state, None, None, None, reason, reasons)
         state = "unchanged" if metadata["unchanged"] else "new"
         rows, quarantined = metadata["dagster/row_count"], metadata["quarantined_rows"]
         reasons = tuple(metadata.get(QUARANTINED, ()))
