@@ -66,7 +66,7 @@ class Publication:
     checks: tuple[CheckResult, ...]
 
     def reasons(self) -> tuple[str, ...]:
-        """Return each reason with its number of rows; for values that fit no type, some of them and what is wanted."""
+        """Return each reason with its rows; for values that fit no type, some (never for a log) and what is wanted."""
         types = [item for item in self.checks if item.name == "type" and item.failed_rows and item.observed]
         met = {f"type: {item.properties[0]}": f": {item.observed}, wanted: {item.words}" for item in types}
         return tuple(f"{reason} ({count:,}){met.get(reason, '')}" for reason, count in self.quarantined.items())
@@ -351,7 +351,6 @@ class _Publishing:
 
     def _over_limit(self, audit: RowAudit, failed: int, quarantine: Path) -> PublicationRefused:
         publication = self._publication(audit, 0, quarantine, audit.results, unchanged=True)
-        # Without values: messages go to logs and alerts.
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in publication.quarantined.items())
         limit = 100 * self.contract.quarantine_limit
         words = f"{failed:,} of {audit.rows:,} rows break the contract, more than {limit:.4g} %: {reasons}"
