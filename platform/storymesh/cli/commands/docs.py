@@ -7,11 +7,13 @@ import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
 
+STORED = "catalogue.site"  # in the store, with a dot, so that no domain has its name
+
 
 def docs(
     mesh: MeshOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="The folder of the site. Default: .storymesh/site.")
+        Path | None, typer.Option("--out", metavar="DIR", help="The folder of the site. Default: one in the store.")
     ] = None,
     title: Annotated[
         str | None, typer.Option("--title", metavar="TEXT", help="The name of the site. Default: the mesh root's.")
@@ -33,7 +35,7 @@ def docs(
     from storymesh.orchestration.audit_history import open_audit_history
 
     loaded = load_mesh(mesh_root(mesh))
-    folder = out if out is not None else loaded.prepare_store() / "site"
+    folder = out if out is not None else loaded.prepare_store() / STORED
     with open_audit_history(loaded) as audits_of:
         site = write_site(loaded, folder, audits_of, title=title or loaded.root.name, public=public)
     if format == "json":
