@@ -127,6 +127,7 @@ def test_bad_row_is_quarantined_and_its_check_fails(harbour: Path) -> None:
     outcome, _ = run(harbour)
     assert outcome.success, "the rest goes on"
     assert (outcome.products[0].rows, outcome.products[0].quarantined) == (20, 1)
+    assert outcome.products[0].quarantined_for == ("range: length (1)",)
     mesh = load_mesh(harbour)
     with open_instance(mesh) as instance:
         event = instance.get_latest_materialization_event(BOATS)
@@ -165,6 +166,7 @@ def test_a_refused_product_keeps_its_snapshot_and_stops_only_what_is_built_on_it
     assert states == {"fleet.boats": "refused", "yard.repairs": "left out", "pier.berths": "new"}
     refused = next(product for product in outcome.products if product.product == "fleet.boats")
     assert "break the contract" in refused.reason
+    assert refused.quarantined_for == ("range: length (5)",)
     assert outcome.narratives[0].state == "left out"
     assert "fleet.boats" in outcome.narratives[0].reason
     assert "storymesh run late-repairs --only" in outcome.narratives[0].reason

@@ -83,8 +83,9 @@ class RunObserver:
                 message, expected = message_of_failure(data)
                 self.failures[step] = StepFailure(self._name(step), message, expected)
                 raised = data.user_failure_data
-                if raised is not None and QUARANTINED in raised.metadata:
-                    self.quarantined_for[step] = tuple(raised.metadata[QUARANTINED].value)
+                told = raised.metadata.get(QUARANTINED) if raised is not None else None
+                if told is not None and isinstance(told.value, list):
+                    self.quarantined_for[step] = tuple(map(str, told.value))
                 if not self.interrupted:
                     self.listener(self.failures[step])
 
