@@ -81,7 +81,9 @@ class LinkCheck:
                 yield narrative.document.finding(step, "unknown-name", message, hint)
             elif (contract := self.contracts.get(product)) is not None and contract.major != member.major:
                 message = f"'{product}' is at version {contract.version}, the cast wants major version {member.major}"
-                hint = f"follow the contract's change, or have the owner keep the old version as '{member.kept_as}'"
+                hint = "follow the contract's change"
+                if member.major < contract.major:
+                    hint += f", or have the owner keep the old version as '{member.kept_as}'"
                 yield narrative.document.finding(step, "wrong-version", message, hint)
 
     def _circles(self) -> Iterator[Finding]:
