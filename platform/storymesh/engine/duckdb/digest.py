@@ -107,15 +107,17 @@ class DigestOfBatches:
         self._shape, self._formed = _relation_shape(fields), formed
         self._names = sorted(fields, key=str.encode)
         self._sorting = session.cursor()
-        self._sorting.execute("CREATE OR REPLACE TEMP TABLE leaves (part VARCHAR, leaf BLOB)")
+        self._sorting.execute("CREATE OR REPLACE TEMP TABLE leaves (part INTEGER, leaf BLOB)")
         self._pending: list[bytes] = []
         self._count = 0  # of rows whose leaves are pending
-        self._part = ""
+        self._parts: dict[str, int] = {}  # a leaf has the number of its part, which takes less than its name
+        self._part = 0
 
     def add(self, batch: "pyarrow.RecordBatch", part: str = "") -> None:
-        if self._count >= _SORTED or part != self._part:
+        number = self._parts.setdefault(part, len(self._parts))
+        if self._count >= _SORTED or number != self._part:
             self._insert()
-        self._part = part
+        self._part = number
         self._pending.append(row_digests(batch, self._names, self._formed))
         self._count += batch.num_rows
 
@@ -123,7 +125,7 @@ class DigestOfBatches:
         """Return the digest of the rows of `parts`; None: of all rows."""
         self._insert()
         chosen = "" if parts is None else "WHERE part IN (SELECT unnest(?))"
-        arguments = [] if parts is None else [list(parts)]
+        arguments = [] if parts is None else [[self._parts[part] for part in parts]]
         leaves = self._sorting.execute(f"SELECT leaf FROM leaves {chosen} ORDER BY leaf", arguments)
         return _root(self._shape, leaves.to_arrow_reader(_SORTED))
 
