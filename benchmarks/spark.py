@@ -62,8 +62,9 @@ def main() -> int:
 
 def copy_of(mesh: Path, root: Path, engine: Any) -> Path:
     """Copy a mesh with its products, without builds and releases, and name the engine in it."""
-    left_out = shutil.ignore_patterns(".git", ".venv*", "builds", "releases", "logs", "target")
+    left_out = shutil.ignore_patterns(".git", ".venv*", "releases", "logs", "target")
     shutil.copytree(mesh, root, symlinks=True, ignore=left_out)
+    shutil.rmtree(root / ".storymesh" / "narratives", ignore_errors=True)
     settings = root / "mesh.yaml"
     before = settings.read_text("utf-8") if settings.is_file() else ""
     settings.write_text(f"{before}\nengine: {json.dumps(engine)}\n", encoding="utf-8")
@@ -90,6 +91,8 @@ def measure(root: Path, name: str, engine: Any) -> dict[str, Any]:
         pyspark_folder()
     mesh = load_mesh(root)
     build = pin_build(mesh, mesh.narrative(name))
+    if build.files.cases.exists():
+        raise SystemExit(f"{build.files.folder} has been built before, and nothing would be measured")
     began, used = time.monotonic(), cpu_seconds()
     write_all_records(build)
     release = write_release(build)
