@@ -7,11 +7,13 @@ from decimal import Decimal
 import pytest
 
 from storymesh.errors import NarratorFailed
+from storymesh.grounding.check import Grounding
+from storymesh.grounding.pieces import GroundingSource
 from storymesh.llm.budget import Usage
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.llm.retry import RetryPolicy
 from storymesh.rewriting.estimate import CostEstimate, estimate_cost
-from storymesh.rewriting.rewrite import RewriteTask
+from storymesh.rewriting.rewrite import GroundingCheck, RewriteTask
 from tests.support.model_server import Call, Hang, Raw, Server, Status
 from tests.support.narrator_bench import Bench, check_word_for_word, task
 
@@ -62,7 +64,7 @@ def test_a_call_that_broke_off_counts_at_its_worst(bench: Benches) -> None:
         run = bench(server.url)
         patient = RetryPolicy(tries=50, costly=50, questions=50, first=0.001, longest=0.001)
         retellings = run.rewrite(
-            FIFTY[:5], patient, timeout=0.2, parameters={"max_tokens": 1000}, budget={"tokens": 4000}, concurrency=1
+            FIFTY[:5], patient, timeout=0.2, parameters={"max_tokens": 1000}, budget={"tokens": 6200}, concurrency=1
         )
         assert {r.reason for r in retellings.values()} == {"budget"}
         assert len(server.calls) == run.usage.lost == 3
@@ -72,7 +74,7 @@ def test_a_refused_call_costs_nothing(bench: Benches) -> None:
     with Server(lambda call: Status(500) if call.number % 2 else call.prompt) as server:
         run = bench(server.url)
         patient = RetryPolicy(tries=50, first=0.001, longest=0.001)
-        run.rewrite(FIFTY[:5], patient, parameters={"max_tokens": 100}, budget={"tokens": 1000}, concurrency=1)
+        run.rewrite(FIFTY[:5], patient, parameters={"max_tokens": 100}, budget={"tokens": 3000}, concurrency=1)
         assert run.usage.accepted == 5
 
 
@@ -104,11 +106,17 @@ def test_a_budget_that_cannot_be_held_is_refused_before_any_call(
         assert server.calls == []
 
 
-def dry(run: Bench, tasks: list[RewriteTask], **settings: object) -> CostEstimate:
+def dry(
+    run: Bench, tasks: list[RewriteTask], ground: GroundingCheck = check_word_for_word, **settings: object
+) -> CostEstimate:
     with ResponseCache(run.store) as answers:
         return estimate_cost(
-            tasks, run.narrator(**settings), answers, ground=check_word_for_word, feedback=lambda grounding: "Wrong."
+            tasks, run.narrator(**settings), answers, ground=ground, feedback=lambda grounding: "Wrong."
         )
+
+
+def accept_all(answer: str, _: GroundingSource) -> Grounding:
+    return Grounding((), 1, answer)
 
 
 def test_an_estimate_calls_nobody_and_counts_what_is_paid(bench: Benches) -> None:
@@ -132,7 +140,7 @@ def test_an_estimate_follows_what_was_refused(bench: Benches) -> None:
         run = bench(server.url)
         run.rewrite(FIFTY[:5], attempts=1)
         assert (dry(run, FIFTY[:5], attempts=1).calls, dry(run, FIFTY[:5], attempts=3).calls) == (0, 5)
-        assert dry(run, FIFTY[:5], attempts=3, accept=0.5).calls == 0
+        assert dry(run, FIFTY[:5], accept_all, attempts=3).calls == 0
         assert len(server.calls) == 5
 
 
