@@ -221,6 +221,13 @@ def test_a_thinking_model_and_a_fenced_answer_are_read(bench: Benches) -> None:
     assert retelling.text == "story of 1."
 
 
+def test_a_plain_answer_that_begins_with_a_piece_is_no_json(bench: Benches) -> None:
+    answer = "[[7: SH-7]] is told of in story of 1."
+    with Server(lambda call: Raw(answer)) as server:
+        (retelling,) = bench(server.url).rewrite([task(1)]).values()
+    assert retelling.text == answer
+
+
 def test_a_model_that_calls_a_tool_for_its_answer_is_read(bench: Benches) -> None:
     called = {"id": "t", "type": "function", "function": {"name": "retelling", "arguments": '{"story": "story of 1."}'}}
     with Server(lambda call: Raw(None, extra={"tool_calls": [called]})) as server:

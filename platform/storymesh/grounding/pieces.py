@@ -84,7 +84,7 @@ def _harmless(text: str) -> str:
     """Return a text with each mark taken apart that could begin or end a fence."""
     while OPEN in text or CLOSE in text:
         text = text.replace(OPEN, "[ [").replace(CLOSE, "] ]")
-    return text
+    return f"{text} " if text.endswith(CLOSE[0]) else text
 
 
 def _plain(text: str) -> str:
@@ -139,6 +139,11 @@ def read_answer(answer: str, source: GroundingSource) -> Draft:
             parts.append(number)
         done = match.end()
     return Draft(tuple(part for part in (*parts, answer[done:]) if part != ""), tuple(changed))
+
+
+def is_piece_first(answer: str) -> bool:
+    """Return True if an answer begins with a piece, which is written like a list of JSON."""
+    return _PIECE.match(answer) is not None
 
 
 def lines_of(draft: Draft) -> Iterator[tuple[str | int, ...]]:

@@ -4,7 +4,7 @@ import json
 import re
 from contextlib import suppress
 
-from storymesh.grounding.pieces import GroundingSource
+from storymesh.grounding.pieces import GroundingSource, is_piece_first
 from storymesh.grounding.placing import rivals_of
 from storymesh.llm.langchain_model import Schema
 from storymesh.llm.response_cache import ChatResponse, Messages
@@ -97,7 +97,7 @@ def text_in_answer(answer: ChatResponse, *, structured: bool) -> tuple[str | Non
     found = _story_object(text)
     if found is None:
         # A server that does not know the schema answers in plain text, and that is the story.
-        unreadable = structured and text.startswith(("{", "["))
+        unreadable = structured and text.startswith(("{", "[")) and not is_piece_first(text)
         return (None, "unreadable: the answer is not the JSON that was asked for") if unreadable else (text, None)
     # JSON can spell half a surrogate pair, which no file of text can hold.
     story = found.strip().encode("utf-8", "replace").decode()
