@@ -64,7 +64,7 @@ def test_findings_are_in_the_error(name: str, tmp_path: Path, monkeypatch: pytes
 def test_every_command_says_so_in_its_help() -> None:
     group: Any = get_command(app)
     commands: dict[str, Command] = group.commands
-    assert set(commands) == {*NAMES, "new", "schema"}, "which write files that are no documents of a mesh"
+    assert set(commands) == {*NAMES, "new", "schema", "watch"}, "of which no document of a mesh comes"
     for command in map(commands.__getitem__, NAMES):
         assert "--format" in {name for option in command.params for name in option.opts}
 
