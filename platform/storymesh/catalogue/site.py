@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,7 +12,7 @@ from storymesh.atomic_write import write_atomically
 from storymesh.catalogue.audits import MOST_AUDITS, AuditHistory
 from storymesh.catalogue.handbook import HandbookPage, read_handbook
 from storymesh.catalogue.lineage import MOST_NODES, Lineage, by_domain, draw_lineage, mesh_lineage
-from storymesh.catalogue.narratives import NarrativeView, view_narrative
+from storymesh.catalogue.narratives import STORIES, NarrativeView, view_narrative
 from storymesh.catalogue.products import ProductView, view_product
 from storymesh.catalogue.search_index import search_entries
 from storymesh.errors import WrongUsage
@@ -22,6 +22,7 @@ from storymesh.release.catalog import Release, list_releases
 from storymesh.release.description import PROMISES, describe_links
 from storymesh.release.doubts import release_doubts
 from storymesh.release.report.page import render_page
+from storymesh.release.report.render import LARGEST_PAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
 MORE = (TEMPLATES / "site.css", TEMPLATES / "site.js")
@@ -121,7 +122,7 @@ class _Renderer:
             releases = self.releases[narrative.id]
             told = view_narrative(self.mesh, narrative, releases, self.product_colors, public=self.public)
             listed += told.releases
-            yield self._narrative(told)
+            yield self._bounded(told)
             for release in told.releases:
                 yield self._release(told, release)
         for domain in self.mesh.domains:
@@ -176,6 +177,15 @@ class _Renderer:
             picture=draw_lineage(self.lineage.around(product.id)),
             known=self.mesh.products,
         )  # fmt: skip
+
+    def _bounded(self, told: NarrativeView) -> tuple[str, str]:
+        """Return the page of a narrative with as many stories of each config as a page can carry."""
+        for most in range(STORIES, 1, -1):
+            stories = {config: every[:most] for config, every in told.stories.items()}
+            href, page = self._narrative(replace(told, stories=stories))
+            if len(page.encode()) <= LARGEST_PAGE:
+                return href, page
+        return self._narrative(replace(told, stories={config: every[:1] for config, every in told.stories.items()}))
 
     def _narrative(self, told: NarrativeView) -> tuple[str, str]:
         narrative = told.narrative
