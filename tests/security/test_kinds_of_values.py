@@ -42,7 +42,8 @@ records:
   q:
     from: r
     narrator:
-      {model: "openai:m", prompt: a.jinja, parameters: {temperature: 0.25}, attempts: 3, otherwise: keep, accept: 0.75,
+      {model: "openai:m", prompt: a.jinja, parameters: {temperature: 0.25}, attempts: 3, otherwise: keep,
+       judge: {model: "openai:j", prompt: a.jinja, accept: 0.75},
        concurrency: 2, timeout: 60.5, price: {input: 1.5, output: 2.5}, budget: {tokens: 5, usd: 1.5}}
 dataset:
   split: {validation: 2024-01-01, test: 2024-02-01, embargo: 1d, together: [a.x]}
