@@ -68,6 +68,8 @@ def test_a_server_makes_the_release_of_duckdb(shift_book: Path, tmp_path: Path, 
 
 
 VARIED = "  varied: {format: text, text: report.jinja, variants: true}\n"
+TASKS = "{best: ask.jinja, rate: rate.jinja, verdict: verdict.jinja, abstain: true}"
+ASKED = VARIED + EVALUATION.replace(TASKS, "{best: ask.jinja, verdict: verdict.jinja}")
 
 
 def test_variants_and_questions_with_answers_are_those_of_duckdb(tmp_path: Path, server: ConnectServer) -> None:
@@ -76,12 +78,13 @@ def test_variants_and_questions_with_answers_are_those_of_duckdb(tmp_path: Path,
         variants = tmp_path / place / "narratives/delays/variants/varied"
         variants.mkdir(parents=True)
         (variants / "01.jinja").write_text("At {{ delay.waterway }} was {{ delay.ship }}.", encoding="utf-8")
-        build = evaluation_build(tmp_path / place, VARIED + EVALUATION)
+        build = evaluation_build(tmp_path / place, ASKED)
         if place == "spark":
             build = replace(build, open_cluster=cluster_at(server))
         with speaking_to_servers():
             write_all_records(build)
         digests.append(write_release(build).manifest.digest)
+    assert {"eval", "varied"} <= set(build.configs)
     assert len(set(digests)) == 1
 
 
