@@ -40,9 +40,8 @@ REPAIRS = "domains/yard/products/repairs.odps.yaml"
             BOATS,
             "value: sources/boats.csv",
             "value: domain.yaml",
-            "11:31: error[no-rows]: source 'domain.yaml': a file '.yaml' cannot be read (use .csv, .csv.gz, .tsv,"
-            " .tsv.gz, .parquet,"
-            " .jsonl, .jsonl.gz, .ndjson, .xlsx, or a dbt model)",
+            "11:31: error[no-rows]: source 'domain.yaml': a file '.yaml' cannot be read (use .csv, .tsv, .parquet,"
+            " .jsonl, .ndjson, .xlsx, say its format as in {file: domain.yaml, format: csv}, or a dbt model)",
             id="a file that is no table",
         ),
         pytest.param(
