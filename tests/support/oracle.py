@@ -414,13 +414,16 @@ def _answer(
             good = [item for item in judged if item["worked"] > 0]
             return {
                 "enough": True,
+                "withheld": False,
+                "unseen": False,
                 "level": level + 1,
                 "tried": len(found),
                 "best": good[0] if good else None,
                 "worst": judged[-1] if judged else None,
                 "options": options,
             }
-    return {"enough": False, "level": None, "tried": 0, "best": None, "worst": None, "options": []}
+    nothing = {"enough": False, "withheld": False, "unseen": False, "level": None, "tried": 0}
+    return {**nothing, "best": None, "worst": None, "options": []}
 
 
 def _of(case: Expected) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
 _ROWS, _BESIDE = "storymesh:rows", "storymesh:beside"
 
@@ -37,15 +38,15 @@ def find_repeated_rows(
     nothing = np.empty(0, np.int64)
     if not files:
         return nothing, False
-    repeated = pandas_frame(engine.fetch_table(_repeated_keys(engine, contract, names, files, beside)))
+    nested = [name for name in names if isinstance(contract.properties[name].type, Array | Struct)]
+    repeated = _hashable(engine.fetch_table(_repeated_keys(engine, contract, names, files, beside)), nested)
     if repeated.empty:
         return nothing, False
-    nested = [name for name in names if isinstance(contract.properties[name].type, Array | Struct)]
-    keys = _hashable(repeated[list(names)], nested)
+    keys = repeated[list(names)]
     numbers = [nothing]
     for start, path in zip([0, *accumulate(counts)], files, strict=False):
         rows = engine.read_parquet(path, arrow_schema(contract)).select(*names)
-        frame = _hashable(pandas_frame(engine.fetch_table(rows)), nested)
+        frame = _hashable(engine.fetch_table(rows), nested)
         found = frame.merge(keys, how="left", on=list(names), indicator=_ROWS)[_ROWS] == "both"
         numbers.append(np.flatnonzero(found) + start)
     return np.concatenate(numbers), bool(repeated[_BESIDE].any())
@@ -69,5 +70,23 @@ def _repeated_keys(
     return counted.filter(counted[_ROWS] > 1)
 
 
-def _hashable(keys: "pd.DataFrame", nested: Sequence[str]) -> "pd.DataFrame":
-    return keys.assign(**{name: keys[name].map(repr, na_action="ignore") for name in nested})
+def _hashable(rows: "pa.Table", nested: Sequence[str]) -> "pd.DataFrame":
+    """Return rows as pandas joins them: equal lists and structs are one text, whatever stands in the rows beside."""
+    import pyarrow as pa
+
+    for name in nested:
+        texts = [None if value is None else repr(_without_minus_zero(value)) for value in rows[name].to_pylist()]
+        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(texts, pa.string()))
+    return pandas_frame(rows)
+
+
+def _without_minus_zero(value: Any) -> Any:
+    match value:
+        case float():
+            return value + 0.0
+        case list():
+            return [_without_minus_zero(item) for item in value]
+        case dict():
+            return {name: _without_minus_zero(item) for name, item in value.items()}
+        case _:
+            return value

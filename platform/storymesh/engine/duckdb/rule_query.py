@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from storymesh.engine.duckdb.connection import quote_text
 from storymesh.engine.duckdb.patterns import bare_session
 from storymesh.errors import EngineFailed
 
@@ -47,7 +48,8 @@ def parse_rule(session: "duckdb.DuckDBPyConnection", text: str, table: str, hidd
     statements = session.extract_statements(text)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise EngineFailed("a rule is one SELECT")
-    row = session.execute("SELECT json_serialize_sql(?::VARCHAR, skip_empty := true)", [text]).fetchone()
+    # As a literal: for a parameter DuckDB imports pandas, which takes as long as a whole check.
+    row = session.execute(f"SELECT json_serialize_sql({quote_text(text)}::VARCHAR, skip_empty := true)").fetchone()
     tree = json.loads(row[0]) if row else {}
     if tree.get("error"):
         # DuckDB serialises no PIVOT, SUMMARIZE or DESCRIBE.
