@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storymesh.engine import dialect
 from storymesh.engine.cse import eliminate_common
 from storymesh.engine.dialect import UNPRINTABLE
+from storymesh.engine.open import open_engine
 from storymesh.errors import NotInLanguage, TooLarge
 from storymesh.language.compile.templates import compile_template
 from storymesh.language.parse import parse_template
 from storymesh.language.typecheck.scope import CheckedTemplate
 from storymesh.language.typecheck.templates import check_template
+from tests.support import locales
 from tests.support.generated import SCOPE, accepted, looking, rendered, table_of, values_of
 
 ROWS = 6
@@ -64,3 +67,17 @@ def test_what_cannot_be_printed_is_marked(connection: Any) -> None:
     checked = check_template(parse_template("{{ f | number(2) }}", "t", "t"), SCOPE, lambda name: None)
     row = {**values_of(random.Random(1)), "f": float("inf")}
     assert compiled(checked, [row], connection) == [UNPRINTABLE]
+
+
+def test_a_variable_may_be_set_from_another_many_times() -> None:
+    """Time and text of what is compiled grow with the steps: by naming a column ibis would double both with each."""
+    steps = 30
+    sets = "".join(f"{{% set a{n} = a{n - 1} - 1 if a{n - 1} > {n} else a{n - 1} + 1 %}}" for n in range(1, steps))
+    checked = locales.checked_in("en", f"{{% set a0 = n %}}{sets}{{{{ a{steps - 1} }}}}")
+    values = locales.rows()
+    with open_engine() as engine:
+        table = ibis.memtable(locales.as_table(values))
+        names = {name: table[name] for name in table.columns}
+        text = compile_template(checked.tree, names, ibis.literal("case-1"), b"key")
+        told_there = engine.fetch_rows(eliminate_common(table.select(**dialect.name_columns({"text": text}))))
+    assert [row["text"] for row in told_there] == [locales.told(checked, row) for row in values]

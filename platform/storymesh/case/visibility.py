@@ -55,21 +55,19 @@ def add_facts(linked: ir.Table, cast: Cast, typed_case: TypedCase) -> ir.Table:
     closes = linked["closes"]
     if not typed_case.outcome:
         status = ibis.ifelse(closes.isnull(), "open", "closed") if cast.closes else ibis.literal("closed")
-        return eliminate_common(linked.mutate(**columns, status=status))
+        return eliminate_common(linked.mutate(**dialect.name_columns(columns), status=status))
     outcome = {name: compile_expression(formula.expression, hindsight) for name, formula in typed_case.outcome.items()}
     outcome["score"] = _score(outcome["score"])
     judged = closes.notnull() & outcome["action"].notnull() & outcome["score"].notnull() & outcome["worked"].notnull()
     reads = frozenset(path for formula in typed_case.outcome.values() for path in _reads(formula, cast, typed_case))
     known = latest_or_null([linked["at"], closes, *_known(linked, cast, sorted(reads))])
-    return eliminate_common(
-        linked.mutate(
-            **columns,
-            outcome=ibis.ifelse(judged, ibis.struct(outcome), ibis.null(ibis.struct(outcome).type())),
-            status=ibis.cases((closes.isnull(), "open"), (judged, "judged"), else_="unjudged"),
-            known=ibis.ifelse(judged, known, ibis.null("timestamp(6)")),
-            **_facts_known(linked, cast, typed_case, hindsight_facts, reads),
-        )
-    )
+    columns |= {
+        "outcome": ibis.ifelse(judged, ibis.struct(outcome), ibis.null(ibis.struct(outcome).type())),
+        "status": ibis.cases((closes.isnull(), "open"), (judged, "judged"), else_="unjudged"),
+        "known": ibis.ifelse(judged, known, ibis.null("timestamp(6)")),
+        **_facts_known(linked, cast, typed_case, hindsight_facts, reads),
+    }
+    return eliminate_common(linked.mutate(**dialect.name_columns(columns)))
 
 
 def case_row(linked: ir.Table, *, hindsight: bool) -> ir.StructValue:

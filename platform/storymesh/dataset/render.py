@@ -58,7 +58,8 @@ def record_inputs(
     each name that the templates use. `cases` are the written cases with split and precedents.
     """
     inputs = _RecordInputs(cases, typed, record)
-    return eliminate_common(inputs.table.select(*inputs.kept, *inputs.columns, **inputs.other_columns(versions, key)))
+    others = dialect.name_columns(inputs.other_columns(versions, key))
+    return eliminate_common(inputs.table.select(*inputs.kept, *inputs.columns, **others))
 
 
 def render_records(
@@ -88,7 +89,7 @@ def render_records(
     searched = [*every_text, others["facts"].cast("string")] if typed.narrative.dataset.personal == "refuse" else []
     columns = {**record.format.assemble(texts), **prompts, UNFIT: _unfit_reason(every_text, searched)}
     id_ = ibis.literal(f"{record.config}/").concat(inputs.table["case_id"])
-    rows = inputs.table.select("case_id", "split", "at", id=id_, **columns, **others)
+    rows = inputs.table.select("case_id", "split", "at", id=id_, **dialect.name_columns({**columns, **others}))
     if precedents is not None and "n_precedents" in inputs.columns:
         hoisted = HoistedExpressions(rows, ["n_precedents"])
         probes = hoisted.below(precedents.mutate(n_precedents="precedents")).drop("n_precedents")
@@ -155,7 +156,8 @@ class _RecordInputs:
             case_values |= evaluation_values(visible, cases, record.evaluation)
         columns |= {f"c_{name}": value for name, value in case_values.items()}
         placed = cases.filter(cases["split"].notnull())
-        selected = placed.select("case_id", "at", "split", *more, **{UNRENDERABLE: reason}, **columns)
+        columns = dialect.name_columns({UNRENDERABLE: reason, **columns})
+        selected = placed.select("case_id", "at", "split", *more, **columns)
         table = dialect.materialization_barrier(eliminate_common(selected))
         if (cost := _cost_reason(table, record)) is not None:
             table = dialect.materialization_barrier(table.mutate(**{UNRENDERABLE: table[UNRENDERABLE].coalesce(cost)}))

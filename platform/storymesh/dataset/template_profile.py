@@ -144,13 +144,14 @@ class _Profile:
         return [line for line in self.lines.values() if not line.line.around]
 
     def cost(self) -> ConfigCost:
+        from storymesh.engine import dialect
         from storymesh.engine.cse import eliminate_common
 
         found = list(self.lines.values())
         counted = {f"rows_{number}": _sum(line.counts) for number, line in enumerate(found)}
         printed = {f"text_{number}": _lengths(line.excerpts) for number, line in enumerate(found) if line.excerpts}
         columns = {**counted, **printed, "text": _lengths(self.texts)}
-        rows = self.engine.materialize(eliminate_common(self.inputs.select(**columns)))
+        rows = self.engine.materialize(eliminate_common(self.inputs.select(**dialect.name_columns(columns))))
         try:
             (figures,) = self.engine.fetch_rows(rows.aggregate(records=rows.count(), **self._aggregates(rows, found)))
         finally:
@@ -194,9 +195,11 @@ class _Profile:
 
     def _seconds_of(self, texts: "Sequence[ir.StringValue]") -> float:
         """Return the engine's own seconds for some texts of all records."""
+        from storymesh.engine import dialect
         from storymesh.engine.cse import eliminate_common
 
-        selected = self.inputs.select(**{f"text_{number}": text for number, text in enumerate(texts)})
+        columns = {f"text_{number}": text for number, text in enumerate(texts)}
+        selected = self.inputs.select(**dialect.name_columns(columns))
         return _plan_seconds(self.engine.profile_plan(eliminate_common(selected)))
 
 

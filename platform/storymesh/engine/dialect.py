@@ -1,7 +1,7 @@
 """What differs between engines, on one page. All else is ibis; nothing above this page asks which engine runs."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
 from functools import lru_cache
@@ -337,6 +337,15 @@ def concat_lists(lists: Sequence[ir.ArrayValue]) -> ir.ArrayValue:
 def concat_items(texts: ir.ArrayValue) -> ir.StringValue:
     """Concatenate the texts of a list; an empty list gives the empty text."""
     return texts.join("")
+
+
+def name_columns(values: Mapping[str, ir.Value]) -> dict[str, ir.Value]:
+    """Return the values with the names that they get in a selection.
+
+    To name a value that has none, ibis first writes out what it is computed from, each part as often as it is used:
+    time that doubles with each variable that is set from another.
+    """
+    return {name: ops.Alias(value, name).to_expr() for name, value in values.items()}
 
 
 def materialization_barrier(table: ir.Table) -> ir.Table:

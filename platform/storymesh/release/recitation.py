@@ -99,11 +99,9 @@ def _sentences(inputs: "Table", record: "TypedRecord", key: bytes) -> "tuple[Tab
             outputs += own
         else:
             asked.append(compile_template(tree, visible, case_id, key))
-    texts = inputs.select(
-        "case_id",
-        **{f"question_{place}": _plain(question) for place, (_, question, _) in enumerate(answered)},
-        **{f"answer_{place}": text for place, (text, _, _) in enumerate(answered)},
-    )
+    columns = {f"question_{place}": _plain(question) for place, (_, question, _) in enumerate(answered)}
+    columns |= {f"answer_{place}": text for place, (text, _, _) in enumerate(answered)}
+    texts = inputs.select("case_id", **dialect.name_columns(columns))
     told = dialect.materialization_barrier(eliminate_common(texts))
     parts = [
         told.select(

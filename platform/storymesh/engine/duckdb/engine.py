@@ -27,6 +27,7 @@ from storymesh.engine.duckdb.part_digests import DigestOfParts
 from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session_secret import SessionSecret
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
+from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_files
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
@@ -318,7 +319,8 @@ class DuckDBEngine:
     def compile_sql(self, table: "ir.Table") -> str:
         import ibis
 
-        sql = str(ibis.to_sql(self._secret.separated(table), dialect="duckdb"))
+        with deep_nesting():
+            sql = str(ibis.to_sql(self._secret.separated(table), dialect="duckdb"))
         # ibis reads files through views of this session, which nobody else has.
         return re.sub(rf'"(ibis_{_SCAN}_\w+)"', lambda view: self._scans.get(view[1], view[0]), sql)
 
@@ -373,7 +375,8 @@ class DuckDBEngine:
         import pyarrow as pa
 
         try:
-            yield
+            with deep_nesting():
+                yield
         except duckdb.OutOfMemoryException as error:
             words = f"the engine ran out of memory{during}; it may use {self.memory / 1e9:.1f} GB"
             raise OutOfMemory(words, "give STORYMESH_MEMORY more, or STORYMESH_THREADS fewer") from error

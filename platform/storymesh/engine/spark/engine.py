@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from storymesh.engine import dialect
 from storymesh.engine.engine import Files, PlanOperator
+from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
 from storymesh.engine.spark.session import HINT, SparkAddress, end_session, first_line, open_session
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
@@ -143,7 +144,8 @@ class SparkEngine:
 
     def compile_sql(self, table: "ir.Table") -> str:
         node, _ = dialect.separate_secret(table.op())
-        return self._compiler.sql(node.to_expr())
+        with deep_nesting():
+            return self._compiler.sql(node.to_expr())
 
     def quote_name(self, name: str) -> str:
         return f"`{name.replace('`', '``')}`"
@@ -232,7 +234,8 @@ class SparkEngine:
         from pyspark.errors import PySparkException
 
         try:
-            yield
+            with deep_nesting():
+                yield
         except (PySparkException, Py4JError, pa.ArrowException, OSError) as error:
             words = first_line(error)
             if self._secret is not None:
