@@ -28,6 +28,8 @@ SETTINGS = {
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
     "spark.sql.legacy.parquet.nanosAsLong": "false",
+    # Each level of a nested query is resolved in a round of its own; a large template has more than the usual 100.
+    "spark.sql.analyzer.maxIterations": "2000",
 }
 # Times that a call of a server is tried again, with longer and longer pauses: some twenty seconds in all. pyspark tries
 # 15 times: it waits ten minutes for a server that has gone, also at the end of the process.
