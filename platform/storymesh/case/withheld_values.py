@@ -1,4 +1,4 @@
-"""What is wrong with the values of which a narrative withholds the precedents."""
+"""Check the values whose precedents a narrative withholds."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""What the audits of a product found over time. Whoever remembers runs tells it (`orchestration/audit_history.py`)."""
+"""The audits of a product over time. They are read from the history of runs (`orchestration/audit_history.py`)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MOST_AUDITS = 60
 
 @dataclass(frozen=True)
 class AuditedCheck:
-    """How one check came out in one audit. `failed_rows` is None where a check counts no rows."""
+    """The result of one check in one audit. `failed_rows` is None where a check counts no rows."""
 
     passed: bool
     severity: Severity

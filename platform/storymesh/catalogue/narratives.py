@@ -1,5 +1,4 @@
-"""What the catalogue says of narratives and their releases, with sample stories that are traced like those of a
-report."""
+"""The pages of narratives and their releases, with sample stories that are traced like those of a report."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""What the catalogue says of one product: its contract, its versions, how its audits went, and some of its rows."""
+"""The page of one product: its contract, its versions, how its audits went, and some of its rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ MOST_ENTRIES = 20_000
 LONGEST_TEXT = 160  # characters
 
 Entry = tuple[str, str, str, str]
-"""What it is, its name, the page from the root of the site, and words by which it is found too."""
+"""An entry of the search: its kind, name, page (from the root of the site), and further words that find it."""
 
 
 def search_entries(mesh: Mesh, releases: Iterable[Release], handbook: Iterable[HandbookPage]) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""What a mesh is compared with: its contracts, and who read what of them, at an earlier time."""
+"""The earlier state that a mesh is compared with: its contracts, and which columns each reader used."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress

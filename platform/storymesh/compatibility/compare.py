@@ -31,7 +31,7 @@ class AffectedReader:
 
 @dataclass(frozen=True)
 class ContractComparison:
-    """What became of one contract; `new_version` is None where it is gone. `wanted` is the version that the changes ask
+    """The changes of one contract; `new_version` is None where it is gone. `wanted` is the version that the changes ask
     for at least, and `kept_as` the product that keeps the old major version beside the new one."""
 
     product: str

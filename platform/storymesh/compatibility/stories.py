@@ -1,4 +1,4 @@
-"""What of a release changes with a contract: its records, found by what each config reads and by the released rows."""
+"""The records of a release that change with a contract, found by what each config reads and by the released rows."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ MOST_KEYS = 5_000  # more refused rows than this are not looked for one by one: 
 
 @dataclass(frozen=True)
 class ConfigEffect:
-    """What changes of one config: the properties that it reads and that are others now. `stories` of the `released`
+    """The changes of one config: the properties that it reads and that are others now. `stories` of the `released`
     records change, for example those of these ids; None where nothing is released."""
 
     config: str

@@ -1,4 +1,4 @@
-"""What differs between two versions of a contract.
+"""The differences between two versions of a contract.
 
 One rule decides what a difference means: a promise that becomes weaker, or another one, breaks whoever relies on it;
 one that becomes stronger breaks no reader, but may refuse rows; what is about no row breaks nobody.

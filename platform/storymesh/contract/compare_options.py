@@ -1,4 +1,4 @@
-"""Whether a bound or a condition of one version of a contract is tighter or looser than that of another."""
+"""Compare a bound or a condition of two versions of a contract: tighter, looser, or another."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What differs between the types of a property in two versions of a contract, inside rows and lists too."""
+"""The differences between the types of a property in two versions of a contract, inside rows and lists too."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
-"""How a source writes numbers, moments and missing values where it does not write them as the rest of the world does:
-a comma before the decimals, days first, the clock of a place, a word for nothing.
+"""The forms in which a source writes numbers, moments and missing values where it does not write them as the rest of
+the world does: a comma before the decimals, days first, the clock of a place, a word for nothing.
 
 A text that is not of these forms fits no type: it is kept as it came, and nothing is guessed.
 """

@@ -27,8 +27,9 @@ ROWS = 65_536  # read at once
 
 @dataclass(frozen=True)
 class Truth:
-    """How often each action works in each case of a question set: `rates` is C x A, 0 for an action that the file does
-    not name; `highest` of all actions of a case, NaN where the file does not have it; `mean` of those above 0."""
+    """The rate at which each action works in each case of a question set: `rates` is C x A, 0 for an action that the
+    file does not name; `highest` of all actions of a case, NaN where the file does not have it; `mean` of those above
+    0."""
 
     rates: Floats
     highest: Floats

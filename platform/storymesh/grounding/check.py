@@ -30,7 +30,7 @@ _PARTS_OF_NUMBERS = frozenset(".,:")
 
 @dataclass(frozen=True)
 class Grounding:
-    """What is wrong with an answer, and of how many words and pieces it has; without faults, `text` is the retelling
+    """The faults of an answer, and the numbers of its words and pieces; without faults, `text` is the retelling
     and `pieces` are the values in it."""
 
     faults: tuple[Fault, ...]

@@ -8,7 +8,7 @@ FaultKind = Literal["piece", "word", "place", "negation", "omission", "text"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong: `words` are those that it is about, `because` says it for whoever wrote them."""
+    """A fault of an answer: `words` are those that it is about, `because` tells their author what is wrong."""
 
     kind: FaultKind
     words: str

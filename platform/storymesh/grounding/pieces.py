@@ -42,8 +42,8 @@ class Piece:
 
 @dataclass(frozen=True)
 class GroundingSource:
-    """What a retelling is held against: the story with its pieces in order, the code of its language, and words beside
-    the story's that the narrative allows."""
+    """The source of a retelling, which it is checked against: the story with its pieces in order, the code of its
+    language, and words beside the story's that the narrative allows."""
 
     story: str
     pieces: tuple[Piece, ...] = ()

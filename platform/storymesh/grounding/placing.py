@@ -17,7 +17,7 @@ Owners = dict[str, set[int]]
 
 
 class Places:
-    """What the story gives to each of its pieces: words, neighbouring pieces, units, and the row that it is of."""
+    """The places of a story's pieces: of each its words, neighbouring pieces and units, and the row that it is of."""
 
     def __init__(self, source: GroundingSource, story: Reading) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""How a human language writes numbers, dates, counts and lists: from CLDR through Babel, so that it is nobody's guess.
+"""The formats of numbers, dates, counts and lists in a human language: from CLDR through Babel, so nobody's guess.
 
 English is written down here, since a narrative that is told in nothing else needs no Babel, and since its lists have no
 comma before the "and". What the engines and Python print is the same for every language, byte for byte.
@@ -46,8 +46,8 @@ class UnknownLanguage(StorymeshError):
 
 @dataclass(frozen=True)
 class LocaleFormats:
-    """How one language writes. `units` are, for day, hour and minute, the pattern of each plural form, with `{}` for
-    the number; `plural` is Babel's rule, which English does without."""
+    """The formats of one language. `units` are, for day, hour and minute, the pattern of each plural form, with `{}`
+    for the number; `plural` is Babel's rule, which English does without."""
 
     code: str
     group: str
@@ -80,7 +80,7 @@ class LocaleFormats:
 
     @property
     def signs(self) -> Mapping[int, str]:
-        """What stands in this language for the signs of an English number, where that is something else."""
+        """The signs of an English number that this language replaces, by code point."""
         signs = {",": self.group, ".": self.point, "-": self.minus}
         return {ord(sign): own for sign, own in signs.items() if own != sign}
 

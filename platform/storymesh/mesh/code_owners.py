@@ -17,7 +17,7 @@ from storymesh.printable import printable_line
 BEGIN = "# begin storymesh: written by `storymesh new codeowners`"
 END = "# end storymesh"
 PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
-"""Where GitHub and GitLab look for the file, from the top of the repository."""
+"""The places where GitHub and GitLab look for the file, from the top of the repository."""
 _MAX_BYTES = 3 * 2**20
 _OWNER = re.compile(r"@[\w.-]+(/[\w.-]+)*|[^\s@#]+@[^\s@#]+\.[^\s@#]+")
 _SECTION = re.compile(rf"^{re.escape(BEGIN)}$.*?^{re.escape(END)}$\n?", re.MULTILINE | re.DOTALL)

@@ -1,4 +1,5 @@
-"""What ports and casts mean in this mesh: the contract that a product keeps, and the products that others read."""
+"""The contracts behind ports and casts in this mesh: the one that a product keeps, and the products that others
+read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

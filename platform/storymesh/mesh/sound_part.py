@@ -11,7 +11,8 @@ from storymesh.mesh.mesh import Mesh
 
 @dataclass(frozen=True)
 class SoundPart:
-    """What of a mesh has no errors. `left_out` are the domains and the ids of the narratives that are not in `mesh`."""
+    """The part of a mesh that has no errors. `left_out` are the domains and the ids of the narratives that are not in
+    `mesh`."""
 
     mesh: Mesh
     left_out: frozenset[str]

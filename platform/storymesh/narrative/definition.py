@@ -282,18 +282,17 @@ class Narrative(Definition):
 
     def format_of(self, config: str) -> RecordFormat:
         """Return the format of a config; a rewritten one has that of the record that it rewrites."""
-        record = self.records[config]
-        while record.format is None and record.from_ is not None:
-            record = self.records[record.from_]
-        assert record.format is not None
-        return record.format_written
+        return self._original(config).format_written
 
     def language_of(self, config: str) -> str:
         """Return the language of a config; a rewritten one has that of the record that it rewrites."""
+        return self._original(config).language
+
+    def _original(self, config: str) -> Record:
         record = self.records[config]
         while record.format is None and record.from_ is not None:
             record = self.records[record.from_]
-        return record.language
+        return record
 
     def variants_folder(self, config: str, slot: str) -> str:
         """Return the folder of the variants of one template of a config, in that of the narrative: the config's own,

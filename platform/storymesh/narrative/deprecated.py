@@ -1,4 +1,4 @@
-"""What a narrative reads that its contract calls deprecated: it will go, and the narrative should go on before that."""
+"""Warnings of properties that a narrative reads and their contract calls deprecated: one day they will be gone."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""What codes are called in the language of a config, where that is not the language of their contracts."""
+"""The labels of codes in the language of a config, where that is not the language of their contracts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

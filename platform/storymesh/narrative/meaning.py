@@ -1,4 +1,4 @@
-"""What the names of a narrative's templates mean, in words for a language model: from contracts and facts."""
+"""The meanings of the names in a narrative's templates, told to a language model: from contracts and facts."""
 
 from storymesh.contract.definition import Property
 from storymesh.language.static_values import Path

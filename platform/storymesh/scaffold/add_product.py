@@ -34,7 +34,8 @@ Ask = Callable[[str, str], str]
 
 @dataclass(frozen=True)
 class ProductRequest:
-    """What a person wants: the rows at `origin` as a product; None where the default or a guess will do.
+    """The wishes of a person for a new product: the rows at `origin` as a product; None where the default or a guess
+    will do.
 
     `options` say what its file looks like, as in `delimiter=tab`.
     """

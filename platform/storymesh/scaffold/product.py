@@ -46,7 +46,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class ProductDraft:
-    """What was read of the rows of a product to be and what was guessed: `skipped` are columns that no property has.
+    """The rows read for a product to be and the guesses made: `skipped` are columns that no property has.
 
     `layout` says what their file was taken to look like, `notes_of_source` what a person should know of it.
     """

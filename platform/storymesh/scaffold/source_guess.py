@@ -1,4 +1,4 @@
-"""What a raw file most likely looks like, from its first rows: its encoding, whether a line names its columns, and how
+"""The guessed form of a raw file, from its first rows: its encoding, whether a line names its columns, and how
 it writes numbers, days and missing values. Each guess comes with its reason in words."""
 
 import re
@@ -45,7 +45,7 @@ _PATTERNS = [(format_, re.compile(format_pattern(format_))) for format_ in _FORM
 
 @dataclass(frozen=True)
 class SourceGuess:
-    """What a file looks like; `reasons` say why, and `notes` what a person should look at.
+    """The guessed form of a file; `reasons` say why, and `notes` what a person should look at.
 
     `has_local_times`: it has moments without an offset; `encoding_guessed`: nothing in it says its encoding.
     """

@@ -22,6 +22,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from storymesh.engine.duckdb.connection import quote_text
 from storymesh.engine.duckdb.nested_forms import BATCH, gains_by_columns, row_digests
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def _canonical(value: str, type_: "DuckDBPyType", depth: int) -> str:
             return f"CASE {value} WHEN true THEN 't' WHEN false THEN 'f' ELSE 'n' END"
         case "struct":
             fields = ", ".join(
-                _canonical(f"struct_extract({value}, {_literal(name)})", part, depth)
+                _canonical(f"struct_extract({value}, {quote_text(name)})", part, depth)
                 for name, part in _children(type_).items()
             )
             return f"CASE WHEN {value} IS NULL THEN 'n' ELSE concat('r', {fields}) END"
@@ -286,7 +287,3 @@ def _scalar(kind: str, value: str, type_: "DuckDBPyType") -> tuple[str, str]:
             return "T", f"epoch_us({value}::TIMESTAMP)::VARCHAR"
         case _:  # pragma: no cover - `_kind` gives no other
             raise AssertionError(kind)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

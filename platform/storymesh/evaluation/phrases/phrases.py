@@ -1,4 +1,4 @@
-"""What a language says in its own words, as patterns of RE2 over texts in small letters."""
+"""The phrases of a language that answers are read by, as patterns of RE2 over texts in small letters."""
 
 from dataclasses import dataclass
 

@@ -45,7 +45,7 @@ class CompiledCall:
 
     @property
     def formats(self) -> LocaleFormats:
-        """How the language of the text writes."""
+        """The formats of the language that the text is in."""
         return locale_formats(self.node.locale)
 
     def value(self, name: str) -> ir.Value:

@@ -1,4 +1,4 @@
-"""What a human language writes in its own way, on the engine: numbers, counts, times and the names in dates."""
+"""The formats of a human language on the engine: numbers, counts, times and the names in dates."""
 
 import re
 from collections.abc import Mapping

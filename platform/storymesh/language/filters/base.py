@@ -75,7 +75,7 @@ class CheckedCall:
 
     @property
     def formats(self) -> LocaleFormats:
-        """How the language of the text writes."""
+        """The formats of the language that the text is in."""
         return locale_formats(self.checker.locale)
 
     def fail(self, words: str, hint: str = "", at: Expression | None = None, rule: str = "wrong-type") -> StaticValue:

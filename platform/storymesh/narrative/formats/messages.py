@@ -33,7 +33,7 @@ class MessageText(TextColumn):
 
     @property
     def place(self) -> int:
-        """How many messages of the same role stand before it."""
+        """The number of messages of the same role before it."""
         return int(self.name.partition("_")[2] or 1) - 1
 
     def value_in(self, records: "ir.Table") -> "ir.StringValue":

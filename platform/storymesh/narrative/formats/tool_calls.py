@@ -70,7 +70,7 @@ class ReplyText(MessageText):
 
 
 class ResultText(MessageText):
-    """What the tool answers: the message of the role `tool`."""
+    """The answer of the tool: the message of the role `tool`."""
 
     @property
     def role(self) -> str:

@@ -11,7 +11,7 @@ OutcomeState = Literal["new", "unchanged", "refused", "left out"]
 
 @dataclass(frozen=True)
 class ProductOutcome:
-    """What came of one product. Rows, quarantined rows and version are None where it was not published in this run.
+    """The outcome of one product. Rows, quarantined rows and version are None where it was not published in this run.
 
     `quarantined_for` are the reasons of its quarantined rows, each with what was met and what is wanted.
     """

@@ -33,7 +33,8 @@ class RunTerm:
 
 @dataclass(frozen=True)
 class RunParts:
-    """What the terms of a run come to: the domains whose dbt models are built, and the ids of what is made."""
+    """The selection that the terms of a run make: the domains whose dbt models are built, and the ids of what is
+    made."""
 
     domains: tuple[str, ...]
     products: tuple[str, ...]

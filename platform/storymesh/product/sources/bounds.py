@@ -1,4 +1,4 @@
-"""What a raw file opens to, decompressed and as UTF-8, and how much that may be: a compressed or sparse file of a
+"""The opening of raw files, decompressed and as UTF-8, and the bounds of their size: a compressed or sparse file of a
 stranger would fill memory and disk.
 
 Up to `FREE_BYTES` every file is fine. Beyond that, what it opens to may be `RATIO` times what it takes on disk: real

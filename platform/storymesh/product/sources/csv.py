@@ -30,7 +30,7 @@ _ENCODING_HINT = "save the file as UTF-8, or say what it is in: encoding: cp1252
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the lines of a file are made. `names` are those of its columns, `has_header`: a line of it has them."""
+    """The form of the lines of a file. `names` are those of its columns, `has_header`: a line of it has them."""
 
     delimiter: str
     quote: str | None

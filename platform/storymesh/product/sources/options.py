@@ -1,4 +1,4 @@
-"""How a product says what its raw file looks like, where the file does not say it itself: the value of `source`."""
+"""The value of `source`: a raw file, and what it looks like where it does not say so itself."""
 
 import codecs
 import re
@@ -162,7 +162,7 @@ class SourceOptions(BaseModel):
 
     @cached_property
     def forms(self) -> ValueForms:
-        """How values are written."""
+        """The forms in which values are written."""
         return ValueForms(
             nulls=self.nulls,
             decimal=self.decimal,

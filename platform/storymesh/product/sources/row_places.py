@@ -1,4 +1,4 @@
-"""Where the rows of a source stand: the file and the line, for people who look for one that was refused.
+"""The places of a source's rows: the file and the line, for people who look for one that was refused.
 
 Files are read once more for it, and only as far as the last row that is asked for: rows that go on need no place.
 """
