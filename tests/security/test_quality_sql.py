@@ -121,7 +121,7 @@ def test_a_rule_has_no_way_out(way: str, answered_here: Callable[[str], RuleValu
         "with recursive t as (select 1 a union all select a + 1 from t) select max(a) from t",
         "select len(range(2000000000))",
         "select string_agg(repeat(a.range::varchar, 1000), '') from range(100000) a, range(1000) b",
-        "select count(*) from delays a, range(10000000) b, range(10000000) c where a.hours * b.range = c.range",
+        "select count(*) from delays a, range(10000000) b, range(10000000) c where a.hours * b.range < c.range",
         "select 1" + "+1" * 50_000,
         "select count(distinct a.range || repeat('x', 100)) from range(100000000) a",
     ],
