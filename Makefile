@@ -9,16 +9,17 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-com
 unexport PYTHONDONTWRITEBYTECODE
 READERS := .venv-readers
 SPARK := .venv-spark
+RECOGNISERS := .venv-recognisers
 # Named for what it was made from, so that a fresh checkout with an old environment knows which one it is.
 READERS_STAMP = $(READERS)/.made-from-$(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("requirements/readers.txt", "rb").read()).hexdigest()[:16])')
 
 PEERS := datatrove datachain distilabel data-designer
 PEERS_IN := .venv-bench
 
-.PHONY: help env readers spark run check test test-fast bench ui lint format lock clean
+.PHONY: help env readers spark recognisers run check test test-fast bench ui lint format lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(STAMP) ## the Python environment in .venv
 
@@ -43,6 +44,13 @@ spark: $(SPARK)/.installed ## Spark for the tests of the second engine, in .venv
 $(SPARK)/.installed: requirements/spark.txt
 	$(PYTHON) -m venv --clear $(SPARK)
 	$(SPARK)/bin/python $(INSTALL) --require-hashes -r requirements/spark.txt
+	@touch $@
+
+recognisers: $(RECOGNISERS)/.installed ## what reads pictures and speech in the tests, in .venv-recognisers (0.6 GB)
+
+$(RECOGNISERS)/.installed: requirements/recognisers.txt
+	$(PYTHON) -m venv --clear $(RECOGNISERS)
+	$(RECOGNISERS)/bin/python $(INSTALL) --require-hashes -r requirements/recognisers.txt
 	@touch $@
 
 run: env ## every product, case and release of the mesh
