@@ -1,0 +1,1 @@
+"""What is in one file: readers of mails, texts, pages, documents, pictures and speech, each in a bounded process."""
