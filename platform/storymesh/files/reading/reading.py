@@ -121,6 +121,7 @@ KINDS: Final[Mapping[Kind, Mapping[str, Field]]] = {
             cc=_TEXTS,
             reply_to=Text(),
             date=Timestamp(),
+            received=Timestamp(),
             message_id=Text(),
             in_reply_to=Text(),
             list_id=Text(),
@@ -155,4 +156,5 @@ KINDS: Final[Mapping[Kind, Mapping[str, Field]]] = {
         "segments": _list(begin=Float(), end=Float(), text=Text(), confidence=Float()),
     },
 }
-"""The names that a file of each kind has besides `text` and `file`, with the types of their values."""
+"""The names that a file of each kind has besides `text` and `file`, with the types of their values. Of a mail, `date`
+is what its sender says; `received` is the moment in the uppermost Received header, which its own server wrote."""
