@@ -120,7 +120,7 @@ def test_a_bad_file_ends_in_time_with_its_reason_and_harms_no_other(
     assert reasons == {
         "sleeps": "too slow",
         "burns": "too slow",
-            "grows": "too large when opened",
+        "grows": "too large when opened",
         "aborts": "too large when opened",
         "crashes": "reader crashed",
         "leaves": "reader crashed",
