@@ -21,6 +21,13 @@ ON_OBJECT = {
         "the share of rows that may break the contract before nothing is published. "
         f"Default: {contract.DEFAULT_QUARANTINE_LIMIT}"
     ),
+    "leaves": (
+        "rules of what may leave the premise of the data: `{columns: […], as: raw, hashed or figures, least: {subjects, "
+        "of, grain}, to: [premises], for: [purposes]}`. What no rule names stays. "
+        "[How to](../how-to/keep-data-on-its-premise.md)"
+    ),
+    "inPlace": "the server, among the contract's `servers`, on which the rows stay; without it they are copied",
+    "changedAt": "the property that says when a row was last changed where it comes from",
 }
 ON_PROPERTY = {
     "unit": "a text such as `hours` or `usd`",

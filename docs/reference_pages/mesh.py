@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from reference_pages.fields import field_table
-from storymesh.mesh import settings
+from storymesh.mesh import premises, settings
 
 # Heading -> the model of its fields, a sentence before them, and what each field means.
 SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
@@ -18,7 +18,13 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
             ),
             "store": "where products are kept: see below, or a folder alone",
             "releases": "a folder, relative to the mesh root",
-            "premises": "where the data of a domain may live; a `domain.yaml` names one of them",
+            "premises": (
+                "where the data of a domain may live, by name: see below, or a list of names. A `domain.yaml` names one "
+                "of them. [How to](../how-to/keep-data-on-its-premise.md)"
+            ),
+            "run_at": (
+                "the premise where cases are made, and where the records are; without it the only one, or `default`"
+            ),
             "classifications": (
                 "what a word of the house means in contracts, such as `confidential: restricted`; one that stands "
                 "nowhere counts as restricted. [Contract](contract.md)"
@@ -32,6 +38,18 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
             "schedule": (
                 "when the whole mesh is refreshed: five cron fields, or `@daily` and the like, in UTC. "
                 "[How to](../how-to/run-and-repair.md)"
+            ),
+        },
+    ),
+    "premises: <name>": (
+        premises.Premise,
+        "A place where data lives. A list of names is of places from which anything may leave.",
+        {
+            "leaves": "`declared`: what no rule under `leaves` of a contract names stays; `anything`: it is free to go",
+            "link": "`{price: …}`: what a gigabyte costs on its way out, beside those of other premises",
+            "models": (
+                "of a premise of `declared` leavings, the models that may be sent its values, as `openai:gpt-4o-mini`, "
+                "or `openai:*`; without any, none"
             ),
         },
     ),

@@ -127,6 +127,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "description": "for people",
         "owner": "a team",
         "license": "of the releases",
+        "purpose": (
+            "what contracts call the use that is made of their values, where data leaves a premise. "
+            "[How to](../how-to/keep-data-on-its-premise.md)"
+        ),
         "cast": "role → `<domain>.<product>@<major version of its contract>`",
         "case": "see below",
         "records": "config → record, at least one",

@@ -58,6 +58,7 @@ SETTINGS = """
 store: {folder: a}
 releases: r
 premises: [default]
+run_at: default
 classifications: {a: public}
 models: {hosts: [a.example]}
 dbt: {read: [x], env: [A], unconfined: [d]}

@@ -11,6 +11,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, get_args
 
+from storymesh.contract.leaving import LeavingRules
 from storymesh.contract.quality_rules import Rule
 from storymesh.document import Document
 from storymesh.errors import Finding
@@ -110,7 +111,11 @@ RESTRICTED = "(restricted)"
 
 @dataclass(frozen=True)
 class Contract:
-    """The promise of one output port. `digest` is the SHA-256 of the file's values, whatever their order or layout."""
+    """The promise of one output port. `digest` is the SHA-256 of the file's values, whatever their order or layout.
+
+    `leaves` is what may leave its premise, `in_place` the server on which its rows stay (None: they are copied), and
+    `changed_at` the property that says when a row was last changed there.
+    """
 
     id: str
     version: str
@@ -127,6 +132,9 @@ class Contract:
     relationships: tuple[Relationship, ...]
     quality: tuple[Rule, ...]
     freshness: tuple[Freshness, ...]
+    leaves: LeavingRules | None
+    in_place: str | None
+    changed_at: str | None
     quarantine_limit: float
     deprecated: bool
     digest: str

@@ -8,7 +8,9 @@ from storymesh.errors import Finding
 
 Steps = tuple[Step, ...]
 
-OBJECT_PROPERTIES = ("eventTime", "endTime", "timeless", "knownAt", "quarantineLimit")
+OBJECT_PROPERTIES = (
+    "eventTime", "endTime", "timeless", "knownAt", "quarantineLimit", "leaves", "inPlace", "changedAt",
+)  # fmt: skip
 CONTRACT_PROPERTIES = ("quarantineLimit", "license")
 PROPERTY_PROPERTIES = ("unit", "knownAt")
 _SHORT = 5  # characters of a word of ours that many others are like

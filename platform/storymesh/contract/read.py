@@ -19,6 +19,7 @@ from storymesh.contract.document_reader import (
 )
 from storymesh.contract.quality_rules import read_rules
 from storymesh.contract.read_freshness import read_freshness
+from storymesh.contract.read_leaving import read_in_place, read_leaving
 from storymesh.contract.read_properties import read_key, read_properties
 from storymesh.contract.read_relationships import RelationshipReader
 from storymesh.document import Document, read_document
@@ -125,6 +126,8 @@ def _read(reader: DocumentReader, domain: str, name: str) -> Contract:
     event_time = _read_moment(reader, custom, "eventTime", properties)
     end_time = _read_moment(reader, custom, "endTime", properties)
     known_at = _read_moment(reader, custom, "knownAt", properties)
+    changed_at = _read_moment(reader, custom, "changedAt", properties)
+    leaves, in_place = read_leaving(reader, custom, properties), read_in_place(reader, custom)
     timeless = _read_timeless(reader, custom, event_time, end_time)
     for item in properties.values():
         _check_known_at(reader, at, item, properties)
@@ -154,6 +157,9 @@ def _read(reader: DocumentReader, domain: str, name: str) -> Contract:
         relationships=relationships,
         quality=quality,
         freshness=freshness,
+        leaves=leaves,
+        in_place=in_place,
+        changed_at=changed_at,
         quarantine_limit=limit,
         deprecated=bool(fields.get("deprecated")) or reader.value.get("status") in _DEPRECATED,
         digest=_digest({**reader.value, "schema": [fields]}),

@@ -13,6 +13,7 @@ from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_spark
 from storymesh.language.types import Classification
 from storymesh.llm.addresses import allowed_host_fault
+from storymesh.mesh.premises import DEFAULT_PREMISE, Premise, Premises
 from storymesh.mesh.schedule import Schedule
 from storymesh.product.warehouse import BUCKETS, CATALOGS, Warehouse, address_fault, fill_variables
 from storymesh.release.layout import PUBLIC_KEY
@@ -188,12 +189,21 @@ class Settings(BaseModel):
         StoreSettings, BeforeValidator(_as_store_settings, json_schema_input_type=RelativeFolder | StoreSettings)
     ] = StoreSettings()
     releases: RelativeFolder = "releases"
-    premises: tuple[str, ...] = ("default",)
+    premises: Premises = {DEFAULT_PREMISE: Premise()}
+    run_at: str | None = None  # the premise where cases are made
     classifications: Mapping[str, Classification] = {}  # a contract's own word -> one of ours
     models: ModelSettings = ModelSettings()
     signers: tuple[Annotated[str, AfterValidator(_check_public_key)], ...] = ()  # whose releases are trusted
     dbt: DbtSettings = DbtSettings()
     schedule: Schedule | None = None  # of the whole mesh, in UTC
+
+    @property
+    def home(self) -> str | None:
+        """The premise where cases are made: as said, or else the only one, or `default`. None: nothing says which."""
+        if self.run_at is not None:
+            return self.run_at
+        alone = next(iter(self.premises)) if len(self.premises) == 1 else None
+        return alone or (DEFAULT_PREMISE if DEFAULT_PREMISE in self.premises else None)
 
 
 class Domain(BaseModel):
@@ -204,6 +214,6 @@ class Domain(BaseModel):
     id: str
     title: str
     owner: str
-    premise: str = "default"
+    premise: str = DEFAULT_PREMISE
     description: str = ""
     schedule: Schedule | None = None  # of every model and product of the domain, in UTC

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from storymesh.case.definition import Case, Definition, Expression, Name, pattern_check
+from storymesh.contract.leaving import PURPOSE
 from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.locale_formats import ENGLISH, UnknownLanguage, locale_formats
@@ -28,8 +29,10 @@ WORD = re.compile(r"^[^\W\d_]+(['’][^\W\d_]+)*$")
 ID = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 VERSION = re.compile(r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
 REGION = re.compile(r"^[A-Z]{2}$")
+PURPOSE_NAME = re.compile(PURPOSE)
 PRODUCT = re.compile(r"^(?P<product>[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)@(?P<major>[0-9]{1,9})$")
 
+_HEAD = ("id", "version", "title", "description", "owner", "license")
 MANY = 10**9
 MAX_RECORDS = 200
 
@@ -184,7 +187,8 @@ class Dataset(Definition):
 
 
 class NarrativeFile(Definition):
-    """The fields of `narrative.yaml`. `vocabulary` are words that a retold record may have beside its story's."""
+    """The fields of `narrative.yaml`. `purpose` is what contracts call the use that is made of their values;
+    `vocabulary` are words that a retold record may have beside its story's."""
 
     api_version: Literal["storymesh/v1"] = Field(alias="apiVersion")
     kind: Literal["Narrative"]
@@ -194,6 +198,7 @@ class NarrativeFile(Definition):
     description: str = ""
     owner: str
     license: str
+    purpose: Annotated[str, pattern_check(PURPOSE_NAME, "a purpose: small letters, digits, - and _")] | None = None
     cast: Mapping[
         Name, Annotated[str, pattern_check(PRODUCT, "a product at a major version, such as shipping.shipments@1")]
     ]
@@ -250,6 +255,7 @@ class Narrative(Definition):
     description: str
     owner: str
     license: str
+    purpose: str | None = None
     cast: Mapping[str, CastMember]
     case: Case
     records: Mapping[str, Record]
@@ -342,7 +348,7 @@ def read_narrative(path: Path, root: Path) -> Narrative:
         assert match is not None
         cast[role] = CastMember(role=role, product=match["product"], major=int(match["major"]))
     return Narrative(
-        **{name: getattr(file, name) for name in ("id", "version", "title", "description", "owner", "license")},
+        **{name: getattr(file, name) for name in (*_HEAD, "purpose")},
         cast=cast,
         case=file.case,
         records=file.configs,

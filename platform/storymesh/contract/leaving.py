@@ -1,0 +1,101 @@
+"""What a contract lets leave the premise of its data: which values, in which form, to where and for what purpose."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from storymesh.location import Location
+
+Form = Literal["raw", "hashed", "figures"]
+"""How a value leaves: as it is, as its keyed hash, or as a part of a figure over a group of rows."""
+
+Grain = Literal["day", "week", "month", "quarter", "year"]
+
+STRENGTH = {"figures": 1, "hashed": 2, "raw": 3}
+"""Who may have a value in a form may have it in every weaker one."""
+
+HUB = "hub"
+"""The place to which `push` takes a release: no premise has this name."""
+
+PURPOSE = r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$"
+Purpose = Annotated[str, StringConstraints(pattern=PURPOSE, max_length=100)]
+
+
+class LeastGroup(BaseModel):
+    """The least group of which a figure may be known: at least `subjects` different values of the property `of`. With a
+    `grain`, figures are of whole such periods only, so that none is the difference of two others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subjects: int = Field(ge=2, le=1_000_000)
+    of: str
+    grain: Grain | None = None
+
+
+class WrittenRule(BaseModel):
+    """One entry of the customProperty `leaves`, as it is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: tuple[str, ...] = Field(min_length=1)
+    as_: Form = Field(alias="as")
+    least: LeastGroup | None = None
+    to: tuple[str, ...] = Field(min_length=1)
+    for_: tuple[Purpose, ...] = Field(alias="for", min_length=1)
+
+    @model_validator(mode="after")
+    def _least_of_figures(self) -> "WrittenRule":
+        if (self.as_ == "figures") != (self.least is not None):
+            raise ValueError(
+                "`as: figures` and `least: {subjects, of}` belong together: a figure of few tells of each of them"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class LeavingRule:
+    """One rule: `columns` may leave in a `form` to the premises `to` for the `purposes`."""
+
+    columns: tuple[str, ...]
+    form: Form
+    to: tuple[str, ...]
+    purposes: tuple[str, ...]
+    least: LeastGroup | None
+    location: Location
+
+    def allows(self, column: str, to: str, purpose: str | None) -> bool:
+        """Return True if the rule is about this column, place and purpose."""
+        return column in self.columns and to in self.to and purpose in self.purposes
+
+    @property
+    def words(self) -> str:
+        """Say what the rule lets leave, for a finding."""
+        least = f" of at least {self.least.subjects} {self.least.of}" if self.least is not None else ""
+        return f"as {self.form}{least} to {' and '.join(self.to)} for {' and '.join(self.purposes)}"
+
+
+@dataclass(frozen=True)
+class LeavingRules:
+    """All rules of a contract, and where they stand."""
+
+    rules: tuple[LeavingRule, ...]
+    location: Location
+
+    def best(self, column: str, to: str, purpose: str | None) -> LeavingRule | None:
+        """Return the rule that lets a column go in the strongest form to a place for a purpose; None: it stays."""
+        found = [rule for rule in self.rules if rule.allows(column, to, purpose)]
+        return max(found, key=lambda rule: STRENGTH[rule.form], default=None)
+
+    def reaches(self, to: str, purpose: str | None) -> bool:
+        """Return True if some rule lets something go to a place for a purpose."""
+        return any(to in rule.to and purpose in rule.purposes for rule in self.rules)
+
+    def about(self, column: str) -> tuple[LeavingRule, ...]:
+        """Return the rules that name a column, whatever the place and the purpose."""
+        return tuple(rule for rule in self.rules if column in rule.columns)
+
+    def places(self) -> Iterable[tuple[str, Location]]:
+        """Yield every place that a rule names, with where it stands."""
+        return ((place, rule.location) for rule in self.rules for place in rule.to)

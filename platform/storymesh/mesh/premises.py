@@ -1,0 +1,79 @@
+"""The premises of a mesh in `mesh.yaml`: where data lives, what may leave, and which models may see it."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from storymesh.contract.leaving import HUB
+
+DEFAULT_PREMISE = "default"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # it also names a folder
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class PremiseLink(BaseModel):
+    """The line that leads out of a premise: what a gigabyte over it costs, beside those of the others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    price: float = Field(default=1.0, ge=0, le=1_000_000)
+
+
+class Premise(BaseModel):
+    """One place where data lives.
+
+    `leaves` is `declared` where only what a rule of a contract names may leave, `anything` else. `models` are those
+    that may see the values of a premise of declared leavings, as narratives and commands write them: `openai:gpt-4o`,
+    or `openai:*` for all of one provider.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    leaves: Literal["anything", "declared"] = "anything"
+    link: PremiseLink = PremiseLink()
+    models: Annotated[tuple[str, ...], BeforeValidator(_as_tuple, json_schema_input_type=list[str])] = ()
+
+    @property
+    def guarded(self) -> bool:
+        """True if nothing leaves but by a rule of its contract."""
+        return self.leaves == "declared"
+
+    def may_see(self, model: str) -> bool:
+        """Return True if a model may be sent values of the premise."""
+        provider = f"{model.partition(':')[0]}:*"
+        return not self.guarded or model in self.models or provider in self.models
+
+
+def _as_mapping(value: Any) -> Any:
+    """Return the premises by their names: of a list of names, each is one of which anything may leave."""
+    if isinstance(value, list):
+        if not all(isinstance(name, str) for name in value):
+            raise ValueError("a list of premises holds their names")
+        if len({*value}) < len(value):
+            raise ValueError("a premise stands twice")
+        return {name: {} for name in value}
+    if isinstance(value, str):
+        raise ValueError(f"'premises' is a text, names or fields are wanted: [{value}], or {{{value}: {{}}}}")
+    return {name: fields or {} for name, fields in value.items()} if isinstance(value, dict) else value
+
+
+def _check_names(value: Mapping[str, Premise]) -> Mapping[str, Premise]:
+    if not value:
+        raise ValueError("a mesh has a premise: name one, as in {hq: {}}")
+    if unfit := [name for name in value if not _NAME.fullmatch(name)]:
+        raise ValueError(f"'{unfit[0][:100]}' is no name of a premise: letters, digits, - and _")
+    if HUB in value:
+        raise ValueError(f"'{HUB}' is where `storymesh push` takes releases; name the premise otherwise")
+    return value
+
+
+Premises = Annotated[
+    Mapping[str, Premise],
+    BeforeValidator(_as_mapping, json_schema_input_type=list[str] | dict[str, Premise | None]),
+    AfterValidator(_check_names),
+]

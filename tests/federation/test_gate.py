@@ -1,0 +1,113 @@
+"""The gate of a premise by itself: what it admits, what it refuses whoever checked before, and what a statement reads."""
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+import yaml
+from pydantic import ValidationError
+from sqlglot import exp
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import traverse_scope
+
+from storymesh.contract.definition import Contract
+from storymesh.contract.read import read_contract
+from storymesh.federation.gate import LeavingRefused, admit
+from storymesh.federation.policy import LeavingPolicy
+from storymesh.federation.request import ExtractRequest
+from storymesh.federation.statement import KEYS_TABLE, SourceTable, touched_columns
+
+HERE = Path(__file__).parent
+MESH = HERE / "guarded_mesh"
+REQUESTS = yaml.load((HERE / "requests.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+WHO = {
+    "narrative": "credit-aml",
+    "role": "transaction",
+    "product": "bank.transactions",
+    "contract": "0" * 64,
+    "from_premise": "eu-bank",
+    "to_premise": "hq",
+    "purpose": "aml",
+}
+
+
+def cases(kind: str) -> list[Any]:
+    return [pytest.param(case, id=case["case"]) for case in REQUESTS[kind]]
+
+
+@cache
+def contract(name: str) -> Contract:
+    return read_contract(MESH / "contracts" / f"{name.replace('.', '/')}.odcs.yaml", MESH)
+
+
+def policies() -> dict[str, LeavingPolicy]:
+    """The products of the mesh, a vault at the bank of the same rules, and a table of the bank without rules."""
+    transactions = contract("bank.transactions")
+    return {
+        "bank.transactions": LeavingPolicy.of(transactions, "eu-bank", guarded=True),
+        "bank.vault": LeavingPolicy.of(replace(transactions, id="bank.vault"), "vault", guarded=True),
+        "bank.bare": LeavingPolicy.of(replace(transactions, id="bank.bare", leaves=None), "eu-bank", guarded=True),
+        "credit.applications": LeavingPolicy.of(contract("credit.applications"), "hq", guarded=False),
+    }
+
+
+def request_of(case: dict[str, Any]) -> ExtractRequest:
+    """As it comes over a wire: JSON, read strictly."""
+    return ExtractRequest.model_validate_json(json.dumps(WHO | case["request"], default=str))
+
+
+def read_of_source(sql: str) -> set[str]:
+    """Return the columns of the bank's table that a statement reads, with every `*` written out."""
+    columns = dict.fromkeys(contract("bank.transactions").properties, "text")
+    tables = {"transactions": columns, KEYS_TABLE: {"customer_id": "text"}}
+    tree = sqlglot.parse_one(sql, dialect="postgres")
+    for table in tree.find_all(exp.Table):
+        table.set("db", None)
+    tree = qualify(tree, schema=tables, dialect="postgres")
+    return {
+        column.name
+        for scope in traverse_scope(tree)
+        for column in scope.columns
+        if isinstance(source := scope.sources.get(column.table), exp.Table) and source.name == "transactions"
+    }
+
+
+@pytest.mark.parametrize("case", cases("allowed"))
+def test_what_a_rule_allows_is_admitted_and_the_statement_reads_no_other_column(case: dict[str, Any]) -> None:
+    known = policies()
+    request = request_of(case)
+    admitted = admit(request, known["bank.transactions"], known)
+    sql = admitted.sql(SourceTable("transactions", "postgres", "public"), b"the key of the mesh")
+    assert read_of_source(sql) == {*touched_columns(request)}
+
+
+@pytest.mark.parametrize("case", cases("refused"))
+def test_the_gate_refuses_what_no_rule_allows_and_says_where_the_rules_are(case: dict[str, Any]) -> None:
+    known = policies()
+    with pytest.raises(LeavingRefused) as refused:
+        admit(request_of(case), known[case.get("table", "bank.transactions")], known)
+    assert case["refuses"] in refused.value.message
+    assert "contracts/bank/transactions.odcs.yaml" in str(refused.value)
+
+
+@pytest.mark.parametrize("case", cases("unwritable"))
+def test_a_request_has_no_place_for_sql(case: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        request_of(case)
+
+
+def test_more_than_forty_violations_are_planted() -> None:
+    assert len(REQUESTS["refused"]) >= 40
+
+
+def test_values_of_a_request_are_quoted_whatever_they_are() -> None:
+    text = "x' or '1'='1"
+    filters = [{"kind": "comparison", "column": "channel", "operator": "==", "value": text}]
+    request = request_of({"request": {"columns": [{"name": "channel"}], "filters": filters}})
+    sql = admit(request, policies()["bank.transactions"]).sql(SourceTable("transactions", "postgres"))
+    assert "'x'' or ''1''=''1'" in sql
+    assert len(list(sqlglot.parse_one(sql, dialect="postgres").find_all(exp.Or))) == 0
