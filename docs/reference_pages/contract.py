@@ -22,8 +22,8 @@ ON_OBJECT = {
         f"Default: {contract.DEFAULT_QUARANTINE_LIMIT}"
     ),
     "leaves": (
-        "rules of what may leave the premise of the data: `{columns: […], as: raw, hashed or figures, least: {subjects, "
-        "of, grain}, to: [premises], for: [purposes]}`. What no rule names stays. "
+        "rules of what may leave the premise of the data: `{columns: […], as: raw, hashed or figures, least: "
+        "{subjects, of, grain}, to: [premises], for: [purposes]}`. What no rule names stays. "
         "[How to](../how-to/keep-data-on-its-premise.md)"
     ),
     "inPlace": "the server, among the contract's `servers`, on which the rows stay; without it they are copied",

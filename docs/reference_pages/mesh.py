@@ -19,8 +19,8 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
             "store": "where products are kept: see below, or a folder alone",
             "releases": "a folder, relative to the mesh root",
             "premises": (
-                "where the data of a domain may live, by name: see below, or a list of names. A `domain.yaml` names one "
-                "of them. [How to](../how-to/keep-data-on-its-premise.md)"
+                "where the data of a domain may live, by name: see below, or a list of names. A `domain.yaml` names "
+                "one of them. [How to](../how-to/keep-data-on-its-premise.md)"
             ),
             "run_at": (
                 "the premise where cases are made, and where the records are; without it the only one, or `default`"

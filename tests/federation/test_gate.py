@@ -1,4 +1,4 @@
-"""The gate of a premise by itself: what it admits, what it refuses whoever checked before, and what a statement reads."""
+"""The gate of a premise by itself: what it admits, what it refuses whoever checked, and what a statement reads."""
 
 import json
 from dataclasses import replace
