@@ -12,9 +12,10 @@ import pytest
 
 from storymesh.engine.open import open_engine
 from storymesh.errors import TransformFailed
+from storymesh.mesh.check import check_files
+from storymesh.mesh.dbt_manifest import dbt_manifest
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.orchestration import definitions
-from storymesh.orchestration.assets.dbt_manifest import dbt_manifest
 from storymesh.orchestration.assets.dbt_models import results_before, wait_for_database
 from storymesh.orchestration.assets.states import domain_database
 from storymesh.orchestration.run.events import RunEvent, StepSuccess
@@ -127,9 +128,16 @@ def test_models_read_published_products_and_break_alone(with_desk: Path) -> None
     assert "domains/desk/models/models.yml" in failed.message
     assert outcome.narratives[0].state == "unchanged"
 
-    # A project that dbt cannot even read.
-    (with_desk / "domains/desk/models/berths.sql").write_text("select * from {{ ref('nothing') }}\n", encoding="utf-8")
+    # A project that dbt cannot even read, which `check` says again for as long as it stays as it is.
+    model = with_desk / "domains/desk/models/berths.sql"
+    model.write_text("select 1\n{{ exceptions.raise_compiler_error('nothing') }}\n", encoding="utf-8")
+    assert check_files(with_desk) == []
     outcome, _ = run(with_desk)
+    (said,) = check_files(with_desk)
+    words = "error[dbt]: dbt does not take it: Compilation Error in model berths"
+    assert str(said).startswith(f"domains/desk/models/berths.sql:1:1: {words}")
+    model.write_text("select 1\n", encoding="utf-8")
+    assert check_files(with_desk) == []
     (failed,) = outcome.failures.values()
     assert failed.expected
     assert "nothing" in failed.message

@@ -15,8 +15,8 @@ import pytest
 from storymesh.contract.checks import CheckResult
 from storymesh.dataset.erasure_list import new_erasure_list, write_erasure_list
 from storymesh.errors import WrongUsage
+from storymesh.mesh.dbt_manifest import find_dbt_manifest
 from storymesh.mesh.mesh import load_mesh
-from storymesh.orchestration.assets.dbt_manifest import find_dbt_manifest
 from storymesh.orchestration.assets.keys import MODELS, product_key
 from storymesh.orchestration.load_locations import load_code_locations
 from storymesh.orchestration.run.execute import _assets_to_make, execute_run

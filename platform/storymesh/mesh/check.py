@@ -14,6 +14,7 @@ from storymesh.document import path_in_mesh, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.location import Location
 from storymesh.mesh.code_owners import code_owners_findings
+from storymesh.mesh.dbt_check import dbt_findings, dbt_verdicts
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
@@ -22,8 +23,7 @@ from storymesh.mesh.unportable_names import unportable_configs, unportable_files
 from storymesh.narrative.definition import CastMember, Narrative
 from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.scenario import read_scenarios
-from storymesh.product.dbt_files import has_dbt_project, read_dbt_project, require_dbt_files
-from storymesh.product.dbt_profile import domain_database_path
+from storymesh.product.dbt_files import has_dbt_project
 from storymesh.product.definition import Product
 from storymesh.product.sources.open import source_problem
 
@@ -33,12 +33,14 @@ _NO_LETTER = re.compile(r"[^A-Za-z0-9_]")
 DEFINITIONS_FILE = "from storymesh.orchestration import definitions / defs = definitions(__file__)"
 
 
-def check_files(root: Path) -> list[Finding]:
+def check_files(root: Path, *, ask_dbt: bool = False) -> list[Finding]:
     """Return every finding of the mesh at `root`, errors and warnings, in the order of files and lines.
 
-    Raises WrongUsage when `root` is no mesh root.
+    What dbt refused when it was last asked about the same files is among them; `ask_dbt`: dbt is asked, of each project
+    that has no other fault. Raises WrongUsage when `root` is no mesh root.
     """
-    return load_checked(root)[1]
+    part, findings = load_checked(root)
+    return sorted({*findings, *dbt_verdicts(part.mesh, ask=ask_dbt)})
 
 
 def load_checked(root: Path) -> tuple[SoundPart, list[Finding]]:
@@ -72,6 +74,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings += code_owners_findings(mesh)
     for product in mesh.products.values():
         findings += _source_findings(mesh, product)
+    findings += dbt_findings(mesh)
     for narrative in mesh.narratives.values():
         if all(_is_promised(mesh, member) for member in narrative.cast.values()):
             findings += _type_findings(mesh, narrative)
@@ -201,14 +204,6 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
             f"domains/{product.domain}/models/{product.name}.sql"
         )
         yield Finding(product.location, "no-rows", message, hint)
-        return
-    try:
-        access = mesh.dbt_access(product.domain)
-        document = read_dbt_project(folder, mesh.root)
-        require_dbt_files(document, folder, mesh.root, unconfined=access.unconfined)
-        domain_database_path(product.domain, folder, mesh.store, unconfined=access.unconfined)
-    except DefinitionErrors as errors:
-        yield from errors.findings
         return
     if not any(_model_files(folder, product.name)):
         message = f"nothing makes the rows of '{product.id}': the dbt project has no model '{product.name}'"

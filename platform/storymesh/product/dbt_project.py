@@ -184,7 +184,7 @@ def _allowed_paths(folder: Path, home: Path, inputs: Mapping[str, Snapshot], acc
 def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -> None:
     """Run `dbt build` or `dbt parse` in a process of its own, so that afterwards no process has the database open.
 
-    Raises TransformFailed with each model that failed, its file and dbt's message.
+    Raises DbtRefused with each model that failed, its file and dbt's message; TransformFailed where it takes too long.
     """
     results = project.target_path / "run_results.json"
     results.unlink(missing_ok=True)
@@ -206,8 +206,16 @@ def run_dbt(project: DbtProject, command: str, timeout_s: float | None = None) -
     if was_ended(done.returncode):
         raise took_too_long(project, command, project.log_path)
     errors = failed_nodes(project) or _logged_errors(done.stdout) or [done.stderr.strip()[-2000:] or "dbt said nothing"]
-    message = f"the dbt project of '{project.domain}' did not {command}: {'; '.join(errors)}"
-    raise TransformFailed(message, f"log: {project.log_path}")
+    raise DbtRefused(project, command, errors)
+
+
+class DbtRefused(TransformFailed):
+    """What dbt says of a project that it does not parse or build: one text in `errors` for each error."""
+
+    def __init__(self, project: DbtProject, command: str, errors: Sequence[str]) -> None:
+        self.errors = tuple(errors)
+        message = f"the dbt project of '{project.domain}' did not {command}: {'; '.join(errors)}"
+        super().__init__(message, f"log: {project.log_path}")
 
 
 def took_too_long(project: DbtProject, command: str, logs: Path) -> TransformFailed:
@@ -318,6 +326,7 @@ def _logged_errors(output: str) -> list[str]:
             event = json.loads(line)["info"]
         except (ValueError, KeyError, TypeError):
             continue
-        if event.get("level") == "error" and event.get("msg", "").strip():
+        said = event.get("msg", "").strip()
+        if event.get("level") == "error" and said and not said.startswith("Traceback"):
             messages.append(without_values(" ".join(event["msg"].split())))
     return messages

@@ -1,5 +1,6 @@
 """`storymesh check`: the findings of the mesh's files."""
 
+from contextlib import nullcontext
 from typing import Annotated, Literal
 
 import typer
@@ -16,9 +17,13 @@ def check(
     format: Annotated[  # noqa: A002
         FindingsFormat, typer.Option("--format", help="For people, for machines, for a change on GitHub, or as SARIF.")
     ] = "text",
+    dbt: Annotated[
+        bool, typer.Option("--dbt", help="Also let dbt parse the projects that have changed, some seconds each.")
+    ] = False,
 ) -> None:
     """Say what is wrong in the files, without reading any data.
 
+    Of a dbt project it says what the text of its files shows, and what dbt last said of the same files.
     Warnings alone give exit code 0.
     """
     from storymesh.cli.output.findings import (
@@ -29,9 +34,11 @@ def check(
         findings_as_sarif,
     )
     from storymesh.mesh.check import blocking_findings, check_files, count_definitions
+    from storymesh.product.dbt_server import preloaded_dbt
 
     root = mesh_root(mesh)
-    findings = check_files(root)
+    with preloaded_dbt() if dbt else nullcontext():
+        findings = check_files(root, ask_dbt=dbt)
     match format:
         case "json":
             echo_json(findings_as_json(findings))

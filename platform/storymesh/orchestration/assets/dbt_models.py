@@ -17,14 +17,14 @@ from pydantic import Field
 from storymesh.contract.audit import prepare_audit
 from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError, TransformFailed
-from storymesh.mesh.mesh import Mesh
-from storymesh.orchestration.assets.automation import remade_with_inputs
-from storymesh.orchestration.assets.column_lineage import add_column_lineage
-from storymesh.orchestration.assets.dbt_manifest import (
+from storymesh.mesh.dbt_manifest import (
     dbt_manifest,
     find_dbt_manifest,
     has_dbt_project,
 )
+from storymesh.mesh.mesh import Mesh
+from storymesh.orchestration.assets.automation import remade_with_inputs
+from storymesh.orchestration.assets.column_lineage import add_column_lineage
 from storymesh.orchestration.assets.keys import model_key, product_key, source_key
 from storymesh.orchestration.assets.metadata import asset_owners
 from storymesh.orchestration.assets.products import assets_made_for

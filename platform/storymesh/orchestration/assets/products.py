@@ -14,9 +14,9 @@ import dagster as dg
 from storymesh.contract.checks import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract
 from storymesh.document import path_in_mesh
+from storymesh.mesh.dbt_manifest import dbt_manifest
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
-from storymesh.orchestration.assets.dbt_manifest import dbt_manifest
 from storymesh.orchestration.assets.keys import MODELS, model_key, product_key, source_key
 from storymesh.orchestration.assets.metadata import (
     asset_owners,

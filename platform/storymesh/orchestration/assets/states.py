@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.errors import NotPublished
+from storymesh.mesh.dbt_manifest import input_products, snapshot_without_rows
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
-from storymesh.orchestration.assets.dbt_manifest import input_products, snapshot_without_rows
 from storymesh.product.dbt_profile import domain_database_path
 from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product

@@ -15,10 +15,10 @@ from typing import Any
 from storymesh.dataset.stages import find_written_cases
 from storymesh.document import path_in_mesh
 from storymesh.mesh.check import DEFINITIONS_FILE
+from storymesh.mesh.dbt_manifest import find_dbt_manifest, has_dbt_project
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.snapshot_pinning import latest_build
 from storymesh.narrative.definition import Narrative
-from storymesh.orchestration.assets.dbt_manifest import find_dbt_manifest, has_dbt_project
 from storymesh.orchestration.assets.states import input_snapshots, publication_state
 from storymesh.orchestration.instance import dagster_home
 from storymesh.orchestration.lineage_settings import is_wanted

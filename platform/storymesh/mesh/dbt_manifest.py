@@ -1,26 +1,32 @@
 """dbt's manifest of a domain: its models, what they read, and the relation that dbt makes of each.
 
 Making it takes dbt some seconds, so it is kept in the store and made again only when a file that dbt reads has changed.
+Where dbt refuses the project, what it says is kept likewise.
 """
 
 import hashlib
 import importlib.metadata
 import json
+import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from storymesh.atomic_write import write_atomically
 from storymesh.contract.types import arrow_schema
+from storymesh.errors import DefinitionErrors, Finding
 from storymesh.file_lock import hold_lock
 from storymesh.input_file import InputFileRefused, read_input
 from storymesh.mesh.mesh import Mesh
 from storymesh.product import dbt_files
-from storymesh.product.dbt_project import prepare_dbt, run_dbt
+from storymesh.product.dbt_messages import refusal_findings
+from storymesh.product.dbt_project import DbtRefused, prepare_dbt, run_dbt
 from storymesh.product.store import Snapshot
 
 PARSE_TIMEOUT_S = 300
 MAX_BYTES = 16 * 2**20  # of a file that dbt reads
+_REFUSED = "refused"
 _DBT_SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".md", ".py"})
 _IGNORED_NAMES = frozenset({"sources", "products", "target", "logs", "dbt_packages", "__pycache__"})
 
@@ -31,7 +37,10 @@ def has_dbt_project(mesh: Mesh, domain: str) -> bool:
 
 
 def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
-    """Return dbt's manifest of the domain, made again only when what dbt reads has changed. Raises TransformFailed."""
+    """Return dbt's manifest of the domain, made again only when what dbt reads has changed.
+
+    Raises DefinitionErrors with what dbt refuses of its files, TransformFailed where it does not end.
+    """
     cached = _cached_manifest(mesh, domain)
     home = cached.parent.parent
     with hold_lock(home / f"{domain}.lock"):
@@ -39,8 +48,13 @@ def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
             inputs = {product: snapshot_without_rows(mesh, product) for product in input_products(mesh, domain)}
             with mesh.open_engine() as engine:
                 project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs, engine, mesh.dbt_access(domain))
-            run_dbt(project, "parse", PARSE_TIMEOUT_S)
-            for old in cached.parent.glob("manifest-*.json"):
+            refused = _refusal_file(cached)
+            try:
+                run_dbt(project, "parse", PARSE_TIMEOUT_S)
+            except DbtRefused as error:
+                write_atomically(refused, json.dumps(error.errors))
+                raise DefinitionErrors(refusal_findings(error.errors, domain, mesh.root)) from None
+            for old in (*cached.parent.glob("manifest-*.json"), *cached.parent.glob(f"{_REFUSED}-*.json")):
                 old.unlink()
             (project.target_path / "manifest.json").replace(cached)
         manifest: Mapping[str, Any] = json.loads(cached.read_text(encoding="utf-8"))
@@ -56,8 +70,27 @@ def find_dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any] | None:
     return manifest
 
 
+def recorded_refusal(mesh: Mesh, domain: str) -> list[Finding]:
+    """Return what dbt refused of the domain's files when it was last asked, if it was asked about these very files."""
+    if not any(_parse_folder(mesh, domain).glob(f"{_REFUSED}-*.json")):
+        return []
+    try:
+        errors = json.loads(_refusal_file(_cached_manifest(mesh, domain)).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return refusal_findings(errors, domain, mesh.root)
+
+
+def _refusal_file(cached: Path) -> Path:
+    return cached.with_name(cached.name.replace("manifest", _REFUSED, 1))
+
+
+def _parse_folder(mesh: Mesh, domain: str) -> Path:
+    return mesh.store / "dagster" / "parse" / domain
+
+
 def _cached_manifest(mesh: Mesh, domain: str) -> Path:
-    return mesh.store / "dagster" / "parse" / domain / f"manifest-{_fingerprint(mesh, domain)}.json"
+    return _parse_folder(mesh, domain) / f"manifest-{_fingerprint(mesh, domain)}.json"
 
 
 def input_products(mesh: Mesh, domain: str) -> list[str]:
@@ -74,11 +107,14 @@ def snapshot_without_rows(mesh: Mesh, product: str) -> Snapshot:
 
 
 def _fingerprint(mesh: Mesh, domain: str) -> str:
-    """Return a digest of all that the manifest depends on: dbt's files, the contracts of the input ports, and dbt."""
+    """Return a digest of all that the manifest depends on: dbt's files, the contracts of the input ports, the variables
+    of the environment that dbt may read, and dbt."""
     folder = mesh.domain_folder(domain)
     digest = hashlib.sha256()
     for package in ("dbt-core", "dbt-duckdb", "dagster-dbt"):
         digest.update(f"{package} {importlib.metadata.version(package)}\n".encode())
+    for name in sorted(mesh.dbt_access(domain).env):
+        digest.update(f"{name}={os.environ.get(name)}\n".encode())
     for product in input_products(mesh, domain):
         digest.update(f"{product} {mesh.contract(product).digest}\n".encode())
     for path in sorted(_files(folder)):
