@@ -177,7 +177,7 @@ class ReaderProcess:
 
     def close(self) -> None:
         """End the process, which has nothing to do."""
-        self._end(kill=False)
+        self._end(kill=True)
 
     def interrupt(self) -> None:
         """End what the process does now; whoever waits for it is answered at once."""
