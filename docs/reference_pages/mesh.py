@@ -35,6 +35,7 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
                 "[How to](../how-to/use-a-release.md)"
             ),
             "dbt": "see below",
+            "servers": "see below",
             "schedule": (
                 "when the whole mesh is refreshed: five cron fields, or `@daily` and the like, in UTC. "
                 "[How to](../how-to/run-and-repair.md)"
@@ -101,6 +102,15 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
                 "any kind"
             ),
             "time_limit": "how long the dbt of a domain may take before it is ended, such as `12h`; `0h`: as it likes",
+        },
+    ),
+    "servers": (
+        settings.ServerSettings,
+        "What the servers that contracts name may be. [How to](../how-to/read-from-a-server.md)",
+        {
+            "hosts": "patterns of hosts that may be connected to: `*.example.com`, `db.example.com:5432`. Default: all",
+            "read": "files and folders outside of the domain in which files and tables may lie, as in `../lake`",
+            "silence": "how long a server may say nothing before it is left, such as `10m`",
         },
     ),
     "domain.yaml": (

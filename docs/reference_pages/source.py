@@ -12,6 +12,14 @@ FIELDS: Mapping[str, str] = {
         "a path in the domain's folder, or a pattern of several: `sources/orders-*.csv`. They are read in the order of "
         "their paths, and each has the columns that the contract promises"
     ),
+    "server": (
+        "instead of a file: a server of the contract, whose table is read. [How to](../how-to/read-from-a-server.md)"
+    ),
+    "table": (
+        "which table of the server, as `orders` or `sales.orders`, in upper and lower case as the server has it; of a "
+        "server of files, their path below its own. Without it the one that `physicalName` of the schema object says"
+    ),
+    "query": "instead of a table of a database: one SELECT",
     "format": "what the file is, where its name does not say it: `data.txt`, `export.asc`",
     "delimiter": (
         "between two fields of a CSV: one character, or `comma`, `semicolon`, `tab`, `pipe`, `space`. Without it, the "

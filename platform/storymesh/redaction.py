@@ -16,10 +16,14 @@ _LEAST = 6  # characters: what is shorter is found in too many words
 HIDDEN = "•••"
 
 
+def is_secret_name(variable: str) -> bool:
+    """Return True for the name of an environment variable whose value is a secret by its name."""
+    return bool(_NAMES.search(variable)) and not _PLACES.search(variable)
+
+
 def redact(text: str) -> str:
     """Return `text` without passwords in addresses and without the values of secret environment variables."""
-    named = (name for name in os.environ if _NAMES.search(name) and not _PLACES.search(name))
-    values = {os.environ[name] for name in named if len(os.environ[name]) >= _LEAST}
+    values = {os.environ[name] for name in filter(is_secret_name, os.environ) if len(os.environ[name]) >= _LEAST}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     text = _TOKEN.sub(HIDDEN, _PASSWORD.sub(rf"\1:{HIDDEN}@", text))

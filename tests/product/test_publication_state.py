@@ -37,7 +37,7 @@ def publish_again(desk: Desk, source: str = SOURCE) -> tuple[Publication, bool]:
     """Publish as a run of the mesh does. Return what came of it, and True if the rows were read."""
     product, contract, folder = desk.product(source), desk.contract(), desk.root / "domains/shipping"
     store = desk.store
-    state = PublicationState(store, product, contract, partial(source_digest, product, folder, Path("none")))
+    state = PublicationState(store, product, contract, partial(source_digest, product, contract, folder, Path("none")))
     if (before := state.find_unchanged(open_engine)) is not None:
         return before, False
     state.forget()
@@ -245,7 +245,7 @@ def test_a_rule_that_no_longer_holds_by_the_clock_holds_the_product_back(
 def test_a_source_that_cannot_be_read_is_for_the_reader_to_explain(published: Desk) -> None:
     folder = published.root / "domains/shipping"
     product: Product = published.product("sources/nowhere.csv")
-    assert source_digest(product, folder, Path("none")) is None
+    assert source_digest(product, published.contract(), folder, Path("none")) is None
 
 
 def test_another_version_of_a_library_is_other_software(monkeypatch: pytest.MonkeyPatch) -> None:

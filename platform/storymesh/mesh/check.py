@@ -12,6 +12,7 @@ from typing import Any
 from storymesh.contract.sql_rules import sql_rule_findings
 from storymesh.document import path_in_mesh, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
+from storymesh.federation.server import server_findings
 from storymesh.location import Location
 from storymesh.mesh.code_owners import code_owners_findings
 from storymesh.mesh.dbt_check import dbt_findings, dbt_verdicts
@@ -26,6 +27,7 @@ from storymesh.narrative.scenario import read_scenarios
 from storymesh.product.dbt_files import has_dbt_project
 from storymesh.product.definition import Product
 from storymesh.product.sources.open import source_problem
+from storymesh.product.sources.server_table import server_table_findings
 
 # Folders of the store, and the code location of the narratives: a domain of such a name would share them.
 RESERVED_DOMAINS = ("dagster", "logs", "narratives")
@@ -66,6 +68,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings = list(mesh.warnings)
     findings += [finding for contract in mesh.contracts.values() for finding in contract.warnings]
     findings += [finding for contract in mesh.contracts.values() for finding in sql_rule_findings(contract)]
+    findings += [finding for contract in mesh.contracts.values() for finding in server_findings(contract)]
     findings += [finding for product in mesh.products.values() for finding in product.warnings]
     findings += _file_findings(mesh.root)
     findings += _unconfined_findings(mesh)
@@ -184,10 +187,12 @@ def _python_file(entry: Any) -> str | None:
 
 
 def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
-    """Check that the rows of a product come from somewhere: a file, or a dbt model of its name."""
+    """Check that the rows of a product come from somewhere: a file, a table of a server, or a dbt model of its name."""
     folder = mesh.domain_folder(product.domain)
-    if product.source is not None:
-        if problem := source_problem(product, folder):
+    if product.layout.server is not None and product.id in mesh.contracts:
+        yield from server_table_findings(product, mesh.contracts[product.id])
+    if not product.is_model:
+        if product.source is not None and (problem := source_problem(product, folder)):
             message, hint = problem
             yield Finding(product.source_location, "no-rows", f"source '{product.source}': {message}", hint)
         if has_dbt_project(folder) and any(_model_files(folder, product.name)):

@@ -11,6 +11,7 @@ from storymesh.contract.read import read_contract_file
 from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, Finding, WrongUsage, suggest_name
+from storymesh.federation.access import ServerAccess
 from storymesh.mesh.links import LinkCheck
 from storymesh.mesh.ports import with_resolved_cast, with_resolved_inputs
 from storymesh.mesh.reader import DefinitionReader
@@ -75,6 +76,12 @@ class Mesh:
         settings = self.settings.dbt
         read = tuple((self.root / path).resolve() for path in settings.read)
         return DbtAccess(read, settings.env, domain in settings.unconfined, settings.time_limit)
+
+    def server_access(self, domain: str) -> ServerAccess:
+        """Return what `mesh.yaml` lets the servers of a domain's contracts be."""
+        settings = self.settings.servers
+        read = tuple((self.root / path).resolve() for path in settings.read)
+        return ServerAccess(self.domain_folder(domain), read, settings.hosts, settings.silence.total_seconds())
 
     def product(self, product: str) -> Product:
         """Return the product of that id. Raises WrongUsage with the nearest id."""

@@ -160,6 +160,12 @@ def _check_not_negative(value: timedelta) -> timedelta:
     return value
 
 
+def _check_positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("a server that says nothing has to be left at some time; write minutes such as 10m")
+    return value
+
+
 class DbtSettings(BaseModel):
     """What the dbt projects of the domains may have besides their own data and the products that they read.
 
@@ -174,6 +180,21 @@ class DbtSettings(BaseModel):
     env: tuple[Annotated[str, AfterValidator(_check_variable)], ...] = ()
     unconfined: tuple[str, ...] = ()
     time_limit: Annotated[Duration, AfterValidator(_check_not_negative)] = timedelta(hours=6)
+
+
+class ServerSettings(BaseModel):
+    """What the servers that contracts name may be.
+
+    `hosts` are patterns of those that may be connected to, as `*.example.com` or `db.example.com:5432`; left away, all.
+    `read` are files and folders outside of the domain, relative to the mesh root, in which tables and files may lie.
+    A server that says nothing for `silence` is left.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hosts: tuple[str, ...] | None = None
+    read: tuple[Annotated[str, AfterValidator(_check_not_absolute)], ...] = ()
+    silence: Annotated[Duration, AfterValidator(_check_positive)] = timedelta(minutes=10)
 
 
 class Settings(BaseModel):
@@ -195,6 +216,7 @@ class Settings(BaseModel):
     models: ModelSettings = ModelSettings()
     signers: tuple[Annotated[str, AfterValidator(_check_public_key)], ...] = ()  # whose releases are trusted
     dbt: DbtSettings = DbtSettings()
+    servers: ServerSettings = ServerSettings()
     schedule: Schedule | None = None  # of the whole mesh, in UTC
 
     @property

@@ -11,7 +11,7 @@ from storymesh.orchestration.assets.automation import automation_sensor
 from storymesh.orchestration.assets.dbt_models import dbt_model_assets
 from storymesh.orchestration.assets.io_manager import BuildKeyIOManager
 from storymesh.orchestration.assets.products import product_asset
-from storymesh.orchestration.assets.sources import raw_file_sensor, raw_file_specs
+from storymesh.orchestration.assets.sources import raw_file_sensor, raw_file_specs, server_table_specs
 from storymesh.orchestration.instance import dagster_home
 from storymesh.orchestration.jobs import mesh_schedules, refresh_job, refresh_schedules, release_job
 from storymesh.orchestration.load_locations import NARRATIVES, mesh_of_location
@@ -40,7 +40,7 @@ def _domain(mesh: Mesh, domain: str) -> dg.Definitions:
     models, files = dbt_model_assets(mesh, domain)
     assets = [*models, *(product_asset(mesh, product) for product in mesh.products_of(domain))]
     own = dg.Definitions(
-        assets=[*assets, *raw_file_specs(mesh, domain, files)],
+        assets=[*assets, *raw_file_specs(mesh, domain, files), *server_table_specs(mesh, domain)],
         jobs=[refresh_job(mesh, domain, assets)],
         schedules=refresh_schedules(mesh, domain),
         sensors=[automation_sensor(domain, assets), *([raw_file_sensor(mesh, domain, files)] if files else [])],

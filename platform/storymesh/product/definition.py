@@ -41,7 +41,8 @@ class OutputPort:
 @dataclass(frozen=True)
 class Product:
     """One data product. `source` is the file that its rows stand in, or the pattern of several, and `layout` says what
-    they look like; None: the domain's dbt model of its name.
+    they look like. None: they are those of a server's table, which `layout` names, or of the domain's dbt model of its
+    name.
 
     `inputs` are the input ports of products of the mesh, `outside` those of systems outside it: which is which, the
     mesh knows (`mesh/ports.py`). `lists_outputs`: the file lists its output ports.
@@ -65,6 +66,11 @@ class Product:
     warnings: tuple[Finding, ...]
     location: Location
     document: Document = field(repr=False, compare=False)
+
+    @property
+    def is_model(self) -> bool:
+        """Return True where its rows are those of a dbt model."""
+        return self.source is None and self.layout.server is None
 
 
 def read_product(path: Path, root: Path) -> Product:
@@ -146,9 +152,11 @@ def _read_options(document: Document, at: tuple[str | int, ...], findings: list[
         words = f"source names a file, {value!r} does not"
         findings.append(document.finding(at, "wrong-value", words, "for instance sources/ports.csv"))
         return None
+    if options.file is None:
+        return options
     if _is_elsewhere(options.file):
         words = f"source '{options.file}': the path has to be relative to the domain's folder, and stay in it"
-        hint = "a mesh is read on many machines: put the file into sources/"
+        hint = "a mesh is read on many machines: put the file into sources/, or name a server of the contract"
         findings.append(document.finding(at, "wrong-value", words, hint))
     format_ = options.format_of(options.file)
     if format_ is None:

@@ -139,7 +139,12 @@ class PublicationState:
             return None
         shaping = {
             "software": software_digest(),
-            "product": [self._product.id, self._product.source, self._product.layout.given],
+            "product": [
+                self._product.id,
+                self._product.source,
+                self._product.layout.given,
+                *self._product.layout.place,
+            ],
             "contract": self._contract.digest,
             "restricted": sorted(restricted_properties(self._contract)),
             "source": source,

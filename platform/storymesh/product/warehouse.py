@@ -5,7 +5,6 @@ read or written, so that no file holds a secret and `check` needs none.
 """
 
 import os
-import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from urllib.parse import urlsplit
 
 from storymesh.atomic_write import write_atomically
 from storymesh.errors import WrongUsage
+from storymesh.federation import variables
+from storymesh.federation.variables import VARIABLE
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 CATALOGS = ("postgresql", "postgresql+psycopg2", "sqlite")
 BUCKETS = ("s3",)
 
@@ -62,10 +62,10 @@ class Warehouse:
 
 def address_fault(address: str, schemes: tuple[str, ...]) -> str | None:
     """Return what is wrong with an address in `mesh.yaml`, or None."""
-    parts = urlsplit(_VARIABLE.sub("variable", address))
-    if urlsplit(address).password and not _VARIABLE.search(urlsplit(address).password or ""):
+    parts = urlsplit(VARIABLE.sub("variable", address))
+    if urlsplit(address).password and not VARIABLE.search(urlsplit(address).password or ""):
         return "a password stands in this file; leave it to the environment: ${NAME}, or PGPASSWORD"
-    if _VARIABLE.match(address) or parts.scheme in schemes:
+    if VARIABLE.match(address) or parts.scheme in schemes:
         return None
     return f"'{address}' is no address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
 
@@ -87,12 +87,8 @@ def fill_variables(address: str | None, doing: str) -> str | None:
     """Return an address of mesh.yaml with its variables filled in, None for none or an empty one. Raises WrongUsage for
     a variable that is not set; `doing` is what mesh.yaml does with the address."""
 
-    def value_of(match: re.Match[str]) -> str:
-        name, otherwise = match.groups()
-        value = os.environ.get(name) or otherwise
-        if value is None:
-            message = f"mesh.yaml {doing} {address}, and {name} is not set"
-            raise WrongUsage(message, f"set {name} in the environment, or write ${{{name}:-otherwise}}")
-        return value
+    def unset(name: str) -> WrongUsage:
+        message = f"mesh.yaml {doing} {address}, and {name} is not set"
+        return WrongUsage(message, f"set {name} in the environment, or write ${{{name}:-otherwise}}")
 
-    return (_VARIABLE.sub(value_of, address) or None) if address else None
+    return (variables.fill_variables(address, unset) or None) if address else None

@@ -62,7 +62,7 @@ def begin_next_version(mesh: Mesh, product: Product) -> NextVersion:
 
 def _model(mesh: Mesh, product: Product, kept: str) -> dict[str, str]:
     """Return the dbt model of the kept version, beside that of the product: at first it is the same."""
-    if product.source is not None:
+    if not product.is_model:
         return {}
     folder = mesh.domain_folder(product.domain)
     found = sorted(folder.rglob(f"{product.name}.sql"), key=lambda path: len(path.parts))

@@ -246,7 +246,7 @@ def _failing_models(mesh: Mesh, domain: str, error: StorymeshError) -> list[dg.A
             kinds={"dbt", "duckdb"},
         )
         for product in mesh.products_of(domain)
-        if product.source is None
+        if product.is_model
     ]
 
     def failing(spec: dg.AssetSpec) -> dg.AssetsDefinition:

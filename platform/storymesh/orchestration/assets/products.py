@@ -17,7 +17,7 @@ from storymesh.document import path_in_mesh
 from storymesh.mesh.dbt_manifest import dbt_manifest
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
-from storymesh.orchestration.assets.keys import MODELS, model_key, product_key, source_key
+from storymesh.orchestration.assets.keys import MODELS, model_key, product_key
 from storymesh.orchestration.assets.metadata import (
     asset_owners,
     asset_tags,
@@ -27,7 +27,7 @@ from storymesh.orchestration.assets.metadata import (
     counts_table,
     sample_table,
 )
-from storymesh.orchestration.assets.sources import file_format
+from storymesh.orchestration.assets.sources import source_key_of, source_kind
 from storymesh.orchestration.assets.states import domain_database, publication_state
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.orchestration.progress import progress_reporter
@@ -58,7 +58,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 group_name=product.domain,
                 owners=asset_owners(product.owner, contract.owner, mesh.domains[product.domain].owner),
                 tags=asset_tags((*product.tags, *contract.document.value.get("tags", ()))),
-                kinds={"iceberg", "dbt" if product.source is None else file_format(product.source)},
+                kinds={"iceberg", source_kind(mesh, product)},
                 automation_condition=remade_with_inputs(assets_made_for(mesh, product.domain)),
                 metadata={
                     "dagster/column_schema": column_schema(contract),
@@ -116,7 +116,7 @@ def assets_made_for(mesh: Mesh, domain: str) -> dg.AssetSelection:
 
 def pool_of_product(product: Product) -> str:
     """Return the pool of a product: it has one writer, and a dbt model is read while nobody writes its database."""
-    return f"{product.domain}_duckdb" if product.source is None else f"{product.domain}_{product.name}"
+    return f"{product.domain}_duckdb" if product.is_model else f"{product.domain}_{product.name}"
 
 
 def checks_by_name(contract: Contract) -> dict[str, Check]:
@@ -138,9 +138,9 @@ def checks_by_name(contract: Contract) -> dict[str, Check]:
 def _publish(
     mesh: Mesh, product: Product, contract: Contract, store: ProductStore, context: dg.AssetExecutionContext
 ) -> Publication:
-    manifest = dbt_manifest(mesh, product.domain) if product.source is None else None
+    manifest = dbt_manifest(mesh, product.domain) if product.is_model else None
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
-    allowed = allowed_paths(product.domain, mesh.store)
+    allowed, servers = allowed_paths(product.domain, mesh.store), mesh.server_access(product.domain)
     state = publication_state(mesh, product, manifest)
     if (before := state.find_unchanged(mesh.open_engine)) is not None:
         context.log.info("nothing that this product is made from has changed since it was published")
@@ -149,7 +149,7 @@ def _publish(
     state.forget()
     with (
         mesh.open_engine() as engine,
-        open_product_rows(product, contract, folder, database, engine, allowed, manifest) as rows,
+        open_product_rows(product, contract, folder, database, engine, allowed, manifest, servers) as rows,
     ):
         run_id, places = context.run.run_id, product_row_places(product, contract, folder)
         progress = progress_reporter(context)
@@ -159,11 +159,10 @@ def _publish(
 
 
 def _upstream(product: Product) -> list[dg.AssetKey]:
-    """Return the model or file that holds the rows; for a file the input ports too (a model has them itself)."""
-    if product.source is None:
+    """Return what holds the rows, and, where it is no model, which has them itself, the input ports."""
+    if product.is_model:
         return [model_key(product.domain, product.name)]
-    ports = [product_key(port.contract_id) for port in product.inputs]
-    return [source_key(product.domain, product.source), *ports]
+    return [source_key_of(product), *(product_key(port.contract_id) for port in product.inputs)]
 
 
 def _description(product: Product, contract: Contract) -> str:

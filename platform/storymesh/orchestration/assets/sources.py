@@ -17,12 +17,16 @@ import dagster as dg
 
 from storymesh.atomic_write import write_atomically
 from storymesh.document import path_in_mesh
+from storymesh.errors import SourceUnreadable
+from storymesh.federation.relation import Relation
 from storymesh.input_file import InputFileRefused, open_input
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.keys import source_key
-from storymesh.orchestration.assets.metadata import asset_owners
+from storymesh.orchestration.assets.metadata import asset_owners, code_references
 from storymesh.orchestration.dagster_internals import DATA_VERSION_TAG, latest_data_version
+from storymesh.product.definition import Product
 from storymesh.product.sources.bounds import COMPRESSED, OpensTooFar, require_bounded
+from storymesh.product.sources.server_table import server_relation
 
 SENSOR = "new_files"
 SOURCE = "source"
@@ -41,6 +45,56 @@ def raw_files_of_domain(mesh: Mesh, domain: str, manifest: Mapping[str, Any] | N
     nodes = manifest["nodes"].values() if manifest is not None else ()
     paths = [path for node in nodes for path in files_read_by_model(node)]
     return {source_key(domain, path): path for path in dict.fromkeys([*sources, *paths])}
+
+
+def server_table_specs(mesh: Mesh, domain: str) -> list[dg.AssetSpec]:
+    """Return the tables of servers that the domain's products are read from as external assets, with their place."""
+    specs: dict[dg.AssetKey, dg.AssetSpec] = {}
+    for product in mesh.products_of(domain):
+        if (relation := _relation(mesh, product)) is None:
+            continue
+        server = relation.server
+        specs[source_key_of(product)] = dg.AssetSpec(
+            key=source_key_of(product),
+            description=f"{relation.words[0].upper()}{relation.words[1:]}, read as it is when the product is made.",
+            group_name=domain,
+            kinds={source_kind(mesh, product)},
+            owners=asset_owners(mesh.domains[domain].owner),
+            metadata={
+                "server": server.name,
+                "place": server.place,
+                **({"table": relation.table} if relation.table is not None else {}),
+                **({"query": dg.MetadataValue.md(f"```sql\n{relation.query}\n```")} if relation.query else {}),
+                "dagster/code_references": code_references(mesh.root, {"server": server.location}),
+            },
+        )
+    return list(specs.values())
+
+
+def source_key_of(product: Product) -> dg.AssetKey:
+    """Return the key of the file, or of the table of a server, that a product is read from."""
+    layout = product.layout
+    if layout.server is None:
+        assert product.source is not None
+        return source_key(product.domain, product.source)
+    return source_key(product.domain, f"sources/{layout.server}.{layout.table or product.name}")
+
+
+def source_kind(mesh: Mesh, product: Product) -> str:
+    """Return the kind that Dagster shows for what a product is read from."""
+    relation = _relation(mesh, product)
+    if relation is not None:
+        return re.sub(r"[^a-z0-9]", "", relation.server.kind or relation.server.type) or "server"
+    return "dbt" if product.source is None else file_format(product.source)
+
+
+def _relation(mesh: Mesh, product: Product) -> Relation | None:
+    if product.layout.server is None:
+        return None
+    try:
+        return server_relation(product, mesh.contract(product.id))
+    except SourceUnreadable:
+        return None  # of a server that is not there; the step that reads it says so
 
 
 def files_read_by_model(node: Mapping[str, Any]) -> list[str]:

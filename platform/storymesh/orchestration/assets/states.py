@@ -32,9 +32,9 @@ def publication_state(mesh: Mesh, product: Product, manifest: Mapping[str, Any] 
     """Return the state of a product's publication; `manifest` is dbt's, for a product whose rows are a model's."""
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
     allowed = allowed_paths(product.domain, mesh.store)
-    read_source = partial(source_digest, product, folder, database, allowed, manifest)
-    store = ProductStore(mesh.warehouse, product.domain)
-    return PublicationState(store, product, mesh.contract(product.id), read_source)
+    contract, servers = mesh.contract(product.id), mesh.server_access(product.domain)
+    read_source = partial(source_digest, product, contract, folder, database, allowed, manifest, servers)
+    return PublicationState(ProductStore(mesh.warehouse, product.domain), product, contract, read_source)
 
 
 def input_snapshots(mesh: Mesh, domain: str, required: Collection[str] = ()) -> dict[str, Snapshot]:

@@ -144,7 +144,7 @@ def resolve_terms(mesh: Mesh, terms: Sequence[RunTerm], find_manifest: FindManif
         made = made - reached if term.excluded else made | reached
         whole = whole - set(term.domains) if term.excluded else whole | set(term.domains)
     products = tuple(product for product in mesh.products if product in made)
-    built = whole | {item.domain for item in map(mesh.product, products) if item.source is None}
+    built = whole | {item.domain for item in map(mesh.product, products) if item.is_model}
     domains = tuple(domain for domain in mesh.domains if domain in built)
     return RunParts(domains, products, tuple(narrative for narrative in mesh.narratives if narrative in made))
 
@@ -162,7 +162,7 @@ def _closure(names: Iterable[str], inputs: Mapping[str, frozenset[str]]) -> set[
 
 def _inputs_of(mesh: Mesh, product: Product, find_manifest: FindManifest) -> frozenset[str]:
     """Return the products that a product is made from: of a domain's models, dbt knows which of them reads what."""
-    manifest = find_manifest(product.domain) if product.source is None else None
+    manifest = find_manifest(product.domain) if product.is_model else None
     if manifest is None:
         return frozenset(port.contract_id for port in product.inputs if port.contract_id in mesh.products)
     nodes, sources = manifest["nodes"], manifest["sources"]

@@ -92,7 +92,7 @@ def _is_built(mesh: Mesh, domain: str, find_manifest: FindManifest) -> bool:
 
 
 def _find_product(mesh: Mesh, product: Product, find_manifest: FindManifest) -> ProductOutcome | None:
-    manifest = find_manifest(product.domain) if product.source is None else None
+    manifest = find_manifest(product.domain) if product.is_model else None
     state = publication_state(mesh, product, manifest)
     publication = state.find_unchanged(mesh.open_engine)
     if publication is None or publication.snapshot is None or not state.has_told(publication):

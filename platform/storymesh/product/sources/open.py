@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from storymesh.contract.definition import Contract
 from storymesh.document import suggest_file
 from storymesh.engine.engine import Engine
-from storymesh.errors import SourceUnreadable
+from storymesh.errors import SourceUnreadable, StorymeshError
+from storymesh.federation.access import ServerAccess
 from storymesh.input_file import InputFileRefused, open_input, require_input
 from storymesh.product.dbt_state import models_digest
 from storymesh.product.definition import Product
@@ -20,6 +21,7 @@ from storymesh.product.sources.json_lines import JSON_LINES
 from storymesh.product.sources.options import Format, SourceOptions, format_suffixes
 from storymesh.product.sources.parquet import PARQUET
 from storymesh.product.sources.row_places import RowPlaces
+from storymesh.product.sources.server_table import open_server_rows, server_version
 from storymesh.product.sources.source import SourceFile, SourceFormat
 from storymesh.product.sources.xlsx import XLSX
 
@@ -39,13 +41,17 @@ def open_product_rows(
     engine: Engine,
     allowed: Collection[Path] | None = (),
     manifest: Mapping[str, Any] | None = None,
+    servers: ServerAccess | None = None,
 ) -> "pa.RecordBatchReader":
     """Return the rows of `product`, a batch at a time.
 
-    They are in its `source`, a path relative to the domain's `folder` or a pattern of such, or else in the table or
-    view of its name in the DuckDB file `database` of the domain's dbt project, where a view reads what is `allowed`
-    (None: everything), as dbt's `manifest` names it. Raises SourceUnreadable, here or while rows are read.
+    They are in its `source`, a path relative to the domain's `folder` or a pattern of such; or in the table of a server
+    of its contract, which `servers` may be; or else in the table or view of its name in the DuckDB file `database` of
+    the domain's dbt project, where a view reads what is `allowed` (None: everything), as dbt's `manifest` names it.
+    Raises SourceUnreadable, here or while rows are read, and for a server that does not answer ResourceUnavailable.
     """
+    if product.layout.server is not None:
+        return open_server_rows(product, contract, servers or ServerAccess(folder))
     if product.source is None:
         return open_dbt_model(product, contract, folder, database, engine, allowed, manifest)
     if problem := source_problem(product, folder):
@@ -55,7 +61,7 @@ def open_product_rows(
 
 
 def product_row_places(product: Product, contract: Contract, folder: Path) -> RowPlaces | None:
-    """Return where the rows stand that `open_product_rows` gives of the same arguments; None for those of dbt."""
+    """Return where the rows stand that `open_product_rows` gives of the same arguments; None for those of no file."""
     if product.source is None:
         return None
     sources = _source_files(product, contract, folder)
@@ -185,15 +191,24 @@ def _common_schema(
 
 def source_digest(
     product: Product,
+    contract: Contract,
     folder: Path,
     database: Path,
     allowed: Collection[Path] | None = (),
     manifest: Mapping[str, Any] | None = None,
+    servers: ServerAccess | None = None,
 ) -> str | None:
-    """Return a digest of the bytes that `open_product_rows` of the same arguments reads the rows from.
+    """Return a digest of the bytes that `open_product_rows` of the same arguments reads the rows from; of a server, of
+    what its rows are known by.
 
     None where the same bytes may give other rows, or cannot be read.
     """
+    if product.layout.server is not None:
+        try:
+            version = server_version(product, contract, servers or ServerAccess(folder))
+        except StorymeshError:
+            return None  # whoever reads the rows says what is wrong
+        return version and hashlib.sha256(version.encode()).hexdigest()
     if product.source is None:
         return models_digest(database, allowed, manifest)
     digests = hashlib.sha256()

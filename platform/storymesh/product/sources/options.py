@@ -1,4 +1,4 @@
-"""The value of `source`: a raw file, and what it looks like where it does not say so itself."""
+"""The value of `source`: a raw file and what it looks like where it does not say so itself, or a server's table."""
 
 import codecs
 import re
@@ -21,6 +21,7 @@ _RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([1-9][0-9]{0,6})(?::(?:\$?([A-Z]{1,3}))
 _OF_TEXT = ("delimiter", "quote", "escape", "encoding")
 _OF_HEAD = ("header", "names", "skipRows")
 _OF_SHEET = ("sheet", "range")
+_OF_SERVER = ("server", "table", "query")
 _ALLOWED = {
     "csv": (*_OF_TEXT, *_OF_HEAD),
     "jsonl": ("encoding",),
@@ -110,11 +111,15 @@ ColumnName = Annotated[str, Field(min_length=1)]
 
 
 class SourceOptions(BaseModel):
-    """The fields of `source`: which file it is, how it is laid out, and how its values are written."""
+    """The fields of `source`: which file it is, or which table of which server; how it is laid out, and how its values
+    are written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    file: Annotated[str, Field(min_length=1, description="for instance sources/ports.csv")]
+    file: Annotated[str, Field(min_length=1, description="for instance sources/ports.csv")] | None = None
+    server: Annotated[str, Field(min_length=1, description="a server of the contract")] | None = None
+    table: Annotated[str, Field(min_length=1, description="for instance public.orders")] | None = None
+    query: Annotated[str, Field(min_length=1, description="one SELECT, instead of a table")] | None = None
     format: Format | None = None
     delimiter: Annotated[str, AfterValidator(_check_mark)] | None = None
     quote: Annotated[str, AfterValidator(_check_quote)] | None = None
@@ -136,6 +141,19 @@ class SourceOptions(BaseModel):
     skipped_hour: Annotated[GapChoice, Field(alias="skippedHour")] = "refuse"
 
     @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        if self.file is not None and self.server is not None:
+            raise ValueError("source names a file and a server: rows come from one of them")
+        if self.file is None and self.server is None:
+            raise ValueError("source names a file, or a server of the contract: {server: ledger, table: orders}")
+        for name in ("table", "query"):
+            if self.server is None and getattr(self, name) is not None:
+                raise ValueError(f"'{name}' is of a server, and none is named")
+        if self.table is not None and self.query is not None:
+            raise ValueError("source names a table and a query: leave one of the two away")
+        return self
+
+    @model_validator(mode="after")
     def _check_together(self) -> Self:
         marks = {"delimiter": self.delimiter, "quote": self.quote, "escape": self.escape}
         given = [mark for mark in marks.values() if mark not in (None, NO_QUOTE)]
@@ -152,8 +170,13 @@ class SourceOptions(BaseModel):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields that are written, by the names that people write, without `file`."""
-        return self.model_dump(by_alias=True, exclude_unset=True, exclude={"file"})
+        """The fields that are written, by the names that people write, without the place of the rows."""
+        return self.model_dump(by_alias=True, exclude_unset=True, exclude={"file", *_OF_SERVER})
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The server, and the table or the query, where the rows are in no file."""
+        return tuple(item for item in (self.server, self.table, self.query) if item is not None)
 
     @property
     def has_header(self) -> bool:

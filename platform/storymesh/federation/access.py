@@ -1,0 +1,46 @@
+"""What the operator of a mesh lets the servers of contracts be: who writes a contract is not who runs it."""
+
+import fnmatch
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storymesh.errors import SourceUnreadable
+from storymesh.federation.server import Server
+
+ChooseColumns = Callable[[Sequence[str]], Sequence[str]]
+"""Returns which of the columns of a table are read, in the order of the contract. Raises SourceUnreadable."""
+
+SILENCE_S = 600.0
+CONNECT_S = 15
+
+
+@dataclass(frozen=True)
+class ServerAccess:
+    """Paths of a server mean `folder`, the domain's own, and lead out of it only into the files and folders of `read`.
+
+    `hosts` are the patterns of hosts that may be connected to; None: all. A server that says nothing for `silence_s`
+    seconds is left.
+    """
+
+    folder: Path
+    read: tuple[Path, ...] = ()
+    hosts: tuple[str, ...] | None = None
+    silence_s: float = SILENCE_S
+
+    def path(self, server: Server, written: str) -> Path:
+        """Return the path that a server names. Raises SourceUnreadable for one that nobody allows."""
+        path = self.folder / written
+        # Links are followed before: they lead wherever they like.
+        if not any(path.resolve().is_relative_to(root.resolve()) for root in (self.folder, *self.read)):
+            words = f"{server.location}: {server.words} leads out of the domain's folder"
+            hint = f"let it be read: servers: {{read: [{written}]}} in mesh.yaml, a path relative to the mesh"
+            raise SourceUnreadable(words, hint)
+        return path
+
+    def require_host(self, server: Server, host: str, port: int | str | None = None) -> None:
+        """Raise SourceUnreadable for a host that the operator does not allow."""
+        names = (host, f"{host}:{port}") if port else (host,)
+        if self.hosts is not None and not any(fnmatch.fnmatchcase(name, p) for name in names for p in self.hosts):
+            words = f"{server.location}: {server.words}: {host} is not among the hosts that mesh.yaml lets servers have"
+            raise SourceUnreadable(words, f"add it: servers: {{hosts: [{host}]}}")

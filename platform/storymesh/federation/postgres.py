@@ -1,0 +1,302 @@
+"""Tables of a PostgreSQL: columns chosen there, in one read-only transaction, streamed as the server writes them.
+
+The rows come as CSV, in the server's own text of each value, so that a contract casts them value by value: what fits no
+type quarantines its row. Whole numbers and booleans come as such.
+"""
+
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from storymesh.errors import StorymeshError, suggest_name
+from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
+from storymesh.federation.csv_stream import read_csv
+from storymesh.federation.relation import Relation
+from storymesh.federation.silence import SilenceLimit
+from storymesh.federation.sql import column_tree, relation_tree, select_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from psycopg2.extensions import connection
+    from sqlglot import exp
+
+_DIALECT = "postgres"
+_SESSION = """set local time zone 'UTC'; set local datestyle to 'ISO, YMD'; set local extra_float_digits to 3;
+set local intervalstyle to 'iso_8601'; set local bytea_output to 'hex'; set local search_path to {path}"""
+_COLUMNS = """
+select attname, atttypid from pg_catalog.pg_attribute where attrelid = %s and attnum > 0 and not attisdropped
+order by attnum"""
+_TYPES = """
+select t.oid, t.typcategory, t.typname from pg_catalog.pg_type t where t.oid = any(%s::oid[])"""
+_TABLES = """
+select case when n.nspname = any(current_schemas(false)) then c.relname else n.nspname || '.' || c.relname end
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema')
+and n.nspname not like 'pg_toast%%' order by 1 limit 400"""
+_STATE = """
+select count(*), count({0}), max({0})::text, sum(extract(epoch from {0}::timestamptz))::text from {1}"""
+_INTEGERS = (20, 21, 23)  # the oids of bigint, smallint, integer
+_BOOLEAN = 16
+_TELLS_THAT_NOBODY_LISTENS = 14_00_00  # then it ends what nobody reads any more
+_BUSY = ("57P01", "57P02", "57P03", "57P05", "53300", "40001", "40P01")  # of a server that may do it in a moment
+_DENIED = "42501"
+
+
+class PostgresTable:
+    """A table or a query of a PostgreSQL."""
+
+    def __init__(self, relation: Relation, access: ServerAccess) -> None:
+        self._relation = relation
+        self._access = access
+
+    def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
+        """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
+        import pyarrow as pa
+
+        with self.words_of_errors():
+            connection = self._connect()
+        try:
+            with self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
+                source = self._begin(cursor)
+                listed = self._list_columns(cursor, source)
+                oids = dict(listed)
+                names = list(choose([name for name, _ in listed]))
+                columns = self._selected(cursor, names, oids)
+                query = select_sql(columns, source, _DIALECT)
+        except BaseException:
+            connection.close()
+            raise
+        kinds = {name: _arrow_type(oids[name]) for name in names}
+        copy = _Copy(self, connection, f"copy ({query}) to stdout with (format csv, encoding 'UTF8')")
+        schema = pa.schema(list(kinds.items()))
+        return pa.RecordBatchReader.from_batches(schema, copy.batches(schema, self._relation))
+
+    def version(self, changed_at: str | None) -> str | None:
+        """Return what the table's rows are known by where a column says when each was changed; None: nothing says."""
+        if changed_at is None:
+            return None
+        with self.words_of_errors():
+            connection = self._connect()
+        try:
+            with self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
+                source = self._begin(cursor)
+                column = column_tree(changed_at).sql(dialect=_DIALECT)
+                cursor.execute(_STATE.format(column, source.sql(dialect=_DIALECT)))
+                return " ".join(map(str, cursor.fetchone() or ()))
+        finally:
+            connection.close()
+
+    def _connect(self) -> "connection":
+        try:
+            import psycopg2
+        except ImportError:
+            raise self._relation.missing_package("psycopg2", "postgres") from None
+        server = self._relation.server
+        host, port = server.required("host"), server.field("port") or "5432"
+        self._access.require_host(server, host, port)
+        user, password = server.credential("USER"), server.credential("PASSWORD")
+        if host == os.environ.get("PGHOST"):  # then the variables of libpq are about this very server
+            user, password = user or os.environ.get("PGUSER"), password or os.environ.get("PGPASSWORD")
+        # An empty password keeps libpq from sending the one of another server, and has it look into its own file.
+        return psycopg2.connect(
+            host=host,
+            port=port,
+            dbname=server.required("database"),
+            **({"user": user} if user else {}),
+            password=password or "",
+            connect_timeout=CONNECT_S,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            client_encoding="UTF8",
+            application_name="storymesh",
+        )
+
+    def _begin(self, cursor: Any) -> "exp.Table | exp.Subquery":
+        """Begin the one transaction in which everything is read; return what is read."""
+        schema = self._relation.server.field("schema")
+        source = relation_tree(self._relation, _DIALECT, (schema,))
+        cursor.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        path = '"' + schema.replace('"', '""') + '"' if schema else '"$user", public'
+        cursor.execute(_SESSION.format(path=path))
+        if cursor.connection.server_version >= _TELLS_THAT_NOBODY_LISTENS:
+            cursor.execute("set local client_connection_check_interval to '1s'")
+        return source
+
+    def _list_columns(self, cursor: Any, source: "exp.Table | exp.Subquery") -> list[tuple[str, int]]:
+        """Return the columns with the oids of their types. Of a table, the catalogue tells them: whoever may read some
+        of its columns need not be allowed all."""
+        text = source.sql(dialect=_DIALECT)
+        if self._relation.query is not None:
+            cursor.execute(f"select * from {text} limit 0")
+            return [(column.name, column.type_code) for column in cursor.description]
+        cursor.execute("select to_regclass(%s)::oid", (text,))
+        ((table,),) = cursor.fetchall()
+        if table is None:
+            raise self._relation.unreadable("there is no such table", self._near_tables())
+        cursor.execute(_COLUMNS, (table,))
+        return list(cursor.fetchall())
+
+    def _selected(self, cursor: Any, names: Sequence[str], oids: dict[str, int]) -> "list[exp.Expression]":
+        """Return the columns as they are selected: what has parts as JSON, and texts of a fixed length without the
+        blanks that fill them."""
+        from sqlglot import exp
+
+        cursor.execute(_TYPES, ([oids[name] for name in names],))
+        kinds = {oid: (category, name) for oid, category, name in cursor.fetchall()}
+        selected: list[exp.Expression] = []
+        for name in names:
+            column = column_tree(name)
+            category, kind = kinds.get(oids[name], ("", ""))
+            if category in ("A", "C"):
+                selected.append(exp.alias_(exp.Anonymous(this="to_json", expressions=[column]), name, quoted=True))
+            elif kind == "bpchar":
+                selected.append(exp.alias_(exp.cast(column, "text"), name, quoted=True))
+            else:
+                selected.append(column)
+        return selected
+
+    @contextmanager
+    def watched(self, connection: "connection") -> Iterator[SilenceLimit]:
+        """End the connection if the server says nothing for too long. Raises ResourceUnavailable then."""
+        limit = SilenceLimit(self._access.silence_s, lambda: _cut(connection))
+        try:
+            yield limit
+        except StorymeshError:
+            if limit.expired:
+                raise self._silent() from None
+            raise
+        finally:
+            limit.close()
+
+    def _silent(self) -> StorymeshError:
+        return self._relation.unreachable(f"it has said nothing for {self._access.silence_s:g} s, so it was left")
+
+    @contextmanager
+    def words_of_errors(self) -> Iterator[None]:
+        """Raise what psycopg2 raises as an error that says what to do."""
+        try:
+            yield
+        except ImportError:
+            raise
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] != "psycopg2":
+                raise
+            raise self._explained(error) from None
+
+    def _explained(self, error: Exception) -> StorymeshError:
+        relation, server = self._relation, self._relation.server
+        code, words = getattr(error, "pgcode", None), str(error).strip()
+        if code == _DENIED:
+            return relation.unreadable(words.splitlines()[0], f"GRANT SELECT to the user of {server.variable('USER')}")
+        if code is not None and code not in _BUSY and not code.startswith("08"):
+            return relation.unreadable(words.splitlines()[0], "mend the query" if relation.query else "")
+        if code is None and _is_refusal(words):
+            said = re.split(r"FATAL:|failed:", words)[-1].splitlines()[0]
+            hint = f"name and password are read from {server.variable('USER')} and {server.variable('PASSWORD')}"
+            return relation.unreadable(f"it lets nobody in: {said}", hint)
+        return relation.unreachable(words.splitlines()[0] if words else type(error).__name__)
+
+    def _near_tables(self) -> str:
+        """Return a hint with the tables that are there."""
+        with suppress(Exception):
+            connection = self._connect()
+            try:
+                with connection.cursor() as cursor:
+                    self._begin(cursor)
+                    cursor.execute(_TABLES.replace("%%", "%"))
+                    return suggest_name(self._relation.table or "", [name for (name,) in cursor.fetchall()])
+            finally:
+                connection.close()
+        return ""
+
+
+class _Copy:
+    """One COPY of a PostgreSQL, in a thread: libpq waits for the server, and nobody else waits with it."""
+
+    def __init__(self, table: PostgresTable, connection: "connection", statement: str) -> None:
+        self._table = table
+        self._connection = connection
+        self._statement = statement
+        self._failure: BaseException | None = None
+
+    def batches(self, schema: "pa.Schema", relation: Relation) -> "Iterator[pa.RecordBatch]":
+        """Yield the rows. Only when all of them have come does it end without an error."""
+        read, write = os.pipe()
+        _widen(write)
+        thread = threading.Thread(target=self._fill, args=(write,), name="copy of a table", daemon=True)
+        try:
+            with open(read, "rb", buffering=0) as raw:  # noqa: PTH123 - a pipe has no path
+                thread.start()
+                yield from read_csv(raw, schema, relation, self._raise_failure)
+        finally:
+            # The thread ends with the pipe, or with the connection.
+            if thread.is_alive():
+                _cut(self._connection)
+            if thread.ident is not None:
+                thread.join()
+            else:
+                os.close(write)
+            self._connection.close()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _fill(self, write: int) -> None:
+        with open(write, "wb", buffering=0) as pipe:
+            try:
+                with (
+                    self._table.watched(self._connection) as limit,
+                    self._table.words_of_errors(),
+                    self._connection.cursor() as cursor,
+                ):
+                    cursor.copy_expert(self._statement, _Written(pipe, limit), size=1 << 16)
+                    self._connection.rollback()
+            except BaseException as error:  # whoever reads the pipe to its end raises it
+                self._failure = error
+
+
+class _Written:
+    """What psycopg2 writes to: a pipe, whose reader may take its time."""
+
+    def __init__(self, pipe: Any, limit: SilenceLimit) -> None:
+        self._pipe = pipe
+        self._limit = limit
+
+    def write(self, content: bytes | str) -> int:
+        data = content.encode() if isinstance(content, str) else content
+        with self._limit.heard():
+            view = memoryview(data)
+            while view:
+                view = view[self._pipe.write(view) :]
+        return len(data)
+
+
+def _cut(connection: "connection") -> None:
+    """End the connection for whoever waits for it, in whatever thread."""
+    with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def _widen(pipe: int) -> None:
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
+def _is_refusal(words: str) -> bool:
+    """Return True where a server that could be reached lets nobody in; it says so in words only."""
+    refused = "FATAL:" in words or "no password supplied" in words
+    return refused and not any(phrase in words for phrase in ("starting up", "shutting down", "too many"))
+
+
+def _arrow_type(oid: int) -> "pa.DataType":
+    import pyarrow as pa
+
+    return pa.int64() if oid in _INTEGERS else pa.bool_() if oid == _BOOLEAN else pa.string()

@@ -1,0 +1,53 @@
+"""A table of a server, or a query over its tables, and the words about what went wrong with it."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from storymesh.errors import SourceUnreadable
+from storymesh.federation.server import Server
+from storymesh.outage import ResourceUnavailable
+from storymesh.redaction import HIDDEN, redact
+
+_CREDENTIALS = ("PASSWORD", "TOKEN", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "CREDENTIAL")
+_MOST_WORDS = 300
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What is read of a server: the table, or else the query. Of a server of files a table is their path below it."""
+
+    server: Server
+    table: str | None = None
+    query: str | None = None
+
+    @property
+    def words(self) -> str:
+        """What it is, for messages."""
+        what = f"the table '{self.table}'" if self.table is not None else "the query" if self.query else "the files"
+        return f"{what} of {self.server.words}"
+
+    def unreadable(self, message: str, hint: str = "") -> SourceUnreadable:
+        """Return the error about something that a person has to mend."""
+        return SourceUnreadable(f"{self.server.location}: {self.words}: {self.without_secrets(message)}", hint)
+
+    def unreachable(self, message: str, hint: str = "") -> ResourceUnavailable:
+        """Return the error about a server that does not answer, and may do so in a moment."""
+        words = f"{self.server.location}: {self.server.words}: {self.without_secrets(message)}"
+        hint = hint or "run again when the server is well; what was published stays as it is"
+        return ResourceUnavailable(words, hint, transient=True)
+
+    def missing_package(self, what: str, extra: str) -> SourceUnreadable:
+        """Return the error about a package that is not installed."""
+        return self.unreadable(f"it is read with {what}, which is not installed", f"pip install 'storymesh[{extra}]'")
+
+    def without_secrets(self, text: str) -> str:
+        """Return what a library says, on a line, without the credentials of this server, however short they are."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return redact(re.sub(r"\s+", " ", text).strip())[:_MOST_WORDS]
+
+    @cached_property
+    def _secrets(self) -> list[str]:
+        values = (self.server.credential(name) for name in _CREDENTIALS)
+        return sorted((value for value in values if value), key=len, reverse=True)

@@ -1,0 +1,166 @@
+"""The servers of a contract, in the standard's own field: where the rows of its products lie.
+
+Fields are kept as they are written, with `${NAME}` for variables of the environment. Who connects has them filled in;
+names and passwords are in no file: they stand in variables that are called after the server.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from storymesh.contract.definition import Contract
+from storymesh.document import Document
+from storymesh.errors import Finding, SourceUnreadable, suggest_name
+from storymesh.federation.variables import fill_variables, unset_variables, variable_names
+from storymesh.location import Location
+from storymesh.redaction import is_secret_name, redact
+
+ServerKind = Literal[
+    "postgresql", "mysql", "sqlite", "duckdb", "files", "iceberg", "snowflake", "bigquery", "databricks", "trino",
+]  # fmt: skip
+_KINDS: Mapping[str, ServerKind] = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "cloudsql": "postgresql",
+    "mysql": "mysql",
+    "duckdb": "duckdb",
+    "s3": "files",
+    "local": "files",
+    "iceberg": "iceberg",
+    "snowflake": "snowflake",
+    "bigquery": "bigquery",
+    "databricks": "databricks",
+    "trino": "trino",
+}
+_CUSTOM: Mapping[str, ServerKind] = {"sqlite": "sqlite", "mariadb": "mysql"}  # `format` of a server of the type custom
+FILE_FORMATS = ("parquet", "csv", "json", "jsonl", "delta")
+DATABASES = ("postgresql", "mysql", "sqlite", "duckdb", "snowflake", "bigquery", "databricks", "trino")
+"""Kinds whose tables can also be read through a query."""
+
+_WHERE = ("host", "account", "project", "location", "path", "catalogUrl")  # the field that says where it is, of a type
+_NOT_FIELDS = ("server", "type", "id", "description", "roles", "customProperties", "environment")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of a contract. `fields` are as they are written, by the names that the standard has for them."""
+
+    name: str
+    type: str
+    fields: Mapping[str, str]
+    location: Location
+
+    @property
+    def kind(self) -> ServerKind | None:
+        """What it is read as; None where nobody here reads such a server."""
+        if self.type == "custom":
+            return _CUSTOM.get(self.fields.get("format", "").lower())
+        return _KINDS.get(self.type)
+
+    @property
+    def place(self) -> str:
+        """Where it is, as it is written, for people: no value of the environment is in it."""
+        at = next((self.fields[name] for name in _WHERE if name in self.fields), "")
+        port = f":{self.fields['port']}" if at and "port" in self.fields else ""
+        inside = [self.fields[name] for name in ("catalog", "database", "dataset", "schema") if name in self.fields]
+        return redact("/".join(part for part in (f"{at}{port}", *inside) if part))
+
+    @property
+    def words(self) -> str:
+        """Name, type and place, for messages."""
+        return f"the server '{self.name}' ({self.type} at {self.place})"
+
+    def field(self, name: str) -> str | None:
+        """Return a field with its variables filled in; None where it is not written, or empty.
+
+        Raises SourceUnreadable for a variable that is not set.
+        """
+        written = self.fields.get(name)
+        return (fill_variables(written, self._unset) or None) if written else None
+
+    def required(self, name: str) -> str:
+        """Return `field`. Raises SourceUnreadable where there is none."""
+        value = self.field(name)
+        if value is None:
+            raise SourceUnreadable(f"{self.location}: {self.words} has no '{name}'", f"write {name}: …")
+        return value
+
+    def credential(self, name: str) -> str | None:
+        """Return what the environment has for this server: `LEDGER_PASSWORD` is the PASSWORD of `ledger`."""
+        return os.environ.get(self.variable(name)) or None
+
+    def variable(self, name: str) -> str:
+        """Return the name of the variable that has a credential of this server."""
+        return f"{re.sub(r'[^A-Za-z0-9]+', '_', self.name).strip('_').upper()}_{name}"
+
+    def _unset(self, variable: str) -> SourceUnreadable:
+        message = f"{self.location}: {self.words} is found by the variable {variable}, which is not set"
+        return SourceUnreadable(message, f"set {variable} in the environment, or write ${{{variable}:-otherwise}}")
+
+
+def servers_of(contract: Contract) -> Mapping[str, Server]:
+    """Return the servers of a contract by name; of those with one name, the first."""
+    servers: dict[str, Server] = {}
+    for index, item in enumerate(_listed(contract.document)):
+        location = contract.document.key_at("servers", index, "server")
+        fields = {name: _text(value) for name, value in item.items() if name not in _NOT_FIELDS and value is not None}
+        server = Server(item["server"], item["type"], MappingProxyType(fields), location)
+        servers.setdefault(server.name, server)
+    return servers
+
+
+def server_findings(contract: Contract) -> Iterator[Finding]:
+    """Yield what is wrong with the servers of a contract, whether or not anything is read from them."""
+    document, names = contract.document, set[str]()
+    for index, item in enumerate(_listed(document)):
+        at = ("servers", index)
+        if item["server"] in names:
+            words = f"the server '{item['server']}' stands twice"
+            yield document.finding((*at, "server"), "duplicate-name", words, "rename one of the two")
+        names.add(item["server"])
+        for name, value in item.items():
+            if name in ("description", "roles", "customProperties") or not isinstance(value, str):
+                continue
+            for variable in variable_names(value):
+                if is_secret_name(variable):
+                    words = f"'{name}' would show the secret {variable}: a field of a server says where it is"
+                    hint = f"leave it away: the password of '{item['server']}' is read from {_password_of(item)}"
+                    yield document.finding((*at, name), "secret", words, hint)
+            if redact(value) != value:
+                words = f"a password stands in '{name}' of the server '{item['server']}'"
+                hint = f"leave it to the environment: it is read from {_password_of(item)}"
+                yield document.finding((*at, name), "secret", words, hint)
+
+
+def unset_findings(contract: Contract, server: Server) -> Iterator[Finding]:
+    """Yield a note for each variable that the place of a server needs and that is not set here."""
+    for name, written in server.fields.items():
+        for variable in unset_variables(written):
+            words = f"'{name}' of the server '{server.name}' is {written}, and {variable} is not set here"
+            hint = f"a run needs it: set {variable}, or write ${{{variable}:-otherwise}}"
+            index = next(i for i, item in enumerate(_listed(contract.document)) if item["server"] == server.name)
+            yield Finding(contract.document.at("servers", index, name), "unset-variable", words, hint, "warning")
+
+
+def unread_type(server: Server) -> tuple[str, str]:
+    """Return message and hint about a server whose type nobody here reads."""
+    known = ", ".join(sorted({*_KINDS, *(f"custom with format: {name}" for name in _CUSTOM)}))
+    near = suggest_name(server.type, _KINDS)
+    hint = near if near.startswith("did you mean") and server.type not in _KINDS else f"read are {known}"
+    written = f"custom with the format {server.fields.get('format')!r}" if server.type == "custom" else server.type
+    return f"the server '{server.name}' is of the type {written}, from which nothing is read", hint
+
+
+def _listed(document: Document) -> list[dict[str, Any]]:
+    return document.value.get("servers") or []
+
+
+def _password_of(item: Mapping[str, Any]) -> str:
+    return Server(item["server"], item["type"], {}, Location("")).variable("PASSWORD")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)

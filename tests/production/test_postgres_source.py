@@ -1,0 +1,220 @@
+"""Products read from a PostgreSQL: the columns of the contract and no other, whole or not at all, and no password."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from storymesh.engine.open import open_engine
+from storymesh.errors import SourceUnreadable
+from storymesh.federation.access import ServerAccess
+from storymesh.mesh.mesh import load_mesh
+from storymesh.outage import ResourceUnavailable
+from storymesh.product.sources.open import open_product_rows, source_digest
+from storymesh.product.store import ProductStore
+from tests.support.served_mesh import write_mesh
+from tests.support.whole_mesh import Preloaded
+
+CANARY = "p4ss-of-the-l3dger"
+SERVER = (
+    '{server: ledger, type: postgresql, host: "${LEDGER_HOST}", port: "${LEDGER_PORT}", database: books, schema: bank}'
+)
+QUERY = 'select tx_id, booked_at, \\"Amount\\", ok, note from tx where tx_id <= 10'
+SOURCES = {
+    "tx": "{server: ledger, table: tx}",
+    "first": f'{{server: ledger, query: "{QUERY}"}}',
+}
+TABLE = r"""
+create schema bank;
+create table bank.tx (tx_id bigint primary key, "Amount" numeric(12,2), booked_at timestamptz, ok bool, note text,
+  iban text, changed timestamptz);
+insert into bank.tx select g, g * 1.25, timestamptz '2024-01-01 12:00+02' + g * interval '1 minute', g % 2 = 0,
+  case g % 3 when 0 then null when 1 then '' else E'a,"b"\n\u00e9' end, 'DE00' || g, '2024-06-01' from
+  generate_series(1, 5000) g;
+create role reader login password '{password}';
+alter role reader set log_statement = 'all';
+grant usage on schema bank to reader;
+grant select (tx_id, "Amount", booked_at, ok, note, changed) on bank.tx to reader;
+"""
+
+
+class Ledger:
+    """The database of the bank, as its owner has it."""
+
+    def __init__(self, server: dict[str, str], database: str) -> None:
+        self._server = server
+        self._database = database
+        self.variables = {"LEDGER_HOST": server["PGHOST"], "LEDGER_PORT": server["PGPORT"]}
+        self.reader = self.variables | {"LEDGER_USER": "reader", "LEDGER_PASSWORD": CANARY}
+
+    def execute(self, statement: str) -> Any:
+        import psycopg2
+
+        names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password"}
+        given = {names[name]: value for name, value in self._server.items() if name in names}
+        connection = psycopg2.connect(**given, dbname=self._database)
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def wait_for(self, query: str) -> None:
+        """Wait until the query gives a row."""
+        deadline = time.monotonic() + 60
+        while not self.execute(query.replace("SLEEPS", "wait_event = 'PgSleep'")):
+            assert time.monotonic() < deadline, query
+            time.sleep(0.05)
+
+    def statements(self) -> str:
+        """Return what the server has logged, which is what the reader has asked it."""
+        (((folder,),)) = self.execute("show data_directory")
+        return Path(folder).with_name("log").read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.fixture(scope="session")
+def ledger(server: dict[str, str]) -> Ledger:
+    Ledger(server, "postgres").execute("create database books")
+    made = Ledger(server, "books")
+    made.execute(TABLE.replace("{password}", CANARY))
+    return made
+
+
+@pytest.fixture
+def reader(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    for name, value in ledger.reader.items():
+        monkeypatch.setenv(name, value)
+    return ledger
+
+
+def rows_of(root: Path, product: str = "bank.tx", silence_s: float = 30.0) -> Iterator[Any]:
+    mesh = load_mesh(root)
+    access = ServerAccess(mesh.domain_folder("bank"), silence_s=silence_s)
+    with (
+        open_engine() as engine,
+        open_product_rows(
+            mesh.product(product), mesh.contract(product), access.folder, root / "no.duckdb", engine, servers=access
+        ) as rows,
+    ):
+        for batch in rows:
+            yield from batch.to_pylist()
+
+
+def test_a_table_and_a_query_are_published_and_no_password_is_left(
+    ledger: Ledger, preloaded: Preloaded, tmp_path: Path
+) -> None:
+    mesh = write_mesh(tmp_path / "m", SERVER, SOURCES)
+    ran = preloaded.run("run", mesh=mesh, **ledger.reader)
+    assert ran.code == 0, ran.output
+    snapshot = ProductStore(load_mesh(mesh).warehouse, "bank").latest_snapshot("tx")
+    assert snapshot is not None
+    rows = pq.read_table(list(snapshot.files)).sort_by("id").to_pylist()
+    assert len(rows) == 5000
+    first = [{name: str(value) if name in ("at", "amount") else value for name, value in row.items()} for row in rows]
+    assert first[:3] == [
+        {"id": 1, "at": "2024-01-01 10:01:00", "amount": "1.25", "ok": False, "note": ""},
+        {"id": 2, "at": "2024-01-01 10:02:00", "amount": "2.50", "ok": True, "note": 'a,"b"\n\u00e9'},
+        {"id": 3, "at": "2024-01-01 10:03:00", "amount": "3.75", "ok": False, "note": None},
+    ]
+    asked = ledger.statements()
+    assert "iban" not in asked
+    assert re.search(r"READ ONLY", asked) and "REPEATABLE READ" in asked
+    # Another password is a failure of this domain alone, in words, at the line of the contract.
+    wrong = preloaded.run("run", mesh=mesh, **ledger.variables, LEDGER_USER="reader", LEDGER_PASSWORD="an0ther-canary")
+    assert wrong.code == 1
+    assert "contracts/bank/tx.odcs.yaml:7:6: the table 'tx' of the server 'ledger'" in " ".join(wrong.output.split())
+    assert "password authentication failed" in wrong.output
+    assert "Traceback" not in wrong.output
+    assert re.search(r"desk\.ports .*unchanged", wrong.output)
+    kept = ProductStore(load_mesh(mesh).warehouse, "bank").latest_snapshot("tx")
+    assert kept is not None and kept.version == snapshot.version
+    for path in (path for path in mesh.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        assert CANARY.encode() not in content and b"an0ther-canary" not in content, path
+    assert CANARY not in ran.output and "an0ther-canary" not in wrong.output
+
+
+def test_a_table_that_says_when_it_changed_is_read_only_when_it_did(reader: Ledger, tmp_path: Path) -> None:
+    root = write_mesh(tmp_path / "m", SERVER, {"tx": SOURCES["tx"]}, ", {property: changedAt, value: at}")
+    mesh = load_mesh(root)
+    access = ServerAccess(mesh.domain_folder("bank"))
+
+    def version() -> str | None:
+        return source_digest(mesh.product("bank.tx"), mesh.contract("bank.tx"), access.folder, root, servers=access)
+
+    first = version()
+    assert first is not None and version() == first
+    reader.execute("create table bank.kept as select * from bank.tx where tx_id = 7")
+    try:
+        reader.execute("update bank.tx set booked_at = booked_at - interval '1 hour' where tx_id = 7")
+        assert version() != first, "also where the change has an older time than the last one"
+        reader.execute("delete from bank.tx where tx_id = 7")
+        assert version() != first
+    finally:
+        reader.execute("delete from bank.tx where tx_id = 7; insert into bank.tx select * from bank.kept")
+        reader.execute("drop table bank.kept")
+    assert version() == first
+
+
+def test_what_cannot_be_read_is_said_at_the_line_of_the_contract(reader: Ledger, tmp_path: Path) -> None:
+    head = 'select tx_id, booked_at, \\"Amount\\", ok'
+    cases = {
+        "table: txs": "the table 'txs' of the server 'ledger' .* there is no such table .did you mean 'tx'",
+        "table: a.b.c.d": "no name of a table",
+        'query: "select tx_id from tx"': "there is no column 'booked_at' or 'at'",
+        'query: "select nope from tx"': 'column "nope" does not exist .mend the query',
+        'query: "select 1; drop table bank.tx"': "the query is not one SELECT",
+        'query: "delete from bank.tx"': "the query is not one SELECT",
+        'query: "selec 1"': "the query is not",
+        'query: "select * from bank.tx"': "permission denied.*GRANT SELECT",
+        f'query: "{head}, (1 / (tx_id - 4000))::text as note from tx"': "division by zero",
+    }
+    for number, (source, words) in enumerate(cases.items()):
+        root = write_mesh(tmp_path / str(number), SERVER, {"tx": f"{{server: ledger, {source}}}"})
+        with pytest.raises(SourceUnreadable, match=rf"(?s)^contracts/bank/tx\.odcs\.yaml:7:6: .*{words}"):
+            list(rows_of(root))
+    assert reader.execute("select count(*) from bank.tx") == [(5000,)]
+
+
+def test_a_server_that_hangs_or_dies_midway_gives_no_half_table(reader: Ledger, tmp_path: Path) -> None:
+    query = (
+        'select g as tx_id, now() as booked_at, 1.5 as \\"Amount\\", true as ok,'
+        " (case when g = 60000 then pg_sleep(WAIT)::text else repeat('x', 500) end) as note"
+        " from generate_series(1, 70000) g"
+    )
+    root = write_mesh(tmp_path / "m", SERVER, {"tx": f'{{server: ledger, query: "{query}"}}'.replace("WAIT", "60")})
+    with pytest.raises(ResourceUnavailable, match=r"has said nothing for 0\.5 s"):
+        list(rows_of(root, silence_s=0.5))
+    reader.wait_for("select 1 where not exists (select from pg_stat_activity where usename = 'reader')")
+    rows = rows_of(root)
+    next(rows)
+    reader.wait_for("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'reader' and SLEEPS")
+    with pytest.raises(ResourceUnavailable, match=r"contracts/bank/tx\.odcs\.yaml:7:6: the server 'ledger'") as error:
+        list(rows)
+    assert error.value.transient
+
+
+def test_nothing_is_sent_to_a_server_that_is_not_meant(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = write_mesh(tmp_path / "m", SERVER, {"tx": SOURCES["tx"]})
+    with pytest.raises(SourceUnreadable, match="variable LEDGER_HOST, which is not set"):
+        list(rows_of(root))
+    for name, value in {**ledger.variables, "PGPASSWORD": CANARY, "PGUSER": "reader"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SourceUnreadable, match=r"no password supplied .*LEDGER_USER and LEDGER_PASSWORD"):
+        list(rows_of(root))  # the variables of libpq are about another server
+    monkeypatch.setenv("PGHOST", ledger.variables["LEDGER_HOST"])
+    assert sum(1 for _ in rows_of(root)) == 5000
+    mesh = load_mesh(root)
+    access = ServerAccess(mesh.domain_folder("bank"), hosts=("*.example.com",))
+    with open_engine() as engine, pytest.raises(SourceUnreadable, match="not among the hosts"):
+        open_product_rows(
+            mesh.product("bank.tx"), mesh.contract("bank.tx"), access.folder, root, engine, servers=access
+        )
