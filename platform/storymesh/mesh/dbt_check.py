@@ -13,7 +13,7 @@ from storymesh.product.dbt_syntax import syntax_findings
 
 def dbt_domains(mesh: Mesh) -> list[str]:
     """Return the domains with a product whose rows are a dbt model, and with a project that could have it."""
-    domains = {product.domain for product in mesh.products.values() if product.source is None}
+    domains = {product.domain for product in mesh.products.values() if product.is_model}
     return sorted(domain for domain in domains if has_dbt_project(mesh.domain_folder(domain)))
 
 
