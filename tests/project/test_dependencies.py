@@ -12,6 +12,7 @@ from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "platform/storymesh"
 BROUGHT_BY = {
+    "av": "faster-whisper",
     "py4j": "pyspark",
     "sqlglot": "ibis-framework",
     "httpx2": "huggingface-hub",

@@ -23,13 +23,12 @@ Lasting = Literal[
     "too slow",
     "reader crashed",
     "no text",
-    "address not allowed",
-    "too many redirects",
-    "http 4xx",
 ]
-Passing = Literal["gone", "no access", "timeout", "http 5xx", "no connection", "no reader", "server"]
+Passing = Literal[
+    "gone", "no access", "no reader", "timeout", "no connection", "address not allowed", "too many redirects"
+]
 LASTING: Final = frozenset(get_args(Lasting))
-"""Reasons that stay until file or reader is another one; the others may be gone at the next run."""
+"""Reasons that stay until file or reader is another one; others, such as "http 404", may be gone at the next run."""
 
 
 @dataclass(frozen=True, slots=True)
