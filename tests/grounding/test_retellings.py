@@ -5,6 +5,7 @@ beside what was reached (docs/decisions/grounding.md), so that a change that mak
 """
 
 import re
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -16,8 +17,10 @@ from storymesh.grounding.check import MOST_FAULTS_SHOWN, check_grounding, ground
 from storymesh.grounding.language import LANGUAGES, language_of
 from storymesh.grounding.pieces import GroundingSource, Piece, PieceKind
 
-# The most false alarms of a domain's sixty faithful texts; of a faulty text made of an accepted one, 95 % are caught.
-MOST_ALARMS = {"claims": 26, "clinical": 17, "credit": 21, "logistics": 14}
+# Of each domain its faithful texts, and the most false alarms of them. There are twice as many faulty texts; of those
+# made of an accepted one 95 % are caught.
+FAITHFUL = {"admissions": 30, "claims": 60, "clinical": 60, "credit": 60, "german": 40, "logistics": 60}
+MOST_ALARMS = {"admissions": 22, "claims": 25, "clinical": 18, "credit": 20, "german": 23, "logistics": 14}
 
 
 def told(text: str, language: str = "en", vocabulary: tuple[str, ...] = ()) -> GroundingSource:
@@ -44,7 +47,8 @@ def counted(domain: str) -> tuple[dict[str, int], dict[str, int]]:
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_faults_are_caught_and_faithful_texts_pass(domain: str) -> None:
     total, caught = counted(domain)
-    assert (total[""], sum(total.values()) - total[""] - total["by itself"]) == (60, 120)
+    faithful = FAITHFUL[domain]
+    assert (total[""], sum(total.values()) - total[""] - total["by itself"]) == (faithful, 2 * faithful)
     assert caught["by itself"] >= 0.95 * total["by itself"]
     assert caught.get("", 0) <= MOST_ALARMS[domain]
     for kind in ("value", "unit", "outcome", "negation", "cause", "frame"):
@@ -103,6 +107,22 @@ KEPT = "On [[3]] the crate [[1]] left [[2]] and waited [[4]] hours. It was not l
         (KEPT.replace("hours", "days"), "word"),
         (KEPT.replace("waited", "waited twice"), "word"),
         (KEPT.replace("crate", "costly crate"), "word"),
+        (KEPT.replace("[[4]]", "- [[4]]"), "piece"),
+        (KEPT.replace("[[4]]", "[[4]]½"), "piece"),
+        (KEPT.replace("[[4]]", "[[4]]²"), "piece"),
+        (KEPT.replace("waited", "waited ٣"), "word"),
+        (KEPT.replace("waited", "waited XII"), "word"),
+        (KEPT.replace("waited", "waited Ⅻ"), "word"),
+        (KEPT.replace("waited", "waited 三"), "word"),
+        (KEPT.replace("waited", "barely waited"), "word"),
+        (KEPT.replace("lost", "unlost"), "word"),
+        (KEPT.replace("waited", "had to have waited"), "word"),
+        (KEPT.replace("waited", "was going to have waited"), "word"),
+        (KEPT.replace("It was not lost.", "Was it not lost?"), "text"),
+        (KEPT.replace("not", "no\u200bt"), "text"),
+        (KEPT.replace("lost", "\u202etsol\u202c"), "text"),
+        (KEPT.replace("lost", "l\u043est"), "word"),
+        (KEPT.replace("not lost", "not not lost"), "negation"),
         (KEPT.replace("waited", "waited until June"), "word"),
         (KEPT.replace("not lost", "lost"), "omission"),
         (KEPT.replace(" It was not lost.", ""), "omission"),
@@ -127,11 +147,16 @@ def test_each_fault_has_its_kind(answer: str, kind: str) -> None:
         "%s\n\nI hope this helps!",
         "```\n%s\n```",
         "<think>\nI keep all.\n</think>\n\n%s",
+        "[THINK]The crate [[1]] left, so I keep [[2]], [[3]] and [[4]].[/THINK]\n%s",
+        "I begin with [[1]] and [[2: Pusan]].\n\n%s\n\nEach of [[3]] and [[4]] is there.",
+        "%s\n\nOr:\n\n%s",
+        "On [[3]] the crate [[1]] sank off [[2]] after [[4]] hours.\n%s",
+        '{"name": "tell", "arguments": {}}\n%s',
     ],
     ids=str,
 )
 def test_what_stands_around_a_retelling_is_cut(frame: str) -> None:
-    assert check_grounding(frame % KEPT, STORY).text == check_grounding(KEPT, STORY).text
+    assert check_grounding(frame.replace("%s", KEPT), STORY).text == check_grounding(KEPT, STORY).text
 
 
 @pytest.mark.parametrize(
@@ -143,6 +168,10 @@ def test_what_stands_around_a_retelling_is_cut(frame: str) -> None:
         '"%s"',
         "%s</s>",
         "<|channel|>final<|message|>%s",
+        "‘%s’",
+        "'%s'",
+        "**%s**",
+        "%s ✓",
     ],
     ids=str,
 )
@@ -182,6 +211,38 @@ def test_another_language_is_another_file_of_words() -> None:
     assert "omission" in kinds_of(kept.replace("nicht ", ""), source)
     with pytest.raises(KeyError):
         language_of("../en")
+
+
+@pytest.mark.parametrize(
+    "faithful",
+    [
+        "Sie kam am [[2]] in [[1]] nicht an. Das Labor lehnte die Probe [[3]] ab, und das Fieber fiel nicht.",
+        "In [[1]] ist sie am [[2]] nicht angekommen. Die Ablehnung der Probe [[3]] kam vom Labor. Kein Fieber fiel.",
+    ],
+)
+def test_a_verb_and_its_particle_are_one_word_wherever_they_stand(faithful: str) -> None:
+    story = told(
+        "In {t:Emden} kam sie am {m:3. Mai} nicht an. Das Labor hat die Probe {t:P-4} abgelehnt. Das Fieber ist nicht "
+        "gefallen.",
+        "de",
+    )
+    assert kinds_of(faithful, story) == set()
+    for change in (("kam am", "sah am"), (" ab,", " zu,"), ("nicht an.", "nicht auf."), ("angekommen", "umgekommen")):
+        assert change[0] not in faithful or kinds_of(faithful.replace(*change), story), change
+
+
+def test_what_the_mesh_calls_a_value_may_stand_right_by_it() -> None:
+    story = told("The crate {t:SH-7} left with {n:36} boxes on {m:3 May}.")
+    named = [
+        replace(piece, path=("crate", name))
+        for piece, name in zip(story.pieces, ("id", "boxCount", "sailing_day"), strict=True)
+    ]
+    source = GroundingSource(story.story, tuple(named))
+    assert (
+        kinds_of("The crate [[1]] left with a count [[2]] of boxes on the date [[3]], the sailing [[3]].", source)
+        == set()
+    )
+    assert kinds_of("The crate count [[1]] left with [[2]] boxes on [[3]].", source) == {"word"}
 
 
 def test_the_model_is_told_what_is_wrong_but_not_too_much() -> None:

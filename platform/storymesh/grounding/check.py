@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from storymesh.grounding.faults import Fault
+from storymesh.grounding.frame import without_frame
 from storymesh.grounding.language import language_of
-from storymesh.grounding.pieces import OPEN, Draft, GroundingSource, PlacedPiece, lines_of, read_answer
+from storymesh.grounding.pieces import OPEN, Draft, GroundingSource, PlacedPiece, read_answer
 from storymesh.grounding.placing import Places
 from storymesh.grounding.reading import Reading
 from storymesh.grounding.wording import StoryWords
@@ -56,7 +57,7 @@ class _Story:
     def __init__(self, source: GroundingSource) -> None:
         self.language = language_of(source.language)
         story = Reading(source.parts, self.language)
-        self.wording = StoryWords(story, self.language, source.vocabulary)
+        self.wording = StoryWords(story, self.language, source)
         self.places = Places(source, story)
         self.sides = {(number, side) for number, before, behind in _sides(source.parts) for side in (before, behind)}
 
@@ -72,8 +73,7 @@ def check_grounding(answer: str, source: GroundingSource) -> Grounding:
     if len(answer) > longest:
         return Grounding((Fault("text", "", "The answer is much longer than the story."),))
     story = _story_of(source)
-    draft = read_answer(unicodedata.normalize("NFC", answer), source)
-    draft = _without_frame(draft, story)
+    draft = without_frame(read_answer(unicodedata.normalize("NFC", answer), source), source, story.wording)
     told = Reading(draft.parts, story.language)
     faults = [*_piece_faults(draft, source, story), *story.wording.unknown(told)]
     if not faults:
@@ -111,7 +111,9 @@ def _sides(parts: Sequence[str | int]) -> Iterator[tuple[int, str, str]]:
                 sign = behind[:2]
             if sign in _PARTS_OF_NUMBERS and len(behind) == 1 and index + 2 < len(parts):
                 sign += OPEN
-            yield part, f"<{before[-1:] or ' '}", f">{sign or ' '}"
+            # What could be a minus counts, though a space stands behind it.
+            before = before[-1:] if not before.rstrip().endswith("-") else "-"
+            yield part, f"<{before or ' '}", f">{sign or ' '}"
 
 
 def _text_at(parts: Sequence[str | int], index: int) -> str:
@@ -120,35 +122,6 @@ def _text_at(parts: Sequence[str | int], index: int) -> str:
         return ""
     part = parts[index]
     return OPEN if isinstance(part, int) else part
-
-
-def _without_frame(draft: Draft, story: _Story) -> Draft:
-    """Return a draft without what stands before and behind the retelling: lines without a piece, up to the last before
-    the first piece, and from the first behind the last, that has a word or sign which no retelling may have."""
-    lines = list(lines_of(draft))
-    told = [index for index, line in enumerate(lines) if any(isinstance(part, int) for part in line)]
-    if not told:
-        return draft
-
-    def is_strange(line: tuple[str | int, ...]) -> bool:
-        return any(True for _ in story.wording.unknown(Reading(line, story.language)))
-
-    first, last = told[0], told[-1]
-    begin = max((index + 1 for index in range(first) if is_strange(lines[index])), default=0)
-    end = min((index for index in range(last + 1, len(lines)) if is_strange(lines[index])), default=len(lines))
-    parts = [part for line in lines[begin:end] for part in line]
-    return Draft(tuple(_stripped(parts)), draft.changed)
-
-
-def _stripped(parts: list[str | int]) -> list[str | int]:
-    """Return the parts of a draft without white space at either end."""
-    for place in (0, -1):
-        while parts and isinstance(end := parts[place], str):
-            parts[place] = end.strip() if len(parts) == 1 else end.lstrip() if place == 0 else end.rstrip()
-            if parts[place]:
-                break
-            parts.pop(place)
-    return parts
 
 
 def grounding_feedback(grounding: Grounding) -> str:

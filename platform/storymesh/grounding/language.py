@@ -1,17 +1,19 @@
 """The words of a language as the check of a retelling knows them: lists in a data file for each language.
 
-`neutral` words say nothing by themselves; `joins` part two statements; `leads` belong to the value behind them; the
-other lists are of words that say something: `negations`, `numbers`, `months`, `units`, `currencies`, `outcomes`.
-`endings` and `forms` say which words count as the same. A new language is a file.
+`neutral` words say nothing by themselves; `joins` part two statements; `leads` belong to the value behind them, of
+which `genitives` and `datives` may say no time or place; the other lists are of words that say something: `negations`
+(of which `denials` are one word in several forms), `numbers`, `months`, `units`, `currencies`, `outcomes`. The rest
+says which words count as the same. A new language is a file.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "languages"
 LANGUAGES = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+PLAIN = ("neutral", "joins", "leads", "genitives", "datives", "determiners", "moment", "number", "text", "denials")
 WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes")
 MOST_KEYS = 50_000
 """The words whose key is remembered: more than a language's texts have, and few enough for memory."""
@@ -19,16 +21,75 @@ SHORTEST_STEM = 3
 """The letters that an ending leaves at least: below, words of different meaning fall together ("used", "us")."""
 
 
-class Language:
-    """The lists of one language, each a set of words in small letters."""
+class Morphology:
+    """The rules by which words of a language count as forms of one: its endings, and what stands before a verb."""
 
-    def __init__(
-        self, lists: Mapping[str, frozenset[str]], endings: Iterable[str], doubled: str, forms: Mapping[str, str]
-    ) -> None:
+    def __init__(self, read: Mapping[str, str]) -> None:
+        self._endings = sorted(read["endings"].split(), key=len, reverse=True)
+        self._doubled = read["doubled"]
+        self._dropped = read["dropped"]
+        self._finite = tuple(read["finite"].split())
+        self._participles = read["participles"].split()
+        self._particles = sorted(read["particles"].split(), key=len, reverse=True)
+        self._prefixes = read["prefixes"].split()
+        self._forms: dict[str, str] = {}
+        for line in read["forms"].splitlines():
+            for form in line.split():
+                self._forms.setdefault(form, line.split()[0])
+
+    def key(self, word: str) -> str:
+        """Return what the forms of a word in small letters have in common."""
+        for particle in self._particles:
+            if word.startswith(particle) and len(word) - len(particle) >= SHORTEST_STEM:
+                return particle + self._verb(word.removeprefix(particle))
+        return self._verb(word)
+
+    @property
+    def has_particles(self) -> bool:
+        return bool(self._particles)
+
+    def is_particle(self, word: str) -> bool:
+        return word in self._particles
+
+    def finiteness(self, word: str) -> int:
+        """Return how sure it is that a word is the verb of its statement: 2 for a known verb, 1 if it ends like one."""
+        return 2 if self._known(word) else 1 if word.endswith(self._finite) else 0
+
+    def _verb(self, word: str) -> str:
+        """Return the key of a word without a particle: that of a participle ("gekommen") is its verb's."""
+        if known := self._known(word):
+            return known
+        for syllable in self._participles:
+            rest = word.removeprefix(syllable)
+            if rest != word and len(rest) > SHORTEST_STEM and rest.endswith(("t", "en")):
+                return self._verb(rest)
+        for prefix in self._prefixes:
+            if word.startswith(prefix) and (known := self._known(word.removeprefix(prefix))):
+                return prefix + known
+        return self._stem(word)
+
+    def _known(self, word: str) -> str | None:
+        """Return the first form of the line that has a word, as it stands or without one of the endings."""
+        stems = (word.removesuffix(ending) for ending in ("", *self._endings) if word.endswith(ending))
+        return next((self._forms[stem] for stem in stems if stem in self._forms), None)
+
+    def _stem(self, word: str) -> str:
+        for ending in self._endings:
+            if word.endswith(ending) and len(word) - len(ending) >= SHORTEST_STEM:
+                word = word.removesuffix(ending)
+                break
+        if len(word) > SHORTEST_STEM and word[-1] == word[-2] and word[-1] in self._doubled:
+            word = word[:-1]
+        return word.removesuffix(self._dropped) if len(word) > SHORTEST_STEM else word
+
+
+class Language:
+    """The lists of one language, each a set of words in small letters, and the forms of its words."""
+
+    def __init__(self, lists: Mapping[str, frozenset[str]], morphology: Morphology) -> None:
         self._lists = lists
-        self._endings = sorted(endings, key=len, reverse=True)
-        self._doubled = doubled
-        self._forms = forms
+        self._morphology = morphology
+        self._denial = min(lists["denials"])
         self._keys: dict[str, str] = {}
         self._weights = {self.key(word): name for name in reversed(WEIGHTY) for word in lists[name]}
 
@@ -43,18 +104,26 @@ class Language:
 
     def _make_key(self, word: str) -> str:
         plain = word.lower().replace("’", "'")
+        if plain in self._lists["denials"]:
+            return self._denial
         if plain in self._lists["negations"]:
             return plain
-        plain = plain.removesuffix("'s").removesuffix("'")
-        if plain in self._forms:
-            return self._forms[plain]
-        for ending in self._endings:
-            if plain.endswith(ending) and len(plain) - len(ending) >= SHORTEST_STEM:
-                plain = plain.removesuffix(ending)
-                break
-        if len(plain) > SHORTEST_STEM and plain[-1] == plain[-2] and plain[-1] in self._doubled:
-            plain = plain[:-1]
-        return plain.removesuffix("e") if len(plain) > SHORTEST_STEM else plain
+        return self._morphology.key(plain.removesuffix("'s").removesuffix("'"))
+
+    @property
+    def has_particles(self) -> bool:
+        """True if verbs of the language part from a particle."""
+        return self._morphology.has_particles
+
+    def is_particle(self, word: str) -> bool:
+        """Return True for a word that belongs to the verb before it, where it ends a statement ("kam … an")."""
+        return self._morphology.is_particle(word.lower())
+
+    def finiteness(self, word: str) -> int:
+        """Return how sure it is that a word is the verb of its statement, 0 if nothing speaks for it."""
+        if word[:1].isupper() or self.leads(word) or self.weight(word) in ("numbers", "negations"):
+            return 0
+        return self._morphology.finiteness(word.lower()) or int(not self.says_nothing(word))
 
     def says_nothing(self, word: str) -> bool:
         """Return True for a word that may stand anywhere; the form counts, not what it has in common with others."""
@@ -68,6 +137,20 @@ class Language:
         """Return True for a word that belongs to the value behind it."""
         return word.lower() in self._lists["leads"]
 
+    def is_genitive(self, word: str) -> bool:
+        """Return True for a word of `leads` that may say no more than whose a thing is, or by whom."""
+        return word.lower() in self._lists["genitives"]
+
+    def is_dative(self, word: str, behind: str) -> bool:
+        """Return True for a word of `leads` that says no more than to or from whom a thing goes; `behind` is the word
+        behind it, empty where a value stands."""
+        nouns = self._lists["determiners"]
+        return word.lower() in self._lists["datives"] and (not behind or bool({word.lower(), behind.lower()} & nouns))
+
+    def names_of_kind(self, kind: str) -> frozenset[str]:
+        """Return what a value may be called for its kind alone: of a moment, that it is a date."""
+        return self._lists[kind]
+
     def weight(self, word: str) -> str | None:
         """Return the list of weighty words that a word, in whatever form, is in; None if it is in none."""
         return self._weights.get(self.key(word))
@@ -79,9 +162,5 @@ def language_of(name: str) -> Language:
     if name not in LANGUAGES:
         raise KeyError(name)
     read = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    lists = {kind: frozenset(read[kind].split()) for kind in ("neutral", "joins", "leads", *WEIGHTY)}
-    forms: dict[str, str] = {}
-    for line in read["forms"].splitlines():
-        for form in line.split():
-            forms.setdefault(form, line.split()[0])
-    return Language(lists, read["endings"].split(), read["doubled"], forms)
+    lists = {kind: frozenset(read[kind].split()) for kind in (*PLAIN, *WEIGHTY)}
+    return Language(lists, Morphology(read))

@@ -103,10 +103,15 @@ class PlacedPiece:
 @dataclass(frozen=True)
 class Draft:
     """An answer taken apart: words between pieces and numbers of pieces, in order; and the pieces that it has not as
-    they were shown, as they stand there."""
+    they were shown, which stand among the words as they were written until it is cut."""
 
     parts: tuple[str | int, ...]
     changed: tuple[str, ...]
+
+    def cut_to(self, parts: list[str | int]) -> "Draft":
+        """Return the draft of some of the parts: those pieces apart that were changed, no white space at either end."""
+        changed = tuple(part for part in parts if isinstance(part, str) and part in self.changed)
+        return Draft(tuple(_stripped([part for part in parts if part not in changed])), changed)
 
     def put_back(self, source: GroundingSource) -> tuple[str, tuple[PlacedPiece, ...]]:
         """Return the text with each piece as the story has it, and where the pieces stand."""
@@ -125,6 +130,17 @@ class Draft:
         return "".join(texts), tuple(placed)
 
 
+def _stripped(parts: list[str | int]) -> list[str | int]:
+    """Return parts without white space at either end."""
+    for place in (0, -1):
+        while parts and isinstance(end := parts[place], str):
+            parts[place] = end.strip() if len(parts) == 1 else end.lstrip() if place == 0 else end.rstrip()
+            if parts[place]:
+                break
+            parts.pop(place)
+    return parts
+
+
 def read_answer(answer: str, source: GroundingSource) -> Draft:
     """Return an answer taken apart into its words and the source's pieces."""
     parts: list[str | int] = []
@@ -134,16 +150,12 @@ def read_answer(answer: str, source: GroundingSource) -> Draft:
         number = int(match["number"])
         parts += [answer[done : match.start()]]
         if source.is_changed(number, match["text"] or ""):
-            changed.append(match[0])
+            changed.append(" ".join(match[0].split()))
+            parts.append(changed[-1])
         else:
             parts.append(number)
         done = match.end()
     return Draft(tuple(part for part in (*parts, answer[done:]) if part != ""), tuple(changed))
-
-
-def is_piece_first(answer: str) -> bool:
-    """Return True if an answer begins with a piece, which is written like a list of JSON."""
-    return _PIECE.match(answer) is not None
 
 
 def lines_of(draft: Draft) -> Iterator[tuple[str | int, ...]]:

@@ -13,6 +13,8 @@ from storymesh.grounding.pieces import GroundingSource, Piece
 from storymesh.grounding.reading import Item, Reading, neighbours
 
 _MEASURES = ("units", "currencies")
+
+
 Owners = dict[str, set[int]]
 
 
@@ -23,6 +25,7 @@ class Places:
         self._source = source
         self._rivals = rivals_of(source)
         self._parallel = _parallel_of(source)
+        self._texts = {piece.number for piece in source.pieces if piece.kind == "text"}
         self._numbers = {piece.number for piece in source.pieces if piece.kind == "number"}
         self._words: Owners = {}  # word -> the pieces of its statement that it stands by
         self._close: Owners = {}  # word -> the pieces that it stands right by
@@ -61,12 +64,14 @@ class Places:
                 near.setdefault(item.key, set()).update(*neighbours(sentence, index))
         for sentence in told.sentences:
             for index, item in enumerate(sentence):
-                if (
-                    not item.piece
-                    and (at := self._misplaced(sentence, index, near[item.key], close[item.key])) is not None
-                ):
-                    number, owners = at
-                    yield self._fault(item.text, number, owners)
+                if item.piece:
+                    continue
+                if item.lead:
+                    at = self._misled(sentence, index)
+                else:
+                    at = self._misplaced(sentence, index, near[item.key], close[item.key])
+                if at is not None:
+                    yield self._fault(item.text, *at)
         for statement in told.statements:
             for index, item in enumerate(statement):
                 if item.piece:
@@ -78,25 +83,31 @@ class Places:
         there = ", ".join(f"[[{owner}]]" for owner in sorted(owners)[:3])
         return Fault("place", word, f"“{word}” stands by [[{number}]], in the story it belongs to {there}.")
 
+    def _misled(self, sentence: Sequence[Item], index: int) -> tuple[int, set[int]] | None:
+        """Return the piece to which a word may not lead, and those to which it does; None if all is well."""
+        behind, owners = neighbours(sentence, index)[1], self._led.get(sentence[index].key, set())
+        wrong = [number for number in behind if owners & self._rivals.get(number, set())]
+        return (wrong[0], owners) if wrong and not behind & owners else None
+
     def _misplaced(
         self, sentence: Sequence[Item], index: int, near: set[int], close: set[int]
     ) -> tuple[int, set[int]] | None:
         """Return the piece by which a word may not stand, and those to which it belongs; None if all is well: a word
-        that stands by its own piece somewhere (`anywhere` are the pieces by which it stands) may be said of others."""
+        that stands by its own piece somewhere (`near` and `close` are the pieces by which it stands) may be said of
+        others, but not one of outcome."""
         item = sentence[index]
-        before, behind = neighbours(sentence, index)
-        if item.lead:
-            owners = self._led.get(item.key, set())
-            wrong = [n for n in behind if not behind & owners and owners & self._rivals.get(n, set())]
-            return (wrong[0], owners) if wrong else None
+        beside = set[int]().union(*neighbours(sentence, index))
         owners = self._words.get(item.key, set())
+        is_outcome = item.weight == "outcomes" and owners & self._texts and not owners & beside
+        if is_outcome and (wrong := beside & self._texts):
+            return min(wrong), owners
         if owners and not owners & near:
-            for number in before | behind:
+            for number in beside:
                 if owners <= self._rivals.get(number, set()):
                     return number, owners
-        owners, beside = self._close.get(item.key, set()), _close_to(sentence, index)
-        if owners and beside and not owners & close:
-            for number in beside:
+        owners, right_by = self._close.get(item.key, set()), _close_to(sentence, index)
+        if owners and right_by and not owners & close:
+            for number in right_by:
                 if owners & self._rivals.get(number, set()):
                     return number, owners
         return None

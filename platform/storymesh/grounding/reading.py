@@ -1,33 +1,35 @@
 """The words between pieces, read: sentences, statements and passages, and what stands by which piece.
 
 A *statement* ends at a sign of punctuation or at a word that joins two ("and", "which"). A *passage* is a sentence that
-has pieces with those behind it that have none. Neutral words and common signs are no items.
+has pieces with those behind it that have none. Neutral words and common signs are no items. A verb whose particle has
+parted from it ("kam … an") is one item, where the particle stands.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from storymesh.grounding.language import Language
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]|[^\S \t\n\r]|_|\w")
-COMMON_SIGNS = frozenset(".,;:!?()'’¿¡。、·")
+COMMON_SIGNS = frozenset(".,;:!()'’¡。、·")
+_QUOTES = frozenset("'’")
 _ENDS = frozenset(".!?。")
 _PARTS = frozenset(",;:()") | {"–", "—", "、"}
 
 
 def is_common_sign(sign: str) -> bool:
     """Return True for a sign of plain prose: punctuation and dashes; a quotation mark or a bracket of code is none."""
-    return sign in COMMON_SIGNS or unicodedata.category(sign) in ("Pd", "Zs")
+    return sign in COMMON_SIGNS or (len(sign) == 1 and unicodedata.category(sign) in ("Pd", "Zs"))
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """A piece (`piece` is its number), a word that says something, a number or an uncommon sign. `key` stands for all
     forms of a word; `weight` names its list, if it is a weighty one. `part` numbers the part, where two items with no
-    sign between them are of one."""
+    sign between them are of one. `behind` is the word right behind one that leads, empty where a piece stands there."""
 
     key: str
     text: str
@@ -37,6 +39,7 @@ class Item:
     piece: int = 0
     weight: str | None = None
     lead: bool = False
+    behind: str = ""
 
     @property
     def is_word(self) -> bool:
@@ -51,11 +54,15 @@ class Reading:
         self.items: list[Item] = []
         self.signs: set[str] = set()
         self._sentence = self._statement = self._part = 0
+        self._verb: tuple[int, str, Item | None] | None = None  # of this statement: how sure it is, and where it stands
+        self._last = ""  # the last word of this statement, if no piece stands behind it
         for part in parts:
             if isinstance(part, int):
                 self._add(Item("", "", *self._place, piece=part))
+                self._last = ""
             else:
                 self._read(part)
+        self._end_statement()
 
     @property
     def _place(self) -> tuple[int, int, int]:
@@ -75,28 +82,56 @@ class Reading:
                 self._add(Item(token, token, *self._place, weight="numbers"))
             elif token[0].isalpha():
                 if language.joins(token) and token != text.strip():  # between two pieces it parts nothing
-                    self._statement += 1
-                if not language.says_nothing(token):
-                    weight, lead = language.weight(token), language.leads(token)
-                    self._add(Item(language.key(token), token, *self._place, weight=weight, lead=lead))
+                    self._end_statement()
+                self._read_word(token, text[done:])
             else:
-                self._read_sign(token, text, match.end())
+                self._read_sign(token, text, match.start(), match.end())
         if "\n" in text[done:]:
             self._end_sentence()
 
-    def _read_sign(self, sign: str, text: str, end: int) -> None:
-        self.signs.add(sign)
+    def _read_word(self, word: str, rest: str) -> None:
+        language, item = self.language, None
+        if not language.says_nothing(word):
+            weight, lead = language.weight(word), language.leads(word)
+            item = Item(language.key(word), word, *self._place, weight=weight, lead=lead)
+            if lead and (following := _TOKEN.search(rest)):
+                item = replace(item, behind=following[0])
+            self._add(item)
+        if language.has_particles:
+            sure = language.finiteness(word)
+            if sure > (self._verb[0] if self._verb else 0):
+                self._verb = (sure, word, item)
+            self._last = word
+
+    def _end_statement(self) -> None:
+        """End a statement, and make one item of its verb and the particle that it ends with."""
+        if self._verb is not None and self.language.is_particle(self._last):
+            _, word, item = self._verb
+            whole = self._last.lower() + word
+            if self.items and self.items[-1].text == self._last:
+                self.items.pop()
+            if item is not None:
+                self.items = [other for other in self.items if other is not item]
+            weight = self.language.weight(whole)
+            self._add(Item(self.language.key(whole), f"{word} {self._last}", *self._place, weight=weight))
+        self._verb, self._last = None, ""
+        self._statement += 1
+
+    def _read_sign(self, sign: str, text: str, begin: int, end: int) -> None:
+        # An apostrophe that neither a letter nor a value stands before opens a quotation.
+        before = text[begin - 1] if begin else "" if self.items and self.items[-1].piece else " "
+        self.signs.add(f" {sign}" if sign in _QUOTES and before and not before.isalpha() else sign)
         if sign in _ENDS and (end == len(text) or text[end].isspace() or text[end] in "\"'”’)"):
             self._end_sentence()
         elif sign in _PARTS or unicodedata.category(sign) == "Pd":
-            self._statement += 1
+            self._end_statement()
             self._part += 1
         elif not is_common_sign(sign):
             self._add(Item(sign, sign, *self._place))
 
     def _end_sentence(self) -> None:
+        self._end_statement()
         self._sentence += 1
-        self._statement += 1
         self._part += 1
 
     # --- what stands together ---

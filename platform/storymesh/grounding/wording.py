@@ -1,42 +1,87 @@
 """The words between pieces: which may stand there, what they may not turn round, and what may not be left out."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from storymesh.grounding.faults import Fault
 from storymesh.grounding.language import Language
-from storymesh.grounding.reading import Item, Reading, is_common_sign
+from storymesh.grounding.pieces import GroundingSource
+from storymesh.grounding.placing import rivals_of
+from storymesh.grounding.reading import Item, Reading, is_common_sign, neighbours
+
+_WORD_OF_NAME = re.compile(r"[^\W\d_]+?(?=[A-Z_\W\d]|$)")
 
 
 class StoryWords:
     """The words of a story, and what it says and denies."""
 
-    def __init__(self, story: Reading, language: Language, vocabulary: Sequence[str]) -> None:
-        self._language = language
+    def __init__(self, story: Reading, language: Language, source: GroundingSource) -> None:
+        self.language = language
+        self._rivals = rivals_of(source)
+        self._texts = {piece.number for piece in source.pieces if piece.kind == "text"}
+        self._moments = {piece.number for piece in source.pieces if piece.kind == "moment"}
+        self._names = {
+            piece.number: {
+                language.key(word.lower())
+                for word in (*_WORD_OF_NAME.findall(piece.property), *language.names_of_kind(piece.kind))
+            }
+            for piece in source.pieces
+        }
+        self._led = set[int]().union(*(_led_by(part, at) for part in story.statements for at in range(len(part))))
         self._signs = story.signs
         self._keys = {item.key for item in story.items if item.is_word}
-        self._allowed = {language.key(word) for word in vocabulary}
+        self._allowed = {language.key(word) for word in source.vocabulary}
         self._passages = [({item.piece for item in part}, _keys_of(part)) for part in story.passages]
         self._without_pieces = {item.key for part in story.sentences if not _has_pieces(part) for item in part}
         self._statements = [_said(statement) for statement in story.statements]
         self._denied = [(set(said), _ties(part)) for part, said in _pairs(story) if _denies(part)]
+        self._most_denials = max(map(_denials, story.statements), default=0)
         affirmed = [set(said) for part, said in _pairs(story) if not _denies(part)]
         self._only_denied = set().union(*(said for said, _ in self._denied)) - set().union(*affirmed)
         self._required = {
             item.key: item.text for item in story.items if item.is_word and item.weight in ("negations", "outcomes")
         }
 
+    def is_strange(self, told: Reading) -> bool:
+        """Return True if a text has a word or sign that no retelling of the story may have."""
+        return any(True for _ in self.unknown(told))
+
     def unknown(self, told: Reading) -> Iterator[Fault]:
         """Yield the words and signs that the story does not have, and which may not stand there of themselves."""
         for sign in sorted(told.signs - self._signs):
             if not is_common_sign(sign):
+                sign = sign.strip() or sign
                 shown = sign if sign.isprintable() else f"U+{ord(sign):04X}"
                 yield Fault("text", shown, f"“{shown}” is no sign of the story.")
-        for item in told.items:
-            if not item.is_word or item.key in self._keys or not item.text[:1].isalnum():
-                continue
-            if item.weight is None and item.key in self._allowed and not item.lead:
-                continue
-            yield Fault("word", item.text, f"“{item.text}” is no word of the story.")
+        for statement in told.statements:
+            for index, item in enumerate(statement):
+                if not item.is_word or item.key in self._keys or not item.text[:1].isalnum():
+                    continue
+                if item.lead:
+                    allowed = self._says_no_place(statement, index)
+                else:
+                    harmless = item.key in self._allowed or self._names_piece(statement, index)
+                    allowed = item.weight is None and harmless
+                if not allowed:
+                    yield Fault("word", item.text, f"“{item.text}” is no word of the story.")
+
+    def _says_no_place(self, statement: Sequence[Item], index: int) -> bool:
+        """Return True for a lead that says no more than whose a thing is, or to whom it goes, of a value that has no
+        lead in the story; that it goes to somebody is said of a value only that nobody could take for another."""
+        item, behind = statement[index], _led_by(statement, index)
+        right_behind = {other.piece for other in statement[index + 1 : index + 2] if other.piece}
+        if self.language.is_genitive(item.text):
+            return not right_behind & (self._led | self._moments)
+        plain = all(number in self._texts and not self._rivals.get(number) for number in right_behind)
+        return plain and not behind & (self._led | self._moments) and self.language.is_dative(item.text, item.behind)
+
+    def _names_piece(self, statement: Sequence[Item], index: int) -> bool:
+        """Return True for a word right by a value that is in the name of its property, or names its kind."""
+        key = statement[index].key
+        for beside in (statement[index + 1 : index + 2], statement[index - 1 : index] if index else ()):
+            if any(key in self._names.get(item.piece, ()) and item.part == statement[index].part for item in beside):
+                return True
+        return False
 
     def faults(self, told: Reading) -> Iterator[Fault]:
         """Yield what a retelling in known words says elsewhere than the story, turns round or leaves out."""
@@ -59,9 +104,15 @@ class StoryWords:
 
     def _turned(self, statement: Sequence[Item]) -> Iterator[Fault]:
         said, ties = set(_said(statement)), _ties(statement)
+        if _denials(statement) > self._most_denials > 0:
+            yield Fault("negation", "", "This denies more than once what the story denies once.")
         if _denies(statement):
             for tie, word in ties.items():
-                denied = [words for words, its in self._denied if tie in its]
+                denied = [
+                    words
+                    for words, its in self._denied
+                    if tie in its or (tie in words and (words <= said or tie in self._only_denied))
+                ]
                 if not denied:
                     yield Fault("negation", word, f"“{word}” denies something else than in the story.")
                 elif all(words & self._only_denied and not words & self._only_denied & said for words in denied):
@@ -95,8 +146,17 @@ def _has_pieces(items: Sequence[Item]) -> bool:
     return any(item.piece for item in items)
 
 
+def _denials(statement: Sequence[Item]) -> int:
+    return sum(item.weight == "negations" for item in statement)
+
+
 def _denies(statement: Sequence[Item]) -> bool:
-    return any(item.weight == "negations" for item in statement)
+    return _denials(statement) > 0
+
+
+def _led_by(statement: Sequence[Item], index: int) -> set[int]:
+    """Return the pieces that a word leads to, if it is one that leads."""
+    return neighbours(statement, index)[1] if statement[index].lead else set()
 
 
 def _said(statement: Sequence[Item]) -> dict[str, str]:
