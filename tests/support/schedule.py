@@ -74,6 +74,7 @@ SLOW_FILES = (
     "engine/test_port.py",
     "evaluation/test_evaluate.py",
     "evaluation/test_questions.py",
+    "files/test_hostile_files.py",
     "language/test_soundness.py",
     "language/test_templates.py",
     "mesh/test_broken_meshes.py",

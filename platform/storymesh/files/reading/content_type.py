@@ -129,7 +129,8 @@ def _mpeg_frame(head: bytes) -> str | None:
     if head[1] & 0xF6 == 0xF0:
         return "aac"
     layer, version = head[1] & 0b0110, head[1] & 0b1_1000
-    valid = layer and version != 0b0_1000 and all(head[2] & mask != mask for mask in _MP3_RATES)
+    # Layer I is not met, and would be what a text of UTF-16 begins with.
+    valid = layer in (0b0010, 0b0100) and version != 0b0_1000 and all(head[2] & mask != mask for mask in _MP3_RATES)
     return "mp3" if valid else None
 
 

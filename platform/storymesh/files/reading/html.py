@@ -80,6 +80,7 @@ class SeenText(HTMLParser):
         self._pieces: list[str] = []
         self._breaks = 0  # line ends that are due before the next word
         self._space = ""
+        self._in_row = False  # behind a cell of a row
         self._hiding: set[str] = set()  # selectors of its style sheets
 
     @property
@@ -100,7 +101,9 @@ class SeenText(HTMLParser):
             self._open.pop()
         if tag in _ENDED_BY_ITSELF:
             self._end_of_same(tag)
-        if self._seen:
+        if self._seen and tag in _CELLS:
+            self._begin_cell()
+        elif self._seen:
             self._break_at(tag)
         if tag in _VOID:
             return
@@ -147,10 +150,17 @@ class SeenText(HTMLParser):
         self._pieces.append(words.rstrip(" "))
         self._breaks = 0
 
+    def _begin_cell(self) -> None:
+        if self._in_row:
+            self._breaks, self._space = 0, "\t"
+        self._in_row = True
+
     def _break_at(self, tag: str) -> None:
-        if tag in _CELLS and not self._breaks:
-            self._space = "\t"
-        elif tag in _PARAGRAPHS and not any(name in _CELLS for name, _ in self._open):
+        if tag == "tr":
+            self._in_row = False
+        if self._space == "\t":  # the first block of a cell begins where the cell does
+            return
+        if tag in _PARAGRAPHS and not any(name in _CELLS for name, _ in self._open):
             self._breaks = 2
         elif tag in _BLOCKS or tag == "br":
             self._breaks = max(self._breaks, 1)

@@ -12,7 +12,7 @@ from email.errors import HeaderParseError, MessageError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesParser
-from email.policy import compat32
+from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
 from typing import Any, cast
 
@@ -32,6 +32,13 @@ _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _NOT_A_NAME = re.compile(r"[\x00-\x1f\x7f/\\]+")
 
 
+class _RawFields(Compat32):
+    """Header fields as they were written: bytes beyond ASCII are decoded here, not replaced."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        return value
+
+
 def open_reader(_: Mapping[str, Any]) -> Callable[[bytes], FileContent]:
     """Return the reader of mails."""
     return read_mail
@@ -41,7 +48,7 @@ def read_mail(content: bytes) -> FileContent:
     """Return the text of a mail, its header fields, the texts of its parts and its attachments."""
     require_type(content, "mail")
     try:
-        message = BytesParser(policy=compat32).parsebytes(_without_envelope(content))
+        message = BytesParser(policy=_RawFields()).parsebytes(_without_envelope(content))
     except (MessageError, ValueError, LookupError, AttributeError) as error:
         raise damaged(error) from None
     walk = _Walk()
@@ -107,7 +114,7 @@ class _Walk:
         if lines:
             self.writer.begin_block()
             self.writer.add(lines, part=number)
-        self.read(message, f"{number}.1" if not message.is_multipart() else number)
+        self.read(message, number if message.get_content_maintype() == "multipart" else f"{number}.1")
 
     def _write_text(self, part: Message, kind: str, number: str) -> None:
         text = _text_of(part)

@@ -9,6 +9,7 @@ from storymesh.files.reading.passages import PassageWriter
 from storymesh.files.reading.refusal import FileRefused
 
 MAX_CELLS = 1_000_000
+MAX_ROWS = 1_048_576  # of a sheet of Excel
 
 
 def workbook_text(content: bytes) -> tuple[PassageWriter, dict[str, Any], Any]:
@@ -26,7 +27,7 @@ def workbook_text(content: bytes) -> tuple[PassageWriter, dict[str, Any], Any]:
         writer.add(sheet.title, part=sheet.title)
         # The size that a sheet says it has is a hint, and some writers leave it as it was.
         sheet.reset_dimensions()
-        for row in sheet.iter_rows():
+        for row in sheet.iter_rows(max_row=MAX_ROWS):
             _write_row(sheet.title, row, writer, cells)
     return writer, {"cells": cells}, book.properties
 

@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 from storymesh.files.reading.messages import (
@@ -111,12 +111,18 @@ def _resident() -> int:
     return _pages(1)
 
 
+@cache
+def _statm() -> int | None:
+    with suppress(OSError):
+        return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    return None
+
+
 def _pages(field: int) -> int:
     """Return the bytes of a field of `/proc/self/statm`; 0 where the system has none."""
-    try:
-        return int(Path("/proc/self/statm").read_bytes().split()[field]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
+    if (file := _statm()) is None:
         return 0
+    return int(os.pread(file, 200, 0).split()[field]) * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":
