@@ -40,6 +40,10 @@ FIELDS: Mapping[str, str] = {
     "dates": "formats of dates and moments, besides ISO 8601: see below",
     "times": "formats of times of day: `%H.%M`, `%I:%M %p`",
     "zone": "whose clock it is that moments without an offset are of: `Europe/Prague`. They are published in UTC",
+    "columns": (
+        "columns whose values are not written as those of the others, each with its own `nulls`, `decimal`, "
+        "`thousands`, `dates` or `times`, which take the place of the file's"
+    ),
     "repeatedHour": (
         "the hour that comes twice when a clock is put back: `first`, `second`, or `refuse`, which quarantines its rows"
     ),

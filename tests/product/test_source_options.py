@@ -92,6 +92,19 @@ READ: dict[str, tuple[dict[str, bytes], dict[str, Any]]] = {
     "utf-16": ({"x.csv": TEXT.encode("utf-16")}, {"file": "x.csv", "encoding": "utf-16"}),
     "latin-1": ({"x.csv": TEXT.replace("\n", "\r\n").encode("latin-1")}, {"file": "x.csv", "encoding": "latin-1"}),
     "german": ({"x.csv": "\n".join(GERMAN).encode()}, {"file": "x.csv", **OF_GERMAN}),
+    "columns of their own": (
+        {"x.csv": "\n".join(GERMAN).encode()},
+        {
+            "file": "x.csv",
+            "thousands": ",",
+            "dates": "%m/%d/%Y",
+            "columns": {
+                "COST": {"decimal": ",", "thousands": ".", "nulls": "-"},
+                "at": {"dates": OF_GERMAN["dates"]},
+                "code": {"nulls": "k.A."},
+            },
+        },
+    ),
     "one format": (
         {"x.csv": TEXT.replace("2024-03-01T12:00:00Z", "03/01/24 12:00 PM").encode()},
         {"file": "x.csv", "dates": "%m/%d/%y %I:%M %p"},
@@ -237,7 +250,7 @@ def test_an_hour_that_a_clock_leaves_out_or_has_twice_is_quarantined(desk: Desk)
         for number, at in enumerate(["31.3.2024 02:30", "27.10.2024 02:30", "27.10.2024 03:30", "2024-03-31T02:30:00Z"])
     ]
     write(desk, "x.csv", "\n".join([HEAD, *lines]).encode())
-    source = {"file": "x.csv", "dates": "%d.%m.%Y %H:%M", "zone": "Europe/Prague"}
+    source = {"file": "x.csv", "columns": {"at": {"dates": "%d.%m.%Y %H:%M"}}, "zone": "Europe/Prague"}
     done = desk.publish_source(source)
     met = "type: at (2): met '31.3.2024 02:30', '27.10.2024 02:30'"
     wanted = "wanted: at is timestamp, written as %d.%m.%Y %H:%M, an hour that Europe/Prague has once"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from storymesh.cli.commands import watch as watch_command
@@ -35,6 +36,29 @@ GUESSED: dict[str, tuple[str, bytes, dict[str, Any]]] = {
         b'id,at,n\n1,12/31/2024 4:05 PM,"1,234.5"\n2,01/02/2024 5:05 AM,7\n',
         {"dates": ("%m/%d/%Y %I:%M %p",), "thousands": ","},
     ),
+    "numbers of two countries": (
+        "x.csv",
+        b'id;fee;paid\n1;1.50;"1.234,5"\n2;2.25;7,25\n',
+        {"columns": {"paid": {"decimal": ",", "thousands": "."}}},
+    ),
+    "days of two countries": (
+        "x.csv",
+        b"id,ours,theirs\n1,31/12/2024,12/31/2024\n2,01/02/2024,02/01/2024\n",
+        {"columns": {"ours": {"dates": ("%d/%m/%Y",)}, "theirs": {"dates": ("%m/%d/%Y",)}}},
+    ),
+    "days that cannot be mixed up": (
+        "x.csv",
+        b"id,ours,theirs\n1,31.12.2024,12/31/2024\n2,01.02.2024,02/01/2024\n",
+        {"dates": ("%d.%m.%Y", "%m/%d/%Y")},
+    ),
+    "a table with a row of two fields": (
+        "x.csv",
+        b'"Orders, by week",,\nmade,2024-01-31,\n\nid,at,n\n1,2024-01-01,2\n2,2024-01-02,3\n3,2024-01-03,4\n',
+        {},
+    ),
+    "a title": ("x.csv", b"Orders of the week\n\nid;at\n1;2024-01-01\n2;2024-01-02\n", {"skipRows": 2}),
+    "a column without a name": ("x.csv", b",id,at\n0,a,2024-01-01\n1,b,2024-01-02\n", {}),
+    "one column": ("x.csv", b"name\nA\nB\n", {}),
     "spaces alone": ("x.csv", b"id,code\n1,A\n2,  \n", {"nulls": ("",)}),
     "dots between digits of a version": ("x.csv", b"id,v\n1,1.2.3\n2,10.0.1\n", {}),
     "small numbers": ("x.csv", b"id,n\n1,10\n2,1050\n", {}),
@@ -60,7 +84,9 @@ def test_a_day_that_could_be_a_month_is_said_to_be_so(tmp_path: Path) -> None:
     with open_engine() as engine:
         guess = guess_source(tmp_path / "x.csv", SourceOptions(file="x.csv"), engine)
     assert guess.options.dates == ("%d/%m/%Y",)
-    assert guess.notes == ("at could be %d/%m/%Y or %m/%d/%Y, and is taken for %d/%m/%Y: --with dates=FORMAT",)
+    assert guess.notes == (
+        "at could be %d/%m/%Y or %m/%d/%Y, and is taken for %d/%m/%Y: --with columns.at.dates=FORMAT",
+    )
 
 
 def test_files_are_read_as_they_are(storymesh: Command, tmp_path: Path) -> None:
@@ -76,8 +102,6 @@ def test_files_are_read_as_they_are(storymesh: Command, tmp_path: Path) -> None:
         "--with",
         "format=csv",
         "--with",
-        "skipRows=2",
-        "--with",
         "zone=Europe/Prague",
         "--with",
         "encoding=cp1250",
@@ -85,14 +109,43 @@ def test_files_are_read_as_they_are(storymesh: Command, tmp_path: Path) -> None:
     done = storymesh(tmp_path / "m", "new", "product", "--from", "../raw/bookings-*.txt", *words)
     assert done.code == 0, done.err
     assert "days are written %d.%m.%Y %H:%M" in done.out
+    assert "2 lines above the one that names the columns" in done.out
     product = load_mesh(tmp_path / "m").product("desk.bookings")
     assert product.source == "sources/bookings/bookings-*.txt"
     assert product.layout.given == {
-        "format": "csv", "skipRows": 2, "zone": "Europe/Prague", "encoding": "cp1250", "decimal": ",", "thousands": ".",
+        "format": "csv", "zone": "Europe/Prague", "encoding": "cp1250", "skipRows": 2, "decimal": ",", "thousands": ".",
         "dates": ("%d.%m.%Y %H:%M",),
     }  # fmt: skip
     assert storymesh(tmp_path / "m", "check").code == 0
     assert quarantined(tmp_path / "m", "desk.bookings") == 0
+
+
+def test_columns_are_written_each_in_its_own_way(storymesh: Command, tmp_path: Path) -> None:
+    """A workbook with a head, columns of two countries, and what a person says of one of them."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    rows = [("Fees", None), (), ("id", "day", "sent", "fee", "paid")]
+    rows += [(f"F{n}", f"{n + 12}/01/2024", f"01/{n + 12}/2024", f"{n}.50", f"{n},25") for n in range(1, 9)]
+    for row in rows:
+        sheet.append(row)
+    book.save(tmp_path / "fees.xlsx")
+    assert storymesh(tmp_path, "new", "mesh", "m", "--domain", "desk", "--empty").code == 0
+    words = ["--from", "../fees.xlsx", "--with", "columns.fee.nulls=5.50", "--with", "columns.fee.nulls=none"]
+    done = storymesh(tmp_path / "m", "new", "product", *words)
+    assert done.code == 0, done.err
+    assert "those of day %d/%m/%Y; those of sent %m/%d/%Y" in done.out
+    product = load_mesh(tmp_path / "m").product("desk.fees")
+    assert product.layout.skip_rows == 2
+    assert set(product.layout.columns) == {"day", "sent", "fee", "paid"}
+    file = tmp_path / "m/domains/desk/products/fees.odps.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("paid:", "payed:", 1), encoding="utf-8")
+    done = storymesh(tmp_path / "m", "check")
+    assert "error[unknown-name]: columns names 'payed', and no property" in done.out
+    assert "did you mean 'paid'?" in done.out
+    file.write_text(text, encoding="utf-8")
+    assert quarantined(tmp_path / "m", "desk.fees") == 0
 
 
 def test_what_a_terminal_says_is_taken(storymesh: Command, tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ def _prepare(
     """Return rows in which words for no value are null, with the parts of JSON texts and which values are errors."""
     from storymesh.engine.dialect import materialization_barrier
 
-    texts = {columns[name] for name in contract.properties if _is_text(types[name])} if forms.nulls else set()
-    if texts:
-        words = {name: forms.without_nulls(source[name]) for name in sorted(texts)}
+    texts = sorted(columns[name] for name in contract.properties if _is_text(types[name]))
+    words = {name: own.without_nulls(source[name]) for name in texts if (own := forms.of(name)).nulls}
+    if words:
         source = materialization_barrier(source.mutate(**words))
     errors = {f"storymesh:error:{name}": source[columns[name]].startswith(ERROR_MARK) for name in sorted(marked)}
     parts = {
@@ -134,7 +134,7 @@ def _cast_column(
 ) -> "ir.Value":
     if _is_json(found, kind):
         return _cast(source[f"storymesh:texts:{name}"], _text_type(kind), kind)
-    return _cast(source[column], found, kind, forms)
+    return _cast(source[column], found, kind, forms.of(column))
 
 
 def _lost(source: "ir.Table", column: str, name: str, found: "pa.DataType", kind: Type) -> "ir.BooleanValue":

@@ -36,7 +36,7 @@ def add_utc_moments(
     assert forms.zone is not None
     local: dict[str, ir.Value] = {}
     for name, column in columns.items():
-        local[f"{_LOCAL}{name}"], local[f"{_FIXED}{name}"] = _moment(source[column], types[name], forms)
+        local[f"{_LOCAL}{name}"], local[f"{_FIXED}{name}"] = _moment(source[column], types[name], forms.of(column))
     source = materialization_barrier(source.mutate(**local))
     both: dict[str, ir.Value] = {}
     for name in columns:

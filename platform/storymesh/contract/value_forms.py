@@ -5,7 +5,8 @@ A text that is not of these forms fits no type: it is kept as it came, and nothi
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from storymesh.contract.cast_text import cast_text, in_calendar, whole_day
@@ -51,7 +52,7 @@ class ValueForms:
     `nulls` are texts that mean no value; `decimal` is the mark before the decimals and `thousands` that between three
     digits; `dates` and `times` are formats as strptime has them, besides ISO 8601. A moment without an offset is the
     local time of `zone`: `repeated_hour` says which of the two an hour is that comes twice, `skipped_hour` what one is
-    that the clock leaves out.
+    that the clock leaves out. `columns` are columns whose values are written otherwise.
     """
 
     nulls: tuple[str, ...] = ()
@@ -62,6 +63,13 @@ class ValueForms:
     zone: str | None = None
     repeated_hour: HourChoice = "refuse"
     skipped_hour: GapChoice = "refuse"
+    columns: Mapping[str, "ValueForms"] = field(default_factory=dict, hash=False)
+
+    def of(self, *names: str) -> "ValueForms":
+        """Return the forms of a column that is called by one of `names`, in any case of letters."""
+        spelt = {name.lower(): forms for name, forms in self.columns.items()}
+        found = [self.columns.get(name) for name in names] + [spelt.get(name.lower()) for name in names]
+        return next(filter(None, found), self)
 
     def describe(self, kind: Type) -> str:
         """Return in words how a value of a type is written; empty where its type says enough."""

@@ -195,6 +195,7 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
         if product.source is not None and (problem := source_problem(product, folder)):
             message, hint = problem
             yield Finding(product.source_location, "no-rows", f"source '{product.source}': {message}", hint)
+        yield from _column_findings(mesh, product)
         if has_dbt_project(folder) and any(_model_files(folder, product.name)):
             message = f"the rows of '{product.id}' are those of its source; the dbt model '{product.name}' is not read"
             hint = "leave one of the two away"
@@ -213,6 +214,16 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
     if not any(_model_files(folder, product.name)):
         message = f"nothing makes the rows of '{product.id}': the dbt project has no model '{product.name}'"
         yield Finding(product.location, "no-rows", message, f"write domains/{product.domain}/models/{product.name}.sql")
+
+
+def _column_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
+    """Check that a property reads each column of a file that is said to be written in a way of its own."""
+    contract = mesh.contracts.get(product.id)
+    names = [name for item in contract.properties.values() for name in item.column_names] if contract else []
+    for column in product.layout.columns if contract else ():
+        if column.lower() not in {name.lower() for name in names}:
+            words = f"columns names '{column}', and no property of the contract reads a column of that name"
+            yield Finding(product.source_location, "unknown-name", words, suggest_name(column, names))
 
 
 def _type_findings(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:

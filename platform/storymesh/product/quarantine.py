@@ -87,7 +87,8 @@ def with_examples(audit: RowAudit, contract: Contract, forms: ValueForms, uncast
     def explained(result: CheckResult) -> CheckResult:
         (name,) = result.properties
         met = [] if name in hidden else uncastable.examples(name)
-        form = forms.describe(contract.properties[name].type)
+        item = contract.properties[name]
+        form = forms.of(*item.column_names).describe(item.type)
         return replace(
             result,
             words=f"{result.words}, {form}" if form else result.words,

@@ -122,7 +122,8 @@ def sample_quarantine(
 
 
 def _wanted(check: Check, contract: Contract, forms: ValueForms) -> str:
-    form = forms.describe(contract.properties[check.properties[0]].type) if isinstance(check.test, FitsType) else ""
+    item = contract.properties[check.properties[0]]
+    form = forms.of(*item.column_names).describe(item.type) if isinstance(check.test, FitsType) else ""
     return f"{check.words}, {form}" if form else check.words
 
 

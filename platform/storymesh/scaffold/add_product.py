@@ -87,12 +87,19 @@ def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductD
 
 def _written(options: SourceOptions) -> dict[str, Any]:
     """Return the options as a person would write them: a list of one is that one."""
-    fields = options.given
-    short = ("dates", "times", "nulls")
-    return {
-        name: value[0] if name in short and len(value) == 1 else list(value) if isinstance(value, tuple) else value
-        for name, value in fields.items()
-    }
+    return _short(options.given)
+
+
+def _short(fields: dict[str, Any]) -> dict[str, Any]:
+    short: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name == "columns":
+            short[name] = {column: _short(forms) for column, forms in value.items()}
+        elif isinstance(value, tuple):
+            short[name] = value[0] if name in ("dates", "times", "nulls") and len(value) == 1 else list(value)
+        else:
+            short[name] = value
+    return short
 
 
 def _asked_options(guess: SourceGuess, ask: Ask) -> SourceOptions:

@@ -71,7 +71,7 @@ def profile_columns(engine: Engine, table: "ir.Table", names: Sequence[str], for
     written in `forms`."""
     schema = table.schema().to_pyarrow()
     return [
-        _profile(engine, table.select(given=table[column]), name, schema.field(column).type, forms)
+        _profile(engine, table.select(given=table[column]), name, schema.field(column).type, forms.of(name))
         for column, name in zip(table.columns, names, strict=True)
     ]
 
@@ -204,13 +204,14 @@ class MomentOrder:
 
 
 def order_of_moments(
-    engine: Engine, table: "ir.Table", columns: Sequence[str], forms: ValueForms
+    engine: Engine, table: "ir.Table", columns: Mapping[str, str], forms: ValueForms
 ) -> dict[tuple[str, str], MomentOrder]:
-    """Return the order of each two of the columns of dates and moments."""
+    """Return the order of each two of the columns of dates and moments; the names of `columns` lead to those where they
+    come from."""
     orders: dict[tuple[str, str], MomentOrder] = {}
     if len(columns) < 2:
         return orders
-    read = table.select(**{column: _moment(table[column], forms) for column in columns})
+    read = table.select(**{column: _moment(table[column], forms.of(name)) for column, name in columns.items()})
     for first in columns:
         counts = {
             f"{name}_{index}": condition.sum()

@@ -108,7 +108,7 @@ def draft_product(
     else:
         key, why = guess_key(engine, table, columns, name)
     notes = [] if key else [f"key: {why}"]
-    moments = [column.name for column in columns if column.logical_type in MOMENT_TYPES]
+    moments = {column.name: column.profile.name for column in columns if column.logical_type in MOMENT_TYPES}
     orders = order_of_moments(engine, table, moments, forms)
     event_time = guess_event_time(columns, orders)
     reason = "every row has it, and no other such moment is before it" if len(moments) > 1 else "the only moment"

@@ -13,6 +13,7 @@ from storymesh.contract.value_forms import ValueForms, format_pattern
 from storymesh.engine.engine import Engine
 from storymesh.product.sources.open import open_raw_rows, raw_content, raw_format
 from storymesh.product.sources.options import SourceOptions
+from storymesh.scaffold.lines_above import count_lines_above
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,23 +64,38 @@ def guess_source(path: Path, given: SourceOptions, engine: Engine) -> SourceGues
     format_ = raw_format(path, given)
     if format_ in ("csv", "jsonl") and given.encoding is None:
         guess = _with_encoding(path, guess)
+    if not given.skip_rows and given.header is None and given.names is None:
+        guess = _with_lines_above(path, guess)
     if format_ == "csv" and given.header is None and given.names is None:
         guess = _with_header(path, guess, engine)
     columns = _sample(open_raw_rows(path, guess.options, engine))
     if not given.nulls:
         guess = _with_nulls(guess, columns)
-    values = {
-        name: [text for text in texts if text.strip() not in guess.options.nulls] for name, texts in columns.items()
-    }
+    nulls = {name: {word.strip() for word in guess.options.forms.of(name).nulls} for name in columns}
+    values = {name: [text for text in texts if text.strip() not in nulls[name]] for name, texts in columns.items()}
     if given.decimal == "." and given.thousands is None:
-        guess = _with_numbers(guess, values)
-    return _with_dates(guess, values)
+        guess = _with_numbers(guess, _without(given, values, "decimal", "thousands"))
+    return _with_dates(guess, _without(given, values, "dates"))
+
+
+def _without(given: SourceOptions, columns: Mapping[str, Sequence[str]], *fields: str) -> Mapping[str, Sequence[str]]:
+    """Return the columns of which nobody has said one of the fields."""
+    said = {name for name, forms in given.columns.items() if forms.given.keys() & fields}
+    return {name: texts for name, texts in columns.items() if name not in said}
 
 
 def _add(guess: SourceGuess, reason: str, note: str = "", **fields: Any) -> SourceGuess:
     options = SourceOptions.model_validate({**guess.options.model_dump(exclude_unset=True), **fields})
     notes = (*guess.notes, note) if note else guess.notes
     return replace(guess, options=options, reasons=(*guess.reasons, reason), notes=notes)
+
+
+def _add_columns(guess: SourceGuess, reason: str, columns: Mapping[str, Mapping[str, Any]]) -> SourceGuess:
+    """Say how the values of single columns are written."""
+    forms = {name: own.given for name, own in guess.options.columns.items()}
+    for name, fields in columns.items():
+        forms[name] = {**forms.get(name, {}), **fields}
+    return _add(guess, reason, columns=forms)
 
 
 def _sample(rows: "pa.RecordBatchReader") -> dict[str, list[str]]:
@@ -110,6 +126,14 @@ def _with_encoding(path: Path, guess: SourceGuess) -> SourceGuess:
         note = f"encoding: it is not UTF-8 and is taken for {found}"
         return replace(_add(guess, f"encoding {found}", note, encoding=found), encoding_guessed=True)
     return guess
+
+
+def _with_lines_above(path: Path, guess: SourceGuess) -> SourceGuess:
+    count = count_lines_above(path, guess.options)
+    if not count:
+        return guess
+    words = f"{count} line{'s'[: count != 1]} above the one that names the columns, of fewer fields"
+    return _add(guess, words, skip_rows=count)
 
 
 def _with_header(path: Path, guess: SourceGuess, engine: Engine) -> SourceGuess:
@@ -156,20 +180,33 @@ def _all_match(texts: Iterable[str], pattern: str) -> bool:
 
 
 def _with_numbers(guess: SourceGuess, columns: Mapping[str, Sequence[str]]) -> SourceGuess:
-    """Take the marks that make numbers of most columns that are none with a point and without marks."""
-    odd = [texts for texts in columns.values() if texts and not _all_match(texts, ValueForms().number_pattern)]
-    plain = [texts for texts in columns.values() if any("." in text for text in texts) and texts not in odd]
-    counts = [sum(_all_match(texts, forms.number_pattern) for texts in odd) for forms in _NUMBERS]
-    best = max(counts)
-    forms = _NUMBERS[counts.index(best)]
-    if best == 0 or (forms.decimal == "," and plain):
+    """Take the marks that make numbers of columns that are none with a point and without marks. Where not all of these
+    are written alike, each has its own."""
+    plain = ValueForms().number_pattern
+    odd = {name: texts for name, texts in columns.items() if texts and not _all_match(texts, plain)}
+    pointed = any("." in text for name, texts in columns.items() if name not in odd for text in texts)
+    fitting = {name: [forms for forms in _NUMBERS if _all_match(texts, forms.number_pattern)]
+               for name, texts in odd.items()}  # fmt: skip
+    fitting = {name: found for name, found in fitting.items() if found}
+    if not fitting:
         return guess
+    counts = [sum(forms in found for found in fitting.values()) for forms in _NUMBERS]
+    usual = _NUMBERS[counts.index(max(counts))]
+    if len(fitting) == max(counts) and not (usual.decimal == "," and pointed):
+        return _add(guess, f"numbers have {_mark_words(usual)}", **_mark_fields(usual))
+    chosen = {name: usual if usual in found else found[0] for name, found in fitting.items()}
+    words = "; ".join(f"those of {name} {_mark_words(forms)}" for name, forms in chosen.items())
+    return _add_columns(guess, f"numbers have, {words}", {name: _mark_fields(forms) for name, forms in chosen.items()})
+
+
+def _mark_fields(forms: ValueForms) -> dict[str, str]:
     fields = {"decimal": forms.decimal} if forms.decimal != "." else {}
-    if forms.thousands is not None:
-        fields["thousands"] = forms.thousands
+    return fields | ({"thousands": forms.thousands} if forms.thousands is not None else {})
+
+
+def _mark_words(forms: ValueForms) -> str:
     places = {"decimal": "before decimals", "thousands": "between thousands"}
-    marks = " and ".join(f"'{mark}' {places[name]}" for name, mark in fields.items())
-    return _add(guess, f"numbers have {marks}", **fields)
+    return " and ".join(f"'{mark}' {places[name]}" for name, mark in _mark_fields(forms).items())
 
 
 def _formats_of(texts: Sequence[str]) -> list[str]:
@@ -200,20 +237,39 @@ def _with_dates(guess: SourceGuess, columns: Mapping[str, Sequence[str]]) -> Sou
     fitting = {name: formats for name, texts in columns.items() if (formats := _formats_of(texts))}
     if not fitting or guess.options.dates:
         return replace(guess, has_local_times=local or any("%H" in each for each in guess.options.dates))
-    sure = list(dict.fromkeys(formats[0] for formats in fitting.values() if len(formats) == 1))
-    chosen: dict[str, None] = dict.fromkeys(sure)
+    chosen = dict.fromkeys(formats[0] for formats in fitting.values() if len(formats) == 1)
+    taken: dict[str, str] = {}
     notes = []
     for name, formats in fitting.items():
-        if not set(formats) & set(chosen):
-            month_first = any(day.startswith("%m") for day in chosen)
-            taken = next((each for each in formats if each.startswith("%m") == month_first), formats[0])
-            chosen[taken] = None
-            if len(formats) > 1:
-                notes.append(f"{name} could be {' or '.join(formats)}, and is taken for {taken}: --with dates=FORMAT")
+        sure = [each for each in formats if each in chosen]
+        month_first = any(day.startswith("%m") for day in chosen)
+        alike = next((each for each in formats if each.startswith("%m") == month_first), formats[0])
+        taken[name] = sure[0] if sure else alike
+        chosen[taken[name]] = None
+        if len(formats) > 1 and len(sure) != 1:
+            could = f"{name} could be {' or '.join(formats)}, and is taken for {taken[name]}"
+            notes.append(f"{could}: --with columns.{name}.dates=FORMAT")
     dates = tuple(chosen)
     local = local or any(_has_clock(each) and "%z" not in each for each in dates)
-    guess = _add(guess, f"days are written {' or '.join(dates)}", dates=dates)
+    if _are_mixed_up(columns, taken):
+        words = "; ".join(f"those of {name} {format_}" for name, format_ in taken.items())
+        guess = _add_columns(guess, f"days are written, {words}", {name: {"dates": taken[name]} for name in taken})
+    else:
+        guess = _add(guess, f"days are written {' or '.join(dates)}", dates=dates)
     return replace(guess, notes=(*guess.notes, *notes), has_local_times=local)
+
+
+def _are_mixed_up(columns: Mapping[str, Sequence[str]], taken: Mapping[str, str]) -> bool:
+    """Return True where a text of a column has the form of another's format: by a list of both it would be read by
+    whichever comes first."""
+    patterns = {each: re.compile(format_pattern(each)) for each in taken.values()}
+    return any(
+        pattern.fullmatch(text.strip())
+        for name, own in taken.items()
+        for other, pattern in patterns.items()
+        if other != own
+        for text in columns[name]
+    )
 
 
 def _has_clock(format_: str) -> bool:

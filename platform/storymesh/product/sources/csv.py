@@ -53,10 +53,11 @@ class _Layout:
 
     def records(self, lines: Iterator[str] | IO[str]) -> Any:
         """Return the csv reader of lines, which counts them as `line_num`."""
-        return csv.reader(lines, **_dialect(self.delimiter, self.quote, self.escape))
+        return csv.reader(lines, **csv_dialect(self.delimiter, self.quote, self.escape))
 
 
-def _dialect(delimiter: str, quote: str | None, escape: str | None) -> dict[str, Any]:
+def csv_dialect(delimiter: str, quote: str | None, escape: str | None) -> dict[str, Any]:
+    """Return the arguments with which `csv.reader` reads such a file; `quote` None: it has none."""
     quoting = csv.QUOTE_MINIMAL if quote is not None else csv.QUOTE_NONE
     return {"delimiter": delimiter, "quotechar": quote or '"', "quoting": quoting, "escapechar": escape}
 
@@ -150,7 +151,7 @@ def _read_layout(source: SourceFile) -> _Layout:
     quote = None if options.quote == NO_QUOTE else options.quote or '"'
     found: list[tuple[float, list[str], str]] = []
     for delimiter in [options.delimiter] if options.delimiter else _DELIMITERS:
-        dialect = _dialect(delimiter, quote, options.escape)
+        dialect = csv_dialect(delimiter, quote, options.escape)
         try:
             records = filter(None, csv.reader(io.StringIO(text, newline=""), **dialect))
             first = next(records, [])

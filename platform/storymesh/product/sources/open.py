@@ -23,7 +23,7 @@ from storymesh.product.sources.parquet import PARQUET
 from storymesh.product.sources.row_places import RowPlaces
 from storymesh.product.sources.server_table import open_server_rows, server_version
 from storymesh.product.sources.source import SourceFile, SourceFormat
-from storymesh.product.sources.xlsx import XLSX
+from storymesh.product.sources.xlsx import XLSX, sheet_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,6 +105,17 @@ def raw_content(path: Path, options: SourceOptions, size: int) -> bytes:
             return file.read(size)
         except ContentRefused as error:
             raise source.refused(error) from None
+
+
+def raw_sheet_rows(path: Path, options: SourceOptions, count: int) -> list[list[object]]:
+    """Return the values of the cells of the first rows of a sheet, or of the first workbook that a pattern means.
+
+    Raises SourceUnreadable.
+    """
+    paths = raw_files(path)
+    if not paths:
+        raise SourceUnreadable(f"{path.name}: no file has a name of this pattern", f"looked in {path.parent}")
+    return sheet_rows(SourceFile(paths[0], paths[0].parent, paths[0].name, None, options), count)
 
 
 def raw_files(path: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import codecs
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -110,6 +111,23 @@ _OneOrMore = BeforeValidator(_as_list, json_schema_input_type=str | list[str])
 ColumnName = Annotated[str, Field(min_length=1)]
 
 
+class ColumnForms(BaseModel):
+    """The forms of the values of one column, where they are not those of the others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    nulls: Annotated[tuple[str, ...], _OneOrMore] = ()
+    decimal: Annotated[str, AfterValidator(_check_decimal)] = "."
+    thousands: Annotated[str, AfterValidator(_check_thousands)] | None = None
+    dates: Annotated[tuple[DayFormat, ...], _OneOrMore] = ()
+    times: Annotated[tuple[TimeFormat, ...], _OneOrMore] = ()
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that are written."""
+        return self.model_dump(exclude_unset=True)
+
+
 class SourceOptions(BaseModel):
     """The fields of `source`: which file it is, or which table of which server; how it is laid out, and how its values
     are written."""
@@ -137,6 +155,7 @@ class SourceOptions(BaseModel):
     dates: Annotated[tuple[DayFormat, ...], _OneOrMore] = ()
     times: Annotated[tuple[TimeFormat, ...], _OneOrMore] = ()
     zone: Annotated[str, AfterValidator(_check_zone)] | None = None
+    columns: dict[ColumnName, ColumnForms] = {}
     repeated_hour: Annotated[HourChoice, Field(alias="repeatedHour")] = "refuse"
     skipped_hour: Annotated[GapChoice, Field(alias="skippedHour")] = "refuse"
 
@@ -161,6 +180,11 @@ class SourceOptions(BaseModel):
             raise ValueError("delimiter, quote and escape are three different characters")
         if self.thousands == self.decimal:
             raise ValueError(f"'{self.decimal}' is the mark of both decimals and thousands: say which it is")
+        for name, forms in self.columns.items():
+            if (own := replace(self._file_forms, **forms.given)).thousands == own.decimal:
+                raise ValueError(f"'{own.decimal}' is the mark of both decimals and thousands in the column '{name}'")
+            if self.names is not None and name not in self.names:
+                raise ValueError(f"there is no column '{name}' ({suggest_name(name, self.names)})")
         if self.zone is None and (self.repeated_hour, self.skipped_hour) != ("refuse", "refuse"):
             raise ValueError("repeatedHour and skippedHour are of a zone, and none is named")
         if self.names is not None and len(set(self.names)) < len(self.names):
@@ -186,6 +210,11 @@ class SourceOptions(BaseModel):
     @cached_property
     def forms(self) -> ValueForms:
         """The forms in which values are written."""
+        columns = {name: replace(self._file_forms, **forms.given) for name, forms in self.columns.items()}
+        return replace(self._file_forms, columns=columns)
+
+    @property
+    def _file_forms(self) -> ValueForms:
         return ValueForms(
             nulls=self.nulls,
             decimal=self.decimal,

@@ -4,7 +4,7 @@ columns where the source does not say otherwise."""
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -38,14 +38,10 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
 
     with ExitStack() as stack:
         file = stack.enter_context(source.open_file())
-        _require_bounded(source, file)
-        try:
+        with _refused_if_damaged(source):
+            _require_bounded(source, file)
             sheet = _open_sheet(source, file)
             header = _header(source, sheet)
-        except SourceUnreadable:
-            raise
-        except Exception as error:  # whatever a library finds in a file that is not what it expects
-            raise _damaged(source, error) from None
         if not any(header):
             hint = "its first row names the columns; sheet and range say where that is"
             raise source.unreadable("the sheet is empty", hint)
@@ -63,6 +59,25 @@ def _open_rows(source: SourceFile, _: Engine) -> "pa.RecordBatchReader":
                 yield pa.RecordBatch.from_arrays(texts, schema=schema)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def sheet_rows(source: SourceFile, count: int) -> list[list[object]]:
+    """Return the values of the cells of the first rows of a sheet, empty rows among them. Raises SourceUnreadable."""
+    with source.open_file() as file, _refused_if_damaged(source):
+        _require_bounded(source, file)
+        lines = itertools.islice(_open_sheet(source, file).lines, count)
+        return [[cell.value for cell in line] for _, line in lines]
+
+
+@contextmanager
+def _refused_if_damaged(source: SourceFile) -> Iterator[None]:
+    """Raise SourceUnreadable for whatever a library finds in a file that is not what it expects."""
+    try:
+        yield
+    except SourceUnreadable:
+        raise
+    except Exception as error:
+        raise _damaged(source, error) from None
 
 
 @dataclass
