@@ -21,7 +21,8 @@ from storymesh.location import Location
 # What each command wants to be called with, so that it comes as far as looking for its mesh.
 ARGUMENTS = {
     "preview": ["stories"], "trace": ["report/1"], "narrate": ["stories", "retold"], "explain": ["stories"],
-    "show": ["road.repairs"], "compat": ["--against", "HEAD"], "vary": ["stories", "report", "--model", "openai:any"],
+    "show": ["road.repairs"], "files": ["road.repairs"],
+    "compat": ["--against", "HEAD"], "vary": ["stories", "report", "--model", "openai:any"],
     "sign": ["stories", "--key", "key.pem"], "diff": ["stories"], "pull": ["stories", "copy"],
     "push": ["stories", "--to", "org/stories"], "export": ["stories", "--to", "ocel", "--into", "log.json"],
     "rebuild": ["stories"], "forget": ["--product", "road.repairs", "--key", "1"],

@@ -17,10 +17,11 @@ from tests.support.paths import MESHES, ROOT
 
 PAGE = ROOT / "docs/templates/commands.md"
 # The rows of the page whose documents are seen elsewhere: a model answers, records have the columns of their format,
-# every row of this mesh is published, none of its releases has questions.
-ELSEWHERE = {"evaluate", "narrate", "preview", "show --quarantined", "vary"}
+# every row of this mesh is published, no product of it is made of files, none of its releases has questions.
+ELSEWHERE = {"evaluate", "files", "files --file", "narrate", "preview", "show --quarantined", "vary"}
 READING: dict[str, Sequence[str]] = {
     "check": ["check"],
+    "run --plan": ["run", "--plan"],
     "compat": ["compat", "--against", "roadside@1.0.0-r1"],
     "show": ["show", "road.repairs"],
     "trace": ["trace", "report/B000"],

@@ -19,6 +19,7 @@ from storymesh.cli.commands.evaluate import evaluate
 from storymesh.cli.commands.expire import expire
 from storymesh.cli.commands.explain import explain
 from storymesh.cli.commands.export import export
+from storymesh.cli.commands.files import files
 from storymesh.cli.commands.forget import forget
 from storymesh.cli.commands.narrate import narrate
 from storymesh.cli.commands.new import new
@@ -41,7 +42,7 @@ from storymesh.cli.output.console import echo
 from storymesh.cli.time_limit import time_limited
 
 COMMANDS = (
-    *(check, compat, run, show, preview, trace, vary, narrate, explain, scenario, releases),
+    *(check, compat, run, show, files, preview, trace, vary, narrate, explain, scenario, releases),
     *(sign, diff, pull, push, export, rebuild, forget, expire, evaluate, docs, ui),
 )
 

@@ -13,9 +13,11 @@ from storymesh.contract.sql_rules import sql_rule_findings
 from storymesh.document import path_in_mesh, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.federation.server import server_findings
+from storymesh.files.definition import is_files_source
 from storymesh.location import Location
 from storymesh.mesh.code_owners import code_owners_findings
 from storymesh.mesh.dbt_check import dbt_findings, dbt_verdicts
+from storymesh.mesh.file_collections import files_findings
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
@@ -192,7 +194,9 @@ def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:
     if product.layout.server is not None and product.id in mesh.contracts:
         yield from server_table_findings(product, mesh.contracts[product.id])
     if not product.is_model:
-        if product.source is not None and (problem := source_problem(product, folder)):
+        if is_files_source(product.source):
+            yield from files_findings(mesh, product)
+        elif product.source is not None and (problem := source_problem(product, folder)):
             message, hint = problem
             yield Finding(product.source_location, "no-rows", f"source '{product.source}': {message}", hint)
         yield from _column_findings(mesh, product)

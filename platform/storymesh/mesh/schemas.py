@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from storymesh.files.definition import FilesFile
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import NarrativeFile
 from storymesh.narrative.scenario import ScenarioFile
@@ -52,6 +53,7 @@ def _product_schema() -> JsonSchema:
 FILE_KINDS: Mapping[str, FileKind] = {
     "contract": FileKind("contracts/*/*.odcs.yaml", odcs_schema),
     "product": FileKind("domains/*/products/*.odps.yaml", _product_schema),
+    "files": FileKind("domains/*/sources/**/*.files.yaml", _of_model(FilesFile)),
     "narrative": FileKind("narratives/*/narrative.yaml", _of_model(NarrativeFile)),
     "scenario": FileKind("narratives/*/scenarios/*.yaml", _of_model(ScenarioFile)),
     "domain": FileKind("domains/*/domain.yaml", _of_model(Domain)),

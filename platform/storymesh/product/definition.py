@@ -8,6 +8,7 @@ from typing import Any
 
 from storymesh.document import Document, describe_kind, read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
+from storymesh.files.definition import is_files_source
 from storymesh.location import Location
 from storymesh.product.sources.options import NO_FILE, SourceOptions
 from storymesh.standards.odps import validate_product
@@ -158,6 +159,11 @@ def _read_options(document: Document, at: tuple[str | int, ...], findings: list[
         words = f"source '{options.file}': the path has to be relative to the domain's folder, and stay in it"
         hint = "a mesh is read on many machines: put the file into sources/, or name a server of the contract"
         findings.append(document.finding(at, "wrong-value", words, hint))
+    if is_files_source(options.file):
+        for name in options.given:
+            words = f"'{name}' is of a file with rows, and '{options.file}' names files that are read one by one"
+            findings.append(Finding(document.key_at(*at[:-1], name), "wrong-value", words, "leave it away"))
+        return options
     format_ = options.format_of(options.file)
     if format_ is None:
         return options

@@ -18,7 +18,7 @@ from storymesh.contract.checks import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract, restricted_properties
 from storymesh.engine.engine import OpenEngine
 from storymesh.product.definition import Product
-from storymesh.product.publish import Publication
+from storymesh.product.publication import Publication
 from storymesh.product.software import software_digest
 from storymesh.product.store import ProductStore, Snapshot, StoreDamaged
 

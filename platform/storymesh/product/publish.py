@@ -4,11 +4,11 @@ No row is dropped silently: one that breaks the contract is quarantined with its
 nothing is published. A run may be killed at any point; the next one removes what it left and does the work.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.audit import RowAudit, audit_rows, audit_table
 from storymesh.contract.cast import plan_cast
@@ -16,7 +16,7 @@ from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
-from storymesh.errors import AuditRefused, SourceUnreadable
+from storymesh.errors import SourceUnreadable
 from storymesh.product.content_version import FileDigests, content_version, version_of_partitions
 from storymesh.product.definition import Product
 from storymesh.product.partitions import (
@@ -28,11 +28,20 @@ from storymesh.product.partitions import (
     files_by_partition,
     spool_partitions,
 )
-from storymesh.product.quarantine import UncastableValues, failed_rows, other_rows, with_examples, write_quarantine
-from storymesh.product.sources.row_places import RowPlaces
+from storymesh.product.publication import Publication, PublicationRefused, PublishProgress
+from storymesh.product.quarantine import (
+    NONE_REFUSED,
+    RefusedRows,
+    RowFinder,
+    UncastableValues,
+    failed_rows,
+    other_rows,
+    with_examples,
+    write_quarantine,
+)
 from storymesh.product.sources.source import choose_columns
 from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, NO_FILES, Staging, WrittenFiles, open_staging
-from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore, Snapshot
+from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,42 +51,6 @@ ROWS_PER_FILE = 500_000
 BATCH_ROWS = 122_880
 BYTES_PER_FILE = 256 * 2**20
 LOCK_WAIT_S = 600.0
-
-PublishPhase = Literal["stage", "audit", "publish"]
-PublishProgress = Callable[[PublishPhase, int], None]
-"""It is given the phase and the number of rows that the phase has reached."""
-
-
-@dataclass(frozen=True)
-class Publication:
-    """The outcome of publishing one product.
-
-    `snapshot` is what readers see now (None: still nothing). `quarantined` counts rows by reason, of which a row may
-    have several; the rows are in the Parquet file `quarantine_path`.
-    """
-
-    product: str
-    snapshot: Snapshot | None
-    unchanged: bool
-    rows_in: int
-    rows_out: int
-    quarantined: Mapping[str, int]
-    quarantine_path: Path | None
-    checks: tuple[CheckResult, ...]
-
-    def reasons(self) -> tuple[str, ...]:
-        """Return each reason with its rows; for values that fit no type, some (never for a log) and what is wanted."""
-        types = [item for item in self.checks if item.name == "type" and item.failed_rows and item.observed]
-        met = {f"type: {item.properties[0]}": f": {item.observed}, wanted: {item.words}" for item in types}
-        return tuple(f"{reason} ({count:,}){met.get(reason, '')}" for reason, count in self.quarantined.items())
-
-
-class PublicationRefused(AuditRefused):
-    """Rows that were not published. `publication` says what the audit found."""
-
-    def __init__(self, message: str, hint: str, publication: Publication) -> None:
-        super().__init__(message, hint)
-        self.publication = publication
 
 
 def publish(
@@ -89,9 +62,12 @@ def publish(
     run_id: str,
     progress: PublishProgress | None = None,
     wait_s: float = LOCK_WAIT_S,
-    places: RowPlaces | None = None,
+    places: RowFinder | None = None,
+    refused: RefusedRows = NONE_REFUSED,
 ) -> Publication:
     """Publish `rows` as the next snapshot of the product, if they keep the contract; `places` says where they stand.
+
+    `refused` are beside them: they count as rows that break the contract.
 
     Raises PublicationRefused when more rows break it than its quarantine limit allows or a rule about the table fails,
     PublishConflict when another process publishes the product meanwhile, SourceUnreadable when a column of the contract
@@ -100,7 +76,7 @@ def publish(
     columns = _choose_columns(rows.schema, contract, product)
     with open_staging(store, product.name, arrow_schema(contract), wait_s) as staging:
         told, digests = progress or (lambda *_: None), FileDigests(engine, contract)
-        publishing = _Publishing(product, contract, store, engine, staging, digests, run_id, told, places)
+        publishing = _Publishing(product, contract, store, engine, staging, digests, run_id, told, places, refused)
         return publishing.publish(rows, columns)
 
 
@@ -148,7 +124,8 @@ class _Publishing:
     digests: FileDigests
     run_id: str
     progress: PublishProgress
-    places: RowPlaces | None
+    places: RowFinder | None
+    refused: RefusedRows
 
     def publish(self, rows: "pa.RecordBatchReader", columns: Mapping[str, str]) -> Publication:
         """Stage, audit and publish `rows`, whose `columns` are the properties of the contract."""
@@ -246,11 +223,14 @@ class _Publishing:
         failed = failed_rows(audit)
         quarantine: Path | None = None
         good = staged
-        if len(failed):
+        if len(failed) or len(self.refused):
             quarantine = self.store.folder / "quarantine" / self.product.name / f"{self.run_id}.parquet"
-            write_quarantine(quarantine, staged.counts, audit, failed, uncastable, self.places)
-            if len(failed) > self.contract.quarantine_limit * audit.rows:
-                raise self._over_limit(audit, len(failed), quarantine)
+            schema = arrow_schema(self.contract)
+            write_quarantine(quarantine, schema, staged.counts, audit, failed, uncastable, self.places, self.refused)
+            lost = len(failed) + len(self.refused)
+            if lost > self.contract.quarantine_limit * (audit.rows + len(self.refused)):
+                raise self._over_limit(audit, lost, quarantine)
+        if len(failed):
             good = self._without_rows(staged, failed)
             partitions = self._written_partitions(good)
             version, snapshot_id = self._commit(CLEAN_PREFIX, good, kept, _digests(kept_digests, partitions))
@@ -353,7 +333,8 @@ class _Publishing:
         publication = self._publication(audit, 0, quarantine, audit.results, unchanged=True)
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in publication.quarantined.items())
         limit = 100 * self.contract.quarantine_limit
-        words = f"{failed:,} of {audit.rows:,} rows break the contract, more than {limit:.4g} %: {reasons}"
+        rows = audit.rows + len(self.refused)
+        words = f"{failed:,} of {rows:,} rows break the contract, more than {limit:.4g} %: {reasons}"
         hint = f"nothing is published; the rows stand in {quarantine}"
         return PublicationRefused(f"'{self.product.id}': {words}", hint, publication)
 
@@ -367,12 +348,13 @@ class _Publishing:
         unchanged: bool,
     ) -> Publication:
         counts = [(reason, len(rows)) for reason, rows in audit.failures.items()]
+        counts += self.refused.counts()
         counts.sort(key=lambda item: (-item[1], item[0]))
         return Publication(
             product=self.product.id,
             snapshot=self.store.latest_snapshot(self.product.name),
             unchanged=unchanged,
-            rows_in=audit.rows,
+            rows_in=audit.rows + len(self.refused),
             rows_out=rows_out,
             quarantined=MappingProxyType(dict(counts)),
             quarantine_path=quarantine,

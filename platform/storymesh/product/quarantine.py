@@ -1,17 +1,17 @@
 """Rows that break the contract: the values that fit no type, and the file that keeps the rows with their reasons."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from storymesh.atomic_write import staged_file
 from storymesh.contract.audit import RowAudit
 from storymesh.contract.checks import CheckResult
 from storymesh.contract.definition import Contract, restricted_properties
 from storymesh.contract.value_forms import ValueForms
-from storymesh.product.sources.row_places import RowPlaces
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,47 @@ MAX_TEXTS = 200_000
 FILE, LINE = "storymesh:file", "storymesh:line"
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 60
+
+
+class RowFinder(Protocol):
+    """Something that knows where the rows of a source stand."""
+
+    def find(self, rows: "np.ndarray[Any, Any]") -> "tuple[pa.Array, pa.Array]":
+        """Return file and line of `rows`, numbers from 0 that ascend; null where that is not known."""
+        ...
+
+
+@dataclass(frozen=True)
+class RefusedRows:
+    """Rows that are refused before any value of them is known, such as those of files that cannot be read: where each
+    stands, and why it is refused."""
+
+    files: Sequence[str] = ()
+    reasons: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def counts(self) -> list[tuple[str, int]]:
+        """Return the reasons with how many rows each has."""
+        return list(Counter(self.reasons).items())
+
+    def table(self, schema: "pa.Schema") -> "pa.Table":
+        """Return the rows with the columns of a quarantine."""
+        import pyarrow as pa
+
+        known = {
+            FILE: pa.array(self.files, pa.string()),
+            "reasons": pa.array([[reason] for reason in self.reasons], pa.list_(pa.string())),
+        }
+        columns = [
+            known[field.name].cast(field.type) if field.name in known else pa.nulls(len(self), field.type)
+            for field in schema
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+
+NONE_REFUSED = RefusedRows()
 
 
 @dataclass
@@ -108,15 +149,18 @@ def failed_rows(audit: RowAudit) -> "np.ndarray[Any, Any]":
 
 def write_quarantine(
     path: Path,
+    schema: "pa.Schema",
     files: Mapping[str, int],
     audit: RowAudit,
     failed: "np.ndarray[Any, Any]",
     uncastable: UncastableValues,
-    places: RowPlaces | None,
+    places: RowFinder | None,
+    refused: RefusedRows = NONE_REFUSED,
 ) -> None:
     """Write the `failed` rows of Parquet `files` (path -> number of rows) with their `reasons`, and where they stand.
 
-    A column in which a value did not fit its type is a text column, with that value as it came.
+    `refused` rows follow them, of which nothing else is known. `schema` is that of the product's rows. A column in
+    which a value did not fit its type is a text column, with that value as it came.
     """
     import numpy as np
     import pyarrow as pa
@@ -143,7 +187,20 @@ def write_quarantine(
                 writer = stack.enter_context(pq.ParquetWriter(staged, table.schema, compression="zstd"))
             writer.write_table(table)
             start += count
+        if len(refused):
+            rows = refused.table(writer.schema if writer is not None else _quarantine_schema(schema))
+            if writer is None:
+                writer = stack.enter_context(pq.ParquetWriter(staged, rows.schema, compression="zstd"))
+            writer.write_table(rows)
     assert np.all(failed < start)
+
+
+def _quarantine_schema(schema: "pa.Schema") -> "pa.Schema":
+    """Return the columns of a quarantine of rows of `schema` of which it is known where they stand."""
+    import pyarrow as pa
+
+    added = [pa.field("reasons", pa.list_(pa.string())), pa.field(FILE, pa.string()), pa.field(LINE, pa.int64())]
+    return pa.schema([*schema, *added])
 
 
 def other_rows(path: str, failed: "np.ndarray[Any, Any]") -> "Iterator[pa.Table]":
@@ -157,7 +214,7 @@ def other_rows(path: str, failed: "np.ndarray[Any, Any]") -> "Iterator[pa.Table]
     yield rows.filter(kept)
 
 
-def _places(numbers: "np.ndarray[Any, Any]", places: RowPlaces | None) -> "dict[str, pa.Array]":
+def _places(numbers: "np.ndarray[Any, Any]", places: RowFinder | None) -> "dict[str, pa.Array]":
     """Return file and line of rows by their numbers as they came, in the order of `numbers`; empty for those of dbt."""
     import numpy as np
     import pyarrow as pa

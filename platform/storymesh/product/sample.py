@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 REASONS = "reasons"
 
+_NO_RULE = "a rule that the contract no longer has"
+_UNREAD = "a file that can be read: storymesh files says more of it"
+
 
 @dataclass(frozen=True)
 class ColumnSummary:
@@ -132,7 +135,7 @@ def _quarantined(
 ) -> QuarantinedRow:
     broken = []
     for reason in row[REASONS] or ():
-        properties, words = wanted.get(reason, ((), "a rule that the contract no longer has"))
+        properties, words = wanted.get(reason, ((), _UNREAD if reason.startswith("file: ") else _NO_RULE))
         broken.append(BrokenRule(reason, {name: row.get(name) for name in properties}, words))
     key = {name: row.get(name) for name in contract.key}
     return QuarantinedRow(key, tuple(broken), row.get(FILE), row.get(LINE))

@@ -38,6 +38,9 @@ def run(
     again: Annotated[
         bool, typer.Option("--again", help="Go through every step also where nothing has changed.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say how many files would be read, and how many calls paid for.")
+    ] = False,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Make every product, case and release that is not there yet."""
@@ -68,10 +71,39 @@ def run(
     if part.left_out:
         left_out = ", ".join(sorted(part.left_out))
         echo(printable_line(f"{count_findings(findings)}: left out with what is built on it: {left_out}"), err=True)
+    if plan:
+        _show_plans(loaded, terms, findings, format)
+        return
     success = _run(loaded, terms, findings, format, again=again)
     # Who asks for a part of the mesh is not answerable for the rest.
     if not success or (part.left_out and any(term.downstream for term in terms)):
         raise typer.Exit(1)
+
+
+def _show_plans(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str) -> None:
+    """Print what the products that are made of files would have a run do."""
+    from functools import cache
+
+    from storymesh.cli.output.files import show_plans
+    from storymesh.cli.output.json_document import echo_result
+    from storymesh.files.definition import is_files_source
+    from storymesh.mesh.dbt_manifest import find_dbt_manifest, has_dbt_project
+    from storymesh.mesh.file_collections import file_collection
+    from storymesh.orchestration.run.selection import resolve_terms
+
+    find_manifest = cache(lambda domain: find_dbt_manifest(loaded, domain) if has_dbt_project(loaded, domain) else None)
+    parts = resolve_terms(loaded, terms, find_manifest)
+    products = [loaded.product(name) for name in parts.products]
+    with loaded.open_engine() as engine:
+        plans = [
+            (product.id, file_collection(loaded, product).plan(engine))
+            for product in products
+            if is_files_source(product.source)
+        ]
+    if form == "json":
+        echo_result({"findings": findings, "plans": [{"product": name, "plan": found} for name, found in plans]})
+    else:
+        show_plans(plans)
 
 
 def _run(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str, *, again: bool) -> bool:

@@ -41,7 +41,8 @@ def show_quarantine(contract: "Contract", source: str | None, sample: "Quarantin
     written = f"{sample.written_at:%Y-%m-%d %H:%M} UTC"
     echo(printable_line(f"{contract.id}: {count_of(sample.rows, 'row')} of {origin} refused, {written}"))
     for row in sample.sample:
-        where = f"{row.file}:{row.line}: " if row.file is not None else ""
+        place = row.file if row.line is None else f"{row.file}:{row.line}"
+        where = f"{place}: " if row.file is not None else ""
         echo(printable_line(f"{where}{_pairs(row.key)}"))
         for rule in row.broken:
             met = f" met {_pairs(rule.met)}," if rule.met else ""

@@ -76,7 +76,7 @@ def content_type(content: bytes) -> str:
     for at, signature, name in _SIGNATURES:
         if head.startswith(signature, at):
             return _of_archive(content) if name == "zip" else name
-    if b"%PDF-" in head[:1024]:
+    if b"%PDF-" in head[:1024] and not _looks_like_mail(head):  # a mail may have one inside
         return "pdf"
     if head.startswith(b"RIFF"):
         return _RIFF.get(head[8:12], "unknown")

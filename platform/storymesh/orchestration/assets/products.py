@@ -14,7 +14,9 @@ import dagster as dg
 from storymesh.contract.checks import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract
 from storymesh.document import path_in_mesh
+from storymesh.files.definition import is_files_source
 from storymesh.mesh.dbt_manifest import dbt_manifest
+from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.keys import MODELS, model_key, product_key
@@ -33,7 +35,9 @@ from storymesh.orchestration.failures import as_dagster_failure, dagster_failure
 from storymesh.orchestration.progress import progress_reporter
 from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product
-from storymesh.product.publish import Publication, PublicationRefused, publish
+from storymesh.product.publication import Publication, PublicationRefused
+from storymesh.product.publish import publish
+from storymesh.product.publish_files import publish_files
 from storymesh.product.sources.open import open_product_rows, product_row_places
 from storymesh.product.store import ProductStore, Snapshot
 
@@ -86,7 +90,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata={
-                    **_metadata(mesh, contract, publication),
+                    **_metadata(mesh, product.source, contract, publication),
                     "dagster/column_lineage": _lineage(product, contract),
                 },
                 data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
@@ -147,6 +151,14 @@ def _publish(
         state.note_results(before)
         return before
     state.forget()
+    if is_files_source(product.source):
+        collection = file_collection(mesh, product)
+        with mesh.open_engine() as engine:
+            publication = publish_files(
+                product, contract, collection, store, engine, context.run.run_id, progress_reporter(context)
+            )
+        state.record(publication)
+        return publication
     with (
         mesh.open_engine() as engine,
         open_product_rows(product, contract, folder, database, engine, allowed, manifest, servers) as rows,
@@ -238,8 +250,11 @@ def _quarantine(mesh: Mesh, publication: Publication) -> dict[str, Any]:
     return metadata
 
 
-def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[str, Any]:
-    """Return the metadata of a materialisation; the outcome of a run is read from it."""
+def _metadata(mesh: Mesh, source: str | None, contract: Contract, publication: Publication) -> dict[str, Any]:
+    """Return the metadata of a materialisation; the outcome of a run is read from it.
+
+    What stands in files is not in it: nobody erases it from Dagster's log when a file is deleted.
+    """
     metadata: dict[str, Any] = {
         "dagster/row_count": publication.rows_out,
         "rows_in": publication.rows_in,
@@ -252,5 +267,6 @@ def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[
     if snapshot is not None:
         metadata["version"] = snapshot.version
         metadata["snapshot_id"] = str(snapshot.snapshot_id)
-        metadata["sample"] = sample_table(snapshot.files, contract)
+        if not is_files_source(source):
+            metadata["sample"] = sample_table(snapshot.files, contract)
     return metadata

@@ -17,9 +17,11 @@ import dagster as dg
 
 from storymesh.atomic_write import write_atomically
 from storymesh.document import path_in_mesh
-from storymesh.errors import SourceUnreadable
+from storymesh.errors import SourceUnreadable, StorymeshError
 from storymesh.federation.relation import Relation
+from storymesh.files.definition import is_files_source
 from storymesh.input_file import InputFileRefused, open_input
+from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.keys import source_key
 from storymesh.orchestration.assets.metadata import asset_owners, code_references
@@ -131,6 +133,8 @@ def raw_files_of(definitions: dg.Definitions, domain: str) -> Files:
 
 def file_format(source: str) -> str:
     """Return the kind that Dagster shows for a file: its format."""
+    if is_files_source(source):
+        return "files"
     path = PurePath(source.lower())
     suffix = (path.with_suffix("") if path.suffix in COMPRESSED else path).suffix.removeprefix(".")
     return {"jsonl": "json", "ndjson": "json", "xlsx": "excel", "pq": "parquet"}.get(
@@ -168,6 +172,9 @@ def observe_raw_files(
     digests = _FileDigests(mesh.store / "dagster" / "raw" / f"{domain}.json")
     now = time.time()
     for key, source in files.items():
+        if is_files_source(source):
+            yield from _observe_collection(mesh, domain, key, source, instance)
+            continue
         try:
             stats = {path: path.stat() for path in _matching(folder, source)}
             if any(now - stat.st_mtime < settled_s for stat in stats.values()):
@@ -187,6 +194,34 @@ def observe_raw_files(
                 },
             )
     digests.save()
+
+
+_listed: dict[dg.AssetKey, tuple[float, float]] = {}  # when files were listed last, and how long that took
+_LISTING_SHARE = 50
+
+
+def _observe_collection(
+    mesh: Mesh, domain: str, key: dg.AssetKey, source: str, instance: dg.DagsterInstance
+) -> Iterator[dg.AssetObservation]:
+    """Yield an observation of the files that a definition means, if they are not what Dagster last saw.
+
+    Listing many takes long, so at most one part in `_LISTING_SHARE` of the time goes into it.
+    """
+    began = time.monotonic()
+    before, took = _listed.get(key, (0.0, 0.0))
+    if took and began - before < took * _LISTING_SHARE:
+        return
+    product = next((item for item in mesh.products_of(domain) if item.source == source), None)
+    try:
+        found = file_collection(mesh, product).observe() if product is not None else None
+    except (StorymeshError, OSError):
+        return  # the step that reads the files explains what is wrong with them
+    _listed[key] = (began, time.monotonic() - began)
+    if found is None or found.version is None or latest_data_version(instance, key, is_source=True) == found.version:
+        return
+    yield dg.AssetObservation(
+        key, tags={DATA_VERSION_TAG: found.version}, metadata={"files": found.files, "bytes": found.bytes}
+    )
 
 
 def _matching(folder: Path, source: str) -> list[Path]:

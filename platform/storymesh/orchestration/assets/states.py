@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from storymesh.errors import NotPublished
+from storymesh.errors import NotPublished, StorymeshError
+from storymesh.files.definition import is_files_source
 from storymesh.mesh.dbt_manifest import input_products, snapshot_without_rows
+from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
 from storymesh.product.dbt_profile import domain_database_path
@@ -30,11 +32,21 @@ def domain_database(mesh: Mesh, domain: str) -> Path:
 
 def publication_state(mesh: Mesh, product: Product, manifest: Mapping[str, Any] | None) -> PublicationState:
     """Return the state of a product's publication; `manifest` is dbt's, for a product whose rows are a model's."""
+    store, contract = ProductStore(mesh.warehouse, product.domain), mesh.contract(product.id)
+    if is_files_source(product.source):
+        return PublicationState(store, product, contract, partial(_files_digest, mesh, product))
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
     allowed = allowed_paths(product.domain, mesh.store)
-    contract, servers = mesh.contract(product.id), mesh.server_access(product.domain)
+    servers = mesh.server_access(product.domain)
     read_source = partial(source_digest, product, contract, folder, database, allowed, manifest, servers)
-    return PublicationState(ProductStore(mesh.warehouse, product.domain), product, contract, read_source)
+    return PublicationState(store, product, contract, read_source)
+
+
+def _files_digest(mesh: Mesh, product: Product) -> str | None:
+    try:
+        return file_collection(mesh, product).source_digest()
+    except StorymeshError:
+        return None  # the run meets it too, and explains it
 
 
 def input_snapshots(mesh: Mesh, domain: str, required: Collection[str] = ()) -> dict[str, Snapshot]:

@@ -1,0 +1,100 @@
+"""Files that a product is made of: what became of each, what was read in one, and what a run would do."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from storymesh.cli.output.console import console_on, echo
+from storymesh.cli.output.counting import count_of
+from storymesh.printable import printable_line
+
+if TYPE_CHECKING:
+    from storymesh.files.collection import FilesPlan
+    from storymesh.files.outcomes import FileOutcomes, ReadFile
+
+_MAX_PASSAGES = 40
+_WIDEST = 100
+
+
+def show_outcomes(found: "FileOutcomes") -> None:
+    """Print how many files there are by outcome and by reason, then some of them."""
+    outcomes = ", ".join(f"{name} {count:,}" for name, count in found.outcomes.items()) or "none"
+    echo(printable_line(f"{found.product}: {count_of(found.files, 'file')}: {outcomes}"))
+    for reason, count in found.reasons.items():
+        echo(printable_line(f"  {reason} ({count:,})"))
+    table = Table("file", "bytes", "arrived", "outcome", "why", box=None, pad_edge=False, header_style="bold")
+    for file in found.sample:
+        arrived = f"{file.arrived:%Y-%m-%d %H:%M}" if file.arrived is not None else ""
+        why = ": ".join(filter(None, (file.reason, file.detail))) + (
+            "" if file.lasting else " (tried again at the next run)"
+        )
+        table.add_row(printable_line(file.uri), f"{file.size:,}", arrived, file.outcome, printable_line(why))
+    if found.sample:
+        console_on(sys.stdout).print(table)
+    if (more := found.files - len(found.sample)) > 0:
+        echo(f"and {more:,} more: --limit N")
+
+
+def show_file(found: "ReadFile") -> None:
+    """Print one file: what became of it, its values, its text, and where the passages of the text stand."""
+    file = found.file
+    why = ": ".join(filter(None, (file.reason, file.detail)))
+    echo(printable_line(f"{file.uri}: {file.outcome}{f', {why}' if why else ''}"))
+    if file.sha256 is not None:
+        echo(f"sha256 {file.sha256}, {file.size:,} bytes, read by {found.reader or 'nobody'}")
+    for name, value in found.values.items():
+        for line in _lines(name, value):
+            echo(printable_line(line))
+    if found.text is None:
+        return
+    for passage in found.passages[:_MAX_PASSAGES]:
+        begin, end = passage["begin"], passage["end"]
+        echo(printable_line(f"[{_place(passage)}] {_shortened(found.text[begin:end])}"))
+    if (more := len(found.passages) - _MAX_PASSAGES) > 0:
+        echo(f"and {more:,} more passages: --format json")
+    echo("")
+    for line in found.text.splitlines():
+        echo(printable_line(line))
+
+
+def _lines(name: str, value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [line for inner, item in value.items() for line in _lines(f"{name}.{inner}", item)]
+    if isinstance(value, list):
+        return (
+            [f"{name}: {count_of(len(value), 'item')}"]
+            if value and isinstance(value[0], dict)
+            else _lines(name, ", ".join(map(str, value)) or None)
+        )
+    return [] if value is None else [f"{name}: {_shortened(str(value))}"]
+
+
+def _place(passage: Any) -> str:
+    parts = [f"{name} {passage[name]}" for name in ("part", "page", "cell") if passage.get(name) is not None]
+    if passage.get("seconds"):
+        parts.append("seconds {:.1f}-{:.1f}".format(*passage["seconds"]))
+    if passage.get("box"):
+        parts.append("box " + " ".join(f"{edge:.0f}" for edge in passage["box"]))
+    if passage.get("confidence") is not None:
+        parts.append(f"confidence {passage['confidence']:.2f}")
+    return ", ".join([*parts, f"characters {passage['begin']}-{passage['end']}"])
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…"
+
+
+def show_plans(plans: Sequence[tuple[str, "FilesPlan"]]) -> None:
+    """Print for each product that is made of files what a run would open, ask and pay."""
+    for product, plan in plans:
+        opened = f"{count_of(plan.opened, 'file')} to open ({plan.opened_bytes:,} bytes)"
+        again = f", {plan.passing:,} of them tried again" if plan.passing else ""
+        known = f"{count_of(plan.listed, 'file')} ({plan.bytes:,} bytes)"
+        cost = f", at most {plan.usd:.2f} USD" if plan.calls and plan.usd is not None else ""
+        calls = f"{count_of(plan.calls, 'call')} of a model{cost}"
+        echo(printable_line(f"{product}: {known}, {opened}{again}; {calls}"))
+    if not plans:
+        echo("nothing that would run is made of files")

@@ -1,0 +1,210 @@
+"""The files of one product: what there is, what is known of it, and the rows that come of it."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from storymesh.engine.engine import Engine
+from storymesh.errors import StorymeshError, WrongUsage
+from storymesh.federation.variables import fill_variables
+from storymesh.files.content import FilePlace, FolderFiles, open_bucket
+from storymesh.files.gather import Gathered, GatherProgress, gather
+from storymesh.files.inventory import Inventory, KnownFile
+from storymesh.files.listing import FileEntry, FilesUnreachable, listing_digest
+from storymesh.files.reading.pool import ReaderPool
+from storymesh.files.reading.readers import READERS, reader_version
+from storymesh.files.reading.reading import Kind
+from storymesh.files.reading_columns import reading_schema
+from storymesh.files.rows import RowsOfFiles, rows_of_files
+from storymesh.files.typed import TypedFiles
+from storymesh.files.upstream import Upstream
+
+_PASSING = "tried again"
+
+
+@dataclass(frozen=True)
+class FilesPlan:
+    """What a run would do, before anything is read: how many files there are, and how many it would open. Of those
+    some may be what was read under another name. `passing` are tried again; `calls` of a model would be made for at
+    most `usd` (None: nobody has said what they cost)."""
+
+    listed: int
+    bytes: int
+    opened: int
+    opened_bytes: int
+    passing: int
+    calls: int
+    usd: Decimal | None
+
+
+@dataclass(frozen=True)
+class FilesObserved:
+    """What there is of files: a `version` that changes with any of them (None: it cannot be told yet), and how many."""
+
+    version: str | None
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class FileCollection:
+    """The files of a product: `folder` is its domain's, `inventory_path` where the inventory is kept.
+
+    `upstream` is the product whose column has them, where they are those of a product.
+    """
+
+    typed: TypedFiles
+    folder: Path
+    inventory_path: Path
+    upstream: Upstream | None = None
+
+    def source_digest(self) -> str | None:
+        """Return a digest of what the rows come from, for which no file is opened; None where it cannot be said."""
+        try:
+            content = self._content_digest()
+            shaping = [self._definition, self.reader_key, content]
+        except (StorymeshError, OSError):
+            return None
+        if content is None:
+            return None
+        if self.inventory_path.exists():
+            with Inventory(self.inventory_path, writable=False) as inventory:
+                if inventory.count_passing():
+                    return None
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+    def observe(self) -> FilesObserved:
+        """Return what there is, for whoever watches the files. Raises FilesUnreachable.
+
+        Where the files are those of a product, its version stands for them.
+        """
+        if self.upstream is not None:
+            return FilesObserved(self.upstream.version, 0, 0)
+        counts: Counter[str] = Counter()
+
+        def counted() -> Iterator[FileEntry]:
+            for entry in self._open_place(None).list_files():
+                counts["files"] += 1
+                counts["bytes"] += entry.size
+                yield entry
+
+        version = listing_digest(counted())
+        return FilesObserved(version, counts["files"], counts["bytes"])
+
+    def _content_digest(self) -> str | None:
+        if self.upstream is not None:
+            return self.upstream.version if self.typed.file.origin.text is not None else None
+        return listing_digest(self._open_place(None).list_files())
+
+    @property
+    def _definition(self) -> dict[str, Any]:
+        file = self.typed.file
+        return file.model_dump(mode="json", exclude={"limits": {"gone"}})
+
+    @cached_property
+    def reader_key(self) -> str:
+        """What gives equal readings of equal contents: readers, versions, options and the columns of a reading.
+
+        Raises ReaderMissing.
+        """
+        origin = self.typed.file.origin
+        kinds: list[Kind] = [origin.kind, *origin.attachments]
+        versions = [[kind, *self._version(kind)] for kind in kinds]
+        columns = reading_schema(self.typed.file).to_string()
+        words = json.dumps([versions, columns, sorted(self.options(origin.kind).items())])
+        return hashlib.sha256(words.encode()).hexdigest()
+
+    def _version(self, kind: Kind) -> tuple[str, str]:
+        found = reader_version(kind, self.options(kind))
+        return found.reader, found.version
+
+    def options(self, kind: Kind) -> dict[str, Any]:
+        """Return the options of the reader of a kind. Raises WrongUsage for a variable that is not set."""
+        given = self.typed.file.origin.reader.model_dump(exclude_none=True)
+        if "model" in given:
+            given["model"] = self._filled(given["model"])
+        return {name: value for name, value in given.items() if name in READERS[kind].options}
+
+    def _open_place(self, engine: Engine | None) -> FilePlace:
+        """Return where the files are. Raises FilesUnreachable, and WrongUsage for a variable that is not set."""
+        origin = self.typed.file.origin
+        if self.upstream is not None:
+            assert engine is not None
+            return self.upstream.place(engine, origin)
+        assert origin.files is not None
+        patterns = [self._filled(pattern) for pattern in origin.files]
+        if "://" not in patterns[0]:
+            return FolderFiles(self.folder, patterns)
+        bucket, _, _ = patterns[0].removeprefix("s3://").partition("/")
+        prefix = f"s3://{bucket}/"
+        if not bucket or not all(pattern.startswith(prefix) for pattern in patterns):
+            words = f"{self.typed.source.document.path} reads files at {', '.join(patterns)}"
+            raise FilesUnreachable(words, "write s3://bucket/pattern, of one bucket")
+        return open_bucket(bucket, [pattern.removeprefix(prefix) for pattern in patterns])
+
+    def _filled(self, text: str) -> str:
+        """Return a text of the definition with its variables. Raises WrongUsage for one that is not set."""
+
+        def unset(name: str) -> WrongUsage:
+            words = f"{self.typed.source.document.path} says {text}, and {name} is not set"
+            return WrongUsage(words, f"set {name} in the environment, or write ${{{name}:-otherwise}}")
+
+        return fill_variables(text, unset)
+
+    def gather(self, engine: Engine, progress: GatherProgress | None = None) -> Gathered:
+        """Read what is new or changed. Raises FilesUnreachable, FilesGone and ReaderMissing."""
+        file = self.typed.file
+        place = self._open_place(engine)
+        limits = file.limits.of_file
+        with Inventory(self.inventory_path) as inventory:
+            known = {"bytes": limits.bytes, "seconds": limits.seconds, "memory": limits.memory}
+            inventory.prepare(self.reader_key, known)
+            with ReaderPool(limits, max(1, os.cpu_count() or 1)) as readers:
+                return gather(inventory, place, file, readers, self.options, progress)
+
+    def open_rows(self, engine: Engine) -> RowsOfFiles:
+        """Return the rows of the files that have been read."""
+        upstream = self.upstream.table(engine) if self.upstream is not None else None
+        with Inventory(self.inventory_path, writable=False) as inventory:
+            return rows_of_files(engine, inventory, self.typed, upstream)
+
+    def refused(self) -> list[KnownFile]:
+        """Return the files that give no row because they could not be read."""
+        with Inventory(self.inventory_path, writable=False) as inventory:
+            return [file for file in inventory.files(refused=True) if not (file.passing and file.sha256)]
+
+    @property
+    def _known_path(self) -> Path | None:
+        return self.inventory_path if self.inventory_path.exists() else None
+
+    def plan(self, engine: Engine) -> FilesPlan:
+        """Return what a run would do. Nothing is opened."""
+        counts: Counter[str] = Counter()
+
+        def counted() -> Iterator[FileEntry]:
+            for entry in self._open_place(engine).list_files():
+                counts["listed"] += 1
+                counts["bytes"] += entry.size
+                yield entry
+
+        with Inventory(self._known_path, writable=self._known_path is None) as inventory:
+            stale = not inventory.is_of(self.reader_key)
+            counts["opened"] = inventory.take_listing(counted(), stale=stale)
+            counts["opened_bytes"] = sum(entry.size for entry in inventory.pending())
+            counts["passing"] = inventory.count_passing()
+        fields: Mapping[str, int] = {
+            name: counts[name] for name in ("listed", "bytes", "opened", "opened_bytes", "passing")
+        }
+        return FilesPlan(**fields, calls=0, usd=Decimal(0))
+
+
+def reason_of(file: KnownFile) -> str:
+    """Return the reason of a refused file as it is counted."""
+    return f"file: {file.refused}" + (f" ({_PASSING})" if file.passing else "")

@@ -1,0 +1,207 @@
+"""`*.files.yaml`: which files a product is made of, what is read in them, and what of it becomes a row."""
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from storymesh.document import Document, read_document
+from storymesh.files.reading.reading import FileLimits, Kind
+
+SUFFIX = ".files.yaml"
+BUCKETS = ("s3",)
+_SIZE = re.compile(r"(?P<number>[0-9]{1,15})\s?(?P<unit>B|kB|KB|MB|GB|KiB|MiB|GiB)?")
+_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_PRODUCT = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_-]*")
+
+
+def _size(value: Any) -> Any:
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if isinstance(value, str) and match is None:
+        raise ValueError(f"{value[:60]!r} is no size: write bytes, or a number with its unit as in 25MB or 2GiB")
+    return int(match["number"]) * _UNITS[match["unit"] or "B"] if match else value
+
+
+def _expression(value: Any) -> Any:
+    """Return an expression as text: YAML reads `true` and `1` as a boolean and a number."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _check_pattern(value: str) -> str:
+    """Refuse a pattern that means a place of one machine, of another domain, or of no known kind of storage."""
+    scheme = urlsplit(value.replace("${", "").replace("}", "")).scheme
+    if "://" in value:
+        if scheme not in BUCKETS:
+            raise ValueError(f"'{value}' is at no place that files are read from: a path, or s3://bucket/…")
+        if "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("a key stands in this address; keys stand in the environment: AWS_ACCESS_KEY_ID")
+        return value
+    outside = posixpath.normpath(value.replace("\\", "/")).startswith("..")
+    absolute = PurePosixPath(value).is_absolute() or bool(PureWindowsPath(value).drive) or value.startswith("~")
+    if outside or absolute or "\0" in value or ".." in value.split("/"):
+        raise ValueError(f"'{value}': a path is relative to the domain's folder, and stays in it")
+    return value
+
+
+def _place_of(pattern: str) -> str:
+    """Return the bucket of a pattern; nothing for one of the domain's folder."""
+    return "/".join(pattern.split("/")[:3]) if "://" in pattern else ""
+
+
+def _check_product(value: str) -> str:
+    if not _PRODUCT.fullmatch(value):
+        raise ValueError(f"'{value}' is no product: <domain>.<product>")
+    return value
+
+
+def _as_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+_WRITTEN_EXPRESSION = Annotated[str | bool | int | float, Field(json_schema_extra={"format": "storymesh-expression"})]
+ReadingExpression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=_WRITTEN_EXPRESSION)]
+ByteSize = Annotated[int, Field(gt=0, le=2**46), BeforeValidator(_size, json_schema_input_type=int | str)]
+FilePatternText = Annotated[str, Field(min_length=1), AfterValidator(_check_pattern)]
+
+
+class FilesPart(BaseModel):
+    """A part of a `*.files.yaml`: frozen, without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ReaderOptions(FilesPart):
+    """Options of a reader. `model` may name variables of the environment: `${NAME}`."""
+
+    ocr: bool | None = None
+    model: Annotated[str, Field(min_length=1)] | None = None
+    language: Annotated[str, Field(min_length=2, max_length=8)] | None = None
+
+
+class FilesOrigin(FilesPart):
+    """Where the files are: below a path or an address, at the URLs in a column of a product, or each a text there.
+
+    `read` says as what each is read; the content decides whether it is one, never the ending. `reader` has options of
+    that reader: `ocr` of pdf and image, `model` (a folder) and `language` of audio. `attachments` are the kinds of
+    files inside a file that are read as well.
+    """
+
+    files: (
+        Annotated[
+            tuple[FilePatternText, ...],
+            Field(min_length=1),
+            BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+        ]
+        | None
+    ) = None
+    product: Annotated[str, AfterValidator(_check_product)] | None = None
+    url: str | None = None
+    text: str | None = None
+    read: Kind | None = None
+    reader: ReaderOptions = ReaderOptions()
+    attachments: tuple[Kind, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_one_place(self) -> Self:
+        if (self.files is None) == (self.product is None):
+            raise ValueError("files come from one place: `files: <pattern>`, or `product:` with `url:` or `text:`")
+        if self.files is not None and (self.url is not None or self.text is not None):
+            raise ValueError("`url` and `text` name a column of a `product`, and `files` has none")
+        if self.product is not None and (self.url is None) == (self.text is None):
+            raise ValueError("of a product one column is read: `url: <property>` or `text: <property>`")
+        if self.text is not None and self.read not in (None, "text", "html"):
+            raise ValueError(f"a text of a product is read as text or html, not as {self.read}")
+        if self.files is not None and len({_place_of(pattern) for pattern in self.files}) > 1:
+            raise ValueError("the patterns of `files` are of one place: the domain's folder, or one bucket")
+        if self.read is None and self.text is None:
+            raise ValueError("`read` is missing: mail, text, html, pdf, office, image or audio")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """As what each file is read."""
+        return self.read or "text"
+
+
+class ReadingLimits(FilesPart):
+    """The bounds of one file, and the share of the known files that may be gone at once."""
+
+    bytes: ByteSize = 25 * 10**6
+    seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
+    memory: ByteSize = 2 * 10**9
+    gone: Annotated[float, Field(ge=0, le=1)] = 0.2
+
+    @property
+    def of_file(self) -> FileLimits:
+        """The bounds that a reader keeps."""
+        return FileLimits(self.bytes, self.seconds, self.memory)
+
+
+class ModelPrice(FilesPart):
+    """US dollars for a million tokens."""
+
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+
+
+class CallBudget(FilesPart):
+    """The most that one run may spend on calls."""
+
+    tokens: int | None = Field(default=None, gt=0)
+    usd: Decimal | None = Field(default=None, gt=0)
+
+
+class Extraction(FilesPart):
+    """What a model is asked of each file: the properties that `take` does not give."""
+
+    model: str
+    prompt: Annotated[str, Field(min_length=1)]
+    base_url: str | None = None
+    parameters: Mapping[str, bool | int | Annotated[float, AllowInfNan(False)] | str] = Field(default_factory=dict)
+    rows: Literal["one", "many"] = "one"
+    attempts: int = Field(default=2, ge=1, le=20)
+    concurrency: int = Field(default=16, ge=1, le=512)
+    timeout: float = Field(default=60.0, gt=0, le=3600)
+    price: ModelPrice | None = None
+    budget: CallBudget | None = None
+    evidence: Mapping[str, Literal["said", "judged"]] = Field(default_factory=dict)
+
+
+class FilesFile(FilesPart):
+    """The content of a `*.files.yaml`. `take` maps properties of the contract to expressions over what a reader gives;
+    `where` says of which files there are rows."""
+
+    api_version: Annotated[Literal["storymesh/v1"], Field(alias="apiVersion")]
+    kind: Literal["Files"]
+    origin: Annotated[FilesOrigin, Field(alias="from")]
+    limits: ReadingLimits = ReadingLimits()
+    take: Mapping[str, ReadingExpression] = Field(default_factory=dict)
+    where: ReadingExpression | None = None
+    extract: Extraction | None = None
+
+
+@dataclass(frozen=True)
+class FilesSource:
+    """A `*.files.yaml` as it was read, with the places of what stands in it."""
+
+    file: FilesFile
+    document: Document = field(repr=False, compare=False)
+
+
+def is_files_source(source: str | None) -> bool:
+    """Return True for the path of a file that says which files a product is made of."""
+    return source is not None and source.endswith(SUFFIX)
+
+
+def read_files_source(path: Path, root: Path) -> FilesSource:
+    """Return the definition in the file `path` of the mesh `root`. Raises DefinitionErrors."""
+    document = read_document(path, root)
+    return FilesSource(document.parse(FilesFile), document)

@@ -1,0 +1,383 @@
+"""The inventory of a product's files: what is known of each, and the readings of their contents, in one SQLite file.
+
+A file is known by its uri, and what was read by the SHA-256 of the content: a file that has another name gives no new
+reading. Readings are kept in columns, many in one Arrow batch; a batch is written whole or not at all, so that a
+process which is killed loses what it read since the last one. What is deleted is overwritten (`secure_delete`).
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from storymesh.errors import StorymeshError
+from storymesh.files.listing import FileEntry
+from storymesh.files.reading.reading import Refused
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT = "1"
+SHA256 = "sha256"
+MERGED_ROWS, MERGED_BYTES = 4_000, 8 * 2**20
+_BY_LIMITS = ("too large", "too large when opened", "too slow", "reader crashed")
+_CHUNK = 5_000
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (
+    uri TEXT PRIMARY KEY, token TEXT, size INTEGER, modified INTEGER, path BLOB, sha256 TEXT,
+    refused TEXT, detail TEXT, passing INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS readings (
+    sha256 TEXT PRIMARY KEY, batch INTEGER, refused TEXT, detail TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY, rows INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS readings_of_batch ON readings (batch);
+"""
+_PENDING = """
+CREATE TEMP TABLE pending AS
+SELECT l.uri, l.token, l.size, l.modified, l.path FROM listed l
+LEFT JOIN files f ON f.uri = l.uri LEFT JOIN readings r ON r.sha256 = f.sha256
+WHERE l.fault IS NULL AND (
+    f.uri IS NULL OR l.token IS NULL OR f.token IS NOT l.token OR f.passing
+    OR (f.refused IS NULL AND r.sha256 IS NULL)
+)
+"""
+
+
+_ALL_PENDING = "CREATE TEMP TABLE pending AS SELECT uri, token, size, modified, path FROM listed WHERE fault IS NULL"
+
+
+_KNOWN = (
+    "SELECT f.uri, f.size, f.modified, f.sha256, coalesce(f.refused, r.refused), coalesce(f.detail, r.detail),"
+    " f.passing FROM files f LEFT JOIN readings r ON r.sha256 = f.sha256"
+)
+
+
+class KnownFile(NamedTuple):
+    """A file of the inventory. Without a `sha256` it has no reading; `refused` is why, and `passing` that it is tried
+    again."""
+
+    uri: str
+    size: int
+    modified: int | None
+    sha256: str | None
+    refused: str | None
+    detail: str | None
+    passing: bool
+
+
+class InventoryDamaged(StorymeshError):
+    """An inventory that SQLite cannot read."""
+
+
+class Inventory:
+    """The inventory of one product, in the file `path`. Use it as a context manager; threads may share it."""
+
+    def __init__(self, path: Path | None, *, writable: bool = True) -> None:
+        """Open an inventory; without a path, an empty one that nothing is left of."""
+        self._lock = threading.RLock()
+        if path is not None and writable:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        address = f"{path.resolve().as_uri()}?mode={'rwc' if writable else 'ro'}" if path is not None else ":memory:"
+        try:
+            self._database = sqlite3.connect(
+                address, uri=path is not None, isolation_level=None, timeout=60, check_same_thread=False
+            )
+            if writable:
+                self._database.executescript(
+                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;" + _SCHEMA
+                )
+            if path is not None and writable:
+                path.chmod(0o600)
+        except sqlite3.Error as error:
+            words = f"the inventory {path} cannot be read: {error}"
+            raise InventoryDamaged(words, "move it away and run again: the files are read anew") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    def prepare(self, reader: str, limits: Mapping[str, Any]) -> None:
+        """Drop the readings of another reader than `reader`, and what was refused under other limits."""
+        given = json.dumps(limits, sort_keys=True)
+        with self._writing() as database:
+            notes = dict(database.execute("SELECT name, value FROM note"))
+            if notes.get("reader") != f"{FORMAT} {reader}":
+                database.execute("DELETE FROM readings")
+                database.execute("DELETE FROM batches")
+                database.execute(
+                    "UPDATE files SET refused = NULL, detail = NULL, passing = 1 WHERE refused IS NOT NULL"
+                )
+            elif notes.get("limits") != given:
+                marks = ", ".join("?" * len(_BY_LIMITS))
+                database.execute(f"DELETE FROM readings WHERE refused IN ({marks})", _BY_LIMITS)
+                database.execute(f"UPDATE files SET passing = 1 WHERE refused IN ({marks})", _BY_LIMITS)
+            values = (("reader", f"{FORMAT} {reader}"), ("limits", given))
+            database.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", values)
+
+    def is_of(self, reader: str) -> bool:
+        """Return True if the readings are those of this reader."""
+        with self._lock:
+            row = self._database.execute("SELECT value FROM note WHERE name = 'reader'").fetchone()
+        return row is not None and row[0] == f"{FORMAT} {reader}"
+
+    def take_listing(self, entries: Iterable[FileEntry], *, stale: bool = False) -> int:
+        """Take a listing, and return how many of its files have to be opened: all of them where the readings are
+        `stale`. See `pending`."""
+        database = self._database
+        with self._lock:
+            database.execute("DROP TABLE IF EXISTS temp.listed")
+            database.execute("DROP TABLE IF EXISTS temp.pending")
+            database.execute(
+                "CREATE TEMP TABLE listed (uri TEXT PRIMARY KEY, token TEXT, size INTEGER, modified INTEGER,"
+                " path BLOB, fault TEXT) WITHOUT ROWID"
+            )
+            database.execute("BEGIN")
+            database.executemany("INSERT OR IGNORE INTO listed VALUES (?, ?, ?, ?, ?, ?)", entries)
+            database.execute(_ALL_PENDING if stale else _PENDING)
+            database.execute("COMMIT")
+            (count,) = database.execute("SELECT count(*) FROM pending").fetchone()
+            return int(count)
+
+    def pending(self) -> Iterator[FileEntry]:
+        """Yield the files of the listing that are new, changed, unread, or to be tried again."""
+        last = 0
+        while True:
+            with self._lock:
+                query = "SELECT rowid, uri, token, size, modified, path FROM pending WHERE rowid > ? LIMIT ?"
+                found = self._database.execute(query, (last, _CHUNK)).fetchall()
+            if not found:
+                return
+            for number, uri, token, size, modified, path in found:
+                yield FileEntry(uri, token, size, modified, path)
+                last = number
+
+    def is_read(self, sha256: str) -> bool:
+        """Return True if a content has been read, or refused for good."""
+        with self._lock:
+            return self._database.execute("SELECT 1 FROM readings WHERE sha256 = ?", (sha256,)).fetchone() is not None
+
+    def store(
+        self,
+        files: Sequence[tuple[FileEntry, str | None, Refused | None]],
+        readings: "pa.RecordBatch | None",
+        refused: Mapping[str, Refused],
+    ) -> None:
+        """Write what has become of some files, whole or not at all.
+
+        `files` are entries with the SHA-256 of their content, or with why the file itself is refused; `readings` has a
+        column `sha256`; `refused` are contents that give none.
+        """
+        with self._writing() as database:
+            if readings is not None and readings.num_rows:
+                self._add_batch(database, readings)
+            rows = [(sha, refusal.reason, refusal.detail) for sha, refusal in refused.items()]
+            database.executemany("INSERT OR REPLACE INTO readings VALUES (?, NULL, ?, ?)", rows)
+            for entry, sha, refusal in files:
+                self._store_file(database, entry, sha, refusal)
+
+    def _store_file(
+        self, database: sqlite3.Connection, entry: FileEntry, sha256: str | None, refusal: Refused | None
+    ) -> None:
+        reason, detail = (refusal.reason, refusal.detail) if refusal is not None else (None, None)
+        known = (entry.size, entry.modified, entry.path)
+        if refusal is not None and not refusal.lasting:
+            # What was read of an earlier version stays until this one can be read.
+            database.execute(
+                "INSERT INTO files VALUES (?, NULL, ?, ?, ?, NULL, ?, ?, 1) ON CONFLICT (uri) DO UPDATE"
+                " SET refused = excluded.refused, detail = excluded.detail, passing = 1",
+                (entry.uri, *known, reason, detail),
+            )
+            return
+        row = (entry.uri, entry.token, *known, sha256, reason, detail)
+        database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", row)
+
+    def _add_batch(self, database: sqlite3.Connection, batch: "pa.RecordBatch") -> None:
+        cursor = database.execute("INSERT INTO batches (rows, data) VALUES (?, ?)", (batch.num_rows, _packed(batch)))
+        rows = [(sha, cursor.lastrowid) for sha in batch.column(SHA256).to_pylist()]
+        database.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?, NULL, NULL)", rows)
+
+    def count_missing(self) -> tuple[int, int]:
+        """Return how many files are known, and how many of them are gone with their content: moved ones are not."""
+        with self._lock:
+            self._database.execute("DROP TABLE IF EXISTS temp.present")
+            self._database.execute("CREATE TEMP TABLE present (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
+            self._database.execute(
+                "INSERT OR IGNORE INTO present SELECT f.sha256 FROM files f JOIN listed l ON l.uri = f.uri"
+                " WHERE f.sha256 IS NOT NULL"
+            )
+            known, missing = self._database.execute(
+                "SELECT count(*), coalesce(sum(l.uri IS NULL AND p.sha256 IS NULL), 0) FROM files f"
+                " LEFT JOIN listed l ON l.uri = f.uri LEFT JOIN present p ON p.sha256 = f.sha256"
+            ).fetchone()
+            return int(known), int(missing)
+
+    def finish(self) -> None:
+        """Let go of files that the listing does not have, and of readings that no file has; note what is known of the
+        others without opening them."""
+        with self._writing() as database:
+            database.execute("DELETE FROM files WHERE NOT EXISTS (SELECT 1 FROM listed l WHERE l.uri = files.uri)")
+            database.execute(
+                "UPDATE files SET modified = l.modified, size = l.size FROM listed l WHERE l.uri = files.uri"
+                " AND l.fault IS NULL AND l.token = files.token"
+                " AND (l.modified IS NOT files.modified OR l.size IS NOT files.size)"
+            )
+            database.execute(
+                "INSERT OR REPLACE INTO files SELECT uri, token, size, modified, path, NULL, fault, '', 0 FROM listed"
+                " WHERE fault IS NOT NULL"
+            )
+            self._drop_unused(database)
+
+    def _drop_unused(self, database: sqlite3.Connection) -> None:
+        """Rewrite the batches with readings that no file has, and put small ones together."""
+        database.execute("CREATE TEMP TABLE IF NOT EXISTS used (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
+        database.execute("DELETE FROM used")
+        database.execute("INSERT OR IGNORE INTO used SELECT sha256 FROM files WHERE sha256 IS NOT NULL")
+        database.execute("DELETE FROM readings WHERE sha256 NOT IN (SELECT sha256 FROM used)")
+        query = (
+            "SELECT b.id, b.rows, length(b.data), count(r.sha256) FROM batches b LEFT JOIN readings r ON r.batch = b.id"
+            " GROUP BY b.id ORDER BY b.id"
+        )
+        found = database.execute(query).fetchall()
+        small = [(id_, rows, size) for id_, rows, size, alive in found if alive == rows and _is_small(rows, size)]
+        damaged = [id_ for id_, rows, _, alive in found if alive != rows]
+        for group in _groups(small):
+            damaged += group
+        if not damaged:
+            return
+        for some in _chunks(damaged, 64):
+            self._rewrite(database, some)
+
+    def _rewrite(self, database: sqlite3.Connection, ids: Sequence[int]) -> None:
+        """Write the readings of some batches that are still used as one batch."""
+        import pyarrow as pa
+
+        parts = []
+        for id_ in ids:
+            (data,) = database.execute("SELECT data FROM batches WHERE id = ?", (id_,)).fetchone()
+            alive = [sha for (sha,) in database.execute("SELECT sha256 FROM readings WHERE batch = ?", (id_,))]
+            if alive:
+                table = _unpacked(data)
+                mask = pa.compute.is_in(table.column(SHA256), pa.array(alive, pa.string()))
+                parts.append(table.filter(mask))
+            database.execute("DELETE FROM batches WHERE id = ?", (id_,))
+        if parts:
+            merged = pa.concat_tables(parts).combine_chunks().to_batches()
+            self._add_batch(database, merged[0])
+
+    def readings(self) -> "Iterator[pa.RecordBatch]":
+        """Yield the readings of all contents, a batch at a time; each has a column `sha256`."""
+        with self._lock:
+            ids = [id_ for (id_,) in self._database.execute("SELECT id FROM batches ORDER BY id")]
+        for id_ in ids:
+            with self._lock:
+                row = self._database.execute("SELECT data FROM batches WHERE id = ?", (id_,)).fetchone()
+            if row is not None:
+                yield from _unpacked(row[0]).to_batches()
+
+    def reading(self, sha256: str) -> dict[str, Any] | None:
+        """Return the reading of one content; None where there is none."""
+        query = "SELECT b.data FROM readings r JOIN batches b ON b.id = r.batch WHERE r.sha256 = ?"
+        with self._lock:
+            row = self._database.execute(query, (sha256,)).fetchone()
+        if row is None:
+            return None
+        import pyarrow.compute as pc
+
+        table = _unpacked(row[0])
+        found: list[dict[str, Any]] = table.filter(pc.equal(table.column(SHA256), sha256)).to_pylist()
+        return found[0] if found else None
+
+    def files(self, refused: bool | None = None) -> Iterator[KnownFile]:
+        """Yield the files by their uri: all, or those that are refused, or those that are not."""
+        condition = {None: "", True: " WHERE coalesce(f.refused, r.refused) IS NOT NULL"}.get(
+            refused, " WHERE r.batch IS NOT NULL"
+        )
+        cursor = self._database.execute(f"{_KNOWN}{condition} ORDER BY f.uri")
+        while some := cursor.fetchmany(_CHUNK):
+            yield from map(KnownFile._make, some)
+
+    def file(self, uri: str) -> KnownFile | None:
+        """Return what is known of one file; None where it is not known."""
+        row = self._database.execute(f"{_KNOWN} WHERE f.uri = ?", (uri,)).fetchone()
+        return KnownFile(*row) if row is not None else None
+
+    def file_columns(self) -> "Iterator[pa.RecordBatch]":
+        """Yield uri, size, modified and SHA-256 of the files that have a reading, by uri, a batch at a time."""
+        import pyarrow as pa
+
+        schema = pa.schema(
+            [("uri", pa.string()), ("size", pa.int64()), ("modified", pa.timestamp("us")), (SHA256, pa.string())]
+        )
+        cursor = self._database.execute(
+            "SELECT f.uri, f.size, f.modified, f.sha256 FROM files f JOIN readings r ON r.sha256 = f.sha256"
+            " WHERE r.batch IS NOT NULL ORDER BY f.uri"
+        )
+        while some := cursor.fetchmany(_CHUNK):
+            columns = [
+                pa.array(column, field.type) for column, field in zip(zip(*some, strict=True), schema, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def count_passing(self) -> int:
+        """Return how many files are tried again at the next run."""
+        (count,) = self._database.execute("SELECT count(*) FROM files WHERE passing").fetchone()
+        return int(count)
+
+
+def _packed(batch: "pa.RecordBatch") -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def _unpacked(data: bytes) -> "pa.Table":
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_all()
+
+
+def _is_small(rows: int, size: int) -> bool:
+    return rows < MERGED_ROWS // 4 and size < MERGED_BYTES // 4
+
+
+def _groups(batches: Iterable[tuple[int, int, int]]) -> Iterator[list[int]]:
+    """Yield small batches that make one of a good size together."""
+    group: list[int] = []
+    rows = size = 0
+    for id_, more_rows, more_bytes in batches:
+        group.append(id_)
+        rows, size = rows + more_rows, size + more_bytes
+        if rows >= MERGED_ROWS or size >= MERGED_BYTES or len(group) == 64:
+            yield group
+            group, rows, size = [], 0, 0
+    if len(group) > 8:
+        yield group
+
+
+def _chunks(ids: Iterable[int], size: int) -> Iterator[list[int]]:
+    waiting = iter(ids)
+    while some := list(islice(waiting, size)):
+        yield some

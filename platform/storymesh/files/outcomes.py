@@ -1,0 +1,125 @@
+"""What became of each file of a product, and what was read in one: for people who look for what is missing."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from storymesh.engine.engine import Engine
+from storymesh.errors import WrongUsage, suggest_name
+from storymesh.files.collection import FileCollection
+from storymesh.files.inventory import SHA256, Inventory, KnownFile
+from storymesh.files.reading_columns import PASSAGES, READER
+
+Outcome = Literal["row", "left out", "kept", "refused"]
+MAX_SUGGESTED = 400
+
+
+@dataclass(frozen=True)
+class FileOutcome:
+    """What became of a file: it gave a `row`; `where` has `left out` it; it cannot be read now, and the row of its
+    earlier version is `kept`; or it is `refused`. `lasting`: only another version of it or of the reader changes that.
+    """
+
+    uri: str
+    size: int
+    arrived: datetime | None
+    sha256: str | None
+    outcome: Outcome
+    reason: str | None
+    detail: str | None
+    lasting: bool
+
+
+@dataclass(frozen=True)
+class FileOutcomes:
+    """The outcomes of all files by count, refusals by their reasons, and some of the files, refused ones first."""
+
+    product: str
+    files: int
+    outcomes: Mapping[str, int]
+    reasons: Mapping[str, int]
+    sample: Sequence[FileOutcome]
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """A file with what was read in it: its text, the values that expressions see, and where each passage stands."""
+
+    file: FileOutcome
+    reader: str | None
+    text: str | None
+    values: Mapping[str, Any]
+    passages: Sequence[Mapping[str, Any]]
+
+
+def file_outcomes(
+    product: str, collection: FileCollection, engine: Engine, most: int, *, refused: bool
+) -> FileOutcomes:
+    """Return what became of the files of a product at its last run, with at most `most` of them one by one.
+
+    With `refused` only those that are refused are among these.
+    """
+    known = _require_inventory(product, collection)
+    rows = _with_rows(collection, engine)
+    outcomes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    first: list[FileOutcome] = []
+    others: list[FileOutcome] = []
+    with known:
+        for file in known.files():
+            found = _outcome(file, rows)
+            outcomes[found.outcome] += 1
+            if found.reason is not None:
+                reasons[found.reason] += 1
+            kept = first if found.reason is not None else others
+            if len(kept) < most:
+                kept.append(found)
+    sample = [*first, *([] if refused else others)][:most]
+    return FileOutcomes(product, outcomes.total(), dict(outcomes), dict(reasons.most_common()), sample)
+
+
+def read_file(product: str, collection: FileCollection, engine: Engine, uri: str) -> ReadFile:
+    """Return what was read in one file. Raises WrongUsage for a file that the inventory does not have."""
+    with _require_inventory(product, collection) as inventory:
+        file = inventory.file(uri)
+        if file is None:
+            near = [known.uri for known, _ in zip(inventory.files(), range(MAX_SUGGESTED), strict=False)]
+            raise WrongUsage(f"'{product}' knows no file '{uri}'", suggest_name(uri, near))
+        reading = inventory.reading(file.sha256) if file.sha256 is not None else None
+    rows = _with_rows(collection, engine) if reading is not None else None
+    found = dict(reading or {})
+    found.pop(SHA256, None)
+    passages, reader, text = found.pop(PASSAGES, None) or [], found.pop(READER, None), found.pop("text", None)
+    return ReadFile(_outcome(file, rows), reader, text, found, passages)
+
+
+def _require_inventory(product: str, collection: FileCollection) -> Inventory:
+    if not collection.inventory_path.exists():
+        raise WrongUsage(f"no file of '{product}' has been looked at yet", f"storymesh run {product}")
+    return Inventory(collection.inventory_path, writable=False)
+
+
+def _with_rows(collection: FileCollection, engine: Engine) -> set[str] | None:
+    """Return the files that have a row; None where all that were read have one."""
+    return collection.open_rows(engine).uris() if collection.typed.where is not None else None
+
+
+def _outcome(file: KnownFile, rows: set[str] | None) -> FileOutcome:
+    outcome: Outcome = "row" if rows is None or file.uri in rows else "left out"
+    if file.refused is not None:
+        outcome = "kept" if file.passing and file.sha256 is not None else "refused"
+    moment = (
+        datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=file.modified) if file.modified is not None else None
+    )
+    return FileOutcome(
+        uri=file.uri,
+        size=file.size,
+        arrived=moment.replace(tzinfo=None) if moment is not None else None,
+        sha256=file.sha256,
+        outcome=outcome,
+        reason=file.refused,
+        detail=file.detail or None,
+        lasting=not file.passing,
+    )

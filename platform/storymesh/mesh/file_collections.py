@@ -1,0 +1,85 @@
+"""The products of a mesh that are made of files: their definitions, typed, and what is known of their files."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from storymesh.engine.engine import Engine
+from storymesh.errors import DefinitionErrors, Finding, NotPublished, suggest_name
+from storymesh.files.collection import FileCollection
+from storymesh.files.definition import FilesSource, is_files_source, read_files_source
+from storymesh.files.typed import TypedFiles, type_files
+from storymesh.files.upstream import Upstream
+from storymesh.mesh.mesh import Mesh
+from storymesh.product.definition import Product
+from storymesh.product.store import ProductStore, Snapshot
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+FOLDER = "files"
+
+
+def typed_files(mesh: Mesh, product: Product) -> TypedFiles:
+    """Return the files definition that a product names, typed against its contract. Raises DefinitionErrors."""
+    assert product.source is not None
+    source = read_files_source(mesh.domain_folder(product.domain) / product.source, mesh.root)
+    findings = _product_findings(mesh, product, source)
+    if findings:
+        raise DefinitionErrors(findings)
+    upstream = source.file.origin.product
+    row = mesh.contracts.get(upstream) if upstream is not None else None
+    return type_files(source, mesh.contract(product.id), row)
+
+
+def _product_findings(mesh: Mesh, product: Product, source: FilesSource) -> list[Finding]:
+    """Return what is wrong with the product that files come from."""
+    upstream, document = source.file.origin.product, source.document
+    at = ("from", "product")
+    if upstream is None:
+        return []
+    if upstream == product.id:
+        return [document.finding(at, "own-input", f"'{upstream}' cannot be made of itself")]
+    if upstream not in mesh.products:
+        hint = suggest_name(upstream, mesh.products)
+        return [document.finding(at, "unknown-name", f"there is no product '{upstream}'", hint)]
+    if not any(port.contract_id in mesh.contract(upstream).ids for port in product.inputs):
+        words = f"{product.document.path} has no input port of '{upstream}', so nobody knows that it comes first"
+        hint = f"inputPorts: [{{name: {upstream.partition('.')[2]}, contractId: {upstream}, version: 1.0.0}}]"
+        return [document.finding(at, "no-input-port", words, hint)]
+    return []
+
+
+def files_findings(mesh: Mesh, product: Product) -> list[Finding]:
+    """Return the findings of the files definition that a product names."""
+    try:
+        return list(typed_files(mesh, product).warnings)
+    except DefinitionErrors as errors:
+        return list(errors.findings)
+
+
+def file_collection(mesh: Mesh, product: Product) -> FileCollection:
+    """Return the files of a product. Raises DefinitionErrors, and NotPublished where they are those of a product that
+    nobody has published."""
+    typed = typed_files(mesh, product)
+    store = ProductStore(mesh.warehouse, product.domain)
+    path = store.folder / FOLDER / f"{product.name}.sqlite"
+    upstream = typed.file.origin.product
+    found = _upstream(mesh, upstream) if upstream is not None else None
+    return FileCollection(typed, mesh.domain_folder(product.domain), path, found)
+
+
+def _upstream(mesh: Mesh, product: str) -> Upstream:
+    domain, _, name = product.partition(".")
+    snapshot = ProductStore(mesh.warehouse, domain).latest_snapshot(name)
+    if snapshot is None:
+        raise NotPublished(f"nobody has published '{product}' yet, of which files are read", f"run {product} first")
+    return Upstream(product, snapshot.version, mesh.contract(product), partial(_rows, snapshot))
+
+
+def _rows(snapshot: Snapshot, engine: Engine) -> "ir.Table":
+    return engine.read_parquet(snapshot.files, snapshot.schema)
+
+
+def products_of_files(mesh: Mesh) -> list[Product]:
+    """Return the products that are made of files."""
+    return [product for product in mesh.products.values() if is_files_source(product.source)]

@@ -1,0 +1,155 @@
+"""Products that are made of files: rows typed by the contract, and every file that gives none with its reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from storymesh.product.publication import PublicationRefused
+from storymesh.product.store import ProductStore
+from storymesh.product.warehouse import Warehouse
+from tests.files.conftest import CONTRACT, FILES, FilesDesk
+from tests.files.test_definition import LISTINGS, PRODUCT_WITH
+from tests.support.command import CommandResult
+
+
+def published(desk: FilesDesk) -> list[dict[str, Any]]:
+    snapshot = ProductStore(Warehouse(desk.store), "carrier").latest_snapshot("mails")
+    assert snapshot is not None
+    rows = [row for path in snapshot.files for row in pq.read_table(path).to_pylist()]
+    return sorted(rows, key=lambda row: str(row["file"]))
+
+
+def test_rows_refusals_and_versions(desk: FilesDesk) -> None:
+    desk.mail("a.eml", "SHP-1 late")
+    desk.mail("b.eml", "no shipment")
+    desk.write("junk.eml", b"%PDF-1.7")
+    desk.write("empty.eml", b"")
+    desk.write("no_subject.eml", b"From: a@x\nTo: b@x\nDate: Tue, 12 Mar 2024 09:00:00 +0000\n\nSHP-2")
+    desk.contract = desk.contract.replace(
+        "name: subject, logicalType: string", "name: subject, logicalType: string, required: true"
+    )
+    desk.files = FILES.replace("take:", 'where: \'"SHP-" in text or "SHP-" in mail.subject\'\ntake:')
+    first = desk.publish()
+    assert (first.rows_in, first.rows_out) == (4, 1)
+    assert dict(first.quarantined) == {"file: empty": 1, "file: wrong type": 1, "required: subject": 1}
+    assert [row["subject"] for row in published(desk)] == ["SHP-1 late"]
+    assert first.quarantine_path is not None
+    refused = pq.read_table(first.quarantine_path).to_pylist()
+    assert {Path(row["storymesh:file"]).name: row["reasons"] for row in refused} == {
+        "no_subject.eml": ["required: subject"], "junk.eml": ["file: wrong type"], "empty.eml": ["file: empty"],
+    }  # fmt: skip
+    assert [row["body"] for row in refused] == ["SHP-2", None, None]
+    again = desk.publish()
+    assert again.unchanged
+    assert first.snapshot is not None
+    desk.forget_everything()
+    anew = desk.publish()
+    assert anew.snapshot is not None
+    assert anew.snapshot.version == first.snapshot.version
+
+
+def test_refused_files_alone_are_quarantined_and_count_for_the_limit(desk: FilesDesk) -> None:
+    desk.contract = desk.contract.replace("value: 0.9", "value: 0.5")
+    desk.mail("a.eml")
+    desk.write("one.eml", b"%PDF-1.7")
+    assert desk.publish().rows_out == 1
+    desk.write("two.eml", b"%PDF-1.8")
+    with pytest.raises(
+        PublicationRefused, match=r"2 of 3 rows break the contract, more than 50 %: file: wrong type \(2\)"
+    ):
+        desk.publish()
+    assert len(published(desk)) == 1
+
+
+def test_attachments_are_read_as_what_they_are(desk: FilesDesk) -> None:
+    boundary = (
+        b"From: a@x\nTo: b@x\nSubject: s\nDate: Tue, 12 Mar 2024 09:00:00 +0000\nMIME-Version: 1.0\n"
+        b'Content-Type: multipart/mixed; boundary="B"\n\n--B\nContent-Type: text/plain\n\nhello\n'
+        b'--B\nContent-Type: application/octet-stream\nContent-Disposition: attachment; filename="n.txt"\n\nthe note\n'
+        b'--B\nContent-Type: text/plain\nContent-Disposition: attachment; filename="p.txt"\n\n%PDF-1.7 no\n--B--\n'
+    )
+    desk.write("a.eml", boundary)
+    desk.mail("b.eml")
+    desk.contract = CONTRACT + (
+        "      - {name: file, logicalType: string, primaryKey: true}\n"
+        "      - {name: written_at, logicalType: timestamp}\n"
+        "      - {name: notes, logicalType: array, items: {logicalType: object, properties: ["
+        "{name: name, logicalType: string}, {name: kind, logicalType: string}, {name: text, logicalType: string},"
+        " {name: refused, logicalType: string}]}}\n"
+    )
+    desk.files = FILES.partition("take:")[0] + (
+        "  attachments: [text, pdf]\ntake: {file: file.uri, written_at: mail.date, notes: attachments}\n"
+    )
+    desk.gather()
+    assert desk.refused() == {}
+    first, second = desk.rows()
+    assert second["notes"] == []
+    notes = [{name: note[name] for name in ("name", "kind", "text", "refused")} for note in first["notes"]]
+    assert notes[0] == {"name": "n.txt", "kind": "text", "text": "the note", "refused": None}
+    assert (notes[1]["kind"], notes[1]["text"], notes[1]["refused"]) == ("pdf", None, "damaged")
+    assert desk.gather().opened == 0
+
+
+def test_texts_of_a_product(desk: FilesDesk) -> None:
+    ports = "inputPorts: [{name: listings, contractId: carrier.listings, version: 1.0.0}]\n"
+    table = "domains/carrier/sources/listings.csv"
+    desk.more = {**LISTINGS, "domains/carrier/products/mails.odps.yaml": PRODUCT_WITH.format(ports=ports)}
+    desk.more[table] = "id,body,price\n1,first,2\n2,,3\n3,third,4\n"
+    desk.files = FILES.replace("files: sources/mail/**\n  read: mail", "product: carrier.listings\n  text: body")
+    desk.files = desk.files.replace("mail.subject", "row.id ~ ':' ~ (row.price + 1)").replace("mail.date", "none")
+    publish_listings(desk)
+    result = desk.publish()
+    assert [(row["file"], row["subject"], row["body"]) for row in published(desk)] == [
+        ("carrier.listings/1", "1:3", "first"),
+        ("carrier.listings/3", "3:5", "third"),
+    ]
+    assert dict(result.quarantined) == {"file: no text": 1}
+    digest = desk.collection().source_digest()
+    assert digest is not None
+    desk.more[table] = "id,body,price\n1,first,20\n2,second,3\n3,third,4\n"
+    publish_listings(desk)
+    assert desk.collection().source_digest() != digest
+    assert desk.gather().read == 1
+    assert [row["subject"] for row in desk.rows()] == ["1:21", "2:4", "3:5"]
+
+
+def publish_listings(desk: FilesDesk) -> None:
+    from storymesh.product.publish import publish
+    from storymesh.product.sources.open import open_product_rows
+
+    mesh = desk.mesh()
+    product, contract = mesh.product("carrier.listings"), mesh.contract("carrier.listings")
+    rows = open_product_rows(product, contract, mesh.domain_folder("carrier"), Path("none"), desk.engine)
+    publish(product, contract, rows, ProductStore(mesh.warehouse, "carrier"), desk.engine, "listings")
+
+
+def test_the_commands_and_the_assets(desk: FilesDesk, storymesh: Callable[..., CommandResult]) -> None:
+    desk.mail("a.eml", "late", "Wir erwarten 53 Stunden.")
+    desk.write("junk.eml", b"%PDF-1.7")
+    desk.mesh()
+    assert "2 files (" in (plan := storymesh(desk.root, "run", "--plan")).out
+    assert "2 files to open" in plan.out
+    ran = storymesh(desk.root, "run")
+    assert ran.code == 0, ran
+    assert "file: wrong type (1)" in ran.out
+    listed = storymesh(desk.root, "files", "carrier.mails")
+    assert "carrier.mails: 2 files: row 1, refused 1" in listed.out
+    assert "wrong type" in listed.out
+    one = storymesh(desk.root, "files", "carrier.mails", "--file", "sources/mail/a.eml")
+    assert "mail.subject: late" in one.out
+    assert "Wir erwarten 53 Stunden." in one.out
+    unknown = storymesh(desk.root, "files", "carrier.mails", "--file", "sources/mail/b.eml")
+    assert unknown.code == 2
+    assert "did you mean 'sources/mail/a.eml'" in unknown.err
+    assert "nothing has changed since the last run" in storymesh(desk.root, "run").out
+    assert "0 files to open" in storymesh(desk.root, "run", "--plan").out
+    refused = storymesh(desk.root, "show", "carrier.mails", "--quarantined")
+    assert "sources/mail/junk.eml: file = null" in refused.out
+    desk.mail("a.eml", "late", "Nun sind es 54.", at=9)
+    assert storymesh(desk.root, "run").code == 0
+    assert storymesh(desk.root, "expire", "--yes").code == 0
+    left = [path for path in desk.store.rglob("*") if path.is_file() and b"Stunden" in path.read_bytes()]
+    assert left == [], "no word of what is gone"
