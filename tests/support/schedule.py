@@ -75,6 +75,8 @@ SLOW_FILES = (
     "evaluation/test_evaluate.py",
     "evaluation/test_questions.py",
     "files/test_hostile_files.py",
+    "files/test_inventory.py",
+    "files/test_publish_files.py",
     "language/test_soundness.py",
     "language/test_templates.py",
     "mesh/test_broken_meshes.py",

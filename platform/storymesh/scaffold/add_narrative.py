@@ -8,6 +8,7 @@ from storymesh.contract.cast import plan_cast
 from storymesh.contract.definition import Contract
 from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError
+from storymesh.files.definition import is_files_source
 from storymesh.mesh.mesh import Mesh
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.store import ProductStore
@@ -60,7 +61,7 @@ def _moments(engine: Engine, mesh: Mesh, contract: Contract) -> "ir.Table | None
     if latest is not None:
         rows = engine.read_parquet(latest.files, latest.schema)
         return rows.select(moment=rows[contract.event_time])
-    if product.source is None:
+    if product.source is None or is_files_source(product.source):
         return None
     folder = mesh.domain_folder(product.domain)
     reader = open_product_rows(product, contract, folder, folder, engine)

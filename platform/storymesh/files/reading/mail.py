@@ -173,6 +173,7 @@ def _header_values(message: Message) -> dict[str, Any]:
         "cc": [address for _, address in _addresses(message, "Cc") if address],
         "reply_to": next((address for _, address in _addresses(message, "Reply-To")), None),
         "date": _moment(message.get("Date")),
+        "received": _moment(str(message.get("Received") or "").rpartition(";")[2].strip() or None),
         "message_id": _header_text(message, "Message-ID"),
         "in_reply_to": _header_text(message, "In-Reply-To"),
         "list_id": _header_text(message, "List-Id"),
