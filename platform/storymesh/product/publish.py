@@ -30,10 +30,10 @@ from storymesh.product.partitions import (
 )
 from storymesh.product.publication import Publication, PublicationRefused, PublishProgress
 from storymesh.product.quarantine import (
-    NONE_REFUSED,
-    RefusedRows,
+    NONE_UNREADABLE,
     RowFinder,
     UncastableValues,
+    UnreadableRows,
     failed_rows,
     other_rows,
     with_examples,
@@ -63,7 +63,7 @@ def publish(
     progress: PublishProgress | None = None,
     wait_s: float = LOCK_WAIT_S,
     places: RowFinder | None = None,
-    refused: RefusedRows = NONE_REFUSED,
+    refused: UnreadableRows = NONE_UNREADABLE,
 ) -> Publication:
     """Publish `rows` as the next snapshot of the product, if they keep the contract; `places` says where they stand.
 
@@ -125,7 +125,7 @@ class _Publishing:
     run_id: str
     progress: PublishProgress
     places: RowFinder | None
-    refused: RefusedRows
+    refused: UnreadableRows
 
     def publish(self, rows: "pa.RecordBatchReader", columns: Mapping[str, str]) -> Publication:
         """Stage, audit and publish `rows`, whose `columns` are the properties of the contract."""

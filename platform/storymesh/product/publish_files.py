@@ -7,7 +7,7 @@ from storymesh.files.collection import FileCollection, reason_of
 from storymesh.product.definition import Product
 from storymesh.product.publication import Publication, PublishProgress
 from storymesh.product.publish import publish
-from storymesh.product.quarantine import RefusedRows
+from storymesh.product.quarantine import UnreadableRows
 from storymesh.product.store import ProductStore
 
 
@@ -31,5 +31,5 @@ def publish_files(
     collection.gather(engine, lambda done, _: told("stage", done))
     rows = collection.open_rows(engine)
     refused = collection.refused()
-    lost = RefusedRows([file.uri for file in refused], [reason_of(file) for file in refused])
+    lost = UnreadableRows([file.uri for file in refused], [reason_of(file) for file in refused])
     return publish(product, contract, rows.reader(), store, engine, run_id, progress, places=rows, refused=lost)

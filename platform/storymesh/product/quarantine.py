@@ -32,7 +32,7 @@ class RowFinder(Protocol):
 
 
 @dataclass(frozen=True)
-class RefusedRows:
+class UnreadableRows:
     """Rows that are refused before any value of them is known, such as those of files that cannot be read: where each
     stands, and why it is refused."""
 
@@ -61,7 +61,7 @@ class RefusedRows:
         return pa.Table.from_arrays(columns, schema=schema)
 
 
-NONE_REFUSED = RefusedRows()
+NONE_UNREADABLE = UnreadableRows()
 
 
 @dataclass
@@ -155,7 +155,7 @@ def write_quarantine(
     failed: "np.ndarray[Any, Any]",
     uncastable: UncastableValues,
     places: RowFinder | None,
-    refused: RefusedRows = NONE_REFUSED,
+    refused: UnreadableRows = NONE_UNREADABLE,
 ) -> None:
     """Write the `failed` rows of Parquet `files` (path -> number of rows) with their `reasons`, and where they stand.
 
