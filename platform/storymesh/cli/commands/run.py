@@ -71,17 +71,14 @@ def run(
     if part.left_out:
         left_out = ", ".join(sorted(part.left_out))
         echo(printable_line(f"{count_findings(findings)}: left out with what is built on it: {left_out}"), err=True)
-    if plan:
-        _show_plans(loaded, terms, findings, format)
-        return
-    success = _run(loaded, terms, findings, format, again=again)
+    success = _show_plans(loaded, terms, findings, format) if plan else _run(loaded, terms, findings, format, again)
     # Who asks for a part of the mesh is not answerable for the rest.
     if not success or (part.left_out and any(term.downstream for term in terms)):
         raise typer.Exit(1)
 
 
-def _show_plans(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str) -> None:
-    """Print what the products that are made of files would have a run do."""
+def _show_plans(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str) -> bool:
+    """Print what the products that are made of files would have a run do, and return True."""
     from functools import cache
 
     from storymesh.cli.output.files import show_plans
@@ -104,9 +101,10 @@ def _show_plans(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]
         echo_result({"findings": findings, "plans": [{"product": name, "plan": found} for name, found in plans]})
     else:
         show_plans(plans)
+    return True
 
 
-def _run(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str, *, again: bool) -> bool:
+def _run(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str, again: bool) -> bool:
     """Run, but where a run would find everything as it was, and return True if nothing failed."""
     from storymesh.cli.output.console import console_on
     from storymesh.cli.output.json_document import echo_result
