@@ -19,7 +19,12 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
     ("orchestration/test_soak.py",),
     ("orchestration/test_automation.py",),
     ("engine/test_spark.py", "engine/test_spark_mesh.py", "engine/test_spark_language.py"),
-    ("production/test_store.py", "production/test_lineage.py", "production/test_postgres_source.py"),
+    (
+        "production/test_store.py",
+        "production/test_lineage.py",
+        "production/test_postgres_source.py",
+        "production/test_server_kinds.py",
+    ),
     ("acceptance/test_suez_2021.py",),
     ("orchestration/test_dbt_assets.py",),
     ("acceptance/test_health_supply.py",),

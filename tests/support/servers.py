@@ -10,8 +10,9 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,43 @@ def collector(events: list[dict[str, Any]], status: int = 201) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def mariadb() -> Iterator[dict[str, str]]:
+    """Run a MariaDB on this machine alone. Yield its host and port; `root` may do everything, without a password."""
+    install = needs(*filter(None, [shutil.which("mariadb-install-db")]), package="mariadb-server")
+    folder = Path(tempfile.mkdtemp(prefix="storymesh-mariadb-"))
+    as_user = ["--user=root"] if os.geteuid() == 0 else []
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    made = subprocess.run(
+        [
+            install,
+            "--no-defaults",
+            *as_user,
+            f"--datadir={folder / 'data'}",
+            "--auth-root-authentication-method=normal",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    options = [f"--datadir={folder / 'data'}", f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 's'}"]
+    small = ["--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]
+    server = subprocess.Popen(
+        ["mariadbd", "--no-defaults", *as_user, *options, *small], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        while True:
+            assert server.poll() is None
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.05)
+        yield {"host": "127.0.0.1", "port": str(port)}
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder)

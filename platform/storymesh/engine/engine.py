@@ -113,8 +113,9 @@ class Engine(Protocol):
         *,
         only: Collection[Path] | None = (),
         schema: str | None = None,
+        query: str | None = None,
     ) -> "pa.RecordBatchReader":
-        """Return the rows of a table or view in a database file that dbt wrote, which is opened read-only.
+        """Return the rows of a table or view in a database file, which is opened read-only, or else of a `query`.
 
         `choose_columns` gets the names of its columns and returns those to read. A view's relative paths mean `folder`.
         A view may read the files of `only` and what is below its folders; None: what it likes. It runs in a process of

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from storymesh.engine.engine import Engine
 from storymesh.federation.access import ChooseColumns, ServerAccess
 from storymesh.federation.relation import Relation
 from storymesh.federation.server import unread_type
@@ -29,8 +30,9 @@ class ServerTable(Protocol):
         ...
 
 
-def open_server_table(relation: Relation, access: ServerAccess) -> ServerTable:
-    """Return what reads a relation. Nothing is connected to before rows or a version are asked for.
+def open_server_table(relation: Relation, access: ServerAccess, engine: Engine | None) -> ServerTable:
+    """Return what reads a relation. Nothing is connected to before rows or a version are asked for. Without an engine
+    only the version can be.
 
     Raises SourceUnreadable for a server of a type that nobody here reads.
     """
@@ -39,6 +41,34 @@ def open_server_table(relation: Relation, access: ServerAccess) -> ServerTable:
             from storymesh.federation.postgres import PostgresTable
 
             return PostgresTable(relation, access)
+        case "mysql":
+            from storymesh.federation.mysql import MysqlTable
+
+            return MysqlTable(relation, access)
+        case "sqlite":
+            from storymesh.federation.sqlite import SqliteTable
+
+            return SqliteTable(relation, access)
+        case "duckdb":
+            from storymesh.federation.duckdb_file import DuckDBTable
+
+            return DuckDBTable(relation, access, engine)
+        case "iceberg":
+            from storymesh.federation.iceberg import IcebergTable
+
+            return IcebergTable(relation, access)
+        case "files" if relation.server.fields.get("format") == "delta":
+            from storymesh.federation.delta import DeltaLakeTable
+
+            return DeltaLakeTable(relation, access)
+        case "files":
+            from storymesh.federation.files import FilesTable
+
+            return FilesTable(relation, access)
+        case "snowflake" | "bigquery" | "databricks" | "trino":
+            from storymesh.federation.warehouses import WarehouseTable
+
+            return WarehouseTable(relation, access)
         case _:
             message, hint = unread_type(relation.server)
             raise relation.unreadable(message, hint)

@@ -141,14 +141,14 @@ class PostgresTable:
         cursor.execute(_COLUMNS, (table,))
         return list(cursor.fetchall())
 
-    def _selected(self, cursor: Any, names: Sequence[str], oids: dict[str, int]) -> "list[exp.Expression]":
+    def _selected(self, cursor: Any, names: Sequence[str], oids: dict[str, int]) -> "list[exp.Expr]":
         """Return the columns as they are selected: what has parts as JSON, and texts of a fixed length without the
         blanks that fill them."""
         from sqlglot import exp
 
         cursor.execute(_TYPES, ([oids[name] for name in names],))
         kinds = {oid: (category, name) for oid, category, name in cursor.fetchall()}
-        selected: list[exp.Expression] = []
+        selected: list[exp.Expr] = []
         for name in names:
             column = column_tree(name)
             category, kind = kinds.get(oids[name], ("", ""))

@@ -44,7 +44,7 @@ def _one_query(relation: Relation, dialect: str) -> "exp.Query":
     return statements[0]
 
 
-def select_sql(columns: "Sequence[exp.Expression]", source: "exp.Table | exp.Subquery", dialect: str) -> str:
+def select_sql(columns: "Sequence[exp.Expr]", source: "exp.Table | exp.Subquery", dialect: str) -> str:
     """Return the SELECT of these columns."""
     from sqlglot import exp
 

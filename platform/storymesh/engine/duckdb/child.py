@@ -156,12 +156,12 @@ def stream_table(request: dict[str, Any], output: BinaryIO) -> None:
         session = open_duckdb({**_NO_EXTENSIONS, **settings}, request["database"], read_only=True)
         if request["only"] is not None:
             confine(session, [Path(path) for path in request["only"]])
-        source = _find_table(session, request["name"], request["schema"])
+        source = _as_source(session, request["query"]) or _find_table(session, request["name"], request["schema"])
         if source is None:
             rows = session.execute("SELECT table_name FROM information_schema.tables").fetchall()
             _say(output, {"tables": [table for (table,) in rows]})
             return
-        types = {column: kind for column, kind, *_ in session.execute(f"DESCRIBE {source}").fetchall()}
+        types = {column: kind for column, kind, *_ in session.execute(f"DESCRIBE FROM {source}").fetchall()}
         _say(output, {"columns": list(types)})
         names = json.loads(sys.stdin.readline() or "[]")
         chosen = ", ".join(_selected(name, types[name]) for name in names)
@@ -180,6 +180,16 @@ def stream_table(request: dict[str, Any], output: BinaryIO) -> None:
         _say(sys.stderr.buffer, {"error": _words_of_model(error)})
         sys.exit(1)
     output.flush()
+
+
+def _as_source(session: duckdb.DuckDBPyConnection, query: str | None) -> str | None:
+    """Return a query as it stands after FROM. Raises duckdb.Error for one that is not one SELECT."""
+    if query is None:
+        return None
+    statements = session.extract_statements(query)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise duckdb.ParserException("the query is not one SELECT")
+    return f"({statements[0].query.strip().rstrip(';')}\n)"
 
 
 def _selected(name: str, kind: str) -> str:

@@ -82,8 +82,9 @@ def stream_table(
     size: int,
     memory: int,
     settings: Mapping[str, str],
+    query: str | None = None,
 ) -> "pa.RecordBatchReader":
-    """Return the rows of a table or view in a database file; see `Engine.stream_database_table`."""
+    """Return the rows of a table or view in a database file, or of a query; see `Engine.stream_database_table`."""
     import pyarrow as pa
 
     request = {
@@ -91,6 +92,7 @@ def stream_table(
         "database": str(database.resolve()),
         "name": name,
         "schema": schema,
+        "query": query,
         "folder": str(folder.resolve()),
         "only": None if only is None else [str(path) for path in only],
         "size": size,

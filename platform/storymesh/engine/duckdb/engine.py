@@ -130,8 +130,10 @@ class DuckDBEngine:
         *,
         only: Collection[Path] | None = (),
         schema: str | None = None,
+        query: str | None = None,
     ) -> "pa.RecordBatchReader":
-        return stream_table(database, name, schema, folder, only, choose_columns, size, self.memory, self._resources)
+        limits = (size, self.memory, self._resources)
+        return stream_table(database, name, schema, folder, only, choose_columns, *limits, query)
 
     def map_batches(
         self,

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,13 +52,28 @@ def open_product_rows(
     Raises SourceUnreadable, here or while rows are read, and for a server that does not answer ResourceUnavailable.
     """
     if product.layout.server is not None:
-        return open_server_rows(product, contract, servers or ServerAccess(folder))
+        return open_server_rows(
+            product, contract, servers or ServerAccess(folder), engine, partial(_open_files, product, contract, engine)
+        )
     if product.source is None:
         return open_dbt_model(product, contract, folder, database, engine, allowed, manifest)
     if problem := source_problem(product, folder):
         raise SourceUnreadable(f"{product.source_location}: source '{product.source}': {problem[0]}", problem[1])
     sources = _source_files(product, contract, folder)
     return _chain_rows(sources, [_format_of(source.path, product.layout, folder) for source in sources], engine)
+
+
+def _open_files(
+    product: Product, contract: Contract, engine: Engine, paths: Sequence[Path], options: SourceOptions
+) -> "pa.RecordBatchReader":
+    """Return the rows of files that are those of the product, wherever they lie on this machine."""
+    sources = []
+    for path in paths:
+        label = f"{product.source_location}: {path.name}"
+        if problem := _file_problem(path, path.parent, options):
+            raise SourceUnreadable(f"{label}: {problem[0]}", problem[1])
+        sources.append(SourceFile(path, path.parent, label, contract, options))
+    return _chain_rows(sources, [_format_of(path, options, path.parent) for path in paths], engine)
 
 
 def product_row_places(product: Product, contract: Contract, folder: Path) -> RowPlaces | None:

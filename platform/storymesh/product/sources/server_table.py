@@ -1,35 +1,77 @@
 """Tables of servers as sources: which one a product means, and its rows."""
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.definition import Contract
+from storymesh.engine.engine import Engine
 from storymesh.errors import Finding, SourceUnreadable, suggest_name
 from storymesh.federation.access import ServerAccess
+from storymesh.federation.files import FilesTable
 from storymesh.federation.open import open_server_table
 from storymesh.federation.relation import Relation
 from storymesh.federation.server import DATABASES, servers_of, unread_type, unset_findings
 from storymesh.product.definition import Product
 from storymesh.product.sources.arrow_columns import plain_columns
+from storymesh.product.sources.options import SourceOptions
 from storymesh.product.sources.source import choose_columns
+from storymesh.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
 
 
-def open_server_rows(product: Product, contract: Contract, access: ServerAccess) -> "pa.RecordBatchReader":
-    """Return the rows of the table or query that the source of a product names, a batch at a time.
+def open_server_rows(
+    product: Product,
+    contract: Contract,
+    access: ServerAccess,
+    engine: Engine,
+    open_files: "Callable[[Sequence[Path], SourceOptions], pa.RecordBatchReader]",
+) -> "pa.RecordBatchReader":
+    """Return the rows of the table, query or files that the source of a product names, a batch at a time.
 
-    Raises SourceUnreadable, ResourceUnavailable, here or while rows are read.
+    `open_files` opens files of texts, once they are on this machine. Raises SourceUnreadable, ResourceUnavailable, here
+    or while rows are read.
     """
     relation = server_relation(product, contract)
+    table = open_server_table(relation, access, engine)
+    if isinstance(table, FilesTable) and table.format in ("csv", "jsonl"):
+        return _text_rows(table, relation, product.layout, open_files)
 
     def choose(names: "Sequence[str]") -> "Sequence[str]":
         return choose_columns(names, contract, relation.unreadable)
 
-    rows = open_server_table(relation, access).open_rows(choose)
+    rows = table.open_rows(choose)
     return plain_columns(rows.schema, rows, relation.unreadable)
+
+
+def _text_rows(
+    table: FilesTable,
+    relation: Relation,
+    layout: SourceOptions,
+    open_files: "Callable[[Sequence[Path], SourceOptions], pa.RecordBatchReader]",
+) -> "pa.RecordBatchReader":
+    """Return the rows of files of texts, read as any raw file is; those of a bucket are fetched before."""
+    import pyarrow as pa
+
+    server = relation.server
+    said = {"format": table.format, "encoding": server.field("encoding"), "delimiter": server.field("delimiter")}
+    fields = layout.model_dump(by_alias=True, exclude_unset=True)
+    given = {name: value for name, value in said.items() if value is not None and name not in fields}
+    options = SourceOptions.model_validate({**fields, **given})
+    with ExitStack() as stack:
+        paths = table.local_copies(stack.enter_context(temporary_folder("files")))
+        rows = open_files(paths, options)
+        closing = stack.pop_all()
+
+    def batches() -> "Iterator[pa.RecordBatch]":
+        with closing:
+            yield from rows
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
 def server_version(product: Product, contract: Contract, access: ServerAccess) -> str | None:
@@ -39,7 +81,7 @@ def server_version(product: Product, contract: Contract, access: ServerAccess) -
     """
     relation = server_relation(product, contract)
     changed_at = contract.properties[contract.changed_at].column_names[0] if contract.changed_at else None
-    version = open_server_table(relation, access).version(changed_at)
+    version = open_server_table(relation, access, None).version(changed_at)
     return None if version is None else f"{relation.server.place} {relation.table} {relation.query} {version}"
 
 

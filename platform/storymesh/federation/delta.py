@@ -1,0 +1,100 @@
+"""Tables of a Delta lake, on a disk or in a bucket, each read at one version of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
+from storymesh.federation.files import BATCH_ROWS
+from storymesh.federation.object_store import ObjectStore
+from storymesh.federation.relation import Relation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class DeltaLakeTable:
+    """A Delta table at the version that it has when it is opened."""
+
+    def __init__(self, relation: Relation, access: ServerAccess) -> None:
+        self._relation = relation
+        self._access = access
+        self._store = ObjectStore(relation, access)
+
+    def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
+        """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
+        import pyarrow as pa
+
+        with self._words_of_errors():
+            table = self._open()
+            names = list(choose([field.name for field in table.schema().fields]))
+            reader = self._scan(table, names)
+
+        def batches() -> "Iterator[pa.RecordBatch]":
+            with self._words_of_errors():
+                yield from reader
+
+        return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+    def version(self, changed_at: str | None) -> str | None:
+        """Return the table's own version of its rows."""
+        with self._words_of_errors():
+            table = self._open()
+            return f"{table.metadata().id} {table.version()}"
+
+    def _scan(self, table: Any, names: list[str]) -> "pa.RecordBatchReader":
+        import pyarrow as pa
+        from deltalake import QueryBuilder
+        from deltalake.exceptions import DeltaProtocolError
+
+        try:
+            dataset = table.to_pyarrow_dataset()
+        except DeltaProtocolError:  # deletion vectors and the like, which Delta's own reader knows
+            quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+            return pa.RecordBatchReader.from_stream(
+                QueryBuilder().register("t", table).execute(f"select {quoted} from t")
+            )
+        return dataset.scanner(
+            columns=names, batch_size=BATCH_ROWS, batch_readahead=4, fragment_readahead=1
+        ).to_reader()
+
+    def _open(self) -> Any:
+        try:
+            from deltalake import DeltaTable
+        except ImportError:
+            raise self._relation.missing_package("deltalake", "delta") from None
+        if self._store.is_local:
+            return DeltaTable(self._store.path)
+        return DeltaTable(f"s3://{self._store.path}", storage_options=self._storage_options())
+
+    def _storage_options(self) -> dict[str, str]:
+        store, keys = self._store, self._store.s3_keys
+        endpoint = store.endpoint
+        options = {
+            "connect_timeout": f"{CONNECT_S}s",
+            "timeout": f"{self._access.silence_s:g}s",
+            "max_retries": "3",
+            "AWS_REGION": store.region or "",
+            "AWS_ENDPOINT_URL": endpoint or "",
+            "AWS_ALLOW_HTTP": "true" if endpoint and endpoint.startswith("http:") else "",
+            "AWS_ACCESS_KEY_ID": keys.get("key_id", ""),
+            "AWS_SECRET_ACCESS_KEY": keys.get("secret", ""),
+            "AWS_SESSION_TOKEN": keys.get("token", ""),
+            "AWS_SKIP_SIGNATURE": "" if keys or store.uses_environment else "true",
+        }
+        return {name: value for name, value in options.items() if value}
+
+    @contextmanager
+    def _words_of_errors(self) -> Iterator[None]:
+        import pyarrow as pa
+
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._store.explained(" ".join(str(error).split())) from None
+        except Exception as error:
+            if type(error).__name__ == "TableNotFoundError":
+                raise self._relation.unreadable("there is no Delta table", "look at the location") from None
+            if type(error).__module__.partition(".")[0] not in ("deltalake", "_internal"):
+                raise
+            raise self._store.explained(" ".join(str(error).split())) from None
