@@ -13,6 +13,7 @@ from storymesh.files.reading import mail
 from storymesh.files.reading.pool import ReaderPool, ReaderProcess
 from storymesh.files.reading.readers import ReaderMissing, reader_version
 from storymesh.files.reading.reading import FileLimits, FileReading, Refused
+from tests.support.recognisers import recognisers
 
 MAIL = b"From: a@example.com\nTo: b@example.com\nSubject: %d\n\nThe delay is %d hours.\n"
 LIMITS = FileLimits(bytes=100_000, seconds=1.0, memory=200_000_000)
@@ -179,3 +180,17 @@ def test_the_version_says_what_a_reading_hangs_on() -> None:
         reader_version("mail", {"ocr": True})
     with pytest.raises(ReaderMissing, match="option ocr of the reader of image cannot be 'yes'"):
         reader_version("image", {"ocr": "yes"})
+
+
+def test_a_reader_that_is_missing_says_what_brings_it(tmp_path: Path) -> None:
+    with pytest.raises(ReaderMissing, match=r"rapidocr.*pip install 'storymesh\[ocr\]'"):
+        reader_version("image", {"ocr": True})
+    with pytest.raises(ReaderMissing, match=r"faster-whisper is needed.*pip install 'storymesh\[speech\]'"):
+        reader_version("audio", {"model": str(tmp_path)})
+    with recognisers():
+        with pytest.raises(ReaderMissing, match="a model of speech is needed"):
+            reader_version("audio")
+        with pytest.raises(ReaderMissing, match=r"is no folder of a model.*model\.bin"):
+            reader_version("audio", {"model": str(tmp_path)})
+        assert "rapidocr" in reader_version("pdf").version
+    assert "rapidocr" not in reader_version("pdf").version

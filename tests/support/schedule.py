@@ -82,6 +82,7 @@ SLOW_FILES = (
     "files/test_hostile_files.py",
     "files/test_inventory.py",
     "files/test_publish_files.py",
+    "files/test_recognisers.py",
     "language/test_soundness.py",
     "language/test_templates.py",
     "mesh/test_broken_meshes.py",
