@@ -1,4 +1,4 @@
-"""A product of a table of a PostgreSQL: an extract that runs without the server, and no word of how to get in."""
+"""A product of a table of a PostgreSQL: it names the server, and no word of how to get in."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storymesh.errors import WrongUsage
+from storymesh.errors import SourceUnreadable
 from storymesh.mesh.mesh import load_mesh
 from storymesh.scaffold.add_product import ProductRequest, add_product
 from tests.scaffold.test_new_product import quarantined
@@ -40,9 +40,13 @@ def test_a_table_becomes_a_product(
     assert (contract.key, contract.event_time) == (("line", "id"), "at")
     assert str(contract.properties["sum"].type) == "decimal"
     assert storymesh(mesh, "check").code == 0
+    assert load_mesh(mesh).product("desk.late_orders").layout.place == ("postgres", "Late Orders")
+    host, port, database = (server[name] for name in ("PGHOST", "PGPORT", "PGDATABASE"))
+    written = {"host": host, "port": int(port), "database": database, "schema": "shop"}
+    assert contract.document.value["servers"] == [{"server": "postgres", "type": "postgresql", **written}]
     assert quarantined(mesh, "desk.late_orders") == 0
-    with pytest.raises(WrongUsage, match=r"has no table 'shop\.Late Order' .did you mean 'shop\.Late Orders'"):
+    with pytest.raises(SourceUnreadable, match=r"there is no such table .did you mean 'Late Orders'"):
         add_product(mesh, ProductRequest(address, table="shop.Late Order"), lambda _, guess: guess)
     written = b"".join(path.read_bytes() for path in mesh.rglob("*") if path.is_file() and ".vscode" not in path.parts)
-    for secret in (server["PGPASSWORD"], server["PGUSER"], server["PGHOST"]):
+    for secret in (server["PGPASSWORD"], server["PGUSER"]):
         assert os.fsencode(secret) not in written

@@ -188,7 +188,7 @@ def test_a_file_that_is_no_product_is_refused_in_words(
         (["--from", "../t.csv", "--key", "idd"], "the key names 'idd', which is no column\n  did you mean 'id'?"),
         (["--from", "../t.csv", "--event-time", "id"], "eventTime names 'id', which is of the type integer"),
         (["--from", "../t.csv", "--table", "t"], "--table is for a DuckDB file"),
-        (["--from", "mysql://db/claims"], "a table of this kind of server is not read"),
+        (["--from", "oracle://db/claims"], "a table of this kind of server is not read"),
     ],
 )
 def test_wrong_usage_is_said_in_words(

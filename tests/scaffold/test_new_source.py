@@ -9,8 +9,9 @@ import pytest
 
 from storymesh.cli.commands import watch as watch_command
 from storymesh.engine.open import open_engine
-from storymesh.errors import SourceUnreadable, WrongUsage
+from storymesh.errors import WrongUsage
 from storymesh.mesh.mesh import load_mesh
+from storymesh.outage import ResourceUnavailable
 from storymesh.product.sources.options import SourceOptions
 from storymesh.scaffold.add_product import ProductRequest, add_product
 from storymesh.scaffold.source_guess import guess_source
@@ -189,7 +190,7 @@ def test_an_example_is_a_mesh_that_check_passes(storymesh: Command, tmp_path: Pa
 def test_a_server_that_is_not_there_is_said_without_its_password(tmp_path: Path, storymesh: Command) -> None:
     storymesh(tmp_path, "new", "mesh", "m", "--domain", "desk", "--empty")
     request = ProductRequest("postgresql://clerk:geheim@127.0.0.1:9/claims", table="claims")
-    with pytest.raises(SourceUnreadable, match=r"the PostgreSQL at 127\.0\.0\.1") as raised:
+    with pytest.raises(ResourceUnavailable, match=r"^the server 'claims' .postgresql at 127\.0\.0\.1:9") as raised:
         add_product(tmp_path / "m", request, lambda _, guess: guess)
     assert "geheim" not in str(raised.value)
 

@@ -33,7 +33,7 @@ class ServerAccess:
         path = self.folder / written
         # Links are followed before: they lead wherever they like.
         if not any(path.resolve().is_relative_to(root.resolve()) for root in (self.folder, *self.read)):
-            words = f"{server.location}: {server.words} leads out of the domain's folder"
+            words = f"{server.at}{server.words} leads out of the domain's folder"
             hint = f"let it be read: servers: {{read: [{written}]}} in mesh.yaml, a path relative to the mesh"
             raise SourceUnreadable(words, hint)
         return path
@@ -42,5 +42,5 @@ class ServerAccess:
         """Raise SourceUnreadable for a host that the operator does not allow."""
         names = (host, f"{host}:{port}") if port else (host,)
         if self.hosts is not None and not any(fnmatch.fnmatchcase(name, p) for name in names for p in self.hosts):
-            words = f"{server.location}: {server.words}: {host} is not among the hosts that mesh.yaml lets servers have"
+            words = f"{server.at}{server.words}: {host} is not among the hosts that mesh.yaml lets servers have"
             raise SourceUnreadable(words, f"add it: servers: {{hosts: [{host}]}}")

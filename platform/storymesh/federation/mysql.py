@@ -23,6 +23,9 @@ _COLUMNS = """
 select column_name from information_schema.columns where table_schema = %s and table_name = %s
 order by ordinal_position"""
 _TABLES = "select table_name from information_schema.tables where table_schema = %s order by 1 limit 400"
+_KEY = """
+select column_name from information_schema.key_column_usage where constraint_name = 'PRIMARY' and table_schema = %s
+and table_name = %s order by ordinal_position"""
 _STATE = "select count(*), count({0}), max({0}), sum(to_seconds({0}) + microsecond({0}) / 1000000) from {1}"
 _LETS_NOBODY_IN = (1044, 1045, 1698, 1049)
 _DENIED = (1142, 1143, 1370)
@@ -30,11 +33,12 @@ _UNREACHABLE = (1040, 1053, 1205, 1213, 2002, 2003, 2005, 2006, 2013, 2014, 2055
 
 
 class MysqlTable:
-    """A table or a query of a MySQL or MariaDB."""
+    """A table or a query of a MySQL or MariaDB, or as many of its rows as `limit` says."""
 
-    def __init__(self, relation: Relation, access: ServerAccess) -> None:
+    def __init__(self, relation: Relation, access: ServerAccess, limit: int | None = None) -> None:
         self._relation = relation
         self._access = access
+        self._limit = limit
 
     def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
         """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
@@ -47,7 +51,7 @@ class MysqlTable:
                 source = relation_tree(self._relation, _DIALECT)
                 names = list(choose(self._list_columns(connection, source.sql(dialect=_DIALECT))))
                 cursor = connection.cursor()
-                cursor.execute(select_sql([column_tree(name) for name in names], source, _DIALECT))
+                cursor.execute(select_sql([column_tree(name) for name in names], source, _DIALECT, self._limit))
         except BaseException:
             self._leave(connection)
             raise
@@ -73,6 +77,24 @@ class MysqlTable:
                 source = relation_tree(self._relation, _DIALECT).sql(dialect=_DIALECT)
                 cursor.execute(_STATE.format(column_tree(changed_at).sql(dialect=_DIALECT), source))
                 return " ".join(map(str, cursor.fetchone() or ()))
+        finally:
+            self._leave(connection)
+
+    def key_columns(self) -> tuple[str, ...]:
+        """Return the columns of the table's primary key, in order."""
+        return tuple(self._names(_KEY, self._relation.server.required("database"), self._relation.table or ""))
+
+    def list_tables(self) -> list[str]:
+        """Return the names of some of the tables and views that there are."""
+        return self._names(_TABLES, self._relation.server.required("database"))
+
+    def _names(self, query: str, *values: str) -> list[str]:
+        with self._words_of_errors():
+            connection = self._connect()
+        try:
+            with self._words_of_errors(), connection.cursor() as cursor:
+                cursor.execute(query, values)
+                return [name for (name,) in cursor.fetchall()]
         finally:
             self._leave(connection)
 

@@ -37,6 +37,10 @@ select case when n.nspname = any(current_schemas(false)) then c.relname else n.n
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema')
 and n.nspname not like 'pg_toast%%' order by 1 limit 400"""
+_KEY = """
+select a.attname from pg_catalog.pg_index i
+join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+where i.indrelid = to_regclass(%s) and i.indisprimary order by array_position(i.indkey::int[], a.attnum::int)"""
 _STATE = """
 select count(*), count({0}), max({0})::text, sum(extract(epoch from {0}::timestamptz))::text from {1}"""
 _INTEGERS = (20, 21, 23)  # the oids of bigint, smallint, integer
@@ -47,11 +51,12 @@ _DENIED = "42501"
 
 
 class PostgresTable:
-    """A table or a query of a PostgreSQL."""
+    """A table or a query of a PostgreSQL, or as many of its rows as `limit` says."""
 
-    def __init__(self, relation: Relation, access: ServerAccess) -> None:
+    def __init__(self, relation: Relation, access: ServerAccess, limit: int | None = None) -> None:
         self._relation = relation
         self._access = access
+        self._limit = limit
 
     def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
         """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
@@ -66,7 +71,7 @@ class PostgresTable:
                 oids = dict(listed)
                 names = list(choose([name for name, _ in listed]))
                 columns = self._selected(cursor, names, oids)
-                query = select_sql(columns, source, _DIALECT)
+                query = select_sql(columns, source, _DIALECT, self._limit)
         except BaseException:
             connection.close()
             raise
@@ -87,6 +92,27 @@ class PostgresTable:
                 column = column_tree(changed_at).sql(dialect=_DIALECT)
                 cursor.execute(_STATE.format(column, source.sql(dialect=_DIALECT)))
                 return " ".join(map(str, cursor.fetchone() or ()))
+        finally:
+            connection.close()
+
+    def key_columns(self) -> tuple[str, ...]:
+        """Return the columns of the table's primary key, in order."""
+        source = relation_tree(self._relation, _DIALECT, (self._relation.server.field("schema"),))
+        return tuple(self._names(_KEY, source.sql(dialect=_DIALECT)))
+
+    def list_tables(self) -> list[str]:
+        """Return the names of some of the tables and views that there are."""
+        return self._names(_TABLES)
+
+    def _names(self, query: str, *values: str) -> list[str]:
+        """Return the first column of what a query of the catalogue gives."""
+        with self.words_of_errors():
+            connection = self._connect()
+        try:
+            with self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
+                self._begin(cursor)
+                cursor.execute(query, values)
+                return [name for name, *_ in cursor.fetchall()]
         finally:
             connection.close()
 
@@ -203,15 +229,8 @@ class PostgresTable:
 
     def _near_tables(self) -> str:
         """Return a hint with the tables that are there."""
-        with suppress(Exception):
-            connection = self._connect()
-            try:
-                with connection.cursor() as cursor:
-                    self._begin(cursor)
-                    cursor.execute(_TABLES.replace("%%", "%"))
-                    return suggest_name(self._relation.table or "", [name for (name,) in cursor.fetchall()])
-            finally:
-                connection.close()
+        with suppress(StorymeshError):
+            return suggest_name(self._relation.table or "", self.list_tables())
         return ""
 
 

@@ -29,11 +29,11 @@ class Relation:
 
     def unreadable(self, message: str, hint: str = "") -> SourceUnreadable:
         """Return the error about something that a person has to mend."""
-        return SourceUnreadable(f"{self.server.location}: {self.words}: {self.without_secrets(message)}", hint)
+        return SourceUnreadable(f"{self.server.at}{self.words}: {self.without_secrets(message)}", hint)
 
     def unreachable(self, message: str, hint: str = "") -> ResourceUnavailable:
         """Return the error about a server that does not answer, and may do so in a moment."""
-        words = f"{self.server.location}: {self.server.words}: {self.without_secrets(message)}"
+        words = f"{self.server.at}{self.server.words}: {self.without_secrets(message)}"
         hint = hint or "run again when the server is well; what was published stays as it is"
         return ResourceUnavailable(words, hint, transient=True)
 

@@ -7,7 +7,7 @@ names and passwords are in no file: they stand in variables that are called afte
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -46,12 +46,21 @@ _NOT_FIELDS = ("server", "type", "id", "description", "roles", "customProperties
 
 @dataclass(frozen=True)
 class Server:
-    """A server of a contract. `fields` are as they are written, by the names that the standard has for them."""
+    """A server of a contract. `fields` are as they are written, by the names that the standard has for them.
+
+    `credentials` are those that a person has given beside the environment, for a server that is in no contract yet.
+    """
 
     name: str
     type: str
     fields: Mapping[str, str]
-    location: Location
+    location: Location | None = None
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def at(self) -> str:
+        """Where it is written, as messages begin."""
+        return f"{self.location}: " if self.location is not None else ""
 
     @property
     def kind(self) -> ServerKind | None:
@@ -85,19 +94,19 @@ class Server:
         """Return `field`. Raises SourceUnreadable where there is none."""
         value = self.field(name)
         if value is None:
-            raise SourceUnreadable(f"{self.location}: {self.words} has no '{name}'", f"write {name}: …")
+            raise SourceUnreadable(f"{self.at}{self.words} has no '{name}'", f"write {name}: …")
         return value
 
     def credential(self, name: str) -> str | None:
         """Return what the environment has for this server: `LEDGER_PASSWORD` is the PASSWORD of `ledger`."""
-        return os.environ.get(self.variable(name)) or None
+        return self.credentials.get(name) or os.environ.get(self.variable(name)) or None
 
     def variable(self, name: str) -> str:
         """Return the name of the variable that has a credential of this server."""
         return f"{re.sub(r'[^A-Za-z0-9]+', '_', self.name).strip('_').upper()}_{name}"
 
     def _unset(self, variable: str) -> SourceUnreadable:
-        message = f"{self.location}: {self.words} is found by the variable {variable}, which is not set"
+        message = f"{self.at}{self.words} is found by the variable {variable}, which is not set"
         return SourceUnreadable(message, f"set {variable} in the environment, or write ${{{variable}:-otherwise}}")
 
 
@@ -159,7 +168,7 @@ def _listed(document: Document) -> list[dict[str, Any]]:
 
 
 def _password_of(item: Mapping[str, Any]) -> str:
-    return Server(item["server"], item["type"], {}, Location("")).variable("PASSWORD")
+    return Server(item["server"], item["type"], {}).variable("PASSWORD")
 
 
 def _text(value: Any) -> str:

@@ -44,11 +44,14 @@ def _one_query(relation: Relation, dialect: str) -> "exp.Query":
     return statements[0]
 
 
-def select_sql(columns: "Sequence[exp.Expr]", source: "exp.Table | exp.Subquery", dialect: str) -> str:
-    """Return the SELECT of these columns."""
+def select_sql(
+    columns: "Sequence[exp.Expr]", source: "exp.Table | exp.Subquery", dialect: str, limit: int | None = None
+) -> str:
+    """Return the SELECT of these columns, of all rows or of some."""
     from sqlglot import exp
 
-    return exp.select(*columns).from_(source).sql(dialect=dialect)
+    query = exp.select(*columns).from_(source)
+    return (query if limit is None else query.limit(limit)).sql(dialect=dialect)
 
 
 def column_tree(name: str) -> "exp.Column":

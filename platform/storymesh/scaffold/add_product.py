@@ -59,13 +59,15 @@ def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductD
     with tempfile.TemporaryDirectory() as scratch, open_engine() as engine:
         project = _dbt_project(root, domain.id, folder)
         raw = find_rows(engine, request.origin, request.table, project, Path(scratch))
-        name = _product_name(request.name, raw.name, is_model=raw.file is None)
+        name = _product_name(request.name, raw.name, is_model=raw.is_model)
         for path in ProductPlace(domain.id, name, "", None).paths:
             if (root / path).exists():
                 raise WrongUsage(f"{path} is there, and nothing is written over", "take another name: --name NAME")
         given = read_options(request.options, raw.file.name if raw.file is not None else "-")
         if raw.file is None and given.given:
-            raise WrongUsage("--with is for the rows of a file", "a dbt model says itself how its files are read")
+            raise WrongUsage(
+                "--with is for the rows of a file", "a dbt model or a database says itself how its values are written"
+            )
         guess = guess_source(raw.file, given, engine) if raw.file is not None else SourceGuess(given)
         options = _asked_options(guess, ask)
         answers = request.answers if request.answers.key or not raw.key else replace(request.answers, key=raw.key)
@@ -79,7 +81,7 @@ def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductD
         if raw.file is not None:
             source, found = source_path(name, raw.file, folder)
             copies = {f"domains/{domain.id}/{path}": file for path, file in found.items()}
-        place = ProductPlace(domain.id, name, request.owner or domain.owner, source, _written(options))
+        place = ProductPlace(domain.id, name, request.owner or domain.owner, source, _written(options), raw.served)
         files = product_files(draft, place) | NewFiles(copies=copies)
         files.write(root)
     return draft, files

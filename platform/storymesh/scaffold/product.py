@@ -23,6 +23,7 @@ from storymesh.scaffold.row_guess import (
     guess_known_at,
     require_columns,
 )
+from storymesh.scaffold.server_table import ServedTable
 from storymesh.scaffold.yaml_text import yaml_text
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ def _require_moment(columns: Sequence[ColumnGuess], name: str) -> None:
 class ProductPlace:
     """Where a product belongs: its domain, its owner, and the path of its source below the domain's folder.
 
-    Without a `source` its rows are the domain's dbt model of its name. `layout` says what the file looks like.
+    Without a `source` its rows are those of the table `served` by a database, or else of the domain's dbt model of its
+    name. `layout` says what the file looks like.
     """
 
     domain: str
@@ -168,6 +170,14 @@ class ProductPlace:
     owner: str
     source: str | None
     layout: Mapping[str, Any] = field(default_factory=dict)
+    served: ServedTable | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the rows are, for people."""
+        if self.served is not None:
+            return f"the table {self.served.table} of the server {self.served.server['server']}"
+        return self.source or f"the dbt model {self.name}"
 
     @property
     def id(self) -> str:
@@ -184,9 +194,8 @@ def product_files(draft: ProductDraft, place: ProductPlace) -> NewFiles:
     if not draft.row.key:
         raise WrongUsage(draft.row.notes[0], "name the columns that tell the rows apart: --key COLUMN[,COLUMN]")
     contract, product = place.paths
-    origin = place.source or f"the dbt model {place.name}"
     heading = [
-        f"Drafted from {origin}: {draft.rows:,} rows. What was guessed, and why, for you to look at:",
+        f"Drafted from {place.origin}: {draft.rows:,} rows. What was guessed, and why, for you to look at:",
         *(f"  the file: {reason}" for reason in draft.layout),
         *(f"  {column.name}: {'; '.join(draft.reasons_of(column))}" for column in draft.columns),
         *(f"  Look at: {note}" for note in draft.notes()),
@@ -215,7 +224,8 @@ def _contract(draft: ProductDraft, place: ProductPlace) -> dict[str, Any]:
         "version": "1.0.0",
         "status": "active",
         "domain": place.domain,
-        "description": {"purpose": f"{title_of(place.name)} as they stand in {place.source or 'dbt'}."},
+        "description": {"purpose": f"{title_of(place.name)} as they stand in {place.origin}."},
+        **({"servers": [dict(place.served.server)]} if place.served else {}),
         "schema": [fields],
         "team": _team(place),
     }
@@ -232,8 +242,10 @@ def _property(column: ColumnGuess, key: Sequence[str]) -> dict[str, Any]:
 
 
 def _product(place: ProductPlace) -> dict[str, Any]:
-    value = {"file": place.source, **place.layout} if place.layout else place.source
-    source = [{"property": "source", "value": value}] if place.source else []
+    value: Any = {"file": place.source, **place.layout} if place.layout else place.source
+    if place.served is not None:
+        value = {**place.served.source, **place.layout}
+    source = [{"property": "source", "value": value}] if value else []
     return {
         "apiVersion": "v1.0.0",
         "kind": "DataProduct",
@@ -242,7 +254,7 @@ def _product(place: ProductPlace) -> dict[str, Any]:
         "version": "1.0.0",
         "status": "active",
         "domain": place.domain,
-        "description": {"purpose": f"{title_of(place.name)} as they stand in {place.source or 'dbt'}."},
+        "description": {"purpose": f"{title_of(place.name)} as they stand in {place.origin}."},
         **({"customProperties": source} if source else {}),
         "outputPorts": [{"name": place.name, "version": "1.0.0", "contractId": place.id}],
         "team": _team(place),

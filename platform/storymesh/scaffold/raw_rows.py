@@ -1,5 +1,5 @@
 """The rows that a product is drafted from, wherever a person says they are: a file, a table of a DuckDB file or of a
-PostgreSQL, a model of the domain's dbt project."""
+database, a model of the domain's dbt project."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ from storymesh.product.sources.arrow_columns import plain_columns
 from storymesh.product.sources.open import open_raw_rows, raw_files
 from storymesh.product.sources.options import SourceOptions
 from storymesh.scaffold.names import plain_name
-from storymesh.scaffold.postgres_table import extract_table, is_postgres
+from storymesh.scaffold.server_table import ServedTable, find_table, is_database
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DATABASES = (".duckdb", ".ddb", ".db")
-_OTHER_SERVERS = ("mysql:", "jdbc:", "sqlserver:", "snowflake:", "oracle:", "mssql:")
+_OTHER_SERVERS = ("jdbc:", "sqlserver:", "snowflake:", "oracle:", "mssql:")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class DomainProject:
 @dataclass(frozen=True)
 class RawRows:
     """Rows without a contract. `name` is what they are called; `file` is the file, or the pattern of several, that a
-    product reads them from, None: the dbt model of that name. `open` returns them, read by options of their file.
+    product reads them from, None: the table `served` by a database, or the dbt model of that name. `open` returns them,
+    read by options of their file.
 
     `key` is the key that a database has for them, `notes` say what a person should know.
     """
@@ -48,18 +49,24 @@ class RawRows:
     open: "Callable[[SourceOptions], pa.RecordBatchReader]"
     key: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    served: ServedTable | None = None
+
+    @property
+    def is_model(self) -> bool:
+        """Return True for the rows of a dbt model."""
+        return self.file is None and self.served is None
 
 
 def find_rows(engine: Engine, origin: str, table: str | None, project: DomainProject, scratch: Path) -> RawRows:
-    """Return the rows at `origin`: the path of a file, a pattern of such, a DuckDB file or a PostgreSQL with a `table`,
-    or the name of a dbt model.
+    """Return the rows at `origin`: the path of a file, a pattern of such, a DuckDB file or the address of a database
+    with a `table`, or the name of a dbt model.
 
-    The rows of a table are copied into a file in the folder `scratch`. Raises WrongUsage, SourceUnreadable.
+    The rows of a table in a file are copied into one in the folder `scratch`. Raises WrongUsage, SourceUnreadable.
     """
     path = Path(origin).expanduser()
-    if is_postgres(origin):
-        extract = extract_table(origin, table, scratch)
-        return RawRows(extract.file.stem, extract.file, _reader_of(extract.file, engine), extract.key, extract.notes)
+    if is_database(origin):
+        found = find_table(origin, table, project.folder)
+        return RawRows(found.name, None, lambda _: found.open_rows(), found.key, found.notes, found)
     if origin.lower().startswith(_OTHER_SERVERS):
         words = "a table of this kind of server is not read"
         raise WrongUsage(
@@ -69,7 +76,7 @@ def find_rows(engine: Engine, origin: str, table: str | None, project: DomainPro
         file = _copied_table(engine, path, table, scratch)
         return RawRows(file.stem, file, _reader_of(file, engine))
     if table is not None:
-        words = "--table is for a DuckDB file or a PostgreSQL"
+        words = "--table is for a DuckDB file or a database"
         raise WrongUsage(words, f"a file whose name ends with {', '.join(DATABASES)}, or postgresql://HOST/DATABASE")
     model = _dbt_model(origin, project.folder)
     if model is not None:

@@ -106,7 +106,7 @@ def product(
         typer.Option(
             "--from",
             metavar="FILE|MODEL|ADDRESS",
-            help="A csv, tsv, jsonl, xlsx, Parquet or DuckDB file, several of a pattern, a dbt model, or postgresql://….",
+            help="A csv, tsv, jsonl, xlsx, Parquet or DuckDB file, several of a pattern, a dbt model, postgresql://… or mysql://….",
         ),
     ],
     domain: Annotated[
@@ -114,7 +114,7 @@ def product(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Default: that of the file.")] = None,
     table: Annotated[
-        str | None, typer.Option("--table", metavar="NAME", help="Of a DuckDB file or PostgreSQL.")
+        str | None, typer.Option("--table", metavar="NAME", help="Of a DuckDB file or a database.")
     ] = None,
     options: OptionsOption = None,
     key: Annotated[
