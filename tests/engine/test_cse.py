@@ -139,3 +139,30 @@ def test_a_selection_that_reads_none_of_them_stays() -> None:
     apart = HoistedExpressions(selection, ["steps"])
     assert apart.names == []
     assert rows_of(apart.above(joined(apart.below(few)))) == rows_of(selection)
+
+
+def test_a_chain_carries_on_only_what_is_read_later(table: ir.Table) -> None:
+    """Each step is read by the next one, in a branch, and by a condition that stands at the end with all others."""
+    value, last = table["place"], []
+    for step in range(30):
+        last.append((value + step > 7) & (value - step < 9))
+        value = ibis.ifelse(value > step, value + 1, value - 1)
+    met = last[0]
+    for condition in last[1:]:
+        met = met | condition
+    chained = table.select(**dialect.name_columns({"place": table["place"], "value": value, "met": met}))
+    shared = eliminate_common(chained)
+    widths, relation = [], shared.op()
+    while isinstance(relation, ops.Project):
+        widths.append(len(relation.values))
+        relation = relation.parent
+    assert len(widths) > 30
+    assert max(widths) < 10
+    expected = []
+    for value in range(3):
+        place, met = value, False
+        for step in range(30):
+            met = met or (value + step > 7 and value - step < 9)
+            value = value + 1 if value > step else value - 1
+        expected.append({"place": place, "value": value, "met": met})
+    assert rows_of(shared) == expected

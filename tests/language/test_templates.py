@@ -71,7 +71,7 @@ def test_what_cannot_be_printed_is_marked(connection: Any) -> None:
 
 def test_a_variable_may_be_set_from_another_many_times() -> None:
     """Time and text of what is compiled grow with the steps: by naming a column ibis would double both with each."""
-    steps = 30
+    steps = 40
     sets = "".join(f"{{% set a{n} = a{n - 1} - 1 if a{n - 1} > {n} else a{n - 1} + 1 %}}" for n in range(1, steps))
     checked = locales.checked_in("en", f"{{% set a0 = n %}}{sets}{{{{ a{steps - 1} }}}}")
     values = locales.rows()

@@ -22,6 +22,8 @@ _CONDITIONS = (ops.IfElse, ops.SimpleCase, ops.SearchedCase)
 _PLAIN = (ops.Field, ops.Literal, ops.Argument)
 # A stage makes every item of a list anew, so what is this small is rather computed twice.
 _SMALL = 6
+# So many levels are long for values to be there only for one expression that reads them.
+_LONG = 3
 
 
 def eliminate_common(table: ir.Table) -> ir.Table:
@@ -30,38 +32,70 @@ def eliminate_common(table: ir.Table) -> ir.Table:
     assert isinstance(selection, ops.Project), "a selection is wanted"
     values = {name: value.replace(_staged, filter=ops.Value) for name, value in selection.values.items()}
     nodes = _Nodes(values.values())
-    levels = nodes.levels(lambda node: not nodes.free[node], least=1)
+    levels = nodes.levels(lambda node: not nodes.free[node], least=1, early=True)
+    last = _last_levels(values.values(), levels)
     stage = selection.parent.to_expr()
+    index = _next_index(stage.op().find(ops.Argument))
     # The column that holds each field and each shared expression, and where it stands in the present stage.
     names: dict[ops.Node, str] = {node: node.name for node in nodes.order if isinstance(node, ops.Field)}
-    here: dict[ops.Node, ops.Node] = {}
+    here: dict[ops.Node, ops.Node] = {node: node for node in names}
     for number, level in enumerate(levels):
         made = {f"shared_{number}_{place}": node for place, node in enumerate(level)}
-        stage = dialect.materialization_barrier(stage.mutate(**_over(stage, made, here)))
+        read_later = {name: here[node].to_expr() for node, name in names.items() if last.get(node, -1) > number}
+        added = _over(made, here, index)
+        arguments = (argument for value in added.values() for argument in value.op().find(ops.Argument, ops.Value))
+        index = max(index, _next_index(arguments))
+        stage = dialect.select_apart(stage, {**read_later, **added})
         names |= {node: name for name, node in made.items()}
-        here = {node: ops.Field(stage, name) for node, name in names.items()}
-    return stage.select(**_over(stage, values, here))
+        here = {node: ops.Field(stage, name) for node, name in names.items() if name in stage.columns}
+    return stage.select(**_over(values, here, index))
 
 
-def _over(stage: ir.Table, values: Mapping[str, ops.Value], here: Mapping[ops.Node, ops.Node]) -> dict[str, ir.Value]:
-    """Return the values as columns over `stage`, with index names in their lambdas that nothing below it has.
+def _last_levels(roots: Iterable[ops.Value], levels: Sequence[Sequence[ops.Value]]) -> dict[ops.Node, int]:
+    """Return the last level that reads each field and each expression of a level: the roots stand behind all levels."""
+    made = {node for level in levels for node in level}
+    last: dict[ops.Node, int] = {}
+    below = [[child for node in level for child in _below(node)] for level in levels]
+    for number, readers in enumerate([*below, roots]):
+        read = _reached(readers, lambda node: node in made or isinstance(node, ops.Field))
+        last |= dict.fromkeys((node for node in read if node in made or isinstance(node, ops.Field)), number)
+    return last
+
+
+def _reached(roots: Iterable[ops.Value], ends: Callable[[ops.Value], bool]) -> set[ops.Value]:
+    """Return the expressions below the roots, and these; of one where it `ends`, what is below is left out."""
+    queue, seen = list(roots), set[ops.Value]()
+    while queue:
+        node = queue.pop()
+        if node not in seen:
+            seen.add(node)
+            queue.extend(() if ends(node) else _below(node))
+    return seen
+
+
+def _next_index(arguments: Iterable[ops.Node]) -> int:
+    """Return the first number of an index that none of these arguments of lambdas has."""
+    names = {argument.name for argument in arguments}
+    return 1 + max((int(name.removeprefix(INDEX_NAME)) for name in names if name.startswith(INDEX_NAME)), default=-1)
+
+
+def _over(values: Mapping[str, ops.Value], here: Mapping[ops.Node, ops.Node], first: int) -> dict[str, ir.Value]:
+    """Return the values as columns of a table that has what `here` says, the indexes of their lambdas from `first` on.
 
     ibis, which counts from 0 for engines that count from 1, looks for the name in the relations below as well.
     """
-    below = [node.name for node in stage.op().find(ops.Argument)]
-    taken = [int(name.removeprefix(INDEX_NAME)) for name in below if name.startswith(INDEX_NAME)]
-    first = 1 + max(taken, default=-1)
+    # What is below a column of the table is many times what is above it.
+    within = _reached(values.values(), here.__contains__)
 
-    def renamed(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
+    def moved(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:
+        if (column := here.get(node)) is not None:
+            return column
         node = node.__recreate__(changed) if changed else node
-        if isinstance(node, ops.Argument) and node.name.startswith(INDEX_NAME):
+        if first and isinstance(node, ops.Argument) and node.name.startswith(INDEX_NAME):
             return node.copy(name=f"{INDEX_NAME}{first + int(node.name.removeprefix(INDEX_NAME))}")
         return node
 
-    moved = {name: value.replace(here, filter=ops.Value) if here else value for name, value in values.items()}
-    return {
-        name: (value.replace(renamed, filter=ops.Value) if first else value).to_expr() for name, value in moved.items()
-    }
+    return {name: value.replace(moved, filter=within.__contains__).to_expr() for name, value in values.items()}
 
 
 class HoistedExpressions:
@@ -96,7 +130,7 @@ class HoistedExpressions:
         there = [node for node in self._nodes.fields_read if node.name in parent.columns]
         here: dict[ops.Node, ops.Node] = {node: ops.Field(parent, node.name) for node in there}
         here |= {node: ops.Field(parent, name) for name, node in self._made.items()}
-        return parent.select(**_over(parent, self._values, here))
+        return parent.select(**_over(self._values, here, _next_index(parent.op().find(ops.Argument))))
 
 
 class _Nodes:
@@ -144,10 +178,11 @@ class _Nodes:
                 queue.extend(_below(node))
         return list(found)
 
-    def levels(self, own: Callable[[ops.Value], bool], least: int) -> list[list[ops.Value]]:
+    def levels(self, own: Callable[[ops.Value], bool], least: int, *, early: bool = False) -> list[list[ops.Value]]:
         """Return the expressions worth a column of their own, in levels: each reads earlier levels only.
 
-        `own` says which can be a column, `least` how large one has to be.
+        `own` says which can be a column, `least` how large one has to be, `early` that what is read once is one too
+        where it stands for several others on many levels.
         """
         uses = Counter(self.roots)
         outward: set[ops.Node] = set()  # read by what cannot stand there, such as the body of a lambda
@@ -159,8 +194,8 @@ class _Nodes:
                 outward.update(below)
             if node in guarded or isinstance(node, _CONDITIONS):
                 guarded.update(below)
-        level: dict[ops.Node, int] = {}
-        levels: list[list[ops.Value]] = []
+        level: dict[ops.Node, int] = {}  # of what is made, the one behind its own
+        made: dict[ops.Node, int] = {}
         for node in self.order:
             below = _below(node)
             level[node] = max((level[child] for child in below), default=0)
@@ -169,10 +204,45 @@ class _Nodes:
             lists = any(child.dtype.is_array() and not self.plain[child] for child in below)
             taken = lists and not node.dtype.is_array() and node in guarded
             if uses[node] > 1 or node in outward or taken:
-                levels.extend([[]] if level[node] == len(levels) else [])
-                levels[level[node]].append(node)
+                made[node] = level[node]
                 level[node] += 1
+        if early:
+            made |= self._made_early(made, level, lambda node: own(node) and self.size[node] >= least)
+        levels: list[list[ops.Value]] = [[] for _ in range(1 + max(made.values(), default=-1))]
+        for node in self.order:
+            if node in made:
+                levels[made[node]].append(node)
         return levels
+
+    def _made_early(
+        self,
+        made: Mapping[ops.Node, int],
+        level: Mapping[ops.Node, int],
+        able: Callable[[ops.Value], bool],
+    ) -> dict[ops.Node, int]:
+        """Return what is read once, many levels behind all that it reads itself, with the level where that is there.
+
+        Made there, it is one column on all these levels, and what it reads are several: in a long chain of variables
+        the conditions of each are read once more at the end.
+        """
+        end = 1 + max(made.values(), default=-1)
+        read_at = dict.fromkeys(self.roots, end)
+        early: dict[ops.Node, int] = {}
+        some_rows: set[ops.Node] = set()  # those of a branch
+        for node in reversed(self.order):
+            at = made.get(node, read_at[node])
+            below = _below(node)
+            if node in some_rows:
+                some_rows.update(below)
+            elif isinstance(node, _CONDITIONS):
+                some_rows.update(below[1:] if isinstance(node, ops.IfElse) else below)
+            if node not in made and node not in some_rows and at - level[node] >= _LONG and able(node):
+                read = _reached(below, lambda other: other in made)
+                if not node.dtype.is_nested() and sum(other in made for other in read) > 1:
+                    at = early[node] = level[node]
+            for child in below:
+                read_at[child] = min(at, read_at.get(child, end))
+        return early
 
 
 def _staged(node: ops.Node, changed: Mapping[str, object] | None) -> ops.Node:

@@ -357,6 +357,12 @@ def materialization_barrier(table: ir.Table) -> ir.Table:
     return table.mutate(fence=ibis.random()).drop("fence")
 
 
+def select_apart(table: ir.Table, columns: Mapping[str, ir.Value]) -> ir.Table:
+    """Return a selection that is no part of one above it, as behind a `materialization_barrier`. It has one column more,
+    which only a selection of all columns would read."""
+    return table.select(**columns, fence=ibis.random())
+
+
 def map_items(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> ir.ArrayValue:
     """Return `function` of every item."""
     argument, body = _body(values, function)

@@ -4,7 +4,8 @@ A name of `set` stands for its expression wherever it is read; `engine.cse` make
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 
 import ibis
 import ibis.expr.types as ir
@@ -83,6 +84,7 @@ class TemplateCompiler(ExpressionCompiler):
 
     def pieces(self, statements: Sequence[Statement]) -> list[ir.StringValue]:
         pieces: list[ir.StringValue] = []
+        unfits: list[ir.BooleanValue] = []
         for statement in statements:
             self.parts += 1
             if self.parts > MAX_PARTS:
@@ -94,8 +96,7 @@ class TemplateCompiler(ExpressionCompiler):
                     pieces.append(self.printed(statement.value))
                 case ast.Assign():
                     self.names[statement.name], unfit = self._watched(partial(self.value, statement.value))
-                    if unfit is not None:
-                        pieces.append(_marked(ibis.literal(""), unfit))
+                    unfits += [unfit] if unfit is not None else []
                 case ast.If():
                     pieces.append(self.if_statement(statement))
                 case ast.For():
@@ -108,7 +109,8 @@ class TemplateCompiler(ExpressionCompiler):
                 case ast.Draw():
                     texts = [dialect.concat_texts(self.pieces([include])) for include in statement.includes]
                     pieces.append(self.of_drawn(statement, texts))
-        return pieces
+        # One mark for all variables: of a long chain each is long computed when the last is.
+        return [*pieces, _marked(ibis.literal(""), reduce(or_, unfits))] if unfits else pieces
 
     def printed(self, expression: Expression) -> ir.StringValue:
         value, unfit = self._watched(lambda: self.value(expression))

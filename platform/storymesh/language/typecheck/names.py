@@ -98,6 +98,12 @@ class NameChecker(FilterChecker):
     def _guards(self, name: str, expression: Expression) -> Guards:
         """Return what a guard on a fact guards of what the fact reads."""
         if name not in self.guards:
+            # A fact reads earlier ones only: looked at from top to bottom, a long chain of them needs no deep recursion.
+            for earlier, found in self.scope.items():
+                if earlier == name:
+                    break
+                if isinstance(found, Fact):
+                    self._guards(earlier, found.expression)
             quiet = type(self)(self.scope, strict=False)
             quiet.guards = self.guards  # of facts that read facts, each is looked at once
             quiet.written = self.written
