@@ -358,8 +358,10 @@ def materialization_barrier(table: ir.Table) -> ir.Table:
 
 
 def select_apart(table: ir.Table, columns: Mapping[str, ir.Value]) -> ir.Table:
-    """Return a selection that is no part of one above it, as behind a `materialization_barrier`. It has one column more,
-    which only a selection of all columns would read."""
+    """Return a selection that is no part of one above it, as behind a `materialization_barrier`.
+
+    It has one column more, which only a selection of all columns would read.
+    """
     return table.select(**columns, fence=ibis.random())
 
 

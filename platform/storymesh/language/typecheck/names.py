@@ -98,7 +98,7 @@ class NameChecker(FilterChecker):
     def _guards(self, name: str, expression: Expression) -> Guards:
         """Return what a guard on a fact guards of what the fact reads."""
         if name not in self.guards:
-            # A fact reads earlier ones only: looked at from top to bottom, a long chain of them needs no deep recursion.
+            # A fact reads earlier ones only: from top to bottom, a long chain of them needs no deep recursion.
             for earlier, found in self.scope.items():
                 if earlier == name:
                     break
