@@ -7,18 +7,20 @@ rows than what is known now (`Role.own_question`), `_later` and `_asked` say whi
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import and_, or_
 
 import ibis
 import ibis.expr.types as ir
 
+from storymesh.case.as_of_join import can_join, join_latest
 from storymesh.case.resolve import Cast, JoinCondition, Role
 from storymesh.engine import dialect
 
 KNOWN, KEY, IN_HINDSIGHT, AT_QUESTION = "_known", "_key", "_later", "_asked"
 Replace = Callable[[ir.Value], ir.Value]
+_OPEN_END = ibis.literal(datetime.max, type="timestamp(6)")
 
 
 def link_cases(
@@ -160,16 +162,8 @@ class _Linker:
             prefixes[name] = f"p{place}_"
             theirs = self.narrow[name].rename(f"p{place}_{{name}}")
             left = left.inner_join(theirs, left["case_id"] == theirs[f"p{place}_case_id"])
-        predicates = [self._equal(join, left, right, prefixes) for join in role.joins]
-        predicates += self._begun(role, left, right)
-        ended = self._not_ended(role, left, right)
-        if ended is not None:
-            known_end = right[f"r_{role.contract.known_at_of(role.contract.end_time or '')}"] if role.late_end else None
-            unknown_end = [] if known_end is None else [known_end.isnull(), to_timestamp(known_end) > left["at"]]
-            predicates.append(_any_of([ended, *unknown_end]))
-        if role.contract.id == self.cast.anchor.contract.id:
-            predicates.append(left["case_id"] != self._key(self.cast.anchor, right, "r_"))
-        pairs = left.inner_join(right, predicates) if predicates else left.cross_join(right)
+        latest = self._join_latest(role, left, right, prefixes)
+        pairs = self._join_all(role, left, right, prefixes) if latest is None else latest
         own = {"known": self._known(role, pairs, prefixes)}
         if role.own_question:
             inherited = [prefixes[name] for name in parents if self.cast.roles[name].own_question]
@@ -185,7 +179,7 @@ class _Linker:
             merged = {"known": rows["known"].min()}
             merged |= {name: rows[name].any() for name in ("later", "asked") if role.own_question}
             rows = rows.group_by(["case_id", "at", *right.columns]).agg(**merged)
-        if role.link.as_of is not None:
+        if role.link.as_of is not None and latest is None:
             rows = self._latest(role, rows)
         elif role.own_question:
             rows = rows.filter(rows["later"] | rows["asked"])
@@ -194,6 +188,33 @@ class _Linker:
         if role.name in self.read_by_joins:
             self.narrow[role.name] = rows.drop("row")
         return rows
+
+    def _join_all(self, role: Role, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]) -> ir.Table:
+        """Return each pair of a case and a row of which the link's conditions hold; of `as_of`, not only the latest."""
+        equal = [self._sides(join, left, right, prefixes) for join in role.joins]
+        predicates = [theirs == mine for mine, theirs in equal]
+        predicates += self._begun(role, left, right)
+        ended = self._not_ended(role, left, right)
+        if ended is not None:
+            known_end = right[f"r_{role.contract.known_at_of(role.contract.end_time or '')}"] if role.late_end else None
+            unknown_end = [] if known_end is None else [known_end.isnull(), to_timestamp(known_end) > left["at"]]
+            predicates.append(_any_of([ended, *unknown_end]))
+        if role.contract.id == self.cast.anchor.contract.id:
+            predicates.append(left["case_id"] != self._key(self.cast.anchor, right, "r_"))
+        return left.inner_join(right, predicates) if predicates else left.cross_join(right)
+
+    def _join_latest(self, role: Role, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]) -> ir.Table | None:
+        """Return each case with its latest row by `as_of`; None where the link asks for more than that."""
+        assert role.link is not None
+        contract = role.contract
+        of_lists = any(self.cast.roles[name].listed for name in prefixes if name != self.cast.anchor.name)
+        if role.link.as_of is None or role.own_question or of_lists or contract.id == self.cast.anchor.contract.id:
+            return None
+        equal = [self._sides(join, left, right, prefixes) for join in role.joins]
+        if not can_join(equal):
+            return None
+        order = [f"r_{column}" for column in (contract.event_time, *contract.key)]
+        return join_latest(left, right, equal, to_timestamp(right[order[0]]), order)
 
     def _right(self, role: Role) -> ir.Table:
         """Return the role's rows with the columns that are carried, joined by or read later, each as `r_`."""
@@ -206,13 +227,14 @@ class _Linker:
             needed |= dict.fromkeys(contract.key)
         return table.select(**{f"r_{column}": table[column] for column in needed})
 
-    def _equal(
+    def _sides(
         self, join: JoinCondition, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]
-    ) -> ir.BooleanValue:
-        mine, theirs = right[f"r_{join.column}"], left[f"{prefixes[join.other]}v_{join.other_column}"]
+    ) -> tuple[ir.Value, ir.Value]:
+        """Return the two values that a link equates: that of another role, and that of the row."""
+        mine, theirs = left[f"{prefixes[join.other]}v_{join.other_column}"], right[f"r_{join.column}"]
         if mine.type().is_date() != theirs.type().is_date():
-            return to_timestamp(mine) == to_timestamp(theirs)
-        return mine == theirs
+            return to_timestamp(mine), to_timestamp(theirs)
+        return mine, theirs
 
     def _begun(self, role: Role, left: ir.Table, right: ir.Table) -> list[ir.BooleanValue]:
         """Return the link's bounds of the row's eventTime."""
@@ -231,7 +253,8 @@ class _Linker:
         if role.link.overlaps is None:
             return None
         end = to_timestamp(right[f"r_{role.contract.end_time}"])
-        return end.isnull() | (end >= left["at"] - _seconds(role.link.overlaps.slack))
+        # One comparison is a condition of the join; two of them would be looked at for each pair behind it.
+        return end.coalesce(_OPEN_END) >= left["at"] - _seconds(role.link.overlaps.slack)
 
     def _known(self, role: Role, pairs: ir.Table, prefixes: Mapping[str, str]) -> ir.TimestampValue:
         """Return when a question first sees the row: by its eventTime and by all that its link reads of any role."""
