@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-_RENAMED = "latest_{name}"
-
 
 def can_join(equal: Sequence[tuple[ir.Value, ir.Value]]) -> bool:
     """Return True if the sides of these equations have one type each, so that they can stand in one column."""
@@ -40,11 +38,11 @@ def join_latest(
     both = probes.union(events.mutate(asks=ibis.literal(0)).select(*probes.columns))
     # Of one moment the rows stand before the cases, which so find them.
     so_far = ibis.window(group_by=keys, order_by=["moment", "asks"], preceding=None, following=0)
-    found = both.mutate(latest=both["number"].max().over(so_far))
-    found = found.filter((found["asks"] == 1) & found["latest"].notnull())
-    found = found.select("case_id", "latest", *keys).rename(_RENAMED)
+    found = both.mutate(number=both["number"].max().over(so_far))
+    found = found.filter((found["asks"] == 1) & found["number"].notnull()).drop("moment", "asks")
+    found = found.rename("latest_{name}")
     theirs = theirs.drop("moment").rename({f"row_{name}": name for name in ("number", *keys)})
     same = [found[f"latest_{name}"] == theirs[f"row_{name}"] for name in keys]
-    latest = found.inner_join(theirs, [*same, found["latest_latest"] == theirs["row_number"]])
+    latest = found.inner_join(theirs, [*same, found["latest_number"] == theirs["row_number"]])
     latest = latest.select("latest_case_id", *[name for name in theirs.columns if not name.startswith("row_")])
     return cases.inner_join(latest, cases["case_id"] == latest["latest_case_id"]).drop("latest_case_id")

@@ -45,7 +45,7 @@ def eliminate_common(table: ir.Table) -> ir.Table:
         added = _over(made, here, index)
         arguments = (argument for value in added.values() for argument in value.op().find(ops.Argument, ops.Value))
         index = max(index, _next_index(arguments))
-        stage = dialect.select_apart(stage, {**read_later, **added})
+        stage = stage.select(**read_later, **added, **dialect.BARRIER)
         names |= {node: name for name, node in made.items()}
         here = {node: ops.Field(stage, name) for node, name in names.items() if name in stage.columns}
     return stage.select(**_over(values, here, index))

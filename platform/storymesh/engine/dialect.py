@@ -348,21 +348,14 @@ def name_columns(values: Mapping[str, ir.Value]) -> dict[str, ir.Value]:
     return {name: ops.Alias(value, name).to_expr() for name, value in values.items()}
 
 
+# ibis writes one selection over another as one, so that a value stands as often as its name is used. What is not pure
+# keeps them apart: a random column, which nothing above reads by its name, so the engine never draws it.
+BARRIER: Mapping[str, ir.Value] = {"fence": ibis.random()}
+
+
 def materialization_barrier(table: ir.Table) -> ir.Table:
-    """Return the same rows as a query of their own.
-
-    ibis writes one selection over another as one, so that a value stands as often as its name is used. Only what is not
-    pure keeps them apart: a random column, which nothing reads, so the engine never draws it.
-    """
-    return table.mutate(fence=ibis.random()).drop("fence")
-
-
-def select_apart(table: ir.Table, columns: Mapping[str, ir.Value]) -> ir.Table:
-    """Return a selection that is no part of one above it, as behind a `materialization_barrier`.
-
-    It has one column more, which only a selection of all columns would read.
-    """
-    return table.select(**columns, fence=ibis.random())
+    """Return the same rows as a query of their own."""
+    return table.mutate(**BARRIER).drop("fence")
 
 
 def map_items(values: ir.ArrayValue, function: Callable[[ir.Value], ir.Value]) -> ir.ArrayValue:

@@ -96,11 +96,13 @@ def _linked_role(operator: PlanOperator, build: Build) -> Role | None:
 
 
 def _shared_role(definition: PlanOperator, build: Build) -> Role | None:
-    """Return the role whose rows a shared part makes: the last that it reads among those that other roles join by."""
+    """Return the role whose rows a shared part makes: the last that it reads among those that other roles join by, and
+    those of which the latest rows are looked for by number."""
     roles = build.typed.cast.roles.values()
     joined_by = {join.other for role in roles for join in role.joins}
+    shared = [role for role in roles if role.link and (role.name in joined_by or role.link.as_of)]
     products = _products_read(definition, build)
-    candidates = [role for role in roles if role.link and role.name in joined_by and role.contract.id in products]
+    candidates = [role for role in shared if role.contract.id in products]
     return candidates[-1] if candidates else None
 
 
@@ -132,4 +134,5 @@ def _name_columns(words: str, role: Role | None) -> str:
 
     words = re.sub(r"\bp\d+_case_id\b", "case_id", " ".join(words.split()))
     words = words.replace("case_id = case_id", "case_id")
+    words = re.sub(r"COALESCE\((\w+), '9999-12-31 [^)]*\)", r"\1", words)  # an end that is open
     return re.sub(r"\b(?:p\d+_)?(?P<side>[vkr])_(?P<column>[a-z]\w*)", qualified, words)
