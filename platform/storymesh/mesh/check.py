@@ -4,7 +4,9 @@ Besides what reading finds, these are faults that no single file shows and that 
 assets of one key, a domain that no code location serves, a product that nothing makes.
 """
 
+import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,11 @@ def _location_findings(mesh: Mesh) -> Iterator[Finding]:
         elif not (mesh.root / file).is_file():
             yield document.finding(("load_from", index), "missing-file", f"there is no {name}")
         listed.add(name)
+        if (python := _missing_python(mesh.root, entry)) is not None:
+            words = f"there is no Python {python} on this machine, so Dagster does not load {name} here"
+            at = ("load_from", index, "python_file", "executable_path")
+            hint = "make that environment, or leave it away"
+            yield Finding(document.at(*at), "missing-file", words, hint, "warning")
     for folder in folders:
         if f"{folder}/definitions.py" not in listed:
             message = f"{folder}/definitions.py is not listed, so Dagster does not load it"
@@ -186,6 +193,15 @@ def _python_file(entry: Any) -> str | None:
     if isinstance(file, dict):
         file = file.get("relative_path")
     return file if isinstance(file, str) else None
+
+
+def _missing_python(root: Path, entry: Any) -> str | None:
+    """Return the environment of its own that a location names, where it is not there."""
+    python = entry["python_file"].get("executable_path") if isinstance(entry["python_file"], dict) else None
+    if not isinstance(python, str) or shutil.which(python):
+        return None
+    # As Dagster has it, of a user that nobody knows too, for whom Path raises.
+    return None if (root / os.path.expanduser(python)).is_file() else python  # noqa: PTH111
 
 
 def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:

@@ -31,6 +31,7 @@ def docs(
     from storymesh.cli.output.console import echo
     from storymesh.cli.output.counting import count_of
     from storymesh.cli.output.json_document import echo_result
+    from storymesh.mesh.check import blocking_findings, check_mesh
     from storymesh.mesh.mesh import load_mesh
     from storymesh.orchestration.audit_history import open_audit_history
 
@@ -38,6 +39,9 @@ def docs(
     folder = out if out is not None else loaded.prepare_store() / STORED
     with open_audit_history(loaded) as audits_of:
         site = write_site(loaded, folder, audits_of, title=title or loaded.root.name, public=public)
+    if errors := blocking_findings(check_mesh(loaded)):
+        words = f"the mesh has {count_of(len(errors), 'error')}, and the site shows it as it is: storymesh check"
+        echo(words, err=True)
     if format == "json":
         echo_result(site)
     else:
