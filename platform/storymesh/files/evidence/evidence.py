@@ -1,0 +1,319 @@
+"""Whether a file says a value of a row, and where: law 10, without a model's word for it.
+
+A value is evident where the text says it in so many words: a quote of at most one sentence that stands in the text
+exactly, or else any place that is looked for. It says the value in its unit, of this row and of no other, as it is and
+neither denied, nor as a bound or a part of something else. What fails is refused with its reason.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Literal
+
+from storymesh.files.evidence.folded_text import FoldedText, fold_text, is_whole
+from storymesh.files.evidence.measures import measure_of
+from storymesh.files.evidence.said_values import said_clocks, said_days, said_numbers
+from storymesh.files.evidence.sentences import text_spans
+from storymesh.grounding.language import LANGUAGES, language_of
+
+Span = tuple[int, int]
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+_ENDS_DENIAL = re.compile(r"[;:!?]|\.(?=\s|$)")
+_IDENTIFIER = re.compile(r"(?=.*[^\W\d_])(?=.*\d)[\w][\w./-]*[\w]")
+_GOES_ON = ("and", "or", "nor", "und", "oder", "noch")
+_LIST_WORDS = 3  # behind a comma as many words at most go on with a list of what is denied
+
+
+@dataclass(frozen=True)
+class WantedValue:
+    """A value of a row that a text is to say. `labels` are what people call an enum's code, `unit` as the contract has
+    it; `words` are those of the property's name, by which a bare number is found."""
+
+    name: str
+    value: str | int | float | Decimal | bool | date | datetime
+    unit: str | None = None
+    labels: Sequence[str] = ()
+    words: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class FoundEvidence:
+    """Where a text says a value, in its characters: as it was `quoted`, or where it was `found`."""
+
+    how: Literal["quoted", "found"]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class NoEvidence:
+    """A value that a text does not say; `reason` completes "delay_hours: …"."""
+
+    reason: str
+
+
+@dataclass
+class EvidenceText:
+    """A text in which values are looked for, of a language and, where days are said without a year, of a day.
+
+    Raises KeyError for a language whose words that deny are not known.
+    """
+
+    text: str
+    language: str = "en"
+    near: date | None = None
+    _denials: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.language not in LANGUAGES:
+            raise KeyError(self.language)
+
+    def find(
+        self, wanted: WantedValue, quote: str | None, key: Sequence[str] = (), others: Iterable[str] = ()
+    ) -> FoundEvidence | NoEvidence:
+        """Return where the text says a value: in the quote, if it does there, or else anywhere.
+
+        `key` are the texts of the row's own key, `others` those of other rows that the same file has.
+        """
+        row = _Row(self, [text for text in key if text], [text for text in others if text])
+        refused = self._in_quote(wanted, quote, row) if quote else None
+        if isinstance(refused, FoundEvidence):
+            return refused
+        best: NoEvidence | None = None
+        for place in self._places(wanted, (0, len(self.folded.text)), found=True):
+            if (fault := self._fault(place, wanted, row)) is None:
+                return FoundEvidence("found", *self.folded.original(*place))
+            best = best or NoEvidence(fault)
+        return best or refused or NoEvidence(f"the file does not say {_shown(wanted)}")
+
+    # --- the text ---
+
+    @cached_property
+    def folded(self) -> FoldedText:
+        return fold_text(self.text)
+
+    @cached_property
+    def _spans(self) -> Any:
+        return text_spans(self.text)
+
+    def _around(self, at: int, kind: Literal["sentence", "paragraph"]) -> Span:
+        """Return the sentence or the paragraph at a place of the folded text, in it."""
+        original = self.folded.begins[at]
+        begin, end = getattr(self._spans, kind)(original)
+        return self.folded.folded(begin), self.folded.folded(end)
+
+    # --- the value ---
+
+    def _in_quote(self, wanted: WantedValue, quote: str, row: "_Row") -> FoundEvidence | NoEvidence:
+        fault = "the quote is not in the file"
+        for begin, end in self.folded.occurrences(quote):
+            if self._around(begin, "sentence")[1] < end:
+                fault = "the quote is longer than a sentence"
+                continue
+            fault = f"the quote does not say {_shown(wanted)}"
+            for place in self._places(wanted, (begin, end), found=False):
+                found = self._fault(place, wanted, row)
+                if found is None:
+                    return FoundEvidence("quoted", *self.folded.original(begin, end))
+                fault = found
+        return NoEvidence(fault)
+
+    def _places(self, wanted: WantedValue, within: Span, *, found: bool) -> Iterator[Span]:
+        """Yield where the value stands inside a stretch of the folded text; a bare number that is looked for only in a
+        sentence with a word of its property."""
+        match wanted.value:
+            case bool():
+                return
+            case datetime() | date():
+                yield from self._days(wanted.value, within)
+            case int() | float() | Decimal():
+                for place in self._numbers(wanted, within):
+                    if not found or wanted.unit or self._is_named(place, wanted):
+                        yield place
+            case _:
+                for text in (str(wanted.value), *wanted.labels):
+                    yield from self._texts(text, within)
+
+    def _numbers(self, wanted: WantedValue, within: Span) -> Iterator[Span]:
+        value, measure = Decimal(str(wanted.value)), measure_of(wanted.unit or "", self.language)
+        for number in self._said_numbers:
+            inside = within[0] <= number.begin and number.end <= within[1]
+            # A unit in the next row of a table is not that of this number.
+            if not inside or not number.exact or number.end > self._around(number.begin, "sentence")[1]:
+                continue
+            said = number.measure
+            if measure is None:
+                # A unit that nobody has a table of is told by its own words; one of a table is another unit.
+                if said is None and number.value == value and self._has_unit(number.end, wanted.unit):
+                    yield number.begin, number.end
+            elif said is not None and said.is_multiple(number.value, value, measure):
+                yield number.begin, number.end
+
+    def _has_unit(self, end: int, unit: str | None) -> bool:
+        if not unit:
+            return True
+        sentence = self.folded.text[slice(*self._around(max(0, end - 1), "sentence"))].casefold()
+        return _stem(unit) in sentence
+
+    @cached_property
+    def _said_numbers(self) -> Any:
+        return said_numbers(self.folded.text, self.language)
+
+    @cached_property
+    def _said_days(self) -> Any:
+        return said_days(self.folded.text, self.language)
+
+    def _days(self, value: date | datetime, within: Span) -> Iterator[Span]:
+        day = value.date() if isinstance(value, datetime) else value
+        for said in self._said_days:
+            if not (within[0] <= said.begin and said.end <= within[1] and said.may_be(day, self.near)):
+                continue
+            sentence = self.folded.text[slice(*self._around(said.begin, "sentence"))]
+            clock = (value.hour, value.minute, value.second) if isinstance(value, datetime) else (0, 0, 0)
+            if clock == (0, 0, 0) or clock in said_clocks(sentence):
+                yield said.begin, said.end
+
+    def _texts(self, text: str, within: Span) -> Iterator[Span]:
+        """Yield where a text stands as whole words, in whatever case; a code of letters and digits also with blanks or
+        hyphens inside."""
+        plain = fold_text(text).text.strip()
+        if not plain:
+            return
+        pattern = re.escape(plain)
+        if _IDENTIFIER.fullmatch(plain):
+            pattern = "[ -]?".join(re.escape(sign) for sign in plain if sign != "-")
+        for match in re.finditer(pattern, self.folded.text[: within[1]], re.IGNORECASE):
+            if match.start() >= within[0] and is_whole(self.folded.text, match.start(), match.end()):
+                yield match.start(), match.end()
+
+    def _is_named(self, place: Span, wanted: WantedValue) -> bool:
+        sentence = self.folded.text[slice(*self._around(place[0], "sentence"))].casefold()
+        return any(_stem(word) in sentence for word in wanted.words if len(word) > 2)
+
+    # --- what is wrong with a place ---
+
+    def _fault(self, place: Span, wanted: WantedValue, row: "_Row") -> str | None:
+        """Return why the words at a place do not say the value of the row, None if they do."""
+        if self._is_denied(place, behind=not isinstance(wanted.value, str)):
+            return f"the file denies {_shown(wanted)}"
+        if str(wanted.value) in row.key:
+            return None
+        return row.fault(place)
+
+    def _is_denied(self, place: Span, *, behind: bool) -> bool:
+        """Return True where a word denies what is said at a place; `behind`: also one that comes later."""
+        begin, end = self._around(place[0], "sentence")
+        before, after = self.folded.text[begin : place[0]], self.folded.text[place[1] : end]
+        if any(self._reaches(before[word.end() :]) for word in self._denying(before)):
+            return True
+        if not behind:
+            return False
+        cut = _ENDS_DENIAL.search(after)
+        reach = after[: cut.start()] if cut else after
+        reach = re.split(r",", reach, maxsplit=1)[0]
+        language = language_of(self.language)
+        words = list(_WORD.finditer(reach))
+        joined = next((word.start() for word in words if language.joins(word[0])), len(reach))
+        return any(word.start() < joined for word in self._denying(reach))
+
+    def _denying(self, text: str) -> Iterator[re.Match[str]]:
+        for word in _WORD.finditer(text):
+            key = word[0].casefold()
+            if key not in self._denials:
+                self._denials[key] = language_of(self.language).weight(key) == "negations"
+            numbered = re.match(r"\.? ?\d", text[word.end() :]) and key in ("no", "nr")
+            if self._denials[key] and not numbered and not re.match(r" only\b", text[word.end() :]):
+                yield word
+
+    def _reaches(self, between: str) -> bool:
+        """Return True if a denial reaches over some words: not into another statement, but along a list."""
+        if _ENDS_DENIAL.search(between):
+            return False
+        language = language_of(self.language)
+        *_, last = re.split(r",", between)
+        if "," in between and len(_WORD.findall(last)) > _LIST_WORDS:
+            return False
+        joining = (word for word in _WORD.findall(between) if language.joins(word))
+        return all(word.casefold() in _GOES_ON for word in joining)
+
+
+@dataclass
+class _Row:
+    """The row that a value is of: the texts of its key, and those of other rows of the file."""
+
+    text: EvidenceText
+    key: list[str]
+    others: list[str]
+
+    def fault(self, place: Span) -> str | None:
+        """Return why a place does not speak of this row: its sentence names another one, or neither does its
+        paragraph name this one."""
+        if not self.key:
+            return None
+        begin, end = self.text._around(place[0], "sentence")
+        own, other = self._named(begin, end)
+        if other:
+            begin, end = self._statement(place, begin, end)
+            own, other = self._named(begin, end)
+            return None if own and not other else "the sentence is of another row"
+        if own:
+            return None
+        begin, end = self.text._around(place[0], "paragraph")
+        own, other = self._named(begin, end)
+        if other:
+            return "the paragraph is of another row" if not own else "the sentence does not name the row"
+        if own or not self._is_of_several_rows:
+            return None
+        return "neither sentence nor paragraph names the row"
+
+    @cached_property
+    def _own(self) -> list[Span]:
+        whole = (0, len(self.text.folded.text))
+        return [place for key in self.key for place in self.text._texts(key, whole)]
+
+    @cached_property
+    def _other(self) -> list[Span]:
+        """Where the text names another row: by its key, or by a word that is written as the own key is."""
+        whole = (0, len(self.text.folded.text))
+        found = [place for key in self.others for place in self.text._texts(key, whole)]
+        for key in self.key:
+            if _IDENTIFIER.fullmatch(key):
+                shape = "".join(map(_shape, key))
+                found += [match.span() for match in re.finditer(rf"(?<!\w){shape}(?!\w)", self.text.folded.text)]
+        own = set(self._own)
+        return [place for place in found if place not in own]
+
+    @cached_property
+    def _is_of_several_rows(self) -> bool:
+        return bool(self._other)
+
+    def _named(self, begin: int, end: int) -> tuple[bool, bool]:
+        own, other = (
+            any(begin <= first and last <= end for first, last in places) for places in (self._own, self._other)
+        )
+        return own, other
+
+    def _statement(self, place: Span, begin: int, end: int) -> Span:
+        """Return the part of a sentence that a place is in: between signs, or words that join two statements."""
+        text, language = self.text.folded.text, language_of(self.text.language)
+        cuts = [match.end() for match in re.finditer(r"[,;:](?= )| - |\(|\)", text[begin:end])]
+        cuts += [word.start() for word in _WORD.finditer(text[begin:end]) if language.joins(word[0].casefold())]
+        places = sorted({begin, end, *(begin + cut for cut in cuts)})
+        before = max(at for at in places if at <= place[0])
+        behind = min((at for at in places if at >= place[1]), default=end)
+        return before, behind
+
+
+def _shape(sign: str) -> str:
+    return r"\d" if sign.isdigit() else r"[^\W\d_]" if sign.isalpha() else re.escape(sign)
+
+
+def _stem(word: str) -> str:
+    return word.casefold().removesuffix("s")
+
+
+def _shown(wanted: WantedValue) -> str:
+    return f"{wanted.value} {wanted.unit}" if wanted.unit else f"{wanted.value}"

@@ -1,0 +1,103 @@
+"""Texts in which the same words are the same signs, whatever blanks, dashes and quotation marks a program has used.
+
+What a person would read as other words stays another text: letters keep their case and their script, digits their
+height (10² is not 102). Each sign knows where it stands in the text that it comes from.
+"""
+
+import re
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+_ALIKE = ("<wide>", "<narrow>", "<font>", "<noBreak>", "<compat>", "<initial>", "<medial>", "<final>", "<isolated>")
+_UNSEEN = frozenset("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f")
+_SOFT_HYPHEN = "\u00ad"
+_QUOTES = str.maketrans("‘’‚‛′“”„‟″«»‹›", "'''''\"\"\"\"\"\"\"''")
+_MARK = re.compile(r"[\u0300-\u036f]")
+
+
+@dataclass(frozen=True)
+class FoldedText:
+    """A folded text; sign i of it is what stands from `begins[i]` to `ends[i]` in the original."""
+
+    text: str
+    begins: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def original(self, begin: int, end: int) -> tuple[int, int]:
+        """Return where a stretch of the folded text, which is not empty, stands in the original."""
+        return self.begins[begin], self.ends[end - 1]
+
+    def folded(self, at: int) -> int:
+        """Return the place in the folded text of a place in the original."""
+        return bisect_left(self.begins, at)
+
+    def occurrences(self, words: str) -> Iterator[tuple[int, int]]:
+        """Yield where some words stand, as whole words, in this folded text."""
+        plain = fold_text(words).text.strip()
+        at = self.text.find(plain) if plain else -1
+        while at >= 0:
+            end = at + len(plain)
+            if is_whole(self.text, at, end):
+                yield at, end
+            at = self.text.find(plain, at + 1)
+
+
+def is_whole(text: str, begin: int, end: int) -> bool:
+    """Return True if a stretch of text begins and ends with a word or number, and not inside of one."""
+    before, behind = text[begin - 1 : begin], text[end : end + 1]
+    if _is_of_word(text[begin]) and _is_of_word(before):
+        return False
+    if _is_of_word(text[end - 1]) and _is_of_word(behind):
+        return False
+    # 53 is said neither by 53.5 nor by 1,253.
+    inside_before = text[begin].isdigit() and before in (".", ",") and text[begin - 2 : begin - 1].isdigit()
+    inside_behind = text[end - 1].isdigit() and behind in (".", ",") and text[end + 1 : end + 2].isdigit()
+    return not inside_before and not inside_behind
+
+
+def _is_of_word(sign: str) -> bool:
+    return sign.isalnum() or sign == "_"
+
+
+def fold_text(text: str) -> FoldedText:
+    """Return a text folded: form C, one blank for any number of them, one hyphen for all dashes, nothing unseen."""
+    signs: list[str] = []
+    begins: list[int] = []
+    ends: list[int] = []
+    at, length = 0, len(text)
+    while at < length:
+        end = at + 1
+        while end < length and _MARK.match(text[end]):
+            end += 1
+        if text[at] == _SOFT_HYPHEN:  # a word goes on, if need be in the next line
+            while end < length and text[end] in "\r\n":
+                end += 1
+        else:
+            for sign in _folded(text[at:end]):
+                if sign != " " or (signs and signs[-1] != " "):
+                    signs.append(sign)
+                    begins.append(at)
+                    ends.append(end)
+        at = end
+    return FoldedText("".join(signs), tuple(begins), tuple(ends))
+
+
+@lru_cache(maxsize=10_000)
+def _folded(cluster: str) -> str:
+    """Return a sign with its marks folded; none for what nobody sees."""
+    if cluster in _UNSEEN:
+        return ""
+    if len(cluster) == 1 and (unicodedata.category(cluster) == "Pd" or cluster == "\u2212"):
+        return "-"
+    if cluster.isspace():
+        return " "
+    plain = unicodedata.normalize("NFC", "".join(map(_plain, cluster)))
+    return " " if plain.isspace() else plain.translate(_QUOTES)
+
+
+def _plain(sign: str) -> str:
+    decomposition = unicodedata.decomposition(sign)
+    return unicodedata.normalize("NFKC", sign) if decomposition.startswith(_ALIKE) else sign
