@@ -14,11 +14,12 @@ from storymesh.files.reading.image import read_image
 from storymesh.files.reading.mail import read_mail
 from storymesh.files.reading.ocr import RecognisedLine, sorted_lines
 from storymesh.files.reading.office import read_office
+from storymesh.files.reading.passages import place_of
 from storymesh.files.reading.pdf import read_pdf
-from storymesh.files.reading.reading import Refused
+from storymesh.files.reading.reading import Passage, Refused
 from storymesh.files.reading.refusal import FileRefused
 from storymesh.files.reading.text import decode_text, read_text
-from tests.support.file_makers import edited, mail, page_with, saved
+from tests.support.file_makers import edited, mail, page_with, pdf, saved
 
 
 def refusal(read: Any, content: bytes) -> Refused:
@@ -82,8 +83,9 @@ def test_what_careless_programs_write_is_read() -> None:
     )
     values = read_mail(encoded).values["mail"]
     assert (values["sender_name"], values["subject"], values["date"]) == ("Jörg", "Grüße", None)
-    mailbox = b"From j@example.com Tue Mar 12\nFrom: j@example.com\nTo: a@example.com\n\nhello"
+    mailbox = b"From j@example.com Tue Mar 12 07:30:00 2024\nFrom: j@example.com\nTo: a@example.com\n\nhello\n"
     assert read_mail(mailbox).text == "hello"
+    assert "several mails" in refusal(read_mail, mailbox + b"\n" + mailbox).detail
 
 
 def test_the_name_of_an_attachment_leads_to_no_folder() -> None:
@@ -304,6 +306,22 @@ def test_pages_that_show_nothing_have_no_text_and_those_that_are_drawn_are_scann
     assert refusal(read_pdf, page_with(b"", kids=b"[2 0 R 2 0 R]", count=2)).reason == "damaged"
 
 
+def test_what_is_filled_into_a_form_is_text_of_its_page() -> None:
+    drawn = b"/Tx BMC q BT /F 10 Tf 2 4 Td (53 hours) Tj ET Q EMC"
+    fonts = b"/Resources << /Font << /F 6 0 R >> >>"
+    content = pdf(
+        b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [5 0 R] /DA (/F 10 Tf 0 g) >> >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 100] /Contents 4 0 R /Annots [5 0 R] %s >>" % fonts,
+        b"<< /Length 37 >>\nstream\nBT /F 10 Tf 20 70 Td (Expected) Tj ET \nendstream",
+        b"<< /Type /Annot /Subtype /Widget /FT /Tx /V (53 hours) /Rect [20 30 120 50] /F 4 /AP << /N 7 0 R >> >>",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Type /XObject /Subtype /Form /BBox [0 0 99 20] %s /Length %d >>\nstream\n%s\nendstream"
+        % (fonts, len(drawn), drawn),
+    )
+    assert read_pdf(content).text == "Expected\n53 hours"
+
+
 def test_drawn_pages_are_recognised_with_boxes_in_points() -> None:
     lines = [RecognisedLine("53 hours", (100.0, 50.0, 300.0, 80.0), 0.9)]
     found = read_pdf(page_with(b"0 0 50 50 re f"), lambda _: lines)
@@ -363,6 +381,19 @@ def test_a_picture_says_when_it_was_taken_and_is_turned_upright() -> None:
     exif.get_ifd(0x8769)[0x9003] = "2024:03:12 06:30:00"
     values = read_image(picture((400, 300), kind="JPEG", exif=exif)).values["image"]
     assert (values["width"], values["height"], values["taken_on"]) == (300, 400, date(2024, 3, 12))
+
+
+def test_a_stretch_of_text_has_one_place_in_its_file() -> None:
+    passages = [
+        Passage(0, 10, page=1, box=(1, 1, 5, 5), confidence=0.9),
+        Passage(11, 20, page=1, box=(2, 6, 9, 9), confidence=0.8),
+        Passage(22, 30, page=2, box=(0, 0, 9, 9)),
+    ]
+    assert place_of(passages, 12, 15) == Passage(1, 4, page=1, box=(2, 6, 9, 9), confidence=0.8)
+    assert place_of(passages, 5, 25) == Passage(5, 25, page=1, box=(1, 1, 9, 9), confidence=0.8)
+    assert place_of(passages, 20, 22) is None
+    spoken = [Passage(0, 5, seconds=(0.0, 2.0)), Passage(6, 9, seconds=(2.0, 3.5))]
+    assert place_of(spoken, 3, 8) == Passage(3, 8, seconds=(0.0, 3.5))
 
 
 def test_lines_are_sorted_as_they_are_read() -> None:

@@ -29,6 +29,7 @@ MAX_DEPTH = 50
 _MAX_ADDRESSES = 10_000
 _TEXTS = ("text/plain", "text/html")
 _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+_NEXT_MAIL = re.compile(rb"\n\r?\nFrom [^\n]{1,200}\d{4}[^\n]{0,20}\n[!-9;-~]{1,100}:")
 _NOT_A_NAME = re.compile(r"[\x00-\x1f\x7f/\\]+")
 
 
@@ -47,6 +48,8 @@ def open_reader(_: Mapping[str, Any]) -> Callable[[bytes], FileContent]:
 def read_mail(content: bytes) -> FileContent:
     """Return the text of a mail, its header fields, the texts of its parts and its attachments."""
     require_type(content, "mail")
+    if content.startswith(b"From ") and _NEXT_MAIL.search(content):
+        raise FileRefused("wrong type", "a mailbox of several mails: split it, so that each is a file")
     try:
         message = BytesParser(policy=_RawFields()).parsebytes(_without_envelope(content))
     except (MessageError, ValueError, LookupError, AttributeError) as error:

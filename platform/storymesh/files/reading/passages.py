@@ -54,3 +54,29 @@ class PassageWriter:
         """Append a separator where there is some text before."""
         if self._length:
             self.separate(separator)
+
+
+def place_of(passages: Sequence[Passage], begin: int, end: int) -> Passage | None:
+    """Return where in a file a stretch of its text stands, None where no passage is touched.
+
+    Its `begin` and `end` are counted from the passage that it begins in, such as a part of a mail. Of several passages
+    of one page, box and seconds are those of all; of several pages the first counts.
+    """
+    touched = [passage for passage in passages if passage.begin < end and begin < passage.end]
+    if not touched:
+        return None
+    first = touched[0]
+    same = [passage for passage in touched if (passage.part, passage.page) == (first.part, first.page)]
+    boxes = [passage.box for passage in same if passage.box]
+    seconds = [passage.seconds for passage in touched if passage.seconds]
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True) if boxes else ((), (), (), ())
+    return Passage(
+        max(0, begin - first.begin),
+        max(0, end - first.begin),
+        first.part,
+        first.page,
+        (min(lefts), min(tops), max(rights), max(bottoms)) if boxes else None,
+        (min(begins for begins, _ in seconds), max(ends for _, ends in seconds)) if seconds else None,
+        first.cell,
+        min((passage.confidence for passage in touched if passage.confidence is not None), default=None),
+    )

@@ -1,7 +1,9 @@
 """Pages of PDF: their text line by line with its boxes, and pages that are pictures by recognition."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -19,8 +21,12 @@ MAX_PAGES = 20_000
 _DOTS = 200 / 72  # pixels a point, for recognition
 _PASSWORD, _SECURITY = 4, 5  # PDFium's errors
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([-+])(\d\d)'?(\d\d)?)?")
+_UNREADABLE = 0.3  # of the signs of a page, beyond which it is recognised as a picture is
 _HYPHEN = "\ufffe"  # where PDFium has met a word that goes on in the next line
-_SCANNED = "its pages are pictures: pip install 'storymesh[ocr]', and let `ocr` be on, to have their text recognised"
+_SCANNED = (
+    "its pages are pictures, or their fonts say no letters: pip install 'storymesh[ocr]', and let `ocr` be on, to have"
+    " their text recognised"
+)
 
 
 def open_reader(options: Mapping[str, Any]) -> Callable[[bytes], FileContent]:
@@ -64,12 +70,15 @@ class _Pages:
         count = len(self.document)
         if count > MAX_PAGES:
             raise FileRefused("too large when opened", f"it has {count:,} pages, more than {MAX_PAGES:,}")
+        has_form = bool(self.document.get_formtype())
+        if has_form:
+            self.document.init_forms()
         for number in range(1, count + 1):
-            page = self.document[number - 1]
-            try:
+            if has_form:  # what is filled in is text of the page then
+                with closing(self.document[number - 1]) as form:
+                    form.flatten()
+            with closing(self.document[number - 1]) as page:
                 self._read_page(page, number)
-            finally:
-                page.close()
 
     def content(self) -> FileContent:
         text = self.writer.text
@@ -88,11 +97,10 @@ class _Pages:
         return FileContent(text, {"pdf": values, "pages": self.rows}, self.writer.passages)
 
     def _read_page(self, page: "PdfPage", number: int) -> None:
-        text_page = page.get_textpage()
-        try:
+        with closing(page.get_textpage()) as text_page:
             lines = [line for line in _lines(text_page, page.get_height()) if line[0].strip()]
-        finally:
-            text_page.close()
+        if _is_unreadable("".join(text for text, _, _ in lines)):
+            lines = []
         confidence = None
         if not lines and _shows_something(page):
             self.pictures += 1
@@ -141,6 +149,12 @@ def _box(page: "PdfTextPage", begin: int, length: int, height: float) -> tuple[f
     lefts, bottoms, rights, tops = zip(*rectangles, strict=True)
     left, top, right, bottom = min(lefts), height - max(tops), max(rights), height - min(bottoms)
     return round(left, 1), round(top, 1), round(right, 1), round(bottom, 1)
+
+
+def _is_unreadable(text: str) -> bool:
+    """Return True for what a font says that does not tell which letters its signs are."""
+    unknown = sum(sign == "\ufffd" or unicodedata.category(sign) in ("Co", "Cn", "Cc") for sign in text)
+    return unknown > _UNREADABLE * len(text)
 
 
 def _shows_something(page: "PdfPage") -> bool:
