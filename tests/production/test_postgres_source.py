@@ -28,6 +28,45 @@ SOURCES = {
     "tx": "{server: ledger, table: tx}",
     "first": f'{{server: ledger, query: "{QUERY}"}}',
 }
+MART = "p4ss-of-the-m4rt"
+PROJECT = {
+    "mesh.yaml": "dbt: {env: [MART_HOST, MART_PORT, MART_PASSWORD]}\n",
+    "domains/bank/dbt_project.yml": "name: bank\nprofile: bank\nmodels: {+materialized: table}\n",
+    "domains/bank/profiles.yml": """\
+bank:
+  target: books
+  outputs:
+    books:
+      type: postgres
+      host: "{{ env_var('MART_HOST') }}"
+      port: "{{ env_var('MART_PORT') | int }}"
+      user: loader
+      password: "{{ env_var('MART_PASSWORD') }}"
+      dbname: books
+      schema: marts
+""",
+    "domains/bank/models/sources.yml": "sources: [{name: raw, schema: bank, tables: [{name: tx}]}]\n",
+    "domains/bank/models/totals.sql": "select ok, count(*) as n from {{ source('raw', 'tx') }} group by 1 order by 1",
+    "domains/bank/products/totals.odps.yaml": """\
+apiVersion: v1.0.0
+kind: DataProduct
+id: bank.totals
+status: active
+""",
+    "contracts/bank/totals.odcs.yaml": """\
+apiVersion: v3.2.0
+kind: DataContract
+id: bank.totals
+version: 1.0.0
+status: active
+schema:
+  - name: totals
+    customProperties: [{property: timeless, value: true}]
+    properties:
+      - {name: ok, logicalType: boolean, primaryKey: true}
+      - {name: n, logicalType: integer}
+""",
+}
 TABLE = r"""
 create schema bank;
 create table bank.tx (tx_id bigint primary key, "Amount" numeric(12,2), booked_at timestamptz, ok bool, note text,
@@ -37,7 +76,10 @@ insert into bank.tx select g, g * 1.25, timestamptz '2024-01-01 12:00+02' + g * 
   generate_series(1, 5000) g;
 create role reader login password '{password}';
 alter role reader set log_statement = 'all';
-grant usage on schema bank to reader;
+create role loader login password '{mart}';
+create schema marts authorization loader;
+grant usage on schema bank to reader, loader;
+grant select on bank.tx to loader;
 grant select (tx_id, "Amount", booked_at, ok, note, changed) on bank.tx to reader;
 """
 
@@ -78,11 +120,18 @@ class Ledger:
         return Path(folder).with_name("log").read_text(encoding="utf-8", errors="replace")
 
 
+def write_project(root: Path) -> None:
+    """Add a dbt project whose models are made in the PostgreSQL, and a product of one of them."""
+    for name, text in PROJECT.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def ledger(server: dict[str, str]) -> Ledger:
     Ledger(server, "postgres").execute("create database books")
     made = Ledger(server, "books")
-    made.execute(TABLE.replace("{password}", CANARY))
+    made.execute(TABLE.replace("{password}", CANARY).replace("{mart}", MART))
     return made
 
 
@@ -110,8 +159,14 @@ def test_a_table_and_a_query_are_published_and_no_password_is_left(
     ledger: Ledger, preloaded: Preloaded, tmp_path: Path
 ) -> None:
     mesh = write_mesh(tmp_path / "m", SERVER, SOURCES)
-    ran = preloaded.run("run", mesh=mesh, **ledger.reader)
+    write_project(mesh)
+    loader = {"MART_HOST": ledger.variables["LEDGER_HOST"], "MART_PORT": ledger.variables["LEDGER_PORT"]}
+    ran = preloaded.run("run", mesh=mesh, **ledger.reader, **loader, MART_PASSWORD=MART)
     assert ran.code == 0, ran.output
+    totals = ProductStore(load_mesh(mesh).warehouse, "bank").latest_snapshot("totals")
+    assert totals is not None
+    assert pq.read_table(list(totals.files)).to_pylist() == [{"ok": False, "n": 2500}, {"ok": True, "n": 2500}]
+    assert ledger.execute("select count(*) from marts.totals") == [(2,)], "the model stays where it is made"
     snapshot = ProductStore(load_mesh(mesh).warehouse, "bank").latest_snapshot("tx")
     assert snapshot is not None
     rows = pq.read_table(list(snapshot.files)).sort_by("id").to_pylist()
@@ -126,7 +181,9 @@ def test_a_table_and_a_query_are_published_and_no_password_is_left(
     assert "iban" not in asked
     assert re.search(r"READ ONLY", asked) and "REPEATABLE READ" in asked
     # Another password is a failure of this domain alone, in words, at the line of the contract.
-    wrong = preloaded.run("run", mesh=mesh, **ledger.variables, LEDGER_USER="reader", LEDGER_PASSWORD="an0ther-canary")
+    wrong = preloaded.run(
+        "run", "bank.tx", "desk", mesh=mesh, **ledger.variables, LEDGER_USER="reader", LEDGER_PASSWORD="an0ther-canary"
+    )
     assert wrong.code == 1
     assert "contracts/bank/tx.odcs.yaml:7:6: the table 'tx' of the server 'ledger'" in " ".join(wrong.output.split())
     assert "password authentication failed" in wrong.output
@@ -136,7 +193,7 @@ def test_a_table_and_a_query_are_published_and_no_password_is_left(
     assert kept is not None and kept.version == snapshot.version
     for path in (path for path in mesh.rglob("*") if path.is_file()):
         content = path.read_bytes()
-        assert CANARY.encode() not in content and b"an0ther-canary" not in content, path
+        assert not [word for word in (CANARY, MART, "an0ther-canary") if word.encode() in content], path
     assert CANARY not in ran.output and "an0ther-canary" not in wrong.output
 
 

@@ -92,7 +92,7 @@ class FilesTable:
         import shutil
 
         folder.mkdir()
-        target = folder / item.base_name
+        target = folder / str(item.base_name)
         with self._store.file_system.open_input_stream(item.path, compression=None) as source, target.open("wb") as out:
             shutil.copyfileobj(source, out, 1 << 20)
         return target

@@ -134,6 +134,7 @@ class PostgresTable:
             dbname=server.required("database"),
             **({"user": user} if user else {}),
             password=password or "",
+            **({"sslmode": sslmode} if (sslmode := server.field("sslmode")) else {}),
             connect_timeout=CONNECT_S,
             keepalives_idle=30,
             keepalives_interval=10,

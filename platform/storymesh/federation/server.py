@@ -7,7 +7,7 @@ names and passwords are in no file: they stand in variables that are called afte
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -104,6 +104,12 @@ class Server:
     def variable(self, name: str) -> str:
         """Return the name of the variable that has a credential of this server."""
         return f"{re.sub(r'[^A-Za-z0-9]+', '_', self.name).strip('_').upper()}_{name}"
+
+    def with_credentials(self, written: Mapping[str, str]) -> "Server":
+        """Return this server with credentials whose variables are filled in. Raises SourceUnreadable for one that is
+        not set."""
+        filled = {name: fill_variables(text, self._unset) for name, text in written.items()}
+        return replace(self, credentials=filled)
 
     def _unset(self, variable: str) -> SourceUnreadable:
         message = f"{self.at}{self.words} is found by the variable {variable}, which is not set"

@@ -117,7 +117,7 @@ def connection_settings(relation: Relation, access: ServerAccess) -> dict[str, A
     user, password = server.credential("USER"), server.credential("PASSWORD")
     match server.kind:
         case "snowflake":
-            settings = {
+            settings: dict[str, Any] = {
                 "account": server.required("account"),
                 "database": f"{server.required('database')}/{server.required('schema')}",
                 "warehouse": server.field("warehouse"),

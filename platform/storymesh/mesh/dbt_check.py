@@ -7,7 +7,8 @@ from storymesh.location import Location
 from storymesh.mesh.dbt_manifest import dbt_manifest, recorded_refusal
 from storymesh.mesh.mesh import Mesh
 from storymesh.product.dbt_files import has_dbt_project, read_dbt_project, require_dbt_files
-from storymesh.product.dbt_profile import domain_database_path
+from storymesh.product.dbt_model_server import ModelServer
+from storymesh.product.dbt_profile import models_place
 from storymesh.product.dbt_syntax import syntax_findings
 
 
@@ -45,11 +46,27 @@ def _project_findings(mesh: Mesh, domain: str) -> list[Finding]:
         access = mesh.dbt_access(domain)
         project = read_dbt_project(folder, mesh.root)
         require_dbt_files(project, folder, mesh.root, unconfined=access.unconfined)
-        domain_database_path(domain, folder, mesh.store, unconfined=access.unconfined)
+        place = models_place(domain, folder, mesh.store, unconfined=access.unconfined)
+        if isinstance(place, ModelServer):
+            place.require(access.env)
     except DefinitionErrors as errors:
         return list(errors.findings)
+    if isinstance(place, ModelServer) and (found := _unreachable_inputs(mesh, domain)):
+        return found
     ports = [port for product in mesh.products_of(domain) for port in (*product.inputs, *product.outside)]
     # A product whose own files have faults is nobody's source yet, and its domain's fault alone is to be told.
     sources = {port.contract_id for port in ports if port.contract_id.partition(".")[0] in mesh.domains}
     unread = len(list((folder / "products").glob("*.odps.yaml"))) > len(mesh.products_of(domain))
     return syntax_findings(project, folder, mesh.root, None if unread else sources)
+
+
+def _unreachable_inputs(mesh: Mesh, domain: str) -> list[Finding]:
+    """Return a finding for each product that models on a server would read: it is in the store, where they are not."""
+    words = "the models of '{}' are on a server, which does not have the product '{}'"
+    hint = "read it in the narrative, or let a domain whose models are on DuckDB join the two"
+    return [
+        Finding(port.location, "not-on-server", words.format(domain, port.contract_id), hint)
+        for product in mesh.products_of(domain)
+        if product.is_model
+        for port in product.inputs
+    ]

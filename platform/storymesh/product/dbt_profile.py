@@ -1,4 +1,5 @@
-"""The DuckDB file of a domain's dbt models: that of its own profiles.yml, or else one in the store."""
+"""Where a domain's dbt models are: in a DuckDB file or a PostgreSQL, as its own profiles.yml says, or else in a DuckDB
+file of the store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 from storymesh.document import Document, read_document
 from storymesh.errors import DefinitionErrors, suggest_name
 from storymesh.product.dbt_files import read_dbt_project
+from storymesh.product.dbt_model_server import ModelServer, read_model_server
 
 _HINT = "leave profiles.yml away, and the domain is given a DuckDB file of its own"
 _PLAIN = frozenset({"type", "path", "schema", "database", "threads", "settings", "keep_open", "disable_transactions"})
@@ -27,28 +29,34 @@ _SETTINGS = frozenset(
 )
 
 
-def domain_database_path(domain: str, folder: Path, store: Path, *, unconfined: bool = False) -> Path:
-    """Return the DuckDB file of the dbt project in `folder`. Paths in a profile are relative to `folder`, as in dbt.
+def models_place(domain: str, folder: Path, store: Path, *, unconfined: bool = False) -> Path | ModelServer:
+    """Return where the models of the dbt project in `folder` are: a DuckDB file, or a server. Paths in a profile are
+    relative to `folder`, as in dbt.
 
-    Raises DefinitionErrors when the domain has a profiles.yml that names no DuckDB file of the domain's own.
+    Raises DefinitionErrors when the domain has a profiles.yml that names neither a DuckDB file of its own nor a server.
     """
-    return read_profile(domain, folder, store, unconfined=unconfined).database
+    profile = read_profile(domain, folder, store, unconfined=unconfined)
+    return profile.server or profile.database
 
 
 @dataclass(frozen=True)
 class DomainProfile:
-    """What of a domain's profile is used: the `database`, and further plain fields and settings of the target."""
+    """What of a domain's profile is used: the `database`, and further plain fields and settings of the target.
+
+    With a `server` the models are there, and nothing is in the `database`.
+    """
 
     database: Path
     fields: Mapping[str, Any]
     settings: Mapping[str, Any]
+    server: ModelServer | None = None
 
 
 def read_profile(domain: str, folder: Path, store: Path, *, unconfined: bool = False) -> DomainProfile:
     """Return the profile of the dbt project in `folder`, or the one that it is given. Raises DefinitionErrors."""
     path = folder / "profiles.yml"
     if not path.exists() and not path.is_symlink():
-        return DomainProfile((store / domain / "dbt").resolve() / f"{domain}.duckdb", {}, {})
+        return DomainProfile(_own_database(domain, store), {}, {})
     root = folder.parent.parent
     document = read_document(path, root)
     profiles = _fields(document, ())
@@ -65,8 +73,10 @@ def read_profile(domain: str, folder: Path, store: Path, *, unconfined: bool = F
         raise _profile_error(document, (name, "target"), message, suggest_name(str(target), outputs))
     output = _fields(document, (name, "outputs", target))
     at = (name, "outputs", target)
+    if output.get("type") == "postgres":
+        return DomainProfile(_own_database(domain, store), output, {}, read_model_server(document, at, output, domain))
     if output.get("type") != "duckdb":
-        message = f"products are read from DuckDB, the target '{target}' is {output.get('type')!r}"
+        message = f"products are read from DuckDB or PostgreSQL, the target '{target}' is {output.get('type')!r}"
         raise _profile_error(document, (*at, "type"), message, _HINT)
     written = output.get("path")
     if not isinstance(written, str) or not written or "{{" in written or ":" in written:
@@ -81,6 +91,10 @@ def read_profile(domain: str, folder: Path, store: Path, *, unconfined: bool = F
             raise _profile_error(document, (*at, "path"), words, _HINT)
     fields = {key: value for key, value in output.items() if key in _PLAIN - {"type", "path", "settings"}}
     return DomainProfile(database, fields, settings)
+
+
+def _own_database(domain: str, store: Path) -> Path:
+    return (store / domain / "dbt").resolve() / f"{domain}.duckdb"
 
 
 def _require_plain(

@@ -40,7 +40,8 @@ _OURS = frozenset({"target", "logs", "dbt_project.yml", "profiles.yml", SOURCES_
 class DbtProject:
     """The folders, options and environment of dbt for one domain. `folder`, the domain's own, is its working folder.
 
-    `files` are the texts of the files in the store that dbt finds beside those of the domain.
+    `files` are the texts of the files in the store that dbt finds beside those of the domain. `on_server`: its models
+    are not in the `database`, but on a server.
     """
 
     domain: str
@@ -54,6 +55,7 @@ class DbtProject:
     home: Path
     access: "DbtAccess"
     files: Mapping[Path, str]
+    on_server: bool = False
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -131,6 +133,8 @@ def plan_dbt(
     fields = _read_project(folder, unconfined=access.unconfined)
     model_paths = [*(fields.get("model-paths") or ["models"]), SOURCES_FOLDER]
     profile = read_profile(domain, folder, store, unconfined=access.unconfined)
+    if profile.server is not None:
+        profile.server.require(access.env)
     only = None if access.unconfined else _allowed_paths(folder, home, inputs, access)
     files = {
         project_dir / PROJECT_FILE: _yaml({**fields, "model-paths": model_paths}),
@@ -159,6 +163,7 @@ def plan_dbt(
         target_path=home / "target",
         log_path=home / "logs",
         database=profile.database,
+        on_server=profile.server is not None,
         env=MappingProxyType(env),
         home=home / "home",
         access=access,
@@ -279,6 +284,8 @@ def _yaml(value: Any) -> str:
 def _profiles(
     name: str, profile: DomainProfile, folder: Path, home: Path, only: Sequence[Path] | None
 ) -> dict[str, Any]:
+    if profile.server is not None:
+        return {name: {"target": "storymesh", "outputs": {"storymesh": {"threads": 2, **profile.fields}}}}
     output: dict[str, Any] = {"threads": 2, **profile.fields, "type": "duckdb", "path": str(profile.database)}
     if only is None:
         # Relative paths in models are relative to the domain's folder, wherever dbt is started.

@@ -37,7 +37,8 @@ class DbtBuildState:
     ) -> None:
         self._project = project
         self._path = project.target_path.parent / _STATE
-        self._inputs = None if access.unconfined or _varies(manifest) else _inputs_digest(project, access, selected)
+        varying = access.unconfined or project.on_server or _varies(manifest)
+        self._inputs = None if varying else _inputs_digest(project, access, selected)
 
     def is_current(self) -> bool:
         """Return True if a build would read what the last one read and find the database as that one left it."""

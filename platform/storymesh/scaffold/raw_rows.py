@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from storymesh.engine.engine import Engine, TableNotFound
 from storymesh.errors import EngineFailed, SourceUnreadable, WrongUsage, suggest_name
 from storymesh.product.dbt_files import data_folders, has_dbt_project
-from storymesh.product.dbt_profile import domain_database_path
+from storymesh.product.dbt_profile import models_place
 from storymesh.product.dbt_project import DbtAccess, prepare_dbt, run_dbt
 from storymesh.product.sources.arrow_columns import plain_columns
 from storymesh.product.sources.open import open_raw_rows, raw_files
@@ -148,7 +148,9 @@ def _open_model(engine: Engine, model: str, project: DomainProject) -> "pa.Recor
         return SourceUnreadable(f"the dbt model '{model}' of '{project.domain}': {problem}", hint)
 
     access = project.access
-    database = domain_database_path(project.domain, project.folder, project.store, unconfined=access.unconfined)
+    database = models_place(project.domain, project.folder, project.store, unconfined=access.unconfined)
+    if not isinstance(database, Path):
+        raise unreadable("it is on a server", "name its table there: --from postgresql://HOST/DATABASE --table NAME")
     prepared = prepare_dbt(project.domain, project.folder, project.store, {}, engine, access)
     run_dbt(prepared, "run")
     allowed = None if access.unconfined else [*data_folders(project.folder.resolve()), prepared.home / "external"]

@@ -67,7 +67,11 @@ def server_table_specs(mesh: Mesh, domain: str) -> list[dg.AssetSpec]:
                 "place": server.place,
                 **({"table": relation.table} if relation.table is not None else {}),
                 **({"query": dg.MetadataValue.md(f"```sql\n{relation.query}\n```")} if relation.query else {}),
-                "dagster/code_references": code_references(mesh.root, {"server": server.location}),
+                **(
+                    {"dagster/code_references": code_references(mesh.root, {"server": server.location})}
+                    if server.location is not None
+                    else {}
+                ),
             },
         )
     return list(specs.values())

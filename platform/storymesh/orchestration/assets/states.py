@@ -16,7 +16,8 @@ from storymesh.mesh.dbt_manifest import input_products, snapshot_without_rows
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
-from storymesh.product.dbt_profile import domain_database_path
+from storymesh.product.dbt_model_server import ModelServer
+from storymesh.product.dbt_profile import models_place
 from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product
 from storymesh.product.publication_state import PublicationState
@@ -24,10 +25,10 @@ from storymesh.product.sources.open import source_digest
 from storymesh.product.store import ProductStore, Snapshot
 
 
-def domain_database(mesh: Mesh, domain: str) -> Path:
-    """Return the DuckDB file of the domain's models. Raises DefinitionErrors when its own dbt profile names none."""
+def domain_database(mesh: Mesh, domain: str) -> Path | ModelServer:
+    """Return where the domain's models are. Raises DefinitionErrors when its own dbt profile does not say."""
     unconfined = mesh.dbt_access(domain).unconfined
-    return domain_database_path(domain, mesh.domain_folder(domain), mesh.store, unconfined=unconfined)
+    return models_place(domain, mesh.domain_folder(domain), mesh.store, unconfined=unconfined)
 
 
 def publication_state(mesh: Mesh, product: Product, manifest: Mapping[str, Any] | None) -> PublicationState:

@@ -1,4 +1,5 @@
-"""dbt models as sources: a table or view of the product's name in the DuckDB file of the domain's dbt project."""
+"""dbt models as sources: a table or view of the product's name in the DuckDB file of the domain's dbt project, or on
+its server."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 from storymesh.contract.definition import Contract
 from storymesh.engine.engine import Engine, TableNotFound
 from storymesh.errors import EngineFailed, SourceUnreadable, suggest_name
+from storymesh.federation.access import ServerAccess
+from storymesh.federation.postgres import PostgresTable
+from storymesh.federation.relation import Relation
+from storymesh.product.dbt_model_server import ModelServer
 from storymesh.product.definition import Product
 from storymesh.product.sources.arrow_columns import plain_columns
 from storymesh.product.sources.file_state import FileState
@@ -69,6 +74,27 @@ def open_dbt_model(
         require_same()
 
     return plain_columns(reader.schema, batches(), unreadable)
+
+
+def open_served_model(
+    product: Product,
+    contract: Contract,
+    place: ModelServer,
+    access: ServerAccess,
+    manifest: Mapping[str, Any] | None,
+) -> "pa.RecordBatchReader":
+    """Return the rows of the model on the server at which the domain's dbt made it, as dbt's `manifest` names it.
+
+    Raises SourceUnreadable, ResourceUnavailable, here or while rows are read.
+    """
+
+    def unreadable(problem: str, hint: str = "") -> SourceUnreadable:
+        return SourceUnreadable(f"the dbt model '{product.name}' of '{product.domain}': {problem}", hint)
+
+    table = product.name if manifest is None else ".".join(_relation(product, manifest, unreadable))
+    relation = Relation(place.opened(), table)
+    rows = PostgresTable(relation, access).open_rows(lambda names: choose_columns(names, contract, relation.unreadable))
+    return plain_columns(rows.schema, rows, relation.unreadable)
 
 
 def _relation(

@@ -13,11 +13,12 @@ from storymesh.engine.engine import Engine
 from storymesh.errors import SourceUnreadable, StorymeshError
 from storymesh.federation.access import ServerAccess
 from storymesh.input_file import InputFileRefused, open_input, require_input
+from storymesh.product.dbt_model_server import ModelServer
 from storymesh.product.dbt_state import models_digest
 from storymesh.product.definition import Product
 from storymesh.product.sources.bounds import COMPRESSED, ContentRefused, OpensTooFar, archive_member, require_bounded
 from storymesh.product.sources.csv import CSV
-from storymesh.product.sources.dbt_model import open_dbt_model
+from storymesh.product.sources.dbt_model import open_dbt_model, open_served_model
 from storymesh.product.sources.json_lines import JSON_LINES
 from storymesh.product.sources.options import Format, SourceOptions, format_suffixes
 from storymesh.product.sources.parquet import PARQUET
@@ -38,7 +39,7 @@ def open_product_rows(
     product: Product,
     contract: Contract,
     folder: Path,
-    database: Path,
+    database: Path | ModelServer,
     engine: Engine,
     allowed: Collection[Path] | None = (),
     manifest: Mapping[str, Any] | None = None,
@@ -47,15 +48,19 @@ def open_product_rows(
     """Return the rows of `product`, a batch at a time.
 
     They are in its `source`, a path relative to the domain's `folder` or a pattern of such; or in the table of a server
-    of its contract, which `servers` may be; or else in the table or view of its name in the DuckDB file `database` of
-    the domain's dbt project, where a view reads what is `allowed` (None: everything), as dbt's `manifest` names it.
+    of its contract, which `servers` may be; or else in the table or view of its name in the `database` of the domain's
+    dbt project (a DuckDB file, where a view reads what is `allowed`, None being everything; or a server), as dbt's
+    `manifest` names it.
     Raises SourceUnreadable, here or while rows are read, and for a server that does not answer ResourceUnavailable.
     """
     if product.layout.server is not None:
         return open_server_rows(
             product, contract, servers or ServerAccess(folder), engine, partial(_open_files, product, contract, engine)
         )
+    if product.source is None and isinstance(database, ModelServer):
+        return open_served_model(product, contract, database, servers or ServerAccess(folder), manifest)
     if product.source is None:
+        assert isinstance(database, Path)
         return open_dbt_model(product, contract, folder, database, engine, allowed, manifest)
     if problem := source_problem(product, folder):
         raise SourceUnreadable(f"{product.source_location}: source '{product.source}': {problem[0]}", problem[1])
@@ -220,7 +225,7 @@ def source_digest(
     product: Product,
     contract: Contract,
     folder: Path,
-    database: Path,
+    database: Path | ModelServer,
     allowed: Collection[Path] | None = (),
     manifest: Mapping[str, Any] | None = None,
     servers: ServerAccess | None = None,
@@ -237,7 +242,7 @@ def source_digest(
             return None  # whoever reads the rows says what is wrong
         return version and hashlib.sha256(version.encode()).hexdigest()
     if product.source is None:
-        return models_digest(database, allowed, manifest)
+        return models_digest(database, allowed, manifest) if isinstance(database, Path) else None
     digests = hashlib.sha256()
     try:
         for path in matching_files(folder, product.source):

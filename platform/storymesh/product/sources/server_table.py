@@ -113,7 +113,7 @@ def server_table_findings(product: Product, contract: Contract) -> "Iterator[Fin
     server = relation.server
     if server.kind is None:
         message, hint = unread_type(server)
-        yield Finding(server.location, "server-type", message, hint)
+        yield Finding(server.location or product.source_location, "server-type", message, hint)
     elif relation.query is not None and server.kind not in DATABASES:
         message = f"a query is run by a database, and the server '{server.name}' is {server.type}"
         yield Finding(product.source_location, "server-type", message, "name its files, or a dbt model over them")
