@@ -28,14 +28,15 @@ def link_cases(
     tables: Mapping[str, ir.Table],
     columns: Mapping[str, Iterable[str]],
     pseudonyms: Mapping[tuple[str, str], Replace],
+    hashed: Replace | None = None,
 ) -> ir.Table:
     """Return one row for each anchor row: case_id, at, closes, dropped, question_dropped, and a column for each role.
 
     `tables` are the products' rows by role; `columns` what of each role is carried beyond its key and times; a property
     in `pseudonyms` is replaced on its way into the row, after it has joined. A role that the contract makes unique is a
-    row (or null), every other one a list of rows.
+    row (or null), every other one a list of rows. `hashed` makes of a value its hash, for joins with what is hashed.
     """
-    linker = _Linker(cast, tables, columns, pseudonyms)
+    linker = _Linker(cast, tables, columns, pseudonyms, hashed)
     linked = linker.anchor_rows()
     for role in list(cast.roles.values())[1:]:
         linked = linker.join(linked, role)
@@ -77,8 +78,10 @@ class _Linker:
         tables: Mapping[str, ir.Table],
         columns: Mapping[str, Iterable[str]],
         pseudonyms: Mapping[tuple[str, str], Replace],
+        hashed: Replace | None,
     ) -> None:
         self.cast = cast
+        self.hashed = hashed
         self.tables = tables
         self.columns = columns
         self.pseudonyms = pseudonyms
@@ -191,7 +194,7 @@ class _Linker:
 
     def _join_all(self, role: Role, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]) -> ir.Table:
         """Return each pair of a case and a row of which the link's conditions hold; of `as_of`, not only the latest."""
-        equal = [self._sides(join, left, right, prefixes) for join in role.joins]
+        equal = [self._sides(role, join, left, right, prefixes) for join in role.joins]
         predicates = [theirs == mine for mine, theirs in equal]
         predicates += self._begun(role, left, right)
         ended = self._not_ended(role, left, right)
@@ -210,7 +213,7 @@ class _Linker:
         of_lists = any(self.cast.roles[name].listed for name in prefixes if name != self.cast.anchor.name)
         if role.link.as_of is None or role.own_question or of_lists or contract.id == self.cast.anchor.contract.id:
             return None
-        equal = [self._sides(join, left, right, prefixes) for join in role.joins]
+        equal = [self._sides(role, join, left, right, prefixes) for join in role.joins]
         if not can_join(equal):
             return None
         order = [f"r_{column}" for column in (contract.event_time, *contract.key)]
@@ -228,10 +231,13 @@ class _Linker:
         return table.select(**{f"r_{column}": table[column] for column in needed})
 
     def _sides(
-        self, join: JoinCondition, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]
+        self, role: Role, join: JoinCondition, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]
     ) -> tuple[ir.Value, ir.Value]:
         """Return the two values that a link equates: that of another role, and that of the row."""
         mine, theirs = left[f"{prefixes[join.other]}v_{join.other_column}"], right[f"r_{join.column}"]
+        hashes = self.cast.hash_of(join), role.contract.properties[join.column].hashed
+        if self.hashed is not None and (hashes[0] is None) != (hashes[1] is None):
+            return (self.hashed(mine), theirs) if hashes[0] is None else (mine, self.hashed(theirs))
         if mine.type().is_date() != theirs.type().is_date():
             return to_timestamp(mine), to_timestamp(theirs)
         return mine, theirs

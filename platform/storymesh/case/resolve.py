@@ -90,6 +90,10 @@ class Cast:
     def anchor(self) -> Role:
         return next(iter(self.roles.values()))
 
+    def hash_of(self, join: JoinCondition) -> Type | None:
+        """Return the type that the other side of a join had where it left as its hash; None where it is as it was."""
+        return self.roles[join.other].contract.properties[join.other_column].hashed
+
     def never_known(self, role: Role, column: str) -> bool:
         """Return True if no question can know the column: it is the closing, or known only when the case closes."""
         return _never_known(role, column, self.at, self.closes)
@@ -269,7 +273,7 @@ class _CastResolver:
                 continue
             if role is None or other is None:
                 continue
-            mine, theirs = contract.properties[column].type, role.contract.properties[other].type
+            mine, theirs = contract.properties[column].joined_type, role.contract.properties[other].joined_type
             if not _equatable(mine, theirs):
                 message = f"'{name}.{column}' is {mine} and '{path}' is {theirs}: they never equal each other"
                 self.fail(steps, "wrong-type", message)

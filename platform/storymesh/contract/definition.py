@@ -5,13 +5,13 @@ A contract is read whole or not at all (`contract/read.py`): code further up nev
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, get_args
 
-from storymesh.contract.leaving import LeavingRules
+from storymesh.contract.leaving import Form, LeavingRules
 from storymesh.contract.quality_rules import Rule
 from storymesh.document import Document
 from storymesh.errors import Finding
@@ -56,6 +56,19 @@ class Property:
     physical_name: str | None
     deprecated: bool
     location: Location
+    hashed: Type | None = None
+    """The type that it had where it left as its keyed hash; None for what is as the contract says."""
+
+    @property
+    def joined_type(self) -> Type:
+        """The type of the values that it is joined by: a hash equals the hash of a value."""
+        return self.hashed or self.type
+
+    def as_hash(self) -> "Property":
+        """Return the property as it is where its keyed hash is: a text, of which nothing else is known."""
+        return replace(
+            self, type=Text(), options=MappingProxyType({}), enum=(), quality=(), unit=None, hashed=self.type
+        )
 
     @property
     def field(self) -> Field:
@@ -196,6 +209,16 @@ class Contract:
         return (bool(self.key) and given.issuperset(self.key)) or any(
             self.properties[name].unique for name in given if name in self.properties
         )
+
+    def as_left(self, forms: Mapping[str, Form]) -> "Contract":
+        """Return the contract as it holds where only these columns are, each in its form: it promises no other."""
+        kept = {
+            name: item if forms[name] == "raw" or item.hashed is not None else item.as_hash()
+            for name, item in self.properties.items()
+            if name in forms
+        }
+        relationships = tuple(item for item in self.relationships if kept.keys() >= {*item.columns})
+        return replace(self, properties=MappingProxyType(kept), relationships=relationships)
 
     def property_at(self, reference: str) -> Property | None:
         """Return the property that another contract's relationship calls `reference`, by id or else by name."""

@@ -150,10 +150,17 @@ class Build:
             "cast": {role: [snapshot.product, snapshot.version] for role, snapshot in sorted(self.snapshots.items())},
             "contracts": {role: contract.digest for role, contract in sorted(self.contracts.items())},
             "pseudonyms": hashlib.sha256(b"storymesh|" + self.pseudonym_key).hexdigest(),
+            **({"left": left} if (left := self._forms) else {}),
             **({"forgotten": self.erased_keys} if self.erased_keys else {}),
             **({"personal": DETECTION_VERSION} if self.narrative.dataset.personal != "off" else {}),
         }
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:24]
+
+    @property
+    def _forms(self) -> dict[str, dict[str, str]]:
+        """Role -> column -> form, of the roles whose rows left another premise."""
+        left = {role: snapshot.forms for role, snapshot in sorted(self.snapshots.items())}
+        return {role: dict(sorted(forms.items())) for role, forms in left.items() if forms is not None}
 
     @cached_property
     def files(self) -> BuildFiles:

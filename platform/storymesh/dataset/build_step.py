@@ -128,7 +128,8 @@ def _require_whole_products(build: Build, failure: EngineFailed) -> None:
     """Raise StoreDamaged when a published file is why the engine failed."""
     for role, snapshot in build.snapshots.items():
         contract = build.contracts[role]
-        if contract.digest != snapshot.contract_digest:  # its digest would be another one
+        # Of another contract, or of what left its premise, the digest would be another one.
+        if contract.digest != snapshot.contract_digest or snapshot.receipt is not None:
             continue
         try:
             with build.open_engine() as engine:

@@ -23,6 +23,7 @@ def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -
     from storymesh.case.link import link_cases
     from storymesh.case.visibility import add_facts
     from storymesh.engine import dialect
+    from storymesh.federation.hashing import hash_in_engine, leaving_key
     from storymesh.language.compile.values import pseudonym
 
     cast = build.typed.cast
@@ -35,7 +36,7 @@ def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -
         tables[cast.anchor.name] = anchor.filter(bucket == number)
     replaced = partial(pseudonym, key=build.pseudonym_key)
     pseudonyms = {(path[0], path[1]): replaced for path in build.typed.pseudonymised}
-    linked = link_cases(cast, tables, build.typed.columns, pseudonyms)
+    linked = link_cases(cast, tables, build.typed.columns, pseudonyms, hash_in_engine(leaving_key(build.pseudonym_key)))
     if build.erased_keys:
         linked = _drop_erased(build, engine, linked, tables)
     return add_facts(linked, cast, build.typed.case)

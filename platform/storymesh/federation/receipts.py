@@ -11,16 +11,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from storymesh.contract.leaving import Form
 from storymesh.errors import StorymeshError
 from storymesh.file_lock import hold_lock
 
 FILE = "receipts.jsonl"
+
+
+def _require_plain(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it has a character that no name has")
+    return text
+
+
 START = "0" * 64  # what stands for the one before the first
 _Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-_Short = Annotated[str, StringConstraints(max_length=2_000)]
+_Short = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_require_plain)]
 _Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 

@@ -23,6 +23,7 @@ from storymesh.mesh.file_collections import files_findings
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
+from storymesh.mesh.residency import residency_findings
 from storymesh.mesh.sound_part import SoundPart, sound_part
 from storymesh.mesh.unportable_names import unportable_configs, unportable_files
 from storymesh.narrative.definition import CastMember, Narrative
@@ -252,7 +253,11 @@ def _type_findings(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
         typed = mesh.typed(narrative)
         evaluation_files(narrative, mesh.root)
         read_scenarios(mesh.root / narrative.folder, mesh.root, typed)
-        return [*typed.warnings, *model_findings(narrative, mesh.settings)]
+        return [
+            *typed.warnings,
+            *model_findings(narrative, mesh.settings),
+            *residency_findings(mesh.residency, typed),
+        ]
     except DefinitionErrors as errors:
         return errors.findings
 

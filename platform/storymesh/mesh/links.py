@@ -9,6 +9,7 @@ from storymesh.document import Document
 from storymesh.errors import Finding, suggest_name
 from storymesh.language.static_values import comparable
 from storymesh.mesh.ports import port_findings
+from storymesh.mesh.residency import Residency, premise_findings
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative
 from storymesh.product.definition import Product
@@ -35,6 +36,7 @@ class LinkCheck:
                 yield self.domain_documents[name].finding(["premise"], "unknown-name", message, hint)
         for product in self.products.values():
             yield from self._of_product(product)
+        yield from premise_findings(Residency(self.settings, self.domains, self.contracts), self.products)
         for contract in self.contracts.values():
             yield from self._of_contract(contract)
         for narrative in self.narratives.values():

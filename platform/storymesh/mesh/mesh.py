@@ -15,6 +15,7 @@ from storymesh.federation.access import ServerAccess
 from storymesh.mesh.links import LinkCheck
 from storymesh.mesh.ports import with_resolved_cast, with_resolved_inputs
 from storymesh.mesh.reader import DefinitionReader
+from storymesh.mesh.residency import Residency
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
@@ -99,9 +100,15 @@ class Mesh:
         """Return the products of a domain."""
         return [product for product in self.products.values() if product.domain == domain]
 
+    @property
+    def residency(self) -> Residency:
+        """Where its products are, and what may leave there."""
+        return Residency(self.settings, self.domains, self.contracts)
+
     def cast_of(self, narrative: Narrative) -> dict[str, Contract]:
-        """Return the contract of each role, in the order of the cast."""
-        return {role: self.contract(member.product) for role, member in narrative.cast.items()}
+        """Return the contract of each role, in the order of the cast, as it holds where the cases are made."""
+        at_home = partial(self.residency.contract_at_home, purpose=narrative.purpose)
+        return {role: at_home(self.contract(member.product)) for role, member in narrative.cast.items()}
 
     def typed(self, narrative: Narrative) -> TypedNarrative:
         """Return a narrative of this mesh typed against the contracts of its cast. Raises DefinitionErrors."""

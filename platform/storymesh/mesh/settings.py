@@ -6,11 +6,12 @@ from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
 
 from storymesh.case.definition import Duration
 from storymesh.engine.engine import OpenEngine
 from storymesh.engine.open import open_spark
+from storymesh.errors import suggest_name
 from storymesh.language.types import Classification
 from storymesh.llm.addresses import allowed_host_fault
 from storymesh.mesh.premises import DEFAULT_PREMISE, Premise, Premises
@@ -197,6 +198,13 @@ class ServerSettings(BaseModel):
     silence: Annotated[Duration, AfterValidator(_check_positive)] = timedelta(minutes=10)
 
 
+def _check_premise(value: str | None, known: ValidationInfo) -> str | None:
+    premises = known.data.get("premises")
+    if value is not None and premises is not None and value not in premises:
+        raise ValueError(f"there is no premise '{value}' ({suggest_name(value, premises)})")
+    return value
+
+
 class Settings(BaseModel):
     """The content of `mesh.yaml`. Without the file the defaults hold."""
 
@@ -211,13 +219,19 @@ class Settings(BaseModel):
     ] = StoreSettings()
     releases: RelativeFolder = "releases"
     premises: Premises = {DEFAULT_PREMISE: Premise()}
-    run_at: str | None = None  # the premise where cases are made
+    run_at: Annotated[str | None, AfterValidator(_check_premise)] = None  # where cases are made
     classifications: Mapping[str, Classification] = {}  # a contract's own word -> one of ours
     models: ModelSettings = ModelSettings()
     signers: tuple[Annotated[str, AfterValidator(_check_public_key)], ...] = ()  # whose releases are trusted
     dbt: DbtSettings = DbtSettings()
     servers: ServerSettings = ServerSettings()
     schedule: Schedule | None = None  # of the whole mesh, in UTC
+
+    @model_validator(mode="after")
+    def _check_home(self) -> Self:
+        if self.home is None and any(premise.guarded for premise in self.premises.values()):
+            raise ValueError("nothing says where cases are made, and so what would leave: write run_at: <premise>")
+        return self
 
     @property
     def home(self) -> str | None:

@@ -6,11 +6,15 @@ from functools import cache
 
 from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build import Build
+from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.errors import DefinitionErrors, NotPublished
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.model_hosts import model_findings
+from storymesh.mesh.residency import residency_findings
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
+from storymesh.narrative.typed import type_narrative
+from storymesh.product.extracts import ExtractStore, contracts_as_left, take_extract
 from storymesh.product.store import ProductStore, Snapshot
 
 
@@ -63,9 +67,18 @@ def _stores(mesh: Mesh) -> Callable[[str], ProductStore]:
 
 
 def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
-    typed = mesh.typed(narrative)
-    if refused := list(model_findings(narrative, mesh.settings)):
+    typed, residency = mesh.typed(narrative), mesh.residency
+    if refused := [*model_findings(narrative, mesh.settings), *residency_findings(residency, typed)]:
         raise DefinitionErrors(refused)
+    if requests := residency.requests(typed):
+        extracts, key = ExtractStore(mesh.store), pseudonym_key(mesh.prepare_store())
+        policies = {role: residency.policy(mesh.contract(request.product)) for role, request in requests.items()}
+        taken = {
+            role: take_extract(snapshots[role], request, policies[role], extracts, mesh.open_engine, key)
+            for role, request in requests.items()
+        }
+        snapshots = {**snapshots, **taken}
+        typed = type_narrative(narrative, {**typed.contracts, **contracts_as_left(typed.contracts, taken)})
     files = evaluation_files(narrative, mesh.root)
     return Build(
         typed,

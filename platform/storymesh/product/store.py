@@ -7,13 +7,13 @@ engine needs the network.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from storymesh.atomic_write import staged_file
@@ -22,7 +22,7 @@ from storymesh.input_file import InputFileRefused
 from storymesh.product.catalog_database import database_url, require_plain_database
 from storymesh.product.snapshot_note import SnapshotNote, find_note, hash_metadata, schema_text, write_note
 from storymesh.product.store_location import resolve_location
-from storymesh.product.table_files import DAMAGE_HINT, data_files
+from storymesh.product.table_files import DAMAGE_HINT, FetchedFiles, data_files
 from storymesh.product.table_history import published_at, published_snapshots, snapshot_properties
 from storymesh.product.table_recovery import is_metadata, register_lost_table
 from storymesh.product.warehouse import Warehouse, s3_properties
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from pyiceberg.io.pyarrow import PyArrowFileIO
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
+
+    from storymesh.contract.leaving import Form
+    from storymesh.federation.receipts import Receipt
 
 MAIN = "main"
 TAG_DIGITS = 16
@@ -59,7 +62,7 @@ class Snapshot:
     """One audited, immutable version of a product.
 
     `files` are Parquet files that together have exactly its rows: absolute paths on this machine, in the order of the
-    rows. Those of a bucket are downloaded when their paths are read.
+    rows. Those of a bucket are downloaded when their paths are read. At another premise they have what left of them.
     """
 
     product: str
@@ -72,6 +75,13 @@ class Snapshot:
     published_at: datetime
     files: Sequence[str]
     schema: "pa.Schema" = field(repr=False, compare=False)
+    receipt: "Receipt | None" = field(default=None, repr=False, compare=False)
+    """The receipt by which it left its premise, as far as it did; None: it is whole, at home."""
+
+    @property
+    def forms(self) -> "Mapping[str, Form] | None":
+        """The columns that left and how; None: all of them are there as they are."""
+        return self.receipt.leaving.columns if self.receipt is not None else None
 
 
 class ProductStore:
@@ -342,15 +352,18 @@ class ProductStore:
             run_id=properties.get(RUN_ID, ""),
             rows=int(properties[ROWS]),
             published_at=datetime.fromtimestamp(moment / 1000, UTC).replace(tzinfo=None),
-            files=_Files(self, tuple((file.file_path, file.file_size_in_bytes) for file in data_files(table, found))),
+            files=self._fetched(tuple((file.file_path, file.file_size_in_bytes) for file in data_files(table, found))),
             schema=schema_to_pyarrow(schema, include_field_ids=False),
         )
 
     def _noted_snapshot(self, name: str, note: SnapshotNote) -> Snapshot:
         """Return the snapshot that a note is of. Raises ValueError for a schema that Arrow cannot read."""
         fields = note.model_dump(exclude={"location", "metadata", "files", "arrow_schema"})
-        files, schema = _Files(self, note.files), note.read_schema()
+        files, schema = self._fetched(note.files), note.read_schema()
         return Snapshot(product=f"{self.domain}.{name}", **fields, files=files, schema=schema)
+
+    def _fetched(self, paths: tuple[tuple[str, int], ...]) -> FetchedFiles:
+        return FetchedFiles(self.fetch_file, self.folder, paths)
 
     def _note(self, table: "Table", found: "IcebergSnapshot", snapshot: Snapshot) -> None:
         """Note a snapshot for `latest_snapshot`, where its files can be read."""
@@ -362,38 +375,7 @@ class ProductStore:
                 location=table.metadata_location,
                 metadata=hash_metadata(self.folder, own),
                 **fields,
-                files=snapshot.files.paths if isinstance(snapshot.files, _Files) else (),
+                files=snapshot.files.paths if isinstance(snapshot.files, FetchedFiles) else (),
                 arrow_schema=schema_text(snapshot.schema),
             )
             write_note(self.folder, table.name()[-1], note)
-
-
-@dataclass(frozen=True, eq=False)
-class _Files(Sequence[str]):
-    """The local paths of a snapshot's files. Reading one downloads its file, and asks for its size.
-
-    `paths` are those of Iceberg's metadata, each with the size of its file.
-    """
-
-    store: ProductStore
-    paths: tuple[tuple[str, int], ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        if isinstance(index, slice):
-            return [str(self.store.fetch_file(*file)) for file in self.paths[index]]
-        return str(self.store.fetch_file(*self.paths[index]))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Files) and (self.store.folder, self.paths) == (other.store.folder, other.paths)
-
-    def __hash__(self) -> int:
-        return hash(self.paths)

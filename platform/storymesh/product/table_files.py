@@ -1,7 +1,9 @@
 """The data files of a snapshot, as its manifests list them."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 from storymesh.errors import StorymeshError
 
@@ -38,3 +40,35 @@ def data_files(table: "Table", snapshot: "IcebergSnapshot") -> "Iterable[DataFil
             message = f"the snapshot {snapshot.snapshot_id} of {name} has delete files"
             raise StorymeshError(message, "somebody else wrote to this table: publish the product again")
         yield entry.data_file
+
+
+@dataclass(frozen=True, eq=False)
+class FetchedFiles(Sequence[str]):
+    """The local paths of a snapshot's files. Reading one has `fetch` download its file, and asks for its size.
+
+    `paths` are those of Iceberg's metadata, each with the size of its file; `folder` is that of the store.
+    """
+
+    fetch: Callable[[str, int], Path]
+    folder: Path
+    paths: tuple[tuple[str, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [str(self.fetch(*file)) for file in self.paths[index]]
+        return str(self.fetch(*self.paths[index]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FetchedFiles) and (self.folder, self.paths) == (other.folder, other.paths)
+
+    def __hash__(self) -> int:
+        return hash(self.paths)

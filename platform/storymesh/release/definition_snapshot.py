@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NO_CONTRACTS: Mapping[str, Contract] = MappingProxyType({})
 _CONTRACT_KEYS = ("apiVersion", "kind", "id", "name", "version", "status", "domain", "description", "schema")
+_OF_SOURCES = frozenset({"inPlace", "changedAt"})  # custom properties that say where the rows come from
 _OMITTED_OF_OBJECT = frozenset({"quality", "authoritativeDefinitions"})
 _OMITTED_OF_PROPERTY = frozenset({"quality", "authoritativeDefinitions", "examples", "encryptedName"})
 
@@ -66,6 +67,9 @@ def _omit_keys(part: Any, names: frozenset[str]) -> Any:
     reduced = {name: value for name, value in part.items() if name not in names}
     if "properties" in reduced:
         reduced["properties"] = [_omit_keys(inner, _OMITTED_OF_PROPERTY) for inner in reduced["properties"]]
+    if "customProperties" in reduced:
+        kept = [item for item in reduced["customProperties"] if item["property"] not in _OF_SOURCES]
+        reduced["customProperties"] = kept
     if "items" in reduced:
         reduced["items"] = _omit_keys(reduced["items"], _OMITTED_OF_PROPERTY)
     return reduced
