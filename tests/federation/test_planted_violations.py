@@ -1,5 +1,5 @@
-"""Narratives that need what may not leave a premise: each is a finding with both places before anything is read, and the
-gate refuses what they would take all the same."""
+"""Narratives that need what may not leave a premise: each is a finding with both places before anything is read, and
+the gate refuses what they would take all the same."""
 
 import shutil
 from dataclasses import replace

@@ -11,7 +11,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, get_args
 
-from storymesh.contract.leaving import Form, LeavingRules
+from storymesh.contract.leaving import Form, LeavingRules, Residence
 from storymesh.contract.quality_rules import Rule
 from storymesh.document import Document
 from storymesh.errors import Finding
@@ -157,6 +157,8 @@ class Contract:
     warnings: tuple[Finding, ...]
     location: Location
     document: Document = field(repr=False, compare=False)
+    residence: Residence | None = field(default=None, repr=False, compare=False)
+    """Where the mesh that it was read in keeps its product; None: nothing there can leave anything."""
 
     @property
     def major(self) -> int:

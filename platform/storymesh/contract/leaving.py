@@ -23,6 +23,21 @@ PURPOSE = r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$"
 Purpose = Annotated[str, StringConstraints(pattern=PURPOSE, max_length=100)]
 
 
+@dataclass(frozen=True)
+class Residence:
+    """Where the rows of a product are, and where cases are made, as a mesh says. `guarded`: nothing leaves the premise
+    but by a rule of a contract."""
+
+    premise: str
+    home: str
+    guarded: bool
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """True if what cases need of the product has to leave its premise."""
+        return self.premise != self.home
+
+
 class LeastGroup(BaseModel):
     """The least group of which a figure may be known: at least `subjects` different values of the property `of`. With a
     `grain`, figures are of whole such periods only, so that none is the difference of two others."""

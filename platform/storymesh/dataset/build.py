@@ -22,6 +22,7 @@ from storymesh.product.store import Snapshot
 
 if TYPE_CHECKING:
     from storymesh.dataset.personal_data import PersonalDataReport
+    from storymesh.federation.receipts import Receipt
 
 BUILD_VERSION = "storymesh-build-14"  # changes whenever the same inputs would give other cases or records
 # What other records the same inputs give since a version, for whoever makes an older release again.
@@ -105,6 +106,8 @@ class Build:
     """The files of the evaluation set by their path in the mesh; or what a release that is built again keeps of it."""
     own_key: bytes | None = field(default=None, repr=False)
     """The key of the pseudonyms of a build that is no mesh's, such as a scenario's."""
+    guarded: Mapping[str, str] = field(default_factory=dict)
+    """Role -> premise, of those of which nothing leaves but by a rule of the contract."""
     open_cluster: OpenEngine | None = field(default=None, repr=False)
     """The engine that makes cases, precedents and records where `open_engine` does not. No file hangs on it."""
 
@@ -155,6 +158,12 @@ class Build:
             **({"personal": DETECTION_VERSION} if self.narrative.dataset.personal != "off" else {}),
         }
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:24]
+
+    @property
+    def receipts(self) -> "dict[str, Receipt]":
+        """Role -> the receipt of what left another premise."""
+        found = {role: snapshot.receipt for role, snapshot in self.snapshots.items()}
+        return {role: receipt for role, receipt in found.items() if receipt is not None}
 
     @property
     def _forms(self) -> dict[str, dict[str, str]]:

@@ -80,7 +80,7 @@ def violations(
         return
     for name, form, use in _uses(request):
         if not policy.allows(name, form, to, purpose):
-            yield f"'{name}' {use}: {_described(policy, name, to, purpose)}"
+            yield f"'{name}' {use}: {refusal(policy, name, to, purpose)[0]}"
     yield from _group_violations(request, policy)
     yield from _sent_violations(request, sent)
 
@@ -109,14 +109,21 @@ def _uses(request: ExtractRequest) -> Iterator[tuple[str, Form, str]]:
                 yield figure.column, form, f"is summed up ({figure.function})"
 
 
-def _described(policy: LeavingPolicy, name: str, to: str, purpose: str | None) -> str:
-    best = policy.rule_for(name, to, purpose)
+def refusal(policy: LeavingPolicy, column: str, to: str, purpose: str | None) -> tuple[str, str]:
+    """Say why a column may not go somewhere, with the place of the rule, or of what has none; and what to do."""
+    contract, rules = policy.contract, policy.contract.leaves
+    best = policy.rule_for(column, to, purpose)
+    about = rules.about(column) if rules is not None else ()
     if best is not None:
-        return f"it leaves {policy.premise} {best.words} ({best.location})"
-    others = policy.contract.leaves.about(name) if policy.contract.leaves is not None else ()
-    if others:
-        return f"it leaves {policy.premise} {others[0].words} ({others[0].location})"
-    return f"no rule of '{policy.contract.id}' lets it leave {policy.premise}"
+        words = f"it leaves {policy.premise} {best.words} only ({best.location})"
+        return words, "read it otherwise, or have its owner change the rule"
+    if about:
+        shown = "; ".join(f"{rule.words} ({rule.location})" for rule in about[:3])
+        return f"it leaves {policy.premise} {shown}, not to {to} for {purpose}", "read something else, or ask its owner"
+    place = rules.location if rules is not None else contract.properties[column].location
+    words = f"no rule of '{contract.id}' lets it leave {policy.premise} ({place})"
+    hint = f"leave it out, or have its owner add: {{columns: [{column}], as: raw, to: [{to}], for: [{purpose}]}}"
+    return words, hint
 
 
 def _group_violations(request: ExtractRequest, policy: LeavingPolicy) -> Iterator[str]:
@@ -152,5 +159,5 @@ def _sent_violations(request: ExtractRequest, policies: Mapping[str, LeavingPoli
         elif sent.column not in policy.contract.properties:
             yield f"'{sent.product}' has no property '{sent.column}'"
         elif not policy.allows(sent.column, sent.form, request.from_premise, request.purpose):
-            described = _described(policy, sent.column, request.from_premise, request.purpose)
+            described, _ = refusal(policy, sent.column, request.from_premise, request.purpose)
             yield f"'{sent.product}.{sent.column}' is sent to {request.from_premise} as a key: {described}"

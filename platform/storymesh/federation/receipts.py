@@ -83,6 +83,11 @@ class Receipt(BaseModel):
     previous: _Sha256
     digest: _Sha256
 
+    def describe(self, column: str | None) -> str:
+        """Say how a column left its premise, and by which receipt."""
+        form = self.leaving.columns.get(column or "")
+        return f"left {self.leaving.from_premise}{f' as {form}' if form else ''}, receipt {self.number}"
+
     @property
     def fault(self) -> str | None:
         """What is wrong with the receipt by itself; None: its digest is that of what it says."""

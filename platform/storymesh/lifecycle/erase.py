@@ -131,7 +131,12 @@ def plan_erasure(
     return ErasurePlan(product, key, tuple(holding), current, tuple(affected), tuple(irreproducible), changes)
 
 
-def erase_row(plan: ErasurePlan, warehouse: Warehouse, open_engine: OpenEngine) -> Iterator[Succession]:
+def erase_row(
+    plan: ErasurePlan,
+    warehouse: Warehouse,
+    open_engine: OpenEngine,
+    contracts: Mapping[str, Contract] = NO_CONTRACTS,
+) -> Iterator[Succession]:
     """Put the row on the erasure list, then write the successors, one after the other.
 
     Raises StorymeshError when a release that used the row cannot be made again, before anything is changed.
@@ -145,7 +150,7 @@ def erase_row(plan: ErasurePlan, warehouse: Warehouse, open_engine: OpenEngine) 
     listed = (read_erasure_list(warehouse.folder) or new_erasure_list()).with_key(plan.product, plan.key)
     write_erasure_list(warehouse.folder, listed)
     for old in last:
-        build = open_pinned_build(old, warehouse, open_engine)
+        build = open_pinned_build(old, warehouse, open_engine, contracts)
         # What was erased before stays so, also where the release is older than that.
         products = {snapshot.product for snapshot in build.snapshots.values()}
         open_here = partial(open_engine, only=(warehouse.folder, warehouse.folder.resolve(), build.releases))

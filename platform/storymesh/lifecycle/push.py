@@ -17,6 +17,7 @@ from storymesh.lifecycle.verify import verify_release
 from storymesh.release.catalog import Release
 from storymesh.release.definition_snapshot import NO_CONTRACTS, read_definition_snapshot
 from storymesh.release.description import internal_paths
+from storymesh.release.egress import guarded_roles, unpushable
 from storymesh.release.layout import ANSWERS_FOLDER, MANIFEST, SIGNATURES, hash_files, record_files
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ def plan_push(
         raise WrongUsage(f"'{repository}' is no repository of the Hub", "name it ORG/DATASET")
     if differences := verify_release(release.path, open_engine).differences:
         raise StorymeshError(f"{release.name} is not whole: {differences[0]}", "storymesh releases --verify")
+    if staying := unpushable(read_definition_snapshot(release, current), guarded_roles(release, current), current):
+        more = f" (and {len(staying) - 1} more)" if len(staying) > 1 else ""
+        words = f"{release.name} prints what may not leave its premise for the Hub: {staying[0]}{more}"
+        raise StorymeshError(words, "its owner lets it go by a rule with `to: [hub]`; or tell a narrative without it")
     internal = internal_values(release, current)
     if public:
         _refuse_internal(release, internal)

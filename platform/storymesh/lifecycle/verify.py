@@ -16,9 +16,11 @@ import ibis
 from storymesh.dataset.split import SPLITS, single_component
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import EngineFailed, StorymeshError
+from storymesh.product.extracts import ExtractStore, extract_faults
 from storymesh.release.catalog import Release
 from storymesh.release.definition_snapshot import read_definition_snapshot
 from storymesh.release.digests import compute_digests
+from storymesh.release.egress import egress_differences
 from storymesh.release.folder import SHARD, files_of, irregular_entries, listing_differences, unreadable_files
 from storymesh.release.layout import MANIFEST, drops_file, hash_files, list_entries, record_files
 from storymesh.release.leakage import count_leaks
@@ -33,6 +35,7 @@ from storymesh.release.manifest import (
 from storymesh.release.signature import NOTHING_EXPECTED, ReleaseExpectation, find_signers, unmet
 
 if TYPE_CHECKING:
+    from storymesh.contract.definition import Contract
     from storymesh.narrative.definition import Narrative
 
 # What a query raises that finds other columns or values than records have.
@@ -56,9 +59,13 @@ class Verification:
 
 
 def verify_release(
-    folder: Path, open_engine: OpenEngine, expected: ReleaseExpectation = NOTHING_EXPECTED
+    folder: Path,
+    open_engine: OpenEngine,
+    expected: ReleaseExpectation = NOTHING_EXPECTED,
+    extracts: ExtractStore | None = None,
 ) -> Verification:
-    """Recompute all that the release in `folder` promises, and compare it with what is expected of it.
+    """Recompute all that the release in `folder` promises, and compare it with what is expected of it. `extracts` are
+    those of the mesh that it is verified in: what left premises for it is held against their receipts.
 
     Raises StorymeshError when its manifest cannot be read.
 
@@ -82,11 +89,16 @@ def verify_release(
         return Verification(release, 0, None, tuple(dict.fromkeys(differences)), lock, tuple(signers))
     counts = _count_records(release)
     narrative: Narrative | None = None
+    contracts: Mapping[str, Contract] | None = None
     digests: ReleaseDigests | None = None
     try:
-        narrative = read_definition_snapshot(release).narrative
+        typed = read_definition_snapshot(release)
+        narrative, contracts = typed.narrative, typed.contracts
     except StorymeshError as error:
         differences.append(error.message)
+    differences += egress_differences(release.manifest, contracts)
+    if extracts is not None and release.manifest.egress:
+        differences += extract_faults(extracts, release.manifest.egress)
     with open_engine(only=files_of(release)) as engine:
         try:
             differences += _count_differences(engine, release, counts)

@@ -6,9 +6,13 @@ from pathlib import Path
 
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import read_contract_file
+from storymesh.document import read_document
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.mesh.mesh import find_root, read_settings
+from storymesh.mesh.residency import Residency
+from storymesh.mesh.settings import Domain, Settings
 from storymesh.product.definition import SUFFIX, read_product
+from storymesh.product.extracts import ExtractStore
 from storymesh.product.warehouse import Warehouse
 from storymesh.release.catalog import Release, find_release, list_releases, read_release
 from storymesh.release.layout import MANIFEST
@@ -30,6 +34,19 @@ def warehouse_of(mesh: str | Path | None) -> Warehouse:
     return read_settings(root).store.warehouse_of(root)
 
 
+def settings_of(mesh: str | Path | None) -> Settings:
+    """Return what `mesh.yaml` says. Raises WrongUsage where there is no mesh."""
+    return read_settings(_root(mesh))
+
+
+def extracts_of(mesh: str | Path | None) -> ExtractStore | None:
+    """Return what left premises in a mesh; None where there is no mesh."""
+    try:
+        return ExtractStore(warehouse_of(mesh).folder)
+    except WrongUsage:
+        return None
+
+
 def contracts_of(mesh: str | Path | None, release: Release) -> dict[str, Contract]:
     """Return the contracts that a mesh has of the products of a release, by product; none where there is no mesh.
 
@@ -39,14 +56,18 @@ def contracts_of(mesh: str | Path | None, release: Release) -> dict[str, Contrac
         root = _root(mesh)
     except WrongUsage:
         return {}
-    classifications = read_settings(root).classifications
+    settings = read_settings(root)
+    classifications = settings.classifications
     found: dict[str, Contract] = {}
     for product in sorted(release.manifest.products):
         id_ = _contract_id(product, root)
         path = root / "contracts" / f"{id_.replace('.', '/')}.odcs.yaml"
         if path.exists():
             found[product] = read_contract_file(path, root, classifications).contract(product)
-    return found
+    domains = {product.partition(".")[0] for product in found}
+    files = {name: root / "domains" / name / "domain.yaml" for name in domains}
+    read = {name: read_document(path, root).parse(Domain) for name, path in files.items() if path.exists()}
+    return Residency(settings, read, found).placed(found)
 
 
 def _contract_id(product: str, root: Path) -> str:

@@ -178,7 +178,8 @@ def read_mesh(root: Path) -> tuple[Mesh, list[Finding]]:
     names = [f"'{name}{end}" for name in unread for end in ("'", ".")]
     linked = [finding for finding in links.findings() if not any(name in finding.message for name in names)]
     warnings = tuple(finding for finding in linked if finding.severity != "error")
-    mesh = Mesh(root, settings, domains, contracts, products, narratives, warnings)
+    placed = Residency(settings, domains, contracts).placed(contracts)
+    mesh = Mesh(root, settings, domains, placed, products, narratives, warnings)
     return mesh, [*findings, *(() if SETTINGS_FILE in unread else linked)]
 
 

@@ -5,14 +5,14 @@ refuses it once more, when rows are to leave.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 from storymesh.contract.definition import Contract
-from storymesh.contract.leaving import HUB, Form
+from storymesh.contract.leaving import HUB, Form, Residence
 from storymesh.errors import Finding, suggest_name
-from storymesh.federation.policy import LeavingPolicy
+from storymesh.federation.policy import LeavingPolicy, refusal
 from storymesh.federation.request import ExtractRequest, RequestedColumn
 from storymesh.mesh.premises import Premise
 from storymesh.mesh.settings import Domain, Settings
@@ -53,6 +53,15 @@ class Residency:
         """Return what `mesh.yaml` says of the premise of a product."""
         return self.settings.premises.get(self.premise_of(product), Premise())
 
+    def placed(self, contracts: Mapping[str, Contract]) -> dict[str, Contract]:
+        """Return contracts, by product, with where their products are; as they stand where nothing can leave."""
+        return {
+            id_: replace(contract, residence=Residence(self.premise_of(id_), self.home, self.policy(contract).guarded))
+            if self.concerns
+            else contract
+            for id_, contract in contracts.items()
+        }
+
     def policy(self, contract: Contract) -> LeavingPolicy:
         """Return the policy of a product."""
         return LeavingPolicy.of(contract, self.premise_of(contract.id), guarded=self.guard(contract.id).guarded)
@@ -70,6 +79,13 @@ class Residency:
             form = policy.form_of(name, self.home, purpose)
             hashed[name] = "hashed" if form == "hashed" else "raw"
         return contract.as_left(hashed) if "hashed" in hashed.values() else contract
+
+    def guarded_roles(self, typed: TypedNarrative) -> dict[str, str]:
+        """Return the premise of each role of which nothing leaves but by a rule of its contract."""
+        if not self.concerns:
+            return {}
+        policies = {name: self.policy(self.contracts[role.contract.id]) for name, role in typed.cast.roles.items()}
+        return {name: policy.premise for name, policy in policies.items() if policy.guarded}
 
     def requests(self, typed: TypedNarrative) -> dict[str, ExtractRequest]:
         """Return what has to leave another premise for the cases of a narrative, by role: whether it may, the gate of
@@ -127,25 +143,8 @@ def _finding_of(use: ColumnUse, policy: LeavingPolicy, to: str, purpose: str | N
     wanted: Form = "raw" if use.needs_value else "hashed"
     if policy.allows(use.column, wanted, to, purpose):
         return
-    described, hint = _refusal(policy, use.column, to, purpose)
+    described, hint = refusal(policy, use.column, to, purpose)
     yield Finding(use.location, RULE, f"'{use.role}.{use.column}' {use.words}, and {described}", hint)
-
-
-def _refusal(policy: LeavingPolicy, column: str, to: str, purpose: str | None) -> tuple[str, str]:
-    """Say why a column may not go somewhere, with the place of the rule, or of what has none; and what to do."""
-    contract, rules = policy.contract, policy.contract.leaves
-    best = policy.rule_for(column, to, purpose)
-    about = rules.about(column) if rules is not None else ()
-    if best is not None:
-        words = f"it leaves {policy.premise} {best.words} only ({best.location})"
-        return words, "read it otherwise, or have its owner change the rule"
-    if about:
-        shown = "; ".join(f"{rule.words} ({rule.location})" for rule in about[:3])
-        return f"it leaves {policy.premise} {shown}, not to {to} for {purpose}", "read something else, or ask its owner"
-    place = rules.location if rules is not None else contract.properties[column].location
-    words = f"no rule of '{contract.id}' lets it leave {policy.premise} ({place})"
-    hint = f"leave it out, or have its owner add: {{columns: [{column}], as: raw, to: [{to}], for: [{purpose}]}}"
-    return words, hint
 
 
 def _sent_findings(residency: Residency, typed: TypedNarrative) -> Iterator[Finding]:
@@ -163,7 +162,7 @@ def _sent_findings(residency: Residency, typed: TypedNarrative) -> Iterator[Find
                 continue
             crosses: Form = "hashed" if role.contract.properties[join.column].hashed is not None else "raw"
             if not policy.allows(join.other_column, crosses, there, narrative.purpose):
-                described, hint = _refusal(policy, join.other_column, there, narrative.purpose)
+                described, hint = refusal(policy, join.other_column, there, narrative.purpose)
                 words = f"'{join.other}.{join.other_column}' is sent to {there} as a key of '{role.name}', {described}"
                 place = narrative.at("case", "links", role.name, "on", join.column)
                 yield Finding(place, RULE, words.replace(", it ", ", and it ").replace(", no ", ", and no "), hint)
@@ -194,23 +193,6 @@ def premises_hidden_from(residency: Residency, typed: TypedNarrative, model: str
     return sorted(found) if residency.concerns else []
 
 
-def unpushable(residency: Residency, typed: TypedNarrative) -> list[str]:
-    """Return, in words, what the records of a narrative print that may not go to the hub."""
-    if not residency.concerns:
-        return []
-    found: dict[str, None] = {}
-    for use in column_uses(typed):
-        contract = residency.contracts.get(typed.cast.roles[use.role].contract.id)
-        if contract is None or not use.printed:
-            continue
-        policy = residency.policy(contract)
-        wanted: Form = "hashed" if typed.cast.roles[use.role].contract.properties[use.column].hashed else "raw"
-        if policy.guarded and not policy.allows(use.column, wanted, HUB, typed.narrative.purpose):
-            described, _ = _refusal(policy, use.column, HUB, typed.narrative.purpose)
-            found[f"{use.location}: '{use.role}.{use.column}' {use.words}, and {described}"] = None
-    return list(found)
-
-
 def premise_findings(residency: Residency, products: Mapping[str, Product]) -> Iterator[Finding]:
     """Yield a finding for each rule that names a place which is none, and for each product that is built on one of
     another premise which stays there."""
@@ -224,13 +206,13 @@ def premise_findings(residency: Residency, products: Mapping[str, Product]) -> I
         return
     for product in products.values():
         for port in product.inputs:
-            contract = residency.contracts.get(port.contract_id)
-            if contract is None or residency.premise_of(product.id) == residency.premise_of(contract.id):
+            read = residency.contracts.get(port.contract_id)
+            if read is None or residency.premise_of(product.id) == residency.premise_of(read.id):
                 continue
-            policy = residency.policy(contract)
+            policy = residency.policy(read)
             if policy.guarded:
-                place = contract.leaves.location if contract.leaves is not None else contract.location
-                message = f"'{product.id}' of {residency.premise_of(product.id)} is built on all of '{contract.id}'"
+                place = read.leaves.location if read.leaves is not None else read.location
+                message = f"'{product.id}' of {residency.premise_of(product.id)} is built on all of '{read.id}'"
                 message += f", of which only what a rule names leaves {policy.premise} ({place})"
                 hint = f"build it at {policy.premise}; a narrative can have what may leave"
                 yield Finding(port.location, RULE, message, hint)

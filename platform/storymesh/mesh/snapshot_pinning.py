@@ -87,6 +87,7 @@ def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) 
         mesh.releases,
         mesh.open_engine,
         evaluation=files,
+        guarded=residency.guarded_roles(typed),
         open_cluster=mesh.open_cluster,
     )
 

@@ -106,7 +106,7 @@ def _rebuild_job(mesh: Mesh) -> dg.JobDefinition:
         with dagster_failures(context.retry_number):
             release = find_release(mesh.releases, config.release)
             into = _path_below(mesh.root, config.into) if config.into else None
-            found = rebuild_release(release, mesh.warehouse, mesh.open_engine, into)
+            found = rebuild_release(release, mesh.warehouse, mesh.open_engine, into, current=mesh.contracts)
             name = f"{release.narrative} {release.version}"
             context.add_output_metadata({"release": name, "digest": found.digest, "same": found.same})
             if not found.same:
@@ -135,7 +135,7 @@ def _forget_job(mesh: Mesh) -> dg.JobDefinition:
             for name, words in changed.items():
                 context.log.warning(f"{name}: {words}, so its successor differs by more than what is forgotten")
             for erasure in erasures if config.really else ():
-                for succeeded in erase_row(erasure, mesh.warehouse, mesh.open_engine):
+                for succeeded in erase_row(erasure, mesh.warehouse, mesh.open_engine, mesh.contracts):
                     successors.append(f"{succeeded.new.narrative} {succeeded.new.version}")
                 if config.remove_old:
                     gone = remove_affected_releases(erasure, mesh.store, mesh.releases)
@@ -193,7 +193,8 @@ def _find_erasure(mesh: Mesh, product: str, key: str) -> "ErasurePlan":
 
     try:
         contract = mesh.contract(product)
-        return plan_erasure(product, key, contract, mesh.warehouse, mesh.releases, mesh.open_engine)
+        places = mesh.warehouse, mesh.releases, mesh.open_engine
+        return plan_erasure(product, key, contract, *places, contracts=mesh.contracts)
     except WrongUsage:
         message = f"no version of '{product}' has a row with a key that the file names"
         raise WrongUsage(message, "write each as `sources` of a record write it: storymesh forget says which") from None

@@ -23,7 +23,8 @@ from storymesh.provenance.verification_sql import Rank, VerificationQuery
 
 @dataclass(frozen=True)
 class RowOrigin:
-    """One value of one row of a product; without a property, the row. A `masked` value may not be shown."""
+    """One value of one row of a product; without a property, the row. A `masked` value may not be shown. `left` says
+    how it left another premise, and by which receipt; None: it was at home."""
 
     path: str
     product: str
@@ -32,6 +33,7 @@ class RowOrigin:
     property: str | None
     value: Any = None
     masked: bool = False
+    left: str | None = None
     kind: Literal["row"] = "row"
 
 
@@ -147,7 +149,9 @@ class OriginResolver:
             and (role.name, column) not in build.typed.pseudonymised
         )
         name = ".".join(map(str, steps)) or None
-        return RowOrigin(text, product, version, row[KEY], name, None if masked or not steps else value, masked)
+        receipt = build.snapshots[role.name].receipt
+        left = receipt.describe(column) if receipt is not None else None
+        return RowOrigin(text, product, version, row[KEY], name, None if masked or not steps else value, masked, left)
 
     def _case_origins(self, name: str, text: str) -> tuple[RowOrigin, ...]:
         """Return the origins of the case's id, at or closes: properties of its anchor."""

@@ -135,6 +135,8 @@ class ReleaseAssembly:
                 storymesh=package_version("storymesh"),
                 rules=BUILD_VERSION,
                 cast=self._cast(),
+                guarded=self.build.guarded,
+                egress=self.build.receipts,
                 forgotten=self.build.erased_keys,
                 evaluation=self.evaluation.summary if self.evaluation is not None else None,
                 personal=PersonalDataSummary(mode=personal.mode, values=personal.values)

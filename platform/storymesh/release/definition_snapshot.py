@@ -105,7 +105,9 @@ def read_definition_snapshot(release: "Release", current: Mapping[str, Contract]
                 raise _not_its_definition(root, release)
         narrative = narrative.with_products({role: member.product for role, member in manifest.cast.items()})
         for role, member in narrative.cast.items():
-            contracts[role] = read_contract(root / "contracts" / f"{member.product.replace('.', '/')}.odcs.yaml", root)
+            whole = read_contract(root / "contracts" / f"{member.product.replace('.', '/')}.odcs.yaml", root)
+            left = manifest.egress.get(role)
+            contracts[role] = whole if left is None else whole.as_left(left.leaving.columns)
         typed = type_narrative(narrative, contracts)
     except DefinitionErrors as refused:
         words = f"the definition that the release {release.version} keeps cannot be read: {refused.findings[0]}"
@@ -165,7 +167,9 @@ def open_released_build(
     StorymeshError as `read_definition_snapshot` does.
     """
     from storymesh.dataset.build import Build
+    from storymesh.product.extracts import contracts_as_left
     from storymesh.product.store import ProductStore
+    from storymesh.release.egress import take_again
 
     require_sound_files(release)
     typed = read_definition_snapshot(release, current)
@@ -175,6 +179,9 @@ def open_released_build(
         )
         for role, member in release.manifest.cast.items()
     }
+    if taken := take_again(release, typed, snapshots, warehouse, open_engine, current):
+        snapshots |= taken
+        typed = type_narrative(typed.narrative, {**typed.contracts, **contracts_as_left(typed.contracts, taken)})
     hashes = release.path / DEFINITION_FOLDER / EVALUATION_HASHES
     return Build(
         typed,
@@ -184,4 +191,5 @@ def open_released_build(
         open_engine=partial(open_engine, only=(warehouse.folder, warehouse.folder.resolve(), *files_of(release))),
         erased=release.manifest.forgotten,
         evaluation=hashes if hashes.is_file() else {},
+        guarded=release.manifest.guarded,
     )

@@ -76,13 +76,14 @@ def evaluate(
 
     What is right was computed when the release was made; no other model judges.
     """
-    from storymesh.cli.evaluation_sources import evaluate_source, parse_least, parse_tasks, write_questions
+    from storymesh.cli.evaluation_sources import HF, evaluate_source, parse_least, parse_tasks, write_questions
     from storymesh.cli.output.evaluation import evaluation_as_json, show_evaluation
     from storymesh.engine.open import open_engine
     from storymesh.evaluation.truth import read_truth
     from storymesh.lifecycle.evaluate import load_questions, unmet_demands
     from storymesh.lifecycle.evaluation_files import write_evaluation
     from storymesh.mesh.lookup import named_release
+    from storymesh.mesh.model_access import require_model_for_release
 
     sources = [source for source in (answers, model, baseline, questions) if source is not None]
     if len(sources) != 1:
@@ -92,7 +93,10 @@ def evaluate(
             "--baseline all needs no model",
         )
     tasks, demands = parse_tasks(task), parse_least(least or [])
-    loaded = load_questions(named_release(release, mesh), open_engine, listed=list_actions)
+    named = named_release(release, mesh)
+    if model is not None and not model.startswith(HF):
+        require_model_for_release(mesh, named, model)
+    loaded = load_questions(named, open_engine, listed=list_actions)
     if truth is not None:
         loaded = replace(loaded, truth=read_truth(truth, loaded.questions))
     books: tuple[Book, ...] = ("open", "closed") if book == "both" else (book,)

@@ -39,13 +39,13 @@ def forget(
         contracts=loaded.contracts,
     )
     if format == "json":
-        successors = list(erase_row(plan, loaded.warehouse, loaded.open_engine)) if yes else []
+        successors = list(erase_row(plan, loaded.warehouse, loaded.open_engine, loaded.contracts)) if yes else []
         removed = list(remove_affected_releases(plan, loaded.store, loaded.releases)) if yes and remove_old else []
         echo_result({"plan": plan, "done": yes, "successors": successors, "removed": removed})
         return
     show_erasure(plan, yes=yes)
     if yes:
-        for succession in erase_row(plan, loaded.warehouse, loaded.open_engine):
+        for succession in erase_row(plan, loaded.warehouse, loaded.open_engine, loaded.contracts):
             show_successor(succession)
         for old in remove_affected_releases(plan, loaded.store, loaded.releases) if remove_old else ():
             echo(f"{old.narrative} {old.version} is removed")

@@ -34,13 +34,13 @@ def releases(
     if verify:
         from storymesh.cli.output.verification import verify_and_show
         from storymesh.engine.open import open_engine
-        from storymesh.mesh.lookup import expectation, named_releases
+        from storymesh.mesh.lookup import expectation, extracts_of, named_releases
 
         expected = expectation(mesh, digest, signer or ())
         found = named_releases(narrative, mesh)
         if digest is not None and len(found) > 1:
             raise WrongUsage("one digest is that of one release", "name it: NARRATIVE@X-rN, or its folder")
-        if not verify_and_show(found, format, open_engine, expected):
+        if not verify_and_show(found, format, open_engine, expected, extracts_of(mesh)):
             raise typer.Exit(1)
         return
     if digest is not None or signer:

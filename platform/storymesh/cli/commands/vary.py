@@ -71,6 +71,7 @@ def vary(
     from storymesh.cli.output.variants import show_prompts
     from storymesh.llm.ask import AskedModel
     from storymesh.mesh.mesh import load_mesh
+    from storymesh.mesh.model_access import require_model
     from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.narrative.narrator_definition import Budget
     from storymesh.variation.variation import TemplateVariation, templates_to_vary
@@ -88,6 +89,7 @@ def vary(
         asked = [item.messages(number) for item in variations for number in wanted_numbers(item, count)]
         show_prompts(asked, max_tokens, paid, format)
         return
+    require_model(loaded, build.typed, model)
     drawn = {"temperature": temperature, "max_tokens": max_tokens}
     chosen = AskedModel(model, base_url, drawn, concurrency=4, timeout=300.0, budget=spend, price=paid)
     _vary(variations, count, attempts, chosen, loaded.prepare_store(), format)

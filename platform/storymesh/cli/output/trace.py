@@ -97,7 +97,8 @@ class _SourceLines:
             case "row":
                 what = f" · {origin.property}" if origin.property else ""
                 row = f"{origin.product} {origin.version[:12]} · {origin.key}{what}"
-                yield Text(printable(f"{begin}{_value_of(origin) if origin.property else ''}: {row}"))
+                left = f" · {origin.left}" if origin.left is not None else ""
+                yield Text(printable(f"{begin}{_value_of(origin) if origin.property else ''}: {row}{left}"))
             case "expression":
                 line = Text(printable(f"{begin}{_value_of(origin)}: {origin.expression}"))
                 yield line.append(f"  {self.place(origin.at)}", style="dim")
@@ -178,6 +179,7 @@ class _TraceEncoder:
             case "row":
                 row = {"product": origin.product, "version": origin.version, "key": origin.key}
                 value = {"property": origin.property, "value": origin.value, "masked": origin.masked}
+                value |= {"left": origin.left} if origin.left is not None else {}
                 return {"kind": origin.kind, "path": origin.path, **row, **value}
             case "expression":
                 written = {"expression": origin.expression, "at": self.place(origin.at), "case": origin.case}

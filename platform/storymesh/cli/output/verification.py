@@ -9,19 +9,25 @@ from storymesh.cli.output.console import echo, echo_json
 from storymesh.engine.engine import OpenEngine
 
 if TYPE_CHECKING:
+    from storymesh.product.extracts import ExtractStore
     from storymesh.release.catalog import Release
     from storymesh.release.signature import ReleaseExpectation
 
 
 def verify_and_show(
-    releases: "Sequence[Release]", output_format: OutputFormat, open_engine: OpenEngine, expected: "ReleaseExpectation"
+    releases: "Sequence[Release]",
+    output_format: OutputFormat,
+    open_engine: OpenEngine,
+    expected: "ReleaseExpectation",
+    extracts: "ExtractStore | None" = None,
 ) -> bool:
-    """Verify each release and print what was found. Returns True if all are as they were written."""
+    """Verify each release and print what was found. Returns True if all are as they were written, and so is what left
+    premises for them, in the `extracts` of a mesh."""
     from storymesh.lifecycle.verify import verify_release
 
     results, whole = [], True
     for release in releases:
-        found = verify_release(release.path, open_engine, expected)
+        found = verify_release(release.path, open_engine, expected, extracts)
         whole = whole and not found.differences
         results.append(
             {
