@@ -211,8 +211,8 @@ def premise_findings(residency: Residency, products: Mapping[str, Product]) -> I
                 continue
             policy = residency.policy(read)
             if policy.guarded:
-                place = read.leaves.location if read.leaves is not None else read.location
+                ruled = read.leaves.location if read.leaves is not None else read.location
                 message = f"'{product.id}' of {residency.premise_of(product.id)} is built on all of '{read.id}'"
-                message += f", of which only what a rule names leaves {policy.premise} ({place})"
+                message += f", of which only what a rule names leaves {policy.premise} ({ruled})"
                 hint = f"build it at {policy.premise}; a narrative can have what may leave"
                 yield Finding(port.location, RULE, message, hint)

@@ -87,12 +87,13 @@ def unpushable(typed: TypedNarrative, guarded: Mapping[str, str], current: Mappi
             continue
         kept = typed.contracts[use.role]
         wanted: Form = "hashed" if kept.properties[use.column].hashed is not None else "raw"
-        for contract in (kept, current.get(kept.id, kept)):
+        for contract in (current.get(kept.id, kept), kept):
             policy = LeavingPolicy.of(contract, guarded[use.role], guarded=True)
             known = use.column in contract.properties
             if known and not policy.allows(use.column, wanted, HUB, typed.narrative.purpose):
                 words, _ = refusal(policy, use.column, HUB, typed.narrative.purpose)
                 found[f"'{use.role}.{use.column}' {use.words}, and {words}"] = None
+                break
     return list(found)
 
 
