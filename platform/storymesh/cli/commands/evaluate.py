@@ -12,6 +12,7 @@ from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
     from storymesh.evaluation.questions import Book
+    from storymesh.release.catalog import Release
 
 
 AnswersOption = Annotated[
@@ -76,14 +77,13 @@ def evaluate(
 
     What is right was computed when the release was made; no other model judges.
     """
-    from storymesh.cli.evaluation_sources import HF, evaluate_source, parse_least, parse_tasks, write_questions
+    from storymesh.cli.evaluation_sources import evaluate_source, parse_least, parse_tasks, write_questions
     from storymesh.cli.output.evaluation import evaluation_as_json, show_evaluation
     from storymesh.engine.open import open_engine
     from storymesh.evaluation.truth import read_truth
     from storymesh.lifecycle.evaluate import load_questions, unmet_demands
     from storymesh.lifecycle.evaluation_files import write_evaluation
     from storymesh.mesh.lookup import named_release
-    from storymesh.mesh.model_access import require_model_for_release
 
     sources = [source for source in (answers, model, baseline, questions) if source is not None]
     if len(sources) != 1:
@@ -94,8 +94,7 @@ def evaluate(
         )
     tasks, demands = parse_tasks(task), parse_least(least or [])
     named = named_release(release, mesh)
-    if model is not None and not model.startswith(HF):
-        require_model_for_release(mesh, named, model)
+    _require_allowed(mesh, named, model)
     loaded = load_questions(named, open_engine, listed=list_actions)
     if truth is not None:
         loaded = replace(loaded, truth=read_truth(truth, loaded.questions))
@@ -117,3 +116,12 @@ def evaluate(
         echo(sentence, err=True)
     if missed:
         raise typer.Exit(1)
+
+
+def _require_allowed(mesh: Path | None, release: "Release", model: str | None) -> None:
+    """Raise StorymeshError for a model of elsewhere that may not see what the release tells of."""
+    from storymesh.cli.evaluation_sources import HF
+    from storymesh.mesh.model_access import require_model_for_release
+
+    if model is not None and not model.startswith(HF):
+        require_model_for_release(mesh, release, model)
