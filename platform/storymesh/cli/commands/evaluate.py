@@ -93,8 +93,7 @@ def evaluate(
             "--baseline all needs no model",
         )
     tasks, demands = parse_tasks(task), parse_least(least or [])
-    named = named_release(release, mesh)
-    _require_allowed(mesh, named, model)
+    named = _require_allowed(mesh, named_release(release, mesh), model)
     loaded = load_questions(named, open_engine, listed=list_actions)
     if truth is not None:
         loaded = replace(loaded, truth=read_truth(truth, loaded.questions))
@@ -118,10 +117,11 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _require_allowed(mesh: Path | None, release: "Release", model: str | None) -> None:
-    """Raise StorymeshError for a model of elsewhere that may not see what the release tells of."""
+def _require_allowed(mesh: Path | None, release: "Release", model: str | None) -> "Release":
+    """Return the release. Raises StorymeshError for a model of elsewhere that may not see what it tells of."""
     from storymesh.cli.evaluation_sources import HF
     from storymesh.mesh.model_access import require_model_for_release
 
     if model is not None and not model.startswith(HF):
         require_model_for_release(mesh, release, model)
+    return release
