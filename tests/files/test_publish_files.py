@@ -1,8 +1,10 @@
 """Products that are made of files: rows typed by the contract, and every file that gives none with its reason."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
@@ -114,6 +116,76 @@ def test_texts_of_a_product(desk: FilesDesk) -> None:
     assert desk.collection().source_digest() != digest
     assert desk.gather().read == 1
     assert [row["subject"] for row in desk.rows()] == ["1:21", "2:4", "3:5"]
+
+
+class Photos(BaseHTTPRequestHandler):
+    """A server of texts that change when their version does; `/gone` is not there."""
+
+    versions: ClassVar[dict[str, str]] = {}
+    asked: ClassVar[list[tuple[str, int]]] = []
+
+    def do_GET(self) -> None:
+        version = self.versions.get(self.path)
+        status = 404 if version is None else 304 if self.headers.get("If-None-Match") == f'"{version}"' else 200
+        self.asked.append((self.path, status))
+        body = f"{self.path} {version}".encode() if status == 200 else b""
+        self.send_response(status)
+        self.send_header("ETag", f'"{version}"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def photos() -> Iterator[str]:
+    Photos.versions, Photos.asked = {"/1": "a", "/3": "c"}, []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Photos) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_addresses_of_a_product(desk: FilesDesk, photos: str) -> None:
+    ports = "inputPorts: [{name: listings, contractId: carrier.listings, version: 1.0.0}]\n"
+    table = "domains/carrier/sources/listings.csv"
+    desk.more = {**LISTINGS, "domains/carrier/products/mails.odps.yaml": PRODUCT_WITH.format(ports=ports)}
+    desk.more[table] = (
+        f"id,body,price\n1,{photos}/1,2\n2,,3\n3,{photos}/3,4\n4,{photos}/gone,5\n5,file:///etc/passwd,6\n"
+    )
+    desk.more["mesh.yaml"] = "files: {networks: [127.0.0.1/32]}\n"
+    origin = "product: carrier.listings\n  url: body\n  read: text"
+    desk.files = FILES.replace("files: sources/mail/**\n  read: mail", origin)
+    desk.files = desk.files.replace("mail.subject", "row.id").replace("mail.date", "none")
+    publish_listings(desk)
+    assert desk.gather().read == 2
+    assert [row["body"] for row in desk.rows()] == ["/1 a", "/3 c"]
+    names = {f"carrier.listings/{number}": number for number in range(1, 6)}
+    assert {names[uri]: reason for uri, reason in desk.refused().items()} == {
+        2: "no address", 4: "http 404", 5: "address not allowed",
+    }  # fmt: skip
+    Photos.asked.clear()
+    Photos.versions = {"/1": "a", "/3": "d"}
+    assert desk.gather().read == 1
+    assert sorted(Photos.asked) == [("/1", 304), ("/3", 200), ("/gone", 404)]
+    assert [row["body"] for row in desk.rows()] == ["/1 a", "/3 d"]
+    Photos.versions = {"/1": "a"}
+    assert desk.gather().read == 0
+    assert [row["body"] for row in desk.rows()] == ["/1 a", "/3 d"], "what cannot be had now keeps its row"
+    desk.more[table] = f"id,body,price\n1,{photos}/1,2\n3,{photos}/other,4\n"
+    publish_listings(desk)
+    desk.files = desk.files.replace("take:", "limits: {gone: 1}\ntake:")
+    assert desk.gather().read == 0
+    assert [row["body"] for row in desk.rows()] == ["/1 a"], "what was read at another address is not kept"
+    desk.more["mesh.yaml"] = "store: .storymesh\n"
+    desk.forget_everything()
+    publish_listings(desk)
+    desk.gather()
+    assert set(desk.refused().values()) == {"address not allowed"}
 
 
 def publish_listings(desk: FilesDesk) -> None:

@@ -24,7 +24,7 @@ from storymesh.files.reading.reading import Kind
 from storymesh.files.reading_columns import reading_schema
 from storymesh.files.rows import RowsOfFiles, rows_of_files
 from storymesh.files.typed import TypedFiles
-from storymesh.files.upstream import Upstream
+from storymesh.files.upstream import KnownContent, Upstream
 
 _PASSING = "tried again"
 
@@ -90,7 +90,7 @@ class FileCollection:
         counts: Counter[str] = Counter()
 
         def counted() -> Iterator[FileEntry]:
-            for entry in self._open_place(None).list_files():
+            for entry in self._open_place(None, _nothing_known).list_files():
                 counts["files"] += 1
                 counts["bytes"] += entry.size
                 yield entry
@@ -101,7 +101,7 @@ class FileCollection:
     def _content_digest(self) -> str | None:
         if self.upstream is not None:
             return self.upstream.version if self.typed.file.origin.text is not None else None
-        return listing_digest(self._open_place(None).list_files())
+        return listing_digest(self._open_place(None, _nothing_known).list_files())
 
     @property
     def _definition(self) -> dict[str, Any]:
@@ -132,12 +132,12 @@ class FileCollection:
             given["model"] = self._filled(given["model"])
         return {name: value for name, value in given.items() if name in READERS[kind].options}
 
-    def _open_place(self, engine: Engine | None) -> FilePlace:
+    def _open_place(self, engine: Engine | None, known: KnownContent) -> FilePlace:
         """Return where the files are. Raises FilesUnreachable, and WrongUsage for a variable that is not set."""
         origin = self.typed.file.origin
         if self.upstream is not None:
             assert engine is not None
-            return self.upstream.place(engine, origin)
+            return self.upstream.place(engine, origin, known, self.typed.file.limits.of_file)
         assert origin.files is not None
         patterns = [self._filled(pattern) for pattern in origin.files]
         if "://" not in patterns[0]:
@@ -161,9 +161,9 @@ class FileCollection:
     def gather(self, engine: Engine, progress: GatherProgress | None = None) -> Gathered:
         """Read what is new or changed. Raises FilesUnreachable, FilesGone and ReaderMissing."""
         file = self.typed.file
-        place = self._open_place(engine)
         limits = file.limits.of_file
         with Inventory(self.inventory_path) as inventory:
+            place = self._open_place(engine, inventory.known_content)
             known = {"bytes": limits.bytes, "seconds": limits.seconds, "memory": limits.memory}
             inventory.prepare(self.reader_key, known)
             with ReaderPool(limits, max(1, os.cpu_count() or 1)) as readers:
@@ -189,7 +189,7 @@ class FileCollection:
         counts: Counter[str] = Counter()
 
         def counted() -> Iterator[FileEntry]:
-            for entry in self._open_place(engine).list_files():
+            for entry in self._open_place(engine, _nothing_known).list_files():
                 counts["listed"] += 1
                 counts["bytes"] += entry.size
                 yield entry
@@ -203,6 +203,10 @@ class FileCollection:
             name: counts[name] for name in ("listed", "bytes", "opened", "opened_bytes", "passing")
         }
         return FilesPlan(**fields, calls=0, usd=Decimal(0))
+
+
+def _nothing_known(_: str) -> None:
+    """Know nothing of what was read before: for whoever only lists."""
 
 
 def reason_of(file: KnownFile) -> str:

@@ -18,6 +18,8 @@ from storymesh.input_file import InputFileRefused, open_input
 if TYPE_CHECKING:
     from s3fs import S3FileSystem
 
+ANEW = "anew"
+"""The token of a file of which nothing that was read before holds any more."""
 IN_MEMORY = 4 * 2**20
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 _FOLDER_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW

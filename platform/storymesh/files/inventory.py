@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from storymesh.errors import StorymeshError
+from storymesh.files.content import ANEW
 from storymesh.files.listing import FileEntry
 from storymesh.files.reading.reading import Refused
 
@@ -170,6 +171,16 @@ class Inventory:
                 yield FileEntry(uri, token, size, modified, path)
                 last = number
 
+    def known_content(self, uri: str) -> tuple[str, str] | None:
+        """Return the token and the SHA-256 of a file whose content was read; None where it was not."""
+        query = (
+            "SELECT f.token, f.sha256 FROM files f JOIN readings r ON r.sha256 = f.sha256"
+            " WHERE f.uri = ? AND f.token IS NOT NULL"
+        )
+        with self._lock:
+            row: tuple[str, str] | None = self._database.execute(query, (uri,)).fetchone()
+        return row
+
     def is_read(self, sha256: str) -> bool:
         """Return True if a content has been read, or refused for good."""
         with self._lock:
@@ -199,7 +210,7 @@ class Inventory:
     ) -> None:
         reason, detail = (refusal.reason, refusal.detail) if refusal is not None else (None, None)
         known = (entry.size, entry.modified, entry.path)
-        if refusal is not None and not refusal.lasting:
+        if refusal is not None and not refusal.lasting and entry.token != ANEW:
             # What was read of an earlier version stays until this one can be read.
             database.execute(
                 "INSERT INTO files VALUES (?, NULL, ?, ?, ?, NULL, ?, ?, 1) ON CONFLICT (uri) DO UPDATE"
@@ -207,8 +218,9 @@ class Inventory:
                 (entry.uri, *known, reason, detail),
             )
             return
-        row = (entry.uri, entry.token, *known, sha256, reason, detail)
-        database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", row)
+        passing = refusal is not None and not refusal.lasting
+        row = (entry.uri, entry.token, *known, sha256, reason, detail, passing)
+        database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def _add_batch(self, database: sqlite3.Connection, batch: "pa.RecordBatch") -> None:
         cursor = database.execute("INSERT INTO batches (rows, data) VALUES (?, ?)", (batch.num_rows, _packed(batch)))

@@ -73,7 +73,9 @@ def _upstream(mesh: Mesh, product: str) -> Upstream:
     snapshot = ProductStore(mesh.warehouse, domain).latest_snapshot(name)
     if snapshot is None:
         raise NotPublished(f"nobody has published '{product}' yet, of which files are read", f"run {product} first")
-    return Upstream(product, snapshot.version, mesh.contract(product), partial(_rows, snapshot))
+    return Upstream(
+        product, snapshot.version, mesh.contract(product), partial(_rows, snapshot), mesh.settings.files.networks
+    )
 
 
 def _rows(snapshot: Snapshot, engine: Engine) -> "ir.Table":

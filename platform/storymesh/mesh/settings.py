@@ -1,5 +1,6 @@
 """`mesh.yaml` and `domain.yaml`: the settings of a mesh, and of one of its domains."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -141,6 +142,23 @@ class ModelSettings(BaseModel):
     hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
 
 
+def _check_network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"'{value}' is no network, such as 10.1.0.0/16: {error}") from None
+    return value
+
+
+class FilesSettings(BaseModel):
+    """What holds for products that are made of files. `networks` are private ones, such as `10.1.0.0/16`, to which the
+    addresses in a product's column may lead; others than public ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    networks: tuple[Annotated[str, AfterValidator(_check_network)], ...] = ()
+
+
 def _check_not_absolute(value: str) -> str:
     if PurePath(value).is_absolute() or value.startswith("~"):
         raise ValueError(f"'{value}' is a path of one machine; write it relative to the mesh root, as in ../data")
@@ -222,6 +240,7 @@ class Settings(BaseModel):
     run_at: Annotated[str | None, AfterValidator(_check_premise)] = None  # where cases are made
     classifications: Mapping[str, Classification] = {}  # a contract's own word -> one of ours
     models: ModelSettings = ModelSettings()
+    files: FilesSettings = FilesSettings()
     signers: tuple[Annotated[str, AfterValidator(_check_public_key)], ...] = ()  # whose releases are trusted
     dbt: DbtSettings = DbtSettings()
     servers: ServerSettings = ServerSettings()
