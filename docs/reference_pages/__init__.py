@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reference_pages import commands, contract, language, mesh, narrative, python, readers, source
+from reference_pages import commands, contract, files, language, mesh, narrative, python, readers, source
 
 MADE = "<!-- Made from docs/templates/ and the code: run `python docs/generate.py` after a change. -->\n"
 PAGES = {
@@ -17,6 +17,7 @@ PAGES = {
     "contract.md": contract.page,
     "source.md": source.page,
     "readers.md": readers.page,
+    "files.md": files.page,
     "mesh.md": mesh.page,
     "commands.md": commands.page,
     "python.md": python.page,

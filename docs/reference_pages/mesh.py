@@ -30,6 +30,7 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
                 "nowhere counts as restricted. [Contract](contract.md)"
             ),
             "models": "see below",
+            "files": "see below",
             "signers": (
                 "public keys `ed25519:…`, as `storymesh sign` prints them: of whom releases are taken. "
                 "[How to](../how-to/use-a-release.md)"
@@ -85,6 +86,16 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
             "hosts": (
                 "where a narrator's `base_url` may lead besides this machine: `llm.example.com` (any port, "
                 "encrypted), `llm.example.com:8443`, or `http://llm.internal:8000` for one without encryption"
+            ),
+        },
+    ),
+    "files": (
+        settings.FilesSettings,
+        "What holds for products that are made of files. [How to](../how-to/read-files.md)",
+        {
+            "networks": (
+                "private networks, such as `10.1.0.0/16`, to which the addresses in a product's column may lead; all "
+                "others than public ones are refused"
             ),
         },
     ),

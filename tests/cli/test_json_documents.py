@@ -38,6 +38,7 @@ READING: dict[str, Sequence[str]] = {
     "export": ["export", "roadside", "--to", "ocel", "--into", "log.json"],
     "rebuild": ["rebuild", "roadside"],
     "forget": ["forget", "--product", "road.repairs", "--key", "R000"],
+    "forget --gone": ["forget", "--gone", "road.repairs"],
     "expire": ["expire"],
     "docs": ["docs", "--out", "site"],
     "vary --dry-run": ["vary", "roadside", "report", "--model", "openai:any", "--dry-run"],

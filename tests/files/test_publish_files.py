@@ -1,5 +1,6 @@
 """Products that are made of files: rows typed by the contract, and every file that gives none with its reason."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,8 @@ from storymesh.product.warehouse import Warehouse
 from tests.files.conftest import CONTRACT, FILES, FilesDesk
 from tests.files.test_definition import LISTINGS, PRODUCT_WITH
 from tests.support.command import CommandResult
+from tests.support.paths import MESHES
+from tests.support.planted import files_with
 
 
 def published(desk: FilesDesk) -> list[dict[str, Any]]:
@@ -225,3 +228,35 @@ def test_the_commands_and_the_assets(desk: FilesDesk, storymesh: Callable[..., C
     assert storymesh(desk.root, "expire", "--yes").code == 0
     left = [path for path in desk.store.rglob("*") if path.is_file() and b"Stunden" in path.read_bytes()]
     assert left == [], "no word of what is gone"
+
+
+def test_a_deleted_mail_is_forgotten_everywhere(
+    tmp_path: Path, readers: Any, storymesh: Callable[..., CommandResult]
+) -> None:
+    root = Path(shutil.copytree(MESHES / "mailroom", tmp_path / "mesh"))
+    mails = root / "domains/desk/sources/mail"
+    for name in ("march/zanzibar.eml", "march/other.eml"):
+        text = (mails / "march/notice.eml").read_text(encoding="utf-8").replace("53 hours", f"53 xylophones of {name}")
+        (mails / name).write_text(text.replace("SHP-004579", "SHP-1"), encoding="utf-8")
+    refused = (
+        (mails / "march/notice.eml").read_text(encoding="utf-8").replace("Subject: SHP-004579 is late", "X: xylophone")
+    )
+    (mails / "march/refused.eml").write_text(refused, encoding="utf-8")
+    assert storymesh(root, "run").code == 0
+    for name in ("zanzibar", "other", "refused"):
+        (mails / f"march/{name}.eml").unlink()
+    definition = root / "domains/desk/sources/mails.files.yaml"
+    definition.write_text(
+        definition.read_text(encoding="utf-8").replace("take:", "limits: {gone: 0.5}\ntake:"), encoding="utf-8"
+    )
+    assert storymesh(root, "run", "desk").code == 0
+    shown = storymesh(root, "forget", "--gone", "desk.mails")
+    assert "mails 1.0.0-r1: sources/mail/march/zanzibar.eml: report 1" in shown.out
+    assert "nothing was changed" in shown.err
+    done = storymesh(root, "forget", "--gone", "desk.mails", "--yes", "--remove-old")
+    assert done.code == 0, done
+    assert done.out.count("succeeds") == 1
+    assert [path.name for path in (root / "releases/mails").glob("1*")] == ["1.0.0-r2"]
+    assert storymesh(root, "expire", "--yes", "--pinned").code == 0
+    assert [*files_with(root / ".storymesh", "xylophone"), *files_with(root / "releases", "xylophone")] == []
+    assert storymesh(root, "forget", "--gone", "desk.mails", "--key", "x").code == 2

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from storymesh.product.publication_state import old_quarantines
 from storymesh.product.publish import LOCK_WAIT_S
 from storymesh.product.staging import open_staging
 from storymesh.product.store import ProductStore, Snapshot
@@ -23,7 +24,7 @@ class ExpiryPlan:
     """What would go of one product, and what stays.
 
     `kept`: version -> the releases made from it; `current`: the version that readers see. `lost`: releases that can no
-    longer be rebuilt, traced or exported.
+    longer be rebuilt, traced or exported. `quarantined` are files of rows that were refused before the last run.
     """
 
     product: str
@@ -31,6 +32,12 @@ class ExpiryPlan:
     kept: Mapping[str, tuple[Release, ...]]
     current: str
     lost: tuple[Release, ...]
+    quarantined: tuple[Path, ...] = ()
+
+    @property
+    def is_due(self) -> bool:
+        """True if anything would go."""
+        return bool(self.snapshots or self.quarantined)
 
 
 def plan_expiry(
@@ -60,7 +67,8 @@ def plan_expiry(
             else:
                 expiring.append(snapshot)
                 lost += pinning
-        plans.append(ExpiryPlan(product, tuple(expiring), kept, current.version, tuple(lost)))
+        refused = old_quarantines(product_store.folder, product.partition(".")[2])
+        plans.append(ExpiryPlan(product, tuple(expiring), kept, current.version, tuple(lost), refused))
     return plans
 
 
@@ -72,6 +80,8 @@ def expire_snapshots(plans: Sequence[ExpiryPlan], warehouse: Warehouse, releases
     """
     removed: set[str] = set()
     for plan in plans:
+        for path in plan.quarantined:
+            path.unlink(missing_ok=True)
         if plan.snapshots:
             domain, _, name = plan.product.partition(".")
             schema = plan.snapshots[-1].schema

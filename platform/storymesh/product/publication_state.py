@@ -166,6 +166,19 @@ class PublicationState:
         return digests
 
 
+def old_quarantines(folder: Path, product: str) -> tuple[Path, ...]:
+    """Return the files of refused rows of a product in a domain's `folder` of the store that neither its last
+    publication nor a later attempt has written."""
+    files = sorted((folder / "quarantine" / product).glob("*.parquet"), key=lambda path: path.stat().st_mtime)
+    path = folder / "publications" / f"{product}.json"
+    try:
+        note, written = _Note.model_validate_json(path.read_bytes()), path.stat().st_mtime
+    except (OSError, ValidationError):
+        return tuple(files[:-1])
+    noted = folder / note.quarantine if note.quarantine is not None else None
+    return tuple(file for file in files if file != noted and file.stat().st_mtime < written)
+
+
 def _noted(publication: Publication) -> list[_NotedResult]:
     return [
         _NotedResult(

@@ -25,11 +25,15 @@ def expire(
     from storymesh.cli.output.json_document import echo_result
     from storymesh.lifecycle.expire import expire_snapshots, plan_expiry
     from storymesh.mesh.mesh import load_mesh
+    from storymesh.orchestration.instance import dagster_home
+    from storymesh.orchestration.sample_erasure import erase_samples
 
     loaded = load_mesh(mesh_root(mesh))
     named = [loaded.product(product).id for product in products or loaded.products]
     plans = plan_expiry(named, loaded.warehouse, loaded.releases, pinned=pinned)
-    due = yes and any(plan.snapshots for plan in plans)
+    due = yes and any(plan.is_due for plan in plans)
+    if due:
+        erase_samples(dagster_home(loaded))
     if format == "json":
         builds = expire_snapshots(plans, loaded.warehouse, loaded.releases) if due else 0
         echo_result({"plans": plans, "done": due, "builds": builds})

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 from storymesh.cli.output.console import echo
 from storymesh.cli.output.counting import count_of
+from storymesh.printable import printable_line
 
 if TYPE_CHECKING:
     from storymesh.lifecycle.erase import ErasurePlan, Succession
+    from storymesh.lifecycle.vanished_rows import VanishedRows
 
 
 def show_erasure(plan: "ErasurePlan", *, yes: bool) -> None:
@@ -35,6 +37,22 @@ def show_erasure(plan: "ErasurePlan", *, yes: bool) -> None:
     if plan.current:
         echo("its domain removes the row itself; until then later cuts leave out the cases that it belongs to")
     if not yes:
+        echo("nothing was changed: --yes does it", err=True)
+
+
+def show_vanished(rows: "VanishedRows", *, yes: bool) -> None:
+    """Print which releases used rows that their product no longer has, and what is done about it, or would be."""
+    for plan in rows.plans:
+        for used in plan.affected:
+            records = (
+                ", ".join(f"{config} {count:,}" for config, count in used.records.items()) or "no record prints it"
+            )
+            echo(printable_line(f"{used.release.narrative} {used.release.version}: {plan.key}: {records}"))
+        for release, words in plan.irreproducible:
+            echo(f"{release.narrative} {release.version}: {words}", err=True)
+    echo(f"{rows.product}: no release used {count_of(rows.unused, 'other row')} that it no longer has")
+    echo(f"old versions of {rows.product} keep such rows until they expire: storymesh expire {rows.product}")
+    if rows.plans and not yes:
         echo("nothing was changed: --yes does it", err=True)
 
 

@@ -18,6 +18,8 @@ def show_expiry(plans: "Sequence[ExpiryPlan]", *, yes: bool) -> None:
         for snapshot in plan.snapshots:
             when = f"{snapshot.published_at:%Y-%m-%d %H:%M}"
             echo(f"  {snapshot.version[:12]} goes: {snapshot.rows:,} rows, published {when} UTC")
+        if plan.quarantined:
+            echo(f"  {count_of(len(plan.quarantined), 'file')} of rows that were refused before the last run")
         for version, releases in plan.kept.items():
             names = [release.name for release in releases]
             current = ["what readers see"] if version == plan.current else []
@@ -25,7 +27,7 @@ def show_expiry(plans: "Sequence[ExpiryPlan]", *, yes: bool) -> None:
     lost = dict.fromkeys(release.name for plan in plans for release in plan.lost)
     if lost:
         echo(f"can no longer be rebuilt, traced or exported: {', '.join(lost)}")
-    if not any(plan.snapshots for plan in plans):
+    if not any(plan.is_due for plan in plans):
         echo("nothing expires", err=True)
     elif not yes:
         echo("nothing was changed: --yes does it", err=True)
