@@ -130,14 +130,21 @@ def product(
     owner: OwnerOption = None,
     mesh: MeshOption = None,
 ) -> None:
-    """Make a product of the rows of a file, a table or a dbt model.
+    """Make a product of the rows of a file, a table or a dbt model, or of files that are read one by one.
 
     Types, key, required, enums, ranges, the time of a row, what was known when, and personal data are guessed from all
     rows; each guess is printed with its reason and stands at the head of the contract. On a terminal you are asked.
     """
+    from storymesh.scaffold.add_files import add_files, means_files
     from storymesh.scaffold.add_product import ProductRequest
     from storymesh.scaffold.product import Answers
 
+    if means_files(source):
+        made = add_files(mesh_root(mesh), source, domain, name, owner)
+        echo(f"{made.product}: {made.found:,} files of {made.pattern}, read as {made.kind}")
+        _echo_paths(made.files.paths)
+        echo("next: storymesh check && storymesh run --plan")
+        return
     answers = Answers(_columns(key), event_time, timeless, _columns(restricted) or ())
     request = ProductRequest(source, domain, name, table, answers, owner, tuple(options or ()))
     _add_product(mesh_root(mesh), request)
