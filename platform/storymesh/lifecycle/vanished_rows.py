@@ -53,7 +53,7 @@ class Vanishing:
             listed = listed.with_key(self.product, plan.key)
         write_erasure_list(self.warehouse.folder, listed)
         for plan in rows.plans:
-            yield from erase_row(self._plan_row(plan.key), self.warehouse, self.open_engine)
+            yield from erase_row(self._plan_row(plan.key), self.warehouse, self.open_engine, self.contracts)
 
     def remove_old(self, rows: VanishedRows) -> Iterator[Release]:
         """Remove every release that used one of the rows. To be called when their successors exist."""
