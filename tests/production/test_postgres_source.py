@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from storymesh.engine.open import open_engine
 from storymesh.errors import SourceUnreadable
 from storymesh.federation.access import ServerAccess
+from storymesh.federation.postgres import PostgresTable
+from storymesh.federation.relation import Relation
+from storymesh.federation.server import servers_of
 from storymesh.mesh.mesh import load_mesh
 from storymesh.outage import ResourceUnavailable
 from storymesh.product.sources.open import open_product_rows, source_digest
@@ -275,3 +279,81 @@ def test_nothing_is_sent_to_a_server_that_is_not_meant(
         open_product_rows(
             mesh.product("bank.tx"), mesh.contract("bank.tx"), access.folder, root, engine, servers=access
         )
+
+
+TEXTS = [
+    *(
+        "",
+        None,
+        " ",
+        ",",
+        '"',
+        '""',
+        "'",
+        "\\",
+        "\\.",
+        "\\N",
+        "NULL",
+        "null",
+        "\n",
+        "\r\n",
+        "\t",
+        "a\n\\.\nb",
+        "\u00e9\u4e2d\U0001f600",
+    ),
+    *("\u2028", "\ufeff", "x" * 300_000, '"a","b"\n', "t", "-", "{}"),
+]
+ZOO = {
+    "'infinity'::date": "infinity",
+    "'0044-03-15 BC'::date": "0044-03-15 BC",
+    "'NaN'::numeric": "NaN",
+    "12345678901234567890.123456789::numeric": "12345678901234567890.123456789",
+    "0.1::float8": "0.1",
+    "timestamp '2024-01-31 10:00:00.000001'": "2024-01-31 10:00:00.000001",
+    "timestamptz '2024-01-31 10:00+02'": "2024-01-31 08:00:00+00",
+    "interval '1 day 02:00'": "P1DT2H",
+    "array[1, null, 3]": "[1,null,3]",
+    "row(1, 'a')": '{"f1":1,"f2":"a"}',
+    """'{"b": 1}'::jsonb""": '{"b": 1}',
+    "'\\xdeadbeef'::bytea": "\\xdeadbeef",
+    "'ab'::char(5)": "ab",
+    "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+    "'10.0.0.1'::inet": "10.0.0.1",
+}
+
+
+def test_every_value_comes_as_the_server_writes_it(reader: Ledger, tmp_path: Path) -> None:
+    relation = Relation(
+        servers_of(load_mesh(write_mesh(tmp_path / "m", SERVER, SOURCES)).contract("bank.tx"))["ledger"]
+    )
+    access = ServerAccess(tmp_path)
+
+    def read(query: str) -> list[dict[str, Any]]:
+        return PostgresTable(replace(relation, query=query), access).open_rows(list).read_all().to_pylist()
+
+    values = ", ".join(f"({n}, {'null' if t is None else quoted(t)})" for n, t in enumerate(TEXTS))
+    rows = read(f"select n, t from (values {values}) v (n, t) order by n")
+    assert [row["t"] for row in rows] == TEXTS and [row["n"] for row in rows] == list(range(len(TEXTS)))
+    assert [row["t"] for row in read(f"select t from (values {values}) v (n, t) order by n")] == TEXTS
+    assert read("select 'a;b' as t -- all of it; really\n;") == [{"t": "a;b"}]
+    columns = ", ".join(f"{value} as c{number}" for number, value in enumerate(ZOO))
+    (row,) = read(f"select {columns}, null::int as nothing, false as no from generate_series(1, 1)")
+    assert row == {**{f"c{number}": text for number, text in enumerate(ZOO.values())}, "nothing": None, "no": False}
+    with pytest.raises(SourceUnreadable, match="a row takes more than 8 MiB"):
+        read("select repeat('x', 30000000) as t from generate_series(1, 2)")
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def test_the_table_is_an_asset_of_dagster_with_its_place(tmp_path: Path) -> None:
+    from storymesh.orchestration.assets.sources import server_table_specs
+
+    mesh = load_mesh(write_mesh(tmp_path / "m", SERVER, SOURCES))
+    specs = {"/".join(spec.key.path): spec for spec in server_table_specs(mesh, "bank")}
+    assert sorted(specs) == ["bank/sources/ledger.first", "bank/sources/ledger.tx"]
+    table = specs["bank/sources/ledger.tx"]
+    assert table.metadata["place"] == "${LEDGER_HOST}:${LEDGER_PORT}/books/bank"
+    assert (table.metadata["table"], table.kinds) == ("tx", {"postgresql"})
+    assert not server_table_specs(mesh, "desk")

@@ -8,12 +8,12 @@ from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
 from storymesh.federation.relation import Relation
 from storymesh.federation.row_texts import text_batches
-from storymesh.federation.sql import column_tree, relation_tree, select_sql
+from storymesh.federation.sql import Dialect, quote_name, relation_sql, select_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DIALECT = "mysql"
+_DIALECT: Dialect = "mysql"
 _BEGIN = (
     "set session transaction isolation level repeatable read",
     "set session time_zone = '+00:00'",
@@ -48,10 +48,10 @@ class MysqlTable:
             connection = self._connect()
         try:
             with self._words_of_errors():
-                source = relation_tree(self._relation, _DIALECT)
-                names = list(choose(self._list_columns(connection, source.sql(dialect=_DIALECT))))
+                source = relation_sql(self._relation, _DIALECT)
+                names = list(choose(self._list_columns(connection, source)))
                 cursor = connection.cursor()
-                cursor.execute(select_sql([column_tree(name) for name in names], source, _DIALECT, self._limit))
+                cursor.execute(select_sql([quote_name(name, _DIALECT) for name in names], source, self._limit))
         except BaseException:
             self._leave(connection)
             raise
@@ -74,8 +74,8 @@ class MysqlTable:
             connection = self._connect()
         try:
             with self._words_of_errors(), connection.cursor() as cursor:
-                source = relation_tree(self._relation, _DIALECT).sql(dialect=_DIALECT)
-                cursor.execute(_STATE.format(column_tree(changed_at).sql(dialect=_DIALECT), source))
+                source = relation_sql(self._relation, _DIALECT)
+                cursor.execute(_STATE.format(quote_name(changed_at, _DIALECT), source))
                 return " ".join(map(str, cursor.fetchone() or ()))
         finally:
             self._leave(connection)

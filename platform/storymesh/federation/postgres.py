@@ -17,14 +17,13 @@ from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
 from storymesh.federation.csv_stream import read_csv
 from storymesh.federation.relation import Relation
 from storymesh.federation.silence import SilenceLimit
-from storymesh.federation.sql import column_tree, relation_tree, select_sql
+from storymesh.federation.sql import Dialect, quote_name, relation_sql, select_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from psycopg2.extensions import connection
-    from sqlglot import exp
 
-_DIALECT = "postgres"
+_DIALECT: Dialect = "postgres"
 _SESSION = """set local time zone 'UTC'; set local datestyle to 'ISO, YMD'; set local extra_float_digits to 3;
 set local intervalstyle to 'iso_8601'; set local bytea_output to 'hex'; set local search_path to {path}"""
 _COLUMNS = """
@@ -71,7 +70,7 @@ class PostgresTable:
                 oids = dict(listed)
                 names = list(choose([name for name, _ in listed]))
                 columns = self._selected(cursor, names, oids)
-                query = select_sql(columns, source, _DIALECT, self._limit)
+                query = select_sql(columns, source, self._limit)
         except BaseException:
             connection.close()
             raise
@@ -89,16 +88,16 @@ class PostgresTable:
         try:
             with self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
                 source = self._begin(cursor)
-                column = column_tree(changed_at).sql(dialect=_DIALECT)
-                cursor.execute(_STATE.format(column, source.sql(dialect=_DIALECT)))
+                column = quote_name(changed_at, _DIALECT)
+                cursor.execute(_STATE.format(column, source))
                 return " ".join(map(str, cursor.fetchone() or ()))
         finally:
             connection.close()
 
     def key_columns(self) -> tuple[str, ...]:
         """Return the columns of the table's primary key, in order."""
-        source = relation_tree(self._relation, _DIALECT, (self._relation.server.field("schema"),))
-        return tuple(self._names(_KEY, source.sql(dialect=_DIALECT)))
+        source = relation_sql(self._relation, _DIALECT, self._relation.server.field("schema"))
+        return tuple(self._names(_KEY, source))
 
     def list_tables(self) -> list[str]:
         """Return the names of some of the tables and views that there are."""
@@ -143,10 +142,10 @@ class PostgresTable:
             application_name="storymesh",
         )
 
-    def _begin(self, cursor: Any) -> "exp.Table | exp.Subquery":
+    def _begin(self, cursor: Any) -> str:
         """Begin the one transaction in which everything is read; return what is read."""
         schema = self._relation.server.field("schema")
-        source = relation_tree(self._relation, _DIALECT, (schema,))
+        source = relation_sql(self._relation, _DIALECT, schema)
         cursor.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         path = '"' + schema.replace('"', '""') + '"' if schema else '"$user", public'
         cursor.execute(_SESSION.format(path=path))
@@ -154,35 +153,32 @@ class PostgresTable:
             cursor.execute("set local client_connection_check_interval to '1s'")
         return source
 
-    def _list_columns(self, cursor: Any, source: "exp.Table | exp.Subquery") -> list[tuple[str, int]]:
+    def _list_columns(self, cursor: Any, source: str) -> list[tuple[str, int]]:
         """Return the columns with the oids of their types. Of a table, the catalogue tells them: whoever may read some
         of its columns need not be allowed all."""
-        text = source.sql(dialect=_DIALECT)
         if self._relation.query is not None:
-            cursor.execute(f"select * from {text} limit 0")
+            cursor.execute(f"select * from {source} limit 0")
             return [(column.name, column.type_code) for column in cursor.description]
-        cursor.execute("select to_regclass(%s)::oid", (text,))
+        cursor.execute("select to_regclass(%s)::oid", (source,))
         ((table,),) = cursor.fetchall()
         if table is None:
             raise self._relation.unreadable("there is no such table", self._near_tables())
         cursor.execute(_COLUMNS, (table,))
         return list(cursor.fetchall())
 
-    def _selected(self, cursor: Any, names: Sequence[str], oids: dict[str, int]) -> "list[exp.Expr]":
+    def _selected(self, cursor: Any, names: Sequence[str], oids: dict[str, int]) -> list[str]:
         """Return the columns as they are selected: what has parts as JSON, and texts of a fixed length without the
         blanks that fill them."""
-        from sqlglot import exp
-
         cursor.execute(_TYPES, ([oids[name] for name in names],))
         kinds = {oid: (category, name) for oid, category, name in cursor.fetchall()}
-        selected: list[exp.Expr] = []
+        selected: list[str] = []
         for name in names:
-            column = column_tree(name)
+            column = quote_name(name, _DIALECT)
             category, kind = kinds.get(oids[name], ("", ""))
-            if category in ("A", "C"):
-                selected.append(exp.alias_(exp.Anonymous(this="to_json", expressions=[column]), name, quoted=True))
+            if category in ("A", "C") or kind == "record":
+                selected.append(f"to_json({column}) AS {column}")
             elif kind == "bpchar":
-                selected.append(exp.alias_(exp.cast(column, "text"), name, quoted=True))
+                selected.append(f"{column}::text AS {column}")
             else:
                 selected.append(column)
         return selected

@@ -1,61 +1,58 @@
-"""The SQL that reads a table of a server: made of a parsed tree, so that no text of a contract is SQL by accident."""
+"""The SQL that reads a table of a server. Names are quoted; a query is sent as it was written, and is one SELECT."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from storymesh.federation.relation import Relation
 
-if TYPE_CHECKING:
-    from sqlglot import exp
+Dialect = Literal["postgres", "mysql", "sqlite", "snowflake", "bigquery", "databricks", "trino"]
 
 
-def relation_tree(relation: Relation, dialect: str, schema: Sequence[str | None] = ()) -> "exp.Table | exp.Subquery":
-    """Return what stands after FROM. `schema` are the parts before the name of a table that names none itself.
+def relation_sql(relation: Relation, dialect: Dialect, schema: str | None = None) -> str:
+    """Return what stands after FROM. `schema` is that of a table which names none itself.
 
     The parts of a name are taken as they are written, in upper and lower case. Raises SourceUnreadable for a query
     that is not one SELECT.
     """
-    from sqlglot import exp
-
     if relation.query is not None:
-        return _one_query(relation, dialect).subquery("q")
+        # A line of its own: the query may end with a comment.
+        return f"(\n{checked_query(relation, dialect)}\n) AS q"
     assert relation.table is not None
     parts = relation.table.split(".")
-    if len(parts) == 1:
-        parts = [*(part for part in schema if part), *parts]
+    if len(parts) == 1 and schema:
+        parts = [schema, *parts]
     if not all(parts) or len(parts) > 3:
         raise relation.unreadable("this is no name of a table", "write table or schema.table")
-    name, db, catalog = (*reversed(parts), None, None)[:3]
-    return exp.table_(name or "", db=db, catalog=catalog, quoted=True)
+    return ".".join(quote_name(part, dialect) for part in parts)
 
 
-def _one_query(relation: Relation, dialect: str) -> "exp.Query":
+def checked_query(relation: Relation, dialect: Dialect) -> str:
+    """Return the query of a relation as it was written. Raises SourceUnreadable where it is not one SELECT.
+
+    It is parsed to know that, and never written anew: what is not understood there might say something else.
+    """
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
+    text = (relation.query or "").strip().removesuffix(";")
     try:
-        statements = [statement for statement in sqlglot.parse(relation.query or "", dialect=dialect) if statement]
+        statements = sqlglot.parse(text, dialect=dialect)
     except (SqlglotError, RecursionError) as error:
         words = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
         raise relation.unreadable(f"the query is not read: {words}", "one SELECT, as the server has it") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise relation.unreadable("the query is not one SELECT", "write SELECT … FROM …, and nothing after it")
-    return statements[0]
+    return text
 
 
-def select_sql(
-    columns: "Sequence[exp.Expr]", source: "exp.Table | exp.Subquery", dialect: str, limit: int | None = None
-) -> str:
+def select_sql(columns: Sequence[str], source: str, limit: int | None = None) -> str:
     """Return the SELECT of these columns, of all rows or of some."""
-    from sqlglot import exp
-
-    query = exp.select(*columns).from_(source)
-    return (query if limit is None else query.limit(limit)).sql(dialect=dialect)
+    query = f"SELECT {', '.join(columns)} FROM {source}"
+    return query if limit is None else f"{query} LIMIT {limit}"
 
 
-def column_tree(name: str) -> "exp.Column":
-    """Return a column by its name, as it is written."""
-    from sqlglot import exp
-
-    return exp.column(name, quoted=True)
+def quote_name(name: str, dialect: Dialect) -> str:
+    """Return a name as it is written, as an identifier."""
+    mark = "`" if dialect in ("mysql", "bigquery", "databricks") else '"'
+    return mark + name.replace(mark, mark * 2) + mark

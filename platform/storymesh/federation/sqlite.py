@@ -9,12 +9,12 @@ from storymesh.federation.access import ChooseColumns, ServerAccess
 from storymesh.federation.file_times import version_of_database
 from storymesh.federation.relation import Relation
 from storymesh.federation.row_texts import text_batches
-from storymesh.federation.sql import column_tree, relation_tree, select_sql
+from storymesh.federation.sql import Dialect, quote_name, relation_sql, select_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DIALECT = "sqlite"
+_DIALECT: Dialect = "sqlite"
 _BUSY_S = 15.0
 
 
@@ -31,14 +31,14 @@ class SqliteTable:
 
         if not self._path.is_file():
             raise self._relation.unreadable("there is no such file", "write the path from the domain's folder")
-        source = relation_tree(self._relation, _DIALECT)
+        source = relation_sql(self._relation, _DIALECT)
         connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S,
                                      check_same_thread=False)  # fmt: skip
         try:
             connection.execute("pragma trusted_schema = off")
-            described = connection.execute(f"select * from {source.sql(dialect=_DIALECT)} limit 0").description
+            described = connection.execute(f"select * from {source} limit 0").description
             names = list(choose([name for name, *_ in described]))
-            cursor = connection.execute(select_sql([column_tree(name) for name in names], source, _DIALECT))
+            cursor = connection.execute(select_sql([quote_name(name, _DIALECT) for name in names], source))
         except sqlite3.Error as error:
             hint = self._near_tables(connection) if "no such table" in str(error) else ""
             connection.close()

@@ -5,12 +5,12 @@ None of these servers can be run on a machine of a developer: what is tested is 
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from storymesh.errors import StorymeshError
 from storymesh.federation.access import ChooseColumns, ServerAccess
 from storymesh.federation.relation import Relation
-from storymesh.federation.sql import relation_tree
+from storymesh.federation.sql import Dialect, checked_query
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -77,8 +77,8 @@ class WarehouseTable:
 
     def _table(self, backend: Any) -> "ir.Table":
         if self._relation.query is not None:
-            kind = self._relation.server.kind or ""
-            return backend.sql(relation_tree(self._relation, kind).this.sql(dialect=kind))
+            kind = cast("Dialect", self._relation.server.kind)
+            return backend.sql(checked_query(self._relation, kind), dialect=kind)
         *place, name = (self._relation.table or "").split(".")
         return backend.table(name, database=tuple(place) if len(place) > 1 else place[0] if place else None)
 
