@@ -6,20 +6,22 @@ neither denied, nor as a bound or a part of something else. What fails is refuse
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 from storymesh.files.evidence.folded_text import FoldedText, fold_text, is_whole
 from storymesh.files.evidence.measures import measure_of
-from storymesh.files.evidence.said_values import said_clocks, said_days, said_numbers
-from storymesh.files.evidence.sentences import text_spans
+from storymesh.files.evidence.said_values import SaidDay, SaidNumber, said_clocks, said_days, said_numbers
+from storymesh.files.evidence.sentences import TextSpans, text_spans
 from storymesh.grounding.language import LANGUAGES, language_of
 
 Span = tuple[int, int]
+Said = TypeVar("Said", SaidNumber, SaidDay)
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 _ENDS_DENIAL = re.compile(r"[;:!?]|\.(?=\s|$)")
 _IDENTIFIER = re.compile(r"(?=.*[^\W\d_])(?=.*\d)[\w][\w./-]*[\w]")
@@ -84,7 +86,7 @@ class EvidenceText:
             return refused
         best: NoEvidence | None = None
         for place in self._places(wanted, (0, len(self.folded.text)), found=True):
-            if (fault := self._fault(place, wanted, row)) is None:
+            if (fault := self._fault(place, wanted, row, found=True)) is None:
                 return FoundEvidence("found", *self.folded.original(*place))
             best = best or NoEvidence(fault)
         return best or refused or NoEvidence(f"the file does not say {_shown(wanted)}")
@@ -96,13 +98,13 @@ class EvidenceText:
         return fold_text(self.text)
 
     @cached_property
-    def _spans(self) -> Any:
+    def _spans(self) -> TextSpans:
         return text_spans(self.text)
 
     def _around(self, at: int, kind: Literal["sentence", "paragraph"]) -> Span:
         """Return the sentence or the paragraph at a place of the folded text, in it."""
         original = self.folded.begins[at]
-        begin, end = getattr(self._spans, kind)(original)
+        begin, end = self._spans.sentence(original) if kind == "sentence" else self._spans.paragraph(original)
         return self.folded.folded(begin), self.folded.folded(end)
 
     # --- the value ---
@@ -115,7 +117,7 @@ class EvidenceText:
                 continue
             fault = f"the quote does not say {_shown(wanted)}"
             for place in self._places(wanted, (begin, end), found=False):
-                found = self._fault(place, wanted, row)
+                found = self._fault(place, wanted, row, found=False)
                 if found is None:
                     return FoundEvidence("quoted", *self.folded.original(begin, end))
                 fault = found
@@ -139,10 +141,9 @@ class EvidenceText:
 
     def _numbers(self, wanted: WantedValue, within: Span) -> Iterator[Span]:
         value, measure = Decimal(str(wanted.value)), measure_of(wanted.unit or "", self.language)
-        for number in self._said_numbers:
-            inside = within[0] <= number.begin and number.end <= within[1]
+        for number in _inside(self._said_numbers, within):
             # A unit in the next row of a table is not that of this number.
-            if not inside or not number.exact or number.end > self._around(number.begin, "sentence")[1]:
+            if not number.exact or number.end > self._around(number.begin, "sentence")[1]:
                 continue
             said = number.measure
             if measure is None:
@@ -159,17 +160,17 @@ class EvidenceText:
         return _stem(unit) in sentence
 
     @cached_property
-    def _said_numbers(self) -> Any:
+    def _said_numbers(self) -> list[SaidNumber]:
         return said_numbers(self.folded.text, self.language)
 
     @cached_property
-    def _said_days(self) -> Any:
+    def _said_days(self) -> list[SaidDay]:
         return said_days(self.folded.text, self.language)
 
     def _days(self, value: date | datetime, within: Span) -> Iterator[Span]:
         day = value.date() if isinstance(value, datetime) else value
-        for said in self._said_days:
-            if not (within[0] <= said.begin and said.end <= within[1] and said.may_be(day, self.near)):
+        for said in _inside(self._said_days, within):
+            if not said.may_be(day, self.near):
                 continue
             sentence = self.folded.text[slice(*self._around(said.begin, "sentence"))]
             clock = (value.hour, value.minute, value.second) if isinstance(value, datetime) else (0, 0, 0)
@@ -185,8 +186,8 @@ class EvidenceText:
         pattern = re.escape(plain)
         if _IDENTIFIER.fullmatch(plain):
             pattern = "[ -]?".join(re.escape(sign) for sign in plain if sign != "-")
-        for match in re.finditer(pattern, self.folded.text[: within[1]], re.IGNORECASE):
-            if match.start() >= within[0] and is_whole(self.folded.text, match.start(), match.end()):
+        for match in re.compile(pattern, re.IGNORECASE).finditer(self.folded.text, *within):
+            if is_whole(self.folded.text, match.start(), match.end()):
                 yield match.start(), match.end()
 
     def _is_named(self, place: Span, wanted: WantedValue) -> bool:
@@ -195,13 +196,13 @@ class EvidenceText:
 
     # --- what is wrong with a place ---
 
-    def _fault(self, place: Span, wanted: WantedValue, row: "_Row") -> str | None:
+    def _fault(self, place: Span, wanted: WantedValue, row: "_Row", *, found: bool) -> str | None:
         """Return why the words at a place do not say the value of the row, None if they do."""
         if self._is_denied(place, behind=not isinstance(wanted.value, str)):
             return f"the file denies {_shown(wanted)}"
         if str(wanted.value) in row.key:
             return None
-        return row.fault(place)
+        return row.fault(place, found=found)
 
     def _is_denied(self, place: Span, *, behind: bool) -> bool:
         """Return True where a word denies what is said at a place; `behind`: also one that comes later."""
@@ -248,10 +249,10 @@ class _Row:
     key: list[str]
     others: list[str]
 
-    def fault(self, place: Span) -> str | None:
-        """Return why a place does not speak of this row: its sentence names another one, or neither does its
-        paragraph name this one."""
-        if not self.key:
+    def fault(self, place: Span, *, found: bool) -> str | None:
+        """Return why a place does not speak of this row: its sentence names another one, or its paragraph does not
+        name this one. In a file of one row a quote need not, and a place that was `found` does if the file names it."""
+        if not self.key or not (self._own or self._other):
             return None
         begin, end = self.text._around(place[0], "sentence")
         own, other = self._named(begin, end)
@@ -259,20 +260,32 @@ class _Row:
             begin, end = self._statement(place, begin, end)
             own, other = self._named(begin, end)
             return None if own and not other else "the sentence is of another row"
-        if own:
+        if own or self._is_gone_on_with(begin):
             return None
         begin, end = self.text._around(place[0], "paragraph")
         own, other = self._named(begin, end)
         if other:
             return "the paragraph is of another row" if not own else "the sentence does not name the row"
-        if own or not self._is_of_several_rows:
+        if own or not (found or self._other):
             return None
         return "neither sentence nor paragraph names the row"
+
+    def _is_gone_on_with(self, begin: int) -> bool:
+        """Return True if the sentence before, of the same paragraph, is of this row alone, and the one at `begin` says
+        nothing of others: it goes on with it."""
+        first, _ = self.text._around(begin, "paragraph")
+        if begin <= first:
+            return False
+        own, other = self._named(*self.text._around(begin - 1, "sentence"))
+        language = language_of(self.text.language)
+        words = _WORD.findall(self.text.folded.text[slice(*self.text._around(begin, "sentence"))])
+        counted = (word for word in words if language.weight(word.casefold()) == "numbers")
+        return own and not other and not any(True for _ in counted)
 
     @cached_property
     def _own(self) -> list[Span]:
         whole = (0, len(self.text.folded.text))
-        return [place for key in self.key for place in self.text._texts(key, whole)]
+        return sorted(place for key in self.key for place in self.text._texts(key, whole))
 
     @cached_property
     def _other(self) -> list[Span]:
@@ -284,27 +297,34 @@ class _Row:
                 shape = "".join(map(_shape, key))
                 found += [match.span() for match in re.finditer(rf"(?<!\w){shape}(?!\w)", self.text.folded.text)]
         own = set(self._own)
-        return [place for place in found if place not in own]
-
-    @cached_property
-    def _is_of_several_rows(self) -> bool:
-        return bool(self._other)
+        return sorted(place for place in found if place not in own)
 
     def _named(self, begin: int, end: int) -> tuple[bool, bool]:
-        own, other = (
-            any(begin <= first and last <= end for first, last in places) for places in (self._own, self._other)
-        )
-        return own, other
+        return _has_inside(self._own, begin, end), _has_inside(self._other, begin, end)
 
     def _statement(self, place: Span, begin: int, end: int) -> Span:
         """Return the part of a sentence that a place is in: between signs, or words that join two statements."""
         text, language = self.text.folded.text, language_of(self.text.language)
-        cuts = [match.end() for match in re.finditer(r"[,;:](?= )| - |\(|\)", text[begin:end])]
+        cuts = [match.end() for match in re.finditer(r"[,;](?= )| - |\(|\)", text[begin:end])]
         cuts += [word.start() for word in _WORD.finditer(text[begin:end]) if language.joins(word[0].casefold())]
         places = sorted({begin, end, *(begin + cut for cut in cuts)})
         before = max(at for at in places if at <= place[0])
         behind = min((at for at in places if at >= place[1]), default=end)
         return before, behind
+
+
+def _inside(said: Sequence[Said], within: Span) -> Iterator[Said]:
+    """Yield what is said inside a stretch of text, of all that is said in its order."""
+    for index in range(bisect_left(said, within[0], key=lambda item: item.begin), len(said)):
+        if said[index].begin >= within[1]:
+            return
+        if said[index].end <= within[1]:
+            yield said[index]
+
+
+def _has_inside(places: Sequence[Span], begin: int, end: int) -> bool:
+    index = bisect_left(places, (begin, 0))
+    return index < len(places) and places[index][1] <= end
 
 
 def _shape(sign: str) -> str:

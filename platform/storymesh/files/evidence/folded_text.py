@@ -13,9 +13,13 @@ from functools import lru_cache
 
 _ALIKE = ("<wide>", "<narrow>", "<font>", "<noBreak>", "<compat>", "<initial>", "<medial>", "<final>", "<isolated>")
 _UNSEEN = frozenset("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f")
-_SOFT_HYPHEN = "\u00ad"
+# A soft hyphen is nothing, with the line end behind it; a sign stands with the marks above and below it.
+_PIECE = re.compile(
+    r"(?P<blanks>[ \t\r\n]+)|(?P<plain>[!-~]+(?![\u0300-\u036f]))|(?P<hyphen>\u00ad[\r\n]*)"
+    r"|(?P<cluster>[^\u00ad][\u0300-\u036f]*)",
+    re.DOTALL,
+)
 _QUOTES = str.maketrans("‘’‚‛′“”„‟″«»‹›", "'''''\"\"\"\"\"\"\"''")
-_MARK = re.compile(r"[\u0300-\u036f]")
 
 
 @dataclass(frozen=True)
@@ -67,21 +71,23 @@ def fold_text(text: str) -> FoldedText:
     signs: list[str] = []
     begins: list[int] = []
     ends: list[int] = []
-    at, length = 0, len(text)
-    while at < length:
-        end = at + 1
-        while end < length and _MARK.match(text[end]):
-            end += 1
-        if text[at] == _SOFT_HYPHEN:  # a word goes on, if need be in the next line
-            while end < length and text[end] in "\r\n":
-                end += 1
-        else:
-            for sign in _folded(text[at:end]):
+    for match in _PIECE.finditer(text):
+        begin, end = match.span()
+        if match.lastgroup == "blanks":
+            if signs and signs[-1] != " ":
+                signs.append(" ")
+                begins.append(begin)
+                ends.append(begin + 1)
+        elif match.lastgroup == "plain":
+            signs += match[0]
+            begins += range(begin, end)
+            ends += range(begin + 1, end + 1)
+        elif match.lastgroup == "cluster":
+            for sign in _folded(match[0]):
                 if sign != " " or (signs and signs[-1] != " "):
                     signs.append(sign)
-                    begins.append(at)
+                    begins.append(begin)
                     ends.append(end)
-        at = end
     return FoldedText("".join(signs), tuple(begins), tuple(ends))
 
 

@@ -6,6 +6,7 @@ in words are read in English.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -79,11 +80,12 @@ _CLOCK = re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?(?: ?([ap])\.?m
 
 def said_numbers(text: str, language: str = "en") -> list[SaidNumber]:
     """Return the numbers of a folded text in their order, without those of its days; of "2 days 5 hours" their sum."""
-    days = [(day.begin, day.end) for day in said_days(text, language)]
+    days = said_days(text, language)
     read = [*_in_digits(text, language), *(_in_words(text, language) if language == "en" else ())]
     found: list[SaidNumber] = []
     for number in sorted(read, key=lambda item: item.begin):
-        if any(begin < number.end and number.begin < end for begin, end in days):
+        index = bisect_left(days, number.end, key=lambda day: day.begin)
+        if index and number.begin < days[index - 1].end:
             continue
         before = found[-1] if found else None
         if before is not None and number.begin < before.end:

@@ -4,12 +4,12 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
+_SHORT = 50  # signs of a line that nobody has wrapped
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*|\f")
-# A sentence ends at its sign before a capital; a row of a table, a point of a list or a named field is one of its own.
-_SENTENCE = re.compile(
-    r"[.!?…][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W\d_a-zß-öø-ÿ])|[。！？]\s*"
-    r"|\n(?=[ \t]*(?:[-*•–·] |\d{1,3}[.)]\s|[^\n]*\t|[^\W\d_][\w ]{0,30}:))|(?<=\t)(?:[^\n\t]*)\n"
-)
+_SENTENCE = re.compile(r"[.!?…][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W\d_a-zß-öø-ÿ])|[。！？]\s*")
+_LINE = re.compile(r"\n(?!\n)")
+_BEGINS_ANEW = re.compile(r"[ \t]*(?:[-*•–·] |\d{1,3}[.)]\s|[^\n]*\t|\w[\w ./#-]{0,30}:)")
+_CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ]")
 _ABBREVIATED = re.compile(
     r"\b(?:approx|ca|no|nr|mr|mrs|dr|st|vs|etc|e\.g|i\.e|z\.B|bzw|inkl|[A-Za-z])\.\s+$", re.IGNORECASE
 )
@@ -43,4 +43,13 @@ def text_spans(text: str) -> TextSpans:
     for match in _SENTENCE.finditer(text):
         if not (match[0][0] == "." and _ABBREVIATED.search(text[max(0, match.start() - 10) : match.end()])):
             sentences.add(match.end())
+    sentences.update(match.end() for match in _LINE.finditer(text) if _ends_at(text, match.start()))
     return TextSpans(tuple(sorted(sentences)), tuple(paragraphs), len(text))
+
+
+def _ends_at(text: str, at: int) -> bool:
+    """Return True if a line end is the end of a sentence: behind and before a row of a table, before a point of a list
+    or a named field, and behind a short line where a capital follows."""
+    line = text[text.rfind("\n", 0, at) + 1 : at]
+    short = len(line) <= _SHORT and _CAPITAL.match(text, at + 1)
+    return bool("\t" in line or short or _BEGINS_ANEW.match(text, at + 1))

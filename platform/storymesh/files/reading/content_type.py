@@ -42,7 +42,7 @@ _RIFF = {b"WAVE": "wav", b"WEBP": "webp", b"AVI ": "avi"}
 _HEIF = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
 _MAIN_PARTS = (("word/", "docx"), ("xl/", "xlsx"), ("ppt/", "pptx"))
 _HTML = re.compile(
-    rb"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|(?:html|head|body|title|meta|link|style"
+    rb"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*)*<(?:!doctype\s+html|(?:html|head|body|title|meta|link|style"
     rb"|script|div|p|span|table|h[1-6]|ul|ol|a|b|br|font|center|article|section|main|header)[\s>/])",
     re.IGNORECASE | re.DOTALL,
 )
