@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from storymesh.files.evidence.evidence import EvidenceText, FoundEvidence, NoEvi
 from storymesh.files.evidence.folded_text import fold_text
 from storymesh.files.evidence.measures import measure_of
 from storymesh.files.evidence.said_values import said_days, said_numbers
+from storymesh.files.evidence.text_language import text_language
+from storymesh.files.reading.mail import read_mail
+from storymesh.files.reading.passages import place_of
 
 NOTICE = """Dear customers,
 
@@ -265,3 +269,39 @@ def test_of_many_mails_no_wrong_value_is_evident_and_hardly_a_right_one_is_lost(
                     wrong += isinstance(found, FoundEvidence)
     assert wrong == 0
     assert kept >= 0.99 * right
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("We expect a delay of 53 hours.", "en"),
+        ("Die Verspätung beträgt 53 Stunden.", "de"),
+        ("Nous attendons un retard de 53 heures pour le navire, qui est dans le port.", None),
+        ("MSKU 907032 3\nTARE 2,230 KG", None),
+        ("", None),
+    ],
+)
+def test_a_text_is_known_by_its_small_words(text: str, language: str | None) -> None:
+    assert text_language(text) == language
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "unit", "key", "said"),
+    [
+        ("notice.eml", 53, "hours", "SHP-004579", "53 hours"),
+        ("notice.eml", "AMBER MERIDIAN", None, "SHP-004579", "AMBER MERIDIAN"),
+        ("html_only.eml", 36, "hours", "SHP-004711", "36 Stunden"),
+        ("no_date.eml", 4, "hours", "SHP-000002", "4 hours"),
+        ("attachments.eml", "MSKU9070323", None, "MSKU9070323", "MSKU 907032 3"),
+    ],
+)
+def test_values_of_mails_have_their_place_in_a_part(
+    name: str, value: Any, unit: str | None, key: str, said: str
+) -> None:
+    mail = read_mail((Path(__file__).parent / "corpus/mail" / name).read_bytes())
+    found = EvidenceText(mail.text, text_language(mail.text) or "en").find(WantedValue("x", value, unit), None, [key])
+    assert isinstance(found, FoundEvidence)
+    place = place_of(mail.passages, found.begin, found.end)
+    assert place is not None and place.part == "1"
+    [part] = [part["text"] for part in mail.values["parts"] if part["part"] == place.part]
+    assert part[place.begin : place.end] == said
