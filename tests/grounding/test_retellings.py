@@ -179,6 +179,12 @@ def test_what_cannot_be_cut_is_refused(frame: str) -> None:
     assert check_grounding(frame % KEPT, STORY).faults
 
 
+def test_a_piece_in_single_brackets_is_taken_with_its_own_text_alone() -> None:
+    assert check_grounding(KEPT.replace("[[4]]", "[4: 36]"), STORY).text == check_grounding(KEPT, STORY).text
+    for other in ("[4: 63]", "[4]", "[4:]", "[9: 36]", "[4: 36", "[4: [36]]"):
+        assert check_grounding(KEPT.replace("[[4]]", other), STORY).faults
+
+
 def test_rows_of_a_list_are_told_one_after_the_other() -> None:
     steps = [("steps", row, name) for row in (0, 1) for name in ("action", "cost")]
     source = told("They chose {t:rail} at {n:10} euros. They chose {t:air} at {n:20} euros.")

@@ -13,6 +13,7 @@ from typing import Literal
 
 OPEN, CLOSE = "[[", "]]"
 _PIECE = re.compile(r"\[\[\s*(?P<number>\d{1,6})\s*(?::(?P<text>.*?))?\]\]", re.DOTALL)
+_HALF_FENCED = re.compile(r"(?<!\[)\[\s*(?P<number>\d{1,6})\s*:(?P<text>[^\[\]]*)\](?!\])")
 PieceKind = Literal["moment", "number", "text"]
 
 
@@ -142,7 +143,15 @@ def _stripped(parts: list[str | int]) -> list[str | int]:
 
 
 def read_answer(answer: str, source: GroundingSource) -> Draft:
-    """Return an answer taken apart into its words and the source's pieces."""
+    """Return an answer taken apart into its words and the source's pieces. Small models copy a piece with one bracket
+    for two: with its number and its text it is no other, unless the story has brackets of its own."""
+    if not any(isinstance(part, str) and "[" in part for part in source.parts):
+        answer = _HALF_FENCED.sub(
+            lambda match: (
+                match[0] if source.is_changed(int(match["number"]), match["text"] or "?") else f"[{match[0]}]"
+            ),
+            answer,
+        )
     parts: list[str | int] = []
     changed: list[str] = []
     done = 0

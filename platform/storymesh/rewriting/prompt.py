@@ -108,8 +108,8 @@ def text_in_answer(answer: ChatResponse, *, structured: bool) -> tuple[str | Non
 
 def _story_in(text: str) -> str | None:
     """Return the story of the last object in an answer that is what was asked for, None if there is none."""
-    stories = (value["story"] for value in _objects_in(text, "story") if isinstance(value.get("story"), str))
-    return next(stories, None)
+    told = (value["story"] for value in _objects_in(text, "story"))
+    return next((story for story in told if isinstance(story, str)), None)
 
 
 def _objects_in(text: str, name: str) -> Iterator[dict[str, object]]:

@@ -1,0 +1,1 @@
+"""What a small real model gets accepted: variants of templates, and records retold."""
