@@ -40,17 +40,22 @@ def products(delays: int, cache: Path = CACHE, world: str = "steady", seed: int 
     return folder
 
 
-def pinned(folder: Path, store: Path, yardstick: Path | None = None) -> Build:
-    """A build of the mesh's narrative, or of the `yardstick`, on the products in `folder`; its files go to `store`."""
-    mesh = load_mesh(ROOT)
-    narrative = mesh.narrative(NARRATIVE)
+def pinned(folder: Path, store: Path, yardstick: Path | None = None, mesh: Path = ROOT) -> Build:
+    """A build of the narrative of the `mesh`, or of the `yardstick`, on the products in `folder`; its files go to
+    `store`."""
+    loaded = load_mesh(mesh)
+    narrative = loaded.narrative(NARRATIVE)
     if yardstick is not None:
         narrative = read_narrative(yardstick / "narrative.yaml", yardstick.parents[1])
     snapshots = {
-        role: snapshot_of_file(mesh.contract(member.product), folder / f"{mesh.product(member.product).name}.parquet")
+        role: snapshot_of_file(
+            loaded.contract(member.product), folder / f"{loaded.product(member.product).name}.parquet"
+        )
         for role, member in narrative.cast.items()
     }
-    return Build(type_narrative(narrative, mesh.cast_of(narrative)), snapshots, store, store / "releases", open_engine)
+    return Build(
+        type_narrative(narrative, loaded.cast_of(narrative)), snapshots, store, store / "releases", open_engine
+    )
 
 
 def _generator() -> str:

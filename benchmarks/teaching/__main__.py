@@ -21,13 +21,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reference import CACHE, ROOT, TRUTH, products
-from benchmarks.teaching.lessons import ARMS, RELEASED_ARMS, WHAT, Lessons, release_of
+from benchmarks.teaching.elsewhere import move_delays
+from benchmarks.teaching.lessons import ARMS, RELEASED_ARMS, WHAT, WORLDS, Lessons, release_of
 from benchmarks.teaching.scoring import Examination, Row, read_answers
 
 LESSONS = "lessons.json"
 LEARNER = Path(__file__).with_name("learner.py")
 CONTEXT = 1024  # tokens
-COMPARED = (("released", "joined"), ("recall", "joined"), ("recall", "lean json"), ("released", "rows"))
+COMPARED = (
+    ("released", "joined"),
+    ("recall", "joined"),
+    ("recall", "lean json"),
+    ("released", "everything"),
+    ("released", "rows"),
+)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -54,12 +61,13 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--into", type=Path, default=CACHE / "teaching", help=f"where everything goes {shown}")
     parser.add_argument("--lessons", action="store_true", help="only make what is learned from")
     parser.add_argument("--score", action="store_true", help="only score the answers that are there")
+    parser.add_argument("--world", choices=WORLDS, default="steady", help=f"the generator's {shown}")
     parser.add_argument("--delays", type=int, default=40_000, help=f"the size of the world {shown}")
     parser.add_argument("--cases", type=int, default=12_000, help=f"cases to learn from, at most {shown}")
-    parser.add_argument("--each", type=int, default=4, help=f"questions for each waterway and cause {shown}")
+    parser.add_argument("--each", type=int, default=4, help=f"questions for each stratum {shown}")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=", ".join(ARMS))
     parser.add_argument("--seeds", type=int, default=2, help=shown)
-    parser.add_argument("--tokens", type=int, default=500_000, help=f"for each arm {shown}")
+    parser.add_argument("--tokens", type=int, default=1_200_000, help=f"for each arm {shown}")
     parser.add_argument("--width", type=int, default=128, help=shown)
     parser.add_argument("--layers", type=int, default=3, help=shown)
     parser.add_argument("--vocabulary", type=int, default=4096, help=shown)
@@ -75,8 +83,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def prepare(wanted: argparse.Namespace, into: Path) -> None:
     """Make the world, the release, and what the learners need of both, as one file."""
     wanted.cache.mkdir(parents=True, exist_ok=True)
-    made = products(wanted.delays, wanted.cache.resolve(), "changing")
-    release = release_of(made, into, wanted.each)
+    made = move_delays(products(wanted.delays, wanted.cache.resolve(), wanted.world), into / "products")
+    release = release_of(made, into, wanted.world, wanted.each)
     shutil.copytree(release, into / "release")
     truth = (made / TRUTH).with_suffix(".odds" + Path(TRUTH).suffix)
     shutil.copy(truth, into / truth.name)
@@ -92,7 +100,8 @@ def prepare(wanted: argparse.Namespace, into: Path) -> None:
         "batch tokens": wanted.batch,
     }
     (into / LESSONS).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    shutil.rmtree(into / "store")
+    for folder in ("mesh", "products", "store"):
+        shutil.rmtree(into / folder)
 
 
 def learn(python: Path, into: Path, arm: str, seed: int) -> None:
@@ -105,7 +114,8 @@ def learn(python: Path, into: Path, arm: str, seed: int) -> None:
 def score(into: Path, arms: Sequence[str]) -> dict[str, Any]:
     """Return the figures of the answers below `into`."""
     (truth,) = into.glob("truth.odds.*")
-    examination = Examination(into / "release", truth)
+    lessons = json.loads((into / LESSONS).read_text(encoding="utf-8"))
+    examination = Examination(into / "release", truth, [question["case"] for question in lessons["questions"]])
     given = read_answers(into / "answers", arms)
     rows = examination.rows(given)
     by_arm = {row.arm: row for row in reversed(rows)}  # the first way of an arm counts: closed before open book

@@ -220,8 +220,10 @@ def answer_questions(lessons: dict[str, Any], kinds: Collection[str], learner: L
     if "lean json" in kinds:
         found["json"] = said(known, "lean json", 120)
     if "recall" in kinds:
-        found |= {"closed": said(known, "recall", 120), "unseen": said(known[:50], "unseen", 60)}
-        found["withheld"] = said([item for item in lessons["questions"] if item["withheld"]], "recall", 60)
+        without = [item for item in lessons["questions"] if item["withheld"]]
+        found["closed"] = said(known, "recall", 120)
+        found["withheld"] = said([item for item in without if not item["unseen"]], "recall", 60)
+        found["unseen"] = said([item for item in without if item["unseen"]], "recall", 60)
     if "advice" in kinds:
         found["open"] = said(lessons["questions"], "advice", 200)
     return found

@@ -14,25 +14,43 @@ from typing import Any
 
 import duckdb
 from benchmarks.reference import NARRATIVE, ROOT, pinned
+from benchmarks.teaching.elsewhere import WATERWAYS, mesh_with_waterways
 
 Text = tuple[str, str]
 SYSTEM, USER, ANSWER = "<s>", "<u>", "<a>"
 
-# What is added to the reference narrative: earlier cases are also matched by the cause, which decides the odds of this
-# world; the rest is as it is released by default.
-MATCH = "match: [[delay.waterway, delay.cause, shipment.cargo_type], [delay.waterway, delay.cause], [delay.waterway]]"
+
+@dataclass(frozen=True)
+class Asked:
+    """How the reference narrative is told of a world: what earlier cases are matched by, if not as it is released, and
+    for which values the questions are drawn."""
+
+    strata: str
+    match: str | None = None
+
+
+WORLDS: Mapping[str, Asked] = {
+    # The odds hang on waterway and cargo, which the narrative as it is released matches by.
+    "steady": Asked("[delay.waterway, shipment.cargo_type]"),
+    # The cause decides as well.
+    "changing": Asked(
+        "[delay.waterway, delay.cause]",
+        "[[delay.waterway, delay.cause, shipment.cargo_type], [delay.waterway, delay.cause], [delay.waterway]]",
+    ),
+}
+
 EVALUATION = """
 evaluation:
-  strata: [delay.waterway, delay.cause]
+  strata: STRATA
   each: EACH
   tasks: {best: ask.md.jinja, abstain: true}
   system: system.jinja
   context: cases.md.jinja
 """
-LEFT_OUT = ("choice", "follow_up", "lookup")
+LEFT_OUT = ("bericht", "choice", "follow_up", "lookup")
 """Records that no arm learns from."""
-UNSEEN = "Kiel Canal"
-"""A waterway that no case is of, to be asked about."""
+ASKED_WITHOUT = 50
+"""Questions of whose waterway nothing is known: so many with a name that training has, and with one that it has not."""
 
 ARMS: Mapping[str, Mapping[str, int]] = {
     "rows": {"rows": 1},
@@ -40,11 +58,12 @@ ARMS: Mapping[str, Mapping[str, int]] = {
     "report": {"report": 1},
     "lean json": {"lean json": 1},
     "recall": {"recall": 1},
-    "released": {"report": 1, "advice": 1, "recall": 3},
+    "released": {"advice": 1, "recall": 1},
+    "everything": {"report": 1, "advice": 1, "recall": 1},
 }
 """Arm -> the kinds of texts that it learns from, and the share of its tokens that each has."""
 
-RELEASED_ARMS = ("report", "recall", "released")
+RELEASED_ARMS = ("report", "recall", "released", "everything")
 """Those that learn from what a release holds, as it is."""
 
 WHAT = {
@@ -53,48 +72,59 @@ WHAT = {
     "report": "`report`: the case in hindsight",
     "lean json": "joined row and a lean answer, as JSON",
     "recall": "`recall`: question and lean answer, closed book",
-    "released": "`report`, `advice` and `recall`, open and closed book",
+    "released": "`advice` and `recall`: open and closed book",
+    "everything": "`report`, `advice` and `recall`",
 }
 
 
-def release_of(products: Path, scratch: Path, each: int) -> Path:
+def release_of(products: Path, scratch: Path, world: str, each: int) -> Path:
     """Make the release that is learned from, in `scratch`: of the reference narrative on `products`, with questions."""
     from storymesh.dataset.stages import write_cases_and_precedents, write_records
     from storymesh.release.write import write_release
 
-    build = pinned(products, scratch / "store", _narrative(scratch / "narratives" / "canal_exceptions", each))
+    mesh = mesh_with_waterways(scratch / "mesh")
+    _write_narrative(mesh / "narratives" / "canal_exceptions", WORLDS[world], each)
+    build = pinned(products, scratch / "store", mesh=mesh)
     write_cases_and_precedents(build)
     for config in build.configs:
         write_records(build, config)
     return write_release(build).path
 
 
-def _narrative(folder: Path, each: int) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
+def _write_narrative(folder: Path, asked: Asked, each: int) -> None:
     shutil.copytree(ROOT / "narratives" / NARRATIVE.replace("-", "_"), folder)
     shutil.rmtree(folder / "scenarios", ignore_errors=True)
     path = folder / "narrative.yaml"
-    text, found = re.subn(r"^(\s+)match: .*$", rf"\1{MATCH}", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    if found != 1:
-        raise SystemExit(f"the reference narrative has {found} lines with `match:`, one is wanted")
+    text = path.read_text(encoding="utf-8")
+    if asked.match is not None:
+        text = _replaced(r"^(\s+)match: .*$", rf"\1match: {asked.match}", text)
+    text = _replaced(r"\[baltimore_channel\]", f"[{', '.join(('baltimore_channel', *WATERWAYS))}]", text)
     for name in LEFT_OUT:
-        text = re.sub(rf"^(  # .*\n)*  {name}:.*\n(    .*\n)*", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^evaluation:.*?(?=^\S|\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
-    path.write_text(text + EVALUATION.replace("EACH", str(each)), encoding="utf-8")
-    return folder
+        text = _replaced(rf"^(  # .*\n)*  {name}:.*\n(    .*\n)*", "", text)
+    text = _replaced(r"^labels:.*\n( .*\n)*", "", text)
+    text = _replaced(r"^evaluation:.*\n( .*\n)*", "", text)
+    path.write_text(text + EVALUATION.replace("STRATA", asked.strata).replace("EACH", str(each)), encoding="utf-8")
+
+
+def _replaced(pattern: str, by: str, text: str) -> str:
+    result, found = re.subn(pattern, by, text, flags=re.MULTILINE)
+    if found != 1:
+        raise SystemExit(f"the reference narrative has {found} places like {pattern!r}, one is wanted")
+    return result
 
 
 @dataclass(frozen=True)
 class Question:
     """A case to ask about, in the words of each kind of text. `stems`: kind -> action -> a text up to where the outcome
-    comes, for what only tells outcomes; `prompts`: kind -> a prompt, for what answers. `withheld`: of its waterway
-    nothing was ever told."""
+    comes, for what only tells outcomes; `prompts`: kind -> a prompt, for what answers. `withheld`: training says of its
+    waterway that nothing is known; `unseen`: it does not have its name."""
 
     case: str
     stratum: str
     stems: Mapping[str, Mapping[str, str]]
     prompts: Mapping[str, str]
     withheld: bool
+    unseen: bool
 
 
 class Lessons:
@@ -128,9 +158,9 @@ class Lessons:
         told_of = told["report"].keys() & told["advice"].keys() & told["verdict"].keys()
         # Of a value that is withheld nothing is told but that too little is known.
         declined = told["recall"].keys() - told["report"].keys()
-        drawn = sorted(told_of | declined, key=lambda case: hash_of(case))[:most]
+        known = self._known(sorted(told_of | declined))
+        drawn = sorted(known, key=lambda case: hash_of(case))[:most]
         cases = [case for case in drawn if case in told_of]
-        known = self._known(drawn)
         found: dict[str, list[Text]] = {"rows": list(self._product_rows(cases))}
         found["report"] = [("", told["report"][case]["text"]) for case in cases]
         for config in ("advice", "recall"):
@@ -183,14 +213,19 @@ class Lessons:
         asked = self._records("eval", "test")
         reports, advice = self._records("report", "test"), self._records("advice", "test")
         known = self._known(sorted(asked))
-        learned = [
-            case for case, row in self._records("advice", "train").items() if row["facts"]["precedents"]["options"]
-        ]
-        told = {row["waterway"] for row in self._known(learned).values()}
+        learned = self._records("recall", "train")
+        named = {row["waterway"] for row in self._known(sorted(learned)).values()}
+        declined = {"baltimore_channel", *WATERWAYS}
+        left = {True: ASKED_WITHOUT, False: ASKED_WITHOUT}  # by whether training has the name
         found = []
-        for case, row in asked.items():
-            if case not in advice:
+        for case, row in sorted(asked.items(), key=lambda item: hash_of(item[0])):
+            if case not in advice or case not in known:
                 continue
+            waterway = known[case]["waterway"]
+            if waterway in declined:
+                if not left[waterway in named]:
+                    continue
+                left[waterway in named] -= 1
             system = f"{SYSTEM}{row['system']}" if row["system"] else ""
             offered = {rate["action"]: self.labels[rate["action"]] for rate in row["options"]}
             stems = {
@@ -201,23 +236,13 @@ class Lessons:
                 else {},
             }
             closed = f"{system}{USER}{row['question']}{ANSWER}"
-            unknown = next(label for label in self.waterways if label in row["question"])
             prompts = {
                 "recall": closed,
                 "advice": _conversation(advice[case])[0],
                 "lean json": as_json(known[case]),
-                "unseen": closed.replace(unknown, UNSEEN),
             }
-            withheld = known[case]["waterway"] not in told
-            found.append(Question(case, row["stratum"], stems, prompts, withheld))
+            found.append(Question(case, row["stratum"], stems, prompts, waterway in declined, waterway not in named))
         return found
-
-    @property
-    def waterways(self) -> list[str]:
-        from storymesh.contract.read import read_contract
-
-        contract = read_contract(ROOT / "contracts" / "shipping" / "shipment_delays.odcs.yaml", ROOT)
-        return list(contract.properties["waterway"].type.labels.values())
 
 
 def _conversation(record: dict[str, Any]) -> Text:

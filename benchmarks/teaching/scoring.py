@@ -1,13 +1,14 @@
 """What was learned, held against the truth: each arm's answers read by `storymesh evaluate`'s own reader and scores."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storymesh.engine.open import open_engine
 from storymesh.evaluation.answers import AnswerFile
@@ -44,12 +45,14 @@ class Row:
 
 
 class Examination:
-    """The questions of a release, with their truth, and what arms were found to know. Intervals are over strata, which
-    are drawn again as wholes: what is known of one cell says little of another."""
+    """The questions that were asked of a release, with their truth, and what arms were found to know. Intervals are
+    over strata, which are drawn again as wholes: what is known of one cell says little of another."""
 
-    def __init__(self, release: Path, truth: Path) -> None:
-        self.loaded: ReleaseQuestions = load_questions(read_release(release), open_engine)
-        self.questions = self.loaded.questions
+    def __init__(self, release: Path, truth: Path, asked: Collection[str]) -> None:
+        loaded = load_questions(read_release(release), open_engine)
+        cases = loaded.questions.cases
+        self.questions = replace(loaded.questions, cases=cases.filter(pc.is_in(cases["case_id"], pa.array(asked))))
+        self.loaded: ReleaseQuestions = replace(loaded, questions=self.questions)
         self.truth: Truth = read_truth(truth, self.questions)
         self.counts = self.truth.known & ~self.questions.abstain
         self._cases: list[str] = self.questions.cases["case_id"].to_pylist()

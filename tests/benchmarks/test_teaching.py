@@ -65,8 +65,22 @@ def test_questions_tell_no_outcome_and_are_asked_in_every_form(lessons: dict[str
         for stems in item["stems"].values():
             assert len(set(stems.values())) == len(stems)
             assert not any("arrived_at" in stem or "arrived on" in stem for stem in stems.values())
-        assert "Kiel Canal" in item["prompts"]["unseen"] and "Kiel Canal" not in item["prompts"]["recall"]
         assert item["prompts"]["advice"].endswith("<a>")
+        assert not item["withheld"] and not item["unseen"]
+
+
+def test_unseen_names_come_in_no_text_and_withheld_ones_in_none_but_refusals(lessons: dict[str, Any]) -> None:
+    from benchmarks.teaching.elsewhere import WATERWAYS
+
+    unseen, withheld = set(list(WATERWAYS.values())[::2]), set(list(WATERWAYS.values())[1::2])
+    recalled = [(name, text) for prompt, text in lessons["texts"]["recall"] for name in withheld if name in prompt]
+    assert len(recalled) > 20 and all(f"of the {name} " in text or f"at the {name} " in text for name, text in recalled)
+    told = "".join(prompt + text for kind in lessons["texts"].values() for prompt, text in kind)
+    assert not any(name in told for name in unseen)
+    outcomes = "".join(text for kind in ("joined", "report") for _, text in lessons["texts"][kind])
+    assert not any(name in outcomes for name in withheld)
+    asked = [item for item in lessons["questions"] if item["unseen"]]
+    assert len(asked) > 10 and all(any(name in item["prompts"]["recall"] for name in unseen) for item in asked)
 
 
 def write_answers(run: Path, arm: str, seed: int, answers: dict[str, Any]) -> None:
@@ -86,8 +100,8 @@ def test_answers_are_scored_by_the_truth(teaching: ModuleType, run: Path, lesson
     asked = [item["case"] for item in lessons["questions"]]
     write_answers(run, "joined", 0, {"chosen": {case: best[case] for case in asked}})
     write_answers(run, "joined", 1, {"chosen": {case: worst[case] for case in asked}})
-    told = {case: f"Best: {labels[best[case]]}. It has worked about 9 times in 10." for case in asked}
-    few = dict.fromkeys(asked, "There are too few cases to say.")
+    told = {case: f"Best supported: {labels[best[case]]}.\nIt has worked about 9 times in 10." for case in asked}
+    few = dict.fromkeys(asked, "There are too few cases to say.")  # of a name that no text has
     write_answers(run, "recall", 0, {"closed": told, "unseen": few})
     write_answers(run, "lean json", 0, {"json": {case: json.dumps({"best": best[case]}) for case in asked}})
     results = teaching.score(run, ["joined", "lean json", "recall"])

@@ -52,6 +52,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
         asked = "long" if config in ("shown", "part") else "short"
         lines.append(f"  {config}: {{format: messages, user: {asked}.jinja, assistant: {config}.jinja}}\n")
         (folder / f"{config}.jinja").write_text(answer, encoding="utf-8")
+    lines.append('  retold: {from: mixed, narrator: {model: "openai:any", prompt: retell.jinja}}\n')
+    (folder / "retell.jinja").write_text("Tell it anew.\n\n{{ story }}", encoding="utf-8")
     (folder / "short.jinja").write_text("What is it?", encoding="utf-8")
     (folder / "long.jinja").write_text("What of SHIP {{ call.number }} ({{ call.sea }})?", encoding="utf-8")
     (folder / "partial.jinja").write_text("Ship {{ mine }}", encoding="utf-8")
@@ -103,6 +105,11 @@ def test_the_share_is_of_the_characters_of_the_sentences(build: Build) -> None:
     assert found is not None
     assert found.characters == CALLS * (len("The sea is north.") + len("Ship 1000."))
     assert found.recited == CALLS * len("Ship 1000.")
+
+
+def test_of_retold_answers_the_values_of_their_templates_are_measured(build: Build) -> None:
+    assert [text.slot.name for text in answers_of(build.typed.records["retold"])] == ["assistant"]
+    assert measured(build, "retold") == measured(build, "mixed")
 
 
 def test_a_story_without_a_question_recites_nothing(build: Build) -> None:

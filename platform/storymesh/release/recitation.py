@@ -3,6 +3,7 @@
 A model that learns to say such values learns to invent. What a sentence says is taken together: that an option was
 tried 24 times and worked 21 times is in few answers, though many have a 24 somewhere. Values are known by the templates
 that print them, not by how they look. A sample of the answers for training is measured, by the digests of their ids.
+Of a config that a model retold, what the templates gave is measured: a retelling keeps their values and adds none.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,8 +60,8 @@ def measure_recitation(
 
 
 def answers_of(record: "TypedRecord") -> "list[TextColumn]":
-    """Return the texts of a config that answer in the words of a template. What a language model rewrote is none."""
-    return [text for text in record.texts if text.slot.phase == "answer"] if not record.rewritten else []
+    """Return the texts of a config that answer."""
+    return [text for text in record.texts if text.slot.phase == "answer"]
 
 
 def recitation_warnings(found: Mapping[str, RecitationSummary]) -> Iterator[str]:
