@@ -50,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> None:
             jobs = [(arm, seed) for seed in range(wanted.seeds) for arm in wanted.arms]
             list(pool.map(lambda job: learn(wanted.python, into, *job), jobs))
     if not wanted.lessons:
-        results = score(into, wanted.arms)
+        results = score(into, [*wanted.arms, "pretrained"])
         (into / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(table(results))
 
@@ -122,7 +122,7 @@ def score(into: Path, arms: Sequence[str]) -> dict[str, Any]:
     return {
         "questions": int(examination.counts.sum()),
         "tokens": max(item["tokens"] for item in given),
-        "parameters": max(item["parameters"] for item in given),
+        "parameters": {item["arm"]: item["parameters"] for item in given},
         "device": given[0]["device"],
         "cpu seconds": round(sum(sum(item["cpu seconds"].values()) for item in given)),
         "rows": [_row(examination, row) for row in [*examination.baselines(), *rows]],
@@ -137,7 +137,7 @@ def score(into: Path, arms: Sequence[str]) -> dict[str, Any]:
 
 
 def _row(examination: Examination, row: Row) -> dict[str, Any]:
-    figures = {name: asdict(examination.mean(getattr(row.told, name))) for name in ("best", "near", "lost")}
+    figures = {name: asdict(examination.mean(getattr(row.told, name), row.asked)) for name in ("best", "near", "lost")}
     what = {"arm": row.arm, "what": WHAT.get(row.arm, row.arm), "ours": row.arm in RELEASED_ARMS, "way": row.way}
     return {**what, "seeds": row.seeds, "by seed": row.by_seed, **figures}
 

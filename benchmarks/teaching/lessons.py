@@ -63,7 +63,7 @@ ARMS: Mapping[str, Mapping[str, int]] = {
 }
 """Arm -> the kinds of texts that it learns from, and the share of its tokens that each has."""
 
-RELEASED_ARMS = ("report", "recall", "released", "everything")
+RELEASED_ARMS = ("report", "recall", "released", "everything", "pretrained")
 """Those that learn from what a release holds, as it is."""
 
 WHAT = {
@@ -74,6 +74,7 @@ WHAT = {
     "recall": "`recall`: question and lean answer, closed book",
     "released": "`advice` and `recall`: open and closed book",
     "everything": "`report`, `advice` and `recall`",
+    "pretrained": "`advice`, by a model that was trained before",
 }
 
 

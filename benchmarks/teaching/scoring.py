@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from storymesh.engine.open import open_engine
 from storymesh.evaluation.answers import AnswerFile
 from storymesh.evaluation.baselines import BASELINES, baseline_predictions
-from storymesh.evaluation.questions import Book, Floats
+from storymesh.evaluation.questions import Book, Booleans, Floats
 from storymesh.evaluation.readings import read_texts
 from storymesh.evaluation.scores import Bootstrap, Score
 from storymesh.evaluation.truth import NEAR, Truth, read_truth
@@ -35,13 +35,14 @@ class Told:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: an arm, how it was asked, of how many seeds."""
+    """A line of the table: an arm, how and which questions it was asked, of how many seeds."""
 
     arm: str
     way: str
     seeds: int
     by_seed: tuple[float, ...]
     told: Told
+    asked: Booleans
 
 
 class Examination:
@@ -69,7 +70,7 @@ class Examination:
             held = np.char.startswith(asked.astype(str), "best-1/")
             weights[first[held]] = predicted.weights[held]
             told = self._told(weights)
-            rows.append(Row(name, "no model", 0, (self.mean(told.best).value,), told))
+            rows.append(Row(name, "no model", 0, (self.mean(told.best).value,), told, self.counts))
         return rows
 
     def rows(self, given: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -82,12 +83,14 @@ class Examination:
                 ]
                 if seeds:
                     mean = Told(*(np.mean([getattr(seed, name) for seed in seeds], 0) for name in asdict(seeds[0])))
-                    by_seed = tuple(self.mean(seed.best).value for seed in seeds)
-                    found.append(Row(arm, WAYS[way], len(seeds), by_seed, mean))
+                    asked = np.isin(self._cases, [case for item in given if item["arm"] == arm for case in item[way]])
+                    by_seed = tuple(self.mean(seed.best, asked).value for seed in seeds)
+                    found.append(Row(arm, WAYS[way], len(seeds), by_seed, mean, asked))
         return found
 
-    def mean(self, values: Floats) -> Score:
-        score = self._drawn.ratio(values * self.counts, self.counts, np.arange(len(values)))
+    def mean(self, values: Floats, asked: Booleans | None = None) -> Score:
+        counts = self.counts if asked is None else self.counts & asked
+        score = self._drawn.ratio(values * counts, counts, np.arange(len(values)))
         assert score is not None, "there are questions"
         return score
 
@@ -110,7 +113,10 @@ class Examination:
 
     def _conduct(self, answers: Mapping[str, str], book: Book) -> dict[str, float]:
         file = AnswerFile({f"best-1/{case}": text for case, text in answers.items()})
-        (result,) = evaluate_answers(self.loaded, file, "arm", book, ("best", "abstain"), open_engine).results
+        cases = self.questions.cases
+        asked = replace(self.questions, cases=cases.filter(pc.is_in(cases["case_id"], pa.array(list(answers)))))
+        loaded = replace(self.loaded, questions=asked)
+        (result,) = evaluate_answers(loaded, file, "arm", book, ("best", "abstain"), open_engine).results
         names = ("grounded", "foretold", "citations exist", "citations known", "citations belong")
         found = {name: result.scores["facts"][name].value for name in names if name in result.scores["facts"]}
         if book == "open":

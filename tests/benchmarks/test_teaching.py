@@ -79,8 +79,10 @@ def test_unseen_names_come_in_no_text_and_withheld_ones_in_none_but_refusals(les
     assert not any(name in told for name in unseen)
     outcomes = "".join(text for kind in ("joined", "report") for _, text in lessons["texts"][kind])
     assert not any(name in outcomes for name in withheld)
-    asked = [item for item in lessons["questions"] if item["unseen"]]
-    assert len(asked) > 10 and all(any(name in item["prompts"]["recall"] for name in unseen) for item in asked)
+    prompts = [item["prompts"]["recall"] for item in lessons["questions"] if item["unseen"]]
+    asked = [[name for name in WATERWAYS.values() if name in prompt] for prompt in prompts]
+    assert len(asked) > 10 and all(names for names in asked)
+    assert not any(name in told for names in asked for name in names)
 
 
 def write_answers(run: Path, arm: str, seed: int, answers: dict[str, Any]) -> None:
