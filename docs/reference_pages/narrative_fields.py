@@ -144,6 +144,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "case": {
         "anchor": "a role: there is one case for each of its rows, and `case.id` is that row's key",
+        "where": (
+            "an expression on the anchor alone: only rows for which it holds are cases, and the others are nobody's "
+            "precedent. It reads what is known with the row, so that no case comes about by its own future"
+        ),
         "at": "`<anchor>.<property>`, required by the contract: the moment at which the question is asked",
         "closes": "`<anchor>.<property>`: when the outcome is known; null means that the case is open",
         "links": (

@@ -1,5 +1,6 @@
 """What leaves a premise for a release: extracts and receipts, in one mesh of a bank and a desk that asks it."""
 
+import csv
 import hashlib
 import json
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from storymesh.contract.leaving import HUB
 from storymesh.dataset.pseudonym_key import pseudonym_key
+from storymesh.dataset.stages import write_cases
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.federation.gate import LeavingRefused, write_receipt
@@ -309,3 +311,39 @@ def test_no_product_of_another_premise_is_built_on_what_stays(mesh: Mesh, tmp_pa
     reading = replace(good, products={**good.products, ported.id: replace(ported, inputs=(port,))})
     with pytest.raises(LeavingRefused, match="names no purpose"):
         input_snapshots(reading, "credit")
+
+
+def test_only_rows_that_are_selected_are_cases(mesh: Mesh, tmp_path: Path) -> None:
+    copy = copied(mesh, tmp_path)
+    where = "where: application.amount >= 9000 and application.country == 'CZ'"
+    changed = edited(copy, "narratives/credit_aml/narrative.yaml", "  at: app", f"  {where}\n  at: app")
+    build = latest_build(changed, changed.narrative("credit-aml"))
+    write_cases(build)
+    rows = list(csv.DictReader((MESH / "domains/credit/sources/applications.csv").open(encoding="utf-8")))
+    selected = {row["application_id"] for row in rows if int(row["amount"]) >= 9000 and row["country"] == "CZ"}
+    assert 0 < len(selected) < len(rows)
+    assert {*pq.read_table(build.files.cases)["case_id"].to_pylist()} == selected
+    code, out, _ = storymesh(changed.root, "explain", "credit-aml")
+    assert code == 0
+    assert "one case for each row of application where application.amount >= 9000" in out
+    assert f"{len(selected)} cases in all, selected from {len(rows)} rows of application" in out
+
+
+@pytest.mark.parametrize(
+    ("where", "rule"),
+    [
+        ("application.reported", "out-of-view"),
+        ("(transaction | length) > 1", "out-of-view"),
+        ("payments > 1", "wrong-order"),
+        ("application.amount", "wrong-type"),
+        ("application.amont > 3", "unknown-name"),
+    ],
+)
+def test_what_selects_cases_is_known_with_the_row_of_the_anchor(where: str, rule: str, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(MESH, tmp_path / "mesh"))
+    path = root / "narratives/credit_aml/narrative.yaml"
+    path.write_text(path.read_text().replace("  at: app", f"  where: {where}\n  at: app"))
+    mesh = load_mesh(root)
+    with pytest.raises(DefinitionErrors) as refused:
+        mesh.typed(mesh.narrative("credit-aml"))
+    assert [(item.rule, item.location.line) for item in refused.value.findings] == [(rule, 14)]

@@ -174,9 +174,10 @@ class Precedents(Definition):
 
 
 class Case(Definition):
-    """The part `case` of a narrative: one case for each row of the anchor."""
+    """The part `case` of a narrative: one case for each row of the anchor for which `where` holds."""
 
     anchor: Name
+    where: Expression | None = None
     at: str
     closes: str | None = None
     links: Mapping[Name, Link] = Field(default_factory=dict)

@@ -17,6 +17,8 @@ from storymesh.errors import StorymeshError
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from storymesh.language.typecheck.scope import CheckedExpression
+
 
 def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -> "ir.Table":
     """Return the cases with their rows, facts and outcome; or one part of them, as (its number, how many parts)."""
@@ -28,6 +30,8 @@ def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -
 
     cast = build.typed.cast
     tables = product_rows(build, engine, cast.roles)
+    if build.typed.selection is not None:
+        tables[cast.anchor.name] = _selected(tables[cast.anchor.name], build.typed.selection, cast.anchor.name)
     number, count = part
     if count > 1:
         anchor = tables[cast.anchor.name]
@@ -40,6 +44,18 @@ def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -
     if build.erased_keys:
         linked = _drop_erased(build, engine, linked, tables)
     return add_facts(linked, cast, build.typed.case)
+
+
+def _selected(rows: "ir.Table", condition: "CheckedExpression", anchor: str) -> "ir.Table":
+    """Return the rows of the anchor that are cases: those for which the condition holds. A null is no."""
+    import ibis
+
+    from storymesh.language.compile.expressions import compile_expression
+    from storymesh.language.compile.values import truth
+
+    read = sorted({path[1] for path in condition.reads if path[0] == anchor and len(path) > 1})
+    names = {anchor: ibis.struct({name: rows[name] for name in read})} if read else {}
+    return rows.filter(truth(compile_expression(condition.tree, names)))
 
 
 def _drop_erased(build: Build, engine: Engine, linked: "ir.Table", tables: "Mapping[str, ir.Table]") -> "ir.Table":

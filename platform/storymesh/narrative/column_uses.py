@@ -97,6 +97,7 @@ def needed_columns(typed: TypedNarrative, role: Role) -> frozenset[str]:
     found |= {join.other_column for other in cast.roles.values() for join in other.joins if join.other == role.name}
     found |= {column for name, column in (*typed.together, *typed.pseudonymised) if name == role.name}
     if role.link is None:
+        found |= {path[1] for path in (typed.selection.reads if typed.selection else ()) if len(path) > 1}
         found |= {cast.at, *((cast.closes,) if cast.closes is not None else ())}
     while more := {known for name in found if (known := contract.known_at_of(name)) is not None} - found:
         found |= more
@@ -107,6 +108,10 @@ def _uses_of_expressions(typed: TypedNarrative) -> Iterator[ColumnUse]:
     """Yield what facts, outcome, precedents, conditions and templates read."""
     narrative, case = typed.narrative, typed.case
     facts: dict[str, frozenset[Column]] = {}
+    if typed.selection is not None:
+        reader = _Reader(typed, facts, "selects the rows that are cases")
+        reader.carried(typed.selection.tree)
+        yield from reader.all_uses(typed.selection.reads, narrative.at("case", "where"))
     for name, formula in case.facts.items():
         reader = _Reader(typed, facts, f"is read by the fact '{name}'")
         facts[name] = reader.carried(formula.expression)

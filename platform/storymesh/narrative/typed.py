@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from storymesh.case.resolve import Cast, resolve_cast
 from storymesh.case.scopes import TypedCase, restricted, type_case
+from storymesh.case.selection import type_selection
 from storymesh.contract.definition import Contract
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.language.static_values import Path, a_kind
-from storymesh.language.typecheck.scope import Checked
+from storymesh.language.typecheck.scope import Checked, CheckedExpression
 from storymesh.language.types import Integer, Text
 from storymesh.location import Location
 from storymesh.narrative.definition import Narrative
@@ -27,7 +28,7 @@ from storymesh.narrative.used_columns import Columns, used_columns
 @dataclass(frozen=True)
 class TypedNarrative:
     """A narrative that compiles, with the templates that it uses. `columns` are the properties of each role that its
-    cases carry."""
+    cases carry; `selection` says which rows of the anchor are cases (None: all)."""
 
     narrative: Narrative
     contracts: Mapping[str, Contract]
@@ -38,6 +39,7 @@ class TypedNarrative:
     pseudonymised: frozenset[Path]
     together: tuple[Path, ...]
     quoted_facts: tuple[str, ...]
+    selection: CheckedExpression | None = None
     warnings: tuple[Finding, ...] = ()
 
     @property
@@ -62,6 +64,11 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
     )
     findings += _restricted_in_every_record(narrative, cast, pseudonymised)
     findings += _unknown_regions(narrative)
+    selection: CheckedExpression | None = None
+    try:
+        selection = type_selection(narrative.case, cast, narrative.at)
+    except DefinitionErrors as error:
+        findings += error.findings
     try:
         typed = type_case(narrative.case, cast, narrative.at, pseudonymised)
     except DefinitionErrors as error:
@@ -87,9 +94,11 @@ def type_narrative(narrative: Narrative, contracts: Mapping[str, Contract]) -> T
         pseudonymised,
         together,
         _quoted_facts(typed, [*templates, *conditions]),
+        selection,
         (
             *_warnings(narrative, cast, typer.used),
             *(warning for checked in (*formulas, *conditions) for warning in checked.warnings),
+            *(selection.warnings if selection is not None else ()),
             *(warning for record in records.values() for warning in foretelling_warnings(record)),
             *split_warnings(narrative),
             *deprecation_warnings(narrative, cast, typed, records, together),

@@ -53,6 +53,7 @@ class NarrativeExplanation:
     anchor: str
     at: str
     closes: str | None
+    where: str | None
     cast: tuple[PinnedRole, ...]
     links: tuple[LinkSummary, ...]
     steps: tuple[PlanStep, ...]
@@ -78,6 +79,7 @@ def explain_narrative(build: Build) -> NarrativeExplanation:
         anchor,
         f"{anchor}.{cast.at}",
         f"{anchor}.{cast.closes}" if cast.closes else None,
+        build.narrative.case.where,
         tuple(
             PinnedRole(role, snapshot.product, snapshot.contract_version, snapshot.version, snapshot.rows)
             for role, snapshot in build.snapshots.items()

@@ -24,7 +24,12 @@ def show_explanation(plan: "NarrativeExplanation") -> None:
     """Print the cast, the links, the steps of the plan, and how many cases it makes."""
     console = _console()
     closes = f", closes {plan.closes}" if plan.closes else ""
-    console.print(f"{plan.narrative}: one case for each row of {plan.anchor}, at {plan.at}{closes}", highlight=False)
+    where = f" where {' '.join(plan.where.split())}" if plan.where else ""
+    console.print(
+        f"{plan.narrative}: one case for each row of {plan.anchor}{where}, at {plan.at}{closes}",
+        markup=False,
+        highlight=False,
+    )
     cast = _table("role", "product", "contract", "snapshot", "rows")
     for member in plan.cast:
         cast.add_row(member.role, member.product, member.contract_version, member.version[:12], f"{member.rows:,}")
@@ -42,7 +47,9 @@ def show_explanation(plan: "NarrativeExplanation") -> None:
     for title, counts in (("status", plan.statuses), ("split", plan.splits), ("dropped", plan.drops)):
         listed = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
         console.print(f"{title}: {listed}", highlight=False)
-    console.print(f"{plan.cases:,} cases in all", highlight=False)
+    rows = next((member.rows for member in plan.cast if member.role == plan.anchor), plan.cases)
+    selected = f", selected from {rows:,} rows of {plan.anchor}" if plan.where else ""
+    console.print(f"{plan.cases:,} cases in all{selected}", highlight=False)
 
 
 def show_drops(drops: "Iterable[DroppedCase]") -> None:
