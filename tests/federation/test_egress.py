@@ -120,6 +120,9 @@ def test_card_report_and_trace_say_what_left(mesh: Mesh, release: Release) -> No
     code, out, _ = storymesh(mesh.root, "trace", "report/A003")
     assert code == 0
     assert "left eu-bank as raw, receipt 1" in out
+    code, out, _ = storymesh(mesh.root, "explain", "credit-aml", "--case", "A003")
+    assert code == 0
+    assert "customer_id = " in out and "within -90d to +0d" in out
 
 
 def _in_lock(change: Callable[[dict[str, object]], None]) -> Callable[[Mesh, Release], None]:

@@ -129,6 +129,8 @@ class _Linker:
         for column in sorted(self.read_by_joins.get(role.name, ())):
             found[f"v_{column}"] = table[prefix + column]
             found[f"k_{column}"] = self._value_known(role, column, table, known, prefix)
+            if self.hashed is not None and (role.name, column) in self.cast.joined_by_hashes:
+                found[f"h_{column}"] = self.hashed(table[prefix + column])
         if role.own_question:
             found |= {"later": table["later"], "asked": table["asked"]}
         return found
@@ -228,16 +230,21 @@ class _Linker:
         needed |= dict.fromkeys(known for column in list(needed) if (known := contract.known_at_of(column)))
         if contract.id == self.cast.anchor.contract.id:
             needed |= dict.fromkeys(contract.key)
-        return table.select(**{f"r_{column}": table[column] for column in needed})
+        hashed = {join.column for join in role.joins if self.cast.is_joined_as_hash(role, join)}
+        return table.select(
+            **{f"r_{column}": table[column] for column in needed},
+            **{f"h_{column}": self.hashed(table[column]) for column in sorted(hashed) if self.hashed is not None},
+        )
 
     def _sides(
         self, role: Role, join: JoinCondition, left: ir.Table, right: ir.Table, prefixes: Mapping[str, str]
     ) -> tuple[ir.Value, ir.Value]:
         """Return the two values that a link equates: that of another role, and that of the row."""
         mine, theirs = left[f"{prefixes[join.other]}v_{join.other_column}"], right[f"r_{join.column}"]
-        hashes = self.cast.hash_of(join), role.contract.properties[join.column].hashed
-        if self.hashed is not None and (hashes[0] is None) != (hashes[1] is None):
-            return (self.hashed(mine), theirs) if hashes[0] is None else (mine, self.hashed(theirs))
+        if self.cast.joins_hash(role, join):
+            mine = left[f"{prefixes[join.other]}h_{join.other_column}"]
+        elif self.cast.is_joined_as_hash(role, join):
+            theirs = right[f"h_{join.column}"]
         if mine.type().is_date() != theirs.type().is_date():
             return to_timestamp(mine), to_timestamp(theirs)
         return mine, theirs

@@ -90,9 +90,21 @@ class Cast:
     def anchor(self) -> Role:
         return next(iter(self.roles.values()))
 
-    def hash_of(self, join: JoinCondition) -> Type | None:
-        """Return the type that the other side of a join had where it left as its hash; None where it is as it was."""
-        return self.roles[join.other].contract.properties[join.other_column].hashed
+    def joins_hash(self, role: Role, join: JoinCondition) -> bool:
+        """Return True if the rows of a role are there with a hash of what the other side of a join has as it was."""
+        other = self.roles[join.other].contract.properties[join.other_column]
+        return role.contract.properties[join.column].hashed is not None and other.hashed is None
+
+    def is_joined_as_hash(self, role: Role, join: JoinCondition) -> bool:
+        """Return True if it is the other side of a join that is a hash."""
+        other = self.roles[join.other].contract.properties[join.other_column]
+        return role.contract.properties[join.column].hashed is None and other.hashed is not None
+
+    @property
+    def joined_by_hashes(self) -> frozenset[tuple[str, str]]:
+        """The columns, with their roles, whose hashes other roles join by."""
+        pairs = ((role, join) for role in self.roles.values() for join in role.joins)
+        return frozenset((join.other, join.other_column) for role, join in pairs if self.joins_hash(role, join))
 
     def never_known(self, role: Role, column: str) -> bool:
         """Return True if no question can know the column: it is the closing, or known only when the case closes."""

@@ -229,7 +229,11 @@ class Contract:
 
 
 def restricted_properties(contract: Contract) -> frozenset[str]:
-    """Return the names of the properties that are restricted, or have a restricted value inside."""
+    """Return the names of the properties whose values nobody is shown: that are restricted, or have a restricted value
+    inside; and all of a product of which nothing is shown where cases are made, since only a rule lets it leave."""
+    residence = contract.residence
+    if residence is not None and residence.guarded and residence.is_elsewhere:
+        return frozenset(contract.properties)
     return frozenset(name for name, item in contract.properties.items() if _is_restricted(item.field))
 
 

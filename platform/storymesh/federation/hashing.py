@@ -19,6 +19,11 @@ def leaving_key(mesh_key: bytes) -> bytes:
     return hashlib.sha256(b"storymesh leaves|" + mesh_key).hexdigest().encode()
 
 
+def hashed_value(value: str | int, key: bytes) -> str:
+    """Return the keyed hash of one value."""
+    return hashlib.sha256(key + b"|" + str(value).encode()).hexdigest()
+
+
 @ibis.udf.scalar.builtin(name="convert_to", signature=((dt.string, dt.string), dt.binary))
 def _convert_to(text, encoding):  # type: ignore[no-untyped-def]
     ...

@@ -12,7 +12,7 @@ from operator import and_, or_
 from typing import TYPE_CHECKING, Any
 
 from storymesh.case.definition import Link
-from storymesh.case.resolve import Role
+from storymesh.case.resolve import JoinCondition, Role
 from storymesh.dataset.build import Build
 from storymesh.dataset.tables import product_rows
 from storymesh.engine.engine import Engine
@@ -52,6 +52,7 @@ class LinkExplanation:
 def explain_links(build: Build, engine: Engine, case_id: str) -> Iterator[LinkExplanation]:
     """Yield, for each linked role, the rows that the case has and the nearest ones that it does not have."""
     from storymesh.case.link import KEY, key_text, link_cases
+    from storymesh.federation.hashing import hash_in_engine, leaving_key
 
     cast = build.typed.cast
     tables = product_rows(build, engine, cast.roles)
@@ -62,7 +63,8 @@ def explain_links(build: Build, engine: Engine, case_id: str) -> Iterator[LinkEx
     }
     alone = {**tables, anchor.name: rows.filter(shown_keys[anchor.name] == case_id)}
     columns = {name: _joined_columns(cast.roles.values(), role) for name, role in cast.roles.items()}
-    (case,) = engine.fetch_rows(link_cases(cast, alone, columns, {}))
+    hashed = hash_in_engine(leaving_key(build.pseudonym_key))
+    (case,) = engine.fetch_rows(link_cases(cast, alone, columns, {}, hashed))
     for role in list(cast.roles.values())[1:]:
         key = key_text([tables[role.name][column] for column in role.contract.key])
         table = tables[role.name].mutate(**{KEY: key, SHOWN_KEY: shown_keys[role.name]})
@@ -115,7 +117,8 @@ class _LinkOfCase:
             table = table.filter(table[KEY] != self.case[anchor.column][KEY])
         if choices is not None:
             joined = [
-                reduce(and_, [_equals(table[name], value) for name, value in choice.items()]) for choice in choices
+                reduce(and_, [_equals(self._joined(table, name), value) for name, value in choice.items()])
+                for choice in choices
             ]
             table = table.filter(reduce(or_, joined))
         distance = (to_timestamp(table[event]).epoch_seconds() - ibis.literal(self.at).epoch_seconds()).abs()
@@ -124,6 +127,23 @@ class _LinkOfCase:
     @property
     def _has_time_rule(self) -> bool:
         return bool(self.link.within or self.link.overlaps or self.link.as_of)
+
+    def _joined(self, table: "ir.Table", column: str) -> "ir.Value":
+        """Return a column as it joins: its hash, where the other side is one."""
+        from storymesh.federation.hashing import hash_in_engine, leaving_key
+
+        cast = self.build.typed.cast
+        if any(join.column == column and cast.is_joined_as_hash(self.role, join) for join in self.role.joins):
+            return hash_in_engine(leaving_key(self.build.pseudonym_key))(table[column])
+        return table[column]
+
+    def _as_joined(self, join: JoinCondition, value: Any) -> Any:
+        """Return a value of another role as it joins: its hash, where this role has that."""
+        from storymesh.federation.hashing import hashed_value, leaving_key
+
+        if value is None or not self.build.typed.cast.joins_hash(self.role, join):
+            return value
+        return hashed_value(value, leaving_key(self.build.pseudonym_key))
 
     def _join_values(self) -> list[dict[str, Any]] | None:
         """Return the values by which a row may join (column -> value), one set per combination of rows of the other
@@ -135,7 +155,9 @@ class _LinkOfCase:
         choices: list[dict[str, Any]] = []
         for parents in combinations(*(_as_rows(self.case[roles[other].column]) for other in others)):
             by_role = dict(zip(others, parents, strict=True))
-            choice = {join.column: by_role[join.other][join.other_column] for join in self.role.joins}
+            choice = {
+                join.column: self._as_joined(join, by_role[join.other][join.other_column]) for join in self.role.joins
+            }
             if None not in choice.values() and choice not in choices:
                 choices.append(choice)
             if len(choices) == MAX_JOIN_VALUES:
