@@ -19,7 +19,7 @@ from storymesh.dataset.stages import write_cases
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.federation.gate import LeavingRefused, write_receipt
-from storymesh.federation.hashing import leaving_key
+from storymesh.federation.hashing import hashed_value, leaving_key
 from storymesh.federation.receipts import ReceiptBook
 from storymesh.lifecycle.push import plan_push
 from storymesh.lifecycle.rebuild import open_pinned_build, rebuild_release
@@ -33,7 +33,7 @@ from storymesh.orchestration.assets.states import input_snapshots
 from storymesh.product import extracts as extracts_module
 from storymesh.product.definition import InputPort
 from storymesh.product.extracts import ExtractStore, extract_faults
-from storymesh.release.catalog import Release, read_release
+from storymesh.release.catalog import Release, list_releases, read_release
 from storymesh.release.definition_snapshot import read_definition_snapshot
 from storymesh.release.egress import egress_differences, unpushable
 from tests.support.release_meshes import publish_all, release_all, storymesh
@@ -350,3 +350,24 @@ def test_what_selects_cases_is_known_with_the_row_of_the_anchor(where: str, rule
     with pytest.raises(DefinitionErrors) as refused:
         mesh.typed(mesh.narrative("credit-aml"))
     assert [(item.rule, item.location.line) for item in refused.value.findings] == [(rule, 14)]
+
+
+def test_a_row_is_forgotten_by_the_hash_that_releases_know_it_by(mesh: Mesh, release: Release, tmp_path: Path) -> None:
+    copy = copied(mesh, tmp_path)
+    key = leaving_key(pseudonym_key(copy.store))
+    report = rows_of(release, "report")
+    hashes = {hashed_value(f"T{number:04}", key): f"T{number:04}" for number in range(150)}
+    case_id, used = next(
+        (case_id, source["key"])
+        for case_id, row in report.items()
+        for source in row["sources"]
+        if source["product"] == "bank.transactions"
+    )
+    code, _, err = storymesh(copy.root, "forget", "--product", "bank.transactions", "--key", used, "--yes")
+    assert code == 0, err
+    (old, new) = list_releases(copy.releases)
+    assert case_id in rows_of(old, "report") and case_id not in rows_of(new, "report")
+    left = {source["key"] for row in rows_of(new, "report").values() for source in row["sources"]}
+    assert used not in left
+    code, out, _ = storymesh(copy.root, "forget", "--product", "bank.transactions", "--key", hashes[used])
+    assert code == 0 and "1.0.0-r1" in out

@@ -107,6 +107,16 @@ class LeavingRules:
         """Return True if some rule lets something go to a place for a purpose."""
         return any(to in rule.to and purpose in rule.purposes for rule in self.rules)
 
+    def hashed_together(self, columns: tuple[str, ...]) -> tuple[frozenset[str], ...]:
+        """Return which of these columns leave hashed, for each place and purpose for which any of them does."""
+        aims = dict.fromkeys((to, purpose) for rule in self.rules for to in rule.to for purpose in rule.purposes)
+        found: dict[frozenset[str], None] = {}
+        for to, purpose in aims:
+            best = {column: self.best(column, to, purpose) for column in columns}
+            hashed = frozenset(name for name, rule in best.items() if rule is not None and rule.form == "hashed")
+            found |= {hashed: None} if hashed else {}
+        return tuple(found)
+
     def about(self, column: str) -> tuple[LeavingRule, ...]:
         """Return the rules that name a column, whatever the place and the purpose."""
         return tuple(rule for rule in self.rules if column in rule.columns)

@@ -10,6 +10,7 @@ import ibis.expr.types as ir
 from storymesh.engine import dialect
 from storymesh.errors import StorymeshError
 
+HASH_LENGTH = 64
 HashText = Callable[[ir.Value], ir.StringValue]
 
 

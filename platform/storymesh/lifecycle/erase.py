@@ -8,7 +8,7 @@ snapshots and definition. The row itself is removed where it came from, by its d
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,14 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.cases import erased_case_keys, has_any_row
 from storymesh.dataset.erasure_list import ERASED, ErasureList, new_erasure_list, read_erasure_list, write_erasure_list
+from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.dataset.stages import write_cases
 from storymesh.dataset.tables import product_rows
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import StorymeshError, WrongUsage, suggest_name
+from storymesh.federation.hashing import HASH_LENGTH, hash_in_engine, leaving_key
 from storymesh.lifecycle.rebuild import describe_rule_changes, open_pinned_build
+from storymesh.product.extracts import hashed_keys, keys_as_left
 from storymesh.product.store import ProductStore, Snapshot
 from storymesh.product.warehouse import Warehouse
 from storymesh.provenance.trace import Tracer
@@ -61,7 +64,8 @@ class ErasurePlan:
 
     `versions`: versions of the product that hold it; `current`: the one that readers see now is among them.
     `irreproducible`: releases that cannot be made again, with the reason. `rule_changes`: releases whose successors
-    differ from them by more than what is left out, with the rules that have changed since.
+    differ from them by more than what is left out, with the rules that have changed since. `hashes` are what the key is
+    called where it left its premise hashed.
     """
 
     product: str
@@ -71,6 +75,7 @@ class ErasurePlan:
     affected: tuple[AffectedRelease, ...]
     irreproducible: tuple[tuple[Release, str], ...]
     rule_changes: tuple[tuple[Release, str], ...]
+    hashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,14 @@ def plan_erasure(
         raise WrongUsage(f"the contract of '{product}' has no primary key, so none of its rows has a name")
     versions = ProductStore(warehouse, product.partition(".")[0]).list_snapshots(product)
     with open_engine(only=(warehouse.folder, warehouse.folder.resolve(), releases)) as engine:
+        secret = leaving_key(pseudonym_key(warehouse.folder)) if hashed_keys(contract) else b""
+        key = _key_at_home(engine, versions, contract, key, secret)
         holding = [snapshot.version for snapshot in versions if _has_key(engine, snapshot, contract, key)]
         if not holding:
             words = f"no version of '{product}' in {warehouse.folder} has a row with the key {key}"
             raise WrongUsage(words, _suggest_key(engine, versions, contract, key))
-        erased = new_erasure_list().with_key(product, key)
+        hashes = keys_as_left(contract, key, secret)
+        erased = _with_keys(new_erasure_list(), product, (key, *hashes))
         affected: list[AffectedRelease] = []
         irreproducible: list[tuple[Release, str]] = []
         every = [release for release in list_releases(releases) if product in release.manifest.products]
@@ -112,7 +120,7 @@ def plan_erasure(
                 build = open_pinned_build(release, warehouse, open_engine, contracts)
             except StorymeshError as error:
                 irreproducible.append((release, error.message))
-                keys, cases = [key], _case_ids(engine, [])
+                keys, cases = [key, *hashes], _case_ids(engine, [])
             else:
                 keys, cases = _cases_of_row(engine, build, erased)
             count = int(engine.fetch_value(cases.count()))
@@ -128,7 +136,7 @@ def plan_erasure(
     current = bool(versions) and versions[-1].version in holding
     replaced = [used.release for used in affected if used.last]
     changes = tuple((old, newer) for old in replaced if (newer := describe_rule_changes(old)) is not None)
-    return ErasurePlan(product, key, tuple(holding), current, tuple(affected), tuple(irreproducible), changes)
+    return ErasurePlan(product, key, tuple(holding), current, tuple(affected), tuple(irreproducible), changes, hashes)
 
 
 def erase_row(
@@ -147,7 +155,8 @@ def erase_row(
         if old.path in reasons:
             words = f"{reasons[old.path]}; so it gets no successor, and nothing was changed"
             raise StorymeshError(words, "bring the snapshot back, or remove the release's folder and forget again")
-    listed = (read_erasure_list(warehouse.folder) or new_erasure_list()).with_key(plan.product, plan.key)
+    before = read_erasure_list(warehouse.folder) or new_erasure_list()
+    listed = _with_keys(before, plan.product, (plan.key, *plan.hashes))
     write_erasure_list(warehouse.folder, listed)
     for old in last:
         build = open_pinned_build(old, warehouse, open_engine, contracts)
@@ -178,6 +187,25 @@ def remove_affected_releases(plan: ErasurePlan, store: Path, releases: Path) -> 
 
 def _same_version(left: Release, right: Release) -> bool:
     return (left.narrative, left.version.rpartition("-r")[0]) == (right.narrative, right.version.rpartition("-r")[0])
+
+
+def _with_keys(erasures: ErasureList, product: str, keys: Sequence[str]) -> ErasureList:
+    return reduce(lambda listed, key: listed.with_key(product, key), keys, erasures)
+
+
+def _key_at_home(engine: Engine, versions: Sequence[Snapshot], contract: Contract, key: str, secret: bytes) -> str:
+    """Return the key of the row whose key left as the hash `key`, which is how releases elsewhere call it; `key` itself
+    where no row is called so."""
+    hash_text = hash_in_engine(secret)
+    for names in hashed_keys(contract) if len(key) >= HASH_LENGTH else ():
+        for snapshot in reversed(versions):
+            table = engine.read_parquet(snapshot.files, arrow_schema(contract))
+            own = key_text([table[column] for column in contract.key])
+            left = key_text([hash_text(table[name]) if name in names else table[name] for name in contract.key])
+            found = engine.fetch_table(table.filter(left == key).select(key=own).limit(1))["key"].to_pylist()
+            if found:
+                return str(found[0])
+    return key
 
 
 def _has_key(engine: Engine, snapshot: Snapshot, contract: Contract, key: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from storymesh.product.extracts import ExtractStore
 from storymesh.product.publication_state import old_quarantines
 from storymesh.product.publish import LOCK_WAIT_S
 from storymesh.product.staging import open_staging
@@ -87,7 +88,9 @@ def expire_snapshots(plans: Sequence[ExpiryPlan], warehouse: Warehouse, releases
             schema = plan.snapshots[-1].schema
             with open_staging(ProductStore(warehouse, domain), name, schema, LOCK_WAIT_S) as staging:
                 staging.remove_snapshots([snapshot.snapshot_id for snapshot in plan.snapshots])
-            removed |= {snapshot.version for snapshot in plan.snapshots}
+            versions = {snapshot.version for snapshot in plan.snapshots}
+            ExtractStore(warehouse.folder).remove(plan.product, versions)
+            removed |= versions
     builds = [
         folder for folder in (warehouse.folder / "narratives").glob("*/*/") if removed and _may_pin(folder, removed)
     ]

@@ -15,7 +15,7 @@ from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import StorymeshError
 from storymesh.federation.gate import admit, write_receipt
-from storymesh.federation.hashing import leaving_key
+from storymesh.federation.hashing import hashed_value, leaving_key
 from storymesh.federation.policy import LeavingPolicy
 from storymesh.federation.receipts import Receipt, ReceiptBook
 from storymesh.federation.request import ExtractRequest
@@ -151,3 +151,19 @@ def contracts_as_left(contracts: Mapping[str, Contract], taken: Mapping[str, Sna
     """Return the contracts of roles (role -> contract) whose snapshots are extracts, as they hold of those."""
     left = {role: snapshot.forms for role, snapshot in taken.items()}
     return {role: contracts[role].as_left(forms) for role, forms in left.items() if forms is not None}
+
+
+def hashed_keys(contract: Contract) -> tuple[frozenset[str], ...]:
+    """Return the sets of columns of the key that leave hashed together; none where the key leaves as it is."""
+    return contract.leaves.hashed_together(contract.key) if contract.leaves is not None else ()
+
+
+def keys_as_left(contract: Contract, key: str, secret: bytes) -> tuple[str, ...]:
+    """Return what the key of a row is called where it left its premise hashed."""
+    parts = [key] if len(contract.key) == 1 else key.split("/")
+    found: dict[str, None] = {}
+    for names in hashed_keys(contract) if len(parts) == len(contract.key) else ():
+        plain = [part.replace("~1", "/").replace("~0", "~") if len(parts) > 1 else part for part in parts]
+        pairs = zip(contract.key, parts, plain, strict=True)
+        found["/".join(hashed_value(raw, secret) if name in names else part for name, part, raw in pairs)] = None
+    return tuple(found)
