@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PIXELS = 25_000_000
-"""What a picture is made smaller to: a page in colour at 400 dots an inch has 15 million."""
+MAX_PIXELS = 6_000_000
+"""What a picture is made smaller to: a page at 200 dots an inch has 4 million, as many as the recogniser takes."""
+_LEAST_SIDE = 10  # pixels, below which no letter can be read
+_LONGEST = 16  # times the shorter side; what is longer is given a margin, or it would be made too thin
 _BESIDE = 0.5  # two boxes stand on one line if they share this part of the lower one's height
 
 
@@ -42,7 +44,10 @@ def open_recogniser() -> Recogniser:
     def recognise(picture: "Image") -> list[RecognisedLine]:
         import numpy as np
 
-        found: Any = engine(np.ascontiguousarray(np.asarray(picture.convert("RGB"))[:, :, ::-1]))
+        if min(picture.size) < _LEAST_SIDE:
+            return []
+        picture = _with_margin(picture.convert("RGB"))
+        found: Any = engine(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
         if found.boxes is None or found.txts is None:
             return []
         lines = []
@@ -53,6 +58,18 @@ def open_recogniser() -> Recogniser:
         return sorted_lines([line for line in lines if line.text.strip()])
 
     return recognise
+
+
+def _with_margin(picture: "Image") -> "Image":
+    """Return a picture that is not too long for its height or width; its upper left corner stays where it is."""
+    from PIL import Image
+
+    least = max(picture.size) // _LONGEST
+    if min(picture.size) >= least:
+        return picture
+    wider = Image.new("RGB", (max(picture.width, least), max(picture.height, least)), "white")
+    wider.paste(picture, (0, 0))
+    return wider
 
 
 def sorted_lines(lines: list[RecognisedLine]) -> list[RecognisedLine]:
