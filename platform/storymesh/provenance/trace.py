@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from storymesh.case.link import KEY, key_text
 from storymesh.dataset.build import Build
 from storymesh.dataset.pseudonym_key import VARIABLE
-from storymesh.dataset.render import SOURCE_COLUMNS, UNPRINTED, UNRENDERABLE, record_inputs
+from storymesh.dataset.render import template_inputs
 from storymesh.dataset.stages import write_cases_and_precedents
 from storymesh.dataset.tables import cases_with_precedents, product_rows
 from storymesh.language.interpret import as_value
@@ -97,7 +97,7 @@ class Tracer:
         """
         record = self._build.typed.records[config]
         interpreters = _tracing_interpreters(self._build, record)
-        for row in self._record_inputs(record, case_ids):
+        for row in self._template_inputs(record, case_ids):
             case_id = row["case_id"]
             if only is not None and case_id not in only:
                 continue
@@ -170,14 +170,11 @@ class Tracer:
             mistakes.setdefault(record, []).append(message)
         return mistakes
 
-    def _record_inputs(self, record: TypedRecord, case_ids: Sequence[str] | None) -> Iterator[dict[str, Any]]:
-        build = self._build
-        cases = cases_with_precedents(build, self._engine)
-        rows = record_inputs(cases, build.typed, record, build.product_versions, build.pseudonym_key)
-        unused = {*SOURCE_COLUMNS, UNPRINTED} & {*rows.columns}
-        rows = rows.drop(*unused).filter(rows[UNRENDERABLE].isnull())
+    def _template_inputs(self, record: TypedRecord, case_ids: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+        cases = cases_with_precedents(self._build, self._engine)
         if case_ids is not None:
-            rows = rows.filter(rows["case_id"].isin(list(case_ids)))
+            cases = cases.filter(cases["case_id"].isin(list(case_ids)))
+        rows = template_inputs(cases, self._build.typed, record)
         for batch in self._engine.stream_batches(rows):
             yield from batch.to_pylist()
 

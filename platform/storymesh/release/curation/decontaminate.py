@@ -8,7 +8,7 @@ hashes, which reveal no text: with them it can be rebuilt where the evaluation s
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from itertools import count
@@ -27,7 +27,7 @@ from storymesh.release.manifest import EvaluationSummary
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from ibis.expr.types import Table
+    from ibis.expr.types import IntegerValue, StringValue, Table
 
     from storymesh.engine.engine import Engine
 
@@ -115,12 +115,14 @@ def write_evaluation_hashes(engine: "Engine", evaluation: EvaluationSet, path: P
     engine.write_parquet(evaluation.runs.order_by("run"), path)
 
 
-def word_runs(texts: "Table", length: int) -> "Table":
+def word_runs(
+    texts: "Table", length: int, hashed: "Callable[[StringValue], IntegerValue]" = dialect.hash_text
+) -> "Table":
     """Return the rows with `run`, the hash of every `length` words in `text`, in place of the text."""
     others = [name for name in texts.columns if name != "text"]
     words = dialect.materialization_barrier(texts.select(*others, words=dialect.split_words(texts["text"])))
     long_enough = dialect.materialization_barrier(words.filter(words["words"].length() >= length))
-    runs = dialect.map_items(dialect.word_ngrams(long_enough["words"], length), dialect.hash_text)
+    runs = dialect.map_items(dialect.word_ngrams(long_enough["words"], length), hashed)
     return long_enough.select(*others, run=runs.unnest())
 
 
