@@ -79,7 +79,6 @@ SLOW_FILES = (
     "engine/test_port.py",
     "evaluation/test_evaluate.py",
     "evaluation/test_questions.py",
-    "files/test_hostile_files.py",
     "files/test_inventory.py",
     "files/test_publish_files.py",
     "files/test_recognisers.py",

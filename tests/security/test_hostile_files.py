@@ -4,7 +4,6 @@ import io
 import random
 import zipfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,9 @@ import pytest
 from storymesh.files.reading.pool import ReaderPool
 from storymesh.files.reading.reading import LASTING, FileLimits, FileReading, Kind, Refused
 from tests.support.file_makers import edited, page_with, pdf, saved
+from tests.support.paths import TESTS
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = TESTS / "files/corpus"
 LIMITS = FileLimits(seconds=2, memory=500_000_000)
 HEAD = b"From: a@example.com\nTo: b@example.com\nSubject: x\n"
 
