@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.contract.definition import RESTRICTED, restricted_properties
 from storymesh.contract.leaving import HUB
 from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.dataset.stages import write_cases
@@ -33,6 +34,8 @@ from storymesh.orchestration.assets.states import input_snapshots
 from storymesh.product import extracts as extracts_module
 from storymesh.product.definition import InputPort
 from storymesh.product.extracts import ExtractStore, extract_faults
+from storymesh.product.sample import sample_product
+from storymesh.product.store import ProductStore
 from storymesh.release.catalog import Release, list_releases, read_release
 from storymesh.release.definition_snapshot import read_definition_snapshot
 from storymesh.release.egress import egress_differences, unpushable
@@ -110,6 +113,16 @@ def test_the_texts_are_those_of_a_mesh_where_everything_is_at_one_place(
         for row in (*own.values(), *theirs.values()):
             del row["sources"]  # keys of rows are hashes
         assert own == theirs
+
+
+def test_nobody_is_shown_values_of_a_premise_that_keeps_them(mesh: Mesh) -> None:
+    """Not in samples, nor in what was quarantined: both ask the same question."""
+    bank, desk = mesh.contract("bank.transactions"), mesh.contract("credit.applications")
+    assert restricted_properties(bank) == {*bank.properties}
+    assert restricted_properties(desk) == frozenset()
+    with open_engine() as engine:
+        sample = sample_product(engine, ProductStore(mesh.warehouse, "bank"), bank, None, 3)
+    assert {value for row in sample.sample for value in row.values()} <= {RESTRICTED, None}
 
 
 def test_card_report_and_trace_say_what_left(mesh: Mesh, release: Release) -> None:

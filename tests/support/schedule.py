@@ -24,6 +24,7 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
         "production/test_lineage.py",
         "production/test_postgres_source.py",
         "production/test_server_kinds.py",
+        "production/test_residency.py",
     ),
     ("acceptance/test_suez_2021.py",),
     ("orchestration/test_dbt_assets.py",),
@@ -50,6 +51,7 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
     ("project/test_wheel.py",),
     ("docs/test_pages.py", "docs/test_tutorial.py"),
     ("lifecycle/test_expire.py",),
+    ("federation/test_egress.py",),
     ("lifecycle/test_ocel.py",),
 )
 """Files that take longest, begun first and in this order, so that all processes end at about the same time. The files

@@ -8,7 +8,7 @@ from storymesh.case.resolve import Cast, LocationOf
 from storymesh.errors import DefinitionErrors, Finding
 from storymesh.language.parse import parse_expression
 from storymesh.language.static_values import ANYTHING, a_kind
-from storymesh.language.typecheck.scope import CheckedExpression
+from storymesh.language.typecheck.scope import CheckedExpression, Scope
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Boolean, Field, Hidden, Struct
 
@@ -23,7 +23,7 @@ def type_selection(case: Case, cast: Cast, at: LocationOf) -> CheckedExpression 
         for name in (*cast.roles, *cast.unlinked)
     }
     later = Hidden("wrong-order", "facts are of cases, and `where` says which rows are cases", "write what it computes")
-    scope = {**dict.fromkeys(case.facts, later), **others, cast.anchor.name: _anchor(cast)}
+    scope: Scope = {**dict.fromkeys(case.facts, later), **others, cast.anchor.name: _anchor(cast)}
     checked = check_expression(parse_expression(case.where, location), scope)
     if checked.value.type is not ANYTHING and not isinstance(checked.value.type, Boolean):
         message = f"`where` is {a_kind(checked.value.type)}, it wants to be true or false"

@@ -10,6 +10,7 @@ from storymesh.files.definition import FilesSource, is_files_source, read_files_
 from storymesh.files.typed import TypedFiles, type_files
 from storymesh.files.upstream import Upstream
 from storymesh.mesh.mesh import Mesh
+from storymesh.mesh.product_inputs import snapshot_for_domain
 from storymesh.product.definition import Product
 from storymesh.product.store import ProductStore, Snapshot
 
@@ -64,15 +65,17 @@ def file_collection(mesh: Mesh, product: Product) -> FileCollection:
     store = ProductStore(mesh.warehouse, product.domain)
     path = store.folder / FOLDER / f"{product.name}.sqlite"
     upstream = typed.file.origin.product
-    found = _upstream(mesh, upstream) if upstream is not None else None
+    found = _upstream(mesh, product.domain, upstream) if upstream is not None else None
     return FileCollection(typed, mesh.domain_folder(product.domain), path, found)
 
 
-def _upstream(mesh: Mesh, product: str) -> Upstream:
+def _upstream(mesh: Mesh, reader: str, product: str) -> Upstream:
+    """Return a product as the domain `reader` has it. Raises LeavingRefused for one that may not leave its premise."""
     domain, _, name = product.partition(".")
     snapshot = ProductStore(mesh.warehouse, domain).latest_snapshot(name)
     if snapshot is None:
         raise NotPublished(f"nobody has published '{product}' yet, of which files are read", f"run {product} first")
+    snapshot = snapshot_for_domain(mesh, reader, snapshot)
     return Upstream(
         product, snapshot.version, mesh.contract(product), partial(_rows, snapshot), mesh.settings.files.networks
     )

@@ -57,6 +57,9 @@ def _moments(engine: Engine, mesh: Mesh, contract: Contract) -> "ir.Table | None
     """Return the moments of a product's rows as a column `moment`: as it is published, or else as its file has them."""
     assert contract.event_time is not None
     product = mesh.product(contract.id)
+    residence = contract.residence
+    if residence is not None and residence.guarded and residence.is_elsewhere:
+        return None  # of a premise that keeps its values nothing is guessed from rows
     latest = ProductStore(mesh.warehouse, product.domain).latest_snapshot(product.name)
     if latest is not None:
         rows = engine.read_parquet(latest.files, latest.schema)

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from storymesh.errors import NotPublished, StorymeshError
-from storymesh.federation.request import ExtractRequest, RequestedColumn
 from storymesh.files.definition import is_files_source
 from storymesh.mesh.dbt_manifest import input_products, snapshot_without_rows
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
+from storymesh.mesh.product_inputs import snapshot_for_domain
 from storymesh.narrative.definition import Narrative
 from storymesh.product.dbt_model_server import ModelServer
 from storymesh.product.dbt_profile import models_place
 from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product
-from storymesh.product.extracts import ExtractStore, take_extract
 from storymesh.product.publication_state import PublicationState
 from storymesh.product.sources.open import source_digest
 from storymesh.product.store import ProductStore, Snapshot
@@ -65,28 +64,10 @@ def input_snapshots(mesh: Mesh, domain: str, required: Collection[str] = ()) -> 
         if latest is None and product in required:
             message = f"the models of '{domain}' read '{product}', which nobody has published yet"
             raise NotPublished(message, f"run the domain '{owner}' first")
-        snapshots[product] = _as_left(mesh, domain, latest) if latest else snapshot_without_rows(mesh, product)
+        snapshots[product] = (
+            snapshot_for_domain(mesh, domain, latest) if latest else snapshot_without_rows(mesh, product)
+        )
     return snapshots
-
-
-def _as_left(mesh: Mesh, domain: str, snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot as a domain may have it: at another premise all of it, with a receipt, where all of it may
-    leave. Raises LeavingRefused where it may not."""
-    residency, contract = mesh.residency, mesh.contract(snapshot.product)
-    here = mesh.domains[domain].premise
-    if not residency.concerns or residency.premise_of(contract.id) == here:
-        return snapshot
-    policy = residency.policy(contract)
-    request = ExtractRequest(
-        narrative=domain,
-        role=contract.name,
-        product=contract.id,
-        contract=contract.digest,
-        from_premise=policy.premise,
-        to_premise=here,
-        columns=tuple(RequestedColumn(name=name) for name in contract.properties),
-    )
-    return take_extract(snapshot, request, policy, ExtractStore(mesh.store), mesh.open_engine, b"")
 
 
 def code_version(mesh: Mesh, narrative: Narrative) -> str:
