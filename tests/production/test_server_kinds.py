@@ -1,5 +1,6 @@
 """Every kind of server that can be run here gives the same rows of the same table, and is known by its version."""
 
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -400,3 +401,27 @@ def test_keys_of_the_environment_are_for_its_own_bucket_alone(
     assert store('endpointUrl: "${AWS_ENDPOINT_URL}",', 1).uses_environment
     elsewhere = store('endpointUrl: "http://127.0.0.1:9",', 2)
     assert not elsewhere.uses_environment and not elsewhere.s3_keys
+
+
+HANGING = {
+    "postgresql": "{server: lake, type: postgresql, host: 127.0.0.1, port: PORT, database: books, schema: bank}",
+    "mysql": "{server: lake, type: mysql, host: 127.0.0.1, port: PORT, database: books}",
+    "s3": NOWHERE.replace(":9", ":PORT").replace("FORMAT", "parquet"),
+    "delta": NOWHERE.replace(":9", ":PORT").replace("FORMAT", "delta"),
+    "iceberg": '{server: lake, type: iceberg, catalog: c, catalogUrl: "http://127.0.0.1:PORT"}',
+}
+
+
+@pytest.mark.parametrize("kind", HANGING)
+def test_a_server_that_never_answers_is_left(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("postgres", "mysql", "object_store", "delta"):
+        monkeypatch.setattr(f"storymesh.federation.{module}.CONNECT_S", 2)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"LAKE_{name}", CANARY)
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        port = str(silent.getsockname()[1])
+        reader = Reader(tmp_path / "m", Place(HANGING[kind].replace("PORT", port), "{server: lake}", lambda: None, {}))
+        reader.access = ServerAccess(reader.access.folder, silence_s=0.5)
+        with pytest.raises(ResourceUnavailable, match="the server 'lake'") as error:
+            reader.rows()
+    assert error.value.transient and CANARY not in str(error.value)

@@ -73,6 +73,8 @@ class IcebergTable:
             raise relation.unreadable("there is no such table", suggest_name(name, names)) from None
 
     def _properties(self, address: str) -> dict[str, str]:
+        from storymesh.federation.iceberg_rest import CLIENT, LIMIT
+
         server, parts = self._relation.server, urlsplit(address)
         if parts.scheme == "sqlite":
             path = self._access.path(server, unquote(address.partition("///")[2]))
@@ -86,9 +88,10 @@ class IcebergTable:
             from sqlalchemy.engine import make_url
 
             address = make_url(address).set(username=user, password=password).render_as_string(hide_password=False)
+        is_rest = parts.scheme in ("http", "https")
         warehouse, keys = server.field("warehouse"), self._store.s3_keys
         properties = {
-            "type": "rest" if parts.scheme in ("http", "https") else "sql",
+            **({"py-catalog-impl": CLIENT, LIMIT: f"{self._access.silence_s:g}"} if is_rest else {"type": "sql"}),
             "uri": address,
             "warehouse": warehouse or "",
             "token": server.credential("TOKEN") or "",

@@ -222,7 +222,9 @@ class PostgresTable:
             said = re.split(r"FATAL:|failed:", words)[-1].splitlines()[0]
             hint = f"name and password are read from {server.variable('USER')} and {server.variable('PASSWORD')}"
             return relation.unreadable(f"it lets nobody in: {said}", hint)
-        return relation.unreachable(words.splitlines()[0] if words else type(error).__name__)
+        if not words or "no message from the libpq" in words:
+            words = "the connection was lost"
+        return relation.unreachable(words.splitlines()[0])
 
     def _near_tables(self) -> str:
         """Return a hint with the tables that are there."""
