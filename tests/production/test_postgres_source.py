@@ -271,6 +271,12 @@ def test_nothing_is_sent_to_a_server_that_is_not_meant(
         monkeypatch.setenv(name, value)
     with pytest.raises(SourceUnreadable, match=r"no password supplied .*LEDGER_USER and LEDGER_PASSWORD"):
         list(rows_of(root))  # the variables of libpq are about another server
+    monkeypatch.setenv("DESK__LEDGER_PASSWORD", CANARY)
+    with pytest.raises(SourceUnreadable, match="no password supplied"):
+        list(rows_of(root))  # it is for the servers of another domain
+    monkeypatch.setenv("BANK__LEDGER_PASSWORD", CANARY)
+    assert sum(1 for _ in rows_of(root)) == 5000
+    monkeypatch.delenv("BANK__LEDGER_PASSWORD")
     monkeypatch.setenv("PGHOST", ledger.variables["LEDGER_HOST"])
     assert sum(1 for _ in rows_of(root)) == 5000
     mesh = load_mesh(root)

@@ -48,13 +48,15 @@ _NOT_FIELDS = ("server", "type", "id", "description", "roles", "customProperties
 class Server:
     """A server of a contract. `fields` are as they are written, by the names that the standard has for them.
 
-    `credentials` are those that a person has given beside the environment, for a server that is in no contract yet.
+    `domain` is whose contract it is. `credentials` are those that a person has given beside the environment, for a
+    server that is in no contract yet.
     """
 
     name: str
     type: str
     fields: Mapping[str, str]
     location: Location | None = None
+    domain: str = ""
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -98,12 +100,16 @@ class Server:
         return value
 
     def credential(self, name: str) -> str | None:
-        """Return what the environment has for this server: `LEDGER_PASSWORD` is the PASSWORD of `ledger`."""
-        return self.credentials.get(name) or os.environ.get(self.variable(name)) or None
+        """Return what the environment has for this server: `LEDGER_PASSWORD` is the PASSWORD of `ledger`.
+
+        `BANK__LEDGER_PASSWORD` is for the domain `bank` alone, and comes before; no name of a server leads to it.
+        """
+        own = f"{_as_variable(self.domain)}__{self.variable(name)}"
+        return self.credentials.get(name) or os.environ.get(own) or os.environ.get(self.variable(name)) or None
 
     def variable(self, name: str) -> str:
         """Return the name of the variable that has a credential of this server."""
-        return f"{re.sub(r'[^A-Za-z0-9]+', '_', self.name).strip('_').upper()}_{name}"
+        return f"{_as_variable(self.name)}_{name}"
 
     def with_credentials(self, written: Mapping[str, str]) -> "Server":
         """Return this server with credentials whose variables are filled in. Raises SourceUnreadable for one that is
@@ -122,7 +128,7 @@ def servers_of(contract: Contract) -> Mapping[str, Server]:
     for index, item in enumerate(_listed(contract.document)):
         location = contract.document.key_at("servers", index, "server")
         fields = {name: _text(value) for name, value in item.items() if name not in _NOT_FIELDS and value is not None}
-        server = Server(item["server"], item["type"], MappingProxyType(fields), location)
+        server = Server(item["server"], item["type"], MappingProxyType(fields), location, contract.domain)
         servers.setdefault(server.name, server)
     return servers
 
@@ -167,6 +173,11 @@ def unread_type(server: Server) -> tuple[str, str]:
     hint = near if near.startswith("did you mean") and server.type not in _KINDS else f"read are {known}"
     written = f"custom with the format {server.fields.get('format')!r}" if server.type == "custom" else server.type
     return f"the server '{server.name}' is of the type {written}, from which nothing is read", hint
+
+
+def _as_variable(name: str) -> str:
+    """Return a name as it stands in that of a variable, where it never has two underscores together."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").upper()
 
 
 def _listed(document: Document) -> list[dict[str, Any]]:
