@@ -27,6 +27,7 @@ SHA256 = "sha256"
 MERGED_ROWS, MERGED_BYTES = 4_000, 8 * 2**20
 _BY_LIMITS = ("too large", "too large when opened", "too slow", "reader crashed")
 _CHUNK = 5_000
+_CACHE_KIB = 65_536
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (
@@ -82,6 +83,7 @@ class Inventory:
     def __init__(self, path: Path | None, *, writable: bool = True) -> None:
         """Open an inventory; without a path, an empty one that nothing is left of."""
         self._lock = threading.RLock()
+        self._changed = False
         if path is not None and writable:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         address = f"{path.resolve().as_uri()}?mode={'rwc' if writable else 'ro'}" if path is not None else ":memory:"
@@ -95,6 +97,8 @@ class Inventory:
                 )
             if path is not None and writable:
                 path.chmod(0o600)
+            for schema in ("main", "temp"):
+                self._database.execute(f"PRAGMA {schema}.cache_size = -{_CACHE_KIB}")
         except sqlite3.Error as error:
             words = f"the inventory {path} cannot be read: {error}"
             raise InventoryDamaged(words, "move it away and run again: the files are read anew") from None
@@ -197,30 +201,21 @@ class Inventory:
         `files` are entries with the SHA-256 of their content, or with why the file itself is refused; `readings` has a
         column `sha256`; `refused` are contents that give none.
         """
+        self._changed = True
         with self._writing() as database:
             if readings is not None and readings.num_rows:
                 self._add_batch(database, readings)
             rows = [(sha, refusal.reason, refusal.detail) for sha, refusal in refused.items()]
             database.executemany("INSERT OR REPLACE INTO readings VALUES (?, NULL, ?, ?)", rows)
-            for entry, sha, refusal in files:
-                self._store_file(database, entry, sha, refusal)
-
-    def _store_file(
-        self, database: sqlite3.Connection, entry: FileEntry, sha256: str | None, refusal: Refused | None
-    ) -> None:
-        reason, detail = (refusal.reason, refusal.detail) if refusal is not None else (None, None)
-        known = (entry.size, entry.modified, entry.path)
-        if refusal is not None and not refusal.lasting and entry.token != ANEW:
+            kept = [(entry, refusal) for entry, _, refusal in files if _keeps_row(entry, refusal)]
+            others = (_file_row(*file) for file in files if not _keeps_row(file[0], file[2]))
+            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", others)
             # What was read of an earlier version stays until this one can be read.
-            database.execute(
+            database.executemany(
                 "INSERT INTO files VALUES (?, NULL, ?, ?, ?, NULL, ?, ?, 1) ON CONFLICT (uri) DO UPDATE"
                 " SET refused = excluded.refused, detail = excluded.detail, passing = 1",
-                (entry.uri, *known, reason, detail),
+                [(e.uri, e.size, e.modified, e.path, refusal.reason, refusal.detail) for e, refusal in kept if refusal],
             )
-            return
-        passing = refusal is not None and not refusal.lasting
-        row = (entry.uri, entry.token, *known, sha256, reason, detail, passing)
-        database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def _add_batch(self, database: sqlite3.Connection, batch: "pa.RecordBatch") -> None:
         cursor = database.execute("INSERT INTO batches (rows, data) VALUES (?, ?)", (batch.num_rows, _packed(batch)))
@@ -230,6 +225,11 @@ class Inventory:
     def count_missing(self) -> tuple[int, int]:
         """Return how many files are known, and how many of them are gone with their content: moved ones are not."""
         with self._lock:
+            known, absent = self._database.execute(
+                "SELECT count(*), coalesce(sum(l.uri IS NULL), 0) FROM files f LEFT JOIN listed l ON l.uri = f.uri"
+            ).fetchone()
+            if not absent:
+                return int(known), 0
             self._database.execute("DROP TABLE IF EXISTS temp.present")
             self._database.execute("CREATE TEMP TABLE present (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
             self._database.execute(
@@ -246,7 +246,7 @@ class Inventory:
         """Let go of files that the listing does not have, and of readings that no file has; note what is known of the
         others without opening them."""
         with self._writing() as database:
-            database.execute("DELETE FROM files WHERE NOT EXISTS (SELECT 1 FROM listed l WHERE l.uri = files.uri)")
+            gone = database.execute("DELETE FROM files WHERE uri NOT IN (SELECT uri FROM listed)").rowcount
             database.execute(
                 "UPDATE files SET modified = l.modified, size = l.size FROM listed l WHERE l.uri = files.uri"
                 " AND l.fault IS NULL AND l.token = files.token"
@@ -256,7 +256,8 @@ class Inventory:
                 "INSERT OR REPLACE INTO files SELECT uri, token, size, modified, path, NULL, fault, '', 0 FROM listed"
                 " WHERE fault IS NOT NULL"
             )
-            self._drop_unused(database)
+            if gone or self._changed:
+                self._drop_unused(database)
 
     def _drop_unused(self, database: sqlite3.Connection) -> None:
         """Rewrite the batches with readings that no file has, and put small ones together."""
@@ -353,6 +354,20 @@ class Inventory:
         """Return how many files are tried again at the next run."""
         (count,) = self._database.execute("SELECT count(*) FROM files WHERE passing").fetchone()
         return int(count)
+
+
+def _keeps_row(entry: FileEntry, refusal: Refused | None) -> bool:
+    """Return True for a file that cannot be read now, and may be what it was when it was read."""
+    return refusal is not None and not refusal.lasting and entry.token != ANEW
+
+
+def _file_row(entry: FileEntry, sha256: str | None, refusal: Refused | None) -> tuple[Any, ...]:
+    known = (entry.uri, entry.token, entry.size, entry.modified, entry.path, sha256)
+    return (
+        (*known, None, None, False)
+        if refusal is None
+        else (*known, refusal.reason, refusal.detail, not refusal.lasting)
+    )
 
 
 def _packed(batch: "pa.RecordBatch") -> bytes:

@@ -76,9 +76,10 @@ class Vanishing:
         if not self.contract.key:
             raise WrongUsage(f"the contract of '{self.product}' has no primary key, so none of its rows has a name")
         domain, _, name = self.product.partition(".")
-        *earlier, current = ProductStore(self.warehouse, domain).list_snapshots(name) or [None]
-        if current is None:
+        snapshots = ProductStore(self.warehouse, domain).list_snapshots(name)
+        if not snapshots:
             raise WrongUsage(f"nobody has published '{self.product}' yet", "storymesh run")
+        *earlier, current = snapshots
         with self.open_engine(only=(self.warehouse.folder, self.warehouse.folder.resolve())) as engine:
             gone = self._keys_of(engine, earlier) - self._keys_of(engine, [current])
         return sorted(gone)
@@ -88,5 +89,5 @@ class Vanishing:
         for snapshot in snapshots:
             table = engine.read_parquet(snapshot.files, arrow_schema(self.contract))
             found = table.select(key=key_text([table[column] for column in self.contract.key])).distinct()
-            keys.update(engine.fetch_table(found)["key"].to_pylist())
-        return keys - {None}  # type: ignore[arg-type]
+            keys.update(engine.fetch_table(found)["key"].drop_null().to_pylist())
+        return keys
