@@ -41,7 +41,7 @@ from datachain.lib.file import File
 def subject(file: File) -> str:
     return str(message_from_bytes(file.read_bytes())["Subject"])
 
-mails = read_storage("file://" + sys.argv[1], update=True, delta=True, delta_on="file.path", delta_compare="file.mtime")
+mails = read_storage("file://" + sys.argv[1], update=True, delta=True, delta_on="file.path", delta_compare="file.last_modified")
 mails.map(subject=subject).save("subjects")
 """
 
@@ -151,7 +151,9 @@ def measure_peer(python: Path, folder: Path, scratch: Path) -> Iterator[tuple[st
 
     def run() -> dict[str, Any]:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([python, script, str(folder)], check=True, capture_output=True, env=environment)
+        ran = subprocess.run([python, script, str(folder)], capture_output=True, text=True, env=environment)
+        if ran.returncode:
+            return {"failed": ran.stderr.strip().splitlines()[-1]}
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return {"cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 2)}
 
@@ -163,7 +165,9 @@ def measure_peer(python: Path, folder: Path, scratch: Path) -> Iterator[tuple[st
 
 def show(results: Iterator[tuple[str, dict[str, Any]]]) -> None:
     for name, found in results:
-        words = ", ".join(f"{key} {value:,}" for key, value in found.items())
+        words = ", ".join(
+            f"{key} {value if isinstance(value, str) else format(value, ',')}" for key, value in found.items()
+        )
         print(f"{name:28} {words}", flush=True)
 
 
