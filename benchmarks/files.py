@@ -41,7 +41,8 @@ from datachain.lib.file import File
 def subject(file: File) -> str:
     return str(message_from_bytes(file.read_bytes())["Subject"])
 
-mails = read_storage("file://" + sys.argv[1], update=True, delta=True, delta_on="file.path", delta_compare="file.last_modified")
+delta = {"delta": True, "delta_on": "file.path", "delta_compare": "file.last_modified"}
+mails = read_storage("file://" + sys.argv[1], update=True, **delta)
 mails.map(subject=subject).save("subjects")
 """
 
