@@ -10,13 +10,13 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from storymesh.errors import StorymeshError
 from storymesh.files.content import ANEW
 from storymesh.files.listing import FileEntry
+from storymesh.files.packed_batches import chunks, group_small, is_small, pack_batch, unpack_batch
 from storymesh.files.reading.reading import Refused
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 FORMAT = "1"
 SHA256 = "sha256"
-MERGED_ROWS, MERGED_BYTES = 4_000, 8 * 2**20
 _BY_LIMITS = ("too large", "too large when opened", "too slow", "reader crashed")
 _CHUNK = 5_000
 _CACHE_KIB = 65_536
@@ -218,7 +217,7 @@ class Inventory:
             )
 
     def _add_batch(self, database: sqlite3.Connection, batch: "pa.RecordBatch") -> None:
-        cursor = database.execute("INSERT INTO batches (rows, data) VALUES (?, ?)", (batch.num_rows, _packed(batch)))
+        cursor = database.execute("INSERT INTO batches (rows, data) VALUES (?, ?)", (batch.num_rows, pack_batch(batch)))
         rows = [(sha, cursor.lastrowid) for sha in batch.column(SHA256).to_pylist()]
         database.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?, NULL, NULL)", rows)
 
@@ -270,13 +269,13 @@ class Inventory:
             " GROUP BY b.id ORDER BY b.id"
         )
         found = database.execute(query).fetchall()
-        small = [(id_, rows, size) for id_, rows, size, alive in found if alive == rows and _is_small(rows, size)]
+        small = [(id_, rows, size) for id_, rows, size, alive in found if alive == rows and is_small(rows, size)]
         damaged = [id_ for id_, rows, _, alive in found if alive != rows]
-        for group in _groups(small):
+        for group in group_small(small):
             damaged += group
         if not damaged:
             return
-        for some in _chunks(damaged, 64):
+        for some in chunks(damaged, 64):
             self._rewrite(database, some)
 
     def _rewrite(self, database: sqlite3.Connection, ids: Sequence[int]) -> None:
@@ -288,12 +287,12 @@ class Inventory:
             (data,) = database.execute("SELECT data FROM batches WHERE id = ?", (id_,)).fetchone()
             alive = [sha for (sha,) in database.execute("SELECT sha256 FROM readings WHERE batch = ?", (id_,))]
             if alive:
-                table = _unpacked(data)
+                table = unpack_batch(data)
                 mask = pa.compute.is_in(table.column(SHA256), pa.array(alive, pa.string()))
                 parts.append(table.filter(mask))
             database.execute("DELETE FROM batches WHERE id = ?", (id_,))
         if parts:
-            merged = pa.concat_tables(parts).combine_chunks().to_batches()
+            merged = pa.concat_tables(parts).combinechunks().to_batches()
             self._add_batch(database, merged[0])
 
     def readings(self) -> "Iterator[pa.RecordBatch]":
@@ -304,7 +303,7 @@ class Inventory:
             with self._lock:
                 row = self._database.execute("SELECT data FROM batches WHERE id = ?", (id_,)).fetchone()
             if row is not None:
-                yield from _unpacked(row[0]).to_batches()
+                yield from unpack_batch(row[0]).to_batches()
 
     def reading(self, sha256: str) -> dict[str, Any] | None:
         """Return the reading of one content; None where there is none."""
@@ -315,7 +314,7 @@ class Inventory:
             return None
         import pyarrow.compute as pc
 
-        table = _unpacked(row[0])
+        table = unpack_batch(row[0])
         found: list[dict[str, Any]] = table.filter(pc.equal(table.column(SHA256), sha256)).to_pylist()
         return found[0] if found else None
 
@@ -368,43 +367,3 @@ def _file_row(entry: FileEntry, sha256: str | None, refusal: Refused | None) -> 
         if refusal is None
         else (*known, refusal.reason, refusal.detail, not refusal.lasting)
     )
-
-
-def _packed(batch: "pa.RecordBatch") -> bytes:
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue())
-
-
-def _unpacked(data: bytes) -> "pa.Table":
-    import pyarrow as pa
-
-    with pa.ipc.open_stream(data) as reader:
-        return reader.read_all()
-
-
-def _is_small(rows: int, size: int) -> bool:
-    return rows < MERGED_ROWS // 4 and size < MERGED_BYTES // 4
-
-
-def _groups(batches: Iterable[tuple[int, int, int]]) -> Iterator[list[int]]:
-    """Yield small batches that make one of a good size together."""
-    group: list[int] = []
-    rows = size = 0
-    for id_, more_rows, more_bytes in batches:
-        group.append(id_)
-        rows, size = rows + more_rows, size + more_bytes
-        if rows >= MERGED_ROWS or size >= MERGED_BYTES or len(group) == 64:
-            yield group
-            group, rows, size = [], 0, 0
-    if len(group) > 8:
-        yield group
-
-
-def _chunks(ids: Iterable[int], size: int) -> Iterator[list[int]]:
-    waiting = iter(ids)
-    while some := list(islice(waiting, size)):
-        yield some
