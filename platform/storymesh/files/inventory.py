@@ -292,7 +292,7 @@ class Inventory:
                 parts.append(table.filter(mask))
             database.execute("DELETE FROM batches WHERE id = ?", (id_,))
         if parts:
-            merged = pa.concat_tables(parts).combinechunks().to_batches()
+            merged = pa.concat_tables(parts).combine_chunks().to_batches()
             self._add_batch(database, merged[0])
 
     def readings(self) -> "Iterator[pa.RecordBatch]":
