@@ -167,7 +167,12 @@ def make(
     )
     narrative = read_narrative(mesh / "narrative.yaml", root)
     snapshot = SimpleNamespace(
-        contract_version="1.0.0", contract_digest="c" * 64, version=version, snapshot_id=17, rows=len(told)
+        receipt=None,
+        contract_version="1.0.0",
+        contract_digest="c" * 64,
+        version=version,
+        snapshot_id=17,
+        rows=len(told),
     )
     contract = SimpleNamespace(
         id="shipping.delays",
