@@ -260,3 +260,27 @@ def test_a_deleted_mail_is_forgotten_everywhere(
     assert storymesh(root, "expire", "--yes", "--pinned").code == 0
     assert [*files_with(root / ".storymesh", "xylophone"), *files_with(root / "releases", "xylophone")] == []
     assert storymesh(root, "forget", "--gone", "desk.mails", "--key", "x").code == 2
+
+
+def test_new_files_are_noticed(desk: FilesDesk) -> None:
+    import dagster as dg
+
+    from storymesh.orchestration.assets.keys import source_key
+    from storymesh.orchestration.assets.sources import observe_raw_files
+
+    desk.mail("a.eml")
+    source = "sources/mails.files.yaml"
+    key, mesh = source_key("carrier", source), desk.mesh()
+    mesh.prepare_store()
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def observed() -> list[dict[str, Any]]:
+            found = list(observe_raw_files(mesh, "carrier", {key: source}, instance))
+            for observation in found:
+                instance.report_runless_asset_event(observation)
+            return [{name: value.value for name, value in item.metadata.items()} for item in found]
+
+        assert [item["files"] for item in observed()] == [1]
+        assert observed() == []
+        desk.mail("b.eml")
+        assert [item["files"] for item in observed()] == [2]

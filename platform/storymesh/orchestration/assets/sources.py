@@ -177,7 +177,7 @@ def observe_raw_files(
     now = time.time()
     for key, source in files.items():
         if is_files_source(source):
-            yield from _observe_collection(mesh, domain, key, source, instance)
+            yield from _observe_collection(mesh, domain, key, source, instance, sparing=settled_s > 0)
             continue
         try:
             stats = {path: path.stat() for path in _matching(folder, source)}
@@ -205,15 +205,15 @@ _LISTING_SHARE = 50
 
 
 def _observe_collection(
-    mesh: Mesh, domain: str, key: dg.AssetKey, source: str, instance: dg.DagsterInstance
+    mesh: Mesh, domain: str, key: dg.AssetKey, source: str, instance: dg.DagsterInstance, *, sparing: bool
 ) -> Iterator[dg.AssetObservation]:
     """Yield an observation of the files that a definition means, if they are not what Dagster last saw.
 
-    Listing many takes long, so at most one part in `_LISTING_SHARE` of the time goes into it.
+    Listing many takes long, so whoever is `sparing` spends at most one part in `_LISTING_SHARE` of the time on it.
     """
     began = time.monotonic()
     before, took = _listed.get(key, (0.0, 0.0))
-    if took and began - before < took * _LISTING_SHARE:
+    if sparing and took and began - before < took * _LISTING_SHARE:
         return
     product = next((item for item in mesh.products_of(domain) if item.source == source), None)
     try:
