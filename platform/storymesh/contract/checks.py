@@ -274,6 +274,12 @@ def _quality_check(rule: Rule, contract: Contract) -> Check:
     return Check(rule.name, kind, properties, test, rule.severity, words, rule.location)
 
 
+def rule_columns(rule: Rule, contract: Contract) -> tuple[str, ...]:
+    """Return the columns by which a row keeps or breaks a quality rule; none for a rule about the whole table."""
+    check = _quality_check(rule, contract)
+    return check.properties if check.kind == "row" else ()
+
+
 def _row_test(test: LibraryMetric, properties: tuple[str, ...], contract: Contract) -> Test:
     """Return the test that every row passes when the metric counts none."""
     match test.metric:

@@ -1,6 +1,6 @@
 """Tables of a Delta lake, on a disk or in a bucket, each read at one version of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,13 @@ from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
 from storymesh.federation.files import BATCH_ROWS
 from storymesh.federation.object_store import ObjectStore
 from storymesh.federation.relation import Relation
+from storymesh.federation.selection import (
+    EVERY_ROW,
+    RowSelection,
+    TransferEstimate,
+    dataset_filter,
+    estimate_dataset,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,21 +27,41 @@ class DeltaLakeTable:
         self._relation = relation
         self._access = access
         self._store = ObjectStore(relation, access)
+        self.moved = 0
 
     def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
         """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
+        return self.open_selected(choose, EVERY_ROW)
+
+    def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
+        """Return those of the rows that are selected. Raises SourceUnreadable, ResourceUnavailable."""
         import pyarrow as pa
 
         with self._words_of_errors():
             table = self._open()
             names = list(choose([field.name for field in table.schema().fields]))
-            reader = self._scan(table, names)
+            reader = self._scan(table, names, selection)
 
         def batches() -> "Iterator[pa.RecordBatch]":
             with self._words_of_errors():
-                yield from reader
+                for batch in reader:
+                    self.moved += batch.nbytes
+                    yield batch
 
         return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+    def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
+        """Return what each of some ways would fetch, as the log of the table and the footers of its files say."""
+        from deltalake.exceptions import DeltaProtocolError
+
+        with self._words_of_errors():
+            table = self._open()
+            names = list(choose([field.name for field in table.schema().fields]))
+            try:
+                dataset = table.to_pyarrow_dataset()
+            except DeltaProtocolError:
+                return {}
+            return {way: estimate_dataset(dataset, names, selection) for way, selection in ways.items()}
 
     def version(self, changed_at: str | None) -> str | None:
         """Return the table's own version of its rows."""
@@ -42,7 +69,7 @@ class DeltaLakeTable:
             table = self._open()
             return f"{table.metadata().id} {table.version()}"
 
-    def _scan(self, table: Any, names: list[str]) -> "pa.RecordBatchReader":
+    def _scan(self, table: Any, names: list[str], selection: RowSelection) -> "pa.RecordBatchReader":
         import pyarrow as pa
         from deltalake import QueryBuilder
         from deltalake.exceptions import DeltaProtocolError
@@ -55,7 +82,11 @@ class DeltaLakeTable:
                 QueryBuilder().register("t", table).execute(f"select {quoted} from t")
             )
         return dataset.scanner(
-            columns=names, batch_size=BATCH_ROWS, batch_readahead=4, fragment_readahead=1
+            columns=names,
+            filter=dataset_filter(dataset.schema, names, selection),
+            batch_size=BATCH_ROWS,
+            batch_readahead=4,
+            fragment_readahead=1,
         ).to_reader()
 
     def _open(self) -> Any:

@@ -1,7 +1,7 @@
 """Files of a server, on a disk or in a bucket: Parquet with the columns that are wanted, texts as they are."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,13 @@ from storymesh.federation.access import ChooseColumns, ServerAccess
 from storymesh.federation.file_times import version_of_files
 from storymesh.federation.object_store import ObjectStore
 from storymesh.federation.relation import Relation
+from storymesh.federation.selection import (
+    EVERY_ROW,
+    RowSelection,
+    TransferEstimate,
+    dataset_filter,
+    estimate_dataset,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +33,7 @@ class FilesTable:
     def __init__(self, relation: Relation, access: ServerAccess) -> None:
         self._relation = relation
         self._store = ObjectStore(relation, access)
+        self.moved = 0
 
     @property
     def format(self) -> str:
@@ -38,6 +46,11 @@ class FilesTable:
 
         Raises SourceUnreadable, ResourceUnavailable.
         """
+        return self.open_selected(choose, EVERY_ROW)
+
+    def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
+        """Return those of the rows that are selected; groups of rows that have none, as their statistics say, are not
+        fetched. Raises SourceUnreadable, ResourceUnavailable."""
         import pyarrow as pa
         import pyarrow.dataset as ds
 
@@ -57,7 +70,8 @@ class FilesTable:
                 names = list(choose(dataset.schema.names))
                 # One file at a time, and the next one being fetched.
                 options: dict[str, Any] = {"batch_size": BATCH_ROWS, "batch_readahead": 4, "fragment_readahead": 1}
-                scanner = dataset.scanner(columns=names, **options)
+                selected = dataset_filter(dataset.schema, names, selection)
+                scanner = dataset.scanner(columns=names, filter=selected, **options)
             except (pa.ArrowException, ValueError) as error:
                 raise self._damaged(error) from None
         before = _states(found)
@@ -65,12 +79,34 @@ class FilesTable:
         def batches() -> "Iterator[pa.RecordBatch]":
             with self._store.words_of_errors():
                 try:
-                    yield from scanner.to_batches()
+                    for batch in scanner.to_batches():
+                        self.moved += batch.nbytes
+                        yield batch
                 except (pa.ArrowException, ValueError) as error:
                     raise self._damaged(error) from None
                 self._require_same(before)
 
         return pa.RecordBatchReader.from_batches(scanner.projected_schema, batches())
+
+    def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
+        """Return what each of some ways would fetch, as the footers of the files say."""
+        import pyarrow as pa
+        import pyarrow.dataset as ds
+
+        if self.format != "parquet":
+            return {}
+        with self._store.words_of_errors():
+            try:
+                dataset = ds.dataset(
+                    [item.path for item in self.list_files()],
+                    filesystem=self._store.file_system,
+                    format=ds.ParquetFileFormat(coerce_int96_timestamp_unit="us"),
+                    partitioning="hive",
+                )
+                names = list(choose(dataset.schema.names))
+                return {way: estimate_dataset(dataset, names, selection) for way, selection in ways.items()}
+            except (pa.ArrowException, ValueError) as error:
+                raise self._damaged(error) from None
 
     def version(self, changed_at: str | None) -> str | None:
         """Return what the files are known by: their sizes and the times of their change."""

@@ -1,7 +1,7 @@
 """Tables of an Iceberg catalogue of somebody else, each read at the snapshot that it has when it is opened."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -10,6 +10,7 @@ from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation.access import ChooseColumns, ServerAccess
 from storymesh.federation.object_store import ObjectStore
 from storymesh.federation.relation import Relation
+from storymesh.federation.selection import EVERY_ROW, RowSelection, TransferEstimate, dataset_filter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,9 +26,14 @@ class IcebergTable:
         self._relation = relation
         self._access = access
         self._store = ObjectStore(relation, access)
+        self.moved = 0
 
     def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
         """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
+        return self.open_selected(choose, EVERY_ROW)
+
+    def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
+        """Return those of the rows that are selected. Raises SourceUnreadable, ResourceUnavailable."""
         import pyarrow as pa
         from pyiceberg.io.pyarrow import schema_to_pyarrow
 
@@ -38,7 +44,9 @@ class IcebergTable:
             if snapshot is None:
                 schema = schema_to_pyarrow(table.schema().select(*names), include_field_ids=False)
                 return pa.RecordBatchReader.from_batches(schema, [])
-            scan = table.scan(selected_fields=tuple(names), snapshot_id=snapshot.snapshot_id)
+            scan = table.scan(
+                _row_filter(table.schema(), names, selection), tuple(names), snapshot_id=snapshot.snapshot_id
+            )
             for task in scan.plan_files():
                 self._require_allowed(task.file.file_path)
             reader = scan.to_arrow_batch_reader()
@@ -46,9 +54,27 @@ class IcebergTable:
         def batches() -> "Iterator[pa.RecordBatch]":
             with self._words_of_errors():
                 for batch in reader:
-                    yield batch.select(names)
+                    rows = pa.table(batch.select(names))
+                    selected = dataset_filter(rows.schema, names, selection)
+                    part = rows if selected is None else rows.filter(selected)
+                    self.moved += part.nbytes
+                    yield from part.to_batches()
 
         return pa.RecordBatchReader.from_batches(pa.schema([reader.schema.field(name) for name in names]), batches())
+
+    def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
+        """Return what each of some ways would fetch, as the manifests say."""
+        with self._words_of_errors():
+            table = self._load()
+            schema = table.schema()
+            names = list(choose([field.name for field in schema.fields]))
+            ids = [schema.find_field(name).field_id for name in names]
+            found = {}
+            for way, selection in ways.items():
+                files = [task.file for task in table.scan(_row_filter(schema, names, selection)).plan_files()]
+                size = sum((file.column_sizes or {}).get(id_, 0) for file in files for id_ in ids)
+                found[way] = TransferEstimate(sum(file.record_count for file in files), size)
+            return found
 
     def version(self, changed_at: str | None) -> str | None:
         """Return the snapshot that the table has now."""
@@ -129,3 +155,22 @@ class IcebergTable:
             if any(name in kind for name in _UNREACHABLE):
                 raise self._relation.unreachable(words) from None
             raise self._store.explained(words or type(error).__name__) from None
+
+
+def _row_filter(schema: Any, names: list[str], selection: RowSelection) -> Any:
+    """Return the time of a selection as Iceberg has it, to leave files out; keys are looked for in the rows."""
+    from pyiceberg.expressions import AlwaysTrue, And, GreaterThanOrEqual, IsNull, LessThanOrEqual, Or
+    from pyiceberg.types import TimestampType, TimestamptzType
+
+    found: Any = AlwaysTrue()
+    for bounds in selection.bounds:
+        name = names[bounds.place]
+        kind = schema.find_field(name).field_type
+        if not isinstance(kind, TimestampType | TimestamptzType):
+            continue
+        zone = "+00:00" if isinstance(kind, TimestamptzType) else ""
+        for test, moment in ((GreaterThanOrEqual, bounds.start), (LessThanOrEqual, bounds.end)):
+            if moment is not None:
+                part = test(name, moment.isoformat(timespec="microseconds") + zone)
+                found = And(found, Or(part, IsNull(name)) if bounds.or_null else part)
+    return found

@@ -8,14 +8,22 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
 from storymesh.federation.csv_stream import read_csv
+from storymesh.federation.postgres_selection import (
+    column_widths,
+    estimate_selection,
+    sampled,
+    selection_sql,
+    sent_bytes,
+)
 from storymesh.federation.relation import Relation
+from storymesh.federation.selection import EVERY_ROW, RowSelection, TransferEstimate
 from storymesh.federation.silence import SilenceLimit
 from storymesh.federation.sql import Dialect, quote_name, relation_sql, select_sql
 
@@ -25,7 +33,8 @@ if TYPE_CHECKING:
 
 _DIALECT: Dialect = "postgres"
 _SESSION = """set local time zone 'UTC'; set local datestyle to 'ISO, YMD'; set local extra_float_digits to 3;
-set local intervalstyle to 'iso_8601'; set local bytea_output to 'hex'; set local search_path to {path}"""
+set local standard_conforming_strings to on; set local intervalstyle to 'iso_8601';
+set local bytea_output to 'hex'; set local search_path to {path}"""
 _COLUMNS = """
 select attname, atttypid from pg_catalog.pg_attribute where attrelid = %s and attnum > 0 and not attisdropped
 order by attnum"""
@@ -56,9 +65,14 @@ class PostgresTable:
         self._relation = relation
         self._access = access
         self._limit = limit
+        self.moved = 0
 
     def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
         """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""
+        return self.open_selected(choose, EVERY_ROW)
+
+    def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
+        """Return those of the rows that are selected. Raises SourceUnreadable, ResourceUnavailable."""
         import pyarrow as pa
 
         with self.words_of_errors():
@@ -70,7 +84,8 @@ class PostgresTable:
                 oids = dict(listed)
                 names = list(choose([name for name, _ in listed]))
                 columns = self._selected(cursor, names, oids)
-                query = select_sql(columns, source, self._limit)
+                where = selection_sql(selection, names, oids)
+                query = select_sql(columns, source, self._limit, where)
         except BaseException:
             connection.close()
             raise
@@ -78,6 +93,29 @@ class PostgresTable:
         copy = _Copy(self, connection, f"copy ({query}) to stdout with (format csv, encoding 'UTF8')")
         schema = pa.schema(list(kinds.items()))
         return pa.RecordBatchReader.from_batches(schema, copy.batches(schema, self._relation))
+
+    def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
+        """Return what each of some ways would move, as the server's planner has it. Raises as `open_rows` does."""
+        with self.words_of_errors():
+            connection = self._connect()
+        found: dict[str, TransferEstimate] = {}
+        with closing(connection), self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
+            source = self._begin(cursor)
+            listed = self._list_columns(cursor, source)
+            oids = dict(listed)
+            names = list(choose([name for name, _ in listed]))
+            columns = self._selected(cursor, names, oids)
+            widths = column_widths(cursor, source) if self._relation.query is None else {}
+            for way, selection in ways.items():
+                part, factor = sampled(selection)
+                where = selection_sql(part, names, oids)
+                if (selection.keys or selection.bounds) and not where:
+                    continue  # it would be every row
+                query = select_sql(columns, source, self._limit, where)
+                one = estimate_selection(cursor, query, names, oids, widths)
+                rows, size = round(one.rows * factor), round(one.bytes * factor)
+                found[way] = TransferEstimate(rows, size, sent_bytes(selection))
+        return found
 
     def version(self, changed_at: str | None) -> str | None:
         """Return what the table's rows are known by where a column says when each was changed; None: nothing says."""
@@ -273,7 +311,7 @@ class _Copy:
                     self._table.words_of_errors(),
                     self._connection.cursor() as cursor,
                 ):
-                    cursor.copy_expert(self._statement, _Written(pipe, limit), size=1 << 16)
+                    cursor.copy_expert(self._statement, _Written(pipe, limit, self._table), size=1 << 16)
                     self._connection.rollback()
             except BaseException as error:  # whoever reads the pipe to its end raises it
                 self._failure = error
@@ -282,12 +320,14 @@ class _Copy:
 class _Written:
     """What psycopg2 writes to: a pipe, whose reader may take its time."""
 
-    def __init__(self, pipe: Any, limit: SilenceLimit) -> None:
+    def __init__(self, pipe: Any, limit: SilenceLimit, table: PostgresTable) -> None:
         self._pipe = pipe
         self._limit = limit
+        self._table = table
 
     def write(self, content: bytes | str) -> int:
         data = content.encode() if isinstance(content, str) else content
+        self._table.moved += len(data)
         with self._limit.heard():
             view = memoryview(data)
             while view:

@@ -46,9 +46,10 @@ def checked_query(relation: Relation, dialect: Dialect) -> str:
     return text
 
 
-def select_sql(columns: Sequence[str], source: str, limit: int | None = None) -> str:
-    """Return the SELECT of these columns, of all rows or of some."""
+def select_sql(columns: Sequence[str], source: str, limit: int | None = None, where: Sequence[str] = ()) -> str:
+    """Return the SELECT of these columns, of all rows or of some: those of which all of `where` holds."""
     query = f"SELECT {', '.join(columns)} FROM {source}"
+    query += f" WHERE {' AND '.join(where)}" if where else ""
     return query if limit is None else f"{query} LIMIT {limit}"
 
 
@@ -56,3 +57,8 @@ def quote_name(name: str, dialect: Dialect) -> str:
     """Return a name as it is written, as an identifier."""
     mark = "`" if dialect in ("mysql", "bigquery", "databricks") else '"'
     return mark + name.replace(mark, mark * 2) + mark
+
+
+def quote_text(text: str) -> str:
+    """Return a text as a literal, for a server that reads a backslash in it as one."""
+    return "'" + text.replace("'", "''") + "'"

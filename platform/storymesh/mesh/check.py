@@ -20,6 +20,7 @@ from storymesh.location import Location
 from storymesh.mesh.code_owners import code_owners_findings
 from storymesh.mesh.dbt_check import dbt_findings, dbt_verdicts
 from storymesh.mesh.file_collections import files_findings
+from storymesh.mesh.in_place_findings import in_place_findings
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
@@ -75,6 +76,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings += [finding for contract in mesh.contracts.values() for finding in sql_rule_findings(contract)]
     findings += [finding for contract in mesh.contracts.values() for finding in server_findings(contract)]
     findings += [finding for product in mesh.products.values() for finding in product.warnings]
+    findings += in_place_findings(mesh)
     findings += _file_findings(mesh.root)
     findings += _unconfined_findings(mesh)
     findings += _name_findings(mesh)

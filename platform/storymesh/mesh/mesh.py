@@ -20,7 +20,7 @@ from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.definition import Narrative, read_narrative
 from storymesh.narrative.typed import TypedNarrative, type_narrative
 from storymesh.product.dbt_project import DbtAccess
-from storymesh.product.definition import Product, read_product
+from storymesh.product.definition import Product, left_in_place, read_product
 from storymesh.product.warehouse import Warehouse
 
 SETTINGS_FILE = "mesh.yaml"
@@ -169,6 +169,9 @@ def read_mesh(root: Path) -> tuple[Mesh, list[Finding]]:
 
     products = {id_: with_resolved_inputs(item, products, files) for id_, item in products.items() if whole(id_)}
     contracts = {id_: contract for id_, contract in contracts.items() if whole(id_)}
+    for id_, contract in contracts.items():
+        if contract.in_place is not None and id_ in products:
+            products[id_] = left_in_place(products[id_], contract.in_place)
     narratives = {
         id_: with_resolved_cast(item, contracts)
         for id_, item in narratives.items()

@@ -8,29 +8,36 @@ from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build import Build
 from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.errors import DefinitionErrors, NotPublished
+from storymesh.mesh.in_place import RolesInPlace
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.model_hosts import model_findings
 from storymesh.mesh.residency import residency_findings
 from storymesh.narrative.definition import Narrative
 from storymesh.narrative.evaluation import evaluation_files
-from storymesh.narrative.typed import type_narrative
+from storymesh.narrative.typed import TypedNarrative, type_narrative
 from storymesh.product.extracts import ExtractStore, contracts_as_left, take_extract
 from storymesh.product.store import ProductStore, Snapshot
 
 
-def pin_build(mesh: Mesh, narrative: Narrative) -> Build:
-    """Pin a build to the latest snapshot of each role, and return it. Raises NotPublished as `latest_build` does."""
-    build = latest_build(mesh, narrative)
+def pin_build(mesh: Mesh, narrative: Narrative, *, fetch: bool = False) -> Build:
+    """Pin a build to the latest snapshot of each role, and return it. Raises as `latest_build` does."""
+    build = latest_build(mesh, narrative, fetch=fetch)
     _write_pin(build)
     return build
 
 
-def latest_build(mesh: Mesh, narrative: Narrative) -> Build:
-    """Return the build on the latest snapshot of each role. Raises NotPublished for a product without any."""
+def latest_build(mesh: Mesh, narrative: Narrative, *, fetch: bool = False) -> Build:
+    """Return the build on the latest snapshot of each role. Of products that stay where they are, it is on what was
+    fetched last; with `fetch`, or where nothing was, it is fetched.
+
+    Raises NotPublished for a product without a snapshot, and what `RolesInPlace.fetch` does.
+    """
     snapshots: dict[str, Snapshot] = {}
     missing: list[str] = []
     store_of = _stores(mesh)
     for role, member in narrative.cast.items():
+        if mesh.product(member.product).in_place:
+            continue
         latest = store_of(mesh.product(member.product).domain).latest_snapshot(mesh.product(member.product).name)
         if latest is None:
             missing.append(member.product)
@@ -39,6 +46,11 @@ def latest_build(mesh: Mesh, narrative: Narrative) -> Build:
     if missing:
         message = f"'{narrative.id}' needs {', '.join(dict.fromkeys(missing))}, which nobody has published yet"
         raise NotPublished(message, "run the domain first: storymesh run")
+    if len(snapshots) < len(narrative.cast):
+        _require_allowed(mesh, mesh.typed(narrative))
+        roles = RolesInPlace(mesh, mesh.typed(narrative))
+        found = None if fetch else roles.last_extracts()
+        snapshots |= roles.fetch(snapshots) if found is None else found
     return _build(mesh, narrative, snapshots)
 
 
@@ -68,8 +80,7 @@ def _stores(mesh: Mesh) -> Callable[[str], ProductStore]:
 
 def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) -> Build:
     typed, residency = mesh.typed(narrative), mesh.residency
-    if refused := [*model_findings(narrative, mesh.settings), *residency_findings(residency, typed)]:
-        raise DefinitionErrors(refused)
+    _require_allowed(mesh, typed)
     if requests := residency.requests(typed):
         extracts, key = ExtractStore(mesh.store), pseudonym_key(mesh.prepare_store())
         policies = {role: residency.policy(mesh.contract(request.product)) for role, request in requests.items()}
@@ -78,7 +89,8 @@ def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) 
             for role, request in requests.items()
         }
         snapshots = {**snapshots, **taken}
-        typed = type_narrative(narrative, {**typed.contracts, **contracts_as_left(typed.contracts, taken)})
+    if left := contracts_as_left(typed.contracts, snapshots):
+        typed = type_narrative(narrative, {**typed.contracts, **left})
     files = evaluation_files(narrative, mesh.root)
     return Build(
         typed,
@@ -90,6 +102,11 @@ def _build(mesh: Mesh, narrative: Narrative, snapshots: Mapping[str, Snapshot]) 
         guarded=residency.guarded_roles(typed),
         open_cluster=mesh.open_cluster,
     )
+
+
+def _require_allowed(mesh: Mesh, typed: TypedNarrative) -> None:
+    if refused := [*model_findings(typed.narrative, mesh.settings), *residency_findings(mesh.residency, typed)]:
+        raise DefinitionErrors(refused)
 
 
 def _write_pin(build: Build) -> None:

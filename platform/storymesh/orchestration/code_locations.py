@@ -9,6 +9,7 @@ from storymesh.mesh.mesh import Mesh, find_root
 from storymesh.orchestration.alerts import alert_sensors
 from storymesh.orchestration.assets.automation import automation_sensor
 from storymesh.orchestration.assets.dbt_models import dbt_model_assets
+from storymesh.orchestration.assets.in_place import in_place_asset
 from storymesh.orchestration.assets.io_manager import BuildKeyIOManager
 from storymesh.orchestration.assets.products import product_asset
 from storymesh.orchestration.assets.sources import raw_file_sensor, raw_file_specs, server_table_specs
@@ -38,7 +39,8 @@ def definitions(file: str) -> dg.Definitions:
 
 def _domain(mesh: Mesh, domain: str) -> dg.Definitions:
     models, files = dbt_model_assets(mesh, domain)
-    assets = [*models, *(product_asset(mesh, product) for product in mesh.products_of(domain))]
+    made = [in_place_asset if product.in_place else product_asset for product in mesh.products_of(domain)]
+    assets = [*models, *(make(mesh, item) for make, item in zip(made, mesh.products_of(domain), strict=True))]
     own = dg.Definitions(
         assets=[*assets, *raw_file_specs(mesh, domain, files), *server_table_specs(mesh, domain)],
         jobs=[refresh_job(mesh, domain, assets)],

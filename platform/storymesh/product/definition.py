@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -67,11 +67,21 @@ class Product:
     warnings: tuple[Finding, ...]
     location: Location
     document: Document = field(repr=False, compare=False)
+    in_place: bool = False
+    """Its rows stay on the server that `layout` names."""
 
     @property
     def is_model(self) -> bool:
         """Return True where its rows are those of a dbt model."""
         return self.source is None and self.layout.server is None
+
+
+def left_in_place(product: Product, server: str) -> Product:
+    """Return a product whose contract leaves its rows on a server. One that names a file is as it was."""
+    if product.source is not None:
+        return product
+    layout = product.layout if product.layout.server is not None else NO_FILE.model_copy(update={"server": server})
+    return replace(product, layout=layout, in_place=True)
 
 
 def read_product(path: Path, root: Path) -> Product:

@@ -88,7 +88,9 @@ def take_extract(
             return _opened(snapshot, path, _receipt_of(book, path, snapshot.version, request, policy))
         staged = path.with_suffix(".part")
         with open_engine() as engine:
-            table = engine.read_parquet(snapshot.files, arrow_schema(policy.contract))
+            promised = arrow_schema(policy.contract)
+            there = [column for column in promised if not snapshot.extract_of or column.name in snapshot.schema.names]
+            table = engine.read_parquet(snapshot.files, promised.empty_table().select([c.name for c in there]).schema)
             left = admitted.expression(table, key=leaving_key(mesh_key))
             statement = engine.compile_sql(left)
             rows = engine.write_parquet(left, staged)

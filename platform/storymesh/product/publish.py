@@ -41,7 +41,7 @@ from storymesh.product.quarantine import (
 )
 from storymesh.product.sources.source import choose_columns
 from storymesh.product.staging import AUDIT_PREFIX, CLEAN_PREFIX, NO_FILES, Staging, WrittenFiles, open_staging
-from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, ROWS, RUN_ID, VERSION, ProductStore
+from storymesh.product.store import CONTRACT_DIGEST, CONTRACT_VERSION, EXTRACT_OF, ROWS, RUN_ID, VERSION, ProductStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,10 +64,12 @@ def publish(
     wait_s: float = LOCK_WAIT_S,
     places: RowFinder | None = None,
     refused: UnreadableRows = NONE_UNREADABLE,
+    extract_of: str = "",
 ) -> Publication:
     """Publish `rows` as the next snapshot of the product, if they keep the contract; `places` says where they stand.
 
-    `refused` are beside them: they count as rows that break the contract.
+    `refused` are beside them: they count as rows that break the contract. `extract_of` is the role that they were
+    fetched for, where the product stays elsewhere.
 
     Raises PublicationRefused when more rows break it than its quarantine limit allows or a rule about the table fails,
     PublishConflict when another process publishes the product meanwhile, SourceUnreadable when a column of the contract
@@ -76,7 +78,9 @@ def publish(
     columns = _choose_columns(rows.schema, contract, product)
     with open_staging(store, product.name, arrow_schema(contract), wait_s) as staging:
         told, digests = progress or (lambda *_: None), FileDigests(engine, contract)
-        publishing = _Publishing(product, contract, store, engine, staging, digests, run_id, told, places, refused)
+        publishing = _Publishing(
+            product, contract, store, engine, staging, digests, run_id, told, places, refused, extract_of
+        )
         return publishing.publish(rows, columns)
 
 
@@ -126,6 +130,7 @@ class _Publishing:
     progress: PublishProgress
     places: RowFinder | None
     refused: UnreadableRows
+    extract_of: str
 
     def publish(self, rows: "pa.RecordBatchReader", columns: Mapping[str, str]) -> Publication:
         """Stage, audit and publish `rows`, whose `columns` are the properties of the contract."""
@@ -307,6 +312,7 @@ class _Publishing:
             CONTRACT_VERSION: self.contract.version,
             CONTRACT_DIGEST: self.contract.digest,
             ROWS: str(files.rows),
+            **({EXTRACT_OF: self.extract_of} if self.extract_of else {}),
         }
         return version, self.staging.commit_to_branch(f"{branch_prefix}{self.run_id}", written, summary, kept)
 

@@ -44,6 +44,7 @@ class SnapshotNote(BaseModel):
     run_id: str
     rows: int
     published_at: datetime
+    extract_of: str = ""
     files: tuple[tuple[str, int], ...]
     arrow_schema: str
 

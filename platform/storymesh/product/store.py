@@ -44,9 +44,19 @@ RUN_ID = "storymesh.run-id"
 CONTRACT_VERSION = "storymesh.contract-version"
 CONTRACT_DIGEST = "storymesh.contract-digest"
 ROWS = "storymesh.rows"
+EXTRACT_OF = "storymesh.extract-of"
 FILE_IO = "storymesh.product.iceberg_io.RelativeFileIO"
 FETCHED = "fetched"
-_NOTED = ("version", "snapshot_id", "contract_version", "contract_digest", "run_id", "rows", "published_at")
+_NOTED = (
+    "version",
+    "snapshot_id",
+    "contract_version",
+    "contract_digest",
+    "run_id",
+    "rows",
+    "published_at",
+    "extract_of",
+)
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -75,13 +85,17 @@ class Snapshot:
     published_at: datetime
     files: Sequence[str]
     schema: "pa.Schema" = field(repr=False, compare=False)
+    extract_of: str = ""
+    """The role that it was fetched for from where the product stays: it has what this needs of it; empty: all of it."""
     receipt: "Receipt | None" = field(default=None, repr=False, compare=False)
     """The receipt by which it left its premise, as far as it did; None: it is whole, at home."""
 
     @property
     def forms(self) -> "Mapping[str, Form] | None":
         """The columns that left and how; None: all of them are there as they are."""
-        return self.receipt.leaving.columns if self.receipt is not None else None
+        if self.receipt is not None:
+            return self.receipt.leaving.columns
+        return dict.fromkeys(self.schema.names, "raw") if self.extract_of else None
 
 
 class ProductStore:
@@ -354,6 +368,7 @@ class ProductStore:
             published_at=datetime.fromtimestamp(moment / 1000, UTC).replace(tzinfo=None),
             files=self._fetched(tuple((file.file_path, file.file_size_in_bytes) for file in data_files(table, found))),
             schema=schema_to_pyarrow(schema, include_field_ids=False),
+            extract_of=properties.get(EXTRACT_OF, ""),
         )
 
     def _noted_snapshot(self, name: str, note: SnapshotNote) -> Snapshot:

@@ -179,9 +179,9 @@ def open_released_build(
         )
         for role, member in release.manifest.cast.items()
     }
-    if taken := take_again(release, typed, snapshots, warehouse, open_engine, current):
-        snapshots |= taken
-        typed = type_narrative(typed.narrative, {**typed.contracts, **contracts_as_left(typed.contracts, taken)})
+    snapshots |= take_again(release, typed, snapshots, warehouse, open_engine, current)
+    if left := contracts_as_left(typed.contracts, snapshots):
+        typed = type_narrative(typed.narrative, {**typed.contracts, **left})
     hashes = release.path / DEFINITION_FOLDER / EVALUATION_HASHES
     return Build(
         typed,

@@ -21,6 +21,9 @@ def explain(
     drops: Annotated[bool, typer.Option("--drops", help="The cases that no record tells, and why.")] = False,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="How many drops to list.")] = 50,
     sql: Annotated[bool, typer.Option("--sql", help="The SQL that makes the cases.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="How rows that stay on their servers are fetched: ways, estimates, choice.")
+    ] = False,
     profile: Annotated[
         bool, typer.Option("--profile", help="Where time and memory of a release go: steps, roles, lines of templates.")
     ] = False,
@@ -38,6 +41,8 @@ def explain(
     """
     from storymesh.cli.output.explanation import show_case, show_drops, show_explanation
     from storymesh.cli.output.json_document import echo_result
+    from storymesh.cli.output.transfers import show_transfers
+    from storymesh.mesh.in_place import RolesInPlace
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.provenance.explain import cases_sql, dropped_cases, explain_case, explain_narrative
@@ -46,9 +51,16 @@ def explain(
         raise WrongUsage("--cases says how many cases --profile measures", "add --profile, or leave it out")
     if profile and (case is not None or drops or sql):
         raise WrongUsage("--profile measures a whole release", "leave out --case, --drops and --sql")
+    if plan and (profile or case is not None or drops or sql):
+        raise WrongUsage(
+            "--plan is about what is fetched for all cases", "give it without --case, --drops and the like"
+        )
     loaded = load_mesh(mesh_root(mesh))
     build = pin_build(loaded, loaded.narrative(narrative))
-    if profile:
+    if plan:
+        plans = RolesInPlace(loaded, loaded.typed(loaded.narrative(narrative))).read_plans()
+        echo_result({"fetched": plans}) if format == "json" else show_transfers(plans)
+    elif profile:
         _profile(build, SAMPLE if cases is None else cases or None, format)
     elif format == "json":
         if case is not None:

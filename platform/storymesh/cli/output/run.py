@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from storymesh.orchestration.run.events import RunEvent
     from storymesh.orchestration.run.outcome import NarrativeOutcome, ProductOutcome, RunOutcome
 
-STYLES = {"new": "green", "unchanged": "dim", "refused": "red", "left out": "yellow"}
+STYLES = {"new": "green", "unchanged": "dim", "in place": "dim", "refused": "red", "left out": "yellow"}
 
 
 class RunDisplay:

@@ -31,6 +31,7 @@ from storymesh.orchestration.assets.metadata import (
     records_markdown,
 )
 from storymesh.orchestration.assets.states import code_version
+from storymesh.orchestration.assets.transfers import transfer_metadata
 from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
 from storymesh.orchestration.progress import progress_reporter
 from storymesh.release.catalog import Release, list_releases
@@ -82,9 +83,10 @@ def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
     )
     def cases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[str]:
         with dagster_failures(context.retry_number):
-            build = pin_build(mesh, narrative)
+            build = pin_build(mesh, narrative, fetch=True)
             written = write_cases(build, progress_reporter(context))
-        return _result(mesh, build, written, {"cast": _cast_table(build), "dagster/column_lineage": _lineage(build)})
+        cast = {"cast": _cast_table(build), "dagster/column_lineage": _lineage(build)}
+        return _result(mesh, build, written, cast | transfer_metadata(mesh, narrative))
 
     return cases
 

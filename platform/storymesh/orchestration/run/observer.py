@@ -9,6 +9,7 @@ from dagster import DagsterEventType, DagsterExecutionInterruptedError
 
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
+from storymesh.orchestration.assets.in_place import IN_PLACE
 from storymesh.orchestration.assets.keys import MODELS, cases_key, product_key, release_key
 from storymesh.orchestration.assets.products import QUARANTINED
 from storymesh.orchestration.failures import message_of_cause, message_of_failure
@@ -143,6 +144,8 @@ class RunObserver:
             steps = [step for step in self.quarantined_for if key in self.assets_of[step]]
             reasons = tuple(words for step in steps for words in self.quarantined_for[step])
             return ProductOutcome(product, state, None, None, None, reason, reasons)
+        if IN_PLACE in metadata:
+            return ProductOutcome(product, "in place", None, None, None, str(metadata[IN_PLACE]))
         state = "unchanged" if metadata["unchanged"] else "new"
         rows, quarantined = metadata["dagster/row_count"], metadata["quarantined_rows"]
         reasons = tuple(metadata.get(QUARANTINED, ()))

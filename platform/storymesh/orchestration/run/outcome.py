@@ -6,7 +6,7 @@ from typing import Literal
 
 from storymesh.orchestration.run.events import StepFailure
 
-OutcomeState = Literal["new", "unchanged", "refused", "left out"]
+OutcomeState = Literal["new", "unchanged", "in place", "refused", "left out"]
 
 
 @dataclass(frozen=True)

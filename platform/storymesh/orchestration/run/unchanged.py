@@ -28,6 +28,7 @@ from storymesh.orchestration.run.selection import FindManifest, RunTerm, resolve
 from storymesh.product.dbt_project import plan_dbt
 from storymesh.product.dbt_state import DbtBuildState
 from storymesh.product.definition import Product
+from storymesh.product.sources.server_table import server_relation
 from storymesh.release.doubts import release_doubts
 from storymesh.release.release_state import ReleaseState
 from storymesh.release.signature import signing_key
@@ -92,6 +93,9 @@ def _is_built(mesh: Mesh, domain: str, find_manifest: FindManifest) -> bool:
 
 
 def _find_product(mesh: Mesh, product: Product, find_manifest: FindManifest) -> ProductOutcome | None:
+    if product.in_place:
+        server = server_relation(product, mesh.contract(product.id)).server
+        return ProductOutcome(product.id, "in place", None, None, None, f"{server.name} at {server.place}")
     manifest = find_manifest(product.domain) if product.is_model else None
     state = publication_state(mesh, product, manifest)
     publication = state.find_unchanged(mesh.open_engine)
@@ -109,6 +113,8 @@ def _find_product(mesh: Mesh, product: Product, find_manifest: FindManifest) -> 
 
 
 def _find_release(mesh: Mesh, narrative: Narrative) -> NarrativeOutcome | None:
+    if any(mesh.product(member.product).in_place for member in narrative.cast.values()):
+        return None  # only its server knows what has changed
     build = latest_build(mesh, narrative)
     if any(record.rewritten for record in build.typed.records.values()):
         return None  # a model may answer now that did not

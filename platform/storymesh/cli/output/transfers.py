@@ -1,0 +1,33 @@
+"""How the rows of products in place were fetched, as people read it on a terminal."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from storymesh.cli.output.console import console_on
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from storymesh.federation.plan import TransferPlan
+
+
+def show_transfers(plans: "Mapping[str, TransferPlan]") -> None:
+    """Print for each role the ways in which its rows can be fetched, which was chosen, and what came."""
+    console = console_on(sys.stdout)
+    if not plans:
+        console.print("every product of the cast is published: nothing is fetched from where it stays")
+    for role, plan in plans.items():
+        console.print(f"{role}: {plan.product} on {plan.server}, {', '.join(plan.columns)}", highlight=False)
+        table = Table("way", "rows expected", "bytes expected", "bytes in", "", box=None, pad_edge=False)
+        for name, way in plan.ways.items():
+            table.add_row(name, *map("{:,}".format, way), "chosen" if name == plan.chosen else "")
+        if plan.ways:
+            console.print(table)
+        moved = f", {plan.bytes:,} bytes" if plan.bytes is not None else ""
+        keys = f" by {plan.keys:,} keys" if plan.keys else ""
+        console.print(f"came ({plan.chosen}{keys}): {plan.rows or 0:,} rows{moved}", highlight=False)
+        for reason, count in plan.quarantined.items():
+            console.print(f"  quarantined: {reason} ({count:,})", highlight=False, markup=False)
+        console.print()

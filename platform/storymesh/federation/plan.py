@@ -1,0 +1,64 @@
+"""Which rows of a product that stays where it is are fetched for a role: the way that moves the fewest bytes.
+
+A role is linked by key, by time, or both, and its cases are known before it. So there are at most four ways: all rows,
+those of the time that the links reach, those of the keys that cases have, and both. The source says what each would
+move, without reading rows; what would have to be sent in for it counts as well.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from storymesh.federation.selection import RowSelection, TransferEstimate
+
+ALL, TIME, KEYS, BOTH = "all rows", "time", "keys", "keys and time"
+
+
+class TransferPlan(BaseModel):
+    """How the rows of a role are fetched: what each way would move (`ways`: rows, bytes, sent), and which is `chosen`.
+
+    `keys` went in with it. `rows`, `bytes` and `quarantined` are what came; None where the source does not count them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    role: str
+    product: str
+    server: str
+    columns: tuple[str, ...]
+    ways: Mapping[str, tuple[int, int, int]]
+    chosen: str
+    keys: int = 0
+    version: str = ""
+    rows: int | None = None
+    bytes: int | None = None
+    quarantined: Mapping[str, int] = {}
+
+    def ended(self, **came: Any) -> "TransferPlan":
+        """Return the plan with what came of it."""
+        return self.model_copy(update=came)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The ways in which the rows of a role can be selected, by name."""
+
+    selections: Mapping[str, RowSelection]
+
+    @classmethod
+    def of(cls, wanted: RowSelection) -> "Ways":
+        """Return every way of which the selected rows have all that are wanted."""
+        bounds, keys = RowSelection(bounds=wanted.bounds), RowSelection(keys=wanted.keys)
+        found = {ALL: RowSelection()}
+        found |= {TIME: bounds} if wanted.bounds else {}
+        found |= {KEYS: keys} if wanted.keys else {}
+        found |= {BOTH: wanted} if wanted.bounds and wanted.keys else {}
+        return cls(found)
+
+    def choose(self, estimates: Mapping[str, TransferEstimate]) -> str:
+        """Return the way that moves the fewest bytes in and out; of ways that move the same, the one that selects
+        most."""
+        names = [name for name in self.selections if name in estimates]
+        return min(reversed(names), key=lambda name: estimates[name].bytes + estimates[name].sent)

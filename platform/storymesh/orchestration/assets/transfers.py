@@ -1,0 +1,36 @@
+"""What was fetched for a narrative of products that stay where they are, as metadata of its cases."""
+
+from typing import Any
+
+import dagster as dg
+
+from storymesh.mesh.in_place import RolesInPlace
+from storymesh.mesh.mesh import Mesh
+from storymesh.narrative.definition import Narrative
+from storymesh.orchestration.assets.metadata import markdown_table
+
+
+def transfer_metadata(mesh: Mesh, narrative: Narrative) -> dict[str, Any]:
+    """Return how the roles in place were fetched last: each way with what it would have moved, and what came."""
+    roles = RolesInPlace(mesh, mesh.typed(narrative))
+    plans = roles.read_plans() if roles.roles else {}
+    rows = [
+        (plan.role, plan.server, name + (" (chosen)" if name == plan.chosen else ""), *map("{:,}".format, way))
+        for plan in plans.values()
+        for name, way in plan.ways.items()
+    ]
+    came = [
+        (
+            plan.role,
+            plan.chosen,
+            f"{plan.rows or 0:,}",
+            "" if plan.bytes is None else f"{plan.bytes:,}",
+            f"{plan.keys:,}",
+        )
+        for plan in plans.values()
+    ]
+    if not plans:
+        return {}
+    ways = markdown_table(("role", "server", "way", "rows expected", "bytes expected", "bytes in"), rows)
+    ended = markdown_table(("role", "way", "rows", "bytes", "keys sent"), came)
+    return {"fetched": dg.MetadataValue.md(f"{ended}\n\n{ways}")}

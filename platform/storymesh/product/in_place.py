@@ -1,0 +1,110 @@
+"""Products whose rows stay where they are: what a role of a narrative needs of one is fetched, audited and kept.
+
+What is kept is a snapshot of the product like any other, of fewer columns and rows: readers, traces and rebuilds of
+releases use it, and need the server no more.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from storymesh.contract.checks import rule_columns
+from storymesh.contract.definition import Contract
+from storymesh.contract.quality_rules import Rule
+from storymesh.engine.engine import OpenEngine
+from storymesh.federation.access import ServerAccess
+from storymesh.federation.open import open_server_table
+from storymesh.federation.plan import ALL, TransferPlan, Ways
+from storymesh.federation.selection import RowSelection, SelectiveTable, TransferEstimate
+from storymesh.product.definition import Product
+from storymesh.product.publish import publish
+from storymesh.product.sources.arrow_columns import plain_columns
+from storymesh.product.sources.open import open_product_rows
+from storymesh.product.sources.server_table import server_relation
+from storymesh.product.sources.source import choose_columns
+from storymesh.product.store import ProductStore, Snapshot
+
+
+def contract_of_columns(contract: Contract, columns: Collection[str]) -> Contract:
+    """Return a contract as it holds of some rows and columns of its product: rules about the whole table, and about
+    columns that are not there, cannot be held against them."""
+    left = contract.as_left(dict.fromkeys(columns, "raw"))
+    kept = {
+        name: replace(item, partition_position=None, quality=_rules_of(item.quality, contract, left.properties))
+        for name, item in left.properties.items()
+    }
+    quality = _rules_of(contract.quality, contract, left.properties)
+    return replace(left, properties=MappingProxyType(kept), quality=quality, freshness=())
+
+
+def _rules_of(rules: Sequence[Rule], contract: Contract, columns: Collection[str]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if (read := rule_columns(rule, contract)) and {*read} <= {*columns})
+
+
+def unheld_rules(contract: Contract, columns: Collection[str]) -> list[Rule]:
+    """Return the rules of a contract that are not held against an extract of these columns."""
+    rules = [*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)]
+    held = {rule.location for rule in _rules_of(rules, contract, columns)}
+    return [rule for rule in rules if rule.location not in held]
+
+
+@dataclass(frozen=True)
+class Extract:
+    """What a role got of a product that stays where it is, and how."""
+
+    snapshot: Snapshot
+    plan: TransferPlan
+
+
+def fetch_extract(
+    product: Product,
+    contract: Contract,
+    columns: Collection[str],
+    wanted: RowSelection,
+    role: str,
+    access: ServerAccess,
+    store: ProductStore,
+    open_engine: OpenEngine,
+    run_id: str,
+) -> Extract:
+    """Fetch at least the `wanted` rows of some columns of a product from its server, and publish them as a snapshot.
+
+    The places of `wanted` are those of `columns` in the order of the contract. `role` is who it is for. Raises
+    SourceUnreadable, ResourceUnavailable, and what `publish` does; then nothing is kept.
+    """
+    own = contract_of_columns(contract, columns)
+    relation = server_relation(product, contract)
+
+    def choose(names: Sequence[str]) -> Sequence[str]:
+        return choose_columns(names, own, relation.unreadable)
+
+    with open_engine() as engine:
+        table, ways = open_server_table(relation, access, engine), Ways.of(wanted)
+        estimates, chosen, moved = dict[str, TransferEstimate](), ALL, None
+        if isinstance(table, SelectiveTable):
+            estimates = table.estimate(choose, ways.selections)
+        if isinstance(table, SelectiveTable) and estimates:
+            chosen = ways.choose(estimates)
+            selected = table.open_selected(choose, ways.selections[chosen])
+            rows = plain_columns(selected.schema, selected, relation.unreadable)
+        else:
+            rows = open_product_rows(product, own, access.folder, access.folder, engine, servers=access)
+        publication = publish(product, own, rows, store, engine, run_id, extract_of=role)
+        if isinstance(table, SelectiveTable) and estimates:
+            moved = table.moved
+    snapshot = publication.snapshot
+    assert snapshot is not None, "what was published is there"
+    plan = TransferPlan(
+        role=role,
+        product=product.id,
+        server=relation.server.name,
+        columns=tuple(own.properties),
+        ways={name: (one.rows, one.bytes, one.sent) for name, one in estimates.items()},
+        chosen=chosen,
+        keys=sum(keys.values.num_rows for keys in ways.selections[chosen].keys),
+        version=snapshot.version,
+        rows=publication.rows_in,
+        bytes=moved,
+        quarantined=dict(publication.quarantined),
+    )
+    return Extract(snapshot, plan)

@@ -1,0 +1,290 @@
+"""Products whose rows stay on servers: what a narrative needs is fetched, and its records are the same."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from storymesh.lifecycle.rebuild import rebuild_release
+from storymesh.mesh.check import check_files, check_mesh
+from storymesh.mesh.in_place import RolesInPlace
+from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.mesh.snapshot_pinning import latest_build, pin_build
+from storymesh.outage import ResourceUnavailable
+from storymesh.product.publication import PublicationRefused
+from storymesh.product.store import ProductStore
+from storymesh.release.catalog import Release, read_release
+from storymesh.release.rewritten_records import write_all_records
+from storymesh.release.write import write_release
+from tests.support.release_meshes import storymesh
+from tests.support.roadside import KEY
+from tests.support.small_release import rows_of
+from tests.support.whole_mesh import Preloaded
+
+CONFIGS = ("report", "advice", "choice", "verdict")
+LEDGER = (
+    '{server: ledger, type: postgresql, host: "${LEDGER_HOST}", port: "${LEDGER_PORT}", database: road, schema: public}'
+)
+SQL_TYPES = {"string": "text", "timestamp[us]": "timestamptz", "date32[day]": "date", "double": "float8"}
+
+
+def rows_of_product(mesh: Mesh, product: str) -> pa.Table:
+    domain, _, name = product.partition(".")
+    snapshot = ProductStore(mesh.warehouse, domain).latest_snapshot(name)
+    assert snapshot is not None
+    return pq.read_table(list(snapshot.files))
+
+
+def left_in_place(root: Path, product: str, server: str) -> None:
+    """Have a product's contract leave its rows on a server, and take its file away."""
+    domain, _, name = product.partition(".")
+    path = root / f"contracts/{domain}/{name}.odcs.yaml"
+    text = path.read_text(encoding="utf-8")
+    where = re.search(r"server: (\w+)", server)
+    assert where is not None
+    text = text.replace("schema:\n", f"servers:\n  - {server}\nschema:\n", 1)
+    named = f"customProperties:\n      - {{property: inPlace, value: {where[1]}}}\n"
+    path.write_text(text.replace("customProperties:\n", named, 1), encoding="utf-8")
+    path = root / f"domains/{domain}/products/{name}.odps.yaml"
+    text = re.sub(r"customProperties:\n  - \{property: source.*\n", "", path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
+
+
+class Road:
+    """A PostgreSQL that has the tables of the road, as a user who has little right there."""
+
+    def __init__(self, server: dict[str, str]) -> None:
+        self._server = server
+        self.variables = {
+            "LEDGER_HOST": server["PGHOST"],
+            "LEDGER_PORT": server["PGPORT"],
+            "LEDGER_USER": "narrator",
+            "LEDGER_PASSWORD": "w0rds",
+        }
+
+    def connect(self, database: str = "road") -> Any:
+        import psycopg2
+
+        names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password"}
+        given = {names[name]: value for name, value in self._server.items() if name in names}
+        connection = psycopg2.connect(**given, dbname=database)
+        connection.autocommit = True
+        return connection
+
+    def execute(self, statement: str, database: str = "road") -> Any:
+        connection = self.connect(database)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def load(self, name: str, rows: pa.Table) -> None:
+        columns = ", ".join(f'"{field.name}" {SQL_TYPES.get(str(field.type), "text")}' for field in rows.schema)
+        self.execute(f"create table {name} ({columns}, secret_note text)")
+        buffer = pa.BufferOutputStream()
+        pa.csv.write_csv(rows, buffer)
+        connection = self.connect()
+        try:
+            with connection.cursor() as cursor:
+                listed = ", ".join(f'"{column}"' for column in rows.column_names)
+                cursor.copy_expert(
+                    f"set time zone 'UTC'; copy {name} ({listed}) from stdin (format csv, header)",
+                    pa.BufferReader(buffer.getvalue()),
+                )
+        finally:
+            connection.close()
+        self.execute(f"analyze {name}")
+
+    def statements(self) -> list[str]:
+        """Return what the narrator has asked the server."""
+        (((folder,),)) = self.execute("show data_directory")
+        text = Path(folder).with_name("log").read_text(encoding="utf-8", errors="replace")
+        return re.findall(r"LOG:  statement: ((?:copy|explain).*)", text)
+
+
+def release_of(mesh: Mesh) -> Release:
+    build = pin_build(mesh, mesh.narrative("roadside"), fetch=True)
+    write_all_records(build)
+    return write_release(build)
+
+
+@pytest.fixture(scope="session")
+def published(published_mesh: Path) -> Mesh:
+    return load_mesh(published_mesh)
+
+
+@pytest.fixture(scope="session")
+def copied(published: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    """The release of the mesh whose products are all copied."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
+        yield release_of(load_mesh(Path(shutil.copytree(published.root, tmp_path_factory.mktemp("copied") / "mesh"))))
+
+
+@pytest.fixture(scope="session")
+def road(server: dict[str, str], published: Mesh) -> Road:
+    made = Road(server)
+    made.execute("create database road", "postgres")
+    made.execute("create role narrator login password 'w0rds'; alter role narrator set log_statement = 'all'")
+    made.load("breakdowns", rows_of_product(published, "road.breakdowns"))
+    made.load("repairs", rows_of_product(published, "road.repairs"))
+    made.load("trucks", rows_of_product(published, "fleet.trucks"))
+    # What no case links: it stays there, whatever way is taken.
+    made.execute(
+        "insert into repairs select 'X' || g, 'nobody', timestamptz '2010-01-01' + g * interval '1 hour', 'tow', 'note'"
+        " from generate_series(1, 20000) g; create index on repairs (breakdown_id); analyze repairs"
+    )
+    made.execute(
+        "grant select (breakdown_id, truck_id, happened_at, fault, expected_hours, running_at, lost_hours)"
+        " on breakdowns to narrator; grant select (repair_id, breakdown_id, decided_at, remedy) on repairs to narrator;"
+        " grant select (truck_id, body, depot_id, driver) on trucks to narrator"
+    )
+    return made
+
+
+def same_records(one: Release, other: Release) -> None:
+    for config in CONFIGS:
+        mine, theirs = rows_of(one, config), rows_of(other, config)
+        for row in (*mine.values(), *theirs.values()):
+            del row["sources"]  # the versions of what was fetched are those of fewer rows
+        assert mine == theirs
+        assert mine
+
+
+@pytest.fixture
+def reader(road: Road, monkeypatch: pytest.MonkeyPatch) -> Road:
+    for name, value in road.variables.items():
+        monkeypatch.setenv(name, value)
+    return road
+
+
+@pytest.fixture
+def root(published_mesh: Path, tmp_path: Path) -> Path:
+    """The mesh with its products copied, and no release."""
+    return Path(shutil.copytree(published_mesh, tmp_path / "mesh"))
+
+
+def test_records_are_the_same_and_only_what_cases_link_is_read(
+    reader: Road, root: Path, published: Mesh, copied: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for product in ("road.breakdowns", "road.repairs", "fleet.trucks"):
+        left_in_place(root, product, LEDGER)
+    mesh = load_mesh(root)
+    assert [finding for finding in check_mesh(mesh) if finding.severity == "error"] == []
+    before = len(reader.statements())
+    release = release_of(mesh)
+    same_records(release, copied)
+    plans = RolesInPlace(mesh, mesh.typed(mesh.narrative("roadside"))).read_plans()
+    assert {role: plan.chosen for role, plan in plans.items()} == {
+        "breakdown": "all rows",
+        "truck": plans["truck"].chosen,
+        "repair": plans["repair"].chosen,
+    }
+    assert plans["repair"].chosen in ("keys", "time", "keys and time")
+    assert plans["repair"].rows == rows_of_product(published, "road.repairs").num_rows
+    every, chosen = plans["repair"].ways["all rows"], plans["repair"].ways[plans["repair"].chosen]
+    assert chosen[1] + chosen[2] < every[1] / 20
+    asked = "\n".join(reader.statements()[before:])
+    assert "secret_note" not in asked and "*" not in asked.replace("select * from unnest", "")
+    # The release needs the server no more.
+    monkeypatch.setenv("LEDGER_PORT", "1")
+    assert rebuild_release(release, mesh.warehouse, mesh.open_engine).same
+    code, out, _ = storymesh(root, "explain", "roadside", "--plan")
+    assert code == 0 and "repair: road.repairs on ledger" in out and "chosen" in out
+    code, out, _ = storymesh(root, "trace", next(iter(rows_of(release, "report").values()))["id"])
+    assert code == 0 and "road.breakdowns" in out
+    # A run wants the rows as they are now: it says where the server is missed, and leaves what there is.
+    with pytest.raises(ResourceUnavailable, match=r"breakdowns\.odcs\.yaml:\d+:\d+: the server 'ledger'"):
+        pin_build(mesh, mesh.narrative("roadside"), fetch=True)
+    assert latest_build(mesh, mesh.narrative("roadside")).key == pin_build(mesh, mesh.narrative("roadside")).key
+
+
+def test_a_run_fetches_says_what_and_goes_on_beside_what_fails(
+    reader: Road, root: Path, preloaded: Preloaded, copied: Release
+) -> None:
+    left_in_place(root, "road.repairs", LEDGER)
+    shutil.copytree(root / "narratives/roadside", root / "narratives/plain")
+    path = root / "narratives/plain/narrative.yaml"
+    text = path.read_text(encoding="utf-8").replace("id: roadside", "id: plain")
+    text = re.sub(r"(?m)^  repair: +road.*\n|^    repair: .*\n", "", text)
+    text = re.sub(r"(?s)    last_step.*(?=records:)", "\n", text)
+    text = re.sub(r"(?ms)^  advice:.*?(?=^dataset)", "\n", text)
+    path.write_text(text, encoding="utf-8")
+    (root / "narratives/plain/report.md.jinja").write_text(
+        "{{ truck.body }}: {{ breakdown.fault }}\n", encoding="utf-8"
+    )
+    for unused in ("system.jinja", "ask.md.jinja", "advise.md.jinja", "option.md.jinja"):
+        (root / "narratives/plain" / unused).unlink()
+    ran = preloaded.run("run", mesh=root, STORYMESH_PSEUDONYM_KEY=KEY, **reader.variables)
+    assert ran.code == 0, ran.output
+    assert re.search(r"road\.repairs +in place: ledger at", ran.output)
+    same_records(read_release(root / "releases/roadside/1.0.0-r1"), copied)
+    reader.execute("alter table repairs rename column remedy to cure")
+    try:
+        failed = preloaded.run("run", mesh=root, STORYMESH_PSEUDONYM_KEY=KEY, **reader.variables)
+    finally:
+        reader.execute("alter table repairs rename column cure to remedy")
+    assert failed.code == 1 and "Traceback" not in failed.output
+    words = " ".join(failed.output.split())
+    told = r"contracts/road/repairs\.odcs\.yaml:\d+:\d+: the table 'repairs' of the server 'ledger'.{0,99}no column 'remedy'"
+    assert re.search(told, words), words
+    assert re.search(r"plain .*1\.0\.0-r1.*unchanged", words), words
+    assert "w0rds" not in ran.output + failed.output
+    for file in (item for item in root.rglob("*") if item.is_file()):
+        assert b"w0rds" not in file.read_bytes(), file
+
+
+def test_a_server_that_ends_midway_leaves_what_was_fetched_before(reader: Road, root: Path) -> None:
+    left_in_place(root, "road.repairs", LEDGER)
+    query = "select repair_id, breakdown_id, decided_at, case when pg_backend_pid() > 0 and remedy = 'tow' and "
+    query += "repair_id > 'R1' then pg_terminate_backend(pg_backend_pid())::text else remedy end as remedy from repairs"
+    mesh = load_mesh(root)
+    narrative = mesh.narrative("roadside")
+    first = pin_build(mesh, narrative, fetch=True)
+    product = root / "domains/road/products/repairs.odps.yaml"
+    source = f'customProperties:\n  - {{property: source, value: {{server: ledger, query: "{query}"}}}}\n'
+    product.write_text(product.read_text(encoding="utf-8") + source, encoding="utf-8")
+    broken = load_mesh(root)
+    with pytest.raises(ResourceUnavailable, match="the server 'ledger'"):
+        pin_build(broken, narrative, fetch=True)
+    assert latest_build(broken, narrative).key == first.key
+    # Rows that break their contract are counted by reason; too many of them, and the extract is refused.
+    reader.execute("update repairs set remedy = 'pray' where repair_id between 'R000' and 'R003'")
+    try:
+        product.write_text(product.read_text(encoding="utf-8").replace(source, ""), encoding="utf-8")
+        pin_build(mesh, narrative, fetch=True)
+        plan = RolesInPlace(mesh, mesh.typed(narrative)).read_plans()["repair"]
+        assert dict(plan.quarantined) == {"enum: remedy": 4}
+        reader.execute("update repairs set remedy = 'pray'")
+        with pytest.raises(PublicationRefused, match=r"break the contract, more than 10 %"):
+            pin_build(mesh, narrative, fetch=True)
+    finally:
+        reader.execute("update repairs set remedy = 'tow' where remedy = 'pray'")
+
+
+def test_what_does_not_go_together_with_rows_that_stay_is_found(published_mesh: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(published_mesh, tmp_path / "mesh"))
+    product = root / "domains/fleet/products/trucks.odps.yaml"
+    before = product.read_text(encoding="utf-8")
+    left_in_place(root, "fleet.trucks", LEDGER)
+    left_in_place(root, "road.repairs", "{server: ledger, type: mysql, host: h, database: d}")
+    product.write_text(before, encoding="utf-8")
+    port = "inputPorts: [{name: repairs, version: 1.0.0, contractId: road.repairs}]\n"
+    depots = root / "domains/fleet/products/depots.odps.yaml"
+    depots.write_text(depots.read_text(encoding="utf-8") + port, encoding="utf-8")
+    found = [f"{item.location}: {item.severity}[{item.rule}]: {item.message}" for item in check_files(root)]
+    for words in (
+        r"trucks\.odps\.yaml:\d+:\d+: error\[two-sources\]: the rows of 'fleet\.trucks' stay on 'ledger'",
+        r"trucks\.odcs\.yaml:\d+:\d+: warning\[not-pushable\]: 'There are trucks' is about all rows",
+        r"repairs\.odcs\.yaml:\d+:\d+: warning\[not-pushable\]: the server 'ledger' \(mysql\) is asked for every row",
+        r"depots\.odps\.yaml:\d+:\d+: error\[in-place\]: 'fleet\.depots' is built on 'road\.repairs'",
+    ):
+        assert [line for line in found if re.search(words, line)], (words, found)
