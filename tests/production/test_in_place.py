@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +235,7 @@ def test_a_run_fetches_says_what_and_goes_on_beside_what_fails(
         reader.execute("alter table repairs rename column cure to remedy")
     assert failed.code == 1 and "Traceback" not in failed.output
     words = " ".join(failed.output.split())
-    told = r"contracts/road/repairs\.odcs\.yaml:\d+:\d+: the table 'repairs' of the server 'ledger'.{0,99}no column 'remedy'"
+    told = r"contracts/road/repairs\.odcs\.yaml:\d+:\d+: the table 'repairs' .{0,99}there is no column 'remedy'"
     assert re.search(told, words), words
     assert re.search(r"plain .*1\.0\.0-r1.*unchanged", words), words
     assert "w0rds" not in ran.output + failed.output
@@ -275,7 +276,7 @@ def test_what_does_not_go_together_with_rows_that_stay_is_found(published_mesh: 
     product = root / "domains/fleet/products/trucks.odps.yaml"
     before = product.read_text(encoding="utf-8")
     left_in_place(root, "fleet.trucks", LEDGER)
-    left_in_place(root, "road.repairs", "{server: ledger, type: mysql, host: h, database: d}")
+    left_in_place(root, "road.repairs", "{server: ledger, type: mysql, host: h, port: 3306, database: d}")
     product.write_text(before, encoding="utf-8")
     port = "inputPorts: [{name: repairs, version: 1.0.0, contractId: road.repairs}]\n"
     depots = root / "domains/fleet/products/depots.odps.yaml"
@@ -288,3 +289,59 @@ def test_what_does_not_go_together_with_rows_that_stay_is_found(published_mesh: 
         r"depots\.odps\.yaml:\d+:\d+: error\[in-place\]: 'fleet\.depots' is built on 'road\.repairs'",
     ):
         assert [line for line in found if re.search(words, line)], (words, found)
+
+
+def test_lakes_give_the_rows_of_the_time_that_links_reach(
+    bucket: dict[str, str], root: Path, published: Mesh, copied: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deltalake import write_deltalake
+    from pyarrow.fs import S3FileSystem
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
+    for name, value in bucket.items():
+        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name.replace("AWS_", "STORE_"), value)
+    address = bucket["AWS_ENDPOINT_URL"]
+    repairs = rows_of_product(published, "road.repairs").sort_by("decided_at")
+    old = repairs.set_column(2, "decided_at", pa.array([datetime(2010, 1, 1)] * len(repairs), pa.timestamp("us")))
+    names = pa.array([f"OLD{number}" for number in range(len(old))], pa.large_string())
+    old = pa.table({**dict(zip(old.column_names, old.columns, strict=True)), "repair_id": names})
+    disk = S3FileSystem(
+        endpoint_override=address,
+        access_key=bucket["AWS_ACCESS_KEY_ID"],
+        secret_key=bucket["AWS_SECRET_ACCESS_KEY"],
+        region=bucket["AWS_REGION"],
+    )
+    pq.write_table(
+        pa.concat_tables([old, repairs]), "mesh/road/repairs.parquet", filesystem=disk, row_group_size=len(old)
+    )
+    write_deltalake(str(root / "domains/fleet/lake/trucks"), rows_of_product(published, "fleet.trucks"))
+    folder = root / "domains/road/ice"
+    folder.mkdir()
+    catalog = SqlCatalog("ice", uri=f"sqlite:///{folder}/catalog.db", warehouse=str(folder))
+    catalog.create_namespace("road")
+    breakdowns = rows_of_product(published, "road.breakdowns")
+    catalog.create_table("road.breakdowns", breakdowns.schema).append(breakdowns)
+    place = f'location: "s3://mesh/road/repairs.parquet", endpointUrl: "{address}"'
+    parquet = f"{{server: store, type: s3, {place}, format: parquet}}"
+    left_in_place(root, "road.repairs", parquet)
+    left_in_place(root, "fleet.trucks", "{server: lake, type: local, path: lake/trucks, format: delta}")
+    iceberg = "{server: ice, type: iceberg, catalog: ice, catalogUrl: 'sqlite:///ice/catalog.db', namespace: road}"
+    left_in_place(root, "road.breakdowns", iceberg)
+    mesh = load_mesh(root)
+    assert [finding for finding in check_mesh(mesh) if finding.severity == "error"] == []
+    release = release_of(mesh)
+    same_records(release, copied)
+    plan = RolesInPlace(mesh, mesh.typed(mesh.narrative("roadside"))).read_plans()["repair"]
+    assert plan.rows == len(repairs)
+    assert plan.ways["time"][0] == len(repairs) and plan.ways["all rows"][0] == 2 * len(repairs)
+    assert plan.chosen != "all rows"
+    # A release keeps what it was made of, whatever comes to the lake.
+    write_deltalake(
+        str(root / "domains/fleet/lake/trucks"),
+        rows_of_product(published, "fleet.trucks").slice(0, 1),
+        mode="overwrite",
+    )
+    shutil.rmtree(folder)
+    assert rebuild_release(release, mesh.warehouse, mesh.open_engine).same

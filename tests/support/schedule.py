@@ -25,6 +25,7 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
         "production/test_postgres_source.py",
         "production/test_server_kinds.py",
         "production/test_residency.py",
+        "production/test_in_place.py",
     ),
     ("acceptance/test_suez_2021.py",),
     ("orchestration/test_dbt_assets.py",),

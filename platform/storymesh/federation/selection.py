@@ -135,4 +135,5 @@ def _comparable(kind: "pa.DataType", other: "pa.DataType") -> bool:
     import pyarrow as pa
 
     texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return (texts and pa.types.is_string(other)) or (pa.types.is_int64(kind) and pa.types.is_integer(other))
+    whole = pa.types.is_int64(kind) and pa.types.is_integer(other)
+    return bool(whole or (texts and pa.types.is_string(other)))

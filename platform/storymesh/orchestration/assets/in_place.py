@@ -38,7 +38,7 @@ def in_place_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
     )
     def staying() -> dg.MaterializeResult[Any]:
         server = server_relation(product, contract).server
-        metadata = {"unchanged": True, IN_PLACE: f"{server.name} at {server.place}"}
+        metadata: dict[str, Any] = {"unchanged": True, IN_PLACE: f"{server.name} at {server.place}"}
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(contract.digest))
 
     return staying
