@@ -29,6 +29,7 @@ READING: dict[str, Sequence[str]] = {
     "explain --case": ["explain", "roadside", "--case", "B000"],
     "explain --drops": ["explain", "roadside", "--drops"],
     "explain --sql": ["explain", "roadside", "--sql"],
+    "explain --plan": ["explain", "roadside", "--plan"],
     "explain --profile": ["explain", "roadside", "--profile", "--cases", "20"],
     "releases": ["releases"],
     "releases --verify": ["releases", "--verify", "roadside"],
