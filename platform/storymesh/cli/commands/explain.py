@@ -10,6 +10,7 @@ from storymesh.errors import WrongUsage
 
 if TYPE_CHECKING:
     from storymesh.dataset.build import Build
+    from storymesh.mesh.mesh import Mesh
 
 SAMPLE = 5_000  # cases that are profiled where nobody says how many
 
@@ -41,8 +42,6 @@ def explain(
     """
     from storymesh.cli.output.explanation import show_case, show_drops, show_explanation
     from storymesh.cli.output.json_document import echo_result
-    from storymesh.cli.output.transfers import show_transfers
-    from storymesh.mesh.in_place import RolesInPlace
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.provenance.explain import cases_sql, dropped_cases, explain_case, explain_narrative
@@ -58,8 +57,7 @@ def explain(
     loaded = load_mesh(mesh_root(mesh))
     build = pin_build(loaded, loaded.narrative(narrative))
     if plan:
-        plans = RolesInPlace(loaded, loaded.typed(loaded.narrative(narrative))).read_plans()
-        echo_result({"fetched": plans}) if format == "json" else show_transfers(plans)
+        _plan(loaded, narrative, format)
     elif profile:
         _profile(build, SAMPLE if cases is None else cases or None, format)
     elif format == "json":
@@ -77,6 +75,18 @@ def explain(
         echo_text(cases_sql(build))
     else:
         show_explanation(explain_narrative(build))
+
+
+def _plan(mesh: "Mesh", narrative: str, format: OutputFormat) -> None:  # noqa: A002
+    from storymesh.cli.output.json_document import echo_result
+    from storymesh.cli.output.transfers import show_transfers
+    from storymesh.mesh.in_place import RolesInPlace
+
+    plans = RolesInPlace(mesh, mesh.typed(mesh.narrative(narrative))).read_plans()
+    if format == "json":
+        echo_result({"fetched": plans})
+    else:
+        show_transfers(plans)
 
 
 def _profile(build: "Build", cases: int | None, format: OutputFormat) -> None:  # noqa: A002
