@@ -20,7 +20,7 @@ from storymesh.dataset.stages import write_cases
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, StorymeshError
 from storymesh.federation.gate import LeavingRefused, write_receipt
-from storymesh.federation.hashing import hashed_value, leaving_key
+from storymesh.federation.keyed_hash import hashed_value, leaving_key
 from storymesh.federation.receipts import ReceiptBook
 from storymesh.lifecycle.push import plan_push
 from storymesh.lifecycle.rebuild import open_pinned_build, rebuild_release

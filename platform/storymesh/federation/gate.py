@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING
 
 from storymesh.errors import StorymeshError
-from storymesh.federation.hashing import hash_in, hash_in_engine
 from storymesh.federation.policy import LeavingPolicy, violations
 from storymesh.federation.receipts import LeastFigures, Leaving, Receipt, ReceiptBook
 from storymesh.federation.request import ExtractRequest, columns_of
-from storymesh.federation.statement import SourceTable, extract_expression, keys_table, source_table
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from storymesh.federation.statement import SourceTable
 
 NO_POLICIES: Mapping[str, LeavingPolicy] = MappingProxyType({})
 
@@ -35,16 +36,24 @@ class AdmittedRequest:
     policy: LeavingPolicy
     sent: Mapping[str, LeavingPolicy]
 
-    def sql(self, source: SourceTable, key: bytes = b"") -> str:
+    def sql(self, source: "SourceTable", key: bytes = b"") -> str:
         """Return the statement in the dialect of the source. Of hashed columns it spells out `key`."""
+        import ibis
+
+        from storymesh.federation.hashing import hash_in
+        from storymesh.federation.statement import extract_expression, keys_table, source_table
+
         contract = self.policy.contract
         table = source_table(self.request, contract, source)
         keys = keys_table(self.request, contract) if self.request.keys is not None else None
         expression = extract_expression(self.request, contract, table, keys, hash_in(source.dialect, key))
         return str(ibis.to_sql(expression, dialect=source.dialect))
 
-    def expression(self, table: ir.Table, keys: ir.Table | None = None, key: bytes = b"") -> ir.Table:
+    def expression(self, table: "ir.Table", keys: "ir.Table | None" = None, key: bytes = b"") -> "ir.Table":
         """Return what is wanted of a table that an engine has open, with the names of the contract."""
+        from storymesh.federation.hashing import hash_in_engine
+        from storymesh.federation.statement import extract_expression
+
         return extract_expression(self.request, self.policy.contract, table, keys, hash_in_engine(key))
 
     def leaving(self, *, statement: str, extract: str, rows: int, size: int, version: str = "") -> Leaving:

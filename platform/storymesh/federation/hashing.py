@@ -1,6 +1,5 @@
 """The keyed hash of a value, as each dialect writes it: the same digits everywhere, so that hashed columns join."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 
 import ibis
@@ -10,19 +9,7 @@ import ibis.expr.types as ir
 from storymesh.engine import dialect
 from storymesh.errors import StorymeshError
 
-HASH_LENGTH = 64
 HashText = Callable[[ir.Value], ir.StringValue]
-
-
-def leaving_key(mesh_key: bytes) -> bytes:
-    """Return the key that columns are hashed with when they leave, made of the mesh's secret. A database sees it in the
-    statements that it runs; the pseudonyms of releases cannot be made with it."""
-    return hashlib.sha256(b"storymesh leaves|" + mesh_key).hexdigest().encode()
-
-
-def hashed_value(value: str | int, key: bytes) -> str:
-    """Return the keyed hash of one value."""
-    return hashlib.sha256(key + b"|" + str(value).encode()).hexdigest()
 
 
 @ibis.udf.scalar.builtin(name="convert_to", signature=((dt.string, dt.string), dt.binary))

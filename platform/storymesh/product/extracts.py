@@ -15,7 +15,7 @@ from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import OpenEngine
 from storymesh.errors import StorymeshError
 from storymesh.federation.gate import admit, write_receipt
-from storymesh.federation.hashing import hashed_value, leaving_key
+from storymesh.federation.keyed_hash import hashed_value, leaving_key
 from storymesh.federation.policy import LeavingPolicy
 from storymesh.federation.receipts import Receipt, ReceiptBook
 from storymesh.federation.request import ExtractRequest

@@ -139,7 +139,7 @@ def product(
     from storymesh.scaffold.add_product import ProductRequest
     from storymesh.scaffold.product import Answers
 
-    if means_files(source):
+    if not options and means_files(source):  # options are of tables
         made = add_files(mesh_root(mesh), source, domain, name, owner)
         echo(f"{made.product}: {made.found:,} files of {made.pattern}, read as {made.kind}")
         _echo_paths(made.files.paths)
