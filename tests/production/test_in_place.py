@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.federation.gate import LeavingRefused
 from storymesh.lifecycle.rebuild import rebuild_release
 from storymesh.mesh.check import check_files, check_mesh
 from storymesh.mesh.in_place import RolesInPlace
@@ -23,7 +24,8 @@ from storymesh.product.store import ProductStore
 from storymesh.release.catalog import Release, read_release
 from storymesh.release.rewritten_records import write_all_records
 from storymesh.release.write import write_release
-from tests.support.release_meshes import storymesh
+from tests.support.paths import ROOT
+from tests.support.release_meshes import publish_all, release_all, storymesh
 from tests.support.roadside import KEY
 from tests.support.small_release import rows_of
 from tests.support.whole_mesh import Preloaded
@@ -195,6 +197,10 @@ def test_records_are_the_same_and_only_what_cases_link_is_read(
     assert chosen[1] + chosen[2] < every[1] / 20
     asked = "\n".join(reader.statements()[before:])
     assert "secret_note" not in asked and "*" not in asked.replace("select * from unnest", "")
+    code, out, error = storymesh(root, "forget", "--product", "road.repairs", "--key", "R003")
+    assert code == 0 and "1.0.0-r1" in out, out + error
+    code, _, error = storymesh(root, "forget", "--gone", "road.repairs")
+    assert code == 2 and "stay on 'ledger'" in error
     # The release needs the server no more.
     monkeypatch.setenv("LEDGER_PORT", "1")
     assert rebuild_release(release, mesh.warehouse, mesh.open_engine).same
@@ -345,3 +351,38 @@ def test_lakes_give_the_rows_of_the_time_that_links_reach(
     )
     shutil.rmtree(folder)
     assert rebuild_release(release, mesh.warehouse, mesh.open_engine).same
+
+
+def test_of_a_guarded_premise_only_what_may_leave_is_asked_for(reader: Road, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(ROOT / "tests/federation/guarded_mesh", tmp_path / "mesh"))
+    whole = load_mesh(Path(shutil.copytree(root, tmp_path / "whole")))
+    publish_all(whole)
+    reader.load("guarded", rows_of_product(whole, "bank.transactions"))
+    reader.execute(
+        "grant select (tx_id, customer_id, channel, counterparty_country, booked_at, branch) on guarded to narrator"
+    )
+    left_in_place(root, "bank.transactions", LEDGER)
+    product = root / "domains/bank/products/transactions.odps.yaml"
+    source = "{server: ledger, table: guarded}"
+    text = product.read_text(encoding="utf-8").replace("sources/transactions.csv", source)
+    product.write_text(text, encoding="utf-8")
+    mesh = load_mesh(root)
+    publish_all(mesh, "credit.applications")
+    one, other = release_all(mesh, "credit-aml"), release_all(whole, "credit-aml")
+    for config in ("report", "ask"):
+        assert {key: row["text"] for key, row in rows_of(one, config).items() if "text" in row} == {
+            key: row["text"] for key, row in rows_of(other, config).items() if "text" in row
+        }
+    left = one.manifest.egress["transaction"].leaving
+    assert dict(left.columns) == dict(other.manifest.egress["transaction"].leaving.columns)
+    assert left.rows <= other.manifest.egress["transaction"].leaving.rows
+    assert rebuild_release(one, mesh.warehouse, mesh.open_engine).same
+    # With the check switched off, the gate refuses before anything is asked for.
+    text = (root / "narratives/credit_aml/narrative.yaml").read_text(encoding="utf-8")
+    (root / "narratives/credit_aml/narrative.yaml").write_text(text.replace("purpose: aml", "purpose: other"))
+    asked, refused = len(reader.statements()), load_mesh(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("storymesh.mesh.snapshot_pinning.residency_findings", lambda *_: ())
+        with pytest.raises(LeavingRefused):
+            pin_build(refused, refused.narrative("credit-aml"), fetch=True)
+    assert len(reader.statements()) == asked

@@ -129,7 +129,7 @@ class _Pair:
     def _refused(self, new: Contract, changes: tuple[ContractChange, ...]) -> RefusedRows | None:
         try:
             snapshot = ProductStore(self.mesh.warehouse, self.old.domain).latest_snapshot(self.old.name)
-            if snapshot is None:
+            if snapshot is None or snapshot.extract_of:
                 return None
             with self.mesh.open_engine() as engine:
                 return refused_rows(engine, new, self.old, snapshot, changes)

@@ -200,7 +200,7 @@ def _key_at_home(engine: Engine, versions: Sequence[Snapshot], contract: Contrac
     hash_text = hash_in_engine(secret)
     for names in hashed_keys(contract) if len(key) >= HASH_LENGTH else ():
         for snapshot in reversed(versions):
-            table = engine.read_parquet(snapshot.files, arrow_schema(contract))
+            table = engine.read_parquet(snapshot.files, arrow_schema(snapshot.contract_held(contract)))
             own = key_text([table[column] for column in contract.key])
             left = key_text([hash_text(table[name]) if name in names else table[name] for name in contract.key])
             found = engine.fetch_table(table.filter(left == key).select(key=own).limit(1))["key"].to_pylist()
@@ -210,7 +210,7 @@ def _key_at_home(engine: Engine, versions: Sequence[Snapshot], contract: Contrac
 
 
 def _has_key(engine: Engine, snapshot: Snapshot, contract: Contract, key: str) -> bool:
-    table = engine.read_parquet(snapshot.files, arrow_schema(contract))
+    table = engine.read_parquet(snapshot.files, arrow_schema(snapshot.contract_held(contract)))
     matching = table.filter(key_text([table[column] for column in contract.key]) == key)
     return bool(engine.fetch_value(matching.count()))
 
@@ -220,7 +220,7 @@ def _suggest_key(engine: Engine, versions: Sequence[Snapshot], contract: Contrac
         return "nothing is published: storymesh run"
     if any(contract.properties[column].classification == "restricted" for column in contract.key):
         return "write it as the product has it"
-    table = engine.read_parquet(versions[-1].files, arrow_schema(contract))
+    table = engine.read_parquet(versions[-1].files, arrow_schema(versions[-1].contract_held(contract)))
     known = table.select(key=key_text([table[column] for column in contract.key])).limit(2_000)
     return suggest_name(key, engine.fetch_table(known)["key"].to_pylist())
 

@@ -75,6 +75,9 @@ class Vanishing:
         """Return the keys of rows that earlier versions have and the current one has not."""
         if not self.contract.key:
             raise WrongUsage(f"the contract of '{self.product}' has no primary key, so none of its rows has a name")
+        if self.contract.in_place is not None:
+            words = f"the rows of '{self.product}' stay on '{self.contract.in_place}': which of them are gone, it knows"
+            raise WrongUsage(words, "name the key of a row that is to be forgotten")
         domain, _, name = self.product.partition(".")
         snapshots = ProductStore(self.warehouse, domain).list_snapshots(name)
         if not snapshots:

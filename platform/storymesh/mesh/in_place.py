@@ -12,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from storymesh.atomic_write import write_atomically
 from storymesh.case.resolve import JoinCondition, Role
-from storymesh.contract.definition import Contract
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
 from storymesh.errors import NotPublished
@@ -170,12 +169,8 @@ class RolesInPlace:
             yield TimeBounds(place, None, _moved(last, _ZONES))
 
     def _read(self, engine: Engine, role: str, snapshots: Mapping[str, Snapshot]) -> Any:
-        snapshot, contract = snapshots[role], self._contract(role)
-        own = contract_of_columns(contract, snapshot.schema.names) if snapshot.extract_of else contract
-        return engine.read_parquet(snapshot.files, arrow_schema(own))
-
-    def _contract(self, role: str) -> Contract:
-        return self.mesh.contract(self.typed.narrative.cast[role].product)
+        contract = self.mesh.contract(self.typed.narrative.cast[role].product)
+        return engine.read_parquet(snapshots[role].files, arrow_schema(snapshots[role].contract_held(contract)))
 
 
 def _moved(moment: datetime, by: timedelta) -> datetime | None:

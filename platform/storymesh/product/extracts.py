@@ -88,9 +88,7 @@ def take_extract(
             return _opened(snapshot, path, _receipt_of(book, path, snapshot.version, request, policy))
         staged = path.with_suffix(".part")
         with open_engine() as engine:
-            promised = arrow_schema(policy.contract)
-            there = [column for column in promised if not snapshot.extract_of or column.name in snapshot.schema.names]
-            table = engine.read_parquet(snapshot.files, promised.empty_table().select([c.name for c in there]).schema)
+            table = engine.read_parquet(snapshot.files, arrow_schema(snapshot.contract_held(policy.contract)))
             left = admitted.expression(table, key=leaving_key(mesh_key))
             statement = engine.compile_sql(left)
             rows = engine.write_parquet(left, staged)
@@ -151,8 +149,9 @@ def extract_faults(extracts: ExtractStore, receipts: Mapping[str, Receipt]) -> l
 
 def contracts_as_left(contracts: Mapping[str, Contract], taken: Mapping[str, Snapshot]) -> dict[str, Contract]:
     """Return the contracts of roles (role -> contract) whose snapshots are extracts, as they hold of those."""
-    left = {role: snapshot.forms for role, snapshot in taken.items()}
-    return {role: contracts[role].as_left(forms) for role, forms in left.items() if forms is not None}
+    return {
+        role: snapshot.contract_held(contracts[role]) for role, snapshot in taken.items() if snapshot.forms is not None
+    }
 
 
 def hashed_keys(contract: Contract) -> tuple[frozenset[str], ...]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
+    from storymesh.contract.definition import Contract
     from storymesh.contract.leaving import Form
     from storymesh.federation.receipts import Receipt
 
@@ -97,6 +98,10 @@ class Snapshot:
             return self.receipt.leaving.columns
         return dict.fromkeys(self.schema.names, "raw") if self.extract_of else None
 
+    def contract_held(self, contract: "Contract") -> "Contract":
+        """Return the contract of the product as it holds of what is here of its columns."""
+        return contract if self.forms is None else contract.as_left(self.forms)
+
 
 class ProductStore:
     """The published products of one domain."""
@@ -109,9 +114,7 @@ class ProductStore:
     def list_snapshots(self, product: str) -> list[Snapshot]:
         """Return every published version of the product, by the time at which it last became the current one."""
         table = self.load_table(product)
-        if table is None:
-            return []
-        return [self._snapshot(table, snapshot) for snapshot in published_snapshots(table)]
+        return [] if table is None else [self._snapshot(table, found) for found in published_snapshots(table)]
 
     def latest_snapshot(self, product: str) -> Snapshot | None:
         """Return the version that readers see now, or None when nothing was ever published."""
