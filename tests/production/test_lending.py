@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.errors import DefinitionErrors
-from storymesh.federation.hashing import hashed_value, leaving_key
+from storymesh.federation.keyed_hash import hashed_value, leaving_key
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import latest_build
 from storymesh.release.catalog import Release, list_releases
