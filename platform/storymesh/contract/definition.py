@@ -56,6 +56,10 @@ class Property:
     physical_name: str | None
     deprecated: bool
     location: Location
+    evidence: bool = False
+    """True for the list that says where in its file each value of the row stands."""
+    least_confidence: float | None = None
+    """How sure a recogniser has to be of the words that a value is taken from; None: however sure."""
     hashed: Type | None = None
     """The type that it had where it left as its keyed hash; None for what is as the contract says."""
 
@@ -183,6 +187,11 @@ class Contract:
     def struct(self) -> Struct:
         """Return the type of one row."""
         return Struct(MappingProxyType({name: item.field for name, item in self.properties.items()}))
+
+    @cached_property
+    def evidence(self) -> str | None:
+        """The property that says where in its file each value of a row stands; None where there is none."""
+        return next((name for name, item in self.properties.items() if item.evidence), None)
 
     @property
     def hindsight(self) -> bool:

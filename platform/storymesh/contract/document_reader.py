@@ -12,9 +12,9 @@ OBJECT_PROPERTIES = (
     "eventTime", "endTime", "timeless", "knownAt", "quarantineLimit", "leaves", "inPlace", "changedAt",
 )  # fmt: skip
 CONTRACT_PROPERTIES = ("quarantineLimit", "license")
-PROPERTY_PROPERTIES = ("unit", "knownAt")
+PROPERTY_PROPERTIES = ("unit", "knownAt", "evidence", "leastConfidence")
 _SHORT = 5  # characters of a word of ours that many others are like
-_COMMON = ("license", "unit")  # words that others have for their own ends
+_COMMON = ("license", "unit", "evidence")  # words that others have for their own ends
 
 
 class DocumentReader:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from storymesh.contract.definition import CLASSIFICATIONS, TYPES, Property
 from storymesh.contract.document_reader import PROPERTY_PROPERTIES, DocumentReader, Steps
+from storymesh.contract.evidence_type import EVIDENCE
 from storymesh.contract.physical_types import DECIMALS, MAX_DIGITS, number_type
 from storymesh.contract.quality_rules import read_rules
 from storymesh.contract.type_options import findings_of_options, is_storable_number, parse_moment, parse_time
@@ -79,6 +80,7 @@ def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], na
     known_at, known_at_place = custom.get("knownAt", (None, ()))
     if known_at is not None and not isinstance(known_at, str):
         reader.add(known_at_place, "wrong-value", f"knownAt names a property, not {known_at!r}")
+    kind, evidence, least = _read_evidence(reader, here, item, custom, kind)
     position = item.get("primaryKeyPosition", -1)
     is_key = bool(item.get("primaryKey"))
     if position != -1 and not is_key:
@@ -111,7 +113,28 @@ def _read_property(reader: DocumentReader, here: Steps, item: dict[str, Any], na
         physical_name=item.get("physicalName") or None,
         deprecated=bool(item.get("deprecated")),
         location=reader.document.at(*here),
+        evidence=evidence,
+        least_confidence=least,
     )
+
+
+def _read_evidence(
+    reader: DocumentReader, here: Steps, item: dict[str, Any], custom: dict[str, tuple[Any, Steps]], kind: Type
+) -> tuple[Type, bool, float | None]:
+    """Return the type of a property, True if it has the evidence of the others, and the least confidence that a
+    recognised value of it needs."""
+    evidence, at = custom.get("evidence", (False, ()))
+    if not isinstance(evidence, bool):
+        reader.add(at, "wrong-value", f"evidence is true or false, not {evidence!r}")
+        evidence = False
+    if evidence and (item.get("logicalType") != "array" or item.get("items") or item.get("primaryKey")):
+        words = f"'{item['name']}' has the evidence of its row, which is a list whose items nobody writes"
+        reader.add(here, "wrong-value", words, "logicalType: array, without items, and no part of the key")
+    least, at = custom.get("leastConfidence", (None, ()))
+    if least is not None and (isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1):
+        reader.add(at, "wrong-value", f"leastConfidence is a number between 0 and 1, not {least!r}")
+        least = None
+    return EVIDENCE if evidence else kind, evidence, least
 
 
 def _read_type(reader: DocumentReader, here: Steps, item: dict[str, Any]) -> Type:

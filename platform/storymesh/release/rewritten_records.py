@@ -27,6 +27,7 @@ from storymesh.dataset.tables import cases_with_precedents
 from storymesh.engine.engine import Engine
 from storymesh.errors import NarratorFailed, NarratorMissing
 from storymesh.llm.budget import Usage
+from storymesh.llm.fences import escape_fence
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.narrator_definition import Narrator
@@ -35,7 +36,7 @@ from storymesh.release.catalog import list_releases
 from storymesh.release.curation.curate import find_repeats
 from storymesh.release.folder import sound_answers
 from storymesh.rewriting.estimate import CostEstimate, estimate_cost
-from storymesh.rewriting.prompt import STORY_MARK, escape_fence
+from storymesh.rewriting.prompt import STORY_MARK
 from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
 from storymesh.rewriting.story_pieces import StoryReader
 

@@ -26,6 +26,7 @@ from storymesh.llm.budget import (
     Usage,
 )
 from storymesh.llm.chat_model import ChatModel
+from storymesh.llm.fences import FENCED, fence
 from storymesh.llm.langchain_model import LangChainModel
 from storymesh.llm.limiter import RunStopped
 from storymesh.llm.model_settings import Parameters, invalid_setting, max_output_tokens
@@ -33,11 +34,9 @@ from storymesh.llm.response_cache import Attempt, Messages, ResponseCache
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
 from storymesh.narrative.narrator_definition import NOTHING_TO_SPEND, Narrator, Price
 from storymesh.rewriting.prompt import (
-    FENCED,
     RETRY_PROMPT,
     SCORE_SCHEMA,
     STORY_SCHEMA,
-    fence,
     retry_messages,
     score_in_answer,
     story_messages,

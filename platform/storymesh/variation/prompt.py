@@ -6,11 +6,11 @@ from storymesh.language.ast import Include
 from storymesh.language.filters.registry import FILTERS
 from storymesh.language.locale_formats import ENGLISH, language_name
 from storymesh.language.static_values import Path
+from storymesh.llm.fences import FENCED, fence
 from storymesh.llm.response_cache import Messages
 from storymesh.narrative.meaning import meaning_of
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import TypedTemplate
-from storymesh.rewriting.prompt import FENCED, fence
 from storymesh.variation.answer import CLOSE, OPEN
 from storymesh.variation.comparison import tree_parts
 

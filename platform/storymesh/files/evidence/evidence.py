@@ -52,7 +52,7 @@ class FoundEvidence:
 
 @dataclass(frozen=True)
 class NoEvidence:
-    """A value that a text does not say; `reason` completes "delay_hours: …"."""
+    """A value that a text does not say. `reason`, which is counted, completes "delay_hours: …"."""
 
     reason: str
 
@@ -89,7 +89,7 @@ class EvidenceText:
             if (fault := self._fault(place, wanted, row, found=True)) is None:
                 return FoundEvidence("found", *self.folded.original(*place))
             best = best or NoEvidence(fault)
-        return best or refused or NoEvidence(f"the file does not say {_shown(wanted)}")
+        return best or refused or NoEvidence("the file does not say it")
 
     # --- the text ---
 
@@ -115,7 +115,7 @@ class EvidenceText:
             if self._around(begin, "sentence")[1] < end:
                 fault = "the quote is longer than a sentence"
                 continue
-            fault = f"the quote does not say {_shown(wanted)}"
+            fault = "the quote does not say it"
             for place in self._places(wanted, (begin, end), found=False):
                 found = self._fault(place, wanted, row, found=False)
                 if found is None:
@@ -199,7 +199,7 @@ class EvidenceText:
     def _fault(self, place: Span, wanted: WantedValue, row: "_Row", *, found: bool) -> str | None:
         """Return why the words at a place do not say the value of the row, None if they do."""
         if self._is_denied(place, behind=not isinstance(wanted.value, str)):
-            return f"the file denies {_shown(wanted)}"
+            return "the file denies it"
         if str(wanted.value) in row.key:
             return None
         return row.fault(place, found=found)
@@ -333,7 +333,3 @@ def _shape(sign: str) -> str:
 
 def _stem(word: str) -> str:
     return word.casefold().removesuffix("s")
-
-
-def _shown(wanted: WantedValue) -> str:
-    return f"{wanted.value} {wanted.unit}" if wanted.unit else f"{wanted.value}"
