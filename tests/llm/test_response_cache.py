@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storymesh.errors import NarratorFailed
-from storymesh.llm.response_cache import COLUMNS, Attempt, ChatRequest, ChatResponse, ResponseCache, canonical_json
+from storymesh.llm.canonical_json import canonical_json
+from storymesh.llm.response_cache import COLUMNS, Attempt, ChatRequest, ChatResponse, ResponseCache
 
 QUESTION = ChatRequest(
     "openai:m",

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.federation.variables import fill_variables
 from storymesh.files.content import FilePlace, FolderFiles, open_bucket
+from storymesh.files.extraction.answer_store import FileAnswers
+from storymesh.files.extraction.extraction import ExtractedRows, ExtractProgress, FileExtraction
 from storymesh.files.gather import Gathered, GatherProgress, gather
 from storymesh.files.inventory import Inventory, KnownFile
 from storymesh.files.listing import FileEntry, FilesUnreachable, listing_digest
@@ -25,6 +27,9 @@ from storymesh.files.reading_columns import reading_schema
 from storymesh.files.rows import RowsOfFiles, rows_of_files
 from storymesh.files.typed import TypedFiles
 from storymesh.files.upstream import KnownContent, Upstream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _PASSING = "tried again"
 
@@ -78,6 +83,10 @@ class FileCollection:
             with Inventory(self.inventory_path, writable=False) as inventory:
                 if inventory.count_passing():
                     return None
+        if self.answers_path.exists():
+            with FileAnswers(self.answers_path) as answers:
+                if answers.count_passing():
+                    return None
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
     def observe(self) -> FilesObserved:
@@ -105,8 +114,9 @@ class FileCollection:
 
     @property
     def _definition(self) -> dict[str, Any]:
-        file = self.typed.file
-        return file.model_dump(mode="json", exclude={"limits": {"gone"}})
+        file, extraction = self.typed.file, self.typed.extraction
+        told = file.model_dump(mode="json", exclude={"limits": {"gone"}})
+        return told if extraction is None else {**told, "extraction": extraction.fingerprint}
 
     @cached_property
     def reader_key(self) -> str:
@@ -169,8 +179,28 @@ class FileCollection:
             with ReaderPool(limits, max(1, os.cpu_count() or 1)) as readers:
                 return gather(inventory, place, file, readers, self.options, progress)
 
+    @property
+    def answers_path(self) -> Path:
+        """Where the answers of a model are kept, beside the inventory."""
+        return self.inventory_path.with_suffix(".answers.sqlite")
+
+    def extract_rows(self, engine: Engine, progress: ExtractProgress | None = None) -> RowsOfFiles:
+        """Return the rows of the files that have been read, with what a model gives of them: it is asked for what it
+        has not answered before. Raises NarratorFailed."""
+        extraction = self.typed.extraction
+        if extraction is None:
+            return self.open_rows(engine)
+        asking = FileExtraction(extraction, self.answers_path, tuple(self.typed.take))
+        upstream = self.upstream.table(engine) if self.upstream is not None else None
+        with Inventory(self.inventory_path, writable=False) as inventory:
+
+            def ask(readings: "Iterator[pa.RecordBatch]") -> ExtractedRows:
+                return asking.extract(readings, inventory.contents, progress)
+
+            return rows_of_files(engine, inventory, self.typed, upstream, ask)
+
     def open_rows(self, engine: Engine) -> RowsOfFiles:
-        """Return the rows of the files that have been read."""
+        """Return what is taken from the files that have been read, without what a model gives."""
         upstream = self.upstream.table(engine) if self.upstream is not None else None
         with Inventory(self.inventory_path, writable=False) as inventory:
             return rows_of_files(engine, inventory, self.typed, upstream)

@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from storymesh.document import Document, read_document
+from storymesh.errors import DefinitionErrors, suggest_name
 from storymesh.files.reading.reading import FileLimits, Kind
+from storymesh.input_file import InputFileRefused, read_input
 
 SUFFIX = ".files.yaml"
+MAX_PROMPT = 256 * 1024
 BUCKETS = ("s3",)
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15})\s?(?P<unit>B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -70,6 +73,9 @@ _WRITTEN_EXPRESSION = Annotated[str | bool | int | float, Field(json_schema_extr
 ReadingExpression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=_WRITTEN_EXPRESSION)]
 ByteSize = Annotated[int, Field(gt=0, le=2**46), BeforeValidator(_size, json_schema_input_type=int | str)]
 FilePatternText = Annotated[str, Field(min_length=1), AfterValidator(_check_pattern)]
+
+
+PromptName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.jinja$", max_length=200)]
 
 
 class FilesPart(BaseModel):
@@ -163,7 +169,7 @@ class Extraction(FilesPart):
     """What a model is asked of each file: the properties that `take` does not give."""
 
     model: str
-    prompt: Annotated[str, Field(min_length=1)]
+    prompt: PromptName
     base_url: str | None = None
     parameters: Mapping[str, bool | int | Annotated[float, AllowInfNan(False)] | str] = Field(default_factory=dict)
     rows: Literal["one", "many"] = "one"
@@ -190,10 +196,11 @@ class FilesFile(FilesPart):
 
 @dataclass(frozen=True)
 class FilesSource:
-    """A `*.files.yaml` as it was read, with the places of what stands in it."""
+    """A `*.files.yaml` as it was read, with the places of what stands in it, and the text of its prompt."""
 
     file: FilesFile
     document: Document = field(repr=False, compare=False)
+    prompt: str = field(default="", repr=False)
 
 
 def is_files_source(source: str | None) -> bool:
@@ -204,4 +211,19 @@ def is_files_source(source: str | None) -> bool:
 def read_files_source(path: Path, root: Path) -> FilesSource:
     """Return the definition in the file `path` of the mesh `root`. Raises DefinitionErrors."""
     document = read_document(path, root)
-    return FilesSource(document.parse(FilesFile), document)
+    file = document.parse(FilesFile)
+    prompt = _read_prompt(path.parent / file.extract.prompt, root, document) if file.extract is not None else ""
+    return FilesSource(file, document, prompt)
+
+
+def _read_prompt(path: Path, root: Path, document: Document) -> str:
+    """Return the text of a prompt. Raises DefinitionErrors where there is none beside the file."""
+    at = ("extract", "prompt")
+    try:
+        return read_input(path, root, MAX_PROMPT).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DefinitionErrors([document.finding(at, "encoding", f"'{path.name}' is no UTF-8")]) from None
+    except InputFileRefused as refused:
+        near = suggest_name(path.name, [found.name for found in path.parent.glob("*.jinja")])
+        words = f"the prompt '{path.name}' cannot be read beside this file: {refused.reason}"
+        raise DefinitionErrors([document.finding(at, "no-file", words, near)]) from None

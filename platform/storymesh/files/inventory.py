@@ -48,11 +48,7 @@ WHERE l.fault IS NULL AND (
     OR (f.refused IS NULL AND r.sha256 IS NULL)
 )
 """
-
-
 _ALL_PENDING = "CREATE TEMP TABLE pending AS SELECT uri, token, size, modified, path FROM listed WHERE fault IS NULL"
-
-
 _KNOWN = (
     "SELECT f.uri, f.size, f.modified, f.sha256, coalesce(f.refused, r.refused), coalesce(f.detail, r.detail),"
     " f.passing FROM files f LEFT JOIN readings r ON r.sha256 = f.sha256"
@@ -348,6 +344,12 @@ class Inventory:
                 pa.array(column, field.type) for column, field in zip(zip(*some, strict=True), schema, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def contents(self) -> Iterator[str]:
+        """Yield the SHA-256 of every content that has a reading."""
+        with self._lock:
+            rows = self._database.execute("SELECT sha256 FROM readings WHERE batch IS NOT NULL").fetchall()
+        yield from (sha256 for (sha256,) in rows)
 
     def count_passing(self) -> int:
         """Return how many files are tried again at the next run."""

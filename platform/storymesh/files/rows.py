@@ -1,25 +1,31 @@
 """Rows of readings: the expressions of `take` and `where` compiled to the engine, for all files at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.types import arrow_type
 from storymesh.engine.engine import Engine
+from storymesh.files.extraction.answer_store import RowRefused
+from storymesh.files.extraction.extraction import ORDINAL, URI, ExtractedRows, prompt_columns
 from storymesh.files.inventory import SHA256, Inventory
 from storymesh.files.reading_columns import reading_schema
 from storymesh.files.typed import FILE, FILE_FIELDS, TypedFiles
 from storymesh.language.types import Struct
+from storymesh.llm.budget import Usage
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import numpy as np
     import pyarrow as pa
 
-URI = "storymesh:uri"
 _KEPT = "storymesh:kept"
 _BATCH_ROWS = 20_000
+_FEW_READINGS = 200
+
+AskModel = Callable[[Iterator["pa.RecordBatch"]], ExtractedRows]
+"""It is given the readings of files, with their uri, and returns the rows that a model finds in them."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,9 @@ class RowsOfFiles:
     engine: Engine
     _table: "ir.Table"
     columns: tuple[str, ...]
+    refused: tuple[RowRefused, ...] = ()
+    """What a model gave and the files do not say."""
+    usage: Usage | None = None
 
     def reader(self) -> "pa.RecordBatchReader":
         """Return the rows, with a column for each property that is taken."""
@@ -56,11 +65,16 @@ class RowsOfFiles:
 
 
 def rows_of_files(
-    engine: Engine, inventory: Inventory, typed: TypedFiles, upstream: "ir.Table | None" = None
+    engine: Engine,
+    inventory: Inventory,
+    typed: TypedFiles,
+    upstream: "ir.Table | None" = None,
+    ask: AskModel | None = None,
 ) -> RowsOfFiles:
     """Return the rows of the files of an inventory that have a reading.
 
-    `upstream` are the rows of the product whose column is read, with the uri of each in `URI`.
+    `upstream` are the rows of the product whose column is read, with the uri of each in `URI`. `ask` asks a model for
+    what is not taken; without it the rows have what is taken alone, one of each file.
     """
     import pyarrow as pa
 
@@ -70,6 +84,8 @@ def rows_of_files(
     schema = reading_schema(typed.file)
     checked = [*typed.take.values(), *([typed.where] if typed.where is not None else [])]
     used = frozenset(name for expression in checked for name in expression.names)
+    asked = _question_columns(typed) if ask is not None else frozenset()
+    used |= asked
     wanted = [name for name in schema.names if name == SHA256 or name in used]
     readings = engine.materialize(
         (batch.select(wanted) for batch in inventory.readings()), pa.schema([schema.field(name) for name in wanted])
@@ -90,9 +106,33 @@ def rows_of_files(
         taken[f"storymesh:take:{name}"] = value.cast("string") if value.type().is_null() else value
     made = joined.select(joined[URI], **taken).order_by(URI)
     made = engine.materialize(made.rename({name: f"storymesh:take:{name}" for name in typed.take}))
+    extracted = None
+    if ask is not None:
+        extracted = ask(engine.stream_batches(joined.select(URI, SHA256, *sorted(asked)), _FEW_READINGS))
     engine.drop(readings)
     engine.drop(files)
-    return RowsOfFiles(engine, made, tuple(typed.take))
+    return (
+        RowsOfFiles(engine, made, tuple(typed.take))
+        if extracted is None
+        else _with_extracted(made, extracted, typed, engine)
+    )
+
+
+def _question_columns(typed: TypedFiles) -> frozenset[str]:
+    """Return the names that a model is asked with; of a mail also when it was sent, for days without a year."""
+    assert typed.extraction is not None
+    return prompt_columns(typed.extraction) | ({"mail"} if typed.file.origin.kind == "mail" else set())
+
+
+def _with_extracted(made: "ir.Table", extracted: ExtractedRows, typed: TypedFiles, engine: Engine) -> RowsOfFiles:
+    """Return what is taken beside what a model gave: of each file as many rows as it told of."""
+    given = engine.materialize(extracted.table)
+    names = tuple(name for name in extracted.table.column_names if name not in (URI, ORDINAL))
+    joined = made.join(given, URI)
+    rows = engine.materialize(joined.order_by(URI, ORDINAL).select(URI, *typed.take, *names))
+    engine.drop(given)
+    engine.drop(made)
+    return RowsOfFiles(engine, rows, (*typed.take, *names), tuple(extracted.refused), extracted.usage)
 
 
 def _files(inventory: Inventory) -> "Iterator[pa.RecordBatch]":

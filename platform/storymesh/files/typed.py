@@ -7,6 +7,7 @@ from types import MappingProxyType
 from storymesh.contract.definition import Contract
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.files.definition import FilesFile, FilesSource
+from storymesh.files.extraction.definition import TypedExtraction, type_extraction
 from storymesh.files.reading.readers import READERS
 from storymesh.files.reading.reading import KINDS
 from storymesh.language.ast import Expression, FilterCall
@@ -59,12 +60,12 @@ _ATTACHMENT = {
 
 @dataclass(frozen=True)
 class TypedFiles:
-    """A files definition whose expressions are typed. `asked` are the properties that a model is asked for."""
+    """A files definition whose expressions are typed, and what a model is asked of each file, if any is."""
 
     source: FilesSource
     take: Mapping[str, CheckedExpression]
     where: CheckedExpression | None
-    asked: tuple[str, ...]
+    extraction: TypedExtraction | None
     warnings: tuple[Finding, ...]
 
     @property
@@ -111,12 +112,18 @@ def type_files(source: FilesSource, contract: Contract, row: Contract | None = N
             words = f"this is {a_kind(checked.value.type)}, and {contract.document.path} promises {a_kind(wanted.type)}"
             findings.append(document.finding(("take", name), "wrong-type", f"'{name}': {words}"))
     where = _read_where(source, scope, findings)
-    asked = tuple(name for name in contract.properties if name not in file.take)
+    asked = tuple(name for name, item in contract.properties.items() if name not in file.take and not item.evidence)
     findings += _giver_findings(source, contract, asked)
+    extraction = None
+    if file.extract is not None and asked:
+        try:
+            extraction = type_extraction(source, contract, asked, scope)
+        except DefinitionErrors as errors:
+            findings += errors.findings
     if any(finding.severity == "error" for finding in findings):
         raise DefinitionErrors(findings)
     warnings = [warning for checked in take.values() for warning in checked.warnings]
-    return TypedFiles(source, MappingProxyType(take), where, asked, (*findings, *warnings))
+    return TypedFiles(source, MappingProxyType(take), where, extraction, (*findings, *warnings))
 
 
 def _read_where(source: FilesSource, scope: Mapping[str, Field], findings: list[Finding]) -> CheckedExpression | None:
@@ -136,6 +143,12 @@ def _read_where(source: FilesSource, scope: Mapping[str, Field], findings: list[
 def _giver_findings(source: FilesSource, contract: Contract, asked: tuple[str, ...]) -> Iterator[Finding]:
     """Yield what is wrong with who gives each property: the files, or the model."""
     document, extract = source.document, source.file.extract
+    if extract is None and contract.evidence is not None:
+        words = f"'{contract.evidence}' has the evidence of what a model takes, and no model is asked"
+        yield Finding(contract.properties[contract.evidence].location, "nobody-gives", words, "leave it out")
+    elif contract.evidence in source.file.take:
+        words = f"'{contract.evidence}' is given twice: by `take`, and by the platform"
+        yield Finding(document.key_at("take", str(contract.evidence)), "given-twice", words, "leave it out of `take`")
     if extract is None and asked:
         names = ", ".join(f"'{name}'" for name in asked)
         words = f"nothing gives {names}, which {contract.document.path} promises"

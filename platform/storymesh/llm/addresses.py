@@ -38,6 +38,12 @@ class _Place:
         return self.host == other.host and same_port and (self.scheme or "https") == other.scheme
 
 
+def is_on_this_machine(address: str | None) -> bool:
+    """Return True for an address of a server on this machine; what is sent there leaves nobody's hands."""
+    match = _ADDRESS.fullmatch(address) if address is not None else None
+    return match is not None and _place(match).on_this_machine
+
+
 def allowed_host_fault(entry: str) -> str | None:
     """Return why `entry` is no host that a mesh can allow, None if it is one."""
     if _ALLOWED.fullmatch(entry):

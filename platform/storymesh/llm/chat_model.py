@@ -17,10 +17,11 @@ from storymesh.llm.budget import (
     estimate_tokens,
     max_input_tokens,
 )
+from storymesh.llm.canonical_json import canonical_json
 from storymesh.llm.langchain_model import LangChainModel, Schema, server_address
 from storymesh.llm.limiter import AdaptiveLimiter
 from storymesh.llm.model_settings import max_output_tokens
-from storymesh.llm.response_cache import ChatRequest, ChatResponse, Messages, ResponseCache, canonical_json
+from storymesh.llm.response_cache import ChatRequest, ChatResponse, Messages, ResponseCache
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, ServerReply, TransientError
 
 

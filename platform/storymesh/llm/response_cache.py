@@ -20,6 +20,7 @@ from typing import Any, Literal, Self
 
 from storymesh.atomic_write import staged_file
 from storymesh.errors import NarratorFailed
+from storymesh.llm.canonical_json import canonical_json
 
 Messages = tuple[tuple[str, str], ...]
 Kind = Literal["story", "judge"]
@@ -163,7 +164,7 @@ class ResponseCache:
         request the first stays."""
         key = request.key
         with self._locked():
-            inserted = self._connection.execute(INSERT, _row(key, request, answer)).rowcount
+            inserted = self._connection.execute(INSERT, answer_row(request, answer)).rowcount
         if inserted:
             return answer
         stored = self.get(key)
@@ -305,14 +306,6 @@ WHERE run = ? AND (record, attempt, kind) > (?, ?, ?) ORDER BY record, attempt, 
 """
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def canonical_json(value: Any) -> str:
-    """Return JSON with sorted keys and without spaces: equal values give equal texts."""
-    return _ENCODER.encode(value)
-
-
 def _keys_in(path: Path) -> Iterator[str]:
     """Yield the keys of the answers in a table; none if it has no column of keys."""
     import pyarrow as pa
@@ -324,11 +317,12 @@ def _keys_in(path: Path) -> Iterator[str]:
                 yield from filter(None, batch["key"].to_pylist())
 
 
-def _row(key: str, request: ChatRequest, answer: ChatResponse) -> tuple[Any, ...]:
-    asked = (request.model, request.base_url, request.parameters, request.schema, request.messages_json)
+def answer_row(request: ChatRequest, answer: ChatResponse, messages: str | None = None) -> tuple[Any, ...]:
+    """Return the row of an answer; `messages` is what is kept in the place of those of the request."""
+    asked = (request.model, request.base_url, request.parameters, request.schema, messages or request.messages_json)
     counts = (answer.input_tokens, answer.output_tokens, int(answer.estimated))
     usd = None if answer.usd is None else str(answer.usd)
-    return (key, *asked, answer.text, answer.finish, answer.served, *counts, usd, answer.at.isoformat())
+    return (request.key, *asked, answer.text, answer.finish, answer.served, *counts, usd, answer.at.isoformat())
 
 
 def _answer(row: tuple[Any, ...]) -> ChatResponse:
@@ -397,4 +391,4 @@ def _imported(row: Mapping[str, Any], path: Path) -> tuple[Any, ...]:
         None if usd is None else usd.normalize(),
         row["answered_at"].astimezone(UTC),
     )
-    return _row(row["key"], request, answer)
+    return answer_row(request, answer)

@@ -9,6 +9,7 @@ from storymesh.files.collection import FileCollection
 from storymesh.files.definition import FilesSource, is_files_source, read_files_source
 from storymesh.files.typed import TypedFiles, type_files
 from storymesh.files.upstream import Upstream
+from storymesh.mesh.extraction_models import extraction_findings
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.product_inputs import snapshot_for_domain
 from storymesh.product.definition import Product
@@ -29,7 +30,10 @@ def typed_files(mesh: Mesh, product: Product) -> TypedFiles:
         raise DefinitionErrors(findings)
     upstream = source.file.origin.product
     row = mesh.contracts.get(upstream) if upstream is not None else None
-    return type_files(source, mesh.contract(product.id), row)
+    typed = type_files(source, mesh.contract(product.id), row)
+    if refused := list(extraction_findings(mesh, typed)):
+        raise DefinitionErrors(refused)
+    return typed
 
 
 def _product_findings(mesh: Mesh, product: Product, source: FilesSource) -> list[Finding]:

@@ -45,8 +45,12 @@ class Premise(BaseModel):
 
     def may_see(self, model: str) -> bool:
         """Return True if a model may be sent values of the premise."""
+        return not self.guarded or self.names(model)
+
+    def names(self, model: str) -> bool:
+        """Return True if a model is named as one that may see the values of the premise."""
         provider = f"{model.partition(':')[0]}:*"
-        return not self.guarded or model in self.models or provider in self.models
+        return model in self.models or provider in self.models
 
 
 def _as_mapping(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from storymesh.contract.definition import Contract
 from storymesh.engine.engine import Engine
-from storymesh.errors import SourceUnreadable
 from storymesh.files.collection import FileCollection, reason_of
 from storymesh.product.definition import Product
 from storymesh.product.publication import Publication, PublishProgress
@@ -22,14 +21,12 @@ def publish_files(
 ) -> Publication:
     """Read what is new or changed of a product's files, and publish the rows of all of them.
 
-    Raises what `FileCollection.gather` and `publish` raise; readers keep what they had then.
+    Raises what `FileCollection.gather`, `extract_rows` and `publish` raise; readers keep what they had then.
     """
-    if collection.typed.file.extract is not None:
-        words = f"{collection.typed.source.document.path}: this version asks no model about files"
-        raise SourceUnreadable(words, "leave `extract` out, and take what the reader gives")
     told = progress or (lambda *_: None)
     collection.gather(engine, lambda done, _: told("stage", done))
-    rows = collection.open_rows(engine)
-    refused = collection.refused()
-    lost = UnreadableRows([file.uri for file in refused], [reason_of(file) for file in refused])
+    rows = collection.extract_rows(engine, lambda done: told("stage", done))
+    refused = [(file.uri, reason_of(file)) for file in collection.refused()]
+    refused += sorted((row.uri, row.reason) for row in rows.refused)
+    lost = UnreadableRows([uri for uri, _ in refused], [reason for _, reason in refused])
     return publish(product, contract, rows.reader(), store, engine, run_id, progress, places=rows, refused=lost)

@@ -13,9 +13,10 @@ from storymesh.llm.budget import (
     estimate_tokens,
     max_input_tokens,
 )
+from storymesh.llm.canonical_json import canonical_json
 from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.model_settings import max_output_tokens
-from storymesh.llm.response_cache import Messages, ResponseCache, canonical_json
+from storymesh.llm.response_cache import Messages, ResponseCache
 from storymesh.llm.retry import RetryPolicy
 from storymesh.narrative.narrator_definition import Budget, Narrator
 from storymesh.rewriting.prompt import (

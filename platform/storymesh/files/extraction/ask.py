@@ -1,0 +1,174 @@
+"""Ask a model about files: what is stored is not asked again, what fails is asked again with what was wrong."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from storymesh.errors import NarratorFailed, NotInLanguage, TooLarge
+from storymesh.files.extraction.answer_schema import Unreadable, rows_in_answer
+from storymesh.files.extraction.answer_store import FileAnswers, RowRefused
+from storymesh.files.extraction.definition import TypedExtraction
+from storymesh.files.extraction.prompt import FilePrompt, asked_again
+from storymesh.files.extraction.proven_rows import EvidenceReader, ProvenRows, ReadContent
+from storymesh.llm.budget import BudgetExhausted, BudgetLedger, Usage
+from storymesh.llm.chat_model import ChatModel
+from storymesh.llm.langchain_model import LangChainModel
+from storymesh.llm.limiter import RunStopped
+from storymesh.llm.response_cache import Messages
+from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
+
+_AHEAD = 4  # times `concurrency`: how many files are in memory at once
+_UNPRINTABLE = "file: its prompt cannot be printed"
+_REJECTED = "file: the model's server refuses the question"
+_UNANSWERED = "file: the model has not answered (tried again)"
+_UNPAID = "file: the budget was spent before it was asked about (tried again)"
+
+
+@dataclass(frozen=True)
+class FileQuestion:
+    """A file that a model is asked about; `names` are what its prompt may print."""
+
+    uri: str
+    content: ReadContent
+    names: Mapping[str, Any]
+
+
+@dataclass
+class FileAnswer:
+    """What came of a question: the rows that have their evidence, and what was refused of it."""
+
+    question: FileQuestion
+    rows: list[tuple[dict[str, Any], list[dict[str, Any]]]] = field(default_factory=list)
+    refused: list[RowRefused] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    """The keys of all answers that were used."""
+
+
+def ask_about_files(
+    extraction: TypedExtraction,
+    questions: Iterable[FileQuestion],
+    answers: FileAnswers,
+    take: Callable[[FileAnswer], None],
+    usage: Usage,
+    retry: RetryPolicy | None = None,
+) -> None:
+    """Ask about each file, within limit, retries and budget, and hand over what came of it, in any order.
+
+    Raises NarratorFailed where the model cannot be asked at all; what was answered before is kept.
+    """
+    asyncio.run(_Asking(extraction, answers, take, usage, retry or RetryPolicy()).ask_all(questions))
+
+
+class _Asking:
+    """The questions of one run."""
+
+    def __init__(
+        self,
+        extraction: TypedExtraction,
+        answers: FileAnswers,
+        take: Callable[[FileAnswer], None],
+        usage: Usage,
+        retry: RetryPolicy,
+    ) -> None:
+        definition = extraction.definition
+        self._extraction, self._answers, self._take, self._usage = extraction, answers, take, usage
+        self._many = definition.rows == "many"
+        self._prompt = FilePrompt(extraction)
+        self._chat = LangChainModel(
+            definition.model, definition.base_url, definition.parameters, definition.timeout, extraction.schema
+        )
+        ledger = BudgetLedger(definition.budget)
+        self._model = ChatModel(self._chat, definition.price, answers, ledger, definition.concurrency, retry, usage)
+
+    async def ask_all(self, questions: Iterable[FileQuestion]) -> None:
+        room = asyncio.Semaphore(_AHEAD * self._extraction.definition.concurrency)
+
+        async def ask(question: FileQuestion) -> None:
+            try:
+                answer = await self._ask(question)
+            except RunStopped:
+                return  # whoever stopped the run says why
+            finally:
+                room.release()
+            self._usage.records += 1
+            self._take(answer)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for question in questions:
+                    await room.acquire()
+                    group.create_task(ask(question))
+                    await asyncio.sleep(0)  # an answer that is stored never waits, and the others would
+        except ExceptionGroup as several:
+            raise next((error for error in several.exceptions if isinstance(error, NarratorFailed)), several) from None
+        finally:
+            await self._chat.close()
+
+    async def _ask(self, question: FileQuestion) -> FileAnswer:
+        """Return the best of some attempts: that with the most rows, and of these the one that refuses the fewest."""
+        best = FileAnswer(question)
+        try:
+            messages = self._prompt.messages(question.uri, question.names)
+        except (NotInLanguage, TooLarge):
+            return self._refuse(best, _UNPRINTABLE)
+        evidence: EvidenceReader | None = None
+        attempts: list[FileAnswer] = []
+        keys: list[str] = []
+        for _ in range(self._extraction.definition.attempts):
+            self._answers.begin_question(messages, question.content.sha256)
+            try:
+                request, response = await self._model.answer(messages)
+            except (BudgetExhausted, TransientError, RejectedRequest) as error:
+                if not attempts:
+                    attempts.append(self._refuse(FileAnswer(question), _reason_of(error)))
+                break
+            finally:
+                self._answers.end_question(messages)
+            keys.append(request.key)
+            attempt = FileAnswer(question)
+            attempts.append(attempt)
+            try:
+                rows = rows_in_answer(response.text, response.finish, many=self._many)
+            except Unreadable as fault:
+                faults = [f"the answer {fault}"]
+                self._refuse(attempt, f"file: the answer {fault}", request.key)
+            else:
+                evidence = evidence or EvidenceReader(self._extraction, question.content)
+                proven = evidence.prove(rows, request.key)
+                faults = _take_proven(attempt, proven, request.key)
+            if not faults:
+                break
+            messages = asked_again(messages, response, faults)
+        chosen = max(reversed(attempts), key=lambda item: (len(item.rows), -len(item.refused)))
+        chosen.keys = keys
+        return chosen
+
+    def _refuse(self, answer: FileAnswer, reason: str, key: str | None = None) -> FileAnswer:
+        answer.refused.append(RowRefused(answer.question.uri, reason, reason in (_UNANSWERED, _UNPAID), key))
+        return answer
+
+
+def _take_proven(answer: FileAnswer, proven: ProvenRows, key: str) -> list[str]:
+    """Put what was proven into an answer, and return what is wrong with the rest of it."""
+    answer.rows = proven.rows
+    answer.refused = [RowRefused(answer.question.uri, faults[0], False, key) for faults in proven.refused]
+    return [fault for faults in proven.refused for fault in faults]
+
+
+def _reason_of(error: Exception) -> str:
+    match error:
+        case BudgetExhausted():
+            return _UNPAID
+        case TransientError():
+            return _UNANSWERED
+        case _:
+            return _REJECTED
+
+
+def messages_of(extraction: TypedExtraction, question: FileQuestion) -> Messages | None:
+    """Return the first messages about a file, None where they cannot be printed."""
+    try:
+        return FilePrompt(extraction).messages(question.uri, question.names)
+    except (NotInLanguage, TooLarge):
+        return None
