@@ -32,6 +32,8 @@ ON_OBJECT = {
 ON_PROPERTY = {
     "unit": "a text such as `hours` or `usd`",
     "knownAt": "the property that says when this value became known",
+    "evidence": "`true` on a list without items: where in its file each value stands that a model took from it",
+    "leastConfidence": "how sure, from 0 to 1, a recogniser (of speech, of pictures) has to be of the words of a value",
 }
 ON_CONTRACT = {
     "quarantineLimit": "as on the schema object, which comes first",

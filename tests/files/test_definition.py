@@ -99,8 +99,16 @@ def test_a_model_is_asked_for_what_is_not_taken(desk: FilesDesk) -> None:
     desk.files += (
         "extract: {model: 'openai:gpt', prompt: notices.md.jinja, rows: many, price: {input: 0.5, output: 2}}\n"
     )
+    (finding,) = findings_of(desk)
+    assert ":11:40: error[no-file]: the prompt 'notices.md.jinja' cannot be read beside this file" in finding
+    desk.more["domains/carrier/sources/notices.md.jinja"] = "{{ body }}"
+    (finding,) = findings_of(desk)
+    assert "notices.md.jinja:1:4: error[unknown-name]: unknown name 'body'" in finding
+    desk.more["domains/carrier/sources/notices.md.jinja"] = "{{ text }}"
     assert findings_of(desk) == []
-    assert desk.collection().typed.asked == ("hours",)
+    extraction = desk.collection().typed.extraction
+    assert extraction is not None
+    assert [item.name for item in extraction.asked] == ["hours"]
 
 
 @pytest.mark.parametrize(

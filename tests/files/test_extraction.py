@@ -1,17 +1,23 @@
 """Values that a model takes from files: what is published is what the files say, whatever was answered."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.errors import NarratorFailed
+from storymesh.files.extraction.answer_store import FileAnswers
+from storymesh.llm.retry import RetryPolicy
 from storymesh.product.publication import Publication
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
 from tests.files.conftest import FilesDesk
-from tests.support.model_server import Call, Outcome, Raw, Server
+from tests.support.model_server import Call, Outcome, Raw, Server, Status
 
 CONTRACT = """\
 apiVersion: v3.2.0
@@ -80,6 +86,8 @@ Answering = Callable[[Call], Outcome]
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORYMESH_NARRATOR_KEY", "none-needed")
+    impatient = partial(RetryPolicy, tries=2, first=0.01, longest=0.01)
+    monkeypatch.setattr("storymesh.files.extraction.ask.RetryPolicy", impatient)
 
 
 class ModelDesk:
@@ -151,3 +159,210 @@ def test_what_the_file_says_is_published_with_where_it_says_it(model: ModelDesk)
     assert "weather: bad weather" in asked["cause"]["description"]
     assert "- weather: bad weather" in call.prompt
     assert f"{NOTICE}" in call.prompt
+
+
+SLY = {
+    "another value": (row(delay=35), "delay_hours: the quote does not say it"),
+    "a quote that nobody wrote": (row(delay=35, quote="a delay of 35 hours"), "delay_hours: the file does not say it"),
+    "a quote that is nearly there": (row(delay=54, quote="54 hours late"), "delay_hours: the quote is not in the file"),
+    "another unit": (row(delay=20, quote="20 minutes late"), "delay_hours: the file does not say it"),
+    "another row's value": (row(delay=9, quote="9 hours late"), "delay_hours: the sentence is of another row"),
+    "a number of another column": (row(delay=4579, quote="SHP-004579"), "delay_hours: the quote does not say it"),
+    "a denial": (row(delay=70, quote="70 hours late"), "delay_hours: the file denies it"),
+    "a bound": (row(delay=90, quote="90 hours"), "delay_hours: the file does not say it"),
+    "a shipment that is not there": (row("SHP-999999"), "shipment_id: the quote is not in the file"),
+    "no shipment": (
+        row() | {"shipment_id": {"value": None, "quote": None}},
+        "shipment_id: the answer has no value, and the contract requires one",
+    ),
+    "no number": (row(delay="a while"), "delay_hours: the answer has a value that is no integer"),
+    "a part of an hour": (row(delay=53.5), "delay_hours: the answer has a value that is no integer"),
+    "a truth": (row(delay=True), "delay_hours: the answer has a value that is no integer"),
+    "a cause that there is not": (row(cause="pirates"), "cause: the answer has a value that the enum does not have"),
+    "nothing of the value": (
+        {"shipment_id": {"value": "SHP-004579", "quote": "SHP-004579"}},
+        "delay_hours: the answer has no value, and the contract requires one",
+    ),
+}
+BODY = f"""{NOTICE}
+
+SHP-000002 is 9 hours late. The gate opens 20 minutes late.
+
+SHP-004579 will not be 70 hours late. SHP-004579 waits at most 90 hours.
+"""
+
+
+def test_sly_answers_are_refused_each_with_its_reason(model: ModelDesk) -> None:
+    answers = {}
+    for number, (name, (answer, _)) in enumerate(SLY.items()):
+        model.desk.mail(f"{number:02}.eml", subject=name, body=f"{BODY}\nYours, mail {number}\n")
+        answers[f"Yours, mail {number}\n"] = told(answer)
+    model.server.script = lambda call: next(answer for mark, answer in answers.items() if mark in call.prompt)
+    published = model.publish()
+    assert published.rows_out == 0
+    assert published.quarantine_path is not None
+    refused = pq.read_table(published.quarantine_path).to_pylist()
+    found = {Path(item["storymesh:file"]).name: item["reasons"] for item in refused}
+    print("GOT", [found[f"{n:02}.eml"][0] for n in range(len(SLY))])
+    assert [found[f"{number:02}.eml"] for number in range(len(SLY))] == [[reason] for _, reason in SLY.values()]
+
+
+def test_answers_that_cannot_be_read_are_counted_and_the_others_go_on(model: ModelDesk) -> None:
+    bodies = {
+        "cut": Raw('{"rows": [{"shipment', finish="length"), "plain": Raw("It is late."), "nothing": Raw(""),
+        "list": Raw('{"rows": "none"}'), "refusal": Raw("I may not", finish="content_filter"),
+        "server": Status(413, "too long"), "none": told(),
+        "thoughts": Raw(f"Let me see {{...}}\n```json\n{json.dumps({'rows': [row()]})}\n```"),
+        "good": told(row()),
+    }  # fmt: skip
+    for name in bodies:
+        model.desk.mail(f"{name}.eml", body=f"{NOTICE} <{name}>")
+    model.server.script = lambda call: next(answer for name, answer in bodies.items() if f"<{name}>" in call.prompt)
+    published = model.publish()
+    assert published.rows_out == 0  # two mails say the same shipment
+    assert dict(published.quarantined) == {
+        "file: the answer reached the limit of its length and was cut off": 1,
+        "file: the answer is not the JSON that was asked for": 3,
+        "file: the answer is that it will not answer": 1,
+        "file: the model's server refuses the question": 1,
+        "primaryKey: shipment_id": 2,
+    }
+
+
+def test_a_model_is_told_what_was_wrong_and_its_best_answer_counts(model: ModelDesk) -> None:
+    model.desk.files = model.desk.files.replace("attempts: 1", "attempts: 3")
+    model.desk.mail("a.eml", body=BODY)
+    answers = [told(row(), row("SHP-000002", 8, None)), Raw("?"), told(row(), row("SHP-000002", 9, None))]
+    model.server.script = lambda call: answers[len(call.body["messages"]) // 2 - 1]
+    assert model.publish().rows_out == 2
+    said = [call.body["messages"][-1]["content"] for call in model.server.calls]
+    assert "- delay_hours: the file does not say it" in said[1]
+    assert "- the answer is not the JSON that was asked for" in said[2]
+    assert [(item["shipment_id"], item["delay_hours"]) for item in model.rows()] == [
+        ("SHP-000002", 9), ("SHP-004579", 53),
+    ]  # fmt: skip
+    answers[2] = told(row())
+    model.desk.mail("a.eml", body=f"{BODY}\nAgain.", at=9)
+    published = model.publish()
+    assert (published.rows_out, sum(published.quarantined.values())) == (1, 0)
+
+
+def test_a_file_is_asked_about_once_and_again_for_what_shapes_its_rows(model: ModelDesk) -> None:
+    for number in range(3):
+        model.desk.mail(f"{number}.eml", body=f"SHP-00000{number} is {number + 20} hours late.")
+    model.server.script = lambda call: told(*of_text(call.prompt))
+    first = model.publish()
+    assert (first.rows_out, model.calls) == (3, 3)
+    assert model.desk.publish().unchanged
+    assert first.snapshot is not None
+    model.desk.folder.joinpath("0.eml").rename(model.desk.folder / "moved.eml")
+    moved = model.publish()
+    assert (moved.rows_out, model.calls) == (3, 3)
+    assert "sources/mail/moved.eml" in {item["file"] for item in model.rows()}
+    model.desk.mail("1.eml", body="SHP-000001 is 77 hours late.", at=9)
+    assert (model.publish().rows_out, model.calls) == (3, 4)
+    assert [item["delay_hours"] for item in model.rows()] == [20, 77, 22]
+    digest = model.desk.collection().source_digest()
+    for change in (
+        lambda: model.desk.more.update({PROMPT_PATH: PROMPT + "\nWell?"}),
+        lambda: setattr(model.desk, "files", model.desk.files.replace("openai:small", "openai:large")),
+        lambda: setattr(model.desk, "contract", model.desk.contract.replace("label: strike", "label: walkout")),
+    ):
+        change()
+        before, model.server.calls[:] = digest, []
+        digest = model.desk.collection().source_digest()
+        assert digest != before
+        assert (model.publish().rows_out, model.calls) == (3, 3)
+
+
+def of_text(prompt: str) -> list[dict[str, Any]]:
+    """Return the rows that an honest model would find."""
+    found = re.findall(r"(SHP-\d{6}) is (\d+) hours late", prompt)
+    return [row(shipment, int(delay), f"{delay} hours late") for shipment, delay in found]
+
+
+def test_nothing_of_a_deleted_file_is_left_and_no_prompt_is_kept(model: ModelDesk) -> None:
+    model.desk.mail("stays.eml", body="SHP-000001 is 20 hours late.")
+    model.desk.mail("goes.eml", body="SHP-000002 is 30 hours late. Xylophones were on board.")
+    cause = {"value": "other", "quote": "Xylophones were on board"}
+    model.server.script = lambda call: told(
+        *({**item, "cause": cause} if "Xylo" in call.prompt else item for item in of_text(call.prompt))
+    )
+    assert model.publish().rows_out == 2
+    answers = model.desk.collection().answers_path
+    with FileAnswers(answers) as store:
+        kept = store._connection.execute("SELECT messages FROM answer").fetchall()
+    assert all(re.fullmatch(r'\[\["sha256","[0-9a-f]{64}"\]\]', messages) for (messages,) in kept)
+    model.desk.files = model.desk.files.replace("take:", "limits: {gone: 1}\ntake:")
+    (model.desk.folder / "goes.eml").unlink()
+    assert (model.publish().rows_out, model.calls) == (1, 2)
+    files = [path for path in answers.parent.iterdir() if path.is_file()]
+    assert answers in files
+    assert not [path for path in files if b"ylophones" in path.read_bytes()]
+
+
+def test_a_server_that_dies_stops_the_run_and_what_was_paid_is_kept(model: ModelDesk) -> None:
+    model.desk.files = model.desk.files.replace("attempts: 1", "attempts: 1\n  concurrency: 1")
+    for number in range(4):
+        model.desk.mail(f"{number}.eml", body=f"SHP-00000{number} is {number + 20} hours late.")
+    model.server.script = lambda call: told(*of_text(call.prompt)) if call.number < 2 else Status(503, "gone away")
+    with pytest.raises(NarratorFailed, match=r"has answered nothing in 2 tries: .* gone away"):
+        model.publish()
+    model.server.calls.clear()
+    model.server.script = lambda call: told(*of_text(call.prompt))
+    assert (model.publish().rows_out, model.calls) == (4, 2)
+
+
+def test_files_that_the_budget_does_not_reach_are_asked_about_at_the_next_run(model: ModelDesk) -> None:
+    model.desk.files = model.desk.files.replace(
+        "attempts: 1", "attempts: 1\n  concurrency: 1\n  parameters: {max_tokens: 100}\n  budget: {tokens: 6000}"
+    )
+    for number in range(4):
+        model.desk.mail(f"{number}.eml", body=f"SHP-00000{number} is {number + 20} hours late. {'x' * 1000}")
+    model.server.script = lambda call: Raw(told(*of_text(call.prompt)).text, usage=(3000, 50))
+    first = model.publish()
+    assert first.rows_out + sum(first.quarantined.values()) == 4
+    assert set(first.quarantined) == {"file: the budget was spent before it was asked about (tried again)"}
+    assert first.rows_out == model.calls
+    assert model.desk.collection().source_digest() is None
+    model.server.script = lambda call: Raw(told(*of_text(call.prompt)).text, usage=(10, 5))
+    assert model.publish().rows_out == 4
+
+
+@pytest.mark.parametrize(
+    ("where", "old", "new", "expected"),
+    [
+        ("files", "{cause: judged}", "{shipment_id: judged}", "error[no-evidence]: 'shipment_id' is"),
+        ("files", "openai:small", "small", "error[wrong-value]: the model 'small' names no provider"),
+        ("files", "base_url: ", "base_url: https://elsewhere.example/v1 #", "error[host-not-allowed]"),
+        ("files", "attempts: 1", "budget: {usd: 1}", "error[no-price]: the budget is in US dollars"),
+        ("files", "attempts: 1", "parameters: {api_key: x}", "error[wrong-value]: the parameter 'api_key'"),
+        ("contract", "logicalType: integer", "logicalType: boolean", "error[no-evidence]: 'delay_hours' is true or"),
+        ("contract", "logicalType: integer", "logicalType: object", "error[wrong-type]: 'delay_hours' is JSON text"),
+        ("contract", "required: true, customP", "classification: restricted, customP",
+         "error[classification]: 'evidence' quotes the words that say 'delay_hours'"),
+        ("contract", "logicalType: array", "logicalType: string", "error[wrong-value]: 'evidence' has the evidence"),
+        ("contract", "{property: evidence, value: true}", "{property: leastConfidence, value: 2}",
+         "error[wrong-value]: leastConfidence is a number between 0 and 1"),
+    ],
+)  # fmt: skip
+def test_what_a_model_cannot_be_asked_is_found_before_any_file_is_read(
+    model: ModelDesk, where: str, old: str, new: str, expected: str
+) -> None:
+    assert old in getattr(model.desk, where)
+    setattr(model.desk, where, getattr(model.desk, where).replace(old, new, 1))
+    found = [finding.text() if hasattr(finding, "text") else str(finding) for finding in model.desk.findings()]
+    assert any(expected in line for line in found), "\n".join(found)
+
+
+def test_restricted_values_are_shown_to_a_model_of_this_machine_alone(model: ModelDesk) -> None:
+    model.desk.contract = model.desk.contract.replace("required: true, customP", "classification: restricted, customP")
+    model.desk.contract = model.desk.contract.replace(
+        "logicalType: array", "logicalType: array, classification: restricted"
+    )
+    assert [str(item) for item in model.desk.findings() if item.severity == "error"] == []
+    model.desk.files = re.sub(r"  base_url: .*\n", "", model.desk.files)
+    (finding,) = [item for item in model.desk.findings() if item.severity == "error"]
+    assert finding.rule == "model-not-allowed"
+    model.desk.more["mesh.yaml"] = "premises: {default: {models: ['openai:small']}}\n"
+    assert [str(item) for item in model.desk.findings() if item.severity == "error"] == []

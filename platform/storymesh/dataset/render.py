@@ -31,11 +31,12 @@ from storymesh.language.compile.expressions import compile_expression
 from storymesh.language.compile.templates import compile_template
 from storymesh.language.evaluate import MAX_OUTPUT
 from storymesh.language.interpret import Interpreter, as_value
+from storymesh.llm.fences import FENCE
 from storymesh.narrative.conditions import NOT_SELECTED
 from storymesh.narrative.formats.format import TextColumn
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_record import STORY, TypedRecord, TypedTemplate
-from storymesh.rewriting.prompt import FENCE, STORY_MARK
+from storymesh.rewriting.prompt import STORY_MARK
 
 SOURCE_COLUMNS = ("facts", "sources")  # the columns that say what a record is made from
 UNPRINTED = "unprinted"  # the column with what decided the texts and stands in none, where there is such

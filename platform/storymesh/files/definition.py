@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from storymesh.document import Document, read_document
-from storymesh.errors import DefinitionErrors, suggest_name
+from storymesh.errors import Finding, suggest_name
 from storymesh.files.reading.reading import FileLimits, Kind
 from storymesh.input_file import InputFileRefused, read_input
 
@@ -201,6 +201,8 @@ class FilesSource:
     file: FilesFile
     document: Document = field(repr=False, compare=False)
     prompt: str = field(default="", repr=False)
+    findings: tuple[Finding, ...] = field(default=(), compare=False)
+    """What is wrong with the file of the prompt."""
 
 
 def is_files_source(source: str | None) -> bool:
@@ -212,18 +214,20 @@ def read_files_source(path: Path, root: Path) -> FilesSource:
     """Return the definition in the file `path` of the mesh `root`. Raises DefinitionErrors."""
     document = read_document(path, root)
     file = document.parse(FilesFile)
-    prompt = _read_prompt(path.parent / file.extract.prompt, root, document) if file.extract is not None else ""
-    return FilesSource(file, document, prompt)
+    if file.extract is None:
+        return FilesSource(file, document)
+    prompt = _read_prompt(path.parent / file.extract.prompt, root, document)
+    return FilesSource(file, document, *(("", (prompt,)) if isinstance(prompt, Finding) else (prompt,)))
 
 
-def _read_prompt(path: Path, root: Path, document: Document) -> str:
-    """Return the text of a prompt. Raises DefinitionErrors where there is none beside the file."""
+def _read_prompt(path: Path, root: Path, document: Document) -> str | Finding:
+    """Return the text of a prompt, or why there is none beside the file."""
     at = ("extract", "prompt")
     try:
         return read_input(path, root, MAX_PROMPT).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DefinitionErrors([document.finding(at, "encoding", f"'{path.name}' is no UTF-8")]) from None
+        return document.finding(at, "encoding", f"'{path.name}' is no UTF-8")
     except InputFileRefused as refused:
         near = suggest_name(path.name, [found.name for found in path.parent.glob("*.jinja")])
         words = f"the prompt '{path.name}' cannot be read beside this file: {refused.reason}"
-        raise DefinitionErrors([document.finding(at, "no-file", words, near)]) from None
+        return document.finding(at, "no-file", words, near)

@@ -92,7 +92,7 @@ def type_files(source: FilesSource, contract: Contract, row: Contract | None = N
     """Return the definition typed against the contract of its product. Raises DefinitionErrors."""
     file, document = source.file, source.document
     scope = files_scope(file, row)
-    findings = [*_option_findings(source), *_column_findings(source, row)]
+    findings = [*source.findings, *_option_findings(source), *_column_findings(source, row)]
     take: dict[str, CheckedExpression] = {}
     for name, text in file.take.items():
         wanted = contract.properties.get(name)

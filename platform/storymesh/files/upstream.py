@@ -10,10 +10,10 @@ from storymesh.contract.definition import Contract
 from storymesh.engine.engine import Engine
 from storymesh.files.content import ANEW, FilePlace, OpenedFile, content_of, too_large
 from storymesh.files.definition import FilesOrigin
+from storymesh.files.extraction.extraction import URI
 from storymesh.files.listing import FileEntry
 from storymesh.files.reading.reading import FileLimits, Refused
 from storymesh.files.reading.web import Unchanged, WebFile, fetch_many
-from storymesh.files.rows import URI
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

@@ -12,7 +12,6 @@ from storymesh.files.extraction.definition import LABELS, LINES, TypedExtraction
 from storymesh.files.extraction.proven_rows import ReadContent
 from storymesh.files.reading.reading import Passage
 from storymesh.llm.budget import Usage
-from storymesh.llm.retry import RetryPolicy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +74,6 @@ class FileExtraction:
     extraction: TypedExtraction
     answers_path: Path
     taken: tuple[str, ...]
-    retry: RetryPolicy | None = None
 
     def extract(
         self,
@@ -101,7 +99,7 @@ class FileExtraction:
                 progress(usage.records)
 
         with FileAnswers(self.answers_path) as answers:
-            ask_about_files(self.extraction, _questions(readings), answers, take, usage, self.retry)
+            ask_about_files(self.extraction, _questions(readings), answers, take, usage)
             answers.finish_run(used, alive(), refused)
         return ExtractedRows(columns.table(), refused, usage)
 
