@@ -23,7 +23,7 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
             "limits": "the bounds of one file: see below",
             "take": "a property of the contract -> an expression over what the reader gives: see below",
             "where": "a condition: of which files there are rows. Others are left out",
-            "extract": "what a model is asked of each file; this version refuses to run it",
+            "extract": "what a model is asked of each file: the properties that `take` does not give",
         },
     ),
     "from": (

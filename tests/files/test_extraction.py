@@ -163,13 +163,16 @@ def test_what_the_file_says_is_published_with_where_it_says_it(model: ModelDesk)
 
 SLY = {
     "another value": (row(delay=35), "delay_hours: the quote does not say it"),
-    "a quote that nobody wrote": (row(delay=35, quote="a delay of 35 hours"), "delay_hours: the file does not say it"),
+    "a quote that nobody wrote": (
+        row(delay=35, quote="a delay of 35 hours"),
+        "delay_hours: the quote is not in the file",
+    ),
     "a quote that is nearly there": (row(delay=54, quote="54 hours late"), "delay_hours: the quote is not in the file"),
-    "another unit": (row(delay=20, quote="20 minutes late"), "delay_hours: the file does not say it"),
+    "another unit": (row(delay=20, quote="20 minutes late"), "delay_hours: the quote does not say it"),
     "another row's value": (row(delay=9, quote="9 hours late"), "delay_hours: the sentence is of another row"),
     "a number of another column": (row(delay=4579, quote="SHP-004579"), "delay_hours: the quote does not say it"),
     "a denial": (row(delay=70, quote="70 hours late"), "delay_hours: the file denies it"),
-    "a bound": (row(delay=90, quote="90 hours"), "delay_hours: the file does not say it"),
+    "a bound": (row(delay=90, quote="90 hours"), "delay_hours: the quote does not say it"),
     "a shipment that is not there": (row("SHP-999999"), "shipment_id: the quote is not in the file"),
     "no shipment": (
         row() | {"shipment_id": {"value": None, "quote": None}},
@@ -203,7 +206,6 @@ def test_sly_answers_are_refused_each_with_its_reason(model: ModelDesk) -> None:
     assert published.quarantine_path is not None
     refused = pq.read_table(published.quarantine_path).to_pylist()
     found = {Path(item["storymesh:file"]).name: item["reasons"] for item in refused}
-    print("GOT", [found[f"{n:02}.eml"][0] for n in range(len(SLY))])
     assert [found[f"{number:02}.eml"] for number in range(len(SLY))] == [[reason] for _, reason in SLY.values()]
 
 

@@ -27,11 +27,14 @@ from storymesh.files.reading_columns import reading_schema
 from storymesh.files.rows import RowsOfFiles, rows_of_files
 from storymesh.files.typed import TypedFiles
 from storymesh.files.upstream import KnownContent, Upstream
+from storymesh.llm.budget import cost_of_tokens
+from storymesh.llm.model_settings import max_output_tokens
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _PASSING = "tried again"
+_FRAME = 2_000  # bytes of a prompt that are ours
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,27 @@ class FileCollection:
         fields: Mapping[str, int] = {
             name: counts[name] for name in ("listed", "bytes", "opened", "opened_bytes", "passing")
         }
-        return FilesPlan(**fields, calls=0, usd=Decimal(0))
+        calls, usd = self._plan_calls(counts)
+        return FilesPlan(**fields, calls=calls, usd=usd)
+
+    def _plan_calls(self, counts: Mapping[str, int]) -> tuple[int, Decimal | None]:
+        """Return of how many files a model would be asked, and what that costs at the most, all attempts counted. No
+        tokenizer makes more of a text than it has bytes."""
+        extraction = self.typed.extraction
+        if extraction is None:
+            return 0, Decimal(0)
+        calls, size = counts["listed"], counts["bytes"]
+        if self.answers_path.exists():
+            with FileAnswers(self.answers_path) as answers:
+                if answers.has_asked(extraction.fingerprint):
+                    calls, size = counts["opened"] + answers.count_passing(), counts["opened_bytes"]
+        definition = extraction.definition
+        most = max_output_tokens(definition.parameters)
+        if not calls or definition.price is None or most is None:
+            return calls, None if calls else Decimal(0)
+        own = len(extraction.prompt_text) + len(str(extraction.schema)) + _FRAME
+        once = cost_of_tokens(definition.price, size + calls * own, calls * most)
+        return calls, None if once is None else once * definition.attempts
 
 
 def _nothing_known(_: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from storymesh.engine.engine import Engine
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.files.collection import FileCollection
+from storymesh.files.extraction.answer_store import FileAnswers
 from storymesh.files.inventory import SHA256, Inventory, KnownFile
 from storymesh.files.reading_columns import PASSAGES, READER
 
@@ -52,6 +53,10 @@ class ReadFile:
     text: str | None
     values: Mapping[str, Any]
     passages: Sequence[Mapping[str, Any]]
+    refused_rows: Sequence[str] = ()
+    """Why rows that a model gave of it are not published."""
+    answers: Sequence[str] = ()
+    """What a model answered about it, the latest last."""
 
 
 def file_outcomes(
@@ -92,7 +97,17 @@ def read_file(product: str, collection: FileCollection, engine: Engine, uri: str
     found = dict(reading or {})
     found.pop(SHA256, None)
     passages, reader, text = found.pop(PASSAGES, None) or [], found.pop(READER, None), found.pop("text", None)
-    return ReadFile(_outcome(file, rows), reader, text, found, passages)
+    refused_rows, answers = _answered(collection, file)
+    return ReadFile(_outcome(file, rows), reader, text, found, passages, refused_rows, answers)
+
+
+def _answered(collection: FileCollection, file: KnownFile) -> tuple[list[str], list[str]]:
+    """Return why rows of a file were refused at the last run, and what a model answered about it."""
+    if not collection.answers_path.exists() or file.sha256 is None:
+        return [], []
+    with FileAnswers(collection.answers_path) as answers:
+        refused = [row.reason for row in answers.refused(file.uri)]
+        return refused, [answer.text for answer in answers.answers_about(file.sha256)]
 
 
 def _require_inventory(product: str, collection: FileCollection) -> Inventory:

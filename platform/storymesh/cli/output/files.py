@@ -44,6 +44,10 @@ def show_file(found: "ReadFile") -> None:
     echo(printable_line(f"{file.uri}: {file.outcome}{f', {why}' if why else ''}"))
     if file.sha256 is not None:
         echo(f"sha256 {file.sha256}, {file.size:,} bytes, read by {found.reader or 'nobody'}")
+    for reason in found.refused_rows:
+        echo(printable_line(f"a row is refused: {reason}"))
+    for answer in found.answers:
+        echo(printable_line(f"a model answered: {_shortened(answer)}"))
     for name, value in found.values.items():
         for line in _lines(name, value):
             echo(printable_line(line))

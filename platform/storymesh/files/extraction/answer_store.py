@@ -24,6 +24,7 @@ CREATE INDEX IF NOT EXISTS content_sha256 ON content (sha256);
 CREATE TABLE IF NOT EXISTS refused (
     uri TEXT NOT NULL, reason TEXT NOT NULL, passing INTEGER NOT NULL, answer TEXT);
 CREATE INDEX IF NOT EXISTS refused_uri ON refused (uri);
+CREATE TABLE IF NOT EXISTS asked (fingerprint TEXT NOT NULL);
 """
 
 
@@ -63,9 +64,11 @@ class FileAnswers(ResponseCache):
             self._connection.execute("INSERT OR IGNORE INTO content VALUES (?, ?)", (request.key, sha256))
         return answer if inserted else self.get(request.key) or answer
 
-    def finish_run(self, used: Iterable[tuple[str, str]], alive: Iterable[str], refused: Iterable[RowRefused]) -> None:
-        """Note which answers were used (key, SHA-256 of the content) and what was refused; erase the answers about
-        contents that no file has."""
+    def finish_run(
+        self, fingerprint: str, used: Iterable[tuple[str, str]], alive: Iterable[str], refused: Iterable[RowRefused]
+    ) -> None:
+        """Note what was asked, which answers were used (key, SHA-256 of the content) and what was refused; erase the
+        answers about contents that no file has."""
         with self._locked(), self._transaction():
             self._connection.executemany("INSERT OR IGNORE INTO content VALUES (?, ?)", used)
             self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS alive (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
@@ -75,6 +78,8 @@ class FileAnswers(ResponseCache):
                 "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM alive)"
             ).rowcount
             self._connection.execute("DELETE FROM answer WHERE key NOT IN (SELECT key FROM content)")
+            self._connection.execute("DELETE FROM asked")
+            self._connection.execute("INSERT INTO asked VALUES (?)", (fingerprint,))
             self._connection.execute("DELETE FROM refused")
             self._connection.executemany("INSERT INTO refused VALUES (?, ?, ?, ?)", refused)
         if gone:
@@ -88,6 +93,11 @@ class FileAnswers(ResponseCache):
             rows = self._connection.execute(f"SELECT * FROM refused{where} ORDER BY uri, reason", values).fetchall()
         for uri_, reason, passing, answer in rows:
             yield RowRefused(uri_, reason, bool(passing), answer)
+
+    def has_asked(self, fingerprint: str) -> bool:
+        """Return True if the last run asked the same of every file."""
+        with self._locked():
+            return self._connection.execute("SELECT fingerprint FROM asked").fetchone() == (fingerprint,)
 
     def count_passing(self) -> int:
         """Return how many files are asked about again at the next run."""

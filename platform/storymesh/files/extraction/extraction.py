@@ -100,7 +100,7 @@ class FileExtraction:
 
         with FileAnswers(self.answers_path) as answers:
             ask_about_files(self.extraction, _questions(readings), answers, take, usage)
-            answers.finish_run(used, alive(), refused)
+            answers.finish_run(self.extraction.fingerprint, used, alive(), refused)
         return ExtractedRows(columns.table(), refused, usage)
 
     def _row(
