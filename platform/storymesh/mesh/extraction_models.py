@@ -56,7 +56,7 @@ def _premise_findings(mesh: Mesh, typed: TypedFiles, extraction: TypedExtraction
         words = f"the files of '{product}' are shown to {model.model}, which may not see values of {premise}"
         yield document.finding((*_AT, "model"), "model-not-allowed", words, hint)
         return
-    strict = restricted_properties(extraction.contract) - {extraction.contract.evidence}
+    strict = restricted_properties(extraction.contract) & {item.name for item in extraction.asked}
     if strict and not guard.names(model.model):
         words = f"'{min(strict)}' is restricted, and {model.model} is not on this machine"
         yield document.finding(
