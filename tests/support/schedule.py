@@ -83,6 +83,7 @@ SLOW_FILES = (
     "engine/test_port.py",
     "evaluation/test_evaluate.py",
     "evaluation/test_questions.py",
+    "files/test_extraction.py",
     "files/test_inventory.py",
     "files/test_publish_files.py",
     "files/test_recognisers.py",

@@ -97,7 +97,8 @@ class FileAnswers(ResponseCache):
     def has_asked(self, fingerprint: str) -> bool:
         """Return True if the last run asked the same of every file."""
         with self._locked():
-            return self._connection.execute("SELECT fingerprint FROM asked").fetchone() == (fingerprint,)
+            row = self._connection.execute("SELECT 1 FROM asked WHERE fingerprint = ?", (fingerprint,)).fetchone()
+        return row is not None
 
     def count_passing(self) -> int:
         """Return how many files are asked about again at the next run."""
