@@ -14,6 +14,7 @@ import duckdb
 
 from generator import world
 from generator.cases import EXPORTED_AT, NEVER, Block, Disruption, draw_block
+from generator.notices import write_notices
 from generator.odds import World
 
 BLOCK = 100_000
@@ -55,6 +56,7 @@ def write_sources(out: Path, facts: Path, drawing: Drawing, truth: Path | None) 
         _write_shipments(db, folders["shipping"])
         _write_events(db, events)
         _write_resolutions(db, folders["resolutions"])
+        write_notices(db, folders["shipping"] / "mail")
         if truth is not None:
             write_truth(db, truth)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from generator.cases import NEVER
 from generator.exports import BAD_ACTION, BAD_COUNT, BAD_LOCATION, NO_KEY, Drawing, drawn, write_truth
+from generator.notices import CUT_NUMBER, NO_MAIL, drawn_notices
 
-NAMES = ("shipments", "shipment_delays", "ports", "disruptions", "resolutions")
+NAMES = ("shipments", "shipment_delays", "ports", "disruptions", "resolutions", "carrier_notices")
 
 
 def write_products(out: Path, facts: Path, drawing: Drawing, truth: Path | None) -> None:
@@ -16,7 +17,7 @@ def write_products(out: Path, facts: Path, drawing: Drawing, truth: Path | None)
     out.mkdir(parents=True, exist_ok=True)
     with drawn(out / ".generator", drawing) as db:
         db.execute("SET preserve_insertion_order = false")
-        for name, query in _queries(facts).items():
+        for name, query in {**_queries(facts), "carrier_notices": _notices(drawn_notices(db))}.items():
             staged = out / f".{name}.parquet"
             db.execute(f"COPY ({query}) TO '{staged}' (FORMAT parquet, COMPRESSION zstd)")
             shutil.move(staged, out / f"{name}.parquet")
@@ -92,6 +93,19 @@ def _queries(facts: Path) -> dict[str, str]:
             FROM read_csv('{sources["canal"] / "disruptions.csv"}', header = true, all_varchar = true)
         """,
     }
+
+
+def _notices(drawn_mails: str) -> str:
+    return f"""
+        SELECT
+            'sources/mail/' || year(received_at) || '/' || name || '.eml' AS file,
+            shipment_id,
+            'notices@' || host AS sender,
+            written_at,
+            received_at,
+            body
+        FROM ({drawn_mails}) WHERE place NOT IN {(CUT_NUMBER, NO_MAIL)}
+    """
 
 
 def _code(column: str) -> str:

@@ -4,25 +4,31 @@
 """
 
 import os
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from storymesh.provenance import trace
-from tests.support.whole_mesh import KEY, Ran, every, loaded, locks, untraced
+from tests.support.whole_mesh import KEY, Ran, every, loaded, locks, quarantined, rows_of, untraced
 
 NARRATIVE = "canal-exceptions"
+Records = dict[str, dict[str, list[Any]]]
 TRACE_EVERY = int(os.environ.get("STORYMESH_TRACE_EVERY", "60"))
 FEW = 50  # of each config the test follows more, so that all its cases are read at once
 
 
-def test_it_releases_at_least_4000_cases(reference_mesh: Ran, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def records(reference_mesh: Ran, tmp_path_factory: pytest.TempPathFactory) -> Records:
+    return loaded(reference_mesh.mesh, NARRATIVE, tmp_path_factory.mktemp("cache"))
+
+
+def test_it_releases_at_least_4000_cases(reference_mesh: Ran, records: Records) -> None:
     (lock,) = locks(reference_mesh.mesh, NARRATIVE)
     assert sum(lock["configs"]["report"].values()) >= 4_000
-    records = loaded(reference_mesh.mesh, NARRATIVE, tmp_path)
     assert set(records) == {"report", "bericht", "advice", "follow_up", "lookup", "recall", "choice", "verdict", "eval"}
-    assert set(records.pop("eval")) == {"test"}
-    assert all(set(splits) == {"train", "validation", "test"} for splits in records.values())
+    assert set(records["eval"]) == {"test"}
+    whole = [splits for config, splits in records.items() if config != "eval"]
+    assert all(set(splits) == {"train", "validation", "test"} for splits in whole)
     assert set(every(records, "advice")) == set(every(records, "lookup")) > set(every(records, "follow_up"))
     assert set(every(records, "advice")) > set(every(records, "verdict")) > set(every(records, "choice"))
 
@@ -33,3 +39,23 @@ def test_every_value_of_a_record_leads_back(reference_mesh: Ran, monkeypatch: py
     values, wrong = untraced(reference_mesh.mesh, NARRATIVE, queries=2_000 // TRACE_EVERY, every=TRACE_EVERY)
     assert not wrong
     assert values > 350_000 / TRACE_EVERY
+
+
+def test_what_carriers_wrote_is_in_the_story_and_in_no_question_what_came_late(
+    reference_mesh: Ran, records: Records
+) -> None:
+    refused = [row["reasons"] for row in quarantined(reference_mesh.mesh, "shipping.carrier_notices")]
+    assert sorted(refused) == [["file: wrong type"], ["pattern: shipment_id"]]
+    notices = {row["file"]: row for row in rows_of(reference_mesh.mesh, "shipping.carrier_notices")}
+    reports, questions = every(records, "report"), every(records, "advice")
+    known, late = 0, 0
+    for case in reports.keys() & questions.keys():
+        report, question = reports[case], questions[case]["prompt"][-1]["content"]
+        for key in (source["key"] for source in report["sources"] if source["product"] == "shipping.carrier_notices"):
+            body, came_late = notices[key]["body"], notices[key]["received_at"] > report["at"]
+            assert body in report["text"]
+            assert (body in question) is not came_late
+            assert not came_late or notices[key]["written_at"] < report["at"], "whatever its sender says of the time"
+            known, late = known + (not came_late), late + came_late
+    assert known > 100
+    assert late > 40
