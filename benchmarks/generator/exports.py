@@ -18,7 +18,7 @@ from generator.notices import write_notices
 from generator.odds import World
 
 BLOCK = 100_000
-SHIPPING_COPIED = ("ports.csv",)
+SHIPPING_COPIED = ("ports.csv", "notices.files.yaml")
 CANAL_COPIED = ("disruptions.csv", "advisories.csv")
 
 BAD_LOCATION = (11, 230, 370)  # a place that is no UN/LOCODE
