@@ -126,6 +126,7 @@ def test_step_with_a_reset_connection_succeeds_at_the_next_attempt(
     (again,) = [event for event in events if isinstance(event, StepRetry)]
     assert again.step == "fleet.boats"
     assert "reset" in again.message
+    assert "dagster" not in again.message
 
 
 def test_full_disk_fails_the_product_and_keeps_its_snapshot(

@@ -62,4 +62,8 @@ def message_of_cause(error: Any) -> str:
     """Return the message of the innermost cause of a serialised error, on one line."""
     while error is not None and error.cause is not None:
         error = error.cause
-    return " ".join(error.message.split()) if error is not None else "it failed without a word"
+    if error is None:
+        return "it failed without a word"
+    # What was raised on purpose has words for people; before them Python puts the name of Dagster's class.
+    message = error.message.partition(": ")[2] if error.cls_name == dg.Failure.__name__ else error.message
+    return " ".join(message.split())

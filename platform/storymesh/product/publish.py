@@ -341,7 +341,7 @@ class _Publishing:
         limit = 100 * self.contract.quarantine_limit
         rows = audit.rows + len(self.refused)
         words = f"{failed:,} of {rows:,} rows break the contract, more than {limit:.4g} %: {reasons}"
-        hint = f"nothing is published; the rows stand in {quarantine}"
+        hint = f"nothing is published; storymesh show {self.product.id} --quarantined prints what was refused, and why"
         return PublicationRefused(f"'{self.product.id}': {words}", hint, publication)
 
     def _publication(

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from storymesh.cli.output.counting import count_of
 from storymesh.printable import printable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class RunDisplay:
                 if self.console.is_terminal:
                     self._start_moving(message)
             case events.RunPlan(steps):
-                self.console.print(f"{len(steps)} steps", style="dim", highlight=False)
+                self.console.print(count_of(len(steps), "step"), style="dim", highlight=False)
             case events.StepStart(step):
                 self.running = step
                 self._move(step)
@@ -79,7 +80,7 @@ class RunDisplay:
 def show_outcome(console: Console, outcome: "RunOutcome", log: str) -> None:
     """Print the tables at the end of a run."""
     _show_tables(console, outcome)
-    end = "done" if outcome.success else f"{len(outcome.failures)} of the steps failed"
+    end = "done" if outcome.success else f"{count_of(len(outcome.failures), 'step')} failed"
     style = "green" if outcome.success else "red"
     console.print(f"{end} in {outcome.seconds:.1f} s; log: {log}", style=style, highlight=False, soft_wrap=True)
 
