@@ -245,12 +245,14 @@ def test_a_deleted_mail_is_forgotten_everywhere(
     assert storymesh(root, "run").code == 0
     for name in ("zanzibar", "other", "refused"):
         (mails / f"march/{name}.eml").unlink()
+    assert ", 3 gone since the last run, 0 files to open" in storymesh(root, "run", "--plan").out
     definition = root / "domains/desk/sources/mails.files.yaml"
     definition.write_text(
         definition.read_text(encoding="utf-8").replace("take:", "limits: {gone: 0.5}\ntake:"), encoding="utf-8"
     )
     assert storymesh(root, "run", "desk").code == 0
     shown = storymesh(root, "forget", "--gone", "desk.mails")
+    assert "that no release used" not in shown.out
     assert "mails 1.0.0-r1: sources/mail/march/zanzibar.eml: report 1" in shown.out
     assert "nothing was changed" in shown.err
     done = storymesh(root, "forget", "--gone", "desk.mails", "--yes", "--remove-old")
@@ -260,6 +262,7 @@ def test_a_deleted_mail_is_forgotten_everywhere(
     assert storymesh(root, "expire", "--yes", "--pinned").code == 0
     assert [*files_with(root / ".storymesh", "xylophone"), *files_with(root / "releases", "xylophone")] == []
     assert storymesh(root, "forget", "--gone", "desk.mails", "--key", "x").code == 2
+    assert "nothing is to be forgotten" in storymesh(root, "forget", "--gone", "desk.mails").out
 
 
 def test_new_files_are_noticed(desk: FilesDesk) -> None:

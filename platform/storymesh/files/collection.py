@@ -17,7 +17,7 @@ from storymesh.federation.variables import fill_variables
 from storymesh.files.content import FilePlace, FolderFiles, open_bucket
 from storymesh.files.extraction.answer_store import FileAnswers
 from storymesh.files.extraction.extraction import ExtractedRows, ExtractProgress, FileExtraction
-from storymesh.files.gather import Gathered, GatherProgress, gather
+from storymesh.files.gather import FilesGone, Gathered, GatherProgress, gather
 from storymesh.files.inventory import Inventory, KnownFile
 from storymesh.files.listing import FileEntry, FilesUnreachable, listing_digest
 from storymesh.files.reading.pool import ReaderPool
@@ -40,14 +40,15 @@ _FRAME = 2_000  # bytes of a prompt that are ours
 @dataclass(frozen=True)
 class FilesPlan:
     """What a run would do, before anything is read: how many files there are, and how many it would open. Of those
-    some may be what was read under another name. `passing` are tried again; `calls` of a model would be made for at
-    most `usd` (None: nobody has said what they cost)."""
+    some may be what was read under another name. `passing` are tried again, `gone` are known from an earlier run and
+    not there; `calls` of a model would be made for at most `usd` (None: nobody has said what they cost)."""
 
     listed: int
     bytes: int
     opened: int
     opened_bytes: int
     passing: int
+    gone: int
     calls: int
     usd: Decimal | None
 
@@ -180,7 +181,11 @@ class FileCollection:
             known = {"bytes": limits.bytes, "seconds": limits.seconds, "memory": limits.memory}
             inventory.prepare(self.reader_key, known)
             with ReaderPool(limits, max(1, os.cpu_count() or 1)) as readers:
-                return gather(inventory, place, file, readers, self.options, progress)
+                try:
+                    return gather(inventory, place, file, readers, self.options, progress)
+                except FilesGone as error:
+                    where = self.typed.source.document.at("limits", "gone")
+                    raise FilesGone(f"{where}: {error.message}", error.hint) from None
 
     @property
     def answers_path(self) -> Path:
@@ -232,8 +237,9 @@ class FileCollection:
             counts["opened"] = inventory.take_listing(counted(), stale=stale)
             counts["opened_bytes"] = sum(entry.size for entry in inventory.pending())
             counts["passing"] = inventory.count_passing()
+            _, counts["gone"] = inventory.count_missing()
         fields: Mapping[str, int] = {
-            name: counts[name] for name in ("listed", "bytes", "opened", "opened_bytes", "passing")
+            name: counts[name] for name in ("listed", "bytes", "opened", "opened_bytes", "passing", "gone")
         }
         calls, usd = self._plan_calls(counts)
         return FilesPlan(**fields, calls=calls, usd=usd)

@@ -50,7 +50,12 @@ def show_vanished(rows: "VanishedRows", *, yes: bool) -> None:
             echo(printable_line(f"{used.release.narrative} {used.release.version}: {plan.key}: {records}"))
         for release, words in plan.irreproducible:
             echo(f"{release.narrative} {release.version}: {words}", err=True)
-    echo(f"{rows.product}: no release used {count_of(rows.unused, 'other row')} that it no longer has")
+    if not rows.plans and not rows.unused:
+        echo(f"{rows.product}: every row that an earlier version has is there still, so nothing is to be forgotten")
+        return
+    if rows.unused:
+        other = "other " if rows.plans else ""
+        echo(f"{rows.product}: {count_of(rows.unused, f'{other}row')} that it no longer has, and that no release used")
     echo(f"old versions of {rows.product} keep such rows until they expire: storymesh expire {rows.product}")
     if rows.plans and not yes:
         echo("nothing was changed: --yes does it", err=True)

@@ -97,6 +97,7 @@ def show_plans(plans: Sequence[tuple[str, "FilesPlan"]]) -> None:
         opened = f"{count_of(plan.opened, 'file')} to open ({plan.opened_bytes:,} bytes)"
         again = f", {plan.passing:,} of them tried again" if plan.passing else ""
         known = f"{count_of(plan.listed, 'file')} ({plan.bytes:,} bytes)"
+        known += f", {plan.gone:,} gone since the last run" if plan.gone else ""
         cost = f", at most {plan.usd:.2f} USD" if plan.calls and plan.usd is not None else ""
         calls = f"{count_of(plan.calls, 'call')} of a model{cost}"
         echo(printable_line(f"{product}: {known}, {opened}{again}; {calls}"))

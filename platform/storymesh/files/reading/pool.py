@@ -241,7 +241,8 @@ class ReaderProcess:
         if code in (-signal.SIGALRM, -signal.SIGXCPU):
             return Refused("too slow", f"it took longer than {limits.seconds:g} s")
         if -code in _OUT_OF_MEMORY:
-            return Refused("too large when opened", f"its reader was ended by {signal.Signals(-code).name}")
+            words = f"it needs more than the {limits.memory:,} bytes that limits: memory gives its reader"
+            return Refused("too large when opened", f"{words}, which was ended by {signal.Signals(-code).name}")
         ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         return Refused("reader crashed", f"its reader {ended}")
 

@@ -108,6 +108,12 @@ def files_read_by_model(node: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(path for _, path in _IN_SQL.findall(str(node.get("raw_code") or ""))))
 
 
+def _raw_words(source: str, path: str) -> str:
+    if is_files_source(source):
+        return f"The files that {path} names, as their owners leave them."
+    return f"The raw data in {path}, as its owners leave it."
+
+
 def raw_file_specs(mesh: Mesh, domain: str, files: Files) -> list[dg.AssetSpec]:
     """Return the raw files as external assets."""
     specs = []
@@ -116,7 +122,7 @@ def raw_file_specs(mesh: Mesh, domain: str, files: Files) -> list[dg.AssetSpec]:
         specs.append(
             dg.AssetSpec(
                 key=key,
-                description=f"The raw data in {path}, as its owners leave it.",
+                description=_raw_words(source, path),
                 group_name=domain,
                 kinds={file_format(source)},
                 owners=asset_owners(mesh.domains[domain].owner),
