@@ -1,10 +1,13 @@
 """`storymesh show`: what a product holds, and which rows it refused."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+
+if TYPE_CHECKING:
+    from storymesh.product.definition import Product
 
 
 def show(
@@ -42,10 +45,20 @@ def show(
             if format == "json":
                 echo_result(refused)
             else:
-                show_quarantine(contract, definition.source, refused)
+                show_quarantine(contract, _origin(definition), refused)
             return
         found = sample_product(engine, store, contract, version, rows)
     if format == "json":
         echo_result(found)
     else:
         show_sample(found)
+
+
+def _origin(product: "Product") -> str:
+    """Return where the rows of a product come from, for messages."""
+    if product.source is not None:
+        return f"domains/{product.domain}/{product.source}"
+    if product.layout.server is not None:
+        what = "the query" if product.layout.query else f"the table {product.layout.table or product.name}"
+        return f"{what} of the server {product.layout.server}"
+    return f"the dbt model {product.name}"

@@ -32,12 +32,11 @@ def show_sample(sample: "ProductSample") -> None:
     console_on(sys.stdout).print(table)
 
 
-def show_quarantine(contract: "Contract", source: str | None, sample: "QuarantineSample | None") -> None:
+def show_quarantine(contract: "Contract", origin: str, sample: "QuarantineSample | None") -> None:
     """Print the refused rows: for each its key, and for each rule that it breaks what was met and what is wanted."""
     if sample is None:
         echo(f"{contract.id}: no row was ever quarantined")
         return
-    origin = f"domains/{contract.domain}/{source}" if source else f"the dbt model {contract.name}"
     written = f"{sample.written_at:%Y-%m-%d %H:%M} UTC"
     echo(printable_line(f"{contract.id}: {count_of(sample.rows, 'row')} of {origin} refused, {written}"))
     for row in sample.sample:
