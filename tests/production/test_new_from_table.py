@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storymesh.errors import SourceUnreadable
+from storymesh.errors import SourceUnreadable, WrongUsage
 from storymesh.mesh.mesh import load_mesh
 from storymesh.scaffold.add_product import ProductRequest, add_product
 from tests.scaffold.test_new_product import quarantined
@@ -37,6 +37,9 @@ def test_a_table_becomes_a_product(
     address = f"postgresql://{server['PGUSER']}@{server['PGHOST']}:{server['PGPORT']}/{server['PGDATABASE']}"
     add_product(mesh, ProductRequest(address, table="shop.Late Orders"), lambda _, guess: guess)
     contract = load_mesh(mesh).contract("desk.late_orders")
+    assert "key: the primary key of the table" in contract.document.text
+    with pytest.raises(WrongUsage, match=r"say which table: --table NAME .*Late Orders"):
+        add_product(mesh, ProductRequest(address), lambda _, guess: guess)
     assert (contract.key, contract.event_time) == (("line", "id"), "at")
     assert str(contract.properties["sum"].type) == "decimal"
     assert storymesh(mesh, "check").code == 0

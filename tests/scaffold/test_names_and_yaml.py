@@ -22,6 +22,13 @@ def test_what_is_written_means_the_same_in_both_versions_of_yaml(value: dict[str
     assert yaml.safe_load(text) == value
 
 
+def test_what_people_add_fields_to_has_a_line_for_each() -> None:
+    long = {f"field_{number}": "an expression | default(another)" for number in range(4)}
+    text = yaml_text({"id": "desk", "few": {"a": 1, "b": 2}, "take": long})
+    assert text.splitlines()[:4] == ["id: desk", "few: {a: 1, b: 2}", "take:", f"  field_0: {long['field_0']}"]
+    assert yaml_text({"id": "desk", "owner": "me"}) == "id: desk\nowner: me\n"
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

@@ -70,7 +70,9 @@ def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductD
             )
         guess = guess_source(raw.file, given, engine) if raw.file is not None else SourceGuess(given)
         options = _asked_options(guess, ask)
-        answers = request.answers if request.answers.key or not raw.key else replace(request.answers, key=raw.key)
+        answers = request.answers
+        if raw.key and not answers.key:
+            answers = replace(answers, key=raw.key, key_reason="the primary key of the table")
         draft = draft_product(engine, raw.open(options), name, answers, options.forms)
         asked = _asked(draft, answers, ask)
         if asked != answers:

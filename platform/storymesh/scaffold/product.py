@@ -37,12 +37,14 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Answers:
-    """What a person says instead of a guess; None: guess. `event_time` may be `NONE`."""
+    """What a person says instead of a guess; None: guess. `event_time` may be `NONE`; `key_reason` is who says the
+    key."""
 
     key: tuple[str, ...] | None = None
     event_time: str | None = None
     timeless: bool = False
     restricted: tuple[str, ...] = ()
+    key_reason: str = "as told"
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def draft_product(
     _require_names([column.profile.name for column in columns if column.logical_type != "string"])
     columns = _with_restricted(columns, answers.restricted)
     if answers.key is not None:
-        key, why = require_columns(columns, answers.key, "the key"), "as told"
+        key, why = require_columns(columns, answers.key, "the key"), answers.key_reason
     else:
         key, why = guess_key(engine, table, columns, name)
     notes = [] if key else [f"key: {why}"]

@@ -63,11 +63,13 @@ def find_table(address: str, table: str | None, folder: Path) -> ServedTable:
     What the address of a PostgreSQL does not say, the variables of libpq do: PGHOST, PGUSER, PGPASSWORD, and the like.
     """
     server, access = _server_of(address, table), ServerAccess(folder)
-    named = (table or "").rpartition(".")[2]
+    if not table:
+        # Of a query nothing is asked here; the relation stands for the server.
+        known = _opened(Relation(server, query="select 1"), access).list_tables()
+        raise WrongUsage(f"{server.words}: say which table: --table NAME", suggest_name("", known))
+    named = table.rpartition(".")[2]
     relation = Relation(server, named)
     opened = _opened(relation, access)
-    if not table:
-        raise WrongUsage(f"{server.words}: say which table: --table NAME", suggest_name("", opened.list_tables()))
     key = opened.key_columns()
     user, password = server.variable("USER"), server.variable("PASSWORD")
     notes = [f"a run reads the table from {server.words}, with the name and password in {user} and {password}"]

@@ -6,15 +6,32 @@ from typing import Any
 
 import yaml
 
+_INDENTED = 10  # letters of a line before a value, as a rule
+
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's own dumper puts into quotes what YAML 1.1 does not take for a text; this one also what 1.2 does not."""
+    """PyYAML's own dumper puts into quotes what YAML 1.1 does not take for a text; this one also what 1.2 does not.
+
+    What is too long for one line, and a whole document, has a line for each field, where a person can add another.
+    """
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
+
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
+        node = super().represent_mapping(tag, mapping, flow_style)
+        texts = [part.value for pair in node.value for part in pair if isinstance(part, yaml.ScalarNode)]
+        if sum(len(text) + 2 for text in texts) > self.best_width - _INDENTED:
+            node.flow_style = False
+        return node
+
+    def serialize(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.MappingNode) and node.value:
+            node.flow_style = False
+        super().serialize(node)
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
