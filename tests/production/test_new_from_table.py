@@ -48,6 +48,14 @@ def test_a_table_becomes_a_product(
     written = {"host": host, "port": int(port), "database": database, "schema": "shop"}
     assert contract.document.value["servers"] == [{"server": "postgres", "type": "postgresql", **written}]
     assert quarantined(mesh, "desk.late_orders") == 0
+    with psycopg2.connect("") as connection, connection.cursor() as cursor:
+        cursor.execute("""insert into shop."Late Orders" (id, line, at) values (99, 1, 'infinity')""")
+    connection.close()
+    monkeypatch.setenv("POSTGRES_USER", server["PGUSER"])
+    monkeypatch.setenv("POSTGRES_PASSWORD", server["PGPASSWORD"])
+    assert storymesh(mesh, "run").code == 0
+    refused = storymesh(mesh, "show", "desk.late_orders", "--quarantined").out
+    assert "1 row of the table Late Orders of the server postgres refused" in refused
     with pytest.raises(SourceUnreadable, match=r"there is no such table .did you mean 'Late Orders'"):
         add_product(mesh, ProductRequest(address, table="shop.Late Order"), lambda _, guess: guess)
     written = b"".join(path.read_bytes() for path in mesh.rglob("*") if path.is_file() and ".vscode" not in path.parts)
