@@ -30,7 +30,16 @@ def records(release: str, config: str, split: str) -> Dataset:
     return rows.map(remove_none_values, features=features)
 
 
-def train(kind: str, model: str, rows: Dataset, into: Path, steps: int, *, assistant_only: bool) -> None:
+def train(
+    kind: str,
+    model: str,
+    rows: Dataset,
+    into: Path,
+    steps: int,
+    *,
+    assistant_only: bool = False,
+    rate: float | None = None,
+) -> None:
     """Train one stage, `kind` is sft, dpo or kto, and write model and tokenizer to `into`."""
     name = kind.upper()
     accelerated = torch.cuda.is_available()
@@ -43,6 +52,7 @@ def train(kind: str, model: str, rows: Dataset, into: Path, steps: int, *, assis
         use_cpu=not accelerated,
         report_to=[],
         save_strategy="no",
+        **({"learning_rate": rate} if rate is not None else {}),
         **({"assistant_only_loss": True} if assistant_only and "messages" in rows.column_names else {}),
     )
     tokenizer = AutoTokenizer.from_pretrained(model)

@@ -4,7 +4,9 @@ The bank's rows are Berka's, in a PostgreSQL; payments and alerts are in another
 Delta table in S3; sanctions are a file. What the records say is counted here once more, by SQL on the sources.
 """
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,8 @@ from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import latest_build
 from storymesh.release.catalog import Release, list_releases
 from tests.meshes.lending import make_sources
+from tests.support.paths import TESTS
+from tests.support.readers import reader
 from tests.support.release_meshes import release_all, storymesh
 from tests.support.whole_mesh import KEY, Preloaded, copied, every, loaded, public_data
 
@@ -34,6 +38,22 @@ IDENTIFIERS = {
     "vienna": re.compile(r"\bKU-\d{8}\b"),
 }
 """What each country calls its own: nobody else may read it."""
+
+
+LEARN = """
+import runpy, sys
+import trl_reader
+from datasets import load_dataset
+
+sys.argv, told = sys.argv[1:], []
+for release in sys.argv[1:3]:
+    rows = load_dataset(release, "advice", split="train")
+    told += [text for row in rows.select(range(20)) for text in trl_reader.texts_of(row)]
+trl_reader.write_model(told, "model")
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Makes a random model of a few parameters, and runs a recipe that begins with it."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +274,8 @@ def test_each_release_says_what_left_which_country_and_in_which_form(lending: Le
             ("grants", release_of(lending.root, "grant-or-refuse")), ("alerts", reported),
         )
     }  # fmt: skip
+    asked = release_of(lending.root, "grant-or-refuse").manifest.egress["payment"].leaving
+    assert {*asked.columns} == {"payment", "account", "booked_at", "direction", "amount"}, "nobody's other party"
     assert left["grants"] == {
         "customer": ("vienna", "prague", "credit", {"customer", "account"}),
         "payment": ("bratislava", "prague", "credit", {"payment", "account"}),
@@ -286,6 +308,24 @@ def test_an_alert_is_answered_alike_in_both_countries(lending: Lending, reported
         for release in (reported, release_of(lending.root, "alert-or-not"))
     )
     assert {hashed_value(case_id, key): words for case_id, words in there.items()} == here
+
+
+def test_two_models_learn_each_its_own_dataset(lending: Lending, reported: Release, tmp_path: Path) -> None:
+    releases = [str(release_of(lending.root, "grant-or-refuse").path), str(reported.path)]
+    (tmp_path / "learn.py").write_text(LEARN)
+    recipe = str(TESTS.parent / "examples/train/side_by_side.py")
+    more = ["--model", "model", "--into", "out", "--config", "advice", "--steps", "80", "--learning-rate", "0.01"]
+    done = subprocess.run(
+        [reader("python"), "learn.py", recipe, *releases, *more],
+        capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TESTS / "support"), "HF_HUB_OFFLINE": "1",
+             "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3_000:]
+    lines = [line for line in done.stdout.splitlines() if ", trained on " in line]
+    losses = [[float(word) for word in line.rpartition(": ")[2].split()] for line in lines]
+    for own in range(2):
+        assert losses[own][own] < losses[own][1 - own] / 1.5, losses
 
 
 def test_loans_are_not_told_where_the_bank_lets_nobody_tell_them(at_bratislava: Mesh) -> None:

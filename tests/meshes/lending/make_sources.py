@@ -110,6 +110,7 @@ def load_clearing(address: Mapping[str, Any], data: Path, payments: int) -> None
                     cursor.copy_expert(f"copy {name} from stdin (format csv)", _as_csv(batch))
         with connection.cursor() as cursor:
             cursor.execute("create index on payments (account, booked_at)")
+            cursor.execute("analyze payments")  # what is expected of a fetch is what PostgreSQL knows of the table
 
 
 def write_customers(address: str, data: Path, options: Mapping[str, str]) -> None:
