@@ -6,6 +6,7 @@ from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storymesh.contract import repeated_rows
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import read_contract
 from storymesh.contract.repeated_rows import find_repeated_rows
@@ -74,12 +76,16 @@ numbers = count()
 
 @settings(max_examples=40, deadline=None)
 @given(
-    parts=st.lists(ROWS, min_size=1, max_size=3), kept=ROWS, names=st.sets(st.sampled_from(list(VALUES)), min_size=1)
+    parts=st.lists(ROWS, min_size=1, max_size=3),
+    kept=ROWS,
+    names=st.sets(st.sampled_from(list(VALUES)), min_size=1),
+    at_once=st.sampled_from([2, 5, 100]),
 )
 def test_rows_are_repeated_as_a_comparison_with_all_others_says(
     parts: list[list[dict[str, Any]]],
     kept: list[dict[str, Any]],
     names: set[str],
+    at_once: int,
     contract: Contract,
     engine: Engine,
     tmp_path_factory: pytest.TempPathFactory,
@@ -95,7 +101,8 @@ def test_rows_are_repeated_as_a_comparison_with_all_others_says(
     beside = {key_of(row, chosen) for row in unlike}
     counts = Counter(keys)
     wanted = [place for place, key in enumerate(keys) if key is not None and (counts[key] > 1 or key in beside)]
-    found, reaches = find_repeated_rows(engine, contract, chosen, files[:-1], list(map(len, parts)), files[-1:])
+    with mock.patch.object(repeated_rows, "ROWS_AT_ONCE", at_once):
+        found, reaches = find_repeated_rows(engine, contract, chosen, files[:-1], list(map(len, parts)), files[-1:])
     assert found.tolist() == wanted
     assert reaches == bool(beside & set(keys))
     for path in map(Path, files):

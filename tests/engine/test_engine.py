@@ -1,6 +1,8 @@
 """What every engine promises: whole files, rows in the order of their source, bounded queries, memory as a setting."""
 
+import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import duckdb
@@ -61,6 +63,22 @@ def test_a_stream_is_computed_in_its_order_and_fails_as_its_producer_does(tmp_pa
         with pytest.raises(SourceUnreadable, match="line 7") as raised:
             list(engine.map_batches(batches(3, SourceUnreadable("line 7")), schema, lambda table: table))
         assert raised.value.__cause__ is None
+
+
+def test_a_stream_is_not_read_far_ahead_of_who_takes_its_rows() -> None:
+    batch, read = pa.record_batch({"number": pa.array(range(20_000))}), count()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for _ in range(500):
+            next(read)
+            yield batch
+
+    with open_engine(threads=2) as engine:
+        rows = engine.map_batches(batches(), batch.schema, lambda table: table, 20_000)
+        next(rows)
+        time.sleep(0.5)  # in which a reader that does not wait has got far
+        assert next(read) < 60
+        assert sum(map(len, rows)) == 499 * 20_000
 
 
 def test_a_table_of_a_database_file_is_read_by_its_name(tmp_path: Path) -> None:

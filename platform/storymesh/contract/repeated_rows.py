@@ -1,6 +1,7 @@
-"""Rows that share what has to be unique. The engine finds their keys, so there may be more rows than memory holds."""
+"""Rows that share what has to be unique. The engine finds their keys, a part at a time: memory does not grow with the
+rows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from storymesh.contract.definition import Contract
 from storymesh.contract.frames import pandas_frame
 from storymesh.contract.types import arrow_schema
 from storymesh.engine.engine import Engine
-from storymesh.language.types import Array, Struct
+from storymesh.language.types import Array, Date, Decimal, Integer, Struct, Text, Timestamp
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS, _BESIDE = "storymesh:rows", "storymesh:beside"
+ROWS_AT_ONCE = 1 << 22
+_HASHED = Text | Integer | Decimal | Date | Timestamp
+"""Types of which equal values have equal hashes on every engine; of floats, zero has two forms."""
 
 
 def find_repeated_rows(
@@ -34,12 +38,19 @@ def find_repeated_rows(
     The rows in the files `beside` are known to be unlike each other.
     """
     import numpy as np
+    import pyarrow as pa
 
     nothing = np.empty(0, np.int64)
     if not files:
         return nothing, False
     nested = [name for name in names if isinstance(contract.properties[name].type, Array | Struct)]
-    repeated = _hashable(engine.fetch_table(_repeated_keys(engine, contract, names, files, beside)), nested)
+    hashed = [name for name in names if isinstance(contract.properties[name].type, _HASHED)]
+    parts = -(-sum(counts) // ROWS_AT_ONCE) if hashed else 1
+    found_keys = [
+        engine.fetch_table(_repeated_keys(engine, contract, names, files, beside, _part_of(hashed, parts, part)))
+        for part in range(max(parts, 1))
+    ]
+    repeated = _hashable(pa.concat_tables(found_keys), nested)
     if repeated.empty:
         return nothing, False
     keys = repeated[list(names)]
@@ -52,15 +63,31 @@ def find_repeated_rows(
     return np.concatenate(numbers), bool(repeated[_BESIDE].any())
 
 
+def _part_of(names: Sequence[str], parts: int, part: int) -> "Callable[[ir.Table], ir.Table]":
+    """Return what takes from a table the rows of one of so many parts. Rows with equal values are in the same."""
+    import ibis
+
+    def rows_of_part(table: "ir.Table") -> "ir.Table":
+        hashes = ibis.struct({name: table[name] for name in names}).hash()
+        return table.filter((hashes % parts).abs() == part)
+
+    return rows_of_part if parts > 1 else lambda table: table
+
+
 def _repeated_keys(
-    engine: Engine, contract: Contract, names: Sequence[str], files: Sequence[str], beside: Collection[str]
+    engine: Engine,
+    contract: Contract,
+    names: Sequence[str],
+    files: Sequence[str],
+    beside: Collection[str],
+    rows_of_part: "Callable[[ir.Table], ir.Table]",
 ) -> "ir.Table":
     """Return the values that more than one row has, with 1 in a column where one of these rows is in `beside`."""
     import ibis
 
     def keys_of(paths: Collection[str], mark: int) -> "ir.Table":
         table = engine.read_parquet(list(paths), arrow_schema(contract))
-        filled = table.filter([has_value(name)(table) for name in names])
+        filled = rows_of_part(table.filter([has_value(name)(table) for name in names]))
         return filled.select(*names, **{_BESIDE: ibis.literal(mark, "int8")})
 
     rows = keys_of(files, 0)

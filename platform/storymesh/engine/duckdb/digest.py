@@ -19,10 +19,12 @@ content; a column's name and kind are.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.engine.duckdb.connection import quote_text
+from storymesh.engine.duckdb.leaf_spool import LEAF, LeafSpool
 from storymesh.engine.duckdb.nested_forms import BATCH, gains_by_columns, row_digests
 
 if TYPE_CHECKING:
@@ -61,12 +63,11 @@ _KINDS = {
 
 
 def relation_digest(
-    relation: "duckdb.DuckDBPyRelation | pyarrow.RecordBatchReader | pyarrow.Table",
-    session: "duckdb.DuckDBPyConnection | None" = None,
+    relation: "duckdb.DuckDBPyRelation | pyarrow.RecordBatchReader | pyarrow.Table", folder: Path | None = None
 ) -> str:
     """Return the digest of `relation`, 64 hexadecimal digits. A reader is read to its end.
 
-    `session` is where its leaves are sorted, within the memory of that session; None: in one of their own.
+    What memory does not hold lies in `folder` meanwhile (None: where the system has such files).
 
     Raises TypeError for a column of a type that contracts do not have (intervals, unions, bit strings).
     """
@@ -74,10 +75,7 @@ def relation_digest(
 
     if not isinstance(relation, duckdb.DuckDBPyRelation):
         with duckdb.connect() as connection:
-            return relation_digest(connection.from_arrow(relation), connection)
-    if session is None:
-        with duckdb.connect() as connection:
-            return relation_digest(relation, connection)
+            return relation_digest(connection.from_arrow(relation), folder)
     fields = dict(zip(relation.columns, relation.types, strict=True))
     shape = _relation_shape(fields)
     names = sorted(fields, key=str.encode)
@@ -86,32 +84,27 @@ def relation_digest(
         return _root(shape, _leaves(relation, fields))
     formed = [name for name in names if name not in nested]
     forms = [f"{_canonical(_quoted(name), fields[name], 0)} AS {_quoted(name)}" for name in formed]
-    digest = DigestOfBatches(fields, session, formed)
+    digest = DigestOfBatches(fields, folder, formed)
     for batch in relation.project(", ".join([*forms, *map(_quoted, nested)])).to_arrow_reader(BATCH):
         digest.add(batch)
     return digest.value()
 
 
 class DigestOfBatches:
-    """The digest of rows that pass by batch by batch, made over Arrow. Its leaves are sorted in a cursor of `session`.
+    """The digest of rows that pass by batch by batch, made over Arrow.
 
     `fields` are the columns with their types, all plain ones (`comes_as_it_is`) but for those in `formed`, which are
     canonical forms already. A batch may have further columns. Rows belong to parts, of which any choice has a digest.
+    Leaves that memory does not hold lie in `folder` meanwhile.
     """
 
-    def __init__(
-        self,
-        fields: "Mapping[str, DuckDBPyType]",
-        session: "duckdb.DuckDBPyConnection",
-        formed: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, fields: "Mapping[str, DuckDBPyType]", folder: Path | None, formed: Sequence[str] = ()) -> None:
         self._shape, self._formed = _relation_shape(fields), formed
         self._names = sorted(fields, key=str.encode)
-        self._sorting = session.cursor()
-        self._sorting.execute("CREATE OR REPLACE TEMP TABLE leaves (part INTEGER, leaf BLOB)")
+        self._spool = LeafSpool(folder)
         self._pending: list[bytes] = []
         self._count = 0  # of rows whose leaves are pending
-        self._parts: dict[str, int] = {}  # a leaf has the number of its part, which takes less than its name
+        self._parts: dict[str, int] = {}
         self._part = 0
 
     def add(self, batch: "pyarrow.RecordBatch", part: str = "") -> None:
@@ -125,20 +118,12 @@ class DigestOfBatches:
     def value(self, parts: "Iterable[str] | None" = None) -> str:
         """Return the digest of the rows of `parts`; None: of all rows."""
         self._insert()
-        chosen = "" if parts is None else "WHERE part IN (SELECT unnest(?))"
-        arguments = [] if parts is None else [[self._parts[part] for part in parts]]
-        leaves = self._sorting.execute(f"SELECT leaf FROM leaves {chosen} ORDER BY leaf", arguments)
-        return _root(self._shape, leaves.to_arrow_reader(_SORTED))
+        chosen = None if parts is None else {self._parts[part] for part in parts}
+        return _root(self._shape, self._spool.sorted(chosen))
 
     def _insert(self) -> None:
-        import pyarrow
-
-        leaf = pyarrow.FixedSizeBinaryArray.from_buffers(
-            pyarrow.binary(32), self._count, [None, pyarrow.py_buffer(b"".join(self._pending))]
-        )
-        self._sorting.register("digests", pyarrow.table({"leaf": leaf}))
-        self._sorting.execute("INSERT INTO leaves SELECT ?, leaf FROM digests", [self._part])
-        self._sorting.unregister("digests")
+        if self._count:
+            self._spool.add(b"".join(self._pending), self._part)
         self._pending.clear()
         self._count = 0
 
@@ -147,18 +132,18 @@ def _relation_shape(fields: "Mapping[str, DuckDBPyType]") -> str:
     return "".join(_token(name) + _shape(name, fields[name]) for name in sorted(fields, key=str.encode))
 
 
-def _root(shape: str, leaves: "Iterable[pyarrow.RecordBatch]") -> str:
-    """Return the digest of rows of a shape, of which `leaves` are the SHA-256, sorted."""
+def _root(shape: str, leaves: "Iterable[memoryview]") -> str:
+    """Return the digest of rows of a shape, of which `leaves` are the SHA-256, sorted, many at once."""
     tree, count = hashlib.sha256(), 0
-    for batch in leaves:
-        tree.update(_contents(batch.column(0)))
-        count += batch.num_rows
+    for some in leaves:
+        tree.update(some)
+        count += some.nbytes // LEAF
     root = "".join(map(_token, (FORM, shape, str(count), tree.hexdigest())))
     return hashlib.sha256(root.encode()).hexdigest()
 
 
-def _leaves(relation: "duckdb.DuckDBPyRelation", fields: "dict[str, DuckDBPyType]") -> "pyarrow.RecordBatchReader":
-    """Return the SHA-256 of every row, sorted, by SQL alone."""
+def _leaves(relation: "duckdb.DuckDBPyRelation", fields: "dict[str, DuckDBPyType]") -> "Iterator[memoryview]":
+    """Yield the SHA-256 of every row, sorted, by SQL alone."""
     names = sorted(fields, key=str.encode)
     texts, forms = [], []
     for name in names:
@@ -170,7 +155,8 @@ def _leaves(relation: "duckdb.DuckDBPyRelation", fields: "dict[str, DuckDBPyType
     row = f"concat('r', {', '.join(forms)})"
     leaves = relation.project(", ".join(texts)).project(f"unhex(sha256({row})) AS leaf")
     # Sorting spills to disk where memory ends, which an ordered aggregate does not.
-    return leaves.order("leaf").to_arrow_reader(_SORTED)
+    for batch in leaves.order("leaf").to_arrow_reader(_SORTED):
+        yield _contents(batch.column(0))
 
 
 def _text_and_form(column: str, type_: "DuckDBPyType") -> tuple[str, str]:
@@ -183,12 +169,12 @@ def _text_and_form(column: str, type_: "DuckDBPyType") -> tuple[str, str]:
     return text, f"if({column} IS NULL, 'n', '{letter}'), strlen({column}), if({column} IS NULL, '', ':'), {column}"
 
 
-def _contents(leaves: "pyarrow.Array") -> "pyarrow.Buffer":
+def _contents(leaves: "pyarrow.Array") -> memoryview:
     """Return the bytes of all leaves, concatenated without making an object of each."""
     import pyarrow
 
-    contents = leaves.cast(pyarrow.binary(32)).buffers()[1]
-    return contents.slice(leaves.offset * 32, len(leaves) * 32)
+    contents = leaves.cast(pyarrow.binary(LEAF)).buffers()[1]
+    return memoryview(contents)[leaves.offset * LEAF : (leaves.offset + len(leaves)) * LEAF]
 
 
 def _token(text: str) -> str:

@@ -14,12 +14,7 @@ from pydantic import ByteSize, TypeAdapter
 
 from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.child_process import run_rule, stream_table
-from storymesh.engine.duckdb.connection import (
-    confine,
-    open_duckdb,
-    parquet_scan,
-    quote_name,
-)
+from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan, quote_name
 from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
 from storymesh.engine.duckdb.ibis_types import type_named, type_of
 from storymesh.engine.duckdb.nested_forms import comes_as_it_is
@@ -163,7 +158,9 @@ class DuckDBEngine:
         query = self.compile_sql(select(incoming))
         session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
         try:
-            session.register("incoming", pa.RecordBatchReader.from_batches(schema, produced()))
+            reader = pa.RecordBatchReader.from_batches(schema, produced())
+            # As a stream: of a reader, DuckDB has Arrow's scanner read ahead as far as its rows go.
+            session.register("incoming", reader.__arrow_c_stream__())
             yield from self._streamed(session, query, size)
         except EngineFailed:
             if failures:
@@ -204,7 +201,7 @@ class DuckDBEngine:
         with self._executing(f" while it wrote {', '.join(path.name for path, _ in files)}"):
             relation = session.sql(self._query(table))
             fields = dict(zip(relation.columns, relation.types, strict=True))
-            digest = DigestOfBatches(fields, session) if all(map(comes_as_it_is, fields.values())) else None
+            digest = DigestOfBatches(fields, self._spill) if all(map(comes_as_it_is, fields.values())) else None
             rows = relation.to_arrow_reader(BATCH)
 
             def written() -> "Iterator[pa.RecordBatch]":
@@ -308,13 +305,13 @@ class DuckDBEngine:
 
     def content_digest(self, table: "ir.Table") -> str:
         with self._executing():
-            return relation_digest(self.connection.con.sql(self._query(table)), self.connection.con)
+            return relation_digest(self.connection.con.sql(self._query(table)), self._spill)
 
     def digest_of_parts(self, schema: "pa.Schema") -> "DigestOfParts | None":
         empty = self.connection.con.from_arrow(schema.empty_table())
         fields = dict(zip(empty.columns, empty.types, strict=True))
         plain = all(map(comes_as_it_is, fields.values()))
-        return DigestOfParts(DigestOfBatches(fields, self.connection.con), self._translated) if plain else None
+        return DigestOfParts(DigestOfBatches(fields, self._spill), self._translated) if plain else None
 
     def profile_plan(self, table: "ir.Table") -> PlanOperator:
         with self._executing():
