@@ -117,7 +117,12 @@ class Places:
         around = [item.piece for item in sentence if item.piece]
         place = sum(bool(item.piece) for item in sentence[:index])
         before, behind = (around[at] if 0 <= at < len(around) else 0 for at in (place - 1, place + 1))
-        rivals = self._rivals.get(number, set())
+        units = self._units.get(number, set())
+        rivals = {
+            other
+            for other in self._rivals.get(number, set())
+            if units & self._units.get(other, set()) or not units ^ self._units.get(other, set())
+        }
         held = [self._near.get(other, set()) for other in (before, behind) if other and other not in rivals]
         taken = [near & (rivals | {number}) for near in held]
         least = 1 if rivals & self._parallel.get(number, set()) else 2
