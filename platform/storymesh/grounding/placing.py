@@ -24,7 +24,6 @@ class Places:
     def __init__(self, source: GroundingSource, story: Reading) -> None:
         self._source = source
         self._rivals = rivals_of(source)
-        self._parallel = _parallel_of(source)
         self._texts = {piece.number for piece in source.pieces if piece.kind == "text"}
         self._numbers = {piece.number for piece in source.pieces if piece.kind == "number"}
         self._words: Owners = {}  # word -> the pieces of its statement that it stands by
@@ -125,8 +124,7 @@ class Places:
         }
         held = [self._near.get(other, set()) for other in (before, behind) if other and other not in rivals]
         taken = [near & (rivals | {number}) for near in held]
-        least = 1 if rivals & self._parallel.get(number, set()) else 2
-        told_by_others = sum(map(bool, taken)) >= least and all(number not in group for group in taken)
+        told_by_others = any(taken) and all(number not in group for group in taken)
         if told_by_others and not self._stands_by_its_own(sentence, index):
             yield self._fault("its neighbours", number, set.union(*taken) - {number})
         pair = (behind, number)
@@ -182,15 +180,6 @@ def rivals_of(source: GroundingSource) -> dict[int, set[int]]:
             others = {other for other in group if source.texts[other] != source.texts[number]}
             rivals.setdefault(number, set()).update(others)
     return rivals
-
-
-def _parallel_of(source: GroundingSource) -> dict[int, set[int]]:
-    """Return for each piece those whose place a neighbour alone tells: other moments and numbers, and of texts those of
-    the same property."""
-    groups: dict[str, set[int]] = {}
-    for piece in source.pieces:
-        groups.setdefault(piece.kind if piece.kind != "text" else f".{piece.property}", set()).add(piece.number)
-    return {number: group for group in groups.values() for number in group}
 
 
 def _look_of(piece: Piece, text: str) -> tuple[str, ...]:

@@ -103,27 +103,30 @@ class StoryWords:
                     yield Fault("place", item.text, f"“{item.text}” is said of something else in the story.")
 
     def _turned(self, statement: Sequence[Item]) -> Iterator[Fault]:
-        said, ties = set(_said(statement)), _ties(statement)
+        said, ties = _said(statement), _ties(statement)
         if _denials(statement) > self._most_denials > 0:
             yield Fault("negation", "", "This denies more than once what the story denies once.")
         if _denies(statement):
             for tie, word in ties.items():
-                denied = [
-                    words
-                    for words, its in self._denied
-                    if tie in its or (tie in words and (words <= said or tie in self._only_denied))
-                ]
-                if not denied:
+                if not any(self._may_deny(tie, said, *denied) for denied in self._denied):
                     yield Fault("negation", word, f"“{word}” denies something else than in the story.")
-                elif all(words & self._only_denied and not words & self._only_denied & said for words in denied):
-                    yield Fault("negation", word, f"“{word}” is not said of this in the story.")
             return
         for words, its in self._denied:
-            tied = said & set(its)
-            whole = said <= words and said & self._only_denied
+            tied = said.keys() & its.keys()
+            whole = said.keys() <= words and said.keys() & self._only_denied
             if tied and (tied & self._only_denied or whole):
                 yield Fault("negation", "", f"The story denies this: say its “{next(iter(its.values()))}”.")
                 return
+
+    def _may_deny(self, tie: str, said: dict[str, str], words: set[str], ties: dict[str, str]) -> bool:
+        """Return True if a word may be denied in a statement, for one that the story denies: the word that it denies,
+        one that is said of nothing else, or if all of it is there, one before the word that it denies."""
+        own = words & self._only_denied
+        if own and not own & said.keys():
+            return False
+        order = list(said)
+        behind = {tie, *order[order.index(tie) :]}
+        return tie in ties or tie in own or (tie in words <= said.keys() and bool(behind & ties.keys()))
 
     def _left_out(self, told: Reading) -> Iterator[Fault]:
         keys = {item.key for item in told.items if item.is_word}
