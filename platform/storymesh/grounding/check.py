@@ -5,8 +5,9 @@ these fail closed: what the story does not say, and no list allows, is refused. 
 docs/decisions/grounding.md.
 """
 
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,6 +28,8 @@ LONGEST_RATIO = 4
 _STANDS_BEFORE = frozenset(" \t\n(—'“‘¿¡")
 _STANDS_BEHIND = frozenset(" \t\n).,;:!?—'’”")
 _PARTS_OF_NUMBERS = frozenset(".,:")
+_MINUS = re.compile(r"(?:[‐-–−]\s*|(?:^|\s)[—―])$")
+"""What makes a number one below zero: a short dash before it, or a long one that only a number stands right at."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class _Story:
         story = Reading(source.parts, self.language)
         self.wording = StoryWords(story, self.language, source)
         self.places = Places(source, story)
-        self.sides = {(number, side) for number, before, behind in _sides(source.parts) for side in (before, behind)}
+        self.numbers = {piece.number for piece in source.pieces if piece.kind == "number"}
+        self.sides = {(number, side) for number, *both in _sides(source.parts, self.numbers) for side in both}
 
 
 @lru_cache(maxsize=64)
@@ -94,13 +98,13 @@ def _piece_faults(draft: Draft, source: GroundingSource, story: _Story) -> Itera
             yield Fault("piece", f"[[{number}]]", f"[[{number}]] ({text[:60]}) is left out.")
     if not any(isinstance(part, str) and part.strip() for part in draft.parts) and not carried:
         yield Fault("text", "", "There is no text.")
-    for number, before, behind in _sides(draft.parts):
+    for number, before, behind in _sides(draft.parts, story.numbers):
         for side, common in ((before, _STANDS_BEFORE), (behind, _STANDS_BEHIND)):
             if side[-1:] not in common and (number, side) not in story.sides:
                 yield Fault("piece", f"[[{number}]]", f"“{side}” stands right at [[{number}]].")
 
 
-def _sides(parts: Sequence[str | int]) -> Iterator[tuple[int, str, str]]:
+def _sides(parts: Sequence[str | int], numbers: Set[int]) -> Iterator[tuple[int, str, str]]:
     """Yield each piece with what stands right before and right behind it: "<" and a sign, ">" and a sign; a space where
     the text begins or ends. A point or comma that leads on to something is no end of a sentence."""
     for index, part in enumerate(parts):
@@ -111,9 +115,12 @@ def _sides(parts: Sequence[str | int]) -> Iterator[tuple[int, str, str]]:
                 sign = behind[:2]
             if sign in _PARTS_OF_NUMBERS and len(behind) == 1 and index + 2 < len(parts):
                 sign += OPEN
-            # What could be a minus counts, though a space stands behind it.
-            before = before[-1:] if not before.rstrip().endswith("-") else "-"
-            yield part, f"<{before or ' '}", f">{sign or ' '}"
+            # What could be a minus counts, though a space stands behind it; so does a number alone in brackets.
+            if before.rstrip().endswith("-") or (part in numbers and _MINUS.search(before)):
+                before = "-"
+            elif part in numbers and before.endswith("(") and sign == ")":
+                before = "-"
+            yield part, f"<{before[-1:] or ' '}", f">{sign or ' '}"
 
 
 def _text_at(parts: Sequence[str | int], index: int) -> str:

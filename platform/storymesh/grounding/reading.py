@@ -52,7 +52,8 @@ class Reading:
     def __init__(self, parts: Sequence[str | int], language: Language) -> None:
         self.language = language
         self.items: list[Item] = []
-        self.signs: set[str] = set()
+        self.signs: set[str] = set()  # with what is written as one: words in capitals, and brackets without a piece
+        self._bracket = -1  # the item at which one opens
         self._sentence = self._statement = self._part = 0
         self._verb: tuple[int, str, Item | None] | None = None  # of this statement: how sure it is, and where it stands
         self._last = ""  # the last word of this statement, if no piece stands behind it
@@ -81,6 +82,8 @@ class Reading:
             if any(sign.isnumeric() for sign in token):  # also a half, a Roman or a Chinese number
                 self._add(Item(token, token, *self._place, weight="numbers"))
             elif token[0].isalpha():
+                if len(token) > 1 and token.isupper():
+                    self.signs.add(token)
                 if language.joins(token) and token != text.strip():  # between two pieces it parts nothing
                     self._end_statement()
                 self._read_word(token, text[done:])
@@ -121,6 +124,10 @@ class Reading:
         # An apostrophe that neither a letter nor a value stands before opens a quotation.
         before = text[begin - 1] if begin else "" if self.items and self.items[-1].piece else " "
         self.signs.add(f" {sign}" if sign in _QUOTES and before and not before.isalpha() else sign)
+        if sign == "(":
+            self._bracket = len(self.items)
+        elif sign == ")" and not any(item.piece for item in self.items[self._bracket :]):
+            self.signs.add("()")
         if sign in _ENDS and (end == len(text) or text[end].isspace() or text[end] in "\"'”’)"):
             self._end_sentence()
         elif sign in _PARTS or unicodedata.category(sign) == "Pd":

@@ -28,7 +28,7 @@ class StoryWords:
             for piece in source.pieces
         }
         self._led = set[int]().union(*(_led_by(part, at) for part in story.statements for at in range(len(part))))
-        self._signs = story.signs
+        self._signs = story.signs.union(source.vocabulary)
         self._keys = {item.key for item in story.items if item.is_word}
         self._allowed = {language.key(word) for word in source.vocabulary}
         self._passages = [({item.piece for item in part}, _keys_of(part)) for part in story.passages]
@@ -52,7 +52,8 @@ class StoryWords:
             if not is_common_sign(sign):
                 sign = sign.strip() or sign
                 shown = sign if sign.isprintable() else f"U+{ord(sign):04X}"
-                yield Fault("text", shown, f"“{shown}” is no sign of the story.")
+                written = "is not written so in the story" if sign.isalpha() else "is no sign of the story"
+                yield Fault("text", shown, f"“{shown}” {written}.")
         for statement in told.statements:
             for index, item in enumerate(statement):
                 if not item.is_word or item.key in self._keys or not item.text[:1].isalnum():
