@@ -177,8 +177,8 @@ def test_what_a_text_says_is_found_where_it_says_it(asked: Asked, answer: str) -
 
 
 def test_a_language_whose_denials_are_not_known_is_refused() -> None:
-    with pytest.raises(KeyError):
-        EvidenceText("36 heures", "fr")
+    found = EvidenceText("36 heures", "fr").find(WantedValue("delay", 36, "hours"), "36 heures")
+    assert found == NoEvidence("what a text in 'fr' denies is not known: it is in de and en")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storymesh.grounding.check import MOST_FAULTS_SHOWN, check_grounding, grounding_feedback
-from storymesh.grounding.language import LANGUAGES, language_of
 from storymesh.grounding.pieces import GroundingSource, Piece, PieceKind
+from storymesh.lexicon.language import LANGUAGES, language_of
 
 # Of each domain its faithful texts, and the most false alarms of them. There are twice as many faulty texts; of those
 # made of an accepted one 95 % are caught.
@@ -108,6 +108,10 @@ KEPT = "On [[3]] the crate [[1]] left [[2]] and waited [[4]] hours. It was not l
         (KEPT.replace("waited", "waited twice"), "word"),
         (KEPT.replace("crate", "costly crate"), "word"),
         (KEPT.replace("[[4]]", "- [[4]]"), "piece"),
+        (KEPT.replace("[[4]]", "– [[4]]"), "piece"),
+        (KEPT.replace("[[4]]", "−[[4]]"), "piece"),
+        (KEPT.replace("[[4]]", "—[[4]]"), "piece"),
+        (KEPT.replace("[[4]]", "([[4]])"), "piece"),
         (KEPT.replace("[[4]]", "[[4]]½"), "piece"),
         (KEPT.replace("[[4]]", "[[4]]²"), "piece"),
         (KEPT.replace("waited", "waited ٣"), "word"),
@@ -120,6 +124,8 @@ KEPT = "On [[3]] the crate [[1]] left [[2]] and waited [[4]] hours. It was not l
         (KEPT.replace("waited", "was going to have waited"), "word"),
         (KEPT.replace("It was not lost.", "Was it not lost?"), "text"),
         (KEPT.replace("not", "no\u200bt"), "text"),
+        (KEPT.replace("not", "NOT"), "text"),
+        (KEPT.replace("not", "(not)"), "text"),
         (KEPT.replace("lost", "\u202etsol\u202c"), "text"),
         (KEPT.replace("lost", "l\u043est"), "word"),
         (KEPT.replace("not lost", "not not lost"), "negation"),
@@ -138,6 +144,23 @@ KEPT = "On [[3]] the crate [[1]] left [[2]] and waited [[4]] hours. It was not l
 def test_each_fault_has_its_kind(answer: str, kind: str) -> None:
     assert check_grounding(KEPT, STORY).faults == ()
     assert kind in kinds_of(answer, STORY)
+
+
+def test_a_denial_stays_before_what_the_story_denies() -> None:
+    source = told("The insurer did not pay the claim {t:C-1} to {t:Ada}.")
+    assert kinds_of("The claim [[1]] the insurer did not pay to [[2]].", source) == set()
+    assert kinds_of("The insurer did pay the claim [[1]] not to [[2]].", source) == {"negation"}
+
+
+def test_numbers_of_two_units_need_no_neighbour_to_be_told_apart() -> None:
+    source = told(
+        "{t:Arva} delivered {n:91} percent at {n:40} dollars, and {t:Belo} delivered {n:85} percent at {n:60} dollars."
+    )
+    kept = "At [[3]] dollars [[1]] delivered [[2]] percent, and at [[6]] dollars [[4]] delivered [[5]] percent."
+    assert kinds_of(kept, source) == set()
+    assert "place" in kinds_of(
+        kept.replace("[[3]]", "[[9]]").replace("[[6]]", "[[3]]").replace("[[9]]", "[[6]]"), source
+    )
 
 
 @pytest.mark.parametrize(

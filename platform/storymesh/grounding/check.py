@@ -13,11 +13,11 @@ from functools import lru_cache
 
 from storymesh.grounding.faults import Fault
 from storymesh.grounding.frame import without_frame
-from storymesh.grounding.language import language_of
 from storymesh.grounding.pieces import OPEN, Draft, GroundingSource, PlacedPiece, read_answer
 from storymesh.grounding.placing import Places
 from storymesh.grounding.reading import Reading
 from storymesh.grounding.wording import StoryWords
+from storymesh.lexicon.language import language_of
 
 MOST_FAULTS_SHOWN = 12
 """The most faults that the model is sent at once, so that the first are not lost among many."""
@@ -47,11 +47,9 @@ class Grounding:
         """The share of the words and pieces with which nothing is wrong, 1 for an accepted text alone."""
         if not self.faults:
             return 1.0
-        return 0.0 if any(fault.kind == "text" for fault in self.faults) else self._share
-
-    @property
-    def _share(self) -> float:
-        return 1.0 - min(1.0, len(self.faults) / max(self.checked, len(self.faults) + 1))
+        if any(fault.kind == "text" for fault in self.faults):
+            return 0.0
+        return 1.0 - len(self.faults) / max(self.checked, len(self.faults) + 1)
 
 
 class _Story:
@@ -116,9 +114,8 @@ def _sides(parts: Sequence[str | int], numbers: Set[int]) -> Iterator[tuple[int,
             if sign in _PARTS_OF_NUMBERS and len(behind) == 1 and index + 2 < len(parts):
                 sign += OPEN
             # What could be a minus counts, though a space stands behind it; so does a number alone in brackets.
-            if before.rstrip().endswith("-") or (part in numbers and _MINUS.search(before)):
-                before = "-"
-            elif part in numbers and before.endswith("(") and sign == ")":
+            below_zero = _MINUS.search(before) or (before.endswith("(") and sign == ")")
+            if before.rstrip().endswith("-") or (part in numbers and below_zero):
                 before = "-"
             yield part, f"<{before[-1:] or ' '}", f">{sign or ' '}"
 

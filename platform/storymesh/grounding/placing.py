@@ -13,8 +13,6 @@ from storymesh.grounding.pieces import GroundingSource, Piece
 from storymesh.grounding.reading import Item, Reading, neighbours
 
 _MEASURES = ("units", "currencies")
-
-
 Owners = dict[str, set[int]]
 
 
@@ -29,18 +27,21 @@ class Places:
         self._words: Owners = {}  # word -> the pieces of its statement that it stands by
         self._close: Owners = {}  # word -> the pieces that it stands right by
         self._led: Owners = {}  # word that leads to a piece -> those pieces
-        self._near: dict[int, set[int]] = {}  # piece -> the pieces before and behind it in its statement
+        self._near: dict[int, set[int]] = {}  # piece -> of its statement, the next of each kind before and behind it
         self._pairs: set[tuple[int, int]] = set()  # pieces with nothing between them that says something
         self._units: dict[int, set[str]] = {}  # piece -> the units that it is given in
         for statement in story.statements:
             self._learn(statement)
+        for statement in story.statements:
+            pieces = [item.piece for item in statement if item.piece]
+            for index, piece in enumerate(pieces):
+                for side in (pieces[index + 1 :], pieces[:index][::-1]):
+                    first = (one for at, one in enumerate(side) if not self._alike(one) & set(side[:at]))
+                    self._near.setdefault(piece, set()).update(first)
         self._rows = {piece.number: piece.row for piece in source.pieces if piece.row}
         self._in_rows = not list(self._mixed_rows(story))
 
     def _learn(self, statement: Sequence[Item]) -> None:
-        for one, other in pairwise(item.piece for item in statement if item.piece):
-            self._near.setdefault(one, set()).add(other)
-            self._near.setdefault(other, set()).add(one)
         self._pairs |= {(one.piece, other.piece) for one, other in pairwise(statement) if one.piece and other.piece}
         for index, item in enumerate(statement):
             before, behind = neighbours(statement, index)
@@ -53,6 +54,11 @@ class Places:
             else:
                 self._words.setdefault(item.key, set()).update(before | behind)
                 self._close.setdefault(item.key, set()).update(_close_to(statement, index))
+
+    def _alike(self, number: int) -> set[int]:
+        """Return the rivals of a piece that its unit does not tell from it."""
+        units, rivals = self._units.get(number, set()), self._rivals.get(number, set())
+        return {one for one in rivals if units == (its := self._units.get(one, set())) or units & its}
 
     def faults(self, told: Reading) -> Iterator[Fault]:
         """Yield what stands by another piece than in the story."""
@@ -116,12 +122,7 @@ class Places:
         around = [item.piece for item in sentence if item.piece]
         place = sum(bool(item.piece) for item in sentence[:index])
         before, behind = (around[at] if 0 <= at < len(around) else 0 for at in (place - 1, place + 1))
-        units = self._units.get(number, set())
-        rivals = {
-            other
-            for other in self._rivals.get(number, set())
-            if units & self._units.get(other, set()) or not units ^ self._units.get(other, set())
-        }
+        rivals = self._alike(number)
         held = [self._near.get(other, set()) for other in (before, behind) if other and other not in rivals]
         taken = [near & (rivals | {number}) for near in held]
         told_by_others = any(taken) and all(number not in group for group in taken)

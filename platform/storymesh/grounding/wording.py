@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from storymesh.grounding.faults import Fault
-from storymesh.grounding.language import Language
 from storymesh.grounding.pieces import GroundingSource
 from storymesh.grounding.placing import rivals_of
 from storymesh.grounding.reading import Item, Reading, is_common_sign, neighbours
+from storymesh.lexicon.language import Language
 
 _WORD_OF_NAME = re.compile(r"[^\W\d_]+?(?=[A-Z_\W\d]|$)")
 
@@ -23,7 +23,7 @@ class StoryWords:
         self._names = {
             piece.number: {
                 language.key(word.lower())
-                for word in (*_WORD_OF_NAME.findall(piece.property), *language.names_of_kind(piece.kind))
+                for word in (*_WORD_OF_NAME.findall(piece.property), *language.words(piece.kind))
             }
             for piece in source.pieces
         }
@@ -31,13 +31,17 @@ class StoryWords:
         self._signs = story.signs.union(source.vocabulary)
         self._keys = {item.key for item in story.items if item.is_word}
         self._allowed = {language.key(word) for word in source.vocabulary}
-        self._passages = [({item.piece for item in part}, _keys_of(part)) for part in story.passages]
-        self._without_pieces = {item.key for part in story.sentences if not _has_pieces(part) for item in part}
-        self._statements = [_said(statement) for statement in story.statements]
-        self._denied = [(set(said), _ties(part)) for part, said in _pairs(story) if _denies(part)]
+        self._passages = [
+            ({item.piece for item in part}, {item.key for item in part if item.is_word}) for part in story.passages
+        ]
+        self._without_pieces = {
+            item.key for part in story.sentences if not any(other.piece for other in part) for item in part
+        }
+        self._statements = [_said(part) for part in story.statements]
+        self._denied = [(set(_said(part)), _ties(part)) for part in story.statements if _denials(part)]
         self._most_denials = max(map(_denials, story.statements), default=0)
-        affirmed = [set(said) for part, said in _pairs(story) if not _denies(part)]
-        self._only_denied = set().union(*(said for said, _ in self._denied)) - set().union(*affirmed)
+        affirmed = (_said(part) for part in story.statements if not _denials(part))
+        self._only_denied = set().union(*(said for said, _ in self._denied)).difference(*affirmed)
         self._required = {
             item.key: item.text for item in story.items if item.is_word and item.weight in ("negations", "outcomes")
         }
@@ -107,7 +111,7 @@ class StoryWords:
         said, ties = _said(statement), _ties(statement)
         if _denials(statement) > self._most_denials > 0:
             yield Fault("negation", "", "This denies more than once what the story denies once.")
-        if _denies(statement):
+        if _denials(statement):
             for tie, word in ties.items():
                 if not any(self._may_deny(tie, said, *denied) for denied in self._denied):
                     yield Fault("negation", word, f"“{word}” denies something else than in the story.")
@@ -121,13 +125,13 @@ class StoryWords:
 
     def _may_deny(self, tie: str, said: dict[str, str], words: set[str], ties: dict[str, str]) -> bool:
         """Return True if a word may be denied in a statement, for one that the story denies: the word that it denies,
-        one that is said of nothing else, or if all of it is there, one before the word that it denies."""
+        one that is said of nothing else (a piece: in its place), or if all of it is there, one before that word."""
         own = words & self._only_denied
         if own and not own & said.keys():
             return False
-        order = list(said)
-        behind = {tie, *order[order.index(tie) :]}
-        return tie in ties or tie in own or (tie in words <= said.keys() and bool(behind & ties.keys()))
+        behind = list(said)[list(said).index(tie) :] if tie in words <= said.keys() else []
+        alone = tie in own and not (tie.startswith("#") and ties.keys() & said.keys())
+        return tie in ties or alone or bool(ties.keys() & behind)
 
     def _left_out(self, told: Reading) -> Iterator[Fault]:
         keys = {item.key for item in told.items if item.is_word}
@@ -142,20 +146,8 @@ class StoryWords:
                 yield Fault("omission", words, f"“{words}” is left out.")
 
 
-def _keys_of(items: Sequence[Item]) -> set[str]:
-    return {item.key for item in items if item.is_word}
-
-
-def _has_pieces(items: Sequence[Item]) -> bool:
-    return any(item.piece for item in items)
-
-
 def _denials(statement: Sequence[Item]) -> int:
     return sum(item.weight == "negations" for item in statement)
-
-
-def _denies(statement: Sequence[Item]) -> bool:
-    return _denials(statement) > 0
 
 
 def _led_by(statement: Sequence[Item], index: int) -> set[int]:
@@ -170,10 +162,6 @@ def _said(statement: Sequence[Item]) -> dict[str, str]:
         for item in statement
         if not item.lead and item.weight != "negations"
     }
-
-
-def _pairs(story: Reading) -> Iterator[tuple[Sequence[Item], dict[str, str]]]:
-    return ((statement, _said(statement)) for statement in story.statements)
 
 
 def _ties(statement: Sequence[Item]) -> dict[str, str]:

@@ -8,7 +8,6 @@ from functools import cached_property
 from storymesh.case.scopes import Phase, TypedCase, own_option, unanswered_option
 from storymesh.document import suggest_file
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
-from storymesh.grounding.language import LANGUAGES
 from storymesh.language.ast import Template
 from storymesh.language.bounds import TemplateCost, template_cost
 from storymesh.language.locale_formats import ENGLISH
@@ -18,6 +17,7 @@ from storymesh.language.typecheck.scope import CheckedExpression, CheckedTemplat
 from storymesh.language.typecheck.templates import check_template
 from storymesh.language.types import Array, Classification, Field, Hidden, Struct, Text
 from storymesh.language.variants import MAX_VARIANTS, draw_between
+from storymesh.lexicon.language import LANGUAGES
 from storymesh.location import Location
 from storymesh.narrative.conditions import type_condition
 from storymesh.narrative.definition import Narrative, Record

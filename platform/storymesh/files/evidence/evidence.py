@@ -18,14 +18,13 @@ from storymesh.files.evidence.folded_text import FoldedText, fold_text, is_whole
 from storymesh.files.evidence.measures import measure_of
 from storymesh.files.evidence.said_values import SaidDay, SaidNumber, said_clocks, said_days, said_numbers
 from storymesh.files.evidence.sentences import TextSpans, text_spans
-from storymesh.grounding.language import LANGUAGES, language_of
+from storymesh.lexicon.language import LANGUAGES, language_of
 
 Span = tuple[int, int]
 Said = TypeVar("Said", SaidNumber, SaidDay)
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 _ENDS_DENIAL = re.compile(r"[;:!?]|\.(?=\s|$)")
 _IDENTIFIER = re.compile(r"(?=.*[^\W\d_])(?=.*\d)[\w][\w./-]*[\w]")
-_GOES_ON = ("and", "or", "nor", "und", "oder", "noch")
 _LIST_WORDS = 3  # behind a comma as many words at most go on with a list of what is denied
 
 
@@ -61,17 +60,13 @@ class NoEvidence:
 class EvidenceText:
     """A text in which values are looked for, of a language and, where days are said without a year, of a day.
 
-    Raises KeyError for a language whose words that deny are not known.
+    In a language whose words that deny are not known nothing is evident.
     """
 
     text: str
     language: str = "en"
     near: date | None = None
     _denials: dict[str, bool] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.language not in LANGUAGES:
-            raise KeyError(self.language)
 
     def find(
         self, wanted: WantedValue, quote: str | None, key: Sequence[str] = (), others: Iterable[str] = ()
@@ -80,6 +75,9 @@ class EvidenceText:
 
         `key` are the texts of the row's own key, `others` those of other rows that the same file has.
         """
+        if self.language not in LANGUAGES:
+            known = " and ".join(LANGUAGES)
+            return NoEvidence(f"what a text in '{self.language}' denies is not known: it is in {known}")
         row = _Row(self, [text for text in key if text], [text for text in others if text])
         refused = self._in_quote(wanted, quote, row) if quote else None
         if isinstance(refused, FoundEvidence):
@@ -221,13 +219,16 @@ class EvidenceText:
         return any(word.start() < joined for word in self._denying(reach))
 
     def _denying(self, text: str) -> Iterator[re.Match[str]]:
+        language = language_of(self.language)
         for word in _WORD.finditer(text):
-            key = word[0].casefold()
+            key, rest = word[0].casefold(), text[word.end() :]
             if key not in self._denials:
-                self._denials[key] = language_of(self.language).weight(key) == "negations"
-            numbered = re.match(r"\.? ?\d", text[word.end() :]) and key in ("no", "nr")
-            if self._denials[key] and not numbered and not re.match(r" only\b", text[word.end() :]):
-                yield word
+                self._denials[key] = language.weight(key) == "negations"
+            numbered = key in language.words("numbered") and re.match(r"\.? ?\d", rest)
+            if self._denials[key] and not numbered:
+                following = _WORD.match(rest.removeprefix(" "))
+                if following is None or following[0] not in language.words("only"):
+                    yield word
 
     def _reaches(self, between: str) -> bool:
         """Return True if a denial reaches over some words: not into another statement, but along a list."""
@@ -238,7 +239,7 @@ class EvidenceText:
         if "," in between and len(_WORD.findall(last)) > _LIST_WORDS:
             return False
         joining = (word for word in _WORD.findall(between) if language.joins(word))
-        return all(word.casefold() in _GOES_ON for word in joining)
+        return all(word.casefold() in language.words("lists") for word in joining)
 
 
 @dataclass

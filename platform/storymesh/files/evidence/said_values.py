@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from storymesh.files.evidence.measures import Measure, measures
+from storymesh.lexicon.language import LANGUAGES, language_of
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,7 @@ _WORDS = "|".join((*_ONES, *_TENS, *_SCALES))
 _IN_WORDS = re.compile(rf"\b(?:{_WORDS})(?:(?: and |[ -])(?:{_WORDS}))*\b", re.IGNORECASE)
 _SCALED = re.compile(r" ?(thousand|million|billion)\b", re.IGNORECASE)
 _BESIDE_MONEY = {"k": 1_000, "m": 1_000_000, "bn": 1_000_000_000}
-_BOUND_BEFORE = re.compile(
-    r"(?:\b(?:more|less|fewer|longer|greater|higher|lower|mehr|weniger|länger) (?:than|als)|\b(?:at|zum) (?:least|most)"
-    r"|\b(?:over|under|above|below|exceeds|exceeding|up to|maximum(?: of)?|minimum(?: of)?|max\.?|min\.?|mindestens"
-    r"|höchstens|bis zu|über|unter|between|zwischen|almost|nearly|fast)|[<>≤≥])"
-    r"\s?(?:the |a )?(?:[A-Z]{3} ?|[$€£¥] ?)?$",
-    re.IGNORECASE,
-)
-_BOUND_BEHIND = re.compile(
-    r"^[^.;!?]{0,20}?\b(?:or|oder) (?:more|less|fewer|longer|mehr|weniger|länger)\b", re.IGNORECASE
-)
-_RANGE_BEHIND = re.compile(r"^ ?(?:-|to|until|till|through|or|bis|oder|à) ?(?:[A-Z]{3} ?|[$€£¥] ?)?\d", re.IGNORECASE)
-_RANGE_BEFORE = re.compile(r"\d ?\S{0,12} ?(?:-|\bto|\bor|\bbis|\boder) ?(?:[A-Z]{3} ?|[$€£¥] ?)?$", re.IGNORECASE)
-_AND_BEFORE = re.compile(r"\b(?:between|zwischen)\b[^.;!?]{1,30}\b(?:and|und) ?$", re.IGNORECASE)
+_MONEY = r"(?:[A-Z]{3} ?|[$€£¥] ?)?"
 _UNIT = re.compile(r"[ -]?(?:US)?([^\W\d_]+\.?(?: [^\W\d_]+)?|[%‰°$€£¥][CF]?)")
 _MONEY_BEFORE = re.compile(r"(?:([A-Z]{3})|US)? ?([$€£¥])? ?$")
 _ISO = re.compile(r"(?<![\w.,/:-])(\d{4})-(\d\d)-(\d\d)(?=T\d\d:|\b)(?![-\d])")
@@ -178,9 +167,29 @@ def _with_unit(text: str, begin: int, end: int, value: Decimal, language: str) -
                     measure, last = found, unit.start(1) + len(word)
                     break
     before, behind = text[max(0, begin - 60) : begin], text[last : last + 60]
-    bounded = _BOUND_BEFORE.search(before) or _BOUND_BEHIND.match(behind) or _AND_BEFORE.search(before)
-    ranged = _RANGE_BEHIND.match(text[end : end + 12]) or _RANGE_BEHIND.match(behind) or _RANGE_BEFORE.search(before)
-    return SaidNumber(begin, last, value, measure, not (bounded or ranged))
+    left, right = _bound_patterns(language)
+    inexact = left.search(before) or right.match(behind) or right.match(text[end : end + 12])
+    return SaidNumber(begin, last, value, measure, not inexact)
+
+
+@lru_cache(maxsize=16)
+def _bound_patterns(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what stands before and behind a number that is a bound or an end of a range: signs, and the words of the
+    language where they are known."""
+    known = language_of(language).words if language in LANGUAGES else lambda _: frozenset[str]()
+    bounds, behind, to, between, both = (
+        "|".join(sorted(map(re.escape, known(name)), key=len, reverse=True)) or r"(?!)"
+        for name in ("bounds", "bounds_behind", "to", "between", "both")
+    )
+    article = rf"(?:{'|'.join(sorted(known('determiners')))}) "
+    bound = rf"(?:(?<!\w)(?:{bounds}|{between})|[<>≤≥])\s?(?:{article})?{_MONEY}$"
+    last = rf"\b(?:{between})\b[^.;!?]{{1,30}}\b(?:{both}) ?{_MONEY}$"
+    end = rf"\d ?\S{{0,12}} ?(?:-|\b(?:{to})) ?{_MONEY}$"
+    begin = rf" ?(?:-|(?:{to})\b) ?{_MONEY}\d"
+    return (
+        re.compile(f"{bound}|{last}|{end}", re.IGNORECASE),
+        re.compile(rf"{begin}|[^.;!?]{{0,20}}?\b(?:{behind})\b", re.IGNORECASE),
+    )
 
 
 def _money_before(text: str, known: Mapping[str, Measure]) -> Measure | None:

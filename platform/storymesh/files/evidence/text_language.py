@@ -2,7 +2,7 @@
 
 import re
 
-from storymesh.grounding.language import LANGUAGES, language_of
+from storymesh.lexicon.language import LANGUAGES, language_of
 
 _WORD = re.compile(r"[^\W\d_]+")
 _LOOKED_AT = 2_000  # words

@@ -12,7 +12,7 @@ from storymesh.files.extraction.answer_schema import Unreadable, value_and_quote
 from storymesh.files.extraction.definition import TypedExtraction, label_of
 from storymesh.files.reading.passages import place_of
 from storymesh.files.reading.reading import Passage
-from storymesh.grounding.language import LANGUAGES
+from storymesh.lexicon.language import LANGUAGES
 
 _LATIN = 0x250  # letters below are those of Latin alphabets
 _MOST_FOREIGN = 0.2  # of the letters of a text may be others, as names are

@@ -1,9 +1,10 @@
-"""The words of a language as the check of a retelling knows them: lists in a data file for each language.
+"""The words of a language as the checks of a retelling and of evidence know them: a data file for each language.
 
 `neutral` words say nothing by themselves; `joins` part two statements; `leads` belong to the value behind them, of
 which `genitives` and `datives` may say no time or place; the other lists are of words that say something: `negations`
-(of which `denials` are one word in several forms), `numbers`, `months`, `units`, `currencies`, `outcomes`. The rest
-says which words count as the same. A new language is a file.
+(of which `denials` are one word in several forms), `numbers`, `months`, `units`, `currencies`, `outcomes`. `bounds` and
+the lists behind them say where a number is none, or a denial none. The rest says which words count as the same. A new
+language is a file.
 """
 
 import tomllib
@@ -14,6 +15,8 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent / "languages"
 LANGUAGES = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 PLAIN = ("neutral", "joins", "leads", "genitives", "datives", "determiners", "moment", "number", "text", "denials")
+BOUNDING = ("to", "between", "both", "lists", "only", "numbered")
+PHRASES = ("bounds", "bounds_behind")
 WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes")
 MOST_KEYS = 50_000
 """The words whose key is remembered: more than a language's texts have, and few enough for memory."""
@@ -147,9 +150,9 @@ class Language:
         nouns = self._lists["determiners"]
         return word.lower() in self._lists["datives"] and (not behind or bool({word.lower(), behind.lower()} & nouns))
 
-    def names_of_kind(self, kind: str) -> frozenset[str]:
-        """Return what a value may be called for its kind alone: of a moment, that it is a date."""
-        return self._lists[kind]
+    def words(self, name: str) -> frozenset[str]:
+        """Return a list by its name, such as what a `moment` may be called; phrases as they are written."""
+        return self._lists[name]
 
     def weight(self, word: str) -> str | None:
         """Return the list of weighty words that a word, in whatever form, is in; None if it is in none."""
@@ -162,5 +165,6 @@ def language_of(name: str) -> Language:
     if name not in LANGUAGES:
         raise KeyError(name)
     read = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    lists = {kind: frozenset(read[kind].split()) for kind in (*PLAIN, *WEIGHTY)}
+    lists = {kind: frozenset(read[kind].split()) for kind in (*PLAIN, *BOUNDING, *WEIGHTY)}
+    lists |= {kind: frozenset(read[kind].strip().splitlines()) for kind in PHRASES}
     return Language(lists, Morphology(read))
