@@ -19,8 +19,16 @@ from storymesh.lexicon.language import LANGUAGES, language_of
 
 # Of each domain its faithful texts, and the most false alarms of them. There are twice as many faulty texts; of those
 # made of an accepted one 95 % are caught.
-FAITHFUL = {"admissions": 30, "claims": 60, "clinical": 60, "credit": 60, "german": 40, "logistics": 60}
-MOST_ALARMS = {"admissions": 22, "claims": 25, "clinical": 18, "credit": 20, "german": 23, "logistics": 14}
+FAITHFUL = {"admissions": 30, "claims": 60, "clinical": 60, "credit": 60, "german": 40, "logistics": 60, "theatre": 30}
+MOST_ALARMS = {
+    "admissions": 22,
+    "claims": 25,
+    "clinical": 18,
+    "credit": 20,
+    "german": 23,
+    "logistics": 14,
+    "theatre": 28,
+}
 
 
 def told(text: str, language: str = "en", vocabulary: tuple[str, ...] = ()) -> GroundingSource:
