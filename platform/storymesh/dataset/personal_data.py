@@ -60,7 +60,7 @@ def write_masked_rows(engine: Engine, typed: TypedNarrative, tables: "Mapping[st
     """
     dataset = typed.narrative.dataset
     substitutes = MARKS if dataset.personal == "refuse" else MASKS
-    finder = PersonalDataFinder(_hidden_names(engine, typed, tables), dataset.phone_regions)
+    finder = _make_finder(engine, typed, tables)
     name_hashes = _name_hashes(engine, finder.names)
     values: dict[str, dict[str, int]] = {}
     for role, table in tables.items():
@@ -77,6 +77,17 @@ def write_masked_rows(engine: Engine, typed: TypedNarrative, tables: "Mapping[st
             engine.write_parquet(_replace_values(table, changed), folder / f"{role}.parquet")
     report = {"mode": dataset.personal, "values": values}
     write_atomically(folder / "found.json", json.dumps(report, indent=2) + "\n")
+
+
+def personal_data_finder(
+    engine: Engine, typed: TypedNarrative, tables: "Mapping[str, ir.Table]"
+) -> PersonalDataFinder | None:
+    """Return the finder that free text of these tables is searched with, for words beside them; None: nobody looks."""
+    return None if typed.narrative.dataset.personal == "off" else _make_finder(engine, typed, tables)
+
+
+def _make_finder(engine: Engine, typed: TypedNarrative, tables: "Mapping[str, ir.Table]") -> PersonalDataFinder:
+    return PersonalDataFinder(_hidden_names(engine, typed, tables), typed.narrative.dataset.phone_regions)
 
 
 def read_personal_data_report(folder: Path) -> PersonalDataReport:

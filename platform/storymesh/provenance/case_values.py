@@ -1,9 +1,10 @@
 """The values of the names that a narrative's expressions use, read for single cases as an origin is resolved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
+from storymesh.case.link import KEY
 from storymesh.case.visibility import template_names
 from storymesh.dataset.build import Build
 from storymesh.dataset.tables import cases_with_precedents
@@ -14,6 +15,7 @@ from storymesh.language.interpret import as_value
 from storymesh.language.provenance import TracingInterpreter
 from storymesh.language.traced_values import TracedValue
 from storymesh.language.typecheck.templates import check_expression
+from storymesh.provenance.file_evidence import EvidenceReader, FileEvidence
 from storymesh.provenance.verification_sql import VerificationQueries
 
 View = Literal["hindsight", "question"]
@@ -27,8 +29,26 @@ class CaseValues:
     def __init__(self, build: Build, engine: Engine) -> None:
         self.build = build
         self._engine = engine
+        self._evidence = EvidenceReader(build, engine)
         self._names: dict[str, dict[View, Mapping[str, Any]]] = {}
         self._interpreters: dict[tuple[View, ast.Expression], TracingInterpreter] = {}
+
+    def evidence(self, role: str, key: str, column: str) -> FileEvidence | None:
+        """Return where in a file a property of a row stands, if its product says it and it may be shown."""
+        if not self._evidence.has_evidence(role):
+            return None
+        if not self._evidence.is_read(role, key):
+            self._evidence.read(role, (key, *self._row_keys(role)))
+        return self._evidence.of_value(role, key, column)
+
+    def _row_keys(self, role: str) -> Iterator[str]:
+        """Yield the keys of the rows of a role in the cases that were read."""
+        for views in self._names.values():
+            for names in views.values():
+                value = names.get(role)
+                for row in value if isinstance(value, list) else [value]:
+                    if isinstance(row, dict) and KEY in row:
+                        yield row[KEY]
 
     @cached_property
     def queries(self) -> VerificationQueries:

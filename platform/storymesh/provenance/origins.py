@@ -18,13 +18,15 @@ from storymesh.language.traced_values import COUNTED, HIDDEN, OriginPath
 from storymesh.language.types import Array, Struct, Type
 from storymesh.location import Location
 from storymesh.provenance.case_values import CaseValues, View
+from storymesh.provenance.file_evidence import FileEvidence
 from storymesh.provenance.verification_sql import Rank, VerificationQuery
 
 
 @dataclass(frozen=True)
 class RowOrigin:
     """One value of one row of a product; without a property, the row. A `masked` value may not be shown. `left` says
-    how it left another premise, and by which receipt; None: it was at home."""
+    how it left another premise, and by which receipt; None: it was at home. `evidence` says where in a file it stands;
+    None: it is of no file, or nothing says where."""
 
     path: str
     product: str
@@ -34,6 +36,7 @@ class RowOrigin:
     value: Any = None
     masked: bool = False
     left: str | None = None
+    evidence: FileEvidence | None = None
     kind: Literal["row"] = "row"
 
 
@@ -151,7 +154,9 @@ class OriginResolver:
         name = ".".join(map(str, steps)) or None
         receipt = build.snapshots[role.name].receipt
         left = receipt.describe(column) if receipt is not None else None
-        return RowOrigin(text, product, version, row[KEY], name, None if masked or not steps else value, masked, left)
+        evidence = self.cases.evidence(role.name, row[KEY], column) if column is not None else None
+        shown = None if masked or not steps else value
+        return RowOrigin(text, product, version, row[KEY], name, shown, masked, left, evidence)
 
     def _case_origins(self, name: str, text: str) -> tuple[RowOrigin, ...]:
         """Return the origins of the case's id, at or closes: properties of its anchor."""
@@ -340,8 +345,9 @@ def _same_value(computed: Any, stored: Any) -> bool:
 def _mask(origin: Origin) -> Origin:
     """Hide the value of an origin and of what it was computed from: only its pseudonym is printed."""
     match origin:
-        case RowOrigin():
-            return replace(origin, value=None, masked=True)
+        case RowOrigin(evidence=evidence):
+            bare = replace(evidence, quote=None, uri=None, hidden=True) if evidence is not None else None
+            return replace(origin, value=None, masked=True, evidence=bare)
         case ExpressionOrigin():
             return replace(origin, value=None, masked=True, origins=tuple(map(_mask, origin.origins)))
         case QueryOrigin():

@@ -9,14 +9,13 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from storymesh.case.link import KEY, key_text
 from storymesh.dataset.build import Build
 from storymesh.dataset.pseudonym_key import VARIABLE
 from storymesh.dataset.render import template_inputs
 from storymesh.dataset.stages import write_cases_and_precedents
-from storymesh.dataset.tables import cases_with_precedents, product_rows
+from storymesh.dataset.tables import cases_with_precedents
 from storymesh.language.interpret import as_value
 from storymesh.language.provenance import TracingInterpreter
 from storymesh.language.traced_values import OriginPath, TextSpan
@@ -25,10 +24,8 @@ from storymesh.narrative.typed_record import TypedRecord
 from storymesh.provenance.case_values import CaseValues, View
 from storymesh.provenance.origins import OriginResolver, TraceLog, value_at
 from storymesh.provenance.retold import placed_pieces, trace_retold
+from storymesh.provenance.row_values import read_rows
 from storymesh.provenance.spans import TracedSpan
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 MAX_SELECTED = 500  # records; for more, all cases are read
 _PSEUDONYM = re.compile(r"p-[0-9a-f]{12}")
@@ -186,7 +183,7 @@ class Tracer:
         for role, keys in by_role.items():
             product, version = self._build.product_versions[role]
             columns = {str(steps[0]) for readings in keys.values() for steps, _, _ in readings if steps}
-            rows = self._rows(role, keys, columns)
+            rows = read_rows(self._build, self._engine, role, keys, columns)
             for key, readings in keys.items():
                 for steps, value, record in readings:
                     row = f"{product} {key}, version {version[:12]}"
@@ -194,28 +191,6 @@ class Tracer:
                         yield record, f"{row} is not there"
                     elif steps and value_at(rows[key], steps) != value:
                         yield record, f"{row}: {'.'.join(map(str, steps))} is not what the record was told from"
-
-    def _rows(self, role: str, keys: Iterable[str], columns: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return key -> row of a product at its version, with pseudonyms as the narrative has them."""
-        import ibis
-
-        from storymesh.language.compile.values import pseudonym
-
-        build = self._build
-        contract = build.contracts[role]
-        table = product_rows(build, self._engine, [role])[role]
-
-        def case_value(column: str) -> "ir.Value":
-            replaced = (role, column) in build.typed.pseudonymised
-            return pseudonym(table[column], build.pseudonym_key) if replaced else table[column]
-
-        rows = table.select(
-            **{KEY: key_text([case_value(column) for column in contract.key])},
-            **{f"c_{column}": case_value(column) for column in sorted(columns)},
-        )
-        chosen = rows.semi_join(ibis.memtable({KEY: list(keys)}, schema={KEY: "string"}), KEY)
-        fetched = self._engine.fetch_rows(chosen)
-        return {row[KEY]: as_value({name[2:]: row[name] for name in row if name != KEY}) for row in fetched}
 
     def _wrong_queries(self, most: int | None) -> Iterator[tuple[str, str]]:
         queries = self._log.queries

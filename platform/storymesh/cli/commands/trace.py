@@ -31,12 +31,14 @@ def trace(
 ) -> None:
     """Trace every value of a released record back to its source.
 
-    The source is a product, its version, and the key and property of a row. Without a narrative, it is the only one
+    The source is a product, its version, and the key and property of a row; of a value taken from a file, also the
+    file, with the words and the place that say it. Without a narrative, it is the only one
     that has such a config; without a version, its latest release.
     """
     from storymesh.cli.output.contract_changes import show_contract_changes
     from storymesh.cli.output.trace import show_trace, trace_as_json
     from storymesh.document import path_in_mesh
+    from storymesh.files.definition import is_files_source
     from storymesh.mesh.mesh import load_mesh
     from storymesh.provenance.trace import trace_record
     from storymesh.release.catalog import read_record
@@ -60,13 +62,14 @@ def trace(
         or any(now.templates.get(name) != text for name, text in build.narrative.templates.items())
     )
     folder = f"{path_in_mesh(found.path, loaded.root)}/{DEFINITION_FOLDER}/" if changed else ""
+    of_files = {product.id for product in loaded.products.values() if is_files_source(product.source)}
     if format == "json":
-        echo_json(trace_as_json(traced, found.narrative, found.version, folder))
+        echo_json(trace_as_json(traced, found.narrative, found.version, folder, of_files))
     else:
         if changed:
             message = f"'{found.narrative}' has changed since {found.version}: the release is told by what it keeps"
             echo(f"{message} under {folder}", err=True)
-        show_trace(traced, found.narrative, found.version, folder, sql=sql)
+        show_trace(traced, found.narrative, found.version, folder, of_files, sql=sql)
     if traced.mistakes:
         raise typer.Exit(1)
 

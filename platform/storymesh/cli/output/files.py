@@ -8,6 +8,7 @@ from rich.table import Table
 
 from storymesh.cli.output.console import console_on, echo
 from storymesh.cli.output.counting import count_of
+from storymesh.files.place import describe_place
 from storymesh.printable import printable_line
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def show_file(found: "ReadFile") -> None:
         return
     for passage in found.passages[:_MAX_PASSAGES]:
         begin, end = passage["begin"], passage["end"]
-        echo(printable_line(f"[{_place(passage)}] {_shortened(found.text[begin:end])}"))
+        echo(printable_line(f"[{describe_place(passage)}] {_shortened(found.text[begin:end])}"))
     if (more := len(found.passages) - _MAX_PASSAGES) > 0:
         echo(f"and {more:,} more passages: --format json")
     echo("")
@@ -73,17 +74,6 @@ def _lines(name: str, value: Any) -> list[str]:
             else _lines(name, ", ".join(map(str, value)) or None)
         )
     return [] if value is None else [f"{name}: {_shortened(str(value))}"]
-
-
-def _place(passage: Any) -> str:
-    parts = [f"{name} {passage[name]}" for name in ("part", "page", "cell") if passage.get(name) is not None]
-    if passage.get("seconds"):
-        parts.append("seconds {:.1f}-{:.1f}".format(*passage["seconds"]))
-    if passage.get("box"):
-        parts.append("box " + " ".join(f"{edge:.0f}" for edge in passage["box"]))
-    if passage.get("confidence") is not None:
-        parts.append(f"confidence {passage['confidence']:.2f}")
-    return ", ".join([*parts, f"characters {passage['begin']}-{passage['end']}"])
 
 
 def _shortened(text: str) -> str:

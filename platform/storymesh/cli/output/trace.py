@@ -1,14 +1,15 @@
 """The trace of a record: its values with where each comes from, on a terminal and as JSON."""
 
 import json
+import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from storymesh.cli.output.console import console_on
-from storymesh.printable import printable
+from storymesh.printable import printable, printable_line
 
 if TYPE_CHECKING:
     from storymesh.location import Location
@@ -21,14 +22,17 @@ VARIED = "italic"  # words that the template itself varies
 MASK = "•••"
 
 
-def show_trace(trace: "RecordTrace", narrative: str, release: str, folder: str, *, sql: bool) -> None:
+def show_trace(
+    trace: "RecordTrace", narrative: str, release: str, folder: str, of_files: Collection[str], *, sql: bool
+) -> None:
     """Print each column with its values marked, then every value with its source.
 
-    `folder` is put before the paths of templates; `sql` prints the queries too.
+    `folder` is put before the paths of templates; `of_files` are the products whose files a command shows; `sql` prints
+    the queries too.
     """
     console = console_on(sys.stdout)
     console.print(f"{narrative} {release} · {trace.record} · case {trace.case_id}", style="bold", highlight=False)
-    sources = _SourceLines(folder)
+    sources = _SourceLines(folder, of_files)
     for column in trace.columns:
         console.print()
         console.print(f"[{column.name}]", style="dim", markup=False, highlight=False)
@@ -72,8 +76,9 @@ def mark_spans(text: str, spans: "Iterator[tuple[int, int, str | None, bool]]") 
 class _SourceLines:
     """The lines that say where the values of a column come from; each query gets a number."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, of_files: Collection[str]) -> None:
         self.folder = folder
+        self.of_files = of_files
         self.queries: dict[str, int] = {}
 
     def lines(self, column: "TracedColumn") -> Iterator[Text]:
@@ -99,6 +104,11 @@ class _SourceLines:
                 row = f"{origin.product} {origin.version[:12]} · {origin.key}{what}"
                 left = f" · {origin.left}" if origin.left is not None else ""
                 yield Text(printable(f"{begin}{_value_of(origin) if origin.property else ''}: {row}{left}"))
+                if origin.evidence is not None:
+                    indent = "  " * (depth + 1)
+                    yield Text(printable_line(f"{indent}{origin.evidence.description}"), style="dim")
+                    if (command := _file_command(origin, self.of_files)) is not None:
+                        yield Text(printable_line(f"{indent}{command}"), style="dim")
             case "expression":
                 line = Text(printable(f"{begin}{_value_of(origin)}: {origin.expression}"))
                 yield line.append(f"  {self.place(origin.at)}", style="dim")
@@ -113,6 +123,13 @@ class _SourceLines:
         return f"{self.folder}{at.path}:{at.line}:{at.column}"
 
 
+def _file_command(origin: "RowOrigin", of_files: Collection[str]) -> str | None:
+    """Return the command that shows the file of a value, if there is one and the file may be named."""
+    if origin.evidence is None or origin.evidence.uri is None or origin.product not in of_files:
+        return None
+    return shlex.join(["storymesh", "files", origin.product, "--file", origin.evidence.uri])
+
+
 def _value_of(origin: "RowOrigin | ExpressionOrigin") -> str:
     return f" = {MASK if origin.masked else origin.value}"
 
@@ -122,14 +139,17 @@ def _shorten(text: str) -> str:
     return line if len(line) <= 60 else f"{line[:60]}…"
 
 
-def trace_as_json(trace: "RecordTrace", narrative: str, release: str, folder: str) -> str:
+def trace_as_json(
+    trace: "RecordTrace", narrative: str, release: str, folder: str, of_files: Collection[str] = ()
+) -> str:
     """Return a JSON object: narrative, release, record, case, columns and mistakes.
 
     A column has name, text, the spans that cover it, and what a model `retold` of it, with `retold_spans`. A span has
     begin, end, text, at, expression (null for words of the template), origins and because; an origin is of the kind
-    row, expression or query.
+    row, expression or query. A row whose value stands in a file has `evidence`: how, sha256, uri, quote and place as
+    far as there are any and they may be shown, and the `command` that shows the file, if its product is one `of_files`.
     """
-    encoder = _TraceEncoder(folder)
+    encoder = _TraceEncoder(folder, of_files)
     return json.dumps(
         {
             "narrative": narrative,
@@ -157,8 +177,9 @@ def trace_as_json(trace: "RecordTrace", narrative: str, release: str, folder: st
 class _TraceEncoder:
     """Spans and origins as plain values; `folder` is put before the paths of templates."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, of_files: Collection[str]) -> None:
         self.folder = folder
+        self.of_files = of_files
 
     def span(self, span: "TracedSpan") -> dict[str, Any]:
         return {
@@ -180,6 +201,10 @@ class _TraceEncoder:
                 row = {"product": origin.product, "version": origin.version, "key": origin.key}
                 value = {"property": origin.property, "value": origin.value, "masked": origin.masked}
                 value |= {"left": origin.left} if origin.left is not None else {}
+                if origin.evidence is not None:
+                    command = _file_command(origin, self.of_files)
+                    opened = {"command": command} if command is not None else {}
+                    value |= {"evidence": {**origin.evidence.as_mapping(), **opened}}
                 return {"kind": origin.kind, "path": origin.path, **row, **value}
             case "expression":
                 written = {"expression": origin.expression, "at": self.place(origin.at), "case": origin.case}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 6_000  # characters of one column
 LONGEST_VALUE = 200  # characters of one value of a row
+LONGEST_EVIDENCE = 1_000
 MOST_ROWS = 8  # rows behind one value
 DEPTH = 4  # expressions inside expressions
 
@@ -22,6 +23,7 @@ DEPTH = 4  # expressions inside expressions
 @dataclass(frozen=True)
 class SourceStep:
     """One step to where a value comes from: `kind` is row, expression or query, `color` that of the product.
+    `evidence` says where it stands in a file, or is empty.
 
     `inner` are the steps behind it, of which `more` are not shown.
     """
@@ -35,6 +37,7 @@ class SourceStep:
     value: str = ""
     masked: bool = False
     color: int = 0
+    evidence: str = ""
     inner: "tuple[SourceStep, ...]" = ()
     more: int = 0
 
@@ -195,6 +198,7 @@ class _StoryBuilder:
                 "" if origin.masked or origin.property is None else shorten(format_value(origin.value), LONGEST_VALUE),
                 origin.masked,
                 self.colors.get(origin.product, 0),
+                shorten(origin.evidence.description, LONGEST_EVIDENCE) if origin.evidence is not None else "",
             )
         inner = self._steps(origin.origins, depth - 1) if depth else ()
         more = len(origin.origins) - len(inner)
