@@ -98,7 +98,7 @@ class EvidenceReader:
     def _evidence(self, item: Mapping[str, Any], hidden: bool) -> FileEvidence:
         named = {field.name: item.get(field.name) for field in fields(FileEvidence) if field.name != "hidden"}
         for name in ("box", "seconds"):
-            named[name] = tuple(named[name]) if named[name] is not None else None
+            named[name] = tuple(item[name]) if item[name] is not None else None
         quote, uri = named["quote"], named["uri"]
         if hidden:
             quote = uri = None
