@@ -15,7 +15,7 @@ from storymesh.language.interpret import as_value
 from storymesh.language.provenance import TracingInterpreter
 from storymesh.language.traced_values import TracedValue
 from storymesh.language.typecheck.templates import check_expression
-from storymesh.provenance.file_evidence import EvidenceReader, FileEvidence
+from storymesh.provenance.file_evidence import EvidenceLookup, FileEvidence
 from storymesh.provenance.verification_sql import VerificationQueries
 
 View = Literal["hindsight", "question"]
@@ -29,7 +29,7 @@ class CaseValues:
     def __init__(self, build: Build, engine: Engine) -> None:
         self.build = build
         self._engine = engine
-        self._evidence = EvidenceReader(build, engine)
+        self._evidence = EvidenceLookup(build, engine)
         self._names: dict[str, dict[View, Mapping[str, Any]]] = {}
         self._interpreters: dict[tuple[View, ast.Expression], TracingInterpreter] = {}
 

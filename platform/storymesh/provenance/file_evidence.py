@@ -57,7 +57,7 @@ class FileEvidence:
         return f"{how}{quote} in {', '.join(filter(None, places))}{reader}{digest}"
 
 
-class EvidenceReader:
+class EvidenceLookup:
     """The evidence of the rows of a build, read for many rows at once."""
 
     def __init__(self, build: Build, engine: Engine) -> None:
