@@ -217,7 +217,7 @@ ENDLESS = b'{"choices": [{"message": {"role": "assistant", "content": "' + b"a" 
         (Raw("a" * (10 * 2**20)), "too long"),
         (Body(ENDLESS), "too long"),
         (Body(b"\x1f\x8b" + b"\0" * 100, {"content-encoding": "gzip"}), "too long"),
-        (Raw("[" * 100_000), "unreadable"),
+        (Raw('{"story": ' + "[" * 100_000 + "}"), "unreadable"),
         (Raw('{"story": ' + "9" * 5_000 + "}"), "unreadable"),
     ],
     ids=["ten megabytes", "no end", "compressed", "nested deep", "a number of 5,000 digits"],
