@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import pytest
 
 from storymesh.federation.gate import LeavingRefused
 from storymesh.lifecycle.rebuild import rebuild_release
+from storymesh.lifecycle.verify import verify_release
 from storymesh.mesh.check import check_files, check_mesh
 from storymesh.mesh.in_place import RolesInPlace
 from storymesh.mesh.mesh import Mesh, load_mesh
-from storymesh.mesh.snapshot_pinning import latest_build, pin_build
+from storymesh.mesh.snapshot_pinning import latest_build, open_pinned_build, pin_build
 from storymesh.outage import ResourceUnavailable
+from storymesh.product.extracts import ExtractStore
 from storymesh.product.publication import PublicationRefused
 from storymesh.product.store import ProductStore
 from storymesh.release.catalog import Release, read_release
@@ -355,11 +358,25 @@ def test_lakes_give_the_rows_of_the_time_that_links_reach(
 
 def test_of_a_guarded_premise_only_what_may_leave_is_asked_for(reader: Road, tmp_path: Path) -> None:
     root = Path(shutil.copytree(ROOT / "tests/federation/guarded_mesh", tmp_path / "mesh"))
+    contract = root / "contracts/bank/transactions.odcs.yaml"
+    text = contract.read_text(encoding="utf-8")
+    text = text.replace("columns: [branch]", "columns: [branch, note]")
+    for name, pattern in (("note", "^private"), ("teller", "^E")):
+        rule = (
+            f"{{id: known_{name}, type: library, metric: invalidValues, arguments: {{pattern: {pattern}}}, mustBe: 0}}"
+        )
+        text = re.sub(rf"(name: {name},.*)}}", rf"\1, quality: [{rule}]}}", text)
+    contract.write_text(text, encoding="utf-8")
+    with (root / "narratives/credit_aml/report.md.jinja").open("a", encoding="utf-8") as template:
+        template.write("Asked by {{ application.customer_id }}.\n")
     whole = load_mesh(Path(shutil.copytree(root, tmp_path / "whole")))
     publish_all(whole)
     reader.load("guarded", rows_of_product(whole, "bank.transactions"))
     reader.execute(
-        "grant select (tx_id, customer_id, channel, counterparty_country, booked_at, branch) on guarded to narrator"
+        "grant select (tx_id, customer_id, channel, counterparty_country, booked_at, branch, note) on guarded"
+        " to narrator;"
+        " insert into guarded select 'T9999', customer_id, iban, channel, counterparty_country, booked_at, amount_eur,"
+        " branch, teller, 'Nothing' from guarded where tx_id = 'T0004'"
     )
     left_in_place(root, "bank.transactions", LEDGER)
     product = root / "domains/bank/products/transactions.odps.yaml"
@@ -367,16 +384,47 @@ def test_of_a_guarded_premise_only_what_may_leave_is_asked_for(reader: Road, tmp
     text = product.read_text(encoding="utf-8").replace("sources/transactions.csv", source)
     product.write_text(text, encoding="utf-8")
     mesh = load_mesh(root)
+    unheld = [str(item) for item in check_mesh(mesh) if item.rule == "not-pushable"]
+    assert [item for item in unheld if re.search(r"transactions\.odcs\.yaml:\d+.*known_teller", item)], unheld
+    assert not [item for item in unheld if "known_note" in item]
     publish_all(mesh, "credit.applications")
     one, other = release_all(mesh, "credit-aml"), release_all(whole, "credit-aml")
     for config in ("report", "ask"):
         assert {key: row["text"] for key, row in rows_of(one, config).items() if "text" in row} == {
             key: row["text"] for key, row in rows_of(other, config).items() if "text" in row
         }
-    left = one.manifest.egress["transaction"].leaving
+    # No record tells of a note, and the rows that only its rule refuses do not come through for all that.
+    plan = RolesInPlace(mesh, mesh.typed(mesh.narrative("credit-aml"))).read_plans()["transaction"]
+    assert "note" in plan.columns and "teller" not in plan.columns
+    assert sum(plan.quarantined.values()) == 1
+    left, left_at = one.manifest.egress["transaction"].leaving, one.manifest.egress["transaction"].at
     assert dict(left.columns) == dict(other.manifest.egress["transaction"].leaving.columns)
     assert left.rows <= other.manifest.egress["transaction"].leaving.rows
     assert rebuild_release(one, mesh.warehouse, mesh.open_engine).same
+    # The keys that were sent to the server left their premise too: by a receipt, written before the server was asked.
+    (sent,) = one.manifest.keys_sent["transaction"]
+    customers = set(rows_of_product(mesh, "credit.applications")["customer_id"].to_pylist())
+    assert (sent.leaving.from_premise, sent.leaving.to_premise, sent.leaving.role) == ("hq", "eu-bank", "application")
+    assert dict(sent.leaving.columns) == {"customer_id": "raw"} and sent.leaving.rows == len(customers)
+    assert sent.leaving.version == one.manifest.cast["application"].product_version
+    assert sent.at < left_at and sent in list(ExtractStore(mesh.store).books()["hq"].read())
+    assert other.manifest.keys_sent == {}
+    kept = open_pinned_build(mesh, mesh.narrative("credit-aml"), latest_build(mesh, mesh.narrative("credit-aml")).key)
+    assert kept.keys_sent == {"transaction": (sent,)}
+    assert "keys for" in (one.path / "README.md").read_text(encoding="utf-8")
+    verified = partial(verify_release, one.path, mesh.open_engine, extracts=ExtractStore(mesh.store))
+    assert not verified().differences
+    code, out, error = storymesh(root, "trace", next(iter(rows_of(one, "report").values()))["id"])
+    assert code == 0 and "left hq as raw, receipt 1, to find transaction at eu-bank" in " ".join(out.split()), (
+        out + error
+    )
+    book = mesh.store / "premises/hq/receipts.jsonl"
+    whole_book = book.read_text(encoding="utf-8")
+    book.write_text("", encoding="utf-8")
+    assert any("keys sent for transaction: receipt 1 of hq is not in" in words for words in verified().differences)
+    book.write_text(whole_book.replace('"rows":', '"rows":1'), encoding="utf-8")
+    assert any("does not say what it said" in words for words in verified().differences)
+    book.write_text(whole_book, encoding="utf-8")
     # With the check switched off, the gate refuses before anything is asked for.
     text = (root / "narratives/credit_aml/narrative.yaml").read_text(encoding="utf-8")
     (root / "narratives/credit_aml/narrative.yaml").write_text(text.replace("purpose: aml", "purpose: other"))

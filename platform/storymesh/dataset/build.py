@@ -166,6 +166,11 @@ class Build:
         return {role: receipt for role, receipt in found.items() if receipt is not None}
 
     @property
+    def keys_sent(self) -> "dict[str, tuple[Receipt, ...]]":
+        """Role -> the receipts of keys of other roles that were sent to where its product stays."""
+        return {role: snapshot.keys_sent for role, snapshot in self.snapshots.items() if snapshot.keys_sent}
+
+    @property
     def _forms(self) -> dict[str, dict[str, str]]:
         """Role -> column -> form, of the roles whose rows left another premise."""
         left = {role: snapshot.forms for role, snapshot in sorted(self.snapshots.items())}

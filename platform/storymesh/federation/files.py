@@ -34,6 +34,7 @@ class FilesTable:
         self._relation = relation
         self._store = ObjectStore(relation, access)
         self.moved = 0
+        self.sends_keys = False
 
     @property
     def format(self) -> str:

@@ -27,6 +27,7 @@ class IcebergTable:
         self._access = access
         self._store = ObjectStore(relation, access)
         self.moved = 0
+        self.sends_keys = False
 
     def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
         """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""

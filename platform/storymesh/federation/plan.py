@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from storymesh.federation.receipts import Receipt
 from storymesh.federation.selection import RowSelection, TransferEstimate
 
 ALL, TIME, KEYS, BOTH = "all rows", "time", "keys", "keys and time"
@@ -19,7 +20,8 @@ ALL, TIME, KEYS, BOTH = "all rows", "time", "keys", "keys and time"
 class TransferPlan(BaseModel):
     """How the rows of a role are fetched: what each way would move (`ways`: rows, bytes, sent), and which is `chosen`.
 
-    `keys` went in with it. `rows`, `bytes` and `quarantined` are what came; None where the source does not count them.
+    `keys` went in with it, and `sent` are the receipts of those that left another premise for that. `rows`, `bytes` and
+    `quarantined` are what came; None where the source does not count them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +33,7 @@ class TransferPlan(BaseModel):
     ways: Mapping[str, tuple[int, int, int]]
     chosen: str
     keys: int = 0
+    sent: tuple[Receipt, ...] = ()
     version: str = ""
     rows: int | None = None
     bytes: int | None = None

@@ -66,6 +66,7 @@ class PostgresTable:
         self._access = access
         self._limit = limit
         self.moved = 0
+        self.sends_keys = True
 
     def open_rows(self, choose: ChooseColumns) -> "pa.RecordBatchReader":
         """Return the rows of the chosen columns, a batch at a time. Raises SourceUnreadable, ResourceUnavailable."""

@@ -63,9 +63,11 @@ class TransferEstimate:
 
 @runtime_checkable
 class SelectiveTable(Protocol):
-    """A table of a server that gives some of its rows. `moved` counts the bytes of them that have come."""
+    """A table of a server that gives some of its rows. `moved` counts the bytes of them that have come;
+    `sends_keys`: keys of a selection go to the server, already for an estimate."""
 
     moved: int
+    sends_keys: bool
 
     def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
         """Return at least the selected rows of the chosen columns, of one state of the table. Raises as `open_rows`."""

@@ -16,7 +16,7 @@ import ibis
 from storymesh.dataset.split import SPLITS, single_component
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import EngineFailed, StorymeshError
-from storymesh.product.extracts import ExtractStore, extract_faults
+from storymesh.product.extracts import ExtractStore, extract_faults, key_faults
 from storymesh.release.catalog import Release
 from storymesh.release.definition_snapshot import read_definition_snapshot
 from storymesh.release.digests import compute_digests
@@ -97,8 +97,9 @@ def verify_release(
     except StorymeshError as error:
         differences.append(error.message)
     differences += egress_differences(release.manifest, contracts)
-    if extracts is not None and release.manifest.egress:
+    if extracts is not None:
         differences += extract_faults(extracts, release.manifest.egress)
+        differences += key_faults(extracts, release.manifest.keys_sent)
     with open_engine(only=files_of(release)) as engine:
         try:
             differences += _count_differences(engine, release, counts)

@@ -20,7 +20,7 @@ from storymesh.location import Location
 from storymesh.mesh.code_owners import code_owners_findings
 from storymesh.mesh.dbt_check import dbt_findings, dbt_verdicts
 from storymesh.mesh.file_collections import files_findings
-from storymesh.mesh.in_place_findings import in_place_findings
+from storymesh.mesh.in_place_findings import in_place_findings, unheld_findings
 from storymesh.mesh.mesh import SETTINGS_FILE, Mesh, read_mesh
 from storymesh.mesh.misplaced import definition_files, misplaced_files
 from storymesh.mesh.model_hosts import model_findings
@@ -259,6 +259,7 @@ def _type_findings(mesh: Mesh, narrative: Narrative) -> Sequence[Finding]:
             *typed.warnings,
             *model_findings(narrative, mesh.settings),
             *residency_findings(mesh.residency, typed),
+            *unheld_findings(mesh, typed),
         ]
     except DefinitionErrors as errors:
         return errors.findings

@@ -6,7 +6,9 @@ from storymesh.contract.checks import rule_columns
 from storymesh.contract.definition import Contract
 from storymesh.errors import Finding
 from storymesh.federation.server import servers_of
+from storymesh.mesh.in_place import RolesInPlace
 from storymesh.mesh.mesh import Mesh
+from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.definition import Product
 
 RULE = "not-pushable"
@@ -24,6 +26,22 @@ def in_place_findings(mesh: Mesh) -> list[Finding]:
             found += _server_findings(contract, contract.in_place)
         found += _input_findings(mesh, product)
     return found
+
+
+def unheld_findings(mesh: Mesh, typed: TypedNarrative) -> Iterator[Finding]:
+    """Yield a warning for each rule about rows that the extract of a role is not held to: its columns may not leave."""
+    if any(member.product not in mesh.products for member in typed.narrative.cast.values()):
+        return  # said where it is cast
+    roles = RolesInPlace(mesh, typed)
+    for role, product in roles.roles.items():
+        for rule, missing in roles.unheld_rules(role):
+            names = " and ".join(f"'{name}'" for name in missing)
+            words = (
+                f"'{rule.name}' of '{product}' reads {names}, which no rule lets '{typed.narrative.id}' have as it is: "
+            )
+            words += f"the rows that '{role}' fetches are not held to it"
+            hint = "have the database hold it, or let these columns leave for that"
+            yield Finding(rule.location, RULE, words, hint, "warning")
 
 
 def _source_findings(product: Product, contract: Contract, server: str) -> Iterator[Finding]:

@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
+
+from pydantic import TypeAdapter
 
 from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build import Build
 from storymesh.dataset.pseudonym_key import pseudonym_key
 from storymesh.errors import DefinitionErrors, NotPublished
+from storymesh.federation.receipts import Receipt
 from storymesh.mesh.in_place import RolesInPlace
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.model_hosts import model_findings
@@ -17,6 +21,9 @@ from storymesh.narrative.evaluation import evaluation_files
 from storymesh.narrative.typed import TypedNarrative, type_narrative
 from storymesh.product.extracts import ExtractStore, contracts_as_left, take_extract
 from storymesh.product.store import ProductStore, Snapshot
+
+_SENT = TypeAdapter(dict[str, tuple[Receipt, ...]])
+_KEYS_SENT = "keys_sent.json"
 
 
 def pin_build(mesh: Mesh, narrative: Narrative, *, fetch: bool = False) -> Build:
@@ -61,11 +68,14 @@ def open_pinned_build(mesh: Mesh, narrative: Narrative, key: str) -> Build:
         raise NotPublished(f"'{narrative.id}' has no build {key}", "make its cases first")
     versions: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     snapshots, store_of = {}, _stores(mesh)
+    sent_path = path.with_name(_KEYS_SENT)
+    sent = _SENT.validate_json(sent_path.read_bytes()) if sent_path.is_file() else {}
     for role, member in narrative.cast.items():
         if role not in versions:
             raise NotPublished(f"'{narrative.id}' has a new role '{role}' since build {key}", "make its cases again")
         product = mesh.product(member.product)
-        snapshots[role] = store_of(product.domain).find_snapshot(product.name, versions[role])
+        snapshot = store_of(product.domain).find_snapshot(product.name, versions[role])
+        snapshots[role] = replace(snapshot, keys_sent=sent.get(role, ()))
     build = _build(mesh, narrative, snapshots)
     if build.key != key:
         message = f"the files of '{narrative.id}' have changed since build {key}"
@@ -111,6 +121,8 @@ def _require_allowed(mesh: Mesh, typed: TypedNarrative) -> None:
 
 def _write_pin(build: Build) -> None:
     build.files.folder.mkdir(parents=True, exist_ok=True)
+    if build.keys_sent:
+        write_atomically(build.files.folder / _KEYS_SENT, _SENT.dump_json(build.keys_sent, indent=2).decode() + "\n")
     path = build.files.folder / "pin.json"
     if not path.exists():
         pinned = {role: snapshot.version for role, snapshot in build.snapshots.items()}

@@ -5,7 +5,7 @@ once for each request and version; its receipt is on the disk before the extract
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -145,6 +145,22 @@ def extract_faults(extracts: ExtractStore, receipts: Mapping[str, Receipt]) -> l
         if path is not None and _sha256(path) != receipt.leaving.extract:
             found.append(f"{role}: the extract {path.name} is not what its receipt says")
     return found
+
+
+def key_faults(extracts: ExtractStore, sent: Mapping[str, Sequence[Receipt]]) -> list[str]:
+    """Return, in words, where receipts of keys that were sent (role that they were sent for -> receipts) are not in the
+    books of this store, and where a book is broken."""
+    found: dict[str, None] = {}
+    books = extracts.books()
+    for role, receipt in ((role, receipt) for role, receipts in sent.items() for receipt in receipts):
+        premise = receipt.leaving.from_premise
+        if (book := books.get(premise)) is None:
+            continue
+        if faults := list(book.faults()):
+            found |= dict.fromkeys(faults)
+        elif all(other.digest != receipt.digest for other in book.read()):
+            found[f"keys sent for {role}: receipt {receipt.number} of {premise} is not in {book.path}"] = None
+    return list(found)
 
 
 def contracts_as_left(contracts: Mapping[str, Contract], taken: Mapping[str, Snapshot]) -> dict[str, Contract]:

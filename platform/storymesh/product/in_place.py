@@ -4,7 +4,7 @@ What is kept is a snapshot of the product like any other, of fewer columns and r
 releases use it, and need the server no more.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -15,6 +15,7 @@ from storymesh.engine.engine import OpenEngine
 from storymesh.federation.access import ServerAccess
 from storymesh.federation.open import open_server_table
 from storymesh.federation.plan import ALL, TransferPlan, Ways
+from storymesh.federation.receipts import Receipt
 from storymesh.federation.selection import RowSelection, SelectiveTable, TransferEstimate
 from storymesh.product.definition import Product
 from storymesh.product.publish import publish
@@ -41,13 +42,6 @@ def _rules_of(rules: Sequence[Rule], contract: Contract, columns: Collection[str
     return tuple(rule for rule in rules if (read := rule_columns(rule, contract)) and {*read} <= {*columns})
 
 
-def unheld_rules(contract: Contract, columns: Collection[str]) -> list[Rule]:
-    """Return the rules of a contract that are not held against an extract of these columns."""
-    rules = [*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)]
-    held = {rule.location for rule in _rules_of(rules, contract, columns)}
-    return [rule for rule in rules if rule.location not in held]
-
-
 @dataclass(frozen=True)
 class Extract:
     """What a role got of a product that stays where it is, and how."""
@@ -66,11 +60,13 @@ def fetch_extract(
     store: ProductStore,
     open_engine: OpenEngine,
     run_id: str,
+    before_sending: Callable[[], tuple[Receipt, ...]] = tuple,
 ) -> Extract:
     """Fetch at least the `wanted` rows of some columns of a product from its server, and publish them as a snapshot.
 
-    The places of `wanted` are those of `columns` in the order of the contract. `role` is who it is for. Raises
-    SourceUnreadable, ResourceUnavailable, and what `publish` does; then nothing is kept.
+    The places of `wanted` are those of `columns` in the order of the contract. `role` is who it is for.
+    `before_sending` is called before any of the keys goes to the server, and returns the receipts of their leaving.
+    Raises SourceUnreadable, ResourceUnavailable, and what `publish` does; then nothing is kept.
     """
     own = contract_of_columns(contract, columns)
     relation = server_relation(product, contract)
@@ -81,7 +77,9 @@ def fetch_extract(
     with open_engine() as engine:
         table, ways = open_server_table(relation, access, engine), Ways.of(wanted)
         estimates, chosen, moved = dict[str, TransferEstimate](), ALL, None
+        sent: tuple[Receipt, ...] = ()
         if isinstance(table, SelectiveTable):
+            sent = before_sending() if table.sends_keys and wanted.keys else ()
             estimates = table.estimate(choose, ways.selections)
         if isinstance(table, SelectiveTable) and estimates:
             chosen = ways.choose(estimates)
@@ -102,9 +100,10 @@ def fetch_extract(
         ways={name: (one.rows, one.bytes, one.sent) for name, one in estimates.items()},
         chosen=chosen,
         keys=sum(keys.values.num_rows for keys in ways.selections[chosen].keys),
+        sent=sent,
         version=snapshot.version,
         rows=publication.rows_in,
         bytes=moved,
         quarantined=dict(publication.quarantined),
     )
-    return Extract(snapshot, plan)
+    return Extract(replace(snapshot, keys_sent=sent), plan)

@@ -90,6 +90,7 @@ class Snapshot:
     """The role that it was fetched for from where the product stays: it has what this needs of it; empty: all of it."""
     receipt: "Receipt | None" = field(default=None, repr=False, compare=False)
     """The receipt by which it left its premise, as far as it did; None: it is whole, at home."""
+    keys_sent: "tuple[Receipt, ...]" = field(default=(), repr=False, compare=False)  # of keys that left to fetch it
 
     @property
     def forms(self) -> "Mapping[str, Form] | None":

@@ -153,7 +153,14 @@ class OriginResolver:
         )
         name = ".".join(map(str, steps)) or None
         receipt = build.snapshots[role.name].receipt
-        left = receipt.describe(column) if receipt is not None else None
+        told = [receipt.describe(column)] if receipt is not None else []
+        for linked, receipts in build.keys_sent.items():
+            told += [
+                f"{item.describe(column)}, to find {linked} at {item.leaving.to_premise}"
+                for item in receipts
+                if item.leaving.role == role.name and column in item.leaving.columns
+            ]
+        left = "; ".join(told) or None
         evidence = self.cases.evidence(role.name, row[KEY], column) if column is not None else None
         shown = None if masked or not steps else value
         return RowOrigin(text, product, version, row[KEY], name, shown, masked, left, evidence)

@@ -119,8 +119,7 @@ class ReleaseAssembly:
         recitation = self._recitation(configs)
         write_definition_snapshot(narrative, self.build.contracts, self.staged)
         if self.evaluation is not None:
-            hashes = self.staged / DEFINITION_FOLDER / EVALUATION_HASHES
-            write_evaluation_hashes(self.engine, self.evaluation, hashes)
+            write_evaluation_hashes(self.engine, self.evaluation, self.staged / DEFINITION_FOLDER / EVALUATION_HASHES)
         personal = self.build.personal_data
         with self.observe("digest"):
             digests = compute_digests(self.engine, self.staged, configs, self.digests)
@@ -137,6 +136,7 @@ class ReleaseAssembly:
                 cast=self._cast(),
                 guarded=self.build.guarded,
                 egress=self.build.receipts,
+                keys_sent=self.build.keys_sent,
                 forgotten=self.build.erased_keys,
                 evaluation=self.evaluation.summary if self.evaluation is not None else None,
                 personal=PersonalDataSummary(mode=personal.mode, values=personal.values)

@@ -179,6 +179,8 @@ def open_released_build(
         )
         for role, member in release.manifest.cast.items()
     }
+    for role, receipts in release.manifest.keys_sent.items():
+        snapshots[role] = replace(snapshots[role], keys_sent=receipts)
     snapshots |= take_again(release, typed, snapshots, warehouse, open_engine, current)
     if left := contracts_as_left(typed.contracts, snapshots):
         typed = type_narrative(typed.narrative, {**typed.contracts, **left})

@@ -111,3 +111,11 @@ def egress_differences(manifest: ReleaseManifest, contracts: Mapping[str, Contra
         policies = [LeavingPolicy.of(contracts[role], left.from_premise, guarded=guarded) for guarded in (True, False)]
         if left.policy not in {policy.digest for policy in policies}:
             yield f"{MANIFEST}: egress of {role}: the rules that it left by are not those of the contract kept here"
+    for role, receipts in manifest.keys_sent.items():
+        for receipt in receipts:
+            left = receipt.leaving
+            member = manifest.cast.get(left.role)
+            if fault := receipt.fault:
+                yield f"{MANIFEST}: keys sent for {role}: {fault}"
+            if role not in manifest.cast or member is None or left.product != member.product:
+                yield f"{MANIFEST}: keys sent for {role}: the receipt is of {left.product} {left.version[:12]}"

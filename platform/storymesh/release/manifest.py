@@ -160,13 +160,13 @@ class ReleaseManifest(_Frozen):
     Members with a default were added later, or are absent where they do not apply; a member that equals its default is
     not written. `rules` names the rules by which cases and records were made (`BUILD_VERSION`). `configs`: config ->
     split -> records. `guarded`: role -> premise, of those of which nothing leaves but by a rule of the contract;
-    `egress`: role -> the receipt of what left its premise for the cases. `drops`: config, or `case`, -> reason ->
-    count. `conflicts`: config -> records with the question of another record and a different answer. `splits`: split ->
-    what it keeps of the cases in its period, and how often that worked (`SplitBalance`). `recitation`: config -> what
-    its answers say that nobody can know. `tricks`: config -> what guesses its preferences. `certificate`: promise ->
+    `egress`: role -> the receipt of what left its premise for the cases; `keys_sent`: role -> the receipts of keys of
+    other roles that were sent to where its product stays. `drops`: config, or `case`, -> reason -> count.
+    `conflicts`: config -> records with the question of another record and a different answer. `splits`: split -> what
+    it keeps of the cases in its period, and how often that worked (`SplitBalance`). `recitation`: config -> what its
+    answers say that nobody can know. `tricks`: config -> what guesses its preferences. `certificate`: promise ->
     violations. `forgotten`: product -> digests of the keys whose cases were left out; `succeeds`: the release that
-    still has them. `files`: path -> SHA-256 of every other
-    file, `sizes`: path -> its bytes.
+    still has them. `files`: path -> SHA-256 of every other file, `sizes`: path -> its bytes.
     """
 
     narrative: _NarrativeId
@@ -180,6 +180,7 @@ class ReleaseManifest(_Frozen):
     cast: Mapping[_Name, ReleasedProduct]
     guarded: Mapping[_Name, _Text] = {}
     egress: Mapping[_Name, Receipt] = {}
+    keys_sent: Mapping[_Name, tuple[Receipt, ...]] = {}
     forgotten: Mapping[_Product, tuple[_Text, ...]] = {}
     succeeds: Predecessor | None = None
     evaluation: EvaluationSummary | None = None
