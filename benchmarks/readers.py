@@ -20,7 +20,7 @@ from typing import Any
 from storymesh.files.reading.pool import ReaderPool
 from storymesh.files.reading.reading import FileLimits, FileReading, Kind
 
-FOLDER = Path(__file__).parent.parent / "tests/files/corpus"
+FOLDER = Path(__file__).parents[2] / "shared/files"
 KINDS: dict[str, Kind] = {"docx": "office", "xlsx": "office"}
 Work = tuple[str, bytes, Kind, dict[str, Any]]
 

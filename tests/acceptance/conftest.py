@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.paths import PUBLIC_DATA
-from tests.support.whole_mesh import Elsewhere, Preloaded, Ran, copied, public_data, run_once, timed
+from tests.support.paths import SHARED
+from tests.support.public_data import public_data
+from tests.support.whole_mesh import Elsewhere, Preloaded, Ran, copied, run_once, timed
 
 
 def real(name: str, factory: pytest.TempPathFactory, preloaded: Preloaded) -> Ran:
@@ -14,7 +15,7 @@ def real(name: str, factory: pytest.TempPathFactory, preloaded: Preloaded) -> Ra
     public_data()
 
     def copy(folder: Path) -> Path:
-        (folder / "shared").symlink_to(PUBLIC_DATA.parent, target_is_directory=True)
+        (folder / "shared").symlink_to(SHARED, target_is_directory=True)
         return copied(f"tests/meshes/{name}", folder / "root" / "tests" / "meshes" / name)
 
     return run_once(factory, name, preloaded, copy)

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.command import CommandResult
-from tests.support.paths import TESTS
+from tests.support.public_data import public_files
 from tests.support.whole_mesh import copied, quarantined, rows_of
 
-CORPUS = TESTS / "files/corpus"
+CORPUS = public_files()
 ADDRESS = "http://127.0.0.1:8765"
 REASONS = {
     "VASE-01": "No photo is blurred: quality",

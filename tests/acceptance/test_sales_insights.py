@@ -11,11 +11,11 @@ import pytest
 
 from tests.support.command import CommandResult
 from tests.support.model_server import Call, Raw, Server
-from tests.support.paths import TESTS
+from tests.support.public_data import public_files
 from tests.support.recognisers import recognisers
 from tests.support.whole_mesh import copied, quarantined, rows_of
 
-CORPUS = TESTS / "files/corpus"
+CORPUS = public_files()
 ADDRESS = "http://127.0.0.1:8766"
 RECORDINGS = ("audio/sales_call.mp3", "audio/silence.wav", "bad/header_only.mp3")
 

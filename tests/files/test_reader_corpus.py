@@ -1,4 +1,4 @@
-"""Every file of the corpus ends with the content or the reason that `corpus/truth.json` says."""
+"""Every file of the corpus ends with the content or the reason that `truth.json` says."""
 
 import json
 from collections.abc import Iterator
@@ -10,8 +10,9 @@ import pytest
 from storymesh.files.reading.pool import ReaderPool
 from storymesh.files.reading.reading import KINDS, FileLimits, FileReading, Kind, Refused
 from storymesh.language.types import Array, Field, Struct
+from tests.support.public_data import public_files
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = public_files()
 TRUTH: dict[str, dict[str, Any]] = json.loads((CORPUS / "truth.json").read_text(encoding="utf-8"))
 KIND_OF: dict[str, Kind] = {"docx": "office", "xlsx": "office"}
 ENDINGS: dict[str, Kind] = {".pdf": "pdf", ".jpg": "image", ".png": "image", ".zip": "office", ".docx": "office"}

@@ -11,9 +11,10 @@ from benchmarks.readers import error_rate
 
 from storymesh.files.reading.pool import ReaderPool
 from storymesh.files.reading.reading import FileLimits, FileReading, Kind, Refused
+from tests.support.public_data import public_files
 from tests.support.recognisers import recognisers
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = public_files()
 TRUTH: dict[str, dict[str, Any]] = json.loads((CORPUS / "truth.json").read_text(encoding="utf-8"))
 LABELS = ["image/label_clean.jpg", "image/label_sideways.jpg"]
 SOUNDS = ["audio/captain.wav", "audio/sales_call.mp3", "audio/silence.wav", "bad/header_only.mp3"]

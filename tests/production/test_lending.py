@@ -22,9 +22,10 @@ from storymesh.mesh.snapshot_pinning import latest_build
 from storymesh.release.catalog import Release, list_releases
 from tests.meshes.lending import make_sources
 from tests.support.paths import TESTS
+from tests.support.public_data import public_data
 from tests.support.readers import reader
 from tests.support.release_meshes import release_all, storymesh
-from tests.support.whole_mesh import KEY, Preloaded, copied, every, loaded, public_data
+from tests.support.whole_mesh import KEY, Preloaded, copied, every, loaded
 
 PAYMENTS = 3_000
 CANARY = "p4ss-of-the-b4nk"

@@ -8,9 +8,9 @@ import pytest
 
 from storymesh.scaffold.add_files import means_files
 from tests.support.command import CommandResult
-from tests.support.paths import TESTS
+from tests.support.public_data import public_files
 
-CORPUS = TESTS / "files/corpus"
+CORPUS = public_files()
 
 
 @pytest.mark.parametrize(

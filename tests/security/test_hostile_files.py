@@ -11,9 +11,9 @@ import pytest
 from storymesh.files.reading.pool import ReaderPool
 from storymesh.files.reading.reading import LASTING, FileLimits, FileReading, Kind, Refused
 from tests.support.file_makers import edited, page_with, pdf, saved
-from tests.support.paths import TESTS
+from tests.support.public_data import public_files
 
-CORPUS = TESTS / "files/corpus"
+CORPUS = public_files()
 LIMITS = FileLimits(seconds=2, memory=500_000_000)
 HEAD = b"From: a@example.com\nTo: b@example.com\nSubject: x\n"
 

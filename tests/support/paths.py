@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 MESHES = TESTS / "meshes"
-PUBLIC_DATA = ROOT.parent / "shared" / "data"
+SHARED = ROOT.parent / "shared"  # public data, never committed
 
 
 def importable(**variables: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.built_once import built_once
-from tests.support.paths import PUBLIC_DATA, ROOT
+from tests.support.paths import ROOT
 
 KEY = "a key for tests"  # pseudonyms, and with them digests, are those of a key
 LIMIT_S = 900
@@ -310,13 +310,3 @@ def unswept(mesh: Path) -> Iterator[Path]:
         for file in snapshot.files
     }
     return (path for path in found.store.glob("*/warehouse/**/*.parquet") if str(path.resolve()) not in known)
-
-
-def public_data() -> Path:
-    """Return the folder of the public data beside the checkout. Without it, skip the test, or fail it in CI."""
-    if not PUBLIC_DATA.is_dir():
-        words = f"the public data is not there: {PUBLIC_DATA} is missing"
-        if os.environ.get("CI") == "true":
-            pytest.fail(words)
-        pytest.skip(words)
-    return PUBLIC_DATA
