@@ -8,14 +8,16 @@ import pytest
 from storymesh.files.gather import FilesGone, Gathered
 from storymesh.files.listing import FilesUnreachable
 from tests.files.conftest import FILES, MAIL, FilesDesk
-from tests.support.servers import BUCKET, s3
+from tests.support.servers import s3
+
+BUCKET = "letters"
 
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     import boto3
 
-    with s3() as found:
+    with s3(BUCKET) as found:
         for name, value in found.items():
             monkeypatch.setenv(name, value)
         yield boto3.client("s3", endpoint_url=found["AWS_ENDPOINT_URL"], region_name=found["AWS_REGION"])

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from storymesh.files import listing
 from storymesh.files.content import FolderFiles
 from storymesh.files.gather import FilesGone, Gathered
 from storymesh.files.inventory import Inventory
@@ -65,10 +66,9 @@ def test_a_touched_file_is_opened_and_not_read(desk: FilesDesk) -> None:
     assert desk.gather().opened == 0
 
 
-def test_a_file_of_this_moment_is_looked_at_once_more(desk: FilesDesk) -> None:
-    path = desk.mail("a.eml")
-    now = time.time_ns() + 10**9  # as if written right now, by a clock whose grain is not known
-    os.utime(path, ns=(now - 10**9 + 10**7, now - 10**9 + 10**7))
+def test_a_file_of_this_moment_is_looked_at_once_more(desk: FilesDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = desk.mail("a.eml").stat().st_mtime_ns
+    monkeypatch.setattr(listing, "time", SimpleNamespace(time_ns=lambda: written + 1))
     assert desk.collection().source_digest() is None
     assert desk.gather().read == 1
 

@@ -12,8 +12,8 @@ from storymesh.orchestration.assets.keys import model_key, product_key
 
 def test_two_models_of_which_one_reads_the_others_product() -> None:
     products = [
-        SimpleNamespace(name="first", source=None, inputs=[]),
-        SimpleNamespace(name="second", source=None, inputs=[SimpleNamespace(contract_id="desk.first")]),
+        SimpleNamespace(name="first", source=None, is_model=True, inputs=[]),
+        SimpleNamespace(name="second", source=None, is_model=True, inputs=[SimpleNamespace(contract_id="desk.first")]),
     ]
     owner = SimpleNamespace(owner="desk@example.com")
     mesh: Any = SimpleNamespace(products_of=lambda domain: products, domains={"desk": owner})

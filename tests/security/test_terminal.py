@@ -381,7 +381,7 @@ def test_a_secret_of_the_environment_is_in_no_traceback_log_or_alert(
     monkeypatch.setenv(name, secret)
     words = f"cannot log in with {secret}"
 
-    def fail(root: Path) -> None:
+    def fail(root: Path, **_: object) -> None:
         raise RuntimeError(words)
 
     monkeypatch.setattr(storymesh.mesh.check, "check_files", fail)

@@ -168,6 +168,7 @@ def make(
     narrative = read_narrative(mesh / "narrative.yaml", root)
     snapshot = SimpleNamespace(
         receipt=None,
+        keys_sent=(),
         contract_version="1.0.0",
         contract_digest="c" * 64,
         version=version,

@@ -64,8 +64,9 @@ def postgres() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def s3() -> Iterator[dict[str, str]]:
-    """Run an S3 with the empty bucket `mesh`. Yield the standard variables by which clients find it."""
+def s3(bucket: str = BUCKET) -> Iterator[dict[str, str]]:
+    """Run an S3 with an empty `bucket`, whose name no other S3 of this process has. Yield the standard variables by
+    which clients find it."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -88,7 +89,7 @@ def s3() -> Iterator[dict[str, str]]:
             aws_access_key_id=found["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
         )
-        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": found["AWS_REGION"]})
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": found["AWS_REGION"]})
         yield found
     finally:
         server.stop()

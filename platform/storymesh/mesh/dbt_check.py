@@ -55,7 +55,8 @@ def _project_findings(mesh: Mesh, domain: str) -> list[Finding]:
         return found
     ports = [port for product in mesh.products_of(domain) for port in (*product.inputs, *product.outside)]
     # A product whose own files have faults is nobody's source yet, and its domain's fault alone is to be told.
-    sources = {port.contract_id for port in ports if port.contract_id.partition(".")[0] in mesh.domains}
+    domains = mesh.root / "domains"
+    sources = {port.contract_id for port in ports if (domains / port.contract_id.partition(".")[0]).is_dir()}
     unread = len(list((folder / "products").glob("*.odps.yaml"))) > len(mesh.products_of(domain))
     return syntax_findings(project, folder, mesh.root, None if unread else sources)
 

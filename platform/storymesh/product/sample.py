@@ -116,7 +116,11 @@ def sample_quarantine(
     if not files:
         return None
     table = engine.read_parquet(files[-1])
-    wanted = {check.reason: (check.properties, _wanted(check, contract, forms)) for check in checks_of(contract)}
+    wanted = {
+        check.reason: (check.properties, _wanted(check, contract, forms))
+        for check in checks_of(contract)
+        if check.properties
+    }
     shown = {*contract.properties, REASONS, FILE, LINE} - restricted_properties(contract)
     rows = [_masked(row, shown) for row in engine.fetch_rows(table.limit(limit))]
     written = datetime.fromtimestamp(files[-1].stat().st_mtime, UTC)
