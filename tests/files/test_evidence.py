@@ -4,7 +4,6 @@ import random
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from storymesh.files.evidence.said_values import said_days, said_numbers
 from storymesh.files.evidence.text_language import text_language
 from storymesh.files.reading.mail import read_mail
 from storymesh.files.reading.passages import place_of
+from tests.support.public_data import public_files
 
 NOTICE = """Dear customers,
 
@@ -298,7 +298,7 @@ def test_a_text_is_known_by_its_small_words(text: str, language: str | None) -> 
 def test_values_of_mails_have_their_place_in_a_part(
     name: str, value: Any, unit: str | None, key: str, said: str
 ) -> None:
-    mail = read_mail((Path(__file__).parent / "corpus/mail" / name).read_bytes())
+    mail = read_mail((public_files() / "mail" / name).read_bytes())
     found = EvidenceText(mail.text, text_language(mail.text) or "en").find(WantedValue("x", value, unit), None, [key])
     assert isinstance(found, FoundEvidence)
     place = place_of(mail.passages, found.begin, found.end)
