@@ -59,7 +59,7 @@ class Property:
     evidence: bool = False
     """True for the list that says where in its file each value of the row stands."""
     least_confidence: float | None = None
-    """How sure a recogniser has to be of the words that a value is taken from; None: however sure."""
+    """The least confidence of a recogniser in the words that a value is taken from, from 0 to 1; None: any."""
     hashed: Type | None = None
     """The type that it had where it left as its keyed hash; None for what is as the contract says."""
 

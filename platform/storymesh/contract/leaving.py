@@ -1,4 +1,4 @@
-"""What a contract lets leave the premise of its data: which values, in which form, to where and for what purpose."""
+"""Rules of a contract about what may leave the premise of its data: in which form, to where and for what purpose."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from storymesh.location import Location
 
 Form = Literal["raw", "hashed", "figures"]
-"""How a value leaves: as it is, as its keyed hash, or as a part of a figure over a group of rows."""
+"""The form in which a value leaves: as it is, as its keyed hash, or as a part of a figure over a group of rows."""
 
 Grain = Literal["day", "week", "month", "quarter", "year"]
 

@@ -1,4 +1,4 @@
-"""What the operator of a mesh lets the servers of contracts be: who writes a contract is not who runs it."""
+"""The servers that the operator of a mesh lets contracts name: who writes a contract is not who runs it."""
 
 import fnmatch
 from collections.abc import Callable, Sequence

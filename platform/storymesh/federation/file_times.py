@@ -1,4 +1,4 @@
-"""What files are known by without reading them: size and time of change, where the time tells two states apart."""
+"""Versions of files that nobody has to read: size and time of change, where the time tells two states apart."""
 
 import time
 from collections.abc import Iterable

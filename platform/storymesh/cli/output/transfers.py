@@ -1,4 +1,4 @@
-"""How the rows of products in place were fetched, as people read it on a terminal."""
+"""The ways in which rows of products in place were fetched, for a terminal."""
 
 import sys
 from typing import TYPE_CHECKING
