@@ -200,6 +200,16 @@ def test_links_pipes_and_folders_that_lead_out(desk: FilesDesk) -> None:
     }
 
 
+def test_a_folder_that_leads_to_one_whose_name_begins_alike(tmp_path: Path) -> None:
+    home, other = tmp_path / "mail", tmp_path / "mail-of-others"
+    home.mkdir()
+    other.mkdir()
+    (other / "a.eml").write_text("a")
+    (home / "more").symlink_to(other)
+    with pytest.raises(FilesUnreachable, match="leads out of"):
+        list(listing.list_folder(home, ["more/*.eml"]))
+
+
 def test_names_of_every_kind(desk: FilesDesk) -> None:
     names = ["ä ö.eml", "a'b\"c.eml", "new\nline.eml", "%41.eml", "[x].eml", "日本.eml", "a#b?c.eml"]
     for name in names:

@@ -108,13 +108,18 @@ def list_folder(root: Path, patterns: Sequence[str]) -> Iterator[FileEntry]:
         matches = pattern_regex(pattern).fullmatch
         below = literal_folder(pattern)
         start = f"{home}/{below}"
-        if not os.path.realpath(start).startswith(home):
+        if not _is_inside(start, home):
             raise FilesUnreachable(
                 f"the folder '{below}' leads out of {root}", "put the files into the domain's folder"
             )
         deep = "**" in pattern.split("/")
         depth = pattern.count("/")
         yield from _walk(home, start, below, matches, depth if not deep else None)
+
+
+def _is_inside(path: str, home: str) -> bool:
+    """Return True if a path leads to a folder, which is an absolute one without links, or below it."""
+    return Path(os.path.realpath(path)).is_relative_to(home)
 
 
 def _walk(home: str, start: str, below: str, matches: Any, depth: int | None) -> Iterator[FileEntry]:
@@ -144,7 +149,7 @@ def _entry(item: "os.DirEntry[str]", name: str, home: str) -> FileEntry:
         link = item.is_symlink()
         state = item.stat(follow_symlinks=False)
         if link:
-            if not (os.path.realpath(item.path) + os.sep).startswith(home + os.sep):
+            if not _is_inside(item.path, home):
                 return FileEntry(uri, _token(state), state.st_size, None, path, OUTSIDE)
             state = item.stat()
     except OSError as error:
