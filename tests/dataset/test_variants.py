@@ -18,7 +18,6 @@ from storymesh.errors import DefinitionErrors
 from storymesh.language.variants import draw_table
 from storymesh.mesh.misplaced import misplaced_files
 from storymesh.narrative.scenario import read_scenarios
-from storymesh.narrative.template_files import drawn_wordings
 from storymesh.narrative.typed_variant import tell_by_variant
 from storymesh.provenance.trace import Tracer
 from storymesh.release.definition_snapshot import write_definition_snapshot
@@ -137,8 +136,8 @@ def test_variants_shape_the_release_only_where_they_are_drawn_from(tmp_path: Pat
     without, beside = build(tmp_path / "a", {}, plain), build(tmp_path / "b", VARIANTS, plain)
     drawing = build(tmp_path / "c", VARIANTS)
     assert without.typed.fingerprint == beside.typed.fingerprint
-    assert drawn_wordings(beside.typed.narrative) == ()
-    assert drawn_wordings(drawing.typed.narrative) == (("report", "report.jinja", 4),)
+    assert beside.typed.narrative.drawn_wordings == ()
+    assert drawing.typed.narrative.drawn_wordings == (("report", "report.jinja", 4),)
     assert drawing.typed.fingerprint != build(tmp_path / "d", {**VARIANTS, "report/01.md.jinja": "?"}).typed.fingerprint
     write_definition_snapshot(drawing.typed.narrative, {}, tmp_path / "release")
     kept = tmp_path / "release/definition/narratives/calls/variants/report/01.md.jinja"

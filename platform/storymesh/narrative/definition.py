@@ -311,6 +311,17 @@ class Narrative(Definition):
         folder = self.variants_folder(config, slot)
         return tuple(name for name in self.templates if name.rpartition("/")[0] == folder)
 
+    @property
+    def drawn_wordings(self) -> tuple[tuple[str, str, int], ...]:
+        """Config, template and how many wordings cases draw from, itself and its variants, where there are several."""
+        return tuple(
+            (config, template, 1 + count)
+            for config, record in self.records.items()
+            if record.variants
+            for slot, template in record.templates.items()
+            if (count := len(self.variants_of(config, slot)))
+        )
+
     def at(self, *steps: str | int) -> Location:
         """Return where the value under `steps` stands in the file."""
         document: Document = self.document

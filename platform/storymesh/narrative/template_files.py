@@ -1,15 +1,11 @@
 """The template files of a narrative: those beside `narrative.yaml`, and their variants in folders of their own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from storymesh.document import path_in_mesh, refusal_finding
 from storymesh.errors import Finding
 from storymesh.input_file import InputFileRefused, read_input
 from storymesh.location import Location
-
-if TYPE_CHECKING:
-    from storymesh.narrative.definition import Narrative
 
 MAX_TEMPLATE = 1024 * 1024  # bytes, of which the language takes fewer characters
 MAX_TEMPLATES = 1_000
@@ -37,14 +33,3 @@ def read_templates(folder: Path, root: Path, findings: list[Finding]) -> dict[st
             location = Location(path_in_mesh(path, root), content[: error.start].count(b"\n") + 1)
             findings.append(Finding(location, "unreadable", "the file is not UTF-8 text", "save it as UTF-8"))
     return templates
-
-
-def drawn_wordings(narrative: "Narrative") -> tuple[tuple[str, str, int], ...]:
-    """Return config, template and how many wordings cases draw from, itself and its variants, if several."""
-    return tuple(
-        (config, template, 1 + count)
-        for config, record in narrative.records.items()
-        if record.variants
-        for slot, template in record.templates.items()
-        if (count := len(narrative.variants_of(config, slot)))
-    )

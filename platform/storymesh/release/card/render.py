@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from storymesh.dataset.build import rule_changes_since
 from storymesh.dataset.split import SPLITS
 from storymesh.language.locale_formats import ENGLISH, language_name
-from storymesh.narrative.template_files import drawn_wordings
 from storymesh.release.card.header import card_header
 from storymesh.release.card.markdown import code_block, code_span, escape_text, single_line
 from storymesh.release.curation.curate import curation_rules
@@ -110,7 +109,7 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "shares": _split_shares(split),
         "total": description.manifest.records,
         "diversity": description.diversity,
-        "wordings": drawn_wordings(narrative),
+        "wordings": narrative.drawn_wordings,
         "rules": _curation_sentences(narrative),
         "promises": PROMISES,
         "balances": split_balances(description.manifest),
