@@ -12,6 +12,7 @@ from storymesh.mesh.check import check_mesh
 from storymesh.mesh.mesh import load_mesh
 from storymesh.narrative.scenario import read_scenarios
 from storymesh.scaffold.narrative import OutcomeGuess, draft_narrative, likely_anchors, narrative_files
+from storymesh.scaffold.product_rows import ProductRows
 from tests.support.paths import ROOT
 
 Command = Callable[..., Any]
@@ -34,8 +35,9 @@ def test_every_product_that_happens_begins_a_narrative(root: Path, tmp_path: Pat
     before = check_mesh(mesh)
     anchors = likely_anchors(mesh)
     assert anchors
-    for index, anchor in enumerate(anchors):
-        draft = draft_narrative(mesh, anchor, f"drafted-{index}")
+    with ProductRows.of(mesh) as rows:
+        drafts = [draft_narrative(mesh, rows, anchor, f"drafted-{index}") for index, anchor in enumerate(anchors)]
+    for index, draft in enumerate(drafts):
         narrative_files(draft, "team", "other", None).write(mesh.root)
         if draft.closes is not None:  # its question too, whatever comes of it
             outcome = OutcomeGuess('"x"', "1", "true", ())
@@ -59,6 +61,23 @@ def test_a_narrative_has_the_links_and_the_outcome_that_the_contracts_show(harbo
     assert narrative.case.links["boat"].expect == "optional"
     assert narrative.dataset.split is not None, "by the times of the rows"
     assert "skipper" not in narrative.templates["report.md.jinja"].replace("not printed: skipper", ""), "restricted"
+
+
+def test_rows_are_linked_by_values_that_all_are_keys(tmp_path: Path, storymesh: Command) -> None:
+    faults = [f"F{n},2024-0{1 + n % 3}-0{1 + n % 9} 10:00,{'abc'[n % 3]}" for n in range(30)]
+    (tmp_path / "faults.csv").write_text("\n".join(["no,raised_at,kind", *faults]), encoding="utf-8")
+    visits = [f"{n},F{n % 29},2024-04-01 1{n % 9}:00,F{n % 3}" for n in range(60)]
+    (tmp_path / "visits.csv").write_text("\n".join(["id,reason,started,mark", *visits]), encoding="utf-8")
+    trips = [f"{n},T{n},2024-04-02 10:00" for n in range(40)]
+    (tmp_path / "trips.csv").write_text("\n".join(["id,reason,began", *trips]), encoding="utf-8")
+    sources = [part for name in ("visits", "trips", "faults") for part in ("--from", f"{name}.csv")]
+    assert storymesh(tmp_path, "new", "mesh", "wind", "--domain", "desk", *sources).code == 0
+    done = storymesh(tmp_path / "wind", "new", "narrative", "desk.faults")
+    assert done.code == 0, done.err
+    assert "visits: desk.visits on reason = fault.no (any): every reason is a key of desk.faults" in done.out
+    narrative = load_mesh(tmp_path / "wind").narrative("fault-stories")
+    assert {*narrative.cast} == {"fault", "visits"}, "the reasons of trips are no keys"
+    assert storymesh(tmp_path / "wind", "check").code == 0
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,13 @@
 
 from contextlib import suppress
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
-from storymesh.contract.cast import plan_cast
 from storymesh.contract.definition import Contract
-from storymesh.engine.engine import Engine
 from storymesh.errors import StorymeshError
-from storymesh.files.definition import is_files_source
 from storymesh.mesh.mesh import Mesh
-from storymesh.product.sources.open import open_product_rows
-from storymesh.product.store import ProductStore
 from storymesh.scaffold.narrative import NarrativeDraft, draft_narrative, narrative_files
 from storymesh.scaffold.new_files import NewFiles
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
+from storymesh.scaffold.product_rows import ProductRows
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.15
 LICENSE = "other"
@@ -27,23 +19,25 @@ def add_narrative(mesh: Mesh, anchor: str, id_: str | None, license_: str | None
 
     Raises WrongUsage, and then nothing is written.
     """
-    draft = draft_narrative(mesh, anchor, id_)
-    contract = draft.anchor.contract
-    owner = mesh.domains[contract.domain].owner
-    files = narrative_files(draft, owner, license_ or LICENSE, _guess_split(mesh, contract))
+    with ProductRows.of(mesh) as rows:
+        draft = draft_narrative(mesh, rows, anchor, id_)
+        contract = draft.anchor.contract
+        owner = mesh.domains[contract.domain].owner
+        files = narrative_files(draft, owner, license_ or LICENSE, _guess_split(rows, contract))
     files.write(mesh.root)
     return draft, files
 
 
-def _guess_split(mesh: Mesh, contract: Contract) -> dict[str, str] | None:
+def _guess_split(rows: ProductRows, contract: Contract) -> dict[str, str] | None:
     """Return the days on which validation and test begin, so that most rows are before; None where nobody knows."""
-    with suppress(StorymeshError), mesh.open_engine() as engine:
-        moments = _moments(engine, mesh, contract)
-        if moments is None:
-            return None
+    table = rows.read(contract)
+    if table is None or rows.engine is None or contract.event_time is None:
+        return None
+    with suppress(StorymeshError):
+        moments = table.select(moment=table[contract.event_time])
         seconds = moments["moment"].cast("timestamp").epoch_seconds()
         shares = [TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE]
-        (row,) = engine.fetch_rows(
+        (row,) = rows.engine.fetch_rows(
             moments.aggregate(validation=seconds.quantile(shares[0]), test=seconds.quantile(shares[1]))
         )
         if row["validation"] is not None:
@@ -51,24 +45,3 @@ def _guess_split(mesh: Mesh, contract: Contract) -> dict[str, str] | None:
             days = {name: first + timedelta(days=value // 86_400) for name, value in row.items()}
             return {name: day.isoformat() for name, day in days.items()} if days["validation"] < days["test"] else None
     return None
-
-
-def _moments(engine: Engine, mesh: Mesh, contract: Contract) -> "ir.Table | None":
-    """Return the moments of a product's rows as a column `moment`: as it is published, or else as its file has them."""
-    assert contract.event_time is not None
-    product = mesh.product(contract.id)
-    residence = contract.residence
-    if residence is not None and residence.guarded and residence.is_elsewhere:
-        return None  # of a premise that keeps its values nothing is guessed from rows
-    latest = ProductStore(mesh.warehouse, product.domain).latest_snapshot(product.name)
-    if latest is not None:
-        rows = engine.read_parquet(latest.files, latest.schema)
-        return rows.select(moment=rows[contract.event_time])
-    if product.source is None or is_files_source(product.source):
-        return None
-    folder = mesh.domain_folder(product.domain)
-    reader = open_product_rows(product, contract, folder, folder, engine)
-    columns = dict(zip(contract.properties, reader.schema.names, strict=True))
-    plan = plan_cast(contract, reader.schema, columns, product.layout.forms)
-    rows = plan.select(engine.materialize(reader, reader.schema))
-    return rows.select(moment=rows[contract.event_time])

@@ -1,4 +1,5 @@
-"""Which products belong to the cases of an anchor, and how: by the contracts' relationships, and by keys that match."""
+"""Which products belong to the cases of an anchor, and how: by the contracts' relationships, by keys whose names match,
+and by values that all are keys."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from storymesh.language.types import Integer, Text
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import RESERVED
 from storymesh.scaffold.names import singular_of
+from storymesh.scaffold.product_rows import ProductRows
 
 MAX_ROLES = 8
 SHARED_DAYS = 365
@@ -36,7 +38,7 @@ def can_be_cast(contract: Contract) -> bool:
     return bool(_PRODUCT_ID.fullmatch(contract.id) and contract.key)
 
 
-def guess_cast(mesh: Mesh, anchor: Contract) -> list[RoleGuess]:
+def guess_cast(mesh: Mesh, rows: ProductRows, anchor: Contract) -> list[RoleGuess]:
     """Return the anchor's role and those of the products that are linked to it, or to one that is."""
     roles = [RoleGuess(_role_name(singular_of(anchor.name), ()), anchor, None, "one case for each of its rows")]
     others = [contract for contract in mesh.contracts.values() if contract.id != anchor.id and can_be_cast(contract)]
@@ -46,7 +48,7 @@ def guess_cast(mesh: Mesh, anchor: Contract) -> list[RoleGuess]:
         for contract in others:
             if any(role.contract.id == contract.id for role in roles):
                 continue
-            if (link := _link_of(contract, roles)) is not None and len(roles) < MAX_ROLES:
+            if (link := _link_of(contract, roles, rows)) is not None and len(roles) < MAX_ROLES:
                 rule, why = link
                 name = contract.name if rule["expect"] == "any" else singular_of(contract.name)
                 roles.append(RoleGuess(_role_name(name, [role.name for role in roles]), contract, rule, why))
@@ -60,7 +62,7 @@ def _role_name(name: str, taken: tuple[str, ...] | list[str]) -> str:
     return name
 
 
-def _link_of(contract: Contract, roles: list[RoleGuess]) -> tuple[dict[str, Any], str] | None:
+def _link_of(contract: Contract, roles: list[RoleGuess], rows: ProductRows) -> tuple[dict[str, Any], str] | None:
     """Return the rule by which rows of a product belong to a case, and why; None where nothing says how."""
     single = [role for role in roles if not role.is_list]
     for role in single:
@@ -80,6 +82,15 @@ def _link_of(contract: Contract, roles: list[RoleGuess]) -> tuple[dict[str, Any]
             mine, theirs = pair
             on = {mine: f"{role.name}.{theirs}"}
             return {"on": on, "expect": _expected(contract, on)}, f"its {mine} names the key of {role.contract.id}"
+    for role in single:
+        for mine in _may_hold_key(role.contract, contract):
+            if rows.names_key(role.contract, mine, contract):
+                on = {contract.key[0]: f"{role.name}.{mine}"}
+                return {"on": on, "expect": "optional"}, f"every {mine} of {role.contract.id} is a key of it"
+        for mine in _may_hold_key(contract, role.contract):
+            if rows.names_key(contract, mine, role.contract):
+                on = {mine: f"{role.name}.{role.contract.key[0]}"}
+                return {"on": on, "expect": _expected(contract, on)}, f"every {mine} is a key of {role.contract.id}"
     if contract.event_time is not None:
         for role in single[:1]:
             for name in sorted(_shared_ids(role.contract, contract)):
@@ -112,6 +123,19 @@ def _reference(contract: Contract, other: Contract) -> tuple[str, str] | None:
         if item is not None and contract.key != (name,) and _joinable(item, other.properties[key]):
             return name, key
     return None
+
+
+def _may_hold_key(contract: Contract, other: Contract) -> Iterator[str]:
+    """Yield the properties whose values may be keys of another contract: texts that are no codes, and such whole
+    numbers as are called after the other, since small numbers are among any others."""
+    if len(other.key) != 1:
+        return
+    key, own = other.properties[other.key[0]], singular_of(other.name)
+    for name, item in contract.properties.items():
+        if contract.key == (name,) or not _joinable(item, key):
+            continue
+        if (isinstance(item.type, Text) and not item.enum) or own in name:
+            yield name
 
 
 def _shared_ids(contract: Contract, other: Contract) -> Iterator[str]:

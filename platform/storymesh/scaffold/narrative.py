@@ -12,6 +12,7 @@ from storymesh.narrative.definition import ID
 from storymesh.scaffold.cast_guess import RoleGuess, can_be_cast, guess_cast
 from storymesh.scaffold.names import singular_of, title_of
 from storymesh.scaffold.new_files import NewFiles
+from storymesh.scaffold.product_rows import ProductRows
 from storymesh.scaffold.template_draft import advice_templates, report_template
 from storymesh.scaffold.yaml_text import yaml_text
 
@@ -56,7 +57,7 @@ def likely_anchors(mesh: Mesh) -> list[str]:
     return [contract.id for contract in ranked]
 
 
-def draft_narrative(mesh: Mesh, anchor: str, wanted: str | None) -> NarrativeDraft:
+def draft_narrative(mesh: Mesh, rows: ProductRows, anchor: str, wanted: str | None) -> NarrativeDraft:
     """Return a narrative with one case for each row of the product `anchor`. Raises WrongUsage."""
     contract = mesh.contract(anchor)
     if not can_be_cast(contract):
@@ -70,7 +71,7 @@ def draft_narrative(mesh: Mesh, anchor: str, wanted: str | None) -> NarrativeDra
         raise WrongUsage(f"'{id_}' is no id of a narrative", "small letters, digits and single hyphens")
     if id_.replace("-", "_") in mesh.domains:
         raise WrongUsage(f"'{id_}' is the name of a domain", "take another: --id ID")
-    roles = guess_cast(mesh, contract)
+    roles = guess_cast(mesh, rows, contract)
     closes = _guess_closes(contract)
     outcome = _guess_outcome(roles[0], closes)
     match = tuple(_matched(contract))[:_MAX_MATCHED] if outcome else ()

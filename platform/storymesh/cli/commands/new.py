@@ -182,8 +182,9 @@ def narrative(
 ) -> None:
     """Make a narrative: who appears in a case, how they are linked, and templates.
 
-    Links are guessed from the relationships of the contracts and from keys that match, the outcome from what is known
-    when a case closes, the splits from the times of the rows. The templates print every property that they may.
+    Links are guessed from the relationships of the contracts, from keys whose names match and from values that all are
+    keys, the outcome from what is known when a case closes, the splits from the times of the rows. The templates print
+    every property that they may.
     """
     from storymesh.cli.output.drafts import show_narrative
     from storymesh.mesh.mesh import load_mesh
