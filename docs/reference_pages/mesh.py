@@ -23,7 +23,8 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
                 "one of them. [How to](../how-to/keep-data-on-its-premise.md)"
             ),
             "run_at": (
-                "the premise where cases are made, and where the records are; without it the only one, or `default`"
+                "the premise where cases are made, and where the records are, but for narratives that a premise names; "
+                "without it the only one, or `default`"
             ),
             "classifications": (
                 "what a word of the house means in contracts, such as `confidential: restricted`; one that stands "
@@ -53,6 +54,7 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
                 "of a premise of `declared` leavings, the models that may be sent its values, as `openai:gpt-4o-mini`, "
                 "or `openai:*`; without any, none"
             ),
+            "narratives": "ids of the narratives whose cases are made here, wherever those of others are",
         },
     ),
     "engine: spark": (

@@ -59,7 +59,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @dataclass(frozen=True)
 class Lending:
-    """The mesh after its run at Prague, and its PostgreSQL to ask once more."""
+    """The mesh after its run, and its PostgreSQL to ask once more."""
 
     root: Path
     address: dict[str, Any]
@@ -115,13 +115,12 @@ def grants(lending: Lending, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return loaded(lending.root, "grant-or-refuse", tmp_path_factory.mktemp("grants"))
 
 
-@pytest.fixture(scope="module")
-def at_bratislava(lending: Lending) -> Mesh:
-    """The same mesh as the operator at Bratislava has it, on the same products."""
+def with_settings(lending: Lending, old: str, new: str, more: str = "") -> Mesh:
+    """The same mesh on the same products, as another `mesh.yaml` has it."""
     settings = lending.root / "mesh.yaml"
-    there = settings.read_text().replace("run_at: prague", "run_at: bratislava\nreleases: releases-bratislava")
     before = settings.read_text()
-    settings.write_text(there)
+    assert old in before
+    settings.write_text(before.replace(old, new) + more)
     try:
         return load_mesh(lending.root)
     finally:
@@ -129,8 +128,18 @@ def at_bratislava(lending: Lending) -> Mesh:
 
 
 @pytest.fixture(scope="module")
-def reported(lending: Lending, at_bratislava: Mesh) -> Release:
-    return release_all(at_bratislava, "alert-or-not")
+def reported(lending: Lending) -> Release:
+    """The alerts as the run told them, at Bratislava."""
+    return release_of(lending.root, "alert-or-not")
+
+
+@pytest.fixture(scope="module")
+def reported_at_prague(lending: Lending) -> Release:
+    """The same alerts, told where loans are."""
+    there = with_settings(lending, ", narratives: [alert-or-not]", "", "releases: releases-prague\n")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
+        return release_all(there, "alert-or-not")
 
 
 def release_of(mesh: Path, narrative: str) -> Release:
@@ -171,6 +180,12 @@ def test_one_run_makes_both_datasets_of_all_silos(lending: Lending, grants: dict
     }
     assert CANARY not in lending.output
     code, out, err = storymesh(lending.root, "releases", "--verify")
+    assert code == 0, out + err
+
+
+def test_a_release_is_made_again_where_it_was_made(lending: Lending, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
+    code, out, err = storymesh(lending.root, "rebuild", "alert-or-not")
     assert code == 0, out + err
 
 
@@ -289,8 +304,10 @@ def test_each_release_says_what_left_which_country_and_in_which_form(lending: Le
     }
 
 
-def test_no_identifier_is_read_in_another_country(lending: Lending, reported: Release) -> None:
-    releases = [("prague", release_of(lending.root, name)) for name in ("grant-or-refuse", "alert-or-not")]
+def test_no_identifier_is_read_in_another_country(
+    lending: Lending, reported: Release, reported_at_prague: Release
+) -> None:
+    releases = [("prague", release_of(lending.root, "grant-or-refuse")), ("prague", reported_at_prague)]
     for premise, release in [*releases, ("bratislava", reported)]:
         said = list(written(release))
         for owner, pattern in IDENTIFIERS.items():
@@ -302,11 +319,11 @@ def test_no_identifier_is_read_in_another_country(lending: Lending, reported: Re
     assert IDENTIFIERS["prague"].search("".join(text for _, text in written(releases[0][1])))
 
 
-def test_an_alert_is_answered_alike_in_both_countries(lending: Lending, reported: Release) -> None:
+def test_an_alert_is_answered_alike_in_both_countries(reported: Release, reported_at_prague: Release) -> None:
     key = leaving_key(KEY.encode())
     there, here = (
         {row["case_id"]: answer(row) for row in advice_of(release)}
-        for release in (reported, release_of(lending.root, "alert-or-not"))
+        for release in (reported, reported_at_prague)
     )
     assert {hashed_value(case_id, key): words for case_id, words in there.items()} == here
 
@@ -329,7 +346,20 @@ def test_two_models_learn_each_its_own_dataset(lending: Lending, reported: Relea
         assert losses[own][own] < losses[own][1 - own] / 1.5, losses
 
 
-def test_loans_are_not_told_where_the_bank_lets_nobody_tell_them(at_bratislava: Mesh) -> None:
+def test_no_page_that_people_of_prague_look_at_shows_what_is_told_at_bratislava(
+    lending: Lending, tmp_path: Path
+) -> None:
+    code, out, err = storymesh(lending.root, "docs", "--out", str(tmp_path / "site"))
+    assert code == 0, out + err
+    looked_at = [*(tmp_path / "site").rglob("*"), *(lending.root / ".storymesh/dagster").rglob("*")]
+    said = [(path.name, path.read_bytes().decode("utf-8", "replace")) for path in looked_at if path.is_file()]
+    for name, text in said:
+        assert not IDENTIFIERS["bratislava"].search(text), name
+    assert any(IDENTIFIERS["prague"].search(text) for _, text in said), "the pattern would find what is there"
+
+
+def test_loans_are_not_told_where_the_bank_lets_nobody_tell_them(lending: Lending) -> None:
+    at_bratislava = with_settings(lending, "[alert-or-not]", "[alert-or-not, grant-or-refuse]")
     with pytest.raises(
         DefinitionErrors, match=r"error\[leaves\]: 'loan\.ended_on'.*no rule of 'bank\.loans' lets it leave"
     ):

@@ -48,7 +48,10 @@ def view_narrative(
     if latest is not None:
         try:
             internal = tuple(_internal(mesh, latest))
-            if public and internal:
+            if mesh.residency.keeps_records(narrative.id):
+                there = mesh.residency.home_of(narrative.id)
+                problem = f"They are kept at {there}, of which nothing leaves undeclared, so none of them is shown here."
+            elif public and internal:
                 problem = "They print values that are not public, so none of them is shown here."
             else:
                 stories, traced, problem = _stories(mesh, latest, colors)

@@ -1,7 +1,7 @@
 """Rules of a contract about what may leave the premise of its data: in which form, to where and for what purpose."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -25,17 +25,22 @@ Purpose = Annotated[str, StringConstraints(pattern=PURPOSE, max_length=100)]
 
 @dataclass(frozen=True)
 class Residence:
-    """Where the rows of a product are, and where cases are made, as a mesh says. `guarded`: nothing leaves the premise
-    but by a rule of a contract."""
+    """Where the rows of a product are, and where cases are made, as a mesh says: at `home`, but for the narratives of
+    `homes`. `guarded`: nothing leaves the premise but by a rule of a contract."""
 
     premise: str
     home: str
     guarded: bool
+    homes: Mapping[str, str] = field(repr=False, hash=False)
 
     @property
     def is_elsewhere(self) -> bool:
         """True if what cases need of the product has to leave its premise."""
         return self.premise != self.home
+
+    def of_narrative(self, narrative: str) -> "Residence":
+        """Return where the rows are, and where the cases of a narrative are made."""
+        return replace(self, home=self.homes.get(narrative, self.home), homes={})
 
 
 class LeastGroup(BaseModel):

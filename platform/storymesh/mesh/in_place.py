@@ -141,11 +141,11 @@ class RolesInPlace:
 
     def _may_come(self, contract: Contract, columns: Iterable[str]) -> bool:
         """Return True if these columns may come to where cases are made as they are, to be held against a rule."""
-        residency, purpose = self.mesh.residency, self.typed.narrative.purpose
+        residency, narrative = self.mesh.residency, self.typed.narrative
         if not residency.concerns:
             return True
-        policy = residency.policy(contract)
-        return all(policy.allows(column, "raw", residency.home, purpose) for column in columns)
+        policy, home = residency.policy(contract), residency.home_of(narrative.id)
+        return all(policy.allows(column, "raw", home, narrative.purpose) for column in columns)
 
     def _write_receipts(self, leaving: Iterable[Leaving]) -> tuple[Receipt, ...]:
         extracts = ExtractStore(self.mesh.store)

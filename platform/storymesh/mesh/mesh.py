@@ -107,7 +107,7 @@ class Mesh:
 
     def cast_of(self, narrative: Narrative) -> dict[str, Contract]:
         """Return the contract of each role, in the order of the cast, as it holds where the cases are made."""
-        at_home = partial(self.residency.contract_at_home, purpose=narrative.purpose)
+        at_home = partial(self.residency.contract_at_home, narrative=narrative)
         return {role: at_home(self.contract(member.product)) for role, member in narrative.cast.items()}
 
     def typed(self, narrative: Narrative) -> TypedNarrative:
@@ -163,6 +163,8 @@ def read_mesh(root: Path) -> tuple[Mesh, list[Finding]]:
     narratives = reader.read_all("narratives", "*/narrative.yaml", read_narrative)
     findings = reader.findings
     unread = frozenset(filter(None, (_unread(finding) for finding in findings if finding.severity == "error")))
+
+    reader.check_seats(settings)
 
     def whole(id_: str) -> bool:
         return not unread & {id_, id_.partition(".")[0]}

@@ -1,6 +1,7 @@
 """The premises of a mesh in `mesh.yaml`: where data lives, what may leave, and which models may see it."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -29,7 +30,8 @@ class Premise(BaseModel):
 
     `leaves` is `declared` where only what a rule of a contract names may leave, `anything` else. `models` are those
     that may see the values of a premise of declared leavings, as narratives and commands write them: `openai:gpt-4o`,
-    or `openai:*` for all of one provider.
+    or `openai:*` for all of one provider. `narratives` are those whose cases are made here, wherever those of others
+    are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +39,7 @@ class Premise(BaseModel):
     leaves: Literal["anything", "declared"] = "anything"
     link: PremiseLink = PremiseLink()
     models: Annotated[tuple[str, ...], BeforeValidator(_as_tuple, json_schema_input_type=list[str])] = ()
+    narratives: Annotated[tuple[str, ...], BeforeValidator(_as_tuple, json_schema_input_type=list[str])] = ()
 
     @property
     def guarded(self) -> bool:
@@ -73,6 +76,10 @@ def _check_names(value: Mapping[str, Premise]) -> Mapping[str, Premise]:
         raise ValueError(f"'{unfit[0][:100]}' is no name of a premise: letters, digits, - and _")
     if HUB in value:
         raise ValueError(f"'{HUB}' is where `storymesh push` takes releases; name the premise otherwise")
+    seats = Counter(narrative for premise in value.values() for narrative in {*premise.narratives})
+    if twice := [narrative for narrative, count in seats.items() if count > 1]:
+        places = " and ".join(name for name, premise in value.items() if twice[0] in premise.narratives)
+        raise ValueError(f"the cases of '{twice[0]}' are made at one premise, and {places} name it")
     return value
 
 

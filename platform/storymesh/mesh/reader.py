@@ -9,7 +9,7 @@ from storymesh.case.definition import NAME
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import ContractFile
 from storymesh.document import Document, read_document, refusal_finding
-from storymesh.errors import DefinitionErrors, Finding
+from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.input_file import InputFileRefused, require_inside
 from storymesh.location import Location
 from storymesh.mesh.ports import contract_file_of
@@ -37,6 +37,7 @@ class DefinitionReader:
         self.root = root
         self.findings: list[Finding] = []
         self.domain_documents: dict[str, Document] = {}
+        self._settings_document: Document | None = None
 
     def _attempt(
         self, read: Callable[Arguments, Result], *args: Arguments.args, **options: Arguments.kwargs
@@ -68,7 +69,21 @@ class DefinitionReader:
         return self._attempt(self._parse_settings, path) or Settings()
 
     def _parse_settings(self, path: Path) -> Settings:
-        return read_document(path, self.root).parse(Settings)
+        document = read_document(path, self.root)
+        settings = document.parse(Settings)
+        self._settings_document = document
+        return settings
+
+    def check_seats(self, settings: Settings) -> None:
+        """Note each narrative that a premise names and that has no folder."""
+        known = [path.name.replace("_", "-") for path in (self.root / "narratives").iterdir() if path.is_dir()]
+        for name, premise in settings.premises.items():
+            for position, narrative in enumerate(premise.narratives):
+                if narrative not in known and self._settings_document is not None:
+                    message = f"the premise '{name}' makes the cases of '{narrative}', and there is no such narrative"
+                    place = ["premises", name, "narratives", position]
+                    hint = suggest_name(narrative, known)
+                    self.findings.append(self._settings_document.finding(place, "unknown-name", message, hint))
 
     def read_domains(self) -> dict[str, Domain]:
         """Return the domains by their folders."""

@@ -17,6 +17,7 @@ from storymesh.federation.request import ExtractRequest, RequestedColumn
 from storymesh.mesh.premises import Premise
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.column_uses import ColumnUse, column_uses, needed_columns
+from storymesh.narrative.definition import Narrative
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.definition import Product
 
@@ -37,12 +38,22 @@ class Residency:
         premises = self.settings.premises.values()
         guarded = any(premise.guarded for premise in premises)
         ruled = any(contract.leaves is not None for contract in self.contracts.values())
-        return guarded or ruled or (len(premises) > 1 and self.settings.home is not None)
+        return guarded or ruled or (len(premises) > 1 and bool(self.settings.home or self.settings.homes))
 
     @property
     def home(self) -> str:
-        """The premise where cases are made."""
+        """The premise where cases are made, and where people look at the mesh."""
         return self.settings.home or ""
+
+    def home_of(self, narrative: str) -> str:
+        """Return the premise where the cases of a narrative are made."""
+        return self.settings.homes.get(narrative, self.home)
+
+    def keeps_records(self, narrative: str) -> bool:
+        """Return True if what a narrative tells is not shown where people look at the mesh: its cases are made at
+        another premise, of which nothing leaves but by a rule."""
+        there = self.home_of(narrative)
+        return self.concerns and there != self.home and self.settings.premises[there].guarded
 
     def premise_of(self, product: str) -> str:
         """Return the premise of a product: that of its domain."""
@@ -56,27 +67,31 @@ class Residency:
     def placed(self, contracts: Mapping[str, Contract]) -> dict[str, Contract]:
         """Return contracts, by product, with where their products are; as they stand where nothing can leave."""
         return {
-            id_: replace(contract, residence=Residence(self.premise_of(id_), self.home, self.policy(contract).guarded))
-            if self.concerns
-            else contract
+            id_: replace(contract, residence=self._residence(contract)) if self.concerns else contract
             for id_, contract in contracts.items()
         }
+
+    def _residence(self, contract: Contract) -> Residence:
+        policy = self.policy(contract)
+        return Residence(policy.premise, self.home, policy.guarded, self.settings.homes)
 
     def policy(self, contract: Contract) -> LeavingPolicy:
         """Return the policy of a product."""
         return LeavingPolicy.of(contract, self.premise_of(contract.id), guarded=self.guard(contract.id).guarded)
 
-    def is_elsewhere(self, product: str) -> bool:
-        """Return True if a product is at another premise than the cases."""
-        return self.concerns and self.premise_of(product) != self.home
+    def is_elsewhere(self, product: str, narrative: str) -> bool:
+        """Return True if a product is at another premise than the cases of a narrative."""
+        return self.concerns and self.premise_of(product) != self.home_of(narrative)
 
-    def contract_at_home(self, contract: Contract, purpose: str | None) -> Contract:
-        """Return a contract as narratives of a purpose see it where cases are made: what leaves hashed is a text."""
-        if not self.is_elsewhere(contract.id):
+    def contract_at_home(self, contract: Contract, narrative: Narrative) -> Contract:
+        """Return a contract as a narrative sees it where its cases are made: what leaves hashed is a text."""
+        if self.concerns:
+            contract = replace(contract, residence=self._residence(contract).of_narrative(narrative.id))
+        if not self.is_elsewhere(contract.id, narrative.id):
             return contract
         policy, hashed = self.policy(contract), dict[str, Form]()
         for name in contract.properties:
-            form = policy.form_of(name, self.home, purpose)
+            form = policy.form_of(name, self.home_of(narrative.id), narrative.purpose)
             hashed[name] = "hashed" if form == "hashed" else "raw"
         return contract.as_left(hashed) if "hashed" in hashed.values() else contract
 
@@ -94,13 +109,14 @@ class Residency:
         if not self.concerns:
             return found
         by_value = {(use.role, use.column) for use in column_uses(typed) if use.needs_value}
+        home = self.home_of(typed.narrative.id)
         for role in typed.cast.roles.values():
-            if not self.is_elsewhere(role.contract.id):
+            if not self.is_elsewhere(role.contract.id, typed.narrative.id):
                 continue
             policy = self.policy(self.contracts[role.contract.id])
             forms: dict[str, Literal["raw", "hashed"]] = {}
             for column in sorted(needed_columns(typed, role)):
-                best = policy.form_of(column, self.home, typed.narrative.purpose)
+                best = policy.form_of(column, home, typed.narrative.purpose)
                 forms[column] = "hashed" if best == "hashed" and (role.name, column) not in by_value else "raw"
             found[role.name] = ExtractRequest(
                 narrative=typed.narrative.id,
@@ -108,7 +124,7 @@ class Residency:
                 product=role.contract.id,
                 contract=role.contract.digest,
                 from_premise=policy.premise,
-                to_premise=self.home,
+                to_premise=home,
                 purpose=typed.narrative.purpose,
                 columns=tuple(RequestedColumn(name=name, form=form) for name, form in forms.items()),
             )
@@ -123,7 +139,7 @@ def residency_findings(residency: Residency, typed: TypedNarrative) -> Iterator[
     elsewhere = {
         name: residency.policy(residency.contracts[role.contract.id])
         for name, role in typed.cast.roles.items()
-        if residency.is_elsewhere(role.contract.id)
+        if residency.is_elsewhere(role.contract.id, narrative.id)
     }
     guarded = sorted({policy.premise for policy in elsewhere.values() if policy.guarded})
     if guarded and narrative.purpose is None:
@@ -134,7 +150,7 @@ def residency_findings(residency: Residency, typed: TypedNarrative) -> Iterator[
     for use in column_uses(typed):
         policy = elsewhere.get(use.role)
         if policy is not None:
-            yield from _finding_of(use, policy, residency.home, narrative.purpose)
+            yield from _finding_of(use, policy, residency.home_of(narrative.id), narrative.purpose)
     yield from _sent_findings(residency, typed)
     yield from _model_findings(residency, typed)
 

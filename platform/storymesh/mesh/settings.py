@@ -237,7 +237,7 @@ class Settings(BaseModel):
     ] = StoreSettings()
     releases: RelativeFolder = "releases"
     premises: Premises = {DEFAULT_PREMISE: Premise()}
-    run_at: Annotated[str | None, AfterValidator(_check_premise)] = None  # where cases are made
+    run_at: Annotated[str | None, AfterValidator(_check_premise)] = None  # where cases are made, if no premise says so
     classifications: Mapping[str, Classification] = {}  # a contract's own word -> one of ours
     models: ModelSettings = ModelSettings()
     files: FilesSettings = FilesSettings()
@@ -259,6 +259,11 @@ class Settings(BaseModel):
             return self.run_at
         alone = next(iter(self.premises)) if len(self.premises) == 1 else None
         return alone or (DEFAULT_PREMISE if DEFAULT_PREMISE in self.premises else None)
+
+    @property
+    def homes(self) -> Mapping[str, str]:
+        """The premise where the cases of a narrative are made, for those that a premise names."""
+        return {narrative: name for name, premise in self.premises.items() for narrative in premise.narratives}
 
 
 class Domain(BaseModel):

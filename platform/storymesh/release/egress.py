@@ -37,7 +37,7 @@ def take_again(
     taken: dict[str, Snapshot] = {}
     for role, member in release.manifest.cast.items():
         contract, receipt = current.get(member.product, typed.contracts[role]), release.manifest.egress.get(role)
-        residence = contract.residence
+        residence = contract.residence and contract.residence.of_narrative(release.narrative)
         if receipt is None and (residence is None or not residence.is_elsewhere):
             continue
         if receipt is not None:

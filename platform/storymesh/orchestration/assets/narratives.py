@@ -285,7 +285,7 @@ def _result(
     mesh: Mesh, build: Build, written: StageResult, more: Mapping[str, Any] | None = None
 ) -> dg.MaterializeResult[str]:
     metadata: dict[str, Any] = {"dagster/row_count": written.rows}
-    if written.sample:  # what people come for stands first
+    if written.sample and not mesh.residency.keeps_records(build.narrative.id):  # what people come for stands first
         metadata["sample"] = dg.MetadataValue.md(records_markdown(written.sample))
     if written.drops:
         metadata["drops_by_reason"] = counts_table("reason", written.drops)
