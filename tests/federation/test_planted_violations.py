@@ -60,6 +60,7 @@ def test_a_planted_violation_is_found_with_both_places_and_refused_by_the_gate(
         for finding in found
     ), [str(finding) for finding in findings(mesh)]
     assert {finding.rule for finding in found} == {"leaves"}
+    assert len({(finding.location.path, finding.location.line, finding.message) for finding in found}) == len(found)
     assert not (mesh.store / "premises").exists()  # nothing was opened, nothing moved
 
     # Whoever does not check is refused.

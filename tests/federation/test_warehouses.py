@@ -6,14 +6,16 @@ from typing import Any
 import ibis
 import pytest
 import yaml
+from ibis.common.exceptions import IbisError
 
 from storymesh.errors import SourceUnreadable
 from storymesh.federation.access import ServerAccess
 from storymesh.federation.open import open_server_table
 from storymesh.federation.relation import Relation
 from storymesh.federation.server import Server
-from storymesh.federation.warehouses import changes, connection_settings, select_columns
+from storymesh.federation.warehouses import WarehouseTable, changes, connection_settings, select_columns
 from storymesh.location import Location
+from storymesh.outage import ResourceUnavailable
 
 GOLDEN: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("warehouses.yaml").read_text(encoding="utf-8"))
 
@@ -50,3 +52,33 @@ def test_a_driver_that_is_not_installed_is_named(kind: str, tmp_path: Path, monk
     monkeypatch.setenv("LAKE_HTTP_PATH", "/sql")
     with pytest.raises(SourceUnreadable, match=rf"not installed .pip install 'ibis-framework\[{kind}\]'"):
         open_server_table(Relation(server(kind), "tx"), ServerAccess(tmp_path), None).open_rows(list)
+
+
+def driver_error(name: str, module: str) -> Exception:
+    found: Exception = type(name, (Exception,), {"__module__": module})("no: the password")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes"),
+    [
+        (driver_error("ProgrammingError", "snowflake.connector.errors"), SourceUnreadable),
+        (driver_error("NotFound", "google.api_core.exceptions"), SourceUnreadable),
+        (driver_error("OperationalError", "trino.exceptions"), ResourceUnavailable),
+        (driver_error("RequestError", "databricks.sql.exc"), ResourceUnavailable),
+        (ConnectionResetError("no: the password"), ResourceUnavailable),
+        (IbisError("no: the password"), SourceUnreadable),
+        (KeyError("a defect of ours"), KeyError),
+    ],
+)
+def test_errors_of_a_driver_are_told_in_words_and_those_of_ours_are_not(
+    error: Exception, becomes: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(_: object) -> None:
+        raise error
+
+    monkeypatch.setenv("LAKE_PASSWORD", "the password")
+    monkeypatch.setattr(WarehouseTable, "_connect", raising)
+    with pytest.raises(becomes) as raised:
+        WarehouseTable(Relation(server("trino"), "tx"), ServerAccess(tmp_path)).open_rows(list)
+    assert "the password" not in str(raised.value)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from storymesh.errors import StorymeshError
 from storymesh.federation.access import ChooseColumns, ServerAccess
 from storymesh.federation.relation import Relation
 from storymesh.federation.sql import Dialect, checked_query
@@ -23,6 +22,8 @@ _DRIVERS: Mapping[str, str] = {
     "databricks": "ibis-framework[databricks]",
     "trino": "ibis-framework[trino]",
 }
+_LIBRARIES = ("ibis", "sqlglot", "pyarrow", "requests", "urllib3", "snowflake", "google", "databricks", "thrift", "trino")
+"""Whose errors are about the server: of ibis, of the drivers, and of what they speak to it with."""
 _UNREACHABLE = ("timeout", "connectionerror", "serviceunavailable", "operationalerror", "requesterror", "maxretryerror")
 
 
@@ -86,11 +87,11 @@ class WarehouseTable:
     def _words_of_errors(self) -> Iterator[None]:
         try:
             yield
-        except (StorymeshError, MemoryError):
-            raise
         except Exception as error:
+            if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _LIBRARIES:
+                raise
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
-            if any(name in type(error).__name__.lower() for name in _UNREACHABLE):
+            if isinstance(error, OSError) or any(name in type(error).__name__.lower() for name in _UNREACHABLE):
                 raise self._relation.unreachable(words) from None
             raise self._relation.unreadable(words) from None
 

@@ -5,7 +5,7 @@ needs the value itself.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storymesh.case.resolve import Role
 from storymesh.language import ast
@@ -228,9 +228,11 @@ class _Reader:
                 self.carried(part)
                 return _NONE
             case ast.Arithmetic():
-                return self._computed(node.at, self.carried(node.left) | self.carried(node.right))
+                before = len(self.uses)
+                return self._computed(node.at, before, self.carried(node.left) | self.carried(node.right))
             case ast.Negate():
-                return self._computed(node.at, self.carried(node.operand))
+                before = len(self.uses)
+                return self._computed(node.at, before, self.carried(node.operand))
             case _:
                 return _NONE
 
@@ -239,16 +241,23 @@ class _Reader:
         self.uses += [self._use(column, place, needs_value=False) for column in sorted(found)]
         return found
 
-    def _computed(self, place: Location, columns: Iterable[Column]) -> frozenset[Column]:
-        self.uses += [self._use(column, place, needs_value=True) for column in sorted(columns)]
+    def _computed(self, place: Location, before: int, columns: Iterable[Column]) -> frozenset[Column]:
+        """Note that values of columns are needed: where they are read, if that is among the uses that were noted since
+        there were `before` of them, or else at `place`."""
+        wanted, own = {*columns}, self.uses[before:]
+        self.uses[before:] = [replace(use, needs_value=True) if (use.role, use.column) in wanted else use for use in own]
+        others = wanted - {(use.role, use.column) for use in own}
+        self.uses += [self._use(column, place, needs_value=True) for column in sorted(others)]
         return _NONE
 
     def _compared(self, node: ast.Compare) -> None:
+        before = len(self.uses)
         left, right = self.carried(node.left), self.carried(node.right)
         if node.operator not in _EQUALITY or not _alike(left, right):
-            self._computed(node.at, left | right)
+            self._computed(node.at, before, left | right)
 
     def _filtered(self, node: ast.FilterCall) -> frozenset[Column]:
+        before = len(self.uses)
         base = self.carried(node.base)
         arguments = FILTERS[node.name].arguments_by_name(node) if node.name in FILTERS else {}
         others = frozenset(column for part in arguments.values() for column in self.carried(part))
@@ -260,11 +269,11 @@ class _Reader:
             equal = isinstance(test, ast.Literal) and test.value in _EQUALITY
             plain = test is None or (isinstance(test, ast.Literal) and test.value in ("none", "defined"))
             if not plain and not (equal and _alike(own, others)):
-                self._computed(node.at, own | others)
+                self._computed(node.at, before, own | others)
             return base
         if node.name in _HANDING_ON:
             return base | own | others
-        self._computed(node.at, base | own | others)
+        self._computed(node.at, before, base | own | others)
         return base if node.name == "sort" else _NONE
 
     def _attribute(self, node: ast.FilterCall, attribute: Expression | None) -> frozenset[Column]:
