@@ -322,8 +322,7 @@ def test_no_identifier_is_read_in_another_country(
 def test_an_alert_is_answered_alike_in_both_countries(reported: Release, reported_at_prague: Release) -> None:
     key = leaving_key(KEY.encode())
     there, here = (
-        {row["case_id"]: answer(row) for row in advice_of(release)}
-        for release in (reported, reported_at_prague)
+        {row["case_id"]: answer(row) for row in advice_of(release)} for release in (reported, reported_at_prague)
     )
     assert {hashed_value(case_id, key): words for case_id, words in there.items()} == here
 

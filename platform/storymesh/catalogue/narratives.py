@@ -50,7 +50,7 @@ def view_narrative(
             internal = tuple(_internal(mesh, latest))
             if mesh.residency.keeps_records(narrative.id):
                 there = mesh.residency.home_of(narrative.id)
-                problem = f"They are kept at {there}, of which nothing leaves undeclared, so none of them is shown here."
+                problem = f"They are kept at {there}, of which only what is declared leaves: none is shown here."
             elif public and internal:
                 problem = "They print values that are not public, so none of them is shown here."
             else:

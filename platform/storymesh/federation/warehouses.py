@@ -22,7 +22,18 @@ _DRIVERS: Mapping[str, str] = {
     "databricks": "ibis-framework[databricks]",
     "trino": "ibis-framework[trino]",
 }
-_LIBRARIES = ("ibis", "sqlglot", "pyarrow", "requests", "urllib3", "snowflake", "google", "databricks", "thrift", "trino")
+_LIBRARIES = (
+    "ibis",
+    "sqlglot",
+    "pyarrow",
+    "requests",
+    "urllib3",
+    "snowflake",
+    "google",
+    "databricks",
+    "thrift",
+    "trino",
+)
 """Whose errors are about the server: of ibis, of the drivers, and of what they speak to it with."""
 _UNREACHABLE = ("timeout", "connectionerror", "serviceunavailable", "operationalerror", "requesterror", "maxretryerror")
 

@@ -245,7 +245,9 @@ class _Reader:
         """Note that values of columns are needed: where they are read, if that is among the uses that were noted since
         there were `before` of them, or else at `place`."""
         wanted, own = {*columns}, self.uses[before:]
-        self.uses[before:] = [replace(use, needs_value=True) if (use.role, use.column) in wanted else use for use in own]
+        self.uses[before:] = [
+            replace(use, needs_value=use.needs_value or (use.role, use.column) in wanted) for use in own
+        ]
         others = wanted - {(use.role, use.column) for use in own}
         self.uses += [self._use(column, place, needs_value=True) for column in sorted(others)]
         return _NONE
