@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -471,43 +470,3 @@ def test_restricted_values_are_shown_to_a_model_of_this_machine_alone(model: Mod
     assert finding.rule == "model-not-allowed"
     model.desk.more["mesh.yaml"] = "premises: {default: {models: ['openai:small']}}\n"
     assert [str(item) for item in model.desk.findings() if item.severity == "error"] == []
-
-
-MAILS = 150
-
-
-def test_of_seeded_faults_no_wrong_value_is_published_and_hardly_a_right_one_is_lost(model: ModelDesk) -> None:
-    mails, rng = MAILS, random.Random(7)
-    said: dict[str, int] = {}
-    faulty = set()
-    answers = {}
-    for number in range(mails):
-        shipment, delay, other = f"SHP-{number:06}", rng.randint(2, 90), rng.randint(100, 190)
-        said[shipment] = delay
-        model.desk.mail(
-            f"{number:05}.eml",
-            subject=f"{shipment} is late",
-            body=f"Good day, {shipment} is {delay} hours late. It carries {other} containers.\n\nNot {other} hours.\n",
-        )
-        fault = rng.choice(FAULTS) if rng.random() < 0.09 else None
-        if fault is not None:
-            faulty.add(shipment)
-        honest = told(row(shipment, delay, f"{delay} hours late"))
-        answers[shipment] = fault(shipment, delay, other) if fault else honest
-    model.server.script = lambda call: answers[re.search(r"SHP-\d{6}", call.prompt)[0]]  # type: ignore[index]
-    model.publish()
-    published = {item["shipment_id"]: item["delay_hours"] for item in model.rows()}
-    assert {shipment: delay for shipment, delay in published.items() if said.get(shipment) != delay} == {}
-    right = said.keys() - faulty
-    assert len(right & published.keys()) >= 0.99 * len(right)
-    assert len(faulty) > 0.05 * mails
-
-
-FAULTS: tuple[Callable[[str, int, int], Raw], ...] = (
-    lambda shipment, delay, other: told(row(shipment, other, f"{other} hours")),
-    lambda shipment, delay, other: told(row(shipment, other, f"{other} containers")),
-    lambda shipment, delay, other: told(row(shipment, delay + 1, f"{delay + 1} hours late")),
-    lambda shipment, delay, other: told(row(shipment, delay * 60, f"{delay} hours late")),
-    lambda shipment, delay, other: told(row("SHP-999999", delay, f"{delay} hours late")),
-    lambda shipment, delay, other: Raw('{"rows": [{"shipment_id"'),
-)

@@ -15,8 +15,8 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent / "languages"
 LANGUAGES = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 PLAIN = ("neutral", "joins", "leads", "genitives", "datives", "determiners", "moment", "number", "text", "denials")
-BOUNDING = ("to", "between", "both", "lists", "only", "numbered")
-PHRASES = ("bounds", "bounds_behind")
+BOUNDING = ("to", "between", "both", "lists", "only", "numbered", "supposes")
+PHRASES = ("bounds", "bounds_behind", "instead")
 WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes")
 MOST_KEYS = 50_000
 """The words whose key is remembered: more than a language's texts have, and few enough for memory."""

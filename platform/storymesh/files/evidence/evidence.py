@@ -9,35 +9,37 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, TypeVar
 
 from storymesh.files.evidence.folded_text import FoldedText, fold_text, is_whole
-from storymesh.files.evidence.measures import measure_of
-from storymesh.files.evidence.said_values import SaidDay, SaidNumber, said_clocks, said_days, said_numbers
+from storymesh.files.evidence.measures import Measure, measure_of
+from storymesh.files.evidence.named_row import IDENTIFIER, NamedRow, Span
+from storymesh.files.evidence.rivalry import PropertyNames, Rivalry, is_comparable
+from storymesh.files.evidence.said_days import SaidDay, said_clocks, said_days
+from storymesh.files.evidence.said_numbers import SaidNumber, said_numbers
 from storymesh.files.evidence.sentences import TextSpans, text_spans
+from storymesh.files.evidence.stated import Statements
 from storymesh.lexicon.language import LANGUAGES, language_of
 
-Span = tuple[int, int]
 Said = TypeVar("Said", SaidNumber, SaidDay)
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
-_ENDS_DENIAL = re.compile(r"[;:!?]|\.(?=\s|$)")
-_IDENTIFIER = re.compile(r"(?=.*[^\W\d_])(?=.*\d)[\w][\w./-]*[\w]")
-_LIST_WORDS = 3  # behind a comma as many words at most go on with a list of what is denied
 
 
 @dataclass(frozen=True)
 class WantedValue:
     """A value of a row that a text is to say. `labels` are what people call an enum's code, `unit` as the contract has
-    it; `words` are those of the property's name, by which a bare number is found."""
+    it; `words` are those of the property's name, by which a bare number is found. `names` tell the property from its
+    `rivals`: the row's other properties of the same kind."""
 
     name: str
     value: str | int | float | Decimal | bool | date | datetime
     unit: str | None = None
     labels: Sequence[str] = ()
     words: Sequence[str] = ()
+    names: PropertyNames | None = None
+    rivals: Sequence[PropertyNames] = ()
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,17 @@ class NoEvidence:
 class EvidenceText:
     """A text in which values are looked for, of a language and, where days are said without a year, of a day.
 
-    In a language whose words that deny are not known nothing is evident.
+    In a language whose words that deny are not known nothing is evident. `unsure`: nobody has told the language, and
+    what is denied in any of them is no other value of a row.
     """
 
     text: str
     language: str = "en"
     near: date | None = None
-    _denials: dict[str, bool] = field(default_factory=dict)
+    unsure: bool = False
+    _last_row: tuple[object, NamedRow] | None = field(default=None, init=False, repr=False)
+    _found: dict[str, list[Span]] = field(default_factory=dict, init=False, repr=False)
+    _stated: dict[Span, bool] = field(default_factory=dict, init=False, repr=False)
 
     def find(
         self, wanted: WantedValue, quote: str | None, key: Sequence[str] = (), others: Iterable[str] = ()
@@ -78,7 +84,7 @@ class EvidenceText:
         if self.language not in LANGUAGES:
             known = " and ".join(LANGUAGES)
             return NoEvidence(f"what a text in '{self.language}' denies is not known: it is in {known}")
-        row = _Row(self, [text for text in key if text], [text for text in others if text])
+        row = self._row(tuple(filter(None, key)), tuple(filter(None, others)))
         refused = self._in_quote(wanted, quote, row) if quote else None
         if isinstance(refused, FoundEvidence):
             return refused
@@ -88,6 +94,11 @@ class EvidenceText:
                 return FoundEvidence("found", *self.folded.original(*place))
             best = best or NoEvidence(fault)
         return best or refused or NoEvidence("the file does not say it")
+
+    def _row(self, key: tuple[str, ...], others: tuple[str, ...]) -> NamedRow:
+        if self._last_row is None or self._last_row[0] != (key, others):
+            self._last_row = (key, others), NamedRow(self, [*key], [*others])
+        return self._last_row[1]
 
     # --- the text ---
 
@@ -99,7 +110,7 @@ class EvidenceText:
     def _spans(self) -> TextSpans:
         return text_spans(self.text)
 
-    def _around(self, at: int, kind: Literal["sentence", "paragraph"]) -> Span:
+    def around(self, at: int, kind: Literal["sentence", "paragraph"]) -> Span:
         """Return the sentence or the paragraph at a place of the folded text, in it."""
         original = self.folded.begins[at]
         begin, end = self._spans.sentence(original) if kind == "sentence" else self._spans.paragraph(original)
@@ -107,10 +118,10 @@ class EvidenceText:
 
     # --- the value ---
 
-    def _in_quote(self, wanted: WantedValue, quote: str, row: "_Row") -> FoundEvidence | NoEvidence:
+    def _in_quote(self, wanted: WantedValue, quote: str, row: NamedRow) -> FoundEvidence | NoEvidence:
         fault = "the quote is not in the file"
         for begin, end in self.folded.occurrences(quote):
-            if self._around(begin, "sentence")[1] < end:
+            if self.around(begin, "sentence")[1] < end:
                 fault = "the quote is longer than a sentence"
                 continue
             fault = "the quote does not say it"
@@ -127,191 +138,120 @@ class EvidenceText:
         match wanted.value:
             case bool():
                 return
-            case datetime() | date():
-                yield from self._days(wanted.value, within)
-            case int() | float() | Decimal():
-                for place in self._numbers(wanted, within):
-                    if not found or wanted.unit or self._is_named(place, wanted):
+            case int() | float() | Decimal() | date():
+                bare = found and not wanted.unit and not isinstance(wanted.value, date)
+                for place, same in self._alike(wanted, within):
+                    if same and (not bare or self._is_named(place, wanted)):
                         yield place
             case _:
                 for text in (str(wanted.value), *wanted.labels):
-                    yield from self._texts(text, within)
+                    yield from self.places_of(text, within)
 
-    def _numbers(self, wanted: WantedValue, within: Span) -> Iterator[Span]:
+    def _alike(self, wanted: WantedValue, within: Span) -> Iterator[tuple[Span, bool]]:
+        """Yield where a stretch of the folded text says values of the same kind, and whether each is the wanted one."""
+        if isinstance(wanted.value, date):
+            for said in _inside(self._said_days, within):
+                yield (said.begin, said.end), self._is_day(said, wanted.value)
+        else:
+            yield from self._numbers(wanted, within)
+
+    def _numbers(self, wanted: WantedValue, within: Span) -> Iterator[tuple[Span, bool]]:
         value, measure = Decimal(str(wanted.value)), measure_of(wanted.unit or "", self.language)
         for number in _inside(self._said_numbers, within):
-            # A unit in the next row of a table is not that of this number.
-            if not number.exact or number.end > self._around(number.begin, "sentence")[1]:
+            place = (number.begin, number.end)
+            if not number.exact:
                 continue
-            said = number.measure
+            said = number.measure or (self._column_measure(place) if measure is not None else None)
             if measure is None:
                 # A unit that nobody has a table of is told by its own words; one of a table is another unit.
-                if said is None and number.value == value and self._has_unit(number.end, wanted.unit):
-                    yield number.begin, number.end
-            elif said is not None and said.is_multiple(number.value, value, measure):
-                yield number.begin, number.end
+                named = said is not None and said.dimension.casefold() == (wanted.unit or "").casefold()
+                if named or (said is None and self._has_unit(number.end, wanted.unit)):
+                    yield place, number.value == value
+            elif said is not None and said.dimension == measure.dimension:
+                same = said.is_multiple(number.value, value, measure)
+                if same or not isinstance(wanted.value, int) or not number.value * said.size % measure.size:
+                    yield place, same
+
+    def _column_measure(self, place: Span) -> Measure | None:
+        unit = self._rivalry.beside.column_unit(place)
+        return measure_of(unit, self.language) if unit is not None else None
 
     def _has_unit(self, end: int, unit: str | None) -> bool:
         if not unit:
             return True
-        sentence = self.folded.text[slice(*self._around(max(0, end - 1), "sentence"))].casefold()
+        sentence = self.folded.text[slice(*self.around(max(0, end - 1), "sentence"))].casefold()
         return _stem(unit) in sentence
 
     @cached_property
     def _said_numbers(self) -> list[SaidNumber]:
-        return said_numbers(self.folded.text, self.language)
+        # A unit in the next row of a table is not that of a number at the end of this one.
+        ends = (self.folded.folded(begin) - 1 for begin in self._spans.sentences)
+        return said_numbers(self.folded.in_cells([end for end in ends if end > 0]), self.language)
 
     @cached_property
     def _said_days(self) -> list[SaidDay]:
         return said_days(self.folded.text, self.language)
 
-    def _days(self, value: date | datetime, within: Span) -> Iterator[Span]:
-        day = value.date() if isinstance(value, datetime) else value
-        for said in _inside(self._said_days, within):
-            if not said.may_be(day, self.near):
-                continue
-            sentence = self.folded.text[slice(*self._around(said.begin, "sentence"))]
-            clock = (value.hour, value.minute, value.second) if isinstance(value, datetime) else (0, 0, 0)
-            if clock == (0, 0, 0) or clock in said_clocks(sentence):
-                yield said.begin, said.end
+    def _is_day(self, said: SaidDay, value: date | datetime) -> bool:
+        """Return True if a text says a moment: the day with the time of day beside it, or else one of its sentence."""
+        if not isinstance(value, datetime):
+            return said.may_be(value, self.near)
+        if said.clock is not None:
+            moment = value + timedelta(minutes=said.ahead)
+            return said.may_be(moment.date(), self.near) and said.clock == (moment.hour, moment.minute, moment.second)
+        clock = (value.hour, value.minute, value.second)
+        sentence = self.folded.text[slice(*self.around(said.begin, "sentence"))]
+        return said.may_be(value.date(), self.near) and (clock == (0, 0, 0) or clock in said_clocks(sentence))
 
-    def _texts(self, text: str, within: Span) -> Iterator[Span]:
+    def places_of(self, text: str, within: Span) -> Iterator[Span]:
         """Yield where a text stands as whole words, in whatever case; a code of letters and digits also with blanks or
         hyphens inside."""
-        plain = fold_text(text).text.strip()
-        if not plain:
-            return
-        pattern = re.escape(plain)
-        if _IDENTIFIER.fullmatch(plain):
-            pattern = "[ -]?".join(re.escape(sign) for sign in plain if sign != "-")
-        for match in re.compile(pattern, re.IGNORECASE).finditer(self.folded.text, *within):
-            if is_whole(self.folded.text, match.start(), match.end()):
-                yield match.start(), match.end()
+        if text not in self._found:
+            whole = self.folded.text
+            spans = (match.span() for match in _pattern_of(text).finditer(whole))
+            self._found[text] = [span for span in spans if is_whole(whole, *span)]
+        for place in self._found[text]:
+            if within[0] <= place[0] and place[1] <= within[1]:
+                yield place
 
     def _is_named(self, place: Span, wanted: WantedValue) -> bool:
-        sentence = self.folded.text[slice(*self._around(place[0], "sentence"))].casefold()
+        sentence = self.folded.text[slice(*self.around(place[0], "sentence"))].casefold()
         return any(_stem(word) in sentence for word in wanted.words if len(word) > 2)
 
     # --- what is wrong with a place ---
 
-    def _fault(self, place: Span, wanted: WantedValue, row: "_Row", *, found: bool) -> str | None:
+    def _fault(self, place: Span, wanted: WantedValue, row: NamedRow, *, found: bool) -> str | None:
         """Return why the words at a place do not say the value of the row, None if they do."""
-        if self._is_denied(place, behind=not isinstance(wanted.value, str)):
-            return "the file denies it"
-        if str(wanted.value) in row.key:
-            return None
-        return row.fault(place, found=found)
-
-    def _is_denied(self, place: Span, *, behind: bool) -> bool:
-        """Return True where a word denies what is said at a place; `behind`: also one that comes later."""
-        begin, end = self._around(place[0], "sentence")
-        before, after = self.folded.text[begin : place[0]], self.folded.text[place[1] : end]
-        if any(self._reaches(before[word.end() :]) for word in self._denying(before)):
-            return True
-        if not behind:
-            return False
-        cut = _ENDS_DENIAL.search(after)
-        reach = after[: cut.start()] if cut else after
-        reach = re.split(r",", reach, maxsplit=1)[0]
-        language = language_of(self.language)
-        words = list(_WORD.finditer(reach))
-        joined = next((word.start() for word in words if language.joins(word[0])), len(reach))
-        return any(word.start() < joined for word in self._denying(reach))
-
-    def _denying(self, text: str) -> Iterator[re.Match[str]]:
-        language = language_of(self.language)
-        for word in _WORD.finditer(text):
-            key, rest = word[0].casefold(), text[word.end() :]
-            if key not in self._denials:
-                self._denials[key] = language.weight(key) == "negations"
-            numbered = key in language.words("numbered") and re.match(r"\.? ?\d", rest)
-            if self._denials[key] and not numbered:
-                following = _WORD.match(rest.removeprefix(" "))
-                if following is None or following[0] not in language.words("only"):
-                    yield word
-
-    def _reaches(self, between: str) -> bool:
-        """Return True if a denial reaches over some words: not into another statement, but along a list."""
-        if _ENDS_DENIAL.search(between):
-            return False
-        language = language_of(self.language)
-        *_, last = re.split(r",", between)
-        if "," in between and len(_WORD.findall(last)) > _LIST_WORDS:
-            return False
-        joining = (word for word in _WORD.findall(between) if language.joins(word))
-        return all(word.casefold() in language.words("lists") for word in joining)
-
-
-@dataclass
-class _Row:
-    """The row that a value is of: the texts of its key, and those of other rows of the file."""
-
-    text: EvidenceText
-    key: list[str]
-    others: list[str]
-
-    def fault(self, place: Span, *, found: bool) -> str | None:
-        """Return why a place does not speak of this row: its sentence names another one, or its paragraph does not
-        name this one. In a file of one row a quote need not, and a place that was `found` does if the file names it."""
-        if not self.key or not (self._own or self._other):
-            return None
-        begin, end = self.text._around(place[0], "sentence")
-        own, other = self._named(begin, end)
-        if other:
-            begin, end = self._statement(place, begin, end)
-            own, other = self._named(begin, end)
-            return None if own and not other else "the sentence is of another row"
-        if own or self._is_gone_on_with(begin):
-            return None
-        begin, end = self.text._around(place[0], "paragraph")
-        own, other = self._named(begin, end)
-        if other:
-            return "the paragraph is of another row" if not own else "the sentence does not name the row"
-        if own or not (found or self._other):
-            return None
-        return "neither sentence nor paragraph names the row"
-
-    def _is_gone_on_with(self, begin: int) -> bool:
-        """Return True if the sentence before, of the same paragraph, is of this row alone, and the one at `begin` says
-        nothing of others: it goes on with it."""
-        first, _ = self.text._around(begin, "paragraph")
-        if begin <= first:
-            return False
-        own, other = self._named(*self.text._around(begin - 1, "sentence"))
-        language = language_of(self.text.language)
-        words = _WORD.findall(self.text.folded.text[slice(*self.text._around(begin, "sentence"))])
-        counted = (word for word in words if language.weight(word.casefold()) == "numbers")
-        return own and not other and not any(True for _ in counted)
+        is_key = str(wanted.value) in row.key
+        fault = self._statements.fault(place, behind=not isinstance(wanted.value, str), supposed=not is_key)
+        if fault is not None or is_key:
+            return fault
+        fault = row.fault(place, found=found)
+        if fault is not None or wanted.names is None or not is_comparable(wanted.value):
+            return fault
+        return self._rivalry.fault(
+            place, wanted.names, wanted.rivals, row, lambda within: self._alike(wanted, within), found=found
+        )
 
     @cached_property
-    def _own(self) -> list[Span]:
-        whole = (0, len(self.text.folded.text))
-        return sorted(place for key in self.key for place in self.text._texts(key, whole))
+    def _statements(self) -> Statements:
+        return self._statements_in(self.language)
+
+    def _statements_in(self, language: str) -> Statements:
+        return Statements(self.folded.text, language_of(language), lambda at: self.around(at, "sentence"))
 
     @cached_property
-    def _other(self) -> list[Span]:
-        """Where the text names another row: by its key, or by a word that is written as the own key is."""
-        whole = (0, len(self.text.folded.text))
-        found = [place for key in self.others for place in self.text._texts(key, whole)]
-        for key in self.key:
-            if _IDENTIFIER.fullmatch(key):
-                shape = "".join(map(_shape, key))
-                found += [match.span() for match in re.finditer(rf"(?<!\w){shape}(?!\w)", self.text.folded.text)]
-        own = set(self._own)
-        return sorted(place for place in found if place not in own)
+    def _rivalry(self) -> Rivalry:
+        every = [self._statements_in(code) for code in LANGUAGES] if self.unsure else [self._statements]
 
-    def _named(self, begin: int, end: int) -> tuple[bool, bool]:
-        return _has_inside(self._own, begin, end), _has_inside(self._other, begin, end)
+        def states(place: Span) -> bool:
+            if place not in self._stated:
+                self._stated[place] = not self._statements.asks(place) and all(
+                    statements.fault(place, behind=True) is None for statements in every
+                )
+            return self._stated[place]
 
-    def _statement(self, place: Span, begin: int, end: int) -> Span:
-        """Return the part of a sentence that a place is in: between signs, or words that join two statements."""
-        text, language = self.text.folded.text, language_of(self.text.language)
-        cuts = [match.end() for match in re.finditer(r"[,;](?= )| - |\(|\)", text[begin:end])]
-        cuts += [word.start() for word in _WORD.finditer(text[begin:end]) if language.joins(word[0].casefold())]
-        places = sorted({begin, end, *(begin + cut for cut in cuts)})
-        before = max(at for at in places if at <= place[0])
-        behind = min((at for at in places if at >= place[1]), default=end)
-        return before, behind
+        return Rivalry(self.text, self.folded, self.language, self.around, states, self._statements.asks)
 
 
 def _inside(said: Sequence[Said], within: Span) -> Iterator[Said]:
@@ -323,13 +263,13 @@ def _inside(said: Sequence[Said], within: Span) -> Iterator[Said]:
             yield said[index]
 
 
-def _has_inside(places: Sequence[Span], begin: int, end: int) -> bool:
-    index = bisect_left(places, (begin, 0))
-    return index < len(places) and places[index][1] <= end
-
-
-def _shape(sign: str) -> str:
-    return r"\d" if sign.isdigit() else r"[^\W\d_]" if sign.isalpha() else re.escape(sign)
+@lru_cache(maxsize=4_000)
+def _pattern_of(text: str) -> re.Pattern[str]:
+    plain = fold_text(text).text.strip()
+    pattern = re.escape(plain) if plain else "(?!)"
+    if IDENTIFIER.fullmatch(plain):
+        pattern = "[ -]?".join(re.escape(sign) for sign in plain if sign != "-")
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def _stem(word: str) -> str:

@@ -7,11 +7,12 @@ height (10² is not 102). Each sign knows where it stands in the text that it co
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 _ALIKE = ("<wide>", "<narrow>", "<font>", "<noBreak>", "<compat>", "<initial>", "<medial>", "<final>", "<isolated>")
+_WIDE = " " * 3  # as many blanks part columns
 _UNSEEN = frozenset("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f")
 # A soft hyphen is nothing, with the line end behind it; a sign stands with the marks above and below it.
 _PIECE = re.compile(
@@ -24,11 +25,21 @@ _QUOTES = str.maketrans("‘’‚‛′“”„‟″«»‹›", "'''''\"\"\"
 
 @dataclass(frozen=True)
 class FoldedText:
-    """A folded text; sign i of it is what stands from `begins[i]` to `ends[i]` in the original."""
+    """A folded text; sign i of it is what stands from `begins[i]` to `ends[i]` in the original. `gaps` are the blanks
+    in it that part cells of a table."""
 
     text: str
     begins: tuple[int, ...]
     ends: tuple[int, ...]
+    gaps: tuple[int, ...] = ()
+
+    def in_cells(self, more: Iterable[int] = ()) -> str:
+        """Return the text with a tab for each of its gaps, and for `more` of its blanks."""
+        signs = list(self.text)
+        for gap in (*self.gaps, *more):
+            if signs[gap] == " ":
+                signs[gap] = "\t"
+        return "".join(signs)
 
     def original(self, begin: int, end: int) -> tuple[int, int]:
         """Return where a stretch of the folded text, which is not empty, stands in the original."""
@@ -71,10 +82,13 @@ def fold_text(text: str) -> FoldedText:
     signs: list[str] = []
     begins: list[int] = []
     ends: list[int] = []
+    gaps: list[int] = []
     for match in _PIECE.finditer(text):
         begin, end = match.span()
         if match.lastgroup == "blanks":
             if signs and signs[-1] != " ":
+                if "\t" in match[0] or _WIDE in match[0]:
+                    gaps.append(len(signs))
                 signs.append(" ")
                 begins.append(begin)
                 ends.append(begin + 1)
@@ -88,7 +102,7 @@ def fold_text(text: str) -> FoldedText:
                     signs.append(sign)
                     begins.append(begin)
                     ends.append(end)
-    return FoldedText("".join(signs), tuple(begins), tuple(ends))
+    return FoldedText("".join(signs), tuple(begins), tuple(ends), tuple(gaps))
 
 
 @lru_cache(maxsize=10_000)

@@ -101,6 +101,15 @@ def _currencies(language: str) -> dict[str, Measure]:
     return found
 
 
+@lru_cache(maxsize=1)
+def currency_signs() -> Mapping[str, Measure]:
+    """Return the signs of currencies as English writes them, with the letters that tell one dollar from another."""
+    from babel.numbers import get_currency_symbol, list_currencies
+
+    found = {get_currency_symbol(code, "en"): Measure(code, Decimal(1)) for code in sorted(list_currencies())}
+    return {sign: measure for sign, measure in found.items() if not sign.isalpha()} | {"US$": found["$"]}
+
+
 def measure_of(unit: str, language: str = "en") -> Measure | None:
     """Return the measure of a contract's unit, such as hours, usd or kg; None for one that is none of CLDR's."""
     known, plain = measures(language), " ".join(unit.replace("_", " ").split())

@@ -7,11 +7,14 @@ from typing import Any
 
 from storymesh.contract.definition import Property
 from storymesh.files.evidence.evidence import EvidenceText, FoundEvidence, NoEvidence, WantedValue
+from storymesh.files.evidence.measures import measure_of
+from storymesh.files.evidence.rivalry import PropertyNames
 from storymesh.files.evidence.text_language import text_language
 from storymesh.files.extraction.answer_schema import Unreadable, value_and_quote, value_in_words
 from storymesh.files.extraction.definition import TypedExtraction, label_of
 from storymesh.files.reading.passages import place_of
 from storymesh.files.reading.reading import Passage
+from storymesh.language.types import Date, Decimal, Float, Integer, Timestamp
 from storymesh.lexicon.language import LANGUAGES
 
 _LATIN = 0x250  # letters below are those of Latin alphabets
@@ -40,6 +43,9 @@ class ProvenRows:
     refused: list[list[str]] = field(default_factory=list)
 
 
+_Values = Mapping[str, tuple[Any, str | None]]
+
+
 class EvidenceReader:
     """Finds the evidence of rows in one content. The language of its text decides how numbers and denials are read."""
 
@@ -48,7 +54,7 @@ class EvidenceReader:
         language = text_language(content.text)
         languages = (language,) if language is not None else LANGUAGES
         # Whoever cannot tell the language has to find it said, and not denied, in each that is known.
-        self._texts = [EvidenceText(content.text, code, content.near) for code in languages]
+        self._texts = [EvidenceText(content.text, code, content.near, unsure=language is None) for code in languages]
         self._unknown = language is None and _is_foreign(content.text)
 
     def prove(self, rows: Sequence[Mapping[str, Any]], answer: str) -> ProvenRows:
@@ -56,26 +62,34 @@ class EvidenceReader:
         proven = ProvenRows()
         read: list[tuple[dict[str, tuple[Any, str | None]], list[str]]] = [self._read(row) for row in rows]
         keys = [self._key_texts(values) for values, _ in read]
-        met: set[tuple[str, ...]] = set()
+        told: dict[tuple[str, ...], dict[str, Any] | None] = {}
         for index, (values, faults) in enumerate(read):
             others = {text for place, key in enumerate(keys) if place != index for text in key} - {*keys[index]}
             evidence: list[dict[str, Any]] = []
-            if not faults and keys[index] and keys[index] in met:
-                faults.append(f"{', '.join(self._extraction.key)}: the answer has another row of the same key")
-            met.add(keys[index])
             for item in self._extraction.asked:
                 if faults and faults[0].startswith(f"{item.name}:"):
                     continue
-                found = self._evidence(item, *values.get(item.name, (None, None)), keys[index], others)
+                found = self._evidence(item, values, keys[index], others)
                 if isinstance(found, str):
                     faults.append(f"{item.name}: {found}")
                 elif found is not None:
                     evidence.append(found | {"answer": answer})
+            row = {name: value for name, (value, _) in values.items()}
+            if not faults and keys[index] and told.setdefault(keys[index], row) is not row:
+                faults.append(self._of_same_key)
+                told[keys[index]] = row if told[keys[index]] == row else None  # the file says both: neither is known
             if faults:
                 proven.refused.append(list(dict.fromkeys(faults)))
             else:
-                proven.rows.append(({name: value for name, (value, _) in values.items()}, evidence))
+                proven.rows.append((row, evidence))
+        disputed = [item for item in proven.rows if (key := self._row_key(item[0])) and told[key] is None]
+        proven.refused += [[self._of_same_key] for _ in disputed]
+        proven.rows = [item for item in proven.rows if item not in disputed]
         return proven
+
+    @property
+    def _of_same_key(self) -> str:
+        return f"{', '.join(self._extraction.key)}: the answer has another row of the same key"
 
     def _read(self, row: Mapping[str, Any]) -> tuple[dict[str, tuple[Any, str | None]], list[str]]:
         values: dict[str, tuple[Any, str | None]] = {}
@@ -91,13 +105,17 @@ class EvidenceReader:
         return values, faults
 
     def _key_texts(self, values: Mapping[str, tuple[Any, str | None]]) -> tuple[str, ...]:
-        found = (values.get(name, (None, None))[0] for name in self._extraction.key)
+        return self._row_key({name: value for name, (value, _) in values.items()})
+
+    def _row_key(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        found = (row.get(name) for name in self._extraction.key)
         return tuple(value_in_words(value) for value in found if value is not None)
 
     def _evidence(
-        self, item: Property, value: Any, quote: str | None, key: tuple[str, ...], others: Iterable[str]
+        self, item: Property, values: "_Values", key: tuple[str, ...], others: Iterable[str]
     ) -> dict[str, Any] | str | None:
         """Return where the file says a value, None for no value, and a reason where it does not."""
+        value, quote = values.get(item.name, (None, None))
         if value is None:
             return None
         judged = item.name in self._extraction.judged
@@ -105,7 +123,7 @@ class EvidenceReader:
             return self._item(item, "judged", self._quoted(quote))
         if self._unknown:
             return "the file is in a language in which denials are not known"
-        found = self._find(item, value, quote, key, tuple(others))
+        found = self._find(self._wanted(item, values), quote, key, tuple(others))
         if isinstance(found, NoEvidence):
             return found.reason
         made = self._item(item, found.how, (found.begin, found.end))
@@ -114,12 +132,21 @@ class EvidenceReader:
             return f"it was recognised with a confidence below {least:g}"
         return made
 
-    def _find(
-        self, item: Property, value: Any, quote: str | None, key: tuple[str, ...], others: tuple[str, ...]
-    ) -> FoundEvidence | NoEvidence:
+    def _wanted(self, item: Property, values: "_Values") -> WantedValue:
+        value = values[item.name][0]
         labels = [label_of(item, value)] if item.enum else []
         words = [*item.name.split("_"), *item.title.split()]
-        wanted = WantedValue(item.name, value, item.unit, [label for label in labels if label != value], words)
+        rivals = [
+            _names(other, values.get(other.name, (None, None))[0])
+            for other in self._extraction.asked
+            if other.name != item.name and not other.enum and _is_alike(other, item)
+        ]
+        labels = [label for label in labels if label != value]
+        return WantedValue(item.name, value, item.unit, labels, words, _names(item, value), rivals)
+
+    def _find(
+        self, wanted: WantedValue, quote: str | None, key: tuple[str, ...], others: tuple[str, ...]
+    ) -> FoundEvidence | NoEvidence:
         first: FoundEvidence | None = None
         for text in self._texts:
             found = text.find(wanted, quote, key, others)
@@ -154,6 +181,19 @@ class EvidenceReader:
             "end": place.end,
             "confidence": place.confidence,
         }
+
+
+def _names(item: Property, value: Any) -> PropertyNames:
+    return PropertyNames(item.name, f"{item.name} {item.title}", item.description, value)
+
+
+def _is_alike(one: Property, other: Property) -> bool:
+    """Return True for properties whose values a text says in the same way."""
+    moments, numbers = (Date, Timestamp), (Integer, Decimal, Float)
+    if isinstance(one.type, numbers) and isinstance(other.type, numbers):
+        first, second = measure_of(one.unit or ""), measure_of(other.unit or "")
+        return (first and first.dimension) == (second and second.dimension)
+    return isinstance(one.type, moments) and isinstance(other.type, moments)
 
 
 def _is_foreign(text: str) -> bool:

@@ -1,0 +1,124 @@
+"""Whether a value is the one that a property means, where a text says several: by the words beside each of them.
+
+The words are those of the property's name and title (or else its description), against those of the row's other
+properties of the same kind. Where these leave it open, the sentence counts that names the row, and then whether the
+line is the writer's own or quoted from an earlier letter.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from storymesh.files.evidence.beside import WordsBeside, count_of, telling_words
+from storymesh.files.evidence.folded_text import FoldedText
+from storymesh.files.evidence.named_row import NamedRow, Span
+
+Strength = tuple[int, bool, bool]
+ALSO_ANOTHER = "the file says another value of it as well"
+BETTER_ANOTHER = "the words beside another value say it better"
+
+
+@dataclass(frozen=True)
+class PropertyNames:
+    """What tells a property of a row from others of its kind: `names` (and title), and what describes it. `value` is
+    what the row has there."""
+
+    property: str
+    names: str
+    description: str = ""
+    value: object = None
+
+
+@dataclass
+class Rivalry:
+    """The values of one kind in one text, and which of them may be meant. `places` says where they are in a stretch of
+    the text, and whether each is a wanted one; `states` whether the text states what is at a place, `asks` whether it
+    asks it."""
+
+    original: str
+    folded: FoldedText
+    language: str
+    around: Callable[[int, Literal["sentence", "paragraph"]], Span]
+    states: Callable[[Span], bool]
+    asks: Callable[[Span], bool]
+    beside: WordsBeside = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.beside = WordsBeside(self.original, self.folded, self._sentence, self.language)
+
+    def _sentence(self, at: int) -> Span:
+        return self.around(at, "sentence")
+
+    def fault(
+        self,
+        place: Span,
+        own: PropertyNames,
+        rivals: Sequence[PropertyNames],
+        row: NamedRow,
+        places: Callable[[Span], Iterable[tuple[Span, bool]]],
+        *,
+        found: bool,
+    ) -> str | None:
+        """Return why the value at a place is not the one that `own` means, None if it is; `found`: no model has quoted
+        it."""
+        alike = {span: same for window in self._windows(row) for span, same in places(window)}
+        words = self.beside.words(place, alike)
+        names = self._telling(own.names)
+        mine = count_of(names, words)
+        for rival in rivals:
+            if count_of(self._telling(rival.names), words) > mine:
+                return f"the words beside it say {rival.property}"
+        differing = (span for span, same in alike.items() if not same)
+        others = [span for span in differing if self.states(span) and row.fault(span, found=False) is None]
+        if not others:
+            return None
+        if self.asks(place):
+            return "the file asks it"
+        every = [place, *others]
+        if not any(count_of(names, self.beside.words(span, alike)) for span in every):
+            names = self._telling(own.description)
+        strengths = {span: self._strength(span, names, alike, row) for span in every}
+        strongest = max(others, key=lambda span: strengths[span])
+        if strengths[strongest] != strengths[place]:
+            return BETTER_ANOTHER if strengths[strongest] > strengths[place] else None
+        together = self._sentence(strongest[0]) == self._sentence(place[0])
+        if strengths[place][0] or (strengths[place][1] and not together):
+            return ALSO_ANOTHER
+        return self._undecided(rivals, found=found)
+
+    def _undecided(self, rivals: Sequence[PropertyNames], *, found: bool) -> str | None:
+        """Return why a value is refused of which no word says whether it is meant, None if whoever quoted it is
+        believed: there is one property of its kind."""
+        told = [rival.property for rival in rivals if rival.value is not None]
+        if told:
+            return f"no word beside it tells it from {told[0]}"
+        return ALSO_ANOTHER if found else None
+
+    def _telling(self, names: str) -> list[str]:
+        return telling_words(names, self.language)
+
+    def _strength(self, place: Span, names: Sequence[str], alike: Iterable[Span], row: NamedRow) -> Strength:
+        own, _ = row.named(*self._sentence(place[0]))
+        at = self.folded.begins[place[0]]
+        line = self.original.rfind("\n", 0, at) + 1
+        return count_of(names, self.beside.words(place, alike)), own, not self.original.startswith(">", line)
+
+    def _windows(self, row: NamedRow) -> list[Span]:
+        """Return where a text may speak of a row: everywhere, or where it names it if there are others."""
+        end = len(self.folded.text)
+        if not row.has_others:
+            return [(0, end)]
+        found: set[Span] = set()
+        for own in row.places:
+            begin, behind = self._sentence(own[0])
+            first, last = self.around(own[0], "paragraph")
+            alone = not row.named(first, last)[1]
+            found.add((first, last) if alone else (begin, self._sentence(behind)[1] if behind < last else behind))
+        return sorted(found)
+
+
+def is_comparable(value: object) -> bool:
+    """Return True for a value of which a text may say others: a number or a moment."""
+    return isinstance(value, int | float | Decimal | date) and not isinstance(value, bool)

@@ -1,0 +1,97 @@
+"""Whether a sentence states what it says, or denies it, asks it, or only supposes it."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from storymesh.files.evidence.named_row import WORD, Span
+from storymesh.lexicon.language import Language
+
+_ENDS_DENIAL = re.compile(r"[;:!?]|\.(?=\s|$)")
+
+_QUESTION = re.compile(r"\?[\"')\s]*$")
+_LIST_WORDS = 3  # behind a comma as many words at most go on with a list of what is denied
+
+
+class Statements:
+    """The statements of one folded text, in a language whose words that deny and suppose are known."""
+
+    def __init__(self, text: str, language: Language, sentence: Callable[[int], Span]) -> None:
+        self._text, self._language, self._sentence = text, language, sentence
+        self._denials: dict[str, bool] = {}
+        phrases = "|".join(sorted(map(re.escape, language.words("instead")), key=len, reverse=True))
+        article = rf"(?:{'|'.join(sorted(language.words('determiners')))}) "
+        self._instead = re.compile(rf"\b(?:{phrases}) (?:{article})?\S{{0,3}} ?$", re.IGNORECASE)
+
+    def fault(self, place: Span, *, behind: bool, supposed: bool = True) -> str | None:
+        """Return why what is said at a place is no statement, None if it is one; `behind`: also words that come later
+        deny it; without `supposed` a condition that names it is one."""
+        if self._is_denied(place, behind=behind):
+            return "the file denies it"
+        if not supposed:
+            return None
+        begin, end = self._sentence(place[0])
+        if not self.asks(place) and self._is_supposed(place, begin, end):
+            return "the file only supposes it"
+        return None
+
+    def asks(self, place: Span) -> bool:
+        """Return True for a place in a question: an offer may be one, and what is stated elsewhere counts for more."""
+        return bool(_QUESTION.search(self._text, place[1], self._sentence(place[0])[1]))
+
+    def _is_supposed(self, place: Span, begin: int, end: int) -> bool:
+        """Return True for what stands in a condition or depends on one: before it up to another statement, or behind it
+        in the same one."""
+        before, after = self._text[begin : place[0]], self._text[place[1] : end]
+        supposing = self._language.words("supposes")
+        if not any(word.casefold() in supposing for word in WORD.findall(self._text, begin, end)):
+            return False
+        begins = [match.end() for match in _ENDS_DENIAL.finditer(before)]
+        lists = self._language.words("lists")
+        begins += [
+            word.end()
+            for word in WORD.finditer(before)
+            if self._language.joins(word[0]) and word[0].casefold() not in lists
+        ]
+        behind = re.split(r"[,;:(!?]|\.(?=\s|$)", after, maxsplit=1)[0]
+        joined = next((word.start() for word in WORD.finditer(behind) if self._language.joins(word[0])), len(behind))
+        stretch = f"{before[max(begins, default=0) :]} {behind[:joined]}"
+        return any(word.casefold() in supposing for word in WORD.findall(stretch))
+
+    def _is_denied(self, place: Span, *, behind: bool) -> bool:
+        """Return True where a word denies what is said at a place; `behind`: also one that comes later."""
+        begin, end = self._sentence(place[0])
+        before, after = self._text[begin : place[0]], self._text[place[1] : end]
+        if self._instead.search(before) or any(self._reaches(before[word.end() :]) for word in self._denying(before)):
+            return True
+        if not behind:
+            return False
+        cut = _ENDS_DENIAL.search(after)
+        reach = after[: cut.start()] if cut else after
+        reach = re.split(r",", reach, maxsplit=1)[0]
+        language = self._language
+        words = list(WORD.finditer(reach))
+        joined = next((word.start() for word in words if language.joins(word[0])), len(reach))
+        return any(word.start() < joined for word in self._denying(reach))
+
+    def _denying(self, text: str) -> Iterator[re.Match[str]]:
+        language = self._language
+        for word in WORD.finditer(text):
+            key, rest = word[0].casefold(), text[word.end() :]
+            if key not in self._denials:
+                self._denials[key] = language.weight(key) == "negations"
+            numbered = key in language.words("numbered") and re.match(r"\.? ?\d", rest)
+            if self._denials[key] and not numbered:
+                following = WORD.match(rest.removeprefix(" "))
+                if following is None or following[0] not in language.words("only"):
+                    yield word
+
+    def _reaches(self, between: str) -> bool:
+        """Return True if a denial reaches over some words: not into another statement, but along a list."""
+        if _ENDS_DENIAL.search(between):
+            return False
+        language = self._language
+        *_, last = re.split(r",", between)
+        if "," in between and len(WORD.findall(last)) > _LIST_WORDS:
+            return False
+        joining = (word for word in WORD.findall(between) if language.joins(word))
+        return all(word.casefold() in language.words("lists") for word in joining)
