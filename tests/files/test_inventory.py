@@ -3,10 +3,6 @@
 import itertools
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -220,46 +216,6 @@ def test_names_of_every_kind(desk: FilesDesk) -> None:
     desk.gather()
     assert set(desk.subjects()) == {*names, "caf%E9.eml"}
     assert desk.gather().opened <= 1  # the one that was written this moment
-
-
-def test_a_killed_process_loses_at_most_what_it_read_last(desk: FilesDesk, tmp_path: Path) -> None:
-    for number in range(300):
-        desk.mail(f"m{number}.eml", f"subject {number}")
-    desk.mesh()
-    code = f"""
-        import time
-        from pathlib import Path
-        from tests.files.conftest import InProcessReaders
-        import storymesh.files.collection as collection
-        from storymesh.mesh.file_collections import file_collection
-        from storymesh.mesh.mesh import load_mesh
-
-        class Slow(InProcessReaders):
-            def read_many(self, items):
-                for number, found in enumerate(super().read_many(items)):
-                    print(number, flush=True)
-                    time.sleep(0.005)
-                    yield found
-
-        collection.ReaderPool = Slow
-        mesh = load_mesh(Path({str(desk.root)!r}))
-        mesh.prepare_store()
-        file_collection(mesh, mesh.product("carrier.mails")).gather(None)
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"}
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if int(line) == 150:
-            break
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    result = desk.gather()
-    assert result.listed == 300
-    assert 100 < result.read < 300, "what was written before it was killed is not read again"
-    assert len(desk.rows()) == 300
 
 
 NUMBERS = itertools.count()

@@ -85,6 +85,7 @@ SLOW_FILES = (
     "evaluation/test_questions.py",
     "files/test_extraction.py",
     "files/test_inventory.py",
+    "files/test_kill.py",
     "files/test_publish_files.py",
     "files/test_recognisers.py",
     "language/test_soundness.py",
