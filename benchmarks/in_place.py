@@ -104,7 +104,7 @@ def selection_of(keys: int, days: int | None) -> RowSelection:
     """Return the selection by so many customers, and by so many days before the end."""
     names = pa.table({"k0": pa.array([f"C{number * CUSTOMERS // keys:06}" for number in range(keys)])})
     bounds = (TimeBounds(2, END - timedelta(days=days), END),) if days is not None else ()
-    return RowSelection(bounds, (KeySet((1,), names),))
+    return RowSelection(bounds, (KeySet((1,), names, ("raw",)),))
 
 
 def measure(relation: Relation, proxy: CountingProxy, wanted: RowSelection) -> Mapping[str, tuple[int, int, int]]:

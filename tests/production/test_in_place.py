@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.dataset.cases import linked_cases
 from storymesh.federation.gate import LeavingRefused
 from storymesh.lifecycle.rebuild import rebuild_release
 from storymesh.lifecycle.verify import verify_release
@@ -27,17 +28,19 @@ from storymesh.product.store import ProductStore
 from storymesh.release.catalog import Release, read_release
 from storymesh.release.rewritten_records import write_all_records
 from storymesh.release.write import write_release
+from tests.support.in_place import left_in_place
 from tests.support.paths import ROOT
 from tests.support.release_meshes import publish_all, release_all, storymesh
 from tests.support.roadside import KEY
 from tests.support.small_release import rows_of
-from tests.support.whole_mesh import Preloaded
+from tests.support.whole_mesh import Preloaded, Ran
 
 CONFIGS = ("report", "advice", "choice", "verdict")
 LEDGER = (
     '{server: ledger, type: postgresql, host: "${LEDGER_HOST}", port: "${LEDGER_PORT}", database: road, schema: public}'
 )
-SQL_TYPES = {"string": "text", "timestamp[us]": "timestamptz", "date32[day]": "date", "double": "float8"}
+SQL_TYPES = {"string": "text", "timestamp[us]": "timestamptz", "date32[day]": "date", "double": "float8",
+             "int64": "bigint", "decimal128(12, 2)": "numeric(12,2)"}  # fmt: skip
 
 
 def rows_of_product(mesh: Mesh, product: str) -> pa.Table:
@@ -45,21 +48,6 @@ def rows_of_product(mesh: Mesh, product: str) -> pa.Table:
     snapshot = ProductStore(mesh.warehouse, domain).latest_snapshot(name)
     assert snapshot is not None
     return pq.read_table(list(snapshot.files))
-
-
-def left_in_place(root: Path, product: str, server: str) -> None:
-    """Have a product's contract leave its rows on a server, and take its file away."""
-    domain, _, name = product.partition(".")
-    path = root / f"contracts/{domain}/{name}.odcs.yaml"
-    text = path.read_text(encoding="utf-8")
-    where = re.search(r"server: (\w+)", server)
-    assert where is not None
-    text = text.replace("schema:\n", f"servers:\n  - {server}\nschema:\n", 1)
-    named = f"customProperties:\n      - {{property: inPlace, value: {where[1]}}}\n"
-    path.write_text(text.replace("customProperties:\n", named, 1), encoding="utf-8")
-    path = root / f"domains/{domain}/products/{name}.odps.yaml"
-    text = re.sub(r"customProperties:\n  - \{property: source.*\n", "", path.read_text(encoding="utf-8"))
-    path.write_text(text, encoding="utf-8")
 
 
 class Road:
@@ -215,6 +203,66 @@ def test_records_are_the_same_and_only_what_cases_link_is_read(
     with pytest.raises(ResourceUnavailable, match=r"breakdowns\.odcs\.yaml:\d+:\d+: the server 'ledger'"):
         pin_build(mesh, mesh.narrative("roadside"), fetch=True)
     assert latest_build(mesh, mesh.narrative("roadside")).key == pin_build(mesh, mesh.narrative("roadside")).key
+
+
+def test_where_and_what_is_unknown_of_a_table_are_told(
+    reader: Road, root: Path, published: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_in_place(root, "road.breakdowns", LEDGER)
+    left_in_place(root, "road.repairs", LEDGER)
+    path = root / "narratives/roadside/narrative.yaml"
+    where = 'breakdown.fault in ["tyre", "engine"] and (breakdown.truck_id | length) > 1'
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("  at: b", f"  where: {where}\n  at: b", 1), encoding="utf-8"
+    )
+    mesh = load_mesh(root)
+    reader.execute("create table fresh as select * from repairs; alter table repairs rename to analysed")
+    reader.execute("alter table fresh rename to repairs; grant select on repairs to narrator")
+    try:
+        build = pin_build(mesh, mesh.narrative("roadside"), fetch=True)
+    finally:
+        reader.execute("drop table repairs; alter table analysed rename to repairs")
+    plans = RolesInPlace(mesh, mesh.typed(mesh.narrative("roadside"))).read_plans()
+    rows = rows_of_product(published, "road.breakdowns").to_pylist()
+    selected = [row for row in rows if row["fault"] in ("tyre", "engine")]
+    anchor, repair = plans["breakdown"], plans["repair"]
+    assert (anchor.chosen, anchor.rows) == ("where", len(selected)) and 0 < len(selected) < len(rows)
+    assert anchor.ways["all rows"][0] == len(rows)
+    assert anchor.notes == ("a part of `where` is held where cases are made",)
+    assert repair.chosen.startswith("keys") and repair.keys == len(selected)
+    assert "run ANALYZE" in repair.notes[0] and repair.ways[repair.chosen][0] <= 2 * (repair.rows or 0)
+    assert build.snapshots["breakdown"].rows == len(selected)
+    code, out, _ = storymesh(root, "explain", "roadside", "--plan")
+    assert code == 0 and "a part of `where` is held" in out and "has no statistics of" in out
+
+
+def test_the_reference_mesh_has_the_cases_of_its_copied_products(
+    reader: Road, reference_mesh: Ran, tmp_path: Path
+) -> None:
+    """Where cases are the same, records are: of their versions, `sources` name those of what was fetched."""
+    whole = load_mesh(reference_mesh.mesh)
+    root = Path(
+        shutil.copytree(reference_mesh.mesh, tmp_path / "mesh", ignore=shutil.ignore_patterns("releases", "dagster"))
+    )
+    for name in ("contracts/resolutions/costs.odcs.yaml", "domains/resolutions/products/costs.odps.yaml"):
+        (root / name).unlink()  # it is built on all shipments
+    for product in ("shipping.shipments", "resolutions.resolutions"):
+        left_in_place(root, product, LEDGER)
+        name = product.partition(".")[2]
+        reader.load(name, rows_of_product(whole, product))
+        reader.execute(f"grant select on {name} to narrator")
+    mesh = load_mesh(root)
+    digests = []
+    for one, fetch in ((whole, False), (mesh, True)):
+        build = latest_build(one, one.narrative("canal-exceptions"), fetch=fetch)
+        with one.open_engine() as engine:
+            digests.append(engine.content_digest(linked_cases(build, engine)))
+    assert digests[0] == digests[1]
+    plans = RolesInPlace(mesh, mesh.typed(mesh.narrative("canal-exceptions"))).read_plans()
+    for role, plan in plans.items():
+        expected, came = plan.ways[plan.chosen], (plan.rows or 0, plan.bytes or 0)
+        assert came[0] / 2 <= expected[0] <= came[0] * 2 and came[1] / 2 <= expected[1] <= came[1] * 2, role
+        assert {"decided_by", "note", "cargo_value_usd"}.isdisjoint(plan.columns)
 
 
 def test_a_run_fetches_says_what_and_goes_on_beside_what_fails(

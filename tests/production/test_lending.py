@@ -17,6 +17,7 @@ import pytest
 
 from storymesh.errors import DefinitionErrors
 from storymesh.federation.keyed_hash import hashed_value, leaving_key
+from storymesh.mesh.in_place import RolesInPlace
 from storymesh.mesh.mesh import Mesh, load_mesh
 from storymesh.mesh.snapshot_pinning import latest_build
 from storymesh.release.catalog import Release, list_releases
@@ -86,7 +87,7 @@ def lending(
     address = {name: server[variable] for variable, name in names.items()}
     root = copied("tests/meshes/lending", tmp_path_factory.mktemp("lending") / "mesh")
     made = Lending(root, address, "")
-    made.ask("postgres", f"create role lender login password '{CANARY}'")
+    made.ask("postgres", f"create role lender login password '{CANARY}'; alter role lender set log_statement = 'all'")
     for database in GRANTS:
         made.ask("postgres", f"create database {database}")
     make_sources.load_bank({**address, "dbname": "bank"}, data)
@@ -302,6 +303,23 @@ def test_each_release_says_what_left_which_country_and_in_which_form(lending: Le
         "customer": ("vienna", "bratislava", "aml", {"customer", "account"}),
         "sanction": ("public", "bratislava", "aml", set()),
     }
+
+
+def test_payments_are_found_by_hashes_of_accounts(lending: Lending) -> None:
+    """Bratislava may know an account of Prague by its hash alone: it makes the hashes of its own, and compares."""
+    (sent,) = release_of(lending.root, "grant-or-refuse").manifest.keys_sent["payment"]
+    assert (sent.leaving.from_premise, sent.leaving.to_premise, sent.leaving.role) == ("prague", "bratislava", "loan")
+    assert dict(sent.leaving.columns) == {"account": "hashed"} and sent.leaving.rows == 682
+    mesh = load_mesh(lending.root)
+    plan = RolesInPlace(mesh, mesh.typed(mesh.narrative("grant-or-refuse"))).read_plans()["payment"]
+    assert plan.chosen == "keys and time" and plan.keys == 682 and plan.notes == ()
+    rows, size, _ = plan.ways["all rows"]
+    assert plan.rows is not None and plan.rows < rows / 2 and sum(plan.ways["keys and time"][1:]) < size
+    ((folder,),) = lending.ask("postgres", "show data_directory")
+    log = Path(folder).with_name("log").read_text(encoding="utf-8", errors="replace")
+    asked = re.findall(r"LOG:  statement: (copy .*payments.*)", log, re.IGNORECASE)
+    hashed = [statement for statement in asked if "sha256" in statement]
+    assert hashed and not any(IDENTIFIERS["prague"].search(statement) for statement in hashed)
 
 
 def test_no_identifier_is_read_in_another_country(

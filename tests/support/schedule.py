@@ -26,6 +26,7 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
         "production/test_server_kinds.py",
         "production/test_residency.py",
         "production/test_in_place.py",
+        "production/test_row_selection.py",
         "production/test_lending.py",
     ),
     ("acceptance/test_suez_2021.py",),

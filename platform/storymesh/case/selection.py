@@ -3,6 +3,8 @@
 It reads what is known with the row, so that no case comes about, or not, by its own future.
 """
 
+from typing import TYPE_CHECKING
+
 from storymesh.case.definition import Case
 from storymesh.case.resolve import Cast, LocationOf
 from storymesh.errors import DefinitionErrors, Finding
@@ -11,6 +13,9 @@ from storymesh.language.static_values import ANYTHING, a_kind
 from storymesh.language.typecheck.scope import CheckedExpression, Scope
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import Boolean, Field, Hidden, Struct
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 
 def type_selection(case: Case, cast: Cast, at: LocationOf) -> CheckedExpression | None:
@@ -41,3 +46,15 @@ def _anchor(cast: Cast) -> Field:
         else:
             fields[name] = item.field
     return Field(Struct(fields, origin=anchor.name))
+
+
+def select_anchor_rows(rows: "ir.Table", condition: CheckedExpression, anchor: str) -> "ir.Table":
+    """Return the rows of the anchor that are cases: those for which the condition holds. A null is no."""
+    import ibis
+
+    from storymesh.language.compile.expressions import compile_expression
+    from storymesh.language.compile.values import truth
+
+    read = sorted({path[1] for path in condition.reads if path[0] == anchor and len(path) > 1})
+    names = {anchor: ibis.struct({name: rows[name] for name in read})} if read else {}
+    return rows.filter(truth(compile_expression(condition.tree, names)))

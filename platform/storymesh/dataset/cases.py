@@ -7,6 +7,7 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from storymesh.case.resolve import Role
+from storymesh.case.selection import select_anchor_rows
 from storymesh.dataset.build import Build
 from storymesh.dataset.erasure_list import ERASED, ErasureList, read_erasure_list
 from storymesh.dataset.split import assign_splits
@@ -16,8 +17,6 @@ from storymesh.errors import StorymeshError
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-
-    from storymesh.language.typecheck.scope import CheckedExpression
 
 
 def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -> "ir.Table":
@@ -32,7 +31,8 @@ def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -
     cast = build.typed.cast
     tables = product_rows(build, engine, cast.roles)
     if build.typed.selection is not None:
-        tables[cast.anchor.name] = _selected(tables[cast.anchor.name], build.typed.selection, cast.anchor.name)
+        anchors = tables[cast.anchor.name]
+        tables[cast.anchor.name] = select_anchor_rows(anchors, build.typed.selection, cast.anchor.name)
     number, count = part
     if count > 1:
         anchor = tables[cast.anchor.name]
@@ -45,18 +45,6 @@ def linked_cases(build: Build, engine: Engine, part: tuple[int, int] = (0, 1)) -
     if build.erased_keys:
         linked = _drop_erased(build, engine, linked, tables)
     return add_facts(linked, cast, build.typed.case)
-
-
-def _selected(rows: "ir.Table", condition: "CheckedExpression", anchor: str) -> "ir.Table":
-    """Return the rows of the anchor that are cases: those for which the condition holds. A null is no."""
-    import ibis
-
-    from storymesh.language.compile.expressions import compile_expression
-    from storymesh.language.compile.values import truth
-
-    read = sorted({path[1] for path in condition.reads if path[0] == anchor and len(path) > 1})
-    names = {anchor: ibis.struct({name: rows[name] for name in read})} if read else {}
-    return rows.filter(truth(compile_expression(condition.tree, names)))
 
 
 def _drop_erased(build: Build, engine: Engine, linked: "ir.Table", tables: "Mapping[str, ir.Table]") -> "ir.Table":

@@ -1,8 +1,9 @@
 """Which rows of a product that stays where it is are fetched for a role: the way that moves the fewest bytes.
 
 A role is linked by key, by time, or both, and its cases are known before it. So there are at most four ways: all rows,
-those of the time that the links reach, those of the keys that cases have, and both. The source says what each would
-move, without reading rows; what would have to be sent in for it counts as well.
+those of the time that the links reach, those of the keys that cases have, and both. The anchor, which nothing is known
+before, has two: all rows, and those that `where` says are cases. The source says what each would move, without reading
+rows; what would have to be sent in for it counts as well.
 """
 
 from collections.abc import Mapping
@@ -14,14 +15,15 @@ from pydantic import BaseModel, ConfigDict
 from storymesh.federation.receipts import Receipt
 from storymesh.federation.selection import RowSelection, TransferEstimate
 
-ALL, TIME, KEYS, BOTH = "all rows", "time", "keys", "keys and time"
+ALL, TIME, KEYS, BOTH, WHERE = "all rows", "time", "keys", "keys and time", "where"
 
 
 class TransferPlan(BaseModel):
     """How the rows of a role are fetched: what each way would move (`ways`: rows, bytes, sent), and which is `chosen`.
 
-    `keys` went in with it, and `sent` are the receipts of those that left another premise for that. `rows`, `bytes` and
-    `quarantined` are what came; None where the source does not count them.
+    `keys` went in with it, and `sent` are the receipts of those that left another premise for that. `notes` say, in
+    words, what an estimate does not rest on, and what is not selected at the source. `rows`, `bytes` and `quarantined`
+    are what came; None where the source does not count them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +36,7 @@ class TransferPlan(BaseModel):
     chosen: str
     keys: int = 0
     sent: tuple[Receipt, ...] = ()
+    notes: tuple[str, ...] = ()
     version: str = ""
     rows: int | None = None
     bytes: int | None = None
@@ -58,6 +61,7 @@ class Ways:
         found |= {TIME: bounds} if wanted.bounds else {}
         found |= {KEYS: keys} if wanted.keys else {}
         found |= {BOTH: wanted} if wanted.bounds and wanted.keys else {}
+        found |= {WHERE: RowSelection(where=wanted.where)} if wanted.where else {}
         return cls(found)
 
     def choose(self, estimates: Mapping[str, TransferEstimate]) -> str:

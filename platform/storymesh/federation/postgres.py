@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING, Any
 from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
 from storymesh.federation.csv_stream import read_csv
-from storymesh.federation.postgres_selection import (
-    column_widths,
-    estimate_selection,
-    sampled,
-    selection_sql,
-    sent_bytes,
-)
+from storymesh.federation.postgres_estimate import SelectedColumns, estimate_ways
+from storymesh.federation.postgres_selection import selection_sql
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import EVERY_ROW, RowSelection, TransferEstimate
 from storymesh.federation.silence import SilenceLimit
@@ -99,24 +94,14 @@ class PostgresTable:
         """Return what each of some ways would move, as the server's planner has it. Raises as `open_rows` does."""
         with self.words_of_errors():
             connection = self._connect()
-        found: dict[str, TransferEstimate] = {}
         with closing(connection), self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
             source = self._begin(cursor)
             listed = self._list_columns(cursor, source)
             oids = dict(listed)
             names = list(choose([name for name, _ in listed]))
-            columns = self._selected(cursor, names, oids)
-            widths = column_widths(cursor, source) if self._relation.query is None else {}
-            for way, selection in ways.items():
-                part, factor = sampled(selection)
-                where = selection_sql(part, names, oids)
-                if (selection.keys or selection.bounds) and not where:
-                    continue  # it would be every row
-                query = select_sql(columns, source, self._limit, where)
-                one = estimate_selection(cursor, query, names, oids, widths)
-                rows, size = round(one.rows * factor), round(one.bytes * factor)
-                found[way] = TransferEstimate(rows, size, sent_bytes(selection))
-        return found
+            written = self._selected(cursor, names, oids)
+            table = source if self._relation.query is None else None
+            return estimate_ways(cursor, SelectedColumns(source, names, oids, written, table, self._limit), ways)
 
     def version(self, changed_at: str | None) -> str | None:
         """Return what the table's rows are known by where a column says when each was changed; None: nothing says."""

@@ -1,4 +1,4 @@
-"""Rows of a PostgreSQL selected there: by time, and by keys that travel as arrays of the column's own type.
+"""Rows of a PostgreSQL selected there: by time, by a condition, and by keys that travel as arrays of the column's type.
 
 An array needs no right to make a table, is one value of a read-only statement, and lets the server use an index. What
 the server would compare otherwise than the contract does is not selected by, so that no row is lost.
@@ -6,15 +6,25 @@ the server would compare otherwise than the contract does is not selected by, so
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from storymesh.federation.selection import KeySet, RowSelection, TimeBounds, TransferEstimate
+from storymesh.federation.request import (
+    ColumnComparison,
+    ColumnIsNull,
+    ColumnMembership,
+    Condition,
+    Conjunction,
+    Disjunction,
+    Negation,
+    Value,
+)
+from storymesh.federation.selection import KeyForm, KeySet, RowSelection, TimeBounds
 from storymesh.federation.sql import quote_name, quote_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SAMPLED_KEYS = 1_000
 _MOMENTS = (1082, 1114, 1184)  # date, timestamp, timestamptz
 _ARRAYS = {
     20: "bigint",
@@ -35,13 +45,9 @@ _FORMS = {
     "text": r"^[^\x00]*$",
 }
 """What a key has to look like for a value of the column to be equal to it; no text of the others ever is."""
-_FRAME = 5 + 1  # bytes of a row on its way: the protocol's, and the end of its line
-_WIDTHS = {16: 1, 20: 8, 21: 4, 23: 6, 700: 8, 701: 12, 1082: 10, 1114: 22, 1184: 25, 1700: 8, 2950: 36}
-_STATISTICS = """
-select a.attname, s.avg_width * (1 - s.null_frac) from pg_catalog.pg_attribute a
-join pg_catalog.pg_class c on c.oid = a.attrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-join pg_catalog.pg_stats s on (s.schemaname, s.tablename, s.attname) = (n.nspname, c.relname, a.attname)
-where a.attrelid = to_regclass(%s)"""
+_TEXTS, _NUMBERS, _BOOLEAN = (25, 1043), (20, 21, 23, 1700), 16
+_WHOLE = (20, 21, 23)
+_UUID = 2950
 
 
 def selection_sql(selection: RowSelection, names: Sequence[str], oids: Mapping[str, int]) -> list[str]:
@@ -53,7 +59,50 @@ def selection_sql(selection: RowSelection, names: Sequence[str], oids: Mapping[s
     for keys in selection.keys:
         if condition := _keys_sql(keys, [names[place] for place in keys.places], oids):
             found.append(condition)
+    if selection.where is not None:
+        columns = {column: (quote_name(name, "postgres"), oids[name]) for column, name in
+                   selection.where.names(names).items()}  # fmt: skip
+        if condition := _condition_sql(selection.where.condition, columns):
+            found.append(condition)
     return found
+
+
+def _condition_sql(condition: Condition, columns: Mapping[str, tuple[str, int]]) -> str:
+    """Return a condition, or one that holds of more rows, that the server decides as the contract does; empty where
+    that is every row."""
+    match condition:
+        case Conjunction(conditions=inner):
+            parts = [part for one in inner if (part := _condition_sql(one, columns))]
+            return f"({' AND '.join(parts)})" if parts else ""
+        case Disjunction(conditions=inner):
+            parts = [_condition_sql(one, columns) for one in inner]
+            return f"({' OR '.join(parts)})" if all(parts) else ""
+        case Negation(condition=ColumnIsNull(column=name)):
+            return f"{columns[name][0]} IS NOT NULL"
+        case ColumnIsNull(column=name):
+            return f"{columns[name][0]} IS NULL"
+        case ColumnComparison(column=name, value=value):
+            column, oid = columns[name]
+            literal = _literal(value, oid)
+            # A collation may hold different texts for equal, so those that are not are told apart byte by byte.
+            column += ' COLLATE "C"' if isinstance(value, str) and condition.operator != "==" else ""
+            operator = {"==": "=", "!=": "<>"}.get(condition.operator, condition.operator)
+            return f"{column} {operator} {literal}" if literal else ""
+        case ColumnMembership(column=name, values=values):
+            column, oid = columns[name]
+            literals = [_literal(value, oid) for value in values]
+            return f"{column} IN ({', '.join(literals)})" if all(literals) else ""
+        case _:
+            return ""
+
+
+def _literal(value: Value, oid: int) -> str:
+    """Return a value as a column of this type compares with it as the contract does; empty where none does."""
+    if isinstance(value, bool):
+        return str(value).lower() if oid == _BOOLEAN else ""
+    if isinstance(value, int | Decimal):
+        return f"{value:f}" if oid in _NUMBERS and isinstance(value, Decimal) else str(value) if oid in _NUMBERS else ""
+    return quote_text(value) if isinstance(value, str) and oid in _TEXTS and "\0" not in value else ""
 
 
 def _bounds_sql(bounds: TimeBounds, column: str) -> list[str]:
@@ -84,8 +133,9 @@ def _keys_sql(keys: KeySet, names: Sequence[str], oids: Mapping[str, int]) -> st
     """Return the condition that columns are among keys; nothing where the server cannot say."""
     import pyarrow.compute as pc
 
-    columns = zip(names, keys.values.columns, strict=True)
-    found = [item for name, values in columns if (item := _key_column(name, oids[name], values)) is not None]
+    columns = zip(names, keys.values.columns, keys.forms, strict=True)
+    made = (_key_column(name, oids[name], values, form, keys.secret) for name, values, form in columns)
+    found = [item for item in made if item is not None]
     if not found:
         return ""
     fits = found[0].fits
@@ -97,12 +147,17 @@ def _keys_sql(keys: KeySet, names: Sequence[str], oids: Mapping[str, int]) -> st
     return f"({', '.join(item.column for item in found)}) in (select * from unnest({arrays}))"
 
 
-def _key_column(name: str, oid: int, values: "pa.ChunkedArray") -> _KeyColumn | None:
+def _key_column(name: str, oid: int, values: "pa.ChunkedArray", form: KeyForm, secret: bytes) -> _KeyColumn | None:
     """Return how a column is compared with keys; None where the server might find other values equal than the contract
     does."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if form != "raw":
+        if oid not in (_WHOLE if form == "hashed number" else (*_TEXTS, _BLANK_FILLED, _UUID)):
+            return None
+        hashes = values.combine_chunks().cast(pa.string())
+        return _KeyColumn(_hash_sql(name, secret), "text", hashes, pc.is_valid(hashes))
     kind = "text" if oid == _BLANK_FILLED else _ARRAYS.get(oid)
     plain = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
     if kind is None or not (plain or pa.types.is_integer(values.type) or pa.types.is_date32(values.type)):
@@ -116,6 +171,12 @@ def _key_column(name: str, oid: int, values: "pa.ChunkedArray") -> _KeyColumn | 
     return _KeyColumn(column, kind, texts, pc.match_substring_regex(texts, _FORMS[kind]))
 
 
+def _hash_sql(name: str, secret: bytes) -> str:
+    """Return the keyed hash of a column, as `hashing` defines it."""
+    text = f"{quote_text(secret.decode() + '|')} || {quote_name(name, 'postgres')}::text"
+    return f"encode(sha256(convert_to({text}, 'UTF8')), 'hex')"
+
+
 def _array_text(texts: "pa.Array") -> str:
     """Return texts as the literal of an array of PostgreSQL."""
     import pyarrow as pa
@@ -125,36 +186,3 @@ def _array_text(texts: "pa.Array") -> str:
     quoted = pc.binary_join_element_wise('"', escaped, '"', "")
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(quoted)], pa.int32()), quoted), ",")
     return f"{{{joined[0].as_py()}}}"
-
-
-def sent_bytes(selection: RowSelection) -> int:
-    """Return about how many bytes of keys go in with a statement."""
-    return sum(keys.values.nbytes for keys in selection.keys)
-
-
-def sampled(selection: RowSelection) -> tuple[RowSelection, float]:
-    """Return a selection by a sample of its keys, and how many times more there are of them."""
-    keys = tuple(item.sample(SAMPLED_KEYS) for item in selection.keys)
-    factors = [
-        before.values.num_rows / after.values.num_rows
-        for before, after in zip(selection.keys, keys, strict=True)
-        if after.values.num_rows
-    ]
-    return RowSelection(selection.bounds, keys), max(factors, default=1.0)
-
-
-def estimate_selection(
-    cursor: Any, query: str, columns: Sequence[str], oids: Mapping[str, int], widths: Mapping[str, float]
-) -> TransferEstimate:
-    """Return what a query would give, as the server's planner has it: the rows as they cross, in the server's text."""
-    cursor.execute(f"explain (format json) {query}")
-    ((plans,),) = cursor.fetchall()
-    rows = int(plans[0]["Plan"]["Plan Rows"])
-    width = sum(1 + _WIDTHS.get(oids[name], widths.get(name, 32)) for name in columns)
-    return TransferEstimate(rows, int(rows * (_FRAME + width)))
-
-
-def column_widths(cursor: Any, table: str) -> dict[str, float]:
-    """Return the mean widths of the columns of a table, as far as the server tells this user."""
-    cursor.execute(_STATISTICS, (table,))
-    return {name: float(width) for name, width in cursor.fetchall()}

@@ -1,11 +1,24 @@
-"""Which rows of a table are wanted: those of some keys, and of some time. Who cannot select gives more, never less."""
+"""Which rows of a table are wanted: those of some keys, of some time, and of a condition. Who cannot select gives more,
+never less."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from functools import reduce
+from operator import and_, or_
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from storymesh.federation.access import ChooseColumns
+from storymesh.federation.request import (
+    COMPARISONS,
+    ColumnComparison,
+    ColumnIsNull,
+    ColumnMembership,
+    Condition,
+    Conjunction,
+    Disjunction,
+    Negation,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,19 +39,46 @@ class TimeBounds:
     or_null: bool = False
 
 
+KeyForm = Literal["raw", "hashed text", "hashed number"]
+"""How a key is there: as it is, or as the keyed hash of what the contract calls a text or a whole number."""
+
+
 @dataclass(frozen=True)
 class KeySet:
-    """Rows whose columns, those at `places` among the chosen ones, are among `values`: different rows without nulls."""
+    """Rows whose columns, those at `places` among the chosen ones, are among `values`: different rows without nulls.
+
+    `forms` says how the values of each column are there. Of hashed ones a row is wanted whose own value has that hash,
+    made with `secret`.
+    """
 
     places: tuple[int, ...]
     values: "pa.Table"
+    forms: tuple[KeyForm, ...]
+    secret: bytes = field(default=b"", repr=False)
+
+    @property
+    def hashed(self) -> bool:
+        """True if some of the values are hashes."""
+        return any(form != "raw" for form in self.forms)
 
     def sample(self, count: int) -> "KeySet":
         """Return at most so many of the keys, from all over."""
         rows = self.values.num_rows
-        return (
-            self if rows <= count else KeySet(self.places, self.values.take([n * rows // count for n in range(count)]))
-        )
+        if rows <= count:
+            return self
+        return replace(self, values=self.values.take([n * rows // count for n in range(count)]))
+
+
+@dataclass(frozen=True)
+class RowCondition:
+    """Rows of which a condition holds. Its columns stand at `places` among the chosen ones."""
+
+    condition: Condition
+    places: Mapping[str, int]
+
+    def names(self, chosen: Sequence[str]) -> dict[str, str]:
+        """Return what each of its columns is called among the chosen ones."""
+        return {column: chosen[place] for column, place in self.places.items()}
 
 
 @dataclass(frozen=True)
@@ -47,6 +87,7 @@ class RowSelection:
 
     bounds: tuple[TimeBounds, ...] = ()
     keys: tuple[KeySet, ...] = ()
+    where: RowCondition | None = None
 
 
 EVERY_ROW = RowSelection()
@@ -54,11 +95,13 @@ EVERY_ROW = RowSelection()
 
 @dataclass(frozen=True)
 class TransferEstimate:
-    """How many rows and bytes would come, and how many bytes would go in for that."""
+    """How many rows and bytes would come, and how many bytes would go in for that. `doubt` says, in words, why it may
+    be far off and what to do; empty: it rests on what the source knows of its rows."""
 
     rows: int
     bytes: int
     sent: int = 0
+    doubt: str = ""
 
 
 @runtime_checkable
@@ -93,11 +136,56 @@ def dataset_filter(schema: "pa.Schema", names: Sequence[str], selection: RowSele
         for part in found:
             parts.append(part | column.is_null() if bounds.or_null else part)
     for keys in selection.keys:
-        for place, values in zip(keys.places, keys.values.columns, strict=True):
+        for place, values, form in zip(keys.places, keys.values.columns, keys.forms, strict=True):
             kind = schema.field(names[place]).type
-            if _comparable(kind, values.type):
+            if form == "raw" and _comparable(kind, values.type):
                 parts.append(pc.field(names[place]).isin(values.combine_chunks().cast(kind, safe=False)))
-    return None if not parts else _all(parts)
+    if selection.where is not None:
+        part = _condition_filter(selection.where.condition, schema, selection.where.names(names))
+        parts += [part] if part is not None else []
+    return reduce(and_, parts) if parts else None
+
+
+def _condition_filter(condition: Condition, schema: "pa.Schema", names: Mapping[str, str]) -> "pc.Expression | None":
+    """Return a condition as Arrow has it, or one that holds of more rows; None where that is all of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    match condition:
+        case Conjunction(conditions=inner):
+            found = [_condition_filter(part, schema, names) for part in inner]
+            known = [part for part in found if part is not None]
+            return reduce(and_, known) if known else None
+        case Disjunction(conditions=inner):
+            found = [_condition_filter(part, schema, names) for part in inner]
+            known = [part for part in found if part is not None]
+            return reduce(or_, known) if len(known) == len(found) else None
+        case Negation(condition=ColumnIsNull(column=column)):
+            return pc.field(names[column]).is_valid()
+        case ColumnIsNull(column=column):
+            return pc.field(names[column]).is_null()
+        case ColumnComparison(column=column) | ColumnMembership(column=column):
+            values = condition.values if isinstance(condition, ColumnMembership) else (condition.value,)
+            kind = schema.field(names[column]).type
+            if not all(_compares_as(kind, value) for value in values):
+                return None
+            one = pc.field(names[column])
+            if isinstance(condition, ColumnMembership):
+                return one.isin(pa.array(values, kind))
+            return COMPARISONS[condition.operator](one, pa.scalar(values[0], kind))
+        case _:
+            return None
+
+
+def _compares_as(kind: "pa.DataType", value: object) -> bool:
+    """Return True if values of an Arrow type compare with a value as the contract's do."""
+    import pyarrow as pa
+
+    if isinstance(value, bool):
+        return bool(pa.types.is_boolean(kind))
+    if isinstance(value, int):
+        return bool(pa.types.is_signed_integer(kind)) and abs(value) < 1 << (kind.bit_width - 1)
+    return isinstance(value, str) and bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def estimate_dataset(dataset: "ds.Dataset", names: Sequence[str], selection: RowSelection) -> TransferEstimate:
@@ -112,13 +200,6 @@ def estimate_dataset(dataset: "ds.Dataset", names: Sequence[str], selection: Row
             chunks = (metadata.row_group(group.id).column(place) for place in range(metadata.num_columns))
             size += sum(chunk.total_compressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in wanted)
     return TransferEstimate(rows, size)
-
-
-def _all(parts: "list[pc.Expression]") -> "pc.Expression":
-    first, *others = parts
-    for part in others:
-        first = first & part
-    return first
 
 
 def _moment(moment: datetime, kind: "pa.DataType") -> "pa.Scalar":

@@ -17,6 +17,7 @@ from storymesh.contract.types import arrow_type
 from storymesh.errors import StorymeshError
 from storymesh.federation.hashing import HashText
 from storymesh.federation.request import (
+    COMPARISONS,
     ColumnComparison,
     ColumnIsNull,
     ColumnMembership,
@@ -37,14 +38,6 @@ KEYS_TABLE = "storymesh_keys"
 
 _NEVER_READ = "storymesh_never_read"
 _GRAINS = {"day": "D", "week": "W", "month": "M", "quarter": "Q", "year": "Y"}
-_COMPARISONS = {
-    "==": lambda left, right: left == right,
-    "!=": lambda left, right: left != right,
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
-}
 
 
 @dataclass(frozen=True)
@@ -156,7 +149,7 @@ def _condition(table: ir.Table, condition: Condition) -> ir.BooleanValue:
     match condition:
         case ColumnComparison():
             column = table[condition.column]
-            return _COMPARISONS[condition.operator](column, _literal(column, condition.value))
+            return COMPARISONS[condition.operator](column, _literal(column, condition.value))
         case ColumnMembership():
             column = table[condition.column]
             return column.isin([_literal(column, value) for value in condition.values])

@@ -4,17 +4,18 @@ What is kept is a snapshot of the product like any other, of fewer columns and r
 releases use it, and need the server no more.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from storymesh.contract.checks import rule_columns
 from storymesh.contract.definition import Contract
 from storymesh.contract.quality_rules import Rule
+from storymesh.contract.value_forms import PLAIN
 from storymesh.engine.engine import OpenEngine
 from storymesh.federation.access import ServerAccess
 from storymesh.federation.open import open_server_table
-from storymesh.federation.plan import ALL, TransferPlan, Ways
+from storymesh.federation.plan import ALL, WHERE, TransferPlan, Ways
 from storymesh.federation.receipts import Receipt
 from storymesh.federation.selection import RowSelection, SelectiveTable, TransferEstimate
 from storymesh.product.definition import Product
@@ -74,6 +75,8 @@ def fetch_extract(
     def choose(names: Sequence[str]) -> Sequence[str]:
         return choose_columns(names, own, relation.unreadable)
 
+    if product.layout.forms != PLAIN:
+        wanted = replace(wanted, where=None)  # the source writes values otherwise than the contract has them
     with open_engine() as engine:
         table, ways = open_server_table(relation, access, engine), Ways.of(wanted)
         estimates, chosen, moved = dict[str, TransferEstimate](), ALL, None
@@ -101,9 +104,17 @@ def fetch_extract(
         chosen=chosen,
         keys=sum(keys.values.num_rows for keys in ways.selections[chosen].keys),
         sent=sent,
+        notes=tuple(_notes(ways, estimates)),
         version=snapshot.version,
         rows=publication.rows_in,
         bytes=moved,
         quarantined=dict(publication.quarantined),
     )
     return Extract(replace(snapshot, keys_sent=sent), plan)
+
+
+def _notes(ways: Ways, estimates: Mapping[str, TransferEstimate]) -> Iterator[str]:
+    """Yield what the estimates do not rest on, and what the server does not select by."""
+    yield from dict.fromkeys(one.doubt for one in estimates.values() if one.doubt)
+    if WHERE in ways.selections and WHERE not in estimates:
+        yield "`where` is held where cases are made: the server does not decide it as the contract does"

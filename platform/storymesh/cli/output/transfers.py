@@ -25,6 +25,8 @@ def show_transfers(plans: "Mapping[str, TransferPlan]") -> None:
             table.add_row(name, *map("{:,}".format, way), "chosen" if name == plan.chosen else "")
         if plan.ways:
             console.print(table)
+        for note in plan.notes:
+            console.print(f"  {note}", highlight=False, markup=False)
         moved = f", {plan.bytes:,} bytes" if plan.bytes is not None else ""
         keys = f" by {plan.keys:,} keys" if plan.keys else ""
         console.print(f"came ({plan.chosen}{keys}): {plan.rows or 0:,} rows{moved}", highlight=False)

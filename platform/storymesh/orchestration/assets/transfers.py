@@ -33,4 +33,5 @@ def transfer_metadata(mesh: Mesh, narrative: Narrative) -> dict[str, Any]:
         return {}
     ways = markdown_table(("role", "server", "way", "rows expected", "bytes expected", "bytes in"), rows)
     ended = markdown_table(("role", "way", "rows", "bytes", "keys sent"), came)
-    return {"fetched": dg.MetadataValue.md(f"{ended}\n\n{ways}")}
+    notes = "".join(f"\n\n{plan.role}: {note}" for plan in plans.values() for note in plan.notes)
+    return {"fetched": dg.MetadataValue.md(f"{ended}\n\n{ways}{notes}")}
