@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.contract.allowed_expectations import allowed_arguments
 from storymesh.contract.checks import Check
+from storymesh.contract.late_import import imported_late
 from storymesh.contract.quality_rules import Expectation
 from storymesh.errors import DefinitionErrors, Finding
 
@@ -57,11 +58,11 @@ def run_expectations(
     DefinitionErrors for an expectation that Great Expectations cannot run; its words quote no value of a property that
     is `restricted`.
     """
+    context = _context()
     import great_expectations as gx
     import numpy as np
 
     expectations = [_expectation(check, position, frame.columns) for position, check in enumerate(checks)]
-    context = _context()
     # What a data source has seen it keeps, so each frame gets one of its own.
     source = context.data_sources.add_pandas(f"staged {next(_numbers)}")
     try:
@@ -136,7 +137,8 @@ def _context() -> Any:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     # It logs what it could not compute with the values that it had.
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
-    import great_expectations as gx
+    with imported_late("scipy.stats", "altair"):  # for one expectation and for pictures, a third of its import
+        import great_expectations as gx
 
     context: Any = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)

@@ -21,7 +21,7 @@ from storymesh.input_file import InputFileRefused, read_input
 from storymesh.mesh.mesh import Mesh
 from storymesh.product import dbt_files
 from storymesh.product.dbt_messages import refusal_findings
-from storymesh.product.dbt_project import DbtRefused, prepare_dbt, run_dbt
+from storymesh.product.dbt_project import DbtRefused, parse_folder, prepare_dbt, run_dbt
 from storymesh.product.store import Snapshot
 
 PARSE_TIMEOUT_S = 300
@@ -42,12 +42,12 @@ def dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any]:
     Raises DefinitionErrors with what dbt refuses of its files, TransformFailed where it does not end.
     """
     cached = _cached_manifest(mesh, domain)
-    home = cached.parent.parent
-    with hold_lock(home / f"{domain}.lock"):
+    with hold_lock(cached.parent.parent / f"{domain}.lock"):
         if not cached.is_file():
             inputs = {product: snapshot_without_rows(mesh, product) for product in input_products(mesh, domain)}
             with mesh.open_engine() as engine:
-                project = prepare_dbt(domain, mesh.domain_folder(domain), home, inputs, engine, mesh.dbt_access(domain))
+                folder, access = mesh.domain_folder(domain), mesh.dbt_access(domain)
+                project = prepare_dbt(domain, folder, mesh.store, inputs, engine, access, only_parsed=True)
             refused = _refusal_file(cached)
             try:
                 run_dbt(project, "parse", PARSE_TIMEOUT_S)
@@ -72,7 +72,7 @@ def find_dbt_manifest(mesh: Mesh, domain: str) -> Mapping[str, Any] | None:
 
 def recorded_refusal(mesh: Mesh, domain: str) -> list[Finding]:
     """Return what dbt refused of the domain's files when it was last asked, if it was asked about these very files."""
-    if not any(_parse_folder(mesh, domain).glob(f"{_REFUSED}-*.json")):
+    if not any(parse_folder(mesh.store, domain).glob(f"{_REFUSED}-*.json")):
         return []
     try:
         errors = json.loads(_refusal_file(_cached_manifest(mesh, domain)).read_text(encoding="utf-8"))
@@ -85,12 +85,8 @@ def _refusal_file(cached: Path) -> Path:
     return cached.with_name(cached.name.replace("manifest", _REFUSED, 1))
 
 
-def _parse_folder(mesh: Mesh, domain: str) -> Path:
-    return mesh.store / "dagster" / "parse" / domain
-
-
 def _cached_manifest(mesh: Mesh, domain: str) -> Path:
-    return _parse_folder(mesh, domain) / f"manifest-{_fingerprint(mesh, domain)}.json"
+    return parse_folder(mesh.store, domain) / f"manifest-{_fingerprint(mesh, domain)}.json"
 
 
 def input_products(mesh: Mesh, domain: str) -> list[str]:

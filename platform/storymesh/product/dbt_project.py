@@ -31,6 +31,7 @@ from storymesh.product.store import Snapshot
 SOURCES_FOLDER = "storymesh_sources"
 ALLOWED = "allowed.json"
 EXTERNAL = "external"  # the folder of the files that models write
+_PARSED = "partial_parse.msgpack"  # dbt's name
 _BEGUN = re.compile(r"Began running node [a-z]+\.\w+\.([\w.]+)")
 _FINISHED = re.compile(r"Finished running node [a-z]+\.\w+\.([\w.]+)")
 _OURS = frozenset({"target", "logs", "dbt_project.yml", "profiles.yml", SOURCES_FOLDER})
@@ -40,8 +41,9 @@ _OURS = frozenset({"target", "logs", "dbt_project.yml", "profiles.yml", SOURCES_
 class DbtProject:
     """The folders, options and environment of dbt for one domain. `folder`, the domain's own, is its working folder.
 
-    `files` are the texts of the files in the store that dbt finds beside those of the domain. `on_server`: its models
-    are not in the `database`, but on a server.
+    `files` are the texts of the files in the store that dbt finds beside those of the domain. `parsed` is what dbt keeps
+    of the project when it parses it: a build begins with it. `on_server`: its models are not in the `database`, but on
+    a server.
     """
 
     domain: str
@@ -55,6 +57,7 @@ class DbtProject:
     home: Path
     access: "DbtAccess"
     files: Mapping[Path, str]
+    parsed: Path
     on_server: bool = False
 
     @property
@@ -75,7 +78,8 @@ class DbtProject:
     def command(self) -> list[str]:
         """Return the command that runs dbt now, to which dbt's own arguments are added."""
         names, limit = ",".join(self.access.env), self.access.time_limit.total_seconds()
-        return dbt_command(str(self.folder), str(self.home), names, limit)
+        command = dbt_command(str(self.folder), str(self.home), names, limit)
+        return [*command, *(["--partial-parse-file-path", str(self.parsed)] if self.parsed.is_file() else [])]
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,11 @@ def prepare_dbt(
     inputs: Mapping[str, Snapshot],
     engine: Engine,
     access: DbtAccess = DbtAccess(),
+    *,
+    only_parsed: bool = False,
 ) -> DbtProject:
     """Prepare the dbt project in a domain's `folder` to run below `store`, as `plan_dbt` plans it."""
-    project = plan_dbt(domain, folder, store, inputs, engine, access)
+    project = plan_dbt(domain, folder, store, inputs, engine, access, only_parsed=only_parsed)
     _link_files(project.folder, project.project_dir)
     if not access.unconfined:
         project.external.mkdir(parents=True, exist_ok=True)
@@ -119,23 +125,27 @@ def plan_dbt(
     inputs: Mapping[str, Snapshot],
     engine: Engine,
     access: DbtAccess = DbtAccess(),
+    *,
+    only_parsed: bool = False,
 ) -> DbtProject:
     """Return how the dbt project in a domain's `folder` runs below `store`, confined to what `access` says. Nothing is
     written.
 
     `inputs` are the published snapshots of its input ports by product id. Models read them as
-    `source('<domain>', '<product>')`. `engine` is the one that dbt's adapter runs. Raises DefinitionErrors for files
-    that dbt should not read, TransformFailed when there is no project.
+    `source('<domain>', '<product>')`. `engine` is the one that dbt's adapter runs. A project that is `only_parsed` has a
+    folder of its own beside a build that goes on, and the profile of a build: dbt parses all again under another.
+    Raises DefinitionErrors for files that dbt should not read, TransformFailed when there is no project.
     """
     folder = folder.resolve()
-    home = (store / domain / "dbt").resolve()
+    built, parsed = (store / domain / "dbt").resolve(), (parse_folder(store, domain) / domain / "dbt").resolve()
+    home = parsed if only_parsed else built
     project_dir = home / "project"
     fields = _read_project(folder, unconfined=access.unconfined)
     model_paths = [*(fields.get("model-paths") or ["models"]), SOURCES_FOLDER]
     profile = read_profile(domain, folder, store, unconfined=access.unconfined)
     if profile.server is not None:
         profile.server.require(access.env)
-    only = None if access.unconfined else _allowed_paths(folder, home, inputs, access)
+    only = None if access.unconfined else _allowed_paths(folder, built, inputs, access)
     files = {
         project_dir / PROJECT_FILE: _yaml({**fields, "model-paths": model_paths}),
         project_dir / SOURCES_FOLDER / "sources.yml": _yaml(_sources(inputs, engine)),
@@ -144,7 +154,7 @@ def plan_dbt(
     profiles_dir = folder
     if not access.unconfined or not (folder / "profiles.yml").exists():
         profiles_dir = home / "profiles"
-        profiles = _profiles(str(fields.get("profile", domain)), profile, folder, home, only)
+        profiles = _profiles(str(fields.get("profile", domain)), profile, folder, built, unconfined=access.unconfined)
         files[profiles_dir / "profiles.yml"] = _yaml(profiles)
     env = {
         "DO_NOT_TRACK": "1",
@@ -168,7 +178,13 @@ def plan_dbt(
         home=home / "home",
         access=access,
         files=MappingProxyType(files),
+        parsed=parsed / "target" / _PARSED,
     )
+
+
+def parse_folder(store: Path, domain: str) -> Path:
+    """Return the folder in which the project of a domain is parsed, and what came of it is kept."""
+    return store / "dagster" / "parse" / domain
 
 
 def allowed_paths(domain: str, store: Path) -> list[Path] | None:
@@ -259,16 +275,23 @@ def _read_project(folder: Path, *, unconfined: bool) -> dict[str, Any]:
 
 
 def _link_files(folder: Path, project_dir: Path) -> None:
-    """Fill `project_dir` with links to what is in the domain's folder, and remove what was there before."""
+    """Fill `project_dir` with links to what is in the domain's folder, and remove what else was there before.
+
+    Links that are right stay: a dbt that goes on may be reading through them.
+    """
     project_dir.mkdir(parents=True, exist_ok=True)
+    entries = {entry.name: entry for entry in folder.iterdir()}
+    linked = {name: entry for name, entry in entries.items() if name not in _OURS and not name.startswith(".")}
     for old in project_dir.iterdir():
         if old.is_symlink():
-            old.unlink()
+            if old.name in linked and old.readlink() == linked[old.name]:
+                del linked[old.name]
+            else:
+                old.unlink()
         elif old.is_dir() and old.name != SOURCES_FOLDER:
             shutil.rmtree(old)
-    for entry in folder.iterdir():
-        if entry.name not in _OURS and not entry.name.startswith("."):
-            (project_dir / entry.name).symlink_to(entry, target_is_directory=entry.is_dir())
+    for name, entry in linked.items():
+        (project_dir / name).symlink_to(entry, target_is_directory=entry.is_dir())
 
 
 def _write_changed(path: Path, text: str) -> None:
@@ -281,17 +304,15 @@ def _yaml(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
 
 
-def _profiles(
-    name: str, profile: DomainProfile, folder: Path, home: Path, only: Sequence[Path] | None
-) -> dict[str, Any]:
+def _profiles(name: str, profile: DomainProfile, folder: Path, home: Path, *, unconfined: bool) -> dict[str, Any]:
     if profile.server is not None:
         return {name: {"target": "storymesh", "outputs": {"storymesh": {"threads": 2, **profile.fields}}}}
     output: dict[str, Any] = {"threads": 2, **profile.fields, "type": "duckdb", "path": str(profile.database)}
-    if only is None:
+    if unconfined:
         # Relative paths in models are relative to the domain's folder, wherever dbt is started.
         output["settings"] = {**profile.settings, "file_search_path": str(folder), "TimeZone": "UTC"}
     else:
-        config = {"folder": str(folder), "only": [str(path) for path in only], "settings": dict(profile.settings)}
+        config = {"folder": str(folder), "allowed": str(home / ALLOWED), "settings": dict(profile.settings)}
         output["plugins"] = [{"module": DBT_PLUGIN, "config": config}]
         output["external_root"] = str(home / EXTERNAL)
     return {name: {"target": "storymesh", "outputs": {"storymesh": output}}}
