@@ -1,5 +1,6 @@
 """A domain's dbt project runs as it is: the platform supplies profile, folders and the products that it reads."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,15 @@ def test_a_dbt_project_reads_published_products_and_its_own_files_and_is_not_cha
         "dbt_project.yml": "name: canal\nprofile: canal\n",
         "models/staging/delays.sql": MODEL,
         "sources/more.csv": "id,at,code,hours,cost\nd9,2024-03-01,C,0,1.5\n",
+        "seeds/codes.csv": "code\nC\n",
     }
     write(folder, files)
-    project = prepare_dbt("canal", folder, desk.root / ".storymesh", {"shipping.delays": snapshot}, engine)
+    inputs, without_rows = {"shipping.delays": snapshot}, {"shipping.delays": replace(snapshot, files=())}
+    store = desk.root / ".storymesh"
+    run_dbt(prepare_dbt("canal", folder, store, without_rows, engine, only_parsed=True), "parse")
+    project = prepare_dbt("canal", folder, store, inputs, engine)
     run_dbt(project, "build")
+    assert "Unable to do partial parsing" not in (project.log_path / "dbt.log").read_text(encoding="utf-8")
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == set(files)
     allowed = allowed_paths("canal", desk.root / ".storymesh")
     reader = open_product_rows(desk.product(), desk.contract(), folder, project.database, engine, allowed)
