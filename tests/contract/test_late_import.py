@@ -7,7 +7,14 @@ import pytest
 
 from storymesh.contract.late_import import imported_late
 
-LIBRARY = "import heavy.part as part\nfrom heavy import part as same\n\n\ndef used():\n    return part.value + same.value\n"
+LIBRARY = """\
+import heavy.part as part
+from heavy import part as same
+
+
+def used():
+    return part.value + same.value
+"""
 
 
 def test_a_module_is_loaded_when_it_is_used_and_nobody_else_meets_its_stand_in(

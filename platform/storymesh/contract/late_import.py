@@ -22,7 +22,7 @@ class _LateModule(ModuleType):
 
 @contextmanager
 def imported_late(*names: str) -> Iterator[None]:
-    """Give whoever imports these modules within it a stand-in for each. Those that are loaded already stay as they are."""
+    """Give whoever imports these modules within it a stand-in for each; what is loaded already stays as it is."""
     stand_ins = {name: _LateModule(name) for name in names if name not in sys.modules}
     for name, stand_in in stand_ins.items():
         if (spec := importlib.util.find_spec(name)) is not None:

@@ -41,9 +41,9 @@ _OURS = frozenset({"target", "logs", "dbt_project.yml", "profiles.yml", SOURCES_
 class DbtProject:
     """The folders, options and environment of dbt for one domain. `folder`, the domain's own, is its working folder.
 
-    `files` are the texts of the files in the store that dbt finds beside those of the domain. `parsed` is what dbt keeps
-    of the project when it parses it: a build begins with it. `on_server`: its models are not in the `database`, but on
-    a server.
+    `files` are the texts of the files in the store that dbt finds beside those of the domain. `parsed` is what dbt
+    keeps of a project that it parses: a build begins with it. `on_server`: its models are not in the `database`, but
+    on a server.
     """
 
     domain: str
@@ -132,8 +132,8 @@ def plan_dbt(
     written.
 
     `inputs` are the published snapshots of its input ports by product id. Models read them as
-    `source('<domain>', '<product>')`. `engine` is the one that dbt's adapter runs. A project that is `only_parsed` has a
-    folder of its own beside a build that goes on, and the profile of a build: dbt parses all again under another.
+    `source('<domain>', '<product>')`. `engine` is the one that dbt's adapter runs. A project that is `only_parsed` has
+    a folder of its own beside a build that goes on, and the profile of a build: dbt parses all again under another.
     Raises DefinitionErrors for files that dbt should not read, TransformFailed when there is no project.
     """
     folder = folder.resolve()
