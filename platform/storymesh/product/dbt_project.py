@@ -156,15 +156,6 @@ def plan_dbt(
         profiles_dir = home / "profiles"
         profiles = _profiles(str(fields.get("profile", domain)), profile, folder, built, unconfined=access.unconfined)
         files[profiles_dir / "profiles.yml"] = _yaml(profiles)
-    env = {
-        "DO_NOT_TRACK": "1",
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        "DBT_VERSION_CHECK": "false",
-        "DBT_USE_COLORS": "false",
-        "DBT_PROFILES_DIR": str(profiles_dir),
-        "DBT_TARGET_PATH": str(home / "target"),
-        "DBT_LOG_PATH": str(home / "logs"),
-    }
     return DbtProject(
         domain=domain,
         folder=folder,
@@ -174,12 +165,24 @@ def plan_dbt(
         log_path=home / "logs",
         database=profile.database,
         on_server=profile.server is not None,
-        env=MappingProxyType(env),
+        env=MappingProxyType(_environment(profiles_dir, home)),
         home=home / "home",
         access=access,
         files=MappingProxyType(files),
         parsed=parsed / "target" / _PARSED,
     )
+
+
+def _environment(profiles_dir: Path, home: Path) -> dict[str, str]:
+    return {
+        "DO_NOT_TRACK": "1",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_VERSION_CHECK": "false",
+        "DBT_USE_COLORS": "false",
+        "DBT_PROFILES_DIR": str(profiles_dir),
+        "DBT_TARGET_PATH": str(home / "target"),
+        "DBT_LOG_PATH": str(home / "logs"),
+    }
 
 
 def parse_folder(store: Path, domain: str) -> Path:
