@@ -182,6 +182,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "match": "levels, strictest first; each is a list of values that have to be equal",
         "min": "the first level with so many precedents is taken; an option tried fewer times is never best or worst",
         "quote": "how many cases an option quotes, the latest first",
+        "since": (
+            "only precedents that became known in so many days before the day of the case count, such as `365d` or "
+            "`26w`: for a world that changes. Without it, all of them"
+        ),
         "withhold": (
             "the share of the cases, drawn by their ids, that see no precedents: `enough` is false, so that the "
             "honest answer is that there are too few. They are precedents of others all the same. Or `{cases, "

@@ -13,6 +13,7 @@ from storymesh.dataset.render import WITHHELD_VALUE
 from storymesh.dataset.split import HELD_OUT
 from storymesh.dataset.stages import write_cases_and_precedents, write_records
 from storymesh.dataset.tables import cases_with_splits, precedents_by_case
+from storymesh.provenance.explain import explain_narrative
 from storymesh.provenance.verification_sql import VerificationQueries
 from tests.support.small_build import LATE_CALLS, build_of
 from tests.support.small_mesh import Product
@@ -119,6 +120,27 @@ def test_the_queries_that_count_again_count_none_of_withheld_precedents(builds: 
         counted = [engine.fetch_rows(queries.tried(case))[0]["value"] for case in (withheld, told)]
         assert counted == [0, some[told]["tried"]]
         assert engine.fetch_rows(queries.enough(withheld))[0]["value"] is False
+
+
+def test_only_precedents_that_became_known_since_then_count(tmp_path: Path, builds: tuple[Build, Build]) -> None:
+    """A case a day, over after an hour: of each day the ten before it, of the two actions five."""
+    build = build_with(tmp_path, "0, since: 10d")
+    found, every = precedents(build), precedents(builds[0])
+    assert [item["tried"] for _, item in sorted(found.items())] == [0, 0, 0, *range(3, 10), *[10] * (COUNT - 10)]
+    for number in range(10, COUNT):
+        item, before = (precedents_of[f"c{number:03d}"] for precedents_of in (found, every))
+        assert {option["action"]: option["tried"] for option in item["options"]} == {"tow": 5, "wait": 5}
+        quoted = {option["action"]: option["quoted"] for option in item["options"]}
+        assert quoted == {option["action"]: option["quoted"] for option in before["options"]}, "the latest ones"
+    told = pq.read_table(write_records(build, "advice").path).to_pylist()
+    previewed = {row["case_id"]: row["messages"] for row in preview_records(build, "advice", sample=COUNT)}
+    assert previewed == {row["case_id"]: row["messages"] for row in told}
+    with build.open_engine() as engine:
+        queries = VerificationQueries(build, engine)
+        asked = [queries.tried("c009"), queries.tried("c110"), queries.of_option("c110", "tow", "worked")]
+        assert [engine.fetch_rows(query)[0]["value"] for query in asked] == [9, 10, 4]
+    rule = "equal by call.sea: at least 3 cases, known in the 10 days before the day of case.at"
+    assert explain_narrative(build).precedents == rule
 
 
 def places(build: Build) -> dict[str, tuple[str, str | None, str | None]]:

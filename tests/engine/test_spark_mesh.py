@@ -78,7 +78,7 @@ def test_variants_and_questions_with_answers_are_those_of_duckdb(tmp_path: Path,
         variants = tmp_path / place / "narratives/delays/variants/varied"
         variants.mkdir(parents=True)
         (variants / "01.jinja").write_text("At {{ delay.waterway }} was {{ delay.ship }}.", encoding="utf-8")
-        build = evaluation_build(tmp_path / place, ASKED)
+        build = evaluation_build(tmp_path / place, ASKED, precedents=", since: 40d")
         if place == "spark":
             build = replace(build, open_cluster=cluster_at(server))
         with speaking_to_servers():

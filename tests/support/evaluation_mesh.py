@@ -95,11 +95,13 @@ def evaluation_build(
     evaluation: str = EVALUATION,
     rows: list[dict[str, Any]] | None = None,
     templates: Mapping[str, str] | None = None,
+    precedents: str = "",
 ) -> Build:
-    """The build of the mesh, `evaluation` being that part of its narrative.yaml, with further templates."""
+    """The build of the mesh, `evaluation` being that part of its narrative.yaml, with further templates, and further
+    fields of its `precedents`."""
     folder = root / "narratives" / "delays"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in {**TEMPLATES, **(templates or {})}.items():
         (folder / name).write_text(text, encoding="utf-8")
-    narrative = NARRATIVE.replace("EVALUATION\n", evaluation)
+    narrative = NARRATIVE.replace("EVALUATION\n", evaluation).replace("quote: 2", f"quote: 2{precedents}")
     return build_of(root, narrative, REPORT, {"delay": PRODUCT}, {"delay": delays() if rows is None else rows})

@@ -398,8 +398,11 @@ def _answer(
 ) -> dict[str, Any]:
     least, quote = definition.get("min", 5), definition.get("quote", 3)
     start = datetime.combine(asking.at.date(), time())
+    begins = start - length(definition["since"]) if "since" in definition else datetime.min
     able = [
-        other for other in happened if periods[other.id] <= rank and other.known is not None and other.known < start
+        other
+        for other in happened
+        if periods[other.id] <= rank and other.known is not None and begins <= other.known < start
     ]
     for level, wanted in enumerate(asking.match):
         if any(value is None for value in wanted):

@@ -33,6 +33,7 @@ MOMENTS = [
     )
 ]
 LENGTHS = ["-2d", "-1d", "-12h", "0d", "12h", "1d", "2d"]
+SINCE = st.sampled_from([{}, {"since": "1d"}, {"since": "2d"}, {"since": "5d"}])
 SLACKS = ["0d", "0d", "12h", "1d"]
 EXPECT = ["one", "optional", "some", "any"]
 ACTIONS = ["reroute", "wait", "Expedite", "ä", ""]
@@ -227,6 +228,7 @@ def _meaning(draw: st.DrawFn, cast: Mapping[str, Product], links: Mapping[str, A
         match = [first, first[:1]] if len(first) > 1 else [first]
         levels = [[item.text for item in level] for level in match]
         case["precedents"] = {"match": levels, "min": draw(st.integers(1, 3)), "quote": draw(st.integers(0, 3))}
+        case["precedents"] |= draw(SINCE)
     case["facts"] = {name: fact.text for name, fact in facts.items()}
     return Meaning(facts, outcome, match)
 
@@ -279,7 +281,7 @@ def memories(draw: st.DrawFn, anchors: int = 60) -> Problem:
     match = draw(st.sampled_from([[values], [values, values[:1]], [values, values[1:], values[:1]], [values[1:]]]))
     outcome = {"action": _of("a", "act"), "score": _of("a", "x"), "worked": _of("a", "good")}
     definition = {"match": [[item.text for item in level] for level in match]}
-    definition |= {"min": draw(st.integers(1, 6)), "quote": draw(st.integers(0, 4))}
+    definition |= {"min": draw(st.integers(1, 6)), "quote": draw(st.integers(0, 4)), **draw(SINCE)}
     case = {"anchor": "a", "at": "a.began", "closes": "a.over", "links": {}, "precedents": definition}
     case |= {"outcome": {name: item.text for name, item in outcome.items()}, "facts": {"size": "a.n"}}
     random = Random(draw(st.integers(0, 2**32)))

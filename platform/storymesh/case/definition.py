@@ -49,12 +49,19 @@ def _expression(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _whole_days(value: timedelta) -> timedelta:
+    if value < timedelta(days=1) or value % timedelta(days=1):
+        raise ValueError("it is counted in whole days, at least one; write days or weeks such as 365d, 26w")
+    return value
+
+
 # What JSON Schemas say of how the two are written.
 _WRITTEN_DURATION = Annotated[
     str, Field(pattern=r"^-?([0-9]+[wdhms])+$", json_schema_extra={"format": "storymesh-duration"})
 ]
 _WRITTEN_EXPRESSION = Annotated[str | bool | int | float, Field(json_schema_extra={"format": "storymesh-expression"})]
 Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=_WRITTEN_DURATION)]
+Days = Annotated[Duration, AfterValidator(_whole_days)]
 Name = Annotated[str, pattern_check(NAME, "a name: small letters, digits and _, a letter first")]
 Expression = Annotated[str, BeforeValidator(_expression, json_schema_input_type=_WRITTEN_EXPRESSION)]
 Expect = Literal["one", "optional", "some", "any"]
@@ -152,6 +159,7 @@ class Precedents(Definition):
     match: tuple[tuple[Expression, ...], ...] = Field(min_length=1)
     min: int = Field(default=5, ge=1, le=10**9)
     quote: int = Field(default=3, ge=0, le=100)
+    since: Days | None = None
     withhold: Share | Withheld = 0
 
     @property

@@ -1,27 +1,22 @@
 """Precedents: for each case the options that earlier, judged, matching cases tried, as one ibis expression.
 
 A judged case is a precedent whether or not the dataset keeps a record of it. It counts from the day after it was wholly
-known, so that all cases of a UTC day see the same precedents. Cases that ask the same (the match values and the day)
-are one *probe*: running sums by day are taken once a probe, never once a case.
+known, with `since` for as many days, so that all cases of a UTC day see the same precedents. Cases that ask the same
+(the match values and the day) are one *probe*: running sums by day are taken once a probe, never once a case.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from storymesh.case.definition import Precedents, Withheld
+from storymesh.case.definition import Precedents
 from storymesh.case.link import KNOWN
+from storymesh.case.withholding import WITHHELD, with_withheld
 from storymesh.engine import dialect
 
-DRAWN = 10_000  # the parts of all cases of which so many are withheld
-WITHHELD = "withheld"
-UNSEEN = "unseen"  # the column of cases that says whether their value is withheld, in all cases that have it
-HELD_OUT = 2  # of the values that are withheld one in so many is kept out of train and validation
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval (Wilson 1927, JASA 22:209-212)
 
 
@@ -54,64 +49,12 @@ def find_precedents(
     match = {name: kept["match"][name] for name in match_levels.all}
     judged_cases = _judged_cases(cases, match_levels, facts)
     probes = kept.select(rank=kept["rank"], day=kept["at"].cast("date"), **match).distinct()
-    counted = [_counted(judged_cases, probes, level, index) for index, level in enumerate(match_levels.levels)]
+    days = definition.since.days if definition.since is not None else None
+    counted = [_counted(judged_cases, probes, level, index, days) for index, level in enumerate(match_levels.levels)]
     chosen = _chosen(probes, counted, match_levels, definition.min)
     options = _options(chosen, counted, judged_cases, match_levels, definition, facts)
     found = _as_struct(probes, options, match_levels)
-    return found if WITHHELD not in cases.columns else _with_withheld(found, kept, match)
-
-
-def mark_withheld(cases: ir.Table, withheld: Withheld, columns: Mapping[str, str]) -> ir.Table:
-    """Return cases with the columns `withheld` and `unseen`: True for those drawn by their ids or by a value, and for
-    those drawn by a value; as they are if none are drawn. `columns` names the match column of each expression."""
-    if not withheld.cases and not any(withheld.values.values()):
-        return cases
-    drawn = dialect.hash_choice(ibis.literal("withhold:").concat(cases["case_id"]), DRAWN) < _parts(withheld.cases)
-    unseen = has_withheld_value(cases, withheld, columns)
-    return cases.mutate(**{WITHHELD: drawn | unseen, UNSEEN: unseen})
-
-
-def has_withheld_value(
-    cases: ir.Table, withheld: Withheld, columns: Mapping[str, str], *, held_out: bool = False
-) -> ir.BooleanValue:
-    """Return whether precedents are withheld from all cases with a value of this one; or with `held_out`, whether the
-    value is one of those that only the test may have: every second. Values are drawn by the MD5 of expression and value
-    where they are not listed."""
-    conditions = [ibis.literal(False)]
-    for expression, share in withheld.values.items():
-        value = cases["match"][columns[expression]].cast("string")
-        if isinstance(share, tuple):
-            conditions.append(value.isin([str(item) for item in (share[1::2] if held_out else share)]).fill_null(False))
-            continue
-        named = ibis.literal(f"{expression}=").concat(value)
-        drawn = dialect.hash_choice(ibis.literal("withhold:").concat(named), DRAWN) < _parts(share)
-        if held_out:
-            drawn &= dialect.hash_choice(ibis.literal("hold out:").concat(named), HELD_OUT) == 0
-        conditions.append(drawn.fill_null(False))
-    return reduce(or_, conditions)
-
-
-def _parts(share: float) -> int:
-    return round(share * DRAWN)
-
-
-def _with_withheld(found: ir.Table, kept: ir.Table, match: dict[str, ir.Value]) -> ir.Table:
-    """Return the probes with `withheld`, and behind them those of the cases that are withheld, without precedents."""
-    asking = kept.filter(kept[WITHHELD])
-    values = {name: asking["match"][name] for name in match}
-    probes = asking.select(UNSEEN, rank="rank", day=asking["at"].cast("date"), **values)
-    probes = probes.distinct()
-    kind = found["precedents"].type()
-    known = {
-        "enough": ibis.literal(False),
-        "unseen": probes[UNSEEN],
-        "withheld": ibis.literal(True),
-        "tried": ibis.literal(0),
-        "options": ibis.literal([], type=kind["options"]),
-    }
-    nothing = {name: known.get(name, ibis.null()).cast(kind[name]) for name in kind.names}
-    withheld = probes.mutate(precedents=ibis.struct(nothing), **{WITHHELD: ibis.literal(True)}).drop(UNSEEN)
-    return found.mutate(**{WITHHELD: ibis.literal(False)}).union(withheld)
+    return found if WITHHELD not in cases.columns else with_withheld(found, kept, match)
 
 
 def add_precedents(cases: ir.Table, found: ir.Table) -> ir.Table:
@@ -157,43 +100,17 @@ def _judged_cases(cases: ir.Table, match_levels: MatchLevels, facts: Sequence[st
     )
 
 
-def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], index: int) -> ir.Table:
-    """Return for each probe of the level and each action how many cases tried it and it worked before the day, and the
-    exact sum of their scores."""
+def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], index: int, days: int | None) -> ir.Table:
+    """Return for each probe of the level and each action how many cases tried it and it worked in so many days before
+    the day, and the exact sum of their scores; and how many tried it before the day at all (`latest`)."""
     keys = list(level)
-    counted = judged_cases.filter([judged_cases[name].notnull() for name in keys])
     asked = probes.filter([probes[name].notnull() for name in keys]).select("rank", "day", *keys).distinct()
-    # A precedent counts for the split of its period and every later one.
-    ranks = asked.select(ask_rank="rank").distinct()
-    counted = counted.join(ranks, counted["rank"] <= ranks["ask_rank"])
-    daily = counted.group_by("ask_rank", "action", *keys, "known_day").agg(
-        tried=counted.count(),
-        worked=counted["worked"].sum(),
-        total=_exact(counted["score"]).sum(),
-    )
-    actions = daily.select("ask_rank", "action", *keys).distinct()
+    changes = _changes(judged_cases, asked, keys, days)
+    actions = changes.select("ask_rank", "action", *keys).distinct()
     needed = asked.rename(ask_rank="rank").inner_join(actions, ["ask_rank", *keys])
-    marked = daily.select(
-        "ask_rank",
-        "action",
-        *keys,
-        day=daily["known_day"],
-        asks=ibis.literal(0, "int8"),
-        tried=daily["tried"],
-        worked=dialect.sum_int64(daily["worked"]),
-        total=daily["total"].cast(_sum_type(judged_cases)),
-    ).union(
-        needed.select(
-            "ask_rank",
-            "action",
-            *keys,
-            "day",
-            asks=ibis.literal(1, "int8"),
-            tried=ibis.literal(0, "int64"),
-            worked=ibis.literal(0, "int64"),
-            total=ibis.literal(0).cast(_sum_type(judged_cases)),
-        )
-    )
+    nothing = {name: ibis.literal(0, changes[name].type()) for name in ("tried", "worked", "total", "came")}
+    asking = needed.select("ask_rank", "action", *keys, "day", asks=ibis.literal(1, "int8"), **nothing)
+    marked = changes.union(asking)
     # On one day the probe comes before what became known that day.
     running = ibis.window(
         group_by=["ask_rank", "action", *keys],
@@ -205,6 +122,7 @@ def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], ind
         tried=marked["tried"].sum().over(running),
         worked=marked["worked"].sum().over(running),
         total=marked["total"].sum().over(running),
+        latest=marked["came"].sum().over(running),
     )
     found = summed.filter((summed["asks"] == 1) & (summed["tried"] > 0))
     return found.select(
@@ -215,8 +133,39 @@ def _counted(judged_cases: ir.Table, probes: ir.Table, level: Sequence[str], ind
         tried=dialect.sum_int64(found["tried"]),
         worked=dialect.sum_int64(found["worked"]),
         mean_score=found["total"].cast("float64") / found["tried"].cast("float64"),
+        latest=dialect.sum_int64(found["latest"]),
         level=ibis.literal(index + 1, "int64"),
     )
+
+
+def _changes(judged_cases: ir.Table, asked: ir.Table, keys: Sequence[str], days: int | None) -> ir.Table:
+    """Return by how much the counts and the sum of an action change on a day, for those who ask later: `came` cases are
+    added on the day that they are known, and taken away so many days later."""
+    counted = judged_cases.filter([judged_cases[name].notnull() for name in keys])
+    # A precedent counts for the split of its period and every later one.
+    ranks = asked.select(ask_rank="rank").distinct()
+    counted = counted.join(ranks, counted["rank"] <= ranks["ask_rank"])
+    daily = counted.group_by("ask_rank", "action", *keys, "known_day").agg(
+        tried=counted.count(),
+        worked=counted["worked"].sum(),
+        total=_exact(counted["score"]).sum(),
+    )
+    came = daily.select(
+        "ask_rank",
+        "action",
+        *keys,
+        day="known_day",
+        asks=ibis.literal(0, "int8"),
+        tried=daily["tried"],
+        worked=dialect.sum_int64(daily["worked"]),
+        total=daily["total"].cast(_sum_type(judged_cases)),
+        came=daily["tried"],
+    )
+    if days is None:
+        return came
+    last_day = (came["day"].cast("timestamp(6)") + ibis.interval(days=days)).cast("date")
+    taken = {name: -came[name] for name in ("tried", "worked", "total")}
+    return came.union(came.mutate(day=last_day, **taken, came=ibis.literal(0, "int64")))
 
 
 def _exact(score: ir.NumericValue) -> ir.DecimalValue:
@@ -266,7 +215,8 @@ def _options(
         probes = chosen.filter(chosen["level"] == index + 1).rename(all_tried="tried").drop("level")
         options = probes.inner_join(table, keys)
         options = options.select(
-            "rank", "day", *match_levels.all, "all_tried", "action", "tried", "worked", "mean_score", "level"
+            *("rank", "day", *match_levels.all, "all_tried", "action"),
+            *("tried", "worked", "mean_score", "latest", "level"),
         )
         found.append(_with_quotes(options, judged_cases, level, definition.quote, facts))
     together = found[0]
@@ -296,7 +246,7 @@ def _options(
 def _with_quotes(
     options: ir.Table, judged_cases: ir.Table, level: Sequence[str], quote: int, facts: Sequence[str]
 ) -> ir.Table:
-    """Return the options with the `quote` cases of each that were known last, of those known before the day."""
+    """Return the options with the `quote` cases of each that were known last, of those that it counts."""
     keys = list(level)
     counted = judged_cases.filter([judged_cases[name].notnull() for name in keys])
     ranks = options.select(ask_rank="rank").distinct()
@@ -310,9 +260,8 @@ def _with_quotes(
         "day",
         "action",
         *matching_columns(options),
-        place=ibis.range(options["tried"] - quote + 1, options["tried"] + 1).unnest(),
+        place=ibis.range(options["latest"] - ibis.least(options["tried"], quote) + 1, options["latest"] + 1).unnest(),
     )
-    places = places.filter(places["place"] > 0)
     predicates = [
         places["place"] == other["q_place"],
         places["rank"] == other["q_ask_rank"],
@@ -366,7 +315,7 @@ def _known_before(value: ir.Value, known: ir.Value, start: ir.TimestampValue) ->
 
 
 def matching_columns(options: ir.Table) -> list[str]:
-    fixed = {"rank", "day", "action", "tried", "worked", "mean_score", "level", "all_tried"}
+    fixed = {"rank", "day", "action", "tried", "worked", "mean_score", "latest", "level", "all_tried"}
     return [name for name in options.columns if name not in fixed]
 
 

@@ -109,7 +109,7 @@ def _has_row(cases: "ir.Table", role: Role, keys: Sequence[str]) -> "ir.BooleanV
 def case_splits(build: Build, engine: Engine, cases: "ir.Table") -> "ir.Table":
     """Return the split of every written case that some view keeps; where the narrative has precedents, also the period
     of those that no record needs and that happened all the same."""
-    from storymesh.case.precedent import has_withheld_value
+    from storymesh.case.withholding import has_withheld_value
 
     reason = view_drop_reason(build, cases)
     kept = reason.isnull()

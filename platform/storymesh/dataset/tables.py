@@ -51,7 +51,7 @@ def cases_with_splits(build: Build, engine: Engine) -> "ir.Table":
     placed = joined.mutate(period=period).drop("split_id", "lies_in")
     if (precedents := build.narrative.case.precedents) is None:
         return placed
-    from storymesh.case.precedent import mark_withheld
+    from storymesh.case.withholding import mark_withheld
 
     return mark_withheld(placed, precedents.withheld, precedents.withheld_columns)
 

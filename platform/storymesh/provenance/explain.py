@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from storymesh.case.definition import Link
+from storymesh.case.definition import Link, Precedents
 from storymesh.case.resolve import Role
 from storymesh.dataset.build import Build
 from storymesh.dataset.cases import linked_cases
@@ -56,6 +56,7 @@ class NarrativeExplanation:
     where: str | None
     cast: tuple[PinnedRole, ...]
     links: tuple[LinkSummary, ...]
+    precedents: str | None
     steps: tuple[PlanStep, ...]
     cases: int
     statuses: Mapping[str, int]
@@ -85,6 +86,7 @@ def explain_narrative(build: Build) -> NarrativeExplanation:
             for role, snapshot in build.snapshots.items()
         ),
         links,
+        precedents_sentence(wanted) if (wanted := build.narrative.case.precedents) is not None else None,
         steps,
         result.rows,
         statuses,
@@ -94,6 +96,8 @@ def explain_narrative(build: Build) -> NarrativeExplanation:
 
 
 def _summarize_links(engine: Engine, cases: "ir.Table", roles: list[Role]) -> Iterator[LinkSummary]:
+    if not roles:
+        return
     (counts,) = engine.fetch_rows(cases.aggregate(**dict(_row_counts(cases, roles))))
     for role in roles:
         none, one, many = (int(counts[f"{role.name}_{count}"] or 0) for count in ("none", "one", "many"))
@@ -204,6 +208,22 @@ def rule_sentence(role: Role) -> str:
     assert link is not None
     parts = [f"{join.column} = {join.other}.{join.other_column}" for join in role.joins]
     return ", ".join([*parts, *_time_rule(link, role)]) or "every row"
+
+
+def precedents_sentence(definition: Precedents) -> str:
+    """Return the rule of the precedents: `equal by delay.port and delay.cargo, else by delay.port: at least 5 cases,
+    known in the 365 days before the day of case.at`."""
+    levels = ", else by ".join(" and ".join(" ".join(text.split()) for text in level) for level in definition.match)
+    cases = "1 case" if definition.min == 1 else f"{definition.min:,} cases"
+    period = "before the day of case.at"
+    if definition.since is not None:
+        days = definition.since.days
+        period = f"in the {f'{days:,} days' if days > 1 else 'day'} {period}"
+    withheld = definition.withheld
+    parts = [f"{withheld.cases:.4g} of the cases"] if withheld.cases else []
+    parts += [f"values of {text}" for text in withheld.values]
+    unless = f"; withheld of {' and of '.join(parts)}" if parts else ""
+    return f"equal by {levels}: at least {cases}, known {period}{unless}"
 
 
 def _time_rule(link: Link, role: Role) -> Iterator[str]:

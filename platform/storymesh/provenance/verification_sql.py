@@ -34,6 +34,7 @@ class VerificationQueries:
         definition = build.narrative.case.precedents
         self._min = definition.min if definition else 0
         self._quote = definition.quote if definition else 0
+        self._since = definition.since if definition else None
 
     def sql(self, query: "ir.Table") -> str:
         return self._engine.compile_sql(query)
@@ -110,7 +111,9 @@ class VerificationQueries:
 
     def _earlier(self, case_id: str) -> "ir.Table":
         """Return action, score, worked and, for each level, whether it matches: of the cases known before the day of
-        this case, in the period of its split or an earlier one."""
+        this case, not longer before it than `since`, in the period of its split or an earlier one."""
+        import ibis
+
         cases = self._cases
         case = cases.filter(cases["case_id"] == case_id)
         if "withheld" in case.columns:
@@ -118,9 +121,10 @@ class VerificationQueries:
         asking = case.select(asking_at="at", asking_rank="rank", asking_match="match")
         judged = cases.filter(cases["outcome"].notnull()).select("known", "period", "match", "outcome")
         pairs = judged.cross_join(asking)
-        earlier = pairs.filter(
-            pairs["known"] < pairs["asking_at"].truncate("D"), pairs["period"] <= pairs["asking_rank"]
-        )
+        day = pairs["asking_at"].truncate("D")
+        earlier = pairs.filter(pairs["known"] < day, pairs["period"] <= pairs["asking_rank"])
+        if self._since is not None:
+            earlier = earlier.filter(earlier["known"] >= day - ibis.interval(days=self._since.days))
         levels = {
             f"level_{number}": reduce(and_, [earlier["match"][name] == earlier["asking_match"][name] for name in level])
             for number, level in enumerate(self._levels, 1)

@@ -44,6 +44,9 @@ def show_explanation(plan: "NarrativeExplanation") -> None:
     for table in (cast, links, steps):
         console.print(table)
         console.print()
+    if plan.precedents is not None:
+        console.print(f"precedents: {plan.precedents}", markup=False, highlight=False)
+        console.print()
     for title, counts in (("status", plan.statuses), ("split", plan.splits), ("dropped", plan.drops)):
         listed = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
         console.print(f"{title}: {listed}", highlight=False)
