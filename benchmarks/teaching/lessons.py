@@ -134,7 +134,7 @@ class Lessons:
     def __init__(self, release: Path, products: Path) -> None:
         self._db = duckdb.connect()
         self._db.execute("SET enable_progress_bar = false")
-        for name in ("shipment_delays", "shipments", "resolutions", "disruptions", "ports"):
+        for name in ("shipment_delays", "shipments", "resolutions", "disruptions", "ports", "carrier_notices"):
             self._db.execute(f"CREATE VIEW {name} AS FROM '{products / name}.parquet'")
         self._release = release
         self.labels = self._labels()
@@ -181,7 +181,10 @@ class Lessons:
             SELECT d.* EXCLUDE (arrived_at, final_delay_hours), s.* EXCLUDE (shipment_id, consignee),
                 (SELECT list({'kind': kind, 'severity': severity, 'title': title} ORDER BY started_at, disruption_id)
                 FROM disruptions AS e WHERE e.waterway = d.waterway AND e.started_at <= d.detected_at
-                AND (e.ended_at IS NULL OR e.ended_at >= d.detected_at)) AS disruptions
+                AND (e.ended_at IS NULL OR e.ended_at >= d.detected_at)) AS disruptions,
+                (SELECT list({'file': file, 'received_at': received_at, 'body': body} ORDER BY received_at, file)
+                FROM carrier_notices AS n WHERE n.shipment_id = d.shipment_id
+                AND n.received_at BETWEEN d.detected_at - INTERVAL 7 DAYS AND d.detected_at) AS notices
             FROM shipment_delays AS d JOIN named ON case_id = delay_id JOIN shipments AS s USING (shipment_id)
         """)
         return {row["delay_id"]: row for row in rows}
@@ -193,12 +196,15 @@ class Lessons:
         for row in self._rows(f"""
             SELECT s.* EXCLUDE (consignee), (SELECT list(r ORDER BY decided_at, resolution_id) FROM
                 (SELECT * EXCLUDE (decided_by) FROM resolutions) AS r WHERE r.shipment_id = s.shipment_id) AS steps,
+                (SELECT list(n ORDER BY received_at, file) FROM
+                (SELECT * EXCLUDE (sender) FROM carrier_notices) AS n WHERE n.shipment_id = s.shipment_id) AS notices,
                 (SELECT list(d ORDER BY detected_at) FROM shipment_delays AS d
                 JOIN named ON case_id = delay_id WHERE d.shipment_id = s.shipment_id) AS delays
             FROM shipments AS s WHERE shipment_id IN ({delays}) ORDER BY md5(shipment_id)
         """):
-            steps, late = row.pop("steps") or [], row.pop("delays")
-            parts = [f"shipments {as_json(row)}", *(f"resolutions {as_json(step)}" for step in steps)]
+            steps, mails, late = row.pop("steps") or [], row.pop("notices") or [], row.pop("delays")
+            parts = [f"shipments {as_json(row)}", *(f"carrier_notices {as_json(mail)}" for mail in mails)]
+            parts += [f"resolutions {as_json(step)}" for step in steps]
             yield "", "\n".join([*parts, *(f"shipment_delays {as_json(delay)}" for delay in late)])
 
     def _name(self, cases: list[str]) -> None:
@@ -256,11 +262,15 @@ def _conversation(record: dict[str, Any]) -> Text:
 def _row_stem(known: dict[str, Any], action: str) -> str:
     delay = {name: known[name] for name in ("delay_id", "shipment_id", "waterway", "location", "detected_at")}
     delay |= {name: known[name] for name in ("planned_at", "expected_delay_hours", "delay_code", "cause")}
-    skipped = {*delay, "disruptions"} - {"shipment_id"}
+    skipped = {*delay, "disruptions", "notices"} - {"shipment_id"}
     shipment = {name: value for name, value in known.items() if name not in skipped}
     step = {"resolution_id": "RES-000001", "shipment_id": known["shipment_id"]}
     step |= {"decided_at": known["detected_at"], "action_code": action}
-    return f"shipments {as_json(shipment)}\nresolutions {as_json(step)}\nshipment_delays {as_json(delay)[:-1]}"
+    mails = [
+        f"carrier_notices {as_json({**mail, 'shipment_id': known['shipment_id']})}" for mail in known["notices"] or ()
+    ]
+    rows = [f"shipments {as_json(shipment)}", *mails, f"resolutions {as_json(step)}"]
+    return "\n".join([*rows, f"shipment_delays {as_json(delay)[:-1]}"])
 
 
 def _joined_stem(known: dict[str, Any], action: str) -> str:

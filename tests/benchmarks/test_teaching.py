@@ -49,6 +49,8 @@ def test_all_arms_tell_the_same_cases(lessons: dict[str, Any]) -> None:
     for row, (_, report) in zip(joined, texts["report"], strict=True):
         assert row["vessel_name"] in report
         assert ("step that worked" in report) == row["worked"], "both have the outcome"
+        assert all(mail["body"] in report for mail in row.get("notices", []))
+    assert any("notices" in row for row in joined), "mails that had come are known"
     for (known, lean), (_, recall) in zip(texts["lean json"], texts["recall"], strict=True):
         assert "worked" not in json.loads(known)
         if json.loads(lean)["best"] is not None:
