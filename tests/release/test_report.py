@@ -281,7 +281,7 @@ def test_lengths_are_those_of_all_texts_of_a_record(tmp_path: Path) -> None:
     release = write_release(make(tmp_path, [Told("d1", datetime(2023, 5, 1), question="four", answer="sixsix")]))
     with open_engine() as engine:
         texts = sample_texts(engine, sorted((release.path / "data" / "advice").glob("*.parquet")))
-        chart = chart_lengths(engine, count_characters(texts))
+        chart = chart_lengths(count_characters(texts))
     assert chart is not None and sum(bar.total for bar in chart.bars) == 1
     assert "Half of 1 are at 10 or below" in chart.summary
 

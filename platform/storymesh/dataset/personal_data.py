@@ -63,14 +63,16 @@ def write_masked_rows(engine: Engine, typed: TypedNarrative, tables: "Mapping[st
     finder = _make_finder(engine, typed, tables)
     name_hashes = _name_hashes(engine, finder.names)
     values: dict[str, dict[str, int]] = {}
+    columns = {role: _text_columns(typed, role) for role in tables}
+    for role in _roles_with_at_signs(engine, tables, {role: fixed for role, (_, fixed) in columns.items()}):
+        for column in columns[role][1]:
+            _refuse_addresses(engine, typed, role, column, tables[role][column])
     for role, table in tables.items():
-        free, fixed = _text_columns(typed, role)
-        for column in fixed:
-            _refuse_addresses(engine, typed, role, column, table[column])
+        free, _ = columns[role]
         changed: dict[str, ir.Table] = {}
         for column in free:
             replacements, counts = _find_replacements(engine, table[column], finder, name_hashes, substitutes)
-            if counts:
+            if replacements is not None:
                 values[f"{role}.{column}"] = counts
                 changed[column] = replacements
         if changed:
@@ -148,6 +150,20 @@ def _fixed_columns(typed: TypedNarrative, role: str, contract: Contract) -> set[
     return {*contract.key, *own, *others, *(path[1] for path in typed.together if path[0] == role)}
 
 
+def _roles_with_at_signs(
+    engine: Engine, tables: "Mapping[str, ir.Table]", columns: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Return the roles that have an `@` in one of these columns."""
+    found = [
+        table.aggregate(found=ibis.or_(*(table[name].contains("@") for name in names)).any()).mutate(role=ibis.literal(role))
+        for role, names in columns.items()
+        for table in (tables[role],)
+        if names
+    ]
+    rows = engine.fetch_rows(ibis.union(*found) if len(found) > 1 else found[0]) if found else []
+    return [row["role"] for row in rows if row["found"]]
+
+
 def _refuse_addresses(engine: Engine, typed: TypedNarrative, role: str, column: str, value: "ir.StringValue") -> None:
     table = value.as_table()
     candidates = table.filter(table[column].contains("@")).distinct().limit(1_000)
@@ -194,8 +210,9 @@ def _find_replacements(
     finder: PersonalDataFinder,
     name_hashes: _NameHashes | None,
     substitutes: Mapping[PersonalDataKind, str],
-) -> "tuple[ir.Table, dict[str, int]]":
-    """Return the distinct values that hold personal data, with their replacements, and how many hold each kind."""
+) -> "tuple[ir.Table | None, dict[str, int]]":
+    """Return the distinct values that hold personal data, with their replacements, and how many hold each kind; no
+    table where none does."""
     import pyarrow as pa
 
     counts: Counter[str] = Counter()
@@ -208,6 +225,8 @@ def _find_replacements(
                 counts.update(set(kinds))
                 texts.append(text)
                 replacements.append(replacement)
+    if not texts:
+        return None, {}
     table = pa.table({"value": pa.array(texts, pa.string()), "replacement": pa.array(replacements, pa.string())})
     return engine.materialize(table), dict(sorted(counts.items()))
 

@@ -261,14 +261,28 @@ class DuckDBEngine:
 
     def fetch_table(self, table: "ir.Table") -> "pa.Table":
         with self._executing():
-            return self.connection.to_pyarrow(self._secret.separated(table))
+            return self._fetched(table)
 
     def fetch_rows(self, table: "ir.Table") -> list[dict[str, Any]]:
         return list(self.fetch_table(table).to_pylist())
 
     def fetch_value(self, value: "ir.Scalar") -> Any:
         with self._executing():
-            return self.connection.to_pyarrow(self._secret.separated(value)).as_py()
+            return self._fetched(value.as_table())[0][0].as_py()
+
+    def _fetched(self, table: "ir.Table") -> "pa.Table":
+        """Return all rows, with the types of the expression. ibis does the same, and imports pandas for it."""
+        import pyarrow as pa
+
+        rows = self.connection.con.sql(self._query(table)).to_arrow_table()
+        schema = table.schema().to_pyarrow()
+        if rows.schema == schema:
+            return rows
+        columns = (
+            pa.nulls(len(rows)) if pa.types.is_null(field.type) else column.cast(field.type)
+            for field, column in zip(schema, rows.columns, strict=True)
+        )
+        return pa.table(list(columns), schema=schema)
 
     def stream_batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
         import pyarrow as pa

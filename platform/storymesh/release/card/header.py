@@ -1,12 +1,13 @@
-"""The YAML header of the card, which the Hugging Face Hub and `datasets` read.
+"""The YAML header of the card, and the metadata of its files, which the Hugging Face Hub and `datasets` read."""
 
-The features are written by `datasets` itself. It is imported where a release is written and nowhere else: the import
-takes most of a second of CPU time.
-"""
-
+import json
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from storymesh.release.card.features import header_features, schema_features
 from storymesh.release.card.markdown import single_line
 from storymesh.release.description import SYNTHETIC, ReleaseDescription
 
@@ -36,16 +37,11 @@ _BEYOND = "10M<n<100M"
 
 def parquet_metadata(schema: "pa.Schema") -> dict[str, str]:
     """Return the key-value metadata from which the Parquet reader of `datasets` takes the features of a file."""
-    from datasets import Features
-
-    metadata = Features.from_arrow_schema(schema).arrow_schema.metadata
-    return {key.decode(): value.decode() for key, value in metadata.items()}
+    return {"huggingface": json.dumps({"info": {"features": schema_features(schema)}})}
 
 
 def card_header(description: ReleaseDescription) -> str:
     """Return the header as YAML, without its `---` lines."""
-    from huggingface_hub import DatasetCardData
-
     narrative, formats = description.narrative, description.formats
     # A split without rows must not be named: one that is makes every config fail to load.
     filled = description.filled
@@ -53,42 +49,40 @@ def card_header(description: ReleaseDescription) -> str:
     known = license_ in LICENSES
     trained = any(format_.read_by_trl for format_ in formats.values())
     total = description.manifest.records
-    card = DatasetCardData(
-        license=license_ if known else "other",
-        language=list(dict.fromkeys(tag.partition("-")[0] for tag in description.languages)),
-        size_categories=[next((name for limit, name in _SIZES if total < limit), _BEYOND)],
-        task_categories=sorted({formats[config].task for config in description.configs}),
-        pretty_name=single_line(narrative.title),
-        tags=["storymesh", "data-mesh", *(["trl"] if trained else []), *([SYNTHETIC] if description.synthetic else [])],
-        license_name=None if known else re.sub(r"[^a-z0-9.]+", "-", license_).strip("-"),
-        configs=[
+    header = {
+        "language": list(dict.fromkeys(tag.partition("-")[0] for tag in description.languages)),
+        "license": license_ if known else "other",
+        "size_categories": [next((name for limit, name in _SIZES if total < limit), _BEYOND)],
+        "task_categories": sorted({formats[config].task for config in description.configs}),
+        "pretty_name": single_line(narrative.title),
+        "tags": [
+            *("storymesh", "data-mesh"),
+            *(["trl"] if trained else []),
+            *([SYNTHETIC] if description.synthetic else []),
+        ],
+        **({} if known else {"license_name": re.sub(r"[^a-z0-9.]+", "-", license_).strip("-")}),
+        "configs": [
             {
                 "config_name": config,
                 "data_files": [{"split": split, "path": f"data/{config}/{split}-*.parquet"} for split in splits],
             }
             for config, splits in filled.items()
         ],
-        dataset_info=[_dataset_info(description, config, splits) for config, splits in filled.items()],
-    )
-    return card.to_yaml()
+        "dataset_info": [_dataset_info(description, config, splits) for config, splits in filled.items()],
+    }
+    return str(yaml.safe_dump(header, sort_keys=False, allow_unicode=True)).strip()
 
 
-def _dataset_info(description: ReleaseDescription, config: str, splits: list[str]) -> Any:
-    from datasets import DatasetInfo, Features
-    from datasets.info import DatasetInfosDict
-    from datasets.splits import SplitDict, SplitInfo
-    from huggingface_hub import DatasetCardData
-
+def _dataset_info(description: ReleaseDescription, config: str, splits: Sequence[str]) -> dict[str, Any]:
+    """Return what `datasets` calls the info of a config: its features, and how large its splits are."""
     sizes, counts = description.sizes[config], description.configs[config]
     loaded = description.loaded_sizes[config]
-    by_split = SplitDict()
-    for split in splits:
-        by_split.add(SplitInfo(split, num_bytes=loaded[split], num_examples=counts[split]))
-    features = Features.from_arrow_schema(description.schemas[config])
-    info = DatasetInfo(
-        features=features, splits=by_split, download_size=sum(sizes.values()), dataset_size=sum(loaded.values())
-    )
-    # Of several configs at once it would sort them, and the Hub shows the first.
-    card = DatasetCardData()
-    DatasetInfosDict({config: info}).to_dataset_card_data(card)
-    return card["dataset_info"]
+    return {
+        "config_name": config,
+        "features": header_features(description.schemas[config]),
+        "splits": [
+            {"name": split, "num_bytes": loaded[split], "num_examples": counts[split]} for split in splits
+        ],
+        "download_size": sum(sizes.values()),
+        "dataset_size": sum(loaded.values()),
+    }

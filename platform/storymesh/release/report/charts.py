@@ -1,10 +1,10 @@
 """The charts of a release's report: counts and distributions, computed by the engine over its files and cases.
 
-Counts are of everything; lengths of texts are those of the sample on which diversity is measured.
+Counts are of everything; lengths of texts are those of the sample on which diversity is measured, which is in memory.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -75,22 +75,37 @@ def count_actions(engine: Engine, outcomes: JudgedOutcomes) -> tuple[tuple[Actio
 def chart_scores(engine: Engine, outcomes: JudgedOutcomes) -> Chart | None:
     """Return the distribution of scores, those that worked apart from the others; None where there are none."""
     scored = outcomes.table.filter(outcomes.table["score"].notnull() & outcomes.table["worked"].notnull())
-    value = scored["score"].cast("float64")
-    return _histogram(
-        engine, scored.select(value=value, part=scored["worked"].ifelse(0, 1)), ("worked", "did not work")
-    )
+    table = scored.select(value=scored["score"].cast("float64"), part=scored["worked"].ifelse(0, 1))
+    value = table["value"]
+    statistics = table.aggregate(
+        rows=value.count(), low=value.quantile(0.01), high=value.quantile(0.99), middle=value.median(),
+        least=value.min(), most=value.max(),
+    )  # fmt: skip
+    (row,) = engine.fetch_rows(statistics)
+
+    def count(bins: _Bins) -> Iterator[tuple[int, int, int]]:
+        place = ((value - bins.low) / bins.width).floor().cast("int64").clip(0, bins.count - 1)
+        binned = table.select(place=place, part="part")
+        counted = binned.group_by("place", "part").aggregate(rows=binned.count())
+        return ((row["place"], row["part"], row["rows"]) for row in engine.fetch_rows(counted))
+
+    return _histogram(_Spread(**row), count, ("worked", "did not work")) if row["rows"] else None
 
 
-def chart_lengths(engine: Engine, lengths: "npt.NDArray[np.int64]") -> Chart | None:
+def chart_lengths(lengths: "npt.NDArray[np.int64]") -> Chart | None:
     """Return the distribution of the characters in the records of one config; None where there are none."""
-    import ibis
-    import pyarrow as pa
+    import numpy as np
 
-    table = engine.materialize(pa.table({"value": pa.array(lengths, pa.float64())}))
-    try:
-        return _histogram(engine, table.mutate(part=ibis.literal(0)), ("records",), floor=0.0)
-    finally:
-        engine.drop(table)
+    if not len(lengths):
+        return None
+    low, middle, high = map(float, np.quantile(lengths, (0.01, 0.5, 0.99)))
+    spread = _Spread(len(lengths), low, high, middle, float(lengths.min()), float(lengths.max()))
+
+    def count(bins: _Bins) -> Iterator[tuple[int, int, int]]:
+        places = np.clip((lengths - bins.low) // bins.width, 0, bins.count - 1).astype(np.int64)
+        return ((place, 0, rows) for place, rows in enumerate(np.bincount(places).tolist()))
+
+    return _histogram(spread, count, ("records",), floor=0.0)
 
 
 def chart_months(engine: Engine, cases: "Table", splits: Sequence[str]) -> Chart | None:
@@ -122,38 +137,56 @@ def chart_months(engine: Engine, cases: "Table", splits: Sequence[str]) -> Chart
     return Chart(parts, tuple(bars), bars[0].label, bars[-1].label, summary)
 
 
-def _histogram(engine: Engine, table: "Table", parts: tuple[str, ...], floor: float | None = None) -> Chart | None:
-    """Return the distribution of `table`: value (a float) and part (an index of `parts`).
+@dataclass(frozen=True)
+class _Spread:
+    """How many values there are and where: between `low` and `high` lie 98 of 100."""
+
+    rows: int
+    low: float
+    high: float
+    middle: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """So many bins of equal width, from `low` on."""
+
+    low: float
+    width: float
+    count: int
+
+
+def _histogram(
+    spread: _Spread,
+    count: Callable[[_Bins], Iterator[tuple[int, int, int]]],
+    parts: tuple[str, ...],
+    floor: float | None = None,
+) -> Chart | None:
+    """Return the distribution of some values, of which `count` yields how many of each part are in each bin: place,
+    index of `parts`, rows.
 
     Values beyond the middle 98 of 100 are in the first and the last bar, so that outliers do not squeeze the others.
     """
-    value = table["value"]
-    statistics = table.aggregate(
-        rows=value.count(), low=value.quantile(0.01), high=value.quantile(0.99), middle=value.median(),
-        least=value.min(), most=value.max(),
-    )  # fmt: skip
-    (ends,) = engine.fetch_rows(statistics)
-    if not ends["rows"] or not all(math.isfinite(ends[name]) for name in ("low", "high", "least", "most")):
+    if not all(map(math.isfinite, (spread.low, spread.high, spread.least, spread.most))):
         return None
-    width = _round_width((ends["high"] - ends["low"]) / BINS)
-    low = math.floor(ends["low"] / width) * width
+    width = _round_width((spread.high - spread.low) / BINS)
+    low = math.floor(spread.low / width) * width
     if floor is not None:
         low = max(low, floor)
-    bins = max(1, math.floor((ends["high"] - low) / width) + 1)
-    place = ((value - low) / width).floor().cast("int64").clip(0, bins - 1)
-    binned = table.select(place=place, part="part")
-    counted = binned.group_by("place", "part").aggregate(rows=binned.count())
-    heights = [[0] * len(parts) for _ in range(bins)]
-    for row in engine.fetch_rows(counted):
-        heights[row["place"]][row["part"]] = row["rows"]
-    edges = [low + number * width for number in range(bins + 1)]
+    bins = _Bins(low, width, max(1, math.floor((spread.high - low) / width) + 1))
+    heights = [[0] * len(parts) for _ in range(bins.count)]
+    for place, part, rows in count(bins):
+        heights[place][part] = rows
+    edges = [low + number * width for number in range(bins.count + 1)]
     bars = tuple(
-        Bar(_bar_label(edges, number, ends["least"] < low, ends["most"] >= edges[-1]), tuple(heights[number]))
-        for number in range(bins)
+        Bar(_bar_label(edges, number, spread.least < low, spread.most >= edges[-1]), tuple(heights[number]))
+        for number in range(bins.count)
     )
     summary = (
-        f"Half of {ends['rows']:,} are at {_format_number(ends['middle'])} or below; "
-        f"98 of 100 lie between {_format_number(ends['low'])} and {_format_number(ends['high'])}."
+        f"Half of {spread.rows:,} are at {_format_number(spread.middle)} or below; "
+        f"98 of 100 lie between {_format_number(spread.low)} and {_format_number(spread.high)}."
     )
     return Chart(parts, bars, _format_number(edges[0]), _format_number(edges[-1]), summary)
 

@@ -95,7 +95,7 @@ def _charts(description: ReleaseDescription, build: "Build", engine: Engine) -> 
         "judged": outcomes is not None,
         "expressions": outcomes.expressions if outcomes is not None else {},
         "scores": chart_scores(engine, outcomes) if outcomes is not None else None,
-        "lengths": {config: chart_lengths(engine, lengths) for config, lengths in description.lengths.items()},
+        "lengths": {config: chart_lengths(lengths) for config, lengths in description.lengths.items()},
         "months": chart_months(engine, cases, splits),
     }
 
