@@ -155,7 +155,9 @@ def _roles_with_at_signs(
 ) -> list[str]:
     """Return the roles that have an `@` in one of these columns."""
     found = [
-        table.aggregate(found=ibis.or_(*(table[name].contains("@") for name in names)).any()).mutate(role=ibis.literal(role))
+        table.aggregate(found=ibis.or_(*(table[name].contains("@") for name in names)).any()).mutate(
+            role=ibis.literal(role)
+        )
         for role, names in columns.items()
         for table in (tables[role],)
         if names

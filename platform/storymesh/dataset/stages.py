@@ -140,9 +140,10 @@ def write_precedents(build: Build, progress: ReportProgress = ignore_progress) -
                     _make_precedents(build, engine, definition, progress)
                     step.seal([path])
                 enough = cases_with_precedents(build, engine)["precedents"]["enough"]
-                rows = int(engine.fetch_value(enough.count()))
-                too_few = int(engine.fetch_value((~enough).sum().coalesce(0)))
-            summary = StepSummary(rows=rows, drops={"too few": too_few} if too_few else {})
+                asking = enough.as_table()
+                (found,) = engine.fetch_rows(asking.aggregate(rows=enough.count(), enough=enough.sum().coalesce(0)))
+            too_few = found["rows"] - int(found["enough"])
+            summary = StepSummary(rows=found["rows"], drops={"too few": too_few} if too_few else {})
             step.note_summary(summary)
     return _stage_result(path, summary, began, unchanged=step.whole)
 
@@ -198,12 +199,14 @@ def find_written_cases(build: Build) -> StepSummary | None:
 
 
 def _summarize_records(engine: Engine, path: Path, dropped: Path) -> StepSummary:
+    import pyarrow.parquet as pq
+
     from storymesh.dataset.render import BUILD_COLUMNS, SOURCE_COLUMNS
 
     records = engine.read_parquet(path)
     shown = records.drop(*({*SOURCE_COLUMNS, *BUILD_COLUMNS} & {*records.columns}))
     return StepSummary(
-        rows=int(engine.fetch_value(records.count())),
+        rows=pq.read_metadata(path).num_rows,
         drops=count_by_reason(engine, engine.read_parquet(dropped)),
         sample=tuple(engine.fetch_rows(shown.order_by("at", "id").limit(2))),
     )
@@ -222,11 +225,13 @@ def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:
         cases = cases.left_join(drawn, "case_id").drop("case_id_right")
     rendered = render_records(cases, precedents, build.typed, record, build.product_versions, build.pseudonym_key)
     with staged_file(path) as staged:
-        engine.write_parquet(rendered, staged)
+        rows = engine.write_parquet(rendered, staged)
         records = engine.read_parquet(staged)
-        unfit = records.filter(records[UNFIT].notnull())
-        others = add_precedents(cases.anti_join(records, "case_id"), build, engine)
-        drops = unrenderable(others, build.typed, record).union(unfit.select("case_id", reason=UNFIT))
+        unfit = records.filter(records[UNFIT].notnull()).select("case_id", reason=UNFIT)
+        drops = unfit
+        if rows < int(engine.fetch_value(engine.read_parquet(build.files.splits)["split"].count())):
+            others = add_precedents(cases.anti_join(records, "case_id"), build, engine)
+            drops = unrenderable(others, build.typed, record).union(unfit)
         engine.write_parquet(drops, build.files.rendered_drops(record.config))
         if int(engine.fetch_value(unfit.count())):
             engine.write_parquet(records.filter(records[UNFIT].isnull()), staged)

@@ -43,13 +43,13 @@ from storymesh.release.manifest import (
     RecitationSummary,
     ReleasedProduct,
     ReleaseManifest,
-    RewritingSummary,
     TrickSummary,
     read_manifest,
 )
 from storymesh.release.observer import ObserveStep, unobserved
 from storymesh.release.recitation import answers_of, measure_recitation
 from storymesh.release.refusal import LeakRefused, ReleaseRefused
+from storymesh.release.rewriting_summary import summarize_rewriting
 from storymesh.release.strata import measure_strata
 from storymesh.release.tricks import measure_tricks
 
@@ -89,6 +89,7 @@ class ReleaseAssembly:
         columns = ("case_id", "at", "closes", "status", "split", "component")
         happened = joined.question_dropped.isnull()
         self.cases = engine.materialize(joined.select(*columns, reason=reason, happened=happened))
+        self.placed = self._count(self.cases.filter(self.cases.reason.isnull()))
         self.evaluation = self._evaluation_set()
         self.digests: dict[str, str] = {}  # of the configs that are written
         (staged / DROPS_FOLDER).mkdir(parents=True)
@@ -110,7 +111,7 @@ class ReleaseAssembly:
             words = f"no record of '{narrative.id}' is left to release"
             raise ReleaseRefused(words, f"dropped: {', '.join(reasons)}" if reasons else "its anchor has no rows")
         rewriting = {
-            config: self._rewriting_summary(config)
+            config: summarize_rewriting(self.engine, record.narrator.model, record_files(self.staged, config))
             for config, record in narrative.records.items()
             if record.narrator is not None
         }
@@ -189,22 +190,6 @@ class ReleaseAssembly:
                 found[config] = summary
         return found
 
-    def _rewriting_summary(self, config: str) -> RewritingSummary:
-        narrator = self.build.narrative.records[config].narrator
-        assert narrator is not None
-        texts, rewritten, attempts = 0, 0, {}
-        paths = [path for shards in record_files(self.staged, config).values() for path in shards]
-        if paths:
-            notes = self.engine.read_parquet(paths).select(note=lambda table: table["retellings"].unnest())
-            notes = notes.select(done=notes["note"]["model"].notnull(), attempts=notes["note"]["attempts"])
-            counts = notes.group_by("done", "attempts").aggregate(rows=notes.count()).order_by("attempts")
-            for row in self.engine.fetch_rows(counts):
-                texts += row["rows"]
-                if row["done"]:
-                    rewritten += row["rows"]
-                    attempts[str(row["attempts"])] = row["rows"]
-        return RewritingSummary(model=narrator.model, texts=texts, retold=rewritten, attempts=attempts)
-
     def _evaluation_set(self) -> EvaluationSet | None:
         rule, files = self.build.narrative.dataset.decontaminate, self.build.evaluation
         if rule is None:
@@ -239,12 +224,13 @@ class ReleaseAssembly:
             if asks_questions(rendered.columns):
                 curated = self._without_known_questions(rendered, curated)
         records = self._records(config)
+        judged = self._judged_counts(records, curated)
+        whole = not any(row["dropped"] for row in judged.values())  # nothing is left out, so nothing has to be joined
         with self.observe("drops", config):
-            drops = self._write_record_drops(config, records, curated)
-        kept = records.semi_join(curated.filter(curated.dropped.isnull()), "id")
-        counts = self._counts_by(kept, "split")
+            drops = self._write_record_drops(config, records, curated, whole=whole)
+        kept = records if whole else records.semi_join(curated.filter(curated.dropped.isnull()), "id")
         names = SPLITS if self.split is not None else SPLITS[:1]
-        rows = {split: counts.get(split, 0) for split in names}
+        rows = {split: judged[split]["kept"] if split in judged else 0 for split in names}
         with self.observe("files and digest", config):
             self._write_splits(config, kept, rows)
         accounted = self.engine.read_parquet(drops_file(self.staged, config)).select("case_id")
@@ -252,12 +238,11 @@ class ReleaseAssembly:
             accounted = accounted.union(self.engine.read_parquet(files).select("case_id"))
         placed = self.cases.filter(self.cases.reason.isnull())
         self._refuse_lost(placed.anti_join(accounted, "case_id"), f"has no record in '{config}' and no reason to drop")
-        total, expected = sum(rows.values()) + sum(drops.values()), self._count(placed)
-        if total != expected:
-            words = f"'{config}' tells or drops {total} records of {expected} cases: a case is there more than once"
+        total = sum(rows.values()) + sum(drops.values())
+        if total != self.placed:
+            words = f"'{config}' tells or drops {total} records of {self.placed} cases: a case is there more than once"
             raise ReleaseRefused(words, "this is a defect of storymesh")
-        conflicts = self._count(curated.filter(curated.conflict))
-        if conflicts:
+        if conflicts := sum(row["conflicts"] for row in judged.values()):
             conflicting = records.semi_join(curated.filter(curated.conflict), "id").select("id", "case_id", "split")
             path = self.staged / DROPS_FOLDER / f"{config}.conflicts.parquet"
             self.engine.write_parquet(conflicting.order_by("id"), path)
@@ -278,16 +263,27 @@ class ReleaseAssembly:
         records = self.engine.read_parquet(self.build.files.records(config))
         return records.drop(*({*BUILD_COLUMNS} & {*records.columns}))
 
-    def _write_record_drops(self, config: str, records: "Table", curated: "Table") -> dict[str, int]:
-        """Write the cases without a record, and the records that curation dropped, whole: they stay readable."""
+    def _judged_counts(self, records: "Table", curated: "Table") -> dict[str, dict[str, int]]:
+        """Return for each split how many records are kept and dropped, and how many conflict with another."""
+        joined = records.select("id", "split").inner_join(curated.drop("same_as"), "id")
+        left_out = joined.dropped.notnull()
+        counts = joined.group_by("split").aggregate(
+            kept=joined.count(where=~left_out), dropped=joined.count(where=left_out), conflicts=joined.conflict.sum()
+        )
+        return {row.pop("split"): row for row in self.engine.fetch_rows(counts)}
+
+    def _write_record_drops(self, config: str, records: "Table", curated: "Table", *, whole: bool) -> dict[str, int]:
+        """Write the cases without a record, and the records that curation dropped (none where it is `whole`), with all
+        that they had: they stay readable."""
         placed = self.cases.filter(self.cases.reason.isnull())
         without = self.engine.read_parquet(self.build.files.record_drops(config)).select("case_id", "reason")
         without = without.semi_join(placed, "case_id").anti_join(records, "case_id")
         reasons = curated.filter(curated.dropped.notnull()).select("id", reason="dropped", same_as="same_as")
         dropped = redact_texts(records.inner_join(reasons, "id"))
         empty = {name: ibis.null().cast(kind) for name, kind in dropped.schema().items() if name not in without.columns}
-        whole = without.mutate(**empty).select(*dropped.columns).union(dropped)
-        return self._write_drops(whole.relocate("case_id", "reason", "same_as"), config)
+        without = without.mutate(**empty).select(*dropped.columns)
+        rows = without if whole else without.union(dropped)
+        return self._write_drops(rows.relocate("case_id", "reason", "same_as"), config)
 
     def _write_drops(self, dropped: "Table", name: str) -> dict[str, int]:
         path = drops_file(self.staged, name)

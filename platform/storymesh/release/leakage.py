@@ -3,7 +3,7 @@
 All counts of a release are zero.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,20 +60,25 @@ def count_leaks(
         for table in records.values()
         if (question := question_of(table)) is not None
     ]
-    broken: dict[str, Callable[[], list[Table]]] = {
-        "ids": lambda: [_in_two_splits(placed.select("split", key="case_id"))],
-        "components": lambda: [_in_two_splits(placed.select("split", key="component"))],
-        "questions": lambda: list(map(_in_two_splits, questions)),
-        "moments": lambda: [_outside_period(placed, split)],
-        "draws": lambda: [_drawn_elsewhere(placed, split)],
-        "precedents": lambda: _quoted_from_later(placed, cases, precedents, split),
-        "closings": lambda: _inside_embargo(placed, split),
+    broken = {
+        "ids": [_in_two_splits(placed.select("split", key="case_id"))],
+        "components": [_in_two_splits(placed.select("split", key="component"))],
+        "questions": list(map(_in_two_splits, questions)),
+        "precedents": _quoted_from_later(placed, cases, precedents, split),
     }
+    if split is not None and split.random is not None:
+        broken["draws"] = [_drawn_elsewhere(placed, split)]
+    else:
+        broken |= {"moments": [_outside_period(placed, split)], "closings": _inside_embargo(placed, split)}
     try:
-        counts = {
-            name: sum(int(engine.fetch_value(table.count())) for table in broken[name]())
-            for name in promise_names(split)
-        }
+        counts = dict.fromkeys(promise_names(split), 0)
+        counted = [
+            table.aggregate(rows=table.count()).mutate(promise=ibis.literal(name))
+            for name in counts
+            for table in broken[name]
+        ]
+        for row in engine.fetch_rows(_union(counted)):
+            counts[row["promise"]] += row["rows"]
         return counts | _count_known_questions(engine, files, records)
     finally:
         engine.drop(placed)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,11 +15,12 @@ from storymesh.atomic_write import staged_file
 from storymesh.engine.duckdb.child_process import run_rule, stream_table
 from storymesh.engine.duckdb.connection import confine, open_duckdb, parquet_scan, quote_name
 from storymesh.engine.duckdb.digest import DigestOfBatches, relation_digest
-from storymesh.engine.duckdb.ibis_types import type_named, type_of
+from storymesh.engine.duckdb.ibis_types import type_of
 from storymesh.engine.duckdb.nested_forms import comes_as_it_is
 from storymesh.engine.duckdb.part_digests import DigestOfParts
 from storymesh.engine.duckdb.plan import plan_operator
 from storymesh.engine.duckdb.session_secret import SessionSecret
+from storymesh.engine.duckdb.session_tables import SessionTables
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.engine.nesting import deep_nesting
 from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_files
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 4_096  # rows that come over Arrow at once
-_SCAN = "read_parquet"  # in the names of views of Parquet files
 _NO_EXTENSIONS = {"autoload_known_extensions": "false"}
 
 
@@ -54,7 +53,6 @@ class DuckDBEngine:
             self.memory = int(TypeAdapter(ByteSize).validate_python(memory))
         except ValueError as error:
             raise WrongUsage(f"STORYMESH_MEMORY is '{memory}'", "say how much, such as 4GB or 512MiB") from error
-        self._scans: dict[str, str] = {}  # view of Parquet files -> the SQL that reads them
         ending = ExitStack()
         self._spill = ending.enter_context(temporary_folder("spill"))
         self._remove_spill = weakref.finalize(self, ending.close)  # at exit too, of a session that nobody has ended
@@ -65,6 +63,7 @@ class DuckDBEngine:
         }
         session = open_duckdb({**_NO_EXTENSIONS, **self._resources})
         self.connection = ibis.duckdb.from_connection(session)
+        self._tables = SessionTables(self.connection)
         self._secret = SessionSecret(session)
         if only is not None:
             confine(session, (*only, self._spill))
@@ -87,28 +86,11 @@ class DuckDBEngine:
                 raise ValueError("no files and no schema")
             return self.materialize(schema.empty_table())
         with self._translated():
-            table = self._view(parquet_scan(paths))
+            table = self._tables.of_files(paths)
         if schema is None:
             return table
         expected = sch.Schema.from_pyarrow(schema).items()
         return table.select(**{name: table[name].cast(kind) for name, kind in expected})
-
-    def _view(self, scan: str) -> "ir.Table":
-        """Return the rows of some SQL as a table."""
-        from ibis.util import gen_name
-
-        self._scans[name := gen_name(_SCAN)] = scan
-        self.connection.con.execute(f"CREATE TEMP VIEW {quote_name(name)} AS FROM {scan}")
-        return self._table_named(name)
-
-    def _table_named(self, name: str) -> "ir.Table":
-        """Return a table of this session. It is what ibis does, which parses the types anew each time."""
-        import ibis.expr.operations as ops
-        import ibis.expr.schema as sch
-
-        columns = self.connection.con.execute(f"DESCRIBE {quote_name(name)}").fetchall()
-        schema = sch.Schema({column: type_named(kind) for column, kind, *_ in columns})
-        return ops.DatabaseTable(name, schema=schema, source=self.connection).to_expr()
 
     def describe_database_lock(self, database: Path) -> str | None:
         import duckdb
@@ -197,6 +179,8 @@ class DuckDBEngine:
         metadata: Mapping[str, str] | None = None,
         compression_level: int = 1,
     ) -> str | None:
+        import pyarrow as pa
+
         session = self.connection.con
         with self._executing(f" while it wrote {', '.join(path.name for path, _ in files)}"):
             relation = session.sql(self._query(table))
@@ -210,7 +194,7 @@ class DuckDBEngine:
                         digest.add(batch)
                     yield batch.drop_columns(list(unwritten))
 
-            schema = rows.schema.empty_table().drop_columns(list(unwritten)).schema
+            schema = pa.schema([field for field in rows.schema if field.name not in unwritten])
             try:
                 write_parquet_files(written(), schema, files, metadata, compression_level)
             except ValueError as error:
@@ -241,7 +225,7 @@ class DuckDBEngine:
         with self._executing():
             if isinstance(rows, ir.Table):
                 self.connection.con.execute(f"CREATE TEMP TABLE {quote_name(name)} AS {self._query(rows)}")
-                return self._table_named(name)
+                return self._tables.named(name)
             if isinstance(rows, pa.Table):
                 schema, rows = rows.schema, rows.to_batches()
             if schema is None:
@@ -253,7 +237,7 @@ class DuckDBEngine:
                 session.register(given, pa.Table.from_batches([batch]))
                 session.execute(f'INSERT INTO "{name}" FROM "{given}"')
                 session.unregister(given)
-        return self._table_named(name)
+        return self._tables.named(name)
 
     def drop(self, table: "ir.Table") -> None:
         # ibis 12 passes sqlglot 30.24 an argument that it no longer reads, so its own `drop_table` fails.
@@ -278,11 +262,11 @@ class DuckDBEngine:
         schema = table.schema().to_pyarrow()
         if rows.schema == schema:
             return rows
-        columns = (
+        columns = [
             pa.nulls(len(rows)) if pa.types.is_null(field.type) else column.cast(field.type)
             for field, column in zip(schema, rows.columns, strict=True)
-        )
-        return pa.table(list(columns), schema=schema)
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
 
     def stream_batches(self, table: "ir.Table", size: int = 2_000) -> Iterator["pa.RecordBatch"]:
         import pyarrow as pa
@@ -336,9 +320,7 @@ class DuckDBEngine:
         import ibis
 
         with deep_nesting():
-            sql = str(ibis.to_sql(self._secret.separated(table), dialect="duckdb"))
-        # ibis reads files through views of this session, which nobody else has.
-        return re.sub(rf'"(ibis_{_SCAN}_\w+)"', lambda view: self._scans.get(view[1], view[0]), sql)
+            return self._tables.written_out(str(ibis.to_sql(self._secret.separated(table), dialect="duckdb")))
 
     def _query(self, table: "ir.Table") -> str:
         """Return SQL for this session alone, in one line: that for people takes half as long again."""

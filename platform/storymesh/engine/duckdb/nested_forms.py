@@ -20,8 +20,9 @@ BATCH = 2_048  # rows; the forms of one batch have to stay below the 2 GiB of a 
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 _PLAIN = frozenset((*_INTEGERS, *_MOMENTS, "BOOLEAN", "FLOAT", "DOUBLE", "VARCHAR"))
-_SAMPLE = 256  # values of a column that are looked at
-_REPEATS = 4  # times that each of them occurs on average, at least, in a column of which each value is formed once
+_LEAST_CODED = 512  # values of a column of which each different one is formed once
+_SAMPLE = 256  # texts of a column that are looked at
+_REPEATS = 4  # times that each of them occurs on average, at least, in such a column
 _MOST_CODED = 2**26  # bytes of such a column; the forms have to stay below 2 GiB as well
 _LEAST_PLAIN, _MOST_PLAIN = 1e-4, 1e9  # Arrow writes floats from here to there as Python does
 _SCALE = 6  # up to which Arrow writes decimals without an exponent
@@ -79,8 +80,7 @@ def _parts(values: "pa.Array") -> "list[Part]":
     """Return arrays and texts whose concatenation, row by row, is the canonical form of each value."""
     import pyarrow.compute as pc
 
-    if _repeat(values):
-        coded = values.dictionary_encode()
+    if (coded := _coded(values)) is not None:
         forms = _join(list(_value_parts(coded.dictionary))).take(coded.indices)
         return [pc.fill_null(forms, "n") if values.null_count else forms]
     parts = list(_value_parts(values))
@@ -90,13 +90,22 @@ def _parts(values: "pa.Array") -> "list[Part]":
     return [pc.if_else(values.is_valid(), form, "n")]
 
 
-def _repeat(values: "pa.Array") -> bool:
-    """Return True for scalars of which there are so few different ones that each had better be formed once."""
+def _coded(values: "pa.Array") -> "pa.DictionaryArray | None":
+    """Return scalars by their different values where there are so few that each had better be formed once; else None.
+
+    To find the different ones costs little for numbers; for texts as much as to form them, so some are looked at first.
+    """
     import pyarrow.types as pt
 
-    if len(values) < 2 * _SAMPLE or values.nbytes > _MOST_CODED or pt.is_nested(values.type):
-        return False
-    return len(values[:_SAMPLE].unique()) * _REPEATS <= _SAMPLE
+    if len(values) < _LEAST_CODED or values.nbytes > _MOST_CODED or pt.is_nested(values.type):
+        return None
+    if pt.is_string(values.type):
+        repeat = len(values[:_SAMPLE].unique()) * _REPEATS <= _SAMPLE
+        return values.dictionary_encode() if repeat else None
+    if pt.is_boolean(values.type):
+        return None
+    coded = values.dictionary_encode()
+    return coded if 2 * len(coded.dictionary) <= len(values) else None
 
 
 def _value_parts(values: "pa.Array") -> "Iterator[Part]":

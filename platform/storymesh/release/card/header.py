@@ -80,9 +80,7 @@ def _dataset_info(description: ReleaseDescription, config: str, splits: Sequence
     return {
         "config_name": config,
         "features": header_features(description.schemas[config]),
-        "splits": [
-            {"name": split, "num_bytes": loaded[split], "num_examples": counts[split]} for split in splits
-        ],
+        "splits": [{"name": split, "num_bytes": loaded[split], "num_examples": counts[split]} for split in splits],
         "download_size": sum(sizes.values()),
         "dataset_size": sum(loaded.values()),
     }

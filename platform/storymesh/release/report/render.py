@@ -116,17 +116,30 @@ def sample_stories(
     most: int = STORIES,
 ) -> Iterator[Story]:
     """Yield `most` records of a config from all its splits, by the MD5 of their cases: configs show the same ones."""
-    samples = {}
-    for split, paths in splits.items():
-        rows = engine.read_parquet(paths)
-        rows = rows.drop("facts", "sources").order_by(rows["case_id"].hexdigest("md5")).limit(most)
-        samples[split] = [{**row, "split": split} for row in engine.fetch_rows(rows)]
-    chosen = list(take_in_turn(samples, most))
+    chosen = _chosen_records(engine, splits, most)
     traces = {}
     if tracer is not None and chosen:
         traces = {trace.case_id: trace for trace in tracer.trace_records(config, chosen)}
     for number, record in enumerate(chosen):
         yield build_story(f"{_html_id(config)}-{number}", record, traces.get(record["case_id"]), colors)
+
+
+def _chosen_records(engine: Engine, splits: Mapping[str, Sequence[Path]], most: int) -> list[Mapping[str, Any]]:
+    """Return at most `most` records from all splits, with their `split` and without what they are made from."""
+    import ibis
+
+    if not splits:
+        return []
+    parts = []
+    for split, paths in splits.items():
+        rows = engine.read_parquet(paths).drop("facts", "sources")
+        rows = rows.mutate(split=ibis.literal(split), place=rows["case_id"].hexdigest("md5"))
+        parts.append(rows.order_by("place").limit(most))
+    samples: dict[str, list[Mapping[str, Any]]] = {split: [] for split in splits}
+    found = engine.fetch_rows(ibis.union(*parts) if len(parts) > 1 else parts[0])
+    for row in sorted(found, key=lambda row: row["place"]):
+        samples[row["split"]].append({name: value for name, value in row.items() if name != "place"})
+    return list(take_in_turn(samples, most))
 
 
 def _html_id(config: str) -> str:
