@@ -71,17 +71,25 @@ def count_leaks(
     else:
         broken |= {"moments": [_outside_period(placed, split)], "closings": _inside_embargo(placed, split)}
     try:
-        counts = dict.fromkeys(promise_names(split), 0)
-        counted = [
-            table.aggregate(rows=table.count()).mutate(promise=ibis.literal(name))
-            for name in counts
-            for table in broken[name]
-        ]
-        for row in engine.fetch_rows(_union(counted)):
-            counts[row["promise"]] += row["rows"]
+        counts = _count_rows(engine, {name: broken[name] for name in promise_names(split)})
         return counts | _count_known_questions(engine, files, records)
     finally:
         engine.drop(placed)
+
+
+def _count_rows(engine: "Engine", tables: "Mapping[str, list[Table]]") -> dict[str, int]:
+    """Return under each name how many rows its tables have together, by one query."""
+    import ibis
+
+    counted = [
+        table.aggregate(rows=table.count()).mutate(name=ibis.literal(name))
+        for name, several in tables.items()
+        for table in several
+    ]
+    counts = dict.fromkeys(tables, 0)
+    for row in engine.fetch_rows(_union(counted)):
+        counts[row["name"]] += row["rows"]
+    return counts
 
 
 def _count_known_questions(engine: "Engine", files: Files, records: "Mapping[str, Table]") -> dict[str, int]:
