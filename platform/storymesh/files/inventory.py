@@ -37,18 +37,17 @@ CREATE TABLE IF NOT EXISTS readings (
     sha256 TEXT PRIMARY KEY, batch INTEGER, refused TEXT, detail TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY, rows INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS readings_of_batch ON readings (batch);
+CREATE INDEX IF NOT EXISTS readings_in_batch ON readings (batch) WHERE batch IS NOT NULL;
+DROP INDEX IF EXISTS readings_of_batch;
 """
 _PENDING = """
-CREATE TEMP TABLE pending AS
-SELECT l.uri, l.token, l.size, l.modified, l.path FROM listed l
-LEFT JOIN files f ON f.uri = l.uri LEFT JOIN readings r ON r.sha256 = f.sha256
+FROM listed l LEFT JOIN files f ON f.uri = l.uri LEFT JOIN readings r ON r.sha256 = f.sha256
 WHERE l.fault IS NULL AND (
     f.uri IS NULL OR l.token IS NULL OR f.token IS NOT l.token OR f.passing
     OR (f.refused IS NULL AND r.sha256 IS NULL)
 )
 """
-_ALL_PENDING = "CREATE TEMP TABLE pending AS SELECT uri, token, size, modified, path FROM listed WHERE fault IS NULL"
+_ALL_PENDING = "FROM listed l WHERE l.fault IS NULL"
 _KNOWN = (
     "SELECT f.uri, f.size, f.modified, f.sha256, coalesce(f.refused, r.refused), coalesce(f.detail, r.detail),"
     " f.passing FROM files f LEFT JOIN readings r ON r.sha256 = f.sha256"
@@ -79,6 +78,8 @@ class Inventory:
         """Open an inventory; without a path, an empty one that nothing is left of."""
         self._lock = threading.RLock()
         self._changed = False
+        self._pending = _PENDING
+        self._fresh = False
         if path is not None and writable:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         address = f"{path.resolve().as_uri()}?mode={'rwc' if writable else 'ro'}" if path is not None else ":memory:"
@@ -88,7 +89,8 @@ class Inventory:
             )
             if writable:
                 self._database.executescript(
-                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;" + _SCHEMA
+                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
+                    "PRAGMA wal_autocheckpoint=8192;" + _SCHEMA
                 )
             if path is not None and writable:
                 path.chmod(0o600)
@@ -145,30 +147,34 @@ class Inventory:
         database = self._database
         with self._lock:
             database.execute("DROP TABLE IF EXISTS temp.listed")
-            database.execute("DROP TABLE IF EXISTS temp.pending")
             database.execute(
                 "CREATE TEMP TABLE listed (uri TEXT PRIMARY KEY, token TEXT, size INTEGER, modified INTEGER,"
                 " path BLOB, fault TEXT) WITHOUT ROWID"
             )
             database.execute("BEGIN")
             database.executemany("INSERT OR IGNORE INTO listed VALUES (?, ?, ?, ?, ?, ?)", entries)
-            database.execute(_ALL_PENDING if stale else _PENDING)
             database.execute("COMMIT")
-            (count,) = database.execute("SELECT count(*) FROM pending").fetchone()
+            (known,) = database.execute(
+                "SELECT EXISTS (SELECT 1 FROM files) OR EXISTS (SELECT 1 FROM readings)"
+            ).fetchone()
+            self._fresh = not known
+            self._pending = _ALL_PENDING if stale or self._fresh else _PENDING
+            (count,) = database.execute(f"SELECT count(*) {self._pending}").fetchone()
             return int(count)
 
     def pending(self) -> Iterator[FileEntry]:
-        """Yield the files of the listing that are new, changed, unread, or to be tried again."""
-        last = 0
+        """Yield the files of the listing that are new, changed, unread, or to be tried again, each once: what is stored
+        meanwhile is behind the last that was given."""
+        last = ""
+        columns = "l.uri, l.token, l.size, l.modified, l.path, l.fault"
+        query = f"SELECT {columns} {self._pending} AND l.uri > ? ORDER BY l.uri LIMIT ?"
         while True:
             with self._lock:
-                query = "SELECT rowid, uri, token, size, modified, path FROM pending WHERE rowid > ? LIMIT ?"
                 found = self._database.execute(query, (last, _CHUNK)).fetchall()
             if not found:
                 return
-            for number, uri, token, size, modified, path in found:
-                yield FileEntry(uri, token, size, modified, path)
-                last = number
+            yield from map(FileEntry._make, found)
+            last = found[-1][0]
 
     def known_content(self, uri: str) -> tuple[str, str] | None:
         """Return the token and the SHA-256 of a file whose content was read; None where it was not."""
@@ -200,16 +206,19 @@ class Inventory:
         with self._writing() as database:
             if readings is not None and readings.num_rows:
                 self._add_batch(database, readings)
-            rows = [(sha, refusal.reason, refusal.detail) for sha, refusal in refused.items()]
+            rows = ((sha, refusal.reason, refusal.detail) for sha, refusal in refused.items())
             database.executemany("INSERT OR REPLACE INTO readings VALUES (?, NULL, ?, ?)", rows)
-            kept = [(entry, refusal) for entry, _, refusal in files if _keeps_row(entry, refusal)]
-            others = (_file_row(*file) for file in files if not _keeps_row(file[0], file[2]))
-            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", others)
+            read = ((*entry[:5], sha256) for entry, sha256, refusal in files if refusal is None)
+            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, FALSE)", read)
+            others = [(entry, sha256, refusal) for entry, sha256, refusal in files if refusal is not None]
+            kept = [(entry, refusal) for entry, _, refusal in others if _keeps_row(entry, refusal)]
+            refusals = (_refused_row(*file) for file in others if not _keeps_row(file[0], file[2]))
+            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", refusals)
             # What was read of an earlier version stays until this one can be read.
             database.executemany(
                 "INSERT INTO files VALUES (?, NULL, ?, ?, ?, NULL, ?, ?, 1) ON CONFLICT (uri) DO UPDATE"
                 " SET refused = excluded.refused, detail = excluded.detail, passing = 1",
-                [(e.uri, e.size, e.modified, e.path, refusal.reason, refusal.detail) for e, refusal in kept if refusal],
+                [(e.uri, e.size, e.modified, e.path, refusal.reason, refusal.detail) for e, refusal in kept],
             )
 
     def _add_batch(self, database: sqlite3.Connection, batch: "pa.RecordBatch") -> None:
@@ -256,10 +265,8 @@ class Inventory:
 
     def _drop_unused(self, database: sqlite3.Connection) -> None:
         """Rewrite the batches with readings that no file has, and put small ones together."""
-        database.execute("CREATE TEMP TABLE IF NOT EXISTS used (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
-        database.execute("DELETE FROM used")
-        database.execute("INSERT OR IGNORE INTO used SELECT sha256 FROM files WHERE sha256 IS NOT NULL")
-        database.execute("DELETE FROM readings WHERE sha256 NOT IN (SELECT sha256 FROM used)")
+        if not self._fresh:
+            self._let_go(database)
         query = (
             "SELECT b.id, b.rows, length(b.data), count(r.sha256) FROM batches b LEFT JOIN readings r ON r.batch = b.id"
             " GROUP BY b.id ORDER BY b.id"
@@ -269,10 +276,15 @@ class Inventory:
         damaged = [id_ for id_, rows, _, alive in found if alive != rows]
         for group in group_small(small):
             damaged += group
-        if not damaged:
-            return
         for some in chunks(damaged, 64):
             self._rewrite(database, some)
+
+    def _let_go(self, database: sqlite3.Connection) -> None:
+        """Delete the readings that no file has; of an inventory that was empty each has one."""
+        database.execute("CREATE TEMP TABLE IF NOT EXISTS used (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
+        database.execute("DELETE FROM used")
+        database.execute("INSERT OR IGNORE INTO used SELECT sha256 FROM files WHERE sha256 IS NOT NULL")
+        database.execute("DELETE FROM readings WHERE sha256 NOT IN (SELECT sha256 FROM used)")
 
     def _rewrite(self, database: sqlite3.Connection, ids: Sequence[int]) -> None:
         """Write the readings of some batches that are still used as one batch."""
@@ -357,15 +369,10 @@ class Inventory:
         return int(count)
 
 
-def _keeps_row(entry: FileEntry, refusal: Refused | None) -> bool:
+def _keeps_row(entry: FileEntry, refusal: Refused) -> bool:
     """Return True for a file that cannot be read now, and may be what it was when it was read."""
-    return refusal is not None and not refusal.lasting and entry.token != ANEW
+    return not refusal.lasting and entry.token != ANEW
 
 
-def _file_row(entry: FileEntry, sha256: str | None, refusal: Refused | None) -> tuple[Any, ...]:
-    known = (entry.uri, entry.token, entry.size, entry.modified, entry.path, sha256)
-    return (
-        (*known, None, None, False)
-        if refusal is None
-        else (*known, refusal.reason, refusal.detail, not refusal.lasting)
-    )
+def _refused_row(entry: FileEntry, sha256: str | None, refusal: Refused) -> tuple[Any, ...]:
+    return (*entry[:5], sha256, refusal.reason, refusal.detail, not refusal.lasting)
