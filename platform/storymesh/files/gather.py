@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -117,7 +118,7 @@ class _Gathering:
         record: "_Record",
         counted: Gathered,
     ) -> None:
-        self._inventory, self._place, self._file, self._options = inventory, place, file, options
+        self._inventory, self._place, self._file, self._options = inventory, place, file, cache(options)
         self._record, self._counted = record, counted
         self._lock = threading.Lock()
         self._waiting: dict[str, _Waiting] = {}
@@ -208,47 +209,57 @@ class _Gathering:
         del self._waiting[sha256]
 
 
+@dataclass
+class _Found:
+    """What has been found of some files and their contents."""
+
+    files: list[tuple[FileEntry, str | None, Refused | None]] = field(default_factory=list)
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refused: dict[str, Refused] = field(default_factory=dict)
+
+    def has(self, sha256: str) -> bool:
+        return sha256 in self.rows or sha256 in self.refused
+
+
 class _Record:
-    """What has been found and is not written yet."""
+    """What has been found and is not written yet, or is being written."""
 
     def __init__(self, inventory: Inventory, schema: "pa.Schema") -> None:
         self._inventory, self._schema = inventory, schema
-        self._lock = threading.RLock()
-        self._clear()
-
-    def _clear(self) -> None:
-        self._files: list[tuple[FileEntry, str | None, Refused | None]] = []
-        self._rows: dict[str, dict[str, Any]] = {}
-        self._refused: dict[str, Refused] = {}
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._found, self._written = _Found(), _Found()
 
     def file(self, entry: FileEntry, sha256: str | None, refused: Refused | None) -> None:
         """Note the content of a file, or why it has none."""
         with self._lock:
-            self._files.append((entry, sha256, refused))
+            self._found.files.append((entry, sha256, refused))
 
     def reading(self, row: dict[str, Any]) -> None:
         """Note a reading."""
         with self._lock:
-            self._rows[row["sha256"]] = row
+            self._found.rows[row["sha256"]] = row
 
     def refused(self, sha256: str, refused: Refused) -> None:
         """Note a content that gives no reading, whenever it is read."""
         with self._lock:
-            self._refused[sha256] = refused
+            self._found.refused[sha256] = refused
 
     def has(self, sha256: str) -> bool:
         """Return True if it is known what a content gives."""
         with self._lock:
-            return sha256 in self._rows or sha256 in self._refused or self._inventory.is_read(sha256)
+            if self._found.has(sha256) or self._written.has(sha256):
+                return True
+        return self._inventory.is_read(sha256)
 
     def write(self) -> None:
-        """Write what is not written yet."""
-        with self._lock:
-            if not self._files and not self._rows and not self._refused:
-                return
-            rows = reading_batch(list(self._rows.values()), self._schema) if self._rows else None
-            self._inventory.store(self._files, rows, self._refused)
-            self._clear()
+        """Write what is not written yet; what is found meanwhile waits for the next time, and for nobody."""
+        with self._writing:
+            with self._lock:
+                self._written, self._found = self._found, _Found()
+            found = self._written
+            if found.files or found.rows or found.refused:
+                rows = reading_batch(list(found.rows.values()), self._schema) if found.rows else None
+                self._inventory.store(found.files, rows, found.refused)
 
 
 @contextmanager

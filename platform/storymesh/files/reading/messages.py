@@ -27,52 +27,61 @@ class ConnectionEnded(Exception):
     """The other process has gone, or says what makes no sense."""
 
 
-def send_message(connection: socket.socket, head: Mapping[str, Any], body: bytes = b"") -> None:
-    """Send a message whole. Raises TimeoutError where the connection has a limit, ConnectionEnded."""
-    words = json.dumps(head, separators=(",", ":")).encode()
-    try:
-        if len(body) < _STEP:
-            connection.sendall(_LENGTHS.pack(len(words), len(body)) + words + body)
-        else:
-            connection.sendall(_LENGTHS.pack(len(words), len(body)) + words)
-            connection.sendall(body)
-    except TimeoutError:
-        raise
-    except OSError as error:
-        raise ConnectionEnded(str(error)) from None
+class Connection:
+    """One end of a stream of messages. What is received ahead of a message waits for the next one."""
 
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._ahead = bytearray()
 
-def receive_message(
-    connection: socket.socket, most: int = MOST_BYTES, before: Callable[[], None] = lambda: None
-) -> tuple[dict[str, Any], bytes]:
-    """Return the next message. Raises TimeoutError, ConnectionEnded; `before` is called before each wait."""
-    lengths = _LENGTHS.unpack(_receive(connection, _LENGTHS.size, before))
-    if sum(lengths) > most:
-        raise ConnectionEnded(f"a message of {sum(lengths):,} bytes")
-    content = _receive(connection, sum(lengths), before)
-    try:
-        head = json.loads(content[: lengths[0]])
-    except (ValueError, RecursionError):
-        raise ConnectionEnded("no message") from None
-    if not isinstance(head, dict):
-        raise ConnectionEnded("no message")
-    return head, content[lengths[0] :]
-
-
-def _receive(connection: socket.socket, size: int, before: Callable[[], None]) -> bytes:
-    buffer = bytearray()
-    while len(buffer) < size:
-        before()
+    def send(self, *messages: tuple[Mapping[str, Any], bytes]) -> None:
+        """Send messages whole. Raises TimeoutError where the socket has a limit, ConnectionEnded."""
+        pieces: list[bytes] = []
+        for head, body in messages:
+            words = json.dumps(head, separators=(",", ":")).encode()
+            pieces += (_LENGTHS.pack(len(words), len(body)), words, body)
         try:
-            piece = connection.recv(min(size - len(buffer), _STEP))
+            self.socket.sendall(b"".join(pieces))
         except TimeoutError:
             raise
         except OSError as error:
             raise ConnectionEnded(str(error)) from None
-        if not piece:
-            raise ConnectionEnded("it has ended")
-        buffer += piece
-    return bytes(buffer)
+
+    def receive(
+        self, most: int = MOST_BYTES, before: Callable[[], None] = lambda: None
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return the next message. Raises TimeoutError, ConnectionEnded; `before` is called before each wait."""
+        lengths = _LENGTHS.unpack(self._take(_LENGTHS.size, before))
+        if sum(lengths) > most:
+            raise ConnectionEnded(f"a message of {sum(lengths):,} bytes")
+        content = self._take(sum(lengths), before)
+        try:
+            head = json.loads(content[: lengths[0]])
+        except (ValueError, RecursionError):
+            raise ConnectionEnded("no message") from None
+        if not isinstance(head, dict):
+            raise ConnectionEnded("no message")
+        return head, content[lengths[0] :]
+
+    def _take(self, size: int, before: Callable[[], None]) -> bytes:
+        while len(self._ahead) < size:
+            before()
+            try:
+                piece = self.socket.recv(_STEP)
+            except TimeoutError:
+                raise
+            except OSError as error:
+                raise ConnectionEnded(str(error)) from None
+            if not piece:
+                raise ConnectionEnded("it has ended")
+            self._ahead += piece
+        taken = bytes(self._ahead[:size])
+        del self._ahead[:size]
+        return taken
+
+    def close(self) -> None:
+        """End the stream."""
+        self.socket.close()
 
 
 def content_message(content: FileContent) -> tuple[dict[str, Any], bytes]:

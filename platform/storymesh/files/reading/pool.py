@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
-from storymesh.files.reading.messages import ConnectionEnded, reading_of, receive_message, send_message
+from storymesh.files.reading.messages import Connection, ConnectionEnded, reading_of
 from storymesh.files.reading.readers import reader_version
 from storymesh.files.reading.reading import FileLimits, FileReading, Kind, Refused
 from storymesh.input_file import InputFileRefused, open_input
@@ -27,7 +28,10 @@ _GRACE_S = 1.0  # the process ends itself in time; where it cannot, it is ended 
 _ENDS_S = 1.0  # a process whose connection has ended ends by itself in this time, or is ended
 _TEXT_ROOM = 2**28  # bytes of an answer beside those of its attachments
 _OUT_OF_MEMORY = (signal.SIGABRT, signal.SIGKILL, signal.SIGTRAP)  # C++ without memory, the system's own way, Chrome's
-_WAITING = 4  # files for each process that are read from the iterable ahead
+_WAITING = 4  # groups of files for each process that are read from the iterable ahead
+_GROUP, _SMALL, _GROUP_BYTES = 16, 2**14, 2**16  # files at once, and bytes: as many as a socket takes before it is read
+_QUICK: tuple[Kind, ...] = ("mail", "text", "html")
+_TOLD_S = 0.05  # what has been read is handed on after this time at the latest
 
 
 class _File(NamedTuple):
@@ -36,9 +40,19 @@ class _File(NamedTuple):
     kind: Kind
     options: Mapping[str, Any]
 
+    def joins(self, group: "list[_File]") -> bool:
+        """Return True for a small file that is read quickly, with others of its kind before it."""
+        first = group[0]
+        if self.kind not in _QUICK or (self.kind, self.options) != (first.kind, first.options):
+            return False
+        sizes = [len(file.source) if isinstance(file.source, bytes) else _GROUP_BYTES for file in (*group, self)]
+        return max(sizes) <= _SMALL and sum(sizes) <= _GROUP_BYTES
 
-_Waiting = queue.SimpleQueue[_File | None]
-_Done = queue.SimpleQueue[tuple[Any, FileReading | Refused | BaseException]]
+
+_Result = tuple[Any, FileReading | Refused | BaseException]
+_Waiting = queue.SimpleQueue[list[_File] | None]
+_Done = queue.SimpleQueue[tuple[list[_Result], bool]]
+"""Some results, and whether they are the last of their group."""
 
 
 class ReaderPool:
@@ -82,18 +96,19 @@ class ReaderPool:
         threads: list[threading.Thread] = []
         left = 0
         try:
-            for file in map(_File._make, files):
-                reader_version(file.kind, file.options)
-                waiting.put(file)
+            for group in _groups(map(_File._make, files)):
+                waiting.put(group)
                 left += 1
                 if len(threads) < min(self._workers, left):
                     threads.append(self._start(len(threads), waiting, done))
                 while left >= self._workers * _WAITING or (left and not done.empty()):
-                    yield _result(*done.get())
-                    left -= 1
+                    results, last = done.get()
+                    left -= last
+                    yield from map(_raised, results)
             while left:
-                yield _result(*done.get())
-                left -= 1
+                results, last = done.get()
+                left -= last
+                yield from map(_raised, results)
         finally:
             self._stop(threads, waiting, abandoned=bool(left))
 
@@ -105,11 +120,18 @@ class ReaderPool:
         process, limits = self._processes[index], self._limits
 
         def serve() -> None:
-            while (file := waiting.get()) is not None:
+            while (group := waiting.get()) is not None:
+                results: list[_Result] = []
+                told = time.monotonic()
                 try:
-                    done.put((file.key, process.read(file.source, file.kind, file.options, limits)))
+                    for result in process.read_group(group, limits):
+                        results.append(result)
+                        if time.monotonic() - told > _TOLD_S:
+                            done.put((results, False))
+                            results, told = [], time.monotonic()
                 except BaseException as error:  # it is raised where the results are read
-                    done.put((file.key, error))
+                    results.append((group[0].key, error))
+                done.put((results, True))
 
         thread = threading.Thread(target=serve, name=f"reader {index}", daemon=True)
         thread.start()
@@ -131,7 +153,27 @@ class ReaderPool:
                 process.close()
 
 
-def _result(key: Any, result: FileReading | Refused | BaseException) -> tuple[Any, FileReading | Refused]:
+def _groups(files: Iterable[_File]) -> Iterator[list[_File]]:
+    """Yield files that are sent to a process at once, the first ones alone: small ones of one kind, in their order.
+
+    Raises ReaderMissing.
+    """
+    group: list[_File] = []
+    given = 0
+    for file in files:
+        if not group or (file.kind, file.options) != (group[0].kind, group[0].options):
+            reader_version(file.kind, file.options)
+        if group and (len(group) >= min(_GROUP, 1 + given // _GROUP) or not file.joins(group)):
+            given += len(group)
+            yield group
+            group = []
+        group.append(file)
+    if group:
+        yield group
+
+
+def _raised(found: _Result) -> tuple[Any, FileReading | Refused]:
+    key, result = found
     if isinstance(result, BaseException):
         raise result
     return key, result
@@ -144,36 +186,59 @@ class ReaderProcess:
         self._folder = folder
         self._threads = threads
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: socket.socket | None = None
+        self._connection: Connection | None = None
         self._ready: tuple[Kind, dict[str, Any]] | None = None
 
     def read(
         self, source: Path | bytes, kind: Kind, options: Mapping[str, Any], limits: FileLimits
     ) -> FileReading | Refused:
         """Return what is in one file."""
-        content = source if isinstance(source, bytes) else _content_of(source, limits.bytes)
-        if isinstance(content, Refused):
-            return content
-        if not content:
-            return Refused("empty")
-        if len(content) > limits.bytes:
-            return Refused("too large", f"it has more than {limits.bytes:,} bytes")
-        if (refused := self._prepare(kind, options)) is not None:
-            return refused
-        head = {"task": "read", "memory": limits.memory, "seconds": limits.seconds}
-        try:
-            until = time.monotonic() + limits.seconds + _GRACE_S
-            answer, body = self._ask(head, content, until, limits.bytes * 2 + _TEXT_ROOM)
-            found = reader_version(kind, options)
-            result = reading_of(answer, body, kind, found.reader, found.version)
-        except TimeoutError:
-            self._end(kill=True)
-            return Refused("too slow", f"it took longer than {limits.seconds:g} s")
-        except (ConnectionEnded, ValueError):
-            return self._died(limits)
-        if answer.get("last"):
-            self.close()
+        [(_, result)] = self.read_group([_File(None, source, kind, options)], limits)
         return result
+
+    def read_group(self, files: "Sequence[_File]", limits: FileLimits) -> "Iterator[tuple[Any, FileReading | Refused]]":
+        """Yield what is in files of one kind, in their order. All are sent at once; where the process ends, it is known
+        at which, and the others are sent to another one."""
+        waiting = deque(files)
+        while waiting:
+            file = waiting[0]
+            contents: list[bytes] = []
+            for other in waiting:
+                if isinstance(content := _bounded(other.source, limits.bytes), Refused):
+                    break
+                contents.append(content)
+            if not contents:
+                assert isinstance(content, Refused)
+                yield waiting.popleft().key, content
+            elif (refused := self._prepare(file.kind, file.options)) is not None:
+                yield waiting.popleft().key, refused
+            else:
+                yield from self._read_some(waiting, contents, limits)
+
+    def _read_some(
+        self, waiting: "deque[_File]", contents: list[bytes], limits: FileLimits
+    ) -> Iterator[tuple[Any, FileReading | Refused]]:
+        """Yield what is in the first files, as long as the process lives, and take them from those that wait."""
+        head = {"task": "read", "memory": limits.memory, "seconds": limits.seconds}
+        found = reader_version(waiting[0].kind, waiting[0].options)
+        for number in range(len(contents)):
+            answer: dict[str, Any] = {}
+            result: FileReading | Refused
+            try:
+                until = time.monotonic() + limits.seconds + _GRACE_S
+                sent = [(head, content) for content in contents] if number == 0 else []
+                answer, body = self._ask(sent, until, limits.bytes * 2 + _TEXT_ROOM)
+                result = reading_of(answer, body, waiting[0].kind, found.reader, found.version)
+            except TimeoutError:
+                self._end(kill=True)
+                result = Refused("too slow", f"it took longer than {limits.seconds:g} s")
+            except (ConnectionEnded, ValueError):
+                result = self._died(limits)
+            if answer.get("last"):
+                self.close()
+            yield waiting.popleft().key, result
+            if self._process is None:
+                return
 
     def close(self) -> None:
         """End the process, which has nothing to do."""
@@ -193,7 +258,7 @@ class ReaderProcess:
             self._launch()
         try:
             request = {"task": "prepare", "kind": kind, "options": wanted[1]}
-            answer, _ = self._ask(request, b"", time.monotonic() + _READY_S, _TEXT_ROOM)
+            answer, _ = self._ask([(request, b"")], time.monotonic() + _READY_S, _TEXT_ROOM)
         except (TimeoutError, ConnectionEnded):
             self._end(kill=True)
             return Refused("no reader", f"the reader of {kind} does not start")
@@ -219,9 +284,12 @@ class ReaderProcess:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # an interrupt is for whoever waits for it
             )
-        self._connection, self._ready = ours, None
+        self._connection, self._ready = Connection(ours), None
 
-    def _ask(self, head: dict[str, Any], body: bytes, until: float, most: int) -> tuple[dict[str, Any], bytes]:
+    def _ask(
+        self, messages: list[tuple[dict[str, Any], bytes]], until: float, most: int
+    ) -> tuple[dict[str, Any], bytes]:
+        """Send messages, and return the next answer."""
         connection = self._connection
         if connection is None:
             raise ConnectionEnded("it was closed")
@@ -229,11 +297,12 @@ class ReaderProcess:
         def set_time() -> None:
             if (left := until - time.monotonic()) <= 0:
                 raise TimeoutError
-            connection.settimeout(left)
+            connection.socket.settimeout(left)
 
-        set_time()
-        send_message(connection, head, body)
-        return receive_message(connection, most, set_time)
+        if messages:
+            set_time()
+            connection.send(*messages)
+        return connection.receive(most, set_time)
 
     def _died(self, limits: FileLimits) -> Refused:
         """Return what became of a file whose reader has ended."""
@@ -261,6 +330,16 @@ class ReaderProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+
+def _bounded(source: Path | bytes, limit: int) -> bytes | Refused:
+    """Return the content of a file that may be read, or why it may not."""
+    content = source if isinstance(source, bytes) else _content_of(source, limit)
+    if isinstance(content, Refused):
+        return content
+    if not content:
+        return Refused("empty")
+    return Refused("too large", f"it has more than {limit:,} bytes") if len(content) > limit else content
 
 
 def _content_of(path: Path, limit: int) -> bytes | Refused:

@@ -13,13 +13,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from storymesh.files.reading.messages import (
-    ConnectionEnded,
-    content_message,
-    receive_message,
-    refusal_message,
-    send_message,
-)
+from storymesh.files.reading.messages import Connection, ConnectionEnded, content_message, refusal_message
 from storymesh.files.reading.passages import FileContent
 from storymesh.files.reading.readers import ReaderMissing, load_reader
 from storymesh.files.reading.reading import Refused
@@ -31,14 +25,14 @@ _TEMPORARY_SIZE = 0  # bytes of a file that it may write
 
 def main() -> None:
     """Answer requests until the connection ends."""
-    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection = Connection(socket.socket(fileno=int(sys.argv[1])))
     _forbid_files()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     reader: Callable[[bytes], FileContent] | None = None
     ready_size = 0
     with suppress(ConnectionEnded):
         while True:
-            head, content = receive_message(connection)
+            head, content = connection.receive()
             if head["task"] == "prepare":
                 try:
                     reader, answer = load_reader(head["kind"], head["options"]), {"ready": True}
@@ -48,13 +42,13 @@ def main() -> None:
                     words = f"{type(error).__name__}: {error}"
                     reader, answer = None, refusal_message(Refused("no reader", words[:500]))
                 ready_size = _resident()
-                send_message(connection, answer)
+                connection.send((answer, b""))
                 continue
             assert reader is not None
             message, attached = _read_bounded(reader, content, head["memory"], head["seconds"])
             del content
             message["last"] = _resident() > ready_size + _GROWN * head["memory"]
-            send_message(connection, message, attached)
+            connection.send((message, attached))
             del message, attached
 
 
