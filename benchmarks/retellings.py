@@ -7,7 +7,7 @@ them. Caught: a faulty retelling is refused. False alarm: a faithful one is. `--
 import argparse
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,10 +42,14 @@ class Domain:
 def read_domain(name: str) -> Domain:
     """Return the stories and retellings of one file. Raises ValueError for a change of what is not there."""
     found, settings, current, faithful = Domain(), {"language": "en", "vocabulary": ""}, "", list[str]()
+    titles: dict[str, str] = {}
     for line in (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines():
         sign, _, rest = line.partition(" ")
         if sign in ("language:", "vocabulary:"):
             settings[sign[:-1]] = rest
+        elif sign == "title:":
+            path, _, title = rest.partition("; ")
+            titles[path] = title
         elif sign == "=":
             current, faithful = rest, []
         elif sign == "+":
@@ -56,7 +60,7 @@ def read_domain(name: str) -> Domain:
             base = faithful[int(number) - 1]
             found.retellings.append(Retelling(current, kind, _changed(base, changes), base))
         elif line and sign != "#":
-            found.sources[current] = _source(line, settings["language"], tuple(settings["vocabulary"].split()))
+            found.sources[current] = _source(line, settings["language"], tuple(settings["vocabulary"].split()), titles)
     return found
 
 
@@ -70,13 +74,13 @@ def _changed(text: str, changes: str) -> str:
     return text
 
 
-def _source(line: str, language: str, vocabulary: tuple[str, ...]) -> GroundingSource:
+def _source(line: str, language: str, vocabulary: tuple[str, ...], titles: Mapping[str, str]) -> GroundingSource:
     story, pieces, done = "", list[Piece](), 0
     for match in _WRITTEN.finditer(line):
         story += line[done : match.start()]
         path = tuple(int(step) if step.isdigit() else step for step in match[3].split("."))
-        kind = _KINDS[match[2]]
-        pieces.append(Piece(int(match[1]), len(story), len(story) + len(match[4]), kind, match[3], path))  # type: ignore[arg-type]
+        kind, meaning = _KINDS[match[2]], titles.get(match[3], match[3])
+        pieces.append(Piece(int(match[1]), len(story), len(story) + len(match[4]), kind, meaning, path))  # type: ignore[arg-type]
         story, done = story + match[4], match.end()
     return GroundingSource(story + line[done:], tuple(pieces), language, vocabulary)
 
