@@ -12,6 +12,8 @@ from storymesh.grounding.faults import Fault
 from storymesh.grounding.pieces import GroundingSource, Piece
 from storymesh.grounding.reading import Item, Reading, neighbours
 
+FARTHEST_LED = 1
+"""The words that may stand between one that leads and the value to which it does: of more it leads to them."""
 _MEASURES = ("units", "currencies")
 Owners = dict[str, set[int]]
 
@@ -26,10 +28,14 @@ class Places:
         self._numbers = {piece.number for piece in source.pieces if piece.kind == "number"}
         self._words: Owners = {}  # word -> the pieces of its statement that it stands by
         self._close: Owners = {}  # word -> the pieces that it stands right by
+        self._names: Owners = {}  # word -> the pieces that it stands before
         self._led: Owners = {}  # word that leads to a piece -> those pieces
         self._near: dict[int, set[int]] = {}  # piece -> of its statement, the next of each kind before and behind it
         self._pairs: set[tuple[int, int]] = set()  # pieces with nothing between them that says something
         self._units: dict[int, set[str]] = {}  # piece -> the units that it is given in
+        for item in story.items:
+            if item.names and not item.lead:
+                self._names.setdefault(item.key, set()).add(item.names)
         for statement in story.statements:
             self._learn(statement)
         for statement in story.statements:
@@ -38,6 +44,8 @@ class Places:
                 for side in (pieces[index + 1 :], pieces[:index][::-1]):
                     first = (one for at, one in enumerate(side) if not self._alike(one) & set(side[:at]))
                     self._near.setdefault(piece, set()).update(first)
+        for sentence in story.sentences:
+            self._learn_subject(sentence)
         self._rows = {piece.number: piece.row for piece in source.pieces if piece.row}
         self._in_rows = not list(self._mixed_rows(story))
 
@@ -52,8 +60,26 @@ class Places:
             elif item.lead:
                 self._led.setdefault(item.key, set()).update(behind)
             else:
-                self._words.setdefault(item.key, set()).update(before | behind)
+                # What a statement begins with, and not right by a value, is said of all its values.
+                its_own = _close_to(statement, index) or before
+                of_all = set[int]() if its_own else {other.piece for other in statement if other.piece}
+                self._words.setdefault(item.key, set()).update(before | behind | of_all)
                 self._close.setdefault(item.key, set()).update(_close_to(statement, index))
+
+    def _learn_subject(self, sentence: Sequence[Item]) -> None:
+        """Learn what stands by the first text of a sentence in its later statements, where none has a rival of it."""
+        pieces = [item for item in sentence if item.piece]
+        if not pieces or pieces[0].piece not in self._texts:
+            return
+        subject = pieces[0]
+        for statement in sorted({item.statement for item in pieces} - {subject.statement}):
+            its = [item.piece for item in pieces if item.statement == statement]
+            if self._rivals.get(subject.piece, set()) & set(its):
+                break
+            first = {one for at, one in enumerate(its) if not self._alike(one) & set(its[:at])}
+            self._near[subject.piece] |= first
+            for one in first:
+                self._near[one].add(subject.piece)
 
     def _alike(self, number: int) -> set[int]:
         """Return the rivals of a piece that its unit does not tell from it."""
@@ -81,8 +107,16 @@ class Places:
             for index, item in enumerate(statement):
                 if item.piece:
                     yield from self._piece_faults(statement, index)
+        yield from self._misnamed(told)
         if self._in_rows:
             yield from self._mixed_rows(told)
+
+    def _misnamed(self, told: Reading) -> Iterator[Fault]:
+        """Yield the words that name one text in the story and another, that is no rival of it, in the retelling."""
+        for item in told.items:
+            owners = self._names.get(item.key, set()) & self._texts
+            if item.names in self._texts and owners and item.names not in owners:
+                yield self._fault(item.text, item.names, owners)
 
     def _fault(self, word: str, number: int, owners: set[int]) -> Fault:
         there = ", ".join(f"[[{owner}]]" for owner in sorted(owners)[:3])
@@ -91,6 +125,10 @@ class Places:
     def _misled(self, sentence: Sequence[Item], index: int) -> tuple[int, set[int]] | None:
         """Return the piece to which a word may not lead, and those to which it does; None if all is well."""
         behind, owners = neighbours(sentence, index)[1], self._led.get(sentence[index].key, set())
+        if not any(item.piece for item in sentence[index + 1 : index + 2 + FARTHEST_LED]):
+            return None  # it leads to what is said, and that has a value somewhere
+        if any(item.names and self._names.get(item.key) == {item.names} for item in sentence[index + 1 : index + 2]):
+            return None  # a value behind the word that names it, and no other
         wrong = [number for number in behind if owners & self._rivals.get(number, set())]
         return (wrong[0], owners) if wrong and not behind & owners else None
 

@@ -15,9 +15,10 @@ from storymesh.lexicon.language import Language
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*|[^\w\s]|[^\S \t\n\r]|_|\w")
 COMMON_SIGNS = frozenset(".,;:!()'’¡。、·")
+_IS_NAMED = re.compile(r"[^\W\d_], $")
 _QUOTES = frozenset("'’")
-_ENDS = frozenset(".!?。")
-_PARTS = frozenset(",;:()") | {"–", "—", "、"}
+_ENDS = frozenset(".!?;。")
+_PARTS = frozenset(",:()") | {"–", "—", "、"}
 
 
 def is_common_sign(sign: str) -> bool:
@@ -29,7 +30,8 @@ def is_common_sign(sign: str) -> bool:
 class Item:
     """A piece (`piece` is its number), a word that says something, a number or an uncommon sign. `key` stands for all
     forms of a word; `weight` names its list, if it is a weighty one. `part` numbers the part, where two items with no
-    sign between them are of one. `behind` is the word right behind one that leads, empty where a piece stands there."""
+    sign between them are of one. `before` and `behind` are the words right beside one that leads, empty where a piece
+    stands there. `names` is the piece right behind a word ("crew [[4]]")."""
 
     key: str
     text: str
@@ -39,7 +41,9 @@ class Item:
     piece: int = 0
     weight: str | None = None
     lead: bool = False
+    before: str = ""
     behind: str = ""
+    names: int = 0
 
     @property
     def is_word(self) -> bool:
@@ -57,13 +61,29 @@ class Reading:
         self._sentence = self._statement = self._part = 0
         self._verb: tuple[int, str, Item | None] | None = None  # of this statement: how sure it is, and where it stands
         self._last = ""  # the last word of this statement, if no piece stands behind it
-        for part in parts:
+        self._word = ""  # the last word, wherever it stands, if no piece stands behind it
+        for index, part in enumerate(parts):
             if isinstance(part, int):
+                if self._word and self.items and self.items[-1].text == self._word:
+                    self.items[-1] = replace(self.items[-1], names=part)
                 self._add(Item("", "", *self._place, piece=part))
-                self._last = ""
+                self._last = self._word = ""
             else:
-                self._read(part)
+                self._read(self._plain(parts, index))
         self._end_statement()
+
+    def _plain(self, parts: Sequence[str | int], index: int) -> str:
+        """Return the words at a place without phrases, and without the commas of an apposition, whether a value stands
+        before it or is it ("the manager, [[4]], said")."""
+        text = self.language.without_phrases(str(parts[index]))
+        before = parts[index - 2] if index > 1 else ""
+        if index and isinstance(parts[index - 1], int):
+            text = self.language.without_apposition(text)
+            if text.startswith(", ") and isinstance(before, str) and _IS_NAMED.search(before):
+                text = text[1:]
+        if index + 2 < len(parts) and isinstance(behind := parts[index + 2], str) and behind.startswith(", "):
+            text = re.sub(r"(?<=[^\W\d_]), $", " ", text)
+        return text
 
     @property
     def _place(self) -> tuple[int, int, int]:
@@ -97,9 +117,15 @@ class Reading:
         if not language.says_nothing(word):
             weight, lead = language.weight(word), language.leads(word)
             item = Item(language.key(word), word, *self._place, weight=weight, lead=lead)
-            if lead and (following := _TOKEN.search(rest)):
-                item = replace(item, behind=following[0])
+            if lead:
+                following = _TOKEN.search(rest)
+                item = replace(item, before=self._word, behind=following[0] if following else "")
+                if item.behind and language.is_cause(word):
+                    item = replace(item, lead=False)
+                elif item.key in language.causes:
+                    item = replace(item, key=word.lower())
             self._add(item)
+        self._word = word
         if language.has_particles:
             sure = language.finiteness(word)
             if sure > (self._verb[0] if self._verb else 0):
@@ -121,6 +147,7 @@ class Reading:
         self._statement += 1
 
     def _read_sign(self, sign: str, text: str, begin: int, end: int) -> None:
+        self._word = ""
         # An apostrophe that neither a letter nor a value stands before opens a quotation.
         before = text[begin - 1] if begin else "" if self.items and self.items[-1].piece else " "
         self.signs.add(f" {sign}" if sign in _QUOTES and before and not before.isalpha() else sign)

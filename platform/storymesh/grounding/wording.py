@@ -23,14 +23,17 @@ class StoryWords:
         self._names = {
             piece.number: {
                 language.key(word.lower())
-                for word in (*_WORD_OF_NAME.findall(piece.property), *language.words(piece.kind))
+                for name in (piece.property, piece.meaning)
+                for word in (*_WORD_OF_NAME.findall(name), *language.words(piece.kind))
+                if not language.says_nothing(word)
             }
             for piece in source.pieces
         }
         self._led = set[int]().union(*(_led_by(part, at) for part in story.statements for at in range(len(part))))
         self._signs = story.signs.union(source.vocabulary)
         self._keys = {item.key for item in story.items if item.is_word}
-        self._allowed = {language.key(word) for word in source.vocabulary}
+        roles = [word for piece in source.pieces for word in _WORD_OF_NAME.findall(str(*piece.path[:1]))]
+        self._allowed = {language.key(word.lower()) for word in (*source.vocabulary, *roles)}
         self._passages = [
             ({item.piece for item in part}, {item.key for item in part if item.is_word}) for part in story.passages
         ]
@@ -42,6 +45,8 @@ class StoryWords:
         self._most_denials = max(map(_denials, story.statements), default=0)
         affirmed = (_said(part) for part in story.statements if not _denials(part))
         self._only_denied = set().union(*(said for said, _ in self._denied)).difference(*affirmed)
+        self._ends = _ends(story)
+        self._heads = _ends(story, first_alone=True)
         self._required = {
             item.key: item.text for item in story.items if item.is_word and item.weight in ("negations", "outcomes")
         }
@@ -62,37 +67,64 @@ class StoryWords:
             for index, item in enumerate(statement):
                 if not item.is_word or item.key in self._keys or not item.text[:1].isalnum():
                     continue
-                if item.lead:
-                    allowed = self._says_no_place(statement, index)
-                else:
-                    harmless = item.key in self._allowed or self._names_piece(statement, index)
-                    allowed = item.weight is None and harmless
-                if not allowed:
+                if not (self._may_lead(statement, index) if item.lead else self._may_stand(statement, index)):
                     yield Fault("word", item.text, f"“{item.text}” is no word of the story.")
 
-    def _says_no_place(self, statement: Sequence[Item], index: int) -> bool:
-        """Return True for a lead that says no more than whose a thing is, or to whom it goes, of a value that has no
-        lead in the story; that it goes to somebody is said of a value only that nobody could take for another."""
-        item, behind = statement[index], _led_by(statement, index)
+    def _may_stand(self, statement: Sequence[Item], index: int) -> bool:
+        """Return True for a word that the story does not have and that may be added: one of the vocabulary, one that
+        names a value, one that gives a reason where the story gives one, and "any" where something is denied."""
+        item = statement[index]
+        if item.text.lower() in self.language.words("polar"):
+            return bool(_denials(statement))
+        if item.weight is not None:
+            return False
+        reason = item.key in self.language.causes and bool(self.language.causes & self._keys)
+        return reason or item.key in self._allowed or self._names_piece(statement, index)
+
+    def _may_lead(self, statement: Sequence[Item], index: int) -> bool:
+        """Return True for a lead that the story does not have and that may be added: before a word, where it says no
+        time and bounds no number; before a value that nobody could take for another, where it says whose it is."""
+        item = statement[index]
+        if item.behind and item.text.lower() in self.language.words("before_words"):
+            return all(not other.piece and other.weight is None for other in statement[index + 1 : index + 2])
+        if item.behind and item.text.lower() in self.language.words("so_long") and index:
+            return statement[index - 1].weight == "units"
+        if item.text.lower() in self.language.words("infinitives") and self._is_infinitive(statement, index):
+            return True
         right_behind = {other.piece for other in statement[index + 1 : index + 2] if other.piece}
         if self.language.is_genitive(item.text):
             return not right_behind & (self._led | self._moments)
-        plain = all(number in self._texts and not self._rivals.get(number) for number in right_behind)
-        return plain and not behind & (self._led | self._moments) and self.language.is_dative(item.text, item.behind)
+        if not self.language.is_dative(item.text, item.behind):
+            return False
+        if not right_behind:  # "to the hotel", and no "to the day [[3]]"
+            return not {other.piece for other in statement[index + 2 : index + 3]} & (self._led | self._moments)
+        alone = sum(other.lead and self.language.is_dative(other.text, "") for other in statement) == 1
+        return right_behind <= self._texts - self._led and (alone or not any(map(self._rivals.get, right_behind)))
+
+    def _is_infinitive(self, statement: Sequence[Item], index: int) -> bool:
+        """Return True for a "to" before a verb of the story that says neither that it must be nor that it was not yet:
+        before one of outcome only where it took so many hours to be."""
+        item, before = statement[index], statement[index - 1] if index else None
+        verb = statement[index + 1] if index + 1 < len(statement) else None
+        if not item.behind or item.before.lower() in self.language.words("obligations") or verb is None or verb.piece:
+            return False
+        took_so_long = before is not None and before.weight == "units"
+        return verb.key in self._keys and (verb.weight is None or (verb.weight == "outcomes" and took_so_long))
 
     def _names_piece(self, statement: Sequence[Item], index: int) -> bool:
-        """Return True for a word right by a value that is in the name of its property, or names its kind."""
+        """Return True for a word of what the mesh calls a value, or of its kind, that stands by that value and by no
+        other that could take its place."""
         key = statement[index].key
-        for beside in (statement[index + 1 : index + 2], statement[index - 1 : index] if index else ()):
-            if any(key in self._names.get(item.piece, ()) and item.part == statement[index].part for item in beside):
-                return True
-        return False
+        beside = set[int]().union(*neighbours(statement, index))
+        named = {number for number in beside if key in self._names.get(number, ())}
+        return bool(named) and not any(self._rivals.get(number, set()) & beside - named for number in named)
 
     def faults(self, told: Reading) -> Iterator[Fault]:
         """Yield what a retelling in known words says elsewhere than the story, turns round or leaves out."""
         yield from self._elsewhere(told)
         for statement in told.statements:
             yield from self._turned(statement)
+        yield from self._ended_otherwise(told)
         yield from self._left_out(told)
 
     def _elsewhere(self, told: Reading) -> Iterator[Fault]:
@@ -106,6 +138,23 @@ class StoryWords:
                 elsewhere = bool(item.weight) and item.key in self._keys and item.key not in there
                 if elsewhere and (not numbers or item.key not in self._without_pieces):
                     yield Fault("place", item.text, f"“{item.text}” is said of something else in the story.")
+
+    def _ended_otherwise(self, told: Reading) -> Iterator[Fault]:
+        """Yield the words that have each other's words of outcome, and those that a statement begins with which has the
+        outcome of another that is there."""
+        ends = _ends(told)
+        moved = {
+            (word, end, own)
+            for word, its in ends.items()
+            for end in its - self._ends.get(word, its)
+            for own in self._ends.get(word, set()) - its
+        }
+        exchanged = {word for word, end, own in moved for other in ends if (other, own, end) in moved and other != word}
+        heads = _ends(told, first_alone=True)
+        taken = {(word, end) for word, its in heads.items() for end in its - self._heads.get(word, its)}
+        lost = {end for word, its in self._heads.items() for end in its - heads.get(word, its)}
+        for word in sorted(exchanged | {word for word, end in taken if end in lost}):
+            yield Fault("place", word, f"“{word}” has another outcome than in the story.")
 
     def _turned(self, statement: Sequence[Item]) -> Iterator[Fault]:
         said, ties = _said(statement), _ties(statement)
@@ -138,6 +187,11 @@ class StoryWords:
         for key, word in self._required.items():
             if key not in keys:
                 yield Fault("omission", word, f"“{word}” is left out.")
+        denials = [set(_said(part)) for part in told.statements if _denials(part)]
+        for words, ties in self._denied:
+            if words and not any(words & denied for denied in denials):
+                word = next(iter(ties.values()), "")
+                yield Fault("omission", word, f"What the story denies by “{word}” is left out.")
         for statement in self._statements:
             others = [other for other in self._statements if other is not statement]
             own = {key for key in set(statement).difference(*others) if key[:1].isalnum()}
@@ -148,6 +202,17 @@ class StoryWords:
 
 def _denials(statement: Sequence[Item]) -> int:
     return sum(item.weight == "negations" for item in statement)
+
+
+def _ends(reading: Reading, *, first_alone: bool = False) -> dict[str, set[str]]:
+    """Return for each word, or for those that statements begin with, the words of outcome in its statements."""
+    found: dict[str, set[str]] = {}
+    for statement in reading.statements:
+        ends = {item.key for item in statement if item.weight == "outcomes"}
+        words = [item for item in statement if item.is_word and not item.lead and item.weight in (None, "outcomes")]
+        for item in words[:1] if first_alone else words:
+            found.setdefault(item.key, set()).update(ends - {item.key})
+    return found
 
 
 def _led_by(statement: Sequence[Item], index: int) -> set[int]:

@@ -1,23 +1,26 @@
 """The words of a language as the checks of a retelling and of evidence know them: a data file for each language.
 
 `neutral` words say nothing by themselves; `joins` part two statements; `leads` belong to the value behind them, of
-which `genitives` and `datives` may say no time or place; the other lists are of words that say something: `negations`
-(of which `denials` are one word in several forms), `numbers`, `months`, `units`, `currencies`, `outcomes`. `bounds` and
-the lists behind them say where a number is none, or a denial none. The rest says which words count as the same. A new
-language is a file.
+which `genitives` and `datives` may say no time or place, and those of LOOSE are bound to less; the other lists are of
+words that say something: `negations` (of which `denials` are one word in several forms), `numbers`, `months`, `units`,
+`currencies`, `outcomes`, `modals`. `bounds` and the lists behind them say where a number is none, or a denial none. The
+rest says which words count as one: phrases, words of one meaning, forms, and families. A new language is a file, with a
+second one of families if it has any.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent / "languages"
-LANGUAGES = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+FOLDER = Path(__file__).parent / "languages"
+LANGUAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 PLAIN = ("neutral", "joins", "leads", "genitives", "datives", "determiners", "moment", "number", "text", "denials")
+LOOSE = ("polar", "before_words", "infinitives", "so_long", "obligations", "causes")
 BOUNDING = ("to", "between", "both", "lists", "only", "numbered", "supposes")
 PHRASES = ("bounds", "bounds_behind", "instead")
-WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes")
+WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes", "modals")
 MOST_KEYS = 50_000
 """The words whose key is remembered: more than a language's texts have, and few enough for memory."""
 SHORTEST_STEM = 3
@@ -27,10 +30,11 @@ SHORTEST_STEM = 3
 class Morphology:
     """The rules by which words of a language count as forms of one: its endings, and what stands before a verb."""
 
-    def __init__(self, read: Mapping[str, str]) -> None:
+    def __init__(self, read: Mapping[str, str], families: str) -> None:
         self._endings = sorted(read["endings"].split(), key=len, reverse=True)
         self._doubled = read["doubled"]
         self._dropped = read["dropped"]
+        self._changed = read["changed"].split() or ["\n", ""]
         self._finite = tuple(read["finite"].split())
         self._participles = read["participles"].split()
         self._particles = sorted(read["particles"].split(), key=len, reverse=True)
@@ -39,8 +43,18 @@ class Morphology:
         for line in read["forms"].splitlines():
             for form in line.split():
                 self._forms.setdefault(form, line.split()[0])
+        self._roots: dict[str, str] = {}
+        for line in (*families.splitlines(), *read["same"].splitlines()):
+            first, *others = (self.stem(word) for word in line.split() or ["#"])
+            root = self._roots.get(first, first)
+            self._roots.update(dict.fromkeys([first, *others], root) if first[0] != "#" else {})
 
     def key(self, word: str) -> str:
+        """Return what the forms of a word in small letters, and the words that say the same, have in common."""
+        stem = self.stem(word)
+        return self._roots.get(stem, stem)
+
+    def stem(self, word: str) -> str:
         """Return what the forms of a word in small letters have in common."""
         for particle in self._particles:
             if word.startswith(particle) and len(word) - len(particle) >= SHORTEST_STEM:
@@ -83,17 +97,26 @@ class Morphology:
                 break
         if len(word) > SHORTEST_STEM and word[-1] == word[-2] and word[-1] in self._doubled:
             word = word[:-1]
-        return word.removesuffix(self._dropped) if len(word) > SHORTEST_STEM else word
+        if len(word) <= SHORTEST_STEM:
+            return word
+        word = word.removesuffix(self._dropped)
+        return word[: -len(self._changed[0])] + self._changed[1] if word.endswith(self._changed[0]) else word
 
 
 class Language:
     """The lists of one language, each a set of words in small letters, and the forms of its words."""
 
-    def __init__(self, lists: Mapping[str, frozenset[str]], morphology: Morphology) -> None:
+    def __init__(self, lists: Mapping[str, frozenset[str]], morphology: Morphology, phrases: Mapping[str, str]) -> None:
         self._lists = lists
+        self._phrases = phrases
+        longest_first = sorted(map(re.escape, phrases), key=len, reverse=True)
+        named = rf"(?:{'|'.join(sorted(lists['determiners']))}) [^\W\d_]+(?: [^\W\d_]+){{0,2}}"
+        self._apposition = re.compile(rf"^, ({named}),", re.IGNORECASE)
+        self._phrase = re.compile(rf"\b(?:{'|'.join(longest_first)})\b" if phrases else "(?!)", re.IGNORECASE)
         self._morphology = morphology
         self._denial = min(lists["denials"])
         self._keys: dict[str, str] = {}
+        self.causes = frozenset(map(self.key, lists["causes"]))
         self._weights = {self.key(word): name for name in reversed(WEIGHTY) for word in lists[name]}
 
     def key(self, word: str) -> str:
@@ -112,6 +135,18 @@ class Language:
         if plain in self._lists["negations"]:
             return plain
         return self._morphology.key(plain.removesuffix("'s").removesuffix("'"))
+
+    def stem(self, word: str) -> str:
+        """Return what the forms of one word in small letters have in common, apart from its family."""
+        return self._morphology.stem(word)
+
+    def without_phrases(self, text: str) -> str:
+        """Return a text with the word of each phrase that says no more than one ("took place" is "happened")."""
+        return self._phrase.sub(lambda match: self._phrases[match[0].lower()], text)
+
+    def without_apposition(self, text: str) -> str:
+        """Return a text that stands behind a value without the commas around what the value is (", the manager,")."""
+        return self._apposition.sub(r" \1", text)
 
     @property
     def has_particles(self) -> bool:
@@ -140,6 +175,10 @@ class Language:
         """Return True for a word that belongs to the value behind it."""
         return word.lower() in self._lists["leads"]
 
+    def is_cause(self, word: str) -> bool:
+        """Return True for a word that gives a reason; one of `leads` does so where a word stands behind it."""
+        return word.lower() in self._lists["causes"]
+
     def is_genitive(self, word: str) -> bool:
         """Return True for a word of `leads` that may say no more than whose a thing is, or by whom."""
         return word.lower() in self._lists["genitives"]
@@ -164,7 +203,10 @@ def language_of(name: str) -> Language:
     """Return a language by its code. Raises KeyError for one that has no file."""
     if name not in LANGUAGES:
         raise KeyError(name)
-    read = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    lists = {kind: frozenset(read[kind].split()) for kind in (*PLAIN, *BOUNDING, *WEIGHTY)}
+    read = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    lists = {kind: frozenset(read[kind].split()) for kind in (*PLAIN, *LOOSE, *BOUNDING, *WEIGHTY)}
     lists |= {kind: frozenset(read[kind].strip().splitlines()) for kind in PHRASES}
-    return Language(lists, Morphology(read))
+    families = FOLDER / f"{name}.families"
+    morphology = Morphology(read, families.read_text(encoding="utf-8") if families.exists() else "")
+    phrases = (line.partition(" = ") for line in read["phrases"].strip().splitlines())
+    return Language(lists, morphology, {phrase: word for phrase, _, word in phrases})
