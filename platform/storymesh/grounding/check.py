@@ -35,24 +35,26 @@ _MINUS = re.compile(r"(?:[‐-–−]\s*|(?:^|\s)[—―])$")
 @dataclass(frozen=True)
 class Grounding:
     """The faults of an answer, and the numbers of its words and pieces; without faults, `text` is the retelling
-    and `pieces` are the values in it."""
+    and `pieces` are the values in it. Of a mended one `kept` is the share of its sentences that are the model's."""
 
     faults: tuple[Fault, ...]
     checked: int = 0
     text: str = ""
     pieces: tuple[PlacedPiece, ...] = ()
+    kept: float = 1.0
 
     @property
     def score(self) -> float:
-        """The share of the words and pieces with which nothing is wrong, 1 for an accepted text alone."""
+        """The share of the words and pieces with which nothing is wrong, 1 for an accepted text alone; of a mended
+        one the share of its sentences that are the model's."""
         if not self.faults:
-            return 1.0
+            return self.kept
         if any(fault.kind == "text" for fault in self.faults):
             return 0.0
         return 1.0 - len(self.faults) / max(self.checked, len(self.faults) + 1)
 
 
-class _Story:
+class CheckedStory:
     """A story, read once for all attempts at it."""
 
     def __init__(self, source: GroundingSource) -> None:
@@ -65,8 +67,9 @@ class _Story:
 
 
 @lru_cache(maxsize=64)
-def _story_of(source: GroundingSource) -> _Story:
-    return _Story(source)
+def checked_story(source: GroundingSource) -> CheckedStory:
+    """Return a story, read."""
+    return CheckedStory(source)
 
 
 def check_grounding(answer: str, source: GroundingSource) -> Grounding:
@@ -74,8 +77,18 @@ def check_grounding(answer: str, source: GroundingSource) -> Grounding:
     longest = max(LONGEST_TEXT, LONGEST_RATIO * len(source.fenced))
     if len(answer) > longest:
         return Grounding((Fault("text", "", "The answer is much longer than the story."),))
-    story = _story_of(source)
-    draft = without_frame(read_answer(unicodedata.normalize("NFC", answer), source), source, story.wording)
+    return check_draft(draft_of(answer, source), source)
+
+
+def draft_of(answer: str, source: GroundingSource) -> Draft:
+    """Return the retelling in an answer, without what stands around it."""
+    whole = read_answer(unicodedata.normalize("NFC", answer), source)
+    return without_frame(whole, source, checked_story(source).wording)
+
+
+def check_draft(draft: Draft, source: GroundingSource) -> Grounding:
+    """Check a retelling against its source."""
+    story = checked_story(source)
     told = Reading(draft.parts, story.language)
     faults = [*_piece_faults(draft, source, story), *story.wording.unknown(told)]
     if not faults:
@@ -87,7 +100,7 @@ def check_grounding(answer: str, source: GroundingSource) -> Grounding:
     return Grounding((), checked, text, placed)
 
 
-def _piece_faults(draft: Draft, source: GroundingSource, story: _Story) -> Iterator[Fault]:
+def _piece_faults(draft: Draft, source: GroundingSource, story: CheckedStory) -> Iterator[Fault]:
     for written in draft.changed:
         yield Fault("piece", written[:80], f"{written[:80]} is no piece of the story, or not as it was.")
     carried = {source.texts[part] for part in draft.parts if isinstance(part, int)}

@@ -15,6 +15,7 @@ OPEN, CLOSE = "[[", "]]"
 _PIECE = re.compile(r"\[\[\s*(?P<number>\d{1,6})\s*(?::(?P<text>.*?))?\]\]", re.DOTALL)
 _HALF_FENCED = re.compile(r"(?<!\[)\[\s*(?P<number>\d{1,6})\s*:(?P<text>[^\[\]]*)\](?!\])")
 PieceKind = Literal["moment", "number", "text"]
+Part = str | int  # of a text: words, or the number of a piece
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Places:
         self._words: Owners = {}  # word -> the pieces of its statement that it stands by
         self._close: Owners = {}  # word -> the pieces that it stands right by
         self._names: Owners = {}  # word -> the pieces that it stands before
+        self._possessed = _possessed(story)  # the pieces that something is "of"
         self._led: Owners = {}  # word that leads to a piece -> those pieces
         self._near: dict[int, set[int]] = {}  # piece -> of its statement, the next of each kind before and behind it
         self._pairs: set[tuple[int, int]] = set()  # pieces with nothing between them that says something
@@ -108,8 +109,16 @@ class Places:
                 if item.piece:
                     yield from self._piece_faults(statement, index)
         yield from self._misnamed(told)
+        yield from self._disowned(told)
         if self._in_rows:
             yield from self._mixed_rows(told)
+
+    def _disowned(self, told: Reading) -> Iterator[Fault]:
+        """Yield the texts that something is said to be of, in place of a rival that it is of in the story."""
+        here = _possessed(told)
+        for number in (here - self._possessed) & self._texts:
+            if lost := (self._possessed - here) & self._rivals.get(number, set()):
+                yield self._fault("of", number, lost)
 
     def _misnamed(self, told: Reading) -> Iterator[Fault]:
         """Yield the words that name one text in the story and another, that is no rival of it, in the retelling."""
@@ -231,6 +240,11 @@ def _look_of(piece: Piece, text: str) -> tuple[str, ...]:
     if re.search(r"\d", text):
         return (piece.kind, "digits")
     return (piece.kind, "capitals" if text.isupper() else "small" if text[:1].islower() else "capitalised")
+
+
+def _possessed(reading: Reading) -> set[int]:
+    words = reading.language.words("possessives")
+    return {item.piece for item in reading.items if item.piece and item.before.lower() in words}
 
 
 def _close_to(items: Sequence[Item], index: int) -> set[int]:

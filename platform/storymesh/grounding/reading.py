@@ -30,8 +30,8 @@ def is_common_sign(sign: str) -> bool:
 class Item:
     """A piece (`piece` is its number), a word that says something, a number or an uncommon sign. `key` stands for all
     forms of a word; `weight` names its list, if it is a weighty one. `part` numbers the part, where two items with no
-    sign between them are of one. `before` and `behind` are the words right beside one that leads, empty where a piece
-    stands there. `names` is the piece right behind a word ("crew [[4]]")."""
+    sign between them are of one. `before` and `behind` are the words right beside one that leads, `before` that of a
+    piece as well; empty where a piece stands there. `names` is the piece right behind a word ("crew [[4]]")."""
 
     key: str
     text: str
@@ -66,7 +66,7 @@ class Reading:
             if isinstance(part, int):
                 if self._word and self.items and self.items[-1].text == self._word:
                     self.items[-1] = replace(self.items[-1], names=part)
-                self._add(Item("", "", *self._place, piece=part))
+                self._add(Item("", "", *self._place, piece=part, before=self._word))
                 self._last = self._word = ""
             else:
                 self._read(self._plain(parts, index))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from storymesh.grounding.faults import Fault
 from storymesh.grounding.pieces import GroundingSource
@@ -17,6 +18,7 @@ class StoryWords:
 
     def __init__(self, story: Reading, language: Language, source: GroundingSource) -> None:
         self.language = language
+        self._story = story
         self._rivals = rivals_of(source)
         self._texts = {piece.number for piece in source.pieces if piece.kind == "text"}
         self._moments = {piece.number for piece in source.pieces if piece.kind == "moment"}
@@ -45,6 +47,13 @@ class StoryWords:
         self._most_denials = max(map(_denials, story.statements), default=0)
         affirmed = (_said(part) for part in story.statements if not _denials(part))
         self._only_denied = set().union(*(said for said, _ in self._denied)).difference(*affirmed)
+        # What a reason is given for may be said in the sentence before ("The reason was …").
+        self._reasoned = {
+            item.key
+            for before, part in pairwise([[], *story.sentences])
+            if any(other.key in language.causes for other in part)
+            for item in (*before, *part)
+        }
         self._ends = _ends(story)
         self._heads = _ends(story, first_alone=True)
         self._required = {
@@ -124,6 +133,7 @@ class StoryWords:
         yield from self._elsewhere(told)
         for statement in told.statements:
             yield from self._turned(statement)
+        yield from self._reasons(told)
         yield from self._ended_otherwise(told)
         yield from self._left_out(told)
 
@@ -136,8 +146,29 @@ class StoryWords:
                 there = there | keys if pieces & numbers else there
             for item in sentence:
                 elsewhere = bool(item.weight) and item.key in self._keys and item.key not in there
-                if elsewhere and (not numbers or item.key not in self._without_pieces):
+                if item.weight == "outcomes" and item.key in self._keys and not numbers and not self._ends_so(sentence, item):
                     yield Fault("place", item.text, f"“{item.text}” is said of something else in the story.")
+                elif elsewhere and (not numbers or item.key not in self._without_pieces):
+                    yield Fault("place", item.text, f"“{item.text}” is said of something else in the story.")
+
+    def _ends_so(self, sentence: Sequence[Item], outcome: Item) -> bool:
+        """Return True if a sentence of the story says an outcome of a word that is said of here, where no value is."""
+        others = {
+            item.key for item in sentence if item.statement == outcome.statement and not (item.weight or item.lead)
+        }
+        return not others or any(
+            outcome.key in keys and others & keys
+            for keys in ({item.key for item in part} for part in self._story.sentences)
+        )
+
+    def _reasons(self, told: Reading) -> Iterator[Fault]:
+        """Yield the reasons and results that the story gives none for, or another."""
+        for statement in told.statements:
+            for item in statement:
+                if item.is_word and item.key in self.language.causes and not item.lead:
+                    others = [other for other in statement if other.is_word and not other.lead and other.weight is None]
+                    if any(other.key not in self._reasoned and other.key in self._keys for other in others):
+                        yield Fault("place", item.text, f"“{item.text}” gives a reason that the story does not give.")
 
     def _ended_otherwise(self, told: Reading) -> Iterator[Fault]:
         """Yield the words that have each other's words of outcome, and those that a statement begins with which has the

@@ -21,6 +21,7 @@ LOOSE = ("polar", "before_words", "infinitives", "so_long", "obligations", "caus
 BOUNDING = ("to", "between", "both", "lists", "only", "numbered", "supposes")
 PHRASES = ("bounds", "bounds_behind", "instead")
 WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes", "modals")
+WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes", "modals")
 MOST_KEYS = 50_000
 """The words whose key is remembered: more than a language's texts have, and few enough for memory."""
 SHORTEST_STEM = 3
