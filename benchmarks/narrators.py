@@ -26,7 +26,8 @@ from storymesh.grounding.pieces import GroundingSource
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.narrative.narrator_definition import Narrator
 from storymesh.rewriting.prompt import STORY_MARK
-from storymesh.rewriting.rewrite import RewriteTask, rewrite_texts
+from storymesh.rewriting.rewrite import rewrite_texts
+from storymesh.rewriting.rewriter import RewriteTask
 
 SERVER = Path(__file__).parent.parent / "tests" / "support" / "model_server.py"
 STORY = "The shipment was held at the canal for 37 hours, and the carrier sent it by rail in the end. " * 8

@@ -66,7 +66,10 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
     ),
     "records.<config>.narrator.judge": (
         narrator.ScoringModel,
-        "A second model that scores what was accepted. Its score stands beside the record; with `accept` it is a gate.",
+        (
+            "A second model that is asked of what was accepted. With a `prompt` it scores, and with `accept` it is a gate. "
+            "Without a prompt it is asked whether the text says what the story does not, and lets in only what it clears."
+        ),
     ),
     "length": (
         narrative.LengthLimits,
@@ -234,7 +237,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "base_url": "of a server that speaks the provider's protocol; without it, the provider's own",
         "parameters": "of the model, such as `temperature` and `max_tokens`; no secrets",
         "attempts": "how often it is asked, the later times with what was wrong",
-        "otherwise": "what becomes of a text that is never accepted: `keep` the template's, or `drop` the record",
+        "otherwise": (
+            "what becomes of a text that is never accepted: `keep` the template's, `mend` it (its sentences at fault give "
+            "way to the template's), or `drop` the record"
+        ),
         "concurrency": "at most so many calls at once; fewer where the server asks for patience",
         "timeout": "seconds for one call",
         "price": "needed by a budget in US dollars",
@@ -245,7 +251,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "records.<config>.narrator.budget": {"tokens": "sent and answered", "usd": "US dollars"},
     "records.<config>.narrator.judge": {
         "model": "as of the narrator",
-        "prompt": "a template, in the same view; story and retelling are shown after it",
+        "prompt": "a template, in the same view; story and retelling are shown after it. Without it, see above",
         "base_url": "as of the narrator",
         "parameters": "as of the narrator",
         "price": "as of the narrator",

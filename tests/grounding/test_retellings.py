@@ -13,21 +13,23 @@ from benchmarks.retellings import DOMAINS, count, read_domain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storymesh.grounding.check import MOST_FAULTS_SHOWN, check_grounding, grounding_feedback
+from storymesh.grounding.check import MOST_FAULTS_SHOWN, check_grounding, draft_of, grounding_feedback
+from storymesh.grounding.mending import mend, sentences_of
 from storymesh.grounding.pieces import GroundingSource, Piece, PieceKind
 from storymesh.lexicon.language import LANGUAGES, language_of
 
-# Of each domain its faithful texts, and the most false alarms of them. There are twice as many faulty texts; of those
-# made of an accepted one 95 % are caught.
-FAITHFUL = {"admissions": 30, "claims": 60, "clinical": 60, "credit": 60, "german": 40, "logistics": 60, "theatre": 30}
-MOST_ALARMS = {
-    "admissions": 22,
-    "claims": 25,
-    "clinical": 18,
-    "credit": 20,
-    "german": 23,
-    "logistics": 14,
-    "theatre": 28,
+# Of each domain its faithful and its faulty texts, and the most false alarms. Of the faulty ones made of an accepted
+# text 95 % are caught.
+COUNTS = {
+    "admissions": (30, 60, 20),
+    "claims": (60, 120, 19),
+    "clinical": (60, 120, 10),
+    "credit": (60, 120, 15),
+    "energy": (40, 60, 34),
+    "german": (40, 80, 16),
+    "hotel": (40, 60, 31),
+    "logistics": (60, 120, 12),
+    "theatre": (30, 60, 18),
 }
 
 
@@ -55,12 +57,12 @@ def counted(domain: str) -> tuple[dict[str, int], dict[str, int]]:
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_faults_are_caught_and_faithful_texts_pass(domain: str) -> None:
     total, caught = counted(domain)
-    faithful = FAITHFUL[domain]
-    assert (total[""], sum(total.values()) - total[""] - total["by itself"]) == (faithful, 2 * faithful)
+    faithful, faulty, alarms = COUNTS[domain]
+    assert (total[""], sum(total.values()) - total[""] - total["by itself"]) == (faithful, faulty)
     assert caught["by itself"] >= 0.95 * total["by itself"]
-    assert caught.get("", 0) <= MOST_ALARMS[domain]
-    for kind in ("value", "unit", "outcome", "negation", "cause", "frame"):
-        assert caught[kind] == total[kind], kind
+    assert caught.get("", 0) <= alarms
+    for kind in ("value", "unit", "currency", "modality", "outcome", "negation", "cause", "frame"):
+        assert caught.get(kind) == total.get(kind), kind
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -74,6 +76,63 @@ def test_every_story_is_a_retelling_of_itself_and_of_no_other(domain: str) -> No
             assert grounding.text[piece.begin : piece.end] == source.story[piece.origin : piece.origin + length]
         others = [other.fenced for its, other in sources.items() if its != name]
         assert all(check_grounding(other, source).faults for other in others)
+
+
+def sentences_in(parts: tuple[str | int, ...], source: GroundingSource) -> set[str]:
+    return {
+        "".join(source.texts[part] if isinstance(part, int) else part for part in sentence).strip()
+        for sentence in sentences_of(parts)
+    }
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_no_fault_is_left_in_a_mended_text(domain: str) -> None:
+    found = read_domain(domain)
+    kept = mended = 0
+    for retelling in found.retellings:
+        source = found.sources[retelling.story]
+        grounding = mend(retelling.text, source)
+        if grounding is None:
+            continue
+        assert grounding.faults == () and 0 < grounding.kept <= 1
+        assert check_grounding(source.fenced, source).text == source.story
+        if retelling.kind and check_grounding(retelling.text, source).faults:
+            # Every sentence is the story's, or one of the faithful text that the faulty one was made of.
+            left, mended = grounding.text, mended + 1
+            faithful = draft_of(retelling.faithful, source).parts
+            for text in sorted(sentences_in(faithful, source) | sentences_in(source.parts, source), key=len)[::-1]:
+                left = left.replace(text, "")
+            kept += not left.strip(" \n")
+    assert mended > 20
+    assert kept >= mended - 1
+
+
+def test_a_mended_text_has_the_story_s_sentences_where_its_own_are_at_fault() -> None:
+    source = told(
+        "The crate {t:SH-7} left {t:Busan} on {m:3 May}. It was not lost. The fee of {n:36} euros was paid. "
+        "{t:Ada} signed."
+    )
+    told_so = (
+        "On [[3]] the crate [[1]] left [[2]]. It was luckily not lost. [[5]] signed. A fee of [[4]] euros was paid."
+    )
+    grounding = mend(told_so, source)
+    assert grounding is not None and grounding.kept == 0.5
+    # "It" leans on the sentence before, so that both give way.
+    assert grounding.text == (
+        "The crate SH-7 left Busan on 3 May. It was not lost. Ada signed. A fee of 36 euros was paid."
+    )
+    for piece in grounding.pieces:
+        length = piece.end - piece.begin
+        assert grounding.text[piece.begin : piece.end] == source.story[piece.origin : piece.origin + length]
+    assert mend("I cannot do that.", source) is None
+    assert mend("", source) is None
+
+
+def test_what_a_retelling_leaves_out_comes_back_when_it_is_mended() -> None:
+    source = told("The crate {t:SH-7} left on {m:3 May}. Nothing was lost. The fee of {n:36} euros was paid.")
+    grounding = mend("The fee was [[3]] euros, and was paid. On [[2]] left the crate [[1]].", source)
+    assert grounding is not None and "Nothing was lost." in grounding.text
+    assert grounding.text.startswith("The fee was 36 euros, and was paid.")
 
 
 @pytest.mark.parametrize(
@@ -280,6 +339,64 @@ def test_what_the_mesh_calls_a_value_may_stand_right_by_it() -> None:
         == set()
     )
     assert kinds_of("The crate count [[1]] left with [[2]] boxes on [[3]].", source) == {"word"}
+
+
+def test_words_of_one_family_and_of_one_meaning_stand_for_each_other() -> None:
+    source = told("The guest {t:Ada} complained on {m:3 May}, and the hotel responded. The repair began on {m:5 May}.")
+    kept = (
+        "The complaint of guest [[1]] was of [[2]], and there was a response of the hotel. On [[3]] started the repair."
+    )
+    assert kinds_of(kept, source) == set()
+    assert kinds_of(kept.replace("started", "ended"), source) == {"word"}
+    assert kinds_of(kept.replace("complaint", "compliment"), source) == {"word"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted"),
+    [
+        ("It took [[2]] hours to repair the line [[1]]: a branch fell.", True),
+        ("The line [[1]] was to be repaired in [[2]] hours: a branch fell.", False),
+        ("The line [[1]] had to be repaired in [[2]] hours: a branch fell.", False),
+        ("In [[2]] hours the line [[1]] was repaired: a branch fell during the repair.", True),
+        ("In over [[2]] hours the line [[1]] was repaired: a branch fell.", False),
+        ("In over thirty hours, [[2]] hours, the line [[1]] was repaired: a branch fell.", False),
+        ("The line [[1]] was repaired in [[2]] hours, because a branch fell.", False),
+        ("The line [[1]] might be repaired in [[2]] hours: a branch fell.", False),
+    ],
+)
+def test_leads_before_words_and_infinitives_add_nothing(answer: str, accepted: bool) -> None:
+    source = told("A branch fell. The line {t:L-2} was repaired in {n:30} hours.")
+    assert (check_grounding(answer, source).faults == ()) is accepted
+
+
+def test_reasons_and_outcomes_stay_with_what_they_are_said_of() -> None:
+    source = told(
+        "The insurer accepted the damage of {n:30} euros and declined the loss of {n:40} euros, because the door stood "
+        "open. The crew was paid late and the musicians were paid in {m:May}."
+    )
+    kept = (
+        "Since the door stood open, the insurer declined the loss of [[2]] euros; it accepted the damage of [[1]] "
+        "euros. The musicians were paid in [[3]] and the crew was paid late."
+    )
+    assert kinds_of(kept, source) == set()
+    assert "place" in kinds_of(kept.replace("damage", "x").replace("loss", "damage").replace("x", "loss"), source)
+    assert kinds_of(kept.replace("crew", "x").replace("musicians", "crew").replace("x", "musicians"), source) == {
+        "place"
+    }
+    assert "place" in kinds_of(kept.replace("the door stood open", "the crew stood"), source)
+
+
+def test_words_that_name_a_text_name_no_other() -> None:
+    source = told(
+        "The turbine {t:WT-14} in park {t:North Sea} failed. Inspector {t:Ada Reyes} checked the car of {t:Tom Hill}."
+    )
+    kept = "In park [[2]] the turbine [[1]] failed, and the car of [[4]] was checked by inspector [[3]]."
+    assert kinds_of(kept, source) == set()
+    assert "place" in kinds_of(
+        kept.replace("[[2]]", "[[9]]").replace("[[1]]", "[[2]]").replace("[[9]]", "[[1]]"), source
+    )
+    owned = "The car of [[3]] was checked by [[4]]. In park [[2]] the turbine [[1]] failed."
+    assert "place" in kinds_of(owned, source)
 
 
 def test_the_model_is_told_what_is_wrong_but_not_too_much() -> None:

@@ -13,7 +13,7 @@ from storymesh.llm.budget import Usage
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.llm.retry import RetryPolicy
 from storymesh.rewriting.estimate import CostEstimate, estimate_cost
-from storymesh.rewriting.rewrite import GroundingCheck, RewriteTask
+from storymesh.rewriting.rewriter import GroundingCheck, RewriteTask
 from tests.support.model_server import Call, Hang, Raw, Server, Status
 from tests.support.narrator_bench import Bench, check_word_for_word, task
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from storymesh.llm.response_cache import ResponseCache
-from storymesh.rewriting.rewrite import RewriteTask
+from storymesh.rewriting.rewriter import RewriteTask
 from tests.support.model_server import Call, Outcome, Raw, Server, Status
 from tests.support.narrator_bench import Bench, task
 
@@ -79,6 +79,46 @@ def test_a_judge_with_a_threshold_is_a_gate_and_is_paid_once(bench: Benches) -> 
         assert "judge: 0.2, wanted 0.5" in server.calls[2].prompt
         assert run.rewrite([judged_task(1)], judge=judge) == {"retold/1": told}
         assert len(server.calls) == 4
+
+
+def comparison(added: str = "", faithful: str = "true") -> Raw:
+    return Raw(f'{{"added": [{added}], "faithful": {faithful}}}')
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (comparison(), None),
+        (Raw('[THINK]{"added": ["x"], "faithful": false}?[/THINK]{"added": [], "faithful": true}'), None),
+        (comparison('"of 1", "by\\n  rail"', "false"), "judge: the story does not say “of 1”; “by rail”"),
+        (comparison('"of 1"'), "judge: the story does not say “of 1”"),
+        (comparison(faithful="false"), "judge: the story does not say this"),
+        (Raw('{"added": "", "faithful": true}'), "judge: no verdict"),
+        (Raw('{"added": [], "faithful": "yes"}'), "judge: no verdict"),
+        (Raw('{"faithful": true}'), "judge: no verdict"),
+        (Raw("It is faithful."), "judge: no verdict"),
+        (Raw(""), "judge: no verdict"),
+        (Status(500), "judge: no verdict"),
+    ],
+    ids=str,
+)
+def test_a_judge_without_a_prompt_lets_in_only_what_it_clears(
+    bench: Benches, answer: Outcome, reason: str | None
+) -> None:
+    with server_with(lambda call: answer) as server:
+        run = bench(server.url)
+        judge = {"model": "openai:judge", "base_url": server.url}
+        (told,) = run.rewrite([task(1)], judge=judge, attempts=1).values()
+        assert told.reason == reason
+        assert told.text == ("story of 1." if reason is None else None)
+        asked = next(call for call in server.calls if call.body["model"] == "judge")
+        assert asked.prompt.count("story of 1.") == 2  # the story, and the retelling
+        assert run.rewrite([task(1)], judge=judge, attempts=1) == {"retold/1": told}
+
+
+def test_a_score_is_not_asked_for_without_a_prompt(bench: Benches) -> None:
+    with pytest.raises(ValueError, match="`accept` is the least score"):
+        bench("http://127.0.0.1:1").narrator(judge={"model": "openai:judge", "accept": 0.5})
 
 
 def test_a_judge_that_gives_no_score_keeps_out_where_it_is_a_gate(bench: Benches) -> None:

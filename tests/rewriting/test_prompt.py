@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from storymesh.llm.fences import fence
 from storymesh.llm.response_cache import ChatResponse
-from storymesh.rewriting.prompt import score_in_answer, text_in_answer
+from storymesh.rewriting.judging import score_in_answer
+from storymesh.rewriting.prompt import text_in_answer
 
 MARK = re.compile(r"<\s*/?\s*record-data", re.IGNORECASE)
 HOSTILE = st.lists(

@@ -3,14 +3,19 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
+import pyarrow.parquet as pq
+
+from storymesh.grounding.check import check_grounding
 from storymesh.grounding.pieces import GroundingSource, Piece, PieceKind
 from storymesh.llm.response_cache import ResponseCache
 from storymesh.rewriting.estimate import estimate_cost
 from storymesh.rewriting.prompt import STORY_MARK
-from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
-from tests.support.model_server import Call, Server
-from tests.support.narrator_bench import QUICK, Bench
+from storymesh.rewriting.rewrite import rewrite_texts
+from storymesh.rewriting.rewriter import RewriteResult, RewriteTask
+from tests.support.model_server import Call, Outcome, Raw, Server
+from tests.support.narrator_bench import QUICK, Bench, bench_feedback
 
 Benches = Callable[[str], Bench]
 
@@ -72,6 +77,35 @@ def test_a_model_that_heeds_what_was_wrong_is_accepted(bench: Benches) -> None:
     with Server(mended) as server:
         (retelling,) = tell(bench(server.url), ONE).values()
     assert (retelling.text, retelling.attempts) == (ONE.source.story, 2)
+
+
+def test_a_text_that_is_never_accepted_can_be_mended_and_is_judged_like_any(bench: Benches) -> None:
+    story = "Shipment SH-7 waited. The fee was paid."
+    source = GroundingSource(story, (Piece(1, 9, 13),))
+    verdicts = iter(['{"added": [], "faithful": true}', '{"added": ["paid"], "faithful": false}'])
+
+    def answer(call: Call) -> Outcome:
+        judged = call.body["model"] == "judge"
+        return Raw(next(verdicts)) if judged else "Luckily [[1]], a shipment, waited. And the fee was paid."
+
+    with Server(answer) as server:
+        told = bench(server.url)
+        tasks = [RewriteTask("retold/7", (("user", STORY_MARK),), source)]
+        settings: dict[str, Any] = {"attempts": 2, "otherwise": "mend"}
+        plain = told.rewrite(tasks, ground=check_grounding, **settings)
+        mended = plain["retold/7"]
+        assert (mended.text, mended.attempts, mended.reason) == ("Shipment SH-7 waited. And the fee was paid.", 2, None)
+        assert mended.grounding is not None and mended.grounding.score == 0.5
+        assert [(piece.begin, piece.end) for piece in mended.pieces] == [(9, 13)]
+        assert told.rewrite(tasks, ground=check_grounding, **settings) == plain
+        settings["judge"] = {"model": "openai:judge", "base_url": server.url}
+        assert told.rewrite(tasks, ground=check_grounding, **settings)["retold/7"].text == mended.text
+        with ResponseCache(told.store) as answers:
+            narrator = told.narrator(**settings)
+            assert estimate_cost(tasks, narrator, answers, feedback=bench_feedback).calls == 0
+            answers.to_parquet(told.store.with_suffix(".parquet"))
+        verdict = [row["verdict"] for row in pq.read_table(told.store.with_suffix(".parquet")).to_pylist()]
+        assert sorted(verdict) == ["judged", "mended", "refused", "refused"]
 
 
 def test_defining_a_narrator_imports_nothing_heavy() -> None:

@@ -13,7 +13,8 @@ from storymesh.llm.response_cache import ResponseCache
 from storymesh.llm.retry import RetryPolicy
 from storymesh.narrative.narrator_definition import Narrator
 from storymesh.rewriting.prompt import STORY_MARK
-from storymesh.rewriting.rewrite import GroundingCheck, RewriteResult, RewriteTask, rewrite_texts
+from storymesh.rewriting.rewrite import rewrite_texts
+from storymesh.rewriting.rewriter import GroundingCheck, RewriteResult, RewriteTask
 
 QUICK = RetryPolicy(tries=4, costly=2, first=0.01, longest=0.05, asked=2.0, grace=5.0)
 
@@ -23,6 +24,10 @@ def check_word_for_word(retelling: str, source: GroundingSource) -> Grounding:
     if source.story in retelling:
         return Grounding((), 2, retelling)
     return Grounding((Fault("word", "99 days", "the story has no 99 days"),), 2)
+
+
+def bench_feedback(grounding: Grounding) -> str:
+    return "Wrong: " + grounding.faults[0].because
 
 
 def task(name: object, story: str | None = None, instruction: str = "Tell it again.") -> RewriteTask:
@@ -58,7 +63,7 @@ class Bench:
                 answers,
                 progress,
                 ground=ground,
-                feedback=lambda grounding: "Wrong: " + grounding.faults[0].because,
+                feedback=bench_feedback,
                 retry=retry,
             )
             return {result.id: result for result in results}

@@ -1,8 +1,8 @@
 """A refused retelling, of which the sentences at fault give way to the story's own.
 
-Sentences of a retelling and of its story that tell the same values, or lean on the sentence before them ("She …"), are one
-unit. A unit is the model's or the story's as a whole, so that nothing is told twice and no pronoun loses what it means; the
-whole is checked again like any answer.
+Sentences of a retelling and of its story that tell the same values, or lean on the sentence before them ("She …"), are
+one unit. A unit is the model's or the story's as a whole, so that nothing is told twice and no pronoun loses what it
+means; the whole is checked again like any answer.
 """
 
 import re
@@ -15,7 +15,7 @@ from storymesh.grounding.pieces import Draft, GroundingSource, Part
 from storymesh.grounding.reading import Reading
 
 MOST_UNITS = 40
-"""A retelling with more sentences that hang together than these is not mended: each one may need a check of the whole."""
+"""A retelling of more units than these is not mended: each one may need a check of the whole."""
 _END = re.compile(r"[.!?。]['’”)]*(?:\s+|$)|\n+")
 _NUMBER = re.compile(r"\[\[(\d+)\]\]")
 Sentence = tuple[Part, ...]
@@ -92,7 +92,7 @@ def _units(
             groups.join(at, len(told) + other)
     for sentences, begin in ((told, 0), (own, len(told))):
         for before, at in pairwise(range(len(sentences))):
-            if leans(Reading(sentences[at], story.language), sentences[at], story):
+            if _leans(sentences[at], story):
                 groups.join(begin + before, begin + at)
     yield from groups.units()
 
@@ -101,7 +101,7 @@ def _keys(sentence: Sentence, story: CheckedStory) -> set[str]:
     return {item.key or f"#{item.piece}" for item in Reading(sentence, story.language).items}
 
 
-def leans(reading: Reading, sentence: Sentence, story: CheckedStory) -> bool:
+def _leans(sentence: Sentence, story: CheckedStory) -> bool:
     """Return True for a sentence with a pronoun, which may stand for what the sentence before it says."""
     words = (word for part in sentence if isinstance(part, str) for word in re.findall(r"[^\W\d_]+", part.lower()))
     return any(word in story.language.words("pronouns") for word in words)
@@ -123,7 +123,9 @@ class _Groups:
         for at, group in enumerate(self._group):
             members.setdefault(group, []).append(at)
         units = [
-            _Unit(tuple(at for at in group if at < self._told), tuple(at - self._told for at in group if at >= self._told))
+            _Unit(
+                tuple(at for at in group if at < self._told), tuple(at - self._told for at in group if at >= self._told)
+            )
             for group in members.values()
         ]
         untold = {unit.story[0]: unit for unit in units if not unit.told}
@@ -158,7 +160,11 @@ def _composed(
 
 
 def _most_at_fault(
-    grounding: Grounding, units: Sequence[_Unit], readings: Sequence[Reading], own: Sequence[Sentence], story: CheckedStory
+    grounding: Grounding,
+    units: Sequence[_Unit],
+    readings: Sequence[Reading],
+    own: Sequence[Sentence],
+    story: CheckedStory,
 ) -> _Unit:
     """Return the unit that most of the faults are about: it has their words or pieces, or what is left out of it."""
     pieces = {int(number) for fault in grounding.faults for number in _NUMBER.findall(f"{fault.words} {fault.because}")}

@@ -5,8 +5,8 @@ anywhere, if no word, neighbour or unit that the story gives to one of them stan
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence, Set
+from itertools import groupby, pairwise
 
 from storymesh.grounding.faults import Fault
 from storymesh.grounding.pieces import GroundingSource, Piece
@@ -29,6 +29,8 @@ class Places:
         self._words: Owners = {}  # word -> the pieces of its statement that it stands by
         self._close: Owners = {}  # word -> the pieces that it stands right by
         self._names: Owners = {}  # word -> the pieces that it stands before
+        self._agents = story.language.words("agents")
+        self._ended: Owners = {}  # word of outcome -> the pieces before it in its statement
         self._possessed = _possessed(story)  # the pieces that something is "of"
         self._led: Owners = {}  # word that leads to a piece -> those pieces
         self._near: dict[int, set[int]] = {}  # piece -> of its statement, the next of each kind before and behind it
@@ -37,8 +39,12 @@ class Places:
         for item in story.items:
             if item.names and not item.lead:
                 self._names.setdefault(item.key, set()).add(item.names)
-        for statement in story.statements:
-            self._learn(statement)
+        articles = story.language.words("determiners")
+        for sentence in story.sentences:
+            for statement in _grouped(sentence):
+                behind = _without_subject(sentence, statement, articles)
+                done_to = {item.piece for item in behind if item.piece and item.before.lower() not in self._agents}
+                self._learn(statement, done_to)
         for statement in story.statements:
             pieces = [item.piece for item in statement if item.piece]
             for index, piece in enumerate(pieces):
@@ -50,7 +56,8 @@ class Places:
         self._rows = {piece.number: piece.row for piece in source.pieces if piece.row}
         self._in_rows = not list(self._mixed_rows(story))
 
-    def _learn(self, statement: Sequence[Item]) -> None:
+    def _learn(self, statement: Sequence[Item], told_of_it: set[int]) -> None:
+        """Learn what a statement says; `told_of_it` are the pieces of those behind it that have its subject."""
         self._pairs |= {(one.piece, other.piece) for one, other in pairwise(statement) if one.piece and other.piece}
         for index, item in enumerate(statement):
             before, behind = neighbours(statement, index)
@@ -63,8 +70,11 @@ class Places:
             else:
                 # What a statement begins with, and not right by a value, is said of all its values.
                 its_own = _close_to(statement, index) or before
-                of_all = set[int]() if its_own else {other.piece for other in statement if other.piece}
+                of_all = set[int]() if its_own else {other.piece for other in statement if other.piece} | told_of_it
                 self._words.setdefault(item.key, set()).update(before | behind | of_all)
+                self._ended.setdefault(item.key, set()).update(
+                    other.piece for other in statement[:index] if other.piece
+                )
                 self._close.setdefault(item.key, set()).update(_close_to(statement, index))
 
     def _learn_subject(self, sentence: Sequence[Item]) -> None:
@@ -150,6 +160,8 @@ class Places:
         item = sentence[index]
         beside = set[int]().union(*neighbours(sentence, index))
         owners = self._words.get(item.key, set())
+        if item.weight == "outcomes":
+            owners = owners | self._ended.get(item.key, set())
         is_outcome = item.weight == "outcomes" and owners & self._texts and not owners & beside
         if is_outcome and (wrong := beside & self._texts):
             return min(wrong), owners
@@ -159,7 +171,10 @@ class Places:
                     return number, owners
         owners, right_by = self._close.get(item.key, set()), _close_to(sentence, index)
         if owners and right_by and not owners & close:
+            done_by = any(other.before.lower() in self._agents for other in sentence[index + 1 : index + 3])
             for number in right_by:
+                if done_by and number in self._words.get(item.key, set()):
+                    continue  # "[[4]] was checked by [[3]]" for "[[3]] checked [[4]]"
                 if owners & self._rivals.get(number, set()):
                     return number, owners
         return None
@@ -240,6 +255,21 @@ def _look_of(piece: Piece, text: str) -> tuple[str, ...]:
     if re.search(r"\d", text):
         return (piece.kind, "digits")
     return (piece.kind, "capitals" if text.isupper() else "small" if text[:1].islower() else "capitalised")
+
+
+def _grouped(sentence: Sequence[Item]) -> list[list[Item]]:
+    """Return the statements of a sentence."""
+    return [list(items) for _, items in groupby(sentence, key=lambda item: item.statement)]
+
+
+def _without_subject(sentence: Sequence[Item], statement: Sequence[Item], articles: Set[str]) -> Iterator[Item]:
+    """Yield the items of the statements right behind one that begin with a verb, which has the subject before it: with
+    neither a value nor an article."""
+    for other in _grouped(sentence):
+        if other[0].statement > statement[0].statement:
+            if other[0].piece or other[0].lead or other[0].before.lower() in articles:
+                return
+            yield from other
 
 
 def _possessed(reading: Reading) -> set[int]:

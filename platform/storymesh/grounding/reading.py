@@ -30,8 +30,8 @@ def is_common_sign(sign: str) -> bool:
 class Item:
     """A piece (`piece` is its number), a word that says something, a number or an uncommon sign. `key` stands for all
     forms of a word; `weight` names its list, if it is a weighty one. `part` numbers the part, where two items with no
-    sign between them are of one. `before` and `behind` are the words right beside one that leads, `before` that of a
-    piece as well; empty where a piece stands there. `names` is the piece right behind a word ("crew [[4]]")."""
+    sign between them are of one. `before` is the word right before it, `behind` that right behind one that leads,
+    empty where a piece stands there. `names` is the piece right behind a word ("crew [[4]]")."""
 
     key: str
     text: str
@@ -116,10 +116,10 @@ class Reading:
         language, item = self.language, None
         if not language.says_nothing(word):
             weight, lead = language.weight(word), language.leads(word)
-            item = Item(language.key(word), word, *self._place, weight=weight, lead=lead)
+            item = Item(language.key(word), word, *self._place, weight=weight, lead=lead, before=self._word)
             if lead:
                 following = _TOKEN.search(rest)
-                item = replace(item, before=self._word, behind=following[0] if following else "")
+                item = replace(item, behind=following[0] if following else "")
                 if item.behind and language.is_cause(word):
                     item = replace(item, lead=False)
                 elif item.key in language.causes:

@@ -145,10 +145,10 @@ class StoryWords:
             for pieces, keys in self._passages:
                 there = there | keys if pieces & numbers else there
             for item in sentence:
-                elsewhere = bool(item.weight) and item.key in self._keys and item.key not in there
-                if item.weight == "outcomes" and item.key in self._keys and not numbers and not self._ends_so(sentence, item):
-                    yield Fault("place", item.text, f"“{item.text}” is said of something else in the story.")
-                elif elsewhere and (not numbers or item.key not in self._without_pieces):
+                if not item.weight or item.key not in self._keys:
+                    continue
+                elsewhere = item.key not in there and (not numbers or item.key not in self._without_pieces)
+                if elsewhere or (not numbers and item.weight == "outcomes" and not self._ends_so(sentence, item)):
                     yield Fault("place", item.text, f"“{item.text}” is said of something else in the story.")
 
     def _ends_so(self, sentence: Sequence[Item], outcome: Item) -> bool:
@@ -219,10 +219,10 @@ class StoryWords:
             if key not in keys:
                 yield Fault("omission", word, f"“{word}” is left out.")
         denials = [set(_said(part)) for part in told.statements if _denials(part)]
-        for words, ties in self._denied:
-            if words and not any(words & denied for denied in denials):
-                word = next(iter(ties.values()), "")
-                yield Fault("omission", word, f"What the story denies by “{word}” is left out.")
+        for said, ties in self._denied:
+            if said and not any(said & denied for denied in denials):
+                denial = next(iter(ties.values()), "")
+                yield Fault("omission", denial, f"What the story denies by “{denial}” is left out.")
         for statement in self._statements:
             others = [other for other in self._statements if other is not statement]
             own = {key for key in set(statement).difference(*others) if key[:1].isalnum()}

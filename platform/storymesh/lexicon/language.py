@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parent / "languages"
 LANGUAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 PLAIN = ("neutral", "joins", "leads", "genitives", "datives", "determiners", "moment", "number", "text", "denials")
 LOOSE = ("polar", "before_words", "infinitives", "so_long", "obligations", "causes")
+STANDING = ("pronouns", "possessives", "agents")
 BOUNDING = ("to", "between", "both", "lists", "only", "numbered", "supposes")
 PHRASES = ("bounds", "bounds_behind", "instead")
 WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes", "modals")
@@ -205,7 +206,7 @@ def language_of(name: str) -> Language:
     if name not in LANGUAGES:
         raise KeyError(name)
     read = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    lists = {kind: frozenset(read[kind].split()) for kind in (*PLAIN, *LOOSE, *BOUNDING, *WEIGHTY)}
+    lists = {kind: frozenset(read[kind].split()) for kind in (*PLAIN, *LOOSE, *STANDING, *BOUNDING, *WEIGHTY)}
     lists |= {kind: frozenset(read[kind].strip().splitlines()) for kind in PHRASES}
     families = FOLDER / f"{name}.families"
     morphology = Morphology(read, families.read_text(encoding="utf-8") if families.exists() else "")

@@ -83,7 +83,8 @@ class ChatResponse:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A use of an answer for a text (`record`). `verdict`: `accepted`, `refused` or `judged`; `score`: 0 to 1."""
+    """A use of an answer for a text (`record`). `verdict`: `accepted`, `refused`, `mended` or `judged`; `score`: 0 to
+    1."""
 
     record: str
     attempt: int
@@ -223,7 +224,7 @@ class ResponseCache:
 
         Columns: record, attempt, kind (`story` or `judge`), key, model, base_url, parameters (JSON), schema (JSON),
         messages (list of role, content), answer, finish, served_model, input_tokens, output_tokens, estimated, usd,
-        answered_at (UTC), verdict (`accepted`, `refused`, `judged`), score, reason. Returns the number of rows.
+        answered_at (UTC), verdict (`accepted`, `refused`, `mended`, `judged`), score, reason. Returns how many.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AllowInfNan, Field
+from pydantic import AllowInfNan, Field, model_validator
 
 from storymesh.case.definition import Definition
 from storymesh.narrative.template_name import Template
@@ -30,15 +30,22 @@ NOTHING_TO_SPEND = Budget.model_construct(tokens=0)  # no call fits in it
 
 
 class ScoringModel(Definition):
-    """A second model that scores each text that the grounding accepts, never instead of it (`judge`). With `accept`, a
-    text with a lower score is refused."""
+    """A second model that is asked of each text that the grounding accepts, never instead of it (`judge`). With a
+    prompt it scores, and with `accept` a text with a lower score is refused. Without one it is asked whether the text
+    says what its story does not, and lets in only what it clears of that."""
 
     model: str
-    prompt: Template
+    prompt: Template | None = None
     base_url: str | None = None
     parameters: Mapping[str, Parameter] = Field(default_factory=dict)
     price: Price | None = None
     accept: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _scores_by_its_prompt(self) -> Self:
+        if self.accept is not None and self.prompt is None:
+            raise ValueError("`accept` is the least score that a `prompt` asks for: give one, or leave `accept` out")
+        return self
 
 
 class Narrator(Definition):
@@ -51,7 +58,7 @@ class Narrator(Definition):
     base_url: str | None = None
     parameters: Mapping[str, Parameter] = Field(default_factory=dict)
     attempts: int = Field(default=3, ge=1, le=20)
-    otherwise: Literal["keep", "drop"] = "keep"
+    otherwise: Literal["keep", "mend", "drop"] = "keep"
     concurrency: int = Field(default=16, ge=1, le=512)
     timeout: float = Field(default=60.0, gt=0, le=3600)
     price: Price | None = None

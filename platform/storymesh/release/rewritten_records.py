@@ -37,7 +37,8 @@ from storymesh.release.curation.curate import find_repeats
 from storymesh.release.folder import sound_answers
 from storymesh.rewriting.estimate import CostEstimate, estimate_cost
 from storymesh.rewriting.prompt import STORY_MARK
-from storymesh.rewriting.rewrite import RewriteResult, RewriteTask, rewrite_texts
+from storymesh.rewriting.rewrite import rewrite_texts
+from storymesh.rewriting.rewriter import RewriteResult, RewriteTask
 from storymesh.rewriting.story_pieces import StoryReader
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The cost of rewriting records, found without a call: what the cache holds, and what the missing answers cost."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -16,29 +16,23 @@ from storymesh.llm.budget import (
 from storymesh.llm.canonical_json import canonical_json
 from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.model_settings import max_output_tokens
-from storymesh.llm.response_cache import Messages, ResponseCache
+from storymesh.llm.response_cache import ChatRequest, ChatResponse, Messages, ResponseCache
 from storymesh.llm.retry import RetryPolicy
 from storymesh.narrative.narrator_definition import Budget, Narrator
-from storymesh.rewriting.prompt import (
-    ECHO,
-    FEEDBACK,
-    RETRY_PROMPT,
-    retry_messages,
-    score_in_answer,
-    story_messages,
-    text_in_answer,
-)
-from storymesh.rewriting.rewrite import (
+from storymesh.rewriting.judging import judgement_of
+from storymesh.rewriting.prompt import ECHO, FEEDBACK, story_messages
+from storymesh.rewriting.rewriter import (
+    CheckedAnswer,
     GroundingCheck,
     Rewriter,
     RewriteTask,
-    refused_by_judge,
+    most_kept,
     require_runnable,
-    scoring_messages,
 )
 
 # The length of an answer that nothing caps, as a multiple of the text that it rewrites.
 LENGTH = 1.25
+VERDICT_LENGTH = 16  # tokens of a judge's answer
 
 
 @dataclass(frozen=True)
@@ -57,13 +51,60 @@ class CostEstimate:
     budget: str = ""  # what a budget does to it, in words; empty where it suffices or there is none
 
 
+@dataclass(frozen=True)
+class MissingAnswer:
+    """An answer that must be asked for: of which model, what it is asked, and how often at most."""
+
+    model: ChatModel
+    messages: Messages
+    times: int
+
+
+def follow_answers(rewriter: Rewriter, task: RewriteTask) -> Iterator[CheckedAnswer | ChatRequest | MissingAnswer]:
+    """Yield what a run would use for a task, until it is done or an answer is missing: stored answers, checked, and the
+    requests of a judge that are answered."""
+    narrator, judge = rewriter.narrator, rewriter.narrator.judge
+    messages, found = story_messages(task.messages, task.source), list[CheckedAnswer]()
+    for attempt in range(1, narrator.attempts + 1):
+        stored = rewriter.model.find(messages)
+        if stored is None:
+            yield MissingAnswer(rewriter.model, messages, narrator.attempts - attempt + 1)
+            # The text to judge is not known yet: one as long as the story stands in for it.
+            if rewriter.judge is not None and (asked := rewriter.judge_messages(task, task.source.story)) is not None:
+                yield MissingAnswer(rewriter.judge, (*asked, ("user", task.id)), 1)
+            return
+        found.append(checked := rewriter.check(task, *stored))
+        yield checked
+        fault = checked.fault
+        if fault is None:
+            answer = None
+            for step, answer in _judged(rewriter, task, checked):
+                yield step
+                if answer is None:
+                    return
+            fault = judgement_of(judge, answer).fault if judge is not None and answer is not None else None
+        if fault is None:
+            return
+        messages = checked.next_messages(messages, fault)
+    if narrator.otherwise == "mend" and (mended := most_kept(task, found)) is not None:
+        yield from (step for step, _ in _judged(rewriter, task, mended))
+
+
+def _judged(
+    rewriter: Rewriter, task: RewriteTask, checked: CheckedAnswer
+) -> Iterator[tuple[ChatRequest | MissingAnswer, ChatResponse | None]]:
+    """Yield the request for a judgement with its stored answer, or the answer that is missing; without a judge none."""
+    asked = rewriter.judge_messages(task, checked.grounding.text) if checked.grounding is not None else None
+    if rewriter.judge is not None and asked is not None:
+        found = rewriter.judge.find(asked)
+        yield found if found is not None else (MissingAnswer(rewriter.judge, asked, 1), None)
+
+
 class _Estimator:
     """Follows tasks through their stored attempts, and counts the calls that are missing."""
 
-    def __init__(self, rewriter: Rewriter, ground: GroundingCheck, feedback: Callable[[Grounding], str]) -> None:
+    def __init__(self, rewriter: Rewriter) -> None:
         self._rewriter = rewriter
-        self._ground = ground
-        self._feedback = feedback
         self.records = self.calls = self.reused = self.input_tokens = self.output_tokens = 0
         self.usd, self.worst_usd = Decimal(0), Decimal(0)
         self.capped = True
@@ -72,38 +113,13 @@ class _Estimator:
     def add(self, task: RewriteTask) -> None:
         """Count the calls and reused answers of one task: what was refused before counts as one more call."""
         self.records += 1
-        rewriter, narrator = self._rewriter, self._rewriter.narrator
-        messages = story_messages(task.messages, task.source)
         length = int(estimate_tokens(task.source.story) * LENGTH) + OVERHEAD
-        for attempt in range(1, narrator.attempts + 1):
-            found = rewriter.model.find(messages)
-            if found is None:
-                self._add_call(rewriter.model, messages, length, narrator.attempts - attempt + 1)
-                if rewriter.judge is not None and task.judge:
-                    # The text to score is not known yet: one as long as the story stands in for it.
-                    unknown = (*task.judge, ("user", f"{task.id} {task.source.story * 2}"))
-                    self._add_call(rewriter.judge, unknown, 16, 1)
-                return
-            self.reused += 1
-            request, answer = found
-            told, reason = text_in_answer(answer, structured=request.schema is not None)
-            if told is None:
-                messages = retry_messages(messages, answer, RETRY_PROMPT.format(reason=reason))
-                continue
-            grounding = self._ground(told, task.source)
-            if grounding.faults:
-                messages = retry_messages(messages, answer, self._feedback(grounding))
-                continue
-            if rewriter.judge is not None and task.judge:
-                scoring = scoring_messages(task, grounding.text)
-                if (scored := rewriter.judge.find(scoring)) is None:
-                    self._add_call(rewriter.judge, scoring, 16, 1)
-                    return
+        for step in follow_answers(self._rewriter, task):
+            if not isinstance(step, MissingAnswer):
                 self.reused += 1
-                if fault := refused_by_judge(narrator, score_in_answer(scored[1])):
-                    messages = retry_messages(messages, answer, RETRY_PROMPT.format(reason=fault))
-                    continue
-            return
+                continue
+            judged = step.model is self._rewriter.judge
+            self._add_call(step.model, step.messages, VERDICT_LENGTH if judged else length, step.times)
 
     def _add_call(self, model: ChatModel, messages: Messages, length: int, times: int) -> None:
         # A million keys should be small.
@@ -138,7 +154,7 @@ def estimate_cost(
     def ignore_usage(_: Usage) -> None:
         return
 
-    estimator = _Estimator(Rewriter(narrator, answers, ignore_usage, ground, feedback, RetryPolicy()), ground, feedback)
+    estimator = _Estimator(Rewriter(narrator, answers, ignore_usage, ground, feedback, RetryPolicy()))
     for task in tasks:
         estimator.add(task)
     priced = narrator.price is not None

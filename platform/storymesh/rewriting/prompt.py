@@ -19,14 +19,6 @@ STORY_SCHEMA: Schema = {
     "required": ["story"],
     "additionalProperties": False,
 }
-SCORE_SCHEMA: Schema = {
-    "title": "verdict",
-    "description": "How good the retelling is.",
-    "type": "object",
-    "properties": {"score": {"type": "number", "description": "Between 0 (worst) and 1 (best)."}},
-    "required": ["score"],
-    "additionalProperties": False,
-}
 
 STORY_MARK = "\ue000story\ue000"  # stands for the story in a rendered prompt; signs that no text has a use for
 RULES = """\
@@ -90,11 +82,11 @@ def text_in_answer(answer: ChatResponse, *, structured: bool) -> tuple[str | Non
 
 def _story_in(text: str) -> str | None:
     """Return the story of the last object in an answer that is what was asked for, None if there is none."""
-    told = (value["story"] for value in _objects_in(text, "story"))
+    told = (value["story"] for value in objects_in(text, "story"))
     return next((story for story in told if isinstance(story, str)), None)
 
 
-def _objects_in(text: str, name: str) -> Iterator[dict[str, object]]:
+def objects_in(text: str, name: str) -> Iterator[dict[str, object]]:
     """Yield the JSON objects in an answer that have a property, the last first: what stands around them, thoughts,
     fences and drafts, is no part of it."""
     begins = [match.start() for match in re.finditer(rf'\{{\s*"{name}"\s*:', text)][-MOST_OBJECTS:]
@@ -103,17 +95,6 @@ def _objects_in(text: str, name: str) -> Iterator[dict[str, object]]:
             value, _ = json.JSONDecoder().raw_decode(text, begin)
             if name in value:
                 yield value
-
-
-def score_in_answer(answer: ChatResponse) -> float | None:
-    """Return the score between 0 and 1 in an answer, None if it has none: that of the last object that was asked for,
-    or a number that is all there is."""
-    text = answer.text.strip()
-    with suppress(ValueError, TypeError):
-        score = float(next((value["score"] for value in _objects_in(text, "score")), text))  # type: ignore[arg-type]
-        if 0 <= score <= 1:
-            return score
-    return None
 
 
 def retry_messages(messages: Messages, answer: ChatResponse, words: str) -> Messages:

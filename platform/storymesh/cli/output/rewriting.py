@@ -14,7 +14,7 @@ from storymesh.printable import printable
 if TYPE_CHECKING:
     from storymesh.llm.budget import Usage
     from storymesh.rewriting.estimate import CostEstimate
-    from storymesh.rewriting.rewrite import RewriteResult
+    from storymesh.rewriting.rewriter import RewriteResult
 
     SampleStream = Callable[[Callable[[Usage], None]], Iterator[tuple[str, RewriteResult]]]
 
