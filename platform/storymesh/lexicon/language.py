@@ -22,7 +22,6 @@ STANDING = ("pronouns", "possessives", "agents")
 BOUNDING = ("to", "between", "both", "lists", "only", "numbered", "supposes")
 PHRASES = ("bounds", "bounds_behind", "instead")
 WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes", "modals")
-WEIGHTY = ("negations", "numbers", "months", "units", "currencies", "outcomes", "modals")
 MOST_KEYS = 50_000
 """The words whose key is remembered: more than a language's texts have, and few enough for memory."""
 SHORTEST_STEM = 3
