@@ -67,8 +67,9 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
     "records.<config>.narrator.judge": (
         narrator.ScoringModel,
         (
-            "A second model that is asked of what was accepted. With a `prompt` it scores, and with `accept` it is a gate. "
-            "Without a prompt it is asked whether the text says what the story does not, and lets in only what it clears."
+            "A second model that is asked of what was accepted. With a `prompt` it scores, and with `accept` it is a "
+            "gate. Without a prompt it is asked whether the text says what the story does not, and lets in only what it "
+            "clears."
         ),
     ),
     "length": (
@@ -238,8 +239,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "parameters": "of the model, such as `temperature` and `max_tokens`; no secrets",
         "attempts": "how often it is asked, the later times with what was wrong",
         "otherwise": (
-            "what becomes of a text that is never accepted: `keep` the template's, `mend` it (its sentences at fault give "
-            "way to the template's), or `drop` the record"
+            "what becomes of a text that is never accepted: `keep` the template's, `mend` it (its sentences at fault "
+            "give way to the template's), or `drop` the record"
         ),
         "concurrency": "at most so many calls at once; fewer where the server asks for patience",
         "timeout": "seconds for one call",
