@@ -68,8 +68,8 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str]] = {
         narrator.ScoringModel,
         (
             "A second model that is asked of what was accepted. With a `prompt` it scores, and with `accept` it is a "
-            "gate. Without a prompt it is asked whether the text says what the story does not, and lets in only what it "
-            "clears."
+            "gate. Without a prompt it is asked whether the text says what the story does not, and lets in only what "
+            "it clears."
         ),
     ),
     "length": (
