@@ -343,6 +343,11 @@ def test_only_rows_that_are_selected_are_cases(mesh: Mesh, tmp_path: Path) -> No
     assert code == 0
     assert "one case for each row of application where application.amount >= 9000" in out
     assert f"{len(selected)} cases in all, selected from {len(rows)} rows of application" in out
+    # Of another premise, the rows that are no cases stay there.
+    abroad = edited(changed, "domains/credit/domain.yaml", "premise: hq", "premise: eu-audit")
+    taken = latest_build(abroad, abroad.narrative("credit-aml")).snapshots["application"]
+    assert taken.rows == len(selected)
+    assert taken.receipt is not None and taken.receipt.leaving.filtered == ("amount", "country")
 
 
 @pytest.mark.parametrize(

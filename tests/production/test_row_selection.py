@@ -4,6 +4,7 @@ import random
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from storymesh.engine.open import open_engine
 from storymesh.federation.keyed_hash import hashed_value
 from storymesh.federation.postgres_estimate import SelectedColumns, estimate_ways
 from storymesh.federation.postgres_selection import selection_sql
-from storymesh.federation.selection import KeySet, RowCondition, RowSelection, dataset_filter
+from storymesh.federation.selection import KeySet, KeyTimes, RowCondition, RowSelection, dataset_filter
 from storymesh.mesh.mesh import load_mesh
 from storymesh.narrative.typed import TypedNarrative
 from tests.support.paths import ROOT
@@ -164,21 +165,51 @@ def test_rows_are_found_by_the_hashes_of_their_keys(cursor: Any) -> None:
     assert selection_sql(selection, list(KEYS), types) == []
 
 
+def test_rows_are_found_by_keys_each_at_its_times(cursor: Any) -> None:
+    draw, begin = random.Random(5), datetime(2024, 1, 1)
+
+    def moment() -> datetime:
+        return begin + timedelta(hours=draw.randint(0, 200), microseconds=draw.choice([0, 0, 1]))
+
+    cursor.execute('create temp table events (id int, a text, b bigint, at timestamp, day date, "storymesh" text)')
+    there = [(n, draw.choice("xyz'"), draw.randint(0, 2), moment(), moment().date(), "k") for n in range(200)]
+    cursor.executemany("insert into events values (%s, %s, %s, %s, %s, %s)", there)
+    types, names = oids(cursor, "events"), ["id", "a", "b", "at", "day"]
+    sent = [(draw.choice("xyz'?"), draw.randint(0, 3), moment(), moment()) for _ in range(12)]
+    columns = zip(*((a, b, min(one, other), max(one, other)) for a, b, one, other in sent), strict=True)
+    values = pa.table(dict(zip(("k0", "k1", "start", "end"), map(list, columns), strict=True)))
+    keys = KeySet((1, 2), values.select(["k0", "k1"]).group_by(["k0", "k1"]).aggregate([]), ("raw", "raw"))
+    for place, column in ((3, 3), (4, 4)):
+        selection = RowSelection(times=KeyTimes(keys, place, values))
+        spans = [tuple(row.values()) for row in values.to_pylist()]
+        wanted = {
+            row[0]
+            for row in there
+            for a, b, start, end in spans
+            if (row[1], row[2]) == (a, b) and start <= datetime.fromisoformat(row[column].isoformat()) <= end
+        }
+        assert wanted and ids(cursor, "events", selection_sql(selection, names, types)) == wanted
+
+
 @pytest.mark.parametrize("analysed", [False, True])
 def test_what_a_selection_moves_is_expected_within_a_factor_of_two(cursor: Any, analysed: bool) -> None:
     cursor.execute("drop table if exists moved")
     cursor.execute(
-        "create temp table moved as select 'M' || g as id, 'K' || g % 500 as k, g % 1000 as n from"
-        " generate_series(1, 20000) g; create index on moved (k)"
+        "create temp table moved as select 'M' || g as id, 'K' || g % 500 as k, g % 1000 as n,"
+        " timestamp '2024-01-01' + g % 977 * interval '1 day' as at from generate_series(1, 20000) g;"
+        " create index on moved (k)"
     )
     if analysed:
         cursor.execute("analyze moved")
-    names, types = ["id", "k", "n"], oids(cursor, "moved")
+    names, types = ["id", "k", "n", "at"], oids(cursor, "moved")
     raw = pa.table({"k0": [f"K{number}" for number in range(50)]})
     hashed = pa.table({"k0": [hashed_value(f"K{number}", SECRET) for number in range(50)]})
+    spans = {"start": [datetime(2024, 1, 1)] * 50, "end": [datetime(2024, 5, 1)] * 50}
+    keys = KeySet((1,), raw, ("raw",))
     ways = {
         "all rows": RowSelection(),
-        "keys": RowSelection(keys=(KeySet((1,), raw, ("raw",)),)),
+        "keys": RowSelection(keys=(keys,)),
+        "times": RowSelection(keys=(keys,), times=KeyTimes(keys, 3, pa.table({"k0": raw["k0"], **spans}))),
         "hashed": RowSelection(keys=(KeySet((1,), hashed, ("hashed text",), SECRET),)),
     }
     found = estimate_ways(cursor, SelectedColumns("moved", names, types, names, "moved"), ways)

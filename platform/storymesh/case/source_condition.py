@@ -10,6 +10,8 @@ from decimal import Decimal as ExactNumber
 
 from storymesh.case.resolve import Role
 from storymesh.federation.request import (
+    MAX_DEPTH,
+    MAX_VALUES,
     ColumnComparison,
     ColumnIsNull,
     ColumnMembership,
@@ -19,6 +21,7 @@ from storymesh.federation.request import (
     Negation,
     Value,
     columns_of,
+    depth,
 )
 from storymesh.language import ast
 from storymesh.language.ast import Expression
@@ -46,7 +49,9 @@ def source_condition(where: Expression, anchor: Role) -> SourceCondition | None:
     """Return what of a condition on the rows of the anchor a source can decide; None: nothing."""
     translator = _Translator(anchor)
     condition = translator.translate(where, holds=True)
-    return SourceCondition(condition, not translator.partial) if condition is not None else None
+    if condition is None or depth(condition) > MAX_DEPTH:
+        return None
+    return SourceCondition(condition, not translator.partial)
 
 
 class _Translator:
@@ -115,7 +120,9 @@ class _Translator:
         if column is None or not isinstance(node.right, ast.ListLiteral) or (node.operator == "in") != holds:
             return None
         values = [_written(item) for item in node.right.items]
-        if not values or not all(value is not None and _decides(node.left, "==", value) for value in values):
+        if not 0 < len(values) <= MAX_VALUES or not all(
+            value is not None and _decides(node.left, "==", value) for value in values
+        ):
             return None
         return ColumnMembership(column=column, values=tuple(value for value in values if value is not None))
 

@@ -1,7 +1,8 @@
 """Which rows of a product that stays where it is are fetched for a role: the way that moves the fewest bytes.
 
-A role is linked by key, by time, or both, and its cases are known before it. So there are at most four ways: all rows,
-those of the time that the links reach, those of the keys that cases have, and both. The anchor, which nothing is known
+A role is linked by key, by time, or both, and its cases are known before it. So there are at most five ways: all rows,
+those of the time that the links reach, those of the keys that cases have, both, and those that each key has at the time
+of its own cases. The anchor, which nothing is known
 before, has two: all rows, and those that `where` says are cases. The source says what each would move, without reading
 rows; what would have to be sent in for it counts as well.
 """
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from storymesh.federation.receipts import Receipt
 from storymesh.federation.selection import RowSelection, TransferEstimate
 
-ALL, TIME, KEYS, BOTH, WHERE = "all rows", "time", "keys", "keys and time", "where"
+ALL, TIME, KEYS, BOTH, EACH, WHERE = "all rows", "time", "keys", "keys and time", "keys at their times", "where"
 
 
 class TransferPlan(BaseModel):
@@ -60,7 +61,8 @@ class Ways:
         found = {ALL: RowSelection()}
         found |= {TIME: bounds} if wanted.bounds else {}
         found |= {KEYS: keys} if wanted.keys else {}
-        found |= {BOTH: wanted} if wanted.bounds and wanted.keys else {}
+        found |= {BOTH: RowSelection(wanted.bounds, wanted.keys)} if wanted.bounds and wanted.keys else {}
+        found |= {EACH: wanted} if wanted.times else {}
         found |= {WHERE: RowSelection(where=wanted.where)} if wanted.where else {}
         return cls(found)
 

@@ -20,6 +20,7 @@ _FRAME = 5 + 1  # bytes of a row on its way: the protocol's, and the end of its 
 _WIDTHS = {16: 1, 20: 8, 21: 4, 23: 6, 700: 8, 701: 12, 1082: 10, 1114: 22, 1184: 25, 1700: 8, 2950: 36}
 _UNKNOWN_WIDTH = 32
 _LESS_THAN_ONE = 0.5  # of a sample in which nothing was selected
+_TELLING = 5  # so many rows of a sample tell what share of them is selected further
 _STATISTICS = """
 select a.attname, s.avg_width * (1 - s.null_frac), s.n_distinct from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -67,13 +68,31 @@ def estimate_ways(
     """Return what each of some ways would move; nothing of a way that the server could not select by."""
     offered = {way: one for way, one in ways.items() if one == RowSelection() or columns.selects(one)}
     planner = _Planner(cursor, columns)
-    known = planner if planner.knows(offered.values()) else _Sample.of(cursor, columns, offered) or planner
+    at_any_time = {way: replace(selection, times=None) for way, selection in offered.items()}
+    known = planner if planner.knows(offered.values()) else _Sample.of(cursor, columns, at_any_time) or planner
     found: dict[str, TransferEstimate] = {}
     for way, selection in offered.items():
-        rows = min(known.rows(way, selection), known.count)
-        sent = sum(keys.values.nbytes for keys in selection.keys)
-        found[way] = TransferEstimate(round(rows), round(rows * (_FRAME + known.width)), sent, known.doubt)
+        share = _share_at_times(cursor, columns, selection) if selection.times is not None else 1.0
+        if share is None:
+            continue
+        rows = min(known.rows(way, selection) * share, known.count)
+        size = round(rows * (_FRAME + known.width))
+        found[way] = TransferEstimate(round(rows), size, selection.sent_bytes, known.doubt)
     return found
+
+
+def _share_at_times(cursor: Any, columns: SelectedColumns, selection: RowSelection) -> float | None:
+    """Return the share of the rows of keys that lie at the times of these, as a sample of the table has it; None where
+    no sample can be taken, or has too few of them to tell."""
+    assert selection.times is not None
+    keys = selection.times.keys.sample(SAMPLED_KEYS)
+    by_key = RowSelection(selection.bounds, (keys,))
+    sample = _Sample.of(
+        cursor, columns, {"keys": by_key, "times": replace(by_key, times=selection.times.of_keys(keys))}
+    )
+    if sample is None or sample.hits["keys"] < _TELLING:
+        return None
+    return (sample.hits["times"] or _LESS_THAN_ONE) / sample.hits["keys"]
 
 
 class _Planner:
@@ -101,7 +120,7 @@ class _Planner:
 
     def rows(self, _: str, selection: RowSelection) -> float:
         """Return how many rows are selected. The planner is asked with some of the keys, and never by hashes."""
-        plain = replace(selection, keys=tuple(keys for keys in selection.keys if not keys.hashed))
+        plain = replace(selection, keys=tuple(keys for keys in selection.keys if not keys.hashed), times=None)
         part, factor = _some_keys(plain)
         rows = float(self._explained(part)["Plan Rows"]) * factor
         for share in (self._share(keys) for keys in selection.keys if keys.hashed):
@@ -137,6 +156,7 @@ class _Sample:
     width: float
     doubt: str
     counted: Mapping[str, float]
+    hits: Mapping[str, int]
 
     @classmethod
     def of(cls, cursor: Any, columns: SelectedColumns, ways: Mapping[str, RowSelection]) -> "_Sample | None":
@@ -163,7 +183,7 @@ class _Sample:
         doubt = (
             f"the server has no statistics of {table}: {rows:,} of its rows were looked at; run ANALYZE {table} there"
         )
-        return cls(rows / part, float(width) + len(columns.names), doubt, found)
+        return cls(rows / part, float(width) + len(columns.names), doubt, found, dict(zip(some, hits, strict=True)))
 
     def rows(self, way: str, _: RowSelection) -> float:
         """Return how many rows are selected."""

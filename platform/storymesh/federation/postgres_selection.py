@@ -7,6 +7,7 @@ the server would compare otherwise than the contract does is not selected by, so
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from storymesh.federation.request import (
@@ -19,7 +20,7 @@ from storymesh.federation.request import (
     Negation,
     Value,
 )
-from storymesh.federation.selection import KeyForm, KeySet, RowSelection, TimeBounds
+from storymesh.federation.selection import KeyForm, KeySet, KeyTimes, RowSelection, TimeBounds
 from storymesh.federation.sql import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def selection_sql(selection: RowSelection, names: Sequence[str], oids: Mapping[s
     for keys in selection.keys:
         if condition := _keys_sql(keys, [names[place] for place in keys.places], oids):
             found.append(condition)
+    if selection.times is not None and (condition := _times_sql(selection.times, names, oids)):
+        found.append(condition)
     if selection.where is not None:
         columns = {column: (quote_name(name, "postgres"), oids[name]) for column, name in
                    selection.where.names(names).items()}  # fmt: skip
@@ -129,18 +132,46 @@ class _KeyColumn:
         return f"{quote_text(_array_text(self.texts.filter(fits)))}::{self.kind}[]"
 
 
-def _keys_sql(keys: KeySet, names: Sequence[str], oids: Mapping[str, int]) -> str:
-    """Return the condition that columns are among keys; nothing where the server cannot say."""
+def _key_columns(
+    keys: KeySet, values: "pa.Table", names: Sequence[str], oids: Mapping[str, int]
+) -> "tuple[list[_KeyColumn], pa.Array]":
+    """Return how those of the columns are compared that the server can compare with `values`, and which of these can be
+    equal to any row."""
     import pyarrow.compute as pc
 
-    columns = zip(names, keys.values.columns, keys.forms, strict=True)
-    made = (_key_column(name, oids[name], values, form, keys.secret) for name, values, form in columns)
+    columns = zip(names, values.columns, keys.forms, strict=True)
+    made = (_key_column(name, oids[name], texts, form, keys.secret) for name, texts, form in columns)
     found = [item for item in made if item is not None]
+    return found, reduce(pc.and_, [item.fits for item in found]) if found else None
+
+
+def _times_sql(times: KeyTimes, names: Sequence[str], oids: Mapping[str, int]) -> str:
+    """Return the condition that a row is of a key at a time of that key; nothing where the server cannot say."""
+    import pyarrow.compute as pc
+
+    moment = names[times.place]
+    if oids[moment] not in _MOMENTS:
+        return ""
+    keys = [names[place] for place in times.keys.places]
+    found, fits = _key_columns(times.keys, times.values.select(times.keys.values.column_names), keys, oids)
     if not found:
         return ""
-    fits = found[0].fits
-    for item in found[1:]:
-        fits = pc.and_(fits, item.fits)
+    spans = [pc.strftime(times.values[name].combine_chunks().filter(fits)) for name in ("start", "end")]
+    arrays = [item.array(fits) for item in found] + [f"{quote_text(_array_text(one))}::timestamp[]" for one in spans]
+    # Names that no column of the table has: inside, they would stand for it.
+    own = [quote_name(f"storymesh:{n}", "postgres") for n in range(len(arrays))]
+    *equal, start, end = own
+    conditions = [f"{item.column} = {name}" for item, name in zip(found, equal, strict=True)]
+    column = quote_name(moment, "postgres")
+    conditions += [f"{column} >= {start}", f"{column} <= {end}"]
+    return f"exists (select from unnest({', '.join(arrays)}) as k({', '.join(own)}) where {' and '.join(conditions)})"
+
+
+def _keys_sql(keys: KeySet, names: Sequence[str], oids: Mapping[str, int]) -> str:
+    """Return the condition that columns are among keys; nothing where the server cannot say."""
+    found, fits = _key_columns(keys, keys.values, names, oids)
+    if not found:
+        return ""
     if len(found) == 1:
         return f"{found[0].column} = any({found[0].array(fits)})"
     arrays = ", ".join(item.array(fits) for item in found)

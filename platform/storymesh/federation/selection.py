@@ -70,6 +70,21 @@ class KeySet:
 
 
 @dataclass(frozen=True)
+class KeyTimes:
+    """Rows of the `keys`, each at a time of its own: `values` has the columns of keys, and of the same row the `start`
+    and `end`, moments of UTC and both inclusive, between which the column at `place` lies."""
+
+    keys: KeySet
+    place: int
+    values: "pa.Table"
+
+    def of_keys(self, keys: KeySet) -> "KeyTimes":
+        """Return those of some of the keys."""
+        names = keys.values.column_names
+        return KeyTimes(keys, self.place, self.values.join(keys.values, keys=names, join_type="left semi"))
+
+
+@dataclass(frozen=True)
 class RowCondition:
     """Rows of which a condition holds. Its columns stand at `places` among the chosen ones."""
 
@@ -87,7 +102,14 @@ class RowSelection:
 
     bounds: tuple[TimeBounds, ...] = ()
     keys: tuple[KeySet, ...] = ()
+    times: KeyTimes | None = None
     where: RowCondition | None = None
+
+    @property
+    def sent_bytes(self) -> int:
+        """About how many bytes go in with a statement that selects by it."""
+        sets = [keys.values for keys in self.keys] + ([self.times.values] if self.times is not None else [])
+        return sum(values.nbytes for values in sets)
 
 
 EVERY_ROW = RowSelection()

@@ -20,7 +20,7 @@ from storymesh.federation.gate import admit
 from storymesh.federation.keyed_hash import leaving_key
 from storymesh.federation.receipts import Leaving
 from storymesh.federation.request import ExtractRequest, RequestedColumn
-from storymesh.federation.selection import KeyForm, KeySet, RowCondition, RowSelection, TimeBounds
+from storymesh.federation.selection import KeyForm, KeySet, KeyTimes, RowCondition, RowSelection, TimeBounds
 from storymesh.language.types import Integer, Text, Type
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.typed import TypedNarrative
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST, _LAST = ((moment - datetime(1970, 1, 1)) // _MICROSECOND for moment in (datetime.min, datetime.max))
 _ZONES = timedelta(days=1)
 """By how much time is widened: a contract may read a moment in another zone than its server, or the day of it."""
 
@@ -60,9 +62,10 @@ class CaseReach:
         if role.link is None:
             return self._anchors(columns)
         found = list(self._keys(role, columns))
-        leaving = tuple(left for _, left in found if left is not None)
-        bounds = tuple(self._bounds(role, columns))
-        return WantedRows(RowSelection(bounds, tuple(keys for keys, _ in found)), leaving)
+        leaving = tuple(left for _, _, left in found if left is not None)
+        bounds, keys = tuple(self._bounds(role, columns)), tuple(keys for keys, _, _ in found)
+        times = next((times for _, times, _ in found if times is not None), None)
+        return WantedRows(RowSelection(bounds, keys, times), leaving)
 
     def _anchors(self, columns: list[str]) -> WantedRows:
         """Return which rows of the anchor are cases, as far as its source can say it."""
@@ -79,8 +82,9 @@ class CaseReach:
         selection = self.typed.selection
         return source_condition(selection.tree, self.typed.cast.anchor) if selection is not None else None
 
-    def _keys(self, role: Role, columns: list[str]) -> Iterator[tuple[KeySet, Leaving | None]]:
-        """Yield the keys that the roles linked before have, for each of these roles, and what leaves with them."""
+    def _keys(self, role: Role, columns: list[str]) -> Iterator[tuple[KeySet, KeyTimes | None, Leaving | None]]:
+        """Yield the keys that the roles linked before have, for each of these roles; of the anchor's, the times of
+        their cases, where these may go with them; and what leaves for that."""
         from storymesh.federation.hashing import hash_in_engine
 
         by_parent: dict[str, dict[JoinCondition, KeyForm]] = {}
@@ -95,11 +99,41 @@ class CaseReach:
                 hashed = hash_in_engine(secret)
                 forms = zip(values.items(), joins.values(), strict=True)
                 values = {name: value if form == "raw" else hashed(value) for (name, value), form in forms}
-            keys = table.select(**values).drop_null().distinct()
-            found: pa.Table = self.engine.fetch_table(keys)
+            timed = self._sends_times(role, other)
+            at = {"at": table[self.typed.cast.at].cast("timestamp(6)")} if timed else {}
+            sent = table.select(**values, **at).drop_null().distinct()
+            found: pa.Table = self.engine.fetch_table(sent)
+            names = {join.other_column: form for join, form in joins.items()}
+            names |= {self.typed.cast.at: names.get(self.typed.cast.at, "raw")} if timed else {}
+            left = self._keys_leaving(role, other, names, self.engine.compile_sql(sent), found)
+            different = found.select(list(values)).group_by(list(values)).aggregate([]) if timed else found
             places = tuple(columns.index(join.column) for join in joins)
-            left = self._keys_leaving(role, joins, self.engine.compile_sql(keys), found)
-            yield KeySet(places, found, tuple(joins.values()), secret), left
+            keys = KeySet(places, different, tuple(joins.values()), secret)
+            yield keys, self._times(role, keys, columns, found) if timed else None, left
+
+    def _sends_times(self, role: Role, other: str) -> bool:
+        """Return True if each key of a parent has a time of its own that may go with it to where the product is."""
+        cast, residency = self.typed.cast, self.mesh.residency
+        if role.link is None or role.link.within is None or other != cast.anchor.name:
+            return False
+        there = residency.premise_of(self.typed.narrative.cast[role.name].product)
+        contract = self.mesh.contract(self.typed.narrative.cast[other].product)
+        allowed = residency.policy(contract).form_of(cast.at, there, self.typed.narrative.purpose)
+        return not residency.concerns or allowed == "raw"
+
+    def _times(self, role: Role, keys: KeySet, columns: list[str], found: "pa.Table") -> KeyTimes:
+        """Return the times between which the link of each key of `found` lies, a day wider."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        assert role.link is not None and role.link.within is not None and role.contract.event_time is not None
+        within, moments = role.link.within, found["at"].cast(pa.int64())
+        reached = {"start": within.after - _ZONES, "end": within.before + _ZONES}
+        for name, length in reached.items():
+            ends = pc.add(moments, length // _MICROSECOND)
+            ends = pc.min_element_wise(pc.max_element_wise(ends, _FIRST), _LAST)
+            found = found.append_column(name, ends.cast(pa.timestamp("us")))
+        return KeyTimes(keys, columns.index(role.contract.event_time), found.drop_columns(["at"]))
 
     def _sent_form(self, role: Role, join: JoinCondition) -> KeyForm | None:
         """Return how the values of the other side may go to where the product is: as they are, or as the hash that the
@@ -116,19 +150,18 @@ class CaseReach:
         return next((form for kind, form in _HASHED.items() if all(isinstance(one, kind) for one in kinds)), None)
 
     def _keys_leaving(
-        self, role: Role, joins: Mapping[JoinCondition, KeyForm], statement: str, keys: "pa.Table"
+        self, role: Role, other: str, columns: Mapping[str, KeyForm], statement: str, keys: "pa.Table"
     ) -> Leaving | None:
-        """Return what leaves its premise when keys are sent to where the product of a role is, admitted by the gate;
-        None where they stay on one premise."""
+        """Return what leaves its premise when these columns are sent to where the product of a role is, admitted by the
+        gate; None where they stay on one premise."""
         residency, narrative = self.mesh.residency, self.typed.narrative
-        other = next(iter(joins)).other
         snapshot = self.snapshots[other]
         contract = self.mesh.contract(snapshot.product)
         policy, there = residency.policy(contract), residency.premise_of(narrative.cast[role.name].product)
         if not residency.concerns or policy.premise == there:
             return None
-        forms = {join.other_column: form for join, form in joins.items()}
-        sent = [RequestedColumn(name=n, form="raw" if form == "raw" else "hashed") for n, form in sorted(forms.items())]
+        asked = sorted(columns.items())
+        sent = [RequestedColumn(name=name, form="raw" if form == "raw" else "hashed") for name, form in asked]
         request = ExtractRequest(
             narrative=narrative.id,
             role=other,

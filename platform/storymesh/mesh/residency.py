@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from storymesh.case.source_condition import source_condition
 from storymesh.contract.definition import Contract
 from storymesh.contract.leaving import HUB, Form, Residence
 from storymesh.errors import Finding, suggest_name
 from storymesh.federation.policy import LeavingPolicy, refusal
-from storymesh.federation.request import ExtractRequest, RequestedColumn
+from storymesh.federation.request import Condition, ExtractRequest, RequestedColumn
 from storymesh.mesh.premises import Premise
 from storymesh.mesh.settings import Domain, Settings
 from storymesh.narrative.column_uses import ColumnUse, column_uses, needed_columns
@@ -127,8 +128,16 @@ class Residency:
                 to_premise=home,
                 purpose=typed.narrative.purpose,
                 columns=tuple(RequestedColumn(name=name, form=form) for name, form in forms.items()),
+                filters=_filters(typed) if role.link is None else (),
             )
         return found
+
+
+def _filters(typed: TypedNarrative) -> tuple[Condition, ...]:
+    """Return what of `where` the premise of the anchor can hold, so that rows which are no cases stay there."""
+    selection = typed.selection
+    found = source_condition(selection.tree, typed.cast.anchor) if selection is not None else None
+    return (found.condition,) if found is not None else ()
 
 
 def residency_findings(residency: Residency, typed: TypedNarrative) -> Iterator[Finding]:

@@ -78,7 +78,10 @@ def fetch_extract(
     if product.layout.forms != PLAIN:
         wanted = replace(wanted, where=None)  # the source writes values otherwise than the contract has them
     with open_engine() as engine:
-        table, ways = open_server_table(relation, access, engine), Ways.of(wanted)
+        table = open_server_table(relation, access, engine)
+        if not isinstance(table, SelectiveTable) or not table.sends_keys:
+            wanted = replace(wanted, times=None)
+        ways = Ways.of(wanted)
         estimates, chosen, moved = dict[str, TransferEstimate](), ALL, None
         sent: tuple[Receipt, ...] = ()
         if isinstance(table, SelectiveTable):

@@ -34,4 +34,5 @@ def transfer_metadata(mesh: Mesh, narrative: Narrative) -> dict[str, Any]:
     ways = markdown_table(("role", "server", "way", "rows expected", "bytes expected", "bytes in"), rows)
     ended = markdown_table(("role", "way", "rows", "bytes", "keys sent"), came)
     notes = "".join(f"\n\n{plan.role}: {note}" for plan in plans.values() for note in plan.notes)
-    return {"fetched": dg.MetadataValue.md(f"{ended}\n\n{ways}{notes}")}
+    text = f"**What came**\n\n{ended}\n\n**What each way was expected to move**\n\n{ways}{notes}"
+    return {"fetched": dg.MetadataValue.md(text)}
