@@ -14,7 +14,7 @@ from storymesh.contract.quality_rules import Rule
 from storymesh.contract.value_forms import PLAIN
 from storymesh.engine.engine import OpenEngine
 from storymesh.federation.access import ServerAccess
-from storymesh.federation.open import open_server_table
+from storymesh.federation.open import ServerTable, open_server_table
 from storymesh.federation.plan import ALL, WHERE, TransferPlan, Ways
 from storymesh.federation.receipts import Receipt
 from storymesh.federation.selection import RowSelection, SelectiveTable, TransferEstimate
@@ -75,13 +75,9 @@ def fetch_extract(
     def choose(names: Sequence[str]) -> Sequence[str]:
         return choose_columns(names, own, relation.unreadable)
 
-    if product.layout.forms != PLAIN:
-        wanted = replace(wanted, where=None)  # the source writes values otherwise than the contract has them
     with open_engine() as engine:
         table = open_server_table(relation, access, engine)
-        if not isinstance(table, SelectiveTable) or not table.sends_keys:
-            wanted = replace(wanted, times=None)
-        ways = Ways.of(wanted)
+        ways = Ways.of(_decided(wanted, product, table))
         estimates, chosen, moved = dict[str, TransferEstimate](), ALL, None
         sent: tuple[Receipt, ...] = ()
         if isinstance(table, SelectiveTable):
@@ -114,6 +110,13 @@ def fetch_extract(
         quarantined=dict(publication.quarantined),
     )
     return Extract(replace(snapshot, keys_sent=sent), plan)
+
+
+def _decided(wanted: RowSelection, product: Product, table: ServerTable) -> RowSelection:
+    """Return what of a selection a source decides as cases do."""
+    if product.layout.forms != PLAIN:  # it writes values otherwise than the contract has them
+        wanted = replace(wanted, where=None)
+    return wanted if isinstance(table, SelectiveTable) and table.sends_keys else replace(wanted, times=None)
 
 
 def _notes(ways: Ways, estimates: Mapping[str, TransferEstimate]) -> Iterator[str]:
