@@ -91,7 +91,7 @@ BROKEN = [
         "domains/yard/definitions.py",
         "domains/yerd/definitions.py",
         "workspace.yaml:2:3: error[not-listed]: domains/yard/definitions.py is not listed, so Dagster does not load it"
-        " (- python_file: {relative_path: domains/yard/definitions.py, working_directory: .})",
+        " (- python_file: {relative_path: domains/yard/definitions.py, working_directory: ., location_name: yard})",
         id="a location that is not listed",
     ),
     pytest.param(

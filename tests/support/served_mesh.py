@@ -55,8 +55,8 @@ def write_mesh(root: Path, server: str, sources: Mapping[str, str], more: str = 
     _write(root / "domains/desk/products/ports.odps.yaml", PRODUCT.format("desk.ports", "sources/ports.csv"))
     _write(root / "domains/desk/sources/ports.csv", "id,title\nNLRTM,Rotterdam\n")
     (root / "narratives").mkdir()
-    locations = [f"domains/{domain}/definitions.py" for domain in ("bank", "desk")]
-    entries = "".join(f"  - python_file: {{relative_path: {path}, working_directory: .}}\n" for path in locations)
+    fields = "relative_path: domains/{0}/definitions.py, working_directory: ., location_name: {0}"
+    entries = "".join(f"  - python_file: {{{fields.format(domain)}}}\n" for domain in ("bank", "desk"))
     _write(root / "workspace.yaml", f"load_from:\n{entries}")
     return root
 

@@ -4,19 +4,17 @@ Besides what reading finds, these are faults that no single file shows and that 
 assets of one key, a domain that no code location serves, a product that nothing makes.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from storymesh.contract.sql_rules import sql_rule_findings
-from storymesh.document import path_in_mesh, read_document
+from storymesh.document import read_document
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.federation.server import server_findings
 from storymesh.files.definition import is_files_source
 from storymesh.location import Location
+from storymesh.mesh.code_location_findings import code_location_findings
 from storymesh.mesh.code_owners import code_owners_findings
 from storymesh.mesh.dbt_check import dbt_findings, dbt_verdicts
 from storymesh.mesh.file_collections import files_findings
@@ -38,7 +36,6 @@ from storymesh.product.sources.server_table import server_table_findings
 # Folders of the store, and the code location of the narratives: a domain of such a name would share them.
 RESERVED_DOMAINS = ("dagster", "logs", "narratives")
 _NO_LETTER = re.compile(r"[^A-Za-z0-9_]")
-DEFINITIONS_FILE = "from storymesh.orchestration import definitions / defs = definitions(__file__)"
 
 
 def check_files(root: Path, *, ask_dbt: bool = False) -> list[Finding]:
@@ -80,7 +77,7 @@ def check_mesh(mesh: Mesh) -> list[Finding]:
     findings += _file_findings(mesh.root)
     findings += _unconfined_findings(mesh)
     findings += _name_findings(mesh)
-    findings += _location_findings(mesh)
+    findings += code_location_findings(mesh)
     findings += code_owners_findings(mesh)
     for product in mesh.products.values():
         findings += _source_findings(mesh, product)
@@ -142,69 +139,6 @@ def _name_findings(mesh: Mesh) -> Iterator[Finding]:
                 f"the narrative '{narrative.id}' has the name of a domain, so their assets could not be told apart"
             )
             yield Finding(narrative.at("id"), "duplicate-id", message, "rename one of the two")
-
-
-def _location_findings(mesh: Mesh) -> Iterator[Finding]:
-    """Check that each domain and the narratives have a definitions.py, and that workspace.yaml lists it."""
-    folders = [f"domains/{domain}" for domain in mesh.domains]
-    if mesh.narratives:
-        folders.append("narratives")
-    for folder in folders:
-        if not (mesh.root / folder / "definitions.py").is_file():
-            message = "this folder has no definitions.py, so Dagster does not see it"
-            yield Finding(
-                Location(f"{folder}/definitions.py"), "missing-file", message, f"two lines: {DEFINITIONS_FILE}"
-            )
-    workspace = mesh.root / "workspace.yaml"
-    if not workspace.is_file():
-        return
-    try:
-        document = read_document(workspace, mesh.root)
-    except DefinitionErrors as errors:
-        yield from errors.findings
-        return
-    entries = document.value.get("load_from") if isinstance(document.value, dict) else None
-    if not isinstance(entries, list):
-        yield document.finding((), "wrong-value", "load_from has to be a list of code locations")
-        return
-    listed: set[str] = set()
-    for index, entry in enumerate(entries):
-        file = _python_file(entry)
-        if file is None:
-            continue
-        name = path_in_mesh(mesh.root / file, mesh.root)
-        if name in listed:
-            yield document.finding(("load_from", index), "duplicate-location", f"{name} is loaded twice", "keep one")
-        elif not (mesh.root / file).is_file():
-            yield document.finding(("load_from", index), "missing-file", f"there is no {name}")
-        listed.add(name)
-        if (python := _missing_python(mesh.root, entry)) is not None:
-            words = f"there is no Python {python} on this machine, so Dagster does not load {name} here"
-            at = ("load_from", index, "python_file", "executable_path")
-            hint = "make that environment, or leave it away"
-            yield Finding(document.at(*at), "missing-file", words, hint, "warning")
-    for folder in folders:
-        if f"{folder}/definitions.py" not in listed:
-            message = f"{folder}/definitions.py is not listed, so Dagster does not load it"
-            hint = f"- python_file: {{relative_path: {folder}/definitions.py, working_directory: .}}"
-            yield document.finding(("load_from",), "not-listed", message, hint)
-
-
-def _python_file(entry: Any) -> str | None:
-    """Return the path in one entry of load_from; None for a location of another kind."""
-    file = entry.get("python_file") if isinstance(entry, dict) else None
-    if isinstance(file, dict):
-        file = file.get("relative_path")
-    return file if isinstance(file, str) else None
-
-
-def _missing_python(root: Path, entry: Any) -> str | None:
-    """Return the environment of its own that a location names, where it is not there."""
-    python = entry["python_file"].get("executable_path") if isinstance(entry["python_file"], dict) else None
-    if not isinstance(python, str) or shutil.which(python):
-        return None
-    # As Dagster has it, of a user that nobody knows too, for whom Path raises.
-    return None if (root / os.path.expanduser(python)).is_file() else python  # noqa: PTH111
 
 
 def _source_findings(mesh: Mesh, product: Product) -> Iterator[Finding]:

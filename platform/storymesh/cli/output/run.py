@@ -1,6 +1,6 @@
 """The progress and outcome of a run: a moving line and a list on a terminal, quiet lines elsewhere, then tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -78,8 +78,8 @@ class RunDisplay:
 
 
 def show_outcome(console: Console, outcome: "RunOutcome", log: str) -> None:
-    """Print the tables at the end of a run."""
-    _show_tables(console, outcome)
+    """Print the tables at the end of a run. Why a step failed was printed when it did, and is not again."""
+    _show_tables(console, outcome, {failure.message for failure in outcome.failures.values()})
     end = "done" if outcome.success else f"{count_of(len(outcome.failures), 'step')} failed"
     style = "green" if outcome.success else "red"
     console.print(f"{end} in {outcome.seconds:.1f} s; log: {log}", style=style, highlight=False, soft_wrap=True)
@@ -87,40 +87,41 @@ def show_outcome(console: Console, outcome: "RunOutcome", log: str) -> None:
 
 def show_unchanged(console: Console, outcome: "RunOutcome") -> None:
     """Print the same tables where no run was needed."""
-    _show_tables(console, outcome)
+    _show_tables(console, outcome, frozenset())
     words = f"nothing has changed since the last run, so none began ({outcome.seconds:.1f} s); all the same: --again"
     console.print(words, style="green", highlight=False, soft_wrap=True)
 
 
-def _show_tables(console: Console, outcome: "RunOutcome") -> None:
+def _show_tables(console: Console, outcome: "RunOutcome", known: Set[str]) -> None:
+    """Print what came of products and narratives, without the reasons that are `known`."""
     if outcome.products:
-        console.print(_products(outcome.products))
+        console.print(_products(outcome.products, known))
         for product in outcome.products:
             for reason in product.quarantined_for:
                 line = Text.assemble(("quarantined: ", "yellow"), printable(f"{product.product}: {reason}"))
                 console.print(line, soft_wrap=True)
     for narrative in outcome.narratives:
-        _show_narrative(console, narrative)
+        _show_narrative(console, narrative, known)
 
 
-def _products(products: "tuple[ProductOutcome, ...]") -> Table:
+def _products(products: "tuple[ProductOutcome, ...]", known: Set[str]) -> Table:
     table = Table("product", box=None, pad_edge=False, header_style="bold")
     table.add_column("rows", justify="right")
     table.add_column("quarantined", justify="right")
     table.add_column("version")
     table.add_column("", overflow="fold")
     for product in products:
-        state = _state(product)
+        state = _state(product, known)
         table.add_row(
             product.product, _count(product.rows), _count(product.quarantined), (product.version or "")[:12], state
         )
     return table
 
 
-def _show_narrative(console: Console, narrative: "NarrativeOutcome") -> None:
+def _show_narrative(console: Console, narrative: "NarrativeOutcome", known: Set[str]) -> None:
     cases = f", {narrative.cases:,} cases" if narrative.cases is not None else ""
     where = f" {narrative.version} in {narrative.path}" if narrative.version else ""
-    line = Text.assemble("\n", (narrative.narrative, "bold"), f"{where}{cases}, ", _state(narrative))
+    line = Text.assemble("\n", (narrative.narrative, "bold"), f"{where}{cases}, ", _state(narrative, known))
     console.print(line, soft_wrap=True)
     splits = list(dict.fromkeys(split for rows in narrative.configs.values() for split in rows))
     if narrative.configs:
@@ -144,8 +145,8 @@ def _show_narrative(console: Console, narrative: "NarrativeOutcome") -> None:
         console.print(Text.assemble(("warning: ", "yellow"), printable(words)), soft_wrap=True)
 
 
-def _state(outcome: "ProductOutcome | NarrativeOutcome") -> Text:
-    reason = f": {outcome.reason}" if outcome.reason else ""
+def _state(outcome: "ProductOutcome | NarrativeOutcome", known: Set[str]) -> Text:
+    reason = f": {outcome.reason}" if outcome.reason and outcome.reason not in known else ""
     return Text.assemble((outcome.state, STYLES[outcome.state]), printable(reason))
 
 

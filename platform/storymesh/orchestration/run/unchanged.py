@@ -14,7 +14,7 @@ from typing import Any
 
 from storymesh.dataset.stages import find_written_cases
 from storymesh.document import path_in_mesh
-from storymesh.mesh.check import DEFINITIONS_FILE
+from storymesh.mesh.code_location_findings import DEFINITIONS_FILE
 from storymesh.mesh.dbt_manifest import find_dbt_manifest, has_dbt_project
 from storymesh.mesh.mesh import Mesh
 from storymesh.mesh.snapshot_pinning import latest_build
