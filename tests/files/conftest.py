@@ -14,6 +14,7 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import Finding
 from storymesh.files.collection import FileCollection
 from storymesh.files.gather import Gathered
+from storymesh.files.outcomes import FileOutcomes, file_outcomes
 from storymesh.files.reading.readers import load_reader, reader_version
 from storymesh.files.reading.reading import FileReading, Refused
 from storymesh.files.reading.refusal import FileRefused
@@ -182,6 +183,9 @@ class FilesDesk:
         store = ProductStore(mesh.warehouse, found.domain)
         collection = self.collection(product)
         return publish_files(found, mesh.contract(product), collection, store, self.engine, "run", None)
+
+    def outcomes(self, product: str = "carrier.mails") -> FileOutcomes:
+        return file_outcomes(product, self.collection(product), self.engine, 0, refused=False)
 
     def forget_everything(self) -> None:
         shutil.rmtree(self.store, ignore_errors=True)

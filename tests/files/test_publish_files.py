@@ -10,12 +10,15 @@ from typing import Any, ClassVar
 import pyarrow.parquet as pq
 import pytest
 
+from storymesh.files.reading import readers
+from storymesh.files.reading.readers import ReaderMissing
 from storymesh.product.publication import PublicationRefused
 from storymesh.product.store import ProductStore
 from storymesh.product.warehouse import Warehouse
-from tests.files.conftest import CONTRACT, FILES, FilesDesk
+from tests.files.conftest import CONTRACT, FILES, PROPERTIES, FilesDesk
 from tests.files.test_definition import LISTINGS, PRODUCT_WITH
 from tests.support.command import CommandResult
+from tests.support.file_makers import mail, page_with
 from tests.support.paths import MESHES
 from tests.support.planted import files_with
 
@@ -287,3 +290,42 @@ def test_new_files_are_noticed(desk: FilesDesk) -> None:
         assert observed() == []
         desk.mail("b.eml")
         assert [item["files"] for item in observed()] == [2]
+
+
+def without_pdf_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a machine without the packages that read PDF."""
+    known = readers._installed
+    monkeypatch.setattr(readers, "_installed", lambda package: None if package == "pypdfium2" else known(package))
+
+
+def test_attachments_that_nothing_hangs_on_may_go_unread(desk: FilesDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = mail("See the notice.")
+    message.add_attachment(page_with(b"BT /F 12 Tf 10 50 Td (53 hours) Tj ET"), "application", "pdf", filename="n.pdf")
+    message.add_attachment("more", filename="n.txt")
+    desk.write("a.eml", message.as_bytes())
+    desk.write("b.eml", b"%PDF-1.7")
+    desk.files = FILES.replace("read: mail", "read: mail\n  attachments: [pdf]").replace(
+        "mail.subject", 'attachments | map(attribute="name") | join(" ")'
+    )
+    with monkeypatch.context() as bare:
+        without_pdf_reader(bare)
+        assert desk.publish().rows_out == 1
+        assert desk.outcomes().attachments == {"no reader": 1, "not wanted": 1}
+        assert desk.gather().opened == 0
+    version = desk.publish().snapshot
+    assert desk.outcomes().attachments == {"read": 1, "not wanted": 1}, "it is read when there is a reader"
+    assert version == desk.publish().snapshot
+
+    whole = "subject, logicalType: object, properties: [{name: name, logicalType: string}]"
+    for read, subject in (
+        ('text ~ (attachments | map(attribute="text") | join(" "))', "subject, logicalType: string"),
+        ("attachments | first", whole),
+    ):
+        desk.files = FILES.replace("read: mail", "read: mail\n  attachments: [pdf]").replace("mail.subject", read)
+        desk.contract = CONTRACT + PROPERTIES.replace("subject, logicalType: string", subject)
+        assert desk.publish().rows_out == 1
+        with monkeypatch.context() as bare:
+            without_pdf_reader(bare)
+            with pytest.raises(ReaderMissing, match=r"mails\.files\.yaml:9:12: .*pypdfium2 is needed") as missing:
+                desk.publish()
+            assert missing.value.hint == "pip install 'storymesh[files]'"

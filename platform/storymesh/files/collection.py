@@ -17,11 +17,11 @@ from storymesh.federation.variables import fill_variables
 from storymesh.files.content import FilePlace, FolderFiles, open_bucket
 from storymesh.files.extraction.answer_store import FileAnswers
 from storymesh.files.extraction.extraction import ExtractedRows, ExtractProgress, FileExtraction
-from storymesh.files.gather import FilesGone, Gathered, GatherProgress, gather
+from storymesh.files.gather import NO_READER, FilesGone, Gathered, GatherProgress, gather
 from storymesh.files.inventory import Inventory, KnownFile
 from storymesh.files.listing import FileEntry, FilesUnreachable, listing_digest
 from storymesh.files.reading.pool import ReaderPool
-from storymesh.files.reading.readers import READERS, reader_version
+from storymesh.files.reading.readers import READERS, ReaderMissing, reader_version
 from storymesh.files.reading.reading import Kind
 from storymesh.files.reading_columns import reading_schema
 from storymesh.files.rows import RowsOfFiles, rows_of_files
@@ -129,14 +129,36 @@ class FileCollection:
         Raises ReaderMissing.
         """
         origin = self.typed.file.origin
-        kinds: list[Kind] = [origin.kind, *origin.attachments]
-        versions = [[kind, *self._version(kind)] for kind in kinds]
+        versions = [[origin.kind, *self._version(origin.kind, "read")]]
+        for kind in origin.attachments:
+            missing = kind in self.missing_readers
+            versions.append([kind, NO_READER] if missing else [kind, *self._version(kind, "attachments")])
         columns = reading_schema(self.typed.file).to_string()
         words = json.dumps([versions, columns, sorted(self.options(origin.kind).items())])
         return hashlib.sha256(words.encode()).hexdigest()
 
-    def _version(self, kind: Kind) -> tuple[str, str]:
-        found = reader_version(kind, self.options(kind))
+    @cached_property
+    def missing_readers(self) -> frozenset[Kind]:
+        """The kinds of attachments that cannot be read on this machine, where no row hangs on what they say.
+
+        Raises ReaderMissing where one does: else its rows would be others on a machine that has the reader.
+        """
+        missing = set()
+        for kind in self.typed.file.origin.attachments:
+            try:
+                reader_version(kind, self.options(kind))
+            except ReaderMissing as error:
+                if (place := self.typed.reads_attachments) is not None:
+                    raise ReaderMissing(f"{place}: this is read of attachments: {error.message}", error.hint) from None
+                missing.add(kind)
+        return frozenset(missing)
+
+    def _version(self, kind: Kind, field: str) -> tuple[str, str]:
+        try:
+            found = reader_version(kind, self.options(kind))
+        except ReaderMissing as error:
+            place = self.typed.source.document.at("from", field)
+            raise ReaderMissing(f"{place}: {error.message}", error.hint) from None
         return found.reader, found.version
 
     def options(self, kind: Kind) -> dict[str, Any]:
@@ -182,7 +204,7 @@ class FileCollection:
             inventory.prepare(self.reader_key, known)
             with ReaderPool(limits, max(1, os.cpu_count() or 1)) as readers:
                 try:
-                    return gather(inventory, place, file, readers, self.options, progress)
+                    return gather(inventory, place, file, readers, self.options, progress, self.missing_readers)
                 except FilesGone as error:
                     where = self.typed.source.document.at("limits", "gone")
                     raise FilesGone(f"{where}: {error.message}", error.hint) from None

@@ -7,7 +7,7 @@ more. Nothing that was read before is read again.
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WRITE_EVERY_S = 0.2
+NO_READER = "no reader"
 MAX_ATTACHMENTS = 1_000
 _FEW = 1
 
@@ -73,8 +74,9 @@ def gather(
     readers: FileReaders,
     options: Callable[[Kind], Mapping[str, Any]],
     progress: GatherProgress | None = None,
+    unread: Set[Kind] = frozenset(),
 ) -> Gathered:
-    """Bring the inventory up to date with the files of a place.
+    """Bring the inventory up to date with the files of a place. Attachments of the kinds in `unread` have no reader.
 
     Raises FilesUnreachable where the place cannot be listed, and FilesGone where more files are missing than may be;
     then the inventory keeps what it had.
@@ -82,7 +84,7 @@ def gather(
     counted = Gathered()
     total = inventory.take_listing(_counted(place.list_files(), counted))
     with _writing(inventory, reading_schema(file)) as record:
-        run = _Gathering(inventory, place, file, options, record, counted)
+        run = _Gathering(inventory, place, file, options, unread, record, counted)
         for key, result in run.read_all(readers):
             run.take(key, result)
             if progress is not None:
@@ -115,11 +117,12 @@ class _Gathering:
         place: FilePlace,
         file: FilesFile,
         options: Callable[[Kind], Mapping[str, Any]],
+        unread: Set[Kind],
         record: "_Record",
         counted: Gathered,
     ) -> None:
         self._inventory, self._place, self._file, self._options = inventory, place, file, cache(options)
-        self._record, self._counted = record, counted
+        self._unread, self._record, self._counted = unread, record, counted
         self._lock = threading.Lock()
         self._waiting: dict[str, _Waiting] = {}
         self._inside: deque[ReadItem] = deque()
@@ -194,6 +197,9 @@ class _Gathering:
                 continue
             if number >= MAX_ATTACHMENTS or len(found.content) > self._file.limits.bytes:
                 row["refused"] = "too large"
+                continue
+            if kind in self._unread:
+                row["refused"] = NO_READER
                 continue
             waiting.left += 1
             self._inside.append((f"{sha256}/{number}", found.content, kind, self._options(kind)))

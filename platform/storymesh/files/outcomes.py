@@ -12,6 +12,7 @@ from storymesh.files.collection import FileCollection
 from storymesh.files.extraction.answer_store import FileAnswers
 from storymesh.files.inventory import SHA256, Inventory, KnownFile
 from storymesh.files.reading_columns import PASSAGES, READER
+from storymesh.files.typed import ATTACHMENTS
 
 Outcome = Literal["row", "left out", "kept", "refused"]
 MAX_SUGGESTED = 400
@@ -35,13 +36,17 @@ class FileOutcome:
 
 @dataclass(frozen=True)
 class FileOutcomes:
-    """The outcomes of all files by count, refusals by their reasons, and some of the files, refused ones first."""
+    """The outcomes of all files by count, refusals by their reasons, and some of the files, refused ones first.
+
+    `attachments`: of what was read of the files inside them, how many were `read`, `not wanted`, or why not.
+    """
 
     product: str
     files: int
     outcomes: Mapping[str, int]
     reasons: Mapping[str, int]
     sample: Sequence[FileOutcome]
+    attachments: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,25 @@ def file_outcomes(
             kept = first if found.reason is not None else others
             if len(kept) < most:
                 kept.append(found)
+        attachments = count_attachments(collection, known)
     sample = [*first, *([] if refused else others)][:most]
-    return FileOutcomes(product, outcomes.total(), dict(outcomes), dict(reasons.most_common()), sample)
+    return FileOutcomes(product, outcomes.total(), dict(outcomes), dict(reasons.most_common()), sample, attachments)
+
+
+def count_attachments(collection: FileCollection, inventory: Inventory) -> dict[str, int]:
+    """Return how many files inside of contents were `read`, are of kinds that are `not wanted`, or why they were not
+    read, the most frequent first. A content that several files have counts once."""
+    import pyarrow.compute as pc
+
+    counts: Counter[str] = Counter()
+    if not collection.typed.file.origin.attachments:
+        return {}
+    for batch in inventory.readings():
+        found = pc.list_flatten(batch.column(ATTACHMENTS))
+        read = pc.is_valid(pc.struct_field(found, "text"))
+        verdicts = pc.coalesce(pc.struct_field(found, "refused"), pc.if_else(read, "read", "not wanted"))
+        counts.update({str(item["values"]): item["counts"] for item in pc.value_counts(verdicts).to_pylist()})
+    return dict(counts.most_common())
 
 
 def read_file(product: str, collection: FileCollection, engine: Engine, uri: str) -> ReadFile:

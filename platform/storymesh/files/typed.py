@@ -13,7 +13,7 @@ from storymesh.files.reading.reading import KINDS
 from storymesh.language.ast import Expression, FilterCall
 from storymesh.language.parse import parse_expression
 from storymesh.language.static_values import ANYTHING, a_kind
-from storymesh.language.typecheck.scope import CheckedExpression
+from storymesh.language.typecheck.scope import Checked, CheckedExpression
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import (
     Array,
@@ -30,6 +30,7 @@ from storymesh.language.types import (
     Timestamp,
     Type,
 )
+from storymesh.location import Location
 
 FILE = "file"
 TEXT = "text"
@@ -57,6 +58,8 @@ _ATTACHMENT = {
     "refused": Field(Text(), nullable=True),
 }
 
+_READ_OF_ATTACHMENT = ("text", "refused")
+
 
 @dataclass(frozen=True)
 class TypedFiles:
@@ -72,6 +75,29 @@ class TypedFiles:
     def file(self) -> FilesFile:
         """The definition as it was read."""
         return self.source.file
+
+    @property
+    def reads_attachments(self) -> Location | None:
+        """Where an expression or the prompt reads what attachments say; None where their readers shape no row."""
+        document = self.source.document
+        read: list[tuple[Checked, Location]] = [
+            (checked, document.at("take", name)) for name, checked in self.take.items()
+        ]
+        if self.where is not None:
+            read.append((self.where, document.at("where")))
+        if self.extraction is not None:
+            read.append((self.extraction.prompt, document.at("extract", "prompt")))
+        return next((place for checked, place in read if _reads_attachments(checked)), None)
+
+
+def _reads_attachments(checked: Checked) -> bool:
+    """Return True if an expression or a template reads what a reader makes of attachments, or takes them whole."""
+    if any((ATTACHMENTS, name) in checked.reads for name in _READ_OF_ATTACHMENT):
+        return True
+    if ATTACHMENTS not in checked.names or not isinstance(checked, CheckedExpression):
+        return False
+    kind = checked.value.type
+    return isinstance(kind.item.type if isinstance(kind, Array) else kind, Struct)
 
 
 def reading_fields(file: FilesFile) -> dict[str, Field]:

@@ -25,6 +25,9 @@ def show_outcomes(found: "FileOutcomes") -> None:
     echo(printable_line(f"{found.product}: {count_of(found.files, 'file')}: {outcomes}"))
     for reason, count in found.reasons.items():
         echo(printable_line(f"  {reason} ({count:,})"))
+    if found.attachments:
+        inside = ", ".join(f"{name} {count:,}" for name, count in found.attachments.items())
+        echo(printable_line(f"  inside of them: {inside}"))
     table = Table("file", "bytes", "arrived", "outcome", "why", box=None, pad_edge=False, header_style="bold")
     for file in found.sample:
         arrived = f"{file.arrived:%Y-%m-%d %H:%M}" if file.arrived is not None else ""
