@@ -7,7 +7,7 @@ from pathlib import Path
 
 from generator.cases import NEVER
 from generator.exports import BAD_ACTION, BAD_COUNT, BAD_LOCATION, NO_KEY, Drawing, drawn, write_truth
-from generator.notices import CUT_NUMBER, NO_MAIL, drawn_notices
+from generator.notices import CUT_LETTER, CUT_NUMBER, NO_MAIL, drawn_notices
 
 NAMES = ("shipments", "shipment_delays", "ports", "disruptions", "resolutions", "carrier_notices")
 
@@ -103,7 +103,8 @@ def _notices(drawn_mails: str) -> str:
             'notices@' || host AS sender,
             written_at,
             received_at,
-            body
+            body,
+            CASE WHEN letter_number <> {CUT_LETTER} THEN letter END AS letter
         FROM ({drawn_mails}) WHERE place NOT IN {(CUT_NUMBER, NO_MAIL)}
     """
 

@@ -48,14 +48,17 @@ def test_what_carriers_wrote_is_in_the_story_and_in_no_question_what_came_late(
     assert sorted(refused) == [["file: wrong type"], ["pattern: shipment_id"]]
     notices = {row["file"]: row for row in rows_of(reference_mesh.mesh, "shipping.carrier_notices")}
     reports, questions = every(records, "report"), every(records, "advice")
-    known, late = 0, 0
+    known, late, letters = 0, 0, 0
     for case in reports.keys() & questions.keys():
         report, question = reports[case], questions[case]["prompt"][-1]["content"]
         for key in (source["key"] for source in report["sources"] if source["product"] == "shipping.carrier_notices"):
-            body, came_late = notices[key]["body"], notices[key]["received_at"] > report["at"]
-            assert body in report["text"]
-            assert (body in question) is not came_late
+            said = " ".join(filter(None, (notices[key]["body"], notices[key]["letter"])))
+            came_late, lettered = notices[key]["received_at"] > report["at"], notices[key]["letter"] is not None
+            assert f'"{said}"' in report["text"]
+            assert (said in question) is not came_late
+            letters += lettered
             assert not came_late or notices[key]["written_at"] < report["at"], "whatever its sender says of the time"
             known, late = known + (not came_late), late + came_late
     assert known > 100
     assert late > 40
+    assert letters > 40
