@@ -242,6 +242,16 @@ def test_a_printed_value_traces_to_the_words_of_its_file(model: ModelDesk, capsy
     page = (release.path / "report.html").read_text(encoding="utf-8")
     assert "quoted &#34;53 hours late, says &lt;[e-mail]&gt;&#34; in sources/mail/a b.eml, part 1" in page
     assert "ann@" not in page
+    counted = {name: one.model_dump() for name, one in release.manifest.evidence["report"].items()}
+    assert {name: {how: count for how, count in one.items() if count} for name, one in counted.items()} == {
+        "carrier.mails.shipment_id": {"quoted": 1}, "carrier.mails.written_at": {"taken": 1},
+        "carrier.mails.delay_hours": {"quoted": 1}, "carrier.mails.cause": {"judged": 1},
+    }  # fmt: skip
+    card = (release.path / "README.md").read_text(encoding="utf-8")
+    assert "a language model judged them: `carrier.mails.cause` (100.0% of its values)." in card
+    assert re.search(r'id="files">.*<th scope="row">carrier\.mails\.cause</th>.*1 \(100', page, re.DOTALL)
+    croissant = json.loads((release.path / "croissant.json").read_text(encoding="utf-8"))
+    assert "carrier.mails.cause (100.0% of its values)" in croissant["rai:dataAnnotationProtocol"]
     (case_id,) = pq.read_table(build.files.cases)["case_id"].to_pylist()
     record = read_record(release, f"report/{case_id}")
     assert "quote" not in str(record)

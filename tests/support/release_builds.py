@@ -176,6 +176,7 @@ def make(
         rows=len(told),
     )
     contract = SimpleNamespace(
+        evidence=None,
         id="shipping.delays",
         document=SimpleNamespace(value={"id": "shipping.delays", "schema": []}),
         owner="shipping-team@example.com",

@@ -69,8 +69,9 @@ class EvidenceLookup:
         """Return whether the values of a role have evidence that may be read. At a premise of which nothing leaves but
         by a rule it may not: no rule was asked about it."""
         build, contract = self._build, self._build.contracts[role]
-        guarded = role in build.guarded or (contract.residence is not None and contract.residence.guarded)
-        return contract.evidence is not None and not guarded and build.snapshots[role].receipt is None
+        if contract.evidence is None or role in build.guarded or build.snapshots[role].receipt is not None:
+            return False
+        return contract.residence is None or not contract.residence.guarded
 
     def is_read(self, role: str, key: str) -> bool:
         return key in self._rows.get(role, {})

@@ -18,6 +18,7 @@ from storymesh.dataset.split import SPLITS, split_rank
 from storymesh.dataset.tables import precedents_by_case, split_counts
 from storymesh.engine.engine import Engine
 from storymesh.release.card.header import parquet_metadata
+from storymesh.release.config_summaries import ConfigSummaries
 from storymesh.release.curation.curate import apply_curation_rules, curation_rules, redact_texts
 from storymesh.release.curation.decontaminate import (
     EvaluationSet,
@@ -40,18 +41,13 @@ from storymesh.release.leakage import count_leaks
 from storymesh.release.manifest import (
     CASE,
     PersonalDataSummary,
-    RecitationSummary,
     ReleasedProduct,
     ReleaseManifest,
-    TrickSummary,
     read_manifest,
 )
 from storymesh.release.observer import ObserveStep, unobserved
-from storymesh.release.recitation import answers_of, measure_recitation
 from storymesh.release.refusal import LeakRefused, ReleaseRefused
-from storymesh.release.rewriting_summary import summarize_rewriting
 from storymesh.release.strata import measure_strata
-from storymesh.release.tricks import measure_tricks
 
 if TYPE_CHECKING:
     from ibis.expr.types import StringValue, Table
@@ -110,14 +106,10 @@ class ReleaseAssembly:
             reasons = [f"{reason} ({count})" for counts in drops.values() for reason, count in counts.items()]
             words = f"no record of '{narrative.id}' is left to release"
             raise ReleaseRefused(words, f"dropped: {', '.join(reasons)}" if reasons else "its anchor has no rows")
-        rewriting = {
-            config: summarize_rewriting(self.engine, record.narrator.model, record_files(self.staged, config))
-            for config, record in narrative.records.items()
-            if record.narrator is not None
-        }
         with self.observe("certificate"):
             certificate = self._certificate()
-        recitation = self._recitation(configs)
+        summaries = ConfigSummaries(self.build, self.engine, self.staged, self.observe)
+        evidence, recitation = summaries.evidence(), summaries.recitation()
         write_definition_snapshot(narrative, self.build.contracts, self.staged)
         if self.evaluation is not None:
             write_evaluation_hashes(self.engine, self.evaluation, self.staged / DEFINITION_FOLDER / EVALUATION_HASHES)
@@ -148,9 +140,10 @@ class ReleaseAssembly:
                 conflicts=conflicts,
                 splits=split_counts(self.build, self.engine),
                 digests=digests,
-                retold=rewriting,
+                retold=summaries.rewriting(),
+                evidence=evidence,
                 recitation=recitation,
-                tricks=self._tricks(configs),
+                tricks=summaries.tricks(),
                 certificate=certificate,
             )
         )
@@ -168,27 +161,6 @@ class ReleaseAssembly:
             for role, member in self.build.narrative.cast.items()
             for snapshot in (self.build.snapshots[role],)
         }
-
-    def _recitation(self, configs: Mapping[str, Mapping[str, int]]) -> dict[str, RecitationSummary]:
-        """Return what the answers for training recite, of each config that has such."""
-        found = {}
-        for config in configs:
-            files = record_files(self.staged, config).get(SPLITS[0], ())
-            if not files or not answers_of(self.build.typed.records[config]):
-                continue
-            with self.observe("recited values", config):
-                if (summary := measure_recitation(self.build, self.engine, config, files)) is not None:
-                    found[config] = summary
-        return found
-
-    def _tricks(self, configs: Mapping[str, Mapping[str, int]]) -> dict[str, TrickSummary]:
-        """Return what tricks reach on the preferences of each config that has such."""
-        found = {}
-        for config in configs:
-            format_ = self.build.narrative.format_of(config)
-            if (summary := measure_tricks(self.engine, format_, record_files(self.staged, config))) is not None:
-                found[config] = summary
-        return found
 
     def _evaluation_set(self) -> EvaluationSet | None:
         rule, files = self.build.narrative.dataset.decontaminate, self.build.evaluation

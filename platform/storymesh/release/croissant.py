@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storymesh.release.description import ReleaseDescription, describe_columns
+from storymesh.release.evidence_counts import judged_shares
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,6 +118,7 @@ def render_croissant(
         "citeAs": description.citation,
         "inLanguage": description.languages if len(description.languages) > 1 else description.languages[0],
         "isLiveDataset": False,
+        **_annotation(description),
         "keywords": ["storymesh", *sorted({narrative.format_of(config).name for config in filled})],
         "distribution": [part for config, splits in filled.items() for part in _distribution(config, splits, folder)],
         "recordSet": [
@@ -124,6 +126,14 @@ def render_croissant(
         ],
     }
     return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+
+
+def _annotation(description: ReleaseDescription) -> dict[str, str]:
+    """Return what a model judged, as the vocabulary of responsible AI has it; nothing where it judged nothing."""
+    if not (judged := judged_shares(description.manifest)):
+        return {}
+    shares = ", ".join(f"{name} ({share:.1%} of its values)" for name, share in judged.items())
+    return {"rai:dataAnnotationProtocol": f"Judged by a language model, and proven by nothing: {shares}."}
 
 
 def license_address(license_: str) -> str:

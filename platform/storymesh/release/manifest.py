@@ -124,6 +124,28 @@ class RecitationSummary(_Frozen):
         return self.recited / self.characters if self.characters else 0.0
 
 
+class EvidenceSummary(_Frozen):
+    """How many values of a property were `taken` from what the reader of a file gives, `quoted` by a model or `found`
+    by the platform in so many words, or `judged` by a model, which nothing proves; `recognised` are those among them
+    whose words were heard, or recognised in a picture."""
+
+    taken: _Count = 0
+    quoted: _Count = 0
+    found: _Count = 0
+    judged: _Count = 0
+    recognised: _Count = 0
+
+    @property
+    def values(self) -> int:
+        """The number of values."""
+        return self.taken + self.quoted + self.found + self.judged
+
+    @property
+    def judged_share(self) -> float:
+        """The share of the values that a model judged."""
+        return self.judged / self.values if self.values else 0.0
+
+
 class TrickSummary(_Frozen):
     """What rules that do not read the question reach on the preferences of a config: trick -> share of the `answers`
     that it gets right."""
@@ -164,7 +186,8 @@ class ReleaseManifest(_Frozen):
     other roles that were sent to where its product stays. `drops`: config, or `case`, -> reason -> count.
     `conflicts`: config -> records with the question of another record and a different answer. `splits`: split -> what
     it keeps of the cases in its period, and how often that worked (`SplitBalance`). `recitation`: config -> what its
-    answers say that nobody can know. `tricks`: config -> what guesses its preferences. `certificate`: promise ->
+    answers say that nobody can know. `tricks`: config -> what guesses its preferences. `evidence`: config ->
+    `<product>.<property>` -> how the values that its records read were taken from files. `certificate`: promise ->
     violations. `forgotten`: product -> digests of the keys whose cases were left out; `succeeds`: the release that
     still has them. `files`: path -> SHA-256 of every other file, `sizes`: path -> its bytes.
     """
@@ -191,6 +214,7 @@ class ReleaseManifest(_Frozen):
     splits: Mapping[_Split, Mapping[_Name, _Count]] = {}
     digests: ReleaseDigests
     retold: Mapping[_Name, RewritingSummary] = {}
+    evidence: Mapping[_Name, Mapping[_Text, EvidenceSummary]] = {}
     recitation: Mapping[_Name, RecitationSummary] = {}
     tricks: Mapping[_Name, TrickSummary] = {}
     certificate: Mapping[_Text, _Count]

@@ -27,6 +27,7 @@ from storymesh.release.description import (
     masked_paths,
 )
 from storymesh.release.doubts import learning_doubts
+from storymesh.release.evidence_counts import judged_shares
 from storymesh.release.recitation import SHARED
 from storymesh.release.split_balance import balance_warnings, split_balances
 from storymesh.release.tricks import TRICKS
@@ -115,6 +116,7 @@ def _variables(description: ReleaseDescription) -> dict[str, Any]:
         "balances": split_balances(description.manifest),
         "judged": any(balance.judged for balance in split_balances(description.manifest)),
         "doubts": balance_warnings(description.manifest),
+        "judgements": judged_shares(description.manifest),
         "unlearnable": learning_doubts(description.manifest),
         "shared": SHARED,
         "tricks": TRICKS,

@@ -1,0 +1,66 @@
+"""What the manifest says of the records of each config, measured on its files as they were written."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storymesh.dataset.split import SPLITS
+from storymesh.engine.engine import Engine
+from storymesh.release.evidence_counts import EvidenceCounts, count_evidence
+from storymesh.release.layout import record_files
+from storymesh.release.manifest import RecitationSummary, RewritingSummary, TrickSummary
+from storymesh.release.observer import ObserveStep
+from storymesh.release.recitation import answers_of, measure_recitation
+from storymesh.release.rewriting_summary import summarize_rewriting
+from storymesh.release.tricks import measure_tricks
+
+if TYPE_CHECKING:
+    from storymesh.dataset.build import Build
+
+
+class ConfigSummaries:
+    """The summaries of the configs of a release whose records lie in the folder `staged`, by config."""
+
+    def __init__(self, build: "Build", engine: Engine, staged: Path, observe: ObserveStep) -> None:
+        self._build, self._engine, self._observe = build, engine, observe
+        self._files = {config: record_files(staged, config) for config in build.narrative.records}
+
+    def _paths(self, config: str) -> list[Path]:
+        return [path for paths in self._files[config].values() for path in paths]
+
+    def evidence(self) -> dict[str, EvidenceCounts]:
+        """Return how the values from files were taken that each config reads, of those that read such."""
+        found = {}
+        for config in self._files:
+            if files := self._paths(config):
+                with self._observe("evidence", config):
+                    found[config] = count_evidence(self._build, self._engine, config, files)
+        return {config: counts for config, counts in found.items() if counts}
+
+    def recitation(self) -> dict[str, RecitationSummary]:
+        """Return what the answers for training recite, of each config that has such."""
+        found = {}
+        for config, splits in self._files.items():
+            files = splits.get(SPLITS[0], ())
+            if not files or not answers_of(self._build.typed.records[config]):
+                continue
+            with self._observe("recited values", config):
+                if (summary := measure_recitation(self._build, self._engine, config, files)) is not None:
+                    found[config] = summary
+        return found
+
+    def tricks(self) -> dict[str, TrickSummary]:
+        """Return what tricks reach on the preferences of each config that has such."""
+        found = {}
+        for config, files in self._files.items():
+            format_ = self._build.narrative.format_of(config)
+            if (summary := measure_tricks(self._engine, format_, files)) is not None:
+                found[config] = summary
+        return found
+
+    def rewriting(self) -> dict[str, RewritingSummary]:
+        """Return what a model did with the texts of each config that one rewrites."""
+        return {
+            config: summarize_rewriting(self._engine, record.narrator.model, self._files[config])
+            for config, record in self._build.narrative.records.items()
+            if record.narrator is not None
+        }
