@@ -272,7 +272,7 @@ def test_new_files_are_noticed(desk: FilesDesk) -> None:
     import dagster as dg
 
     from storymesh.orchestration.assets.keys import source_key
-    from storymesh.orchestration.assets.sources import observe_raw_files
+    from storymesh.orchestration.assets.sources import raw_file_updates
 
     desk.mail("a.eml")
     source = "sources/mails.files.yaml"
@@ -281,9 +281,9 @@ def test_new_files_are_noticed(desk: FilesDesk) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
 
         def observed() -> list[dict[str, Any]]:
-            found = list(observe_raw_files(mesh, "carrier", {key: source}, instance))
-            for observation in found:
-                instance.report_runless_asset_event(observation)
+            found = list(raw_file_updates(mesh, "carrier", {key: source}, instance))
+            for update in found:
+                instance.report_runless_asset_event(update)
             return [{name: value.value for name, value in item.metadata.items()} for item in found]
 
         assert [item["files"] for item in observed()] == [1]

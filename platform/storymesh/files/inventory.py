@@ -363,6 +363,19 @@ class Inventory:
             rows = self._database.execute("SELECT sha256 FROM readings WHERE batch IS NOT NULL").fetchall()
         yield from (sha256 for (sha256,) in rows)
 
+    def count_refused(self) -> tuple[int, int, dict[str, int]]:
+        """Return how many files there are, how many of those that cannot be read now have kept an earlier reading, and
+        for what reasons files cannot be read, the most frequent first."""
+        kept = "f.passing AND f.sha256 IS NOT NULL"
+        query = (
+            f"SELECT coalesce(f.refused, r.refused) AS reason, count(*), sum({kept}) FROM files f"
+            " LEFT JOIN readings r ON r.sha256 = f.sha256 GROUP BY reason ORDER BY 2 DESC, 1"
+        )
+        counts = self._database.execute(query).fetchall()
+        reasons = {str(reason): files for reason, files, _ in counts if reason is not None}
+        held = sum(held for reason, _, held in counts if reason is not None)
+        return sum(files for _, files, _ in counts), held, reasons
+
     def count_passing(self) -> int:
         """Return how many files are tried again at the next run."""
         (count,) = self._database.execute("SELECT count(*) FROM files WHERE passing").fetchone()

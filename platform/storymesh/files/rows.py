@@ -59,6 +59,10 @@ class RowsOfFiles:
         found = self._uris.take(pa.array(rows)).combine_chunks()
         return found, pa.nulls(len(rows), pa.int64())
 
+    def count_files(self) -> int:
+        """Return how many files have a row."""
+        return int(self.engine.fetch_value(self._table[URI].nunique()))
+
     def uris(self) -> set[str]:
         """Return the files that have a row."""
         return set(self._uris.to_pylist())

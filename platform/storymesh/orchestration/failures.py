@@ -16,6 +16,7 @@ from storymesh.redaction import redact
 RETRIES = 3
 FIRST_WAIT_S = 2.0
 WAIT_FACTOR = 4  # 2, 8, 32 s
+FAILED = "failed"
 
 
 @contextmanager
@@ -37,6 +38,36 @@ def dagster_failures(attempt: int | None = None) -> Iterator[None]:
         if attempt is not None and known.transient:
             raise retry_request(attempt) from as_dagster_failure(known)
         raise as_dagster_failure(known) from error
+
+
+@contextmanager
+def asset_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Turn what a step of assets raises into what Dagster understands, as `dagster_failures`, and note why at the
+    assets that the step was to make: their pages say no more than that a run failed.
+
+    The note is an observation, which the interface shows until the asset is made the next time.
+    """
+    try:
+        with dagster_failures(context.retry_number):
+            yield
+    except dg.RetryRequested as request:
+        if context.retry_number >= RETRIES and isinstance(request.__cause__, dg.Failure):
+            _note_failure(context, request.__cause__)
+        raise
+    except dg.Failure as failure:
+        _note_failure(context, failure)
+        raise
+    except Exception as error:
+        _note_failure(context, dg.Failure(redact(f"an error that nobody expected: {type(error).__name__}: {error}")))
+        raise
+
+
+def _note_failure(context: dg.AssetExecutionContext, failure: dg.Failure) -> None:
+    metadata = {FAILED: failure.description or "", **failure.metadata}
+    for key in sorted(context.selected_asset_keys):
+        made = context.instance.get_latest_materialization_event(key)
+        if made is None or made.run_id != context.run.run_id:  # a model of dbt may be made before another fails
+            context.log_event(dg.AssetObservation(key, metadata=metadata))
 
 
 def as_dagster_failure(error: StorymeshError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:

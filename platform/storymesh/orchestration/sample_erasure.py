@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-SAMPLE = "sample"
+from storymesh.orchestration.assets.metadata import SAMPLE
+
 ERASED = {"__class__": "TextMetadataEntryData", "text": "erased when old versions expired"}
 _COLUMNS = (("event_logs", "id", "event"), ("asset_keys", "id", "last_materialization"))
 

@@ -15,7 +15,7 @@ from storymesh.dataset.personal_data_finder import PersonalDataFinder
 from storymesh.dataset.tables import published_rows
 from storymesh.engine.engine import Engine
 from storymesh.files.place import describe_place
-from storymesh.language.static_values import RANK
+from storymesh.files.visible_evidence import is_how_alone_shown
 from storymesh.provenance.row_values import read_rows
 
 
@@ -93,8 +93,7 @@ class EvidenceLookup:
         found, contract = self._rows[role][key].get(column), self._build.contracts[role]
         if found is None or contract.evidence is None:
             return None
-        own, value = (contract.properties[name].classification for name in (contract.evidence, column))
-        return FileEvidence(found.how, hidden=True) if own == "restricted" or RANK[own] > RANK[value] else found
+        return FileEvidence(found.how, hidden=True) if is_how_alone_shown(contract, column) else found
 
     def _evidence(self, item: Mapping[str, Any], hidden: bool) -> FileEvidence:
         named = {field.name: item.get(field.name) for field in fields(FileEvidence) if field.name != "hidden"}

@@ -35,7 +35,7 @@ from storymesh.orchestration.dagster_internals import (
     import_dagster_dbt,
     latest_check_evaluations,
 )
-from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
+from storymesh.orchestration.failures import as_dagster_failure, asset_failures
 from storymesh.product.dbt_process import was_ended
 from storymesh.product.dbt_project import failed_nodes, prepare_dbt, took_too_long
 from storymesh.product.dbt_server import is_preloaded, server_address
@@ -110,7 +110,7 @@ def _dbt_assets(mesh: Mesh, domain: str, manifest: Mapping[str, Any]) -> dg.Asse
         pool=f"{domain}_duckdb",
     )
     def build_models(context: dg.AssetExecutionContext, config: DbtBuildConfig) -> Iterator[Any]:
-        with dagster_failures(context.retry_number):
+        with asset_failures(context):
             inputs = input_snapshots(mesh, domain, _inputs_of_selection(mesh, context))
             with mesh.open_engine() as engine:
                 folder, access = mesh.domain_folder(domain), mesh.dbt_access(domain)

@@ -12,6 +12,7 @@ from storymesh.contract.definition import RESTRICTED, Contract, Property, restri
 from storymesh.location import Location
 from storymesh.narrative.formats import format_of_columns
 
+SAMPLE = "sample"  # the metadata that shows rows, which `sample_erasure` takes out again
 SAMPLE_ROWS = 5
 STORY_CHARACTERS = 4_000
 BAR = 30  # characters of the longest bar of a plot
@@ -86,20 +87,27 @@ def code_references(root: Path, locations: Mapping[str, Location]) -> dg.CodeRef
 
 
 def sample_table(files: Sequence[str], contract: Contract, rows: int = SAMPLE_ROWS) -> dg.MetadataValue[Any]:
-    """Return the first rows of published files as a Markdown table; restricted values are masked."""
+    """Return the first rows of published files as a Markdown table; restricted values are masked, and the evidence of
+    the others is left out."""
+    names = [name for name in contract.properties if name != contract.evidence]
+    masked = restricted_properties(contract)
+    shown = first_rows(files, names, rows)
+    values = [[RESTRICTED if name in masked else row[name] for name in names] for row in shown]
+    return dg.MetadataValue.md(markdown_table(names, values))
+
+
+def first_rows(files: Sequence[str], names: Sequence[str], rows: int) -> list[Mapping[str, Any]]:
+    """Return the first rows of published files, some of their columns."""
     import pyarrow.parquet as pq
 
-    names = list(contract.properties)
-    masked = restricted_properties(contract)
-    shown: list[Mapping[str, Any]] = []
+    found: list[Mapping[str, Any]] = []
     for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=rows, columns=names):
-            shown += batch.to_pylist()
+        for batch in pq.ParquetFile(file).iter_batches(batch_size=rows, columns=list(names)):
+            found += batch.to_pylist()
             break
-        if len(shown) >= rows:
+        if len(found) >= rows:
             break
-    values = [[RESTRICTED if name in masked else row[name] for name in names] for row in shown[:rows]]
-    return dg.MetadataValue.md(markdown_table(names, values))
+    return found[:rows]
 
 
 def markdown_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -22,6 +22,7 @@ from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.keys import cases_key, precedents_key, product_key, records_key, release_key
 from storymesh.orchestration.assets.metadata import (
+    SAMPLE,
     asset_owners,
     bar_chart,
     code_references,
@@ -32,7 +33,7 @@ from storymesh.orchestration.assets.metadata import (
 )
 from storymesh.orchestration.assets.states import code_version
 from storymesh.orchestration.assets.transfers import transfer_metadata
-from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
+from storymesh.orchestration.failures import as_dagster_failure, asset_failures
 from storymesh.orchestration.progress import progress_reporter
 from storymesh.release.catalog import Release, list_releases
 from storymesh.release.doubts import release_doubts
@@ -82,7 +83,7 @@ def _cases(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
         kinds={"duckdb", "parquet"},
     )
     def cases(context: dg.AssetExecutionContext) -> dg.MaterializeResult[str]:
-        with dagster_failures(context.retry_number):
+        with asset_failures(context):
             build = pin_build(mesh, narrative, fetch=True)
             written = write_cases(build, progress_reporter(context))
         cast = {"cast": _cast_table(build), "dagster/column_lineage": _lineage(build)}
@@ -101,7 +102,7 @@ def _precedents(mesh: Mesh, narrative: Narrative) -> dg.AssetsDefinition:
         kinds={"duckdb", "parquet"},
     )
     def precedents(context: dg.AssetExecutionContext, key: str) -> dg.MaterializeResult[str]:
-        with dagster_failures(context.retry_number):
+        with asset_failures(context):
             build = open_pinned_build(mesh, narrative, key)
             written = write_precedents(build, progress_reporter(context))
         return _result(mesh, build, written)
@@ -123,7 +124,7 @@ def _records(mesh: Mesh, narrative: Narrative, config: str) -> dg.AssetsDefiniti
         check_specs=[dg.AssetCheckSpec(GROUNDING, asset=asset_key, description=GROUNDING_WORDS)] if retold else (),
     )
     def records(context: dg.AssetExecutionContext, key: str) -> Iterator[dg.Output[str] | dg.AssetCheckResult]:
-        with dagster_failures(context.retry_number):
+        with asset_failures(context):
             build = open_pinned_build(mesh, narrative, key)
             progress = progress_reporter(context)
             rewritten = _write_rewritten(build, config, progress) if retold else None
@@ -191,7 +192,7 @@ def _release(mesh: Mesh, narrative: Narrative, configs: Sequence[str]) -> dg.Ass
     def release(
         context: dg.AssetExecutionContext, config: ReleaseConfig, **keys: str
     ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
-        with dagster_failures(context.retry_number):
+        with asset_failures(context):
             build = open_pinned_build(mesh, narrative, _common_build_key(narrative, keys))
             before = list_releases(mesh.releases, narrative.id)
             try:
@@ -286,7 +287,7 @@ def _result(
 ) -> dg.MaterializeResult[str]:
     metadata: dict[str, Any] = {"dagster/row_count": written.rows}
     if written.sample and not mesh.residency.keeps_records(build.narrative.id):  # what people come for stands first
-        metadata["sample"] = dg.MetadataValue.md(records_markdown(written.sample))
+        metadata[SAMPLE] = dg.MetadataValue.md(records_markdown(written.sample))
     if written.drops:
         metadata["drops_by_reason"] = counts_table("reason", written.drops)
         metadata["drops_plot"] = dg.MetadataValue.md(bar_chart(written.drops))

@@ -19,8 +19,10 @@ from storymesh.mesh.dbt_manifest import dbt_manifest
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
+from storymesh.orchestration.assets.file_metadata import evidence_sample, gathered_files
 from storymesh.orchestration.assets.keys import MODELS, model_key, product_key
 from storymesh.orchestration.assets.metadata import (
+    SAMPLE,
     asset_owners,
     asset_tags,
     code_references,
@@ -31,7 +33,7 @@ from storymesh.orchestration.assets.metadata import (
 )
 from storymesh.orchestration.assets.sources import source_key_of, source_kind
 from storymesh.orchestration.assets.states import domain_database, publication_state
-from storymesh.orchestration.failures import as_dagster_failure, dagster_failures
+from storymesh.orchestration.failures import as_dagster_failure, asset_failures
 from storymesh.orchestration.progress import progress_reporter
 from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product
@@ -79,7 +81,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
         pool=pool_of_product(product),
     )
     def publishing(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        with dagster_failures(context.retry_number):
+        with asset_failures(context):
             store = ProductStore(mesh.warehouse, product.domain)
             before = store.latest_snapshot(product.name)
             try:
@@ -90,7 +92,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata={
-                    **_metadata(mesh, product.source, contract, publication),
+                    **_metadata(mesh, contract, publication),
                     "dagster/column_lineage": _lineage(product, contract),
                 },
                 data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
@@ -153,10 +155,20 @@ def _publish(
     state.forget()
     if is_files_source(product.source):
         collection = file_collection(mesh, product)
+        key, run_id = source_key_of(product), context.run.run_id
         with mesh.open_engine() as engine:
             publication = publish_files(
-                product, contract, collection, store, engine, context.run.run_id, progress_reporter(context)
+                product,
+                contract,
+                collection,
+                store,
+                engine,
+                run_id,
+                progress_reporter(context),
+                lambda summary: context.log_event(gathered_files(key, summary)),
             )
+        if publication.snapshot is not None and (sample := evidence_sample(publication.snapshot.files, contract)):
+            context.log_event(dg.AssetObservation(key, metadata={SAMPLE: dg.MetadataValue.md(sample)}))
         state.record(publication)
         return publication
     with (
@@ -250,11 +262,8 @@ def _quarantine(mesh: Mesh, publication: Publication) -> dict[str, Any]:
     return metadata
 
 
-def _metadata(mesh: Mesh, source: str | None, contract: Contract, publication: Publication) -> dict[str, Any]:
-    """Return the metadata of a materialisation; the outcome of a run is read from it.
-
-    What stands in files is not in it: nobody erases it from Dagster's log when a file is deleted.
-    """
+def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[str, Any]:
+    """Return the metadata of a materialisation; the outcome of a run is read from it."""
     metadata: dict[str, Any] = {
         "dagster/row_count": publication.rows_out,
         "rows_in": publication.rows_in,
@@ -267,6 +276,5 @@ def _metadata(mesh: Mesh, source: str | None, contract: Contract, publication: P
     if snapshot is not None:
         metadata["version"] = snapshot.version
         metadata["snapshot_id"] = str(snapshot.snapshot_id)
-        if not is_files_source(source):
-            metadata["sample"] = sample_table(snapshot.files, contract)
+        metadata[SAMPLE] = sample_table(snapshot.files, contract)
     return metadata

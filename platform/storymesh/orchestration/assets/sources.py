@@ -8,7 +8,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -29,6 +29,7 @@ from storymesh.orchestration.dagster_internals import DATA_VERSION_TAG, latest_d
 from storymesh.product.definition import Product
 from storymesh.product.sources.bounds import COMPRESSED, OpensTooFar, require_bounded
 from storymesh.product.sources.server_table import server_relation
+from storymesh.redaction import redact
 
 SENSOR = "new_files"
 SOURCE = "source"
@@ -162,39 +163,54 @@ def raw_file_sensor(mesh: Mesh, domain: str, files: Files) -> dg.SensorDefinitio
         description="Notes when a raw file has new content: then its products are made again. Stop it to load by hand.",
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        observations = list(observe_raw_files(mesh, domain, files, context.instance, settled_s=SETTLED_S))
-        names = ", ".join(observation.asset_key.path[-1] for observation in observations)
-        return dg.SensorResult(
-            asset_events=observations, skip_reason=f"new: {names}" if names else "no raw file has changed"
-        )
+        unseen: dict[str, str] = {}
+        updates = list(raw_file_updates(mesh, domain, files, context.instance, settled_s=SETTLED_S, unseen=unseen))
+        news = [f"new: {', '.join(update.asset_key.path[-1] for update in updates)}"] if updates else []
+        news += [f"{source} could not be looked at: {why}" for source, why in unseen.items()]
+        return dg.SensorResult(asset_events=updates, skip_reason="; ".join(news) or "no raw file has changed")
 
     return look
 
 
-def observe_raw_files(
-    mesh: Mesh, domain: str, files: Files, instance: dg.DagsterInstance, *, settled_s: float = 0.0
-) -> Iterator[dg.AssetObservation]:
-    """Yield an observation of each raw file whose content is not what Dagster last saw.
+def raw_file_updates(
+    mesh: Mesh,
+    domain: str,
+    files: Files,
+    instance: dg.DagsterInstance,
+    *,
+    settled_s: float = 0.0,
+    unseen: MutableMapping[str, str] | None = None,
+) -> Iterator[dg.AssetMaterialization]:
+    """Yield an update of each raw file whose content is not what Dagster last saw: its owner has made it anew.
 
-    A file that was written to within the last `settled_s` seconds waits for the next call.
+    A file that was written to within the last `settled_s` seconds waits for the next call. What cannot be looked at is
+    added to `unseen`, source -> why; the step that reads it says the same.
+
+    The user interface holds the version of what Dagster does not make against materialisations alone: with observations
+    it would call whatever is made of raw files out of date for ever.
     """
+    unseen = {} if unseen is None else unseen
     folder = mesh.domain_folder(domain)
     digests = _FileDigests(mesh.store / "dagster" / "raw" / f"{domain}.json")
     now = time.time()
     for key, source in files.items():
         if is_files_source(source):
-            yield from _observe_collection(mesh, domain, key, source, instance, sparing=settled_s > 0)
+            try:
+                yield from _collection_updates(mesh, domain, key, source, instance, sparing=settled_s > 0)
+            except (StorymeshError, OSError) as error:
+                unseen[source] = redact(" ".join(str(error).split()))
             continue
         try:
             stats = {path: path.stat() for path in _matching(folder, source)}
             if any(now - stat.st_mtime < settled_s for stat in stats.values()):
                 continue
             version = digests.version(folder, stats)
-        except OSError:
-            continue  # the step that reads the file explains what is wrong with it
-        if latest_data_version(instance, key, is_source=True) != version:
+        except OSError as error:
+            unseen[source] = error.strerror or str(error)
+            continue
+        if latest_data_version(instance, key, is_source=False) != version:
             newest = max((stat.st_mtime for stat in stats.values()), default=None)
-            yield dg.AssetObservation(
+            yield dg.AssetMaterialization(
                 key,
                 tags={DATA_VERSION_TAG: version},
                 metadata={
@@ -210,10 +226,11 @@ _listed: dict[dg.AssetKey, tuple[float, float]] = {}  # when files were listed l
 _LISTING_SHARE = 50
 
 
-def _observe_collection(
+def _collection_updates(
     mesh: Mesh, domain: str, key: dg.AssetKey, source: str, instance: dg.DagsterInstance, *, sparing: bool
-) -> Iterator[dg.AssetObservation]:
-    """Yield an observation of the files that a definition means, if they are not what Dagster last saw.
+) -> Iterator[dg.AssetMaterialization]:
+    """Yield an update of the files that a definition means, if they are not what Dagster last saw. Raises what
+    `FileCollection.observe` raises.
 
     Listing many takes long, so whoever is `sparing` spends at most one part in `_LISTING_SHARE` of the time on it.
     """
@@ -222,14 +239,11 @@ def _observe_collection(
     if sparing and took and began - before < took * _LISTING_SHARE:
         return
     product = next((item for item in mesh.products_of(domain) if item.source == source), None)
-    try:
-        found = file_collection(mesh, product).observe() if product is not None else None
-    except (StorymeshError, OSError):
-        return  # the step that reads the files explains what is wrong with them
+    found = file_collection(mesh, product).observe() if product is not None else None
     _listed[key] = (began, time.monotonic() - began)
-    if found is None or found.version is None or latest_data_version(instance, key, is_source=True) == found.version:
+    if found is None or found.version is None or latest_data_version(instance, key, is_source=False) == found.version:
         return
-    yield dg.AssetObservation(
+    yield dg.AssetMaterialization(
         key, tags={DATA_VERSION_TAG: found.version}, metadata={"files": found.files, "bytes": found.bytes}
     )
 

@@ -19,7 +19,7 @@ from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.dbt_models import parse_dbt_projects
 from storymesh.orchestration.assets.keys import MODELS, product_key
-from storymesh.orchestration.assets.sources import observe_raw_files, raw_files_of
+from storymesh.orchestration.assets.sources import raw_file_updates, raw_files_of
 from storymesh.orchestration.dagster_internals import idle_pool_waiting, kept_database_engines
 from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
 from storymesh.orchestration.load_locations import load_code_locations
@@ -114,8 +114,8 @@ def execute_run(mesh: Mesh, terms: Sequence[RunTerm], listener: RunListener, log
 def _report_raw_files(mesh: Mesh, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
     """Tell Dagster which raw files the run reads, so that nobody takes them for new afterwards."""
     for domain in mesh.domains:
-        for observation in observe_raw_files(mesh, domain, raw_files_of(definitions, domain), instance):
-            instance.report_runless_asset_event(observation)
+        for update in raw_file_updates(mesh, domain, raw_files_of(definitions, domain), instance):
+            instance.report_runless_asset_event(update)
 
 
 @contextmanager

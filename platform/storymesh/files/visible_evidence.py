@@ -1,0 +1,27 @@
+"""What of the evidence of a value may be shown to people: never more than the contract lets them see of the row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from storymesh.contract.definition import Contract, restricted_properties
+from storymesh.language.static_values import RANK
+
+
+def is_how_alone_shown(contract: Contract, column: str) -> bool:
+    """Return True if of the evidence of a property no more may be shown than how it was taken: the evidence, which
+    quotes the file, is restricted or more guarded than the value."""
+    assert contract.evidence is not None
+    own, value = (contract.properties[name].classification for name in (contract.evidence, column))
+    return own == "restricted" or RANK[own] > RANK[value]
+
+
+def visible_evidence(contract: Contract, item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an item of the evidence of a row as it may be shown beside the row's values that may be.
+
+    Where the row has a value that may not, quote and name of the file are left out, for they may say it.
+    """
+    if is_how_alone_shown(contract, item["property"]):
+        return {"property": item["property"], "how": item["how"]}
+    if restricted_properties(contract):
+        return {name: value for name, value in item.items() if name not in ("quote", "uri")}
+    return item
