@@ -14,6 +14,7 @@ from storymesh.engine.open import open_engine
 from storymesh.errors import Finding
 from storymesh.files.collection import FileCollection
 from storymesh.files.gather import Gathered
+from storymesh.files.gathered_summary import GatheredSummary
 from storymesh.files.outcomes import FileOutcomes, file_outcomes
 from storymesh.files.reading.readers import load_reader, reader_version
 from storymesh.files.reading.reading import FileReading, Refused
@@ -177,12 +178,14 @@ class FilesDesk:
     def refused(self) -> dict[str, str]:
         return {file.uri.removeprefix("sources/mail/"): str(file.refused) for file in self.collection().refused()}
 
-    def publish(self, product: str = "carrier.mails") -> Publication:
+    def publish(
+        self, product: str = "carrier.mails", observe: Callable[[GatheredSummary], None] = lambda _: None
+    ) -> Publication:
         mesh = self.mesh()
         found = mesh.product(product)
         store = ProductStore(mesh.warehouse, found.domain)
         collection = self.collection(product)
-        return publish_files(found, mesh.contract(product), collection, store, self.engine, "run", None)
+        return publish_files(found, mesh.contract(product), collection, store, self.engine, "run", None, observe)
 
     def outcomes(self, product: str = "carrier.mails") -> FileOutcomes:
         return file_outcomes(product, self.collection(product), self.engine, 0, refused=False)

@@ -170,6 +170,46 @@ def test_what_the_file_says_is_published_with_where_it_says_it(model: ModelDesk)
     assert f"{NOTICE}" in call.prompt
 
 
+def test_dagster_shows_figures_and_what_the_contract_lets_people_see(model: ModelDesk) -> None:
+    import dagster as dg
+
+    from storymesh.orchestration.assets.file_metadata import gathered_files
+
+    def shown(*rows: dict[str, Any]) -> dict[str, Any]:
+        summaries: list[Any] = []
+        model.server.script = lambda _: told(*rows)
+        published = model.desk.publish(observe=summaries.append)
+        contract = model.desk.mesh().contract("carrier.mails")
+        event = gathered_files(dg.AssetKey("mails"), "v1", summaries[0], contract, published.snapshot)
+        return {name: value.value for name, value in event.metadata.items()}
+
+    model.desk.mail("a.eml", body=f"{NOTICE}\n")
+    model.desk.write("b.eml", b"%PDF-1.7")
+    found = shown(row(), row("SHP-000001", 12))
+    figures = {"files": 2, "files_with_rows": 1, "files_without_rows": 0, "files_refused": 1, "refused: wrong type": 1}
+    figures |= {"opened": 2, "read": 1, "calls": 1, "answers_paid_before": 0, "files_that_kept_earlier_rows": 0}
+    assert {name: found[name] for name in figures} == figures
+    assert found["input_tokens"] > 0
+    assert "shipment\\_id: the quote is not in the file | 1 |" in found["rows_that_the_files_do_not_say"]
+    assert (
+        "| SHP-004579 | delay\\_hours | 53 | quoted | 53 hours late | sources/mail/a.eml, part 1, char"
+        in found["sample"]
+    )
+    assert "| SHP-004579 | cause | strike | judged |" in found["sample"]
+
+    # Evidence is internal here: of a public value no more than how it was taken.
+    model.desk.contract = CONTRACT.replace("name: cause\n", "name: cause\n        classification: public\n")
+    assert "| SHP-004579 | cause | strike | judged |  |  |" in shown(row())["sample"]
+    # Where a value of the row may not be shown, its words are not either.
+    model.desk.contract = CONTRACT.replace("written_at, logical", "written_at, classification: restricted, logical")
+    hidden = shown(row())["sample"]
+    assert "| SHP-004579 | delay\\_hours | 53 | quoted |  | part 1, characters" in hidden
+    assert "| SHP-004579 | written\\_at | (restricted) | taken |" in hidden
+    assert "a.eml" not in hidden.replace("| SHP-004579 | file | sources/mail/a.eml |", "")
+    model.desk.contract = CONTRACT.replace("logicalType: array", "logicalType: array, classification: restricted")
+    assert "sample" not in shown(row())
+
+
 NARRATIVE = """\
 apiVersion: storymesh/v1
 kind: Narrative

@@ -179,6 +179,16 @@ def test_a_refused_product_keeps_its_snapshot_and_stops_only_what_is_built_on_it
     assert pq.read_table(latest.files[0]).num_rows == 6
     with open_instance(load_mesh(harbour)) as instance:
         assert any(name.startswith("length") for name in red_checks(instance, outcome.run_id))
+        checks = {
+            check.check_name: check for check in evaluations(instance, outcome.run_id) if check.asset_key == BOATS
+        }
+        assert "5 of 10 rows break the contract" in checks["published"].description
+        assert checks["published"].severity is dg.AssetCheckSeverity.ERROR
+        # What nobody looked for is no failure of the rows.
+        assert checks["volume"].severity is checks["there_are_boats"].severity is dg.AssetCheckSeverity.WARN
+        noted = instance.fetch_observations(BOATS, limit=1).records[0].asset_observation
+        assert noted is not None
+        assert "5 of 10 rows break the contract" in str(noted.metadata["failed"].value)
 
 
 def add_domain(root: Path) -> None:

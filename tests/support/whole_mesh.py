@@ -231,7 +231,7 @@ def quarantined(mesh: Path, product: str) -> list[dict[str, Any]]:
 
 
 def red_checks(mesh: Path) -> set[str]:
-    """Return the checks that failed in the mesh's latest run, as Dagster remembers them: `domain/product: check`."""
+    """Return the checks that are red after the mesh's latest run, as Dagster has them: `domain/product: check`."""
     import dagster as dg
 
     from storymesh.mesh.mesh import load_mesh
@@ -241,7 +241,11 @@ def red_checks(mesh: Path) -> set[str]:
         run_id = instance.get_runs(limit=1)[0].run_id
         records = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         found = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
-    return {f"{item.asset_key.to_user_string()}: {item.check_name}" for item in found if not item.passed}
+    return {
+        f"{item.asset_key.to_user_string()}: {item.check_name}"
+        for item in found
+        if not item.passed and item.severity is dg.AssetCheckSeverity.ERROR
+    }
 
 
 def statuses(mesh: Path) -> set[str]:

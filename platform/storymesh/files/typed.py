@@ -13,7 +13,7 @@ from storymesh.files.reading.reading import KINDS
 from storymesh.language.ast import Expression, FilterCall
 from storymesh.language.parse import parse_expression
 from storymesh.language.static_values import ANYTHING, a_kind
-from storymesh.language.typecheck.scope import Checked, CheckedExpression
+from storymesh.language.typecheck.scope import Checked, CheckedExpression, CheckedTemplate
 from storymesh.language.typecheck.templates import check_expression
 from storymesh.language.types import (
     Array,
@@ -94,7 +94,7 @@ def _reads_attachments(checked: Checked) -> bool:
     """Return True if an expression or a template reads what a reader makes of attachments, or takes them whole."""
     if any((ATTACHMENTS, name) in checked.reads for name in _READ_OF_ATTACHMENT):
         return True
-    if ATTACHMENTS not in checked.names or not isinstance(checked, CheckedExpression):
+    if ATTACHMENTS not in checked.names or isinstance(checked, CheckedTemplate):
         return False
     kind = checked.value.type
     return isinstance(kind.item.type if isinstance(kind, Array) else kind, Struct)

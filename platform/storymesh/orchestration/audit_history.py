@@ -30,7 +30,7 @@ def _audits(instance: "dg.DagsterInstance", contract: Contract) -> list[Audit]:
     import dagster as dg
 
     from storymesh.orchestration.assets.keys import product_key
-    from storymesh.orchestration.assets.products import checks_by_name
+    from storymesh.orchestration.assets.products import NOT_LOOKED_AT, checks_by_name
 
     key = product_key(contract.id)
     outcomes: dict[str, dict[int, AuditedCheck]] = {}
@@ -43,6 +43,8 @@ def _audits(instance: "dg.DagsterInstance", contract: Contract) -> list[Audit]:
             if record.event is None or record.event.asset_check_evaluation is None:
                 continue  # a run that did not come so far
             found = record.event.asset_check_evaluation
+            if NOT_LOOKED_AT in found.metadata:
+                continue
             failed = _number(found.metadata.get("failed_rows"))
             outcomes.setdefault(record.run_id, {})[place] = AuditedCheck(found.passed, check.severity, failed)
             moments[record.run_id] = max(moments.get(record.run_id, 0.0), record.event.timestamp)

@@ -63,7 +63,7 @@ def asset_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 
 def _note_failure(context: dg.AssetExecutionContext, failure: dg.Failure) -> None:
-    metadata = {FAILED: failure.description or "", **failure.metadata}
+    metadata: dict[str, Any] = {FAILED: failure.description or "", **failure.metadata}
     for key in sorted(context.selected_asset_keys):
         made = context.instance.get_latest_materialization_event(key)
         if made is None or made.run_id != context.run.run_id:  # a model of dbt may be made before another fails

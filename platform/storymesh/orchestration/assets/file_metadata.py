@@ -9,14 +9,19 @@ import dagster as dg
 from storymesh.contract.definition import RESTRICTED, Contract, restricted_properties
 from storymesh.files.place import describe_place
 from storymesh.files.visible_evidence import visible_evidence
-from storymesh.orchestration.assets.metadata import SAMPLE_ROWS, counts_table, first_rows, markdown_table
+from storymesh.orchestration.assets.metadata import SAMPLE, SAMPLE_ROWS, counts_table, first_rows, markdown_table
+from storymesh.orchestration.dagster_internals import DATA_VERSION_TAG
 
 if TYPE_CHECKING:
     from storymesh.files.gathered_summary import GatheredSummary
+    from storymesh.product.store import Snapshot
 
 
-def gathered_files(key: dg.AssetKey, summary: "GatheredSummary") -> dg.AssetObservation:
-    """Return the observation of files after a run has read them. What is a number has a plot of its history."""
+def gathered_files(
+    key: dg.AssetKey, version: str | None, summary: "GatheredSummary", contract: Contract, snapshot: "Snapshot | None"
+) -> dg.AssetMaterialization:
+    """Return what Dagster is told of files after a run has read them, with some values of what was published of them.
+    What is a number has a plot of its history. The files are those of `version`, as they were noticed."""
     metadata: dict[str, Any] = {
         "files": summary.files,
         "files_with_rows": summary.with_rows,
@@ -43,7 +48,9 @@ def gathered_files(key: dg.AssetKey, summary: "GatheredSummary") -> dg.AssetObse
             "tokens_estimated": usage.estimated,
         }
         metadata |= {} if usage.usd is None else {"cost_usd": float(usage.usd)}
-    return dg.AssetObservation(key, metadata=metadata)
+    if snapshot is not None and (sample := evidence_sample(snapshot.files, contract)):
+        metadata[SAMPLE] = dg.MetadataValue.md(sample)
+    return dg.AssetMaterialization(key, metadata=metadata, tags={} if version is None else {DATA_VERSION_TAG: version})
 
 
 def evidence_sample(files: Sequence[str], contract: Contract, rows: int = SAMPLE_ROWS) -> str:

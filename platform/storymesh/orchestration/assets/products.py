@@ -14,12 +14,15 @@ import dagster as dg
 from storymesh.contract.checks import Check, CheckResult, checks_of
 from storymesh.contract.definition import Contract
 from storymesh.document import path_in_mesh
+from storymesh.errors import StorymeshError
+from storymesh.files.collection import FileCollection
 from storymesh.files.definition import is_files_source
+from storymesh.files.gathered_summary import GatheredSummary
 from storymesh.mesh.dbt_manifest import dbt_manifest
 from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
-from storymesh.orchestration.assets.file_metadata import evidence_sample, gathered_files
+from storymesh.orchestration.assets.file_metadata import gathered_files
 from storymesh.orchestration.assets.keys import MODELS, model_key, product_key
 from storymesh.orchestration.assets.metadata import (
     SAMPLE,
@@ -33,8 +36,10 @@ from storymesh.orchestration.assets.metadata import (
 )
 from storymesh.orchestration.assets.sources import source_key_of, source_kind
 from storymesh.orchestration.assets.states import domain_database, publication_state
+from storymesh.orchestration.dagster_internals import latest_data_version
 from storymesh.orchestration.failures import as_dagster_failure, asset_failures
 from storymesh.orchestration.progress import progress_reporter
+from storymesh.outage import is_transient
 from storymesh.product.dbt_project import allowed_paths
 from storymesh.product.definition import Product
 from storymesh.product.publication import Publication, PublicationRefused
@@ -47,6 +52,9 @@ VOLUME = "volume"
 QUARANTINED = "quarantined_for"
 VOLUME_FACTOR = 2
 VOLUME_WORDS = "the product has at least half and at most twice the rows of the snapshot before"
+PUBLISHED = "published"
+PUBLISHED_WORDS = "the rows are published; where they are not, readers keep the snapshot before, and this says why"
+NOT_LOOKED_AT = "not_looked_at"
 
 
 def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
@@ -87,8 +95,12 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
             try:
                 publication = _publish(mesh, product, contract, store, context)
             except PublicationRefused as refused:
-                yield from _check_results(refused.publication, contract, key)
+                yield from _results_of_refusal(refused, refused.publication, contract, key)
                 raise as_dagster_failure(refused, _quarantine(mesh, refused.publication)) from None
+            except StorymeshError as error:
+                if not is_transient(error):
+                    yield from _results_of_refusal(error, None, contract, key)
+                raise
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata={
@@ -96,7 +108,11 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                     "dagster/column_lineage": _lineage(product, contract),
                 },
                 data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
-                check_results=[*_check_results(publication, contract, key), _volume(before, publication, key)],
+                check_results=[
+                    *_check_results(publication, contract, key),
+                    _volume(before, publication, key),
+                    dg.AssetCheckResult(asset_key=key, check_name=PUBLISHED, passed=True),
+                ],
             )
 
     return publishing
@@ -112,6 +128,7 @@ def _check_specs(contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheck
             metadata={"kind": check.kind, "severity": check.severity, "place": str(check.location)},
         )
     yield dg.AssetCheckSpec(VOLUME, asset=key, description=VOLUME_WORDS, blocking=False)
+    yield dg.AssetCheckSpec(PUBLISHED, asset=key, description=PUBLISHED_WORDS, blocking=False)
 
 
 def assets_made_for(mesh: Mesh, domain: str) -> dg.AssetSelection:
@@ -128,7 +145,7 @@ def pool_of_product(product: Product) -> str:
 def checks_by_name(contract: Contract) -> dict[str, Check]:
     """Return the contract's checks by their names in Dagster: letters, digits and `_`, each unique."""
     checks: dict[str, Check] = {}
-    counts = Counter({VOLUME: 1})
+    counts = Counter({VOLUME: 1, PUBLISHED: 1})
     for check in checks_of(contract):
         name = re.sub(r"\W+", "_", "_".join((*check.properties, check.name)), flags=re.ASCII).strip("_").lower()
         name = name[:80] or "rule"
@@ -155,20 +172,7 @@ def _publish(
     state.forget()
     if is_files_source(product.source):
         collection = file_collection(mesh, product)
-        key, run_id = source_key_of(product), context.run.run_id
-        with mesh.open_engine() as engine:
-            publication = publish_files(
-                product,
-                contract,
-                collection,
-                store,
-                engine,
-                run_id,
-                progress_reporter(context),
-                lambda summary: context.log_event(gathered_files(key, summary)),
-            )
-        if publication.snapshot is not None and (sample := evidence_sample(publication.snapshot.files, contract)):
-            context.log_event(dg.AssetObservation(key, metadata={SAMPLE: dg.MetadataValue.md(sample)}))
+        publication = _publish_files(product, contract, collection, store, mesh, context)
         state.record(publication)
         return publication
     with (
@@ -180,6 +184,32 @@ def _publish(
         publication = publish(product, contract, rows, store, engine, run_id, progress, places=places)
     state.record(publication)
     return publication
+
+
+def _publish_files(
+    product: Product,
+    contract: Contract,
+    collection: FileCollection,
+    store: ProductStore,
+    mesh: Mesh,
+    context: dg.AssetExecutionContext,
+) -> Publication:
+    """Publish a product that is made of files, and tell at their own asset what became of them, published or not."""
+    run_id, progress = context.run.run_id, progress_reporter(context)
+    summaries: list[GatheredSummary] = []
+    snapshot = None
+    try:
+        with mesh.open_engine() as engine:
+            publication = publish_files(
+                product, contract, collection, store, engine, run_id, progress, summaries.append
+            )
+        snapshot = publication.snapshot
+        return publication
+    finally:
+        key = source_key_of(product)
+        version = latest_data_version(context.instance, key, is_source=False)
+        for summary in summaries:
+            context.log_event(gathered_files(key, version, summary, contract, snapshot))
 
 
 def _upstream(product: Product) -> list[dg.AssetKey]:
@@ -218,6 +248,29 @@ def _check_results(publication: Publication, contract: Contract, key: dg.AssetKe
             description=result.words,
             metadata=_check_metadata(result),
         )
+
+
+def _results_of_refusal(
+    error: StorymeshError, publication: Publication | None, contract: Contract, key: dg.AssetKey
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results of checks where nothing is published: why, what the audit came to, and of the other checks that
+    nobody looked, for else Dagster says of each that it failed."""
+    left = {*checks_by_name(contract), VOLUME}
+    for result in _check_results(publication, contract, key) if publication is not None else ():
+        left.discard(str(result.check_name))
+        yield result
+    for name in sorted(left):
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="nobody looked, for the rows were refused before",
+            metadata={NOT_LOOKED_AT: True},
+        )
+    yield dg.AssetCheckResult(
+        asset_key=key, check_name=PUBLISHED, passed=False, description=as_dagster_failure(error).description
+    )
 
 
 def _volume(before: Snapshot | None, publication: Publication, key: dg.AssetKey) -> dg.AssetCheckResult:

@@ -65,7 +65,7 @@ class RunObserver:
                 self.assets_of.setdefault(step, []).append(event.asset_key)
             case DagsterEventType.STEP_START:
                 self.listener(StepStart(self._name(step)))
-            case DagsterEventType.ASSET_MATERIALIZATION if event.asset_key is not None:
+            case DagsterEventType.ASSET_MATERIALIZATION if event.asset_key in self.assets_of.get(step, ()):
                 metadata = event.step_materialization_data.materialization.metadata
                 self._on_materialization(step, event.asset_key, metadata)
             case DagsterEventType.STEP_SUCCESS:
