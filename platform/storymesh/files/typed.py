@@ -94,10 +94,11 @@ def _reads_attachments(checked: Checked) -> bool:
     """Return True if an expression or a template reads what a reader makes of attachments, or takes them whole."""
     if any((ATTACHMENTS, name) in checked.reads for name in _READ_OF_ATTACHMENT):
         return True
-    if ATTACHMENTS not in checked.names or isinstance(checked, CheckedTemplate):
+    if isinstance(checked, CheckedTemplate):
         return False
     kind = checked.value.type
-    return isinstance(kind.item.type if isinstance(kind, Array) else kind, Struct)
+    kept = kind.item.type if isinstance(kind, Array) else kind
+    return ATTACHMENTS in checked.names and isinstance(kept, Struct)
 
 
 def reading_fields(file: FilesFile) -> dict[str, Field]:

@@ -65,9 +65,10 @@ class RunObserver:
                 self.assets_of.setdefault(step, []).append(event.asset_key)
             case DagsterEventType.STEP_START:
                 self.listener(StepStart(self._name(step)))
-            case DagsterEventType.ASSET_MATERIALIZATION if event.asset_key in self.assets_of.get(step, ()):
-                metadata = event.step_materialization_data.materialization.metadata
-                self._on_materialization(step, event.asset_key, metadata)
+            case DagsterEventType.ASSET_MATERIALIZATION:
+                made = event.step_materialization_data.materialization
+                if made.asset_key in self.assets_of.get(step, ()):  # a step also tells of files that it read
+                    self._on_materialization(step, made.asset_key, made.metadata)
             case DagsterEventType.STEP_SUCCESS:
                 rows, unchanged = self.rows_of.get(step, (None, False))
                 self.ended.add(step)
