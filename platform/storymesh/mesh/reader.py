@@ -81,7 +81,7 @@ class DefinitionReader:
             for position, narrative in enumerate(premise.narratives):
                 if narrative not in known and self._settings_document is not None:
                     message = f"the premise '{name}' makes the cases of '{narrative}', and there is no such narrative"
-                    place = ["premises", name, "narratives", position]
+                    place: tuple[str | int, ...] = ("premises", name, "narratives", position)
                     hint = suggest_name(narrative, known)
                     self.findings.append(self._settings_document.finding(place, "unknown-name", message, hint))
 
