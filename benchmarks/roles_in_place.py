@@ -2,11 +2,15 @@
 
     python -m benchmarks.roles_in_place reference --rows 4000000 --anchors 1000 10000 50000 200000
     python -m benchmarks.roles_in_place lending --rows 2000000
+    python -m benchmarks.roles_in_place digest --ran DIR
 
 `reference`: the reference mesh with shipments and resolutions in two tables of so many rows, of which the delays of the
-generator link some. `lending`: the mesh of the tests with so many payments, before and after ANALYZE. A PostgreSQL is
-started in a folder of its own and reached through a proxy that counts bytes. For each role every way is estimated, and
-then taken; at the end of a line stands, for each way, what was expected as a share of what crossed.
+generator link some. `lending`: the mesh of the tests with so many payments, before and after ANALYZE. `digest`: whether
+the reference mesh, which ran in DIR, has the same digest with its shipments and resolutions left in place; `sources`
+name the versions of what was fetched, so those of the copied products are put in their stead.
+
+A PostgreSQL is started in a folder of its own and reached through a proxy that counts bytes. For each role every way is
+estimated, and then taken; at the end of a line stands, for each way, what was expected as a share of what crossed.
 """
 
 import argparse
@@ -16,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,10 +36,14 @@ from storymesh.federation.plan import ALL, TransferPlan, Ways
 from storymesh.federation.postgres import PostgresTable
 from storymesh.mesh.in_place import RolesInPlace
 from storymesh.mesh.mesh import Mesh, load_mesh
+from storymesh.mesh.snapshot_pinning import latest_build
 from storymesh.product.publish import publish
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.sources.server_table import server_relation
 from storymesh.product.store import ProductStore, Snapshot
+from storymesh.release.catalog import list_releases
+from storymesh.release.rewritten_records import write_all_records
+from storymesh.release.write import write_release
 from tests.support.in_place import left_in_place
 from tests.support.servers import postgres, s3
 
@@ -150,6 +158,36 @@ def _line(label: str, role: str, plan: TransferPlan, moved: Mapping[str, tuple[i
     return f"{label:<22} {role:<11} {plan.chosen:<14} {figures} {shares}  {errors:<20}"
 
 
+def leave_in_place(root: Path) -> tuple[str, ...]:
+    """Have the reference mesh in a folder leave two products on a server; return which."""
+    for name in ("contracts/resolutions/costs.odcs.yaml", "domains/resolutions/products/costs.odps.yaml"):
+        (root / name).unlink()  # it is built on shipments, which stay where they are
+    for product in (left := ("shipping.shipments", "resolutions.resolutions")):
+        left_in_place(root, product, LEDGER)
+    return left
+
+
+def compare_digests(ran: Path) -> None:
+    """Print the digest of the release of the reference mesh, and of one of which two products stayed in place."""
+    whole = load_mesh(ran)
+    copied = latest_build(whole, whole.narrative(NARRATIVE))
+    os.environ.setdefault("STORYMESH_PSEUDONYM_KEY", copied.pseudonym_key.decode())
+    print("copied  ", list_releases(whole.releases, NARRATIVE)[-1].manifest.digest, flush=True)
+    with served("LEDGER") as server, tempfile.TemporaryDirectory() as scratch:
+        root = Path(shutil.copytree(ran, Path(scratch) / "mesh", ignore=shutil.ignore_patterns("releases")))
+        for product in leave_in_place(root):
+            found = _latest(whole, product)
+            assert found is not None
+            rows = pq.read_table(list(found.files))
+            fill(server, product.partition(".")[2], rows, 3 * len(rows))
+        mesh = load_mesh(root)
+        build = latest_build(mesh, mesh.narrative(NARRATIVE), fetch=True)
+        named = {role: replace(one, version=copied.snapshots[role].version) for role, one in build.snapshots.items()}
+        build = replace(build, snapshots=named)
+        write_all_records(build)
+        print("in place", write_release(build).manifest.digest)
+
+
 def reference(count: int, anchors: Sequence[int], cache: Path) -> None:
     """Measure the reference mesh, of so many anchors each."""
     folder = products(max(anchors), cache)
@@ -157,10 +195,7 @@ def reference(count: int, anchors: Sequence[int], cache: Path) -> None:
         root = Path(scratch) / "mesh"
         for name in ("contracts", "domains", "narratives"):
             shutil.copytree(ROOT / name, root / name)
-        for name in ("contracts/resolutions/costs.odcs.yaml", "domains/resolutions/products/costs.odps.yaml"):
-            (root / name).unlink()  # it is built on shipments, which stay where they are
-        for product in ("shipping.shipments", "resolutions.resolutions"):
-            left_in_place(root, product, LEDGER)
+        for product in leave_in_place(root):
             name = product.partition(".")[2]
             fill(server, name, pq.read_table(folder / f"{name}.parquet"), count)
         delays = pq.read_table(folder / "shipment_delays.parquet")
@@ -234,14 +269,18 @@ def _latest(mesh: Mesh, product: str) -> Snapshot | None:
 def main() -> None:
     """Print a line for each role of each set-up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mesh", choices=("reference", "lending"))
+    parser.add_argument("what", choices=("reference", "lending", "digest"))
+    parser.add_argument("--ran", type=Path, default=ROOT)
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--anchors", type=int, nargs="+", default=[10_000, 200_000])
     parser.add_argument("--cache", type=Path, default=ROOT / ".storymesh" / "benchmarks")
     arguments = parser.parse_args()
+    if arguments.what == "digest":
+        compare_digests(arguments.ran)
+        return
     titles = f"{'chosen':<14} {'rows':>9} {'MB':>8} {'expected':>9} {'of all':>7} {'of best':>7}"
     print(f"{'set-up':<22} {'role':<11} {titles}  expected of crossed")
-    if arguments.mesh == "reference":
+    if arguments.what == "reference":
         reference(arguments.rows, arguments.anchors, arguments.cache)
     else:
         lending(arguments.rows)
