@@ -205,12 +205,15 @@ def test_what_a_selection_moves_is_expected_within_a_factor_of_two(cursor: Any, 
     raw = pa.table({"k0": [f"K{number}" for number in range(50)]})
     hashed = pa.table({"k0": [hashed_value(f"K{number}", SECRET) for number in range(50)]})
     spans = {"start": [datetime(2024, 1, 1)] * 50, "end": [datetime(2024, 5, 1)] * 50}
-    keys = KeySet((1,), raw, ("raw",))
+    keys, shown = KeySet((1,), raw, ("raw",)), KeySet((1,), hashed, ("hashed text",), SECRET)
     ways = {
         "all rows": RowSelection(),
         "keys": RowSelection(keys=(keys,)),
         "times": RowSelection(keys=(keys,), times=KeyTimes(keys, 3, pa.table({"k0": raw["k0"], **spans}))),
-        "hashed": RowSelection(keys=(KeySet((1,), hashed, ("hashed text",), SECRET),)),
+        "hashed": RowSelection(keys=(shown,)),
+        "hashed at times": RowSelection(
+            keys=(shown,), times=KeyTimes(shown, 3, pa.table({"k0": hashed["k0"], **spans}))
+        ),
     }
     found = estimate_ways(cursor, SelectedColumns("moved", names, types, names, "moved"), ways)
     for way, selection in ways.items():

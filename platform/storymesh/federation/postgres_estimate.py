@@ -15,7 +15,7 @@ from storymesh.federation.selection import KeySet, RowSelection, TransferEstimat
 from storymesh.federation.sql import quote_name, select_sql
 
 SAMPLED_KEYS = 1_000
-SAMPLED_PAGES = 300
+SAMPLED_PAGES = 500
 _FRAME = 5 + 1  # bytes of a row on its way: the protocol's, and the end of its line
 _WIDTHS = {16: 1, 20: 8, 21: 4, 23: 6, 700: 8, 701: 12, 1082: 10, 1114: 22, 1184: 25, 1700: 8, 2950: 36}
 _UNKNOWN_WIDTH = 32
@@ -170,10 +170,11 @@ class _Sample:
             return None
         part = min(1.0, SAMPLED_PAGES / float(pages))
         some = {way: _some_keys(selection) for way, selection in ways.items()}
-        wheres = [selection_sql(selection, columns.names, columns.oids) for selection, _ in some.values()]
-        counts = [f"count(*) filter (where {' and '.join(where)})" if where else "count(*)" for where in wheres]
-        texts = " + ".join(f"coalesce(octet_length({quote_name(name, 'postgres')}::text), 0)" for name in columns.names)
         source = f"{columns.source} tablesample system ({100 * part:.6f}) repeatable (0)"
+        texts = " + ".join(f"coalesce(octet_length({quote_name(name, 'postgres')}::text), 0)" for name in columns.names)
+        # Each is a query of its own over the same pages: in a WHERE the server joins with the keys, not row by row.
+        wheres = [selection_sql(selection, columns.names, columns.oids) for selection, _ in some.values()]
+        counts = [f"({select_sql(['count(*)'], source, where=where)})" for where in wheres]
         cursor.execute(f"select count(*), avg({texts}), {', '.join(counts)} from {source}")
         ((rows, width, *hits),) = cursor.fetchall()
         if not rows:

@@ -39,6 +39,7 @@ class TimeBounds:
     or_null: bool = False
 
 
+_SPAN_BYTES = 2 * len('"2024-01-01T00:00:00.000000",')
 KeyForm = Literal["raw", "hashed text", "hashed number"]
 """How a key is there: as it is, or as the keyed hash of what the contract calls a text or a whole number."""
 
@@ -108,8 +109,11 @@ class RowSelection:
     @property
     def sent_bytes(self) -> int:
         """About how many bytes go in with a statement that selects by it."""
-        sets = [keys.values for keys in self.keys] + ([self.times.values] if self.times is not None else [])
-        return sum(values.nbytes for values in sets)
+        keys = sum(keys.values.nbytes for keys in self.keys)
+        if self.times is None:
+            return keys
+        names = self.times.keys.values.column_names
+        return keys + self.times.values.select(names).nbytes + _SPAN_BYTES * self.times.values.num_rows
 
 
 EVERY_ROW = RowSelection()
