@@ -109,11 +109,11 @@ class RowSelection:
     @property
     def sent_bytes(self) -> int:
         """About how many bytes go in with a statement that selects by it."""
-        keys = sum(keys.values.nbytes for keys in self.keys)
-        if self.times is None:
-            return keys
-        names = self.times.keys.values.column_names
-        return keys + self.times.values.select(names).nbytes + _SPAN_BYTES * self.times.values.num_rows
+        sent: int = sum(keys.values.nbytes for keys in self.keys)
+        if self.times is not None:
+            names = self.times.keys.values.column_names
+            sent += self.times.values.select(names).nbytes + _SPAN_BYTES * self.times.values.num_rows
+        return sent
 
 
 EVERY_ROW = RowSelection()
