@@ -9,8 +9,11 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
 
 from storymesh.mesh.mesh import load_mesh
+from storymesh.orchestration.assets.sources import raw_file_updates, raw_files_of
 from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
 from storymesh.orchestration.load_locations import load_code_locations
 from storymesh.orchestration.run.events import RunEvent, StepFailure, StepStart, StepSuccess
@@ -82,6 +85,24 @@ def test_a_mesh_of_plain_files_becomes_a_release_once(harbour: Path) -> None:
         }
         assert "certificate" in evaluated(instance, outcome.run_id)
         assert "volume" in evaluated(instance, outcome.run_id)
+        assert stale(harbour, instance) == set()
+        spoil_boats(harbour, bad=1)
+        report_raw_files(harbour, "fleet", instance)
+        assert stale(harbour, instance) == {"fleet/boats"}, "and nobody takes the others for out of date"
+
+
+def stale(root: Path, instance: dg.DagsterInstance) -> set[str]:
+    """Return the assets that the user interface calls out of date by a new version of what they are made from."""
+    graph = load_code_locations(load_mesh(root)).resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    causes = {key: resolver.get_stale_causes(key) for key in graph.materializable_asset_keys}
+    return {key.to_user_string() for key, found in causes.items() if any(cause.key.asset_key == key for cause in found)}
+
+
+def report_raw_files(root: Path, domain: str, instance: dg.DagsterInstance) -> None:
+    definitions = load_code_locations(load_mesh(root))
+    for update in raw_file_updates(load_mesh(root), domain, raw_files_of(definitions, domain), instance):
+        instance.report_runless_asset_event(update)
 
 
 def made(instance: dg.DagsterInstance, key: str) -> Mapping[str, Any]:
