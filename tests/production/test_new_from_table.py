@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from storymesh.contract.definition import Contract
 from storymesh.errors import SourceUnreadable, WrongUsage
 from storymesh.mesh.mesh import load_mesh
 from storymesh.scaffold.add_product import ProductRequest, add_product
@@ -17,9 +18,18 @@ TABLE = """
 create schema if not exists shop;
 create table shop."Late Orders" (
   id int, line int, at timestamptz not null, paid boolean, "sum" numeric(12,3), note text, primary key (line, id));
+create table shop.buyers (id int primary key, "Full Name" text);
+insert into shop.buyers values (1, 'Ann'), (2, 'Bo');
+create table shop.notes (
+  id int primary key, buyer_id int references shop.buyers, line int, order_id int, told_by int references shop.notes,
+  foreign key (line, order_id) references shop."Late Orders" (line, id));
 insert into shop."Late Orders" select g, g % 3, timestamptz '2024-01-01 12:00+02' + g * interval '1 day', g % 2 = 0,
   g * 1.125, case when g % 4 = 0 then E'a\\n"b", c' end from generate_series(1, 40) g;
 """
+
+
+def related(contract: Contract) -> dict[tuple[str, ...], str]:
+    return {item.columns: item.to_contract for item in contract.relationships}
 
 
 def test_a_table_becomes_a_product(
@@ -48,6 +58,25 @@ def test_a_table_becomes_a_product(
     written = {"host": host, "port": int(port), "database": database, "schema": "shop"}
     assert contract.document.value["servers"] == [{"server": "postgres", "type": "postgresql", **written}]
     assert quarantined(mesh, "desk.late_orders") == 0
+    with psycopg2.connect("") as connection, connection.cursor() as cursor:
+        cursor.execute("insert into shop.notes values (1, 2, 1, 1, null), (2, 1, 2, 2, 1), (3, 1, 2, 5, 1)")
+    connection.close()
+    add_product(mesh, ProductRequest(address, table="shop.notes"), lambda _, guess: guess)
+    notes = load_mesh(mesh).contract("desk.notes")
+    assert related(notes) == {("line", "order_id"): "desk.late_orders", ("told_by",): "desk.notes"}
+    words = "buyer_id leads to the table buyers, of which there is no product"
+    assert words in " ".join(notes.document.text.replace("#", "").split())
+    for path in (mesh / "contracts/desk/notes.odcs.yaml", mesh / "domains/desk/products/notes.odps.yaml"):
+        path.unlink()
+    add_product(mesh, ProductRequest(address, table="shop.buyers"), lambda _, guess: guess)
+    add_product(mesh, ProductRequest(address, table="shop.notes"), lambda _, guess: guess)
+    notes = load_mesh(mesh).contract("desk.notes")
+    assert related(notes) == {
+        ("buyer_id",): "desk.buyers", ("line", "order_id"): "desk.late_orders", ("told_by",): "desk.notes",
+    }  # fmt: skip
+    composite = next(item for item in notes.relationships if len(item.columns) > 1)
+    assert composite.to_columns == ("line", "id")
+    assert storymesh(mesh, "check").code == 0
     with psycopg2.connect("") as connection, connection.cursor() as cursor:
         cursor.execute("""insert into shop."Late Orders" (id, line, at) values (99, 1, 'infinity')""")
     connection.close()

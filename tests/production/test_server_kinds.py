@@ -17,9 +17,11 @@ from storymesh.contract.cast import plan_cast
 from storymesh.engine.open import open_engine
 from storymesh.errors import SourceUnreadable
 from storymesh.federation.access import ServerAccess
+from storymesh.federation.foreign_key import ForeignKey
 from storymesh.mesh.mesh import load_mesh
 from storymesh.outage import ResourceUnavailable
 from storymesh.product.sources.open import open_product_rows, source_digest
+from storymesh.scaffold.server_table import find_table
 from tests.support.served_mesh import write_mesh
 
 CANARY = "p4ss-of-the-l4ke"
@@ -335,6 +337,12 @@ def test_a_mariadb_gives_its_rows_and_says_what_is_wrong(
     reader.access = ServerAccess(reader.access.folder, silence_s=0.5)
     with pytest.raises(ResourceUnavailable, match=r"it has said nothing for 0\.5 s"):
         reader.rows()
+    heads = "create table heads (a int, b int, primary key (b, a))"
+    lines = "create table `lines` (id int primary key, y int, x int, foreign key (y, x) references heads (b, a))"
+    maria(mariadb_server, "use books", heads, lines)
+    address = f"mysql://root@{mariadb_server['host']}:{mariadb_server['port']}/books"
+    found = find_table(address, "lines", tmp_path)
+    assert (found.key, found.foreign_keys) == (("id",), (ForeignKey(("y", "x"), "books", "heads", ("b", "a")),))
     monkeypatch.setenv("LAKE_PASSWORD", "wr0ng-canary")
     with pytest.raises(SourceUnreadable, match=r"it lets nobody in: Access denied .*LAKE_PASSWORD") as error:
         reader.rows()

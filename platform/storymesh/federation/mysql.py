@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
+from storymesh.federation.foreign_key import ForeignKey, foreign_keys_of
 from storymesh.federation.relation import Relation
 from storymesh.federation.row_texts import text_batches
 from storymesh.federation.sql import Dialect, quote_name, relation_sql, select_sql
@@ -26,6 +27,10 @@ _TABLES = "select table_name from information_schema.tables where table_schema =
 _KEY = """
 select column_name from information_schema.key_column_usage where constraint_name = 'PRIMARY' and table_schema = %s
 and table_name = %s order by ordinal_position"""
+_FOREIGN_KEYS = """
+select constraint_name, column_name, referenced_table_schema, referenced_table_name, referenced_column_name
+from information_schema.key_column_usage where table_schema = %s and table_name = %s
+and referenced_table_name is not null order by constraint_name, ordinal_position"""
 _STATE = "select count(*), count({0}), max({0}), sum(to_seconds({0}) + microsecond({0}) / 1000000) from {1}"
 _LETS_NOBODY_IN = (1044, 1045, 1698, 1049)
 _DENIED = (1142, 1143, 1370)
@@ -84,17 +89,25 @@ class MysqlTable:
         """Return the columns of the table's primary key, in order."""
         return tuple(self._names(_KEY, self._relation.server.required("database"), self._relation.table or ""))
 
+    def foreign_keys(self) -> tuple[ForeignKey, ...]:
+        """Return the foreign keys of the table."""
+        place = (self._relation.server.required("database"), self._relation.table or "")
+        return foreign_keys_of(self._catalogue(_FOREIGN_KEYS, *place))
+
     def list_tables(self) -> list[str]:
         """Return the names of some of the tables and views that there are."""
         return self._names(_TABLES, self._relation.server.required("database"))
 
     def _names(self, query: str, *values: str) -> list[str]:
+        return [name for (name,) in self._catalogue(query, *values)]
+
+    def _catalogue(self, query: str, *values: str) -> list[Any]:
         with self._words_of_errors():
             connection = self._connect()
         try:
             with self._words_of_errors(), connection.cursor() as cursor:
                 cursor.execute(query, values)
-                return [name for (name,) in cursor.fetchall()]
+                return list(cursor.fetchall())
         finally:
             self._leave(connection)
 

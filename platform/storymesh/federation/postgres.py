@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from storymesh.errors import StorymeshError, suggest_name
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
 from storymesh.federation.csv_stream import read_csv
+from storymesh.federation.foreign_key import ForeignKey, foreign_keys_of
 from storymesh.federation.postgres_estimate import SelectedColumns, estimate_ways
 from storymesh.federation.postgres_selection import selection_sql
 from storymesh.federation.relation import Relation
@@ -44,6 +45,13 @@ _KEY = """
 select a.attname from pg_catalog.pg_index i
 join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
 where i.indrelid = to_regclass(%s) and i.indisprimary order by array_position(i.indkey::int[], a.attnum::int)"""
+_FOREIGN_KEYS = """
+select c.conname, mine.attname, n.nspname, t.relname, other.attname
+from pg_catalog.pg_constraint c cross join lateral unnest(c.conkey, c.confkey) with ordinality as k(mine, other, place)
+join pg_catalog.pg_class t on t.oid = c.confrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+join pg_catalog.pg_attribute mine on mine.attrelid = c.conrelid and mine.attnum = k.mine
+join pg_catalog.pg_attribute other on other.attrelid = c.confrelid and other.attnum = k.other
+where c.conrelid = to_regclass(%s) and c.contype = 'f' order by c.conname, k.place"""
 _STATE = """
 select count(*), count({0}), max({0})::text, sum(extract(epoch from {0}::timestamptz))::text from {1}"""
 _INTEGERS = (20, 21, 23)  # the oids of bigint, smallint, integer
@@ -123,19 +131,28 @@ class PostgresTable:
         source = relation_sql(self._relation, _DIALECT, self._relation.server.field("schema"))
         return tuple(self._names(_KEY, source))
 
+    def foreign_keys(self) -> tuple[ForeignKey, ...]:
+        """Return the foreign keys of the table."""
+        source = relation_sql(self._relation, _DIALECT, self._relation.server.field("schema"))
+        return foreign_keys_of(self._catalogue(_FOREIGN_KEYS, source))
+
     def list_tables(self) -> list[str]:
         """Return the names of some of the tables and views that there are."""
         return self._names(_TABLES)
 
     def _names(self, query: str, *values: str) -> list[str]:
         """Return the first column of what a query of the catalogue gives."""
+        return [name for name, *_ in self._catalogue(query, *values)]
+
+    def _catalogue(self, query: str, *values: str) -> list[Any]:
+        """Return what a query of the catalogue gives."""
         with self.words_of_errors():
             connection = self._connect()
         try:
             with self.watched(connection), self.words_of_errors(), connection.cursor() as cursor:
                 self._begin(cursor)
                 cursor.execute(query, values)
-                return [name for name, *_ in cursor.fetchall()]
+                return list(cursor.fetchall())
         finally:
             connection.close()
 

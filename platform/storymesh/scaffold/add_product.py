@@ -9,10 +9,11 @@ from typing import Any
 from storymesh.document import Document, read_document
 from storymesh.engine.open import open_engine
 from storymesh.errors import DefinitionErrors, WrongUsage, suggest_name
-from storymesh.mesh.mesh import read_settings
+from storymesh.mesh.mesh import read_mesh, read_settings
 from storymesh.mesh.settings import Domain
 from storymesh.product.dbt_project import DbtAccess
 from storymesh.product.sources.options import SourceOptions
+from storymesh.scaffold.foreign_keys import DraftedRelationship, drafted_relationships
 from storymesh.scaffold.names import plain_name
 from storymesh.scaffold.new_files import NewFiles
 from storymesh.scaffold.product import (
@@ -24,7 +25,7 @@ from storymesh.scaffold.product import (
     product_files,
     source_path,
 )
-from storymesh.scaffold.raw_rows import DomainProject, find_rows
+from storymesh.scaffold.raw_rows import DomainProject, RawRows, find_rows
 from storymesh.scaffold.source_guess import SourceGuess, guess_source
 from storymesh.scaffold.written_options import read_options
 
@@ -77,16 +78,26 @@ def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductD
         asked = _asked(draft, answers, ask)
         if asked != answers:
             draft = draft_product(engine, raw.open(options), name, asked, options.forms)
-        draft = replace(draft, layout=guess.reasons, notes_of_source=(*raw.notes, *guess.notes))
+        related, unread = _relationships(root, name, raw, draft)
+        draft = replace(draft, layout=guess.reasons, notes_of_source=(*raw.notes, *unread, *guess.notes))
         copies: dict[str, Path] = {}
         source = None
         if raw.file is not None:
             source, found = source_path(name, raw.file, folder)
             copies = {f"domains/{domain.id}/{path}": file for path, file in found.items()}
-        place = ProductPlace(domain.id, name, request.owner or domain.owner, source, _written(options), raw.served)
+        owner, layout = request.owner or domain.owner, _written(options)
+        place = ProductPlace(domain.id, name, owner, source, layout, raw.served, related)
         files = product_files(draft, place) | NewFiles(copies=copies)
         files.write(root)
     return draft, files
+
+
+def _relationships(
+    root: Path, name: str, raw: RawRows, draft: ProductDraft
+) -> tuple[tuple[DraftedRelationship, ...], tuple[str, ...]]:
+    if raw.served is None or not raw.served.foreign_keys:
+        return (), ()
+    return drafted_relationships(read_mesh(root)[0], name, raw.served, draft.columns)
 
 
 def _written(options: SourceOptions) -> dict[str, Any]:

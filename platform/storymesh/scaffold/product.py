@@ -13,6 +13,7 @@ from storymesh.product.sources.bounds import COMPRESSED
 from storymesh.product.sources.open import raw_files
 from storymesh.scaffold.column_guess import MOMENT_TYPES, ColumnGuess, guess_column, is_readable
 from storymesh.scaffold.column_profile import order_of_moments, profile_columns
+from storymesh.scaffold.foreign_keys import DraftedRelationship
 from storymesh.scaffold.names import plain_names, title_of
 from storymesh.scaffold.new_files import NewFiles
 from storymesh.scaffold.row_guess import (
@@ -173,6 +174,7 @@ class ProductPlace:
     source: str | None
     layout: Mapping[str, Any] = field(default_factory=dict)
     served: ServedTable | None = None
+    relationships: tuple[DraftedRelationship, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -216,8 +218,14 @@ def _contract(draft: ProductDraft, place: ProductPlace) -> dict[str, Any]:
         "name": place.name,
         "logicalType": "object",
         **({"customProperties": custom} if custom else {}),
-        "properties": [_property(column, row.key) for column in draft.columns],
+        "properties": [_property(column, row.key, place.relationships) for column in draft.columns],
     }
+    joint = [item for item in place.relationships if len(item.columns) > 1]
+    if joint:
+        fields["relationships"] = [
+            {"type": "foreignKey", "from": [f"{place.name}.{name}" for name in item.columns], "to": list(item.to)}
+            for item in joint
+        ]
     return {
         "apiVersion": "v3.2.0",
         "kind": "DataContract",
@@ -233,13 +241,15 @@ def _contract(draft: ProductDraft, place: ProductPlace) -> dict[str, Any]:
     }
 
 
-def _property(column: ColumnGuess, key: Sequence[str]) -> dict[str, Any]:
+def _property(column: ColumnGuess, key: Sequence[str], relationships: Sequence[DraftedRelationship]) -> dict[str, Any]:
     fields = dict(column.fields)
     if column.name in key:
         fields |= {"primaryKey": True} | ({"primaryKeyPosition": key.index(column.name) + 1} if len(key) > 1 else {})
         fields.pop("enum", None)
     if column.known_at is not None:
         fields["customProperties"] = [{"property": "knownAt", "value": column.known_at}]
+    if targets := [item.to[0] for item in relationships if item.columns == (column.name,)]:
+        fields["relationships"] = [{"type": "foreignKey", "to": target} for target in targets]
     return fields
 
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from storymesh.errors import WrongUsage, suggest_name
 from storymesh.federation.access import ServerAccess
+from storymesh.federation.foreign_key import ForeignKey
 from storymesh.federation.mysql import MysqlTable
 from storymesh.federation.postgres import PostgresTable
 from storymesh.federation.relation import Relation
@@ -37,6 +38,7 @@ class ServedTable:
     notes: tuple[str, ...]
     relation: Relation
     access: ServerAccess
+    foreign_keys: tuple[ForeignKey, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,7 +76,7 @@ def find_table(address: str, table: str | None, folder: Path) -> ServedTable:
     user, password = server.variable("USER"), server.variable("PASSWORD")
     notes = [f"a run reads the table from {server.words}, with the name and password in {user} and {password}"]
     written = {"server": server.name, "type": server.type, **server.fields, "port": int(server.field("port") or 0)}
-    return ServedTable(written, named, key, tuple(notes), relation, access)
+    return ServedTable(written, named, key, tuple(notes), relation, access, opened.foreign_keys())
 
 
 def _opened(relation: Relation, access: ServerAccess, limit: int | None = None) -> PostgresTable | MysqlTable:
