@@ -79,3 +79,57 @@ def test_words_of_dbt_lead_to_the_file_that_they_name(tmp_path: Path) -> None:
     for words, place in said.items():
         (finding,) = refusal_findings([words], "quay", tmp_path)
         assert str(finding).startswith(f"domains/quay/{place}: error[dbt]: dbt does not take it: "), finding
+
+
+CONFIG = "{{ config(\n    materialized='table',\n    tags=['a']\n) }}\n"
+WRONG_SQL = {
+    "a word": ("select a\nform {{ ref('calls') }} where b", 2, "syntax error at or near the name of a relation"),
+    "below a config": (f"{CONFIG}-- {{# a note\nof two lines #}}\nselct 1", 7, 'syntax error at or near "selct"'),
+    "the end": ("with x as (\n  select * from {{ source('raw', 'ships') }}\n\n", 2, "syntax error at end of input"),
+    "blanks cut": ("select a\n\n{{- ref('calls') }}\n\nfrom where b", 5, 'syntax error at or near "where"'),
+    "a comma too many": ("select * from {{ ref('calls') }} c\nwhere a in (1,, 2)", 2, 'syntax error at or near ","'),
+}
+LEFT_TO_DBT = {
+    "sound": f"{CONFIG}from {{{{ ref('calls') }}}}.a select a, 'it''s {{{{ ref(\"calls\") }}}}' where a > 1 -- note",
+    "raw": "select '{% raw %}{{ ref( {% endraw %}' as a",
+    "a pivot": "pivot {{ ref('calls') }} on a using count(*)",
+    "a macro": "select a form {{ aged('a') }}",
+    "a condition": "{% if execute %}select{% endif %} a form b",
+    "a variable": "selct {{ var('enough') }}",
+    "another relation": "select a form {{ this }}",
+    "switched off": "{{ config(enabled=false) }} selct 1",
+    "of one's own making": "{{ config(materialized='odd') }} selct 1",
+    "nothing": "{{ config(tags=['a']) }}\n",
+}
+
+
+def of_model(folder: Path, text: str, **more: str) -> list[str]:
+    files = {"dbt_project.yml": "name: quay\n", "models/calls.sql": "select 1 as a", "models/m.sql": text, **more}
+    for name, content in files.items():
+        path = folder / "domains/quay" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    project = read_dbt_project(folder / "domains/quay", folder)
+    found = syntax_findings(project, folder / "domains/quay", folder, {"raw.ships"})
+    return [f"{item.location.path.rpartition('/')[2]}:{item.location.line}: {item.message}" for item in found]
+
+
+def test_errors_of_syntax_in_models_are_found_at_their_line(tmp_path: Path) -> None:
+    for number, (text, line, words) in enumerate(WRONG_SQL.values()):
+        expected = [f"m.sql:{line}: DuckDB does not parse this SQL: {words}"]
+        assert of_model(tmp_path / str(number), text) == expected
+    wrong = "selct 1"
+    macro = "{% materialization odd, adapter='duckdb' %}{{ return({'relations': []}) }}{% endmaterialization %}"
+    for name, more in {
+        "macros": {"macros/a.sql": "{% macro ref(name) %}x{% endmacro %}"},
+        "making": {"macros/a.sql": macro},
+        "off": {"models/m.yml": "models: [{name: m, config: {enabled: false}}]\n"},
+        "project": {"dbt_project.yml": "name: quay\nmodels: {quay: {+enabled: false}}\n"},
+    }.items():
+        assert of_model(tmp_path / name, wrong, **more) == []
+
+
+def test_of_sql_that_only_dbt_can_know_nothing_is_said(tmp_path: Path) -> None:
+    macros = {"macros/times.sql": SOUND["macros/times.sql"].partition("{% mat")[0]}
+    for name, text in LEFT_TO_DBT.items():
+        assert of_model(tmp_path / name, text, **macros) == []

@@ -55,6 +55,14 @@ def rule_fault(query: str, table: str) -> str | None:
     return rule_query.rule_fault(query, table)
 
 
+def syntax_fault(query: str) -> tuple[int, str] | None:
+    """Return the line and the words of the first error of syntax that the default engine finds in a query; None: it
+    parses."""
+    from storymesh.engine.duckdb import sql_syntax
+
+    return sql_syntax.syntax_fault(query)
+
+
 def without_values(message: str) -> str:
     """Return an error of the default engine, also as dbt hands it on, without the values that it quotes."""
     from storymesh.engine.duckdb import error_words

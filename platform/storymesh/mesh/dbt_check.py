@@ -58,7 +58,8 @@ def _project_findings(mesh: Mesh, domain: str) -> list[Finding]:
     domains = mesh.root / "domains"
     sources = {port.contract_id for port in ports if (domains / port.contract_id.partition(".")[0]).is_dir()}
     unread = len(list((folder / "products").glob("*.odps.yaml"))) > len(mesh.products_of(domain))
-    return syntax_findings(project, folder, mesh.root, None if unread else sources)
+    on_duckdb = not isinstance(place, ModelServer)
+    return syntax_findings(project, folder, mesh.root, None if unread else sources, on_duckdb=on_duckdb)
 
 
 def _unreachable_inputs(mesh: Mesh, domain: str) -> list[Finding]:

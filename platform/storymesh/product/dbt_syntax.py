@@ -22,6 +22,7 @@ from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.input_file import InputFileRefused, read_input
 from storymesh.location import Location
 from storymesh.product.dbt_files import PROJECT_FILE
+from storymesh.product.dbt_sql import model_sql_fault
 from storymesh.yaml_syntax import compose_yaml
 
 MAX_BYTES = 2**20  # of a file that is looked at
@@ -39,15 +40,18 @@ PROJECT_KEYS = frozenset(_PROJECT_FIELDS.split())
 _PROJECT_NAME = re.compile(r"[^\d\W]\w*")
 _LISTS_OF_NAMED = ("models", "seeds", "snapshots", "sources", "macros", "analyses", "exposures")
 _OWN_REFERENCE = re.compile(r"\bmacro\s+(ref|source)\b")
+_OWN_CALL = re.compile(r"\bmacro\s+(ref|source|config)\b")
 _SNAPSHOT = re.compile(r"\{%-?\s*snapshot\s+(\w+)")
 _FILTERS_OF_DBT = frozenset({"as_text", "as_bool", "as_native", "as_number", "is_list"})
 # What lies below these is not certain to be executed, or has other names.
 _UNCERTAIN = (nodes.If, nodes.For, nodes.Macro, nodes.CallBlock, nodes.CondExpr, nodes.And, nodes.Or)
 
 
-def syntax_findings(project: Document, folder: Path, root: Path, inputs: Collection[str] | None) -> list[Finding]:
+def syntax_findings(
+    project: Document, folder: Path, root: Path, inputs: Collection[str] | None, *, on_duckdb: bool = True
+) -> list[Finding]:
     """Return what dbt would refuse of the project in a domain's `folder`; `inputs` are the products at its input ports,
-    which it reads as sources; None: they are not known."""
+    which it reads as sources; None: they are not known. Models `on_duckdb` are its SQL."""
     found = list(_project_findings(project)) if (folder / PROJECT_FILE).is_file() else []
     files = _ProjectFiles(folder, root)
     for kind, usual in _PATHS.items():
@@ -73,7 +77,26 @@ def syntax_findings(project: Document, folder: Path, root: Path, inputs: Collect
     if files.complete:
         found += _twice_findings(files, project)
         found += _reference_findings(files, names, trees)
+        found += _sql_findings(files, project, trees) if on_duckdb else ()
     return sorted(set(found))
+
+
+def _sql_findings(files: "_ProjectFiles", project: Document, trees: dict[Path, nodes.Template]) -> Iterator[Finding]:
+    """Yield what is wrong with the SQL of models, where it is certain that dbt has them run as they are written."""
+    # A model that is switched off, or that others than dbt make, may say what it likes.
+    yml = files.of(".yml", ".yaml")
+    if (
+        files.mention("enabled", yml)
+        or files.mention("materialization", list(trees))
+        or _OWN_CALL.search(" ".join(files.text(path) for path in files.of(".sql", kinds=("macro",))))
+    ):
+        return
+    if "enabled" in project.text:
+        return
+    for path in files.of(".sql", kinds=("model",)):
+        if path in trees and (fault := model_sql_fault(_JINJA, trees[path], files.text(path))) is not None:
+            line, words = fault
+            yield files.finding(path, line, f"DuckDB does not parse this SQL: {words}")
 
 
 def _project_findings(project: Document) -> Iterator[Finding]:
