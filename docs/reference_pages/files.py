@@ -23,6 +23,7 @@ SECTIONS: Mapping[str, tuple[type[BaseModel], str, Mapping[str, str]]] = {
             "limits": "the bounds of one file: see below",
             "take": "a property of the contract -> an expression over what the reader gives: see below",
             "where": "a condition: of which files there are rows. Others are left out",
+            "shards": "in how many parts Dagster reads the files, each a partition: 2 to 64. Without it, in one",
             "extract": "what a model is asked of each file: the properties that `take` does not give",
         },
     ),

@@ -16,6 +16,7 @@ from storymesh.files.content import FolderFiles
 from storymesh.files.gather import FilesGone, Gathered
 from storymesh.files.inventory import Inventory
 from storymesh.files.listing import FileEntry, FilesUnreachable
+from storymesh.files.shard import Shard
 from tests.files.conftest import FilesDesk
 
 
@@ -270,3 +271,32 @@ def test_readings_are_put_together_and_taken_apart(tmp_path: Path) -> None:
         assert texts == sorted(f"words {number}" for number in range(0, 100, 2))
         assert inventory.reading("s4") == {"sha256": "s4", "text": "words 4"}
         assert inventory.reading("s5") is None
+
+
+def test_shards_read_each_file_once_and_the_product_takes_over_what_they_have(desk: FilesDesk) -> None:
+    desk.files = desk.files.replace("take:", "limits: {gone: 1}\ntake:")
+    for number in range(40):
+        desk.mail(f"m{number}.eml", f"subject {number}")
+    assert desk.gather().read == 40
+    desk.mail("m1.eml", "changed", at=5)
+    desk.mail("new.eml", "is new")
+    collection, shards = desk.collection(), [Shard(number, 3) for number in (1, 2, 3)]
+    read = [collection.of_shard(shard).gather(desk.engine) for shard in shards]
+    assert sum(found.listed for found in read) == 41
+    assert all(0 < found.listed < 41 for found in read)
+    assert sum(found.read for found in read) == 2, "what the product had is not read again by a shard"
+    (desk.folder / "m2.eml").unlink()
+    assert desk.gather().read == 0, "what a shard has read is not read again by the product"
+    assert desk.subjects() == {
+        **{f"m{number}.eml": f"subject {number}" for number in range(40) if number != 2},
+        "m1.eml": "changed",
+        "new.eml": "is new",
+    }
+    paths = [shard.path(desk.inventory) for shard in shards]
+    for path in paths:
+        with Inventory(path, writable=False) as inventory:
+            assert inventory.file("sources/mail/m2.eml") is None
+            assert "subject 2" not in {
+                row["mail"]["subject"] for batch in inventory.readings() for row in batch.to_pylist()
+            }
+    assert desk.gather().opened == 0

@@ -5,7 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from storymesh.files.reading.readers import READERS, ReaderMissing, reader_versi
 from storymesh.files.reading.reading import Kind
 from storymesh.files.reading_columns import reading_schema
 from storymesh.files.rows import RowsOfFiles, rows_of_files
+from storymesh.files.shard import Shard, ShardedPlace, shard_inventories
 from storymesh.files.typed import TypedFiles
 from storymesh.files.upstream import KnownContent, Upstream
 from storymesh.llm.budget import cost_of_tokens
@@ -66,13 +67,20 @@ class FilesObserved:
 class FileCollection:
     """The files of a product: `folder` is its domain's, `inventory_path` where the inventory is kept.
 
-    `upstream` is the product whose column has them, where they are those of a product.
+    `upstream` is the product whose column has them, where they are those of a product. Of a `shard` it is the files
+    of that one alone, which are taken over by the `whole`, whose inventory is there.
     """
 
     typed: TypedFiles
     folder: Path
     inventory_path: Path
     upstream: Upstream | None = None
+    shard: Shard | None = None
+    whole: Path | None = None
+
+    def of_shard(self, shard: Shard) -> "FileCollection":
+        """Return the files of one shard, with what is known of them in an inventory of their own."""
+        return replace(self, shard=shard, whole=self.inventory_path, inventory_path=shard.path(self.inventory_path))
 
     def source_digest(self) -> str | None:
         """Return a digest of what the rows come from, for which no file is opened; None where it cannot be said."""
@@ -119,7 +127,7 @@ class FileCollection:
     @property
     def _definition(self) -> dict[str, Any]:
         file, extraction = self.typed.file, self.typed.extraction
-        told = file.model_dump(mode="json", exclude={"limits": {"gone"}})
+        told = file.model_dump(mode="json", exclude={"limits": {"gone"}, "shards": True})
         return told if extraction is None else {**told, "extraction": extraction.fingerprint}
 
     @cached_property
@@ -169,6 +177,10 @@ class FileCollection:
         return {name: value for name, value in given.items() if name in READERS[kind].options}
 
     def _open_place(self, engine: Engine | None, known: KnownContent) -> FilePlace:
+        place = self._whole_place(engine, known)
+        return place if self.shard is None else ShardedPlace(place, self.shard)
+
+    def _whole_place(self, engine: Engine | None, known: KnownContent) -> FilePlace:
         """Return where the files are. Raises FilesUnreachable, and WrongUsage for a variable that is not set."""
         origin = self.typed.file.origin
         if self.upstream is not None:
@@ -202,17 +214,42 @@ class FileCollection:
             place = self._open_place(engine, inventory.known_content)
             known = {"bytes": limits.bytes, "seconds": limits.seconds, "memory": limits.memory}
             inventory.prepare(self.reader_key, known)
+            self._take_over(inventory)
             with ReaderPool(limits, max(1, os.cpu_count() or 1)) as readers:
                 try:
-                    return gather(inventory, place, file, readers, self.options, progress, self.missing_readers)
+                    gathered = gather(
+                        inventory, place, file, readers, self.options, progress, self.missing_readers
+                    )
                 except FilesGone as error:
                     where = self.typed.source.document.at("limits", "gone")
                     raise FilesGone(f"{where}: {error.message}", error.hint) from None
+        for path in self._shards:
+            with Inventory(path) as inventory:
+                inventory.keep_files_of(self.inventory_path)
+        return gathered
+
+    @property
+    def _shards(self) -> list[Path]:
+        """The inventories of the shards, where this is the whole."""
+        return shard_inventories(self.inventory_path) if self.shard is None else []
+
+    def _take_over(self, inventory: Inventory) -> None:
+        """Take over what the shards have read; a shard begins with what the whole has read of it."""
+        for path in self._shards:
+            inventory.take_over(path)
+        if self.shard is not None and self.whole is not None and self.whole.exists():
+            inventory.take_over(self.whole, self.shard.has)
 
     @property
     def answers_path(self) -> Path:
         """Where the answers of a model are kept, beside the inventory."""
-        return self.inventory_path.with_suffix(".answers.sqlite")
+        return answers_beside(self.inventory_path)
+
+    @property
+    def _other_answers(self) -> tuple[Path, ...]:
+        """The stores of answers that have what is not to be paid again: those of the shards, or that of the whole."""
+        inventories = self._shards if self.whole is None else [self.whole]
+        return tuple(path for path in map(answers_beside, inventories) if path.exists())
 
     def extract_rows(self, engine: Engine, progress: ExtractProgress | None = None) -> RowsOfFiles:
         """Return the rows of the files that have been read, with what a model gives of them: it is asked for what it
@@ -220,14 +257,19 @@ class FileCollection:
         extraction = self.typed.extraction
         if extraction is None:
             return self.open_rows(engine)
-        asking = FileExtraction(extraction, self.answers_path, tuple(self.typed.take))
+        asking = FileExtraction(extraction, self.answers_path, tuple(self.typed.take), self._other_answers)
         upstream = self.upstream.table(engine) if self.upstream is not None else None
         with Inventory(self.inventory_path, writable=False) as inventory:
 
             def ask(readings: "Iterator[pa.RecordBatch]") -> ExtractedRows:
                 return asking.extract(readings, inventory.contents, progress)
 
-            return rows_of_files(engine, inventory, self.typed, upstream, ask)
+            rows = rows_of_files(engine, inventory, self.typed, upstream, ask)
+            for path in map(answers_beside, self._shards):
+                if path.exists():
+                    with FileAnswers(path) as answers:
+                        answers.keep_contents(inventory.contents())
+        return rows
 
     def open_rows(self, engine: Engine) -> RowsOfFiles:
         """Return what is taken from the files that have been read, without what a model gives."""
@@ -288,6 +330,11 @@ class FileCollection:
 
 def _nothing_known(_: str) -> None:
     """Know nothing of what was read before: for whoever only lists."""
+
+
+def answers_beside(inventory: Path) -> Path:
+    """Return where the answers about the files of an inventory are kept."""
+    return inventory.with_name(f"{inventory.stem}.answers.sqlite")
 
 
 def reason_of(file: KnownFile) -> str:

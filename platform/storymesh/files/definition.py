@@ -17,6 +17,7 @@ from storymesh.files.reading.reading import FileLimits, Kind
 from storymesh.input_file import InputFileRefused, read_input
 
 SUFFIX = ".files.yaml"
+MOST_SHARDS = 64
 MAX_PROMPT = 256 * 1024
 BUCKETS = ("s3",)
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15})\s?(?P<unit>B|kB|KB|MB|GB|KiB|MiB|GiB)?")
@@ -183,7 +184,7 @@ class Extraction(FilesPart):
 
 class FilesFile(FilesPart):
     """The content of a `*.files.yaml`. `take` maps properties of the contract to expressions over what a reader gives;
-    `where` says of which files there are rows."""
+    `where` says of which files there are rows. In Dagster the files are read in so many `shards`, each a partition."""
 
     api_version: Annotated[Literal["storymesh/v1"], Field(alias="apiVersion")]
     kind: Literal["Files"]
@@ -192,6 +193,7 @@ class FilesFile(FilesPart):
     take: Mapping[str, ReadingExpression] = Field(default_factory=dict)
     where: ReadingExpression | None = None
     extract: Extraction | None = None
+    shards: Annotated[int, Field(ge=2, le=MOST_SHARDS)] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ reading. Readings are kept in columns, many in one Arrow batch; a batch is writt
 process which is killed loses what it read since the last one. What is deleted is overwritten (`secure_delete`).
 """
 
+import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from storymesh.errors import StorymeshError
 from storymesh.files.content import ANEW
 from storymesh.files.listing import FileEntry
-from storymesh.files.packed_batches import chunks, group_small, is_small, pack_batch, unpack_batch
+from storymesh.files.packed_batches import chunks, group_small, is_small, pack_batch, rows_of_contents, unpack_batch
 from storymesh.files.reading.reading import Refused
+from storymesh.files.takeover import attached, take_over
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,6 +136,17 @@ class Inventory:
                 database.execute(f"UPDATE files SET passing = 1 WHERE refused IN ({marks})", _BY_LIMITS)
             values = (("reader", f"{FORMAT} {reader}"), ("limits", given))
             database.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", values)
+
+    def take_over(self, path: Path, wanted: Callable[[str], bool] = lambda _: True) -> int:
+        """Take over what the inventory in another file knows of `wanted` files; return how many readings were new."""
+        with self._lock, attached(self._database, path), self._writing() as database:
+            return take_over(database, wanted, self._add_batch)
+
+    def keep_files_of(self, path: Path) -> None:
+        """Let go of the files that the inventory in another file does not have, and of their readings."""
+        with self._lock, attached(self._database, path), self._writing() as database:
+            if database.execute("DELETE FROM files WHERE uri NOT IN (SELECT uri FROM other.files)").rowcount:
+                self._drop_unused(database)
 
     def is_of(self, reader: str) -> bool:
         """Return True if the readings are those of this reader."""
@@ -295,9 +308,7 @@ class Inventory:
             (data,) = database.execute("SELECT data FROM batches WHERE id = ?", (id_,)).fetchone()
             alive = [sha for (sha,) in database.execute("SELECT sha256 FROM readings WHERE batch = ?", (id_,))]
             if alive:
-                table = unpack_batch(data)
-                mask = pa.compute.is_in(table.column(SHA256), pa.array(alive, pa.string()))
-                parts.append(table.filter(mask))
+                parts.append(rows_of_contents(unpack_batch(data), alive))
             database.execute("DELETE FROM batches WHERE id = ?", (id_,))
         if parts:
             merged = pa.concat_tables(parts).combine_chunks().to_batches()
@@ -375,6 +386,13 @@ class Inventory:
         reasons = {str(reason): files for reason, files, _ in counts if reason is not None}
         held = sum(held for reason, _, held in counts if reason is not None)
         return sum(files for _, files, _ in counts), held, reasons
+
+    def digest(self) -> str:
+        """Return a digest of which files have which content."""
+        digest = hashlib.sha256()
+        for uri, sha256, refused in self._database.execute("SELECT uri, sha256, refused FROM files ORDER BY uri"):
+            digest.update(f"{uri}\0{sha256}\0{refused}\n".encode())
+        return digest.hexdigest()
 
     def count_passing(self) -> int:
         """Return how many files are tried again at the next run."""

@@ -28,6 +28,14 @@ def unpack_batch(data: bytes) -> "pa.Table":
         return reader.read_all()
 
 
+def rows_of_contents(table: "pa.Table", contents: list[str]) -> "pa.Table":
+    """Return the rows about some contents, by their `sha256`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return table.filter(pc.is_in(table.column("sha256"), pa.array(contents, pa.string())))
+
+
 def is_small(rows: int, size: int) -> bool:
     """Return True for a batch that is better put together with others."""
     return rows < MERGED_ROWS // 4 and size < MERGED_BYTES // 4

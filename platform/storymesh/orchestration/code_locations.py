@@ -9,6 +9,7 @@ from storymesh.mesh.mesh import Mesh, find_root
 from storymesh.orchestration.alerts import alert_sensors
 from storymesh.orchestration.assets.automation import automation_sensor
 from storymesh.orchestration.assets.dbt_models import dbt_model_assets
+from storymesh.orchestration.assets.file_shards import shard_count, shards_asset
 from storymesh.orchestration.assets.in_place import in_place_asset
 from storymesh.orchestration.assets.io_manager import BuildKeyIOManager
 from storymesh.orchestration.assets.products import product_asset
@@ -41,11 +42,16 @@ def _domain(mesh: Mesh, domain: str) -> dg.Definitions:
     models, files = dbt_model_assets(mesh, domain)
     made = [in_place_asset if product.in_place else product_asset for product in mesh.products_of(domain)]
     assets = [*models, *(make(mesh, item) for make, item in zip(made, mesh.products_of(domain), strict=True))]
+    counts = {item.id: shard_count(mesh, item) for item in mesh.products_of(domain)}
+    shards = [shards_asset(mesh, mesh.product(id_), count) for id_, count in counts.items() if count is not None]
     own = dg.Definitions(
-        assets=[*assets, *raw_file_specs(mesh, domain, files), *server_table_specs(mesh, domain)],
+        assets=[*assets, *shards, *raw_file_specs(mesh, domain, files), *server_table_specs(mesh, domain)],
         jobs=[refresh_job(mesh, domain, assets)],
         schedules=refresh_schedules(mesh, domain),
-        sensors=[automation_sensor(domain, assets), *([raw_file_sensor(mesh, domain, files)] if files else [])],
+        sensors=[
+            automation_sensor(domain, [*assets, *shards]),
+            *([raw_file_sensor(mesh, domain, files)] if files else []),
+        ],
         executor=executor,
     )
     first = next(iter(mesh.domains)) if not mesh.narratives else None

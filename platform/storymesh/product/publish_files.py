@@ -1,16 +1,45 @@
 """Publish a product that is made of files: what each gives is a row, and those that cannot be read are quarantined."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from storymesh.contract.definition import Contract
 from storymesh.engine.engine import Engine
 from storymesh.files.collection import FileCollection, reason_of
 from storymesh.files.gathered_summary import GatheredSummary, summarize_gathered
+from storymesh.files.inventory import Inventory
+from storymesh.files.shard import Shard
 from storymesh.product.definition import Product
 from storymesh.product.publication import Publication, PublishProgress
 from storymesh.product.publish import publish
 from storymesh.product.quarantine import UnreadableRows
 from storymesh.product.store import ProductStore
+
+
+@dataclass(frozen=True)
+class ShardRead:
+    """What was done for a shard of the files of a product: how many are in it, were opened and read, how many answers
+    of a model were paid for, and a digest of what its files have in them."""
+
+    product: str
+    shard: str
+    listed: int
+    opened: int
+    read: int
+    calls: int
+    digest: str
+
+
+def read_shard(product: Product, collection: FileCollection, shard: Shard, engine: Engine) -> ShardRead:
+    """Read what is new or changed of a shard of a product's files, ask a model about it, and keep both for whoever
+    publishes the product. Nothing is published. Raises what `FileCollection.gather` and `extract_rows` raise."""
+    part = collection.of_shard(shard)
+    found = part.gather(engine)
+    usage = part.extract_rows(engine).usage
+    with Inventory(part.inventory_path, writable=False) as inventory:
+        digest = inventory.digest()
+    calls = usage.calls if usage is not None else 0
+    return ShardRead(product.id, str(shard), found.listed, found.opened, found.read, calls, digest)
 
 
 def publish_files(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from storymesh.errors import Finding
     from storymesh.mesh.mesh import Mesh
     from storymesh.orchestration.run.selection import RunTerm
+    from storymesh.product.definition import Product
 
 
 def run(
@@ -41,6 +42,14 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say how many files would be read, and how many calls paid for.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="N/ALL",
+            help="Only read this part of the files of products, 3/16 say, and publish nothing: for several machines.",
+        ),
+    ] = None,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Make every product, case and release that is not there yet."""
@@ -71,7 +80,12 @@ def run(
     if part.left_out:
         left_out = ", ".join(sorted(part.left_out))
         echo(printable_line(f"{count_findings(findings)}: left out with what is built on it: {left_out}"), err=True)
-    success = _show_plans(loaded, terms, findings, format) if plan else _run(loaded, terms, findings, format, again)
+    if plan:
+        success = _show_plans(loaded, terms, findings, format)
+    elif shard is not None:
+        success = _read_shards(loaded, terms, findings, format, shard)
+    else:
+        success = _run(loaded, terms, findings, format, again)
     # Who asks for a part of the mesh is not answerable for the rest.
     if not success or (part.left_out and any(term.downstream for term in terms)):
         raise typer.Exit(1)
@@ -79,29 +93,52 @@ def run(
 
 def _show_plans(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str) -> bool:
     """Print what the products that are made of files would have a run do, and return True."""
-    from functools import cache
-
     from storymesh.cli.output.files import show_plans
     from storymesh.cli.output.json_document import echo_result
-    from storymesh.files.definition import is_files_source
-    from storymesh.mesh.dbt_manifest import find_dbt_manifest, has_dbt_project
     from storymesh.mesh.file_collections import file_collection
-    from storymesh.orchestration.run.selection import resolve_terms
 
-    find_manifest = cache(lambda domain: find_dbt_manifest(loaded, domain) if has_dbt_project(loaded, domain) else None)
-    parts = resolve_terms(loaded, terms, find_manifest)
-    products = [loaded.product(name) for name in parts.products]
+    products = _products_of_files(loaded, terms)
     with loaded.open_engine() as engine:
-        plans = [
-            (product.id, file_collection(loaded, product).plan(engine))
-            for product in products
-            if is_files_source(product.source)
-        ]
+        plans = [(product.id, file_collection(loaded, product).plan(engine)) for product in products]
     if form == "json":
         echo_result({"findings": findings, "plans": [{"product": name, "plan": found} for name, found in plans]})
     else:
         show_plans(plans)
     return True
+
+
+def _read_shards(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str, written: str) -> bool:
+    """Read one shard of the files of the products, print what was done, and return True."""
+    from storymesh.cli.output.files import show_shards
+    from storymesh.cli.output.json_document import echo_result
+    from storymesh.files.shard import read_shard as shard_of
+    from storymesh.mesh.file_collections import file_collection
+    from storymesh.product.publish_files import read_shard
+
+    shard, products = shard_of(written), _products_of_files(loaded, terms)
+    if not products:
+        raise WrongUsage("none of these products is made of files", "--shard reads a part of the files of a product")
+    loaded.prepare_store()
+    with loaded.open_engine() as engine:
+        read = [read_shard(product, file_collection(loaded, product), shard, engine) for product in products]
+    if form == "json":
+        echo_result({"findings": findings, "shards": read})
+    else:
+        show_shards(read)
+    return True
+
+
+def _products_of_files(loaded: "Mesh", terms: "list[RunTerm]") -> "list[Product]":
+    """Return the products among those of a run that are made of files."""
+    from functools import cache
+
+    from storymesh.files.definition import is_files_source
+    from storymesh.mesh.dbt_manifest import find_dbt_manifest, has_dbt_project
+    from storymesh.orchestration.run.selection import resolve_terms
+
+    find_manifest = cache(lambda domain: find_dbt_manifest(loaded, domain) if has_dbt_project(loaded, domain) else None)
+    products = [loaded.product(name) for name in resolve_terms(loaded, terms, find_manifest).products]
+    return [product for product in products if is_files_source(product.source)]
 
 
 def _run(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str, again: bool) -> bool:

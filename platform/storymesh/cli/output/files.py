@@ -14,6 +14,7 @@ from storymesh.printable import printable_line
 if TYPE_CHECKING:
     from storymesh.files.collection import FilesPlan
     from storymesh.files.outcomes import FileOutcomes, ReadFile
+    from storymesh.product.publish_files import ShardRead
 
 _MAX_PASSAGES = 40
 _WIDEST = 100
@@ -39,6 +40,15 @@ def show_outcomes(found: "FileOutcomes") -> None:
         console_on(sys.stdout).print(table)
     if (more := found.files - len(found.sample)) > 0:
         echo(f"and {more:,} more: --limit N")
+
+
+def show_shards(read: "Sequence[ShardRead]") -> None:
+    """Print what was read of a shard of each product."""
+    for found in read:
+        calls = f", {count_of(found.calls, 'call')}" if found.calls else ""
+        words = f"{count_of(found.listed, 'file')}, {found.opened:,} opened, {found.read:,} read{calls}"
+        echo(printable_line(f"{found.product}, shard {found.shard}: {words}"))
+    echo("nothing is published yet: storymesh run, when all shards are read")
 
 
 def show_file(found: "ReadFile") -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from storymesh.files.takeover import attached
 from storymesh.llm.canonical_json import canonical_json
 from storymesh.llm.response_cache import (
     INSERT,
@@ -71,20 +72,44 @@ class FileAnswers(ResponseCache):
         answers about contents that no file has."""
         with self._locked(), self._transaction():
             self._connection.executemany("INSERT OR IGNORE INTO content VALUES (?, ?)", used)
-            self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS alive (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
-            self._connection.execute("DELETE FROM alive")
-            self._connection.executemany("INSERT OR IGNORE INTO alive VALUES (?)", ((sha256,) for sha256 in alive))
-            gone = self._connection.execute(
-                "DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM alive)"
-            ).rowcount
-            self._connection.execute("DELETE FROM answer WHERE key NOT IN (SELECT key FROM content)")
+            gone = self._erase_others(alive)
             self._connection.execute("DELETE FROM asked")
             self._connection.execute("INSERT INTO asked VALUES (?)", (fingerprint,))
             self._connection.execute("DELETE FROM refused")
             self._connection.executemany("INSERT INTO refused VALUES (?, ?, ?, ?)", refused)
+        self._empty_log(gone)
+
+    def keep_contents(self, alive: Iterable[str]) -> None:
+        """Erase the answers about other contents."""
+        with self._locked(), self._transaction():
+            gone = self._erase_others(alive)
+        self._empty_log(gone)
+
+    def _erase_others(self, alive: Iterable[str]) -> int:
+        self._note_alive(alive)
+        gone = self._connection.execute("DELETE FROM content WHERE sha256 NOT IN (SELECT sha256 FROM alive)").rowcount
+        self._connection.execute("DELETE FROM answer WHERE key NOT IN (SELECT key FROM content)")
+        return gone
+
+    def _note_alive(self, alive: Iterable[str]) -> None:
+        self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS alive (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._connection.execute("DELETE FROM alive")
+        self._connection.executemany("INSERT OR IGNORE INTO alive VALUES (?)", ((sha256,) for sha256 in alive))
+
+    def _empty_log(self, gone: int) -> None:
         if gone:
             with self._locked():  # what is deleted is overwritten in the file, and stays in the log until it is emptied
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def take_over(self, path: Path, alive: Iterable[str]) -> None:
+        """Take over the answers of another store about contents that there are."""
+        with self._locked(), attached(self._connection, path), self._transaction():
+            self._note_alive(alive)
+            about = "SELECT key, sha256 FROM other.content WHERE sha256 IN (SELECT sha256 FROM alive)"
+            self._connection.execute(f"INSERT OR IGNORE INTO main.content {about}")
+            self._connection.execute(
+                f"INSERT OR IGNORE INTO main.answer SELECT * FROM other.answer WHERE key IN (SELECT key FROM ({about}))"
+            )
 
     def refused(self, uri: str | None = None) -> Iterator[RowRefused]:
         """Yield what the last run refused: of one file, or of all."""

@@ -68,12 +68,13 @@ class _Columns:
 
 @dataclass(frozen=True)
 class FileExtraction:
-    """The extraction of one product: its answers are kept at `answers_path`. `taken` are the properties that need no
-    model."""
+    """The extraction of one product: its answers are kept at `answers_path`, and those that `others` have are not paid
+    again. `taken` are the properties that need no model."""
 
     extraction: TypedExtraction
     answers_path: Path
     taken: tuple[str, ...]
+    others: tuple[Path, ...] = ()
 
     def extract(
         self,
@@ -99,6 +100,8 @@ class FileExtraction:
                 progress(usage.records)
 
         with FileAnswers(self.answers_path) as answers:
+            for path in self.others:
+                answers.take_over(path, alive())
             ask_about_files(self.extraction, _questions(readings), answers, take, usage)
             answers.finish_run(self.extraction.fingerprint, used, alive(), refused)
         return ExtractedRows(columns.table(), refused, usage)

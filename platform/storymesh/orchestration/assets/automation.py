@@ -103,8 +103,12 @@ def automation_sensor(name: str, assets: Sequence[dg.AssetsDefinition]) -> dg.Au
 
 
 def _versions(context: dg.AutomationContext[dg.AssetKey]) -> dict[str, str | None]:
-    """Return the current data version of each input; None where it was never made, or never seen."""
-    inputs = sorted(context.asset_graph.get(context.key).parent_keys)
+    """Return the current data version of each input; None where it was never made, or never seen.
+
+    An input in partitions is no more than the others read in parts: it changes with them, and is waited for.
+    """
+    graph = context.asset_graph
+    inputs = [key for key in sorted(graph.get(context.key).parent_keys) if not graph.get(key).is_partitioned]
     instance = context.asset_graph_view.instance
     return {key.to_user_string(): latest_data_version(instance, key) for key in inputs}
 

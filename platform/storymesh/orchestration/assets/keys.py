@@ -9,6 +9,7 @@ import dagster as dg
 from storymesh.narrative.definition import Narrative
 
 MODELS = "models"
+SHARDS = "shards"
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _OTHERS = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -22,6 +23,12 @@ def product_key(product: str) -> dg.AssetKey:
 def model_key(domain: str, model: str) -> dg.AssetKey:
     """Return the key of a dbt model."""
     return dg.AssetKey([domain, MODELS, model])
+
+
+def shards_key(product: str) -> dg.AssetKey:
+    """Return the key of the files of a product in shards."""
+    domain, name = product.split(".", 1)
+    return dg.AssetKey([domain, SHARDS, name])
 
 
 def source_key(domain: str, source: str) -> dg.AssetKey:

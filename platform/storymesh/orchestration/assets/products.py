@@ -23,7 +23,8 @@ from storymesh.mesh.file_collections import file_collection
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.automation import remade_with_inputs
 from storymesh.orchestration.assets.file_metadata import gathered_files
-from storymesh.orchestration.assets.keys import MODELS, model_key, product_key
+from storymesh.orchestration.assets.file_shards import shard_count
+from storymesh.orchestration.assets.keys import MODELS, SHARDS, model_key, product_key, shards_key
 from storymesh.orchestration.assets.metadata import (
     SAMPLE,
     asset_owners,
@@ -67,7 +68,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
         specs=[
             dg.AssetSpec(
                 key=key,
-                deps=_upstream(product),
+                deps=_upstream(mesh, product),
                 description=_description(product, contract),
                 group_name=product.domain,
                 owners=asset_owners(product.owner, contract.owner, mesh.domains[product.domain].owner),
@@ -105,7 +106,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 asset_key=key,
                 metadata={
                     **_metadata(mesh, contract, publication),
-                    "dagster/column_lineage": _lineage(product, contract),
+                    "dagster/column_lineage": _lineage(mesh, product, contract),
                 },
                 data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
                 check_results=[
@@ -133,8 +134,8 @@ def _check_specs(contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheck
 
 def assets_made_for(mesh: Mesh, domain: str) -> dg.AssetSelection:
     """Return what a domain builds on that is made in the mesh: products and its own models, not its raw files."""
-    models = dg.AssetSelection.key_prefixes([domain, MODELS])
-    return dg.AssetSelection.assets(*(product_key(product) for product in mesh.products)) | models
+    made = dg.AssetSelection.key_prefixes([domain, MODELS], [domain, SHARDS])
+    return dg.AssetSelection.assets(*(product_key(product) for product in mesh.products)) | made
 
 
 def pool_of_product(product: Product) -> str:
@@ -212,11 +213,12 @@ def _publish_files(
             context.log_event(gathered_files(key, version, summary, contract, snapshot))
 
 
-def _upstream(product: Product) -> list[dg.AssetKey]:
+def _upstream(mesh: Mesh, product: Product) -> list[dg.AssetKey]:
     """Return what holds the rows, and, where it is no model, which has them itself, the input ports."""
     if product.is_model:
         return [model_key(product.domain, product.name)]
-    return [source_key_of(product), *(product_key(port.contract_id) for port in product.inputs)]
+    shards = [shards_key(product.id)] if shard_count(mesh, product) is not None else []
+    return [source_key_of(product), *(product_key(port.contract_id) for port in product.inputs), *shards]
 
 
 def _description(product: Product, contract: Contract) -> str:
@@ -288,9 +290,9 @@ def _volume(before: Snapshot | None, publication: Publication, key: dg.AssetKey)
     )
 
 
-def _lineage(product: Product, contract: Contract) -> dg.TableColumnLineage:
+def _lineage(mesh: Mesh, product: Product, contract: Contract) -> dg.TableColumnLineage:
     """Return the lineage of the columns: each comes from the one of its name in the model or file."""
-    upstream = _upstream(product)[0]
+    upstream = _upstream(mesh, product)[0]
     return column_lineage_metadata({name: [(upstream, name)] for name in contract.properties})
 
 

@@ -18,7 +18,7 @@ from storymesh.atomic_write import open_private
 from storymesh.errors import StorymeshError, WrongUsage
 from storymesh.mesh.mesh import Mesh
 from storymesh.orchestration.assets.dbt_models import parse_dbt_projects
-from storymesh.orchestration.assets.keys import MODELS, product_key
+from storymesh.orchestration.assets.keys import MODELS, SHARDS, product_key
 from storymesh.orchestration.assets.sources import raw_file_updates, raw_files_of
 from storymesh.orchestration.dagster_internals import idle_pool_waiting, kept_database_engines
 from storymesh.orchestration.instance import close_abandoned_runs, dagster_home, hold_run_lock, open_instance
@@ -157,12 +157,17 @@ def _termination_as_interrupt() -> Iterator[None]:
 
 def _assets_to_make(mesh: Mesh, terms: Sequence[RunTerm]) -> dg.AssetSelection:
     if not terms:
-        return dg.AssetSelection.all().materializable()
+        return (dg.AssetSelection.all() - _shards(mesh)).materializable()
     made: dg.AssetSelection = dg.AssetSelection.assets()
     for term in terms:
         assets = _assets_of_term(mesh, term)
         made = made - assets if term.excluded else made | assets
-    return made.materializable()
+    return (made - _shards(mesh)).materializable()
+
+
+def _shards(mesh: Mesh) -> dg.AssetSelection:
+    """Return the parts of files that other machines read: a run here reads what they have not."""
+    return dg.AssetSelection.key_prefixes(*([domain, SHARDS] for domain in mesh.domains))
 
 
 def _assets_of_term(mesh: Mesh, term: RunTerm) -> dg.AssetSelection:
