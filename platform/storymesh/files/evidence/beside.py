@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from storymesh.files.evidence.folded_text import FoldedText
 from storymesh.files.evidence.measures import measures
-from storymesh.lexicon.language import language_of
+from storymesh.lexicon.language import Language, language_of
 
 Span = tuple[int, int]
 _WORD = re.compile(r"[^\W\d_]+")
@@ -146,5 +146,10 @@ def telling_words(text: str, code: str) -> list[str]:
     return [
         word
         for word in dict.fromkeys(_words(text.replace("_", " ")))
-        if word not in plain and word not in known and not language.says_nothing(word)
+        if word not in plain and word not in known and not _is_small(word, language)
     ]
+
+
+def _is_small(word: str, language: Language) -> bool:
+    """Return True for a word that stands beside anything. "From" and "taken" tell one day from another."""
+    return len(word) <= 2 or (len(word) <= _STEM and language.says_nothing(word) and not language.leads(word))

@@ -72,6 +72,7 @@ class EvidenceText:
     unsure: bool = False
     _last_row: tuple[object, NamedRow] | None = field(default=None, init=False, repr=False)
     _found: dict[str, list[Span]] = field(default_factory=dict, init=False, repr=False)
+    _spans_at: dict[tuple[int, str], Span] = field(default_factory=dict, init=False, repr=False)
     _stated: dict[Span, bool] = field(default_factory=dict, init=False, repr=False)
 
     def find(
@@ -112,9 +113,12 @@ class EvidenceText:
 
     def around(self, at: int, kind: Literal["sentence", "paragraph"]) -> Span:
         """Return the sentence or the paragraph at a place of the folded text, in it."""
+        if (known := self._spans_at.get((at, kind))) is not None:
+            return known
         original = self.folded.begins[at]
         begin, end = self._spans.sentence(original) if kind == "sentence" else self._spans.paragraph(original)
-        return self.folded.folded(begin), self.folded.folded(end)
+        found = self._spans_at[at, kind] = self.folded.folded(begin), self.folded.folded(end)
+        return found
 
     # --- the value ---
 

@@ -77,6 +77,7 @@ def _is_of_word(sign: str) -> bool:
     return sign.isalnum() or sign == "_"
 
 
+@lru_cache(maxsize=16)
 def fold_text(text: str) -> FoldedText:
     """Return a text folded: form C, one blank for any number of them, one hyphen for all dashes, nothing unseen."""
     signs: list[str] = []
