@@ -168,6 +168,7 @@ SAID = [
     (Asked("The delay is 53 hours instead of 70 hours.", 53, "hours"), "found: 53 hours"),
     (Asked("It would be 70 hours late, but is 53 hours late.", 53, "hours"), "found: 53 hours"),
     (Asked("Would a discount of 12 percent help?", 12, "percent"), "found: 12 percent"),
+    (Asked("a cafe\u00ad\u0301 in Kiel", "café"), "found: cafe\u00ad\u0301"),
     (Asked("1 250 kg net", 1250, "kg"), "found: 1 250 kg"),
     (Asked("$50 CAD", 50, "cad"), "found: 50"),
     (Asked("minus 18 °C", -18, "celsius"), "found: minus 18 °C"),

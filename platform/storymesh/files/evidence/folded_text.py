@@ -99,7 +99,11 @@ def fold_text(text: str) -> FoldedText:
             ends += range(begin + 1, end + 1)
         elif match.lastgroup == "cluster":
             for sign in _folded(match[0]):
-                if sign != " " or (signs and signs[-1] != " "):
+                # A mark may stand behind something unseen that stood between it and its letter.
+                joined = unicodedata.normalize("NFC", signs[-1] + sign) if signs and unicodedata.combining(sign) else ""
+                if len(joined) == 1:
+                    signs[-1], ends[-1] = joined, end
+                elif sign != " " or (signs and signs[-1] != " "):
                     signs.append(sign)
                     begins.append(begin)
                     ends.append(end)
