@@ -55,8 +55,9 @@ class Location:
         """Make an asset in a run of its own, and return the metadata of it."""
         assets = [item for item in self.repository.assets_defs_by_key.values() if item.is_executable]
         result = dg.materialize(assets, selection=[key], partition_key=partition, instance=self.instance)
-        [event] = result.asset_materializations_for_node(result.get_asset_materialization_events()[0].node_name)
-        return {name: value.value for name, value in event.metadata.items()}
+        events = [event.materialization for event in result.get_asset_materialization_events()]
+        [made] = [event for event in events if event.asset_key == key]
+        return {name: value.value for name, value in made.metadata.items()}
 
 
 def test_shards_are_partitions_that_are_read_before_the_product_is_published(desk: FilesDesk) -> None:

@@ -217,9 +217,7 @@ class FileCollection:
             self._take_over(inventory)
             with ReaderPool(limits, max(1, os.cpu_count() or 1)) as readers:
                 try:
-                    gathered = gather(
-                        inventory, place, file, readers, self.options, progress, self.missing_readers
-                    )
+                    gathered = gather(inventory, place, file, readers, self.options, progress, self.missing_readers)
                 except FilesGone as error:
                     where = self.typed.source.document.at("limits", "gone")
                     raise FilesGone(f"{where}: {error.message}", error.hint) from None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from storymesh.errors import StorymeshError
 from storymesh.files.content import ANEW
+from storymesh.files.inventory_tables import ALL_PENDING, KNOWN, PENDING, SCHEMA
 from storymesh.files.listing import FileEntry
 from storymesh.files.packed_batches import chunks, group_small, is_small, pack_batch, rows_of_contents, unpack_batch
 from storymesh.files.reading.reading import Refused
@@ -29,31 +30,6 @@ SHA256 = "sha256"
 _BY_LIMITS = ("too large", "too large when opened", "too slow", "reader crashed")
 _CHUNK = 5_000
 _CACHE_KIB = 65_536
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS files (
-    uri TEXT PRIMARY KEY, token TEXT, size INTEGER, modified INTEGER, path BLOB, sha256 TEXT,
-    refused TEXT, detail TEXT, passing INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS readings (
-    sha256 TEXT PRIMARY KEY, batch INTEGER, refused TEXT, detail TEXT
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY, rows INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS readings_in_batch ON readings (batch) WHERE batch IS NOT NULL;
-DROP INDEX IF EXISTS readings_of_batch;
-"""
-_PENDING = """
-FROM listed l LEFT JOIN files f ON f.uri = l.uri LEFT JOIN readings r ON r.sha256 = f.sha256
-WHERE l.fault IS NULL AND (
-    f.uri IS NULL OR l.token IS NULL OR f.token IS NOT l.token OR f.passing
-    OR (f.refused IS NULL AND r.sha256 IS NULL)
-)
-"""
-_ALL_PENDING = "FROM listed l WHERE l.fault IS NULL"
-_KNOWN = (
-    "SELECT f.uri, f.size, f.modified, f.sha256, coalesce(f.refused, r.refused), coalesce(f.detail, r.detail),"
-    " f.passing FROM files f LEFT JOIN readings r ON r.sha256 = f.sha256"
-)
 
 
 class KnownFile(NamedTuple):
@@ -80,7 +56,7 @@ class Inventory:
         """Open an inventory; without a path, an empty one that nothing is left of."""
         self._lock = threading.RLock()
         self._changed = False
-        self._pending = _PENDING
+        self._pending = PENDING
         self._fresh = False
         if path is not None and writable:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -92,7 +68,7 @@ class Inventory:
             if writable:
                 self._database.executescript(
                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
-                    "PRAGMA wal_autocheckpoint=8192;" + _SCHEMA
+                    "PRAGMA wal_autocheckpoint=8192;" + SCHEMA
                 )
             if path is not None and writable:
                 path.chmod(0o600)
@@ -171,7 +147,7 @@ class Inventory:
                 "SELECT EXISTS (SELECT 1 FROM files) OR EXISTS (SELECT 1 FROM readings)"
             ).fetchone()
             self._fresh = not known
-            self._pending = _ALL_PENDING if stale or self._fresh else _PENDING
+            self._pending = ALL_PENDING if stale or self._fresh else PENDING
             (count,) = database.execute(f"SELECT count(*) {self._pending}").fetchone()
             return int(count)
 
@@ -342,13 +318,13 @@ class Inventory:
         condition = {None: "", True: " WHERE coalesce(f.refused, r.refused) IS NOT NULL"}.get(
             refused, " WHERE r.batch IS NOT NULL"
         )
-        cursor = self._database.execute(f"{_KNOWN}{condition} ORDER BY f.uri")
+        cursor = self._database.execute(f"{KNOWN}{condition} ORDER BY f.uri")
         while some := cursor.fetchmany(_CHUNK):
             yield from map(KnownFile._make, some)
 
     def file(self, uri: str) -> KnownFile | None:
         """Return what is known of one file; None where it is not known."""
-        row = self._database.execute(f"{_KNOWN} WHERE f.uri = ?", (uri,)).fetchone()
+        row = self._database.execute(f"{KNOWN} WHERE f.uri = ?", (uri,)).fetchone()
         return KnownFile(*row) if row is not None else None
 
     def file_columns(self) -> "Iterator[pa.RecordBatch]":
