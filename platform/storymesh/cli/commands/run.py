@@ -17,15 +17,26 @@ if TYPE_CHECKING:
     from storymesh.product.definition import Product
 
 
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]...",
+        help="Domains, products (DOMAIN.PRODUCT), narratives with all they are built on, patterns (lending.*) or"
+        " tag:TAG; +NAME with what it is built on, NAME+ with what is built on it.",
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="N/ALL",
+        help="Only read this part of the files of products, 3/16 say, and publish nothing: for several machines.",
+    ),
+]
+
+
 def run(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...",
-            help="Domains, products (DOMAIN.PRODUCT), narratives with all they are built on, patterns (lending.*) or"
-            " tag:TAG; +NAME with what it is built on, NAME+ with what is built on it.",
-        ),
-    ] = None,
+    names: NamesArgument = None,
     mesh: MeshOption = None,
     select: Annotated[
         list[str] | None, typer.Option("--select", "-s", metavar="NAMES", help="The same, as dbt has it.")
@@ -42,19 +53,11 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say how many files would be read, and how many calls paid for.")
     ] = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            metavar="N/ALL",
-            help="Only read this part of the files of products, 3/16 say, and publish nothing: for several machines.",
-        ),
-    ] = None,
+    shard: ShardOption = None,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Make every product, case and release that is not there yet."""
     from storymesh.cli.output.findings import count_findings
-    from storymesh.cli.output.json_document import echo_result
     from storymesh.mesh.check import load_checked
     from storymesh.orchestration.run.selection import read_terms
 
@@ -69,11 +72,7 @@ def run(
             raise
         terms = None  # it may name what has errors
     if terms is None or (part.left_out and not words):
-        if format == "json":
-            echo_result({"findings": findings, "outcome": None})
-        sound = [*loaded.domains, *loaded.narratives]
-        hint = f"; without errors are {', '.join(sound)}: they run when they are named" if sound and not words else ""
-        echo(printable_line(f"{count_findings(findings)}: nothing was run{hint}"), err=True)
+        _show_nothing_run(loaded, findings, format, named=bool(words))
         raise typer.Exit(1)
     if not loaded.products:
         raise WrongUsage("this mesh has no product", "write domains/<domain>/products/<product>.odps.yaml")
@@ -89,6 +88,18 @@ def run(
     # Who asks for a part of the mesh is not answerable for the rest.
     if not success or (part.left_out and any(term.downstream for term in terms)):
         raise typer.Exit(1)
+
+
+def _show_nothing_run(loaded: "Mesh", findings: "list[Finding]", form: str, *, named: bool) -> None:
+    """Print that nothing was run, and, where nobody named a part of the mesh, which would run."""
+    from storymesh.cli.output.findings import count_findings
+    from storymesh.cli.output.json_document import echo_result
+
+    if form == "json":
+        echo_result({"findings": findings, "outcome": None})
+    sound = [*loaded.domains, *loaded.narratives]
+    hint = f"; without errors are {', '.join(sound)}: they run when they are named" if sound and not named else ""
+    echo(printable_line(f"{count_findings(findings)}: nothing was run{hint}"), err=True)
 
 
 def _show_plans(loaded: "Mesh", terms: "list[RunTerm]", findings: "list[Finding]", form: str) -> bool:
