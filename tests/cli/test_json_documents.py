@@ -44,7 +44,7 @@ READING: dict[str, Sequence[str]] = {
     "docs": ["docs", "--out", "site"],
     "vary --dry-run": ["vary", "roadside", "report", "--model", "openai:any", "--dry-run"],
 }
-WRITING = {"narrate --dry-run", "run", "scenario", "sign", "ui"}
+WRITING = {"narrate --dry-run", "narrate --suggest-vocabulary", "run", "scenario", "sign", "ui"}
 Run = Callable[..., CommandResult]
 
 
@@ -93,15 +93,16 @@ def test_commands_that_write_print_their_documents(moved: Mesh, storymesh: Run) 
     assert {config: len(items) for config, items in records.items()} == dict.fromkeys(records, 1)
 
 
-def test_an_estimate_is_a_document(published_mesh: Path, storymesh: Run, tmp_path: Path) -> None:
+def test_an_estimate_and_a_suggestion_are_documents(published_mesh: Path, storymesh: Run, tmp_path: Path) -> None:
     root = Path(shutil.copytree(published_mesh, tmp_path / "mesh"))
     narrative = root / "narratives/roadside/narrative.yaml"
     narrator = "{model: 'openai:small', prompt: ask.md.jinja, budget: {tokens: 10}, parameters: {max_tokens: 50}}"
     retold = f"retold: {{from: report, narrator: {narrator}}}"
     text = narrative.read_text(encoding="utf-8")
     narrative.write_text(text.replace("records:\n", f"records:\n  {retold}\n"), encoding="utf-8")
-    words = ("narrate", "roadside", "retold", "--dry-run", "--format", "json")
-    assert members(document_of(storymesh(root, *words))) == documented()["narrate --dry-run"]
+    for option in ("--dry-run", "--suggest-vocabulary"):
+        document = document_of(storymesh(root, "narrate", "roadside", "retold", option, "--format", "json"))
+        assert members(document) == documented()[f"narrate {option}"]
 
 
 def test_scenarios_are_a_document(storymesh: Run, tmp_path: Path) -> None:

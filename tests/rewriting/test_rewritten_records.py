@@ -293,6 +293,9 @@ def test_the_commands_estimate_and_sample(desk: Desk, server: Server) -> None:
     assert code == 0
     assert out.count("And so it was.") == 2
     assert len(server.calls) == 2
+    code, out, _ = storymesh(desk.root, "narrate", "roadside", CONFIG, "--suggest-vocabulary")
+    assert (code, "0 of 2 retold texts" in out) == (0, True)
+    assert len(server.calls) == 2
     code, _, err = storymesh(desk.root, "narrate", "roadside", "report")
     assert (code, "no config 'report' that is retold" in err) == (2, True)
 

@@ -85,10 +85,9 @@ class StoryWords:
         item = statement[index]
         if item.text.lower() in self.language.words("polar"):
             return bool(_denials(statement))
-        if item.weight is not None:
-            return False
-        reason = item.key in self.language.causes and bool(self.language.causes & self._keys)
-        return reason or item.key in self._allowed or self._names_piece(statement, index)
+        if item.key in self.language.causes:
+            return bool(self.language.causes & self._keys)
+        return item.weight is None and (item.key in self._allowed or self._names_piece(statement, index))
 
     def _may_lead(self, statement: Sequence[Item], index: int) -> bool:
         """Return True for a lead that the story does not have and that may be added: before a word, where it says no

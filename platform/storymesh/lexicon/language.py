@@ -176,6 +176,13 @@ class Language:
         """Return True for a word that belongs to the value behind it."""
         return word.lower() in self._lists["leads"]
 
+    def is_open(self, word: str) -> bool:
+        """Return True for a word that a vocabulary may let in: none that weighs, leads, gives a reason or reaches a
+        denial."""
+        plain = word.lower().replace("’", "'")
+        closed = self.weight(word) is not None or self.leads(word) or plain in self._lists["polar"]
+        return word[:1].isalpha() and not closed and self.key(word) not in self.causes
+
     def is_cause(self, word: str) -> bool:
         """Return True for a word that gives a reason; one of `leads` does so where a word stands behind it."""
         return word.lower() in self._lists["causes"]

@@ -40,6 +40,7 @@ from storymesh.rewriting.prompt import STORY_MARK
 from storymesh.rewriting.rewrite import rewrite_texts
 from storymesh.rewriting.rewriter import RewriteResult, RewriteTask
 from storymesh.rewriting.story_pieces import StoryReader
+from storymesh.rewriting.suggestion import VocabularySuggestion, suggest_vocabulary
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -92,6 +93,15 @@ def estimate_config(build: Build, config: str) -> CostEstimate:
     rewriter = _ConfigRewriter(build, build.typed.records[config])
     with build.open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
         return estimate_cost(rewriter.tasks(engine), rewriter.narrator, answers)
+
+
+def suggest_words(build: Build, config: str) -> VocabularySuggestion:
+    """Return the words that the stored answers of a config were refused for, found without a call."""
+    write_cases_and_precedents(build)
+    write_records(build, config)
+    rewriter = _ConfigRewriter(build, build.typed.records[config])
+    with build.open_engine() as engine, ResponseCache(build.store / ANSWER_STORE) as answers:
+        return suggest_vocabulary(rewriter.tasks(engine), rewriter.narrator, answers)
 
 
 def sample_results(

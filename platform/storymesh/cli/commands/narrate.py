@@ -13,12 +13,16 @@ def narrate(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A config that a narrator retells.")],
     mesh: MeshOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only how many calls at what cost; calls nobody.")] = False,
+    suggest_vocabulary: Annotated[
+        bool,
+        typer.Option("--suggest-vocabulary", help="The words that stored answers were refused for; calls nobody."),
+    ] = False,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many records to retell.")] = 5,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
-    """Try a narrator on some records, or estimate its cost."""
+    """Try a narrator on some records, estimate its cost, or see which words it wants."""
     from storymesh.cli.output.json_document import echo_result
-    from storymesh.cli.output.rewriting import show_estimate, show_rewritten_sample
+    from storymesh.cli.output.rewriting import show_estimate, show_rewritten_sample, show_suggestion
     from storymesh.mesh.mesh import load_mesh
     from storymesh.mesh.snapshot_pinning import pin_build
     from storymesh.release import rewritten_records
@@ -29,7 +33,15 @@ def narrate(
         retold = [name for name in build.configs if build.typed.records[name].rewritten]
         hint = suggest_name(config, retold) if retold else "write one with `from` and `narrator`"
         raise WrongUsage(f"'{build.narrative.id}' has no config '{config}' that is retold", hint)
-    if dry_run:
+    if dry_run and suggest_vocabulary:
+        raise WrongUsage("--dry-run and --suggest-vocabulary are two questions", "ask one of them")
+    if suggest_vocabulary:
+        suggestion = rewritten_records.suggest_words(build, config)
+        if format == "json":
+            echo_result(suggestion)
+        else:
+            show_suggestion(suggestion, build.narrative.vocabulary)
+    elif dry_run:
         estimate = rewritten_records.estimate_config(build, config)
         if format == "json":
             echo_result(estimate)

@@ -1,7 +1,7 @@
 """Records retold by a model: what retelling would cost, and how some of them come out."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.panel import Panel
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from storymesh.llm.budget import Usage
     from storymesh.rewriting.estimate import CostEstimate
     from storymesh.rewriting.rewriter import RewriteResult
+    from storymesh.rewriting.suggestion import VocabularySuggestion
 
     SampleStream = Callable[[Callable[[Usage], None]], Iterator[tuple[str, RewriteResult]]]
+
+
+MOST_WORDS = 60  # that are shown of each kind
 
 
 def show_estimate(estimate: "CostEstimate") -> None:
@@ -32,6 +36,26 @@ def show_estimate(estimate: "CostEstimate") -> None:
     if estimate.budget:
         table.add_row("budget", estimate.budget)
     console_on(sys.stdout).print(table)
+
+
+def show_suggestion(suggestion: "VocabularySuggestion", vocabulary: Sequence[str]) -> None:
+    """Print the words that answers were refused for, and the vocabulary of a narrative with those that may be in it."""
+    console = console_on(sys.stdout)
+    if not suggestion.texts:
+        console.print("No answer is stored: retell some records first (--sample N).")
+        return
+    console.print(f"{suggestion.refused:,} of {suggestion.texts:,} retold texts had an answer that was refused.")
+    if suggestion.words:
+        table = Table("word", "texts", "by it alone", "where", box=None, pad_edge=False)
+        for word in suggestion.words[:MOST_WORDS]:
+            table.add_row(*map(Text, (word.word, f"{word.texts:,}", f"{word.alone:,}", printable(word.example))))
+        console.print(table)
+        words = [*vocabulary, *(word.word for word in suggestion.words[:MOST_WORDS])]
+        console.print("\nKeep those that say nothing which the story does not, and strike the rest:\n")
+        console.print(Text(f"vocabulary: [{', '.join(words)}]"), soft_wrap=True)
+    if suggestion.closed:
+        closed = ", ".join(f"{word} ({texts:,})" for word, texts in list(suggestion.closed.items())[:MOST_WORDS])
+        console.print(Text(printable(f"\nNo vocabulary lets these in: {closed}")), soft_wrap=True)
 
 
 def _dollars(usd: object) -> str:
