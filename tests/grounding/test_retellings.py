@@ -28,6 +28,7 @@ COUNTS = {
     "energy": (40, 60, 34),
     "german": (40, 80, 16),
     "hotel": (40, 60, 31),
+    "inspections": (24, 36, 24),
     "logistics": (60, 120, 12),
     "theatre": (30, 60, 18),
 }
