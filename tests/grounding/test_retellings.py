@@ -376,7 +376,7 @@ def test_reasons_and_outcomes_stay_with_what_they_are_said_of() -> None:
         "open. The crew was paid late and the musicians were paid in {m:May}."
     )
     kept = (
-        "Since the door stood open, the insurer declined the loss of [[2]] euros; it accepted the damage of [[1]] "
+        "Because the door stood open, the insurer declined the loss of [[2]] euros; it accepted the damage of [[1]] "
         "euros. The musicians were paid in [[3]] and the crew was paid late."
     )
     assert kinds_of(kept, source) == set()

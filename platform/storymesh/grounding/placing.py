@@ -70,7 +70,9 @@ class Places:
             else:
                 # What a statement begins with, and not right by a value, is said of all its values.
                 its_own = _close_to(statement, index) or before
-                of_all = set[int]() if its_own else {other.piece for other in statement if other.piece} | told_of_it
+                of_all = set[int]() if its_own else {other.piece for other in statement if other.piece}
+                if index == 0 and not its_own:
+                    of_all |= told_of_it
                 self._words.setdefault(item.key, set()).update(before | behind | of_all)
                 self._ended.setdefault(item.key, set()).update(
                     other.piece for other in statement[:index] if other.piece

@@ -56,6 +56,7 @@ class Reading:
     def __init__(self, parts: Sequence[str | int], language: Language) -> None:
         self.language = language
         self.items: list[Item] = []
+        self.retold: set[int] = set()  # the sentences that may tell what was before those before them
         self.signs: set[str] = set()  # with what is written as one: words in capitals, and brackets without a piece
         self._bracket = -1  # the item at which one opens
         self._sentence = self._statement = self._part = 0
@@ -114,16 +115,17 @@ class Reading:
 
     def _read_word(self, word: str, rest: str) -> None:
         language, item = self.language, None
+        if word.lower() in language.words("had"):
+            self.retold.add(self._sentence)
         if not language.says_nothing(word):
             weight, lead = language.weight(word), language.leads(word)
             item = Item(language.key(word), word, *self._place, weight=weight, lead=lead, before=self._word)
             if lead:
                 following = _TOKEN.search(rest)
                 item = replace(item, behind=following[0] if following else "")
-                if item.behind and language.is_cause(word):
-                    item = replace(item, lead=False)
-                elif item.key in language.causes:
-                    item = replace(item, key=word.lower())
+                if item.behind and language.gives_reason(word):
+                    self._word = word
+                    return
             self._add(item)
         self._word = word
         if language.has_particles:

@@ -31,7 +31,12 @@ class StoryWords:
             }
             for piece in source.pieces
         }
-        self._led = set[int]().union(*(_led_by(part, at) for part in story.statements for at in range(len(part))))
+        self._led_by: dict[str, set[int]] = {}  # lead -> the pieces that it leads to
+        for part in story.statements:
+            for at, item in enumerate(part):
+                if item.lead:
+                    self._led_by.setdefault(item.text.lower(), set()).update(_led_by(part, at))
+        self._led = set[int]().union(*self._led_by.values())
         self._signs = story.signs.union(source.vocabulary)
         self._keys = {item.key for item in story.items if item.is_word}
         roles = [word for piece in source.pieces for word in _WORD_OF_NAME.findall(str(*piece.path[:1]))]
@@ -54,6 +59,16 @@ class StoryWords:
             if any(other.key in language.causes for other in part)
             for item in (*before, *part)
         }
+        self._bigrams = {
+            (item.key, other.key)
+            for part in story.statements
+            for item, other in pairwise(part)
+            if item.weight == "outcomes" and other.is_word and other.weight is None and not other.lead
+        }
+        self._homes: dict[str, set[int]] = {}  # word or piece -> the statements that have it
+        for item in story.items:
+            self._homes.setdefault(f"#{item.piece}" if item.piece else item.key, set()).add(item.statement)
+        self._retold = {item.statement for item in story.items if item.sentence in story.retold}
         self._ends = _ends(story)
         self._heads = _ends(story, first_alone=True)
         self._required = {
@@ -76,7 +91,7 @@ class StoryWords:
             for index, item in enumerate(statement):
                 if not item.is_word or item.key in self._keys or not item.text[:1].isalnum():
                     continue
-                if not (self._may_lead(statement, index) if item.lead else self._may_stand(statement, index)):
+                if not (self._may_lead(statement, index, told) if item.lead else self._may_stand(statement, index)):
                     yield Fault("word", item.text, f"“{item.text}” is no word of the story.")
 
     def _may_stand(self, statement: Sequence[Item], index: int) -> bool:
@@ -85,29 +100,68 @@ class StoryWords:
         item = statement[index]
         if item.text.lower() in self.language.words("polar"):
             return bool(_denials(statement))
+        if item.text.lower() in self.language.words("light"):
+            return True
         if item.key in self.language.causes:
             return bool(self.language.causes & self._keys)
         return item.weight is None and (item.key in self._allowed or self._names_piece(statement, index))
 
-    def _may_lead(self, statement: Sequence[Item], index: int) -> bool:
+    def _may_lead(self, statement: Sequence[Item], index: int, told: Reading) -> bool:
         """Return True for a lead that the story does not have and that may be added: before a word, where it says no
         time and bounds no number; before a value that nobody could take for another, where it says whose it is."""
         item = statement[index]
+        right_behind = [other.piece for other in statement[index + 1 : index + 3] if other.piece]
+        if right_behind and self._is_range(item.text.lower(), right_behind):
+            return True
         if item.behind and item.text.lower() in self.language.words("before_words"):
             return all(not other.piece and other.weight is None for other in statement[index + 1 : index + 2])
+        if item.behind and self._tells_order(statement, index, told):
+            return True
         if item.behind and item.text.lower() in self.language.words("so_long") and index:
             return statement[index - 1].weight == "units"
         if item.text.lower() in self.language.words("infinitives") and self._is_infinitive(statement, index):
             return True
-        right_behind = {other.piece for other in statement[index + 1 : index + 2] if other.piece}
+        named = statement[index + 1].names if index + 1 < len(statement) else 0
+        led = {other.piece for other in statement[index + 1 : index + 2] if other.piece}
         if self.language.is_genitive(item.text):
-            return not right_behind & (self._led | self._moments)
-        if not self.language.is_dative(item.text, item.behind):
+            return not led & (self._led | self._moments)
+        if not self.language.is_dative(item.text, "" if named else item.behind):
             return False
-        if not right_behind:  # "to the hotel", and no "to the day [[3]]"
+        if named:  # "to cook [[5]]"
+            return statement[index + 1].key in self._keys and named in self._texts - self._led
+        if not led:  # "to the hotel", and no "to the day [[3]]"
             return not {other.piece for other in statement[index + 2 : index + 3]} & (self._led | self._moments)
         alone = sum(other.lead and self.language.is_dative(other.text, "") for other in statement) == 1
-        return right_behind <= self._texts - self._led and (alone or not any(map(self._rivals.get, right_behind)))
+        return led <= self._texts - self._led and (alone or not any(map(self._rivals.get, led)))
+
+    def _tells_order(self, statement: Sequence[Item], index: int, told: Reading) -> bool:
+        """Return True for an "after" or "before" that puts what two statements tell in the order in which the story
+        tells them, where nothing in it says that it tells them in another."""
+        word = statement[index].text.lower()
+        earlier = word in self.language.words("earlier")
+        says_when = earlier or word in self.language.words("later")
+        if not says_when or not statement[index + 1 :] or statement[index + 1].piece:
+            return False
+        sentence = next(part for part in told.sentences if statement[index] in part)
+        led = [self._home(item) for item in statement[index + 1 :]]
+        rest = [self._home(item) for item in sentence if item not in statement[index:]]
+        behind, main = ({at for at in homes if at is not None} for homes in (led, rest))
+        if not behind or not main or (behind | main) & self._retold:
+            return False
+        return max(behind) < min(main) if earlier else max(main) < min(behind)
+
+    def _home(self, item: Item) -> int | None:
+        """Return the statement of the story that alone has a word or piece, None if several have it or it leads."""
+        homes = self._homes.get(f"#{item.piece}" if item.piece else item.key, set())
+        return next(iter(homes)) if len(homes) == 1 and not item.lead else None
+
+    def _is_range(self, word: str, right_behind: Sequence[int]) -> bool:
+        """Return True for "until [[2]]" and "between [[1]] and [[2]]" of what the story tells "from [[1]] to [[2]]"."""
+        ends = set[int]().union(*(self._led_by.get(end, set()) for end in self.language.words("to")))
+        if word in self.language.words("to"):
+            return right_behind[0] in ends
+        between = word in self.language.words("between") and len(right_behind) == 2
+        return between and right_behind[0] in self._led - ends and right_behind[1] in ends
 
     def _is_infinitive(self, statement: Sequence[Item], index: int) -> bool:
         """Return True for a "to" before a verb of the story that says neither that it must be nor that it was not yet:
@@ -143,8 +197,11 @@ class StoryWords:
             there: set[str] = set() if numbers else self._keys
             for pieces, keys in self._passages:
                 there = there | keys if pieces & numbers else there
+            next_keys = {id(item): other.key for item, other in pairwise(sentence) if other.is_word}
             for item in sentence:
                 if not item.weight or item.key not in self._keys:
+                    continue
+                if (item.key, next_keys.get(id(item))) in self._bigrams:
                     continue
                 elsewhere = item.key not in there and (not numbers or item.key not in self._without_pieces)
                 if elsewhere or (not numbers and item.weight == "outcomes" and not self._ends_so(sentence, item)):
@@ -255,7 +312,7 @@ def _said(statement: Sequence[Item]) -> dict[str, str]:
     return {
         f"#{item.piece}" if item.piece else item.key: item.text
         for item in statement
-        if not item.lead and item.weight != "negations"
+        if not item.lead and item.weight not in ("negations", "modals")
     }
 
 
@@ -267,7 +324,8 @@ def _ties(statement: Sequence[Item]) -> dict[str, str]:
         if item.weight != "negations":
             continue
         around = [*statement[index + 1 :], *reversed(statement[:index])]
-        tied = next((other for other in around if other.weight != "negations" and not other.lead), None)
+        silent = ("negations", "modals")
+        tied = next((other for other in around if other.weight not in silent and not other.lead), None)
         if tied is not None:
             ties[f"#{tied.piece}" if tied.piece else tied.key] = item.text
     return ties

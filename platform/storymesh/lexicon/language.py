@@ -17,7 +17,19 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "languages"
 LANGUAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 PLAIN = ("neutral", "joins", "leads", "genitives", "datives", "determiners", "moment", "number", "text", "denials")
-LOOSE = ("polar", "before_words", "infinitives", "so_long", "obligations", "causes")
+LOOSE = (
+    "light",
+    "polar",
+    "before_words",
+    "infinitives",
+    "so_long",
+    "obligations",
+    "causes",
+    "reasons",
+    "earlier",
+    "later",
+    "had",
+)
 STANDING = ("pronouns", "possessives", "agents")
 BOUNDING = ("to", "between", "both", "lists", "only", "numbered", "supposes")
 PHRASES = ("bounds", "bounds_behind", "instead")
@@ -183,9 +195,9 @@ class Language:
         closed = self.weight(word) is not None or self.leads(word) or plain in self._lists["polar"]
         return word[:1].isalpha() and not closed and self.key(word) not in self.causes
 
-    def is_cause(self, word: str) -> bool:
-        """Return True for a word that gives a reason; one of `leads` does so where a word stands behind it."""
-        return word.lower() in self._lists["causes"]
+    def gives_reason(self, word: str) -> bool:
+        """Return True for a word of `leads` that, before a word, says no more than "as"."""
+        return word.lower() in self._lists["reasons"]
 
     def is_genitive(self, word: str) -> bool:
         """Return True for a word of `leads` that may say no more than whose a thing is, or by whom."""
