@@ -236,7 +236,10 @@ def lending(count: int) -> None:
         _publish_copied(mesh)
         for state in ("never analysed", "analysed"):
             if state == "never analysed":
-                server.execute("create table p as select * from payments; drop table payments", "clearing")
+                server.execute(
+                    "create table p with (autovacuum_enabled = false) as select * from payments; drop table payments",
+                    "clearing",
+                )
                 server.execute("alter table p rename to payments", "clearing")
                 server.execute("create index on payments (account, booked_at)", "clearing")
             else:

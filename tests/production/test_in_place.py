@@ -216,8 +216,11 @@ def test_where_and_what_is_unknown_of_a_table_are_told(
         path.read_text(encoding="utf-8").replace("  at: b", f"  where: {where}\n  at: b", 1), encoding="utf-8"
     )
     mesh = load_mesh(root)
-    reader.execute("create table fresh as select * from repairs; alter table repairs rename to analysed")
-    reader.execute("alter table fresh rename to repairs; grant select on repairs to narrator")
+    reader.execute(
+        "create table fresh with (autovacuum_enabled = false) as select * from repairs;"
+        " alter table repairs rename to analysed; alter table fresh rename to repairs;"
+        " grant select on repairs to narrator"
+    )
     try:
         build = pin_build(mesh, mesh.narrative("roadside"), fetch=True)
     finally:
