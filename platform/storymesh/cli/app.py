@@ -5,7 +5,6 @@ A command imports what it needs when it runs, so that `storymesh --help` and `st
 Exit codes: 0 fine, 1 findings or a gate refused, 2 wrong usage, 3 a defect of storymesh itself.
 """
 
-import gc
 import inspect
 from typing import Annotated
 
@@ -41,6 +40,7 @@ from storymesh.cli.commands.watch import watch
 from storymesh.cli.error_reporting import reporting_errors
 from storymesh.cli.output.console import echo
 from storymesh.cli.time_limit import time_limited
+from storymesh.garbage_collection import collect_seldom
 
 COMMANDS = (
     *(check, compat, run, show, files, preview, trace, vary, narrate, explain, scenario, releases),
@@ -85,6 +85,5 @@ app.command(name="schema", short_help="Print the JSON Schema of a kind of file, 
 
 def main() -> None:
     """Run the command that the arguments of this process name, and exit with its code."""
-    # Compiling makes many small values that live on: as seldom as this, looking through them costs a sixth less time.
-    gc.set_threshold(50_000, 20, 20)
+    collect_seldom()
     app(prog_name="storymesh")

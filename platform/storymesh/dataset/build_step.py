@@ -19,6 +19,7 @@ from storymesh.atomic_write import write_atomically
 from storymesh.dataset.build import Build
 from storymesh.errors import EngineFailed, StorymeshError
 from storymesh.file_lock import hold_lock
+from storymesh.garbage_collection import seldom_collected
 from storymesh.product.content_version import content_version
 from storymesh.product.store import StoreDamaged
 
@@ -118,7 +119,8 @@ def build_step(build: Build, name: str, *, after: Sequence[str] = ()) -> Iterato
                 else:
                     path.unlink(missing_ok=True)
         try:
-            yield step
+            with seldom_collected():
+                yield step
         except EngineFailed as error:
             _require_whole_products(build, error)
             raise

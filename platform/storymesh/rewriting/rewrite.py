@@ -5,15 +5,15 @@ results yielded, in the caller's thread. At most a few times `concurrency` tasks
 """
 
 import asyncio
-import gc
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
 from storymesh.errors import NarratorFailed
+from storymesh.garbage_collection import seldom_collected
 from storymesh.grounding.check import Grounding, check_grounding, grounding_feedback
 from storymesh.llm.budget import Usage
 from storymesh.llm.limiter import RunStopped
@@ -145,18 +145,6 @@ def rewrite_texts(
     )
 
 
-@contextmanager
-def _rare_garbage_collection() -> Iterator[None]:
-    """Run the garbage collector less often. A call makes some thousand objects, which reference counting frees; the
-    collector, which starts every 700, would take an eighth of the time of a run."""
-    before = gc.get_threshold()
-    gc.set_threshold(max(before[0], 10_000), *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
 def _stream_results(tasks: Iterable[RewriteTask], run: Rewriter, answers: ResponseCache) -> Iterator[RewriteResult]:
     answers.begin_run()
     window = 4 * run.narrator.concurrency
@@ -184,7 +172,7 @@ def _stream_results(tasks: Iterable[RewriteTask], run: Rewriter, answers: Respon
             wait = False
 
     try:
-        with _rare_garbage_collection():
+        with seldom_collected():
             chunk: list[RewriteTask] = []
             for task in tasks:
                 chunk.append(task)

@@ -1,0 +1,27 @@
+"""Python's garbage collector, called seldom by work that makes many objects which live on or which it need not free."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SELDOM = (50_000, 20, 20)
+
+
+def collect_seldom() -> None:
+    """Have this process look for garbage seldom, for good."""
+    gc.set_threshold(*_SELDOM)
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Have the process look for garbage seldom meanwhile.
+
+    A call of a model makes some thousand objects, which reference counting frees; a compiled narrative many that live
+    on. The collector, which starts every 700, takes an eighth to a sixth of the time of either.
+    """
+    before = gc.get_threshold()
+    collect_seldom()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
