@@ -93,8 +93,9 @@ def render_records(
     rows = inputs.table.select("case_id", "split", "at", id=id_, **dialect.name_columns({**columns, **others}))
     if precedents is not None and "n_precedents" in inputs.columns:
         hoisted = HoistedExpressions(rows, ["n_precedents"])
-        probes = hoisted.below(precedents.mutate(n_precedents="precedents")).drop("n_precedents")
-        rows = hoisted.above(inputs_with(probes, *hoisted.names).table)
+        if hoisted.names:
+            probes = hoisted.below(precedents.mutate(n_precedents="precedents")).drop("n_precedents")
+            rows = hoisted.above(inputs_with(probes, *hoisted.names).table)
     order = [name for name in columns if name != UNFIT]
     further = [name for name in others if name not in (*SOURCE_COLUMNS, UNPRINTED)]
     build_columns = [name for name in BUILD_COLUMNS if name in rows.columns]

@@ -45,10 +45,16 @@ def eliminate_common(table: ir.Table) -> ir.Table:
         added = _over(made, here, index)
         arguments = (argument for value in added.values() for argument in value.op().find(ops.Argument, ops.Value))
         index = max(index, _next_index(arguments))
-        stage = stage.select(**read_later, **added, **dialect.BARRIER)
+        stage = _selected(stage, {**read_later, **added, **dialect.BARRIER})
         names |= {node: name for name, node in made.items()}
         here = {node: ops.Field(stage, name) for node, name in names.items() if name in stage.columns}
-    return stage.select(**_over(values, here, index))
+    return _selected(stage, _over(values, here, index))
+
+
+def _selected(table: ir.Table, values: Mapping[str, ir.Value]) -> ir.Table:
+    """Return a selection of values that read this very table: ibis's own looks for the tables of each, and takes as
+    long as all the rest here."""
+    return ops.Project(table, {name: value.op() for name, value in values.items()}).to_expr()
 
 
 def _last_levels(roots: Iterable[ops.Value], levels: Sequence[Sequence[ops.Value]]) -> dict[ops.Node, int]:
@@ -130,7 +136,7 @@ class HoistedExpressions:
         there = [node for node in self._nodes.fields_read if node.name in parent.columns]
         here: dict[ops.Node, ops.Node] = {node: ops.Field(parent, node.name) for node in there}
         here |= {node: ops.Field(parent, name) for name, node in self._made.items()}
-        return parent.select(**_over(self._values, here, _next_index(parent.op().find(ops.Argument))))
+        return _selected(parent, _over(self._values, here, _next_index(parent.op().find(ops.Argument))))
 
 
 class _Nodes:
