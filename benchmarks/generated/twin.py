@@ -7,6 +7,7 @@ certificate and documents are storymesh's alone.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -176,7 +177,8 @@ def records_sql(drawn: DrawnNarrative, config: str) -> str:
             sides = f"""(SELECT cases.*, o AS better_option, r AS worse_option FROM {source}
                 JOIN options AS o ON o.probe = cases.probe AND o.action = better
                 JOIN options AS r ON r.probe = cases.probe AND r.action = worse WHERE o.low90 > r.high90) AS cases"""
-            chosen, rejected = (option.replace("o.", f"{name}.") for name in ("better_option", "worse_option"))
+            # Not what a text of the narrative has there, such as "So.".
+            chosen, rejected = (re.sub(r"\bo\.", f"{name}.", option) for name in ("better_option", "worse_option"))
             texts_sql = f"{texts['prompt']} AS prompt, {chosen} AS chosen, {rejected} AS rejected"
             return f"SELECT {head}, {texts_sql} FROM {sides} {tail}"
         case _:
