@@ -283,6 +283,25 @@ def test_without_a_key_all_else_is_released(desk: Desk, server: Server, monkeypa
     assert desk.rendered()
 
 
+def test_a_mended_text_is_released_with_its_score_and_rebuilt(desk: Desk, server: Server) -> None:
+    desk.says = lambda story: f"And so it was. {story.strip()} Oddly rain fell."
+    desk.write(server.url, attempts=1, otherwise="mend")
+    release = desk.release()
+    retold, told = rows(release), rows(release, "report")
+    notes = [note for item in retold for note in item["retellings"]]
+    assert {note["reason"] for note in notes} == {None}
+    assert all(0 < note["score"] < 1 and note["pieces"] for note in notes)
+    assert not any("rain" in str(item["text"]) for item in retold)
+    assert sum(str(item["text"]).startswith("And so it was.") for item in retold) > len(told) / 2
+    calls = len(server.calls)
+    answers = pq.read_table(release.path / "answers" / f"{CONFIG}.parquet").to_pylist()
+    assert {answer["verdict"] for answer in answers} == {"refused", "mended"}
+    code, out, _ = storymesh(desk.root, "trace", str(retold[0]["id"]))
+    assert (code, "[retold from]" in out) == (0, True)
+    assert rebuild_release(release, desk.mesh.warehouse, open_engine).same
+    assert len(server.calls) == calls == len(retold)
+
+
 def test_the_commands_estimate_and_sample(desk: Desk, server: Server) -> None:
     desk.write(server.url, price={"input": 1.0, "output": 2.0})
     code, out, err = storymesh(desk.root, "narrate", "roadside", CONFIG, "--dry-run")

@@ -87,8 +87,9 @@ def _units(
     keys = [_keys(sentence, story) for sentence in own]
     for at, sentence in enumerate(told):
         sure = {homes[value][0] for value in _values(sentence, source) if len(homes[value]) == 1}
-        likely = max(range(len(own)), key=lambda other: len(keys[other] & _keys(told[at], story)), default=None)
-        for other in sure or ({likely} if likely is not None else set()):
+        shared = [len(its & _keys(sentence, story)) for its in keys]
+        likely = {shared.index(max(shared))} if any(shared) else set[int]()
+        for other in sure or likely:
             groups.join(at, len(told) + other)
     for sentences, begin in ((told, 0), (own, len(told))):
         for before, at in pairwise(range(len(sentences))):
