@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from storymesh.grounding.check import Grounding, check_grounding
-from storymesh.grounding.mending import mend
 from storymesh.grounding.pieces import GroundingSource, Piece
 from storymesh.lexicon.language import Language, language_of
+from storymesh.rewriting.mending import mend
 
 FOLDER = Path(__file__).parent.parent / "tests" / "grounding" / "retellings"
 DOMAINS = tuple(sorted(path.stem for path in FOLDER.glob("*.txt")))

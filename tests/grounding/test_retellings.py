@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storymesh.grounding.check import MOST_FAULTS_SHOWN, check_grounding, draft_of, grounding_feedback
-from storymesh.grounding.mending import mend, sentences_of
 from storymesh.grounding.pieces import GroundingSource, Piece, PieceKind
 from storymesh.lexicon.language import LANGUAGES, language_of
+from storymesh.rewriting.mending import mend, sentences_of
 
 # Of each domain its faithful and its faulty texts, and the most false alarms. Of the faulty ones made of an accepted
 # text 95 % are caught.

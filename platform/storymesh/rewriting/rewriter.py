@@ -8,7 +8,6 @@ from typing import Protocol
 
 from storymesh.errors import NarratorFailed
 from storymesh.grounding.check import Grounding
-from storymesh.grounding.mending import mend
 from storymesh.grounding.pieces import GroundingSource, PlacedPiece
 from storymesh.llm.budget import BudgetExhausted, BudgetLedger, Usage
 from storymesh.llm.chat_model import ChatModel
@@ -18,6 +17,7 @@ from storymesh.llm.response_cache import Attempt, ChatRequest, ChatResponse, Mes
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
 from storymesh.narrative.narrator_definition import NOTHING_TO_SPEND, Narrator, Price
 from storymesh.rewriting.judging import Judgement, judge_messages, judgement_of, schema_of
+from storymesh.rewriting.mending import mend
 from storymesh.rewriting.prompt import RETRY_PROMPT, STORY_SCHEMA, retry_messages, story_messages, text_in_answer
 
 
