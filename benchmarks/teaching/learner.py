@@ -232,12 +232,14 @@ def answer_questions(lessons: dict[str, Any], kinds: Collection[str], learner: L
 def _chosen(
     learner: Learner, asked: Sequence[dict[str, Any]], kind: str, scores: Callable[..., list[float]]
 ) -> dict[str, str]:
-    """Return for each case the action whose text has the highest score."""
+    """Return for each case the action whose text has the highest score; among equals, one by chance."""
     pairs = [(item["case"], action, stem) for item in asked for action, stem in item["stems"][kind].items()]
-    best: dict[str, tuple[float, str]] = {}
+    best: dict[str, tuple[float, float, str]] = {}
     for (case, action, _), score in zip(pairs, scores(learner, [stem for _, _, stem in pairs]), strict=True):
-        best[case] = max(best.get(case, (-math.inf, "")), (score, action))
-    return {case: action for case, (_, action) in best.items()}
+        # Of equal scores none is better because of its name.
+        found = (score, random.Random(f"{case} {action}").random(), action)
+        best[case] = max(best.get(case, found), found)
+    return {case: action for case, (_, _, action) in best.items()}
 
 
 def by_outcome(learner: Learner, stems: Sequence[str]) -> list[float]:
