@@ -10,13 +10,14 @@ unexport PYTHONDONTWRITEBYTECODE
 READERS := .venv-readers
 SPARK := .venv-spark
 RECOGNISERS := .venv-recognisers
+LLAMA_FACTORY := .venv-llama-factory
 # Named for what it was made from, so that a fresh checkout with an old environment knows which one it is.
 READERS_STAMP = $(READERS)/.made-from-$(shell $(PYTHON) -c 'import hashlib; print(hashlib.sha256(open("requirements/readers.txt", "rb").read()).hexdigest()[:16])')
 
 PEERS := datatrove datachain distilabel data-designer
 PEERS_IN := .venv-bench
 
-.PHONY: help env readers spark recognisers run check test test-fast bench ui lint format lock clean
+.PHONY: help env readers spark recognisers llama-factory run check test test-fast bench ui lint format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,13 @@ recognisers: $(RECOGNISERS)/.installed ## what reads pictures and speech in the 
 $(RECOGNISERS)/.installed: requirements/recognisers.txt
 	$(PYTHON) -m venv --clear $(RECOGNISERS)
 	$(RECOGNISERS)/bin/python $(INSTALL) --require-hashes -r requirements/recognisers.txt
+	@touch $@
+
+llama-factory: readers $(LLAMA_FACTORY)/.installed ## a trainer of others in the tests, in .venv-llama-factory (0.4 GB)
+
+$(LLAMA_FACTORY)/.installed: requirements/llama-factory.txt
+	$(PYTHON) -m venv --clear $(LLAMA_FACTORY)
+	$(LLAMA_FACTORY)/bin/python $(INSTALL) --require-hashes -r requirements/llama-factory.txt
 	@touch $@
 
 run: env ## every product, case and release of the mesh

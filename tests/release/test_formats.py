@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -11,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from storymesh.narrative.definition import read_narrative
 from storymesh.narrative.formats.tool_calls import TOOL_CALLS, CalledTool
 from storymesh.release.catalog import Release
 from storymesh.release.write import write_release
 from tests.support.paths import TESTS
-from tests.support.readers import reader
+from tests.support.readers import llama_factory, reader
 from tests.support.release_builds import DROPS, Told, make, with_narrative, write
 
 FORMATS = {
@@ -228,43 +231,90 @@ def test_real_chat_templates_show_the_tool_its_call_and_what_came_of_it(
         assert text.count("find") >= 2, name
 
 
-def test_the_recipe_trains_one_stage_on_the_model_of_the_stage_before(release: Release, tmp_path: Path) -> None:
+RECIPES = TESTS.parent / "examples/train"
+OFFLINE = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.fixture(scope="module")
+def recipes(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random `model` and its tokenizer."""
+    folder = tmp_path_factory.mktemp("recipes")
     program = "import sys, trl_reader; trl_reader.small_model(sys.argv[1], sys.argv[2])"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(TESTS / "support"),
-        "HF_HUB_OFFLINE": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+    run_reader(folder, "-c", program, str(release.path), "model")
+    return folder
+
+
+def run_reader(folder: Path, *command: str, packages: Path | None = None) -> str:
+    """Return what a program of the readers' environment prints; `packages` come before those that it has."""
+    paths = [TESTS / "support", *([packages] if packages else [])]
+    environment = {**os.environ, **OFFLINE, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    done = subprocess.run(
+        [reader("python"), *command],
+        capture_output=True, text=True, timeout=600, check=False, cwd=folder, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return done.stdout
+
+
+def test_the_recipe_trains_one_stage_on_the_model_of_the_stage_before(release: Release, recipes: Path) -> None:
     stages = {"sft": "lookup", "dpo": "duel", "kto": "mark"}
-    recipe = [str(TESTS.parent / "examples/train/train.py"), str(release.path), "--model", "model", "--into", "out"]
+    recipe = [str(RECIPES / "train.py"), str(release.path), "--model", "model", "--into", "out"]
     recipe += [word for kind, config in stages.items() for word in ("--stage", f"{kind}={config}")]
-    for command in (["-c", program, str(release.path), "model"], [*recipe, "--steps", "1"]):
-        done = subprocess.run(
-            [reader("python"), *command],
-            capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path, env=environment,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3_000:]
-    lines = [line for line in done.stdout.splitlines() if line.startswith(tuple(stages))]
+    printed = run_reader(recipes, *recipe, "--steps", "1")
+    lines = [line for line in printed.splitlines() if line.startswith(tuple(stages))]
     assert lines == [f"{kind}={config}: out/{n}-{kind}-{config}" for n, (kind, config) in enumerate(stages.items(), 1)]
-    assert (tmp_path / "out/3-kto-mark/model.safetensors").is_file()
+    assert (recipes / "out/3-kto-mark/model.safetensors").is_file()
 
 
-def test_the_lines_of_the_recipes_are_conversations(release: Release) -> None:
-    program = str(TESTS.parent / "examples/train/to_chat_lines.py")
-    lines = {}
-    for config in ("reply", "duel", "mark", "advice"):
-        done = subprocess.run(
-            [sys.executable, program, str(release.path), config],
-            capture_output=True, text=True, timeout=120, check=True,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )  # fmt: skip
-        lines[config] = json.loads(done.stdout.splitlines()[0])
-    assert [turn["role"] for turn in lines["reply"]["messages"]] == ["system", "user", "assistant"]
-    assert [turn["role"] for turn in lines["duel"]["messages"]] == ["system", "user"]
-    assert lines["duel"]["chosen"]["role"] == lines["duel"]["rejected"]["role"] == "assistant"
-    assert lines["mark"]["label"] in (True, False)
-    assert set(lines["advice"]) == {"messages"}
+@pytest.fixture(scope="module")
+def lines(release: Release, recipes: Path) -> Path:
+    """A folder with the lines of the recipes, under the names that these have for configs like them."""
+    folder = recipes / "lines"
+    done = subprocess.run(
+        [sys.executable, str(RECIPES / "to_chat_lines.py"), str(release.path), str(folder), *CHATS, "advice", "lookup"],
+        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **OFFLINE},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3_000:]
+    for config, name in {"reply": "recall", "duel": "choice", "mark": "verdict"}.items():
+        (folder / f"{config}.jsonl").rename(folder / f"{name}.jsonl")
+    shutil.copy(folder / "advice.jsonl", folder / "follow_up.jsonl")
+    return folder
+
+
+def test_the_lines_of_the_recipes_are_conversations(lines: Path) -> None:
+    first = {path.stem: json.loads(path.read_text("utf-8").splitlines()[0]) for path in sorted(lines.glob("*.jsonl"))}
+    assert [turn["role"] for turn in first["recall"]["messages"]] == ["system", "user", "assistant"]
+    assert [turn["role"] for turn in first["choice"]["messages"]] == ["system", "user"]
+    assert first["choice"]["chosen"]["role"] == first["choice"]["rejected"]["role"] == "assistant"
+    assert first["verdict"]["label"] in (True, False)
+    assert set(first["advice"]) == {"messages"}
+    assert [set(turn) for turn in first["lookup"]["messages"]][-1] == {"role", "content"}
+
+
+def test_the_recipes_name_the_configs_of_the_reference_mesh(lines: Path) -> None:
+    narrative = read_narrative(TESTS.parent / "narratives/canal_exceptions/narrative.yaml", TESTS.parent)
+    asked = set(FORMATS.values()) - {"text"}
+    answered = {name for name, record in narrative.records.items() if record.format in asked}
+    info = json.loads((RECIPES / "dataset_info.json").read_text("utf-8"))
+    assert info.keys() == answered == {path.stem for path in lines.glob("*.jsonl")}
+    assert {name: item["file_name"] for name, item in info.items()} == {name: f"{name}.jsonl" for name in info}
+    axolotl = yaml.safe_load((RECIPES / "axolotl.yaml").read_text("utf-8"))
+    assert {Path(item["path"]).stem for item in axolotl["datasets"]} <= answered
+
+
+def test_llama_factory_trains_one_stage_on_the_model_of_the_stage_before(lines: Path, recipes: Path) -> None:
+    shutil.copy(RECIPES / "dataset_info.json", lines)
+    program = str(TESTS / "support/llama_factory_reader.py")
+    printed = run_reader(recipes, program, str(lines), "model", "factory", packages=llama_factory())
+    assert (recipes / "factory/kto/model.safetensors").is_file()
+    taught = re.findall(r"^((?:chosen_|rejected_)?labels):\n(.*)<\|im_end\|>$", printed, re.MULTILINE)
+    answer, other = "wait 0 days", "reroute around the cape"
+    assert taught == [
+        ("labels", answer),
+        ("chosen_labels", answer),
+        ("rejected_labels", other),
+        ("labels", answer),
+    ], "of the first example of each stage the answer, and no more"
 
 
 def test_the_card_of_every_format_says_the_columns_that_its_files_have(release: Release) -> None:
