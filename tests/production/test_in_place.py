@@ -240,12 +240,15 @@ def test_where_and_what_is_unknown_of_a_table_are_told(
 
 
 def test_the_reference_mesh_has_the_cases_of_its_copied_products(
-    reader: Road, reference_mesh: Ran, tmp_path: Path
+    reader: Road, reference_mesh: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where cases are the same, records are: of their versions, `sources` name those of what was fetched."""
+    monkeypatch.setenv("STORYMESH_PSEUDONYM_KEY", KEY)
     whole = load_mesh(reference_mesh.mesh)
     root = Path(
-        shutil.copytree(reference_mesh.mesh, tmp_path / "mesh", ignore=shutil.ignore_patterns("releases", "dagster"))
+        shutil.copytree(
+            reference_mesh.mesh, tmp_path / "mesh", ignore=shutil.ignore_patterns("releases", "dagster", "dbt")
+        )
     )
     for name in ("contracts/resolutions/costs.odcs.yaml", "domains/resolutions/products/costs.odps.yaml"):
         (root / name).unlink()  # it is built on all shipments
