@@ -20,6 +20,10 @@ FIELDS: Mapping[str, str] = {
         "server of files, their path below its own. Without it the one that `physicalName` of the schema object says"
     ),
     "query": "instead of a table of a database: one SELECT",
+    "changes": (
+        "`months`: of a PostgreSQL only the rows of those months of `eventTime` are read in which something differs. "
+        "[How to](../how-to/read-from-a-server.md)"
+    ),
     "format": "what the file is, where its name does not say it: `data.txt`, `export.asc`",
     "delimiter": (
         "between two fields of a CSV: one character, or `comma`, `semicolon`, `tab`, `pipe`, `space`. Without it, the "

@@ -17,8 +17,9 @@ from tests.support.paths import MESHES, ROOT
 
 PAGE = ROOT / "docs/templates/commands.md"
 # The rows of the page whose documents are seen elsewhere: a model answers, records have the columns of their format,
-# every row of this mesh is published, no product of it is made of files, none of its releases has questions.
-ELSEWHERE = {"evaluate", "files", "files --file", "narrate", "preview", "show --quarantined", "vary"}
+# every row of this mesh is published, no product of it is made of files or of a database, none of its releases has
+# questions.
+ELSEWHERE = {"evaluate", "files", "files --file", "narrate", "preview", "show --grants", "show --quarantined", "vary"}
 READING: dict[str, Sequence[str]] = {
     "check": ["check"],
     "run --plan": ["run", "--plan"],

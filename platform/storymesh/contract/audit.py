@@ -212,7 +212,7 @@ def _failed_rows(
 
 def _is_own(check: Check) -> bool:
     """Return True for a check of rows that needs no Great Expectations."""
-    return _condition(check) is not None and not _is_share(check)
+    return row_condition(check) is not None and not _is_share(check)
 
 
 def _fetch_frame(engine: Engine, contract: Contract, files: Sequence[str], checks: Sequence[Check]) -> "pd.DataFrame":
@@ -221,7 +221,7 @@ def _fetch_frame(engine: Engine, contract: Contract, files: Sequence[str], check
     names: dict[str, None] = {}
     computed: dict[str, ir.Value] = {}
     for position, check in enumerate(checks):
-        condition = _condition(check)
+        condition = row_condition(check)
         if condition is not None:
             # What an expectation says about most rows, it says about most of those with a value.
             holds = condition(table)
@@ -243,7 +243,7 @@ def _columns_read(check: Check, contract: Contract) -> Iterable[str]:
     return check.properties
 
 
-def _condition(check: Check) -> RowCondition | None:
+def row_condition(check: Check) -> RowCondition | None:
     """Return the condition that a check puts on each row for itself; None where Great Expectations reads the values."""
     name = check.properties[0] if check.properties else ""
     match check.test:

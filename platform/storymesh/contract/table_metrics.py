@@ -115,6 +115,13 @@ def fill_placeholders(quote_name: Callable[[str], str], query: str, contract: Co
 def _compare_age(test: Freshness, observed: Any, *, restricted: bool) -> Measurement:
     if observed is None:
         return Measurement(False, None, f"there is no {test.property} to be fresh")
-    newest = observed if isinstance(observed, datetime) else datetime.combine(observed, datetime.min.time())
-    age = datetime.now(UTC).replace(tzinfo=None) - newest
-    return Measurement(age <= test.max_age, newest, "", restricted)
+    return Measurement(is_fresh(test, observed), _as_moment(observed), "", restricted)
+
+
+def is_fresh(test: Freshness, newest: Any) -> bool:
+    """Return True if a moment or day is not older than a rule wants; one that is not there is."""
+    return newest is not None and datetime.now(UTC).replace(tzinfo=None) - _as_moment(newest) <= test.max_age
+
+
+def _as_moment(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.combine(value, datetime.min.time())

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from storymesh.federation.receipts import Receipt
 from storymesh.federation.selection import RowSelection, TransferEstimate
+from storymesh.federation.source_rules import SourceAudit
 
 ALL, TIME, KEYS, BOTH, EACH, WHERE = "all rows", "time", "keys", "keys and time", "keys at their times", "where"
 
@@ -22,9 +23,10 @@ ALL, TIME, KEYS, BOTH, EACH, WHERE = "all rows", "time", "keys", "keys and time"
 class TransferPlan(BaseModel):
     """How the rows of a role are fetched: what each way would move (`ways`: rows, bytes, sent), and which is `chosen`.
 
-    `keys` went in with it, and `sent` are the receipts of those that left another premise for that. `notes` say, in
+        `keys` went in with it, and `sent` are the receipts of those that left another premise for that. `notes` say, in
     words, what an estimate does not rest on, and what is not selected at the source. `rows`, `bytes` and `quarantined`
-    are what came; None where the source does not count them.
+    are what came; None where the source does not count them. `source` is what the rules of the contract say of all rows
+    there; None where nobody asked.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +44,7 @@ class TransferPlan(BaseModel):
     rows: int | None = None
     bytes: int | None = None
     quarantined: Mapping[str, int] = {}
+    source: SourceAudit | None = None
 
     def ended(self, **came: Any) -> "TransferPlan":
         """Return the plan with what came of it."""

@@ -6,21 +6,24 @@ type quarantines its row. Whole numbers and booleans come as such.
 
 import os
 import re
-import socket
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from storymesh.errors import StorymeshError, suggest_name
+from storymesh.federation import postgres_changes
 from storymesh.federation.access import CONNECT_S, ChooseColumns, ServerAccess
-from storymesh.federation.csv_stream import read_csv
+from storymesh.federation.changes import Fingerprint
 from storymesh.federation.foreign_key import ForeignKey, foreign_keys_of
+from storymesh.federation.postgres_copy import TableCopy, cut_connection
 from storymesh.federation.postgres_estimate import SelectedColumns, estimate_ways
-from storymesh.federation.postgres_selection import selection_sql
+from storymesh.federation.postgres_rules import RuleHolder
+from storymesh.federation.postgres_selection import MOMENTS, selection_sql
 from storymesh.federation.relation import Relation
 from storymesh.federation.selection import EVERY_ROW, RowSelection, TransferEstimate
 from storymesh.federation.silence import SilenceLimit
+from storymesh.federation.source_rules import SourceAudit, SourceRules
 from storymesh.federation.sql import Dialect, quote_name, relation_sql, select_sql
 
 if TYPE_CHECKING:
@@ -61,6 +64,21 @@ _BUSY = ("57P01", "57P02", "57P03", "57P05", "53300", "40001", "40P01")  # of a 
 _DENIED = "42501"
 
 
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A transaction in which a source is read: its columns with the oids of their types, the names of the chosen ones,
+    and how these are written."""
+
+    cursor: Any
+    source: str
+    oids: Mapping[str, int]
+    names: Sequence[str]
+    values: Sequence[str]
+
+
 class PostgresTable:
     """A table or a query of a PostgreSQL, or as many of its rows as `limit` says."""
 
@@ -77,6 +95,70 @@ class PostgresTable:
 
     def open_selected(self, choose: ChooseColumns, selection: RowSelection) -> "pa.RecordBatchReader":
         """Return those of the rows that are selected. Raises SourceUnreadable, ResourceUnavailable."""
+        return self._open(choose, lambda read: (selection_sql(selection, read.names, read.oids), None))[0]
+
+    def open_held(
+        self, choose: ChooseColumns, selection: RowSelection, rules: SourceRules
+    ) -> "tuple[pa.RecordBatchReader, SourceAudit]":
+        """Return those of the rows that are selected and break none of the rules, and what these say of all rows.
+
+        Raises SourceUnreadable, ResourceUnavailable, AuditRefused.
+        """
+
+        def held(read: _Reading) -> tuple[list[str], SourceAudit]:
+            found = RuleHolder(read.cursor, read.source, self._relation.query is None, read.oids, rules).hold()
+            return [*selection_sql(selection, read.names, read.oids), *found.conditions], found.audit
+
+        return self._open(choose, held)
+
+    def open_changed_since(
+        self, choose: ChooseColumns, key: tuple[int, ...], changed: int, last: str | None
+    ) -> "tuple[pa.RecordBatchReader, Fingerprint, str]":
+        """Return the rows that changed since shortly before `last`, what all are known by, and the last change now.
+
+        Raises SourceUnreadable, ResourceUnavailable."""
+
+        def since(read: _Reading) -> tuple[list[str], tuple[Fingerprint, str]]:
+            known = postgres_changes.all_rows(read.cursor, read.source, [read.values[n] for n in (*key, changed)])
+            column = quote_name(read.names[changed], _DIALECT)
+            latest = postgres_changes.last_change(read.cursor, read.source, column)
+            is_moment = read.oids[read.names[changed]] in MOMENTS
+            return postgres_changes.changed_since(column, last if is_moment else None), (known, latest)
+
+        rows, (known, latest) = self._open(choose, since)
+        return rows, known, latest
+
+    def open_changed_months(
+        self, choose: ChooseColumns, moment: int, known: Mapping[str, str]
+    ) -> "tuple[pa.RecordBatchReader, dict[str, str]]":
+        """Return the rows of the months that are not as they are `known`, and what all months are known by.
+
+        Raises SourceUnreadable, ResourceUnavailable.
+        """
+
+        def differing(read: _Reading) -> tuple[list[str], dict[str, str]]:
+            found = postgres_changes.months_of(read.cursor, read.source, read.values[moment], read.values)
+            changed = [month for month, text in found.items() if known.get(month) != text]
+            return postgres_changes.in_months(read.values[moment], changed), found
+
+        return self._open(choose, differing)
+
+    def months(self, choose: ChooseColumns, moment: int) -> dict[str, str]:
+        """Return what the rows of each month are known by. Raises SourceUnreadable, ResourceUnavailable."""
+        rows, found = self._open(
+            choose,
+            lambda read: (
+                ["false"],
+                postgres_changes.months_of(read.cursor, read.source, read.values[moment], read.values),
+            ),
+        )
+        rows.read_all()
+        return found
+
+    def _open(
+        self, choose: ChooseColumns, ask: "Callable[[_Reading], tuple[list[str], Answer]]"
+    ) -> "tuple[pa.RecordBatchReader, Answer]":
+        """Return the rows that have all of the conditions which `ask` gives, and what else it answers: of one state."""
         import pyarrow as pa
 
         with self.words_of_errors():
@@ -87,16 +169,16 @@ class PostgresTable:
                 listed = self._list_columns(cursor, source)
                 oids = dict(listed)
                 names = list(choose([name for name, _ in listed]))
-                columns = self._selected(cursor, names, oids)
-                where = selection_sql(selection, names, oids)
-                query = select_sql(columns, source, self._limit, where)
+                values = self._values(cursor, names, oids)
+                where, answer = ask(_Reading(cursor, source, oids, names, values))
+                query = select_sql(_named(values, names), source, self._limit, where)
         except BaseException:
             connection.close()
             raise
         kinds = {name: _arrow_type(oids[name]) for name in names}
-        copy = _Copy(self, connection, f"copy ({query}) to stdout with (format csv, encoding 'UTF8')")
+        copy = TableCopy(self, connection, f"copy ({query}) to stdout with (format csv, encoding 'UTF8')")
         schema = pa.schema(list(kinds.items()))
-        return pa.RecordBatchReader.from_batches(schema, copy.batches(schema, self._relation))
+        return pa.RecordBatchReader.from_batches(schema, copy.batches(schema, self._relation)), answer
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
         """Return what each of some ways would move, as the server's planner has it. Raises as `open_rows` does."""
@@ -107,7 +189,7 @@ class PostgresTable:
             listed = self._list_columns(cursor, source)
             oids = dict(listed)
             names = list(choose([name for name, _ in listed]))
-            written = self._selected(cursor, names, oids)
+            written = _named(self._values(cursor, names, oids), names)
             table = source if self._relation.query is None else None
             return estimate_ways(cursor, SelectedColumns(source, names, oids, written, table, self._limit), ways)
 
@@ -207,27 +289,23 @@ class PostgresTable:
         cursor.execute(_COLUMNS, (table,))
         return list(cursor.fetchall())
 
-    def _selected(self, cursor: Any, names: Sequence[str], oids: dict[str, int]) -> list[str]:
+    def _values(self, cursor: Any, names: Sequence[str], oids: Mapping[str, int]) -> list[str]:
         """Return the columns as they are selected: what has parts as JSON, and texts of a fixed length without the
         blanks that fill them."""
         cursor.execute(_TYPES, ([oids[name] for name in names],))
         kinds = {oid: (category, name) for oid, category, name in cursor.fetchall()}
-        selected: list[str] = []
+        found: list[str] = []
         for name in names:
             column = quote_name(name, _DIALECT)
             category, kind = kinds.get(oids[name], ("", ""))
-            if category in ("A", "C") or kind == "record":
-                selected.append(f"to_json({column}) AS {column}")
-            elif kind == "bpchar":
-                selected.append(f"{column}::text AS {column}")
-            else:
-                selected.append(column)
-        return selected
+            has_parts = category in ("A", "C") or kind == "record"
+            found.append(f"to_json({column})" if has_parts else f"{column}::text" if kind == "bpchar" else column)
+        return found
 
     @contextmanager
     def watched(self, connection: "connection") -> Iterator[SilenceLimit]:
         """End the connection if the server says nothing for too long. Raises ResourceUnavailable then."""
-        limit = SilenceLimit(self._access.silence_s, lambda: _cut(connection))
+        limit = SilenceLimit(self._access.silence_s, lambda: cut_connection(connection))
         try:
             yield limit
         except StorymeshError:
@@ -274,81 +352,10 @@ class PostgresTable:
         return ""
 
 
-class _Copy:
-    """One COPY of a PostgreSQL, in a thread: libpq waits for the server, and nobody else waits with it."""
-
-    def __init__(self, table: PostgresTable, connection: "connection", statement: str) -> None:
-        self._table = table
-        self._connection = connection
-        self._statement = statement
-        self._failure: BaseException | None = None
-
-    def batches(self, schema: "pa.Schema", relation: Relation) -> "Iterator[pa.RecordBatch]":
-        """Yield the rows. Only when all of them have come does it end without an error."""
-        read, write = os.pipe()
-        _widen(write)
-        thread = threading.Thread(target=self._fill, args=(write,), name="copy of a table", daemon=True)
-        try:
-            with open(read, "rb", buffering=0) as raw:  # noqa: PTH123 - a pipe has no path
-                thread.start()
-                yield from read_csv(raw, schema, relation, self._raise_failure)
-        finally:
-            # The thread ends with the pipe, or with the connection.
-            if thread.is_alive():
-                _cut(self._connection)
-            if thread.ident is not None:
-                thread.join()
-            else:
-                os.close(write)
-            self._connection.close()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _fill(self, write: int) -> None:
-        with open(write, "wb", buffering=0) as pipe:
-            try:
-                with (
-                    self._table.watched(self._connection) as limit,
-                    self._table.words_of_errors(),
-                    self._connection.cursor() as cursor,
-                ):
-                    cursor.copy_expert(self._statement, _Written(pipe, limit, self._table), size=1 << 16)
-                    self._connection.rollback()
-            except BaseException as error:  # whoever reads the pipe to its end raises it
-                self._failure = error
-
-
-class _Written:
-    """What psycopg2 writes to: a pipe, whose reader may take its time."""
-
-    def __init__(self, pipe: Any, limit: SilenceLimit, table: PostgresTable) -> None:
-        self._pipe = pipe
-        self._limit = limit
-        self._table = table
-
-    def write(self, content: bytes | str) -> int:
-        data = content.encode() if isinstance(content, str) else content
-        self._table.moved += len(data)
-        with self._limit.heard():
-            view = memoryview(data)
-            while view:
-                view = view[self._pipe.write(view) :]
-        return len(data)
-
-
-def _cut(connection: "connection") -> None:
-    """End the connection for whoever waits for it, in whatever thread."""
-    with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
-
-
-def _widen(pipe: int) -> None:
-    with suppress(ImportError, AttributeError, OSError):
-        import fcntl
-
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+def _named(values: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return values as they are selected under the names of their columns."""
+    quoted = [quote_name(name, _DIALECT) for name in names]
+    return [value if value == name else f"{value} AS {name}" for value, name in zip(values, quoted, strict=True)]
 
 
 def _is_refusal(words: str) -> bool:

@@ -26,7 +26,7 @@ from storymesh.federation.sql import quote_name, quote_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MOMENTS = (1082, 1114, 1184)  # date, timestamp, timestamptz
+MOMENTS = (1082, 1114, 1184)  # date, timestamp, timestamptz
 _ARRAYS = {
     20: "bigint",
     21: "bigint",
@@ -55,7 +55,7 @@ def selection_sql(selection: RowSelection, names: Sequence[str], oids: Mapping[s
     """Return the conditions of a selection, as far as the server compares as the contract does."""
     found: list[str] = []
     for bounds in selection.bounds:
-        if oids[names[bounds.place]] in _MOMENTS:
+        if oids[names[bounds.place]] in MOMENTS:
             found += _bounds_sql(bounds, quote_name(names[bounds.place], "postgres"))
     for keys in selection.keys:
         if condition := _keys_sql(keys, [names[place] for place in keys.places], oids):
@@ -150,7 +150,7 @@ def _times_sql(times: KeyTimes, names: Sequence[str], oids: Mapping[str, int]) -
     import pyarrow.compute as pc
 
     moment = names[times.place]
-    if oids[moment] not in _MOMENTS:
+    if oids[moment] not in MOMENTS:
         return ""
     keys = [names[place] for place in times.keys.places]
     found, fits = _key_columns(times.keys, times.values.select(times.keys.values.column_names), keys, oids)

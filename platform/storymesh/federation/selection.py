@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
+    from storymesh.federation.source_rules import SourceAudit, SourceRules
+
 
 @dataclass(frozen=True)
 class TimeBounds:
@@ -144,6 +146,18 @@ class SelectiveTable(Protocol):
 
     def estimate(self, choose: ChooseColumns, ways: Mapping[str, RowSelection]) -> dict[str, TransferEstimate]:
         """Return what each way would move, of those that differ here, without reading a row."""
+        ...
+
+
+@runtime_checkable
+class RuledTable(Protocol):
+    """A table of a server that holds the rules of a contract where it is."""
+
+    def open_held(
+        self, choose: ChooseColumns, selection: RowSelection, rules: "SourceRules"
+    ) -> "tuple[pa.RecordBatchReader, SourceAudit]":
+        """Return the selected rows of the chosen columns that break none of the rules, and what these say of all rows:
+        of one state of the table. Raises as `open_rows`, and AuditRefused for what would not be published."""
         ...
 
 

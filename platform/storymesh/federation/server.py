@@ -72,6 +72,16 @@ class Server:
         return _KINDS.get(self.type)
 
     @property
+    def holds_rules(self) -> Literal["there", "here", "nowhere"]:
+        """Where the rules of a contract are held for all rows of a product that stays: by the server; here, where
+        its rows are on this machine or come all; or nowhere, since that would move what is to stay."""
+        columnar = self.kind == "iceberg" or self.fields.get("format") in ("parquet", "delta")
+        on_disk = self.type == "local" or self.fields.get("catalogUrl", "").startswith("sqlite:")
+        if self.kind == "postgresql":
+            return "there"
+        return "nowhere" if columnar and not on_disk else "here"
+
+    @property
     def place(self) -> str:
         """Where it is, as it is written, for people: no value of the environment is in it."""
         at = next((self.fields[name] for name in _WHERE if name in self.fields), "")

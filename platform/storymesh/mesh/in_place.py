@@ -1,7 +1,7 @@
 """What a narrative needs of products that stay where they are: fetched by role, each by what its cases can link."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,19 +10,16 @@ from uuid import uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from storymesh.atomic_write import write_atomically
-from storymesh.contract.checks import rule_columns
-from storymesh.contract.definition import Contract
-from storymesh.contract.quality_rules import Rule
 from storymesh.errors import NotPublished
 from storymesh.federation.gate import admit, write_receipt
 from storymesh.federation.plan import TransferPlan
 from storymesh.federation.receipts import Leaving, Receipt
 from storymesh.mesh.case_reach import CaseReach, WantedRows
+from storymesh.mesh.in_place_rules import RoleRules
 from storymesh.mesh.mesh import Mesh
-from storymesh.narrative.column_uses import needed_columns
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.extracts import ExtractStore
-from storymesh.product.in_place import contract_of_columns, fetch_extract
+from storymesh.product.in_place import Fetching, contract_of_columns, fetch_extract
 from storymesh.product.store import ProductStore, Snapshot
 
 _PLANS = TypeAdapter(dict[str, TransferPlan])
@@ -72,7 +69,7 @@ class RolesInPlace:
         """Fetch what each role needs beside the snapshots that are `pinned`, and return the extracts.
 
         Raises LeavingRefused before anything is read that may not leave, SourceUnreadable, ResourceUnavailable, and
-        PublicationRefused where too many of the rows break their contract.
+        AuditRefused where too many of the rows break their contract, or a rule about all of them fails.
         """
         self._require_admitted()
         snapshots, plans = dict(pinned), dict[str, TransferPlan]()
@@ -80,17 +77,15 @@ class RolesInPlace:
             product, contract = self.mesh.product(product_id), self.mesh.contract(product_id)
             columns = self._columns(role)
             wanted = self.wanted_rows(role, snapshots)
+            rules, write = self._rules(role).source_rules, partial(self._write_receipts, wanted.leaving)
             extract = fetch_extract(
                 product,
                 contract,
-                columns,
-                wanted.selection,
-                role,
+                Fetching(role, columns, wanted.selection, rules, write),
                 self.mesh.server_access(product.domain),
                 ProductStore(self.mesh.warehouse, product.domain),
                 self.mesh.open_engine,
                 uuid4().hex,
-                partial(self._write_receipts, wanted.leaving),
             )
             snapshots[role] = extract.snapshot
             plans[role] = extract.plan.ended(notes=(*wanted.notes, *extract.plan.notes))
@@ -112,36 +107,11 @@ class RolesInPlace:
             if role in self.roles:
                 admit(request, residency.policy(self.mesh.contract(request.product)))
 
-    def _columns(self, name: str) -> frozenset[str]:
-        role, contract = self.typed.cast.roles.get(name), self.mesh.contract(self.typed.narrative.cast[name].product)
-        if role is None:
-            return frozenset(contract.key or list(contract.properties)[:1])
-        needed = needed_columns(self.typed, role)
-        return needed.union(*(columns for _, columns in self._rules(contract) if self._may_come(contract, columns)))
+    def _rules(self, role: str) -> RoleRules:
+        return RoleRules(self.mesh, self.typed, role)
 
-    def unheld_rules(self, name: str) -> list[tuple[Rule, list[str]]]:
-        """Return the rules about rows of a role's contract that its extract is not held to, each with the columns that
-        may not leave for that. A role that no link reaches has no rows in cases, and none."""
-        if name not in self.typed.cast.roles:
-            return []
-        contract, fetched = self.mesh.contract(self.typed.narrative.cast[name].product), self._columns(name)
-        rules = self._rules(contract)
-        found = [(rule, [column for column in columns if column not in fetched]) for rule, columns in rules]
-        return [(rule, missing) for rule, missing in found if missing]
-
-    def _rules(self, contract: Contract) -> Iterator[tuple[Rule, tuple[str, ...]]]:
-        """Yield the quality rules of a contract that single rows keep or break, with the columns that each reads."""
-        for rule in (*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)):
-            if columns := rule_columns(rule, contract):
-                yield rule, columns
-
-    def _may_come(self, contract: Contract, columns: Iterable[str]) -> bool:
-        """Return True if these columns may come to where cases are made as they are, to be held against a rule."""
-        residency, narrative = self.mesh.residency, self.typed.narrative
-        if not residency.concerns:
-            return True
-        policy, home = residency.policy(contract), residency.home_of(narrative.id)
-        return all(policy.allows(column, "raw", home, narrative.purpose) for column in columns)
+    def _columns(self, role: str) -> frozenset[str]:
+        return self._rules(role).fetched
 
     def _write_receipts(self, leaving: Iterable[Leaving]) -> tuple[Receipt, ...]:
         extracts = ExtractStore(self.mesh.store)

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 
-from storymesh.contract.checks import rule_columns
+from storymesh.contract.checks import FitsType, checks_of
 from storymesh.contract.definition import Contract
 from storymesh.errors import Finding
-from storymesh.federation.server import servers_of
+from storymesh.federation.server import Server, servers_of
+from storymesh.federation.source_rules import pushdown_fault
+from storymesh.location import Location
 from storymesh.mesh.in_place import RolesInPlace
+from storymesh.mesh.in_place_rules import RoleRules
 from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.typed import TypedNarrative
 from storymesh.product.definition import Product
 
 RULE = "not-pushable"
+_HELD = "have the database hold it, or copy the product"
 _SELECTIVE = ("postgresql", "iceberg", "files")
 
 
@@ -22,26 +26,29 @@ def in_place_findings(mesh: Mesh) -> list[Finding]:
         contract = mesh.contracts.get(product.id)
         if contract is not None and contract.in_place is not None:
             found += _source_findings(product, contract, contract.in_place)
-            found += _rule_findings(contract)
-            found += _server_findings(contract, contract.in_place)
+            server = servers_of(contract).get(contract.in_place)
+            if server is not None and server.kind is not None:  # else it is said where it is named
+                found += [*_rule_findings(contract, server), *_server_findings(contract, server)]
         found += _input_findings(mesh, product)
     return found
 
 
 def unheld_findings(mesh: Mesh, typed: TypedNarrative) -> Iterator[Finding]:
-    """Yield a warning for each rule about rows that the extract of a role is not held to: its columns may not leave."""
+    """Yield a warning for each rule of a role in place that nobody holds: its columns may not leave, not in figures."""
     if any(member.product not in mesh.products for member in typed.narrative.cast.values()):
         return  # said where it is cast
-    roles = RolesInPlace(mesh, typed)
-    for role, product in roles.roles.items():
-        for rule, missing in roles.unheld_rules(role):
-            names = " and ".join(f"'{name}'" for name in missing)
-            words = (
-                f"'{rule.name}' of '{product}' reads {names}, which no rule lets '{typed.narrative.id}' have as it is: "
-            )
-            words += f"the rows that '{role}' fetches are not held to it"
+    for role, product in RolesInPlace(mesh, typed).roles.items():
+        rules = RoleRules(mesh, typed, role)
+        found: dict[tuple[Location, tuple[str, ...]], list[str]] = {}
+        for check, missing in rules.unheld():
+            if missing:
+                found.setdefault((check.location, tuple(missing)), []).append(f"'{check.name}'")
+        for (place, closed), names in found.items():
+            columns = " and ".join(f"'{name}'" for name in closed)
+            words = f"{' and '.join(dict.fromkeys(names))} of '{product}' reads {columns}, of which no rule lets "
+            words += f"'{typed.narrative.id}' know enough: the rows of '{role}' are not held to it"
             hint = "have the database hold it, or let these columns leave for that"
-            yield Finding(rule.location, RULE, words, hint, "warning")
+            yield Finding(place, RULE, words, hint, "warning")
 
 
 def _source_findings(product: Product, contract: Contract, server: str) -> Iterator[Finding]:
@@ -52,22 +59,32 @@ def _source_findings(product: Product, contract: Contract, server: str) -> Itera
         yield Finding(product.source_location, "two-sources", words, "leave one of the two away")
 
 
-def _rule_findings(contract: Contract) -> Iterator[Finding]:
-    for rule in (*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)):
-        if not rule_columns(rule, contract):
-            words = (
-                f"'{rule.name}' is about all rows of '{contract.id}', which stay on '{contract.in_place}': it is not "
-            )
-            words += "held against the part that a narrative fetches"
-            yield Finding(rule.location, RULE, words, "have the database hold it, or copy the product", "warning")
+def _rule_findings(contract: Contract, server: Server) -> Iterator[Finding]:
+    """Yield a warning for each rule that nobody can hold for all rows where they are."""
+    of_properties: dict[str, None] = {}
+    for check in checks_of(contract):
+        fault = pushdown_fault(check, contract) if server.holds_rules == "there" else "it would read all of its files"
+        quality = check.location not in {item.location for item in contract.properties.values()}
+        if server.holds_rules == "here" or fault is None or isinstance(check.test, FitsType):
+            continue
+        if check.kind == "row" and quality and check.name != "primaryKey":
+            continue  # its columns are fetched for it
+        if check.kind == "row":
+            of_properties |= dict.fromkeys(check.properties)
+            continue
+        words = f"'{check.name}' is about all rows of '{contract.id}', which stay on '{server.name}': it is not held, "
+        yield Finding(check.location, RULE, f"{words}since {fault}", _HELD, "warning")
+    if of_properties:
+        names = ", ".join(f"'{name}'" for name in of_properties)
+        words = f"what '{contract.id}' says of {names} is held of the rows and columns that a narrative fetches"
+        yield Finding(server.location or contract.location, RULE, words, _HELD, "warning")
 
 
-def _server_findings(contract: Contract, name: str) -> Iterator[Finding]:
-    server = servers_of(contract).get(name)
-    if server is None or server.kind is None:
-        return  # said where it is named
+def _server_findings(contract: Contract, server: Server) -> Iterator[Finding]:
     if server.kind not in _SELECTIVE or server.fields.get("format") in ("csv", "json"):
-        words = f"the server '{name}' ({server.type}) is asked for every row of '{contract.id}', whatever cases link"
+        words = (
+            f"the server '{server.name}' ({server.type}) is asked for every row of '{contract.id}', whatever cases link"
+        )
         hint = "PostgreSQL, Parquet, Delta and Iceberg give the rows that are wanted"
         yield Finding(server.location or contract.location, RULE, words, hint, "warning")
 

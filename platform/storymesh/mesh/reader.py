@@ -8,7 +8,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from storymesh.case.definition import NAME
 from storymesh.contract.definition import Contract
 from storymesh.contract.read import ContractFile
-from storymesh.document import Document, read_document, refusal_finding
+from storymesh.document import Document, Step, read_document, refusal_finding
 from storymesh.errors import DefinitionErrors, Finding, suggest_name
 from storymesh.input_file import InputFileRefused, require_inside
 from storymesh.location import Location
@@ -81,7 +81,7 @@ class DefinitionReader:
             for position, narrative in enumerate(premise.narratives):
                 if narrative not in known and self._settings_document is not None:
                     message = f"the premise '{name}' makes the cases of '{narrative}', and there is no such narrative"
-                    place: tuple[str | int, ...] = ("premises", name, "narratives", position)
+                    place: tuple[Step, ...] = ("premises", name, "narratives", position)
                     hint = suggest_name(narrative, known)
                     self.findings.append(self._settings_document.finding(place, "unknown-name", message, hint))
 

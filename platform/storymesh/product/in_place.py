@@ -7,40 +7,31 @@ releases use it, and need the server no more.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from storymesh.contract.checks import rule_columns
+from storymesh.contract.checks import UniqueValues, checks_of, rule_columns
 from storymesh.contract.definition import Contract
 from storymesh.contract.quality_rules import Rule
 from storymesh.contract.value_forms import PLAIN
-from storymesh.engine.engine import OpenEngine
+from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.federation.access import ServerAccess
 from storymesh.federation.open import ServerTable, open_server_table
 from storymesh.federation.plan import ALL, WHERE, TransferPlan, Ways
 from storymesh.federation.receipts import Receipt
-from storymesh.federation.selection import RowSelection, SelectiveTable, TransferEstimate
+from storymesh.federation.relation import Relation
+from storymesh.federation.selection import EVERY_ROW, RowSelection, RuledTable, SelectiveTable, TransferEstimate
+from storymesh.federation.source_rules import SourceAudit, SourceRules, columns_read
 from storymesh.product.definition import Product
 from storymesh.product.publish import publish
+from storymesh.product.source_audit import audit_of, audit_source
 from storymesh.product.sources.arrow_columns import plain_columns
 from storymesh.product.sources.open import open_product_rows
 from storymesh.product.sources.server_table import server_relation
 from storymesh.product.sources.source import choose_columns
 from storymesh.product.store import ProductStore, Snapshot
 
-
-def contract_of_columns(contract: Contract, columns: Collection[str]) -> Contract:
-    """Return a contract as it holds of some rows and columns of its product: rules about the whole table, and about
-    columns that are not there, cannot be held against them."""
-    left = contract.as_left(dict.fromkeys(columns, "raw"))
-    kept = {
-        name: replace(item, partition_position=None, quality=_rules_of(item.quality, contract, left.properties))
-        for name, item in left.properties.items()
-    }
-    quality = _rules_of(contract.quality, contract, left.properties)
-    return replace(left, properties=MappingProxyType(kept), quality=quality, freshness=())
-
-
-def _rules_of(rules: Sequence[Rule], contract: Contract, columns: Collection[str]) -> tuple[Rule, ...]:
-    return tuple(rule for rule in rules if (read := rule_columns(rule, contract)) and {*read} <= {*columns})
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -51,65 +42,155 @@ class Extract:
     plan: TransferPlan
 
 
+@dataclass(frozen=True)
+class Fetching:
+    """What a role needs of a product that stays: at least the rows of `wanted`, whose places are those of `columns` in
+    the order of the contract; `rules` are held for all rows.
+
+    `before_sending` is called before any of the keys goes to the server, and returns the receipts of their leaving.
+    """
+
+    role: str
+    columns: Collection[str]
+    wanted: RowSelection
+    rules: SourceRules
+    before_sending: Callable[[], tuple[Receipt, ...]] = tuple
+
+
+def contract_of_columns(contract: Contract, columns: Collection[str], *, whole: bool = False) -> Contract:
+    """Return a contract as it holds of some columns of its product, and of all rows (`whole`) or of some, against which
+    rules about the whole table cannot be held."""
+    left, there = contract.as_left(dict.fromkeys(columns, "raw")), {*columns}
+    of_table = {
+        check.location
+        for check in (checks_of(contract) if whole else ())
+        if check.kind == "table" and columns_read(check, contract) <= there
+    }
+
+    def held(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+        return tuple(
+            rule
+            for rule in rules
+            if rule.location in of_table or ((read := rule_columns(rule, contract)) and {*read} <= there)
+        )
+
+    kept = {
+        name: replace(item, partition_position=None, quality=held(item.quality))
+        for name, item in left.properties.items()
+    }
+    freshness = tuple(item for item in contract.freshness if whole and item.property in there)
+    return replace(left, properties=MappingProxyType(kept), quality=held(contract.quality), freshness=freshness)
+
+
 def fetch_extract(
     product: Product,
     contract: Contract,
-    columns: Collection[str],
-    wanted: RowSelection,
-    role: str,
+    fetching: Fetching,
     access: ServerAccess,
     store: ProductStore,
     open_engine: OpenEngine,
     run_id: str,
-    before_sending: Callable[[], tuple[Receipt, ...]] = tuple,
 ) -> Extract:
-    """Fetch at least the `wanted` rows of some columns of a product from its server, and publish them as a snapshot.
+    """Fetch what a role needs of a product from its server, and publish it as a snapshot.
 
-    The places of `wanted` are those of `columns` in the order of the contract. `role` is who it is for.
-    `before_sending` is called before any of the keys goes to the server, and returns the receipts of their leaving.
-    Raises SourceUnreadable, ResourceUnavailable, and what `publish` does; then nothing is kept.
+    Raises SourceUnreadable, ResourceUnavailable, AuditRefused where the rules hold all rows back, and what `publish`
+    does; then nothing is kept.
     """
-    own = contract_of_columns(contract, columns)
     relation = server_relation(product, contract)
-
-    def choose(names: Sequence[str]) -> Sequence[str]:
-        return choose_columns(names, own, relation.unreadable)
-
     with open_engine() as engine:
         table = open_server_table(relation, access, engine)
-        ways = Ways.of(_decided(wanted, product, table))
-        estimates, chosen, moved = dict[str, TransferEstimate](), ALL, None
-        sent: tuple[Receipt, ...] = ()
-        if isinstance(table, SelectiveTable):
-            sent = before_sending() if table.sends_keys and wanted.keys else ()
-            estimates = table.estimate(choose, ways.selections)
-        if isinstance(table, SelectiveTable) and estimates:
-            chosen = ways.choose(estimates)
-            selected = table.open_selected(choose, ways.selections[chosen])
-            rows = plain_columns(selected.schema, selected, relation.unreadable)
-        else:
-            rows = open_product_rows(product, own, access.folder, access.folder, engine, servers=access)
-        publication = publish(product, own, rows, store, engine, run_id, extract_of=role)
-        if isinstance(table, SelectiveTable) and estimates:
-            moved = table.moved
+        transfer = _Transfer(product, contract, fetching, relation, table, access, store, engine)
+        own, rows, plan = transfer.open_some() if isinstance(table, SelectiveTable) else transfer.open_all()
+        publication = publish(product, own, rows, store, engine, run_id, extract_of=fetching.role)
+        moved = table.moved if isinstance(table, SelectiveTable) and plan.ways else None
     snapshot = publication.snapshot
     assert snapshot is not None, "what was published is there"
-    plan = TransferPlan(
-        role=role,
-        product=product.id,
-        server=relation.server.name,
-        columns=tuple(own.properties),
-        ways={name: (one.rows, one.bytes, one.sent) for name, one in estimates.items()},
-        chosen=chosen,
-        keys=sum(keys.values.num_rows for keys in ways.selections[chosen].keys),
-        sent=sent,
-        notes=tuple(_notes(ways, estimates)),
-        version=snapshot.version,
-        rows=publication.rows_in,
-        bytes=moved,
-        quarantined=dict(publication.quarantined),
+    return Extract(
+        replace(snapshot, keys_sent=plan.sent),
+        plan.ended(
+            version=snapshot.version,
+            rows=publication.rows_in,
+            bytes=moved,
+            quarantined=dict(publication.quarantined),
+            # Of all rows, what they were held to says what the rules say.
+            source=plan.source or (audit_of(publication) if not plan.ways else None),
+        ),
     )
-    return Extract(replace(snapshot, keys_sent=sent), plan)
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    """The rows of a product on their way from its server."""
+
+    product: Product
+    contract: Contract
+    fetching: Fetching
+    relation: Relation
+    table: ServerTable
+    access: ServerAccess
+    store: ProductStore
+    engine: Engine
+
+    def open_all(self) -> "tuple[Contract, pa.RecordBatchReader, TransferPlan]":
+        """Return all rows with the contract that they are held to."""
+        own = contract_of_columns(self.contract, self.fetching.columns, whole=True)
+        folder = self.access.folder
+        rows = open_product_rows(self.product, own, folder, folder, self.engine, servers=self.access)
+        return own, rows, self._plan(own)
+
+    def open_some(self) -> "tuple[Contract, pa.RecordBatchReader, TransferPlan]":
+        """Return the wanted rows, and maybe more, with the contract that they are held to."""
+        table, fetching = self.table, self.fetching
+        assert isinstance(table, SelectiveTable)
+        own, audit, wanted = contract_of_columns(self.contract, fetching.columns), None, fetching.wanted
+        if self.relation.server.holds_rules == "here":
+            audit = self._audit_here()
+            unique = {check.reason for check in checks_of(own) if isinstance(check.test, UniqueValues)}
+            if unique & audit.broken.keys():
+                wanted = EVERY_ROW  # or nobody would see what a row repeats
+        ways = Ways.of(_decided(wanted, self.product, table))
+        sent = fetching.before_sending() if table.sends_keys and wanted.keys else ()
+        choose = self._chooser(own)
+        estimates = table.estimate(choose, ways.selections)
+        if not estimates:
+            return self.open_all()
+        chosen = ways.choose(estimates)
+        selection = ways.selections[chosen]
+        if isinstance(table, RuledTable):
+            rows, audit = table.open_held(choose, selection, fetching.rules)
+        else:
+            rows = table.open_selected(choose, selection)
+        plan = self._plan(own).ended(
+            ways={name: (one.rows, one.bytes, one.sent) for name, one in estimates.items()},
+            chosen=chosen,
+            keys=sum(keys.values.num_rows for keys in selection.keys),
+            sent=sent,
+            notes=tuple(_notes(ways, estimates)),
+            source=audit,
+        )
+        return own, plain_columns(rows.schema, rows, self.relation.unreadable), plan
+
+    def _audit_here(self) -> SourceAudit:
+        held = contract_of_columns(self.contract, self.fetching.rules.columns, whole=True)
+
+        def open_rows() -> "pa.RecordBatchReader":
+            rows = self.table.open_rows(self._chooser(held))
+            return plain_columns(rows.schema, rows, self.relation.unreadable)
+
+        return audit_source(self.product, held, open_rows, self.table.version(None), self.store, self.engine)
+
+    def _chooser(self, contract: Contract) -> "Callable[[Sequence[str]], Sequence[str]]":
+        return lambda names: choose_columns(names, contract, self.relation.unreadable)
+
+    def _plan(self, own: Contract) -> TransferPlan:
+        return TransferPlan(
+            role=self.fetching.role,
+            product=self.product.id,
+            server=self.relation.server.name,
+            columns=tuple(own.properties),
+            ways={},
+            chosen=ALL,
+        )
 
 
 def _decided(wanted: RowSelection, product: Product, table: ServerTable) -> RowSelection:

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storymesh.cli.options import FormatOption, MeshOption, mesh_root
+from storymesh.cli.options import FormatOption, MeshOption, OutputFormat, mesh_root
 
 if TYPE_CHECKING:
+    from storymesh.mesh.mesh import Mesh
     from storymesh.product.definition import Product
 
 
@@ -20,6 +21,10 @@ def show(
     quarantined: Annotated[
         bool, typer.Option("--quarantined", help="The rows that were refused last, and why each was.")
     ] = False,
+    grants: Annotated[
+        bool, typer.Option("--grants", help="SQL that gives a user of its database the columns that are read, alone.")
+    ] = False,
+    user: Annotated[str, typer.Option("--user", metavar="NAME", help="That user, for --grants.")] = "storymesh",
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
     """Print some rows of a product, with types and shares of nulls.
@@ -38,6 +43,11 @@ def show(
     contract = loaded.contract(definition.id)
     if quarantined and version is not None:
         raise WrongUsage("--version and --quarantined exclude each other", "refused rows belong to no version")
+    if grants and (quarantined or version is not None):
+        raise WrongUsage("--grants reads no rows", "leave out --quarantined and --version")
+    if grants:
+        _show_grants(loaded, definition.id, user, format)
+        return
     store = ProductStore(loaded.warehouse, definition.domain)
     with loaded.open_engine() as engine:
         if quarantined:
@@ -52,6 +62,18 @@ def show(
         echo_result(found)
     else:
         show_sample(found)
+
+
+def _show_grants(mesh: "Mesh", product: str, user: str, format: OutputFormat) -> None:  # noqa: A002
+    from storymesh.cli.output.console import echo_text
+    from storymesh.cli.output.json_document import echo_result
+    from storymesh.mesh.grants import grant_statements
+
+    statements = list(grant_statements(mesh, product, user))
+    if format == "json":
+        echo_result({"statements": statements})
+    else:
+        echo_text("\n".join(f"{statement};" for statement in statements))
 
 
 def _origin(product: "Product") -> str:

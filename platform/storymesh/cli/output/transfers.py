@@ -32,4 +32,6 @@ def show_transfers(plans: "Mapping[str, TransferPlan]") -> None:
         console.print(f"came ({plan.chosen}{keys}): {plan.rows or 0:,} rows{moved}", highlight=False)
         for reason, count in plan.quarantined.items():
             console.print(f"  quarantined: {reason} ({count:,})", highlight=False, markup=False)
+        for line in plan.source.lines() if plan.source is not None else ():
+            console.print(f"  {line}", highlight=False, markup=False)
         console.print()

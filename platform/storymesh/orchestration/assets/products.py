@@ -7,6 +7,7 @@ were quarantined or that nothing was published, never that something wrong is al
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -46,6 +47,7 @@ from storymesh.product.definition import Product
 from storymesh.product.publication import Publication, PublicationRefused
 from storymesh.product.publish import publish
 from storymesh.product.publish_files import publish_files
+from storymesh.product.sources.kept_rows import KeptRows, ReadRows
 from storymesh.product.sources.open import open_product_rows, product_row_places
 from storymesh.product.store import ProductStore, Snapshot
 
@@ -94,7 +96,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
             store = ProductStore(mesh.warehouse, product.domain)
             before = store.latest_snapshot(product.name)
             try:
-                publication = _publish(mesh, product, contract, store, context)
+                publication, read = _publish(mesh, product, contract, store, context)
             except PublicationRefused as refused:
                 yield from _results_of_refusal(refused, refused.publication, contract, key)
                 raise as_dagster_failure(refused, _quarantine(mesh, refused.publication)) from None
@@ -107,6 +109,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 metadata={
                     **_metadata(mesh, contract, publication),
                     "dagster/column_lineage": _lineage(mesh, product, contract),
+                    **({"read": dg.MetadataValue.json(asdict(read))} if read is not None else {}),
                 },
                 data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
                 check_results=[
@@ -161,7 +164,7 @@ def checks_by_name(contract: Contract) -> dict[str, Check]:
 
 def _publish(
     mesh: Mesh, product: Product, contract: Contract, store: ProductStore, context: dg.AssetExecutionContext
-) -> Publication:
+) -> tuple[Publication, ReadRows | None]:
     manifest = dbt_manifest(mesh, product.domain) if product.is_model else None
     folder, database = mesh.domain_folder(product.domain), domain_database(mesh, product.domain)
     allowed, servers = allowed_paths(product.domain, mesh.store), mesh.server_access(product.domain)
@@ -169,22 +172,23 @@ def _publish(
     if (before := state.find_unchanged(mesh.open_engine)) is not None:
         context.log.info("nothing that this product is made from has changed since it was published")
         state.note_results(before)
-        return before
+        return before, None
     state.forget()
     if is_files_source(product.source):
         collection = file_collection(mesh, product)
         publication = _publish_files(product, contract, collection, store, mesh, context)
         state.record(publication)
-        return publication
+        return publication, None
+    kept = KeptRows(store.folder / "rows", product.name)
     with (
         mesh.open_engine() as engine,
-        open_product_rows(product, contract, folder, database, engine, allowed, manifest, servers) as rows,
+        open_product_rows(product, contract, folder, database, engine, allowed, manifest, servers, kept) as rows,
     ):
         run_id, places = context.run.run_id, product_row_places(product, contract, folder)
         progress = progress_reporter(context)
         publication = publish(product, contract, rows, store, engine, run_id, progress, places=places)
     state.record(publication)
-    return publication
+    return publication, kept.read
 
 
 def _publish_files(

@@ -34,5 +34,7 @@ def transfer_metadata(mesh: Mesh, narrative: Narrative) -> dict[str, Any]:
     ways = markdown_table(("role", "server", "way", "rows expected", "bytes expected", "bytes in"), rows)
     ended = markdown_table(("role", "way", "rows", "bytes", "keys sent"), came)
     notes = "".join(f"\n\n{plan.role}: {note}" for plan in plans.values() for note in plan.notes)
-    text = f"**What came**\n\n{ended}\n\n**What each way was expected to move**\n\n{ways}{notes}"
+    held = [(plan.role, line) for plan in plans.values() if plan.source is not None for line in plan.source.lines()]
+    rules = f"\n\n{markdown_table(('role', 'rules of the contract there'), held)}" if held else ""
+    text = f"**What came**\n\n{ended}\n\n**What each way was expected to move**\n\n{ways}{notes}{rules}"
     return {"fetched": dg.MetadataValue.md(text)}

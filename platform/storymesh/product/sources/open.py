@@ -20,6 +20,7 @@ from storymesh.product.sources.bounds import COMPRESSED, ContentRefused, OpensTo
 from storymesh.product.sources.csv import CSV
 from storymesh.product.sources.dbt_model import open_dbt_model, open_served_model
 from storymesh.product.sources.json_lines import JSON_LINES
+from storymesh.product.sources.kept_rows import KeptRows
 from storymesh.product.sources.options import Format, SourceOptions, format_suffixes
 from storymesh.product.sources.parquet import PARQUET
 from storymesh.product.sources.row_places import RowPlaces
@@ -44,18 +45,25 @@ def open_product_rows(
     allowed: Collection[Path] | None = (),
     manifest: Mapping[str, Any] | None = None,
     servers: ServerAccess | None = None,
+    kept: KeptRows | None = None,
 ) -> "pa.RecordBatchReader":
     """Return the rows of `product`, a batch at a time.
 
     They are in its `source`, a path relative to the domain's `folder` or a pattern of such; or in the table of a server
-    of its contract, which `servers` may be; or else in the table or view of its name in the `database` of the domain's
+    of its contract, which `servers` may be, with what is `kept` of it; or else in the table or view of its name in the
+    `database` of the domain's
     dbt project (a DuckDB file, where a view reads what is `allowed`, None being everything; or a server), as dbt's
     `manifest` names it.
     Raises SourceUnreadable, here or while rows are read, and for a server that does not answer ResourceUnavailable.
     """
     if product.layout.server is not None:
         return open_server_rows(
-            product, contract, servers or ServerAccess(folder), engine, partial(_open_files, product, contract, engine)
+            product,
+            contract,
+            servers or ServerAccess(folder),
+            engine,
+            partial(_open_files, product, contract, engine),
+            kept,
         )
     if product.source is None and isinstance(database, ModelServer):
         return open_served_model(product, contract, database, servers or ServerAccess(folder), manifest)

@@ -138,6 +138,7 @@ class SourceOptions(BaseModel):
     server: Annotated[str, Field(min_length=1, description="a server of the contract")] | None = None
     table: Annotated[str, Field(min_length=1, description="for instance public.orders")] | None = None
     query: Annotated[str, Field(min_length=1, description="one SELECT, instead of a table")] | None = None
+    changes: Literal["months"] | None = None
     format: Format | None = None
     delimiter: Annotated[str, AfterValidator(_check_mark)] | None = None
     quote: Annotated[str, AfterValidator(_check_quote)] | None = None
@@ -165,7 +166,7 @@ class SourceOptions(BaseModel):
             raise ValueError("source names a file and a server: rows come from one of them")
         if self.file is None and self.server is None:
             raise ValueError("source names a file, or a server of the contract: {server: ledger, table: orders}")
-        for name in ("table", "query"):
+        for name in ("table", "query", "changes"):
             if self.server is None and getattr(self, name) is not None:
                 raise ValueError(f"'{name}' is of a server, and none is named")
         if self.table is not None and self.query is not None:

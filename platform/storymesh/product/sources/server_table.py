@@ -7,12 +7,14 @@ from storymesh.contract.definition import Contract
 from storymesh.engine.engine import Engine
 from storymesh.errors import Finding, SourceUnreadable, suggest_name
 from storymesh.federation.access import ServerAccess
+from storymesh.federation.changes import ChangingTable
 from storymesh.federation.files import FilesTable
 from storymesh.federation.open import open_server_table
 from storymesh.federation.relation import Relation
 from storymesh.federation.server import DATABASES, servers_of, unread_type, unset_findings
 from storymesh.product.definition import Product
 from storymesh.product.sources.arrow_columns import plain_columns
+from storymesh.product.sources.kept_rows import KeptRows
 from storymesh.product.sources.options import SourceOptions
 from storymesh.product.sources.source import choose_columns
 from storymesh.temporary_folder import temporary_folder
@@ -30,11 +32,12 @@ def open_server_rows(
     access: ServerAccess,
     engine: Engine,
     open_files: "Callable[[Sequence[Path], SourceOptions], pa.RecordBatchReader]",
+    kept: KeptRows | None = None,
 ) -> "pa.RecordBatchReader":
     """Return the rows of the table, query or files that the source of a product names, a batch at a time.
 
-    `open_files` opens files of texts, once they are on this machine. Raises SourceUnreadable, ResourceUnavailable, here
-    or while rows are read.
+    `open_files` opens files of texts, once they are on this machine; `kept` are the rows as they were read last.
+    Raises SourceUnreadable, ResourceUnavailable, here or while rows are read.
     """
     relation = server_relation(product, contract)
     table = open_server_table(relation, access, engine)
@@ -44,8 +47,18 @@ def open_server_rows(
     def choose(names: "Sequence[str]") -> "Sequence[str]":
         return choose_columns(names, contract, relation.unreadable)
 
-    rows = table.open_rows(choose)
+    if kept is not None and isinstance(table, ChangingTable) and _tells_changes(product, contract):
+        rows = kept.open(table, relation, contract, choose, engine)
+    else:
+        rows = table.open_rows(choose)
     return plain_columns(rows.schema, rows, relation.unreadable)
+
+
+def _tells_changes(product: Product, contract: Contract) -> bool:
+    """Return True if a contract or source says how it shows which rows of a table have changed."""
+    if contract.changed_at is not None:
+        return bool(contract.key)
+    return product.layout.changes == "months" and contract.event_time is not None
 
 
 def _text_rows(
@@ -81,7 +94,13 @@ def server_version(product: Product, contract: Contract, access: ServerAccess) -
     """
     relation = server_relation(product, contract)
     changed_at = contract.properties[contract.changed_at].column_names[0] if contract.changed_at else None
-    version = open_server_table(relation, access, None).version(changed_at)
+    table = open_server_table(relation, access, None)
+    if changed_at is None and isinstance(table, ChangingTable) and _tells_changes(product, contract):
+        place = list(contract.properties).index(contract.event_time or "")
+        months = table.months(lambda names: choose_columns(names, contract, relation.unreadable), place)
+        version: str | None = " ".join(f"{month} {text}" for month, text in sorted(months.items()))
+    else:
+        version = table.version(changed_at)
     return None if version is None else f"{relation.server.place} {relation.table} {relation.query} {version}"
 
 

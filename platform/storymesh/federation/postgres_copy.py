@@ -1,0 +1,103 @@
+"""One COPY of a PostgreSQL, streamed while it is written."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from storymesh.federation.csv_stream import read_csv
+from storymesh.federation.relation import Relation
+from storymesh.federation.silence import SilenceLimit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from psycopg2.extensions import connection
+
+
+class _Table(Protocol):
+    """Whose rows they are: it counts their bytes, and knows the words for what goes wrong."""
+
+    moved: int
+
+    def watched(self, connection: "connection") -> AbstractContextManager[SilenceLimit]: ...
+
+    def words_of_errors(self) -> AbstractContextManager[None]: ...
+
+
+class TableCopy:
+    """One COPY of a PostgreSQL, in a thread: libpq waits for the server, and nobody else waits with it."""
+
+    def __init__(self, table: _Table, connection: "connection", statement: str) -> None:
+        self._table = table
+        self._connection = connection
+        self._statement = statement
+        self._failure: BaseException | None = None
+
+    def batches(self, schema: "pa.Schema", relation: Relation) -> "Iterator[pa.RecordBatch]":
+        """Yield the rows. Only when all of them have come does it end without an error."""
+        read, write = os.pipe()
+        _widen(write)
+        thread = threading.Thread(target=self._fill, args=(write,), name="copy of a table", daemon=True)
+        try:
+            with open(read, "rb", buffering=0) as raw:  # noqa: PTH123 - a pipe has no path
+                thread.start()
+                yield from read_csv(raw, schema, relation, self._raise_failure)
+        finally:
+            # The thread ends with the pipe, or with the connection.
+            if thread.is_alive():
+                cut_connection(self._connection)
+            if thread.ident is not None:
+                thread.join()
+            else:
+                os.close(write)
+            self._connection.close()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _fill(self, write: int) -> None:
+        with open(write, "wb", buffering=0) as pipe:
+            try:
+                with (
+                    self._table.watched(self._connection) as limit,
+                    self._table.words_of_errors(),
+                    self._connection.cursor() as cursor,
+                ):
+                    cursor.copy_expert(self._statement, _Written(pipe, limit, self._table), size=1 << 16)
+                    self._connection.rollback()
+            except BaseException as error:  # whoever reads the pipe to its end raises it
+                self._failure = error
+
+
+class _Written:
+    """What psycopg2 writes to: a pipe, whose reader may take its time."""
+
+    def __init__(self, pipe: Any, limit: SilenceLimit, table: _Table) -> None:
+        self._pipe = pipe
+        self._limit = limit
+        self._table = table
+
+    def write(self, content: bytes | str) -> int:
+        data = content.encode() if isinstance(content, str) else content
+        self._table.moved += len(data)
+        with self._limit.heard():
+            view = memoryview(data)
+            while view:
+                view = view[self._pipe.write(view) :]
+        return len(data)
+
+
+def cut_connection(connection: "connection") -> None:
+    """End the connection for whoever waits for it, in whatever thread."""
+    with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def _widen(pipe: int) -> None:
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)

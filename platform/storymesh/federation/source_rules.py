@@ -1,0 +1,185 @@
+"""The rules of a contract held where its rows stay: how many rows break each, and what those of the table measure.
+
+What a server would judge otherwise than an audit here is not asked of it: `pushdown_fault` says why, before anything is
+connected to.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal as Exact
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from storymesh.contract.audit import row_condition
+from storymesh.contract.checks import (
+    Check,
+    FitsType,
+    Matches,
+    UniqueValues,
+)
+from storymesh.contract.conditions import RowCondition, counted
+from storymesh.contract.definition import Contract, Freshness
+from storymesh.contract.leaving import LeastGroup
+from storymesh.contract.quality_rules import Expectation, LibraryMetric, SqlRule
+from storymesh.contract.types import arrow_type
+from storymesh.federation.source_patterns import pattern_for_server
+from storymesh.federation.source_sql_rules import read_sql_rule
+from storymesh.language.types import Boolean, Date, Decimal, Float, Integer, Text, Timestamp, Type
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+Values = Mapping[str, "ir.Value"]
+_SCALARS = (Text, Integer, Decimal, Float, Boolean, Date, Timestamp)
+
+
+class SourceAudit(BaseModel):
+    """What the rules of a contract say of a whole table, which was not fetched: `broken` has the rows that break each
+    rule, by reason (None: fewer than may be told), `failed` the rules about the table that do not hold, in words, and
+    `unheld` those that the server could not be asked for, with why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    broken: Mapping[str, int | None] = {}
+    failed: tuple[str, ...] = ()
+    unheld: Mapping[str, str] = {}
+    left_out: bool = False
+
+    def lines(self) -> Iterator[str]:
+        """Yield what it says, for people."""
+        for reason, count in self.broken.items():
+            shown = "fewer rows than may be told" if count is None else f"{count:,}"
+            yield f"of all {self.rows:,} rows there: {reason} ({shown})"
+        yield from (f"of all {self.rows:,} rows there: {words}" for words in self.failed)
+        yield from (f"not held there: {reason}, since {why}" for reason, why in self.unheld.items())
+
+
+@dataclass(frozen=True)
+class SourceRules:
+    """The rules of a contract that are held at its server. `columns` are those that may be read for that; of rules that
+    read one of `least`, the rows are told where at least so many break it, and none is left out for it. Rows that break
+    a rule about the columns `fetched` come: they are quarantined here.
+
+    `before_telling` is called with the statement that ran and with what it found, before anybody knows of it.
+    """
+
+    contract: Contract
+    columns: frozenset[str]
+    fetched: frozenset[str]
+    least: Mapping[str, LeastGroup] = field(default_factory=dict)
+    before_telling: Callable[[str, SourceAudit], None] = lambda statement, audit: None
+
+
+def columns_read(check: Check, contract: Contract) -> frozenset[str]:
+    """Return the properties that a check reads."""
+    if isinstance(check.test, SqlRule):
+        rule = read_sql_rule(check, contract)
+        return frozenset(contract.properties) if isinstance(rule, str) else rule.columns
+    return frozenset(check.properties)
+
+
+def pushdown_fault(check: Check, contract: Contract) -> str | None:
+    """Return why no server is asked for a check; None: it judges as an audit here does."""
+    match check.test:
+        case Expectation():
+            return "Great Expectations looks at rows that are here"
+        case SqlRule():
+            rule = read_sql_rule(check, contract)
+            return rule if isinstance(rule, str) else None
+    for name in check.properties:
+        if not isinstance(contract.properties[name].type, _SCALARS):
+            return f"'{name}' is {contract.properties[name].type}"
+    if isinstance(check.test, LibraryMetric) and check.test.metric in ("missingValues", "invalidValues"):
+        kind = contract.properties[check.properties[0]].type
+        if not isinstance(kind, Text | Integer | Boolean):
+            return f"values of {kind} are written otherwise there"
+    match check.test:
+        case FitsType() | UniqueValues() | Freshness():
+            return None
+        case Matches(pattern):
+            return None if pattern_for_server(pattern) is not None else "its pattern means something else there"
+        case LibraryMetric(metric) if metric in ("rowCount", "duplicateValues"):
+            return None
+    return None if _is_plain(check, contract) else "a database has no such function"
+
+
+def _is_plain(check: Check, contract: Contract) -> bool:
+    """Return True for a condition without functions of an engine's own."""
+    import ibis.expr.operations as ops
+
+    found = broken_condition(check, _typed(contract))
+    return not found.op().find((ops.ScalarUDF,))
+
+
+def _typed(contract: Contract) -> "ir.Table":
+    import ibis
+
+    kinds = {
+        name: ibis.dtype(arrow_type(item.type))
+        for name, item in contract.properties.items()
+        if isinstance(item.type, _SCALARS)
+    }
+    return ibis.table(ibis.schema(kinds), name="rows")
+
+
+def broken_condition(check: Check, values: Any) -> "ir.BooleanValue":
+    """Return the condition under which a row breaks a check of rows, or is counted by a metric; never null. `values`
+    has the value of each property."""
+    match check.test:
+        case LibraryMetric():
+            return counted(check.test, values[check.properties[0]]).fill_null(False)
+        case Matches(pattern, length):
+            value = values[check.properties[0]]
+            found = value.re_search(pattern_for_server(pattern) or "")
+            return ~(found & value.length().between(*length) if length else found).fill_null(True)
+        case _:
+            condition: RowCondition | None = row_condition(check)
+            assert condition is not None, "what has none is not pushed"
+            return ~condition(values).fill_null(True)
+
+
+def misfit(raw: "ir.Value", kind: Type) -> "ir.BooleanValue | None":
+    """Return the condition under which a value of a server's column is none of the contract's type; None: it is one."""
+    import ibis
+
+    given = raw.type()
+    match kind:
+        case Decimal(precision, scale) if given.is_decimal():
+            return (raw != raw.round(scale)) | (raw.abs() >= _power_of_ten(precision - scale))
+        case Decimal(precision, scale) if given.is_integer() and precision - scale < 19:
+            return raw.abs() >= _power_of_ten(precision - scale)
+        case Integer() if given.is_decimal():
+            return (raw != raw.round(0)) | ~raw.between(ibis.literal(-(2**63)), ibis.literal(2**63 - 1))
+        case Float() if given.is_floating():
+            return raw.isnan() | raw.isinf()
+        case Float() if given.is_decimal():
+            return raw.abs() >= _power_of_ten(37)  # of a server's numbers it is above all that is none
+        case Date() | Timestamp():
+            bounds = ("0001-01-01", "9999-12-31" if given.is_date() else "9999-12-31 23:59:59.999999")
+            first, last = (ibis.literal(bound).cast(given) for bound in bounds)
+            return ~raw.between(first, last)
+        case _:
+            return None
+
+
+def _power_of_ten(digits: int) -> "ir.Scalar":
+    import ibis
+    import ibis.expr.datatypes as dt
+
+    return ibis.literal(Exact(10) ** min(digits, 37), type=dt.Decimal(38, 0))
+
+
+def fits_family(given: str, kind: Type) -> bool:
+    """Return True if all that a column of a type of ibis can have, but for misfits, is a value of the contract's."""
+    families: Mapping[type, tuple[str, ...]] = {
+        Text: ("string",),
+        Integer: ("int64", "decimal"),
+        Decimal: ("int64", "decimal"),
+        Float: ("int64", "decimal", "float64"),
+        Boolean: ("boolean",),
+        Date: ("date",),
+        Timestamp: ("timestamp", "date"),
+    }
+    return given in families.get(type(kind), ())
