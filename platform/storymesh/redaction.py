@@ -1,4 +1,5 @@
-"""Secrets taken out of what is logged: passwords in addresses, and the values of secret environment variables."""
+"""Secrets taken out of what is logged: passwords in addresses, the values of secret environment variables, and values
+of rows that a database quotes."""
 
 import os
 import re
@@ -15,6 +16,17 @@ _PLACES = re.compile(r"_(FILE|PATH|DIR)$", re.I)  # of a secret; what to do abou
 _LEAST = 6  # characters: what is shorter is found in too many words
 HIDDEN = "•••"
 
+# Errors of PostgreSQL and MySQL about a value quote it behind a colon, an equals sign or `value`; names do not.
+_VALUES = (
+    (re.compile(r"(?<=: )\"[^\n]*\""), f'"{HIDDEN}"'),
+    (re.compile(r"(?<=\bvalue )\"[^\n\"]*\"(?= is out of range)"), f'"{HIDDEN}"'),
+    (re.compile(r"(?<=\)=)\([^\n]*?\)(?= (?:already exists|is |conflicts))"), f"({HIDDEN})"),
+    (re.compile(r"(?<=Failing row contains )\([^\n]*\)"), f"({HIDDEN})"),
+    (re.compile(r"(?i)((?:\bvalue|\bentry):? )'[^\n]*'(?= for (?:column|key|function) )"), rf"\1'{HIDDEN}'"),
+    (re.compile(rf"(?i)((?:\bvalue|\bentry):? )'(?!{HIDDEN}')[^\n]*'"), rf"\1'{HIDDEN}'"),
+    (re.compile(r"(?i)(\bout of range in )'[^\n]*'"), rf"\1'{HIDDEN}'"),
+)
+
 
 def is_secret_name(variable: str) -> bool:
     """Return True for the name of an environment variable whose value is a secret by its name."""
@@ -28,3 +40,10 @@ def redact(text: str) -> str:
         text = text.replace(value, HIDDEN)
     text = _TOKEN.sub(HIDDEN, _PASSWORD.sub(rf"\1:{HIDDEN}@", text))
     return _QUERY.sub(rf"\1{HIDDEN}", text)
+
+
+def hide_values(message: str) -> str:
+    """Return an error of a database without the values of rows that it quotes: nobody may be allowed to see them."""
+    for pattern, instead in _VALUES:
+        message = pattern.sub(instead, message)
+    return message

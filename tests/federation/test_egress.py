@@ -389,3 +389,57 @@ def test_a_row_is_forgotten_by_the_hash_that_releases_know_it_by(mesh: Mesh, rel
     assert used not in left
     code, out, _ = storymesh(copy.root, "forget", "--product", "bank.transactions", "--key", hashes[used])
     assert code == 0 and "1.0.0-r1" in out
+
+
+STAYING = re.compile(r"private words|CZ\d{10}|T0\d{3}|CANARY")
+LOOKING: tuple[tuple[str, ...], ...] = (
+    ("preview", "credit-aml", "report", "--format", "json"),
+    ("explain", "credit-aml", "--profile", "--cases", "5"),
+    ("explain", "credit-aml", "--sql"),
+    ("explain", "credit-aml", "--drops"),
+    ("explain", "credit-aml", "--case", "A003", "--format", "json"),
+    ("explain", "credit-aml", "--plan"),
+    ("diff", "credit-aml@1.0.0-r1", "credit-aml@1.0.0-r2", "--format", "json"),
+    ("show", "bank.transactions", "--format", "json"),
+    ("show", "bank.transactions", "--quarantined"),
+    ("trace", "report/A003", "--format", "json"),
+    ("trace", "report/A99"),
+    ("rebuild", "credit-aml"),
+    ("evaluate", "credit-aml", "--baseline", "all"),
+    ("vary", "credit-aml", "report", "--model", "openai:other"),
+    ("forget", "--product", "bank.transactions", "--key", "nobody"),
+    ("forget", "--gone", "bank.transactions"),
+    ("expire", "bank.transactions"),
+    ("scenario", "credit-aml"),
+    ("push", "credit-aml", "--to", "org/set", "--dry-run"),
+)
+"""Commands that have something to say of the values of a premise that keeps them."""
+
+
+def test_no_command_says_what_stays_on_its_premise(mesh: Mesh, release: Release, tmp_path: Path) -> None:
+    copy = copied(mesh, tmp_path)
+    source = copy.root / "domains/bank/sources/transactions.csv"
+    first = source.read_text(encoding="utf-8").splitlines()[1]
+    with source.open("a", encoding="utf-8") as rows:  # they are quarantined
+        rows.write(re.sub(r",[0-9.]+,(Praha|Brno)", r",CANARY-amount,\1", first.replace("T0000", "T0998")) + "\n")
+        rows.write(first.replace("T0000", "") + "\n")
+    template = copy.root / "narratives/credit_aml/report.md.jinja"
+    template.write_text(template.read_text(encoding="utf-8") + "No more.\n", encoding="utf-8")
+    scenarios = copy.root / "narratives/credit_aml/scenarios"
+    scenarios.mkdir()
+    (scenarios / "one.yaml").write_text(
+        "given: {application: [{iban: CZ01}]}\ncase: A1\nexpect: {}\n", encoding="utf-8"
+    )
+    changed = load_mesh(copy.root)
+    publish_all(changed)
+    release_all(changed, "credit-aml")
+    for words in (*LOOKING, ("docs", "--out", str(tmp_path / "site"))):
+        code, out, err = storymesh(changed.root, *words)
+        assert code in (0, 1, 2), words
+        assert not STAYING.search(out + err), (words, STAYING.search(out + err))
+    made = [*(tmp_path / "site").rglob("*"), *copy.releases.rglob("*"), *(copy.store / "narratives").rglob("*")]
+    for path in (path for path in made if path.is_file()):
+        content = str(pq.read_table(path).to_pylist()) if path.suffix == ".parquet" else ""
+        content += path.read_bytes().decode("utf-8", "replace")
+        assert not STAYING.search(content), path
+    assert STAYING.search(source.read_text(encoding="utf-8")), "the pattern would find what is there"

@@ -243,6 +243,18 @@ def test_what_cannot_be_read_is_said_at_the_line_of_the_contract(reader: Ledger,
     assert reader.execute("select count(*) from bank.tx") == [(5000,)]
 
 
+def test_no_error_quotes_a_value_of_a_row(reader: Ledger, tmp_path: Path) -> None:
+    for number, failing in enumerate(
+        ("note::int", "(note || tx_id)::date", "(tx_id * 1000000000)::int", "note::jsonb")
+    ):
+        query = f'select tx_id, booked_at, \\"Amount\\", ok, {failing} as note from tx where tx_id = 2'
+        root = write_mesh(tmp_path / str(number), SERVER, {"tx": f'{{server: ledger, query: "{query}"}}'})
+        with pytest.raises(SourceUnreadable) as error:
+            list(rows_of(root))
+        assert "2000000000" not in str(error.value) and 'a,"b"' not in str(error.value), error.value
+        assert re.search("invalid input|out of range", error.value.message)
+
+
 def test_a_server_that_hangs_or_dies_midway_gives_no_half_table(reader: Ledger, tmp_path: Path) -> None:
     query = (
         'select g as tx_id, now() as booked_at, 1.5 as \\"Amount\\", true as ok,'

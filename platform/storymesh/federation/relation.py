@@ -7,7 +7,7 @@ from functools import cached_property
 from storymesh.errors import SourceUnreadable
 from storymesh.federation.server import Server
 from storymesh.outage import ResourceUnavailable
-from storymesh.redaction import HIDDEN, redact
+from storymesh.redaction import HIDDEN, hide_values, redact
 
 _CREDENTIALS = ("PASSWORD", "TOKEN", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "CREDENTIAL")
 _MOST_WORDS = 300
@@ -42,10 +42,11 @@ class Relation:
         return self.unreadable(f"it is read with {what}, which is not installed", f"pip install 'storymesh[{extra}]'")
 
     def without_secrets(self, text: str) -> str:
-        """Return what a library says, on a line, without the credentials of this server, however short they are."""
+        """Return what a library says, on a line, without the credentials of this server, however short they are, and
+        without values of rows."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return redact(re.sub(r"\s+", " ", text).strip())[:_MOST_WORDS]
+        return redact(hide_values(re.sub(r"\s+", " ", text).strip()))[:_MOST_WORDS]
 
     @cached_property
     def _secrets(self) -> list[str]:

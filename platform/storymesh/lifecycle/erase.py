@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storymesh.case.link import key_text
-from storymesh.contract.definition import Contract
+from storymesh.contract.definition import Contract, restricted_properties
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.cases import erased_case_keys, has_any_row
 from storymesh.dataset.erasure_list import ERASED, ErasureList, new_erasure_list, read_erasure_list, write_erasure_list
@@ -218,7 +218,7 @@ def _has_key(engine: Engine, snapshot: Snapshot, contract: Contract, key: str) -
 def _suggest_key(engine: Engine, versions: Sequence[Snapshot], contract: Contract, key: str) -> str:
     if not versions:
         return "nothing is published: storymesh run"
-    if any(contract.properties[column].classification == "restricted" for column in contract.key):
+    if restricted_properties(contract) & {*contract.key}:
         return "write it as the product has it"
     table = engine.read_parquet(versions[-1].files, arrow_schema(versions[-1].contract_held(contract)))
     known = table.select(key=key_text([table[column] for column in contract.key])).limit(2_000)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from storymesh.contract.checks import Check, FitsType, checks_of, rule_columns
@@ -53,7 +53,10 @@ class RoleRules:
     @cached_property
     def source_rules(self) -> SourceRules:
         """What the source is asked for: where leavings are declared, rules about columns of which figures may leave."""
-        return SourceRules(self.contract, self._told[0], self.fetched, self._told[1], self._write_receipts)
+        contract, residence = self.contract, self.contract.residence
+        if self._is_elsewhere and residence is not None:  # nobody there is shown what a rule found
+            contract = replace(contract, residence=residence.of_narrative(self.typed.narrative.id))
+        return SourceRules(contract, self._told[0], self.fetched, self._told[1], self._write_receipts)
 
     def unheld(self) -> Iterator[tuple[Check, list[str]]]:
         """Yield the checks that nobody holds, with the columns that may not be read for that, and those that no server

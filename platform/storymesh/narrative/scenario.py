@@ -114,7 +114,7 @@ def _row(
             shown = repr(value)
             message = f"'{name}' is {shown if len(shown) < 80 else f'{shown[:80]}…'}, it wants to be {item.type}"
             findings.append(Finding(document.at(*steps, name), "wrong-value", message))
-        event_time = [contract.event_time] if contract.event_time else []
+    event_time = [contract.event_time] if contract.event_time else []
     for name in sorted({*contract.key, *event_time, *needed} - set(values)):
         item = contract.properties[name]
         if item.required or name in contract.key:

@@ -27,6 +27,7 @@ from storymesh.product.dbt_files import PROJECT_FILE, data_folders, has_dbt_proj
 from storymesh.product.dbt_process import dbt_command, was_ended
 from storymesh.product.dbt_profile import DomainProfile, read_profile
 from storymesh.product.store import Snapshot
+from storymesh.redaction import hide_values
 
 SOURCES_FOLDER = "storymesh_sources"
 ALLOWED = "allowed.json"
@@ -344,7 +345,7 @@ def failed_nodes(project: DbtProject) -> list[str]:
         if result["status"] in ("error", "fail", "runtime error"):
             node = nodes.get(result["unique_id"], {})
             file = f"domains/{project.domain}/{node.get('original_file_path', '')}"
-            message = without_values(" ".join(str(result.get("message") or result["status"]).split()))
+            message = _without_values(str(result.get("message") or result["status"]))
             lines.append(f"{node.get('name', result['unique_id'])} ({file}): {message}")
     return lines
 
@@ -359,5 +360,10 @@ def _logged_errors(output: str) -> list[str]:
             continue
         said = event.get("msg", "").strip()
         if event.get("level") == "error" and said and not said.startswith("Traceback"):
-            messages.append(without_values(" ".join(event["msg"].split())))
+            messages.append(_without_values(event["msg"]))
     return messages
+
+
+def _without_values(message: str) -> str:
+    """Return what a database says through dbt, on a line, without values of rows."""
+    return hide_values(without_values(" ".join(message.split())))
