@@ -27,6 +27,8 @@ LONGEST_FIRST: tuple[tuple[str, ...], ...] = (
         "production/test_residency.py",
         "production/test_in_place.py",
         "production/test_row_selection.py",
+        "production/test_source_rules.py",
+        "production/test_kept_rows.py",
         "production/test_lending.py",
     ),
     ("acceptance/test_suez_2021.py",),
