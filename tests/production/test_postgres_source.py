@@ -245,13 +245,13 @@ def test_what_cannot_be_read_is_said_at_the_line_of_the_contract(reader: Ledger,
 
 def test_no_error_quotes_a_value_of_a_row(reader: Ledger, tmp_path: Path) -> None:
     for number, failing in enumerate(
-        ("note::int", "(note || tx_id)::date", "(tx_id * 1000000000)::int", "note::jsonb")
+        ("note::int", "(note || tx_id)::date", "(tx_id * 1500000000)::int", "note::jsonb")
     ):
         query = f'select tx_id, booked_at, \\"Amount\\", ok, {failing} as note from tx where tx_id = 2'
         root = write_mesh(tmp_path / str(number), SERVER, {"tx": f'{{server: ledger, query: "{query}"}}'})
         with pytest.raises(SourceUnreadable) as error:
             list(rows_of(root))
-        assert "2000000000" not in str(error.value) and 'a,"b"' not in str(error.value), error.value
+        assert "3000000000" not in str(error.value) and 'a,"b"' not in str(error.value), error.value
         assert re.search("invalid input|out of range", error.value.message)
 
 
