@@ -4,6 +4,7 @@
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ _HARD_CUT = re.compile(r"[;()]|[!?.](?= |$)|(?<= )- |\t")
 _CELLS = re.compile(r"\t|\||\x20{3,}")
 _NAMES = re.compile(r"[^\W\d_]+|[%‰€£$]|°[CF]?")
 _STEM = 4
+_LONGEST_ROW = 2_000  # signs of a line of a table
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,14 @@ class WordsBeside:
     sentence: Callable[[int], Span]
     language: str
 
-    def words(self, place: Span, alike: Iterable[Span]) -> list[str]:
-        """Return the words that belong to a value, in small letters; `alike` are the places of the values among which
-        those of its sentence share the words."""
+    def words(self, place: Span, alike: Sequence[Span]) -> list[str]:
+        """Return the words that belong to a value, in small letters; `alike` are the places of the values, ascending,
+        among which those of its sentence share the words."""
         if (cells := self._in_table(place)) is not None:
             return _words(cells)
         begin, end = self.sentence(place[0])
-        places = sorted({place, *(other for other in alike if begin <= other[0] and other[1] <= end)})
+        inside = alike[bisect_left(alike, (begin, begin)) : bisect_left(alike, (end, end))]
+        places = sorted({place, *(other for other in inside if other[1] <= end)})
         index = places.index(place)
         text = self.folded.text
         left = text[places[index - 1][1] if index else begin : place[0]]
@@ -110,9 +113,11 @@ class WordsBeside:
     def _line(self, place: Span) -> tuple[int, list[str], int] | None:
         """Return where the line of a place begins in the original, its cells, and which of them it is in."""
         at = self.folded.begins[place[0]]
-        begin = self.original.rfind("\n", 0, at) + 1
-        end = self.original.find("\n", at)
-        line = self.original[begin : end if end >= 0 else len(self.original)]
+        begin = self.original.rfind("\n", max(0, at - _LONGEST_ROW), at) + 1
+        if not begin and at > _LONGEST_ROW:
+            return None
+        end = self.original.find("\n", at, at + _LONGEST_ROW)
+        line = self.original[begin : end if end >= 0 else at + _LONGEST_ROW]
         if len(cells := _cells(line)) < 2:
             return None
         return begin, cells, min(len(cells) - 1, len(_cells(line[: at - begin] + "x")) - 1)

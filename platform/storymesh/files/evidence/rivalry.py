@@ -64,7 +64,8 @@ class Rivalry:
         """Return why the value at a place is not the one that `own` means, None if it is; `found`: no model has quoted
         it."""
         alike = {span: same for window in self._windows(row) for span, same in places(window)}
-        words = self.beside.words(place, alike)
+        spans = sorted(alike)
+        words = self.beside.words(place, spans)
         names = self._telling(own.names)
         mine = count_of(names, words)
         for rival in rivals:
@@ -77,9 +78,9 @@ class Rivalry:
         if self.asks(place):
             return "the file asks it"
         every = [place, *others]
-        if not any(count_of(names, self.beside.words(span, alike)) for span in every):
+        if not any(count_of(names, self.beside.words(span, spans)) for span in every):
             names = self._telling(own.description)
-        strengths = {span: self._strength(span, names, alike, row) for span in every}
+        strengths = {span: self._strength(span, names, spans, row) for span in every}
         strongest = max(others, key=lambda span: strengths[span])
         if strengths[strongest] != strengths[place]:
             return BETTER_ANOTHER if strengths[strongest] > strengths[place] else None
@@ -99,10 +100,10 @@ class Rivalry:
     def _telling(self, names: str) -> list[str]:
         return telling_words(names, self.language)
 
-    def _strength(self, place: Span, names: Sequence[str], alike: Iterable[Span], row: NamedRow) -> Strength:
+    def _strength(self, place: Span, names: Sequence[str], alike: Sequence[Span], row: NamedRow) -> Strength:
         own, _ = row.named(*self._sentence(place[0]))
         at = self.folded.begins[place[0]]
-        line = self.original.rfind("\n", 0, at) + 1
+        line = self.original.rfind("\n", max(0, at - 2_000), at) + 1  # a line that is longer is no quoted one
         return count_of(names, self.beside.words(place, alike)), own, not self.original.startswith(">", line)
 
     def _windows(self, row: NamedRow) -> list[Span]:
