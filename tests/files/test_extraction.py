@@ -381,6 +381,10 @@ def test_answers_that_cannot_be_read_are_counted_and_the_others_go_on(model: Mod
         "file: the model's server refuses the question": 1,
         "primaryKey: shipment_id": 2,
     }
+    outcomes = model.desk.outcomes()
+    assert outcomes.outcomes == {"row": 2, "no row": 7}
+    assert outcomes.reasons["file: the answer is not the JSON that was asked for"] == 3
+    assert sum(outcomes.reasons.values()) == 6, "that a mail says nothing is no fault"
 
 
 def test_a_model_is_told_what_was_wrong_and_its_best_answer_counts(model: ModelDesk) -> None:

@@ -1,8 +1,8 @@
 """What became of each file of a product, and what was read in one: for people who look for what is missing."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -14,14 +14,15 @@ from storymesh.files.inventory import SHA256, Inventory, KnownFile
 from storymesh.files.reading_columns import PASSAGES, READER
 from storymesh.files.typed import ATTACHMENTS
 
-Outcome = Literal["row", "left out", "kept", "refused"]
+Outcome = Literal["row", "no row", "left out", "kept", "refused"]
 MAX_SUGGESTED = 400
 
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """What became of a file: it gave a `row`; `where` has `left out` it; it cannot be read now, and the row of its
-    earlier version is `kept`; or it is `refused`. `lasting`: only another version of it or of the reader changes that.
+    """What became of a file: it gave a `row`; a model took `no row` of it that the file proves; `where` has `left out`
+    it; it cannot be read now, and the row of its earlier version is `kept`; or it is `refused`. `lasting`: only another
+    version of it or of the reader changes that.
     """
 
     uri: str
@@ -72,7 +73,7 @@ def file_outcomes(
     With `refused` only those that are refused are among these.
     """
     known = _require_inventory(product, collection)
-    rows = _with_rows(collection, engine)
+    rows = _RowsOfFiles.of(collection, engine)
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     first: list[FileOutcome] = []
@@ -115,7 +116,7 @@ def read_file(product: str, collection: FileCollection, engine: Engine, uri: str
             near = [known.uri for known, _ in zip(inventory.files(), range(MAX_SUGGESTED), strict=False)]
             raise WrongUsage(f"'{product}' knows no file '{uri}'", suggest_name(uri, near))
         reading = inventory.reading(file.sha256) if file.sha256 is not None else None
-    rows = _with_rows(collection, engine) if reading is not None else None
+    rows = _RowsOfFiles.of(collection, engine) if reading is not None else _RowsOfFiles()
     found = dict(reading or {})
     found.pop(SHA256, None)
     passages, reader, text = found.pop(PASSAGES, None) or [], found.pop(READER, None), found.pop("text", None)
@@ -138,15 +139,37 @@ def _require_inventory(product: str, collection: FileCollection) -> Inventory:
     return Inventory(collection.inventory_path, writable=False)
 
 
-def _with_rows(collection: FileCollection, engine: Engine) -> set[str] | None:
-    """Return the files that have a row; None where all that were read have one."""
-    return collection.open_rows(engine).uris() if collection.typed.where is not None else None
+@dataclass(frozen=True)
+class _RowsOfFiles:
+    """The files that `where` lets in, and those of them of which a model's answers gave rows; None: all that were read.
+    `refusals` say of a file why rows of it were refused."""
+
+    let_in: Set[str] | None = None
+    gave: Set[str] | None = None
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, collection: FileCollection, engine: Engine) -> "_RowsOfFiles":
+        """Return them as the last run has left them."""
+        let_in = collection.open_rows(engine).uris() if collection.typed.where is not None else None
+        extraction = collection.typed.extraction
+        if extraction is None or not collection.answers_path.exists():
+            return cls(let_in)
+        with FileAnswers(collection.answers_path) as answers:
+            if not answers.has_asked(extraction.fingerprint):
+                return cls(let_in)
+            return cls(let_in, answers.files_with_rows(), answers.first_refusals())
 
 
-def _outcome(file: KnownFile, rows: set[str] | None) -> FileOutcome:
-    outcome: Outcome = "row" if rows is None or file.uri in rows else "left out"
+def _outcome(file: KnownFile, rows: _RowsOfFiles) -> FileOutcome:
+    outcome: Outcome = "row"
+    reason, lasting = file.refused, not file.passing
     if file.refused is not None:
         outcome = "kept" if file.passing and file.sha256 is not None else "refused"
+    elif rows.let_in is not None and file.uri not in rows.let_in:
+        outcome = "left out"
+    elif rows.gave is not None and file.uri not in rows.gave:
+        outcome, reason = "no row", rows.refusals.get(file.uri)
     moment = (
         datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=file.modified) if file.modified is not None else None
     )
@@ -156,7 +179,7 @@ def _outcome(file: KnownFile, rows: set[str] | None) -> FileOutcome:
         arrived=moment.replace(tzinfo=None) if moment is not None else None,
         sha256=file.sha256,
         outcome=outcome,
-        reason=file.refused,
+        reason=reason,
         detail=file.detail or None,
-        lasting=not file.passing,
+        lasting=lasting,
     )

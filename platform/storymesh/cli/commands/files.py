@@ -19,7 +19,7 @@ def files(
 ) -> None:
     """List what became of the files that a product is made of.
 
-    Each gave a row, was left out by `where`, or was refused with a reason.
+    Each gave a row, or none that it proves, was left out by `where`, or was refused with a reason.
     """
     from storymesh.cli.output.files import show_file, show_outcomes
     from storymesh.cli.output.json_document import echo_result

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS refused (
     uri TEXT NOT NULL, reason TEXT NOT NULL, passing INTEGER NOT NULL, answer TEXT);
 CREATE INDEX IF NOT EXISTS refused_uri ON refused (uri);
 CREATE TABLE IF NOT EXISTS asked (fingerprint TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS gave (uri TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
@@ -66,10 +67,15 @@ class FileAnswers(ResponseCache):
         return answer if inserted else self.get(request.key) or answer
 
     def finish_run(
-        self, fingerprint: str, used: Iterable[tuple[str, str]], alive: Iterable[str], refused: Iterable[RowRefused]
+        self,
+        fingerprint: str,
+        used: Iterable[tuple[str, str]],
+        alive: Iterable[str],
+        refused: Iterable[RowRefused],
+        gave: Iterable[str],
     ) -> None:
-        """Note what was asked, which answers were used (key, SHA-256 of the content) and what was refused; erase the
-        answers about contents that no file has."""
+        """Note what was asked, which answers were used (key, SHA-256 of the content), what was refused and which files
+        `gave` rows; erase the answers about contents that no file has."""
         with self._locked(), self._transaction():
             self._connection.executemany("INSERT OR IGNORE INTO content VALUES (?, ?)", used)
             gone = self._erase_others(alive)
@@ -77,6 +83,8 @@ class FileAnswers(ResponseCache):
             self._connection.execute("INSERT INTO asked VALUES (?)", (fingerprint,))
             self._connection.execute("DELETE FROM refused")
             self._connection.executemany("INSERT INTO refused VALUES (?, ?, ?, ?)", refused)
+            self._connection.execute("DELETE FROM gave")
+            self._connection.executemany("INSERT OR IGNORE INTO gave VALUES (?)", ((uri,) for uri in gave))
         self._empty_log(gone)
 
     def keep_contents(self, alive: Iterable[str]) -> None:
@@ -130,6 +138,18 @@ class FileAnswers(ResponseCache):
         with self._locked():
             (count,) = self._connection.execute("SELECT count(DISTINCT uri) FROM refused WHERE passing").fetchone()
         return int(count)
+
+    def files_with_rows(self) -> set[str]:
+        """Return the files whose answers gave rows at the last run."""
+        with self._locked():
+            return {uri for (uri,) in self._connection.execute("SELECT uri FROM gave")}
+
+    def first_refusals(self) -> dict[str, str]:
+        """Return for each file of which rows were refused at the last run why the first was."""
+        with self._locked():
+            # Of the row with the least rowid SQLite gives the other columns too.
+            rows = self._connection.execute("SELECT uri, reason, min(rowid) FROM refused GROUP BY uri").fetchall()
+        return {uri: reason for uri, reason, _ in rows}
 
     def answers_about(self, sha256: str) -> list[ChatResponse]:
         """Return the answers about a content, the latest last."""

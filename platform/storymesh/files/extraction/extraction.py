@@ -89,9 +89,12 @@ class FileExtraction:
         columns = _Columns(self._schema())
         refused: list[RowRefused] = []
         used: list[tuple[str, str]] = []
+        gave: list[str] = []
         usage = Usage()
 
         def take(answer: FileAnswer) -> None:
+            if answer.rows:
+                gave.append(answer.question.uri)
             refused.extend(answer.refused)
             used.extend((key, answer.question.content.sha256) for key in answer.keys)
             for ordinal, (values, evidence) in enumerate(answer.rows):
@@ -103,7 +106,7 @@ class FileExtraction:
             for path in self.others:
                 answers.take_over(path, alive())
             ask_about_files(self.extraction, _questions(readings), answers, take, usage)
-            answers.finish_run(self.extraction.fingerprint, used, alive(), refused)
+            answers.finish_run(self.extraction.fingerprint, used, alive(), refused, gave)
         return ExtractedRows(columns.table(), refused, usage)
 
     def _row(
