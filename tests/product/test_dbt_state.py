@@ -31,7 +31,8 @@ def project(tmp_path: Path) -> DbtProject:
         home / "project/storymesh_sources/sources.yml": "sources: []",
         home / "profiles/profiles.yml": "desk: {}",
     }
-    return DbtProject("desk", *places, env=MappingProxyType({}), home=home, access=CONFINED, files=files)
+    made = {"home": home, "access": CONFINED, "files": files, "parsed": home / "parsed"}
+    return DbtProject("desk", *places, env=MappingProxyType({}), **made)
 
 
 def state(

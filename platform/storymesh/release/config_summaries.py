@@ -29,7 +29,9 @@ class ConfigSummaries:
 
     def evidence(self) -> dict[str, EvidenceCounts]:
         """Return how the values from files were taken that each config reads, of those that read such."""
-        found = {}
+        found: dict[str, EvidenceCounts] = {}
+        if not any(contract.evidence is not None for contract in self._build.contracts.values()):
+            return found
         for config in self._files:
             if files := self._paths(config):
                 with self._observe("evidence", config):

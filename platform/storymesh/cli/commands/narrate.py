@@ -20,7 +20,7 @@ def narrate(
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="How many records to retell.")] = 5,
     format: FormatOption = "text",  # noqa: A002
 ) -> None:
-    """Try a narrator on some records, estimate its cost, or see which words it wants."""
+    """Try a narrator, estimate its cost, or name words that it lacks."""
     from storymesh.cli.output.json_document import echo_result
     from storymesh.cli.output.rewriting import show_estimate, show_rewritten_sample, show_suggestion
     from storymesh.mesh.mesh import load_mesh
