@@ -31,8 +31,8 @@ def project(tmp_path: Path) -> DbtProject:
         home / "project/storymesh_sources/sources.yml": "sources: []",
         home / "profiles/profiles.yml": "desk: {}",
     }
-    made = {"home": home, "access": CONFINED, "files": files, "parsed": home / "parsed"}
-    return DbtProject("desk", *places, env=MappingProxyType({}), **made)
+    none, parsed = MappingProxyType[str, str]({}), home / "parsed"
+    return DbtProject("desk", *places, env=none, home=home, access=CONFINED, files=files, parsed=parsed)
 
 
 def state(
