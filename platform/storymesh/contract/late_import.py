@@ -10,7 +10,11 @@ from typing import Any
 
 
 class _LateModule(ModuleType):
-    """A stand-in for a module: whatever is asked of it is asked of the module, which is loaded for that."""
+    """A stand-in for a module: whatever is asked of it is asked of the module, which is loaded for that.
+
+    That of importlib (`LazyLoader`) loads the module as soon as the import system asks for its `__spec__`, as every
+    further import does.
+    """
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # the import system asks before anybody uses it

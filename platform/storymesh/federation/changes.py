@@ -1,5 +1,5 @@
-"""What has changed in a table of a server since it was read: rows by the time of their change, or months by what their
-rows are known by."""
+"""The changes of a table of a server since it was read: rows by the time of their change, or months by the fingerprint
+of their rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ MONTH = 7
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What rows are known by, whatever their order: how many there are, and the sum of 60 bits of the MD5 of each, of
-    its values as the server writes them (`row_text`)."""
+    """The mark of rows in any order: how many there are, and the sum of 60 bits of the MD5 of each, of its values as
+    the server writes them (`row_text`)."""
 
     rows: int
     digest: str

@@ -21,9 +21,9 @@ ALL, TIME, KEYS, BOTH, EACH, WHERE = "all rows", "time", "keys", "keys and time"
 
 
 class TransferPlan(BaseModel):
-    """How the rows of a role are fetched: what each way would move (`ways`: rows, bytes, sent), and which is `chosen`.
+    """The way of the rows of a role: what each would move (`ways`: rows, bytes, sent), and which is `chosen`.
 
-        `keys` went in with it, and `sent` are the receipts of those that left another premise for that. `notes` say, in
+    `keys` went in with it, and `sent` are the receipts of those that left another premise for that. `notes` say, in
     words, what an estimate does not rest on, and what is not selected at the source. `rows`, `bytes` and `quarantined`
     are what came; None where the source does not count them. `source` is what the rules of the contract say of all rows
     there; None where nobody asked.

@@ -1,4 +1,4 @@
-"""What may leave the premise of a product, and what a request for it would take: the rules of the contract, applied."""
+"""The rules of a contract, applied: what may leave the premise of its product, and what a request for it would take."""
 
 import hashlib
 import json

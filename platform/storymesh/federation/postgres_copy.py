@@ -73,7 +73,7 @@ class TableCopy:
 
 
 class _Written:
-    """What psycopg2 writes to: a pipe, whose reader may take its time."""
+    """A pipe for psycopg2 to write to, whose reader may take its time."""
 
     def __init__(self, pipe: Any, limit: SilenceLimit, table: _Table) -> None:
         self._pipe = pipe

@@ -1,4 +1,4 @@
-"""What selections of a PostgreSQL's rows would move, without moving them: by its planner, or by a sample of the table.
+"""Estimates of what selections of a PostgreSQL's rows would move: by its planner, or by a sample of the table.
 
 The planner knows as much as the last ANALYZE found. It knows nothing of a keyed hash: of hashed keys the number of
 different values of the column says what share of the rows they have. Of a table that was never analysed, some of its

@@ -6,17 +6,20 @@ function that is not known to be one of values alone, is never sent.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from storymesh.contract.checks import Check
 from storymesh.contract.definition import Contract
 from storymesh.contract.quality_rules import SqlRule
 from storymesh.contract.table_metrics import fill_placeholders
+from storymesh.federation.sql import quote_name
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
 _ROWS = "storymesh_rows"
+_QUOTES: Final = "postgres"  # as DuckDB quotes a name too
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,10 @@ class ReadSqlRule:
 
     def sql(self, dialect: str, source: str, values: Mapping[str, str]) -> str:
         """Return the rule over a source, whose `values` are the properties as they are written there."""
-        columns = ", ".join(f"{values[name]} AS {_quoted(name)}" for name in sorted(self.columns)) or "1 AS one"
-        return self.tree.sql(dialect).replace(_quoted(_ROWS), f"(SELECT {columns} FROM {source})")
+        columns = (
+            ", ".join(f"{values[name]} AS {quote_name(name, _QUOTES)}" for name in sorted(self.columns)) or "1 AS one"
+        )
+        return self.tree.sql(dialect).replace(quote_name(_ROWS, _QUOTES), f"(SELECT {columns} FROM {source})")
 
 
 def read_sql_rule(check: Check, contract: Contract) -> ReadSqlRule | str:
@@ -40,7 +45,7 @@ def read_sql_rule(check: Check, contract: Contract) -> ReadSqlRule | str:
 
     assert isinstance(check.test, SqlRule)
     about = check.properties[0] if check.properties else ""
-    text = fill_placeholders(_quoted, check.test.query, contract, about)
+    text = fill_placeholders(partial(quote_name, dialect=_QUOTES), check.test.query, contract, about)
     try:
         statements = sqlglot.parse(text.strip().removesuffix(";"), dialect="duckdb")
     except (SqlglotError, RecursionError):
@@ -80,7 +85,3 @@ def _columns(tree: "exp.Query", contract: Contract) -> frozenset[str]:
     if any(id(star) not in counting for star in tree.find_all(exp.Star)):
         return frozenset(contract.properties)
     return frozenset(found)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
