@@ -36,7 +36,6 @@ _KINDS: Mapping[str, ServerKind] = {
     "trino": "trino",
 }
 _CUSTOM: Mapping[str, ServerKind] = {"sqlite": "sqlite", "mariadb": "mysql"}  # `format` of a server of the type custom
-FILE_FORMATS = ("parquet", "csv", "json", "jsonl", "delta")
 DATABASES = ("postgresql", "mysql", "sqlite", "duckdb", "snowflake", "bigquery", "databricks", "trino")
 """Kinds whose tables can also be read through a query."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from storymesh.engine.engine import Engine
 from storymesh.errors import DefinitionErrors, Finding, NotPublished, suggest_name
 from storymesh.files.collection import FileCollection
-from storymesh.files.definition import FilesSource, is_files_source, read_files_source
+from storymesh.files.definition import FilesSource, read_files_source
 from storymesh.files.typed import TypedFiles, type_files
 from storymesh.files.upstream import Upstream
 from storymesh.mesh.extraction_models import extraction_findings
@@ -87,8 +87,3 @@ def _upstream(mesh: Mesh, reader: str, product: str) -> Upstream:
 
 def _rows(snapshot: Snapshot, engine: Engine) -> "ir.Table":
     return engine.read_parquet(snapshot.files, snapshot.schema)
-
-
-def products_of_files(mesh: Mesh) -> list[Product]:
-    """Return the products that are made of files."""
-    return [product for product in mesh.products.values() if is_files_source(product.source)]

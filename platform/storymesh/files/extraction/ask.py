@@ -15,7 +15,6 @@ from storymesh.llm.budget import BudgetExhausted, BudgetLedger, Usage
 from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.langchain_model import LangChainModel
 from storymesh.llm.limiter import RunStopped
-from storymesh.llm.response_cache import Messages
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
 
 _AHEAD = 4  # times `concurrency`: how many files are in memory at once
@@ -164,11 +163,3 @@ def _reason_of(error: Exception) -> str:
             return _UNANSWERED
         case _:
             return _REJECTED
-
-
-def messages_of(extraction: TypedExtraction, question: FileQuestion) -> Messages | None:
-    """Return the first messages about a file, None where they cannot be printed."""
-    try:
-        return FilePrompt(extraction).messages(question.uri, question.names)
-    except (NotInLanguage, TooLarge):
-        return None
