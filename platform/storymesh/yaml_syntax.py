@@ -1,6 +1,7 @@
-"""YAML text as nodes with their places: PyYAML's readers for the 1.2 core schema, and syntax errors in plain words."""
+"""YAML text read and written by the 1.2 core schema with PyYAML: nodes with their places, and errors in plain words."""
 
 import re
+from typing import Any
 
 import yaml
 from yaml.composer import Composer
@@ -28,7 +29,10 @@ def compose_yaml(text: str, name: str) -> yaml.Node | None:
 
 
 _IN_WORDS = {
-    "mapping values are not allowed here": ("a ':' does not belong here", "write a text that has ': ' in quotes"),
+    "mapping values are not allowed here": (
+        "a ':' does not belong here",
+        "indent a field as those beside it, and write a text that has ': ' in quotes",
+    ),
     "expected <block end>, but found '<block mapping start>'": (
         "this line is indented otherwise than those that it follows",
         "give the fields of one thing the same indentation",
@@ -100,3 +104,33 @@ def _compose(text: str) -> yaml.Node | None:
         return yaml.compose(text, Loader=_QuickLoader)
     except yaml.YAMLError:
         return yaml.compose(text, Loader=_CoreLoader)
+
+
+class CoreDumper(yaml.SafeDumper):
+    """A PyYAML dumper whose texts are texts to readers of YAML 1.1 and of 1.2.
+
+    PyYAML's own puts into quotes what 1.1 does not take for a text. This one does it also with what 1.2 does not, such
+    as `008`, and writes out what nobody sees: a reader takes line ends of other alphabets for spaces.
+    """
+
+    def text_style(self, text: str) -> str | None:
+        """Return how a text is written: as `|` or in quotes of a kind, or None for what suits it."""
+        return None if text.replace("\n", "").isprintable() else '"'
+
+
+def _represent_text(dumper: CoreDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=dumper.text_style(text))
+
+
+CoreDumper.add_representer(str, _represent_text)
+# Numbers of YAML 1.2 (§10.3.2), of which `008`, `1e5` and `0o17` are texts in 1.1.
+_NUMBER = re.compile(r"^([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+|0x[0-9a-fA-F]+)$")
+CoreDumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, None)
+
+
+def dump_yaml(value: Any, *, width: int = 120, flow: bool | None = False, dumper: type[CoreDumper] = CoreDumper) -> str:
+    """Return a value as YAML, its fields in their order. `flow` None: what is short stands on one line."""
+    text: str = yaml.dump(
+        value, Dumper=dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width
+    )
+    return text

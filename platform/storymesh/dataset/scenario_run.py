@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from storymesh.atomic_write import write_atomically
 from storymesh.contract.types import arrow_schema
 from storymesh.dataset.build import Build
@@ -23,6 +21,7 @@ from storymesh.narrative.typed import TypedNarrative
 from storymesh.narrative.typed_variant import tell_by_variant
 from storymesh.product.store import Snapshot
 from storymesh.temporary_folder import temporary_folder
+from storymesh.yaml_syntax import CoreDumper, dump_yaml
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,22 +65,18 @@ def accept_result(result: ScenarioResult) -> None:
     scenario = result.scenario
     text = scenario.path.read_text(encoding="utf-8")
     expected = {config: result.actual[config] for config in scenario.expect or result.actual if config in result.actual}
-    block = yaml.dump({"expect": expected}, Dumper=_BlockDumper, sort_keys=False, allow_unicode=True, width=10_000)
+    block = dump_yaml({"expect": expected}, width=10_000, dumper=_BlockDumper)
     # `expect` reaches to the next key at the margin, or to the end.
     rest = re.sub(r"(?ms)^expect:.*?(?=^\S|\Z)", "", text).rstrip() + "\n"
     mode = scenario.path.stat().st_mode & 0o777
     write_atomically(scenario.path.resolve(), f"{rest}{block}", mode=mode)
 
 
-class _BlockDumper(yaml.SafeDumper):
+class _BlockDumper(CoreDumper):
     """Writes texts of several lines as literal blocks, so that a diff of the file reads as a diff of the text."""
 
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_BlockDumper.add_representer(str, _represent_text)
+    def text_style(self, text: str) -> str | None:
+        return super().text_style(text) or ("|" if "\n" in text else None)
 
 
 def _diff(config: str, column: str, expected: Any, actual: Any) -> Iterator[str]:

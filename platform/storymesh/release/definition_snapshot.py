@@ -21,6 +21,7 @@ from storymesh.narrative.typed import TypedNarrative, type_narrative
 from storymesh.product.warehouse import Warehouse
 from storymesh.release.folder import files_of, require_sound_files
 from storymesh.release.layout import DEFINITION_FOLDER, EVALUATION_HASHES
+from storymesh.yaml_syntax import dump_yaml
 
 if TYPE_CHECKING:
     from storymesh.dataset.build import Build
@@ -47,7 +48,7 @@ def write_definition_snapshot(narrative: Narrative, contracts: Mapping[str, Cont
     for contract in contracts.values():
         path = root / "contracts" / f"{contract.id.replace('.', '/')}.odcs.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_dump_yaml(_reduce_contract(contract)), encoding="utf-8")
+        path.write_text(dump_yaml(_reduce_contract(contract)), encoding="utf-8")
 
 
 def _reduce_contract(contract: Contract) -> dict[str, Any]:
@@ -73,13 +74,6 @@ def _omit_keys(part: Any, names: frozenset[str]) -> Any:
     if "items" in reduced:
         reduced["items"] = _omit_keys(reduced["items"], _OMITTED_OF_PROPERTY)
     return reduced
-
-
-def _dump_yaml(value: Any) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
-    return text
 
 
 def read_definition_snapshot(release: "Release", current: Mapping[str, Contract] = NO_CONTRACTS) -> TypedNarrative:

@@ -5,11 +5,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from storymesh.release.card.features import header_features, schema_features
 from storymesh.release.card.markdown import single_line
 from storymesh.release.description import SYNTHETIC, ReleaseDescription
+from storymesh.yaml_syntax import dump_yaml
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +69,7 @@ def card_header(description: ReleaseDescription) -> str:
         ],
         "dataset_info": [_dataset_info(description, config, splits) for config, splits in filled.items()],
     }
-    return str(yaml.safe_dump(header, sort_keys=False, allow_unicode=True)).strip()
+    return dump_yaml(header, width=80).strip()
 
 
 def _dataset_info(description: ReleaseDescription, config: str, splits: Sequence[str]) -> dict[str, Any]:
