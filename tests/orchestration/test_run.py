@@ -143,12 +143,14 @@ def test_narrative_alone_uses_products_as_they_are_published(released_harbour: P
     assert len([event for event in events if isinstance(event, StepSuccess)]) == 5
 
 
-def test_bad_row_is_quarantined_and_its_check_fails(harbour: Path) -> None:
+def test_bad_row_is_quarantined_and_its_check_fails(released_harbour: Path) -> None:
+    harbour = released_harbour
     spoil_boats(harbour, bad=1, good=20)
     outcome, _ = run(harbour)
     assert outcome.success, "the rest goes on"
     assert (outcome.products[0].rows, outcome.products[0].quarantined) == (20, 1)
     assert outcome.products[0].quarantined_for == ("range: length (1)",)
+    assert outcome.products[0].warnings == ("20 rows, 6 before",)
     mesh = load_mesh(harbour)
     with open_instance(mesh) as instance:
         event = instance.get_latest_materialization_event(BOATS)

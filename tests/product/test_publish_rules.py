@@ -237,6 +237,7 @@ def test_freshness_only_warns(desk: Desk) -> None:
     done = desk.publish(good_rows(2))
     (late,) = [check for check in done.checks if not check.passed]
     assert (late.name, late.severity, done.rows_out) == ("freshness", "warning", 2)
+    assert [words.partition(": met ")[0] for words in done.warnings()] == [late.words]
 
 
 def _rewritten(path: Path, text: str, desk: Desk) -> Any:

@@ -37,6 +37,17 @@ class Publication:
         met = {f"type: {item.properties[0]}": f": {item.observed}, wanted: {item.words}" for item in types}
         return tuple(f"{reason} ({count:,}){met.get(reason, '')}" for reason, count in self.quarantined.items())
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return each rule that only warns and does not hold, with what was met."""
+        failed = [item for item in self.checks if item.severity == "warning" and not item.passed]
+        return tuple(f"{item.words}: {_met_words(item)}".removesuffix(": ") for item in failed)
+
+
+def _met_words(result: CheckResult) -> str:
+    if result.failed_rows is not None:
+        return f"not so in {result.failed_rows:,} rows"
+    return f"met {result.observed}" if result.observed is not None else ""
+
 
 class PublicationRefused(AuditRefused):
     """Rows that were not published. `publication` says what the audit found."""

@@ -98,8 +98,9 @@ def _show_tables(console: Console, outcome: "RunOutcome", known: Set[str]) -> No
         console.print(_products(outcome.products, known))
         for product in outcome.products:
             for reason in product.quarantined_for:
-                line = Text.assemble(("quarantined: ", "yellow"), printable(f"{product.product}: {reason}"))
-                console.print(line, soft_wrap=True)
+                _print_labelled(console, "quarantined", f"{product.product}: {reason}")
+            for words in product.warnings:
+                _print_labelled(console, "warning", f"{product.product}: {words}")
     for narrative in outcome.narratives:
         _show_narrative(console, narrative, known)
 
@@ -142,7 +143,11 @@ def _show_narrative(console: Console, narrative: "NarrativeOutcome", known: Set[
             table.add_row(what, reason, _count(count))
         console.print(table)
     for words in narrative.warnings:
-        console.print(Text.assemble(("warning: ", "yellow"), printable(words)), soft_wrap=True)
+        _print_labelled(console, "warning", words)
+
+
+def _print_labelled(console: Console, label: str, words: str) -> None:
+    console.print(Text.assemble((f"{label}: ", "yellow"), printable(words)), soft_wrap=True)
 
 
 def _state(outcome: "ProductOutcome | NarrativeOutcome", known: Set[str]) -> Text:

@@ -53,6 +53,7 @@ from storymesh.product.store import ProductStore, Snapshot
 
 VOLUME = "volume"
 QUARANTINED = "quarantined_for"
+WARNINGS = "warnings"
 VOLUME_FACTOR = 2
 VOLUME_WORDS = "the product has at least half and at most twice the rows of the snapshot before"
 PUBLISHED = "published"
@@ -67,27 +68,7 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=f"publish_{key.to_python_identifier()}",
-        specs=[
-            dg.AssetSpec(
-                key=key,
-                deps=_upstream(mesh, product),
-                description=_description(product, contract),
-                group_name=product.domain,
-                owners=asset_owners(product.owner, contract.owner, mesh.domains[product.domain].owner),
-                tags=asset_tags((*product.tags, *contract.document.value.get("tags", ()))),
-                kinds={"iceberg", source_kind(mesh, product)},
-                automation_condition=remade_with_inputs(assets_made_for(mesh, product.domain)),
-                metadata={
-                    "dagster/column_schema": column_schema(contract),
-                    "dagster/code_references": code_references(
-                        mesh.root, {"contract": contract.location, "product": product.location}
-                    ),
-                    "contract": dg.MetadataValue.path(contract.location.path),
-                    "contract_version": contract.version,
-                    "license": contract.license or "",
-                },
-            )
-        ],
+        specs=[_asset_spec(mesh, product, contract)],
         check_specs=list(_check_specs(contract, key)),
         pool=pool_of_product(product),
     )
@@ -104,22 +85,45 @@ def product_asset(mesh: Mesh, product: Product) -> dg.AssetsDefinition:
                 if not is_transient(error):
                     yield from _results_of_refusal(error, None, contract, key)
                 raise
+            volume = _volume(before, publication, key)
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata={
-                    **_metadata(mesh, contract, publication),
+                    **_metadata(mesh, contract, publication, volume),
                     "dagster/column_lineage": _lineage(mesh, product, contract),
                     **({"read": dg.MetadataValue.json(asdict(read))} if read is not None else {}),
                 },
                 data_version=dg.DataVersion(publication.snapshot.version) if publication.snapshot else None,
                 check_results=[
                     *_check_results(publication, contract, key),
-                    _volume(before, publication, key),
+                    volume,
                     dg.AssetCheckResult(asset_key=key, check_name=PUBLISHED, passed=True),
                 ],
             )
 
     return publishing
+
+
+def _asset_spec(mesh: Mesh, product: Product, contract: Contract) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=product_key(product.id),
+        deps=_upstream(mesh, product),
+        description=_description(product, contract),
+        group_name=product.domain,
+        owners=asset_owners(product.owner, contract.owner, mesh.domains[product.domain].owner),
+        tags=asset_tags((*product.tags, *contract.document.value.get("tags", ()))),
+        kinds={"iceberg", source_kind(mesh, product)},
+        automation_condition=remade_with_inputs(assets_made_for(mesh, product.domain)),
+        metadata={
+            "dagster/column_schema": column_schema(contract),
+            "dagster/code_references": code_references(
+                mesh.root, {"contract": contract.location, "product": product.location}
+            ),
+            "contract": dg.MetadataValue.path(contract.location.path),
+            "contract_version": contract.version,
+            "license": contract.license or "",
+        },
+    )
 
 
 def _check_specs(contract: Contract, key: dg.AssetKey) -> Iterator[dg.AssetCheckSpec]:
@@ -321,7 +325,7 @@ def _quarantine(mesh: Mesh, publication: Publication) -> dict[str, Any]:
     return metadata
 
 
-def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[str, Any]:
+def _metadata(mesh: Mesh, contract: Contract, publication: Publication, volume: dg.AssetCheckResult) -> dict[str, Any]:
     """Return the metadata of a materialisation; the outcome of a run is read from it."""
     metadata: dict[str, Any] = {
         "dagster/row_count": publication.rows_out,
@@ -331,6 +335,8 @@ def _metadata(mesh: Mesh, contract: Contract, publication: Publication) -> dict[
         "contract_version": contract.version,
         **_quarantine(mesh, publication),
     }
+    if warnings := [*publication.warnings(), *([] if volume.passed else [str(volume.description)])]:
+        metadata[WARNINGS] = warnings
     snapshot = publication.snapshot
     if snapshot is not None:
         metadata["version"] = snapshot.version

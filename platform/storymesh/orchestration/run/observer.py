@@ -11,7 +11,7 @@ from storymesh.mesh.mesh import Mesh
 from storymesh.narrative.definition import Narrative
 from storymesh.orchestration.assets.in_place import IN_PLACE
 from storymesh.orchestration.assets.keys import MODELS, cases_key, product_key, release_key
-from storymesh.orchestration.assets.products import QUARANTINED
+from storymesh.orchestration.assets.products import QUARANTINED, WARNINGS
 from storymesh.orchestration.failures import message_of_cause, message_of_failure
 from storymesh.orchestration.run.events import (
     RunListener,
@@ -150,7 +150,8 @@ class RunObserver:
         state = "unchanged" if metadata["unchanged"] else "new"
         rows, quarantined = metadata["dagster/row_count"], metadata["quarantined_rows"]
         reasons = tuple(metadata.get(QUARANTINED, ()))
-        return ProductOutcome(product, state, rows, quarantined, metadata.get("version"), "", reasons)
+        warnings = tuple(metadata.get(WARNINGS, ()))
+        return ProductOutcome(product, state, rows, quarantined, metadata.get("version"), "", reasons, warnings)
 
     def _narrative(self, narrative: Narrative) -> NarrativeOutcome:
         cases = self.metadata_of.get(cases_key(narrative), {}).get("dagster/row_count")
@@ -163,7 +164,7 @@ class RunObserver:
             return NarrativeOutcome(narrative.id, state, cases, None, None, {}, {}, reason)
         state = "unchanged" if metadata["unchanged"] else "new"
         version, path = metadata["version"], metadata["path"]
-        warnings = tuple(metadata.get("warnings", ()))
+        warnings = tuple(metadata.get(WARNINGS, ()))
         return NarrativeOutcome(
             narrative.id, state, cases, version, path, metadata["configs"], metadata["drops"], "", warnings
         )

@@ -13,7 +13,8 @@ OutcomeState = Literal["new", "unchanged", "in place", "refused", "left out"]
 class ProductOutcome:
     """The outcome of one product. Rows, quarantined rows and version are None where it was not published in this run.
 
-    `quarantined_for` are the reasons of its quarantined rows, each with what was met and what is wanted.
+    `quarantined_for` are the reasons of its quarantined rows, each with what was met and what is wanted; `warnings` are
+    the rules that only warn and do not hold.
     """
 
     product: str
@@ -23,6 +24,7 @@ class ProductOutcome:
     version: str | None
     reason: str
     quarantined_for: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

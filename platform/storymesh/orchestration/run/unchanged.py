@@ -109,6 +109,7 @@ def _find_product(mesh: Mesh, product: Product, find_manifest: FindManifest) -> 
         publication.snapshot.version,
         "",
         publication.reasons(),
+        publication.warnings(),
     )
 
 
