@@ -66,7 +66,7 @@ def test_a_narrative_has_the_links_and_the_outcome_that_the_contracts_show(harbo
 def test_rows_are_linked_by_values_that_all_are_keys(tmp_path: Path, storymesh: Command) -> None:
     faults = [f"F{n},2024-0{1 + n % 3}-0{1 + n % 9} 10:00,{'abc'[n % 3]}" for n in range(30)]
     (tmp_path / "faults.csv").write_text("\n".join(["no,raised_at,kind", *faults]), encoding="utf-8")
-    visits = [f"{n},F{n % 29},2024-04-01 1{n % 9}:00,F{n % 3}" for n in range(60)]
+    visits = [f"{n},F{n % 12},2024-04-01 1{n % 9}:00,F{n % 3}" for n in range(240)]
     (tmp_path / "visits.csv").write_text("\n".join(["id,reason,started,mark", *visits]), encoding="utf-8")
     trips = [f"{n},T{n},2024-04-02 10:00" for n in range(40)]
     (tmp_path / "trips.csv").write_text("\n".join(["id,reason,began", *trips]), encoding="utf-8")

@@ -127,7 +127,7 @@ def _checks_of(contract: Contract) -> Iterator[Check]:
     for item in contract.properties.values():
         yield from _property_checks(item, contract)
     if contract.key:
-        words = f"{' and '.join(contract.key)} {'is' if len(contract.key) == 1 else 'together are'} the key of a row"
+        words = f"no two rows have the same {' and '.join(contract.key)}"
         yield Check("primaryKey", "row", contract.key, UniqueValues(), "error", words, contract.location)
     for rule in (*contract.quality, *(rule for item in contract.properties.values() for rule in item.quality)):
         yield _quality_check(rule, contract)

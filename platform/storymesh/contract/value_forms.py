@@ -74,9 +74,10 @@ class ValueForms:
     def describe(self, kind: Type) -> str:
         """Return in words how a value of a type is written; empty where its type says enough."""
         match kind:
-            case Integer() | Float() | Decimal() if self._has_number_forms:
-                example = f"{'1' + self.thousands + '234' if self.thousands else '1234'}"
-                return f"written as {example}{'' if isinstance(kind, Integer) else self.decimal + '5'}"
+            case Integer() if self.thousands:
+                return f"written as 1{self.thousands}234"
+            case Float() | Decimal():
+                return f"written as 1{self.thousands or ''}234{self.decimal}5"
             case Date() | Timestamp():
                 iso = "2024-01-31" if isinstance(kind, Date) else "2024-01-31T12:00:00Z"
                 parts = [f"written as {' or '.join(self.dates) or iso}"]

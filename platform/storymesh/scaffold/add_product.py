@@ -79,6 +79,9 @@ def add_product(root: Path, request: ProductRequest, ask: Ask) -> tuple[ProductD
         if asked != answers:
             draft = draft_product(engine, raw.open(options), name, asked, options.forms)
         related, unread = _relationships(root, name, raw, draft)
+        if guess.has_local_times and options.zone is None:
+            clock = "another clock is `zone: Europe/Prague` at the `source` of the product"
+            unread = (*unread, f"times without an offset are read as UTC: {clock}")
         draft = replace(draft, layout=guess.reasons, notes_of_source=(*raw.notes, *unread, *guess.notes))
         copies: dict[str, Path] = {}
         source = None

@@ -126,15 +126,15 @@ def _reference(contract: Contract, other: Contract) -> tuple[str, str] | None:
 
 
 def _may_hold_key(contract: Contract, other: Contract) -> Iterator[str]:
-    """Yield the properties whose values may be keys of another contract: texts that are no codes, and such whole
-    numbers as are called after the other, since small numbers are among any others."""
+    """Yield the properties whose values may be keys of another contract: texts, and such whole numbers as are called
+    after the other, since small numbers are among any others."""
     if len(other.key) != 1:
         return
     key, own = other.properties[other.key[0]], singular_of(other.name)
     for name, item in contract.properties.items():
         if contract.key == (name,) or not _joinable(item, key):
             continue
-        if (isinstance(item.type, Text) and not item.enum) or own in name:
+        if isinstance(item.type, Text) or own in name:
             yield name
 
 

@@ -79,6 +79,9 @@ def draft_narrative(mesh: Mesh, rows: ProductRows, anchor: str, wanted: str | No
     if outcome is None:
         missing = "what was done (an enum) and whether it worked (a true or false)"
         notes.append(f"no outcome, so no precedents and no advice: nothing known when a case closes says {missing}")
+        if closes is not None:
+            later = f"what nobody knows before {closes} wants `knownAt` {closes} in the contract"
+            notes.append(f'{later}; a code may say whether it worked: `worked: {roles[0].name}.NAME == "CODE"`')
     if len(roles) == 1:
         notes.append("no other product is linked: no relationship leads there, and no key matches")
     return NarrativeDraft(id_, tuple(roles), closes, outcome, match, tuple(notes))

@@ -46,6 +46,8 @@ def show_quarantine(contract: "Contract", origin: str, sample: "QuarantineSample
         for rule in row.broken:
             met = f" met {_pairs(rule.met)}," if rule.met else ""
             echo(printable_line(f"  {rule.reason}:{met} wanted: {rule.wanted}"))
+    if any(row.file is not None and rule.reason.startswith("type:") for row in sample.sample for rule in row.broken):
+        echo("how a file writes its values, `source` of the product says: decimal, thousands, dates, zone, nulls, …")
     echo(f"all of them: {sample.path}")
 
 
