@@ -1,5 +1,6 @@
 """One tiny decoder from scratch, of one arm and one seed: it learns, then answers. Runs where torch is, without
-storymesh: `python learner.py FOLDER ARM SEED [ARM SEED …]` reads `lessons.json` in FOLDER and writes its `answers/`.
+storymesh: `python learner.py FOLDER ARM SEED [ARM SEED …]` reads `lessons.json` in FOLDER and writes its `answers/` and
+its `models/`, which `storymesh evaluate --model hf:FOLDER/models/ARM-SEED` reads.
 
 The same number of tokens for every arm, one vocabulary for all. On an accelerator, if there is one, else on one core.
 """
@@ -18,13 +19,19 @@ from typing import Any
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 END, MARKS = "<eos>", ("<s>", "<u>", "<a>")
 # Words of a phrase may become one token, numbers are up to three digits, a line end stands alone.
 PIECES = r"\n|\d{1,3}|[^\d\n]+"
 OUTCOME = re.compile(r" (?:counts here as|is held to be) a step that ")
 WAYS = ("worked.", "did not work.")
+CHAT = (
+    "{{ eos_token }}{% for turn in messages %}{{ {'system': '<s>', 'user': '<u>', 'assistant': '<a>'}[turn['role']] }}"
+    "{{ turn['content'] }}{% if turn['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<a>{% endif %}"
+)
+"""The form of the lessons as a chat template."""
 
 
 def train_tokenizer(lessons: dict[str, Any]) -> Tokenizer:
@@ -161,6 +168,15 @@ class Learner:
                 found[place] = -losses[row, : len(encoded[place]) - 1].sum().item()
         return found
 
+    def save(self, folder: Path) -> None:
+        """Write the model as a folder that transformers reads, with a chat template."""
+        self.model.save_pretrained(folder)
+        own = PreTrainedTokenizerFast(
+            tokenizer_object=self.tokenizer, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False
+        )
+        own.chat_template = CHAT
+        own.save_pretrained(folder)
+
 
 def batches_of(documents: Sequence[Any], most: int) -> list[list[Any]]:
     """Return batches of documents of about one length, in the order in which windows of them come."""
@@ -286,6 +302,8 @@ def study(folder: Path, arm: str, seed: int) -> None:
     loss = learner.learn(documents, lessons["batch tokens"], lessons["rates"])
     trained = time.process_time()
     learner.model.eval()
+    name = f"{arm.replace(' ', '-')}-{seed}"
+    learner.save(folder / "models" / name)
     answers = answer_questions(lessons, kinds, learner)
     figures = {
         "arm": arm,
@@ -304,7 +322,7 @@ def study(folder: Path, arm: str, seed: int) -> None:
     out = folder / "answers"
     out.mkdir(exist_ok=True)
     text = json.dumps({**figures, **answers}, ensure_ascii=False)
-    (out / f"{arm.replace(' ', '-')}-{seed}.json").write_text(text, encoding="utf-8")
+    (out / f"{name}.json").write_text(text, encoding="utf-8")
     print(json.dumps(figures), flush=True)
 
 

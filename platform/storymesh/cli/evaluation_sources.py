@@ -111,14 +111,25 @@ def evaluate_source(
             raise WrongUsage(f"there is no baseline '{baseline[:100]}'", suggest_name(baseline, ["all", *BASELINES]))
         return evaluate_baselines(loaded, list(BASELINES) if baseline == "all" else [baseline], tasks)
     assert model is not None
-    ask = _local(model) if model.startswith(HF) else _served(model, base_url, mesh)
+    ask = _local(model, mesh) if model.startswith(HF) else _served(model, base_url, mesh)
     return evaluate_model(loaded, ask, model, books, tasks, open_engine)
 
 
-def _local(model: str) -> Ask:
-    from storymesh.evaluation.local_model import ask_local_model
+def _local(model: str, mesh: Path | None) -> Ask:
+    """Return what asks a model in a folder. Answers are kept as those of servers are, by the digest of the folder."""
+    from storymesh.evaluation.local_model import ask_local_model, digest_local_model
+    from storymesh.llm.ask import keep_answers
+    from storymesh.llm.response_cache import ResponseCache
+    from storymesh.release.rewritten_records import ANSWER_STORE
 
-    return lambda questions: ask_local_model(Path(model.removeprefix(HF)).expanduser(), questions)
+    folder = Path(model.removeprefix(HF)).expanduser()
+
+    def ask(questions: Sequence[Messages]) -> Sequence[str]:
+        name = f"{HF}{digest_local_model(folder)}"
+        with _store(mesh) as store, ResponseCache(store / ANSWER_STORE) as kept:
+            return keep_answers(name, questions, kept, lambda asked: ask_local_model(folder, asked))
+
+    return ask
 
 
 def _served(model: str, base_url: str | None, mesh: Path | None) -> Ask:

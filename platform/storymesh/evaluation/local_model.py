@@ -1,6 +1,7 @@
 """A model in a folder of this machine, asked with transformers, which is imported only here."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,29 @@ from storymesh.errors import StorymeshError
 
 MOST_TOKENS = 256  # of an answer
 BATCH = 8
+_SHAPING = frozenset((".json", ".safetensors", ".jinja", ".model", ".txt"))
 
 
-def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
-    """Return the greedy answer to each question (messages of role and content). The folder's own code is not run, only
-    weights in safetensors are read, and nothing is fetched. Raises StorymeshError where it cannot be asked."""
+def digest_local_model(folder: Path) -> str:
+    """Return the SHA-256 of all in a folder that shapes its model's answers: configuration, weights and tokenizer, by
+    the names of their files. Raises StorymeshError where it is no folder, or cannot be read."""
     if not folder.is_dir():
         raise StorymeshError(f"{folder} is no folder with a model", "name one that holds config.json and its weights")
+    whole = hashlib.sha256(f"{MOST_TOKENS}".encode())
+    try:
+        for path in sorted(path for path in folder.iterdir() if path.suffix in _SHAPING and path.is_file()):
+            with path.open("rb") as file:
+                whole.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    except OSError as error:
+        message = f"the model in {folder} cannot be read: {error.strerror}: {error.filename}"
+        raise StorymeshError(message, "name a folder that you may read") from None
+    return whole.hexdigest()
+
+
+def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]) -> Iterator[str]:
+    """Yield the greedy answer to each question (messages of role and content), in their order, a batch at a time. The
+    folder's own code is not run, only weights in safetensors are read, and nothing is fetched. Raises StorymeshError
+    where it cannot be asked."""
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -38,7 +55,6 @@ def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]
     if room < MOST_TOKENS:
         words = f"the model in {folder} has room for {room + MOST_TOKENS:,} tokens, too few for question and answer"
         raise StorymeshError(words, f"take one with {2 * MOST_TOKENS} at least")
-    answers: list[str] = []
     with torch.no_grad():
         for first in range(0, len(texts), BATCH):
             some = texts[first : first + BATCH]
@@ -51,8 +67,7 @@ def ask_local_model(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]
                 do_sample=False,
                 pad_token_id=tokenizer.pad_token_id,
             )
-            answers += tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-    return answers
+            yield from tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
 def _prompt(tokenizer: Any, messages: Sequence[tuple[str, str]]) -> str:

@@ -1,8 +1,9 @@
 """Many questions to one model, in plain text: within its limit, retries and budget; what is answered stays cached."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from storymesh.errors import NarratorFailed
 from storymesh.llm.budget import BudgetExhausted, BudgetLedger, SpendingLimit, TokenPrice, Usage
@@ -10,7 +11,7 @@ from storymesh.llm.chat_model import ChatModel
 from storymesh.llm.langchain_model import LangChainModel
 from storymesh.llm.limiter import RunStopped
 from storymesh.llm.model_settings import Parameters, invalid_setting
-from storymesh.llm.response_cache import Messages, ResponseCache
+from storymesh.llm.response_cache import ChatRequest, ChatResponse, Messages, ResponseCache
 from storymesh.llm.retry import RejectedRequest, RetryPolicy, TransientError
 
 
@@ -46,6 +47,23 @@ def ask_model(
         raise NarratorFailed(fault)
     ledger, usage = ledger or BudgetLedger(model.budget), usage or Usage()
     return asyncio.run(_ask_all(model, parameters, questions, answers, retry or RetryPolicy(), ledger, usage))
+
+
+def keep_answers(
+    name: str,
+    questions: Sequence[Messages],
+    answers: ResponseCache,
+    ask: Callable[[Sequence[Messages]], Iterable[str]],
+) -> list[str]:
+    """Return the answer to each question of a model that is no server: `ask` gives those to some, in their order. Each
+    is kept in `answers` as it comes, so that a second run asks for the rest alone. `name` says all that shapes them."""
+    requests = [ChatRequest(name, None, "{}", None, messages) for messages in questions]
+    new = {request.key: request for request in requests if answers.get(request.key) is None}
+    if new:
+        for request, text in zip(new.values(), ask([request.messages for request in new.values()]), strict=True):
+            answers.put(request, ChatResponse(text, None, None, 0, 0, True, None, datetime.now(UTC)))
+    found = (answers.get(request.key) for request in requests)
+    return [response.text for response in found if response is not None]
 
 
 async def _ask_all(
