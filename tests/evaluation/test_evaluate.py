@@ -1,7 +1,7 @@
 """`storymesh evaluate`: what needs no model, a file of answers by whomever, and a server on loopback."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,24 @@ def test_cited_cases_have_to_exist_and_to_belong(storymesh: Command, release: Re
     assert found["facts.citations belong"] == pytest.approx(1 / 3, abs=1e-3)
 
 
+def test_a_case_is_cited_by_the_number_that_it_was_shown_with(
+    storymesh: Command, release: Release, tmp_path: Path
+) -> None:
+    asked = questions_of(storymesh, release, tmp_path, "--task", "best", "--book", "open")
+    quoting = next(item for item in asked if "[2] D0" in item["messages"][-1]["content"])
+    own = quoting["messages"][-1]["content"].partition("[2] ")[2].split()[0]
+    path = write_answers(tmp_path / "a.jsonl", [(quoting["id"], f"Best: slot [2], [4-5] ({own}) and [99].")])
+    options = ("--answers", str(path), "--into", str(tmp_path / "out"), "--format", "json")
+    done = storymesh(tmp_path, "evaluate", str(release.path), *options, "--book", "open")
+    found = figures(done.out)
+    shares = [found[f"facts.citations {name}"] for name in ("exist", "known", "belong")]
+    assert shares == [pytest.approx(3 / 4, abs=1e-3)] * 3, "the id is that of [2], and nothing has the number 99"
+    assert found["facts.grounded"] == 1.0, "a citation is no number that an answer tells"
+    assert "1 of 4 cited cases do not exist: [99]" in (tmp_path / "out/results.html").read_text(encoding="utf-8")
+    closed = storymesh(tmp_path, "evaluate", str(release.path), *options)
+    assert figures(closed.out)["facts.citations exist"] == pytest.approx(1 / 5, abs=1e-3), "none has seen a number"
+
+
 def test_one_that_always_takes_the_first_of_a_list_is_seen(
     storymesh: Command, release: Release, tmp_path: Path
 ) -> None:
@@ -182,6 +200,35 @@ def test_a_model_in_a_folder_that_is_none_is_answered_in_words(
     (tmp_path / "model").mkdir()
     done = storymesh(tmp_path, "evaluate", str(release.path), "--model", f"hf:{tmp_path / 'model'}")
     assert done.code == 1 and ("transformers" in done.err or "cannot be opened" in done.err)
+
+
+def test_a_model_in_a_folder_is_asked_once_until_a_file_of_it_changes(
+    storymesh: Command, release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("domains", "contracts", "narratives", "model"):
+        (tmp_path / folder).mkdir()
+    config = tmp_path / "model/config.json"
+    asked: list[str] = []
+
+    def answer(folder: Path, questions: Sequence[Sequence[tuple[str, str]]]) -> Iterator[str]:
+        for messages in questions:
+            if len(asked) == 5:
+                raise KeyboardInterrupt
+            asked.append(messages[-1][1])
+            yield right_answer(asked[-1])
+
+    monkeypatch.setattr("storymesh.evaluation.local_model.ask_local_model", answer)
+    options = ("--model", f"hf:{config.parent}", "--task", "best", "--format", "json")
+    outputs = []
+    for content in ("{}", "{}", "{}", '{"n": 1}'):
+        config.write_text(content, encoding="utf-8")
+        done = storymesh(tmp_path, "evaluate", str(release.path), *options)
+        outputs.append((done.code, done.out, len(asked)))
+        asked += ["interrupted"] * (done.code == 130)
+    count = len({str(item["messages"]) for item in questions_of(storymesh, release, tmp_path, "--task", "best")})
+    assert [code for code, _, _ in outputs] == [130, 0, 0, 0]
+    assert outputs[1] == outputs[2], "nothing is asked twice"
+    assert [number for _, _, number in outputs] == [5, count + 1, count + 1, 2 * count + 1], "what was answered is kept"
 
 
 def test_what_earlier_cases_show_grounds_an_answer_and_what_is_invented_does_not(

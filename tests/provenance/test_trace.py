@@ -63,7 +63,7 @@ On level {{ precedents.level }}, {{ precedents.tried }} cases and {{ precedents.
 Best: {{ precedents.best.action | label }} at {{ precedents.best.rate | percent(1) }},
 {{ precedents.best.mean_score | number(2) }} h, {{ precedents.best.quoted | length }} quoted:
 {% for one in precedents.best.quoted %}
-{{ one.id }} of {{ one.at | date }} saved {{ one.score | number(1) }} h.
+{{ one.cited_as }} {{ one.id }} of {{ one.at | date }} saved {{ one.score | number(1) }} h.
 {% if one.last_step %}It was {{ one.last_step.remedy }}.{% endif %}
 {% endfor %}
 {% endif %}
@@ -341,6 +341,9 @@ def test_a_query_returns_each_count_of_precedents_again(advice: RecordTrace, exp
 def test_a_quoted_precedent_is_traced_to_its_own_case(mesh: Mesh, advice: RecordTrace) -> None:
     quoted = [span.text for span in spans_of(advice, "one.id")]
     assert quoted
+    numbers = spans_of(advice, "one.cited_as")
+    keys = [[origin.key for origin in number.origins if isinstance(origin, RowOrigin)] for number in numbers]
+    assert keys == [[case_id] for case_id in quoted], "the number of a case leads to its row"
     scores = [span.origins[0] for span in spans_of(advice, "one.score | number(1)")]
     for case_id, score in zip(quoted, scores, strict=True):
         assert case_id != advice.case_id

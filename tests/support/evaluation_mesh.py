@@ -45,7 +45,8 @@ TEMPLATES = {
     "rate.jinja": "At {{ delay.waterway }}: how often does {{ option.action }} work?",
     "verdict.jinja": "At {{ delay.waterway }}: {{ option.action }}. Will it work?",
     "context.jinja": "{% for option in precedents.options %}{{ option.action }}: {{ option.worked }} of "
-    "{{ option.tried }}.{% for quoted in option.quoted %} {{ quoted.id }}{% endfor %} {% endfor %}",
+    "{{ option.tried }}.{% for quoted in option.quoted %} {{ quoted.cited_as }} {{ quoted.id }}{% endfor %}"
+    " {% endfor %}",
 }
 REPORT = """{{ delay.ship }} at {{ delay.waterway }}.
 {% if delay.action is not none %}{{ delay.waterway }}: was it {{ delay.action }}?{% endif %}"""

@@ -413,6 +413,11 @@ def _answer(
             options.sort(
                 key=lambda item: (-wilson_lower(item["worked"], item["tried"]), -item["tried"], item["action"])
             )
+            quotes = [
+                quoted for option in sorted(options, key=lambda item: item["action"]) for quoted in option["quoted"]
+            ]
+            for number, quoted in enumerate(quotes, 1):
+                quoted["cited_as"] = f"[{number}]"
             judged = [option for option in options if option["tried"] >= least]
             good = [item for item in judged if item["worked"] > 0]
             return {
@@ -468,6 +473,7 @@ def _quoted(case: Expected, start: datetime) -> dict[str, Any]:
     outcome = _of(case)
     fixed = {
         "id": case.id,
+        "cited_as": "",  # until all of them stand in a row
         "at": case.at,
         "closes": case.closes,
         "score": outcome["score"],

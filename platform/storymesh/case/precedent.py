@@ -218,6 +218,12 @@ def _options(
             *("rank", "day", *match_levels.all, "all_tried", "action"),
             *("tried", "worked", "mean_score", "latest", "level"),
         )
+        # Quotes are numbered through the options in an order that does not tell which one is best.
+        through = ibis.window(
+            group_by=["rank", "day", *match_levels.all], order_by=["action"], preceding=None, following=0
+        )
+        quoted = ibis.least(options["tried"], definition.quote)
+        options = options.mutate(quoted_before=dialect.sum_int64(quoted.sum().over(through)) - quoted)
         found.append(_with_quotes(options, judged_cases, level, definition.quote, facts))
     together = found[0]
     for other in found[1:]:
@@ -259,6 +265,8 @@ def _with_quotes(
         "rank",
         "day",
         "action",
+        "quoted_before",
+        "latest",
         *matching_columns(options),
         place=ibis.range(options["latest"] - ibis.least(options["tried"], quote) + 1, options["latest"] + 1).unnest(),
     )
@@ -270,6 +278,8 @@ def _with_quotes(
     ]
     joined = places.inner_join(other, predicates)
     start = joined["day"].cast("timestamp(6)")
+    number = joined["quoted_before"] + joined["latest"] - joined["place"] + 1
+    cited_as = dialect.concat_texts([ibis.literal("["), number.cast("string"), ibis.literal("]")])
     quoted_facts: dict[str, ir.Value] = {}
     for name in facts:
         value = joined[f"q_fact_{name}"]
@@ -279,7 +289,9 @@ def _with_quotes(
         {
             "place": -joined["place"],
             "quoted": ibis.struct(
-                {name: joined[f"q_{name}"] for name in ("id", "at", "closes", "score", "worked")} | quoted_facts
+                {"id": joined["q_id"], "cited_as": cited_as}
+                | {name: joined[f"q_{name}"] for name in ("at", "closes", "score", "worked")}
+                | quoted_facts
             ),
         }
     )
@@ -292,7 +304,7 @@ def _with_quotes(
     back = options.left_join(renamed, [options[name].identical_to(renamed[f"g_{name}"]) for name in by])
     empty = ibis.literal([], type=gathered["quoted"].type())
     back = back.mutate(quoted=back["quoted"].coalesce(empty))
-    return back.select(*options.columns, "quoted")
+    return back.select(*options.columns, "quoted").drop("quoted_before")
 
 
 def _known_before(value: ir.Value, known: ir.Value, start: ir.TimestampValue) -> ir.Value:
@@ -315,7 +327,7 @@ def _known_before(value: ir.Value, known: ir.Value, start: ir.TimestampValue) ->
 
 
 def matching_columns(options: ir.Table) -> list[str]:
-    fixed = {"rank", "day", "action", "tried", "worked", "mean_score", "latest", "level", "all_tried"}
+    fixed = {"rank", "day", "action", "tried", "worked", "mean_score", "latest", "level", "all_tried", "quoted_before"}
     return [name for name in options.columns if name not in fixed]
 
 

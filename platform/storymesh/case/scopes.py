@@ -199,6 +199,7 @@ def option_type(facts: Mapping[str, Formula], outcome: Mapping[str, Field], clos
     quoted = Struct(
         {
             "id": Field(Text()),
+            "cited_as": Field(Text()),
             "at": Field(Timestamp()),
             "closes": closes,
             "score": score,

@@ -1,7 +1,4 @@
-"""The claims of answers about values and cases: whether the facts carry them, and whether cited cases exist and belong.
-
-Case ids are found by their shape (`DLY-004579-1` is letters, digits, digits), so that an invented one is found as well.
-"""
+"""The claims of answers about values and cases: whether facts carry them, and whether cited cases exist and belong."""
 
 import re
 from collections import Counter
@@ -10,13 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from storymesh.evaluation.citations import LONGEST, Citations, without_numbers
 from storymesh.evaluation.claims import KnownValues, claims_in
 
-MOST_SHAPES = 20
-MOST_CITED = 50  # of one answer
 MOST_WRONG = 20  # claims of one answer that are shown
-LONGEST = 20_000  # characters of an answer that are read
-_WORD = re.compile(r"[^\s,;()\[\]\"'“”]{3,100}")
 
 
 @dataclass(frozen=True)
@@ -33,51 +27,33 @@ class AnswerFacts:
     exist: int
     known: int
     belong: int
-
-
-class CaseIds:
-    """What the ids of cases look like, by some of them."""
-
-    def __init__(self, examples: Iterable[str]) -> None:
-        shapes = Counter(map(_shape, examples))
-        self._shapes = frozenset(shape for shape, _ in shapes.most_common(MOST_SHAPES))
-
-    def cited_in(self, text: str) -> list[str]:
-        """Return what looks like the id of a case, each once, in the order of the text. One of nothing
-        but digits or letters looks like any number or word, and counts behind the word `case` alone."""
-        found: dict[str, None] = {}
-        for match in _WORD.finditer(text[:LONGEST]):
-            word = match[0].strip(".:!?*`")
-            if _shape(word) not in self._shapes:
-                continue
-            if len(_shape(word)) == 1 and not text[: match.start()].lower().rstrip().endswith("case"):
-                continue
-            found[word] = None
-            if len(found) == MOST_CITED:
-                break
-        return list(found)
+    invented: tuple[str, ...]
 
 
 def check_answer(
     text: str,
     record: Mapping[str, Any],
-    cited: Sequence[str],
+    citations: Citations,
     moments: Mapping[str, datetime],
     *,
     asked: str,
     labels: Mapping[str, str],
 ) -> AnswerFacts:
     """Return what an answer to the question `asked` of `record` says. What is true is what its facts, its context and
-    its rates say, whether or not the model could look them up. `cited` are the cases that it cites, `moments` those of
-    the cases with a record; a case that the facts quote exists too. `labels` are those of the actions."""
+    its rates say, whether or not the model could look them up. `moments` are those of the cited cases with a record; a
+    case that the facts quote, or that was shown by a number, exists too. `labels` are those of the actions."""
     read = text[:LONGEST]
     facts = dict(flatten(record["facts"]))
-    known = KnownValues([_known_of(record, labels), asked], (value for values in facts.values() for value in values))
-    claims = list(claims_in(read, known))
+    known = KnownValues(
+        [without_numbers(_known_of(record, labels)), asked], (value for values in facts.values() for value in values)
+    )
+    claims = list(claims_in(without_numbers(read), known))
     unknown = [claim for claim in claims if not claim.holds]
     words = f" {_plain(read)} "
     told = {path: any(f" {_plain(str(value))} " in words for value in values) for path, values in facts.items()}
     quoted = {str(value) for path, values in facts.items() if path.endswith("quoted.id") for value in values}
+    quoted |= citations.shown
+    cited = citations.cases
     moment = record["at"]
     return AnswerFacts(
         claims=len(claims),
@@ -89,6 +65,7 @@ def check_answer(
         exist=sum(case in moments or case in quoted for case in cited),
         known=sum(case in quoted or (case in moments and moments[case] < moment) for case in cited),
         belong=sum(case in quoted for case in cited),
+        invented=tuple(case for case in cited if case not in moments and case not in quoted),
     )
 
 
@@ -129,10 +106,6 @@ def value_counts(answers: Iterable[AnswerFacts]) -> dict[str, dict[str, int]]:
             for path in paths:
                 counts.setdefault(path, {"right": 0, "left_out": 0})[name] += 1
     return dict(sorted(counts.items()))
-
-
-def _shape(word: str) -> str:
-    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", word))
 
 
 def _plain(text: str) -> str:

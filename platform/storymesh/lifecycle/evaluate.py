@@ -11,12 +11,14 @@ from typing import Any
 import ibis
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storymesh.engine.engine import Engine, OpenEngine
 from storymesh.errors import WrongUsage
 from storymesh.evaluation.answers import AnswerFile
 from storymesh.evaluation.baselines import baseline_book, baseline_predictions
-from storymesh.evaluation.facts import AnswerFacts, CaseIds, check_answer, value_counts
+from storymesh.evaluation.citations import NUMBERED, CaseIds, find_citations
+from storymesh.evaluation.facts import AnswerFacts, check_answer, value_counts
 from storymesh.evaluation.questions import TASKS, Book, QuestionSet, Task, chat_messages, question_set
 from storymesh.evaluation.readings import Readings, read_texts
 from storymesh.evaluation.scores import Bootstrap, Predictions, Score, Scores, score_predictions
@@ -191,7 +193,7 @@ def _score(
     shown = np.isin(np.asarray(table["task"].to_pylist(), object), list(_asked(tasks)))
     if loaded.listed and "best" in scores:
         scores["best"] = {**scores["best"], **_score_order(questions, read)}
-    facts = _check_facts(loaded, texts, shown, open_engine)
+    facts = _check_facts(loaded, texts, shown, book, open_engine)
     asked = int(shown.sum())
     answered = int((read.answered & shown).sum())
     counts = {"questions": asked, "answered": answered, "unanswered": asked - answered}
@@ -226,18 +228,26 @@ def _score_order(questions: QuestionSet, read: Readings) -> Scores:
 
 
 def _check_facts(
-    loaded: ReleaseQuestions, texts: pa.Array, shown: "np.ndarray[Any, Any]", open_engine: OpenEngine
+    loaded: ReleaseQuestions, texts: pa.Array, shown: "np.ndarray[Any, Any]", book: Book, open_engine: OpenEngine
 ) -> dict[int, AnswerFacts]:
     """Return what each answer says of facts and cases, by the row of its question."""
-    cases = loaded.questions.cases.select(["at", "facts", "context", "rates"]).to_pylist()
+    cases = loaded.questions.cases.select(["at", "facts", "context", "rates"])
+    numbered = bool(pc.any(pc.match_substring_regex(cases["context"], NUMBERED)).as_py())
+    records = cases.to_pylist()
     asked = loaded.questions.questions.select(["case", "text"]).to_pylist()
     given = [row for row in np.flatnonzero(shown).tolist() if texts[row].is_valid and texts[row].as_py().strip()]
-    cited = {row: loaded.ids.cited_in(texts[row].as_py()) for row in given}
-    moments = _moments(loaded.release, sorted({case for some in cited.values() for case in some}), open_engine)
+    cited = {}
+    for row in given:
+        record, view = records[asked[row]["case"]], asked[row]["text"]
+        if book == "open":
+            view = f"{record['context'] or ''}\n{view}"
+        cited[row] = find_citations(texts[row].as_py(), loaded.ids, view, record["facts"], numbered=numbered)
+    named = {case for citations in cited.values() for case in citations.cases}
+    moments = _moments(loaded.release, sorted(named), open_engine)
     found = {}
     for row in given:
-        record = cases[asked[row]["case"]]
-        said, text = texts[row].as_py(), asked[row]["text"]
+        record, text = records[asked[row]["case"]], asked[row]["text"]
+        said = texts[row].as_py()
         found[row] = check_answer(said, record, cited[row], moments, asked=text, labels=loaded.questions.actions)
     return found
 
@@ -309,8 +319,9 @@ def _scored(
             correct = None if np.isnan(verdict) else bool((verdict >= 0.5) == questions.worked[place])
     checked = facts.get(row)
     faults = [*(checked.wrong if checked else ())]
-    if checked and checked.cited > checked.exist:
-        faults.append(f"{checked.cited - checked.exist} of {checked.cited} cited cases do not exist")
+    if checked and checked.invented:
+        named = ", ".join(checked.invented[:10])
+        faults.append(f"{len(checked.invented)} of {checked.cited} cited cases do not exist: {named}")
     if read.foretells[row]:
         faults.append("it tells how the case went")
     sources = tuple(f"{source['product']} {source['key']}" for source in record["sources"][:10])

@@ -279,6 +279,8 @@ class OriginResolver:
         names = self.cases.names(case_id, "hindsight")
         other = replace(self, case_id=case_id, view="hindsight", names=names, _resolved={})
         match steps:
+            case ("cited_as",):
+                return other._case_origins("id", text)
             case ("id" | "at" | "closes" as name,):
                 return other._case_origins(name, text)
             case ("score" | "worked" as name,):

@@ -11,8 +11,9 @@ _DAY = "%-d %B %Y"
 
 _CASES = """{% if precedents.enough %}
 Closed cases like this one: {{ precedents.tried | number }}.
-{% for option in precedents.options %}
-- {{ option.action }}: worked {{ option.worked }} of {{ option.tried | plural("time") }}.
+{% for option in precedents.options | sort(attribute="action") %}
+- {{ option.action }}: worked {{ option.worked }} of {{ option.tried | plural("time") }}, latest in
+{%- for quoted in option.quoted %} {{ quoted.cited_as }} {{ quoted.id }}{% endfor %}.
 {% endfor %}
 {% else %}
 There are too few closed cases like this one.
@@ -22,7 +23,8 @@ There are too few closed cases like this one to say what works.
 {% elif not precedents.best %}
 Nothing that was tried often enough has worked.
 {% else %}
-Best: {{ precedents.best.action }}, worked {{ precedents.best.worked }} of {{ precedents.best.tried | plural("time") }}.
+Best: {{ precedents.best.action }}, worked {{ precedents.best.worked }} of {{ precedents.best.tried | plural("time") }}
+{%- for quoted in precedents.best.quoted %} {{ quoted.cited_as }}{% endfor %}.
 {% endif %}
 """
 
