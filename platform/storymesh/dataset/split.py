@@ -8,7 +8,7 @@ Everything is set-based and runs on the engine that holds the cases.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ibis.expr.types import IntegerValue, StringValue, Table
+    from ibis.expr.types import IntegerValue, StringValue, Table, Value
 
     from storymesh.engine.engine import Engine
     from storymesh.narrative.split_definition import RandomSplit, Split
@@ -21,6 +21,11 @@ def split_rank(split: "StringValue") -> "IntegerValue":
     """Return the place of a split in the order of time, from 0; null for null."""
     rank: IntegerValue = split.cases(*[(name, rank) for rank, name in enumerate(SPLITS)], else_=None)
     return rank
+
+
+def release_order(records: "Table") -> "list[Value]":
+    """Return what the records of a config are ordered by in a release: their splits, their moments and their ids."""
+    return [split_rank(records["split"]), records["at"], records["id"]]
 
 
 def assign_splits(engine: "Engine", cases: "Table", split: "Split | None") -> "Table":

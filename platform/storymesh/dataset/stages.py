@@ -15,6 +15,7 @@ from storymesh.case.definition import Precedents
 from storymesh.dataset.build import Build
 from storymesh.dataset.build_step import BuildStep, StepSummary, build_step
 from storymesh.dataset.cases import case_splits, linked_cases
+from storymesh.dataset.split import release_order
 from storymesh.dataset.tables import (
     add_precedents,
     case_drops,
@@ -225,7 +226,7 @@ def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:
         cases = cases.left_join(drawn, "case_id").drop("case_id_right")
     rendered = render_records(cases, precedents, build.typed, record, build.product_versions, build.pseudonym_key)
     with staged_file(path) as staged:
-        rows = engine.write_parquet(rendered, staged)
+        rows = engine.write_parquet(rendered, staged, order=release_order(rendered))
         records = engine.read_parquet(staged)
         unfit = records.filter(records[UNFIT].notnull()).select("case_id", reason=UNFIT)
         drops = unfit
@@ -234,7 +235,8 @@ def _render_records(build: Build, engine: Engine, record: TypedRecord) -> None:
             drops = unrenderable(others, build.typed, record).union(unfit)
         engine.write_parquet(drops, build.files.rendered_drops(record.config))
         if int(engine.fetch_value(unfit.count())):
-            engine.write_parquet(records.filter(records[UNFIT].isnull()), staged)
+            fit = records.filter(records[UNFIT].isnull())
+            engine.write_parquet(fit, staged, order=release_order(fit))
 
 
 def typed_record(build: Build, config: str) -> TypedRecord:

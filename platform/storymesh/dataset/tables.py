@@ -79,6 +79,38 @@ def precedents_by_case(build: Build, engine: Engine) -> "ir.Table | None":
 
 
 @dataclass(frozen=True)
+class QuotedPrecedents:
+    """The precedents that are quoted: cases that ask the same are one `probe`, whose quotes are the same.
+
+    `asking` has case_id and probe of every case that asks, `quoted` has probe and precedent, the id of a quoted case.
+    """
+
+    asking: "ir.Table"
+    quoted: "ir.Table"
+
+
+def quoted_precedents(build: Build, engine: Engine) -> QuotedPrecedents | None:
+    """Return which precedents each case may quote, or None if the narrative quotes none."""
+    if build.narrative.case.precedents is None:
+        return None
+    import ibis
+
+    from storymesh.case.precedent import add_precedents
+    from storymesh.engine import dialect
+
+    found = engine.read_parquet(build.files.precedents)
+    options = found["precedents"]["options"]
+    if "quoted" not in options.type().value_type.names:
+        return None
+    ids = dialect.map_items(options, lambda option: dialect.map_items(option["quoted"], lambda quoted: quoted["id"]))
+    # Numbered once: the same probe has the same number in both tables.
+    probes = engine.materialize(found.mutate(probe=ibis.row_number(), quoted=ids.flatten()).drop("precedents"))
+    asking = add_precedents(cases_with_splits(build, engine), probes.drop("quoted")).select("case_id", "probe")
+    quoted = probes.select("probe", precedent=probes["quoted"].unnest())
+    return QuotedPrecedents(asking.filter(asking["probe"].notnull()), quoted)
+
+
+@dataclass(frozen=True)
 class JudgedOutcomes:
     """The outcomes of the judged cases in the dataset: a `table` of action (by its label), score (a decimal) and
     worked. A column is null if it reads restricted values. `expressions` are theirs, as the narrative writes them."""

@@ -142,28 +142,18 @@ class Engine(Protocol):
         ...
 
     def write_parquet(
-        self, table: "ir.Table", path: Path, *, metadata: Mapping[str, str] | None = None, compression_level: int = 1
+        self,
+        table: "ir.Table",
+        path: Path,
+        *,
+        order: "Sequence[str | ir.Value]" = (),
+        metadata: Mapping[str, str] | None = None,
+        compression_level: int = 1,
     ) -> int:
         """Write an expression to one Parquet file, whole or not at all. Return the number of rows.
 
-        `metadata` is stored with the file's schema; `compression_level` is that of zstd.
-        """
-        ...
-
-    def write_parquet_files(
-        self,
-        table: "ir.Table",
-        files: Sequence[tuple[Path, int]],
-        *,
-        unwritten: Collection[str] = (),
-        metadata: Mapping[str, str] | None = None,
-        compression_level: int = 1,
-    ) -> str | None:
-        """Write the rows of an ordered expression to files one after another, to each as many rows as it says.
-
-        The files lack the columns `unwritten`. Returns the content digest of the rows with these columns; None where
-        only the files show it, because a type changes on the way into them. Raises EngineFailed if there are more rows
-        or fewer.
+        They lie in this `order`, where the engine keeps one. `metadata` is stored with the file's schema;
+        `compression_level` is that of zstd.
         """
         ...
 

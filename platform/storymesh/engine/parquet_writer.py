@@ -29,7 +29,7 @@ def write_parquet_file(
     compression_level: int = 1,
 ) -> int:
     """Write all rows to one file, whole or not at all. Return their number."""
-    rows, total = _RowStream(batches, schema), 0
+    rows, total = RowStream(batches, schema), 0
     with staged_file(path) as staged, _opened(rows, staged, metadata, compression_level) as writer:
         while table := rows.take(ROW_GROUP):
             writer.write_table(table)
@@ -45,7 +45,7 @@ def write_parquet_files(
     compression_level: int = 1,
 ) -> None:
     """Write rows to files one after another, to each as many as it says. Raises ValueError for more or fewer rows."""
-    rows = _RowStream(batches, schema)
+    rows = RowStream(batches, schema)
     for path, count in files:
         with staged_file(path) as staged, _opened(rows, staged, metadata, compression_level) as writer:
             missing = count
@@ -58,7 +58,7 @@ def write_parquet_files(
         raise ValueError("there are more rows than the files are to have")
 
 
-class _RowStream:
+class RowStream:
     """Batches of rows that are taken in tables of any size."""
 
     def __init__(self, batches: Iterable["pa.RecordBatch"], schema: "pa.Schema") -> None:
@@ -100,7 +100,7 @@ class _RowStream:
 
 @contextmanager
 def _opened(
-    rows: _RowStream, path: Path, metadata: Mapping[str, str] | None, compression_level: int
+    rows: RowStream, path: Path, metadata: Mapping[str, str] | None, compression_level: int
 ) -> Iterator["pq.ParquetWriter"]:
     import pyarrow.parquet as pq
 

@@ -14,8 +14,8 @@ import ibis
 from storymesh.dataset.build import BUILD_VERSION
 from storymesh.dataset.erasure_list import ERASED
 from storymesh.dataset.render import BUILD_COLUMNS
-from storymesh.dataset.split import SPLITS, split_rank
-from storymesh.dataset.tables import precedents_by_case, split_counts
+from storymesh.dataset.split import SPLITS
+from storymesh.dataset.tables import quoted_precedents, split_counts
 from storymesh.engine.engine import Engine
 from storymesh.release.card.header import parquet_metadata
 from storymesh.release.config_summaries import ConfigSummaries
@@ -26,6 +26,7 @@ from storymesh.release.curation.decontaminate import (
     read_evaluation_set,
     write_evaluation_hashes,
 )
+from storymesh.release.data_files import DROP_COLUMNS, DataFiles
 from storymesh.release.definition_snapshot import write_definition_snapshot
 from storymesh.release.description import ReleaseDescription
 from storymesh.release.digests import compute_digests
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
 
     from storymesh.dataset.build import Build
     from storymesh.narrative.definition import Narrative
-
-COMPRESSION_LEVEL = 3  # of zstd, for files that are downloaded
 
 
 class ReleaseAssembly:
@@ -197,14 +196,13 @@ class ReleaseAssembly:
                 curated = self._without_known_questions(rendered, curated)
         records = self._records(config)
         judged = self._judged_counts(records, curated)
-        whole = not any(row["dropped"] for row in judged.values())  # nothing is left out, so nothing has to be joined
-        with self.observe("drops", config):
-            drops = self._write_record_drops(config, records, curated, whole=whole)
-        kept = records if whole else records.semi_join(curated.filter(curated.dropped.isnull()), "id")
         names = SPLITS if self.split is not None else SPLITS[:1]
         rows = {split: judged[split]["kept"] if split in judged else 0 for split in names}
+        left_out = self.staged / f".{config}.dropped"
         with self.observe("files and digest", config):
-            self._write_splits(config, kept, rows)
+            self._write_splits(config, curated, rows, left_out)
+        with self.observe("drops", config):
+            drops = self._write_record_drops(config, records, left_out)
         accounted = self.engine.read_parquet(drops_file(self.staged, config)).select("case_id")
         if files := [path for paths in record_files(self.staged, config).values() for path in paths]:
             accounted = accounted.union(self.engine.read_parquet(files).select("case_id"))
@@ -244,18 +242,21 @@ class ReleaseAssembly:
         )
         return {row.pop("split"): row for row in self.engine.fetch_rows(counts)}
 
-    def _write_record_drops(self, config: str, records: "Table", curated: "Table", *, whole: bool) -> dict[str, int]:
-        """Write the cases without a record, and the records that curation dropped (none where it is `whole`), with all
-        that they had: they stay readable."""
+    def _write_record_drops(self, config: str, records: "Table", left_out: Path) -> dict[str, int]:
+        """Write the cases without a record, and the records that curation dropped, in the file `left_out` (there is
+        none without such), with all that they had: they stay readable."""
         placed = self.cases.filter(self.cases.reason.isnull())
         without = self.engine.read_parquet(self.build.files.record_drops(config)).select("case_id", "reason")
         without = without.semi_join(placed, "case_id").anti_join(records, "case_id")
-        reasons = curated.filter(curated.dropped.notnull()).select("id", reason="dropped", same_as="same_as")
-        dropped = redact_texts(records.inner_join(reasons, "id"))
-        empty = {name: ibis.null().cast(kind) for name, kind in dropped.schema().items() if name not in without.columns}
-        without = without.mutate(**empty).select(*dropped.columns)
-        rows = without if whole else without.union(dropped)
-        return self._write_drops(rows.relocate("case_id", "reason", "same_as"), config)
+        kinds = {**records.schema(), **dict.fromkeys(DROP_COLUMNS, "string")}
+        empty = {name: ibis.null().cast(kind) for name, kind in kinds.items() if name not in without.columns}
+        rows = without.mutate(**empty).select(*kinds)
+        try:
+            if left_out.is_file():
+                rows = rows.union(redact_texts(self.engine.read_parquet(left_out)).select(*kinds))
+            return self._write_drops(rows.relocate("case_id", *DROP_COLUMNS), config)
+        finally:
+            left_out.unlink(missing_ok=True)
 
     def _write_drops(self, dropped: "Table", name: str) -> dict[str, int]:
         path = drops_file(self.staged, name)
@@ -270,8 +271,8 @@ class ReleaseAssembly:
         counts = self.engine.fetch_rows(table.group_by(by).aggregate(rows=table.count()))
         return {row[by]: row["rows"] for row in sorted(counts, key=lambda row: (-row["rows"], row[by]))}
 
-    def _write_splits(self, config: str, records: "Table", rows: Mapping[str, int]) -> None:
-        """Write the files of a config in one pass over its records, split by split and in the order of time."""
+    def _write_splits(self, config: str, curated: "Table", rows: Mapping[str, int], left_out: Path) -> None:
+        """Write the files of a config split by split, and the records that curation drops to `left_out`."""
         files = [
             (self.staged / "data" / config / f"{split}-{shard:05d}-of-{shards:05d}.parquet", size)
             for split, count in rows.items()
@@ -279,22 +280,17 @@ class ReleaseAssembly:
             for shard in range(shards)
             for size in (min(self.shard_rows, count - shard * self.shard_rows),)
         ]
-        if files:
-            digest = self.engine.write_parquet_files(
-                records.order_by(split_rank(records["split"]), "at", "id"),
-                files,
-                unwritten=("split",),
-                metadata=parquet_metadata(records.drop("split").schema().to_pyarrow()),
-                compression_level=COMPRESSION_LEVEL,
-            )
-            if digest is not None:
-                self.digests[config] = digest
+        metadata = parquet_metadata(self._records(config).drop("split").schema().to_pyarrow())
+        writing = DataFiles(self.engine, files, left_out, metadata)
+        digest = writing.write(self.build.files.records(config), curated)
+        if files and digest is not None:
+            self.digests[config] = digest
 
     def _certificate(self) -> dict[str, int]:
         narrative = self.build.narrative
         files = {config: record_files(self.staged, config) for config in narrative.records}
         cases = self.cases if narrative.case.closes is not None else self.cases.drop("closes")
-        certificate = count_leaks(self.engine, files, self.split, cases, precedents_by_case(self.build, self.engine))
+        certificate = count_leaks(self.engine, files, self.split, cases, quoted_precedents(self.build, self.engine))
         if narrative.evaluation is not None:
             certificate.setdefault("evaluation", 0)  # also of an evaluation that no question is left of
         if broken := [f"{name}: {count}" for name, count in certificate.items() if count]:

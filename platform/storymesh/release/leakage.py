@@ -12,8 +12,9 @@ from storymesh.release.curation.curate import question_digest, question_of
 from storymesh.release.evaluation_questions import asks_questions, find_known_questions, training_texts
 
 if TYPE_CHECKING:
-    from ibis.expr.types import IntegerValue, StringValue, Table
+    from ibis.expr.types import IntegerValue, Table
 
+    from storymesh.dataset.tables import QuotedPrecedents
     from storymesh.engine.engine import Engine
     from storymesh.narrative.split_definition import Split
 
@@ -21,13 +22,16 @@ Files = Mapping[str, Mapping[str, Sequence[Path]]]  # config -> split -> the fil
 
 
 def count_leaks(
-    engine: "Engine", files: Files, split: "Split | None", cases: "Table", precedents: "Table | None"
+    engine: "Engine",
+    files: Files,
+    split: "Split | None",
+    cases: "Table",
+    precedents: "QuotedPrecedents | None",
 ) -> dict[str, int]:
     """Return how often each promise of `promise_names` is broken.
 
     `cases` has case_id, at, closes (absent where cases do not close), component and `happened` (False: what no question
-    takes for a case, and what is erased), of all cases; `precedents` has case_id and the struct precedents, whose
-    options hold the `quoted` cases. Counted are
+    takes for a case, and what is erased), of all cases. Counted are
 
     - ids: cases with records in two splits, of whichever configs
     - components: components with records in two splits
@@ -35,10 +39,11 @@ def count_leaks(
     - moments: records outside the period of their split
     - draws: cases in another split than the one drawn for their component
     - precedents: quoted precedents from the period of a later split than the case's own, or that are no case, or that
-      were not over before its day. A quoted case needs no split of its own: what falls to the embargo still happened.
-      The quoted are the latest-known of those counted, so where anything is quoted, a later one among the counted would
-      be among the quoted. In a random split, "later" is the split used later, so that training sees no end of a case
-      that evaluates; there only the quoted are checked, which proves nothing about those that are merely counted.
+      were not over before its day, once for all cases that ask the same. A quoted case needs no split of its own: what
+      falls to the embargo still happened. The quoted are the latest-known of those counted, so where anything is
+      quoted, a later one among the counted would be among the quoted. In a random split, "later" is the split used
+      later, so that training sees no end of a case that evaluates; there only the quoted are checked, which proves
+      nothing about those that are merely counted.
     - closings: cases of train or validation that are open, or close later, than `embargo` before the next cut
     - evaluation: records of the evaluation, where there is one, with a question that stands in a text for training
     """
@@ -55,15 +60,11 @@ def count_leaks(
     known = cases.select(known="case_id", component="component", **_closing(cases))
     # Most promises are about it; the files of the release are read for it once.
     placed = engine.materialize(recorded.left_join(known, recorded.case_id == known.known))
-    questions = [
-        _possibly_repeated(table, question)
-        for table in records.values()
-        if (question := question_of(table)) is not None
-    ]
+    questions = [_possibly_repeated(engine, table) for table in records.values()]
     broken = {
         "ids": [_in_two_splits(placed.select("split", key="case_id"))],
         "components": [_in_two_splits(placed.select("split", key="component"))],
-        "questions": list(map(_in_two_splits, questions)),
+        "questions": [_in_two_splits(repeated) for repeated in questions if repeated is not None],
         "precedents": _quoted_from_later(placed, cases, precedents, split),
     }
     if split is not None and split.random is not None:
@@ -116,15 +117,20 @@ def _closing(cases: "Table") -> dict[str, str]:
     return {"closes": "closes"} if "closes" in cases.columns else {}
 
 
-def _possibly_repeated(records: "Table", question: "StringValue") -> "Table":
-    """Return key, the SHA-256 of the question, and split of the records whose question may be in two splits.
+def _possibly_repeated(engine: "Engine", records: "Table") -> "Table | None":
+    """Return key, the SHA-256 of the question, and split of the records whose question may be in two splits; None where
+    there are no such.
 
     They are found by the engine's own hash, which is quicker than SHA-256.
     """
+    if (question := question_of(records)) is None:
+        return None
     hashed = records.select(hash=question.hash(), split="split")
     counted = hashed.group_by("hash").aggregate(splits=hashed.split.nunique())
-    suspected = counted.filter(counted.splits > 1)
-    similar = records.filter(question.hash().isin(suspected["hash"]))
+    suspected = engine.fetch_table(counted.filter(counted.splits > 1).select("hash"))
+    if not len(suspected):
+        return None
+    similar = records.filter(question.hash().isin(engine.materialize(suspected)["hash"]))
     return similar.select(key=question_digest(similar), split="split")
 
 
@@ -175,18 +181,15 @@ def _period_rank(cases: "Table", split: "Split | None") -> "IntegerValue":
 
 
 def _quoted_from_later(
-    placed: "Table", cases: "Table", precedents: "Table | None", split: "Split | None"
+    placed: "Table", cases: "Table", precedents: "QuotedPrecedents | None", split: "Split | None"
 ) -> "list[Table]":
     if precedents is None:
         return []
-    options = precedents.select("case_id", option=precedents.precedents.options.unnest())
-    if "quoted" not in options.option.type().names:
-        return []
-    quoted = options.select("case_id", quoted=options.option.quoted.unnest())
-    pairs = quoted.select("case_id", precedent=quoted.quoted.id).distinct()
-    own = placed.select("case_id", own=split_rank(placed.split), day=placed["at"].truncate("D")).distinct()
+    own = placed.select("case_id", own=split_rank(placed.split), day=placed["at"].truncate("D"))
+    asking = own.join(precedents.asking, "case_id").select("probe", "own", "day").distinct()
     over = cases.closes if "closes" in cases.columns else cases["at"]
     theirs = cases.select(precedent="case_id", theirs=_period_rank(cases, split), over=over, happened="happened")
-    joined = pairs.join(own, "case_id").left_join(theirs, "precedent")
+    pairs = precedents.quoted.distinct().join(asking, "probe")
+    joined = pairs.left_join(theirs, "precedent")
     earlier = joined.happened & (joined.theirs <= joined.own) & (joined.over < joined.day)
     return [joined.filter(~earlier.fill_null(False))]

@@ -116,9 +116,9 @@ class DigestOfBatches:
         self._count += batch.num_rows
 
     def value(self, parts: "Iterable[str] | None" = None) -> str:
-        """Return the digest of the rows of `parts`; None: of all rows."""
+        """Return the digest of the rows of `parts`; None: of all rows. Of a part without rows nothing was added."""
         self._insert()
-        chosen = None if parts is None else {self._parts[part] for part in parts}
+        chosen = None if parts is None else {self._parts[part] for part in parts if part in self._parts}
         return _root(self._shape, self._spool.sorted(chosen))
 
     def _insert(self) -> None:

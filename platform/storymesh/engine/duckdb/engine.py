@@ -23,7 +23,7 @@ from storymesh.engine.duckdb.session_secret import SessionSecret
 from storymesh.engine.duckdb.session_tables import SessionTables
 from storymesh.engine.engine import Files, PlanOperator, RuleValue
 from storymesh.engine.nesting import deep_nesting
-from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_files
+from storymesh.engine.parquet_writer import ROW_GROUP, write_parquet_file
 from storymesh.errors import EngineFailed, OutOfMemory, WrongUsage
 from storymesh.temporary_folder import temporary_folder
 
@@ -152,54 +152,36 @@ class DuckDBEngine:
             session.close()
 
     def write_parquet(
-        self, table: "ir.Table", path: Path, *, metadata: Mapping[str, str] | None = None, compression_level: int = 1
+        self,
+        table: "ir.Table",
+        path: Path,
+        *,
+        order: "Sequence[str | ir.Value]" = (),
+        metadata: Mapping[str, str] | None = None,
+        compression_level: int = 1,
     ) -> int:
         import pyarrow.parquet as pq
 
-        with staged_file(path) as staged:
-            with self._executing(f" while it wrote {path.name}"):
+        with self._executing(f" while it wrote {path.name}"):
+            if order:
+                # Rows that come in order pass through this process anyway, and Arrow's writer is the quicker one.
+                table = table.order_by(*order)
+                relation = self.connection.con.sql(self._query(table))
+                if all(map(comes_as_it_is, relation.types)):
+                    rows = relation.to_arrow_reader(BATCH)
+                    return write_parquet_file(rows, rows.schema, path, metadata, compression_level)
+            with staged_file(path) as staged:
                 self.connection.to_parquet(
                     self._secret.separated(table),
                     staged,
                     row_group_size=ROW_GROUP,
                     compression="zstd",
                     compression_level=compression_level,
-                    preserve_order=False,  # it takes less memory
+                    preserve_order=bool(order),  # without, it takes less memory
                     **({"kv_metadata": dict(metadata)} if metadata else {}),
                 )
-            rows = pq.read_metadata(staged).num_rows
-        return int(rows)
-
-    def write_parquet_files(
-        self,
-        table: "ir.Table",
-        files: Sequence[tuple[Path, int]],
-        *,
-        unwritten: Collection[str] = (),
-        metadata: Mapping[str, str] | None = None,
-        compression_level: int = 1,
-    ) -> str | None:
-        import pyarrow as pa
-
-        session = self.connection.con
-        with self._executing(f" while it wrote {', '.join(path.name for path, _ in files)}"):
-            relation = session.sql(self._query(table))
-            fields = dict(zip(relation.columns, relation.types, strict=True))
-            digest = DigestOfBatches(fields, self._spill) if all(map(comes_as_it_is, fields.values())) else None
-            rows = relation.to_arrow_reader(BATCH)
-
-            def written() -> "Iterator[pa.RecordBatch]":
-                for batch in rows:
-                    if digest is not None:
-                        digest.add(batch)
-                    yield batch.drop_columns(list(unwritten))
-
-            schema = pa.schema([field for field in rows.schema if field.name not in unwritten])
-            try:
-                write_parquet_files(written(), schema, files, metadata, compression_level)
-            except ValueError as error:
-                raise EngineFailed(str(error)) from error
-            return digest.value() if digest is not None else None
+                rows_written = pq.read_metadata(staged).num_rows
+        return int(rows_written)
 
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:
         if len(parts) == 1:

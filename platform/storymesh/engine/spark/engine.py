@@ -79,12 +79,15 @@ class SparkEngine:
         return table.select(**{name: table[name].cast(kind) for name, kind in expected.items()})
 
     def write_parquet(
-        self, table: "ir.Table", path: Path, *, metadata: Mapping[str, str] | None = None, compression_level: int = 1
+        self,
+        table: "ir.Table",
+        path: Path,
+        *,
+        order: "Sequence[str | ir.Value]" = (),
+        metadata: Mapping[str, str] | None = None,
+        compression_level: int = 1,
     ) -> int:
         return self._write([table], path, metadata, compression_level)
-
-    def write_parquet_files(self, *_arguments: Any, **_named: Any) -> str | None:
-        _refuse("write the files of a release")
 
     def write_parquet_parts(self, parts: Sequence["ir.Table"], path: Path) -> int:
         return self._write(parts, path, None, 1)
